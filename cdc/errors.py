@@ -1,0 +1,98 @@
+"""Every error the daemon raises on purpose: one tree, one sentence a class.
+
+The class is the kind: `cdc.engine.retry` holds the one table that maps a class to what happens next.
+An error says what was being done, where (file and key, or table, column and position), and the remedy.
+Row values and secrets never enter an error; causes are chained with `raise … from`, never formatted in.
+"""
+
+from __future__ import annotations
+
+
+class CdcError(Exception):
+    """Base of all: `message` says what went wrong, `where` names the place, `remedy` what to do."""
+
+    def __init__(self, message: str, *, where: str = "", remedy: str = "") -> None:
+        self.message = message
+        self.where = where
+        self.remedy = remedy
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{head}. {self.remedy}" if self.remedy else head
+
+
+class ConfigError(CdcError):
+    """The configuration can't be used as written."""
+
+
+class PluginError(CdcError):
+    """A connector or sink named in the configuration can't be loaded."""
+
+
+class SourceUnavailable(CdcError):
+    """The source can't be reached now; waiting may help."""
+
+
+class SourceRefused(CdcError):
+    """The source answered no (login, privilege, setting); an operator must change something there."""
+
+
+class SourceBusy(CdcError):
+    """Another process reads this slot; it may let go."""
+
+
+class SourceGap(CdcError):
+    """Changes between the end of our log and what the source still has are gone."""
+
+
+class SourceMismatch(CdcError):
+    """The source is not the one this log was written from."""
+
+
+class DecodeError(CdcError):
+    """Bytes from the source do not have the shape that their format promises."""
+
+
+class UnknownEvent(CdcError):
+    """The source sent an event that this version does not understand."""
+
+
+class UnrepresentableValue(CdcError):
+    """A value has no exact counterpart in the column's Arrow type and the policy is `error`."""
+
+
+class UnsupportedSchema(CdcError):
+    """A table's shape can't be followed or can't be delivered."""
+
+
+class LogCorrupt(CdcError):
+    """A frame of the durable log fails its checksum or its structure."""
+
+
+class LogFull(CdcError):
+    """The disk under the log is full; capture pauses and goes on by itself when there is space."""
+
+
+class LogTrimmed(CdcError):
+    """The log no longer holds the offset asked for."""
+
+
+class StateError(CdcError):
+    """The state directory can't be used (locked, unreadable, of a newer version)."""
+
+
+class SinkUnavailable(CdcError):
+    """The sink can't be reached now; waiting may help."""
+
+
+class SinkRefused(CdcError):
+    """The sink answered no for good; an operator must change something there or in the config."""
+
+
+class SinkFenced(CdcError):
+    """A newer process writes to this sink; this one must stop."""
+
+
+class SchemaChangeRefused(CdcError):
+    """The source's table changed and the sink's `schema_changes` policy says stop."""

@@ -1,0 +1,20 @@
+"""The event model: frozen values, columnar batches, no I/O."""
+
+from cdc.model.batch import ChangeBatch, Envelope
+from cdc.model.operation import Operation
+from cdc.model.position import Position
+from cdc.model.schema import Column, TableId, TableSchema
+from cdc.model.transaction import ChangeSet, Commit, Resnapshot
+
+__all__ = [
+    "ChangeBatch",
+    "ChangeSet",
+    "Column",
+    "Commit",
+    "Envelope",
+    "Operation",
+    "Position",
+    "Resnapshot",
+    "TableId",
+    "TableSchema",
+]

@@ -1,0 +1,125 @@
+"""The unit of work everywhere: changes of one table under one schema version, as one Arrow record batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cdc.model.operation import OPERATION_DICTIONARY, Operation
+from cdc.model.schema import TableId, TableSchema
+
+RESERVED_PREFIX = "_cdc_"
+
+
+class Envelope:
+    """Names and Arrow types of the envelope columns (DESIGN section 3)."""
+
+    OP = "_cdc_op"
+    SEQ = "_cdc_seq"
+    TX = "_cdc_tx"
+    POSITION = "_cdc_position"
+    COMMIT_AT = "_cdc_commit_at"
+    BEFORE = "_cdc_before"
+    UNCHANGED = "_cdc_unchanged"
+
+    # Types in memory and in the log. `_cdc_before` is a struct of the table's columns.
+    OP_TYPE = pa.dictionary(pa.int8(), pa.string())
+    SEQ_TYPE = pa.int64()
+    TX_TYPE = pa.dictionary(pa.int32(), pa.string())
+    POSITION_TYPE = pa.dictionary(pa.int32(), pa.string())
+    COMMIT_AT_TYPE = pa.timestamp("us", "UTC")
+    UNCHANGED_TYPE = pa.dictionary(pa.int32(), pa.list_(pa.string()))
+
+    ALWAYS = (OP, SEQ, TX, POSITION, COMMIT_AT)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeBatch:
+    """Changes of one table, ordered by `_cdc_seq`.
+
+    `data` holds the schema's columns first, in schema order, under their own names, then the envelope columns:
+    the five of `Envelope.ALWAYS`, and `_cdc_before` and `_cdc_unchanged` only when some row has one.
+    Between the source and the log `_cdc_seq` holds ordinals that start at 0 in each ChangeSet and order the changes
+    of all its tables; the log adds its own next offset, and from then on the values are final.
+    A truncate is a row of its own whose columns are all null. A delete's columns hold the old image; columns that the
+    source did not send are null and named in `_cdc_unchanged`.
+    """
+
+    schema: TableSchema
+    data: pa.RecordBatch
+
+    @property
+    def table(self) -> TableId:
+        return self.schema.table
+
+    @property
+    def row_count(self) -> int:
+        return int(self.data.num_rows)
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes in memory of this batch's own slice of its buffers."""
+        return int(self.data.nbytes)
+
+    @property
+    def ops(self) -> pa.Array:
+        """int8 codes of the operations (`Operation.code`)."""
+        return self.data.column(Envelope.OP).indices
+
+    @property
+    def seq(self) -> pa.Array:
+        return self.data.column(Envelope.SEQ)
+
+    @property
+    def before(self) -> pa.StructArray | None:
+        return self._optional(Envelope.BEFORE)
+
+    @property
+    def unchanged(self) -> pa.DictionaryArray | None:
+        return self._optional(Envelope.UNCHANGED)
+
+    def row_columns(self) -> list[pa.Array]:
+        """The table's own columns, in schema order."""
+        return [self.data.column(i) for i in range(len(self.schema.columns))]
+
+    def shifted(self, base: int) -> ChangeBatch:
+        """The same changes with `base` added to every `_cdc_seq`."""
+        index = self.data.schema.get_field_index(Envelope.SEQ)
+        seq = pc.add(self.data.column(index), pa.scalar(base, pa.int64()))
+        return replace(self, data=self.data.set_column(index, Envelope.SEQ, seq))
+
+    def filtered(self, mask: pa.Array) -> ChangeBatch:
+        """The rows where the boolean `mask` is true, in order."""
+        return replace(self, data=self.data.filter(mask))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One dict a change, envelope included: for people and tests, never for the hot path."""
+        decoded = {name: self._plain(name) for name in self.data.schema.names}
+        for i in range(self.row_count):
+            yield {name: column[i] for name, column in decoded.items()}
+
+    def _plain(self, name: str) -> list[Any]:
+        column = self.data.column(name)
+        if isinstance(column, pa.DictionaryArray):
+            column = column.dictionary.take(column.indices)
+        return list(column.to_pylist())
+
+    def _optional(self, name: str) -> Any:
+        index = self.data.schema.get_field_index(name)
+        return None if index < 0 else self.data.column(index)
+
+
+def op_array(operation: Operation, count: int) -> pa.DictionaryArray:
+    """`count` times the same operation, as an op column."""
+    codes = pa.repeat(pa.scalar(operation.code, pa.int8()), count)
+    return pa.DictionaryArray.from_arrays(codes, OPERATION_DICTIONARY)
+
+
+def constant_text(value: str, count: int) -> pa.DictionaryArray:
+    """`count` times the same text, as a `_cdc_tx` or `_cdc_position` column."""
+    zeros = pa.repeat(pa.scalar(0, pa.int32()), count)
+    return pa.DictionaryArray.from_arrays(zeros, pa.array([value], pa.string()))

@@ -1,0 +1,28 @@
+"""A point in a source's history: opaque to the engine, ordered, serialisable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """`order` compares within one source's history; `text` is what users see and what is stored.
+
+    Postgres: the LSN as an integer and as `16/B374D848`. Only positions of one source compare.
+    """
+
+    order: int
+    text: str = field(compare=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able form; `from_json` gives back an equal value."""
+        return {"order": self.order, "text": self.text}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Position:
+        return cls(order=int(value["order"]), text=str(value["text"]))

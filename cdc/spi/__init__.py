@@ -1,0 +1,23 @@
+"""The contracts that plug-ins implement and the engine relies on."""
+
+from cdc.spi.finding import Finding, Severity
+from cdc.spi.log import ChangeLog
+from cdc.spi.sink import Cursor, Delivery, Sink, SinkContext, SupportsRewind
+from cdc.spi.source import EarlierSnapshot, Snapshot, SnapshotChunk, Source, SourceContext, SourceIdentity
+
+__all__ = [
+    "ChangeLog",
+    "Cursor",
+    "Delivery",
+    "EarlierSnapshot",
+    "Finding",
+    "Severity",
+    "Sink",
+    "SinkContext",
+    "Snapshot",
+    "SnapshotChunk",
+    "Source",
+    "SourceContext",
+    "SourceIdentity",
+    "SupportsRewind",
+]

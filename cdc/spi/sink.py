@@ -1,0 +1,116 @@
+"""The contract of a sink: what a target promises to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from pydantic import BaseModel
+
+from cdc.model import ChangeBatch, Position
+from cdc.spi.finding import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class SinkContext:
+    """What the engine gives a sink: its name in the config, its epoch, and where to report (never a row value, never a secret).
+
+    `epoch` grows by one with every process that opens the sink with this state directory; a sink refuses (SinkFenced) to apply for an epoch
+    older than the newest that it has seen.
+    """
+
+    name: str
+    epoch: int
+    log: Callable[..., None]
+    count: Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a sink is for one source, as the sink itself remembers it.
+
+    Everything with an offset below `next` is applied and visible; all tables of the sink are consistent to source commit `position`,
+    made at `commit_at`. `high` is the highest `next` this sink ever had: above `next` while a replay is under way.
+    """
+
+    source: str
+    next: int
+    position: Position
+    commit_at: datetime | None
+    epoch: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one `apply` has to do, fixed and durable before its first attempt, so that a retry does the same again.
+
+    Holds all changes with first ≤ offset < next, whole source transactions. `parts()` gives them in order, each part a list of batches that
+    fits in memory (`PART_BYTES` of the engine); it may be called again for a retry. Batches of one part are in `_cdc_seq` order
+    within a table; between tables order by `_cdc_seq`. `replaying` says that the sink has had these offsets before.
+    """
+
+    source: str
+    first: int
+    next: int
+    position: Position
+    commit_at: datetime | None
+    row_count: int
+    byte_count: int
+    replaying: bool
+    parts: Callable[[], Iterator[Sequence[ChangeBatch]]]
+
+
+class Sink(Protocol):
+    """A target that changes are written to. Constructed with its validated options and a context; opened lazily.
+
+    All methods are called from one thread per (source, sink) pair; a sink object serves one pair. Errors are of `cdc.errors`: SinkUnavailable
+    is retried for ever, SinkRefused waits for an operator.
+    """
+
+    Options: ClassVar[type[BaseModel]]
+
+    def __init__(self, options: Any, context: SinkContext) -> None: ...
+
+    def check(self) -> Sequence[Finding]:
+        """Preflight: can it be reached and written, does it keep the exactly-once promise. Creates nothing."""
+        ...
+
+    def prepare(self, source: str) -> None:
+        """Open the sink for this source, take the fence with the context's epoch, create what is needed. Idempotent."""
+        ...
+
+    def committed(self, source: str) -> Cursor | None:
+        """How far the sink is, read from the sink itself; None when it has nothing of that source."""
+        ...
+
+    def apply(self, delivery: Delivery) -> None:
+        """Apply all changes of the delivery and store its `next`, atomically: after a crash at any instruction either all or nothing of it
+        is there, and applying the same delivery again gives the same result as once. New tables and schema versions are created
+        or evolved on the way, at their place in the order. An empty delivery (first == next) only moves position and commit time."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections and locks. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class SupportsRewind(Protocol):
+    """A sink that can go back, for replay."""
+
+    def rewind(self, source: str, offset: int) -> None:
+        """Move the cursor back so that the next delivery starts at `offset`; what the sink held stays readable until the replay has passed
+        `high`, and then equals what it would be without the replay."""
+        ...
+
+
+@runtime_checkable
+class SupportsIdle(Protocol):
+    """A sink with upkeep to do (checkpoint, publish a copy for readers) when nothing is waiting."""
+
+    def idle(self) -> None:
+        """Called between deliveries when the sink has caught up, at most once a second."""
+        ...

@@ -1,0 +1,149 @@
+"""The contract of a source: what a database connector promises to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel
+
+from cdc.model import ChangeBatch, ChangeSet, Position, TableId, TableSchema
+from cdc.spi.finding import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """What the engine gives a source: its name in the config, and where to report.
+
+    `log(event, **fields)` writes one structured line; `count(name, amount)` adds to a counter of that name. Neither may
+    ever be given a row value or a secret.
+    """
+
+    name: str
+    log: Callable[..., None]
+    count: Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIdentity:
+    """What makes two databases two: Postgres gives system_identifier, timeline and database; all text."""
+
+    values: Mapping[str, str]
+
+    def differences(self, other: SourceIdentity) -> dict[str, tuple[str, str]]:
+        """Key → (here, there) for every value that differs."""
+        keys = sorted({*self.values, *other.values})
+        pairs = {k: (self.values.get(k, ""), other.values.get(k, "")) for k in keys}
+        return {k: pair for k, pair in pairs.items() if pair[0] != pair[1]}
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotChunk:
+    """A part of a table that one worker reads in one go.
+
+    `id` is unique within the table, serialisable, and means the same rows for one `Snapshot.token`.
+    """
+
+    table: TableId
+    id: str
+    estimated_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierSnapshot:
+    """What a snapshot that died left in the log: its token, its position, and the ids of the chunks that are whole."""
+
+    token: str
+    position: Position
+    finished: frozenset[str] = field(default_factory=frozenset)
+
+
+class Snapshot(Protocol):
+    """A consistent view of some tables, open until closed.
+
+    Rows are exactly those of the source at `position`: a change whose `_cdc_position` orders before it is contained, none
+    that orders at it or after is. `tokens` gives per table what a later process needs to go on from finished chunks.
+    `resumed` names the tables for which `chunks` completes an earlier snapshot: the rows of its finished chunks, then all changes
+    up to `position`, then these chunks, together equal a whole copy. The other tables start from nothing.
+    `read` may be called from several threads, each with its own chunk; it yields batches of `r` rows whose ordinals
+    start at 0 in every batch. `close` ends the view and may be called twice.
+    """
+
+    position: Position
+    chunks: Sequence[SnapshotChunk]
+    tokens: Mapping[TableId, str]
+    resumed: frozenset[TableId]
+
+    def read(self, chunk: SnapshotChunk) -> Iterator[ChangeBatch]: ...
+
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """A database whose changes we follow. Constructed with its validated options and a context; connects lazily.
+
+    `stream` and `acknowledge` are called from one thread (capture); `discover`, `follow`, `snapshot` and `current`
+    from another (the snapshot coordinator), at the same time; `close` from any, after which all others may raise.
+    Every method raises only `cdc.errors`; a lost connection is SourceUnavailable and all calls may be made again on the same object.
+    """
+
+    Options: ClassVar[type[BaseModel]]
+
+    def __init__(self, options: Any, context: SourceContext) -> None: ...
+
+    def check(self) -> Sequence[Finding]:
+        """Preflight: connection, privileges, settings, tables; every finding with its fix. Never raises for what it can report."""
+        ...
+
+    def identity(self) -> SourceIdentity:
+        """Who the database is now."""
+        ...
+
+    def discover(self) -> Sequence[TableSchema]:
+        """The tables that the config selects and that exist now, in name order. Changes nothing in the source."""
+        ...
+
+    def follow(self, tables: Sequence[TableSchema]) -> None:
+        """Make changes of these tables appear in the stream (Postgres: add them to the publication). Idempotent; a table
+        that could not be followed without harm (no identity for updates) is refused with UnsupportedSchema."""
+        ...
+
+    def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:
+        """Make the source ready to stream after that position and give the position it will really start from.
+
+        None means the log is empty: create what is needed (slot, publication) and start from now. Raises SourceGap when the source
+        no longer has everything after `after`.
+        """
+        ...
+
+    def stream(self, after: Position, memory: Mapping[str, str]) -> Iterator[ChangeSet | None]:
+        """Every committed change after that position, in commit order, transactions whole, for ever.
+
+        `memory` is all that earlier ChangeSets of this source's log asked to keep. Yields None at least every second when there is
+        nothing, so that the caller can stop; yields an empty ChangeSet now and then when only the position moved. Tables that
+        the config does not select are left out. Starting again after the position of any yielded set yields exactly what follows it.
+        The caller closes the generator.
+        """
+        ...
+
+    def acknowledge(self, durable: Position) -> None:
+        """Everything before this position is safe with us; the source may forget it. Cheap; may be repeated with the same position as
+        a sign of life while the caller can't take more changes."""
+        ...
+
+    def snapshot(self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]) -> Snapshot:
+        """Open a consistent view of these tables, going on from `earlier` ones where that is exact."""
+        ...
+
+    def current(self) -> Position:
+        """The source's newest position now: what `run --once` catches up to."""
+        ...
+
+    def position(self, text: str) -> Position:
+        """Parse a position as it stands in `_cdc_position` or a checkpoint; ConfigError when it isn't one."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections; what makes the source resumable (slot) stays. May be called twice."""
+        ...

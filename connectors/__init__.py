@@ -1,0 +1,1 @@
+"""Sources, one package a database family; found through the entry points `cdc.sources`."""

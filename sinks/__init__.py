@@ -1,0 +1,1 @@
+"""Sinks, one package a target; found through the entry points `cdc.sinks`."""
