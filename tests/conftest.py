@@ -1,0 +1,5 @@
+"""Fixtures for all tests; each concern is a module of tests/support."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.support.fixtures"]

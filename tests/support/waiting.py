@@ -1,0 +1,34 @@
+"""Waits for conditions with a deadline; a test never sleeps for a fixed time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Long enough for a loaded two-core machine; a passing test never waits that long.
+DEFAULT_TIMEOUT_SECONDS = 30.0
+# Short beside everything that is waited for (a server's answer, a commit), long enough to cost no processor time.
+POLL_SECONDS = 0.02
+
+
+def wait_until(
+    probe: Callable[[], T],
+    what: str,
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    poll_seconds: float = POLL_SECONDS,
+) -> T:
+    """The first true value that `probe` gives; AssertionError naming `what` when the time is up first."""
+    deadline = time.monotonic() + timeout_seconds
+    pause = threading.Event()
+    while True:
+        value = probe()
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            message = f"waited {timeout_seconds:g} s for {what}; the last value was {value!r}"
+            raise AssertionError(message)
+        pause.wait(poll_seconds)
