@@ -1,0 +1,161 @@
+"""What a config may say about a Postgres source, validated before anything connects.
+
+Keys that every source has (`snapshot`, `acknowledge`, `on_gap`, `log`) belong to the engine and are not here.
+Validation errors never show a value, because `url` holds a password.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Literal
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from cdc.errors import ConfigError
+from cdc.model import TableId
+from cdc.spi.units import Duration
+from connectors.postgres.selection import TableSelection, parse_table
+
+# Everything in `public` is what most applications mean by "my database".
+TABLES = ("public.*",)
+# One COPY BINARY reader gives over a million rows a second, so two keep a small source's disks and our two cores busy
+# without taking the server from its users.
+SNAPSHOT_WORKERS = 2
+# More walsender-free readers than this only queue on the source's disks.
+MAX_SNAPSHOT_WORKERS = 32
+# Often enough that the lag shown for an idle database is honest, rare enough to cost it nothing.
+HEARTBEAT = timedelta(seconds=10)
+# NAMEDATALEN - 1: what Postgres keeps of a name.
+MAX_NAME_BYTES = 63
+# A slot or publication that nobody named is `cdc_<source>`.
+NAME_PREFIX = "cdc_"
+
+_SLOT_NAME = re.compile(r"[a-z0-9_]{1,63}")
+# Connection settings of ours: what a user gives for these would be overridden in silence.
+_RESERVED_SETTINGS = ("application_name", "client_encoding", "fallback_application_name", "options", "replication")
+
+
+class PostgresOptions(BaseModel):
+    """One Postgres database as a source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: SecretStr = Field(description="postgresql://user:password@host:port/database, or libpq's key=value form")
+    tables: tuple[str, ...] = Field(TABLES, description="globs on schema.table; ! excludes; a later entry wins")
+    slot: str | None = Field(None, description="replication slot; cdc_<source> when left out")
+    publication: str | None = Field(None, description="publication; cdc_<source> when left out")
+    create_publication: bool = Field(True, description="create the publication and add tables to it where that is missing")
+    publish_via_partition_root: bool = Field(True, description="deliver partitions as their partitioned table")
+    unrepresentable: Literal["error", "null", "string"] = Field(
+        "error", description="what becomes of values that Arrow can't hold (infinity, BC, NaN in a decimal)"
+    )
+    snapshot_workers: Annotated[int, Field(ge=1, le=MAX_SNAPSHOT_WORKERS)] = Field(
+        SNAPSHOT_WORKERS, description="connections that copy at the same time"
+    )
+    failover: bool = Field(False, description="let the slot follow a failover (Postgres 17 and newer)")
+    heartbeat: Duration = Field(HEARTBEAT, description="how often an idle database is asked for a sign of life; 0 never")
+    columns: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="schema.table → the columns to publish (Postgres 15 and newer)"
+    )
+    where: dict[str, str] = Field(
+        default_factory=dict, description="schema.table → SQL condition of the rows to publish (Postgres 15 and newer)"
+    )
+
+    @property
+    def selection(self) -> TableSelection:
+        return TableSelection.parse(self.tables)
+
+    @property
+    def column_lists(self) -> dict[TableId, tuple[str, ...]]:
+        return {parse_table(table): columns for table, columns in self.columns.items()}
+
+    @property
+    def row_filters(self) -> dict[TableId, str]:
+        return {parse_table(table): condition for table, condition in self.where.items()}
+
+    def slot_name(self, source: str) -> str:
+        """The slot to use for the source of that name in the config."""
+        return self.slot or _default_name(source, "slot")
+
+    def publication_name(self, source: str) -> str:
+        return self.publication or _default_name(source, "publication")
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_a_connection_string(cls, value: SecretStr) -> SecretStr:
+        settings = parse_url(value.get_secret_value())
+        for name in _RESERVED_SETTINGS:
+            if name in settings:
+                raise ValueError(f"the url must not set {name}: the daemon sets it itself")
+        if not settings.get("dbname") and not settings.get("service"):
+            raise ValueError("the url must name the database: postgresql://user@host/DATABASE")
+        return value
+
+    @field_validator("tables")
+    @classmethod
+    def _tables_are_patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        TableSelection.parse(value)
+        return value
+
+    @field_validator("slot")
+    @classmethod
+    def _slot_is_allowed(cls, value: str | None) -> str | None:
+        if value is not None and not _SLOT_NAME.fullmatch(value):
+            raise ValueError("a slot name has 1 to 63 of the characters a-z, 0-9 and _")
+        return value
+
+    @field_validator("publication")
+    @classmethod
+    def _publication_is_allowed(cls, value: str | None) -> str | None:
+        if value is not None and not 1 <= len(value.encode()) <= MAX_NAME_BYTES:
+            raise ValueError(f"a publication name has 1 to {MAX_NAME_BYTES} bytes")
+        return value
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_are_lists(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for table, columns in value.items():
+            parse_table(table)
+            if not columns or len(set(columns)) != len(columns):
+                raise ValueError(f"the column list of {table} must name at least one column, and each once")
+        return value
+
+    @field_validator("where")
+    @classmethod
+    def _filters_are_conditions(cls, value: dict[str, str]) -> dict[str, str]:
+        for table, condition in value.items():
+            parse_table(table)
+            if not condition.strip():
+                raise ValueError(f"the row filter of {table} is empty: write a condition such as tenant_id <> 0")
+        return value
+
+    @model_validator(mode="after")
+    def _lists_are_of_selected_tables(self) -> PostgresOptions:
+        selection = TableSelection.parse(self.tables)
+        for key, entries in (("columns", self.columns), ("where", self.where)):
+            for table in entries:
+                if not selection.matches(parse_table(table)):
+                    raise ValueError(f"{key} names {table}, which tables does not select")
+        return self
+
+
+def parse_url(url: str) -> dict[str, str]:
+    """The settings in a connection string; ValueError without a word of it, for it may hold a password."""
+    try:
+        return {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+    except psycopg.Error:
+        raise ValueError(
+            "the url is not a connection string: expected postgresql://user:password@host:port/database (escape @ : / % in the"
+            " password as %40 %3A %2F %25) or key=value pairs"
+        ) from None
+
+
+def _default_name(source: str, kind: str) -> str:
+    name = NAME_PREFIX + re.sub(r"[^a-z0-9_]", "_", source.lower())
+    if len(name) > MAX_NAME_BYTES:
+        message = f"the default {kind} name {name!r} is longer than {MAX_NAME_BYTES} characters"
+        raise ConfigError(message, where=f"sources.{source}", remedy=f"Set {kind}: to a shorter name.")
+    return name

@@ -1,0 +1,110 @@
+"""Which tables a source follows: globs on `schema.table`, in order, where a later entry wins over an earlier one.
+
+Names are compared verbatim, case included. A part in double quotes is literal (`"odd.schema"."*"`), any other part is a glob (`*`, `?`,
+`[ab]`). System schemas are never matched, whatever the globs say.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from cdc.model import TableId
+
+_PART = r'(?:"(?:[^"]|"")+"|[^".]+)'
+_ENTRY = re.compile(rf"(?P<schema>{_PART})\.(?P<name>{_PART})")
+_SYSTEM_SCHEMA = re.compile(r"pg_catalog|information_schema|pg_toast.*|pg_temp_.*")
+_GLOB_CHARACTERS = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One entry of `tables`."""
+
+    text: str
+    excludes: bool
+    schema: re.Pattern[str]
+    name: re.Pattern[str]
+    exact: TableId | None
+
+    def matches(self, table: TableId) -> bool:
+        return self.schema.fullmatch(table.schema) is not None and self.name.fullmatch(table.name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class TableSelection:
+    """The tables that a list of patterns selects; built by `TableSelection.parse`."""
+
+    patterns: tuple[Pattern, ...] = field(default=())
+
+    @classmethod
+    def parse(cls, entries: Sequence[str]) -> TableSelection:
+        """ValueError names the entry that is not `schema.table`, or says that nothing can be selected."""
+        patterns = tuple(_parse_entry(entry) for entry in entries)
+        if not any(not pattern.excludes for pattern in patterns):
+            raise ValueError("the list selects nothing: begin it with a pattern such as public.*")
+        return cls(patterns)
+
+    def matches(self, table: TableId) -> bool:
+        if _SYSTEM_SCHEMA.fullmatch(table.schema):
+            return False
+        for pattern in reversed(self.patterns):
+            if pattern.matches(table):
+                return not pattern.excludes
+        return False
+
+    def names(self, table: TableId) -> bool:
+        """Whether the table is written out (no glob), so that leaving it out would surprise."""
+        return any(pattern.exact == table and not pattern.excludes for pattern in self.patterns)
+
+    def unmatched(self, tables: Iterable[TableId]) -> list[str]:
+        """The entries that no table matches, exclusions left out."""
+        known = list(tables)
+        return [p.text for p in self.patterns if not p.excludes and not any(p.matches(t) for t in known)]
+
+
+def parse_table(text: str) -> TableId:
+    """`schema.table` without globs, quoted or not, as a table; ValueError otherwise."""
+    pattern = _parse_entry(text)
+    if pattern.excludes or pattern.exact is None:
+        raise ValueError(f"{text!r} must name one table as schema.table, without a glob")
+    return pattern.exact
+
+
+def nearest(text: str, tables: Iterable[TableId]) -> str:
+    """The table that an entry which matches nothing was probably meant to name; empty when none is close."""
+    names = {str(table).lower(): str(table) for table in tables}
+    wanted = text.lstrip("!").replace('"', "").lower()
+    near = difflib.get_close_matches(wanted, names, n=1)
+    return names[near[0]] if near else ""
+
+
+def _parse_entry(text: str) -> Pattern:
+    excludes = text.startswith("!")
+    body = text[1:] if excludes else text
+    match = _ENTRY.fullmatch(body)
+    if match is None:
+        raise ValueError(_not_a_table(text, body))
+    schema, schema_is_exact = _parse_part(match["schema"])
+    name, name_is_exact = _parse_part(match["name"])
+    exact = TableId(_unquote(match["schema"]), _unquote(match["name"])) if schema_is_exact and name_is_exact else None
+    return Pattern(text, excludes, schema, name, exact)
+
+
+def _not_a_table(text: str, body: str) -> str:
+    if body and "." not in body and '"' not in body:
+        return f"{text!r} has no schema: write schema.table, such as {'!' if text != body else ''}public.{body}"
+    return f"{text!r} is not schema.table (put a part that holds a dot or a glob character in double quotes)"
+
+
+def _parse_part(part: str) -> tuple[re.Pattern[str], bool]:
+    if part.startswith('"') or not _GLOB_CHARACTERS.intersection(part):
+        return re.compile(re.escape(_unquote(part)), re.DOTALL), True
+    return re.compile(fnmatch.translate(part)), False
+
+
+def _unquote(part: str) -> str:
+    return part[1:-1].replace('""', '"') if part.startswith('"') else part
