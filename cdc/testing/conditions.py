@@ -1,0 +1,38 @@
+"""Waiting for a condition with a deadline, in place of sleeping.
+
+A timeout names what was waited for and the last thing seen, so that a failed wait reads as a claim.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Long enough for a loaded machine with two cores; a condition that holds ends the wait at once.
+DEFAULT_TIMEOUT_SECONDS = 30.0
+# Between two looks: short against what is waited for, long against the cost of a look at a database.
+POLL_SECONDS = 0.01
+
+
+def wait_for(
+    predicate: Callable[[], T],
+    timeout: float = DEFAULT_TIMEOUT_SECONDS,
+    what: str = "the condition",
+    *,
+    poll: float = POLL_SECONDS,
+) -> T:
+    """Give the first true value of `predicate`; AssertionError naming `what` when the time is up.
+
+    An exception raised by the predicate ends the wait at once.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"waited {timeout:g} s for {what}; last seen: {value!r}")
+        time.sleep(poll)

@@ -1,0 +1,309 @@
+"""A source and a sink in memory that keep every promise of the contracts: for tests of the engine and as the suites' reference.
+
+The source follows a MemoryDatabase. The sink keeps all rows and its cursor in a MemoryStore, or in a file that is replaced
+atomically, so that a killed process finds exactly what its last whole delivery left.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from cdc.errors import ConfigError, SinkFenced, SinkUnavailable, SourceGap, UnsupportedSchema
+from cdc.model import ChangeBatch, ChangeSet, Envelope, Position, TableId, TableSchema
+from cdc.spi.finding import Finding, Severity
+from cdc.spi.sink import Cursor, Delivery, SinkContext
+from cdc.spi.source import EarlierSnapshot, SnapshotChunk, SourceContext, SourceIdentity
+from cdc.testing.database import MemoryDatabase, Row, table_id
+from cdc.testing.events import changes, position
+from cdc.testing.fold import fold
+
+# How long an idle stream waits before it lets its caller look at the clock; the contract allows a second.
+IDLE_SECONDS = 0.05
+
+
+class MemorySourceOptions(BaseModel):
+    """`history` lets a first start stream what was committed before it; `chunk_rows` cuts snapshots."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    database: MemoryDatabase
+    history: bool = False
+    chunk_rows: int = 100
+
+
+class MemorySource:
+    """Streams a MemoryDatabase."""
+
+    Options = MemorySourceOptions
+
+    def __init__(self, options: MemorySourceOptions, context: SourceContext) -> None:
+        self._options = options
+        self._context = context
+        self._database = options.database
+
+    def check(self) -> Sequence[Finding]:
+        return [Finding(Severity.OK, "memory", "the database is in this process")]
+
+    def identity(self) -> SourceIdentity:
+        self._database.raise_fault("identity")
+        return SourceIdentity({"database": self._database.name})
+
+    def discover(self) -> Sequence[TableSchema]:
+        self._database.raise_fault("discover")
+        with self._database.changed:
+            return [self._database.tables[table].schema for table in sorted(self._database.tables)]
+
+    def follow(self, tables: Sequence[TableSchema]) -> None:
+        self._database.raise_fault("follow")
+        for schema in tables:
+            if schema.identity == "none":
+                message = "updates and deletes of this table can't be followed: it has no identity"
+                raise UnsupportedSchema(message, where=str(schema.table))
+        with self._database.changed:
+            self._database.followed |= {schema.table for schema in tables}
+
+    def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:  # noqa: ARG002  (nothing is remembered)
+        self._database.raise_fault("open")
+        if after is None:
+            return position(0) if self._options.history else self._database.now
+        if after.order < self._database.oldest:
+            raise SourceGap(f"the changes between {after} and {position(self._database.oldest)} are gone")
+        return after
+
+    def stream(self, after: Position, memory: Mapping[str, str]) -> Iterator[ChangeSet | None]:  # noqa: ARG002
+        reached = after
+        while True:
+            self._database.raise_fault("stream")
+            found = self._next(reached)
+            if found is None:
+                yield None
+                continue
+            for item in found:
+                reached = item.position or reached
+                yield item
+
+    def acknowledge(self, durable: Position) -> None:
+        self._database.raise_fault("acknowledge")
+        with self._database.changed:
+            known = self._database.acknowledged
+            self._database.acknowledged = durable if known is None else max(known, durable)
+
+    def snapshot(
+        self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]
+    ) -> MemorySnapshot:
+        self._database.raise_fault("snapshot")
+        return MemorySnapshot(self._database, tables, earlier, self._options.chunk_rows)
+
+    def current(self) -> Position:
+        self._database.raise_fault("current")
+        return self._database.now
+
+    def position(self, text: str) -> Position:
+        try:
+            high, low = (int(part, 16) for part in text.split("/"))
+        except ValueError as error:
+            raise ConfigError(
+                f"{text!r} is not a position", remedy="Write it as in _cdc_position: 0/1F."
+            ) from error
+        return position((high << 32) + low)
+
+    def close(self) -> None:
+        pass
+
+    def _next(self, reached: Position) -> Sequence[ChangeSet] | None:
+        """The first transaction that ends after `reached`; an empty set when only the position moved; None when nothing did."""
+        with self._database.changed:
+            if self._database.now <= reached:
+                self._database.changed.wait(IDLE_SECONDS)
+            for _, sets in self._database.history:
+                end = sets[-1].position
+                if end is not None and end > reached:
+                    return sets
+            now = self._database.now
+            return [ChangeSet((), now)] if now > reached else None
+
+
+class MemorySnapshot:
+    """The rows of some tables as they were when this was made; a chunk is a range of slots, as in a heap."""
+
+    def __init__(
+        self,
+        database: MemoryDatabase,
+        tables: Sequence[TableSchema],
+        earlier: Mapping[TableId, EarlierSnapshot],
+        chunk_rows: int,
+    ) -> None:
+        self._database = database
+        self._schemas: dict[TableId, TableSchema] = {}
+        self._tuples: dict[str, list[tuple[int, Row]]] = {}
+        chunks: list[SnapshotChunk] = []
+        tokens: dict[TableId, str] = {}
+        resumed: set[TableId] = set()
+        with database.changed:
+            self.position = database.now
+            for table in [schema.table for schema in tables]:
+                heap = database.tables[table]
+                self._schemas[table] = heap.schema
+                before = earlier.get(table)
+                generation, first = before.token.split(":") if before else ("", "")
+                goes_on = before is not None and bool(heap.schema.key) and generation == str(heap.generation)
+                since = int(first) if goes_on else self.position.order
+                finished = before.finished if before and goes_on else frozenset()
+                tokens[table] = f"{heap.generation}:{since}"
+                if goes_on:
+                    resumed.add(table)
+                for low in range(0, max(len(heap.tuples), 1), chunk_rows):
+                    whole = f"{low}-{low + chunk_rows}"
+                    name = f"{whole}+{since}@{self.position.order}" if whole in finished else whole
+                    live = [entry for entry in heap.tuples[low : low + chunk_rows] if entry]
+                    rows = [entry for entry in live if whole not in finished or entry[0] >= since]
+                    self._tuples[f"{table}/{name}"] = rows
+                    chunks.append(SnapshotChunk(table, name, len(rows)))
+        self.chunks: Sequence[SnapshotChunk] = chunks
+        self.tokens: Mapping[TableId, str] = tokens
+        self.resumed = frozenset(resumed)
+
+    def read(self, chunk: SnapshotChunk) -> Iterator[ChangeBatch]:
+        self._database.raise_fault("read")
+        rows = self._tuples[f"{chunk.table}/{chunk.id}"]
+        if rows:
+            schema = self._schemas[chunk.table]
+            read = [("r", row) for _, row in rows]
+            yield changes(schema, read, tx="", at=self.position.order, commit_at=None)
+
+    def close(self) -> None:
+        self._tuples.clear()
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """What a MemorySink holds: rows of the history by table, keys, cursors and the newest epoch by source."""
+
+    tables: dict[TableId, list[Row]] = field(default_factory=dict)
+    keys: dict[TableId, tuple[str, ...]] = field(default_factory=dict)
+    cursors: dict[str, Cursor] = field(default_factory=dict)
+    epochs: dict[str, int] = field(default_factory=dict)
+    errors: list[Exception] = field(default_factory=list)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def rows(self, table: TableId | str) -> list[Row]:
+        """All changes of a table in `_cdc_seq` order, envelope included."""
+        with self.changed:
+            return sorted(self.tables.get(table_id(table), []), key=lambda row: row[Envelope.SEQ])
+
+    def state(self, table: TableId | str) -> list[Row]:
+        """The table's current rows, folded from its history."""
+        return fold(self.rows(table), self.keys.get(table_id(table), ()))
+
+    def fail(self, *errors: Exception) -> None:
+        """Make the next `apply` calls raise these, one each, before anything is stored."""
+        with self.changed:
+            self.errors.extend(errors)
+
+
+class MemorySinkOptions(BaseModel):
+    """`store` keeps everything in this process; `path` in a file that outlives it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    store: MemoryStore | None = None
+    path: Path | None = None
+
+
+class MemorySink:
+    """Keeps the history of all changes; can rewind; `store` is for looking at it."""
+
+    Options = MemorySinkOptions
+
+    def __init__(self, options: MemorySinkOptions, context: SinkContext) -> None:
+        self._path = options.path
+        self._context = context
+        self.store = options.store or (load_store(options.path) if options.path else MemoryStore())
+
+    def check(self) -> Sequence[Finding]:
+        return [Finding(Severity.OK, "memory", "the store is in this process")]
+
+    def prepare(self, source: str) -> None:
+        with self.store.changed:
+            self._refuse_old_epoch(source)
+            self.store.epochs[source] = self._context.epoch
+            self._save()
+
+    def committed(self, source: str) -> Cursor | None:
+        with self.store.changed:
+            return self.store.cursors.get(source)
+
+    def apply(self, delivery: Delivery) -> None:
+        self._raise_error()
+        batches = [batch for part in delivery.parts() for batch in part]
+        with self.store.changed:
+            self._refuse_old_epoch(delivery.source)
+            known = self.store.cursors.get(delivery.source)
+            if known is not None and delivery.first < known.next:
+                if delivery.next <= known.next:
+                    return
+                raise SinkUnavailable(f"the delivery starts at {delivery.first}, the sink is at {known.next}")
+            for batch in batches:
+                self.store.tables.setdefault(batch.table, []).extend(batch.rows())
+                self.store.keys[batch.table] = batch.schema.key
+            high = max(delivery.next, known.high if known else 0)
+            self.store.cursors[delivery.source] = Cursor(
+                delivery.source,
+                delivery.next,
+                delivery.position,
+                delivery.commit_at,
+                self._context.epoch,
+                high,
+            )
+            self._save()
+            self.store.changed.notify_all()
+
+    def rewind(self, source: str, offset: int) -> None:
+        """Drop what lies at or beyond `offset`; one sink with several sources is not rewound apart."""
+        with self.store.changed:
+            known = self.store.cursors[source]
+            self.store.cursors[source] = replace(known, next=min(offset, known.next))
+            for rows in self.store.tables.values():
+                rows[:] = [row for row in rows if row[Envelope.SEQ] < offset]
+            self._save()
+
+    def close(self) -> None:
+        pass
+
+    def _raise_error(self) -> None:
+        with self.store.changed:
+            error = self.store.errors.pop(0) if self.store.errors else None
+        if error is not None:
+            raise error
+
+    def _refuse_old_epoch(self, source: str) -> None:
+        newest = self.store.epochs.get(source, 0)
+        if newest > self._context.epoch:
+            raise SinkFenced(f"epoch {newest} writes to this sink, this process has {self._context.epoch}")
+
+    def _save(self) -> None:
+        if self._path is None:
+            return
+        content = (self.store.tables, self.store.keys, self.store.cursors, self.store.epochs)
+        draft = self._path.with_name(f".{self._path.name}.tmp")
+        with draft.open("wb") as file:
+            pickle.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._path)
+
+
+def load_store(path: Path) -> MemoryStore:
+    """The store that a MemorySink keeps at `path`; an empty one when there is none yet."""
+    if not path.exists():
+        return MemoryStore()
+    with path.open("rb") as file:
+        tables, keys, cursors, epochs = pickle.load(file)  # noqa: S301  (a file of our own test, written by _save)
+    return MemoryStore(tables, keys, cursors, epochs)
