@@ -1,6 +1,7 @@
 """Durations and sizes as people write them in a config: `30s`, `7d`, `128MiB`, `20GiB`.
 
-A number without a unit is refused (seconds or minutes? bytes or megabytes?), except 0, which means the same in all of them.
+A number without a unit is refused (seconds or minutes? bytes or megabytes?), except 0, which means the same
+in all of them.
 """
 
 from __future__ import annotations
@@ -42,12 +43,13 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError(_bad_unit(text, unit, "ms, s, m, h or d", "30s"))
     seconds = number * _DURATION_UNITS[unit]
     if seconds > _LONGEST_SECONDS:
-        raise ValueError(f"the duration {text!r} is longer than 100 years")
+        message = f"the duration {text!r} is longer than 100 years"
+        raise ValueError(message)
     return timedelta(seconds=seconds)
 
 
 def parse_size(text: str) -> int:
-    """`512B`, `64KiB`, `128MiB`, `20GiB` (powers of 1024), `128MB` (powers of 1000) or `0`; ValueError for anything else."""
+    """`64KiB`, `128MiB`, `20GiB` (powers of 1024), `128MB` (powers of 1000) or `0`; else ValueError."""
     number, unit = _split(text, "size", "128MiB or 20GiB")
     if unit == "" and number == 0:
         return 0
@@ -56,7 +58,8 @@ def parse_size(text: str) -> int:
         raise ValueError(_bad_unit(text, unit, "B, KiB, MiB, GiB or TiB (or KB, MB, GB, TB)", "128MiB"))
     size = round(number * factor)
     if size > _LARGEST_BYTES:
-        raise ValueError(f"the size {text!r} is over 8 EiB")
+        message = f"the size {text!r} is over 8 EiB"
+        raise ValueError(message)
     return size
 
 
@@ -83,7 +86,8 @@ def format_size(value: int) -> str:
 def _split(text: str, kind: str, examples: str) -> tuple[float, str]:
     match = _NUMBER.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is not a {kind}: write a number and a unit, such as {examples}")
+        message = f"{text!r} is not a {kind}: write a number and a unit, such as {examples}"
+        raise ValueError(message)
     return float(match[1]), match[2]
 
 
@@ -105,7 +109,8 @@ def _size(value: Any) -> Any:
 
 def _as_text(value: Any, kind: str, example: str) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError(f"a {kind} is written as text with a unit, such as {example}")  # noqa: TRY004  (pydantic reports ValueError only)
+        message = f"a {kind} is written as text with a unit, such as {example}"
+        raise ValueError(message)  # noqa: TRY004  (pydantic reports ValueError only)
     return str(value)
 
 

@@ -1,8 +1,10 @@
-"""What a Postgres server's refusals mean to us, decided by SQLSTATE at this one boundary, and the errors that the stream raises by name.
+"""What a Postgres server's refusals mean to us, decided by SQLSTATE at this one boundary, and the errors that
+the stream raises by name.
 
-The server's primary message is kept (it names the object), its DETAIL, HINT and CONTEXT never are: they can hold row values. Messages of
-the classes that quote data (22, 23) are dropped too. A failed login carries no SQLSTATE through libpq, so only there the text decides;
-a server that speaks another language than English gives SourceUnavailable then, which is retried and shows the server's own words.
+The server's primary message is kept (it names the object), its DETAIL, HINT and CONTEXT never are: they can
+hold row values. Messages of the classes that quote data (22, 23) are dropped too. A failed login carries no
+SQLSTATE through libpq, so only there the text decides; a server that speaks another language than English
+gives SourceUnavailable then, which is retried and shows the server's own words.
 """
 
 from __future__ import annotations
@@ -34,27 +36,35 @@ class Meaning:
 
 
 _WAIT = Meaning(SourceUnavailable, "It is tried again until it works.")
-_LOGIN = Meaning(SourceRefused, "Check user and password in url, and that pg_hba.conf lets this host in; then start again.")
-_LIMIT = Meaning(SourceUnavailable, "It is tried again; raise max_connections or max_wal_senders if it lasts.")
-_GONE = "Changes are lost to this slot: set on_gap: resnapshot to copy the tables again, or drop the slot and start with an empty state_dir."
+_LOGIN = Meaning(SourceRefused, "Check user and password in url, and that pg_hba.conf lets this host in.")
+_LIMIT = Meaning(SourceUnavailable, "It is tried again; raise max_connections if it lasts.")
+_GONE = "Set on_gap: resnapshot to copy the tables again, or drop the slot and start with an empty state_dir."
 _POOLER = "Give the url of the server itself: a connection pooler does not pass replication on."
+_SENDERS = Meaning(
+    SourceUnavailable, f"It is tried again until a wal sender is free. {raise_setting('max_wal_senders')}"
+)
 _UNKNOWN = Meaning(SourceRefused, "The server's log says more; run cdc check.")
 
-# By exact SQLSTATE; then by class (the first two characters); then `_UNKNOWN`: what nobody thought of stops the source.
+# By exact SQLSTATE; then by class (the first two characters); then `_UNKNOWN`: what nobody thought of stops
+# the source.
 _STATES = {
     "08P01": Meaning(SourceRefused, _POOLER),
-    "0A000": Meaning(SourceRefused, "The server can't do this in its present version or role; run cdc check."),
-    "25006": Meaning(SourceRefused, "The server is read-only (a standby?): create the publication on the primary, and run cdc check."),
+    "0A000": Meaning(SourceRefused, "The server can't do this in its present version or role."),
+    "25006": Meaning(SourceRefused, "The server is a standby: create the publication on its primary."),
     "25P03": _WAIT,
     "25P04": _WAIT,
     "26000": Meaning(SourceRefused, _POOLER),
     "3D000": Meaning(SourceRefused, "Check the database name in url."),
-    "42501": Meaning(SourceRefused, "Run cdc check: it prints the grant statement for each missing privilege."),
+    "42501": Meaning(SourceRefused, "Run cdc check: it prints the grant for each missing privilege."),
     "42601": Meaning(SourceRefused, _POOLER),
-    "42P01": Meaning(SourceUnavailable, "The table was dropped or renamed meanwhile; the tables are looked up again."),
-    "53400": Meaning(SourceRefused, "Drop a slot that nobody uses, or raise max_replication_slots and restart the server."),
+    "42P01": Meaning(SourceUnavailable, "The table was dropped or renamed; the tables are looked up again."),
+    "53400": Meaning(
+        SourceRefused, f"Drop a slot that nobody uses. {raise_setting('max_replication_slots')}"
+    ),
     "55006": Meaning(SourceBusy, "Stop the other process that reads this slot; one slot has one reader."),
-    "55P03": Meaning(SourceUnavailable, "Another session holds the lock or has a transaction open; it is tried again."),
+    "55P03": Meaning(
+        SourceUnavailable, "Another session has a lock or a transaction open; it is tried again."
+    ),
     "57014": _WAIT,
     "57P04": Meaning(SourceRefused, "The database was dropped."),
     "58P01": Meaning(SourceGap, _GONE),
@@ -70,33 +80,37 @@ _CLASSES = {
 # Classes whose primary message can quote a value of a row.
 _QUOTES_DATA = ("22", "23")
 
-# 55000 and 42704 mean several things; the words below stand untranslated or in English in every server that we know.
+# 55000 and 42704 mean several things; the words below stand untranslated or in English in every server that
+# we know.
 _SLOT_INVALID = re.compile(
-    r"can no longer (?:access|get changes from) replication slot|cannot read from (?:logical )?replication slot"
-    r"|exceeded the maximum reserved size|has been invalidated|invalidated due to"
+    r"can no longer (?:access|get changes from) replication slot"
+    r"|cannot read from (?:logical )?replication slot|exceeded the maximum reserved size"
+    r"|has been invalidated|invalidated due to"
 )
 _MISSING_FOR_STREAM = re.compile(r'(?:replication slot|publication) ".*" does not exist', re.DOTALL)
-# palloc's limit of 1 GB, met when a value's text form is longer (a bytea over 512 MB has a text form of twice its size).
+# palloc's limit of 1 GB, met when a value's text form is longer (a bytea over 512 MB has a text form of twice
+# its size).
 _TOO_LONG = re.compile(r"invalid memory alloc request size|out of memory")
 
 # libpq's wording of a login that failed: the server's FATAL line, in English.
 _LOGIN_FAILURES = (
-    (re.compile(r"password authentication failed|no password supplied|authentication failed for user"), _LOGIN),
+    (re.compile(r"authentication failed for user|no password supplied"), _LOGIN),
     (re.compile(r"no pg_hba\.conf entry|pg_hba\.conf rejects"), _LOGIN),
     (re.compile(r'role ".*" does not exist|is not permitted to log in'), _LOGIN),
     (re.compile(r'database ".*" does not exist'), _STATES["3D000"]),
-    (re.compile(r"unsupported startup parameter|no such database|not allowed to connect to replication"), Meaning(SourceRefused, _POOLER)),
+    (re.compile(r"unsupported startup parameter|no such database"), Meaning(SourceRefused, _POOLER)),
     (
         re.compile(r"must be superuser or replication role|permission denied to start WAL sender"),
         Meaning(SourceRefused, "Give the role REPLICATION; cdc check prints the statement."),
     ),
-    (re.compile(r"SSL|certificate|sslmode"), Meaning(SourceRefused, "Check sslmode and the certificates that url names.")),
-    (re.compile(r"too many (?:connections|clients)|remaining connection slots|exceeds max_wal_senders"), _LIMIT),
+    (re.compile(r"SSL|certificate"), Meaning(SourceRefused, "Check sslmode and the certificates in url.")),
+    (re.compile(r"exceeds max_wal_senders"), _SENDERS),
+    (re.compile(r"too many (?:connections|clients)|remaining connection slots"), _LIMIT),
 )
 
 
 def translate(error: psycopg.Error, where: str, doing: str = "") -> CdcError:
-    """A psycopg error as one of ours; `doing` is a gerund (`creating the slot`). Raise it `from` the error."""
+    """A psycopg error as one of ours, to be raised `from` it; `doing` is a gerund (`creating the slot`)."""
     diagnosis = error.diag
     state = error.sqlstate or diagnosis.sqlstate
     if state is None:
@@ -104,7 +118,9 @@ def translate(error: psycopg.Error, where: str, doing: str = "") -> CdcError:
     return translate_state(state, diagnosis.message_primary or "", where, doing)
 
 
-def translate_result(connection: pq.abc.PGconn, result: pq.abc.PGresult | None, where: str, doing: str = "") -> CdcError:
+def translate_result(
+    connection: pq.abc.PGconn, result: pq.abc.PGresult | None, where: str, doing: str = ""
+) -> CdcError:
     """The error of a libpq result, or of the connection when there is no result (it was cut)."""
     if result is not None:
         state = result.error_field(pq.DiagnosticField.SQLSTATE)
@@ -115,7 +131,7 @@ def translate_result(connection: pq.abc.PGconn, result: pq.abc.PGresult | None, 
 
 
 def translate_state(state: str, primary: str, where: str, doing: str = "") -> CdcError:
-    """The SQLSTATE table: the kind of error and its remedy, with the server's primary message where that is safe."""
+    """The kind of error and its remedy by SQLSTATE, with the server's primary message where it is safe."""
     meaning = _meaning(state, primary)
     said = "the server refused a value" if state[:2] in _QUOTES_DATA else " ".join(primary.split())
     return _error(meaning, f"{said} (SQLSTATE {state})", where, doing)
@@ -127,9 +143,11 @@ def _meaning(state: str, primary: str) -> Meaning:
     if state == "42704" and _MISSING_FOR_STREAM.search(primary):
         return Meaning(SourceGap, _GONE)
     if state == "53300" and "wal" in primary:
-        return Meaning(SourceUnavailable, "All wal senders are in use; it is tried again. " + raise_setting("max_wal_senders"))
+        return _SENDERS
     if state == "XX000" and _TOO_LONG.search(primary):
-        return Meaning(SourceRefused, "A value is too long for the text format; use Postgres 14 or newer, where it is read in binary.")
+        return Meaning(
+            SourceRefused, "A value is over 1 GB in text form; Postgres 14 and newer send it in binary."
+        )
     return _STATES.get(state) or _CLASSES.get(state[:2]) or _UNKNOWN
 
 
@@ -150,7 +168,7 @@ def _without_state(message: str, where: str, doing: str) -> CdcError:
 
 
 def _connection_text(message: str) -> str:
-    """libpq's words without its prefixes and hints: from the last `FATAL:` on where there is one, else the first line."""
+    """The reason without libpq's prefixes and hints: what follows the last `FATAL:`, or the first line."""
     if "FATAL:" in message:
         message = message.rpartition("FATAL:")[2]
     first = message.strip().partition("\n")[0]
@@ -167,18 +185,22 @@ def wal_level_too_low(where: str, level: str) -> SourceRefused:
 
 
 def role_cannot_replicate(where: str, role: str) -> SourceRefused:
-    return SourceRefused(f"the role {role!r} may not replicate", where=where, remedy=f"Run: {grant_replication(role)};")
+    remedy = f"Run: {grant_replication(role)};"
+    return SourceRefused(f"the role {role!r} may not replicate", where=where, remedy=remedy)
 
 
 def cannot_read(where: str, role: str, table: TableId) -> SourceRefused:
     """The snapshot needs SELECT; the stream alone would not."""
-    return SourceRefused(f"the role {role!r} may not read {table}", where=where, remedy=f"Run: {grant_select(role, [table])};")
+    remedy = f"Run: {grant_select(role, [table])};"
+    return SourceRefused(f"the role {role!r} may not read {table}", where=where, remedy=remedy)
 
 
 def no_free_slot(where: str, used: int, limit: int) -> SourceRefused:
     """max_replication_slots or max_wal_senders is used up."""
-    message = f"all {limit} replication slots are in use ({used} of them)" if used != limit else f"all {limit} replication slots are in use"
-    return SourceRefused(message, where=where, remedy=f"Drop one that nobody uses, or {raise_setting('max_replication_slots')}")
+    remedy = (
+        f"Drop one that nobody uses, or raise max_replication_slots. {raise_setting('max_replication_slots')}"
+    )
+    return SourceRefused(f"{used} of {limit} replication slots are in use", where=where, remedy=remedy)
 
 
 def slot_missing(where: str, slot: str) -> SourceGap:
@@ -193,7 +215,7 @@ def slot_lost(where: str, slot: str, reason: str) -> SourceGap:
 
 
 def slot_ahead(where: str, slot: str, log_end: str, confirmed: str) -> SourceGap:
-    """Somebody else consumed from the slot, or it was created anew: the server would skip ahead in silence."""
+    """Somebody else read from the slot, or made it anew: the server would skip ahead in silence."""
     message = f"the replication slot {slot!r} is at {confirmed}, past the end of our log at {log_end}"
     return SourceGap(message, where=where, remedy=f"The changes between them are gone. {_GONE}")
 
@@ -208,15 +230,19 @@ def slot_taken(where: str, slot: str, pid: int, application: str = "") -> Source
 def slot_foreign(where: str, slot: str, found: str, expected: str) -> SourceRefused:
     """The name belongs to a slot that is not ours: another plugin, another database, or a physical slot."""
     remedy = f"Set slot: to another name, or on the server: {drop_slot(slot)};"
-    return SourceRefused(f"the replication slot {slot!r} is of {found}, expected {expected}", where=where, remedy=remedy)
+    message = f"the replication slot {slot!r} is of {found}, expected {expected}"
+    return SourceRefused(message, where=where, remedy=remedy)
 
 
 def publication_dropped(where: str, publication: str) -> SourceGap:
-    """Postgres 18 skips a missing publication in silence, older ones stop for good: what was written meanwhile is not in the stream."""
+    """What was written meanwhile is not in the stream: Postgres 18 skips a missing publication in silence,
+    older ones stop for good.
+    """
     message = f"the publication {publication!r} was dropped; changes made since then are not in the stream"
     return SourceGap(message, where=where, remedy=_GONE)
 
 
 def publication_missing(where: str, publication: str, statement: str) -> SourceRefused:
     """There is none and we may not (or can't) create it."""
-    return SourceRefused(f"the publication {publication!r} does not exist", where=where, remedy=f"Run: {statement};")
+    message = f"the publication {publication!r} does not exist"
+    return SourceRefused(message, where=where, remedy=f"Run: {statement};")

@@ -21,8 +21,8 @@ from connectors.postgres.selection import TableSelection, parse_table
 
 # Everything in `public` is what most applications mean by "my database".
 TABLES = ("public.*",)
-# One COPY BINARY reader gives over a million rows a second, so two keep a small source's disks and our two cores busy
-# without taking the server from its users.
+# One COPY BINARY reader gives over a million rows a second, so two keep a small source's disks and our two
+# cores busy without taking the server from its users.
 SNAPSHOT_WORKERS = 2
 # More walsender-free readers than this only queue on the source's disks.
 MAX_SNAPSHOT_WORKERS = 32
@@ -35,7 +35,13 @@ NAME_PREFIX = "cdc_"
 
 _SLOT_NAME = re.compile(r"[a-z0-9_]{1,63}")
 # Connection settings of ours: what a user gives for these would be overridden in silence.
-_RESERVED_SETTINGS = ("application_name", "client_encoding", "fallback_application_name", "options", "replication")
+_RESERVED_SETTINGS = (
+    "application_name",
+    "client_encoding",
+    "fallback_application_name",
+    "options",
+    "replication",
+)
 
 
 class PostgresOptions(BaseModel):
@@ -43,25 +49,37 @@ class PostgresOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    url: SecretStr = Field(description="postgresql://user:password@host:port/database, or libpq's key=value form")
-    tables: tuple[str, ...] = Field(TABLES, description="globs on schema.table; ! excludes; a later entry wins")
+    url: SecretStr = Field(description="postgresql://user:password@host:port/database, or key=value pairs")
+    tables: tuple[str, ...] = Field(
+        TABLES, description="globs on schema.table; ! excludes; a later entry wins"
+    )
     slot: str | None = Field(None, description="replication slot; cdc_<source> when left out")
     publication: str | None = Field(None, description="publication; cdc_<source> when left out")
-    create_publication: bool = Field(True, description="create the publication and add tables to it where that is missing")
-    publish_via_partition_root: bool = Field(True, description="deliver partitions as their partitioned table")
+    create_publication: bool = Field(
+        default=True, description="create the publication, and add tables to it, where that is missing"
+    )
+    publish_via_partition_root: bool = Field(
+        default=True, description="deliver partitions as their partitioned table"
+    )
     unrepresentable: Literal["error", "null", "string"] = Field(
-        "error", description="what becomes of values that Arrow can't hold (infinity, BC, NaN in a decimal)"
+        "error",
+        description="what becomes of values that Arrow can't hold (infinity, BC dates, NaN in a decimal)",
     )
     snapshot_workers: Annotated[int, Field(ge=1, le=MAX_SNAPSHOT_WORKERS)] = Field(
         SNAPSHOT_WORKERS, description="connections that copy at the same time"
     )
-    failover: bool = Field(False, description="let the slot follow a failover (Postgres 17 and newer)")
-    heartbeat: Duration = Field(HEARTBEAT, description="how often an idle database is asked for a sign of life; 0 never")
+    failover: bool = Field(
+        default=False, description="let the slot follow a failover (Postgres 17 and newer)"
+    )
+    heartbeat: Duration = Field(
+        HEARTBEAT, description="how often an idle database is asked for a sign of life; 0s for never"
+    )
     columns: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="schema.table → the columns to publish (Postgres 15 and newer)"
     )
     where: dict[str, str] = Field(
-        default_factory=dict, description="schema.table → SQL condition of the rows to publish (Postgres 15 and newer)"
+        default_factory=dict,
+        description="schema.table → SQL condition of the rows to publish (Postgres 15 and newer)",
     )
 
     @property
@@ -89,7 +107,8 @@ class PostgresOptions(BaseModel):
         settings = parse_url(value.get_secret_value())
         for name in _RESERVED_SETTINGS:
             if name in settings:
-                raise ValueError(f"the url must not set {name}: the daemon sets it itself")
+                message = f"the url must not set {name}: the daemon sets it itself"
+                raise ValueError(message)
         if not settings.get("dbname") and not settings.get("service"):
             raise ValueError("the url must name the database: postgresql://user@host/DATABASE")
         return value
@@ -111,7 +130,8 @@ class PostgresOptions(BaseModel):
     @classmethod
     def _publication_is_allowed(cls, value: str | None) -> str | None:
         if value is not None and not 1 <= len(value.encode()) <= MAX_NAME_BYTES:
-            raise ValueError(f"a publication name has 1 to {MAX_NAME_BYTES} bytes")
+            message = f"a publication name has 1 to {MAX_NAME_BYTES} bytes"
+            raise ValueError(message)
         return value
 
     @field_validator("columns")
@@ -120,7 +140,8 @@ class PostgresOptions(BaseModel):
         for table, columns in value.items():
             parse_table(table)
             if not columns or len(set(columns)) != len(columns):
-                raise ValueError(f"the column list of {table} must name at least one column, and each once")
+                message = f"the column list of {table} must name at least one column, and each once"
+                raise ValueError(message)
         return value
 
     @field_validator("where")
@@ -129,7 +150,8 @@ class PostgresOptions(BaseModel):
         for table, condition in value.items():
             parse_table(table)
             if not condition.strip():
-                raise ValueError(f"the row filter of {table} is empty: write a condition such as tenant_id <> 0")
+                message = f"the row filter of {table} is empty: write a condition such as tenant_id <> 0"
+                raise ValueError(message)
         return value
 
     @model_validator(mode="after")
@@ -138,7 +160,8 @@ class PostgresOptions(BaseModel):
         for key, entries in (("columns", self.columns), ("where", self.where)):
             for table in entries:
                 if not selection.matches(parse_table(table)):
-                    raise ValueError(f"{key} names {table}, which tables does not select")
+                    message = f"{key} names {table}, which tables does not select"
+                    raise ValueError(message)
         return self
 
 
@@ -148,8 +171,8 @@ def parse_url(url: str) -> dict[str, str]:
         return {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except psycopg.Error:
         raise ValueError(
-            "the url is not a connection string: expected postgresql://user:password@host:port/database (escape @ : / % in the"
-            " password as %40 %3A %2F %25) or key=value pairs"
+            "the url is not a connection string: expected postgresql://user:password@host:port/database"
+            " (with @ : / % in the password as %40 %3A %2F %25) or key=value pairs"
         ) from None
 
 

@@ -1,7 +1,7 @@
-"""Which tables a source follows: globs on `schema.table`, in order, where a later entry wins over an earlier one.
+"""Which tables a source follows: globs on `schema.table`, in order; a later entry wins.
 
-Names are compared verbatim, case included. A part in double quotes is literal (`"odd.schema"."*"`), any other part is a glob (`*`, `?`,
-`[ab]`). System schemas are never matched, whatever the globs say.
+Names are compared verbatim, case included. A part in double quotes is literal (`"odd.schema"."*"`), any other
+part is a glob (`*`, `?`, `[ab]`). System schemas are never matched, whatever the globs say.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def parse_table(text: str) -> TableId:
     """`schema.table` without globs, quoted or not, as a table; ValueError otherwise."""
     pattern = _parse_entry(text)
     if pattern.excludes or pattern.exact is None:
-        raise ValueError(f"{text!r} must name one table as schema.table, without a glob")
+        message = f"{text!r} must name one table as schema.table, without a glob"
+        raise ValueError(message)
     return pattern.exact
 
 
@@ -90,13 +91,15 @@ def _parse_entry(text: str) -> Pattern:
         raise ValueError(_not_a_table(text, body))
     schema, schema_is_exact = _parse_part(match["schema"])
     name, name_is_exact = _parse_part(match["name"])
-    exact = TableId(_unquote(match["schema"]), _unquote(match["name"])) if schema_is_exact and name_is_exact else None
+    literal = TableId(_unquote(match["schema"]), _unquote(match["name"]))
+    exact = literal if schema_is_exact and name_is_exact else None
     return Pattern(text, excludes, schema, name, exact)
 
 
 def _not_a_table(text: str, body: str) -> str:
     if body and "." not in body and '"' not in body:
-        return f"{text!r} has no schema: write schema.table, such as {'!' if text != body else ''}public.{body}"
+        mark = "!" if text != body else ""
+        return f"{text!r} has no schema: write schema.table, such as {mark}public.{body}"
     return f"{text!r} is not schema.table (put a part that holds a dot or a glob character in double quotes)"
 
 

@@ -1,4 +1,4 @@
-"""The SQL that findings and errors tell an operator to run: complete, quoted, ready to paste, without the closing semicolon."""
+"""The SQL that findings and errors tell an operator to run: quoted, ready to paste, without the semicolon."""
 
 from __future__ import annotations
 
@@ -8,19 +8,25 @@ from collections.abc import Sequence
 from cdc.model import TableId
 
 ALTER_WAL_LEVEL = (
-    "Run: alter system set wal_level = 'logical'; then restart the server (Amazon RDS and Aurora: set rds.logical_replication = 1 in the parameter"
-    " group and reboot; Google Cloud SQL: set the flag cloudsql.logical_decoding = on; Azure: set the server parameter wal_level and restart)."
+    "Run: alter system set wal_level = 'logical'; then restart the server (Amazon RDS and Aurora: set"
+    " rds.logical_replication = 1 in the parameter group and reboot; Google Cloud SQL: set the flag"
+    " cloudsql.logical_decoding = on; Azure: set the server parameter wal_level and restart)."
 )
 
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 # Names that parse as something else when they stand bare in the statements below.
 _KEYWORDS = frozenset(
-    "all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create current_catalog current_date"
-    " current_role current_time current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign"
-    " from grant group having in initially intersect into lateral leading limit localtime localtimestamp not null offset on only or order"
-    " placing primary references returning select session_user some symmetric system_user table then to trailing true union unique user using"
-    " variadic when where window with authorization binary collation concurrently cross current_schema freeze full ilike inner is isnull join"
-    " left like natural notnull outer overlaps right similar tablesample verbose public none".split()
+    """
+    all analyse analyze and any array as asc asymmetric both case cast check collate column
+    constraint create current_catalog current_date current_role current_time current_timestamp
+    current_user default deferrable desc distinct do else end except false fetch for foreign from
+    grant group having in initially intersect into lateral leading limit localtime localtimestamp
+    not null offset on only or order placing primary references returning select session_user some
+    symmetric system_user table then to trailing true union unique user using variadic when where
+    window with authorization binary collation concurrently cross current_schema freeze full ilike
+    inner is isnull join left like natural notnull outer overlaps right similar tablesample verbose
+    public none
+    """.split()  # noqa: SIM905  (as a list it would be a hundred lines)
 )
 
 
