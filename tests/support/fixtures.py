@@ -8,11 +8,8 @@ from typing import Protocol
 
 import pytest
 
-from tests.support.binaries import installed
+from tests.support.binaries import majors_under_test
 from tests.support.postgres import Database, PostgresServer
-
-# What every run covers: Debian's PostgreSQL and the newest one. `make test-all` may add others by CDC_TEST_POSTGRES_BINDIRS.
-REQUIRED_MAJORS = (15, 18)
 
 
 class PostgresFactory(Protocol):
@@ -64,7 +61,7 @@ def postgres18(_servers: _Servers) -> PostgresServer:
     return _servers.get(18)
 
 
-@pytest.fixture(params=sorted({*REQUIRED_MAJORS, *(m for m in installed() if m >= 13)}), ids=lambda m: f"pg{m}")
+@pytest.fixture(params=majors_under_test(), ids=lambda m: f"pg{m}")
 def postgres(request: pytest.FixtureRequest, _servers: _Servers) -> PostgresServer:
     """Every version, one after the other."""
     return _servers.get(int(request.param))

@@ -1,7 +1,7 @@
 """Runs real PostgreSQL servers in temporary folders, to be stopped, killed and restarted by tests.
 
-Every server has its own data folder (a copy of one initdb per version and process), a free port on 127.0.0.1 and a unix
-socket, and dies with the test process, however that ends.
+Every server has its own data folder (a copy of one initdb per version and process), a free port on 127.0.0.1
+and a unix socket, and dies with the test process, however that ends.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from tests.support.waiting import wait_until
 
 SUPERUSER = "postgres"
 HOST = "127.0.0.1"
-# Small and unsafe on power loss: the tests kill processes, not machines, so the page cache is all the durability needed.
+# Small and unsafe on power loss: the tests kill processes, not machines, so the page cache is all the
+# durability needed.
 DEFAULT_SETTINGS: Mapping[str, str] = {
     "listen_addresses": HOST,
     "wal_level": "logical",
@@ -43,7 +44,8 @@ DEFAULT_SETTINGS: Mapping[str, str] = {
     "full_page_writes": "off",
     "shared_buffers": "32MB",
     "min_wal_size": "32MB",
-    "logical_decoding_work_mem": "64kB",  # Spills early, so that ordinary tests pass through the server's spill files.
+    # Spills early, so that ordinary tests pass through the server's spill files.
+    "logical_decoding_work_mem": "64kB",
     "wal_sender_timeout": "60s",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -61,7 +63,8 @@ START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 60.0
 # A port that was free a moment ago may be taken by a parallel worker; a few tries are plenty.
 PORT_ATTEMPTS = 5
-# Reads until its standard input closes, which the kernel does when we die, then kills the server and removes its folder.
+# Reads until its standard input closes, which the kernel does when we die, then kills the server and removes
+# its folder.
 _REAPER = (
     "import os,shutil,signal,sys\nsys.stdin.read()\n"
     "try: os.kill(int(sys.argv[1]), signal.SIGQUIT)\nexcept ProcessLookupError: pass\n"
@@ -183,11 +186,15 @@ class PostgresServer:
         """A URL over TCP; `host` and `port` among the parameters override (a proxy, the unix socket)."""
         host = parameters.pop("host", HOST)
         port = parameters.pop("port", str(self.port))
-        login = quote(user, safe="") if password is None else f"{quote(user, safe='')}:{quote(password, safe='')}"
+        login = (
+            quote(user, safe="") if password is None else f"{quote(user, safe='')}:{quote(password, safe='')}"
+        )
         query = f"?{urlencode(parameters, quote_via=quote)}" if parameters else ""
         return f"postgresql://{login}@{quote(host, safe='')}:{port}/{quote(dbname, safe='')}{query}"
 
-    def connect(self, dbname: str = "postgres", user: str = SUPERUSER, **options: Any) -> psycopg.Connection[Any]:
+    def connect(
+        self, dbname: str = "postgres", user: str = SUPERUSER, **options: Any
+    ) -> psycopg.Connection[Any]:
         """An autocommit connection; options are psycopg's."""
         return psycopg.connect(self.dsn(dbname, user), **{"autocommit": True, **options})
 
@@ -209,12 +216,17 @@ class PostgresServer:
         return (self.data / "postmaster.pid").read_text().split("\n", 1)[0] == str(self._running().pid)
 
     def _launch(self) -> None:
-        command = [self.bindir / "postgres", "-D", self.data, "-p", str(self.port)]
+        command = [str(self.bindir / "postgres"), "-D", str(self.data), "-p", str(self.port)]
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **_as_account()
+            process = self._process = subprocess.Popen[bytes](
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **_as_account(),
             )
-        arguments = [sys.executable, "-S", "-E", "-c", _REAPER, str(self._process.pid), str(self.folder)]
+        arguments = [sys.executable, "-S", "-E", "-c", _REAPER, str(process.pid), str(self.folder)]
         self._reaper = subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
         )
@@ -275,7 +287,9 @@ class Database:
     def drop(self) -> None:
         """Drop the database with its prepared transactions and replication slots."""
         with self.connect() as own:
-            for (gid,) in own.execute("select gid from pg_prepared_xacts where database = %s", [self.name]).fetchall():
+            for (gid,) in own.execute(
+                "select gid from pg_prepared_xacts where database = %s", [self.name]
+            ).fetchall():
                 own.execute(f"rollback prepared '{gid}'".encode())
         with self.server.connect() as connection:
             wait_until(lambda: _drop_slots(connection, self.name), f"the slots of {self.name} to be free")
@@ -285,7 +299,8 @@ class Database:
 def _drop_slots(connection: psycopg.Connection[Any], dbname: str) -> bool:
     """One try to drop all slots of a database; false while another process still holds one."""
     connection.execute(
-        "select pg_terminate_backend(active_pid) from pg_replication_slots where database = %s and active", [dbname]
+        "select pg_terminate_backend(active_pid) from pg_replication_slots where database = %s and active",
+        [dbname],
     )
     slots = connection.execute(
         "select slot_name from pg_replication_slots where database = %s and not temporary", [dbname]
@@ -301,7 +316,7 @@ def _drop_slots(connection: psycopg.Connection[Any], dbname: str) -> bool:
 def _binaries(major: int) -> Binaries:
     found = installed()
     if major not in found:
-        message = f"PostgreSQL {major} is not installed (found: {sorted(found)}); `make test` installs what is missing"
+        message = f"PostgreSQL {major} is not installed (found: {sorted(found)}); `make setup` installs it"
         raise RuntimeError(message)
     return found[major]
 
@@ -313,7 +328,15 @@ def _template(major: int) -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o755)
     _give(folder, account())
-    command = [_binaries(major).bindir / "initdb", "-D", folder / "data", "-U", SUPERUSER, "-A", "trust"]
+    command = [
+        str(_binaries(major).bindir / "initdb"),
+        "-D",
+        str(folder / "data"),
+        "-U",
+        SUPERUSER,
+        "-A",
+        "trust",
+    ]
     options = ["-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
     subprocess.run(command + options, check=True, capture_output=True, **_as_account())
     return folder / "data"

@@ -47,10 +47,16 @@ def run_cdc(
 
 
 class CdcProcess:
-    """A `cdc` that runs until stopped or killed. Its output goes to files; `close` (or the context manager) ends it."""
+    """A `cdc` that runs until stopped or killed. Its output goes to files; `close` (or the context manager)
+    ends it.
+    """
 
     def __init__(
-        self, *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None, log: Path | None = None
+        self,
+        *arguments: str,
+        cwd: Path,
+        environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
     ) -> None:
         self.log_path = log or Path(tempfile.mkstemp(prefix="cdc-", suffix=".log", dir=cwd)[1])
         with self.log_path.open("ab") as output:

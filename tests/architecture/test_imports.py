@@ -1,0 +1,52 @@
+"""Imports point one way, and what is imported is ours."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.architecture.tree import ROOT, product_files
+
+PACKAGES = ("cdc", "connectors", "sinks", "config")
+# The engine must not learn about one database or warehouse: these words belong to connectors and sinks.
+SYSTEM_NAMES = re.compile(
+    r"^\s*(?:import|from)\s+(?:psycopg|pymysql|pymysqlreplication|duckdb|boto3|clickhouse\w*|snowflake)\b",
+    re.MULTILINE,
+)
+# Plug-in authors' test tools may start a real server.
+ENGINE_FOLDERS = ("engine", "log", "state", "model", "spi", "native", "transform")
+
+
+def test_import_contracts_hold() -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from importlinter.cli import lint_imports_command; lint_imports_command()",
+    ]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_package_is_this_checkout(name: str) -> None:
+    """`config` and `cdc` are also names of other distributions."""
+    module = importlib.import_module(name)
+    assert module.__file__ is not None
+    assert module.__file__.startswith(str(ROOT / name))
+
+
+def test_every_folder_of_code_is_a_package() -> None:
+    folders = {path.parent for path in product_files("*.py", "*.pyx")}
+    assert [str(f.relative_to(ROOT)) for f in sorted(folders) if not (f / "__init__.py").exists()] == []
+
+
+def test_engine_imports_no_database_library() -> None:
+    files = [p for p in product_files("*.py", "*.pyx") if p.relative_to(ROOT).parts[:1] == ("cdc",)]
+    inner = [p for p in files if p.relative_to(ROOT).parts[1] in ENGINE_FOLDERS]
+    assert [
+        str(p.relative_to(ROOT)) for p in inner if SYSTEM_NAMES.search(p.read_text(encoding="utf-8"))
+    ] == []
