@@ -1,0 +1,81 @@
+"""The JSON Schema says what the loader accepts, and every example loads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+import config
+from cdc.spi import registry
+from config import json_schema, load
+from config.settings import SinkSettings, SourceSettings
+from tests.unit.config.conftest import Options
+
+EXAMPLES = sorted((Path(config.__file__).parent / "examples").glob("*.yaml"))
+
+
+@pytest.fixture
+def schema() -> dict[str, Any]:
+    return json_schema({"postgres": Options}, {"parquet": Options})
+
+
+def errors(schema: dict[str, Any], text: str) -> list[str]:
+    validator = jsonschema.Draft202012Validator(schema)
+    return [error.json_path for error in validator.iter_errors(yaml.safe_load(text))]
+
+
+def test_schema_is_valid_itself(schema: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_schema_accepts_what_the_loader_accepts(schema: dict[str, Any]) -> None:
+    text = """
+    state_dir: ./x
+    sources:
+      shop: {type: postgres, url: "${URL}", workers: "${N}", snapshot: never, log: {retain: {age: 7d}}}
+      other: {type: "acme_cdc.oracle:OracleSource", anything: 1}
+    sinks:
+      lake: {type: parquet, from: [shop], flush: {rows: 5}, publish: {path: a, interval: "${I:-1s}"}}
+    """
+    assert errors(schema, text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "sources: {}",
+        "sources: {Shop: {type: postgres}}",
+        "sources: {shop: {}}",
+        "sources: {shop: {type: postgrs}}",
+        "sources: {shop: {type: postgres, tabels: []}}",
+        "sources: {shop: {type: postgres, workers: many}}",
+        "sources: {shop: {type: postgres, log: {retain: {age: 7}}}}",
+        "sources: {shop: {type: postgres}}\nsinks: {lake: {type: parquet, publish: {path: a}}}",
+        "sources: {shop: {type: postgres}}\nsink: {}",
+    ],
+)
+def test_schema_refuses_what_the_loader_refuses(schema: dict[str, Any], text: str) -> None:
+    assert errors(schema, text)
+
+
+def test_every_engine_key_is_described() -> None:
+    for model in (SourceSettings, SinkSettings):
+        assert [name for name, field in model.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_loads(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "shop_password").write_text("secret", "utf-8")
+    text = path.read_text("utf-8").replace("/run/secrets", str(tmp_path))
+    (tmp_path / "cdc.yaml").write_text(text, "utf-8")
+    names = set(re.findall(r"\$\{([A-Z_]+)", text))
+    environment = dict.fromkeys(names, "postgresql://cdc:secret@127.0.0.1:5432/shop")
+    configuration = load(tmp_path / "cdc.yaml", registry.load, environment)
+    assert configuration.sources
+    assert configuration.sinks
