@@ -7,12 +7,14 @@ SQL works on Postgres 13 to 18.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, LiteralString
 
 import psycopg
 import pyarrow as pa
 from connectors.postgres.types import CATALOG_QUERY, ColumnPlan, PgType, types_from_rows
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow, dict_row
 
 from cdc.errors import UnsupportedSchema
@@ -44,31 +46,61 @@ _RELATIONS = """
            c.relpersistence::text as persistence, c.relreplident::text as replica_identity,
            coalesce(pg_relation_filenode(c.oid), 0)::int8 as filenode,
            greatest(c.reltuples, 0)::int8 as estimated_rows, c.relpages::int8 as pages,
-           c.relrowsecurity as row_security, c.relforcerowsecurity as forced_row_security, c.relowner::int8 as
-           owner, coalesce((select i.inhparent::int8 from pg_inherits i where i.inhrelid = c.oid and
-           c.relispartition), 0) as parent, exists (select from pg_depend d where d.classid =
-           'pg_class'::regclass and d.objid = c.oid and d.objsubid = 0 and d.deptype = 'e') as of_extension
-           from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p', 'f',
-           'm', 'v') and n.nspname not in ('pg_catalog', 'information_schema') and n.nspname !~
-           '^pg_(toast|temp_)' order by n.nspname, c.relname
+           c.relrowsecurity as row_security, c.relforcerowsecurity as forced_row_security,
+           c.relowner::int8 as owner,
+           coalesce((select inhparent::int8 from pg_inherits where inhrelid = c.oid and c.relispartition), 0)
+               as parent,
+           exists (select from pg_depend d
+                    where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.objsubid = 0
+                      and d.deptype = 'e') as of_extension
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where c.relkind in ('r', 'p', 'f', 'm', 'v')
+       and n.nspname not in ('pg_catalog', 'information_schema') and n.nspname !~ '^pg_(toast|temp_)'
 """
+_IN_NAME_ORDER = " order by n.nspname, c.relname"
+# A table and all partitions under it.
+_OF_TREE = """
+       and c.oid in (
+           with recursive tree(oid) as (
+               select %s::oid
+               union all
+               select i.inhrelid from tree
+                 join pg_inherits i on i.inhparent = tree.oid
+                 join pg_class p on p.oid = i.inhrelid and p.relispartition
+           )
+           select oid from tree
+       )
+"""
+# A stored expression names its functions by oid; one that is volatile makes ADD COLUMN rewrite the table.
 _COLUMNS = r"""
-    select a.attrelid::int8 as relid, a.attname as name, a.attnum::int as attnum, a.atttypid::int8 as
-    type_oid, a.atttypmod as typmod, a.attndims::int as ndims, a.attnotnull as not_null, a.attgenerated::text
-    as generated, a.atthasmissing as has_missing, a.attmissingval::text as missing, a.xmin::text::int8 as
-    xmin, a.attidentity <> '' or exists ( select from pg_attrdef d, regexp_matches(d.adbin::text,
-    ':(?:op)?funcid (\d+)', 'g') called join pg_proc p on p.oid = called[1]::oid where d.adrelid = a.attrelid
-    and d.adnum = a.attnum and a.attgenerated = '' and p.provolatile = 'v' ) as default_volatile from
-    pg_attribute a where a.attrelid = any(%s) and a.attnum > 0 and not a.attisdropped order by a.attrelid,
-    a.attnum
+    select a.attrelid::int8 as relid, a.attname as name, a.attnum::int as attnum,
+           a.atttypid::int8 as type_oid, a.atttypmod as typmod, a.attndims::int as ndims,
+           a.attnotnull as not_null, a.attgenerated::text as generated,
+           a.atthasmissing as has_missing, a.attmissingval::text as missing, a.xmin::text::int8 as xmin,
+           a.attidentity <> '' or exists (
+               select from pg_attrdef d, regexp_matches(d.adbin::text, ':(?:op)?funcid (\d+)', 'g') called
+                 join pg_proc p on p.oid = called[1]::oid
+                where d.adrelid = a.attrelid and d.adnum = a.attnum and a.attgenerated = ''
+                  and p.provolatile = 'v'
+           ) as default_volatile
+      from pg_attribute a
+     where a.attrelid = any(%s) and a.attnum > 0 and not a.attisdropped
+     order by a.attrelid, a.attnum
+"""
+# A partitioned table has no rows, so only its partitions know what rows older than a column have.
+_LEAF_FILLS = """
+    select a.attrelid::int8 as relid, a.attname as name, a.attmissingval::text as missing
+      from pg_attribute a
+     where a.attrelid = any(%s) and a.attnum > 0 and not a.attisdropped and a.atthasmissing
 """
 # Expression columns of an index have attnum 0; neither a primary key nor an identity index can have one.
 _KEYS = """
     select i.indrelid::int8 as relid, i.indisprimary as is_primary, i.indisreplident as is_identity,
            i.indimmediate as is_immediate,
-           array(select k from unnest(i.indkey::int2[]) with ordinality as u(k, at) where at <=
-           i.indnkeyatts)::int[] as attnums from pg_index i where i.indrelid = any(%s) and (i.indisprimary or
-           i.indisreplident) and i.indisvalid
+           array(select k from unnest(i.indkey::int2[]) with ordinality as u(k, at) where at <= i.indnkeyatts)
+               ::int[] as attnums
+      from pg_index i
+     where i.indrelid = any(%s) and (i.indisprimary or i.indisreplident) and i.indisvalid
 """
 
 
@@ -79,31 +111,35 @@ def server_version(conn: Connection) -> int:
 
 def read_types(conn: Connection) -> list[PgType]:
     """Every type that is not built in."""
-    return types_from_rows(conn.execute(_literal(CATALOG_QUERY)).fetchall())
+    return types_from_rows(conn.execute(CATALOG_QUERY.encode()).fetchall())
 
 
 def read_relations(conn: Connection) -> list[Relation]:
     """Everything outside the system schemas that looks like a table, in name order."""
     with conn.cursor(row_factory=dict_row) as cursor:
-        return [_relation(row) for row in cursor.execute(_RELATIONS)]
+        return [_relation(row) for row in cursor.execute(_RELATIONS + _IN_NAME_ORDER)]
 
 
 def read_tables(conn: Connection, selection: TableSelection, *, via_root: bool = True) -> list[TableInfo]:
-    """The selected tables that can be followed, in name order; members of extensions only when named without
-    a glob.
+    """The selected tables that can be followed, in name order.
 
-    With `via_root` a partition belongs to the topmost selected table above it; without, partitioned tables
-    are left out and their partitions are tables of their own.
+    Members of extensions (PostGIS' spatial_ref_sys) are left out unless named without a glob. With `via_root`
+    a partition belongs to the topmost selected table above it; without, partitioned tables are left out and
+    their partitions are tables of their own.
     """
-    relations = read_relations(conn)
-    return read_infos(conn, select_relations(relations, selection, via_root=via_root), relations)
+    with _one_view(conn):
+        relations = read_relations(conn)
+        return read_infos(conn, select_relations(relations, selection, via_root=via_root), relations)
 
 
 def read_table(conn: Connection, relid: int) -> TableInfo | None:
     """The table with that oid, selected or not; None when it is gone or nothing that can be followed."""
-    relations = read_relations(conn)
-    wanted = [r for r in relations if r.relid == relid and r.can_be_followed]
-    infos = read_infos(conn, wanted, relations)
+    with _one_view(conn):
+        with conn.cursor(row_factory=dict_row) as cursor:
+            tree = [
+                _relation(row) for row in cursor.execute(_RELATIONS + _OF_TREE + _IN_NAME_ORDER, (relid,))
+            ]
+        infos = read_infos(conn, [r for r in tree if r.relid == relid and r.can_be_followed], tree)
     return infos[0] if infos else None
 
 
@@ -122,9 +158,7 @@ def select_relations(
 def read_infos(
     conn: Connection, wanted: Sequence[Relation], relations: Sequence[Relation]
 ) -> list[TableInfo]:
-    """Columns, keys and leaves of some of the relations; those dropped since the relations were read are left
-    out.
-    """
+    """Columns, keys and leaves of some of the relations."""
     if not wanted:
         return []
     leaves = {r.relid: _leaf_relations(r, relations) for r in wanted}
@@ -132,6 +166,7 @@ def read_infos(
     columns = _group(_fetch(conn, _COLUMNS, relids))
     every = sorted({*relids, *(leaf.relid for group in leaves.values() for leaf in group)})
     keys = _group(_fetch(conn, _KEYS, every))
+    _fill_from_leaves(conn, columns, leaves)
     return [_info(r, columns.get(r.relid, []), keys, leaves[r.relid]) for r in wanted]
 
 
@@ -195,11 +230,42 @@ def _leaf_relations(root: Relation, relations: Sequence[Relation]) -> list[Relat
     children: dict[int, list[Relation]] = {}
     for relation in relations:
         children.setdefault(relation.parent, []).append(relation)
-    leaves, waiting = [], [root]
+    leaves: list[Relation] = []
+    waiting = [root]
     while waiting:
         for child in children.get(waiting.pop().relid, []):
             (waiting if child.kind == PARTITIONED else leaves).append(child)
     return sorted((leaf for leaf in leaves if leaf.kind == TABLE), key=lambda leaf: leaf.table)
+
+
+@contextmanager
+def _one_view(conn: Connection) -> Iterator[None]:
+    """All reads inside see the same catalog; inside a transaction of the caller's, that one decides."""
+    if conn.info.transaction_status != TransactionStatus.IDLE or not conn.autocommit:
+        yield
+        return
+    conn.execute("begin isolation level repeatable read read only")
+    try:
+        yield
+    finally:
+        if not conn.broken:
+            conn.execute("rollback")
+
+
+def _fill_from_leaves(
+    conn: Connection,
+    columns: Mapping[int, Sequence[dict[str, Any]]],
+    leaves: Mapping[int, Sequence[Relation]],
+) -> None:
+    """Give partitioned tables' columns the missing values of their partitions, matched by name."""
+    under = {leaf.relid: root for root, group in leaves.items() for leaf in group if leaf.relid != root}
+    if not under:
+        return
+    by_name = {(relid, row["name"]): row for relid, rows in columns.items() for row in rows}
+    for fill in _fetch(conn, _LEAF_FILLS, sorted(under)):
+        row = by_name.get((under[fill["relid"]], fill["name"]))
+        if row is not None:
+            row.update(has_missing=True, missing=fill["missing"])
 
 
 def _fetch(conn: Connection, query: LiteralString, relids: Sequence[int]) -> list[dict[str, Any]]:
@@ -226,7 +292,7 @@ def _info(
     leaves: Sequence[Relation],
 ) -> TableInfo:
     own = keys.get(relation.relid, [])
-    primary = next((key["attnums"] for key in own if key["is_primary"]), [])
+    primary: list[int] = next((key["attnums"] for key in own if key["is_primary"]), [])
     identity = _identity_attnums(relation.replica_identity, own)
     return TableInfo(
         relation=relation,
@@ -240,8 +306,7 @@ def _info(
 
 def _identity_attnums(replica_identity: str, keys: Sequence[Mapping[str, Any]]) -> list[int]:
     for key in keys:
-        # A deferrable primary key identifies no row for the WAL: Postgres then treats `default` like
-        # `nothing`.
+        # A deferrable primary key identifies no row in the WAL: `default` is then as good as `nothing`.
         by_default = replica_identity == "d" and key["is_primary"] and key["is_immediate"]
         if by_default or (replica_identity == "i" and key["is_identity"]):
             return list(key["attnums"])
@@ -270,9 +335,7 @@ def _column(row: Mapping[str, Any]) -> ColumnInfo:
 
 
 def _key(info: TableInfo, names: Collection[str]) -> tuple[str, ...]:
-    """Key and identity of DESIGN: what the server sends of old rows; under `full` the primary key, where all
-    of it is published.
-    """
+    """What the server sends of old rows; under `full` the primary key, where all of it is published."""
     if info.replica_identity == "f":
         return info.pk if set(info.pk) <= set(names) else ()
     left_out = [column for column in info.identity_columns if column not in names]
@@ -291,8 +354,3 @@ def _reserved(table: TableId, column: str) -> UnsupportedSchema:
     return UnsupportedSchema(
         message, where=str(table), remedy=f"Exclude the table from tables, or run: {rename};"
     )
-
-
-def _literal(query: str) -> LiteralString:
-    # CATALOG_QUERY is a constant of ours; psycopg's typing asks for a literal.
-    return query  # type: ignore[return-value]
