@@ -1,0 +1,78 @@
+"""Keeps the daemon's books: the status document, the history of checkpoints, and the log's retention."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from cdc.engine.pipeline import Pipeline
+from cdc.state import StateStore
+
+# `cdc status` of another process reads the document; a second old is what people call now.
+STATUS_INTERVAL_SECONDS = 1.0
+# A checkpoint a log commit would be a row every few milliseconds; ten seconds is finer than anyone replays.
+CHECKPOINT_INTERVAL_SECONDS = 10.0
+# Retention removes whole segments; looking once a minute never lets more than a minute of them pile up.
+TRIM_INTERVAL_SECONDS = 60.0
+
+
+class BookKeeper:
+    """Called once a tick by the engine's own thread."""
+
+    def __init__(self, state: StateStore, pipelines: Sequence[Pipeline]) -> None:
+        self._state = state
+        self._pipelines = pipelines
+        self._started_at = datetime.now(UTC)
+        self._status_at = self._trimmed_at = float("-inf")
+        self._checkpoint_at = time.monotonic()
+        self._checkpointed: dict[str, str] = {}
+
+    def tick(self, *, final: bool = False) -> dict[str, Any]:
+        """Write what is due; the status document."""
+        now = time.monotonic()
+        document = self._document(running=not final)
+        if final or now - self._status_at >= STATUS_INTERVAL_SECONDS:
+            self._status_at = now
+            self._state.write_status(document)
+        if final or now - self._checkpoint_at >= CHECKPOINT_INTERVAL_SECONDS:
+            self._checkpoint_at = now
+            self._checkpoint()
+        if now - self._trimmed_at >= TRIM_INTERVAL_SECONDS:
+            self._trimmed_at = now
+            self._trim()
+        return document
+
+    def _document(self, *, running: bool) -> dict[str, Any]:
+        sources: dict[str, Any] = {}
+        sinks: dict[str, list[dict[str, Any]]] = {}
+        for pipeline in self._pipelines:
+            end = pipeline.log.end
+            sources[pipeline.spec.name] = pipeline.status.document()
+            for status in pipeline.sink_statuses:
+                document = status.document(end.next if end else 0, pipeline.status.commit_at)
+                sinks.setdefault(status.name, []).append(document)
+        return {
+            "running": running,
+            "pid": os.getpid(),
+            "started_at": self._started_at.isoformat(),
+            "at": datetime.now(UTC).isoformat(),
+            "sources": sources,
+            "sinks": sinks,
+        }
+
+    def _checkpoint(self) -> None:
+        for pipeline in self._pipelines:
+            end = pipeline.log.end
+            if end is not None and self._checkpointed.get(pipeline.spec.name) != end.position.text:
+                self._state.add_checkpoint(pipeline.spec.name, end.next, end.position, datetime.now(UTC))
+                self._checkpointed[pipeline.spec.name] = end.position.text
+
+    def _trim(self) -> None:
+        for pipeline in self._pipelines:
+            keep_from = pipeline.lowest_cursor
+            if keep_from is not None:
+                retention = pipeline.spec.retention
+                pipeline.log.trim(keep_from, max_age=retention.age, max_bytes=retention.bytes)

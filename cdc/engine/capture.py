@@ -1,0 +1,167 @@
+"""Source → log: one thread a source takes ChangeSets, makes them durable, and only then acknowledges.
+
+Order of durability for a set with held changes: held logs first, then the main log's commit, which names how far each held log
+is confirmed. A crash between the two leaves held changes that no commit confirms; they are cut at start and sent again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from cdc import failpoints
+from cdc.engine.held import HeldLogs
+from cdc.engine.identity import verify_identity
+from cdc.engine.routing import Routed, Router
+from cdc.engine.status import SourceStatus
+from cdc.engine.tables import Facts, held_facts
+from cdc.model import ChangeSet, Commit, Position, TableId
+from cdc.spi import ChangeLog, Source
+
+IDENTITY_FACT = "identity"
+MEMORY_PREFIX = "memory:"
+# Sinks commit often; asking each for its position at every set would cost more than it frees at the source.
+ACKNOWLEDGE_INTERVAL_SECONDS = 1.0
+
+
+class Capture:
+    """Runs one source's stream into its log. `run` may be called again after an error: it starts from what is durable."""
+
+    def __init__(
+        self,
+        source: Source,
+        log: ChangeLog,
+        held: HeldLogs,
+        router: Router,
+        status: SourceStatus,
+        *,
+        accept_identity: bool,
+        acknowledgeable: Callable[[], Position | None],
+    ) -> None:
+        self._source = source
+        self._log = log
+        self._held = held
+        self._router = router
+        self._status = status
+        self._accept_identity = accept_identity
+        self._acknowledgeable = acknowledgeable
+        self._locked = False
+        self._part_facts: Facts = {}
+        self._part_held: set[int] = set()
+        self._acknowledged_at = 0.0
+        self.opened = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        """Stream until stopped; raises what the source or the log raises."""
+        position = self._open()
+        stream = self._source.stream(position, self._memory())
+        self._status.streaming()
+        try:
+            for changes in stream:
+                if changes is not None:
+                    self._take(changes)
+                if stop.is_set():
+                    break
+                self._acknowledge(force=changes is None)
+        finally:
+            close = getattr(stream, "close", None)
+            if close is not None:
+                close()
+            self._forget_parts()
+        self._acknowledge(force=True)
+
+    def _open(self) -> Position:
+        self._status.connecting()
+        self._recover()
+        end = self._log.end
+        facts = self._log.facts
+        identity = verify_identity(self._source.identity(), facts.get(IDENTITY_FACT), accept=self._accept_identity)
+        position = self._source.open(end.position if end else None, self._memory())
+        if end is None or facts.get(IDENTITY_FACT) != identity:
+            self._log.append(ChangeSet((), position), facts={IDENTITY_FACT: identity})
+        self._status.positioned(self._log.end)
+        self.opened.set()
+        return position
+
+    def _recover(self) -> None:
+        """What is in memory and in the held logs, but not confirmed by the main log, did not happen."""
+        with self._router.lock:
+            book = self._router.book
+            book.reload(self._log.facts)
+            self._held.recover({s.held: book.held_next(t) for t, s in book.items() if s.held is not None})
+
+    def _memory(self) -> dict[str, str]:
+        facts = self._log.facts
+        return {k.removeprefix(MEMORY_PREFIX): v for k, v in facts.items() if k.startswith(MEMORY_PREFIX)}
+
+    def _take(self, changes: ChangeSet) -> None:
+        if not self._locked:
+            self._router.lock.acquire()
+            self._locked = True
+        routed = self._router.route(changes)
+        failpoints.hit("capture.routed")
+        if self._append(changes, routed) is not None:
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if self._locked:
+            self._locked = False
+            self._router.lock.release()
+
+    def _append(self, changes: ChangeSet, routed: Routed) -> Commit | None:
+        """The main log's commit, or None when more parts of the transaction follow."""
+        self._part_facts |= routed.facts
+        confirmed = self._append_held(changes, routed)
+        failpoints.hit("capture.held-durable")
+        if changes.position is not None:
+            for table, offset in confirmed.items():
+                self._part_facts |= held_facts(table, offset)
+            self._part_facts |= {f"{MEMORY_PREFIX}{k}": v for k, v in changes.memory.items()}
+        live = ChangeSet(
+            tuple(routed.live), changes.position, changes.changes, changes.transactions, changes.commit_at
+        )
+        commit = self._log.append(live, facts=self._part_facts if changes.position else None)
+        if commit is None:
+            return None
+        failpoints.hit("capture.main-durable")
+        for table, offset in confirmed.items():
+            self._router.book.set_held_next(table, offset)
+        self._part_facts, self._part_held = {}, set()
+        self._status.captured(commit, changes.row_count)
+        return commit
+
+    def _append_held(self, changes: ChangeSet, routed: Routed) -> dict[TableId, int]:
+        """Append held batches; with the last part, end the transaction in every held log that has a part of it."""
+        confirmed: dict[TableId, int] = {}
+        tables = {self._router.book[table].held: table for table in routed.held}
+        for number in {*tables, *(self._part_held if changes.position else ())}:
+            if number is None:
+                continue
+            table = tables.get(number)
+            batches = tuple(routed.held[table]) if table is not None else ()
+            part = ChangeSet(batches, changes.position, changes.changes, changes.transactions, changes.commit_at)
+            next_offset = self._held.append(number, part)
+            self._part_held.add(number)
+            if next_offset is not None:
+                confirmed[self._table_of(number)] = next_offset
+        return confirmed
+
+    def _table_of(self, number: int) -> TableId:
+        return next(table for table, state in self._router.book.items() if state.held == number)
+
+    def _forget_parts(self) -> None:
+        """After an error or a stop: nothing of a half-received transaction stays."""
+        self._log.abandon()
+        self._held.abandon()
+        self._part_facts, self._part_held = {}, set()
+        self._unlock()
+
+    def _acknowledge(self, *, force: bool) -> None:
+        now = time.monotonic()
+        if not force and now - self._acknowledged_at < ACKNOWLEDGE_INTERVAL_SECONDS:
+            return
+        safe = self._acknowledgeable()
+        if safe is not None:
+            self._source.acknowledge(safe)
+            self._acknowledged_at = now

@@ -1,0 +1,28 @@
+"""Refuses a source that is not the one the log was written from: a restored backup, a re-pointed host."""
+
+from __future__ import annotations
+
+import json
+
+from cdc.errors import SourceMismatch
+from cdc.spi import SourceIdentity
+
+
+def verify_identity(now: SourceIdentity, stored: str | None, *, accept: bool) -> str:
+    """The identity as it is kept in the log.
+
+    Raises:
+        SourceMismatch: it differs from the stored one and the operator did not accept that.
+    """
+    text = json.dumps(dict(sorted(now.values.items())), separators=(",", ":"))
+    if stored is None or stored == text or accept:
+        return text
+    differences = SourceIdentity(json.loads(stored)).differences(now)
+    listed = ", ".join(f"{key} was {was!r} and is {here!r}" for key, (was, here) in differences.items())
+    raise SourceMismatch(
+        f"this is not the database that the log was written from: {listed}",
+        remedy=(
+            "Point the url back, or, if this is a planned failover whose slot was synchronised, start once with "
+            "--accept-source NAME; for a restored or copied database use a new source name, so that it is snapshotted afresh"
+        ),
+    )

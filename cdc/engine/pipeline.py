@@ -1,0 +1,137 @@
+"""One source, its log, and the sinks that read it: wiring only."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from cdc.engine.capture import Capture
+from cdc.engine.coordinator import Coordinator
+from cdc.engine.delivery import Delivery, PlanStore
+from cdc.engine.held import CuttableLog, HeldLogs
+from cdc.engine.routing import Router
+from cdc.engine.specs import SinkSpec, SourceSpec
+from cdc.engine.status import SinkStatus, SourceStatus
+from cdc.engine.tables import TableBook
+from cdc.engine.workers import Log, Worker
+from cdc.model import Position
+from cdc.spi import ChangeLog, Sink, SinkContext, Source, SourceContext
+
+
+class Pipeline:
+    """Owns one source, its log and held logs, and the workers of all its deliveries."""
+
+    def __init__(
+        self,
+        spec: SourceSpec,
+        log_store: ChangeLog,
+        held_folder: Path,
+        open_log: Callable[[Path], CuttableLog],
+        report: Log,
+    ) -> None:
+        self.spec = spec
+        self.log = log_store
+        self.status = SourceStatus(spec.name)
+        self.source: Source = spec.make(SourceContext(spec.name, _bound(report, source=spec.name), self.status.count))
+        self._report = report
+        self._held = HeldLogs(held_folder, open_log)
+        self._router = Router(TableBook.from_facts(log_store.facts), spec.snapshot)
+        self.capture = Capture(
+            self.source,
+            log_store,
+            self._held,
+            self._router,
+            self.status,
+            accept_identity=spec.accept_identity,
+            acknowledgeable=self._acknowledgeable,
+        )
+        self.coordinator = Coordinator(
+            self.source,
+            log_store,
+            self._held,
+            self._router,
+            self.status,
+            workers=spec.snapshot_workers,
+            opened=self.capture.opened,
+        )
+        self.deliveries: list[Delivery] = []
+        self.sink_statuses: list[SinkStatus] = []
+        self.reading = [
+            Worker(f"capture:{spec.name}", self.capture.run, self.status, report),
+            Worker(f"snapshot:{spec.name}", self.coordinator.run, self.status, report),
+        ]
+        self.writing: list[Worker] = []
+        self.status.positioned(log_store.end)
+
+    def add_sink(self, spec: SinkSpec, epoch: int, plans: PlanStore) -> None:
+        """Add the delivery of this source's log to one sink."""
+        status = SinkStatus(spec.name, self.spec.name)
+        context = SinkContext(spec.name, epoch, _bound(self._report, sink=spec.name), status.count)
+        make: Callable[[], Sink] = lambda: spec.make(context)  # noqa: E731  (a name for the type's sake)
+        delivery = Delivery(self.spec.name, self.log, make, plans, spec.flush, status)
+        self.deliveries.append(delivery)
+        self.sink_statuses.append(status)
+        name = f"deliver:{self.spec.name}:{spec.name}"
+        self.writing.append(Worker(name, delivery.run, status, self._report))
+
+    @property
+    def workers(self) -> list[Worker]:
+        return [*self.reading, *self.writing]
+
+    @property
+    def lowest_cursor(self) -> int | None:
+        """The offset that every sink has passed; None while a sink's cursor isn't known."""
+        if any(delivery.position is None for delivery in self.deliveries):
+            return None
+        return min((status.next for status in self.sink_statuses), default=None)
+
+    def is_settled_at(self, target: Position) -> bool:
+        """Whether the log holds everything up to the target, and every selected table is live."""
+        end = self.log.end
+        return end is not None and end.position.order >= target.order and self.coordinator.settled.is_set()
+
+    def is_delivered(self, offset: int) -> bool:
+        """Whether every sink that still works has everything below `offset`."""
+        return all(
+            worker.failed is not None or status.next >= offset
+            for worker, status in zip(self.writing, self.sink_statuses, strict=True)
+        )
+
+    def close(self) -> None:
+        self.source.close()
+        self._held.close()
+        self.log.close()
+
+    def _acknowledgeable(self) -> Position | None:
+        """What the source may forget: what is durable in the log, or (`acknowledge: sinks`) in every sink."""
+        end = self.log.end
+        if self.spec.acknowledge == "log" or end is None:
+            return end.position if end else None
+        if all(status.next >= end.next for status in self.sink_statuses):
+            return end.position
+        positions = [delivery.position for delivery in self.deliveries]
+        known = [position for position in positions if position is not None]
+        return min(known) if len(known) == len(positions) else None
+
+
+def _bound(report: Log, **fields: str) -> Log:
+    def bound(event: str, **more: object) -> None:
+        report(event, **fields, **more)
+
+    return bound
+
+
+def start_all(workers: list[Worker]) -> None:
+    for worker in workers:
+        worker.start()
+
+
+def stop_all(workers: list[Worker], timeout_seconds: float) -> list[str]:
+    """Ask all to stop, wait together; the names of those that did not."""
+    for worker in workers:
+        worker.stop.set()
+    deadline = threading.TIMEOUT_MAX if timeout_seconds <= 0 else timeout_seconds
+    for worker in workers:
+        worker.join(deadline)
+    return [worker.name for worker in workers if worker.is_alive]

@@ -1,0 +1,122 @@
+"""Chooses what a sink is given next: a range of whole commits, fixed before the first attempt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cdc.engine.specs import FlushPolicy
+from cdc.model import ChangeBatch, Commit, Position
+from cdc.spi import ChangeLog, Delivery
+
+# A part is reduced and staged in memory at once: with Arrow, keys and sort indices it needs about three times this.
+PART_BYTES = 24 * 1024 * 1024
+# One batch costs a sink about as much as thousands of rows; parts of many one-row batches end here.
+PART_BATCHES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A range of offsets that is, or will be, applied as one."""
+
+    first: int
+    next: int
+    position: Position
+    commit_at: datetime | None
+    row_count: int = 0
+    byte_count: int = 0
+
+
+class Planner:
+    """Collects the commits that wait for one sink, each looked at once."""
+
+    def __init__(self, log: ChangeLog, policy: FlushPolicy, start: int) -> None:
+        self._log = log
+        self._policy = policy
+        self._scanned = start
+        self._pending: Plan | None = None
+        self._full = False
+        self._since = 0.0
+
+    @property
+    def scanned(self) -> int:
+        """The offset up to which commits are collected."""
+        return self._scanned
+
+    def collect(self) -> None:
+        """Take in what is durable now, up to a full plan."""
+        if self._full:
+            return
+        for commit in self._log.commits(self._scanned):
+            if commit.next <= self._scanned and commit.first != commit.next:
+                continue
+            if commit.first == commit.next and self._pending is None:
+                continue
+            self._add(commit)
+            if self._full:
+                return
+
+    def due(self, *, flush_now: bool) -> Plan | None:
+        """The plan, if it is time: full, old enough, or asked for."""
+        if self._pending is None:
+            return None
+        age = time.monotonic() - self._since
+        if self._full or flush_now or age >= self._policy.interval_seconds:
+            plan, self._pending, self._full = self._pending, None, False
+            return plan
+        return None
+
+    def wait_seconds(self, longest: float) -> float:
+        """How long nothing needs to be done when no commit comes."""
+        if self._pending is None:
+            return longest
+        return max(0.0, min(longest, self._since + self._policy.interval_seconds - time.monotonic()))
+
+    def _add(self, commit: Commit) -> None:
+        before = self._pending
+        if before is None:
+            self._since = time.monotonic()
+            before = Plan(self._scanned, self._scanned, commit.position, None)
+        self._pending = Plan(
+            before.first,
+            commit.next,
+            commit.position,
+            commit.commit_at or before.commit_at,
+            before.row_count + commit.row_count,
+            before.byte_count + commit.byte_count,
+        )
+        self._scanned = commit.next
+        self._full = self._pending.row_count >= self._policy.rows or self._pending.byte_count >= self._policy.bytes
+
+
+def delivery_of(plan: Plan, log: ChangeLog, source: str, *, replaying: bool) -> Delivery:
+    """The delivery that applies a plan."""
+    return Delivery(
+        source=source,
+        first=plan.first,
+        next=plan.next,
+        position=plan.position,
+        commit_at=plan.commit_at,
+        row_count=plan.row_count,
+        byte_count=plan.byte_count,
+        replaying=replaying,
+        parts=_parts(log, plan),
+    )
+
+
+def _parts(log: ChangeLog, plan: Plan) -> Callable[[], Iterator[Sequence[ChangeBatch]]]:
+    def parts() -> Iterator[Sequence[ChangeBatch]]:
+        part: list[ChangeBatch] = []
+        gathered = 0
+        for batch in log.read(plan.first, plan.next):
+            part.append(batch)
+            gathered += batch.byte_count
+            if gathered >= PART_BYTES or len(part) >= PART_BATCHES:
+                yield part
+                part, gathered = [], 0
+        if part:
+            yield part
+
+    return parts

@@ -1,0 +1,36 @@
+"""Plans and replay requests of one (source, sink) pair, kept in the state store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cdc.engine.planning import Plan
+from cdc.state import StateStore
+
+
+class StoredPlans:
+    """The PlanStore of a delivery."""
+
+    def __init__(self, state: StateStore, sink: str, source: str) -> None:
+        self._state = state
+        self._sink = sink
+        self._source = source
+
+    def load(self) -> Plan | None:
+        stored = self._state.plan(self._sink, self._source)
+        if stored is None:
+            return None
+        return Plan(stored.first, stored.next, stored.position, stored.commit_at)
+
+    def save(self, plan: Plan) -> None:
+        self._state.save_plan(self._sink, self._source, plan.first, plan.next, plan.position, plan.commit_at)
+
+    def clear(self) -> None:
+        self._state.clear_plan(self._sink, self._source)
+
+    def replay_request(self) -> tuple[Any, int] | None:
+        pending = self._state.pending_replays(self._sink, self._source)
+        return (pending[0].id, pending[0].offset) if pending else None
+
+    def replay_taken(self, handle: Any) -> None:
+        self._state.finish_replay(handle)

@@ -1,0 +1,111 @@
+"""Decides for every streamed batch: into the main log, or held back; and notices new, renamed and re-created tables.
+
+All methods are called with the router's lock held; a transaction that comes in parts keeps it from first part to last, so
+no table changes its phase in the middle of one.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+
+from cdc.engine.specs import SnapshotMode
+from cdc.engine.tables import Facts, Phase, TableBook, TableState, held_facts
+from cdc.model import ChangeBatch, ChangeSet, TableId, TableSchema
+
+# A table that lost its name to another one waits under this schema name until its own new name is seen.
+_NAMELESS = ""
+
+
+@dataclass(slots=True)
+class Routed:
+    """One ChangeSet, split: `live` batches for the main log, `held` ones by table, and the facts that go with it."""
+
+    live: list[ChangeBatch] = field(default_factory=list)
+    held: dict[TableId, list[ChangeBatch]] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
+
+
+class Router:
+    """Changes tables' phases on the capture side; `lock` guards phases against the snapshot coordinator."""
+
+    def __init__(self, book: TableBook, mode: SnapshotMode) -> None:
+        self.book = book
+        self.lock = threading.RLock()
+        self._first_phase = Phase.LIVE if mode == "never" else Phase.WAITING
+
+    def route(self, changes: ChangeSet) -> Routed:
+        """Split a set; new states are in the book at once, the caller commits the facts with the set."""
+        routed = Routed()
+        for request in changes.resnapshot:
+            state = self.book.get(request.table)
+            if state is not None and state.phase is not Phase.WAITING:
+                self._start_over(request.table, state, request.reason, routed)
+        for batch in changes.batches:
+            state = self._state_of(batch.schema, routed)
+            if state.phase is Phase.LIVE:
+                routed.live.append(batch)
+            else:
+                routed.held.setdefault(batch.table, []).append(batch)
+        return routed
+
+    def adopt(self, schema: TableSchema) -> Facts:
+        """Make a table known that was found in the catalog before any change of it; the facts to commit."""
+        routed = Routed()
+        self._state_of(schema, routed)
+        return routed.facts
+
+    def _state_of(self, schema: TableSchema, routed: Routed) -> TableState:
+        table, relation = schema.table, schema.relation
+        state = self.book.get(table)
+        if state is not None and (relation is None or state.relation in (None, relation)):
+            if relation is not None and state.relation is None:
+                state = self._set(table, replace(state, relation=relation), routed)
+            return state
+        former = self.book.by_relation(relation)
+        if former is not None:
+            return self._rename(former, table, routed)
+        if state is not None:
+            return self._start_over(table, replace(state, relation=relation), "dropped and created again", routed)
+        fresh = TableState(phase=self._first_phase, relation=relation)
+        if fresh.phase is Phase.WAITING:
+            fresh = replace(fresh, held=self.book.next_held())
+        return self._set(table, fresh, routed)
+
+    def _rename(self, former: TableId, table: TableId, routed: Routed) -> TableState:
+        replaced = self.book.get(table)
+        moved = self.book[former]
+        confirmed = self.book.held_next(former)
+        if replaced is not None and replaced.phase is Phase.LIVE:
+            self._set(TableId(_NAMELESS, f"relation {replaced.relation}"), replaced, routed)
+        routed.facts |= self.book.facts_of(former, None)
+        self.book.remove(former)
+        if moved.phase is Phase.LIVE:
+            return self._set(table, moved, routed)
+        # A copy in progress knows the table by its old name: it starts again under the new one.
+        state = self._start_over(table, moved, "renamed while it was copied", routed)
+        self.book.set_held_next(table, confirmed)
+        routed.facts |= held_facts(table, confirmed)
+        return state
+
+    def _start_over(self, table: TableId, state: TableState, reason: str, routed: Routed) -> TableState:
+        if self._first_phase is Phase.LIVE:
+            return self._set(table, replace(state, phase=Phase.LIVE), routed)
+        live = state.phase is Phase.LIVE
+        again = TableState(
+            phase=Phase.WAITING,
+            relation=state.relation,
+            held=self.book.next_held() if live else state.held,
+            released=0 if live else state.released,
+            handled=0 if live else state.handled,
+            dirty=True,
+            reason=reason,
+        )
+        return self._set(table, again, routed, keep_chunks=False)
+
+    def _set(self, table: TableId, state: TableState, routed: Routed, *, keep_chunks: bool = True) -> TableState:
+        routed.facts |= self.book.facts_of(table, state, keep_chunks=keep_chunks)
+        self.book.set(table, state)
+        if not keep_chunks:
+            self.book.forget_chunks(table)
+        return state

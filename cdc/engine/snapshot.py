@@ -1,0 +1,239 @@
+"""Copies tables into the log while the stream flows, and makes them live: rows first, then the changes held meanwhile.
+
+The order in the log, per table: for a copy that goes on from an earlier one, the held changes that the new snapshot contains;
+the rows; the held changes that come after the snapshot; then live. A copy from nothing of a table that the log already has
+begins with a truncate, unless the table has a key and kept its types: then its rows replace the old ones one by one.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from cdc import failpoints
+from cdc.engine.held import HeldLogs
+from cdc.engine.release import Releaser, batches_with_last, superseded
+from cdc.engine.reset import truncate_batch
+from cdc.engine.routing import Router
+from cdc.engine.status import SnapshotProgress, SourceStatus
+from cdc.engine.tables import Facts, Phase, TableState, chunk_facts
+from cdc.errors import LogFull
+from cdc.model import ChangeBatch, ChangeSet, Position, TableId, TableSchema
+from cdc.spi import ChangeLog, EarlierSnapshot, Snapshot, SnapshotChunk, Source
+
+# While the disk is full the copy asks again this often; capture does the same through its own retries.
+DISK_FULL_WAIT_SECONDS = 2.0
+# How often the copy looks whether the stream has passed the snapshot's position.
+PASS_POLL_SECONDS = 0.05
+# Rounds of releasing held changes beside the running capture before capture is stopped for the rest.
+RELEASE_ROUNDS = 20
+
+
+class TableCopier:
+    """Copies a set of tables under one snapshot. One call of `copy` at a time."""
+
+    def __init__(
+        self, source: Source, log: ChangeLog, held: HeldLogs, router: Router, status: SourceStatus, *, workers: int
+    ) -> None:
+        self._source = source
+        self._log = log
+        self._held = held
+        self._router = router
+        self._status = status
+        self._workers = workers
+        self._releaser = Releaser(log, held, router, source.position)
+
+    def copy(self, schemas: Sequence[TableSchema], stop: threading.Event) -> None:
+        """Copy all these tables and make them live; returns early, with nothing lost, when stopped."""
+        snapshot = self._source.snapshot(schemas, self._earlier(schemas))
+        failpoints.hit("snapshot.opened")
+        try:
+            continued = [s.table for s in schemas if self._begin(s, snapshot)]
+            for table in continued:
+                if not self._wait_until_passed(snapshot.position, stop):
+                    return
+                self._releaser.release(table, snapshot.tokens[table], snapshot.position.order)
+            self._copy_rows(schemas, snapshot, stop)
+        finally:
+            snapshot.close()
+            self._status.snapshot = None
+
+    def _earlier(self, schemas: Sequence[TableSchema]) -> Mapping[TableId, EarlierSnapshot]:
+        found: dict[TableId, EarlierSnapshot] = {}
+        for schema in schemas:
+            state = self._router.book.get(schema.table)
+            if state and state.phase is Phase.COPYING and state.token and state.position:
+                finished = self._router.book.finished_chunks(schema.table)
+                found[schema.table] = EarlierSnapshot(state.token, state.position, finished)
+        return found
+
+    def _begin(self, schema: TableSchema, snapshot: Snapshot) -> bool:
+        """Make the open snapshot durable in the table's state; whether held changes before it must be released first."""
+        table, position = schema.table, snapshot.position
+        with self._router.lock:
+            state = self._router.book[table]
+            resumed = table in snapshot.resumed
+            logged = self._log.schema(table)
+            had_rows = logged is not None and (state.dirty or state.phase is Phase.COPYING)
+            continued = resumed or (had_rows and _can_overlay(logged, schema))
+            after = replace(
+                state,
+                phase=Phase.COPYING,
+                token=snapshot.tokens[table],
+                position=position,
+                dirty=True,
+                handled=state.handled if continued else max(state.handled, position.order),
+            )
+            batches: tuple[ChangeBatch, ...] = ()
+            if had_rows and not continued and logged is not None:
+                batches = (truncate_batch(logged, position, datetime.now(UTC)),)
+            facts = self._router.book.facts_of(table, after, keep_chunks=resumed)
+            self._log.append(ChangeSet(batches, self._reached(), len(batches)), facts=facts)
+            if not resumed:
+                self._router.book.forget_chunks(table)
+            self._router.book.set(table, after)
+        return continued
+
+    def _reached(self) -> Position:
+        end = self._log.end
+        assert end is not None, "the log has a first commit before any snapshot"
+        return end.position
+
+    def _wait_until_passed(self, position: Position, stop: threading.Event) -> bool:
+        while self._reached().order < position.order:
+            if stop.wait(PASS_POLL_SECONDS):
+                return False
+        return True
+
+    def _copy_rows(self, schemas: Sequence[TableSchema], snapshot: Snapshot, stop: threading.Event) -> None:
+        left = {s.table: sum(c.table == s.table for c in snapshot.chunks) for s in schemas}
+        self._status.snapshot = SnapshotProgress(
+            tables=len(left), chunks=len(snapshot.chunks), estimated_rows=sum(c.estimated_rows for c in snapshot.chunks)
+        )
+        chunks: queue.SimpleQueue[SnapshotChunk] = queue.SimpleQueue()
+        for chunk in snapshot.chunks:
+            chunks.put(chunk)
+        done: queue.SimpleQueue[TableId] = queue.SimpleQueue()
+        halt = threading.Event()
+        with ThreadPoolExecutor(self._workers, f"snapshot-{self._status.name}") as pool:
+            work = [pool.submit(self._work, snapshot, chunks, done, halt) for _ in range(self._workers)]
+            try:
+                self._finish_tables(left, done, work, snapshot, stop)
+            finally:
+                halt.set()
+        for future in work:
+            future.result()
+
+    def _finish_tables(
+        self,
+        left: dict[TableId, int],
+        done: queue.SimpleQueue[TableId],
+        work: list[Future[None]],
+        snapshot: Snapshot,
+        stop: threading.Event,
+    ) -> None:
+        for table in [t for t, count in left.items() if count == 0]:
+            self._go_live(table, snapshot.tokens[table])
+            del left[table]
+        while left and not stop.is_set():
+            finished, _ = wait(work, timeout=0, return_when=FIRST_EXCEPTION)
+            for future in finished:
+                future.result()
+            try:
+                table = done.get(timeout=PASS_POLL_SECONDS)
+            except queue.Empty:
+                continue
+            left[table] -= 1
+            if left[table] == 0:
+                del left[table]
+                self._go_live(table, snapshot.tokens[table])
+
+    def _work(
+        self,
+        snapshot: Snapshot,
+        chunks: queue.SimpleQueue[SnapshotChunk],
+        done: queue.SimpleQueue[TableId],
+        halt: threading.Event,
+    ) -> None:
+        while not halt.is_set():
+            try:
+                chunk = chunks.get_nowait()
+            except queue.Empty:
+                return
+            if self._read(snapshot, chunk, halt):
+                done.put(chunk.table)
+
+    def _read(self, snapshot: Snapshot, chunk: SnapshotChunk, halt: threading.Event) -> bool:
+        """Copy one chunk; False when halted in the middle."""
+        rows = 0
+        token = snapshot.tokens[chunk.table]
+        for batch, last in batches_with_last(snapshot.read(chunk)):
+            rows += batch.row_count
+            facts = chunk_facts(chunk.table, chunk.id, rows) if last else {}
+            self._append(chunk.table, token, ChangeSet((batch,), None, batch.row_count), facts, halt)
+            if halt.is_set() and not last:
+                return False
+            self._count(batch.row_count)
+        if rows == 0:
+            self._append(chunk.table, token, ChangeSet((), None), chunk_facts(chunk.table, chunk.id, 0), halt)
+        self._router.book.set_chunk(chunk.table, chunk.id, rows)
+        progress = self._status.snapshot
+        if progress is not None:
+            progress.chunks_done += 1
+        return True
+
+    def _append(self, table: TableId, token: str, changes: ChangeSet, facts: Facts, halt: threading.Event) -> None:
+        while True:
+            try:
+                with self._router.lock:
+                    self._require(table, token)
+                    commit = self._log.append(replace(changes, position=self._reached()), facts=facts)
+                    self._status.positioned(commit)
+                failpoints.hit("snapshot.rows-durable")
+                return
+            except LogFull:
+                if halt.wait(DISK_FULL_WAIT_SECONDS):
+                    raise
+
+    def _require(self, table: TableId, token: str) -> TableState:
+        state = self._router.book.get(table)
+        if state is None or state.token != token:
+            raise superseded(table)
+        return state
+
+    def _count(self, rows: int) -> None:
+        self._status.rate.add(rows)
+        progress = self._status.snapshot
+        if progress is not None:
+            progress.rows += rows
+
+    def _go_live(self, table: TableId, token: str) -> None:
+        """Release what is held beside the running capture, then the rest and the change of phase under the lock."""
+        for _ in range(RELEASE_ROUNDS):
+            if not self._releaser.release(table, token, None):
+                break
+        failpoints.hit("snapshot.before-live")
+        with self._router.lock:
+            self._releaser.release(table, token, None, locked=True)
+            state = self._require(table, token)
+            live = TableState(phase=Phase.LIVE, relation=state.relation, dirty=True)
+            self._log.append(ChangeSet((), self._reached()), facts=self._router.book.facts_of(table, live))
+            self._router.book.set(table, live)
+            if state.held is not None:
+                self._held.destroy(state.held)
+        failpoints.hit("snapshot.live")
+        progress = self._status.snapshot
+        if progress is not None:
+            progress.tables_done += 1
+
+
+def _can_overlay(logged: TableSchema | None, schema: TableSchema) -> bool:
+    """Whether copied rows can replace the stored ones one by one: same key, no column of another type."""
+    if logged is None or not schema.key or logged.key != schema.key:
+        return False
+    types = {column.name: column.type for column in logged.columns}
+    return all(types.get(column.name, column.type) == column.type for column in schema.columns)

@@ -1,0 +1,182 @@
+"""What the engine knows of itself while it runs: rates, lags, phases, errors; one document for `cdc status`.
+
+Writers are the workers' threads, each on its own object; readers take a snapshot. Plain attribute writes are atomic enough: a
+document may mix values a moment apart, never a torn one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from cdc.errors import CdcError
+from cdc.model import Commit, Position
+
+# Long enough to smooth single flushes, short enough to follow a change of load.
+RATE_WINDOW_SECONDS = 5.0
+
+
+class Rate:
+    """Events a second over the last RATE_WINDOW_SECONDS."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, int]] = deque()
+        self.total = 0
+
+    def add(self, amount: int) -> None:
+        now = time.monotonic()
+        self.total += amount
+        self._points.append((now, amount))
+        self._drop(now)
+
+    def per_second(self) -> float:
+        now = time.monotonic()
+        self._drop(now)
+        return sum(amount for _, amount in list(self._points)) / RATE_WINDOW_SECONDS
+
+    def _drop(self, now: float) -> None:
+        while self._points and self._points[0][0] < now - RATE_WINDOW_SECONDS:
+            self._points.popleft()
+
+
+@dataclass(slots=True)
+class Trouble:
+    """The newest error of a worker, as an operator should read it."""
+
+    kind: str
+    message: str
+    remedy: str
+    at: datetime
+    retry_seconds: float | None
+
+    @classmethod
+    def of(cls, error: BaseException, retry_seconds: float | None) -> Trouble:
+        if isinstance(error, CdcError):
+            where = f"{error.where}: " if error.where else ""
+            return cls(type(error).__name__, where + error.message, error.remedy, datetime.now(UTC), retry_seconds)
+        # The text of a foreign error may hold row values: only its class is shown.
+        message = f"unexpected {type(error).__name__}"
+        return cls("InternalError", message, "Please report this, with the log", datetime.now(UTC), retry_seconds)
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "message": self.message,
+            "remedy": self.remedy,
+            "at": self.at.isoformat(),
+            "retry_seconds": self.retry_seconds,
+        }
+
+
+@dataclass(slots=True)
+class SnapshotProgress:
+    """Of the snapshot under way: tables and chunks done of all, rows copied in this process, rows estimated."""
+
+    tables: int = 0
+    tables_done: int = 0
+    chunks: int = 0
+    chunks_done: int = 0
+    rows: int = 0
+    estimated_rows: int = 0
+
+
+@dataclass(slots=True)
+class SourceStatus:
+    """One source's capture: `state` is connecting, streaming, retrying, failed or stopped."""
+
+    name: str
+    state: str = "starting"
+    position: Position | None = None
+    offset: int = 0
+    commit_at: datetime | None = None
+    source_position: Position | None = None
+    rate: Rate = field(default_factory=Rate)
+    transactions: int = 0
+    snapshot: SnapshotProgress | None = None
+    waiting_tables: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
+    trouble: Trouble | None = None
+
+    def connecting(self) -> None:
+        self.state = "connecting"
+
+    def streaming(self) -> None:
+        self.state = "streaming"
+        self.trouble = None
+
+    def positioned(self, commit: Commit | None) -> None:
+        if commit is not None:
+            self.position, self.offset = commit.position, commit.next
+            self.commit_at = commit.commit_at or self.commit_at
+
+    def captured(self, commit: Commit, rows: int) -> None:
+        self.positioned(commit)
+        self.transactions += commit.transactions
+        self.rate.add(rows)
+
+    def count(self, name: str, amount: int) -> None:
+        self.counters[name] = self.counters.get(name, 0) + amount
+
+    def document(self) -> dict[str, Any]:
+        behind = None
+        if self.source_position is not None and self.position is not None:
+            behind = max(0, self.source_position.order - self.position.order)
+        return {
+            "state": self.state,
+            "position": str(self.position) if self.position else None,
+            "source_position": str(self.source_position) if self.source_position else None,
+            "behind_bytes": behind,
+            "offset": self.offset,
+            "commit_at": self.commit_at.isoformat() if self.commit_at else None,
+            "rows_per_second": round(self.rate.per_second(), 1),
+            "rows": self.rate.total,
+            "transactions": self.transactions,
+            "snapshot": _fields(self.snapshot) if self.snapshot else None,
+            "waiting_tables": self.waiting_tables,
+            "counters": dict(self.counters),
+            "error": self.trouble.document() if self.trouble else None,
+        }
+
+
+@dataclass(slots=True)
+class SinkStatus:
+    """One (source, sink) pair's delivery: `state` is opening, idle, applying, retrying, replaying, failed or stopped."""
+
+    name: str
+    source: str
+    state: str = "starting"
+    next: int = 0
+    position: Position | None = None
+    commit_at: datetime | None = None
+    rate: Rate = field(default_factory=Rate)
+    counters: dict[str, int] = field(default_factory=dict)
+    trouble: Trouble | None = None
+
+    def count(self, name: str, amount: int) -> None:
+        self.counters[name] = self.counters.get(name, 0) + amount
+
+    def document(self, end: int, end_commit_at: datetime | None) -> dict[str, Any]:
+        behind = max(0, end - self.next)
+        seconds = None
+        if behind and self.commit_at and end_commit_at:
+            seconds = max(0.0, (end_commit_at - self.commit_at).total_seconds())
+        return {
+            "source": self.source,
+            "state": self.state,
+            "next": self.next,
+            "position": str(self.position) if self.position else None,
+            "commit_at": self.commit_at.isoformat() if self.commit_at else None,
+            "behind_changes": behind,
+            "behind_seconds": 0.0 if not behind else seconds,
+            "rows_per_second": round(self.rate.per_second(), 1),
+            "rows": self.rate.total,
+            "counters": dict(self.counters),
+            "error": self.trouble.document() if self.trouble else None,
+        }
+
+
+def _fields(progress: SnapshotProgress) -> dict[str, int]:
+    return {name: getattr(progress, name) for name in SnapshotProgress.__slots__}

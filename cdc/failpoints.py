@@ -1,0 +1,39 @@
+"""Named crash points: no-ops unless CDC_FAILPOINT arms one, then the process kills itself there like kill -9.
+
+`CDC_FAILPOINT=capture.held-durable` dies at the first hit of that point, `…=3` behind it at the third.
+Tests read `NAMES`, so that a point that is renamed or lost fails them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Final
+
+NAMES: Final = frozenset(
+    {
+        "capture.routed",
+        "capture.held-durable",
+        "capture.main-durable",
+        "snapshot.opened",
+        "snapshot.rows-durable",
+        "snapshot.before-live",
+        "snapshot.live",
+        "release.durable",
+        "delivery.planned",
+        "delivery.applied",
+    }
+)
+
+_armed, _, _count = os.environ.get("CDC_FAILPOINT", "").partition("=")
+_hits_left = int(_count or 1) if _armed else 0
+
+
+def hit(name: str) -> None:
+    """Die here if this point is armed and its count is used up."""
+    global _hits_left  # noqa: PLW0603  (one counter a process is the point of it)
+    if name != _armed:
+        return
+    _hits_left -= 1
+    if _hits_left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
