@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,10 +128,10 @@ def start_all(workers: list[Worker]) -> None:
 
 
 def stop_all(workers: list[Worker], timeout_seconds: float) -> list[str]:
-    """Ask all to stop, wait together; the names of those that did not."""
+    """Ask all to stop and wait for them together; the names of those that did not in time."""
     for worker in workers:
         worker.stop.set()
-    deadline = threading.TIMEOUT_MAX if timeout_seconds <= 0 else timeout_seconds
+    deadline = time.monotonic() + timeout_seconds
     for worker in workers:
-        worker.join(deadline)
+        worker.join(max(0.0, deadline - time.monotonic()))
     return [worker.name for worker in workers if worker.is_alive]
