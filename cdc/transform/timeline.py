@@ -1,0 +1,235 @@
+"""The changes of one keyed table as events in order, each knowing its row's key and the event before it.
+
+A change that moves a row to another key is two events: a departure from the old key, then an arrival at the
+new one. The arrival's predecessor is its departure, so walking back from any event follows one row through
+all its keys, and stops where a value is known. The walk is done for all rows at once by pointer doubling: a
+chain of n updates takes log2(n) steps, with no loop over rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from cdc.model import ChangeBatch, Envelope, Operation, TableSchema
+from cdc.transform.codes import Codes, row_codes
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Holes:
+    """Values that no change here carries: the sink fills them from the row that it stores.
+
+    `rows` are positions in the table that the holes belong to; `base` holds, row for row, the key under which
+    the stored row has the values (the key from before all changes here); `missing` says per column where a
+    value is wanted.
+    """
+
+    rows: Codes
+    base: pa.Table
+    missing: Mapping[str, Mask]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of the table with `_cdc_seq` and `_cdc_commit_at`, in `_cdc_seq` order, and what is missing in
+    them.
+    """
+
+    table: pa.Table
+    holes: Holes | None = None
+
+
+class Timeline:
+    """Events of batches that share a schema with a key and hold no truncate.
+
+    Events 0 ≤ e < `row_count` are the changes themselves, the rest are departures. `gid` numbers the distinct
+    keys, `order` sorts all events.
+    """
+
+    def __init__(self, batches: Sequence[ChangeBatch]) -> None:
+        if not batches or not batches[0].schema.key:
+            raise ValueError("a timeline needs at least one batch, and a table with a key")
+        self._batches = batches
+        self.schema: TableSchema = batches[0].schema
+        self.ops = np.concatenate([np.asarray(batch.ops) for batch in batches])
+        self.row_count = len(self.ops)
+        self._moved, old_keys = self._departures()
+        self.keys = {
+            name: _joined([self._column(name), old_keys[name]]) if len(self._moved) else self._column(name)
+            for name in self.schema.key
+        }
+        self.count = self.row_count + len(self._moved)
+        self.gid = row_codes(list(self.keys.values()), self.count)
+        self.order = np.concatenate([2 * np.arange(self.row_count) + 1, 2 * self._moved])
+        self._row_of = np.concatenate([np.arange(self.row_count), self._moved])
+
+    @property
+    def arrives(self) -> Mask:
+        """Whether a row stands under the event's key after it."""
+        arrives = np.zeros(self.count, np.bool_)
+        arrives[: self.row_count] = self.ops != Operation.DELETE.code
+        return arrives
+
+    @cached_property
+    def sorted(self) -> Codes:
+        """All events by key, then by order."""
+        if len(self._moved) == 0:
+            return np.argsort(self.gid, kind="stable")
+        return np.lexsort((self.order, self.gid))
+
+    def finals(self) -> Codes:
+        """The last event of every key, in order."""
+        if len(self._moved) == 0:
+            last = np.empty(int(self.gid.max(initial=-1)) + 1, np.int64)
+            last[self.gid] = np.arange(self.count)
+        else:
+            ends = np.r_[self.gid[self.sorted[1:]] != self.gid[self.sorted[:-1]], True]
+            last = self.sorted[ends]
+        return last[np.argsort(self.order[last])]
+
+    def rows(self, events: Codes, *, complete: bool = True) -> Rows:
+        """The state of the rows just after these events; with `complete` off only keys, `_cdc_seq` and
+        `_cdc_commit_at`.
+
+        A departure's state is that of the row that left.
+        """
+        own = self._row_of[events]
+        envelope = {name: _take(self._column(name), own) for name in (Envelope.SEQ, Envelope.COMMIT_AT)}
+        if not complete:
+            taken = {name: _take(self.keys[name], events) for name in self.schema.key}
+            return Rows(pa.table({**taken, **envelope}))
+        columns, missing, roots = self._state(events)
+        table = pa.table(
+            [*columns, *envelope.values()], names=[*(c.name for c in self.schema.columns), *envelope]
+        )
+        if not missing:
+            return Rows(table)
+        wanted = np.flatnonzero(np.logical_or.reduce(list(missing.values())))
+        base = pa.table({name: self.keys[name].take(pa.array(roots[wanted])) for name in self.schema.key})
+        return Rows(table, Holes(wanted, base, {name: mask[wanted] for name, mask in missing.items()}))
+
+    def _state(self, events: Codes) -> tuple[list[pa.Array], dict[str, Mask], Codes]:
+        columns: list[pa.Array] = []
+        missing: dict[str, Mask] = {}
+        roots = events
+        for column in self.schema.columns:
+            known = self._known(column.name)
+            values = self._values(column.name)
+            if known is None:
+                columns.append(_take(values, events))
+                continue
+            found = self._walk(known)[events]
+            is_known = known[found]
+            columns.append(values.take(pa.array(found, mask=~is_known)))
+            if not is_known.all():
+                missing[column.name] = ~is_known
+                roots = np.where(is_known, roots, found)
+        return columns, missing, roots
+
+    def _walk(self, known: Mask) -> Codes:
+        """For each event the nearest one at or before it, along its row, where the value is known; else the
+        row's first.
+        """
+        own = np.arange(self.count)
+        pointer = np.where(known | (self._previous < 0), own, self._previous)
+        while True:
+            further = pointer[pointer]
+            if np.array_equal(further, pointer):
+                return pointer
+            pointer = further
+
+    @cached_property
+    def _previous(self) -> Codes:
+        """The event before each along its row; -1 for the first."""
+        before, after = self.sorted[:-1], self.sorted[1:]
+        previous = np.full(self.count, -1, np.int64)
+        previous[after] = np.where(self.gid[before] == self.gid[after], before, -1)
+        previous[self._moved] = self.row_count + np.arange(len(self._moved))
+        return previous
+
+    def _known(self, name: str) -> Mask | None:
+        """Where the event carries this column's value; None when all do."""
+        sent = self._sent.get(name)
+        departures_know = self.schema.identity == "full" or name in self.schema.key
+        if sent is None and (departures_know or len(self._moved) == 0):
+            return None
+        rows = np.ones(self.row_count, np.bool_) if sent is None else sent
+        return np.concatenate([rows, np.full(len(self._moved), departures_know)])
+
+    @cached_property
+    def _sent(self) -> dict[str, Mask]:
+        """Per column that some row lacks: which rows carry it."""
+        start = 0
+        sent: dict[str, Mask] = {}
+        for batch in self._batches:
+            if batch.unchanged is not None:
+                for name, rows in _lacking(batch.unchanged):
+                    mask = sent.setdefault(name, np.ones(self.row_count, np.bool_))
+                    mask[start : start + batch.row_count][rows] = False
+            start += batch.row_count
+        return {name: mask for name, mask in sent.items() if not mask.all()}
+
+    def _values(self, name: str) -> pa.Array:
+        if len(self._moved) == 0:
+            return self._column(name)
+        if name in self.schema.key:
+            return self.keys[name]
+        return _joined([self._column(name), self._before(name).take(pa.array(self._moved))])
+
+    def _departures(self) -> tuple[Codes, dict[str, pa.Array]]:
+        """Which changes move their row to another key, and the old keys."""
+        none = np.zeros(0, np.int64)
+        if all(batch.before is None for batch in self._batches):
+            return none, {}
+        valid = np.concatenate([_validity(batch) for batch in self._batches])
+        candidates = np.flatnonzero(valid & (self.ops == Operation.UPDATE.code))
+        old = {name: self._before(name).take(pa.array(candidates)) for name in self.schema.key}
+        new = [self._column(name).take(pa.array(candidates)) for name in self.schema.key]
+        both = [_joined([o, n]) for o, n in zip(old.values(), new, strict=True)]
+        codes = row_codes(both, 2 * len(candidates))
+        changed = np.flatnonzero(codes[: len(candidates)] != codes[len(candidates) :])
+        return candidates[changed], {name: array.take(pa.array(changed)) for name, array in old.items()}
+
+    def _column(self, name: str) -> pa.Array:
+        return _joined([batch.data.column(name) for batch in self._batches])
+
+    def _before(self, name: str) -> pa.Array:
+        kind = self.schema.column(name).type
+        images = [(batch.before, batch.row_count) for batch in self._batches]
+        return _joined([pa.nulls(n, kind) if b is None else b.field(name) for b, n in images])
+
+
+def _lacking(unchanged: Any) -> list[tuple[str, Codes]]:
+    """Per column named in a `_cdc_unchanged` column: the rows that name it."""
+    sets = unchanged.dictionary.to_pylist()
+    indices = np.asarray(unchanged.indices.fill_null(len(sets)), np.int64)
+    names = sorted({name for one in sets for name in one or ()})
+    table = np.zeros((len(names), len(sets) + 1), np.bool_)
+    for row, name in enumerate(names):
+        table[row, :-1] = [name in (one or ()) for one in sets]
+    return [(name, np.flatnonzero(table[row][indices])) for row, name in enumerate(names)]
+
+
+def _validity(batch: ChangeBatch) -> Mask:
+    if batch.before is None:
+        return np.zeros(batch.row_count, np.bool_)
+    return np.asarray(batch.before.is_valid(), np.bool_)
+
+
+def _joined(arrays: list[pa.Array]) -> pa.Array:
+    return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
+
+
+def _take(values: pa.Array, positions: Codes) -> pa.Array:
+    """`values` at these positions; all of them in place (a snapshot's rows, plain inserts) costs no copy."""
+    if len(positions) == len(values) and np.array_equal(positions, np.arange(len(values))):
+        return values
+    return values.take(pa.array(positions))

@@ -1,0 +1,249 @@
+"""Reducing any history, cut anywhere, and storing the result equals applying its changes one by one."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cdc.model import ChangeBatch
+from cdc.testing.events import changes, table
+from cdc.transform import Reduced, Rows, multiset_delta, reduce_batches, row_versions, segments
+
+COLUMNS = {
+    "k1": pa.int64(),
+    "k2": pa.string(),
+    "v": pa.int32(),
+    "big": pa.string(),
+    "tags": pa.list_(pa.int32()),
+}
+KEYED = table("public.t", COLUMNS, key=("k1", "k2"))
+FULL = table("public.t", COLUMNS, key=("k1", "k2"), identity="full")
+KEYLESS = table("public.t", COLUMNS, key=(), identity="full")
+
+Key = tuple[Any, Any]
+Row = dict[str, Any]
+Change = tuple[str, Row, Row | None, list[str] | None]
+
+
+class History:
+    """Random changes that a source could have sent, and the rows that they leave."""
+
+    def __init__(self, seed: int, *, full: bool = False) -> None:
+        self.random = random.Random(seed)
+        self.full = full
+        self.rows: dict[Key, Row] = {}
+        self.made: list[Change] = []
+        self.stranger = 100
+
+    def run(self, steps: int) -> list[Change]:
+        actions = (
+            [self._insert] * 4 + [self._update] * 5 + [self._move] * 4 + [self._delete] * 2 + [self._upsert]
+        )
+        for _ in range(steps):
+            self._truncate() if self.random.random() < 0.03 else self.random.choice(actions)()
+        return self.made
+
+    def _free(self) -> Key:
+        free = [k for k in ((i, p) for i in range(4) for p in (None, "x")) if k not in self.rows]
+        self.stranger += 1
+        return self.random.choice(free) if free else (self.stranger, None)
+
+    def _row(self, key: Key) -> Row:
+        values = (
+            self.random.randrange(3),
+            self.random.choice(["s", "L" * 9, None]),
+            self.random.choice([None, [], [1]]),
+        )
+        return dict(zip(COLUMNS, (*key, *values), strict=True))
+
+    def _insert(self) -> None:
+        key = self._free()
+        self.rows[key] = self._row(key)
+        self.made.append((self.random.choice("cr"), self.rows[key], None, None))
+
+    def _upsert(self) -> None:
+        """An update of a row that isn't stored anywhere (its insert was before our time)."""
+        self.stranger += 1
+        self._send_update((self.stranger, None), (self.stranger, None), dict.fromkeys(COLUMNS))
+
+    def _update(self) -> None:
+        if self.rows:
+            key = self.random.choice(list(self.rows))
+            self._send_update(key, key, self.rows[key])
+
+    def _move(self) -> None:
+        if self.rows:
+            old = self.random.choice(list(self.rows))
+            self._send_update(old, self._free(), self.rows[old])
+
+    def _send_update(self, old: Key, new: Key, stored: Row) -> None:
+        row = self._row(new)
+        names = [] if self.full else [n for n in ("big", "tags") if self.random.random() < 0.6]
+        sent = {n: None if n in names else v for n, v in row.items()}
+        before = dict(stored) if self.full else {"k1": old[0], "k2": old[1]} if old != new else None
+        self.made.append(("u", sent, before, names or None))
+        self.rows.pop(old, None)
+        self.rows[new] = {**row, **{n: stored[n] for n in names}}
+
+    def _delete(self) -> None:
+        if self.rows:
+            key = self.random.choice(list(self.rows))
+            image = self.rows.pop(key)
+            if self.full:
+                self.made.append(("d", image, None, None))
+            else:
+                self.made.append(("d", {"k1": key[0], "k2": key[1]}, None, ["v", "big", "tags"]))
+
+    def _truncate(self) -> None:
+        self.rows.clear()
+        self.made.append(("t", {}, None, None))
+
+
+def cut(batch: ChangeBatch, sizes: random.Random, most: int) -> list[list[ChangeBatch]]:
+    """Slices of random length, gathered into groups of random length."""
+    groups: list[list[ChangeBatch]] = [[]]
+    start = 0
+    while start < batch.row_count:
+        size = sizes.randint(1, most)
+        groups[-1].append(ChangeBatch(batch.schema, batch.data.slice(start, size)))
+        start += size
+        if sizes.random() < 0.4:
+            groups.append([])
+    return [group for group in groups if group]
+
+
+def key_of(row: Row) -> Key:
+    return row["k1"], row["k2"]
+
+
+def with_stored(rows: Rows, stored: dict[Key, Row]) -> list[Row]:
+    """The rows, their holes filled from what is stored."""
+    made = [{n: row[n] for n in COLUMNS if n in row} for row in rows.table.to_pylist()]
+    if rows.holes is not None:
+        bases = rows.holes.base.to_pylist()
+        for i, (position, base) in enumerate(zip(rows.holes.rows.tolist(), bases, strict=True)):
+            for name in (n for n, mask in rows.holes.missing.items() if mask[i]):
+                assert made[position][name] is None
+                made[position][name] = stored.get(key_of(base), {}).get(name)
+    return made
+
+
+def store(reduced: Reduced, stored: dict[Key, Row]) -> None:
+    if reduced.truncated:
+        stored.clear()
+    upserts = with_stored(reduced.upserts, stored)
+    for row in [*upserts, *reduced.deletes.table.to_pylist()]:
+        stored.pop(key_of(row), None)
+    for row in upserts:
+        assert key_of(row) not in stored
+        stored[key_of(row)] = row
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 60), st.booleans())
+def test_reduced_history_equals_sequential_application(seed: int, steps: int, full: bool) -> None:
+    history = History(seed, full=full)
+    batch = changes(FULL if full else KEYED, history.run(steps))
+    stored: dict[Key, Row] = {}
+    for group in cut(batch, random.Random(seed), 25):
+        store(reduce_batches(group), stored)
+    assert stored == history.rows
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 60))
+def test_kept_deletes_hold_the_last_known_row(seed: int, steps: int) -> None:
+    history = History(seed)
+    batch = changes(KEYED, history.run(steps))
+    last: dict[Key, Row] = {}
+    model: dict[Key, Row] = {}
+    for op, row, before, unchanged in history.made:
+        _apply_remembering(model, last, op, row, before, unchanged)
+    kept: dict[Key, Row] = {}
+    for group in cut(batch, random.Random(seed), 25):
+        for segment in segments(group):
+            if not segment.batches:
+                continue
+            reduced = reduce_batches(segment.batches, keep_deleted=True)
+            made = with_stored(reduced.upserts, kept) + with_stored(reduced.deletes, kept)
+            kept.update({key_of(row): row for row in made})
+    assert kept == last
+
+
+def _apply_remembering(
+    model: dict[Key, Row],
+    last: dict[Key, Row],
+    op: str,
+    row: Row,
+    before: Row | None,
+    unchanged: Sequence[str] | None,
+) -> None:
+    if op == "t":
+        model.clear()
+    elif op == "d":
+        model.pop(key_of(row))
+    else:
+        old = model.pop(key_of(before or row), {})
+        full = {n: old.get(n) if n in (unchanged or ()) else row.get(n) for n in COLUMNS}
+        model[key_of(row)] = last[key_of(row)] = full
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 60))
+def test_versions_tell_the_state_after_every_change(seed: int, steps: int) -> None:
+    history = History(seed)
+    batch = changes(KEYED, history.run(steps))
+    kept: list[Row] = []
+    for group in cut(batch, random.Random(seed), 25):
+        for segment in segments(group):
+            _store_versions(kept, segment)
+    model: dict[Key, Row] = {}
+    for seq, (op, row, before, unchanged) in enumerate(history.made):
+        _apply_remembering(model, {}, op, row, before, unchanged)
+        alive = [v for v in kept if v["from"] <= seq and (v["to"] is None or v["to"] > seq)]
+        assert {key_of(v): {n: v[n] for n in COLUMNS} for v in alive} == model
+        assert len(alive) == len(model)
+
+
+def _store_versions(kept: list[Row], segment: Any) -> None:
+    if segment.truncated_at is not None:
+        for version in kept:
+            version["to"] = segment.truncated_at if version["to"] is None else version["to"]
+    if not segment.batches:
+        return
+    made = row_versions(segment.batches)
+    stored = {key_of(v): v for v in kept if v["to"] is None}
+    opened = with_stored(made.opened, stored)
+    for row in made.closing.table.to_pylist():
+        if key_of(row) in stored:
+            stored[key_of(row)]["to"] = row["_cdc_seq"]
+    seqs = made.opened.table["_cdc_seq"].to_pylist()
+    for row, seq, end in zip(opened, seqs, made.ended_seq.to_pylist(), strict=True):
+        kept.append({**row, "from": seq, "to": end})
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 60), st.booleans())
+def test_multiset_deltas_add_up_to_the_rows(seed: int, steps: int, net: bool) -> None:
+    history = History(seed, full=True)
+    batch = changes(KEYLESS, history.run(steps))
+    counts: Counter[str] = Counter()
+    for group in cut(batch, random.Random(seed), 25):
+        for segment in segments(group):
+            if segment.truncated_at is not None:
+                counts.clear()
+            if segment.batches:
+                delta = multiset_delta(segment.batches, net=net)
+                counts.update(_image(row) for row in delta.added.to_pylist())
+                counts.subtract(_image(row) for row in delta.removed.to_pylist())
+    assert +counts == Counter(_image(row) for row in history.rows.values())
+
+
+def _image(row: Row) -> str:
+    return repr([row[name] for name in COLUMNS])
