@@ -1,0 +1,85 @@
+"""Makes what runs from what is configured: specs for the engine, and single sources and sinks for the other commands."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cdc.engine import FlushPolicy, Retention, SinkSpec, SourceSpec
+from cdc.engine.specs import DEFAULT_SNAPSHOT_WORKERS
+from cdc.errors import ConfigError
+from cdc.spi import Sink, SinkContext, Source, SourceContext
+from config import Configuration, ConfiguredSink, ConfiguredSource
+
+Log = Callable[..., None]
+
+# A command that only looks opens sinks with an epoch that no daemon ever has, so that it fences nobody.
+LOOKING_EPOCH = 0
+
+
+def source_spec(source: ConfiguredSource, *, accept_identity: bool) -> SourceSpec:
+    """What the engine needs to run this source."""
+    settings = source.settings
+    return SourceSpec(
+        name=source.name,
+        make=lambda context: source.plugin(source.options, context),
+        snapshot=settings.snapshot,
+        acknowledge=settings.acknowledge,
+        on_gap=settings.on_gap,
+        retention=Retention(settings.log.retain.age, settings.log.retain.size),
+        # A connector that copies with several connections has this option; the engine drives them.
+        snapshot_workers=getattr(source.options, "snapshot_workers", DEFAULT_SNAPSHOT_WORKERS),
+        accept_identity=accept_identity,
+    )
+
+
+def sink_spec(sink: ConfiguredSink) -> SinkSpec:
+    """What the engine needs to run this sink."""
+    flush = sink.settings.flush
+    return SinkSpec(
+        name=sink.name,
+        make=lambda context: sink.plugin(sink.options, context),
+        sources=sink.sources,
+        flush=FlushPolicy(flush.rows, flush.size, flush.interval.total_seconds()),
+    )
+
+
+def open_source(source: ConfiguredSource, log: Log) -> Source:
+    """The source itself, for a command that asks it something; the caller closes it."""
+    made: Source = source.plugin(source.options, SourceContext(source.name, log, _count_nothing))
+    return made
+
+
+def open_sink(sink: ConfiguredSink, log: Log, epoch: int = LOOKING_EPOCH) -> Sink:
+    """The sink itself; the caller closes it."""
+    made: Sink = sink.plugin(sink.options, SinkContext(sink.name, epoch, log, _count_nothing))
+    return made
+
+
+def pick_source(configuration: Configuration, name: str | None, option: str) -> ConfiguredSource:
+    """The source of that name, or the only one there is."""
+    if name is None:
+        if len(configuration.sources) == 1:
+            return next(iter(configuration.sources.values()))
+        remedy = f"Name one of {', '.join(configuration.sources)}."
+        raise ConfigError("there are several sources", where=option, remedy=remedy)
+    return _pick(configuration.sources, name, "source", option)
+
+
+def pick_sink(configuration: Configuration, name: str, option: str) -> ConfiguredSink:
+    """The sink of that name."""
+    return _pick(configuration.sinks, name, "sink", option)
+
+
+def _pick(known: Any, name: str, kind: str, option: str) -> Any:
+    if name in known:
+        return known[name]
+    names: Sequence[str] = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    remedy = f"Did you mean {near[0]!r}?" if near else f"The configuration has: {', '.join(names) or 'none'}."
+    raise ConfigError(f"there is no {kind} {name!r}", where=option, remedy=remedy)
+
+
+def _count_nothing(_name: str, _amount: int) -> None:
+    """Counters matter to the daemon only."""

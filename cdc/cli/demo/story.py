@@ -1,0 +1,238 @@
+"""The demo from empty folder to proof, with live progress on the terminal."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from cdc.cli.demo import shop
+from cdc.cli.demo.daemon import Daemon, poll
+from cdc.cli.demo.proof import Verdict, prove
+from cdc.cli.demo.server import DemoServer
+from cdc.cli.demo.workload import BULK_ROWS, Workload
+from cdc.errors import CdcError
+
+DRAW_SECONDS = 0.25
+# Each step must get there in this time, on two slow cores; else the demo says what it waited for.
+STEP_TIMEOUT_SECONDS = 90.0
+# How long the workload runs against a daemon that has caught up, before and after its turning points.
+QUIET_SECONDS = 3.0
+MARKER = ".cdc-demo"
+
+
+class DemoFailed(CdcError):
+    """The demo did not end with three equal copies."""
+
+
+def run_demo(folder: Path, console: Console) -> None:
+    """Run the whole story in `folder`; raises DemoFailed when something is not equal."""
+    _make_folder(folder)
+    began = time.monotonic()
+    with DemoServer() as server:
+        _fill(server, console)
+        url = server.url
+        daemon = Daemon(folder / "cdc.yaml", folder / "state", folder / "daemon.log", url)
+        (folder / "cdc.yaml").write_text(shop.CONFIG.format(folder=folder))
+        workload = Workload(url)
+        verdicts = _Story(console, daemon, workload, url).play()
+        console.print("\n[bold]Proof[/]: source, DuckDB mirror, and the lake replayed in _cdc_seq order")
+        checked = prove(url, folder / "warehouse.duckdb", folder / "lake") if verdicts else []
+        _show(checked, console)
+    if not checked or not all(verdict.is_equal for verdict in checked):
+        raise DemoFailed("the copies are not equal", where=str(folder), remedy="Please report this, with the folder's daemon.log")
+    console.print(f"\n[bold green]All equal[/], after {time.monotonic() - began:.0f} s and one kill -9.")
+    _next_steps(folder, console)
+
+
+class _Story:
+    """The steps between a filled source and a stopped daemon."""
+
+    def __init__(self, console: Console, daemon: Daemon, workload: Workload, url: str) -> None:
+        self._console = console
+        self._daemon = daemon
+        self._workload = workload
+        self._url = url
+        self._peak_mib = 0.0
+        self._step = ""
+
+    def play(self) -> bool:
+        with Live(self._draw(), console=self._console, refresh_per_second=4, transient=False) as live:
+            self._live = live
+            self._daemon.start()
+            self._workload.start()
+            try:
+                self._turns()
+            finally:
+                self._workload.stop()
+            self._until("the workload has stopped: waiting until both sinks have its last commit", self._caught_up)
+            self._say("stopping the daemon with SIGTERM")
+            code = self._daemon.stop()
+        if code != 0:
+            raise DemoFailed(f"the daemon ended with exit code {code}", remedy=self._daemon.log_tail())
+        self._console.print(f"peak memory of the daemon: {self._peak_mib:.0f} MiB; {self._workload.transactions:,} small transactions")
+        return True
+
+    def _turns(self) -> None:
+        self._until("copying the tables while the shop is open", self._copied)
+        self._for(QUIET_SECONDS, "following the shop, live")
+        self._workload.change_schema()
+        self._for(QUIET_SECONDS, "the shop added a column with a default, and a table")
+        self._say(f"one transaction of {BULK_ROWS:,} rows")
+        self._workload.bulk()
+        self._until("… and the daemon takes it in", self._is_applying)
+        self._say("kill -9")
+        self._daemon.kill()
+        self._for(1.0, "the daemon is dead, the shop goes on")
+        self._daemon.start()
+        self._until("started again: catching up", self._caught_up)
+        self._for(QUIET_SECONDS, "following the shop, live")
+
+    def _copied(self) -> bool:
+        source = self._source()
+        return source.get("state") == "streaming" and source.get("rows", 0) > 900_000 and not source.get("snapshot") and self._near()
+
+    def _near(self) -> bool:
+        sinks = self._sinks()
+        return bool(sinks) and all(sink["behind_changes"] < 50_000 for sink in sinks)
+
+    def _is_applying(self) -> bool:
+        return any(sink["behind_changes"] > BULK_ROWS // 4 for sink in self._sinks())
+
+    def _caught_up(self) -> bool:
+        """Both sinks hold what the source had committed when we asked."""
+        import psycopg
+
+        if not self._target:
+            with psycopg.connect(self._url) as connection:
+                row = connection.execute("select pg_current_wal_lsn() - '0/0'").fetchone()
+                self._target = int(row[0]) if row else 0
+        source = self._source()
+        reached = _lsn(source.get("position"))
+        delivered = all(sink["behind_changes"] == 0 for sink in self._sinks())
+        return bool(self._sinks()) and reached >= self._target and delivered and not source.get("waiting_tables")
+
+    def _until(self, step: str, condition: Callable[[], bool]) -> None:
+        self._target = 0
+        self._say(step)
+        deadline = time.monotonic() + STEP_TIMEOUT_SECONDS
+        while not condition():
+            if not self._daemon.is_running():
+                raise DemoFailed("the daemon ended by itself", remedy=self._daemon.log_tail())
+            if time.monotonic() > deadline:
+                raise DemoFailed(f"timed out: {step}", remedy=self._daemon.log_tail())
+            self._tick()
+
+    def _for(self, seconds: float, step: str) -> None:
+        self._say(step)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._tick()
+
+    def _say(self, step: str) -> None:
+        self._step = step
+        self._live.console.print(f"[dim]·[/] {step}")
+
+    def _tick(self) -> None:
+        self._peak_mib = max(self._peak_mib, self._daemon.resident_mib())
+        self._live.update(self._draw())
+        poll(DRAW_SECONDS)
+
+    def _source(self) -> dict[str, Any]:
+        return dict(self._daemon.status().get("sources", {}).get("shop", {}))
+
+    def _sinks(self) -> list[dict[str, Any]]:
+        return [pair for pairs in self._daemon.status().get("sinks", {}).values() for pair in pairs]
+
+    def _draw(self) -> Table:
+        table = Table(box=None, pad_edge=False, title=f"[bold]{self._step}[/]", title_justify="left")
+        for heading in ("", "state", "rows/s", "rows", "behind", "position"):
+            table.add_column(heading, justify="left" if heading in ("", "state", "position") else "right", min_width=9)
+        status = self._daemon.status()
+        for name, source in status.get("sources", {}).items():
+            behind = source["behind_bytes"]
+            table.add_row(
+                f"source {name}",
+                _state(source),
+                f"{source['rows_per_second']:,.0f}",
+                f"{source['rows']:,}",
+                f"{behind / 1024:,.0f} KiB" if behind is not None else "",
+                source["position"] or "",
+            )
+        for name, pairs in status.get("sinks", {}).items():
+            for sink in pairs:
+                seconds = sink["behind_seconds"]
+                lag = f"{sink['behind_changes']:,}" + (f" ({seconds:.1f} s)" if seconds else "")
+                rate, rows = f"{sink['rows_per_second']:,.0f}", f"{sink['rows']:,}"
+                table.add_row(f"sink {name}", sink["state"], rate, rows, lag, sink["position"] or "")
+        return table
+
+
+def _state(source: dict[str, Any]) -> str:
+    snapshot = source.get("snapshot")
+    if not snapshot:
+        return str(source["state"])
+    return f"snapshot {snapshot['tables_done']}/{snapshot['tables']} tables, {snapshot['rows']:,} rows"
+
+
+def _lsn(text: str | None) -> int:
+    if not text:
+        return 0
+    high, low = text.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.exists():
+        if not (folder / MARKER).exists():
+            raise DemoFailed("this folder is not an earlier demo's", where=str(folder), remedy="Name another one with --folder")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / MARKER).touch()
+
+
+def _fill(server: DemoServer, console: Console) -> None:
+    import psycopg
+
+    with console.status("starting an embedded server and filling a shop: 1,000,000 rows in 4 tables"):
+        began = time.monotonic()
+        with psycopg.connect(server.admin_url, autocommit=True) as admin:
+            for statement in shop.ROLE:
+                admin.execute(statement)
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(shop.SCHEMA)
+            for statement in shop.FILL:
+                connection.execute(statement)
+            connection.execute("analyze")
+    console.print(f"[dim]·[/] a shop of 1,000,000 rows in 4 tables, made in {time.monotonic() - began:.0f} s")
+
+
+def _show(verdicts: list[Verdict], console: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("table", "source", "mirror", "lake", ""):
+        table.add_column(heading)
+    for v in verdicts:
+        table.add_row(v.table, str(v.source), str(v.mirror), str(v.lake), "[green]equal[/]" if v.is_equal else "[red]DIFFERENT[/]")
+    console.print(table)
+
+
+def _next_steps(folder: Path, console: Console) -> None:
+    console.print(
+        f"""
+  mirror  {folder}/warehouse.duckdb
+  lake    {folder}/lake/public.orders/**/*.parquet
+  config  {folder}/cdc.yaml   daemon's log  {folder}/daemon.log
+
+Three commands to try next:
+  DEMO_URL= cdc checkpoints --config {folder}/cdc.yaml
+  DEMO_URL= cdc tail --config {folder}/cdc.yaml --table public.customers --limit 3
+  cdc init postgresql://user@host/database     (your own database)""",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,74 @@
+"""Structured logs on stderr: JSON when it is not a terminal, coloured lines when it is; never a row value or a secret.
+
+An exception is logged as its kind, place and message when it is one of ours; of any other only the class and the place,
+because its text may quote a row.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from cdc.errors import CdcError
+
+Log = Callable[..., None]
+
+
+def configure(*, debug: bool) -> None:
+    """Set up logging for the process; to be called once, by `cdc run`."""
+    last: Any = (
+        structlog.dev.ConsoleRenderer(colors=True, exception_formatter=structlog.dev.plain_traceback)
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            structlog.processors.format_exc_info if debug else _describe_exception,
+            last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    root.handlers = [_Forward()]
+    root.setLevel(logging.WARNING)
+
+
+def logger(**fields: Any) -> Log:
+    """A function `log(event, **fields)` that adds these fields to every line; `level=` names another level than info."""
+    bound = structlog.get_logger().bind(**fields)
+
+    def log(event: str, *, level: str = "info", **more: Any) -> None:
+        bound.log(logging.getLevelNamesMapping()[level.upper()], event, **more)
+
+    return log
+
+
+def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    info = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
+    if isinstance(error, BaseException):
+        event["error"] = type(error).__name__
+        if isinstance(error, CdcError):
+            event |= {"where": error.where, "message": error.message, "remedy": error.remedy}
+        else:
+            frames = traceback.extract_tb(error.__traceback__)
+            event["raised_at"] = f"{frames[-1].name}:{frames[-1].lineno}" if frames else ""
+    return event
+
+
+class _Forward(logging.Handler):
+    """Libraries' own warnings, as lines of ours: the logger's name and the unformatted message, without its values."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger().log(record.levelno, str(record.msg), logger=record.name)

@@ -1,0 +1,93 @@
+"""The command line's frame: commands, exit codes, and how an error is shown.
+
+Exit codes: 0 fine, 1 failed, 2 a wrong command line or configuration. Tracebacks show with --debug only: the text of a
+foreign exception may hold row values.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from cdc.cli import check, checkpoints, connectors, init, log, replay, run, schema, status, tail, version
+from cdc.cli.output import console, print_error
+from cdc.cli.session import Session, session_of
+from cdc.errors import CdcError, ConfigError, PluginError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130  # What a shell gives for SIGINT.
+
+
+class Commands(TyperGroup):
+    """Turns our errors into a message and an exit code, for every command alike."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        session = session_of(ctx)
+        try:
+            return super().invoke(ctx)
+        except CdcError as error:
+            if session.debug:
+                raise
+            print_error(error, as_json=session.as_json)
+            usage = isinstance(error, (ConfigError, PluginError))
+            raise typer.Exit(EXIT_USAGE if usage else EXIT_FAILED) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(EXIT_INTERRUPTED) from error
+        except BrokenPipeError as error:
+            # The reader (head, less) has seen enough; writing to stdout again at exit would complain.
+            sys.stdout = None
+            raise typer.Exit(0) from error
+
+
+app = typer.Typer(
+    name="cdc",
+    cls=Commands,
+    help="Copies every committed change of a database into warehouses and files, in order and exactly once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _every_command(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; they may contain row values.")] = False,
+) -> None:
+    session_of(context).debug = debug
+    if not debug:
+        sys.excepthook = _show_unexpected
+
+
+app.command("init")(init.init)
+app.command("check")(check.check)
+app.command("run")(run.run)
+app.command("status")(status.status)
+app.command("checkpoints")(checkpoints.checkpoints)
+app.command("replay")(replay.replay)
+app.command("tail")(tail.tail)
+app.add_typer(log.app, name="log")
+app.command("connectors")(connectors.connectors)
+app.command("schema")(schema.schema)
+app.command("version")(version.version)
+
+
+def main() -> None:
+    """The entry point of the command `cdc`."""
+    app(obj=Session())
+
+
+def _show_unexpected(kind: type[BaseException], _: BaseException, trace: Any) -> None:
+    """A defect of ours: where it happened, and nothing of its text."""
+    frames = traceback.extract_tb(trace)
+    place = f"{frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else "an unknown place"
+    out = console(sys.stderr)
+    out.print(f"error: unexpected {kind.__name__} at {place}", soft_wrap=True)
+    out.print("  This is a defect: run again with `cdc --debug …` and report the traceback.", soft_wrap=True)

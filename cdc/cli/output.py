@@ -1,0 +1,103 @@
+"""Writes what commands have to say: tables and sentences for people, JSON for programs; errors go to stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, TextIO
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cdc.errors import CdcError
+
+# Wide enough that no table of ours is cut when it goes into a file or a pipe.
+PIPE_WIDTH = 200
+_JSON_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
+Cell = str | Text
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """A console for that stream (stdout when left out), as wide as the terminal or a pipe allows."""
+    stream = stream or sys.stdout
+    width = None if stream.isatty() else PIPE_WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def say(text: Cell) -> None:
+    """A line for people, never wrapped by us."""
+    console().print(text, soft_wrap=True)
+
+
+def print_json(document: Any) -> None:
+    """A document for programs, on stdout."""
+    sys.stdout.write(orjson.dumps(document, default=str, option=_JSON_OPTIONS).decode())
+    sys.stdout.flush()
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[str] = ()) -> None:
+    """A table for people; the columns named in `right` hold numbers."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    console().print(table)
+
+
+def print_error(error: CdcError, *, as_json: bool) -> None:
+    """One block on stderr; an error that holds several (`problems`) shows each."""
+    problems: Sequence[CdcError] = getattr(error, "problems", ()) or (error,)
+    if as_json:
+        document = _error_document(problems[0], type(error).__name__)
+        if len(problems) > 1:
+            document["problems"] = [_error_document(problem, type(problem).__name__) for problem in problems]
+        sys.stderr.write(orjson.dumps({"error": document}, option=orjson.OPT_APPEND_NEWLINE).decode())
+        return
+    out = console(sys.stderr)
+    for problem in problems:
+        where = f"{problem.where}: " if problem.where else ""
+        out.print(Text.assemble(("error: ", "bold red"), where + problem.message.rstrip(".")), soft_wrap=True)
+        if problem.remedy:
+            out.print(Text(f"  {problem.remedy.rstrip('.')}.", "green"), soft_wrap=True)
+
+
+def _error_document(error: CdcError, kind: str) -> dict[str, Any]:
+    return {"kind": kind, "where": error.where, "message": error.message, "remedy": error.remedy}
+
+
+def show_count(value: int | None) -> str:
+    """1234567 as 1,234,567; a dash for the unknown."""
+    return "–" if value is None else f"{value:,}"
+
+
+def show_bytes(value: int | None) -> str:
+    """A size in the largest unit that keeps three digits."""
+    if value is None:
+        return "–"
+    size = float(value)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def show_time(value: datetime | None) -> str:
+    """To the second, in UTC."""
+    return "–" if value is None else f"{value:%Y-%m-%d %H:%M:%SZ}"
+
+
+def show_seconds(value: float | None) -> str:
+    """0.4 s, 12 s, 3 min, 5 h, 2 d."""
+    if value is None:
+        return "–"
+    span = timedelta(seconds=value).total_seconds()
+    for limit, unit, name in ((10, 1.0, "s"), (120, 1.0, "s"), (7200, 60.0, "min"), (172800, 3600.0, "h")):
+        if span < limit:
+            return f"{span / unit:.1f} {name}" if limit == 10 else f"{span / unit:.0f} {name}"
+    return f"{span / 86400:.0f} d"

@@ -1,0 +1,123 @@
+"""`cdc run`: the daemon, until it is told to stop or (`--once`) until everything there was is delivered."""
+
+from __future__ import annotations
+
+import signal
+import time
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from cdc.cli.composition import pick_source, sink_spec, source_spec
+from cdc.cli.logging import Log, configure, logger
+from cdc.cli.output import print_error, print_json, say, show_count
+from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration, session_of
+from cdc.engine import Engine, Outcome, RunResult
+from cdc.errors import CdcError
+from config import Configuration
+
+# Rows that moved are worth a log line now and then: a person follows it, a journal isn't flooded.
+PROGRESS_INTERVAL_SECONDS = 10.0
+
+
+def run(
+    context: typer.Context,
+    config: ConfigOption = DEFAULT_CONFIG,
+    once: Annotated[
+        bool, typer.Option("--once", help="Copy, catch up to the sources' positions at the start, flush, and end.")
+    ] = False,
+    accept_source: Annotated[
+        list[str] | None,
+        typer.Option(help="Accept that this source is another database than before (after a planned failover)."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow all sources into all sinks until SIGTERM or SIGINT."""
+    configuration = open_configuration(config)
+    accepted = {pick_source(configuration, name, "--accept-source").name for name in accept_source or ()}
+    configure(debug=session_of(context).debug)
+    log = logger()
+    progress = Progress(log)
+    engine = _build(configuration, accepted, log)
+    _stop_on_signals(engine)
+    result = engine.run(once=once, on_tick=progress.tick)
+    log("stopped", outcome=result.outcome.value)
+    _show(result, progress.document, once=once, as_json=as_json)
+    if result.outcome is Outcome.FAILED:
+        raise typer.Exit(1)
+
+
+class Progress:
+    """Logs what moved since the last line, and keeps the newest status document."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._at = time.monotonic()
+        self._rows: dict[str, int] = {}
+        self.document: dict[str, Any] = {}
+
+    def tick(self, document: dict[str, Any]) -> None:
+        self.document = document
+        if time.monotonic() - self._at < PROGRESS_INTERVAL_SECONDS:
+            return
+        self._at = time.monotonic()
+        for name, source in document["sources"].items():
+            if self._rows.get(name, 0) != source["rows"]:
+                self._rows[name] = source["rows"]
+                self._log("progress", source=name, **_moved(source), sinks=_behind(document, name))
+
+
+def _moved(source: dict[str, Any]) -> dict[str, Any]:
+    fields = {key: source[key] for key in ("state", "position", "rows", "rows_per_second", "behind_bytes")}
+    snapshot = source["snapshot"]
+    return fields | ({"snapshot": snapshot} if snapshot else {})
+
+
+def _behind(document: dict[str, Any], source: str) -> dict[str, int]:
+    return {
+        name: pair["behind_changes"]
+        for name, pairs in document["sinks"].items()
+        for pair in pairs
+        if pair["source"] == source
+    }
+
+
+def _build(configuration: Configuration, accepted: set[str], log: Log) -> Engine:
+    sources = [source_spec(s, accept_identity=s.name in accepted) for s in configuration.sources.values()]
+    sinks = [sink_spec(sink) for sink in configuration.sinks.values()]
+    configuration.state_dir.mkdir(parents=True, exist_ok=True)
+    return Engine(sources, sinks, configuration.state_dir, log)
+
+
+def _stop_on_signals(engine: Engine) -> None:
+    """The first signal asks for an orderly end; a second one of the same kind ends the process at once."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        engine.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _show(result: RunResult, document: dict[str, Any], *, once: bool, as_json: bool) -> None:
+    if as_json:
+        keys = ("sources", "sinks")
+        print_json({"outcome": result.outcome.value, **{key: document.get(key, {}) for key in keys}})
+    for name, error in result.errors.items():
+        print_error(_as_ours(name, error), as_json=as_json)
+    if once and not as_json:
+        for name, source in document.get("sources", {}).items():
+            say(f"{name}: {show_count(source['rows'])} rows captured, log at offset {source['offset']:,}")
+        for name, pairs in document.get("sinks", {}).items():
+            for pair in pairs:
+                say(f"{name}: {show_count(pair['rows'])} rows of {pair['source']} delivered, {pair['behind_changes']:,} waiting")
+
+
+def _as_ours(worker: str, error: BaseException) -> CdcError:
+    if isinstance(error, CdcError):
+        return error
+    # The text of a foreign exception may hold row values; its place is in the log.
+    message = f"unexpected {type(error).__name__} in {worker}"
+    return CdcError(message, remedy="This is a defect: please report it with the log's lines about this worker.")

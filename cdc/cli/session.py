@@ -1,0 +1,51 @@
+"""What one invocation of `cdc` was asked for as a whole, and the options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cdc.spi import registry
+from config import Configuration, load
+
+DEFAULT_CONFIG = Path("cdc.yaml")
+
+
+@dataclass(slots=True)
+class Session:
+    """Lives from the start of a command to its exit code; says how an error is to be shown."""
+
+    as_json: bool = False
+    debug: bool = False
+
+
+def session_of(context: typer.Context) -> Session:
+    """The session of the invocation that this context belongs to."""
+    root = context.find_root()
+    if not isinstance(root.obj, Session):
+        root.obj = Session()
+    return root.obj
+
+
+def _remember_json(context: typer.Context, value: bool) -> bool:
+    session_of(context).as_json = value
+    return value
+
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON, errors too.", callback=_remember_json, is_eager=True)
+]
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", envvar="CDC_CONFIG", help="The configuration file.", show_default=True)
+]
+
+
+def open_configuration(file: Path) -> Configuration:
+    """Load the file and make its folder the working directory: relative paths in it mean its folder, in plug-ins' options too."""
+    configuration = load(file, registry.load)
+    os.chdir(configuration.file.parent)
+    return configuration

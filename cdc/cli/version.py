@@ -1,0 +1,37 @@
+"""`cdc version`: the versions that matter for a report, and which decoders run."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+import pyarrow as pa
+
+import cdc
+from cdc.cli.output import print_json, print_table, say
+from cdc.cli.session import JsonOption
+from cdc.native import implementation, unavailable_reason
+
+
+def version(as_json: JsonOption = False) -> None:
+    """Print the version, and whether the compiled decoders are in use."""
+    found = {
+        "cdc": cdc.__version__,
+        "python": platform.python_version(),
+        "pyarrow": pa.__version__,
+        "decoders": implementation(),
+    }
+    found |= {name: number for name in ("duckdb", "psycopg") if (number := _installed(name))}
+    if as_json:
+        print_json(found)
+        return
+    print_table(("component", "version"), list(found.items()))
+    if unavailable_reason():
+        say(f"The compiled decoders are not in use: {unavailable_reason()}")
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
