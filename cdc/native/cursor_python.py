@@ -1,0 +1,107 @@
+"""The checked byte cursor in pure Python: every read is compared with what is left before it is made."""
+
+from __future__ import annotations
+
+import struct
+
+from cdc.errors import DecodeError
+
+_U16 = struct.Struct(">H")
+_I16 = struct.Struct(">h")
+_U32 = struct.Struct(">I")
+_I32 = struct.Struct(">i")
+_U64 = struct.Struct(">Q")
+_I64 = struct.Struct(">q")
+_F32 = struct.Struct(">f")
+_F64 = struct.Struct(">d")
+
+
+class Cursor:
+    """Reads big-endian values from `data`; a read past the end raises DecodeError and moves nothing."""
+
+    __slots__ = ("_at", "_data", "_end")
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self._data = memoryview(data)
+        self._at = 0
+        self._end = len(data)
+
+    @property
+    def left(self) -> int:
+        return self._end - self._at
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes."""
+        return bytes(self._data[self._advance(count) : self._at])
+
+    def skip(self, count: int) -> None:
+        self._advance(count)
+
+    def clamp(self, count: int) -> Cursor:
+        """A cursor of its own over the next `count` bytes."""
+        start = self._advance(count)
+        return Cursor(self._data[start : self._at])
+
+    def u8(self) -> int:
+        return self._data[self._advance(1)]
+
+    def u16(self) -> int:
+        return int(_U16.unpack_from(self._data, self._advance(2))[0])
+
+    def i16(self) -> int:
+        return int(_I16.unpack_from(self._data, self._advance(2))[0])
+
+    def u32(self) -> int:
+        return int(_U32.unpack_from(self._data, self._advance(4))[0])
+
+    def i32(self) -> int:
+        return int(_I32.unpack_from(self._data, self._advance(4))[0])
+
+    def u64(self) -> int:
+        return int(_U64.unpack_from(self._data, self._advance(8))[0])
+
+    def i64(self) -> int:
+        return int(_I64.unpack_from(self._data, self._advance(8))[0])
+
+    def f32(self) -> float:
+        return float(_F32.unpack_from(self._data, self._advance(4))[0])
+
+    def f64(self) -> float:
+        return float(_F64.unpack_from(self._data, self._advance(8))[0])
+
+    def text(self, count: int) -> str:
+        """The next `count` bytes as UTF-8."""
+        return decode_utf8(self.take(count))
+
+    def cstring(self) -> str:
+        """Text up to the next NUL, which is consumed."""
+        rest = bytes(self._data[self._at : self._end])
+        length = rest.find(0)
+        if length < 0:
+            message = "a text without its terminating NUL"
+            raise DecodeError(message)
+        self._advance(length + 1)
+        return decode_utf8(rest[:length])
+
+    def finish(self) -> None:
+        """Everything must have been read."""
+        if self.left:
+            message = f"{self.left} bytes more than expected"
+            raise DecodeError(message)
+
+    def _advance(self, count: int) -> int:
+        if count < 0 or count > self.left:
+            message = f"{count} bytes expected, {self.left} are left"
+            raise DecodeError(message)
+        start = self._at
+        self._at += count
+        return start
+
+
+def decode_utf8(data: bytes) -> str:
+    """Strict UTF-8, else DecodeError."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        message = "text that is not valid UTF-8"
+        raise DecodeError(message) from None  # The cause would carry the value.
