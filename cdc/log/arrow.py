@@ -1,0 +1,174 @@
+"""Bodies of schema and batch frames: a table's shape, and its changes, as Arrow IPC.
+
+Row columns are stored under their place ("0", "1", …), so any column name may exist; envelope columns keep
+theirs. A batch keeps the ordinals that the source gave; the offset of its part stands in the trailer and is
+added when it is read.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from cdc.log.frame import checksum
+from cdc.model import ChangeBatch, Column, Envelope, TableId, TableSchema
+
+# Below this a set's IPC buffers are too small for lz4 to win anything: its own framing costs 23 bytes a
+# buffer.
+COMPRESS_FROM_BYTES = 4096
+
+_LENGTH = struct.Struct("<I")
+_TRAILER = struct.Struct("<QQQQ")
+TRAILER_BYTES = _TRAILER.size
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBatch:
+    """A batch ready to be written: all that can be done before its place in the log is known."""
+
+    schema: TableSchema
+    body: memoryview
+    crc: int
+    row_count: int
+    byte_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTrailer:
+    """The last bytes of a batch frame: where its schema frame begins, and what `_cdc_seq` starts at."""
+
+    schema_at: int
+    base: int
+    row_count: int
+    byte_count: int
+
+
+def encode_schema(schema: TableSchema) -> bytes:
+    """The schema, its Arrow types and its fills."""
+    document = {
+        "table": [schema.table.schema, schema.table.name],
+        "version": schema.version,
+        "key": list(schema.key),
+        "identity": schema.identity,
+        "relation": schema.relation,
+        "columns": [
+            [c.name, c.source_type, c.nullable, c.id, c.fill is not None and c.fill.is_valid]
+            for c in schema.columns
+        ],
+    }
+    head = orjson.dumps(document)
+    fills = [pa.nulls(1, c.type) if c.fill is None else pa.repeat(c.fill, 1) for c in schema.columns]
+    row = pa.RecordBatch.from_arrays(fills, schema=_positional(schema))
+    return _LENGTH.pack(len(head)) + head + bytes(_ipc(row, None))
+
+
+def decode_schema(body: bytes | memoryview) -> TableSchema:
+    """What `encode_schema` was given."""
+    data = memoryview(body)
+    (length,) = _LENGTH.unpack_from(data)
+    document = orjson.loads(data[_LENGTH.size : _LENGTH.size + length])
+    fills = pa.ipc.open_stream(pa.py_buffer(data[_LENGTH.size + length :])).read_next_batch()
+    columns = tuple(
+        Column(name, field.type, source_type, nullable, number, fills.column(i)[0] if has_fill else None)
+        for i, (field, (name, source_type, nullable, number, has_fill)) in enumerate(
+            zip(fills.schema, document["columns"], strict=True)
+        )
+    )
+    return TableSchema(
+        table=TableId(*document["table"]),
+        columns=columns,
+        key=tuple(document["key"]),
+        identity=document["identity"],
+        relation=document["relation"],
+        version=document["version"],
+    )
+
+
+def encode_batch(batch: ChangeBatch, changes: int) -> EncodedBatch:
+    """The batch as IPC. ValueError when it does not fit its schema, or an ordinal is not below `changes`."""
+    _check_shape(batch)
+    _check_ordinals(batch, changes)
+    byte_count = batch.byte_count
+    body = _ipc(_to_stored(batch), "lz4" if byte_count >= COMPRESS_FROM_BYTES else None)
+    return EncodedBatch(batch.schema, body, checksum(body), batch.row_count, byte_count)
+
+
+def encode_trailer(trailer: BatchTrailer) -> bytes:
+    return _TRAILER.pack(trailer.schema_at, trailer.base, trailer.row_count, trailer.byte_count)
+
+
+def decode_trailer(data: bytes | memoryview) -> BatchTrailer:
+    """The trailer, from the end of a batch frame's body."""
+    return BatchTrailer(*_TRAILER.unpack_from(data, len(data) - TRAILER_BYTES))
+
+
+def decode_batch(body: memoryview, trailer: BatchTrailer, schema: TableSchema) -> ChangeBatch:
+    """The batch of a frame's body, its ordinals turned into offsets."""
+    ipc = pa.py_buffer(body[: len(body) - TRAILER_BYTES])
+    stored = pa.ipc.open_stream(ipc).read_next_batch()
+    return ChangeBatch(schema, _from_stored(stored, schema)).shifted(trailer.base)
+
+
+def _ipc(batch: Any, compression: str | None) -> memoryview:
+    out = pa.BufferOutputStream()
+    with pa.ipc.new_stream(
+        out, batch.schema, options=pa.ipc.IpcWriteOptions(compression=compression)
+    ) as writer:
+        writer.write_batch(batch)
+    return memoryview(out.getvalue())
+
+
+def _positional(schema: TableSchema) -> Any:
+    return pa.schema([pa.field(str(i), c.type) for i, c in enumerate(schema.columns)])
+
+
+def _to_stored(batch: ChangeBatch) -> Any:
+    names = batch.data.schema.names
+    width = len(batch.schema.columns)
+    columns = list(batch.data.columns)
+    if Envelope.BEFORE in names:
+        place = {column.name: str(i) for i, column in enumerate(batch.schema.columns)}
+        index = names.index(Envelope.BEFORE)
+        columns[index] = _renamed(columns[index], place)
+    stored_names = [*(str(i) for i in range(width)), *names[width:]]
+    return pa.RecordBatch.from_arrays(columns, names=stored_names)
+
+
+def _from_stored(stored: Any, schema: TableSchema) -> Any:
+    names = stored.schema.names
+    columns = list(stored.columns)
+    if Envelope.BEFORE in names:
+        name = {str(i): column.name for i, column in enumerate(schema.columns)}
+        index = names.index(Envelope.BEFORE)
+        columns[index] = _renamed(columns[index], name)
+    row_names = [column.name for column in schema.columns]
+    return pa.RecordBatch.from_arrays(columns, names=[*row_names, *names[len(row_names) :]])
+
+
+def _renamed(struct_array: Any, names: dict[str, str]) -> Any:
+    """The same struct column with its children renamed; no value is copied."""
+    fields = [pa.field(names[child.name], child.type) for child in struct_array.type]
+    if not fields:
+        return struct_array
+    children = [struct_array.field(i) for i in range(len(fields))]
+    mask = struct_array.is_null() if struct_array.null_count else None
+    return pa.StructArray.from_arrays(children, fields=fields, mask=mask)
+
+
+def _check_shape(batch: ChangeBatch) -> None:
+    have = [(f.name, f.type) for f in batch.data.schema][: len(batch.schema.columns)]
+    want = [(c.name, c.type) for c in batch.schema.columns]
+    if have != want:
+        message = f"a batch of {batch.table} does not have the columns of its schema"
+        raise ValueError(message)
+
+
+def _check_ordinals(batch: ChangeBatch, changes: int) -> None:
+    seq = batch.seq
+    if len(seq) and not (seq[0].as_py() >= 0 and seq[-1].as_py() < changes):
+        message = f"a batch of {batch.table} has ordinals outside 0 ≤ ordinal < {changes}"
+        raise ValueError(message)

@@ -1,0 +1,87 @@
+"""What `cdc log` shows and checks. Reads only; the daemon may be running."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cdc.errors import LogCorrupt, LogTrimmed
+from cdc.log.frame import FrameKind
+from cdc.log.recovery import check_tail
+from cdc.log.scan import scan_segment
+from cdc.log.segment import Segment, SegmentReader, list_segments
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a check of a whole log read, and every damage that it found (one a segment at most).
+
+    `tail_bytes` lie behind the newest commit: a write under way, or torn by a crash and cut at the next
+    start.
+    """
+
+    segment_count: int
+    commit_count: int
+    batch_count: int
+    byte_count: int
+    tail_bytes: int
+    damage: Sequence[LogCorrupt]
+
+
+@dataclass(slots=True)
+class _Sum:
+    commit_count: int = 0
+    batch_count: int = 0
+    byte_count: int = 0
+    tail_bytes: int = 0
+
+
+def verify_log(folder: Path) -> Verified:
+    """Read every frame of every segment and check all checksums and that each segment goes on where the one
+    before ends.
+    """
+    names = list_segments(folder)
+    total = _Sum()
+    damage: list[LogCorrupt] = []
+    expected: int | None = None
+    for number, first, path in names:
+        is_newest = number == names[-1][0]
+        try:
+            segment = _verify_segment(Segment(path, number, first, first, 0), total, is_newest=is_newest)
+        except LogCorrupt as error:
+            damage.append(error)
+            expected = None
+            continue
+        except LogTrimmed:
+            continue  # Retention took it meanwhile.
+        if expected not in (None, first):
+            message = f"the segment begins at offset {first}; the one before ends at {expected}"
+            damage.append(LogCorrupt(message, where=str(path)))
+        expected = segment.next
+    return Verified(
+        len(names), total.commit_count, total.batch_count, total.byte_count, total.tail_bytes, damage
+    )
+
+
+def _verify_segment(empty: Segment, total: _Sum, *, is_newest: bool) -> Segment:
+    with SegmentReader(empty.path) as reader:
+        contents = scan_segment(reader, empty, check_bodies=True)
+        segment = contents.segment
+        if contents.tail_bytes and not is_newest:
+            at = segment.byte_count if contents.bad_at is None else contents.bad_at
+            raise reader.corrupt(
+                at, "the frame is damaged, and newer segments prove that it was whole", segment.next
+            )
+        if (
+            is_newest
+            and contents.bad_at is not None
+            and reader.frame_at(contents.bad_at, reader.size) is None
+        ):
+            check_tail(contents)
+        frames = reader.frames(segment.blocks[0].at, segment.byte_count) if segment.blocks else ()
+        total.batch_count += sum(frame.kind == FrameKind.BATCH for frame in frames)
+    total.commit_count += segment.commit_count
+    total.byte_count += segment.byte_count
+    total.tail_bytes += contents.tail_bytes
+    return segment

@@ -1,0 +1,194 @@
+"""Reads the durable part of a log: commits, batches, and searches by time or position.
+
+Works on a fixed list of segments, each up to its newest commit, so a reader never sees what is being written.
+Holds one batch at a time; bodies of batches that are not asked for are skipped unread.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cdc.errors import LogTrimmed
+from cdc.log.arrow import decode_batch, decode_schema, decode_trailer
+from cdc.log.frame import Frame, FrameKind
+from cdc.log.records import decode_commit, to_microseconds
+from cdc.log.segment import Block, Segment, SegmentReader
+from cdc.model import ChangeBatch, Commit, Position, TableSchema
+
+# Every delivery goes on where it stopped; so many places are remembered, and the oldest is forgotten.
+_PLACES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One commit and the frames of its batches."""
+
+    commit: Commit
+    batches: tuple[Frame, ...]
+    end: int
+
+
+class Places:
+    """Where in which segment an offset begins, for readers that go on where one stopped. Only a shortcut."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[int, int]] = {}
+
+    def remember(self, offset: int, number: int, at: int) -> None:
+        """Every commit with first < offset lies before byte `at` of segment `number`, every other one not."""
+        known = dict(self._known)
+        known.pop(offset, None)
+        if len(known) >= _PLACES:
+            del known[next(iter(known))]
+        known[offset] = (number, at)
+        self._known = known
+
+    def find(self, offset: int) -> tuple[int, int] | None:
+        return self._known.get(offset)
+
+    def forget(self) -> None:
+        self._known = {}
+
+
+def read_commits(segments: Sequence[Segment], start: int, places: Places) -> Iterator[Commit]:
+    """The commits that hold an offset ≥ `start`, and those without changes at or after it, oldest first."""
+    check_range(segments, start)
+    for _, _, group in _groups_from(segments, start, places):
+        yield group.commit
+
+
+def read_batches(
+    segments: Sequence[Segment], first: int, next_offset: int, places: Places
+) -> Iterator[ChangeBatch]:
+    """The batches with first ≤ offset < next_offset. ValueError when one of the two is inside a commit."""
+    check_range(segments, first)
+    check_range(segments, next_offset)
+    if first >= next_offset:
+        return
+    for segment, reader, group in _groups_from(segments, first, places):
+        commit = group.commit
+        if commit.first >= next_offset:
+            return
+        if commit.first < first or commit.next > next_offset:
+            message = f"the range {first} to {next_offset} cuts the commit {commit.first} to {commit.next}"
+            raise ValueError(message)
+        yield from _batches(reader, group)
+        if commit.next == next_offset and commit.first < next_offset:
+            places.remember(next_offset, segment.number, group.end)
+            return
+
+
+def find_commit(
+    segments: Sequence[Segment], position: Position | None = None, at: datetime | None = None
+) -> Commit | None:
+    """The newest commit whose position is ≤ `position` and that was written at or before `at`, where those
+    are given.
+    """
+    written_at = None if at is None else to_microseconds(at)
+
+    def may_hold(block: Block) -> bool:
+        return (position is None or block.least_order <= position.order) and (
+            written_at is None or block.least_written_at <= written_at
+        )
+
+    def fits(commit: Commit) -> bool:
+        return (position is None or commit.position <= position) and (at is None or commit.written_at <= at)
+
+    for segment in reversed(segments):
+        found = _newest_in(segment, may_hold, fits)
+        if found is not None:
+            return found
+    return None
+
+
+def groups_of(segment: Segment, reader: SegmentReader, start: int, end: int | None = None) -> Iterator[Group]:
+    """The commits between two bytes of a segment (both at the border of a group), with their frames."""
+    batches: list[Frame] = []
+    expected: int | None = None
+    for frame in reader.frames(start, segment.byte_count if end is None else end):
+        if frame.kind == FrameKind.BATCH:
+            batches.append(frame)
+        elif frame.kind == FrameKind.COMMIT:
+            commit = decode_commit(reader.body(frame)).commit
+            if expected not in (None, commit.first):
+                message = f"this commit begins at offset {commit.first}, not {expected}"
+                raise reader.corrupt(frame.at, message, expected)
+            expected = commit.next
+            yield Group(commit, tuple(batches), frame.end)
+            batches.clear()
+
+
+def check_range(segments: Sequence[Segment], offset: int) -> None:
+    """LogTrimmed when the log does not reach from this offset on."""
+    start, end = segments[0].first, segments[-1].next
+    if start <= offset <= end:
+        return
+    message = f"offset {offset} is not in the log, which holds {start} to {end}"
+    remedy = (
+        "Replay from a later point." if offset < start else "The log was cut or replaced behind this reader."
+    )
+    raise LogTrimmed(message, where=str(segments[0].path.parent), remedy=remedy)
+
+
+def _batches(reader: SegmentReader, group: Group) -> Iterator[ChangeBatch]:
+    schemas: dict[int, TableSchema] = {}
+    for frame in group.batches:
+        body = reader.body(frame)
+        trailer = decode_trailer(body)
+        if trailer.schema_at not in schemas:
+            schemas[trailer.schema_at] = _schema_at(reader, frame, trailer.schema_at)
+        yield decode_batch(body, trailer, schemas[trailer.schema_at])
+
+
+def _schema_at(reader: SegmentReader, user: Frame, at: int) -> TableSchema:
+    frame = reader.frame_at(at, user.at)
+    if frame is None or frame.kind != FrameKind.SCHEMA:
+        raise reader.corrupt(at, "there is no schema frame where a batch names one")
+    return decode_schema(reader.body(frame))
+
+
+def _groups_from(
+    segments: Sequence[Segment], start: int, places: Places
+) -> Iterator[tuple[Segment, SegmentReader, Group]]:
+    """All groups from the one that holds `start`, and empty ones at it, to the newest."""
+    place = places.find(start)
+    index = _segment_index(segments, start) if place is None else place[0] - segments[0].number
+    if not 0 <= index < len(segments):
+        place, index = None, _segment_index(segments, start)
+    for segment in segments[index:]:
+        if not segment.blocks:
+            continue
+        at = place[1] if place is not None and place[0] == segment.number else _block_at(segment, start)
+        with SegmentReader(segment.path) as reader:
+            for group in groups_of(segment, reader, at):
+                if group.commit.next > start or group.commit.first >= start:
+                    yield segment, reader, group
+
+
+def _segment_index(segments: Sequence[Segment], start: int) -> int:
+    """The segment where the commits at `start` begin: the last one that begins before it (empty commits
+    share offsets).
+    """
+    return max(bisect_left([segment.first for segment in segments], start) - 1, 0)
+
+
+def _block_at(segment: Segment, start: int) -> int:
+    index = bisect_left([block.first for block in segment.blocks], start) - 1
+    return segment.blocks[max(index, 0)].at
+
+
+def _newest_in(
+    segment: Segment, may_hold: Callable[[Block], bool], fits: Callable[[Commit], bool]
+) -> Commit | None:
+    ends = [*(block.at for block in segment.blocks[1:]), segment.byte_count]
+    for block, end in zip(reversed(segment.blocks), reversed(ends), strict=True):
+        if not may_hold(block):
+            continue
+        with SegmentReader(segment.path) as reader:
+            fitting = [g.commit for g in groups_of(segment, reader, block.at, end) if fits(g.commit)]
+        if fitting:
+            return fitting[-1]
+    return None

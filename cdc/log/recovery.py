@@ -1,0 +1,175 @@
+"""Opens a log folder: cuts a torn tail, refuses damage.
+
+The rule. Whatever follows the newest whole commit of the newest segment, and is not whole, is a torn write,
+and is cut: it was never acknowledged to anyone. It is damage instead (LogCorrupt, nothing is changed) when
+a commit further on proves it: every commit says up to which byte the segment was already durable when it
+was written, and a frame below that byte was whole once. Anything wrong in an older segment, in a segment's
+head, or between segments is damage.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cdc.errors import LogCorrupt
+from cdc.files import TEMPORARY_SUFFIX, sync_folder
+from cdc.log.frame import FRAME_MAGIC, FrameKind, Preamble
+from cdc.log.index import load_index, save_index
+from cdc.log.records import decode_commit
+from cdc.log.scan import Contents, scan_segment
+from cdc.log.segment import INDEX_SUFFIX, RESTORE, Segment, SegmentReader, list_segments
+
+# Searching for a later commit reads this much at a time.
+_SEARCH_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """An opened folder: the sealed segments, the newest one's contents, and what recovery cut from its
+    tail.
+    """
+
+    sealed: tuple[Segment, ...]
+    contents: Contents
+    preamble: Preamble
+    cut_bytes: int = 0
+
+
+def recover(folder: Path) -> Recovered | None:
+    """Open the folder for writing: remove leftovers, cut the torn tail, build missing indexes. None when it
+    has no segment.
+    """
+    _remove_leftovers(folder)
+    found = load_folder(folder, scan=_scan_newest, keep_indexes=True)
+    if found is None:
+        return None
+    check_tail(found.contents)
+    cut = found.contents.tail_bytes
+    if cut:
+        _cut(found.contents.segment)
+    return Recovered(found.sealed, found.contents, found.preamble, cut)
+
+
+def load_folder(
+    folder: Path, scan: Callable[[SegmentReader, Segment], Contents], *, keep_indexes: bool
+) -> Recovered | None:
+    """What the folder holds; the newest segment is walked by `scan`, the others by their indexes."""
+    names = list_segments(folder)
+    if not names:
+        return None
+    number, first, path = names[-1]
+    with SegmentReader(path) as reader:
+        _check_identity(reader, number)
+        contents = scan(reader, Segment(path, number, first, first, 0))
+        previous = reader.header()[0].previous
+        preamble = reader.preamble
+    sealed = tuple(
+        _load_sealed(Segment(path, number, first, first, 0), preamble, keep_index=keep_indexes)
+        for number, first, path in names[:-1]
+    )
+    _check_chain((*sealed, contents.segment))
+    if sealed and previous is not None and previous.byte_count != sealed[-1].byte_count:
+        message = f"the segment has {sealed[-1].byte_count} bytes; the next one says {previous.byte_count}"
+        raise LogCorrupt(message, where=str(sealed[-1].path), remedy=RESTORE)
+    return Recovered(sealed, contents, preamble)
+
+
+def _scan_newest(reader: SegmentReader, empty: Segment) -> Contents:
+    _read_from_disk(reader.path)
+    return scan_segment(reader, empty, check_bodies=True)
+
+
+def _read_from_disk(path: Path) -> None:
+    """Make what is read next the disk's word: flush the page cache of this file, then drop it.
+
+    After a kill the newest commits may be in the page cache only; after a sync that the disk refused, pages
+    there look clean and are not on the disk.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
+
+
+def check_tail(contents: Contents) -> None:
+    if contents.bad_at is None:
+        return
+    segment = contents.segment
+    with SegmentReader(segment.path) as reader:
+        for at in _commits_after(reader, contents.bad_at):
+            if at > contents.bad_at:
+                message = "the frame is damaged, and a commit after it proves that it was whole"
+                raise reader.corrupt(contents.bad_at, message, segment.next)
+
+
+def _commits_after(reader: SegmentReader, start: int) -> Iterator[int]:
+    """For every whole commit frame after byte `start`: the byte up to which it knew the segment durable."""
+    size, at = reader.size, start + 1
+    while at < size:
+        piece = reader.read(at, _SEARCH_BYTES)
+        found = piece.find(FRAME_MAGIC)
+        if found < 0:
+            at += max(len(piece) - len(FRAME_MAGIC) + 1, 1)
+            continue
+        frame = reader.frame_at(at + found, size)
+        if frame is not None and frame.kind == FrameKind.COMMIT and reader.is_whole(frame):
+            yield decode_commit(reader.body(frame)).synced
+        at += found + 1
+
+
+def _cut(segment: Segment) -> None:
+    descriptor = os.open(segment.path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.ftruncate(descriptor, segment.byte_count)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _load_sealed(empty: Segment, newest: Preamble, *, keep_index: bool) -> Segment:
+    size = empty.path.stat().st_size
+    preamble = Preamble(newest.version, newest.log_id, empty.number)
+    sized = Segment(empty.path, empty.number, empty.first, empty.first, size)
+    loaded = load_index(sized, preamble)
+    if loaded is not None:
+        return loaded
+    with SegmentReader(empty.path) as reader:
+        _check_identity(reader, empty.number, newest.log_id)
+        contents = scan_segment(reader, sized, check_bodies=False)
+        if contents.tail_bytes:
+            at = contents.segment.byte_count if contents.bad_at is None else contents.bad_at
+            raise reader.corrupt(
+                at, "the frame is damaged, and newer segments prove that it was whole", contents.segment.next
+            )
+        if keep_index:
+            save_index(contents.segment, reader.preamble)
+    return contents.segment
+
+
+def _check_identity(reader: SegmentReader, number: int, log_id: bytes | None = None) -> None:
+    if reader.preamble.number != number or log_id not in (None, reader.preamble.log_id):
+        raise reader.corrupt(0, "this segment belongs to another log or another place in it")
+
+
+def _check_chain(segments: tuple[Segment, ...]) -> None:
+    for segment, following in itertools.pairwise(segments):
+        if segment.next != following.first:
+            message = f"the segment ends at offset {segment.next}; the next one begins at {following.first}"
+            raise LogCorrupt(message, where=str(segment.path), remedy=RESTORE)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Files of an interrupted write, and indexes whose segment retention has removed."""
+    stray = [path for path in folder.iterdir() if path.name.endswith(TEMPORARY_SUFFIX)]
+    owners = {path.stem for _, _, path in list_segments(folder)}
+    stray += [path for path in folder.iterdir() if path.suffix == INDEX_SUFFIX and path.stem not in owners]
+    for path in stray:
+        path.unlink(missing_ok=True)
+    if stray:
+        sync_folder(folder)

@@ -1,0 +1,99 @@
+"""Takes away what is not needed: whole segments from the old end, commits from the new end, or all.
+
+Every step leaves a log that opens: old segments go oldest first, new ones newest first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cdc.files import sync_folder
+from cdc.log.reader import check_range, groups_of
+from cdc.log.segment import Segment, SegmentReader
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """What retention did: segments and bytes removed, and where the log starts now."""
+
+    segment_count: int
+    byte_count: int
+    start: int
+
+
+def removable(
+    segments: Sequence[Segment], keep_from: int | None, oldest_kept: datetime | None, max_bytes: int | None
+) -> list[Segment]:
+    """The sealed segments that may go, oldest first: wholly below `keep_from` (None: no such bound), and
+    too old or too much.
+    """
+    total = sum(segment.byte_count for segment in segments)
+    gone: list[Segment] = []
+    for segment in segments[:-1]:
+        is_needed = keep_from is not None and segment.next > keep_from
+        is_old = (
+            oldest_kept is not None and segment.newest is not None and segment.newest.written_at < oldest_kept
+        )
+        is_over = max_bytes is not None and total > max_bytes
+        if is_needed or not (is_old or is_over):
+            break
+        gone.append(segment)
+        total -= segment.byte_count
+    return gone
+
+
+def remove_segments(segments: Sequence[Segment]) -> None:
+    """Delete these segments in this order, and their indexes."""
+    for segment in segments:
+        segment.path.unlink(missing_ok=True)
+        segment.index_path.unlink(missing_ok=True)
+    if segments:
+        sync_folder(segments[0].path.parent)
+
+
+def cut_back(segments: Sequence[Segment], next_offset: int) -> None:
+    """Remove every commit that ends behind `next_offset`. ValueError, and nothing done, when that is inside
+    a commit.
+    """
+    check_range(segments, next_offset)
+    index = max(i for i, segment in enumerate(segments) if segment.first <= next_offset)
+    target = segments[index]
+    end = _border(target, next_offset)
+    for segment in reversed(segments[index + 1 :]):
+        remove_segments([segment])
+    target.index_path.unlink(missing_ok=True)
+    descriptor = os.open(target.path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.ftruncate(descriptor, end)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_folder(target.path.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a log's folder, newest segments first, so an interrupted removal leaves a log that opens."""
+    for path in sorted(folder.iterdir(), reverse=True):
+        path.unlink(missing_ok=True)
+    folder.rmdir()
+    sync_folder(folder.parent)
+
+
+def _border(segment: Segment, next_offset: int) -> int:
+    """The byte behind the last commit that ends at or before `next_offset`."""
+    reached = segment.first
+    end = segment.blocks[0].at if segment.blocks else segment.byte_count
+    if segment.blocks:
+        with SegmentReader(segment.path) as reader:
+            for group in groups_of(segment, reader, end):
+                if group.commit.next > next_offset:
+                    break
+                reached, end = group.commit.next, group.end
+    if reached != next_offset:
+        message = f"offset {next_offset} is not a border between commits"
+        raise ValueError(message)
+    return end

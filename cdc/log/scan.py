@@ -1,0 +1,138 @@
+"""Walks one segment from its header to its end, and finds out what it holds.
+
+Whether what follows the last whole commit is a torn write or damage is decided in `recovery`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from cdc.log.arrow import decode_schema
+from cdc.log.frame import Frame, FrameKind
+from cdc.log.index import with_commit
+from cdc.log.records import CommitRecord, decode_commit
+from cdc.log.segment import Segment, SegmentReader
+from cdc.model import Commit, TableId, TableSchema
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSchema:
+    """A schema and the byte of the newest segment where its frame begins."""
+
+    schema: TableSchema
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a segment holds up to its newest commit, with all that it inherits from the ones before.
+
+    `bad_at` is the byte of the first frame that is not whole, None when the file ends with whole frames;
+    `tail_bytes` is what lies after the newest commit.
+    """
+
+    segment: Segment
+    end: Commit | None
+    facts: Mapping[str, str]
+    schemas: Mapping[TableId, StoredSchema]
+    bad_at: int | None = None
+    tail_bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Walk:
+    segment: Segment
+    end: Commit | None
+    facts: dict[str, str]
+    schemas: dict[TableId, StoredSchema] = field(default_factory=dict)
+    pending: dict[TableId, StoredSchema] = field(default_factory=dict)
+
+    def add_schema(self, reader: SegmentReader, frame: Frame) -> None:
+        schema = decode_schema(reader.body(frame))
+        self.pending[schema.table] = StoredSchema(schema, frame.at)
+
+    def add_commit(self, record: CommitRecord, end: int) -> None:
+        self.segment = with_commit(self.segment, record.commit, record.group_at, end)
+        self.end = record.commit
+        self.schemas.update(self.pending)
+        self.pending.clear()
+        apply_facts(self.facts, record.facts)
+
+
+def apply_facts(facts: dict[str, str], changes: Mapping[str, str | None]) -> None:
+    """Change `facts` in place; None deletes a key."""
+    for key, value in changes.items():
+        if value is None:
+            facts.pop(key, None)
+        else:
+            facts[key] = value
+
+
+def scan_segment(reader: SegmentReader, empty: Segment, *, check_bodies: bool) -> Contents:
+    """Walk the whole file; stops at the first frame that is not whole. LogCorrupt when the segment's head
+    is damaged.
+    """
+    walk, at = _scan_head(reader, empty)
+    size = reader.size
+    bad_at: int | None = None
+    while at < size:
+        frame = reader.frame_at(at, size)
+        if frame is None or not _take(walk, reader, frame, check_bodies=check_bodies):
+            bad_at = at
+            break
+        at = frame.end
+    tail = size - walk.segment.byte_count
+    return Contents(walk.segment, walk.end, walk.facts, walk.schemas, bad_at, tail)
+
+
+def extend(contents: Contents, reader: SegmentReader) -> Contents:
+    """The contents with the commits that a writer added since; bodies of batches are not checked."""
+    segment = contents.segment
+    walk = _Walk(segment, contents.end, dict(contents.facts), dict(contents.schemas))
+    at, size = segment.byte_count, reader.size
+    while at < size:
+        frame = reader.frame_at(at, size)
+        if frame is None or not _take(walk, reader, frame, check_bodies=False):
+            break
+        at = frame.end
+    tail = size - walk.segment.byte_count
+    return Contents(walk.segment, walk.end, walk.facts, walk.schemas, None, tail)
+
+
+def _scan_head(reader: SegmentReader, empty: Segment) -> tuple[_Walk, int]:
+    header, frame = reader.header()
+    if header.first != empty.first:
+        message = f"the segment begins at offset {header.first}; its name says {empty.first}"
+        raise reader.corrupt(frame.at, message)
+    previous = header.previous
+    walk = _Walk(empty, previous.commit if previous else None, dict(header.facts))
+    at, size = frame.end, reader.size
+    for _ in range(header.schema_count):
+        schema_frame = reader.frame_at(at, size)
+        if schema_frame is None or schema_frame.kind != FrameKind.SCHEMA:
+            raise reader.corrupt(at, "the segment's table of schemas is damaged")
+        walk.add_schema(reader, schema_frame)
+        at = schema_frame.end
+    walk.schemas.update(walk.pending)
+    walk.pending.clear()
+    walk.segment = replace(empty, byte_count=at)
+    return walk, at
+
+
+def _take(walk: _Walk, reader: SegmentReader, frame: Frame, *, check_bodies: bool) -> bool:
+    """Account for one frame; False when its body is not whole."""
+    if (check_bodies or frame.kind != FrameKind.BATCH) and not reader.is_whole(frame):
+        return False
+    if frame.kind == FrameKind.SCHEMA:
+        walk.add_schema(reader, frame)
+    elif frame.kind == FrameKind.COMMIT:
+        record = decode_commit(reader.body(frame))
+        if record.commit.first != walk.segment.next:
+            message = f"this commit begins at offset {record.commit.first}, not {walk.segment.next}"
+            raise reader.corrupt(frame.at, message, walk.segment.next)
+        walk.add_commit(record, frame.end)
+    elif frame.kind != FrameKind.BATCH:
+        message = f"frames of kind {frame.kind} are unknown"
+        raise reader.corrupt(frame.at, message, walk.segment.next)
+    return True

@@ -1,0 +1,233 @@
+"""Reading one segment file: frames by place, checked before use.
+
+A segment is written by one process, grows at its end only, and never changes once a newer one exists. A
+reader owns its descriptor, so a segment that retention removes stays readable to whoever has it open.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+
+from cdc.errors import LogCorrupt, LogTrimmed, StateError
+from cdc.log.frame import (
+    FORMAT_VERSION,
+    FRAME_BYTES,
+    PREAMBLE_BYTES,
+    Frame,
+    FrameKind,
+    Preamble,
+    checksum,
+    decode_frame_header,
+    decode_preamble,
+)
+from cdc.log.records import HeaderRecord, decode_header
+from cdc.model import Commit
+
+SEGMENT_SUFFIX = ".cdclog"
+INDEX_SUFFIX = ".index"
+# One read serves the headers of many small frames; larger windows only copy what a walk skips.
+_WINDOW_BYTES = 64 * 1024
+# Checking a body of any size holds this much of it in memory.
+_CHECK_BYTES = 1024 * 1024
+_NAME = re.compile(r"(\d{10})-(\d{20})" + re.escape(SEGMENT_SUFFIX))
+RESTORE = (
+    "Restore this file from a backup of the folder; without one, move the log's folder away and copy the "
+    "source again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A stretch of a segment: where it begins, its first offset, and the least position and time in it."""
+
+    at: int
+    first: int
+    least_order: int
+    least_written_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What is known of a segment without reading it: its range, its newest commit and the blocks to search
+    in.
+
+    `byte_count` ends at the newest commit. `least_…` of the blocks let a search skip what lies after the
+    goal, even where positions or clocks went back.
+    """
+
+    path: Path
+    number: int
+    first: int
+    next: int
+    byte_count: int
+    commit_count: int = 0
+    oldest: Commit | None = None
+    newest: Commit | None = None
+    blocks: tuple[Block, ...] = ()
+
+    @property
+    def index_path(self) -> Path:
+        return self.path.with_suffix(INDEX_SUFFIX)
+
+
+def segment_name(number: int, first: int) -> str:
+    """The file name: the segment's number, then the first offset it may hold."""
+    return f"{number:010d}-{first:020d}{SEGMENT_SUFFIX}"
+
+
+def list_segments(folder: Path) -> list[tuple[int, int, Path]]:
+    """Number, first offset and path of every segment in the folder, oldest first; LogCorrupt when one is
+    missing between.
+    """
+    matches = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
+    found = sorted((int(match[1]), int(match[2]), path) for match, path in matches if match)
+    for (number, _, _), (following, _, path) in itertools.pairwise(found):
+        if following != number + 1:
+            message = f"segment {number + 1} is missing before this one"
+            raise LogCorrupt(message, where=str(path), remedy=RESTORE)
+    return found
+
+
+class SegmentReader:
+    """Random access to the frames of one segment file. Closed by whoever opened it (`with`)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise LogTrimmed(
+                "retention removed this segment", where=str(path), remedy="Read again from the log's start."
+            ) from error
+        self._window = b""
+        self._window_at = 0
+        try:
+            self.preamble = self._read_preamble()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file now."""
+        return os.fstat(self._descriptor).st_size
+
+    def frame_at(self, at: int, end: int) -> Frame | None:
+        """The frame that begins at `at` and ends at or before `end`; None when there is no such one."""
+        frame = decode_frame_header(self.preamble, at, self._windowed(at, min(FRAME_BYTES, end - at)))
+        return frame if frame is not None and frame.end <= end else None
+
+    def frames(self, at: int, end: int) -> Iterator[Frame]:
+        """The frames from `at` to exactly `end`; LogCorrupt when they don't meet it."""
+        while at < end:
+            frame = self.frame_at(at, end)
+            if frame is None:
+                raise self.corrupt(at, "there is no valid frame")
+            yield frame
+            at = frame.end
+
+    def body(self, frame: Frame) -> memoryview:
+        """The frame's body, checked."""
+        data = memoryview(pa.allocate_buffer(frame.length)).cast("B")  # Aligned, as Arrow's readers like it.
+        if self._in_window(frame):
+            data[:] = self._window[frame.body_at - self._window_at : frame.end - self._window_at]
+        else:
+            self._fill(frame.body_at, data)
+        if checksum(data) != frame.body_crc:
+            raise self.corrupt(frame.at, "the frame's body does not match its checksum")
+        return data
+
+    def tail(self, frame: Frame, byte_count: int) -> bytes:
+        """The last bytes of the frame's body, unchecked."""
+        return self.read(frame.end - byte_count, byte_count)
+
+    def is_whole(self, frame: Frame) -> bool:
+        """Whether the body matches its checksum, holding a piece of it at a time."""
+        if self._in_window(frame):
+            window = memoryview(self._window)
+            return (
+                checksum(window[frame.body_at - self._window_at : frame.end - self._window_at])
+                == frame.body_crc
+            )
+        at, crc = frame.body_at, 0
+        while at < frame.end:
+            piece = self.read(at, min(_CHECK_BYTES, frame.end - at))
+            if not piece:
+                return False
+            crc = checksum(piece, start=crc)
+            at += len(piece)
+        return crc == frame.body_crc
+
+    def read(self, at: int, byte_count: int) -> bytes:
+        """Up to that many bytes; fewer only at the end of the file."""
+        try:
+            return os.pread(self._descriptor, byte_count, at)
+        except OSError as error:
+            raise self.corrupt(at, "the disk does not give these bytes") from error
+
+    def header(self) -> tuple[HeaderRecord, Frame]:
+        """The segment's header record and its frame."""
+        frame = self.frame_at(PREAMBLE_BYTES, self.size)
+        if frame is None or frame.kind != FrameKind.HEADER:
+            raise self.corrupt(PREAMBLE_BYTES, "the segment's header is damaged")
+        return decode_header(self.body(frame)), frame
+
+    def corrupt(self, at: int, what: str, offset: int | None = None) -> LogCorrupt:
+        """The error that names this segment, the byte, and the offset where it is known."""
+        where = f"{self.path}: byte {at}"
+        return LogCorrupt(
+            what, where=where if offset is None else f"{where}, offset {offset}", remedy=RESTORE
+        )
+
+    def _read_preamble(self) -> Preamble:
+        preamble = decode_preamble(self.read(0, PREAMBLE_BYTES))
+        if preamble is None:
+            raise self.corrupt(0, "this is not a log segment, or its first bytes are damaged")
+        if preamble.version > FORMAT_VERSION:
+            message = f"the log has format {preamble.version}; this version reads up to {FORMAT_VERSION}"
+            raise StateError(message, where=str(self.path), remedy="Run the newer version that wrote it.")
+        return preamble
+
+    def _in_window(self, frame: Frame) -> bool:
+        return self._window_at <= frame.at and frame.end <= self._window_at + len(self._window)
+
+    def _windowed(self, at: int, byte_count: int) -> bytes:
+        start = at - self._window_at
+        if start < 0 or start + byte_count > len(self._window):
+            self._window = self.read(at, _WINDOW_BYTES)
+            self._window_at = at
+            start = 0
+        return self._window[start : start + max(byte_count, 0)]
+
+    def _fill(self, at: int, data: memoryview) -> None:
+        done = 0
+        while done < len(data):
+            try:
+                count = os.preadv(self._descriptor, [data[done:]], at + done)
+            except OSError as error:
+                raise self.corrupt(at + done, "the disk does not give these bytes") from error
+            if count == 0:
+                raise self.corrupt(at + done, "the file ends inside a frame")
+            done += count

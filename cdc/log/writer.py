@@ -1,0 +1,130 @@
+"""Writes the newest segment: frames at its end, then one sync per commit.
+
+Only bytes beyond the newest commit are ever cut or written again, and readers never look there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from cdc.errors import LogCorrupt, LogFull
+from cdc.files import write_all, write_atomically
+from cdc.log.arrow import encode_schema
+from cdc.log.frame import (
+    PREAMBLE_BYTES,
+    FrameKind,
+    Preamble,
+    checksum,
+    encode_frame_header,
+    encode_preamble,
+)
+from cdc.log.records import HeaderRecord, encode_header
+from cdc.log.scan import StoredSchema
+from cdc.log.segment import Segment, segment_name
+from cdc.model import TableId, TableSchema
+
+# No room on the disk, none in the quota, or a file size limit (RLIMIT_FSIZE): all go away without us.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class SegmentWriter:
+    """The newest segment, open for writing. `position` is the byte where the next frame goes. Closed by the
+    log.
+    """
+
+    def __init__(self, path: Path, preamble: Preamble, position: int) -> None:
+        self.path = path
+        self.preamble = preamble
+        self.position = position
+        self.sync_failed = False
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+
+    def add(self, kind: FrameKind, chunks: Sequence[bytes | memoryview], body_crc: int) -> int:
+        """Write one frame and give the byte where it begins. On OSError `position` stays."""
+        at = self.position
+        length = sum(len(chunk) for chunk in chunks)
+        end = at + write_all(
+            self._descriptor, encode_frame_header(self.preamble, at, kind, length, body_crc), at
+        )
+        for chunk in chunks:
+            end += write_all(self._descriptor, chunk, end)
+        self.position = end
+        return at
+
+    def add_body(self, kind: FrameKind, body: bytes) -> int:
+        """`add` for a small body."""
+        return self.add(kind, [body], checksum(body))
+
+    def sync(self) -> None:
+        """All that was added is durable on return. After an OSError nobody knows what is."""
+        self.sync_failed = True
+        os.fdatasync(self._descriptor)
+        self.sync_failed = False
+
+    def cut(self, position: int) -> None:
+        """Forget what lies at or behind `position`."""
+        os.ftruncate(self._descriptor, position)
+        self.position = position
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def create_segment(
+    folder: Path,
+    preamble: Preamble,
+    header: HeaderRecord,
+    schemas: Sequence[TableSchema],
+) -> tuple[Segment, dict[TableId, StoredSchema]]:
+    """Make a segment with its head, durable under its name on return; and where each schema's frame begins
+    in it.
+    """
+    chunks = [encode_preamble(preamble.log_id, preamble.number)]
+    at = PREAMBLE_BYTES
+    at = _add_frame(chunks, preamble, at, FrameKind.HEADER, encode_header(header))
+    stored: dict[TableId, StoredSchema] = {}
+    for schema in schemas:
+        stored[schema.table] = StoredSchema(schema, at)
+        at = _add_frame(chunks, preamble, at, FrameKind.SCHEMA, encode_schema(schema))
+    path = folder / segment_name(preamble.number, header.first)
+    write_atomically(path, chunks)
+    return Segment(path, preamble.number, header.first, header.first, at), stored
+
+
+def is_no_room(error: OSError) -> bool:
+    """Whether waiting for space may help."""
+    return error.errno in _NO_ROOM
+
+
+def full(folder: Path, error: OSError) -> LogFull:
+    """What the log raises when there is no room."""
+    name = errno.errorcode.get(error.errno or 0, "unknown")
+    message = f"there is no room for the next changes ({name})"
+    return LogFull(
+        message,
+        where=str(folder),
+        remedy="Make room on this disk or lower the source's log.retain; capture goes on by itself.",
+    )
+
+
+def refused(path: Path, error: OSError) -> LogCorrupt:
+    """What the log raises when the disk refuses a write or a sync, and from then on for every append."""
+    name = errno.errorcode.get(error.errno or 0, "unknown")
+    message = f"the disk refused to write the log ({name}), so what memory shows of it can't be trusted"
+    return LogCorrupt(
+        message,
+        where=str(path),
+        remedy="Check the disk (dmesg), then start again: the log is then read from the disk anew "
+        "and cut after its newest whole commit.",
+    )
+
+
+def _add_frame(chunks: list[bytes], preamble: Preamble, at: int, kind: FrameKind, body: bytes) -> int:
+    head = encode_frame_header(preamble, at, kind, len(body), checksum(body))
+    chunks += [head, body]
+    return at + len(head) + len(body)
