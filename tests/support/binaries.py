@@ -88,7 +88,9 @@ def _reachable(package: Path) -> Path:
     """The package, or a copy of it where the servers' account can go when a parent folder shuts it out."""
     if account().is_ours or all(p.stat().st_mode & EXECUTE_FOR_OTHERS for p in package.parents):
         return package
-    target = Path(tempfile.gettempdir()) / f"cdc-test-{package.name}-{os.geteuid()}-{package.stat().st_mtime_ns}"
+    target = (
+        Path(tempfile.gettempdir()) / f"cdc-test-{package.name}-{os.geteuid()}-{package.stat().st_mtime_ns}"
+    )
     if not target.exists():
         staging = Path(tempfile.mkdtemp(prefix="cdc-test-wheel-"))
         shutil.copytree(package, staging / package.name)
