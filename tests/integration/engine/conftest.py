@@ -1,0 +1,99 @@
+"""An engine over a database and a sink in memory, its log and state on the real disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdc.engine import Engine, FlushPolicy, RunResult, SinkSpec, SourceSpec
+from cdc.testing.conditions import wait_for
+from cdc.testing.database import MemoryDatabase
+from cdc.testing.memory import MemorySink, MemorySource, MemoryStore
+
+WAIT_SECONDS = 20.0
+
+
+@dataclass
+class Running:
+    """One engine run on a thread; `stop` ends it in order, `result` is how it ended."""
+
+    engine: Engine
+    thread: threading.Thread
+    results: list[RunResult] = field(default_factory=list)
+
+    def stop(self) -> RunResult:
+        self.engine.stop()
+        return self.join()
+
+    def join(self) -> RunResult:
+        self.thread.join(WAIT_SECONDS)
+        assert not self.thread.is_alive(), "the engine did not stop"
+        return self.results[0]
+
+
+@dataclass
+class Bench:
+    """Starts engines one after the other on the same state folder."""
+
+    folder: Path
+    database: MemoryDatabase = field(default_factory=MemoryDatabase)
+    store: MemoryStore = field(default_factory=MemoryStore)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    running: Running | None = None
+    snapshot: str = "initial"
+    chunk_rows: int = 10
+    workers: int = 2
+    acknowledge: str = "log"
+
+    def start(self, *, once: bool = False, accept: bool = False) -> Running:
+        source = SourceSpec(
+            "shop",
+            lambda context: MemorySource(
+                MemorySource.Options(database=self.database, chunk_rows=self.chunk_rows), context
+            ),
+            snapshot=self.snapshot,  # type: ignore[arg-type]
+            acknowledge=self.acknowledge,  # type: ignore[arg-type]
+            snapshot_workers=self.workers,
+            accept_identity=accept,
+        )
+        sink = SinkSpec(
+            "lake",
+            lambda context: MemorySink(MemorySink.Options(store=self.store), context),
+            ("shop",),
+            FlushPolicy(interval_seconds=0.0),
+        )
+        engine = Engine([source], [sink], self.folder, self._report)
+        running = Running(engine, threading.Thread(target=lambda: running.results.append(engine.run(once=once))))
+        running.thread.start()
+        self.running = running
+        return running
+
+    def wait_for(self, condition: Any, what: str) -> None:
+        wait_for(condition, WAIT_SECONDS, what)
+
+    def wait_until_equal(self, table: str) -> None:
+        """Until the sink's folded rows are the database's."""
+        self.wait_for(lambda: self.is_equal(table), f"the sink's {table} to equal the source's")
+
+    def is_equal(self, table: str) -> bool:
+        return _canonical(self.store.state(table)) == _canonical(self.database.rows(table))
+
+    def _report(self, event: str, **fields: Any) -> None:
+        self.events.append({"event": event, **fields})
+
+
+def _canonical(rows: list[dict[str, Any]]) -> list[str]:
+    return sorted(repr(sorted(row.items())) for row in rows)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path / "state")
+    yield made
+    if made.running is not None and made.running.thread.is_alive():
+        made.running.stop()
