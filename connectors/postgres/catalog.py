@@ -13,7 +13,6 @@ from typing import Any, LiteralString
 
 import psycopg
 import pyarrow as pa
-from connectors.postgres.types import CATALOG_QUERY, ColumnPlan, PgType, types_from_rows
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow, dict_row
 
@@ -23,6 +22,7 @@ from cdc.model.batch import RESERVED_PREFIX
 from connectors.postgres.selection import TableSelection
 from connectors.postgres.statements import identifier, table_name
 from connectors.postgres.tables import PARTITIONED, TABLE, ColumnInfo, Leaf, Relation, TableInfo
+from connectors.postgres.types import CATALOG_QUERY, ColumnPlan, PgType, types_from_rows
 
 __all__ = [
     "ColumnInfo",

@@ -18,6 +18,8 @@ _PART = r'(?:"(?:[^"]|"")+"|[^".]+)'
 _ENTRY = re.compile(rf"(?P<schema>{_PART})\.(?P<name>{_PART})")
 _SYSTEM_SCHEMA = re.compile(r"pg_catalog|information_schema|pg_toast.*|pg_temp_.*")
 _GLOB_CHARACTERS = frozenset("*?[")
+# What needs no quotes as a part of an entry: no dot, quote, glob or leading `!`.
+_BARE_PART = re.compile(r'[^".*?\[!][^".*?\[]*')
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,16 @@ def parse_table(text: str) -> TableId:
 
 def nearest(text: str, tables: Iterable[TableId]) -> str:
     """The table that an entry which matches nothing was probably meant to name; empty when none is close."""
-    names = {str(table).lower(): str(table) for table in tables}
     wanted = text.lstrip("!").replace('"', "").lower()
-    near = difflib.get_close_matches(wanted, names, n=1)
-    return names[near[0]] if near else ""
+    schema, _, name = wanted.rpartition(".")
+    known = {str(table).lower(): table for table in tables}
+    # Most tables share their schema, which would make any two of them look alike: compare the parts.
+    names = {table.name.lower(): table for key, table in known.items() if key.rpartition(".")[0] == schema}
+    for candidates, given in ((known, wanted), (names, name)):
+        near = difflib.get_close_matches(given, candidates, n=1, cutoff=0.9 if candidates is known else 0.6)
+        if near:
+            return str(candidates[near[0]])
+    return ""
 
 
 def _parse_entry(text: str) -> Pattern:
@@ -111,3 +119,15 @@ def _parse_part(part: str) -> tuple[re.Pattern[str], bool]:
 
 def _unquote(part: str) -> str:
     return part[1:-1].replace('""', '"') if part.startswith('"') else part
+
+
+def entry_for(table: TableId) -> str:
+    """The entry of `tables` that matches this table and no other."""
+    return f"{quoted_part(table.schema)}.{quoted_part(table.name)}"
+
+
+def quoted_part(name: str) -> str:
+    """A schema or table name as a literal part of an entry."""
+    if _BARE_PART.fullmatch(name):
+        return name
+    return '"' + name.replace('"', '""') + '"'

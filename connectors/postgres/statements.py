@@ -7,6 +7,13 @@ from collections.abc import Sequence
 
 from cdc.model import TableId
 
+_WAL_LEVEL_FIXES = {
+    "rds": "Set rds.logical_replication = 1 in the parameter group of the instance (Aurora: of the"
+    " cluster) and reboot.",
+    "cloudsql": "Set the database flag cloudsql.logical_decoding = on; the instance restarts.",
+    "azure": "Set the server parameter wal_level to logical and restart the server.",
+    "neon": "Enable logical replication in the project's settings.",
+}
 ALTER_WAL_LEVEL = (
     "Run: alter system set wal_level = 'logical'; then restart the server (Amazon RDS and Aurora: set"
     " rds.logical_replication = 1 in the parameter group and reboot; Google Cloud SQL: set the flag"
@@ -52,7 +59,14 @@ def table_names(tables: Sequence[TableId]) -> str:
     return ", ".join(table_name(table) for table in tables)
 
 
-def grant_replication(role: str) -> str:
+def wal_level_fix(provider: str) -> str:
+    """For a known provider its own words, else those for all."""
+    return _WAL_LEVEL_FIXES.get(provider, ALTER_WAL_LEVEL)
+
+
+def grant_replication(role: str, provider: str = "") -> str:
+    if provider == "rds":
+        return f"grant rds_replication to {identifier(role)}"
     return f"alter role {identifier(role)} replication"
 
 
@@ -72,6 +86,16 @@ def grant_create(role: str, database: str) -> str:
 def raise_setting(name: str) -> str:
     """For settings that take effect with a restart."""
     return f"Run: alter system set {name} = ...; with a larger number, then restart the server."
+
+
+def alter_system(name: str, value: str) -> str:
+    """Set a setting that takes effect with a restart."""
+    return f"alter system set {name} = {value}; then restart the server."
+
+
+def reload_setting(name: str, value: str) -> str:
+    """Set a setting that takes effect without a restart."""
+    return f"alter system set {name} = {literal(value)}; select pg_reload_conf();"
 
 
 def drop_slot(slot: str) -> str:
@@ -102,3 +126,25 @@ def replica_identity_full(table: TableId) -> str:
 
 def replica_identity_default(table: TableId) -> str:
     return f"alter table {table_name(table)} replica identity default"
+
+
+def bypass_row_security(role: str) -> str:
+    return f"alter role {identifier(role)} bypassrls"
+
+
+def publish_generated(publication: str) -> str:
+    """Postgres 18 and newer."""
+    return f"alter publication {identifier(publication)} set (publish_generated_columns = stored)"
+
+
+def set_via_root(publication: str, *, via_root: bool) -> str:
+    value = "true" if via_root else "false"
+    return f"alter publication {identifier(publication)} set (publish_via_partition_root = {value})"
+
+
+def alter_slot_failover(slot: str, database: str) -> str:
+    """The one remedy that is a replication command, and so needs psql with a replication connection."""
+    return (
+        f'psql "dbname={database} replication=database" -c "alter_replication_slot {identifier(slot)}'
+        ' (failover true);"'
+    )

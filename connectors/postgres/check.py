@@ -1,0 +1,73 @@
+"""The preflight check: everything that would keep a source from working, each finding with the statement that
+mends it.
+
+Nothing is created or changed on the server; at most three short connections are made.
+"""
+
+from __future__ import annotations
+
+from cdc.errors import CdcError, ConfigError
+from cdc.spi.finding import Finding
+from connectors.postgres.catalog import Connection, read_infos, read_relations, select_relations
+from connectors.postgres.checks.login import explain
+from connectors.postgres.checks.publication import check_publication
+from connectors.postgres.checks.report import Report, Server, describe_server
+from connectors.postgres.checks.server import check_server
+from connectors.postgres.checks.slot import check_slot
+from connectors.postgres.checks.tables import check_tables
+from connectors.postgres.connection import Connector
+from connectors.postgres.options import PostgresOptions
+
+
+def run_checks(options: PostgresOptions, name: str) -> list[Finding]:
+    """All findings for the source of that name in the config, in the order in which one would mend them."""
+    report = Report()
+    try:
+        options.slot_name(name)
+        options.publication_name(name)
+    except ConfigError as error:
+        report.error("name", str(error), error.remedy)
+        return report.findings
+    connector = Connector(options, name)
+    try:
+        conn = connector.connect("to check it")
+    except CdcError as error:
+        report.findings.append(explain(error, options))
+        return report.findings
+    try:
+        with conn, connector.translated("checking"):
+            _check(conn, connector, options, name, report)
+    except CdcError as error:
+        report.error("check", f"the check ended early: {error.message}", error.remedy)
+    return report.findings
+
+
+def _check(
+    conn: Connection, connector: Connector, options: PostgresOptions, name: str, report: Report
+) -> None:
+    server = describe_server(conn, options, name, connector.application_name)
+    where = f"the database '{server.database}' as '{server.role}'"
+    report.ok("connection", f"connected to {where}")
+    check_server(server, report)
+    if server.can_replicate:
+        _check_replication(connector, options, report)
+    relations = read_relations(conn)
+    chosen = select_relations(relations, options.selection, via_root=options.publish_via_partition_root)
+    infos = read_infos(conn, chosen, relations)
+    check_tables(server, infos, relations, report)
+    check_publication(server, infos, relations, report)
+    check_slot(server, report)
+
+
+def _check_replication(connector: Connector, options: PostgresOptions, report: Report) -> None:
+    """A pooler or pg_hba.conf can let ordinary connections through and replication not."""
+    try:
+        connector.replicate().close()
+    except CdcError as error:
+        found = explain(error, options)
+        report.error("replication-connection", found.message, found.fix)
+    else:
+        report.ok("replication-connection", "a replication connection works")
+
+
+__all__ = ["Server", "run_checks"]

@@ -1,0 +1,244 @@
+"""Whether the publication is there, or can be created, and sends what the config wants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg.rows import dict_row
+
+from cdc.model import TableId
+from connectors.postgres.catalog import read_infos
+from connectors.postgres.checks.report import Report, Server, listed
+from connectors.postgres.statements import (
+    add_tables,
+    create_publication,
+    grant_create,
+    identifier,
+    publish_everything,
+    set_via_root,
+    table_names,
+)
+from connectors.postgres.tables import Relation, TableInfo
+
+# Column lists and row filters of publications came with this version.
+LISTS_SINCE = 150000
+
+_PUBLICATION = """
+    select p.puballtables as all_tables, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot as
+    via_root, pg_has_role(p.pubowner, 'usage') as is_ours, pg_get_userbyid(p.pubowner) as owner from
+    pg_publication p where p.pubname = %s
+"""
+_TABLES = """
+    select t.schemaname as schema, t.tablename as name, to_jsonb(t) -> 'attnames' as columns,
+           to_jsonb(t) ->> 'rowfilter' as row_filter
+      from pg_publication_tables t where t.pubname = %s
+"""
+_OPERATIONS = {"pubinsert": "insert", "pubupdate": "update", "pubdelete": "delete", "pubtruncate": "truncate"}
+
+Row = Mapping[str, Any]
+
+
+def check_publication(
+    server: Server, infos: Sequence[TableInfo], relations: Sequence[Relation], report: Report
+) -> None:
+    """Everything that concerns the publication."""
+    options = server.options
+    if (options.columns or options.where) and server.version < LISTS_SINCE:
+        message = f"columns and where need Postgres 15 or newer, the server is {server.major}"
+        report.error(
+            "publication-lists", message, "Remove columns and where from the config, or upgrade the server."
+        )
+    with server.conn.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(_PUBLICATION, (server.publication,)).fetchone()
+        rows = cursor.execute(_TABLES, (server.publication,)).fetchall()
+    if found is None:
+        _check_creation(server, infos, report)
+        return
+    published = {TableId(row["schema"], row["name"]): row for row in rows}
+    _check_operations(server, found, report)
+    _check_via_root(server, found, infos, report)
+    _check_members(server, found, infos, published, report)
+    _check_lists(server, infos, published, report)
+    if found["all_tables"]:
+        _check_everything(server, infos, relations, report)
+
+
+def _check_creation(server: Server, infos: Sequence[TableInfo], report: Report) -> None:
+    name, tables = server.publication, [info.table for info in infos]
+    if tables:
+        statement = create_publication(name, tables, via_root=server.options.publish_via_partition_root)
+    else:
+        statement = f"create publication {identifier(name)} for table ..."
+    if server.is_standby:
+        message = f"the publication '{name}' does not exist, and a standby can't create it"
+        report.error("publication", message, f"On the primary, run: {statement};")
+    elif not server.options.create_publication:
+        message = f"the publication '{name}' does not exist, and create_publication is false"
+        report.error("publication", message, f"{statement};")
+    else:
+        _check_create_privileges(server, infos, statement, report)
+
+
+def _check_create_privileges(
+    server: Server, infos: Sequence[TableInfo], statement: str, report: Report
+) -> None:
+    row = server.conn.execute("select has_database_privilege(current_database(), 'create')").fetchone()
+    foreign = _not_owned(server, infos)
+    if row == (True,) and not foreign:
+        report.ok("publication", f"the publication '{server.publication}' does not exist and will be created")
+        return
+    if row != (True,):
+        report.error(
+            "publication-privilege",
+            f"the publication '{server.publication}' does not exist, and the role '{server.role}'"
+            " may not create it in"
+            f" the database '{server.database}'",
+            f"{grant_create(server.role, server.database)};",
+        )
+    if foreign:
+        report.error(
+            "publication-owner",
+            f"the publication '{server.publication}' does not exist, and only their owner can put"
+            " tables into one:"
+            f" '{server.role}' does not own {listed(foreign)}",
+            f"As their owner or a superuser: {statement};",
+        )
+
+
+def _not_owned(server: Server, infos: Sequence[TableInfo]) -> list[TableId]:
+    owned = {
+        int(relid)
+        for (relid,) in server.conn.execute(
+            "select r from unnest(%s::int8[]) r join pg_class c on c.oid = r where"
+            " pg_has_role(c.relowner, 'usage')",
+            ([info.relid for info in infos],),
+        )
+    }
+    return [info.table for info in infos if info.relid not in owned]
+
+
+def _check_operations(server: Server, found: Row, report: Report) -> None:
+    missing = [word for column, word in _OPERATIONS.items() if not found[column]]
+    if missing:
+        message = (
+            f"the publication '{server.publication}' does not send {', '.join(missing)}: sinks never"
+            " learn of them"
+        )
+        report.warn("publication-operations", message, f"{publish_everything(server.publication)};")
+
+
+def _check_via_root(server: Server, found: Row, infos: Sequence[TableInfo], report: Report) -> None:
+    wanted = server.options.publish_via_partition_root
+    if found["via_root"] == wanted or not any(info.is_partitioned for info in infos):
+        return
+    message = (
+        f"the publication '{server.publication}' has publish_via_partition_root ="
+        f" {str(found['via_root']).lower()},"
+        f" the config {str(wanted).lower()}"
+    )
+    report.error("publication-partitions", message, f"{set_via_root(server.publication, via_root=wanted)};")
+
+
+def _check_members(
+    server: Server, found: Row, infos: Sequence[TableInfo], published: Mapping[TableId, Row], report: Report
+) -> None:
+    missing = [info for info in infos if info.table not in published]
+    tables = [info.table for info in missing]
+    name = server.publication
+    if missing:
+        foreign = _not_owned(server, missing)
+        may = server.options.create_publication and not server.is_standby and found["is_ours"] and not foreign
+        if may:
+            report.ok("publication", f"the publication '{name}' exists; {listed(tables)} will be added to it")
+            return
+        if not server.options.create_publication:
+            why = "create_publication is false"
+        elif server.is_standby:
+            why = "a standby can't add them"
+        elif not found["is_ours"]:
+            why = f"it belongs to '{found['owner']}', not to '{server.role}'"
+        else:
+            why = f"only their owner can add tables: '{server.role}' does not own {listed(foreign)}"
+        message = f"the publication '{name}' lacks {listed(tables)}, and {why}"
+        report.error("publication-tables", message, f"{add_tables(name, tables)};")
+        return
+    report.ok("publication", f"the publication '{name}' exists and sends every selected table")
+    left_out = sorted(set(published) - {info.table for info in infos} - _leaves(infos))
+    if left_out and not found["all_tables"]:
+        message = (
+            f"the publication '{name}' also sends tables that are not selected, for nothing:"
+            f" {listed(left_out)}"
+        )
+        report.ok(
+            "publication-extra",
+            message,
+            f"alter publication {identifier(name)} drop table {table_names(left_out)};",
+        )
+
+
+def _leaves(infos: Sequence[TableInfo]) -> set[TableId]:
+    return {leaf.table for info in infos for leaf in info.leaves}
+
+
+def _check_lists(
+    server: Server, infos: Sequence[TableInfo], published: Mapping[TableId, Row], report: Report
+) -> None:
+    columns, filters = server.options.column_lists, server.options.row_filters
+    for info in infos:
+        _check_list_columns(info, columns.get(info.table), report)
+        row = published.get(info.table)
+        if row is None or server.version < LISTS_SINCE:
+            continue
+        wanted = columns.get(info.table)
+        if wanted is not None and set(wanted) != set(row["columns"] or ()):
+            _report_difference(server, info.table, "columns", report)
+        if info.table in filters and row["row_filter"] is None:
+            _report_difference(server, info.table, "where", report)
+
+
+def _report_difference(server: Server, table: TableId, key: str, report: Report) -> None:
+    message = f"{key} of {table} in the config is not what the publication '{server.publication}' sends"
+    drop = f"alter publication {identifier(server.publication)} drop table {table_names([table])};"
+    report.error(
+        "publication-lists", message, f"Correct the config, or run: {drop} it is then added as configured."
+    )
+
+
+def _check_list_columns(info: TableInfo, columns: Sequence[str] | None, report: Report) -> None:
+    if columns is None:
+        return
+    names = [column.name for column in info.columns]
+    unknown = [column for column in columns if column not in names]
+    if unknown:
+        message = f"columns of {info.table} names {listed(unknown)}, which the table does not have"
+        report.error("column-list", message, f"It has: {', '.join(names)}.")
+    key = info.identity_columns if info.replica_identity != "f" else names
+    lacking = [column for column in key if column not in columns]
+    if lacking:
+        message = (
+            f"columns of {info.table} leaves out {listed(lacking)} of its replica identity: its updates"
+            " and deletes would fail"
+        )
+        report.error("column-list", message, f"Add {', '.join(lacking)} to columns.")
+
+
+def _check_everything(
+    server: Server, infos: Sequence[TableInfo], relations: Sequence[Relation], report: Report
+) -> None:
+    """FOR ALL TABLES publishes what nobody selected, and breaks the updates of what has no identity."""
+    selected = {info.relid for info in infos}
+    leaves = _leaves(infos)
+    others = [r for r in relations if r.can_be_followed and r.relid not in selected and r.table not in leaves]
+    broken = [t for info in read_infos(server.conn, others, relations) for t in info.without_identity()]
+    if broken:
+        message = (
+            f"the publication '{server.publication}' is for all tables, so updates and deletes fail"
+            " on every table without a"
+            f" key, selected or not: {listed(sorted(set(broken)))}"
+        )
+        report.error(
+            "publication-all-tables",
+            message,
+            "Use a publication of listed tables, or give these a primary key.",
+        )

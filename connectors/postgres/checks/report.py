@@ -1,0 +1,123 @@
+"""Collects findings, and knows what is checked against: the open connection, the config, and what the server
+says of itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cdc.spi.finding import Finding, Severity
+from connectors.postgres.catalog import Connection
+from connectors.postgres.options import PostgresOptions
+
+# A message that names more than this is no sentence any more; the fix beside it names all.
+NAMES_IN_MESSAGE = 5
+
+_SETTINGS = (
+    "hot_standby_feedback",
+    "idle_replication_slot_timeout",
+    "max_replication_slots",
+    "max_slot_wal_keep_size",
+    "max_wal_senders",
+    "primary_slot_name",
+    "server_encoding",
+    "server_version",
+    "synchronized_standby_slots",
+    "synchronous_standby_names",
+    "wal_level",
+)
+# Roles that only one provider creates → the provider.
+_PROVIDERS = {
+    "rds_superuser": "rds",
+    "cloudsqlsuperuser": "cloudsql",
+    "azure_pg_admin": "azure",
+    "neon_superuser": "neon",
+    "supabase_admin": "supabase",
+}
+
+
+@dataclass(slots=True)
+class Report:
+    """The findings so far, in the order of the checks."""
+
+    findings: list[Finding] = field(default_factory=list)
+
+    def ok(self, code: str, message: str, fix: str = "") -> None:
+        self.findings.append(Finding(Severity.OK, code, message, fix))
+
+    def warn(self, code: str, message: str, fix: str = "") -> None:
+        self.findings.append(Finding(Severity.WARNING, code, message, fix))
+
+    def error(self, code: str, message: str, fix: str = "") -> None:
+        self.findings.append(Finding(Severity.ERROR, code, message, fix))
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What the server says of itself and of the role that asks."""
+
+    conn: Connection
+    options: PostgresOptions
+    slot: str
+    publication: str
+    application_name: str
+    version: int
+    settings: Mapping[str, str]
+    provider: str
+    role: str
+    database: str
+    is_superuser: bool
+    can_replicate: bool
+    is_standby: bool
+
+    @property
+    def major(self) -> int:
+        return self.version // 10000
+
+    def number(self, setting: str) -> int:
+        return int(self.settings[setting])
+
+
+def describe_server(conn: Connection, options: PostgresOptions, name: str, application_name: str) -> Server:
+    """Ask for everything in `Server`; settings that this version does not have are left out."""
+    rows = conn.execute("select name, setting from pg_settings where name = any(%s)", (list(_SETTINGS),))
+    settings: dict[str, str] = {str(name): str(setting or "") for name, setting in rows}
+    roles = conn.execute(
+        "select rolname from pg_roles where rolname = any(%s)", (list(_PROVIDERS),)
+    ).fetchall()
+    row = conn.execute(
+        """
+        select r.rolname, current_database(), r.rolsuper, r.rolreplication or r.rolsuper or exists (
+                   select from pg_roles g where g.rolname = 'rds_replication' and pg_has_role(g.oid,
+                   'usage')), pg_is_in_recovery() from pg_roles r where r.rolname = current_user
+        """
+    ).fetchone()
+    assert row is not None
+    return Server(
+        conn=conn,
+        options=options,
+        slot=options.slot_name(name),
+        publication=options.publication_name(name),
+        application_name=application_name,
+        version=conn.info.server_version,
+        settings=settings,
+        provider=next((_PROVIDERS[role] for (role,) in roles), ""),
+        role=row[0],
+        database=row[1],
+        is_superuser=row[2],
+        can_replicate=row[3],
+        is_standby=row[4],
+    )
+
+
+def listed(names: Sequence[object]) -> str:
+    """`a, b, c` or `a, b, c, d, e and 7 more`."""
+    shown = ", ".join(str(name) for name in names[:NAMES_IN_MESSAGE])
+    rest = len(names) - NAMES_IN_MESSAGE
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 table`, `3 tables`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
