@@ -21,15 +21,20 @@ LOCK_NAME = "LOCK"
 _PRIVATE_FILE = 0o640  # Changes hold the users' data: nothing for others to read.
 
 
-def write_atomically(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
-    """Make `path` hold exactly these bytes, durably, or leave it as it was."""
+def write_atomically(path: Path, chunks: Iterable[bytes | memoryview], *, durable: bool = True) -> None:
+    """Make `path` hold exactly these bytes, or leave it as it was.
+
+    Durable on return, unless `durable` is False: for what is written every second and means nothing after a
+    crash.
+    """
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _PRIVATE_FILE)
         try:
             for chunk in chunks:
                 write_all(descriptor, chunk)
-            os.fsync(descriptor)
+            if durable:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         temporary.rename(path)
@@ -37,7 +42,8 @@ def write_atomically(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def write_all(descriptor: int, data: bytes | memoryview, at: int | None = None) -> int:

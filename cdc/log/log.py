@@ -163,7 +163,9 @@ class SegmentedLog:
                 self._pass_turn_if_idle()
 
     def commits(self, start: int) -> Iterator[Commit]:
-        """As the contract says; commits without changes that lie at `start` are given too."""
+        """As the contract says. Commits without changes that lie at `start`, before the one that holds it,
+        are passed over: nothing but a position is in them.
+        """
         return read_commits(self._state.segments, start, self._places)
 
     def read(self, first: int, next: int) -> Iterator[ChangeBatch]:  # noqa: A002

@@ -6,7 +6,7 @@ Holds one batch at a time; bodies of batches that are not asked for are skipped 
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,7 +38,7 @@ class Places:
         self._known: dict[int, tuple[int, int]] = {}
 
     def remember(self, offset: int, number: int, at: int) -> None:
-        """Every commit with first < offset lies before byte `at` of segment `number`, every other one not."""
+        """The commits that end at or before `offset` lie before byte `at` of segment `number`."""
         known = dict(self._known)
         known.pop(offset, None)
         if len(known) >= _PLACES:
@@ -46,15 +46,17 @@ class Places:
         known[offset] = (number, at)
         self._known = known
 
-    def find(self, offset: int) -> tuple[int, int] | None:
-        return self._known.get(offset)
+    def find(self, offset: int, number: int) -> int:
+        """The byte of segment `number` to go on from; 0 when that is not known."""
+        known, at = self._known.get(offset, (0, 0))
+        return at if known == number else 0
 
     def forget(self) -> None:
         self._known = {}
 
 
 def read_commits(segments: Sequence[Segment], start: int, places: Places) -> Iterator[Commit]:
-    """The commits that hold an offset ≥ `start`, and those without changes at or after it, oldest first."""
+    """The commits from the one that holds offset `start` on, oldest first; none when nothing does yet."""
     check_range(segments, start)
     for _, _, group in _groups_from(segments, start, places):
         yield group.commit
@@ -153,30 +155,25 @@ def _schema_at(reader: SegmentReader, user: Frame, at: int) -> TableSchema:
 def _groups_from(
     segments: Sequence[Segment], start: int, places: Places
 ) -> Iterator[tuple[Segment, SegmentReader, Group]]:
-    """All groups from the one that holds `start`, and empty ones at it, to the newest."""
-    place = places.find(start)
-    index = _segment_index(segments, start) if place is None else place[0] - segments[0].number
-    if not 0 <= index < len(segments):
-        place, index = None, _segment_index(segments, start)
+    """All groups from the one that holds `start` to the newest; none when nothing does."""
+    if start >= segments[-1].next:
+        return
+    index = bisect_right([segment.first for segment in segments], start) - 1
+    found = False
     for segment in segments[index:]:
         if not segment.blocks:
             continue
-        at = place[1] if place is not None and place[0] == segment.number else _block_at(segment, start)
+        at = max(_block_at(segment, start), places.find(start, segment.number))
         with SegmentReader(segment.path) as reader:
             for group in groups_of(segment, reader, at):
-                if group.commit.next > start or group.commit.first >= start:
+                found = found or group.commit.next > start
+                if found:
                     yield segment, reader, group
 
 
-def _segment_index(segments: Sequence[Segment], start: int) -> int:
-    """The segment where the commits at `start` begin: the last one that begins before it (empty commits
-    share offsets).
-    """
-    return max(bisect_left([segment.first for segment in segments], start) - 1, 0)
-
-
 def _block_at(segment: Segment, start: int) -> int:
-    index = bisect_left([block.first for block in segment.blocks], start) - 1
+    """Where the last block begins that begins at or before the commit holding `start`."""
+    index = bisect_right([block.first for block in segment.blocks], start) - 1
     return segment.blocks[max(index, 0)].at
 
 

@@ -1,0 +1,7 @@
+"""What the daemon remembers beside its logs: delivery plans, checkpoints, epochs, replay requests, its
+status.
+"""
+
+from cdc.state.store import Checkpoint, Plan, ReplayRequest, StateStore, read_status
+
+__all__ = ["Checkpoint", "Plan", "ReplayRequest", "StateStore", "read_status"]

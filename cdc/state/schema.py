@@ -1,0 +1,51 @@
+"""The tables of the state database and their version.
+
+Version 1 is the first. A later version adds its statements to `_MIGRATIONS`; a database of a newer version
+than this program knows is refused, never guessed at.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from cdc.errors import StateError
+
+_MIGRATIONS: tuple[str, ...] = (
+    """
+    create table epochs (sink text primary key, epoch integer not null) strict, without rowid;
+    create table plans (
+        sink text not null, source text not null,
+        first_offset integer not null, next_offset integer not null,
+        position_order text not null, position_text text not null, commit_at integer,
+        primary key (sink, source)
+    ) strict, without rowid;
+    create table checkpoints (
+        id integer primary key autoincrement,
+        source text not null, next_offset integer not null,
+        position_order text not null, position_text text not null, at integer not null
+    ) strict;
+    create index checkpoints_by_source on checkpoints (source, at);
+    create table replays (
+        id integer primary key autoincrement,
+        sink text not null, source text not null, from_offset integer not null,
+        requested_at integer not null, finished_at integer, error text
+    ) strict;
+    """,
+)
+SCHEMA_VERSION = len(_MIGRATIONS)
+
+
+def migrate(connection: sqlite3.Connection, where: str) -> None:
+    """Bring the database to this program's version. StateError when it is of a newer one."""
+    version = check_version(connection, where)
+    for number, script in enumerate(_MIGRATIONS[version:], version + 1):
+        connection.executescript(f"begin immediate; {script}; pragma user_version = {number}; commit;")
+
+
+def check_version(connection: sqlite3.Connection, where: str) -> int:
+    """The database's version. StateError when this program is older than it."""
+    version = int(connection.execute("pragma user_version").fetchone()[0])
+    if version > SCHEMA_VERSION:
+        message = f"the state has version {version}; this program knows up to {SCHEMA_VERSION}"
+        raise StateError(message, where=where, remedy="Run the newer version that wrote it.")
+    return version

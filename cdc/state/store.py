@@ -1,0 +1,440 @@
+"""The state database: SQLite under `state_dir`, written by the one daemon that holds the lock, read by any
+command.
+
+Logs hold the truth about sources, sinks the truth about what they applied; here is what fixes a delivery
+before its first attempt, and history for people. Every method is one durable transaction; any thread may
+call.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from cdc.errors import StateError
+from cdc.files import FolderLock, write_atomically
+from cdc.model import Position
+from cdc.state.schema import check_version, migrate
+
+DATABASE_NAME = "state.sqlite"
+STATUS_NAME = "status.json"
+# A reader or a replay request waits so long for a write of the daemon, which takes milliseconds.
+_BUSY_SECONDS = 10.0
+# Checkpoints: all of the last day, then one an hour for 30 days, then one a day, so a year of history has a
+# few thousand rows a source whatever their rate.
+KEEP_ALL = timedelta(days=1)
+KEEP_HOURLY = timedelta(days=30)
+# Thinning every so many additions costs nothing and keeps the table small.
+THIN_EVERY = 100
+_HOUR_US = 3_600_000_000
+_DAY_US = 24 * _HOUR_US
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a delivery was about to do: the offsets first ≤ offset < next of a source, up to that position."""
+
+    sink: str
+    source: str
+    first: int
+    next: int
+    position: Position
+    commit_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A place that a replay can start from."""
+
+    id: int
+    source: str
+    offset: int
+    position: Position
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """An operator's wish that a sink goes back; the daemon takes it up and finishes it, with an error when
+    it can't.
+    """
+
+    id: int
+    sink: str
+    source: str
+    offset: int
+    requested_at: datetime
+    finished_at: datetime | None = None
+    error: str | None = None
+
+
+class StateStore:
+    """The state of one `state_dir`. Creates nothing until `lock`; without the lock it reads, and leaves replay
+    requests.
+
+    Every method raises StateError when there is no state yet or it can't be used. Closed by whoever opened it;
+    may be closed twice.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self._folder = state_dir
+        self._path = state_dir / DATABASE_NAME
+        self._mutex = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._lock: FolderLock | None = None
+
+    def lock(self) -> None:
+        """Become the one process that writes here, until `close`; make the database, or bring it to this version.
+
+        Raises:
+            StateError: another process holds it (its pid is named), a newer version wrote it, the disk refuses.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(self._folder, "this state directory")
+        except OSError as error:
+            raise _unusable(self._folder) from error
+        try:
+            with self._mutex, _translated(self._path):
+                self._connection = _connect(self._path, "rwc")
+                self._connection.execute("pragma journal_mode = wal")
+                migrate(self._connection, str(self._path))
+        except BaseException:
+            self.close()
+            raise
+
+    def next_epoch(self, sink: str) -> int:
+        """A number higher than any given before for this sink; the first is 1."""
+        statement = (
+            "insert into epochs values (?, 1) on conflict (sink) do update set epoch = epoch + 1 "
+            "returning epoch"
+        )
+        return int(self._owned(statement, sink)[0]["epoch"])
+
+    def save_plan(
+        self,
+        sink: str,
+        source: str,
+        first: int,
+        next_offset: int,
+        position: Position,
+        commit_at: datetime | None,
+    ) -> None:
+        """Fix what the next delivery does, in place of the last one's plan; durable on return."""
+        self._owned(
+            "insert or replace into plans values (?, ?, ?, ?, ?, ?, ?)",
+            sink,
+            source,
+            first,
+            next_offset,
+            str(position.order),
+            position.text,
+            None if commit_at is None else _micros(commit_at),
+        )
+
+    def plan(self, sink: str, source: str) -> Plan | None:
+        """The plan that was saved last and not cleared."""
+        rows = self._all("select * from plans where sink = ? and source = ?", sink, source)
+        return _plan(rows[0]) if rows else None
+
+    def clear_plan(self, sink: str, source: str) -> None:
+        """Forget the plan; no-op when there is none."""
+        self._owned("delete from plans where sink = ? and source = ?", sink, source)
+
+    def add_checkpoint(self, source: str, offset: int, position: Position, at: datetime) -> int:
+        """Remember that the log of `source` reached `offset` at `position`; the checkpoint's id. Thins old ones."""
+        statement = (
+            "insert into checkpoints (source, next_offset, position_order, position_text, at) "
+            "values (?, ?, ?, ?, ?) returning id"
+        )
+        rows = self._owned(statement, source, offset, str(position.order), position.text, _micros(at))
+        number = int(rows[0]["id"])
+        if number % THIN_EVERY == 0:
+            self._thin(at)
+        return number
+
+    def checkpoints(self, source: str | None = None, limit: int = 100) -> list[Checkpoint]:
+        """The newest checkpoints, of one source or of all, newest first."""
+        rows = self._all(
+            "select * from checkpoints where coalesce(?1, source) = source order by at desc, id desc limit ?2",
+            source,
+            limit,
+        )
+        return [_checkpoint(row) for row in rows]
+
+    def checkpoint(self, number: int) -> Checkpoint | None:
+        """The checkpoint of that id."""
+        rows = self._all("select * from checkpoints where id = ?", number)
+        return _checkpoint(rows[0]) if rows else None
+
+    def request_replay(self, sink: str, source: str, offset: int) -> int:
+        """Leave the wish that `sink` goes back to `offset` of `source`; its id, for `replay`. Needs no lock."""
+        statement = (
+            "insert into replays (sink, source, from_offset, requested_at) values (?, ?, ?, ?) returning id"
+        )
+        return int(self._all(statement, sink, source, offset, _micros(datetime.now(UTC)))[0]["id"])
+
+    def pending_replays(self, sink: str | None = None, source: str | None = None) -> list[ReplayRequest]:
+        """Wishes not finished yet (of that sink and source, where given), oldest first."""
+        rows = self._all(
+            "select * from replays where finished_at is null and coalesce(?1, sink) = sink "
+            "and coalesce(?2, source) = source order by id",
+            sink,
+            source,
+        )
+        return [_replay(row) for row in rows]
+
+    def replay(self, number: int) -> ReplayRequest | None:
+        """The wish of that id, finished or not."""
+        rows = self._all("select * from replays where id = ?", number)
+        return _replay(rows[0]) if rows else None
+
+    def finish_replay(self, number: int, error: str | None = None) -> None:
+        """Mark the wish as taken up, or as refused for that reason."""
+        statement = "update replays set finished_at = ?, error = ? where id = ?"
+        self._owned(statement, _micros(datetime.now(UTC)), error, number)
+
+    def write_status(self, document: Any) -> None:
+        """Replace the status document, which any program may read at any time. Not synced: it is of this moment."""
+        try:
+            write_atomically(self._folder / STATUS_NAME, [orjson.dumps(document)], durable=False)
+        except OSError as error:
+            raise _unusable(self._folder) from error
+
+    def read_status(self) -> Any | None:
+        """What the daemon last said of itself; None when it never did."""
+        return read_status(self._folder)
+
+    def close(self) -> None:
+        with self._mutex:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _thin(self, now: datetime) -> None:
+        self._owned(
+            """
+            delete from checkpoints where at < ?1 and id not in (
+                select max(id) from checkpoints where at < ?1
+                group by source, at < ?2, at / case when at < ?2 then ?3 else ?4 end)
+            """,
+            _micros(now - KEEP_ALL),
+            _micros(now - KEEP_HOURLY),
+            _DAY_US,
+            _HOUR_US,
+        )
+
+    def _owned(self, statement: str, *values: object) -> list[sqlite3.Row]:
+        """Run a statement that only the locking process may run."""
+        if self._lock is None:
+            raise StateError("this state directory is not locked by this process", where=str(self._folder))
+        return self._all(statement, *values)
+
+    def _all(self, statement: str, *values: object) -> list[sqlite3.Row]:
+        with self._mutex, _translated(self._path):
+            return self._opened().execute(statement, values).fetchall()
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            if not self._path.is_file():
+                remedy = "`cdc run` makes it at its first start."
+                raise StateError("there is no state here", where=str(self._folder), remedy=remedy)
+            connection = _connect(self._path, "rw")
+            try:
+                check_version(connection, str(self._path))
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+
+def read_status(self) -> Any | None:
+        """What the daemon last said of itself; None when it never did."""
+        return read_status(self._folder)
+
+    def close(self) -> None:
+        with self._mutex:
+            self._connection.close()
+
+    def _all(self, statement: str, *values: object) -> list[sqlite3.Row]:
+        with self._mutex, _translated(self._folder):
+            return self._connection.execute(statement, values).fetchall()
+
+
+class StateStore(StateReader):
+    """The daemon's own hand on the state: locks `state_dir` for one process until `close`.
+
+    Raises StateError when another process holds it (its pid is named) or a newer version wrote it.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        try:
+            state_dir.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(state_dir, "this state directory")
+        except OSError as error:
+            raise _unusable(state_dir) from error
+        try:
+            self._start(state_dir, lambda connection: _prepare(connection, state_dir))
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def next_epoch(self, sink: str) -> int:
+        """A number higher than any given before for this sink; the first is 1."""
+        statement = "insert into epochs values (?, 1) on conflict (sink) do update set epoch = epoch + 1 returning epoch"
+        return int(self._all(statement, sink)[0]["epoch"])
+
+    def save_plan(self, plan: Plan) -> None:
+        """Fix what the next delivery does; durable on return."""
+        self._all(
+            "insert or replace into plans values (?, ?, ?, ?, ?, ?, ?)",
+            plan.sink,
+            plan.source,
+            plan.first,
+            plan.next,
+            str(plan.position.order),
+            plan.position.text,
+            None if plan.commit_at is None else _micros(plan.commit_at),
+        )
+
+    def clear_plan(self, sink: str, source: str) -> None:
+        """Forget the plan; no-op when there is none."""
+        self._all("delete from plans where sink = ? and source = ?", sink, source)
+
+    def add_checkpoint(self, source: str, offset: int, position: Position, at: datetime) -> int:
+        """Remember that the log of `source` reached `offset` at `position`; the checkpoint's id."""
+        statement = (
+            "insert into checkpoints (source, next_offset, position_order, position_text, at) "
+            "values (?, ?, ?, ?, ?) returning id"
+        )
+        rows = self._all(statement, source, offset, str(position.order), position.text, _micros(at))
+        return int(rows[0]["id"])
+
+    def thin_checkpoints(self, source: str, start: int, now: datetime | None = None) -> int:
+        """Remove checkpoints below offset `start` (the log has lost them), and of old ones all but the
+        newest of each hour or day; how many went.
+        """
+        today = now or datetime.now(UTC)
+        rows = self._all(
+            """
+            delete from checkpoints where source = ?1 and (next_offset < ?2 or at < ?3 and id not in (
+                select max(id) from checkpoints where source = ?1
+                group by at / case when at < ?4 then ?5 else ?6 end, at < ?4))
+            returning id
+            """,
+            source,
+            start,
+            _micros(today - _KEEP_ALL),
+            _micros(today - _KEEP_HOURLY),
+            _DAY_US,
+            _HOUR_US,
+        )
+        return len(rows)
+
+    def finish_replay(self, number: int, error: str | None = None) -> None:
+        """Mark the wish as fulfilled, or as refused for that reason."""
+        statement = "update replays set finished_at = ?, error = ? where id = ?"
+        self._all(statement, _micros(datetime.now(UTC)), error, number)
+
+    def write_status(self, document: Any) -> None:
+        """Replace the status document, which any program may read at any time; not synced, it is of this
+        moment only.
+        """
+        try:
+            write_atomically(self._folder / STATUS_NAME, [orjson.dumps(document)], durable=False)
+        except OSError as error:
+            raise _unusable(self._folder) from error
+
+    def close(self) -> None:
+        super().close()
+        self._lock.release()
+
+
+def read_status(state_dir: Path) -> Any | None:
+    """The status document under this state directory; None when there is none."""
+    try:
+        return orjson.loads((state_dir / STATUS_NAME).read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute("pragma synchronous = full")
+    return connection
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _unusable(path) from error
+
+
+def _unusable(path: Path) -> StateError:
+    return StateError(
+        "the state can't be read or written",
+        where=str(path),
+        remedy="Check the disk's space and the owner and rights of this folder.",
+    )
+
+
+def _micros(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def _time(value: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def _optional_time(value: int | None) -> datetime | None:
+    return None if value is None else _time(value)
+
+
+def _position(row: sqlite3.Row) -> Position:
+    return Position(int(row["position_order"]), row["position_text"])
+
+
+def _plan(row: sqlite3.Row) -> Plan:
+    return Plan(
+        sink=row["sink"],
+        source=row["source"],
+        first=row["first_offset"],
+        next=row["next_offset"],
+        position=_position(row),
+        commit_at=_optional_time(row["commit_at"]),
+    )
+
+
+def _checkpoint(row: sqlite3.Row) -> Checkpoint:
+    return Checkpoint(row["id"], row["source"], row["next_offset"], _position(row), _time(row["at"]))
+
+
+def _replay(row: sqlite3.Row) -> ReplayRequest:
+    return ReplayRequest(
+        id=row["id"],
+        sink=row["sink"],
+        source=row["source"],
+        offset=row["from_offset"],
+        requested_at=_time(row["requested_at"]),
+        finished_at=_optional_time(row["finished_at"]),
+        error=row["error"],
+    )
