@@ -18,7 +18,8 @@ UNPRIVILEGED_USERS = ("postgres", "nobody")
 DEBIAN_ROOT = Path("/usr/lib/postgresql")
 # Where scripts/more-servers.sh unpacks further versions.
 UNPACKED_ROOT = Path(__file__).resolve().parents[2] / ".servers"
-# What every run covers: Debian's PostgreSQL and the newest. `all` in the variable means every one that is found.
+# What every run covers: Debian's PostgreSQL and the newest. `all` in the variable means every one that is
+# found.
 REQUIRED_MAJORS = (15, 18)
 MAJORS_VARIABLE = "CDC_TEST_POSTGRES"
 # Traversable by everyone: what the servers' user needs of every parent folder.

@@ -35,7 +35,7 @@ class Workload:
             Writer(database, seed * 100 + i, self.tally, WRITER_PAUSE_SECONDS) for i in range(WRITERS)
         ]
         self.reshaper = Reshaper(database, seed * 100 + WRITERS, self.tally, RESHAPE_PAUSE_SECONDS)
-        self._threads = [*self._writers, *([self.reshaper] if reshape else [])]
+        self._threads: list[Writer | Reshaper] = [*self._writers, *([self.reshaper] if reshape else [])]
 
     def __enter__(self) -> Self:
         for thread in self._threads:

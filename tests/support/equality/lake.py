@@ -1,0 +1,185 @@
+"""Reads a lake's history of a table, replays it in `_cdc_seq` order, and holds it against the oracle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.support.equality.canonical import SourceColumn
+from tests.support.equality.tables import SourceTable
+from tests.support.workload.oracle import Event
+
+# The transaction id of rows that no transaction wrote: snapshot reads and the truncate before a new snapshot.
+SNAPSHOT_TX = "snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the lake; `values` and `before` by the source's present column names, dropped columns left
+    out.
+    """
+
+    seq: int
+    op: str
+    tx: str
+    commit_lsn: int
+    values: Mapping[str, Any]
+    before: Mapping[str, Any] | None
+    unchanged: frozenset[str]
+
+
+def read_lake(folder: Path, source: SourceTable, renamed: Sequence[tuple[str, str]] = ()) -> list[Change]:
+    """All changes of a table, in `_cdc_seq` order. `renamed` lists (old, new) column names in order of
+    time.
+    """
+    present = _present_names(renamed)
+    columns = {column.name: column for column in source.columns}
+    changes: list[Change] = []
+    for path in sorted((folder / source.name.replace('"', "")).rglob("*.parquet")):
+        changes += _read_file(path, columns, present)
+    changes.sort(key=lambda change: change.seq)
+    return changes
+
+
+def replay(changes: Sequence[Change], source: SourceTable) -> Counter[tuple[Any, ...]]:
+    """The rows that the changes leave, applied one after the other."""
+    names = [column.name for column in source.columns]
+    if source.key:
+        return Counter(tuple(row[n] for n in names) for row in _replay_keyed(changes, source).values())
+    return _replay_multiset(changes, names)
+
+
+def check_sequence(name: str, changes: Sequence[Change], events: Sequence[Event]) -> None:
+    """Every committed change is there once and in order, but for those that a snapshot after them
+    contains.
+    """
+    contained_before = 0
+    left = iter(events)
+    delivered = 0
+    for change in changes:
+        if change.op == "r":
+            contained_before = max(contained_before, change.commit_lsn)
+        if change.tx == SNAPSHOT_TX:
+            continue
+        assert change.commit_lsn >= contained_before, (
+            f"{name}: seq {change.seq} is contained in an earlier snapshot"
+        )
+        delivered += 1
+        wanted = Event(change.commit_lsn, change.op)
+        for event in left:
+            if event == wanted:
+                break
+            assert event.commit_lsn < contained_before, (
+                f"{name}: {event} is missing before seq {change.seq} ({wanted})"
+            )
+        else:
+            message = (
+                f"{name}: seq {change.seq} ({wanted}) was never committed, or comes twice or out of order"
+            )
+            raise AssertionError(message)
+    rest = [event for event in left if event.commit_lsn >= contained_before]
+    assert not rest, (
+        f"{name}: {len(rest)} changes are missing at the end, first {rest[0]}; {delivered} are there"
+    )
+
+
+def _present_names(renamed: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Old column name → the name that column has now. Names are never used twice."""
+    present: dict[str, str] = {}
+    for old, new in renamed:
+        for name, now in present.items():
+            if now == old:
+                present[name] = new
+        present[old] = new
+    return present
+
+
+def _read_file(
+    path: Path, columns: Mapping[str, SourceColumn], present: Mapping[str, str]
+) -> Iterator[Change]:
+    table = pq.ParquetFile(path).read()
+    values = _rows(
+        dict(zip(table.column_names, table.columns, strict=True)), columns, present, table.num_rows
+    )
+    before = _before(table, columns, present)
+    unchanged = table.column("_cdc_unchanged").to_pylist()
+    envelope = [
+        table.column(name).to_pylist() for name in ("_cdc_seq", "_cdc_op", "_cdc_tx", "_cdc_position")
+    ]
+    for i, (seq, op, tx, position) in enumerate(zip(*envelope, strict=True)):
+        names = frozenset(present.get(name, name) for name in unchanged[i] or ())
+        yield Change(seq, op, tx, _lsn(position), values[i], before[i], names)
+
+
+def _rows(
+    arrays: Mapping[str, Any], columns: Mapping[str, SourceColumn], present: Mapping[str, str], count: int
+) -> list[dict[str, Any]]:
+    named = {present.get(name, name): array for name, array in arrays.items()}
+    known = {name: columns[name].from_arrow(array) for name, array in named.items() if name in columns}
+    return [{name: values[i] for name, values in known.items()} for i in range(count)]
+
+
+def _before(
+    table: pa.Table, columns: Mapping[str, SourceColumn], present: Mapping[str, str]
+) -> list[dict[str, Any] | None]:
+    struct = table.column("_cdc_before").combine_chunks()
+    fields = {field.name: struct.field(i) for i, field in enumerate(struct.type)}
+    rows = _rows(fields, columns, present, len(struct))
+    return [row if known else None for row, known in zip(rows, struct.is_valid().to_pylist(), strict=True)]
+
+
+def _replay_keyed(changes: Sequence[Change], source: SourceTable) -> dict[tuple[Any, ...], dict[str, Any]]:
+    state: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for change in changes:
+        if change.op == "t":
+            state.clear()
+            continue
+        key = tuple(change.values[name] for name in source.key)
+        if change.op == "d":
+            assert state.pop(key, None) is not None, (
+                f"{source.name}: seq {change.seq} deletes {key}, which is not there"
+            )
+            continue
+        old_key = key if change.before is None else tuple(change.before[name] for name in source.key)
+        old = state.pop(old_key, None)
+        if change.op == "u":
+            assert old is not None, f"{source.name}: seq {change.seq} updates {old_key}, which is not there"
+        row = {
+            column.name: change.values.get(column.name, source.fills.get(column.name))
+            for column in source.columns
+        }
+        for name in change.unchanged & row.keys():
+            row[name] = (old or {})[name]
+        state[key] = row
+    return state
+
+
+def _replay_multiset(changes: Sequence[Change], names: Sequence[str]) -> Counter[tuple[Any, ...]]:
+    state: Counter[tuple[Any, ...]] = Counter()
+    for change in changes:
+        row = tuple(change.values.get(name) for name in names)
+        if change.op == "t":
+            state.clear()
+        elif change.op == "d":
+            state[row] -= 1
+        elif change.op == "u":
+            assert change.before is not None, (
+                f"seq {change.seq}: an update of a table without key has no old row"
+            )
+            state[tuple(change.before.get(name) for name in names)] -= 1
+            state[row] += 1
+        else:
+            state[row] += 1
+    assert min(state.values(), default=0) >= 0, "a row was removed that was not there"
+    return +state
+
+
+def _lsn(text: str) -> int:
+    high, _, low = text.partition("/")
+    return int(high, 16) << 32 | int(low, 16)
