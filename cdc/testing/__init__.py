@@ -1,1 +1,1 @@
-"""Shipped test material for plug-in authors: contract suites, in-memory source and sink, builders, waiting."""
+"""Test material for plug-in authors: contract suites, in-memory source and sink, builders, waiting."""

@@ -1,8 +1,8 @@
 """A database in memory whose transactions a MemorySource follows: heap, history, publication, faults.
 
-It keeps Postgres' rules that snapshots rely on: a change makes a new tuple in a new slot, tuples know the order of
-the transaction that wrote them, a truncate gives the table a new generation, and only tables that are followed
-at the time of a change appear in the stream. Thread-safe.
+It keeps Postgres' rules that snapshots rely on: a change makes a new tuple in a new slot, tuples know the
+order of the transaction that wrote them, a truncate gives the table a new generation, and only tables that
+are followed at the time of a change appear in the stream. Thread-safe.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ class MemoryDatabase:
             return self._advance()
 
     def append(self, *sets: ChangeSet) -> Position:
-        """Stream scripted sets as one transaction, leaving the tables alone; the last one's position is kept when it is ahead."""
+        """Stream scripted sets as one transaction, leaving the tables alone; the last one's position is kept
+        when it is ahead.
+        """
         with self.changed:
             self.history.append((self._order, tuple(sets)))
             last = sets[-1].position
@@ -122,7 +124,9 @@ class MemoryDatabase:
             self.history = [entry for entry in self.history if entry[0] >= before.order]
 
     def fail(self, method: str, *errors: CdcError) -> None:
-        """Make the next calls of a source's method raise these errors, one each. A stream raises at its next step."""
+        """Make the next calls of a source's method raise these errors, one each. A stream raises at its next
+        step.
+        """
         with self.changed:
             self._faults.setdefault(method, deque()).extend(errors)
             self.changed.notify_all()

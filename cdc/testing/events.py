@@ -1,6 +1,7 @@
 """Builders of schemas, batches, change sets and deliveries from plain Python rows.
 
-They make exactly what a source makes (dictionary-encoded envelope columns, ordinals from 0), a row at a time: for tests, never for the hot path.
+They make exactly what a source makes (dictionary-encoded envelope columns, ordinals from 0), a row at a
+time: for tests, never for the hot path.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def table(
     relation: int | None = None,
     version: int = 0,
 ) -> TableSchema:
-    """A schema; the key is the first column when none is given, `key=()` for none. Column ids count from 1."""
+    """A schema; the key is the first column unless given, `key=()` for none. Column ids count from 1."""
     schema_name, _, table_name = name.partition(".")
     made = tuple(Column(n, t, str(t), id=i) for i, (n, t) in enumerate(columns.items(), 1))
     names = tuple(columns)[:1] if key is None else tuple(key)
@@ -90,9 +91,11 @@ def transaction(
     commit_at: datetime | None = EPOCH,
     part_rows: int | None = None,
 ) -> list[ChangeSet]:
-    """One transaction committed at order `at`: steps are `(schema, op, row[, before[, unchanged]])` in order over all tables.
+    """One transaction committed at order `at`: steps are `(schema, op, row[, before[, unchanged]])` in order
+    over all tables.
 
-    Gives one ChangeSet that ends at position `at + 1`, or, with `part_rows`, several of which only the last carries it.
+    Gives one ChangeSet that ends at position `at + 1`, or, with `part_rows`, several of which only the last
+    carries it.
     """
     items = list(steps)
     size = part_rows or max(len(items), 1)
@@ -105,7 +108,7 @@ def transaction(
     return made
 
 
-def delivery(
+def delivery(  # noqa: PLR0913  (one keyword a field)
     batches: Sequence[ChangeBatch],
     *,
     source: str = "shop",
@@ -116,7 +119,9 @@ def delivery(
     commit_at: datetime | None = EPOCH,
     at: int | None = None,
 ) -> Delivery:
-    """A delivery of these batches in one part, or of what `parts` gives; its position is `at`, else its `next`."""
+    """A delivery of these batches in one part, or of what `parts` gives; its position is `at`, else its
+    `next`.
+    """
     return Delivery(
         source=source,
         first=first,

@@ -1,4 +1,5 @@
-"""The oracle of current state: a table's history of changes folded row by row, as plainly as the event model defines it.
+"""The oracle of current state: a table's history of changes folded row by row, as plainly as the event model
+defines it.
 
 Slow on purpose; what a sink holds, or what SQL over the lake gives, must equal this.
 """
@@ -16,8 +17,8 @@ Row = dict[str, Any]
 def fold(rows: Iterable[Mapping[str, Any]], key: Sequence[str]) -> list[Row]:
     """The rows that are left after all changes, envelope removed, in no particular order.
 
-    With a key the last image per key counts, unchanged columns carried forward. Without one the table is a multiset:
-    an update or delete takes away one row equal to its old image.
+    With a key the last image per key counts, unchanged columns carried forward. Without one the table is a
+    multiset: an update or delete takes away one row equal to its old image.
     """
     ordered = sorted(rows, key=lambda row: row[Envelope.SEQ])
     if key:

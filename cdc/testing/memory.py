@@ -1,7 +1,8 @@
-"""A source and a sink in memory that keep every promise of the contracts: for tests of the engine and as the suites' reference.
+"""A source and a sink in memory that keep every promise of the contracts: for tests of the engine and as the
+suites' reference.
 
-The source follows a MemoryDatabase. The sink keeps all rows and its cursor in a MemoryStore, or in a file that is replaced
-atomically, so that a killed process finds exactly what its last whole delivery left.
+The source follows a MemoryDatabase. The sink keeps all rows and its cursor in a MemoryStore, or in a file
+that is replaced atomically, so that a killed process finds exactly what its last whole delivery left.
 """
 
 from __future__ import annotations
@@ -118,7 +119,9 @@ class MemorySource:
         pass
 
     def _next(self, reached: Position) -> Sequence[ChangeSet] | None:
-        """The first transaction that ends after `reached`; an empty set when only the position moved; None when nothing did."""
+        """The first transaction that ends after `reached`; an empty set when only the position moved; None
+        when nothing did.
+        """
         with self._database.changed:
             if self._database.now <= reached:
                 self._database.changed.wait(IDLE_SECONDS)

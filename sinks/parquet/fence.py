@@ -1,0 +1,125 @@
+"""Who may write: one process per source and lake, the one with the newest epoch, and one source per table.
+
+The lock falls with the process. The epoch in `owner.json` also holds where locks don't (a copied folder,
+some network file systems).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+
+import orjson
+
+from cdc.errors import SinkFenced, SinkRefused, SinkUnavailable
+from cdc.model import TableId
+from sinks.parquet.files import create_file, make_folders, replace_file
+from sinks.parquet.journal import encode
+from sinks.parquet.layout import LakePaths, table_folder
+
+
+class Fence:
+    """The right to write for one source, held from `take` to `release`."""
+
+    def __init__(self, paths: LakePaths, epoch: int) -> None:
+        self._paths = paths
+        self._epoch = epoch
+        self._lock: int | None = None
+
+    @property
+    def is_taken(self) -> bool:
+        return self._lock is not None
+
+    def take(self) -> None:
+        """Lock, and put our epoch in force; SinkFenced when a newer one is there, SinkUnavailable when
+        another process holds the lock.
+        """
+        if self._lock is None:
+            make_folders(self._paths.home, self._paths.root)
+            self._lock = self._acquire()
+        try:
+            if self.verify() < self._epoch:
+                replace_file(self._paths.owner, encode({"epoch": self._epoch, "pid": os.getpid()}))
+        except BaseException:
+            self.release()
+            raise
+
+    def verify(self) -> int:
+        """The epoch in force; SinkFenced when it is newer than ours."""
+        newest = self._newest_epoch()
+        if newest > self._epoch:
+            message = f"epoch {newest} writes to this lake, this process has {self._epoch}"
+            raise SinkFenced(
+                message, where=str(self._paths.owner), remedy="Stop this process; a newer one took over."
+            )
+        return newest
+
+    def release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = None
+
+    def _acquire(self) -> int:
+        lock = os.open(self._paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(lock)
+            self.verify()
+            message = "another process writes this source's changes to this lake"
+            raise SinkUnavailable(
+                message, where=str(self._paths.lock), remedy="Stop it; delivery goes on by itself."
+            ) from error
+        return lock
+
+    def _newest_epoch(self) -> int:
+        try:
+            return int(orjson.loads(self._paths.owner.read_bytes())["epoch"])
+        except FileNotFoundError:
+            return 0
+
+
+class TableClaims:
+    """Which tables of the lake are this source's; a table's first write claims it."""
+
+    def __init__(self, paths: LakePaths) -> None:
+        self._paths = paths
+        self._keys: dict[TableId, tuple[str, ...]] = {}
+
+    def partition_keys(self, table: TableId, choose: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+        """The table's partition keys, chosen at its claim; SinkRefused when it is another source's."""
+        if table not in self._keys:
+            self._keys[table] = self._claim(table, choose)
+        return self._keys[table]
+
+    def folders(self) -> list[str]:
+        """The folders of this source's tables."""
+        paths = sorted(self._paths.tables.glob("*.json")) if self._paths.tables.is_dir() else []
+        return [
+            path.stem for path in paths if orjson.loads(path.read_bytes())["source"] == self._paths.source
+        ]
+
+    def _claim(self, table: TableId, choose: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+        folder = table_folder(table)
+        path = self._paths.tables / f"{folder}.json"
+        if not path.exists():
+            self._refuse_foreign_files(table, folder)
+            make_folders(self._paths.tables, self._paths.root)
+            create_file(
+                path, encode({"source": self._paths.source, "table": str(table), "partition_keys": choose()})
+            )
+        claim = orjson.loads(path.read_bytes())
+        if claim["source"] != self._paths.source:
+            message = f"the table {table} of this lake belongs to the source {claim['source']!r}"
+            remedy = "Give each source a folder of its own, or leave the table out of one of them."
+            raise SinkRefused(message, where=str(path), remedy=remedy)
+        return tuple(claim["partition_keys"])
+
+    def _refuse_foreign_files(self, table: TableId, folder: str) -> None:
+        target = self._paths.root / folder
+        if target.is_dir() and any(target.rglob("*.parquet")):
+            message = f"the folder of {table} holds files that no cursor of this lake knows"
+            raise SinkRefused(
+                message, where=str(target), remedy="Move them away, or write to another folder."
+            )
