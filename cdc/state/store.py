@@ -78,11 +78,11 @@ class ReplayRequest:
 
 
 class StateStore:
-    """The state of one `state_dir`. Creates nothing until `lock`; without the lock it reads, and leaves replay
-    requests.
+    """The state of one `state_dir`. Creates nothing until `lock`; without the lock it reads, and leaves
+    replay requests.
 
-    Every method raises StateError when there is no state yet or it can't be used. Closed by whoever opened it;
-    may be closed twice.
+    Every method raises StateError when there is no state yet or it can't be used. Closed by whoever opened
+    it; may be closed twice.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -93,10 +93,12 @@ class StateStore:
         self._lock: FolderLock | None = None
 
     def lock(self) -> None:
-        """Become the one process that writes here, until `close`; make the database, or bring it to this version.
+        """Become the one process that writes here, until `close`; make the database, or bring it to this
+        version.
 
         Raises:
-            StateError: another process holds it (its pid is named), a newer version wrote it, the disk refuses.
+            StateError: another process holds it (its pid is named), a newer version wrote it, the disk
+            refuses.
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +153,9 @@ class StateStore:
         self._owned("delete from plans where sink = ? and source = ?", sink, source)
 
     def add_checkpoint(self, source: str, offset: int, position: Position, at: datetime) -> int:
-        """Remember that the log of `source` reached `offset` at `position`; the checkpoint's id. Thins old ones."""
+        """Remember that the log of `source` reached `offset` at `position`; the checkpoint's id. Thins old
+        ones.
+        """
         statement = (
             "insert into checkpoints (source, next_offset, position_order, position_text, at) "
             "values (?, ?, ?, ?, ?) returning id"
@@ -177,7 +181,9 @@ class StateStore:
         return _checkpoint(rows[0]) if rows else None
 
     def request_replay(self, sink: str, source: str, offset: int) -> int:
-        """Leave the wish that `sink` goes back to `offset` of `source`; its id, for `replay`. Needs no lock."""
+        """Leave the wish that `sink` goes back to `offset` of `source`; its id, for `replay`. Needs no
+        lock.
+        """
         statement = (
             "insert into replays (sink, source, from_offset, requested_at) values (?, ?, ?, ?) returning id"
         )
@@ -204,7 +210,9 @@ class StateStore:
         self._owned(statement, _micros(datetime.now(UTC)), error, number)
 
     def write_status(self, document: Any) -> None:
-        """Replace the status document, which any program may read at any time. Not synced: it is of this moment."""
+        """Replace the status document, which any program may read at any time. Not synced: it is of this
+        moment.
+        """
         try:
             write_atomically(self._folder / STATUS_NAME, [orjson.dumps(document)], durable=False)
         except OSError as error:
@@ -259,108 +267,6 @@ class StateStore:
                 raise
             self._connection = connection
         return self._connection
-
-
-def read_status(self) -> Any | None:
-        """What the daemon last said of itself; None when it never did."""
-        return read_status(self._folder)
-
-    def close(self) -> None:
-        with self._mutex:
-            self._connection.close()
-
-    def _all(self, statement: str, *values: object) -> list[sqlite3.Row]:
-        with self._mutex, _translated(self._folder):
-            return self._connection.execute(statement, values).fetchall()
-
-
-class StateStore(StateReader):
-    """The daemon's own hand on the state: locks `state_dir` for one process until `close`.
-
-    Raises StateError when another process holds it (its pid is named) or a newer version wrote it.
-    """
-
-    def __init__(self, state_dir: Path) -> None:
-        try:
-            state_dir.mkdir(parents=True, exist_ok=True)
-            self._lock = FolderLock(state_dir, "this state directory")
-        except OSError as error:
-            raise _unusable(state_dir) from error
-        try:
-            self._start(state_dir, lambda connection: _prepare(connection, state_dir))
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def next_epoch(self, sink: str) -> int:
-        """A number higher than any given before for this sink; the first is 1."""
-        statement = "insert into epochs values (?, 1) on conflict (sink) do update set epoch = epoch + 1 returning epoch"
-        return int(self._all(statement, sink)[0]["epoch"])
-
-    def save_plan(self, plan: Plan) -> None:
-        """Fix what the next delivery does; durable on return."""
-        self._all(
-            "insert or replace into plans values (?, ?, ?, ?, ?, ?, ?)",
-            plan.sink,
-            plan.source,
-            plan.first,
-            plan.next,
-            str(plan.position.order),
-            plan.position.text,
-            None if plan.commit_at is None else _micros(plan.commit_at),
-        )
-
-    def clear_plan(self, sink: str, source: str) -> None:
-        """Forget the plan; no-op when there is none."""
-        self._all("delete from plans where sink = ? and source = ?", sink, source)
-
-    def add_checkpoint(self, source: str, offset: int, position: Position, at: datetime) -> int:
-        """Remember that the log of `source` reached `offset` at `position`; the checkpoint's id."""
-        statement = (
-            "insert into checkpoints (source, next_offset, position_order, position_text, at) "
-            "values (?, ?, ?, ?, ?) returning id"
-        )
-        rows = self._all(statement, source, offset, str(position.order), position.text, _micros(at))
-        return int(rows[0]["id"])
-
-    def thin_checkpoints(self, source: str, start: int, now: datetime | None = None) -> int:
-        """Remove checkpoints below offset `start` (the log has lost them), and of old ones all but the
-        newest of each hour or day; how many went.
-        """
-        today = now or datetime.now(UTC)
-        rows = self._all(
-            """
-            delete from checkpoints where source = ?1 and (next_offset < ?2 or at < ?3 and id not in (
-                select max(id) from checkpoints where source = ?1
-                group by at / case when at < ?4 then ?5 else ?6 end, at < ?4))
-            returning id
-            """,
-            source,
-            start,
-            _micros(today - _KEEP_ALL),
-            _micros(today - _KEEP_HOURLY),
-            _DAY_US,
-            _HOUR_US,
-        )
-        return len(rows)
-
-    def finish_replay(self, number: int, error: str | None = None) -> None:
-        """Mark the wish as fulfilled, or as refused for that reason."""
-        statement = "update replays set finished_at = ?, error = ? where id = ?"
-        self._all(statement, _micros(datetime.now(UTC)), error, number)
-
-    def write_status(self, document: Any) -> None:
-        """Replace the status document, which any program may read at any time; not synced, it is of this
-        moment only.
-        """
-        try:
-            write_atomically(self._folder / STATUS_NAME, [orjson.dumps(document)], durable=False)
-        except OSError as error:
-            raise _unusable(self._folder) from error
-
-    def close(self) -> None:
-        super().close()
-        self._lock.release()
 
 
 def read_status(state_dir: Path) -> Any | None:
