@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import pytest
+
+from cdc.errors import CdcError, SourceBusy, SourceGap, SourceRefused, SourceUnavailable
+from cdc.model import TableId
+from connectors.postgres import errors
+
+WHERE = "sources.shop"
+GONE = "Set on_gap: resnapshot to copy the tables again, or drop the slot and start with an empty state_dir."
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "kind"),
+    [
+        ("08006", "connection failure", SourceUnavailable),
+        ("08P01", "unsupported startup parameter: replication", SourceRefused),
+        ("28P01", "password authentication failed", SourceRefused),
+        ("28000", "no pg_hba.conf entry", SourceRefused),
+        ("3D000", "database does not exist", SourceRefused),
+        ("40001", "could not serialize access", SourceUnavailable),
+        ("42501", "permission denied for table t", SourceRefused),
+        ("42704", 'replication slot "s" does not exist', SourceGap),
+        ("42704", 'publication "p" does not exist', SourceGap),
+        ("42704", 'role "r" does not exist', SourceRefused),
+        ("42P01", 'relation "t" does not exist', SourceUnavailable),
+        ("53300", "too many connections", SourceUnavailable),
+        ("53400", "all replication slots are in use", SourceRefused),
+        ("55000", 'logical decoding requires "wal_level" >= "logical"', SourceRefused),
+        ("55000", 'can no longer access replication slot "s"', SourceGap),
+        ("55000", 'cannot read from logical replication slot "s"', SourceGap),
+        ("55006", 'replication slot "s" is active for PID 7', SourceBusy),
+        ("55P03", "canceling statement due to lock timeout", SourceUnavailable),
+        ("57P01", "terminating connection due to administrator command", SourceUnavailable),
+        ("58P01", "requested WAL segment has already been removed", SourceGap),
+        ("XX000", "invalid memory alloc request size 1080000003", SourceRefused),
+        ("ZZ999", "what nobody thought of", SourceRefused),
+    ],
+)
+def test_state_decides_the_kind(state: str, message: str, kind: type[CdcError]) -> None:
+    error = errors.translate_state(state, message, WHERE, "reading")
+    assert type(error) is kind
+    assert error.message == f"reading: {message} (SQLSTATE {state})"
+    assert error.remedy
+
+
+@pytest.mark.parametrize("state", ["22P02", "23505"])
+def test_states_that_quote_data_lose_the_servers_words(state: str) -> None:
+    error = errors.translate_state(state, 'invalid input syntax: "a customer\'s name"', WHERE)
+    assert str(error).startswith(f"sources.shop: the server refused a value (SQLSTATE {state})")
+    assert "customer" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (
+            errors.wal_level_too_low(WHERE, "replica"),
+            SourceRefused,
+            "sources.shop: wal_level is 'replica', expected 'logical'. Run: alter system set wal_level = 'logical'; then"
+            " restart the server (Amazon RDS and Aurora: set rds.logical_replication = 1 in the parameter group and"
+            " reboot; Google Cloud SQL: set the flag cloudsql.logical_decoding = on; Azure: set the server parameter"
+            " wal_level and restart).",
+        ),
+        (
+            errors.role_cannot_replicate(WHERE, "app"),
+            SourceRefused,
+            "sources.shop: the role 'app' may not replicate. Run: alter role app replication;",
+        ),
+        (
+            errors.cannot_read(WHERE, "app", TableId("public", "Order")),
+            SourceRefused,
+            "sources.shop: the role 'app' may not read public.Order. Run: grant select on public.\"Order\" to app;",
+        ),
+        (
+            errors.no_free_slot(WHERE, 10, 10),
+            SourceRefused,
+            "sources.shop: 10 of 10 replication slots are in use. Drop one that nobody uses, or raise"
+            " max_replication_slots. Run: alter system set max_replication_slots = ...; with a larger number, then restart"
+            " the server.",
+        ),
+        (
+            errors.slot_missing(WHERE, "cdc_shop"),
+            SourceGap,
+            f"sources.shop: the replication slot 'cdc_shop' does not exist any more. {GONE}",
+        ),
+        (
+            errors.slot_lost(WHERE, "cdc_shop", "wal_removed"),
+            SourceGap,
+            f"sources.shop: the replication slot 'cdc_shop' is invalidated (wal_removed). {GONE}"
+            " The slot itself: select pg_drop_replication_slot('cdc_shop');",
+        ),
+        (
+            errors.slot_ahead(WHERE, "cdc_shop", "0/10", "0/20"),
+            SourceGap,
+            "sources.shop: the replication slot 'cdc_shop' is at 0/20, past the end of our log at 0/10."
+            f" The changes between them are gone. {GONE}",
+        ),
+        (
+            errors.slot_taken(WHERE, "cdc_shop", 77, "other"),
+            SourceBusy,
+            "sources.shop: the replication slot 'cdc_shop' is in use by process 77 (other). Stop it, or on the server:"
+            " select pg_terminate_backend(77);",
+        ),
+        (
+            errors.slot_foreign(WHERE, "cdc_shop", "the plugin wal2json", "pgoutput"),
+            SourceRefused,
+            "sources.shop: the replication slot 'cdc_shop' is of the plugin wal2json, expected pgoutput. Set slot: to"
+            " another name, or on the server: select pg_drop_replication_slot('cdc_shop');",
+        ),
+        (
+            errors.publication_dropped(WHERE, "cdc_shop"),
+            SourceGap,
+            "sources.shop: the publication 'cdc_shop' was dropped; changes made since then are not in the stream."
+            f" {GONE}",
+        ),
+        (
+            errors.publication_missing(WHERE, "cdc_shop", "create publication cdc_shop for table public.t"),
+            SourceRefused,
+            "sources.shop: the publication 'cdc_shop' does not exist. Run: create publication cdc_shop for table"
+            " public.t;",
+        ),
+    ],
+)
+def test_runtime_error_says_exactly_what_to_do(error: CdcError, kind: type[CdcError], text: str) -> None:
+    assert type(error) is kind
+    assert str(error) == text
