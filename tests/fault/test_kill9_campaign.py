@@ -1,0 +1,50 @@
+"""A random workload on every kind of table while the daemon is killed again and again: nothing is lost,
+nothing doubled.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.equality import assert_all_equal
+from tests.support.pipeline import Pipeline
+from tests.support.postgres import Database
+from tests.support.workload import Workload
+
+SHORT_SECONDS = 25.0
+SHORT_KILLS = 4
+FULL_SECONDS = 60.0
+FULL_KILLS = 10
+# A daemon needs about a second to start; a kill comes while it starts, copies, catches up or follows.
+LIFE_SECONDS = (0.3, 4.5)
+
+
+def campaign(database: Database, folder: Path, seconds: float, kills: int, seed: int) -> None:
+    rng = random.Random(seed)
+    pipeline = Pipeline(database, folder)
+    deadline = time.monotonic() + seconds
+    killed = 0
+    with Workload(database, seed) as workload:
+        while time.monotonic() < deadline or killed < kills:
+            with pipeline.start() as daemon:
+                threading.Event().wait(rng.uniform(*LIFE_SECONDS))
+                daemon.assert_running()
+            killed += 1
+            workload.check()
+    pipeline.catch_up()
+    assert_all_equal(workload, pipeline.lake, pipeline.mirror)
+
+
+def test_random_workload_survives_kill9(database: Database, tmp_path: Path) -> None:
+    campaign(database, tmp_path, SHORT_SECONDS, SHORT_KILLS, seed=2026)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_minute_of_random_workload_survives_ten_kills(database: Database, tmp_path: Path, seed: int) -> None:
+    campaign(database, tmp_path, FULL_SECONDS, FULL_KILLS, seed)

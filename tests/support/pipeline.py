@@ -1,0 +1,153 @@
+"""A whole pipeline in a folder: Postgres into a Parquet lake and a DuckDB mirror, run as the daemon that
+users run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+import pyarrow.parquet as pq
+import yaml
+
+from tests.support.postgres import Database
+from tests.support.processes import CdcProcess, run_cdc
+from tests.support.waiting import wait_until
+
+SOURCE = "shop"
+# Short, so that a test sees many deliveries and a kill finds one under way.
+FLUSH_INTERVAL = "200ms"
+# Enough for a backlog of minutes on a loaded machine.
+CATCH_UP_SECONDS = 240.0
+
+
+class Pipeline:
+    """The configuration, its folders, and the daemon's processes. `url` may lead through a proxy."""
+
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        *,
+        url: str | None = None,
+        tables: str = "app.*",
+        source_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.database = database
+        self.folder = folder
+        self.lake = folder / "lake"
+        self.mirror = folder / "warehouse.duckdb"
+        self.log_path = folder / "daemon.log"
+        self._config: dict[str, Any] = {
+            "state_dir": "./state",
+            "sources": {
+                SOURCE: {
+                    "type": "postgres",
+                    "url": url or database.url,
+                    "tables": [tables],
+                    **(source_options or {}),
+                }
+            },
+            "sinks": {
+                "lake": {
+                    "type": "parquet",
+                    "from": [SOURCE],
+                    "url": "./lake",
+                    "flush": {"interval": FLUSH_INTERVAL},
+                },
+                "warehouse": {
+                    "type": "duckdb",
+                    "from": [SOURCE],
+                    "path": "./warehouse.duckdb",
+                    "flush": {"interval": FLUSH_INTERVAL},
+                },
+            },
+        }
+        (folder / "cdc.yaml").write_text(yaml.safe_dump(self._config), encoding="utf-8")
+
+    @property
+    def _status_path(self) -> Path:
+        return self.folder / "state" / "status.json"
+
+    @property
+    def slot(self) -> str:
+        return f"cdc_{SOURCE}"
+
+    def start(self, environment: Mapping[str, str] | None = None) -> CdcProcess:
+        """`cdc run`; all starts share one log file."""
+        # What an earlier process said would be taken for this one's word.
+        self._status_path.unlink(missing_ok=True)
+        return CdcProcess("run", cwd=self.folder, environment=environment, log=self.log_path)
+
+    def catch_up(self) -> None:
+        """`cdc run --once` to its end, which must be a good one."""
+        result = run_cdc("run", "--once", cwd=self.folder, timeout_seconds=CATCH_UP_SECONDS)
+        assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"[-6000:]
+
+    def status(self) -> dict[str, Any]:
+        """What the daemon last said about itself; empty before its first word."""
+        try:
+            document: dict[str, Any] = orjson.loads(self._status_path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        return document
+
+    def sink_status(self, name: str) -> dict[str, Any]:
+        """The status of one sink; empty before the daemon's first word."""
+        pairs = self.status().get("sinks", {}).get(name, [])
+        found: dict[str, Any] = pairs[0] if pairs else {}
+        return found
+
+    def wait_until_streaming(self, process: CdcProcess, timeout_seconds: float = 60.0) -> None:
+        """Until the first snapshot is whole and changes flow."""
+
+        def streaming() -> bool:
+            process.assert_running()
+            source = self.status().get("sources", {}).get(SOURCE, {})
+            is_copying = source.get("snapshot") or source.get("waiting_tables")
+            return source.get("state") == "streaming" and source.get("offset", 0) > 0 and not is_copying
+
+        wait_until(streaming, "the daemon to stream", timeout_seconds)
+
+    def wait_until_delivered(self, process: CdcProcess, timeout_seconds: float = CATCH_UP_SECONDS) -> None:
+        """Until everything committed up to now is in the log and every sink has it."""
+        target = self.database.value("select pg_current_wal_flush_lsn()::text")
+        wait_until(lambda: self.confirmed(target), "the log to have everything", timeout_seconds)
+
+        def delivered() -> bool:
+            process.assert_running()
+            return all(self.sink_status(name).get("behind_changes") == 0 for name in self._config["sinks"])
+
+        wait_until(delivered, "every sink to have everything", timeout_seconds)
+
+    def confirmed(self, lsn: str) -> bool:
+        """Whether the slot has been told that everything before `lsn` is safe."""
+        statement = "select confirmed_flush_lsn >= %s::pg_lsn from pg_replication_slots where slot_name = %s"
+        rows = self.database.query(statement, [lsn, self.slot])
+        return bool(rows and rows[0][0])
+
+    def wait_until_retrying(self, process: CdcProcess) -> None:
+        """Until the source is reported to be unreachable."""
+
+        def retrying() -> bool:
+            process.assert_running()
+            return self.status().get("sources", {}).get(SOURCE, {}).get("state") == "retrying"
+
+        wait_until(retrying, "the source to be retried")
+
+    def mirror_value(self, statement: str) -> Any:
+        """One value from the mirror; no daemon may run."""
+        with duckdb.connect(str(self.mirror), read_only=True) as connection:
+            rows = connection.execute(statement).fetchall()
+        return rows[0][0]
+
+    def mirror_rows(self, table: str) -> int:
+        return int(self.mirror_value(f"select count(*) from {table}"))
+
+    def lake_rows(self, table: str) -> int:
+        """Rows of a table's history in the lake."""
+        files = (self.lake / table).rglob("*.parquet")
+        return sum(pq.ParquetFile(path).metadata.num_rows for path in files)
