@@ -18,15 +18,18 @@ _EMPTY, _LOWER_INCLUSIVE, _UPPER_INCLUSIVE, _LOWER_INFINITE, _UPPER_INFINITE = 1
 _RANGE_FLAGS = 0x1F
 
 
-def array_shape(cursor: Cursor) -> tuple[int, list[tuple[int, int]]]:
-    """The element type's oid, and per dimension its length and lower bound; checked against the bytes left."""
+def array_shape(cursor: Cursor, *, shortest: int = 1) -> tuple[int, list[tuple[int, int]]]:
+    """The element type's oid, and per dimension its length and lower bound; checked against the bytes left.
+
+    An empty array has no dimensions; `shortest` is 0 for int2vector and oidvector, which then have one of length 0.
+    """
     ndims, has_nulls, element = cursor.i32(), cursor.i32(), cursor.u32()
     if not 0 <= ndims <= MAX_DIMENSIONS or has_nulls not in {0, 1}:
         message = f"an array of {ndims} dimensions with flags {has_nulls}"
         raise DecodeError(message)
     shape = [(cursor.i32(), cursor.i32()) for _ in range(ndims)]
     # Every element has at least its length word, so a longer shape can't be true.
-    if any(length <= 0 for length, _ in shape) or _items(shape) * 4 > cursor.left:
+    if any(length < shortest for length, _ in shape) or _items(shape) * 4 > cursor.left:
         message = "an array whose dimensions do not fit its bytes"
         raise DecodeError(message)
     return element, shape
@@ -66,9 +69,7 @@ def _array_element(cursor: Cursor, element: Renderer, special: re.Pattern[str]) 
 
 def _braced(texts: list[str], lengths: list[int], delimiter: str) -> str:
     for length in reversed(lengths):
-        texts = [
-            "{" + delimiter.join(texts[i : i + length]) + "}" for i in range(0, len(texts), length)
-        ]
+        texts = ["{" + delimiter.join(texts[i : i + length]) + "}" for i in range(0, len(texts), length)]
     return texts[0]
 
 
@@ -77,7 +78,7 @@ def vector_renderer(element: Renderer) -> Renderer:
 
     def render(data: bytes) -> str:
         cursor = Cursor(data)
-        _, shape = array_shape(cursor)
+        _, shape = array_shape(cursor, shortest=0)
         texts = [element(cursor.take(cursor.i32())) for _ in range(_items(shape))]
         cursor.finish()
         return " ".join(texts)

@@ -42,7 +42,7 @@ def _ipv6(address: bytes) -> str:
 
 
 def _embeds_ipv4(words: list[int], zeros: int) -> bool:
-    return zeros == 6 or (zeros == 7 and words[7] != 1) or (zeros == 5 and words[5] == 0xFFFF)
+    return zeros == 6 or (zeros == 5 and words[5] == 0xFFFF)
 
 
 def _longest_zeros(words: list[int]) -> tuple[int, int]:

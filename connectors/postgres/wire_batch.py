@@ -1,0 +1,173 @@
+"""Gathered columns and envelope to record batches: the last step of both decoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cdc.errors import CdcError, UnsupportedSchema
+from cdc.model.batch import Envelope
+from cdc.model.operation import OPERATION_DICTIONARY
+from connectors.postgres.piles import PileError
+from connectors.postgres.refusal import Refusals, locate
+from connectors.postgres.type_plan import ColumnPlan
+
+PositionOf = Callable[[int | None], str]
+COUNTER = "unrepresentable_values"
+READ, CREATE, UPDATE, DELETE, TRUNCATE = range(5)
+
+
+class TableShape:
+    """What a decoder has to know of a table: fixed between two Relation messages."""
+
+    def __init__(
+        self,
+        relid: int,
+        table: str,
+        plans: Sequence[ColumnPlan],
+        key: Sequence[int] = (),
+        identity: str = "d",
+        unrepresentable: str = "error",
+    ) -> None:
+        self.relid = relid
+        self.table = table
+        self.plans = tuple(plans)
+        self.key = tuple(key)
+        self.identity = identity
+        self.fields = [pa.field(plan.name, plan.arrow) for plan in self.plans]
+        self.refusals = [Refusals(unrepresentable) for _ in self.plans]
+        if any(not 0 <= index < len(self.plans) for index in self.key):
+            message = "the key names a column that the table does not have"
+            raise UnsupportedSchema(message, where=table)
+
+    def place(self, column: int, position: str) -> str:
+        """Table, column and commit, for errors."""
+        parts = [self.table]
+        if 0 <= column < len(self.plans):
+            parts.append(f"column {self.plans[column].name}")
+        if position:
+            parts.append(f"commit {position}")
+        return ", ".join(parts)
+
+    def take_refused(self) -> int:
+        """How many values the policy `null` has replaced since the last call."""
+        total = sum(refusals.count for refusals in self.refusals)
+        for refusals in self.refusals:
+            refusals.count = 0
+        return total
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Rows of one table since the last take. Buffers are anything that `pa.py_buffer` takes, in native byte order.
+
+    `codes` (int32) index both `transactions` and `positions`. `before_rows` (int64) are the rows that have an old
+    image, `before` its columns, dense. `unchanged` (int32, -1 for none) indexes `unchanged_sets`, tuples of columns.
+    """
+
+    count: int
+    ops: Any
+    seqs: Any
+    codes: Any
+    commit_ats: Any
+    transactions: list[str]
+    positions: list[str]
+    unchanged: Any = None
+    unchanged_sets: list[tuple[int, ...]] = field(default_factory=list)
+    before_rows: Any = None
+
+
+def finish_columns(shape: TableShape, columns: Sequence[Any], position_of: PositionOf) -> list[pa.Array]:
+    """The arrays of `columns` (objects with `finish`); errors are given their place."""
+    arrays = []
+    for index, column in enumerate(columns):
+        try:
+            arrays.append(column.finish())
+        except PileError as error:
+            raise locate(error.cause, shape.place(index, position_of(error.row))) from None
+        except CdcError as error:
+            raise locate(error, shape.place(index, position_of(None))) from None
+    return arrays
+
+
+def rows_position(gathered: Gathered) -> PositionOf:
+    """The commit of a row; of all rows where it is not known which."""
+    return lambda row: _position(gathered, row)
+
+
+def before_position(gathered: Gathered) -> PositionOf:
+    """The same for rows of the old images."""
+    return lambda row: _position(
+        gathered, None if row is None else int(np.frombuffer(gathered.before_rows, np.int64)[row])
+    )
+
+
+def _position(gathered: Gathered, row: int | None) -> str:
+    if row is not None:
+        return gathered.positions[int(np.frombuffer(gathered.codes, np.int32)[row])]
+    first, last = gathered.positions[0], gathered.positions[-1]
+    return first if first == last else f"{first} to {last}"
+
+
+def change_batch(
+    shape: TableShape, gathered: Gathered, columns: list[pa.Array], before: list[pa.Array] | None
+) -> pa.RecordBatch:
+    """The rows with their envelope (`cdc.model.batch`)."""
+    codes = _primitive(pa.int32(), gathered.count, gathered.codes)
+    arrays = [
+        *columns,
+        pa.DictionaryArray.from_arrays(
+            _primitive(pa.int8(), gathered.count, gathered.ops), OPERATION_DICTIONARY
+        ),
+        _primitive(Envelope.SEQ_TYPE, gathered.count, gathered.seqs),
+        pa.DictionaryArray.from_arrays(codes, pa.array(gathered.transactions, pa.string())),
+        pa.DictionaryArray.from_arrays(codes, pa.array(gathered.positions, pa.string())),
+        _primitive(Envelope.COMMIT_AT_TYPE, gathered.count, gathered.commit_ats),
+    ]
+    names = [*(f.name for f in shape.fields), *Envelope.ALWAYS]
+    if before is not None:
+        arrays.append(_before(shape, gathered, before))
+        names.append(Envelope.BEFORE)
+    if gathered.unchanged is not None:
+        arrays.append(_unchanged(shape, gathered))
+        names.append(Envelope.UNCHANGED)
+    return pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+def row_batch(shape: TableShape, count: int, columns: list[pa.Array]) -> pa.RecordBatch:
+    """The rows without any envelope; counts them even where there are no columns."""
+    if not columns:
+        empty = pa.Array.from_buffers(pa.struct([]), count, [None])
+        return pa.RecordBatch.from_struct_array(empty)
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(shape.fields))
+
+
+def _primitive(type_: Any, count: int, buffer: Any) -> pa.Array:
+    return pa.Array.from_buffers(type_, count, [None, pa.py_buffer(buffer)])
+
+
+def _before(shape: TableShape, gathered: Gathered, before: list[pa.Array]) -> pa.Array:
+    rows = np.frombuffer(gathered.before_rows, np.int64)
+    if before:
+        dense = pa.StructArray.from_arrays(before, fields=shape.fields)
+    else:
+        dense = pa.Array.from_buffers(pa.struct([]), len(rows), [None])
+    if len(rows) == gathered.count:
+        return dense
+    places = np.zeros(gathered.count, np.int64)
+    places[rows] = np.arange(len(rows))
+    absent = np.ones(gathered.count, np.bool_)
+    absent[rows] = False
+    return dense.take(pa.array(places, mask=absent))
+
+
+def _unchanged(shape: TableShape, gathered: Gathered) -> pa.Array:
+    codes = np.frombuffer(gathered.unchanged, np.int32)
+    names = [[shape.plans[i].name for i in columns] for columns in gathered.unchanged_sets]
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes, mask=codes < 0), pa.array(names, pa.list_(pa.string()))
+    )

@@ -1,0 +1,497 @@
+"""pgoutput and COPY BINARY in pure Python: the twin of `wire_native.pyx`, for machines without a compiler."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+
+from cdc.errors import CdcError, DecodeError
+from cdc.native.cursor_python import Cursor
+from connectors.postgres.calendar import EPOCH_MICROSECONDS, INT64_MAX
+from connectors.postgres.codes import (
+    COPY_SIGNATURE,
+    ENDED,
+    FULL,
+    KEEPALIVE,
+    MESSAGE,
+    PART,
+    ROW_OVERHEAD_BYTES,
+    WOULD_BLOCK,
+    XLOG_HEADER_BYTES,
+)
+from connectors.postgres.messages import lsn_text
+from connectors.postgres.refusal import locate
+from connectors.postgres.type_plan import ColumnPlan
+from connectors.postgres.wire_batch import (
+    COUNTER,
+    CREATE,
+    DELETE,
+    TRUNCATE,
+    UPDATE,
+    Gathered,
+    TableShape,
+    before_position,
+    change_batch,
+    finish_columns,
+    row_batch,
+    rows_position,
+)
+from connectors.postgres.wire_fields_python import Field
+
+Frames = Callable[[int], tuple[int, memoryview]]
+# Kind of a value (n null, u unchanged, t text, b binary) and its bytes.
+Value = tuple[int, bytes]
+
+_NULL, _UNCHANGED, _TEXT, _BINARY = b"nutb"
+_OLD_KEY, _OLD_ROW, _NEW = b"KON"
+_BEGIN, _COMMIT, _INSERT, _UPDATE, _DELETE = b"BCIUD"
+_WAL_DATA, _KEEPALIVE_FRAME = b"wk"
+
+
+class _Table:
+    """The rows of one table since the last take."""
+
+    def __init__(self, shape: TableShape) -> None:
+        self.shape = shape
+        self.columns = [Field(p.codec, r) for p, r in zip(shape.plans, shape.refusals, strict=True)]
+        self.old_columns: list[Field] = []
+        self._reset()
+
+    def _reset(self) -> None:
+        self.first = -1
+        self.ops = array("b")
+        self.seqs = array("q")
+        self.codes = array("i")
+        self.commit_ats = array("q")
+        self.transactions: list[str] = []
+        self.positions: list[str] = []
+        self.unchanged: array[int] | None = None
+        self.sets: dict[tuple[int, ...], int] = {}
+        self.before_rows = array("q")
+        self.last_transaction = -1
+
+    def append_envelope(self, decoder: PgoutputDecoder, op: int) -> None:
+        if self.last_transaction != decoder._number:
+            self.last_transaction = decoder._number
+            self.transactions.append(str(decoder._xid))
+            self.positions.append(lsn_text(decoder._commit_lsn))
+        if not self.ops:
+            self.first = decoder.changes
+        self.ops.append(op)
+        self.seqs.append(decoder.changes)
+        self.codes.append(len(self.transactions) - 1)
+        self.commit_ats.append(decoder._commit_at)
+        if self.unchanged is not None:
+            self.unchanged.append(-1)
+        decoder.changes += 1
+
+    def mark_unchanged(self, columns: tuple[int, ...]) -> None:
+        """Name these columns for the newest row."""
+        if not columns:
+            return
+        if self.unchanged is None:
+            self.unchanged = array("i", [-1]) * len(self.ops)
+        self.unchanged[-1] = self.sets.setdefault(columns, len(self.sets))
+
+    def take(self) -> pa.RecordBatch:
+        gathered = Gathered(
+            count=len(self.ops),
+            ops=self.ops,
+            seqs=self.seqs,
+            codes=self.codes,
+            commit_ats=self.commit_ats,
+            transactions=self.transactions,
+            positions=self.positions,
+            unchanged=self.unchanged,
+            unchanged_sets=list(self.sets),
+            before_rows=self.before_rows,
+        )
+        columns = finish_columns(self.shape, self.columns, rows_position(gathered))
+        before = None
+        if self.before_rows:
+            before = finish_columns(self.shape, self.old_columns, before_position(gathered))
+        self._reset()
+        return change_batch(self.shape, gathered, columns, before)
+
+
+class PgoutputDecoder:
+    """See `connectors.postgres.wire.Pgoutput`."""
+
+    def __init__(self, unrepresentable: str, count: Callable[[str, int], None]) -> None:
+        self._unrepresentable = unrepresentable
+        self._count = count
+        self._tables: dict[int, _Table | None] = {}
+        self._touched: list[_Table] = []
+        self._done: list[tuple[int, int, pa.RecordBatch]] = []
+        self.changes = 0
+        self.byte_count = 0
+        self.transactions = 0
+        self.in_transaction = False
+        self.end_lsn = 0
+        self.commit_ts_us: int | None = None
+        self.received_lsn = 0
+        self._number = 0
+        self._xid = 0
+        self._commit_lsn = 0
+        self._commit_at = 0
+        self._place: tuple[TableShape, int] | None = None
+
+    def set_relation(
+        self,
+        relid: int,
+        schema_name: str,
+        table_name: str,
+        plans: Sequence[ColumnPlan] | None,
+        key: Sequence[int],
+        identity: str,
+    ) -> None:
+        shape = None
+        if plans is not None:
+            name = f"{schema_name}.{table_name}"
+            shape = TableShape(relid, name, plans, key, identity, self._unrepresentable)
+        former = self._tables.get(relid)
+        if former is not None and former.ops:
+            self._touched.remove(former)
+            self._finish(former)
+        self._tables[relid] = None if shape is None else _Table(shape)
+
+    def knows(self, relid: int) -> bool:
+        return relid in self._tables
+
+    def drain(self, get_copy_data: Frames, soft_bytes: int, hard_bytes: int) -> tuple[int, memoryview | None]:
+        while True:
+            length, frame = get_copy_data(1)
+            if length <= 0:
+                return (WOULD_BLOCK if length == 0 else ENDED), None
+            view = memoryview(frame)
+            self._note_received(view)
+            if view[0] == _KEEPALIVE_FRAME:
+                return KEEPALIVE, view
+            payload = view[XLOG_HEADER_BYTES:]
+            if self.feed(payload):
+                return MESSAGE, payload
+            if self.in_transaction:
+                if self.byte_count >= hard_bytes:
+                    return PART, None
+            elif self.byte_count >= soft_bytes:
+                return FULL, None
+
+    def _note_received(self, frame: memoryview) -> None:
+        cursor = Cursor(frame)
+        tag = cursor.u8()
+        if tag == _WAL_DATA:
+            cursor.skip(8)
+        elif tag != _KEEPALIVE_FRAME:
+            message = f"a frame of kind {tag} in the replication stream"
+            raise DecodeError(message, where=self._transaction_place())
+        wal_end = cursor.u64()
+        cursor.skip(8)
+        self.received_lsn = max(self.received_lsn, wal_end)
+
+    def feed(self, payload: bytes | memoryview) -> int:
+        cursor = Cursor(payload)
+        self._place = None
+        try:
+            tag = cursor.u8()
+            step = _STEPS.get(tag)
+            if step is None:
+                return tag
+            step(self, cursor)
+        except CdcError as error:
+            shape, column = self._place or (None, -1)
+            position = lsn_text(self._commit_lsn) if self.in_transaction else ""
+            where = shape.place(column, position) if shape else self._transaction_place()
+            raise locate(error, where) from None
+        return 0
+
+    def _transaction_place(self) -> str:
+        return f"commit {lsn_text(self._commit_lsn)}" if self.in_transaction else "the replication stream"
+
+    def truncate(self, relids: Sequence[int]) -> None:
+        for relid in relids:
+            table = self._table(relid)
+            if table is None:
+                continue
+            self._begin_row(table, TRUNCATE)
+            for column in table.columns:
+                column.null()
+            self.byte_count += ROW_OVERHEAD_BYTES
+
+    def take(self) -> list[tuple[int, pa.RecordBatch]]:
+        touched, self._touched = self._touched, []
+        for table in touched:
+            self._finish(table)
+        done, self._done = sorted(self._done, key=lambda entry: entry[0]), []
+        self.changes = self.byte_count = self.transactions = 0
+        return [(relid, batch) for _, relid, batch in done]
+
+    def _finish(self, table: _Table) -> None:
+        first = table.first
+        batch = table.take()
+        self._done.append((first, table.shape.relid, batch))
+        refused = table.shape.take_refused()
+        if refused:
+            self._count(COUNTER, refused)
+
+    def _begin(self, cursor: Cursor) -> None:
+        if self.in_transaction:
+            message = "a Begin inside a transaction"
+            raise DecodeError(message)
+        commit_lsn, commit_ts, xid = cursor.u64(), cursor.i64(), cursor.u32()
+        cursor.finish()
+        self._commit_at = _from_1970(commit_ts)
+        self._commit_lsn = commit_lsn
+        self._xid = xid
+        self._number += 1
+        self.in_transaction = True
+
+    def _commit(self, cursor: Cursor) -> None:
+        self._require_transaction()
+        _, commit_lsn, end_lsn, commit_ts = cursor.u8(), cursor.u64(), cursor.u64(), cursor.i64()
+        cursor.finish()
+        if commit_lsn != self._commit_lsn:
+            message = f"a Commit of {lsn_text(commit_lsn)}, which is not the transaction begun"
+            raise DecodeError(message)
+        self.commit_ts_us = _from_1970(commit_ts)
+        self.in_transaction = False
+        self.end_lsn = end_lsn
+        self.received_lsn = max(self.received_lsn, end_lsn)
+        self.transactions += 1
+
+    def _require_transaction(self) -> None:
+        if not self.in_transaction:
+            message = "a change or a Commit outside of a transaction"
+            raise DecodeError(message)
+
+    def _table(self, relid: int) -> _Table | None:
+        self._require_transaction()
+        try:
+            table = self._tables[relid]
+        except KeyError:
+            message = f"a change of relation {relid}, which was never described"
+            raise DecodeError(message) from None
+        if table is not None:
+            self._place = (table.shape, -1)
+        return table
+
+    def _insert(self, cursor: Cursor) -> None:
+        total = cursor.left
+        table = self._table(cursor.u32())
+        if table is None:
+            return
+        _expect(cursor, _NEW)
+        new = _tuple(cursor, len(table.columns))
+        cursor.finish()
+        self._append(table, CREATE, new, total)
+
+    def _update(self, cursor: Cursor) -> None:
+        total = cursor.left
+        table = self._table(cursor.u32())
+        if table is None:
+            return
+        tag = cursor.u8()
+        old: list[Value] | None = None
+        if tag in {_OLD_KEY, _OLD_ROW}:
+            old = _tuple(cursor, len(table.columns))
+            _expect(cursor, _NEW)
+        elif tag != _NEW:
+            raise _unexpected(tag)
+        new = _tuple(cursor, len(table.columns))
+        cursor.finish()
+        if old is not None:
+            is_key = tag == _OLD_KEY
+            has_before = not is_key or _key_changed(table.shape.key, old, new)
+            known = table.shape.key if is_key else range(len(new))
+            for i in known:
+                if new[i][0] == _UNCHANGED:
+                    new[i] = old[i]
+            if has_before:
+                self._append_before(table, old)
+        self._append(table, UPDATE, new, total)
+
+    def _delete(self, cursor: Cursor) -> None:
+        total = cursor.left
+        table = self._table(cursor.u32())
+        if table is None:
+            return
+        tag = cursor.u8()
+        if tag not in {_OLD_KEY, _OLD_ROW}:
+            raise _unexpected(tag)
+        old = _tuple(cursor, len(table.columns))
+        cursor.finish()
+        if tag == _OLD_KEY:
+            # Null in a key tuple means "not sent", except in the key itself.
+            key = set(table.shape.key)
+            old = [
+                (_UNCHANGED, b"") if kind == _NULL and i not in key else (kind, data)
+                for i, (kind, data) in enumerate(old)
+            ]
+        self._append(table, DELETE, old, total)
+
+    def _begin_row(self, table: _Table, op: int) -> None:
+        if not table.ops:
+            self._touched.append(table)
+        table.append_envelope(self, op)
+
+    def _append(self, table: _Table, op: int, values: list[Value], total: int) -> None:
+        self._begin_row(table, op)
+        table.mark_unchanged(tuple(i for i, (kind, _) in enumerate(values) if kind == _UNCHANGED))
+        self._append_values(table, table.columns, values)
+        self.byte_count += total + ROW_OVERHEAD_BYTES
+
+    def _append_before(self, table: _Table, values: list[Value]) -> None:
+        shape = table.shape
+        if not table.old_columns:
+            table.old_columns = [Field(p.codec, r) for p, r in zip(shape.plans, shape.refusals, strict=True)]
+        table.before_rows.append(len(table.ops))
+        self._append_values(table, table.old_columns, values)
+
+    def _append_values(self, table: _Table, columns: list[Field], values: list[Value]) -> None:
+        for i, (column, (kind, data)) in enumerate(zip(columns, values, strict=True)):
+            self._place = (table.shape, i)
+            if kind == _BINARY:
+                column.binary(data)
+            elif kind == _TEXT:
+                column.text(data)
+            else:
+                column.null()
+
+
+_STEPS: dict[int, Callable[[PgoutputDecoder, Cursor], None]] = {
+    _BEGIN: PgoutputDecoder._begin,
+    _COMMIT: PgoutputDecoder._commit,
+    _INSERT: PgoutputDecoder._insert,
+    _UPDATE: PgoutputDecoder._update,
+    _DELETE: PgoutputDecoder._delete,
+}
+
+
+def _from_1970(microseconds: int) -> int:
+    if microseconds > INT64_MAX - EPOCH_MICROSECONDS:
+        message = "a commit time out of range"
+        raise DecodeError(message)
+    return microseconds + EPOCH_MICROSECONDS
+
+
+def _expect(cursor: Cursor, tag: int) -> None:
+    found = cursor.u8()
+    if found != tag:
+        raise _unexpected(found)
+
+
+def _unexpected(tag: int) -> DecodeError:
+    return DecodeError(f"an unexpected kind of tuple ({tag})")
+
+
+def _tuple(cursor: Cursor, expected: int) -> list[Value]:
+    count = cursor.u16()
+    if count != expected:
+        message = f"a row of {count} columns where {expected} are declared"
+        raise DecodeError(message)
+    values: list[Value] = []
+    for _ in range(count):
+        kind = cursor.u8()
+        if kind in {_TEXT, _BINARY}:
+            values.append((kind, cursor.take(cursor.i32())))
+        elif kind in {_NULL, _UNCHANGED}:
+            values.append((kind, b""))
+        else:
+            message = f"an unknown kind of value ({kind})"
+            raise DecodeError(message)
+    return values
+
+
+def _key_changed(key: Sequence[int], old: list[Value], new: list[Value]) -> bool:
+    return any(new[i][0] != _UNCHANGED and new[i] != old[i] for i in key)
+
+
+class CopyDecoder:
+    """See `connectors.postgres.wire.Copy`."""
+
+    def __init__(
+        self,
+        table: str,
+        plans: Sequence[ColumnPlan],
+        unrepresentable: str,
+        count: Callable[[str, int], None],
+    ) -> None:
+        self._shape = TableShape(0, table, plans, unrepresentable=unrepresentable)
+        self._columns = [
+            Field(p.codec, r) for p, r in zip(self._shape.plans, self._shape.refusals, strict=True)
+        ]
+        self._count = count
+        self._rows = 0
+        self._byte_count = 0
+        self._has_header = False
+        self._column = -1
+        self.finished = False
+
+    def drain(self, get_copy_data: Frames, limit_bytes: int) -> int:
+        while True:
+            length, frame = get_copy_data(1)
+            if length <= 0:
+                return WOULD_BLOCK if length == 0 else ENDED
+            self.feed(frame)
+            if self._byte_count >= limit_bytes:
+                return FULL
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """One CopyData: whole rows, after the header in the first; the trailer ends them."""
+        cursor = Cursor(data)
+        self._column = -1
+        try:
+            if not self._has_header:
+                _copy_header(cursor)
+                self._has_header = True
+            while cursor.left:
+                self._row(cursor)
+        except CdcError as error:
+            raise locate(error, self._shape.place(self._column, "")) from None
+        self._byte_count += len(data) + ROW_OVERHEAD_BYTES
+
+    def _row(self, cursor: Cursor) -> None:
+        if self.finished:
+            message = "data after the end of a COPY"
+            raise DecodeError(message)
+        count = cursor.i16()
+        if count == -1:
+            self.finished = True
+            return
+        if count != len(self._columns):
+            message = f"a row of {count} columns where {len(self._columns)} are declared"
+            raise DecodeError(message)
+        values = []
+        for _ in range(count):
+            length = cursor.i32()
+            values.append(None if length == -1 else cursor.take(length))
+        for i, (column, value) in enumerate(zip(self._columns, values, strict=True)):
+            self._column = i
+            if value is None:
+                column.null()
+            elif self._shape.plans[i].text_only:
+                column.text(value)
+            else:
+                column.binary(value)
+        self._column = -1
+        self._rows += 1
+
+    def take(self) -> pa.RecordBatch | None:
+        if not self._rows:
+            return None
+        columns = finish_columns(self._shape, self._columns, lambda row: "")
+        batch = row_batch(self._shape, self._rows, columns)
+        self._rows = self._byte_count = 0
+        refused = self._shape.take_refused()
+        if refused:
+            self._count(COUNTER, refused)
+        return batch
+
+
+def _copy_header(cursor: Cursor) -> None:
+    signature, flags = cursor.take(len(COPY_SIGNATURE)), cursor.u32()
+    if signature != COPY_SIGNATURE or flags:
+        message = "data that does not begin with a header of COPY BINARY that is known"
+        raise DecodeError(message)
+    cursor.skip(cursor.i32())
