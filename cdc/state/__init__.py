@@ -2,6 +2,6 @@
 status.
 """
 
-from cdc.state.store import Checkpoint, Plan, ReplayRequest, StateStore, read_status
+from cdc.state.store import Checkpoint, Plan, ReplayRequest, StateReader, StateStore, read_status
 
-__all__ = ["Checkpoint", "Plan", "ReplayRequest", "StateStore", "read_status"]
+__all__ = ["Checkpoint", "Plan", "ReplayRequest", "StateReader", "StateStore", "read_status"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,8 +32,6 @@ _BUSY_SECONDS = 10.0
 # few thousand rows a source whatever their rate.
 KEEP_ALL = timedelta(days=1)
 KEEP_HOURLY = timedelta(days=30)
-# Thinning every so many additions costs nothing and keeps the table small.
-THIN_EVERY = 100
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -77,94 +75,37 @@ class ReplayRequest:
     error: str | None = None
 
 
-class StateStore:
-    """The state of one `state_dir`. Creates nothing until `lock`; without the lock it reads, and leaves
-    replay requests.
+class StateReader:
+    """The state as any command may read it, also while the daemon runs; a command may leave replay requests
+    too.
 
-    Every method raises StateError when there is no state yet or it can't be used. Closed by whoever opened
-    it; may be closed twice.
+    Raises StateError when there is no state yet or it can't be used. Closed by whoever opened it; may be
+    closed twice.
     """
 
     def __init__(self, state_dir: Path) -> None:
+        path = state_dir / DATABASE_NAME
+        if not path.is_file():
+            remedy = "`cdc run` makes it at its first start."
+            raise StateError("there is no state here", where=str(state_dir), remedy=remedy)
+        self._open(state_dir, "rw", check_version)
+
+    def _open(self, state_dir: Path, mode: str, prepare: Callable[[sqlite3.Connection, str], object]) -> None:
         self._folder = state_dir
         self._path = state_dir / DATABASE_NAME
         self._mutex = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._lock: FolderLock | None = None
-
-    def lock(self) -> None:
-        """Become the one process that writes here, until `close`; make the database, or bring it to this
-        version.
-
-        Raises:
-            StateError: another process holds it (its pid is named), a newer version wrote it, the disk
-            refuses.
-        """
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FolderLock(self._folder, "this state directory")
-        except OSError as error:
-            raise _unusable(self._folder) from error
-        try:
-            with self._mutex, _translated(self._path):
-                self._connection = _connect(self._path, "rwc")
-                self._connection.execute("pragma journal_mode = wal")
-                migrate(self._connection, str(self._path))
-        except BaseException:
-            self.close()
-            raise
-
-    def next_epoch(self, sink: str) -> int:
-        """A number higher than any given before for this sink; the first is 1."""
-        statement = (
-            "insert into epochs values (?, 1) on conflict (sink) do update set epoch = epoch + 1 "
-            "returning epoch"
-        )
-        return int(self._owned(statement, sink)[0]["epoch"])
-
-    def save_plan(
-        self,
-        sink: str,
-        source: str,
-        first: int,
-        next_offset: int,
-        position: Position,
-        commit_at: datetime | None,
-    ) -> None:
-        """Fix what the next delivery does, in place of the last one's plan; durable on return."""
-        self._owned(
-            "insert or replace into plans values (?, ?, ?, ?, ?, ?, ?)",
-            sink,
-            source,
-            first,
-            next_offset,
-            str(position.order),
-            position.text,
-            None if commit_at is None else _micros(commit_at),
-        )
+        with _translated(self._path):
+            self._connection = _connect(self._path, mode)
+            try:
+                prepare(self._connection, str(self._path))
+            except BaseException:
+                self._connection.close()
+                raise
 
     def plan(self, sink: str, source: str) -> Plan | None:
         """The plan that was saved last and not cleared."""
         rows = self._all("select * from plans where sink = ? and source = ?", sink, source)
         return _plan(rows[0]) if rows else None
-
-    def clear_plan(self, sink: str, source: str) -> None:
-        """Forget the plan; no-op when there is none."""
-        self._owned("delete from plans where sink = ? and source = ?", sink, source)
-
-    def add_checkpoint(self, source: str, offset: int, position: Position, at: datetime) -> int:
-        """Remember that the log of `source` reached `offset` at `position`; the checkpoint's id. Thins old
-        ones.
-        """
-        statement = (
-            "insert into checkpoints (source, next_offset, position_order, position_text, at) "
-            "values (?, ?, ?, ?, ?) returning id"
-        )
-        rows = self._owned(statement, source, offset, str(position.order), position.text, _micros(at))
-        number = int(rows[0]["id"])
-        if number % THIN_EVERY == 0:
-            self._thin(at)
-        return number
 
     def checkpoints(self, source: str | None = None, limit: int = 100) -> list[Checkpoint]:
         """The newest checkpoints, of one source or of all, newest first."""
@@ -204,10 +145,99 @@ class StateStore:
         rows = self._all("select * from replays where id = ?", number)
         return _replay(rows[0]) if rows else None
 
+    def read_status(self) -> Any | None:
+        """What the daemon last said of itself; None when it never did."""
+        return read_status(self._folder)
+
+    def close(self) -> None:
+        with self._mutex:
+            self._connection.close()
+
+    def _all(self, statement: str, *values: object) -> list[sqlite3.Row]:
+        with self._mutex, _translated(self._path):
+            return self._connection.execute(statement, values).fetchall()
+
+
+class StateStore(StateReader):
+    """The daemon's own hand on the state: makes what is missing and locks `state_dir` for one process until
+    `close`.
+
+    Raises:
+        StateError: another process holds it (its pid is named), a newer version wrote it, or the disk
+        refuses.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        try:
+            state_dir.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(state_dir, "this state directory")
+        except OSError as error:
+            raise _unusable(state_dir) from error
+        try:
+            self._open(state_dir, "rwc", _prepare)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def next_epoch(self, sink: str) -> int:
+        """A number higher than any given before for this sink; the first is 1."""
+        statement = (
+            "insert into epochs values (?, 1) on conflict (sink) do update set epoch = epoch + 1 "
+            "returning epoch"
+        )
+        return int(self._all(statement, sink)[0]["epoch"])
+
+    def save_plan(self, plan: Plan) -> None:
+        """Fix what the next delivery does, in place of the last one's plan; durable on return."""
+        self._all(
+            "insert or replace into plans values (?, ?, ?, ?, ?, ?, ?)",
+            plan.sink,
+            plan.source,
+            plan.first,
+            plan.next,
+            str(plan.position.order),
+            plan.position.text,
+            None if plan.commit_at is None else _micros(plan.commit_at),
+        )
+
+    def clear_plan(self, sink: str, source: str) -> None:
+        """Forget the plan; no-op when there is none."""
+        self._all("delete from plans where sink = ? and source = ?", sink, source)
+
+    def add_checkpoint(self, source: str, offset: int, position: Position, at: datetime) -> int:
+        """Remember that the log of `source` reached `offset` at `position`; the checkpoint's id."""
+        statement = (
+            "insert into checkpoints (source, next_offset, position_order, position_text, at) "
+            "values (?, ?, ?, ?, ?) returning id"
+        )
+        rows = self._all(statement, source, offset, str(position.order), position.text, _micros(at))
+        return int(rows[0]["id"])
+
+    def thin_checkpoints(self, source: str, start: int, now: datetime | None = None) -> int:
+        """Remove the checkpoints below offset `start` (the log has lost what follows them), and of old ones
+        all but the newest of each hour or day; how many went.
+        """
+        now = now or datetime.now(UTC)
+        rows = self._all(
+            """
+            delete from checkpoints where source = ?1 and (next_offset < ?2 or at < ?3 and id not in (
+                select max(id) from checkpoints where source = ?1 and at < ?3
+                group by at < ?4, at / case when at < ?4 then ?5 else ?6 end))
+            returning id
+            """,
+            source,
+            start,
+            _micros(now - KEEP_ALL),
+            _micros(now - KEEP_HOURLY),
+            _DAY_US,
+            _HOUR_US,
+        )
+        return len(rows)
+
     def finish_replay(self, number: int, error: str | None = None) -> None:
         """Mark the wish as taken up, or as refused for that reason."""
         statement = "update replays set finished_at = ?, error = ? where id = ?"
-        self._owned(statement, _micros(datetime.now(UTC)), error, number)
+        self._all(statement, _micros(datetime.now(UTC)), error, number)
 
     def write_status(self, document: Any) -> None:
         """Replace the status document, which any program may read at any time. Not synced: it is of this
@@ -218,55 +248,9 @@ class StateStore:
         except OSError as error:
             raise _unusable(self._folder) from error
 
-    def read_status(self) -> Any | None:
-        """What the daemon last said of itself; None when it never did."""
-        return read_status(self._folder)
-
     def close(self) -> None:
-        with self._mutex:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
-
-    def _thin(self, now: datetime) -> None:
-        self._owned(
-            """
-            delete from checkpoints where at < ?1 and id not in (
-                select max(id) from checkpoints where at < ?1
-                group by source, at < ?2, at / case when at < ?2 then ?3 else ?4 end)
-            """,
-            _micros(now - KEEP_ALL),
-            _micros(now - KEEP_HOURLY),
-            _DAY_US,
-            _HOUR_US,
-        )
-
-    def _owned(self, statement: str, *values: object) -> list[sqlite3.Row]:
-        """Run a statement that only the locking process may run."""
-        if self._lock is None:
-            raise StateError("this state directory is not locked by this process", where=str(self._folder))
-        return self._all(statement, *values)
-
-    def _all(self, statement: str, *values: object) -> list[sqlite3.Row]:
-        with self._mutex, _translated(self._path):
-            return self._opened().execute(statement, values).fetchall()
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            if not self._path.is_file():
-                remedy = "`cdc run` makes it at its first start."
-                raise StateError("there is no state here", where=str(self._folder), remedy=remedy)
-            connection = _connect(self._path, "rw")
-            try:
-                check_version(connection, str(self._path))
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-        return self._connection
+        super().close()
+        self._lock.release()
 
 
 def read_status(state_dir: Path) -> Any | None:
@@ -285,6 +269,11 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     connection.row_factory = sqlite3.Row
     connection.execute("pragma synchronous = full")
     return connection
+
+
+def _prepare(connection: sqlite3.Connection, where: str) -> None:
+    connection.execute("pragma journal_mode = wal")
+    migrate(connection, where)
 
 
 @contextmanager
