@@ -1,1 +1,1 @@
-"""The command `cdc`: one file a command; the only place that knows the configuration and the engine at once."""
+"""The command `cdc`: one file a command; the one place that knows both configuration and engine."""

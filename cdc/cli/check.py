@@ -26,7 +26,11 @@ _STYLE = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.ERROR: "bol
 
 
 def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Look for everything that would stop the daemon: connections, privileges, settings, disk."""
+    """Look for all that would stop the daemon.
+
+    Connections, privileges, settings, tables, sinks, disk: each finding comes with its fix. The exit code is
+    1 when one of them is an error.
+    """
     results = list(find_all(open_configuration(config)))
     if as_json:
         print_json([{"subject": subject, **asdict(finding)} for subject, finding in results])
@@ -72,7 +76,9 @@ def _state_findings(configuration: Configuration) -> Iterator[Finding]:
     wanted = sum(source.settings.log.retain.size for source in configuration.sources.values())
     if free < wanted:
         message = f"the logs may keep {show_bytes(wanted)}, but the disk has {show_bytes(free)} free"
-        fix = "Lower log.retain.size, or put state_dir on a larger disk; capture pauses while the disk is full."
+        fix = (
+            "Lower log.retain.size, or put state_dir on a larger disk; capture pauses while the disk is full."
+        )
         yield Finding(Severity.WARNING, "disk-space", message, fix)
     else:
         yield Finding(Severity.OK, "state-dir", f"{folder} can be written, {show_bytes(free)} free")
@@ -96,7 +102,11 @@ def _show(results: Sequence[Result]) -> None:
             out.print(Text(f"          see {finding.docs}", "dim"), soft_wrap=True)
     errors = sum(finding.severity is Severity.ERROR for _, finding in results)
     warnings = sum(finding.severity is Severity.WARNING for _, finding in results)
-    say(f"{errors} errors, {warnings} warnings." if errors or warnings else "All is well: start with `cdc run`.")
+    say(
+        f"{errors} errors, {warnings} warnings."
+        if errors or warnings
+        else "All is well: start with `cdc run`."
+    )
 
 
 def _silent(_event: str, **_fields: object) -> None:

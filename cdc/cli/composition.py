@@ -1,4 +1,4 @@
-"""Makes what runs from what is configured: specs for the engine, and single sources and sinks for the other commands."""
+"""Makes what runs from what is configured: specs for the engine, single plug-ins for the other commands."""
 
 from __future__ import annotations
 

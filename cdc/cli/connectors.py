@@ -11,12 +11,19 @@ from cdc.spi import registry
 
 
 def connectors(as_json: JsonOption = False) -> None:
-    """List the installed sources and sinks, and what is missing to use one."""
-    found = [_describe(group, plugin) for group in ("cdc.sources", "cdc.sinks") for plugin in registry.installed(group)]
+    """List the installed sources and sinks."""
+    found = [
+        _describe(group, plugin)
+        for group in ("cdc.sources", "cdc.sinks")
+        for plugin in registry.installed(group)
+    ]
     if as_json:
         print_json(found)
         return
-    rows = [(p["kind"], p["type"], "ready" if p["ready"] else p["problem"], p["package"], p["class"]) for p in found]
+    rows = [
+        (p["kind"], p["type"], "ready" if p["ready"] else p["problem"], p["package"], p["class"])
+        for p in found
+    ]
     print_table(("kind", "type", "state", "package", "class"), rows)
 
 

@@ -1,4 +1,4 @@
-"""`cdc init URL`: writes a starter configuration from what it finds in the database, the URL itself left out."""
+"""`cdc init URL`: writes a starter configuration from what is in the database, the URL itself left out."""
 
 from __future__ import annotations
 
@@ -14,17 +14,24 @@ from cdc.errors import ConfigError
 from cdc.files import write_atomically
 from cdc.spi import registry
 
+FileOption = Annotated[Path, typer.Option("--config", "-c", envvar="CDC_CONFIG", help="The file to write.")]
+
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 
 
 def init(
-    url: Annotated[str, typer.Argument(help="The database, such as postgresql://user:password@host/database.")],
-    config: Annotated[Path, typer.Option("--config", "-c", envvar="CDC_CONFIG", help="The file to write.")] = DEFAULT_CONFIG,
+    url: Annotated[
+        str, typer.Argument(help="The database, such as postgresql://user:password@host/database.")
+    ],
+    config: FileOption = DEFAULT_CONFIG,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a starter configuration from what is in the database. The URL goes into no file: the configuration reads it
-    from an environment variable."""
+    """Write a starter configuration.
+
+    Looks into the database and writes down what it finds. The URL goes into no file: the configuration reads
+    it from an environment variable.
+    """
     if config.exists() and not force:
         remedy = "Add --force to overwrite it, or name another file with --config."
         raise ConfigError("exists already", where=str(config), remedy=remedy)
@@ -36,7 +43,11 @@ def init(
         return
     say(f"Wrote {config}. Next:")
     flag = "" if config == DEFAULT_CONFIG else f" -c {config}"
-    for line in (*(f"export {name}='…'   # the URL you gave" for name in variables), f"cdc check{flag}", f"cdc run{flag}"):
+    for line in (
+        *(f"export {name}='…'   # the URL you gave" for name in variables),
+        f"cdc check{flag}",
+        f"cdc run{flag}",
+    ):
         say(f"  {line}")
 
 
@@ -54,7 +65,9 @@ def _starter_of(url: str) -> Any:
     raise ConfigError(
         "no installed connector understands this URL",
         where="init URL",
-        remedy=f"Start it with {' or '.join(f'{name}://' for name in able)}." if able else "Install a connector first.",
+        remedy=f"Start it with {' or '.join(f'{name}://' for name in able)}."
+        if able
+        else "Install a connector first.",
     )
 
 

@@ -1,7 +1,7 @@
-"""Structured logs on stderr: JSON when it is not a terminal, coloured lines when it is; never a row value or a secret.
+"""Structured logs on stderr: JSON, or coloured lines on a terminal; never a row value or a secret.
 
-An exception is logged as its kind, place and message when it is one of ours; of any other only the class and the place,
-because its text may quote a row.
+An exception is logged as its kind, place and message when it is one of ours; of any other only the class and
+the place, because its text may quote a row.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def configure(*, debug: bool) -> None:
 
 
 def logger(**fields: Any) -> Log:
-    """A function `log(event, **fields)` that adds these fields to every line; `level=` names another level than info."""
+    """A function `log(event, **fields)` that adds these fields; `level=` is info when left out."""
     bound = structlog.get_logger().bind(**fields)
 
     def log(event: str, *, level: str = "info", **more: Any) -> None:
@@ -60,7 +60,7 @@ def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDic
     if isinstance(error, BaseException):
         event["error"] = type(error).__name__
         if isinstance(error, CdcError):
-            event |= {"where": error.where, "message": error.message, "remedy": error.remedy}
+            event.update(where=error.where, message=error.message, remedy=error.remedy)
         else:
             frames = traceback.extract_tb(error.__traceback__)
             event["raised_at"] = f"{frames[-1].name}:{frames[-1].lineno}" if frames else ""
@@ -68,7 +68,7 @@ def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDic
 
 
 class _Forward(logging.Handler):
-    """Libraries' own warnings, as lines of ours: the logger's name and the unformatted message, without its values."""
+    """Libraries' own warnings, as lines of ours: the logger's name and the message without its values."""
 
     def emit(self, record: logging.LogRecord) -> None:
         structlog.get_logger().log(record.levelno, str(record.msg), logger=record.name)

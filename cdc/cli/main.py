@@ -1,7 +1,7 @@
 """The command line's frame: commands, exit codes, and how an error is shown.
 
-Exit codes: 0 fine, 1 failed, 2 a wrong command line or configuration. Tracebacks show with --debug only: the text of a
-foreign exception may hold row values.
+Exit codes: 0 fine, 1 failed, 2 a wrong command line or configuration. Tracebacks show with --debug only: the
+text of a foreign exception may hold row values.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EXIT_INTERRUPTED = 130  # What a shell gives for SIGINT.
 class Commands(TyperGroup):
     """Turns our errors into a message and an exit code, for every command alike."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         session = session_of(ctx)
         try:
             return super().invoke(ctx)
@@ -59,7 +59,9 @@ app = typer.Typer(
 @app.callback()
 def _every_command(
     context: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; they may contain row values.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks; they may contain row values.")
+    ] = False,
 ) -> None:
     session_of(context).debug = debug
     if not debug:
@@ -87,7 +89,9 @@ def main() -> None:
 def _show_unexpected(kind: type[BaseException], _: BaseException, trace: Any) -> None:
     """A defect of ours: where it happened, and nothing of its text."""
     frames = traceback.extract_tb(trace)
-    place = f"{frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else "an unknown place"
+    place = (
+        f"{frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else "an unknown place"
+    )
     out = console(sys.stderr)
     out.print(f"error: unexpected {kind.__name__} at {place}", soft_wrap=True)
     out.print("  This is a defect: run again with `cdc --debug …` and report the traceback.", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Writes what commands have to say: tables and sentences for people, JSON for programs; errors go to stderr."""
+"""Writes what commands say: tables and sentences for people, JSON for programs; errors go to stderr."""
 
 from __future__ import annotations
 
@@ -63,7 +63,12 @@ def print_error(error: CdcError, *, as_json: bool) -> None:
         where = f"{problem.where}: " if problem.where else ""
         out.print(Text.assemble(("error: ", "bold red"), where + problem.message.rstrip(".")), soft_wrap=True)
         if problem.remedy:
-            out.print(Text(f"  {problem.remedy.rstrip('.')}.", "green"), soft_wrap=True)
+            out.print(Text(f"  {as_sentence(problem.remedy)}", "green"), soft_wrap=True)
+
+
+def as_sentence(text: str) -> str:
+    """The text with a full stop, unless it ends a sentence already."""
+    return text if text.endswith((".", "?", "!", ";")) else f"{text}."
 
 
 def _error_document(error: CdcError, kind: str) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated, Any
 
@@ -25,23 +27,26 @@ def run(
     context: typer.Context,
     config: ConfigOption = DEFAULT_CONFIG,
     once: Annotated[
-        bool, typer.Option("--once", help="Copy, catch up to the sources' positions at the start, flush, and end.")
+        bool,
+        typer.Option("--once", help="Copy, catch up to the sources' positions at the start, flush, and end."),
     ] = False,
     accept_source: Annotated[
         list[str] | None,
-        typer.Option(help="Accept that this source is another database than before (after a planned failover)."),
+        typer.Option(
+            help="Accept that this source is another database than before (after a planned failover)."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Follow all sources into all sinks until SIGTERM or SIGINT."""
+    """Run the daemon until SIGTERM or SIGINT."""
     configuration = open_configuration(config)
     accepted = {pick_source(configuration, name, "--accept-source").name for name in accept_source or ()}
     configure(debug=session_of(context).debug)
     log = logger()
     progress = Progress(log)
     engine = _build(configuration, accepted, log)
-    _stop_on_signals(engine)
-    result = engine.run(once=once, on_tick=progress.tick)
+    with _stopped_by_signals(engine):
+        result = engine.run(once=once, on_tick=progress.tick)
     log("stopped", outcome=result.outcome.value)
     _show(result, progress.document, once=once, as_json=as_json)
     if result.outcome is Outcome.FAILED:
@@ -90,15 +95,20 @@ def _build(configuration: Configuration, accepted: set[str], log: Log) -> Engine
     return Engine(sources, sinks, configuration.state_dir, log)
 
 
-def _stop_on_signals(engine: Engine) -> None:
+@contextmanager
+def _stopped_by_signals(engine: Engine) -> Iterator[None]:
     """The first signal asks for an orderly end; a second one of the same kind ends the process at once."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         engine.stop()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _show(result: RunResult, document: dict[str, Any], *, once: bool, as_json: bool) -> None:
@@ -112,7 +122,8 @@ def _show(result: RunResult, document: dict[str, Any], *, once: bool, as_json: b
             say(f"{name}: {show_count(source['rows'])} rows captured, log at offset {source['offset']:,}")
         for name, pairs in document.get("sinks", {}).items():
             for pair in pairs:
-                say(f"{name}: {show_count(pair['rows'])} rows of {pair['source']} delivered, {pair['behind_changes']:,} waiting")
+                rows, waiting = show_count(pair["rows"]), show_count(pair["behind_changes"])
+                say(f"{name}: {rows} rows of {pair['source']} delivered, {waiting} waiting")
 
 
 def _as_ours(worker: str, error: BaseException) -> CdcError:
@@ -120,4 +131,6 @@ def _as_ours(worker: str, error: BaseException) -> CdcError:
         return error
     # The text of a foreign exception may hold row values; its place is in the log.
     message = f"unexpected {type(error).__name__} in {worker}"
-    return CdcError(message, remedy="This is a defect: please report it with the log's lines about this worker.")
+    return CdcError(
+        message, remedy="This is a defect: please report it with the log's lines about this worker."
+    )

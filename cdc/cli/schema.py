@@ -15,7 +15,7 @@ from config import json_schema
 
 
 def schema(as_json: JsonOption = False) -> None:  # noqa: ARG001  (it is JSON either way; the option sets how errors look)
-    """Print the JSON Schema of the configuration file, with the options of every installed plug-in."""
+    """Print the configuration's JSON Schema."""
     print_json(configuration_schema())
 
 

@@ -40,12 +40,13 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON, errors too.", callback=_remember_json, is_eager=True)
 ]
 ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", envvar="CDC_CONFIG", help="The configuration file.", show_default=True)
+    Path,
+    typer.Option("--config", "-c", envvar="CDC_CONFIG", help="The configuration file.", show_default=True),
 ]
 
 
 def open_configuration(file: Path) -> Configuration:
-    """Load the file and make its folder the working directory: relative paths in it mean its folder, in plug-ins' options too."""
+    """Load the file and make its folder the working directory: relative paths mean that, plug-ins' too."""
     configuration = load(file, registry.load)
     os.chdir(configuration.file.parent)
     return configuration

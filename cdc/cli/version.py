@@ -14,7 +14,7 @@ from cdc.native import implementation, unavailable_reason
 
 
 def version(as_json: JsonOption = False) -> None:
-    """Print the version, and whether the compiled decoders are in use."""
+    """Print the versions and the decoders in use."""
     found = {
         "cdc": cdc.__version__,
         "python": platform.python_version(),

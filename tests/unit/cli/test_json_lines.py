@@ -35,7 +35,11 @@ VALUES: list[tuple[pa.DataType, Any, Any]] = [
     (pa.timestamp("us"), datetime(2026, 11, 23, 1, 2, 3, 4), "2026-11-23T01:02:03.000004"),  # noqa: DTZ001
     (pa.timestamp("us", "UTC"), datetime(2026, 11, 23, 1, tzinfo=UTC), "2026-11-23T01:00:00.000000Z"),
     (pa.timestamp("us", "UTC"), YEAR_10000, "10000-01-01T00:00:00.000000Z"),
-    (pa.list_(pa.list_(pa.timestamp("us"))), [[YEAR_10000, None], []], [["10000-01-01T00:00:00.000000", None], []]),
+    (
+        pa.list_(pa.list_(pa.timestamp("us"))),
+        [[YEAR_10000, None], []],
+        [["10000-01-01T00:00:00.000000", None], []],
+    ),
     (pa.time64("us"), time(1, 2, 3, 4), "01:02:03.000004"),
 ]
 
@@ -46,7 +50,9 @@ def test_value_is_shown_without_loss(kind: pa.DataType, value: Any, shown: Any) 
     if isinstance(kind, pa.BaseExtensionType):
         batch = changes(schema, [])
         column = pa.ExtensionArray.from_storage(kind, pa.array([value, None], kind.storage_type))
-        batch = changes(table("public.t", {"id": pa.int64(), "v": kind.storage_type}), [("c", {"v": value}), ("c", {})])
+        batch = changes(
+            table("public.t", {"id": pa.int64(), "v": kind.storage_type}), [("c", {"v": value}), ("c", {})]
+        )
         data = batch.data.set_column(1, pa.field("v", kind), column)
         lines = list(to_lines(type(batch)(schema, data), "shop"))
     else:

@@ -1,0 +1,111 @@
+"""`cdc log list` and `cdc log verify`: a look inside the durable log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cdc.cli.composition import pick_source
+from cdc.cli.output import print_error, print_json, print_table, say, show_bytes, show_count, show_time
+from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration, session_of
+from cdc.cli.stored import log_folder, log_view
+from cdc.log import Segment, verify_log
+from config import Configuration
+
+app = typer.Typer(help="Look inside the durable log.", no_args_is_help=True, rich_markup_mode=None)
+
+SourceArgument = Annotated[str | None, typer.Argument(help="The source; all when left out.")]
+
+
+@app.command("list")
+def list_segments(
+    source: SourceArgument = None, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
+) -> None:
+    """List the segments with their offsets, sizes, times and positions."""
+    configuration = open_configuration(config)
+    found = [
+        {"source": name, **_describe(segment)}
+        for name in _names(configuration, source)
+        if log_folder(configuration, name).is_dir()
+        for segment in log_view(configuration, name).segments
+    ]
+    if as_json:
+        print_json(found)
+        return
+    columns = ("source", "segment", "first", "next", "commits", "size", "oldest", "newest", "position")
+    rows = [
+        (
+            str(s["source"]),
+            Path(s["path"]).name,
+            show_count(s["first"]),
+            show_count(s["next"]),
+            show_count(s["commits"]),
+            show_bytes(s["bytes"]),
+            show_time(s["oldest_at"]),
+            show_time(s["newest_at"]),
+            s["position"] or "–",
+        )
+        for s in found
+    ]
+    print_table(columns, rows, right=("first", "next", "commits", "size"))
+
+
+@app.command("verify")
+def verify(
+    context: typer.Context,
+    source: SourceArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every frame of the log and check its checksum; exit code 1 when something is damaged."""
+    configuration = open_configuration(config)
+    results: list[dict[str, Any]] = []
+    for name in _names(configuration, source):
+        folder = log_folder(configuration, name)
+        if not folder.is_dir():
+            continue
+        found = verify_log(folder)
+        for damage in found.damage:
+            print_error(damage, as_json=session_of(context).as_json)
+        results.append(
+            {
+                "source": name,
+                "segments": found.segment_count,
+                "commits": found.commit_count,
+                "batches": found.batch_count,
+                "bytes": found.byte_count,
+                "tail_bytes": found.tail_bytes,
+                "damage": [str(damage) for damage in found.damage],
+            }
+        )
+    if as_json:
+        print_json(results)
+    else:
+        for r in results:
+            state = f"{len(r['damage'])} DAMAGED" if r["damage"] else "all whole"
+            sums = f"{r['segments']} segments, {r['commits']:,} commits, {show_bytes(r['bytes'])}"
+            say(f"{r['source']}: {sums}: {state}")
+    if any(r["damage"] for r in results):
+        raise typer.Exit(1)
+
+
+def _names(configuration: Configuration, source: str | None) -> list[str]:
+    if source is None:
+        return list(configuration.sources)
+    return [pick_source(configuration, source, "log SOURCE").name]
+
+
+def _describe(segment: Segment) -> dict[str, Any]:
+    oldest, newest = segment.oldest, segment.newest
+    return {
+        "path": str(segment.path),
+        "first": segment.first,
+        "next": segment.next,
+        "commits": segment.commit_count,
+        "bytes": segment.byte_count,
+        "oldest_at": oldest.written_at if oldest else None,
+        "newest_at": newest.written_at if newest else None,
+        "position": str(newest.position) if newest else None,
+    }

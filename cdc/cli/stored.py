@@ -1,0 +1,69 @@
+"""What a daemon, running or not, left under `state_dir`, for reading: logs, checkpoints, its status."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cdc.cli.composition import open_source
+from cdc.cli.places import Finder
+from cdc.log import LogView
+from cdc.model import Position
+from cdc.state import StateReader, read_status
+from config import Configuration, ConfiguredSource
+
+
+def log_folder(configuration: Configuration, source: str) -> Path:
+    """Where the engine keeps that source's log."""
+    return configuration.state_dir / "log" / source
+
+
+def log_view(configuration: Configuration, source: str) -> LogView:
+    """The source's log for reading; StateError when there is none yet."""
+    return LogView(log_folder(configuration, source))
+
+
+def finder(configuration: Configuration, source: ConfiguredSource, log: LogView, where: str) -> Finder:
+    """Finds places in that source's log; `where` names the option in messages."""
+
+    def checkpoint(number: int) -> int | None:
+        with closing(StateReader(configuration.state_dir)) as state:
+            found = state.checkpoint(number)
+        return found.offset if found and found.source == source.name else None
+
+    def position(text: str) -> Position:
+        with closing(open_source(source, _silent)) as opened:
+            return opened.position(text)
+
+    return Finder(log, where, checkpoint, position)
+
+
+def last_status(configuration: Configuration) -> dict[str, Any]:
+    """The daemon's newest document, `running` put right: a daemon that was killed could not say so itself."""
+    document: dict[str, Any] = read_status(configuration.state_dir) or {
+        "running": False,
+        "sources": {},
+        "sinks": {},
+    }
+    document["running"] = bool(document["running"]) and _is_alive(int(document["pid"]))
+    if "at" in document:
+        age = datetime.now(UTC) - datetime.fromisoformat(document["at"])
+        document["age_seconds"] = max(0.0, round(age.total_seconds(), 1))
+    return document
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _silent(_event: str, **_fields: object) -> None:
+    """A look at what is stored logs nothing."""

@@ -1,0 +1,107 @@
+"""`cdc tail`: changes from the log as JSON lines, beside the daemon or without it."""
+
+from __future__ import annotations
+
+import heapq
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+import typer
+
+from cdc.cli.composition import pick_source
+from cdc.cli.lines import to_lines
+from cdc.cli.places import HELP
+from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
+from cdc.cli.stored import finder, log_view
+from cdc.log import LogView
+from cdc.model import ChangeBatch, Commit
+
+# As tail(1) does.
+DEFAULT_LINES = 10
+# A commit up to this size is put in `_cdc_seq` order over all its tables before it is printed; nearly all are
+# far smaller.
+SORT_BYTES = 64 * 1024 * 1024
+# People don't see less, and a look at a quiet log is one stat.
+FOLLOW_SECONDS = 0.2
+
+
+def tail(
+    source: Annotated[
+        str | None, typer.Argument(help="The source; may be left out when there is one.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    start: Annotated[str | None, typer.Option("--from", help=f"Where to begin: {HELP}.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
+    table: Annotated[
+        list[str] | None, typer.Option(help="Only these tables (globs on schema.table).")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", min=1, help="End after this many changes.")
+    ] = None,
+    as_json: JsonOption = False,  # noqa: ARG001  (the lines are JSON either way; the option sets how errors look)
+) -> None:
+    """Print changes as JSON lines.
+
+    They come from the durable log: the newest 10 (or --limit), or those from --from on.
+    """
+    configuration = open_configuration(config)
+    chosen = pick_source(configuration, source, "tail SOURCE")
+    log = log_view(configuration, chosen.name)
+    if start is None:
+        lines = DEFAULT_LINES if limit is None else limit
+        first = max(log.start, _end(log) - lines)
+        limit = limit if follow else None
+    else:
+        first = finder(configuration, chosen, log, "--from").offset(start)
+    changes = _changes(log, first, follow=follow)
+    _print(chosen.name, changes, first, table or ("*",), limit)
+
+
+def _end(log: LogView) -> int:
+    return log.end.next if log.end else log.start
+
+
+def _changes(log: LogView, first: int, *, follow: bool) -> Iterator[list[ChangeBatch]]:
+    """Batches that belong in one order, from the commit that holds `first` on."""
+    place = first
+    while True:
+        for commit in log.commits(place) if _end(log) > place else ():
+            yield from _ordered(log, commit)
+            place = commit.next
+        if not follow:
+            return
+        sys.stdout.flush()
+        while not log.refresh():
+            time.sleep(FOLLOW_SECONDS)
+
+
+def _ordered(log: LogView, commit: Commit) -> Iterator[list[ChangeBatch]]:
+    if commit.first == commit.next:
+        return
+    batches = log.read(commit.first, commit.next)
+    if commit.byte_count <= SORT_BYTES:
+        yield list(batches)
+        return
+    for batch in batches:
+        yield [batch]
+
+
+def _print(
+    source: str, groups: Iterator[list[ChangeBatch]], first: int, tables: Sequence[str], limit: int | None
+) -> None:
+    printed = 0
+    for batches in groups:
+        wanted = [b for b in batches if any(fnmatchcase(str(b.table), pattern) for pattern in tables)]
+        streams = [zip(b.seq.to_pylist(), to_lines(b, source), strict=True) for b in wanted]
+        for seq, line in heapq.merge(*streams, key=lambda pair: pair[0]):
+            if seq < first:
+                continue
+            sys.stdout.write(line.decode())
+            printed += 1
+            if printed == limit:
+                sys.stdout.flush()
+                return
+    sys.stdout.flush()

@@ -1,0 +1,63 @@
+"""A source that a configuration can name: the same small history in every process, and findings by option."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from cdc.errors import SourceRefused
+from cdc.spi import Finding, Severity, SourceContext, SourceIdentity
+from cdc.testing.database import MemoryDatabase
+from cdc.testing.events import EPOCH, table
+from cdc.testing.memory import MemorySource, MemorySourceOptions
+
+ITEMS = table("public.items", {"id": pa.int64(), "price": pa.decimal128(10, 2)})
+NOTES = table("public.notes", {"id": pa.int64(), "text": pa.string()})
+
+
+class ScriptedOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    transactions: int = 5
+    name: str = "scripted"
+    findings: tuple[str, ...] = ()
+
+
+class ScriptedSource(MemorySource):
+    """Two items that were there before, then transactions that insert an item and a note each, a minute apart."""
+
+    Options: Any = ScriptedOptions
+
+    def __init__(self, options: ScriptedOptions, context: SourceContext) -> None:
+        self._scripted = options
+        super().__init__(MemorySourceOptions(database=_database(options), history=True), context)
+
+    def identity(self) -> SourceIdentity:
+        return SourceIdentity({"database": self._scripted.name})
+
+    def check(self) -> Sequence[Finding]:
+        if "raise" in self._scripted.findings:
+            raise SourceRefused("the login is refused", where="role cdc", remedy="ALTER ROLE cdc LOGIN")
+        return [
+            Finding(
+                Severity(name), f"code-{name}", f"a finding of kind {name}", fix="ALTER SYSTEM\nSET x = 1"
+            )
+            for name in self._scripted.findings
+        ]
+
+
+def _database(options: ScriptedOptions) -> MemoryDatabase:
+    database = MemoryDatabase(options.name)
+    database.create(ITEMS, followed=True)
+    database.create(NOTES, followed=True)
+    for number in range(options.transactions):
+        steps = [
+            ("public.items", "c", {"id": number, "price": None}),
+            ("public.notes", "c", {"id": number, "text": "n"}),
+        ]
+        database.commit(steps, commit_at=EPOCH + timedelta(minutes=number))
+    return database
