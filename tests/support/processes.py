@@ -129,6 +129,7 @@ class CdcProcess:
 
     def peak_rss_bytes(self) -> int:
         """The highest resident size so far (VmHWM); the process must still run."""
+        self.assert_running()
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * KIBIBYTE

@@ -1,0 +1,32 @@
+"""Nothing is left behind: not by a test run that was itself killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from tests.support.processes import ROOT
+from tests.support.waiting import wait_until
+
+_CHILD = """
+import sys
+from tests.support.postgres import PostgresServer
+server = PostgresServer(15).start()
+print(server.pid, server.folder, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_server_of_a_killed_test_run_is_stopped_and_removed() -> None:
+    command = [sys.executable, "-c", _CHILD]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        pid, folder = child.stdout.readline().split()
+        child.kill()
+    wait_until(lambda: not psutil.pid_exists(int(pid)), "the server to end")
+    wait_until(lambda: not Path(folder).exists(), "its folder to be removed")
