@@ -287,7 +287,9 @@ class MemorySink:
             raise error
 
     def _refuse_old_epoch(self, source: str) -> None:
-        newest = self.store.epochs.get(source, 0)
+        # Another process may have written the file since.
+        store = load_store(self._path) if self._path else self.store
+        newest = store.epochs.get(source, 0)
         if newest > self._context.epoch:
             raise SinkFenced(f"epoch {newest} writes to this sink, this process has {self._context.epoch}")
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
 
 import orjson
 
 from cdc.errors import SinkFenced, SinkRefused, SinkUnavailable
-from cdc.model import TableId
+from cdc.model import TableId, TableSchema
 from sinks.parquet.files import create_file, make_folders, replace_file
 from sinks.parquet.journal import encode
-from sinks.parquet.layout import LakePaths, table_folder
+from sinks.parquet.layout import LakePaths, partition_prefix, table_folder
 
 
 class Fence:
@@ -85,13 +84,13 @@ class TableClaims:
 
     def __init__(self, paths: LakePaths) -> None:
         self._paths = paths
-        self._keys: dict[TableId, tuple[str, ...]] = {}
+        self._prefixes: dict[TableId, str] = {}
 
-    def partition_keys(self, table: TableId, choose: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
-        """The table's partition keys, chosen at its claim; SinkRefused when it is another source's."""
-        if table not in self._keys:
-            self._keys[table] = self._claim(table, choose)
-        return self._keys[table]
+    def partition_prefix(self, schema: TableSchema) -> str:
+        """The prefix of the table's partition keys; SinkRefused when the table is another source's."""
+        if schema.table not in self._prefixes:
+            self._prefixes[schema.table] = self._claim(schema)
+        return self._prefixes[schema.table]
 
     def folders(self) -> list[str]:
         """The folders of this source's tables."""
@@ -100,21 +99,25 @@ class TableClaims:
             path.stem for path in paths if orjson.loads(path.read_bytes())["source"] == self._paths.source
         ]
 
-    def _claim(self, table: TableId, choose: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
-        folder = table_folder(table)
+    def _claim(self, schema: TableSchema) -> str:
+        table, folder = schema.table, table_folder(schema.table)
         path = self._paths.tables / f"{folder}.json"
         if not path.exists():
             self._refuse_foreign_files(table, folder)
             make_folders(self._paths.tables, self._paths.root)
-            create_file(
-                path, encode({"source": self._paths.source, "table": str(table), "partition_keys": choose()})
-            )
+            content = {
+                "source": self._paths.source,
+                "schema": table.schema,
+                "table": table.name,
+                "partition_prefix": partition_prefix(schema),
+            }
+            create_file(path, encode(content))
         claim = orjson.loads(path.read_bytes())
         if claim["source"] != self._paths.source:
             message = f"the table {table} of this lake belongs to the source {claim['source']!r}"
             remedy = "Give each source a folder of its own, or leave the table out of one of them."
             raise SinkRefused(message, where=str(path), remedy=remedy)
-        return tuple(claim["partition_keys"])
+        return str(claim["partition_prefix"])
 
     def _refuse_foreign_files(self, table: TableId, folder: str) -> None:
         target = self._paths.root / folder

@@ -57,15 +57,18 @@ def table_of(folder: str) -> TableId:
     return TableId(unescape(schema), unescape(name))
 
 
-def partition_keys(partition: Partition, schema: TableSchema) -> tuple[str, ...]:
-    """The keys in a table's partition folders: `dt` and the like, or `cdc_dt` where the table has a column
-    of that name.
+def partition_prefix(schema: TableSchema) -> str:
+    """What stands before `dt` and the like in a table's folders: `cdc_` where it has a column of such a name.
 
     Readers that understand Hive folders put the folder's value over a column of the same name.
     """
-    columns = {column.name.lower() for column in schema.columns}
-    keys = _PARTITION_KEYS[partition]
-    return tuple(f"cdc_{key}" for key in keys) if columns & set(keys) else keys
+    taken = {column.name.lower() for column in schema.columns}
+    return "cdc_" if taken & set(_KEY_FORMATS) else ""
+
+
+def partition_keys(partition: Partition, prefix: str) -> tuple[str, ...]:
+    """The keys in the names of partition folders, outermost first."""
+    return tuple(prefix + key for key in _PARTITION_KEYS[partition])
 
 
 def partition_folder(keys: tuple[str, ...], commit_at: datetime | None) -> str:

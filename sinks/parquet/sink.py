@@ -21,7 +21,7 @@ from sinks.parquet.generations import begin_generation, clear_generations, swap_
 from sinks.parquet.journal import LakeState, Manifest, complete, load_state, save_state
 from sinks.parquet.layout import LakePaths, partition_keys
 from sinks.parquet.options import ParquetOptions
-from sinks.parquet.staging import Staging, prepare_staging
+from sinks.parquet.staging import Staging, clear_staging, prepare_staging
 from sinks.parquet.writer import StagedFile
 
 DOCS = "docs/sinks/parquet.md"
@@ -142,6 +142,7 @@ class ParquetSink:
     def _stage(self, delivery: Delivery, paths: LakePaths, state: LakeState | None) -> list[StagedFile]:
         # Names no earlier delivery of this lake had: a leftover is never taken for one of ours.
         prefix = f"{state.generation if state else 1}-{delivery.first}"
+        clear_staging(paths.staging)
         staging = Staging(paths.staging, prefix, self._options, delivery)
         try:
             for part in delivery.parts():
@@ -154,9 +155,7 @@ class ParquetSink:
 
     def _partition_keys(self, batch: ChangeBatch) -> tuple[str, ...]:
         assert self._claims is not None
-        return self._claims.partition_keys(
-            batch.table, lambda: partition_keys(self._options.partition, batch.schema)
-        )
+        return partition_keys(self._options.partition, self._claims.partition_prefix(batch.schema))
 
     def _commit(
         self, delivery: Delivery, paths: LakePaths, state: LakeState | None, files: list[StagedFile]

@@ -47,7 +47,7 @@ class Staging:
     def add(self, batch: ChangeBatch, keys: tuple[str, ...]) -> None:
         """Put a batch's rows into the files of their partitions; `keys` are the table's partition keys."""
         try:
-            for rows, moment in split_by_commit(batch, self._options.partition if keys else Partition.NONE):
+            for rows, moment in split_by_commit(batch, self._options.partition):
                 partition = partition_folder(keys, moment)
                 self._file(rows.schema, partition).add(rows)
                 self._roll(rows.table, partition)

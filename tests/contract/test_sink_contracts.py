@@ -1,0 +1,39 @@
+"""The sink contract on every sink of the registry, and on the one in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from cdc.model import TableSchema
+from cdc.spi import Sink
+from cdc.testing.events import sink_context
+from cdc.testing.fold import Row, fold
+from cdc.testing.memory import MemorySink, load_store
+from cdc.testing.sink_contract import SinkContract
+from sinks.parquet import ParquetSink
+from sinks.parquet.layout import table_folder
+
+
+class TestMemorySink(SinkContract):
+    def make_sink(self, place: Path, epoch: int) -> Sink:
+        return MemorySink(MemorySink.Options(path=place), sink_context(epoch=epoch))
+
+    def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
+        return _complete(load_store(place).state(schema.table), schema)
+
+
+class TestParquetSink(SinkContract):
+    def make_sink(self, place: Path, epoch: int) -> Sink:
+        return ParquetSink(ParquetSink.Options(url=str(place)), sink_context(epoch=epoch))
+
+    def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
+        files = sorted((place / table_folder(schema.table)).rglob("*.parquet"))
+        rows = [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
+        return _complete(fold(rows, schema.key), schema)
+
+
+def _complete(rows: list[Row], schema: TableSchema) -> list[Row]:
+    """Rows from before a column was added have no value for it."""
+    return [{column.name: row.get(column.name) for column in schema.columns} for row in rows]
