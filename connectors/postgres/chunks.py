@@ -1,0 +1,131 @@
+"""How a snapshot is cut into chunks, and what lets a later process go on from the finished ones. Plain
+values, no connection.
+
+A chunk is a range of pages of one physical table. Under one snapshot a row version lies in one chunk. Under a
+later snapshot the rows of a finished chunk are still those that were read, except for versions written since:
+their xmin is at or after the first snapshot's xmin. Reading only these again from the same pages, after all
+changes up to the later snapshot, completes the copy exactly: deleted versions went by their events, moved
+ones are found where they are now. It needs a key (rows read twice must meet), the same files and columns (a
+rewrite gives old rows new places), and less than half the circle of transaction ids since.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from cdc.model import TableId
+
+# About a second of COPY BINARY: fine enough to share out and to show progress, coarse enough for 16,000
+# chunks a terabyte.
+CHUNK_BYTES = 64 * 1024 * 1024
+# However much a table has outside its own pages (TOAST), a chunk has at least this many.
+MIN_CHUNK_PAGES = 128
+# Ages compare correctly below 2^31 transactions; the margin is what may happen while we read.
+RESUMABLE_TRANSACTIONS = 2**31 - 100_000_000
+AGAIN = "again:"
+
+
+@dataclass(frozen=True, slots=True)
+class LeafSize:
+    """A physical table as the snapshot found it."""
+
+    relid: int
+    table: TableId
+    filenode: int
+    main_bytes: int
+    total_bytes: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a physical table is cut: `count` chunks of `pages` pages, the last without an end."""
+
+    filenode: int
+    pages: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageRange:
+    """One chunk: pages first ≤ page < end of one physical table. `since` (an xmin) reads only row versions
+    from there on.
+    """
+
+    id: str
+    leaf: TableId
+    first: int
+    end: int | None
+    rows: int
+    since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a later process needs to go on: which rows the finished chunks' ids stand for. `xmin` is of the
+    first snapshot.
+    """
+
+    relid: int
+    xmin: int
+    attributes: str
+    columns: tuple[str, ...]
+    layouts: Mapping[int, Layout]
+
+    def text(self) -> str:
+        layouts = {
+            str(relid): [layout.filenode, layout.pages, layout.count]
+            for relid, layout in self.layouts.items()
+        }
+        values = {
+            "relid": self.relid,
+            "xmin": self.xmin,
+            "attributes": self.attributes,
+            "columns": self.columns,
+        }
+        return json.dumps({**values, "leaves": layouts})
+
+    @classmethod
+    def parse(cls, text: str) -> Token:
+        values = json.loads(text)
+        layouts = {int(relid): Layout(*layout) for relid, layout in values["leaves"].items()}
+        return cls(values["relid"], values["xmin"], values["attributes"], tuple(values["columns"]), layouts)
+
+    def holds_for(self, now: Token, next_xid: int) -> bool:
+        """Whether finished chunks of this token are good under the snapshot that `now` describes."""
+        same_table = (self.relid, self.attributes, self.columns) == (now.relid, now.attributes, now.columns)
+        same_files = all(
+            relid in now.layouts and now.layouts[relid].filenode == layout.filenode
+            for relid, layout in self.layouts.items()
+        )
+        return same_table and same_files and next_xid - self.xmin < RESUMABLE_TRANSACTIONS
+
+
+def layout_of(leaf: LeafSize, page_bytes: int, *, ranges: bool) -> Layout:
+    """Cut a physical table so that a chunk is about CHUNK_BYTES, TOAST included; in one piece when the server
+    can't read ranges of pages.
+    """
+    pages = leaf.main_bytes // page_bytes
+    if not ranges or pages == 0:
+        return Layout(leaf.filenode, max(pages, 1), 1)
+    share = leaf.main_bytes / max(leaf.total_bytes, leaf.main_bytes)
+    size = max(MIN_CHUNK_PAGES, int(CHUNK_BYTES * share) // page_bytes)
+    return Layout(leaf.filenode, size, -(-pages // size))
+
+
+def plan(
+    leaves: Sequence[LeafSize], layouts: Mapping[int, Layout], finished: Collection[str], since: int | None
+) -> Iterator[PageRange]:
+    """The chunks of a table: whole ones, and for each finished one what was written `since`."""
+    for leaf in leaves:
+        layout = layouts[leaf.relid]
+        for number in range(layout.count):
+            chunk_id = f"{leaf.relid}:{number}"
+            first = number * layout.pages
+            end = None if number == layout.count - 1 else first + layout.pages
+            if since is not None and chunk_id in finished:
+                yield PageRange(f"{AGAIN}{chunk_id}", leaf.table, first, end, 0, since)
+            else:
+                yield PageRange(chunk_id, leaf.table, first, end, leaf.rows // layout.count)

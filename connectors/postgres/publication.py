@@ -1,0 +1,202 @@
+"""The publication: what it sends of which table, its creation, and how tables come into it.
+
+It is made before the slot, in a transaction of its own: servers up to 17 look it up in the catalog as it was
+at the change that they decode, and 18 skips a missing one in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
+from cdc.model import TableId
+from connectors.postgres.connection import Connection, Connector
+from connectors.postgres.errors import publication_missing
+from connectors.postgres.options import PostgresOptions
+from connectors.postgres.statements import add_tables, create_publication, identifier, replica_identity_full
+from connectors.postgres.tables import TableInfo
+
+# Column lists and row filters came with this server version.
+LISTS_SINCE = 150000
+
+_PUBLICATION = """
+    select p.oid::int8 as oid, p.puballtables as all_tables, p.pubupdate or p.pubdelete as changes_rows, p.pubviaroot as via_root,
+           coalesce(to_jsonb(p) ->> 'pubgencols', 'n') = 's' as sends_generated
+      from pg_publication p
+     where p.pubname = %s
+"""
+# The view's columns attnames and rowfilter came with 15; through jsonb one statement serves all.
+_TABLES = """
+    select t.schemaname as schema, t.tablename as name, to_jsonb(t) -> 'attnames' as columns, to_jsonb(t) ->> 'rowfilter' as row_filter
+      from pg_publication_tables t
+     where t.pubname = %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a publication sends of one table: None for columns means all that are sent by default."""
+
+    columns: frozenset[str] | None
+    row_filter: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A publication as the catalog has it; `oid` tells it from a later one of the same name."""
+
+    oid: int
+    all_tables: bool
+    changes_rows: bool
+    via_root: bool
+    sends_generated: bool
+    tables: Mapping[TableId, Published]
+
+
+def read_publication(conn: Connection, name: str) -> Publication | None:
+    """The publication as this connection's snapshot sees it."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(_PUBLICATION, (name,)).fetchone()
+        if found is None:
+            return None
+        rows = cursor.execute(_TABLES, (name,)).fetchall()
+    return Publication(**found, tables={TableId(r["schema"], r["name"]): _published(r) for r in rows})
+
+
+def ensure_publication(conn: Connection, connector: Connector, options: PostgresOptions, name: str) -> bool:
+    """Create the publication, without tables, when it is missing and we may; whether it was created."""
+    if read_publication(conn, name) is not None:
+        return False
+    via_root = "true" if options.publish_via_partition_root else "false"
+    statement = f"create publication {identifier(name)} with (publish_via_partition_root = {via_root})"
+    if not options.create_publication or _is_standby(conn):
+        raise publication_missing(connector.where, name, statement)
+    with connector.translated(f"creating the publication {name}"):
+        conn.execute(statement.encode())
+    return True
+
+
+def sent_columns(
+    info: TableInfo, publication: Publication | None, options: PostgresOptions
+) -> frozenset[str]:
+    """The columns that the stream carries, or will carry once the table is followed."""
+    published = publication.tables.get(info.table) if publication else None
+    wanted = options.column_lists.get(info.table)
+    if published is not None and published.columns is not None:
+        names: Collection[str] = published.columns
+    elif published is None and wanted is not None:
+        names = wanted
+    else:
+        with_generated = publication is not None and publication.sends_generated
+        names = [c.name for c in info.columns if not c.generated or (with_generated and c.generated == "s")]
+    return frozenset(names)
+
+
+def add_to_publication(
+    conn: Connection, connector: Connector, options: PostgresOptions, name: str, infos: Sequence[TableInfo]
+) -> list[TableId]:
+    """Add what is missing, after checking that publishing it breaks nothing; the tables that were added.
+
+    Raises:
+        UnsupportedSchema: updates and deletes of the table would fail for its own application, or its columns
+            or row filter differ.
+        SourceRefused: the publication is not ours to alter, or this role may not.
+    """
+    publication = read_publication(conn, name)
+    if publication is None:
+        raise publication_missing(
+            connector.where, name, create_publication(name, [info.table for info in infos])
+        )
+    _check_lists(conn, options, publication, infos)
+    missing = [info for info in infos if info.table not in publication.tables]
+    if not missing:
+        return []
+    if publication.changes_rows:
+        _check_identity(missing)
+    tables = [info.table for info in missing]
+    if not options.create_publication or publication.all_tables or _is_standby(conn):
+        listed = ", ".join(str(table) for table in tables)
+        message = f"the publication {name} lacks {listed}"
+        raise SourceRefused(message, where=connector.where, remedy=f"Run: {add_tables(name, tables)};")
+    statement = sql.SQL("alter publication {} add table {}").format(
+        sql.Identifier(name), sql.SQL(", ").join(_member(info.table, options) for info in missing)
+    )
+    with connector.translated(f"adding tables to the publication {name}"):
+        _execute_once(conn, statement)
+    return tables
+
+
+def _execute_once(conn: Connection, statement: sql.Composed) -> None:
+    try:
+        conn.execute(statement)
+    except psycopg.errors.DuplicateObject:
+        return  # Somebody added one of them at this moment; the next look adds the others.
+
+
+def _published(row: Mapping[str, Any]) -> Published:
+    columns = row["columns"]
+    return Published(None if columns is None else frozenset(columns), row["row_filter"])
+
+
+def _member(table: TableId, options: PostgresOptions) -> sql.Composed:
+    """One entry of an `add table`, with its column list and row filter."""
+    parts: list[sql.Composable] = [sql.SQL("only {}").format(sql.Identifier(table.schema, table.name))]
+    columns = options.column_lists.get(table)
+    if columns is not None:
+        parts.append(sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Identifier, columns))))
+    condition = options.row_filters.get(table)
+    if condition is not None:
+        # The operator's own SQL, from the config.
+        parts.append(sql.SQL("where ({})").format(sql.SQL(condition)))
+    return sql.SQL(" ").join(parts)
+
+
+def _check_lists(
+    conn: Connection, options: PostgresOptions, publication: Publication, infos: Sequence[TableInfo]
+) -> None:
+    """What the config asks for is what the publication does: it can't be altered without a gap."""
+    for info in infos:
+        columns, condition = options.column_lists.get(info.table), options.row_filters.get(info.table)
+        if columns is None and condition is None:
+            continue
+        if conn.info.server_version < LISTS_SINCE:
+            message = "column lists and row filters need Postgres 15 or newer"
+            raise SourceRefused(
+                message, where=str(info.table), remedy="Remove columns and where from the config."
+            )
+        published = publication.tables.get(info.table)
+        if published is None:
+            continue
+        if columns is not None and published.columns != frozenset(columns):
+            raise _differs(info.table, "columns")
+        if (condition is None) != (published.row_filter is None):
+            raise _differs(info.table, "row filter")
+
+
+def _differs(table: TableId, what: str) -> CdcError:
+    return UnsupportedSchema(
+        f"the {what} in the config and in the publication differ",
+        where=str(table),
+        remedy="Give the config the publication's, or drop the table from the publication: it is then added as configured and copied again.",
+    )
+
+
+def _check_identity(infos: Sequence[TableInfo]) -> None:
+    for info in infos:
+        lacking = info.without_identity()
+        if lacking:
+            raise UnsupportedSchema(
+                "the table has no replica identity: once it is published, its application's updates and deletes would fail",
+                where=str(lacking[0]),
+                remedy=f"Add a primary key, or run: {replica_identity_full(lacking[0])}; or exclude it: !{identifier(info.table.schema)}.{info.table.name}",
+            )
+
+
+def _is_standby(conn: Connection) -> bool:
+    return bool(conn.execute("select pg_is_in_recovery()").fetchone() == (True,))

@@ -1,0 +1,299 @@
+"""PostgreSQL as a source of changes: ties slot, publication, stream and snapshot together behind the contract
+of `cdc.spi.source`.
+
+The capture thread owns the stream's connections; everything else shares one ordinary connection under a lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from cdc.errors import ConfigError, SourceGap, SourceMismatch, SourceUnavailable
+from cdc.model import ChangeSet, Position, TableId, TableSchema
+from cdc.spi.finding import Finding
+from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
+from connectors.postgres import snapshot as snapshots
+from connectors.postgres.acks import Acknowledgements
+from connectors.postgres.catalog import read_tables
+from connectors.postgres.check import run_checks
+from connectors.postgres.connection import Connection, Connector, ReplicationConnection
+from connectors.postgres.errors import publication_dropped
+from connectors.postgres.messages import lsn_int
+from connectors.postgres.monitor import Monitor
+from connectors.postgres.options import PostgresOptions
+from connectors.postgres.publication import (
+    add_to_publication,
+    ensure_publication,
+    read_publication,
+    sent_columns,
+)
+from connectors.postgres.rewrites import Watch
+from connectors.postgres.shapes import Shape, Shaper
+from connectors.postgres.slot import (
+    check_ours,
+    check_reach,
+    check_slot,
+    create_slot,
+    drop_slot,
+    position_of,
+    read_slot,
+    release_slot,
+)
+from connectors.postgres.stream import BINARY_SINCE, Session, start_command
+from connectors.postgres.tables import TableInfo
+from connectors.postgres.tracking import TextWanted, Tracking
+from connectors.postgres.wire import PgoutputDecoder
+
+_CURRENT = """
+    select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_flush_lsn() end::text
+"""
+_SENDER_TIMEOUT = "select setting::int8 from pg_settings where name = 'wal_sender_timeout'"
+
+
+class PostgresSource:
+    """One PostgreSQL database. See `cdc.spi.source.Source` for what each method promises."""
+
+    Options: ClassVar[type[BaseModel]] = PostgresOptions
+
+    def __init__(self, options: PostgresOptions, context: SourceContext) -> None:
+        self._options = options
+        self._context = context
+        self._connector = Connector(options, context.name)
+        self._slot = options.slot_name(context.name)
+        self._publication = options.publication_name(context.name)
+        self._shaper = Shaper(options.unrepresentable)
+        self._watch = Watch()
+        self._monitor = Monitor(self._connector, context, self._slot, self._publication, self._watch)
+        self._acks: Acknowledgements | None = None
+        self._durable = 0
+        self._wanted = 0
+        # Until a table shows a type whose binary form we do not read.
+        self._binary = True
+        # A gap was found: the slot at hand is of no use any more.
+        self._slot_is_spent = False
+        self._ordinary: Connection | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def check(self) -> Sequence[Finding]:
+        return run_checks(self._options, self._context.name)
+
+    def identity(self) -> SourceIdentity:
+        with closing(self._connector.replicate()) as connection:
+            row = connection.command("IDENTIFY_SYSTEM", "identifying the server")[0]
+        return SourceIdentity(
+            {
+                "system_identifier": str(row["systemid"]),
+                "timeline": str(row["timeline"]),
+                "database": str(row["dbname"]),
+            }
+        )
+
+    def discover(self) -> Sequence[TableSchema]:
+        with self._connection("reading the tables") as connection:
+            return [shape.schema for shape in self._shapes(connection)]
+
+    def follow(self, tables: Sequence[TableSchema]) -> None:
+        wanted = {table.relation for table in tables}
+        with self._connection("following tables") as connection:
+            infos = [info for info in self._infos(connection) if info.relid in wanted]
+            added = add_to_publication(connection, self._connector, self._options, self._publication, infos)
+        if added:
+            self._context.log("added tables to the publication", tables=[str(table) for table in added])
+
+    def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:  # noqa: ARG002  (`stream` checks it)
+        connection = self._connector.connect("to open the slot")
+        with self._noting_gaps(), closing(connection), self._connector.translated("opening the slot"):
+            return self._open_new(connection) if after is None else self._open_again(connection, after)
+
+    def stream(self, after: Position, memory: Mapping[str, str]) -> Iterator[ChangeSet | None]:
+        self._monitor.restore(memory)
+        with self._noting_gaps():
+            while not self._closed:
+                with self._session(after) as session:
+                    try:
+                        yield from session.changes()
+                    except TextWanted as wanted:
+                        self._binary = False
+                        if session.in_parts:
+                            raise self._restart_in_text() from wanted
+                    after = session.position
+
+    def acknowledge(self, durable: Position) -> None:
+        self._durable = max(self._durable, durable.order)
+        if self._acks is not None:
+            self._acks.acknowledge(self._durable)
+
+    def snapshot(self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]) -> Snapshot:
+        # A snapshot of a table that is not in the publication would have nothing to go on from.
+        self.follow(tables)
+        return snapshots.open_snapshot(self._snapshot_parts(), tables, earlier)
+
+    def current(self) -> Position:
+        with self._connection("asking for the current position") as connection:
+            row = connection.execute(_CURRENT).fetchone()
+        position = position_of(str(row[0]) if row else "0/0")
+        self._wanted = max(self._wanted, position.order)
+        return position
+
+    def position(self, text: str) -> Position:
+        try:
+            return Position(lsn_int(text), text)
+        except ValueError as error:
+            remedy = "Give it as it stands in _cdc_position, such as 16/B374D848."
+            raise ConfigError(
+                f"{text!r} is not a position of PostgreSQL", where=self._connector.where, remedy=remedy
+            ) from error
+
+    def close(self) -> None:
+        self._closed = True
+        with self._lock:
+            if self._ordinary is not None:
+                self._ordinary.close()
+
+    def _open_new(self, connection: Connection) -> Position:
+        """The log is empty: what a slot holds is worth nothing to us, but a healthy one is a fine place to
+        begin.
+        """
+        created = ensure_publication(connection, self._connector, self._options, self._publication)
+        if created:
+            self._context.log("created the publication", publication=self._publication)
+        state = read_slot(connection, self._slot)
+        if state is not None:
+            check_ours(state, self._slot, self._connector.where)
+            release_slot(connection, self._connector, self._slot, self._context.log)
+            # Servers up to 17 look the publication up as it was when the change was made: before it was, they
+            # stop for good.
+            if not (created or state.is_lost or self._slot_is_spent):
+                return state.position
+            drop_slot(connection, self._slot)
+            self._context.log("dropped the slot to begin anew", slot=self._slot, position=state.confirmed)
+        position = create_slot(
+            self._connector, connection, self._slot, failover=self._options.failover, log=self._context.log
+        )
+        self._slot_is_spent = False
+        return position
+
+    def _open_again(self, connection: Connection, after: Position) -> Position:
+        where = self._connector.where
+        if read_publication(connection, self._publication) is None:
+            raise publication_dropped(where, self._publication)
+        state = check_slot(read_slot(connection, self._slot), self._slot, where)
+        check_reach(state, self._slot, after, where)
+        row = connection.execute(_CURRENT).fetchone()
+        if row is not None and lsn_int(str(row[0])) < after.order:
+            message = f"the server is at {row[0]}, before the end of our log at {after.text}: it was restored from an older state"
+            raise SourceMismatch(
+                message,
+                where=where,
+                remedy="Begin with an empty state_dir, or point url at the server that the log is from.",
+            )
+        release_slot(connection, self._connector, self._slot, self._context.log)
+        return after
+
+    @contextmanager
+    def _session(self, after: Position) -> Iterator[Session]:
+        """A started stream; its connection ends with the block."""
+        self._monitor.look()
+        ordinary = self._monitor.connection
+        with self._connector.translated("starting the stream"):
+            release_slot(ordinary, self._connector, self._slot, self._context.log)
+            row = ordinary.execute(_SENDER_TIMEOUT).fetchone()
+        timeout_seconds = row[0] / 1000 if row else 0.0
+        with closing(self._connector.replicate()) as connection:
+            binary = self._binary and connection.server_version >= BINARY_SINCE
+            connection.command(
+                start_command(self._slot, self._publication, after, binary=binary), "starting the stream"
+            )
+            decoder = PgoutputDecoder(self._options.unrepresentable, self._context.count)
+            acks = Acknowledgements(connection.send, after.order, timeout_seconds)
+            self._acks = acks
+            acks.acknowledge(self._durable)
+            self._context.log("streaming", slot=self._slot, position=after.text, binary=binary)
+            try:
+                yield self._new_session(connection, decoder, acks, after, binary=binary)
+            finally:
+                self._acks = None
+                self._monitor.close()
+
+    def _new_session(
+        self,
+        connection: ReplicationConnection,
+        decoder: PgoutputDecoder,
+        acks: Acknowledgements,
+        after: Position,
+        *,
+        binary: bool,
+    ) -> Session:
+        tracking = Tracking(
+            self._connector,
+            self._monitor,
+            self._watch,
+            self._shaper,
+            self._options.selection,
+            self._publication,
+            decoder,
+        )
+        return Session(
+            connection,
+            decoder,
+            tracking,
+            self._monitor,
+            acks,
+            after,
+            binary=binary,
+            heartbeat_seconds=self._options.heartbeat.total_seconds(),
+            where=self._connector.where,
+            wanted=lambda: self._wanted,
+        )
+
+    def _infos(self, connection: Connection) -> list[TableInfo]:
+        publication = read_publication(connection, self._publication)
+        via_root = publication.via_root if publication else self._options.publish_via_partition_root
+        return read_tables(connection, self._options.selection, via_root=via_root)
+
+    def _shapes(self, connection: Connection) -> list[Shape]:
+        publication = read_publication(connection, self._publication)
+        self._shaper.learn_types(connection)
+        return [
+            self._shaper.shape(info, sent_columns(info, publication, self._options))
+            for info in self._infos(connection)
+        ]
+
+    def _snapshot_parts(self) -> snapshots.Parts:
+        return snapshots.Parts(
+            connector=self._connector,
+            context=self._context,
+            options=self._options,
+            publication=self._publication,
+            shaper=self._shaper,
+            watch=self._watch,
+        )
+
+    @contextmanager
+    def _connection(self, doing: str) -> Iterator[Connection]:
+        """The connection of everything but the stream; opened anew after it was lost."""
+        with self._lock, self._connector.translated(doing):
+            if self._ordinary is None or self._ordinary.closed:
+                self._ordinary = self._connector.connect("to read the catalog")
+            yield self._ordinary
+
+    @contextmanager
+    def _noting_gaps(self) -> Iterator[None]:
+        """Remembers that the slot does not hold what comes after our log, so that beginning anew takes a new
+        one.
+        """
+        try:
+            yield
+        except SourceGap:
+            self._slot_is_spent = True
+            raise
+
+    def _restart_in_text(self) -> SourceUnavailable:
+        message = "a large transaction has a type without a binary form that is read; the stream starts again in text"
+        return SourceUnavailable(message, where=self._connector.where, remedy="Nothing is to be done.")
