@@ -14,7 +14,7 @@ from cdc.spi import registry
 from config import json_schema
 
 
-def schema(as_json: JsonOption = False) -> None:  # noqa: ARG001  (it is JSON either way; the option sets how errors look)
+def schema(as_json: JsonOption = False) -> None:
     """Print the configuration's JSON Schema."""
     print_json(configuration_schema())
 

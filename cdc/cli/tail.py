@@ -41,7 +41,7 @@ def tail(
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", min=1, help="End after this many changes.")
     ] = None,
-    as_json: JsonOption = False,  # noqa: ARG001  (the lines are JSON either way; the option sets how errors look)
+    as_json: JsonOption = False,
 ) -> None:
     """Print changes as JSON lines.
 

@@ -28,7 +28,7 @@ class ScriptedOptions(BaseModel):
 
 
 class ScriptedSource(MemorySource):
-    """Two items that were there before, then transactions that insert an item and a note each, a minute apart."""
+    """Transactions that insert an item and a note each, a minute apart."""
 
     Options: Any = ScriptedOptions
 
@@ -55,9 +55,7 @@ def _database(options: ScriptedOptions) -> MemoryDatabase:
     database.create(ITEMS, followed=True)
     database.create(NOTES, followed=True)
     for number in range(options.transactions):
-        steps = [
-            ("public.items", "c", {"id": number, "price": None}),
-            ("public.notes", "c", {"id": number, "text": "n"}),
-        ]
+        item, note = {"id": number, "price": None}, {"id": number, "text": "n"}
+        steps = [("public.items", "c", item), ("public.notes", "c", note)]
         database.commit(steps, commit_at=EPOCH + timedelta(minutes=number))
     return database

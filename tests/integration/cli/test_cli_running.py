@@ -1,0 +1,193 @@
+"""`cdc run` as users start it, and the commands that talk to it while it runs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from cdc.cli.stored import last_status
+from cdc.errors import StateError
+from cdc.spi import registry
+from cdc.state import StateReader
+from cdc.testing.memory import load_store
+from config import load
+from tests.integration.cli.conftest import Project, minimal
+from tests.support.processes import ROOT, CdcProcess, cdc_command, run_cdc
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def daemon(project: Project) -> Iterator[CdcProcess]:
+    """The daemon, with everything delivered."""
+    with CdcProcess("run", cwd=project.folder) as running:
+        wait_until(lambda: delivered(project) == 10, "ten changes in the sink")
+        wait_until(lambda: pair(project).get("next") == 10, "the status to say so")
+        yield running
+
+
+def delivered(project: Project) -> int:
+    cursor = load_store(project.folder / "store.bin").cursors.get("shop")
+    return cursor.next if cursor else 0
+
+
+def pair(project: Project) -> dict[str, object]:
+    pairs = project.cdc("status", "--json").json["sinks"]["store"]
+    found: dict[str, object] = pairs[0]
+    return found
+
+
+def test_run_once_delivers_everything_and_ends(project: Project) -> None:
+    result = run_cdc("run", "--once", cwd=project.folder)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == (
+        "shop: 10 rows captured, log at offset 10\nstore: 10 rows of shop delivered, 0 waiting\n"
+    )
+    assert delivered(project) == 10
+    assert all(orjson.loads(line)["level"] for line in result.stderr.splitlines())
+
+
+def test_run_once_again_has_nothing_to_do(finished: Project) -> None:
+    result = run_cdc("run", "--once", "--json", cwd=finished.folder)
+    assert result.returncode == 0, result.stderr
+    document = orjson.loads(result.stdout)
+    assert document["outcome"] == "done"
+    assert document["sources"]["shop"]["rows"] == 0
+    assert document["sinks"]["store"][0]["next"] == 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_stops_the_daemon_with_exit_code_0(daemon: CdcProcess, number: int) -> None:
+    daemon._process.send_signal(number)
+    assert daemon.wait(40) == 0
+    assert daemon.log_records[-1]["outcome"] == "stopped"
+
+
+def test_status_of_a_running_daemon_says_so(daemon: CdcProcess, project: Project) -> None:
+    document = project.cdc("status", "--json").json
+    assert (document["running"], document["pid"]) == (True, daemon.pid)
+    assert document["sources"]["shop"]["state"] == "streaming"
+    assert project.cdc("status").out.startswith(f"running as process {daemon.pid} since ")
+
+
+def test_killed_daemon_is_not_shown_as_running(daemon: CdcProcess, project: Project) -> None:
+    daemon.kill9()
+    assert project.cdc("status", "--json").json["running"] is False
+
+
+def test_second_daemon_is_refused_and_names_the_first(daemon: CdcProcess, project: Project) -> None:
+    result = run_cdc("run", cwd=project.folder)
+    assert result.returncode == 1
+    assert f"process {daemon.pid} holds this state directory" in result.stderr
+
+
+@pytest.mark.usefixtures("daemon")
+def test_replay_is_taken_up_by_the_running_daemon(project: Project) -> None:
+    answer = project.cdc("replay", "store", "--from", "5", "--wait", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json == {
+        "sink": "store",
+        "source": "shop",
+        "offset": 4,
+        "log_end": 10,
+        "taken": True,
+        "daemon": True,
+    }
+    assert delivered(project) == 10
+    rows = load_store(project.folder / "store.bin").rows("public.items")
+    assert [row["_cdc_seq"] for row in rows] == [0, 2, 4, 6, 8]
+    state = StateReader(project.folder / "state")
+    assert state.pending_replays() == []
+    state.close()
+
+
+def test_replay_without_a_daemon_rewinds_the_sink(finished: Project) -> None:
+    answer = finished.cdc("replay", "store", "--from", "earliest")
+    assert answer.code == 0, answer.err
+    assert answer.out == (
+        "store goes back to offset 0 of shop: 10 changes to apply again.\n"
+        "`cdc run` applies them when it starts.\n"
+    )
+    assert delivered(finished) == 0
+    assert run_cdc("run", "--once", cwd=finished.folder).returncode == 0
+    assert delivered(finished) == 10
+
+
+def test_replay_refuses_to_wait_for_nobody(finished: Project) -> None:
+    answer = finished.cdc("replay", "store", "--from", "0", "--wait")
+    assert answer.code == 1
+    assert answer.err == (
+        "error: --wait: no daemon is running that would apply the changes again\n"
+        "  Leave --wait out; the sink catches up when `cdc run` starts.\n"
+    )
+
+
+def test_replay_of_an_empty_sink_is_refused(finished: Project) -> None:
+    (finished.folder / "store.bin").unlink()
+    answer = finished.cdc("replay", "store", "--from", "0")
+    assert answer.code == 1
+    assert answer.err.startswith("error: sinks.store: the sink has nothing of 'shop' yet\n")
+
+
+def test_replay_forward_is_refused(finished: Project) -> None:
+    assert finished.cdc("replay", "store", "--from", "2").code == 0
+    answer = finished.cdc("replay", "store", "--from", "8")
+    assert answer.code == 2
+    assert answer.err == (
+        "error: sinks.store: the sink is at offset 2, before 8\n"
+        "  A replay goes back only; to catch up, start `cdc run`.\n"
+    )
+
+
+def test_replay_of_an_unknown_sink_names_the_nearest(finished: Project) -> None:
+    answer = finished.cdc("replay", "stor", "--from", "0")
+    assert answer.err == "error: replay SINK: there is no sink 'stor'\n  Did you mean 'store'?\n"
+
+
+@pytest.mark.usefixtures("daemon")
+def test_tail_follows_until_its_limit(project: Project) -> None:
+    result = run_cdc("tail", "--follow", "--from", "earliest", "-n", "10", cwd=project.folder)
+    assert [orjson.loads(line)["_cdc_seq"] for line in result.stdout.splitlines()] == list(range(10))
+
+
+def test_tail_follow_shows_what_comes_later(finished: Project) -> None:
+    follower = subprocess.Popen(
+        cdc_command("tail", "--follow", "--from", "10", "-n", "2"),
+        cwd=finished.folder,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    config = minimal(transactions=6)
+    finished.write(config)
+    assert run_cdc("run", "--once", cwd=finished.folder).returncode == 0
+    output, _ = follower.communicate(timeout=30)
+    assert [orjson.loads(line)["_cdc_seq"] for line in output.splitlines()] == [10, 11]
+
+
+def test_changed_source_is_refused_until_accepted(finished: Project) -> None:
+    finished.write(minimal(name="another"))
+    refused = run_cdc("run", "--once", cwd=finished.folder)
+    assert refused.returncode == 1
+    assert "this is not the database that the log was written from: database was" in refused.stderr
+    assert "--accept-source" in refused.stderr
+    accepted = run_cdc("run", "--once", "--accept-source", "shop", cwd=finished.folder)
+    assert accepted.returncode == 0, accepted.stderr
+
+
+def test_accepting_an_unknown_source_is_a_usage_error(finished: Project) -> None:
+    answer = finished.cdc("run", "--accept-source", "shp")
+    assert answer.code == 2
+    assert answer.err == "error: --accept-source: there is no source 'shp'\n  Did you mean 'shop'?\n"
+
+
+def test_state_before_the_first_run_is_named(project: Project) -> None:
+    with pytest.raises(StateError, match="there is no state here"):
+        StateReader(project.folder / "state")
+    assert project.cdc("checkpoints").code == 1
+    configuration = load(Path("cdc.yaml"), registry.load)
+    assert last_status(configuration)["running"] is False
