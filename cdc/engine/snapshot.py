@@ -37,7 +37,14 @@ class TableCopier:
     """Copies a set of tables under one snapshot. One call of `copy` at a time."""
 
     def __init__(
-        self, source: Source, log: ChangeLog, held: HeldLogs, router: Router, status: SourceStatus, *, workers: int
+        self,
+        source: Source,
+        log: ChangeLog,
+        held: HeldLogs,
+        router: Router,
+        status: SourceStatus,
+        *,
+        workers: int,
     ) -> None:
         self._source = source
         self._log = log
@@ -112,7 +119,9 @@ class TableCopier:
     def _copy_rows(self, schemas: Sequence[TableSchema], snapshot: Snapshot, stop: threading.Event) -> None:
         left = {s.table: sum(c.table == s.table for c in snapshot.chunks) for s in schemas}
         self._status.snapshot = SnapshotProgress(
-            tables=len(left), chunks=len(snapshot.chunks), estimated_rows=sum(c.estimated_rows for c in snapshot.chunks)
+            tables=len(left),
+            chunks=len(snapshot.chunks),
+            estimated_rows=sum(c.estimated_rows for c in snapshot.chunks),
         )
         chunks: queue.SimpleQueue[SnapshotChunk] = queue.SimpleQueue()
         for chunk in snapshot.chunks:
@@ -136,21 +145,25 @@ class TableCopier:
         snapshot: Snapshot,
         stop: threading.Event,
     ) -> None:
-        for table in [t for t, count in left.items() if count == 0]:
-            self._go_live(table, snapshot.tokens[table])
-            del left[table]
+        ready = [table for table, count in left.items() if count == 0]
         while left and not stop.is_set():
             finished, _ = wait(work, timeout=0, return_when=FIRST_EXCEPTION)
             for future in finished:
                 future.result()
+            # Not before the stream is past the snapshot: a live table takes every change that still comes, and those
+            # that the snapshot contains must come while they are held back and can be dropped.
+            if ready and self._reached().order >= snapshot.position.order:
+                table = ready.pop()
+                del left[table]
+                self._go_live(table, snapshot.tokens[table])
+                continue
             try:
                 table = done.get(timeout=PASS_POLL_SECONDS)
             except queue.Empty:
                 continue
             left[table] -= 1
             if left[table] == 0:
-                del left[table]
-                self._go_live(table, snapshot.tokens[table])
+                ready.append(table)
 
     def _work(
         self,
@@ -186,7 +199,9 @@ class TableCopier:
             progress.chunks_done += 1
         return True
 
-    def _append(self, table: TableId, token: str, changes: ChangeSet, facts: Facts, halt: threading.Event) -> None:
+    def _append(
+        self, table: TableId, token: str, changes: ChangeSet, facts: Facts, halt: threading.Event
+    ) -> None:
         while True:
             try:
                 with self._router.lock:
