@@ -92,6 +92,8 @@ _MISSING_FOR_STREAM = re.compile(r'(?:replication slot|publication) ".*" does no
 # its size).
 _TOO_LONG = re.compile(r"invalid memory alloc request size|out of memory")
 
+# Where the server's own words begin in libpq's message (a pooler says ERROR where a server says FATAL).
+_SERVERS_WORDS = re.compile(r"\b(?:FATAL|ERROR):\s+")
 # libpq's wording of a login that failed: the server's FATAL line, in English.
 _LOGIN_FAILURES = (
     (re.compile(r"authentication failed for user|no password supplied"), _LOGIN),
@@ -169,9 +171,8 @@ def _without_state(message: str, where: str, doing: str) -> CdcError:
 
 def _connection_text(message: str) -> str:
     """The reason without libpq's prefixes and hints: what follows the last `FATAL:`, or the first line."""
-    if "FATAL:" in message:
-        message = message.rpartition("FATAL:")[2]
-    first = message.strip().partition("\n")[0]
+    last = _SERVERS_WORDS.split(message)[-1]
+    first = last.strip().partition("\n")[0]
     return first.removeprefix("connection failed: ").removeprefix("connection is bad: ").strip()
 
 

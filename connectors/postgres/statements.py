@@ -143,8 +143,6 @@ def set_via_root(publication: str, *, via_root: bool) -> str:
 
 
 def alter_slot_failover(slot: str, database: str) -> str:
-    """The one remedy that is a replication command, and so needs psql with a replication connection."""
-    return (
-        f'psql "dbname={database} replication=database" -c "alter_replication_slot {identifier(slot)}'
-        ' (failover true);"'
-    )
+    """The one remedy that is a replication command: its keyword must be in capitals, and psql must connect for it."""
+    command = f"ALTER_REPLICATION_SLOT {identifier(slot)} (failover true);"
+    return f'psql "dbname={database} replication=database" -c "{command}"'

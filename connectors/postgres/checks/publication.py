@@ -49,6 +49,8 @@ def check_publication(
         report.error(
             "publication-lists", message, "Remove columns and where from the config, or upgrade the server."
         )
+    for info in infos:
+        _check_list_columns(info, options.column_lists.get(info.table), report)
     with server.conn.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(_PUBLICATION, (server.publication,)).fetchone()
         rows = cursor.execute(_TABLES, (server.publication,)).fetchall()
@@ -186,7 +188,6 @@ def _check_lists(
 ) -> None:
     columns, filters = server.options.column_lists, server.options.row_filters
     for info in infos:
-        _check_list_columns(info, columns.get(info.table), report)
         row = published.get(info.table)
         if row is None or server.version < LISTS_SINCE:
             continue

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from cdc.spi.finding import Finding, Severity
+from tests.integration.postgres_check.conftest import Check
+from tests.support.postgres import Database
+
+OK, ERROR = Severity.OK, Severity.ERROR
+
+
+@pytest.fixture
+def role(database: Database) -> Iterator[str]:
+    """A role with the right to log in and nothing else."""
+    name = f"app_{database.name}"
+    database.execute(f"create role {name} login")
+    yield name
+    database.execute(
+        f"reassign owned by {name} to postgres",
+        f"drop owned by {name}",
+        f"drop role {name}",
+    )
+
+
+def test_check_gives_each_missing_privilege_its_statement(
+    check: Check, database: Database, role: str
+) -> None:
+    database.execute(
+        'create schema "Sales"',
+        "create table public.customers (id int primary key)",
+        'create table "Sales"."Orders" (id int primary key)',
+    )
+    url, tables = database.dsn(user=role), ["public.*", "Sales.*"]
+    findings = check(url, tables=tables)
+    assert findings.of("replication-privilege") == Finding(
+        ERROR,
+        "replication-privilege",
+        f"the role '{role}' may not replicate",
+        f"alter role {role} replication;",
+    )
+    assert findings.of("usage-privilege") == Finding(
+        ERROR,
+        "usage-privilege",
+        f"the role '{role}' may not use the schema Sales",
+        f'grant usage on schema "Sales" to {role};',
+    )
+    assert findings.of("select-privilege") == Finding(
+        ERROR,
+        "select-privilege",
+        f"the role '{role}' may not read 2 tables, which the first copy needs: Sales.Orders, public.customers",
+        f'grant select on "Sales"."Orders", public.customers to {role};',
+    )
+    assert findings.of("publication-privilege") == Finding(
+        ERROR,
+        "publication-privilege",
+        f"the publication 'cdc_shop' does not exist, and the role '{role}' may not create it in the database"
+        f" '{database.name}'",
+        f"grant create on database {database.name} to {role};",
+    )
+    assert findings.of("publication-owner") == Finding(
+        ERROR,
+        "publication-owner",
+        "the publication 'cdc_shop' does not exist, and only their owner can put tables into one:"
+        f" '{role}' does not own Sales.Orders, public.customers",
+        'As their owner or a superuser: create publication cdc_shop for table "Sales"."Orders", public.customers'
+        " with (publish_via_partition_root = true);",
+    )
+    assert "replication-connection" not in [finding.code for finding in findings]
+
+    fixes = ["replication-privilege", "usage-privilege", "select-privilege", "publication-privilege"]
+    database.execute(*(findings.of(code).fix for code in fixes))
+    database.execute(findings.of("publication-owner").fix.partition(": ")[2])
+    assert check(url, tables=tables).errors == []
+
+
+def test_check_accepts_tables_owned_through_a_group(check: Check, database: Database, role: str) -> None:
+    owner = f"owner_{database.name}"
+    database.execute(
+        "create table public.t (id int primary key)",
+        f"create role {owner}",
+        f"alter table public.t owner to {owner}",
+        f"alter role {role} replication",
+        f"grant {owner} to {role}",
+        f"grant create on database {database.name} to {role}",
+    )
+    findings = check(database.dsn(user=role))
+    database.execute(f"reassign owned by {owner} to postgres", f"drop role {owner}")
+    assert findings.errors == []
+    assert (
+        findings.of("publication").message == "the publication 'cdc_shop' does not exist and will be created"
+    )
+
+
+def test_check_asks_only_for_listed_columns(check: Check, database: Database, role: str) -> None:
+    database.execute(
+        "create table public.t (id int primary key, secret text)",
+        f"grant select (id) on public.t to {role}",
+    )
+    url = database.dsn(user=role)
+    assert "select-privilege" in check(url).errors
+    assert check(url, columns={"public.t": ["id"]}).of("select-privilege").severity is OK
+
+
+def test_check_finds_row_level_security(check: Check, database: Database, role: str) -> None:
+    database.execute(
+        "create table public.t (id int primary key)",
+        "alter table public.t enable row level security",
+        f"grant select on public.t to {role}",
+    )
+    url = database.dsn(user=role)
+    finding = check(url).of("row-security")
+    assert finding == Finding(
+        ERROR,
+        "row-security",
+        f"row-level security hides rows of public.t from the role '{role}', while the stream would carry them all",
+        f"alter role {role} bypassrls;",
+    )
+    database.execute(finding.fix)
+    assert "row-security" not in check(url).errors
+    assert check(database.url).all_of("row-security") == []
+
+
+def test_check_reads_partitions_privileges_too(check: Check, database: Database, role: str) -> None:
+    database.execute(
+        "create table public.root (id int primary key) partition by range (id)",
+        "create table public.leaf partition of public.root for values from (0) to (10)",
+        f"grant select on public.root to {role}",
+    )
+    assert (
+        check(database.dsn(user=role)).of("select-privilege").fix == f"grant select on public.leaf to {role};"
+    )
