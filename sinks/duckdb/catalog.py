@@ -1,0 +1,194 @@
+"""What the sink remembers of its tables, in `_cdc.tables` of the file itself.
+
+A column of a DuckDB table belongs to a column of the source by the source's own numbers (table and column),
+so that renames are told from a drop and an add.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from cdc.errors import SinkRefused
+from cdc.model import TableId
+from sinks.duckdb.names import folded
+from sinks.duckdb.options import Deletes, Mode
+
+# Changes when an older daemon could no longer use the file.
+FORMAT_VERSION = 1
+
+TABLES = """
+create schema if not exists _cdc;
+create table if not exists _cdc.meta (format integer not null);
+create table if not exists _cdc.fences (source varchar not null, epoch bigint not null);
+create table if not exists _cdc.cursors (
+    source varchar not null, "offset" bigint not null, position varchar not null, commit_at timestamptz,
+    epoch bigint not null, high bigint not null, applied_at timestamptz not null, position_order varchar not null
+);
+create table if not exists _cdc.tables (
+    source varchar not null, schema_name varchar not null, table_name varchar not null, relation bigint, version integer not null,
+    schema_seq bigint not null, since_seq bigint not null, mode varchar not null, deletes varchar not null, schema json not null
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredColumn:
+    """One column of a DuckDB table and the source's column that it holds.
+
+    `fill` is the SQL expression for rows older than the column. A `retired` column is gone in the source and
+    kept here.
+    """
+
+    name: str
+    type: str
+    source_name: str
+    relation: int | None
+    id: int | None
+    fill: str | None = None
+    retired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTable:
+    """One table of the sink.
+
+    `schema_seq` is the `_cdc_seq` from which on changes have the present shape; `since_seq` the one from
+    which on the table has been the same relation with the same key: a mirror can't replay what is older, and
+    needn't.
+    """
+
+    source: str
+    table: TableId
+    relation: int | None
+    version: int
+    columns: tuple[StoredColumn, ...]
+    key: tuple[str, ...]
+    identity: str
+    schema_seq: int
+    since_seq: int
+    mode: Mode
+    deletes: Deletes
+
+    def to_row(self) -> list[Any]:
+        """The values of a row of `_cdc.tables`."""
+        described = {"columns": [asdict(c) for c in self.columns], "key": self.key, "identity": self.identity}
+        numbers = [self.relation, self.version, self.schema_seq, self.since_seq]
+        return [
+            self.source,
+            self.table.schema,
+            self.table.name,
+            *numbers,
+            self.mode,
+            self.deletes,
+            json.dumps(described),
+        ]
+
+    @classmethod
+    def from_row(cls, row: Iterable[Any]) -> StoredTable:
+        """The table that `to_row` gave."""
+        source, schema_name, name, relation, version, schema_seq, since_seq, mode, deletes, text = row
+        described = json.loads(text)
+        columns = tuple(StoredColumn(**column) for column in described["columns"])
+        return cls(
+            source=source,
+            table=TableId(schema_name, name),
+            relation=relation,
+            version=version,
+            columns=columns,
+            key=tuple(described["key"]),
+            identity=described["identity"],
+            schema_seq=schema_seq,
+            since_seq=since_seq,
+            mode=mode,
+            deletes=deletes,
+        )
+
+
+class Catalog:
+    """All tables of the sink, as of the running transaction; thrown away when that is rolled back."""
+
+    def __init__(self, connection: Any, source: str, path: str) -> None:
+        self._connection = connection
+        self._source = source
+        self._path = path
+        self.name: str = connection.execute("select current_database()").fetchall()[0][0]
+        rows = connection.execute(
+            "select source, schema_name, table_name, relation, version, schema_seq, since_seq, mode, deletes, schema::varchar "
+            "from _cdc.tables"
+        ).fetchall()
+        self._tables = [StoredTable.from_row(row) for row in rows]
+        found = connection.execute(
+            "select schema_name, table_name from duckdb_tables() where database_name = current_database() "
+            "union all select schema_name, view_name from duckdb_views() where database_name = current_database()"
+        ).fetchall()
+        self._existing = {_folded(TableId(*row)): TableId(*row) for row in found}
+
+    def __iter__(self) -> Iterator[StoredTable]:
+        """The tables of our source."""
+        return (t for t in self._tables if t.source == self._source)
+
+    def by_relation(self, relation: int | None) -> StoredTable | None:
+        """Our source's table of that number."""
+        return next((t for t in self if relation is not None and t.relation == relation), None)
+
+    def by_name(self, table: TableId) -> StoredTable | None:
+        """Our source's table that has this name in the file.
+
+        Raises: SinkRefused: the name is taken: by another source, by a table that differs in case only, or by
+        one that isn't ours.
+        """
+        for stored in self._tables:
+            if _folded(stored.table) != _folded(table):
+                continue
+            if stored.source != self._source:
+                remedy = "Give each source a sink (a file) of its own, or leave the table out of one of them."
+                message = f"the table is already filled by the source {stored.source!r}"
+                raise SinkRefused(message, where=f"{self._path}: {table}", remedy=remedy)
+            if stored.table != table:
+                remedy = "Rename one of them in the source, or leave it out of the source's `tables`."
+                message = f"its name differs from that of the table {stored.table} in case only, which DuckDB ignores"
+                raise SinkRefused(message, where=f"{self._path}: {table}", remedy=remedy)
+            return stored
+        self._refuse_stranger(table)
+        return None
+
+    def exists(self, table: TableId) -> bool:
+        """Whether DuckDB has a table or view of that name."""
+        return _folded(table) in self._existing
+
+    def save(self, stored: StoredTable, before: StoredTable | None) -> None:
+        """Remember a table; `before` is what it was called and looked like until now."""
+        if before is not None:
+            self._tables.remove(before)
+            self._existing.pop(_folded(before.table), None)
+            self._connection.execute(
+                "delete from _cdc.tables where source = ? and schema_name = ? and table_name = ?",
+                [before.source, before.table.schema, before.table.name],
+            ).fetchall()
+        self._tables.append(stored)
+        self._existing[_folded(stored.table)] = stored.table
+        marks = ", ".join("?" * len(stored.to_row()))
+        self._connection.execute(f"insert into _cdc.tables values ({marks})", stored.to_row()).fetchall()
+
+    def free_name(self, stored: StoredTable) -> TableId:
+        """A name to move a table to, out of the way of another."""
+        table = replace(stored.table, name=f"{stored.table.name}__{stored.relation or 'old'}")
+        while self.exists(table):
+            table = replace(table, name=f"{table.name}_")
+        return table
+
+    def _refuse_stranger(self, table: TableId) -> None:
+        found = self._existing.get(_folded(table))
+        if found is not None:
+            raise SinkRefused(
+                f"the file has a table or view {found} that was not made by this sink",
+                where=f"{self._path}: {table}",
+                remedy="Rename it or drop it in the file, or choose another file.",
+            )
+
+
+def _folded(table: TableId) -> tuple[str, str]:
+    return folded(table.schema), folded(table.name)

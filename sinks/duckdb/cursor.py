@@ -1,0 +1,101 @@
+"""How far the sink is, kept in `_cdc.cursors` and changed in the same transaction as the tables.
+
+`_cdc.fences` holds the newest epoch that opened the sink: an older process is refused, whatever it still has
+in hand.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from cdc.errors import SinkFenced, SinkRefused
+from cdc.model import Position
+from cdc.spi import Cursor, Delivery
+from sinks.duckdb.catalog import FORMAT_VERSION, TABLES
+from sinks.duckdb.shape import run, visible
+
+_AT = pa.timestamp("us", "UTC")
+
+
+def prepare(connection: Any, source: str, epoch: int, path: str) -> None:
+    """Make the sink's own tables and take the fence; within a transaction."""
+    for statement in TABLES.strip().removesuffix(";").split(";"):
+        run(connection, statement)
+    found = connection.execute("select format from _cdc.meta").fetchall()
+    if not found:
+        run(connection, f"insert into _cdc.meta values ({FORMAT_VERSION})")
+    elif found[0][0] > FORMAT_VERSION:
+        raise SinkRefused(
+            f"the file is of format {found[0][0]}, this version writes {FORMAT_VERSION}",
+            where=path,
+            remedy="Upgrade the daemon to the version that wrote the file.",
+        )
+    check_fence(connection, source, epoch, path)
+    connection.execute("delete from _cdc.fences where source = ?", [source]).fetchall()
+    connection.execute("insert into _cdc.fences values (?, ?)", [source, epoch]).fetchall()
+
+
+def check_fence(connection: Any, source: str, epoch: int, path: str) -> None:
+    """SinkFenced when a newer process has opened the sink."""
+    found = connection.execute("select epoch from _cdc.fences where source = ?", [source]).fetchall()
+    if found and found[0][0] > epoch:
+        raise SinkFenced(
+            f"a newer process (epoch {found[0][0]}) writes to this sink; this one has epoch {epoch}",
+            where=path,
+            remedy="Stop the older daemon. After restoring an old state folder, move the database file away.",
+        )
+
+
+def read(connection: Any, source: str) -> Cursor | None:
+    """The cursor; None when nothing was ever applied."""
+    # Microseconds, not a timestamp: DuckDB would need the package pytz to make Python values of those.
+    found = connection.execute(
+        'select "offset", position_order, position, epoch_us(commit_at), epoch, high from _cdc.cursors where source = ?',
+        [source],
+    ).fetchall()
+    if not found:
+        return None
+    offset, order, text, commit_us, epoch, high = found[0]
+    commit_at = None if commit_us is None else pa.scalar(commit_us, _AT).as_py().replace(tzinfo=UTC)
+    return Cursor(source, offset, Position(int(order), text), commit_at, epoch, high)
+
+
+def write(connection: Any, cursor: Cursor) -> None:
+    """Replace the cursor of this source."""
+    row = pa.table(
+        {
+            "source": [cursor.source],
+            "offset": [cursor.next],
+            "position": [cursor.position.text],
+            "commit_at": pa.array([cursor.commit_at], _AT),
+            "epoch": [cursor.epoch],
+            "high": [cursor.high],
+            "applied_at": pa.array([datetime.now(UTC)], _AT),
+            "position_order": [str(cursor.position.order)],
+        }
+    )
+    connection.execute("delete from _cdc.cursors where source = ?", [cursor.source]).fetchall()
+    with visible(connection, cdc_cursor=row):
+        run(connection, "insert into _cdc.cursors select * from cdc_cursor")
+
+
+def advanced(before: Cursor | None, delivery: Delivery, epoch: int) -> Cursor:
+    """The cursor after this delivery."""
+    high = max(delivery.next, before.high if before else 0)
+    return Cursor(delivery.source, delivery.next, delivery.position, delivery.commit_at, epoch, high)
+
+
+def is_applied(cursor: Cursor | None, delivery: Delivery, path: str) -> bool:
+    """Whether the sink has this delivery already; SinkRefused when it doesn't follow what the sink has."""
+    if cursor is None or delivery.first == cursor.next:
+        return False
+    if delivery.next <= cursor.next:
+        return True
+    raise SinkRefused(
+        f"the delivery starts at offset {delivery.first}, the sink is at {cursor.next}",
+        where=f"{path}: source {delivery.source}",
+        remedy="The file and the log of the daemon don't belong together: restore both, or start with a new file.",
+    )

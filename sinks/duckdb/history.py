@@ -1,0 +1,117 @@
+"""Mode history: every version of each row, with the commit times between which it was the row (SCD type 2).
+
+`_cdc_seq` is the change that began a version, `_cdc_end_seq` the one that ended it; both order exactly where
+times are equal. Replaying changes that have been here adds no version twice and ends none again.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cdc.model import Envelope
+from cdc.transform import Segment, Versions, multiset_delta, row_versions, segments
+from sinks.duckdb.change import Change
+from sinks.duckdb.filling import fill, split
+from sinks.duckdb.keyless import insert_added, oldest_removed
+from sinks.duckdb.mirror import refuse_changes
+from sinks.duckdb.shape import run, visible
+
+_AT = pa.timestamp("us", "UTC")
+
+
+def apply(change: Change) -> None:
+    """Add the versions that these changes begin and end those that they end."""
+    if not change.shape.schema.key or not change.shape.has_key:
+        # Equal rows have no identity that a replay could compare: what has been here before is left alone.
+        change = change.not_below(change.replayed_below)
+    if not change.batches:
+        return
+    for segment in segments(change.batches):
+        if segment.truncated_at is not None:
+            _truncate(change, segment)
+        if segment.batches and change.shape.schema.key:
+            _apply_keyed(change, segment)
+        elif segment.batches:
+            _apply_keyless(change, segment)
+
+
+def _truncate(change: Change, segment: Segment) -> None:
+    seq = segment.truncated_at
+    with visible(change.connection, cdc_moment=pa.table({"at": pa.array([segment.commit_at], _AT)})):
+        run(
+            change.connection,
+            f"update {change.shape.target} as t set valid_to = greatest(t.valid_from, m.at), _cdc_end_seq = {seq} "
+            f"from cdc_moment m where t._cdc_end_seq is null and t._cdc_seq < {seq}",
+        )
+
+
+def _apply_keyed(change: Change, segment: Segment) -> None:
+    shape, connection = change.shape, change.connection
+    versions = row_versions(segment.batches)
+    first = segment.batches[0].seq[0].as_py()
+    was_open = f"t._cdc_seq < {first} and (t._cdc_end_seq is null or t._cdc_end_seq >= {first})"
+    ends = {"end_s": versions.ended_seq, "end_at": _not_before_begin(versions)}
+    plain, holed = split(versions.opened)
+    extra_holed = {}
+    if versions.opened.holes is not None and holed is not None:
+        places = pa.array(versions.opened.holes.rows)
+        extra_holed = {name: array.take(places) for name, array in ends.items()}
+        whole = pc.invert(pc.is_in(pa.array(range(len(versions.ended_seq)), pa.int64()), places))
+        ends = {name: array.filter(whole) for name, array in ends.items()}
+    filled = fill(connection, shape, versions.opened, "cdc_filled", stored_if=was_open, extra=extra_holed)
+    _close(change, versions)
+    with visible(connection, cdc_rows=shape.staged(plain, ends)):
+        _insert(change, "cdc_rows")
+    if filled:
+        _insert(change, "cdc_filled")
+        run(connection, "drop table cdc_filled")
+
+
+def _close(change: Change, versions: Versions) -> None:
+    shape = change.shape
+    keys = shape.staged(versions.closing.table)
+    matches = shape.key_equals("k", keys)
+    with visible(change.connection, cdc_keys=keys):
+        run(
+            change.connection,
+            f"update {shape.target} as t set valid_to = greatest(t.valid_from, k.at), _cdc_end_seq = k.s "
+            f"from cdc_keys k where {matches} and t._cdc_end_seq is null and t._cdc_seq < k.s",
+        )
+
+
+def _insert(change: Change, origin: str) -> None:
+    shape = change.shape
+    known = f" where r.s not in (select _cdc_seq from {shape.target})" if change.is_replay else ""
+    run(
+        change.connection,
+        f"insert into {shape.target} ({shape.names}valid_from, valid_to, _cdc_seq, _cdc_end_seq) "
+        f"select {shape.values('r')}r.at, r.end_at, r.s, r.end_s from {origin} r{known}",
+    )
+
+
+def _not_before_begin(versions: Versions) -> pa.Array:
+    """Commit times may go back a little where order does not; a version then ends when it began."""
+    begun = versions.opened.table[Envelope.COMMIT_AT].combine_chunks()
+    later = pc.max_element_wise(versions.ended_at, begun, skip_nulls=False)
+    return pc.if_else(
+        versions.ended_at.is_null(), pa.scalar(None, _AT), pc.coalesce(later, versions.ended_at)
+    )
+
+
+def _apply_keyless(change: Change, segment: Segment) -> None:
+    shape = change.shape
+    if shape.schema.identity == "none":
+        refuse_changes(change, segment)
+    delta = multiset_delta(segment.batches, net=False)
+    insert_added(change, delta.added, {"valid_from": "r.at", "_cdc_seq": "r.s"})
+    if delta.removed.num_rows == 0:
+        return
+    with oldest_removed(change, delta.removed, alive="t._cdc_end_seq is null") as found:
+        done = run(
+            change.connection,
+            f"update {shape.target} as t set valid_to = greatest(t.valid_from, f.at), _cdc_end_seq = f.s "
+            f"from {found} f where t.rowid = f.r",
+        )
+    if done != delta.removed.num_rows:
+        change.count("rows_not_found", delta.removed.num_rows - done)

@@ -1,0 +1,68 @@
+"""Tables whose rows have no key: multisets, where one of several equal rows is as good as another.
+
+A removal takes the oldest equal row, so that the outcome is the same wherever batches were cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from cdc.errors import SinkRefused
+from sinks.duckdb.change import Change
+from sinks.duckdb.names import folded
+from sinks.duckdb.shape import run, visible
+
+
+def insert_added(change: Change, rows: pa.Table, own: Mapping[str, str], condition: str = "true") -> None:
+    """Insert these rows, as `r`, with the sink's own columns by name and expression."""
+    if rows.num_rows == 0:
+        return
+    shape = change.shape
+    with visible(change.connection, cdc_rows=shape.staged(rows)):
+        run(
+            change.connection,
+            f"insert into {shape.target} ({shape.names}{', '.join(own)}) "
+            f"select {shape.values('r')}{', '.join(own.values())} from cdc_rows r where {condition}",
+        )
+
+
+@contextmanager
+def oldest_removed(change: Change, rows: pa.Table, *, alive: str) -> Iterator[str]:
+    """A query in brackets that gives, for each removed row, the rowid `r` of the oldest equal one, and `s`
+    and `at`.
+
+    `alive` says which stored rows count.
+    """
+    shape = change.shape
+    if any(folded(c.name) == '"rowid"' for c in shape.columns):
+        raise SinkRefused(
+            "a column named rowid hides DuckDB's own, which a table without a key needs",
+            where=str(shape.schema.table),
+            remedy="Give the table a primary key, or rename the column.",
+        )
+    # Numbering by the first equal removed row keeps lists and structs out of the window.
+    places = [f"c{c.index}" for c in shape.columns if c.index is not None]
+    equal = " and ".join(f"a.{p} is not distinct from b.{p}" for p in places) or "true"
+    partition = f"partition by {', '.join(places)}" if places else ""
+    with visible(change.connection, cdc_removed=shape.staged(rows)):
+        run(
+            change.connection,
+            "create or replace temp table cdc_gone as "
+            f"select *, row_number() over ({partition} order by s) as n from cdc_removed",
+        )
+    run(
+        change.connection,
+        "create or replace temp table cdc_kinds as select *, row_number() over () as g from cdc_gone where n = 1",
+    )
+    query = (
+        "(select o.r, b.s, b.at from (select t.rowid as r, a.g, "
+        "row_number() over (partition by a.g order by t._cdc_seq, t.rowid) as n "
+        f"from {shape.target} t join cdc_kinds a on {shape.row_equals('a')} where {alive}) o "
+        f"join (select b.*, a.g from cdc_gone b join cdc_kinds a on {equal}) b on o.g = b.g and o.n = b.n)"
+    )
+    yield query
+    run(change.connection, "drop table cdc_gone")
+    run(change.connection, "drop table cdc_kinds")

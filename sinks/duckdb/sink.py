@@ -1,0 +1,223 @@
+"""The sink itself: one delivery, one transaction, the cursor in it.
+
+After any error the transaction is rolled back and the same delivery can be applied again on the same object.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import duckdb
+from pydantic import BaseModel
+
+from cdc.errors import CdcError, SinkRefused
+from cdc.model import ChangeBatch, TableSchema
+from cdc.spi import Cursor, Delivery, Finding, SinkContext
+from sinks.duckdb import append, cursor, history, mirror
+from sinks.duckdb.change import Change
+from sinks.duckdb.checks import findings
+from sinks.duckdb.database import IDLE_WAL_BYTES, connect, is_fatal, lock_of, translated, wal_bytes
+from sinks.duckdb.options import Options as DuckDBOptions
+from sinks.duckdb.publish import Publisher
+from sinks.duckdb.shape import run
+from sinks.duckdb.tables import Tables
+
+_APPLY = {"mirror": mirror.apply, "append": append.apply, "history": history.apply}
+# How many intervals late a copy may be before one is made between deliveries, though the sink has not caught up.
+PUBLISH_PATIENCE = 2.0
+
+
+class DuckDBSink:
+    """Writes to a local DuckDB file. One connection an object; the file's lock orders two objects of one
+    process.
+    """
+
+    Options: ClassVar[type[BaseModel]] = DuckDBOptions
+
+    def __init__(self, options: DuckDBOptions, context: SinkContext) -> None:
+        self._options = options
+        self._context = context
+        self._lock = lock_of(options.path)
+        self._connection: Any = None
+        self._tables: Tables | None = None
+        self._publisher = Publisher(options.path, options.publish) if options.publish else None
+
+    def check(self) -> Sequence[Finding]:
+        """See `Sink.check`."""
+        return findings(self._options)
+
+    def prepare(self, source: str) -> None:
+        """See `Sink.prepare`."""
+        with self._guarded("preparing the database"), self._transaction() as connection:
+            cursor.prepare(connection, source, self._context.epoch, str(self._options.path))
+            self._check_modes(Tables(connection, source, self._options, self._context), source)
+
+    def committed(self, source: str) -> Cursor | None:
+        """See `Sink.committed`."""
+        with self._guarded("reading the cursor"):
+            connection = self._open()
+            known = connection.execute(
+                "select 1 from duckdb_tables() where database_name = current_database() "
+                "and schema_name = '_cdc' and table_name = 'cursors'"
+            ).fetchall()
+            return cursor.read(connection, source) if known else None
+
+    def apply(self, delivery: Delivery) -> None:
+        """See `Sink.apply`."""
+        path = str(self._options.path)
+        with self._guarded(f"applying changes of {delivery.source}"):
+            with self._transaction() as connection:
+                cursor.check_fence(connection, delivery.source, self._context.epoch, path)
+                before = cursor.read(connection, delivery.source)
+                if cursor.is_applied(before, delivery, path):
+                    return
+                self._apply_parts(connection, delivery, before.high if before else 0)
+                cursor.write(connection, cursor.advanced(before, delivery, self._context.epoch))
+            if self._publisher is not None:
+                self._publisher.changed()
+                if self._publisher.due(PUBLISH_PATIENCE):
+                    self._publish(self._publisher)
+
+    def rewind(self, source: str, offset: int) -> None:
+        """See `SupportsRewind.rewind`. Only the cursor moves: a replay never takes away what is there."""
+        path = str(self._options.path)
+        with self._guarded("rewinding"), self._transaction() as connection:
+            cursor.check_fence(connection, source, self._context.epoch, path)
+            at = cursor.read(connection, source)
+            if at is None or offset > at.next:
+                reached = "nothing was applied yet" if at is None else f"the sink is at offset {at.next}"
+                raise SinkRefused(
+                    f"rewinding to offset {offset} is not possible: {reached}",
+                    where=f"{path}: source {source}",
+                    remedy="Choose an earlier checkpoint.",
+                )
+            cursor.write(connection, replace(at, next=offset, epoch=self._context.epoch))
+
+    def idle(self) -> None:
+        """See `SupportsIdle.idle`."""
+        if self._connection is None:
+            return
+        with self._guarded("checkpointing"):
+            if self._publisher is not None and self._publisher.due():
+                self._publish(self._publisher)
+            elif wal_bytes(self._options.path) >= IDLE_WAL_BYTES:
+                self._checkpoint()
+
+    def close(self) -> None:
+        """See `Sink.close`."""
+        with self._lock:
+            connection, self._connection, self._tables = self._connection, None, None
+            if connection is not None:
+                with translated("closing the database", self._options.path):
+                    connection.close()
+
+    def _apply_parts(self, connection: Any, delivery: Delivery, high: int) -> None:
+        if self._tables is None:
+            self._tables = Tables(connection, delivery.source, self._options, self._context)
+        tables = self._tables
+        replayed_below = high if delivery.first < high else 0
+        if replayed_below and self._options.mode == "append":
+            for stored in tables.stored():
+                append.forget(connection, tables.target(stored.table), delivery.first, delivery.next)
+        for part in delivery.parts():
+            for schema, batches in _grouped(part):
+                first = batches[0].seq[0].as_py()
+                shape = tables.shape(schema, first, replayed_below=replayed_below)
+                change = Change(connection, shape, batches, replayed_below, self._context.count)
+                _APPLY[self._options.mode](change)
+
+    def _check_modes(self, tables: Tables, source: str) -> None:
+        for stored in tables.stored():
+            if (stored.mode, stored.deletes) != (self._options.mode, self._options.deletes):
+                raise SinkRefused(
+                    f"the table {stored.table} was made with mode {stored.mode} and deletes {stored.deletes}, "
+                    f"the config says {self._options.mode} and {self._options.deletes}",
+                    where=f"{self._options.path}: source {source}",
+                    remedy="Set them back, or give the sink a new path.",
+                )
+
+    def _open(self) -> Any:
+        if self._connection is None:
+            self._connection = connect(self._options)
+        return self._connection
+
+    @contextmanager
+    def _guarded(self, operation: str) -> Iterator[None]:
+        """The file's lock, our errors instead of DuckDB's, and a new connection after a fatal one."""
+        try:
+            with self._lock, translated(operation, self._options.path):
+                yield
+        except CdcError as error:
+            if is_fatal(error):
+                self._abandon()
+            raise
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        connection = self._open()
+        run(connection, "begin transaction")
+        try:
+            yield connection
+            run(connection, "commit")
+        except BaseException:
+            self._tables = None
+            self._roll_back(connection)
+            raise
+
+    def _roll_back(self, connection: Any) -> None:
+        try:
+            run(connection, "rollback")
+        except duckdb.Error:
+            # A commit that failed has rolled back by itself; of a database that is gone nothing remains to roll back.
+            self._context.log("rollback_refused")
+
+    def _abandon(self) -> None:
+        connection, self._connection, self._tables = self._connection, None, None
+        if connection is not None:
+            try:
+                connection.close()
+            except duckdb.Error:
+                self._context.log("close_refused")
+
+    def _checkpoint(self) -> bool:
+        """Move the write-ahead log into the file; False when another transaction is in the way."""
+        try:
+            run(self._open(), "checkpoint")
+        except duckdb.TransactionException:
+            return False
+        return wal_bytes(self._options.path) == 0
+
+    def _publish(self, publisher: Publisher) -> None:
+        """Make the copy. What prevents it is reported and tried again; it must not stop the deliveries."""
+        if not self._checkpoint():
+            publisher.postpone()
+            return
+        try:
+            publisher.copy()
+        except OSError as error:
+            publisher.postpone()
+            self._context.log("publish_refused", reason=os.strerror(error.errno or 0))
+            self._context.count("publish_errors", 1)
+
+
+def _grouped(part: Sequence[ChangeBatch]) -> Iterator[tuple[TableSchema, list[ChangeBatch]]]:
+    """Runs of batches of one table and schema version, in the order of their first change.
+
+    Tables are independent of each other; within one the order is kept.
+    """
+    runs: list[tuple[TableSchema, list[ChangeBatch]]] = []
+    newest: dict[Any, tuple[TableSchema, list[ChangeBatch]]] = {}
+    for batch in part:
+        if batch.row_count == 0:
+            continue
+        last = newest.get(batch.table)
+        if last is None or not (last[0] is batch.schema or last[0] == batch.schema):
+            last = (batch.schema, [])
+            newest[batch.table] = last
+            runs.append(last)
+        last[1].append(batch)
+    return iter(sorted(runs, key=lambda run: run[1][0].seq[0].as_py()))

@@ -1,0 +1,186 @@
+"""Finds the table for a batch: makes it, renames it, brings it to the batch's shape, or leaves it as it is in
+a replay.
+
+All of it happens in the transaction of the delivery: after a roll-back a new object is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import duckdb
+
+from cdc.errors import SchemaChangeRefused
+from cdc.model import TableId, TableSchema
+from cdc.spi import SinkContext
+from sinks.duckdb import names
+from sinks.duckdb.catalog import Catalog, StoredTable
+from sinks.duckdb.evolve import create, evolve, fresh_columns
+from sinks.duckdb.layout import reserved_names
+from sinks.duckdb.options import Options
+from sinks.duckdb.shape import Shape, run
+
+
+class Tables:
+    """The sink's tables for one source."""
+
+    def __init__(self, connection: Any, source: str, options: Options, context: SinkContext) -> None:
+        self._connection = connection
+        self._source = source
+        self._options = options
+        self._context = context
+        self._catalog = Catalog(connection, source, str(options.path))
+        self._shapes: dict[TableId, Shape] = {}
+
+    def stored(self) -> list[StoredTable]:
+        """The tables of our source that are in the file."""
+        return [table for table in self._catalog if self._catalog.exists(table.table)]
+
+    def target(self, table: TableId) -> str:
+        """The table's name in SQL."""
+        return names.qualified(self._catalog.name, table)
+
+    def shape(self, schema: TableSchema, first: int, *, replayed_below: int) -> Shape:
+        """The way in for changes of this schema from `_cdc_seq` `first` on.
+
+        Raises:
+            SinkRefused: DuckDB can't hold the table, or its name is taken.
+            SchemaChangeRefused: it may not be altered, or its values can't be converted.
+        """
+        known = self._shapes.get(schema.table)
+        if known is not None and (known.schema is schema or known.schema == schema):
+            return known
+        stored = self._find(schema)
+        if stored is None:
+            stored = self._create(schema, first)
+        elif first < replayed_below and first < stored.schema_seq:
+            # An older version of the table: its rows go into the columns that it has now.
+            return Shape(stored, schema, self.target(stored.table))
+        else:
+            stored = self._evolve(self._rename(stored, schema), schema, first)
+        shape = Shape(stored, schema, self.target(stored.table))
+        self._check_key(shape)
+        self._shapes[schema.table] = shape
+        return shape
+
+    def _find(self, schema: TableSchema) -> StoredTable | None:
+        """The table of this number, else of this name; made again when someone dropped it in the file."""
+        stored = self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)
+        if stored is not None and not self._catalog.exists(stored.table):
+            self._make(stored)
+            self._catalog.save(stored, stored)
+        return stored
+
+    def _create(self, schema: TableSchema, first: int) -> StoredTable:
+        self._check_names(schema)
+        mode, deletes = self._options.mode, self._options.deletes
+        stored = StoredTable(
+            source=self._source,
+            table=schema.table,
+            relation=schema.relation,
+            version=schema.version,
+            columns=fresh_columns(schema),
+            key=schema.key,
+            identity=schema.identity,
+            schema_seq=first,
+            since_seq=0,
+            mode=mode,
+            deletes=deletes,
+        )
+        self._make(stored)
+        self._catalog.save(stored, None)
+        self._context.log("table_created", table=str(schema.table), mode=mode)
+        return stored
+
+    def _make(self, stored: StoredTable) -> None:
+        self._make_schema(stored.table)
+        run(self._connection, create(stored, self.target(stored.table)))
+
+    def _make_schema(self, table: TableId) -> None:
+        catalog = names.quoted(self._catalog.name)
+        run(self._connection, f"create schema if not exists {catalog}.{names.quoted(table.schema)}")
+
+    def _check_names(self, schema: TableSchema) -> None:
+        names.check_names(schema, reserved_names(self._options.mode, self._options.deletes))
+
+    def _evolve(self, stored: StoredTable, schema: TableSchema, first: int) -> StoredTable:
+        self._check_names(schema)
+        target = self.target(stored.table)
+        step = evolve(stored, schema, self._options.schema_changes, first, target)
+        if (
+            step.stored.columns == stored.columns
+            and not step.statements
+            and _same_but_start(step.stored, stored)
+        ):
+            self._report_ignored(schema, step.ignored)
+            return stored
+        try:
+            for statement in step.statements:
+                run(self._connection, statement)
+        except duckdb.ConversionException as error:
+            raise SchemaChangeRefused(
+                f"the stored values can't be converted ({'; '.join(step.changes)})",
+                where=str(schema.table),
+                remedy=f"Drop the table {schema.table} in {self._options.path} (the daemon makes it again), "
+                "then take a new snapshot of it.",
+            ) from error
+        self._catalog.save(step.stored, stored)
+        self._report_ignored(schema, step.ignored)
+        if step.changes:
+            self._context.log("table_evolved", table=str(schema.table), changes=step.changes)
+            self._context.count("schema_changes", 1)
+        return step.stored
+
+    def _report_ignored(self, schema: TableSchema, ignored: list[str]) -> None:
+        if ignored:
+            self._context.log("columns_ignored", table=str(schema.table), columns=ignored)
+            self._context.count("columns_ignored", len(ignored))
+
+    def _rename(self, stored: StoredTable, schema: TableSchema) -> StoredTable:
+        """Follow the source's name of the table, unless the policy keeps tables as they are."""
+        policy = self._options.schema_changes
+        if stored.table == schema.table or policy == "freeze":
+            return stored
+        if policy == "stop":
+            raise SchemaChangeRefused(
+                f"the source's table {stored.table} was renamed and schema_changes is stop",
+                where=str(schema.table),
+                remedy="Set schema_changes to evolve or freeze for this sink and start again.",
+            )
+        occupant = None
+        if names.folded(str(stored.table)) != names.folded(str(schema.table)):
+            occupant = self._catalog.by_name(schema.table)
+        if occupant is not None:
+            # Two tables swap their names, or that one is gone in the source: it waits under another name.
+            self._move(occupant, self._catalog.free_name(occupant))
+        return self._move(stored, schema.table)
+
+    def _move(self, stored: StoredTable, table: TableId) -> StoredTable:
+        self._shapes.pop(stored.table, None)
+        moved = replace(stored, table=table)
+        old, new = self.target(stored.table), self.target(table)
+        if stored.table.schema == table.schema:
+            between = names.qualified(self._catalog.name, replace(table, name="_cdc_rename"))
+            run(self._connection, f"alter table {old} rename to {names.quoted('_cdc_rename')}")
+            run(self._connection, f"alter table {between} rename to {names.quoted(table.name)}")
+        else:
+            self._make_schema(table)
+            run(self._connection, f"create table {new} as select * from {old}")
+            run(self._connection, f"drop table {old}")
+        self._catalog.save(moved, stored)
+        self._context.log("table_renamed", table=str(stored.table), to=str(table))
+        return moved
+
+    def _check_key(self, shape: Shape) -> None:
+        if self._options.mode != "append" and shape.schema.key and not shape.has_key:
+            raise SchemaChangeRefused(
+                "the table's new key has a column that the frozen table lacks",
+                where=str(shape.schema.table),
+                remedy="Set schema_changes to evolve for this sink and start again.",
+            )
+
+
+def _same_but_start(one: StoredTable, other: StoredTable) -> bool:
+    """Whether nothing differs but the place in the log where the shape begins."""
+    return replace(one, schema_seq=other.schema_seq) == other
