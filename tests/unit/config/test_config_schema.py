@@ -74,7 +74,7 @@ def test_example_loads(path: Path, tmp_path: Path) -> None:
     (tmp_path / "shop_password").write_text("secret", "utf-8")
     text = path.read_text("utf-8").replace("/run/secrets", str(tmp_path))
     (tmp_path / "cdc.yaml").write_text(text, "utf-8")
-    names = set(re.findall(r"\$\{([A-Z_]+)", text))
+    names = set(re.findall(r"\$\{([A-Z_]+)\}", text))
     environment = dict.fromkeys(names, "postgresql://cdc:secret@127.0.0.1:5432/shop")
     configuration = load(tmp_path / "cdc.yaml", registry.load, environment)
     assert configuration.sources
