@@ -17,6 +17,7 @@ class OptionalBuild(build_ext):
         self.distribution.ext_modules = cythonize(
             self.distribution.ext_modules,
             build_dir="build/cython",
+            include_path=["."],
             compiler_directives={"language_level": "3"},
         )
         super().finalize_options()

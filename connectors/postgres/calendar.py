@@ -10,6 +10,7 @@ EPOCH_MICROSECONDS = EPOCH_DAYS * MICROSECONDS_PER_DAY
 # 0001-01-01, counted from 1970-01-01: what lies before is BC.
 FIRST_DAY = -719_162
 FIRST_MICROSECOND = FIRST_DAY * MICROSECONDS_PER_DAY
+INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
 DATE_INFINITIES = {2**31 - 1: "infinity", -(2**31): "-infinity"}
 TIMESTAMP_INFINITIES = {2**63 - 1: "infinity", -(2**63): "-infinity"}

@@ -10,6 +10,7 @@ from connectors.postgres.calendar import (
     EPOCH_DAYS,
     FIRST_DAY,
     FIRST_MICROSECOND,
+    INT32_MAX,
     INT64_MAX,
     MICROSECONDS_PER_DAY,
     MICROSECONDS_PER_SECOND,
@@ -36,6 +37,9 @@ def date_value(text: str, refusals: Refusals) -> int | None:
 
 def checked_days(days: int, refusals: Refusals) -> int | None:
     """Days since 1970, if no earlier than the year 1."""
+    if days > INT32_MAX:
+        message = "a date beyond the calendar's end"
+        raise DecodeError(message)
     return refusals.refuse(refusal.BEFORE_YEAR_1) if days < FIRST_DAY else days
 
 
