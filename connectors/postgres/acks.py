@@ -23,7 +23,7 @@ class Acknowledgements:
     """The status messages of one stream. Used by the capture thread only."""
 
     def __init__(self, send: Callable[[bytes], None], start: int, sender_timeout_seconds: float) -> None:
-        """`start` is the position that the stream began after; a timeout of 0 means that the server has none."""
+        """`start` is where the stream began; a timeout of 0 means that the server has none."""
         self._send = send
         self._received = start
         self._durable = 0

@@ -26,14 +26,16 @@ from connectors.postgres.tables import TableInfo
 LISTS_SINCE = 150000
 
 _PUBLICATION = """
-    select p.oid::int8 as oid, p.puballtables as all_tables, p.pubupdate or p.pubdelete as changes_rows, p.pubviaroot as via_root,
+    select p.oid::int8 as oid, p.puballtables as all_tables, p.pubupdate or p.pubdelete as changes_rows,
+           p.pubviaroot as via_root,
            coalesce(to_jsonb(p) ->> 'pubgencols', 'n') = 's' as sends_generated
       from pg_publication p
      where p.pubname = %s
 """
 # The view's columns attnames and rowfilter came with 15; through jsonb one statement serves all.
 _TABLES = """
-    select t.schemaname as schema, t.tablename as name, to_jsonb(t) -> 'attnames' as columns, to_jsonb(t) ->> 'rowfilter' as row_filter
+    select t.schemaname as schema, t.tablename as name, to_jsonb(t) -> 'attnames' as columns,
+           to_jsonb(t) ->> 'rowfilter' as row_filter
       from pg_publication_tables t
      where t.pubname = %s
 """
@@ -180,22 +182,24 @@ def _check_lists(
 
 
 def _differs(table: TableId, what: str) -> CdcError:
+    remedy = (
+        "Give the config the publication's, or drop the table from the publication: it is then added as"
+        " configured and copied again."
+    )
     return UnsupportedSchema(
-        f"the {what} in the config and in the publication differ",
-        where=str(table),
-        remedy="Give the config the publication's, or drop the table from the publication: it is then added as configured and copied again.",
+        f"the {what} in the config and in the publication differ", where=str(table), remedy=remedy
     )
 
 
 def _check_identity(infos: Sequence[TableInfo]) -> None:
     for info in infos:
-        lacking = info.without_identity()
-        if lacking:
-            raise UnsupportedSchema(
-                "the table has no replica identity: once it is published, its application's updates and deletes would fail",
-                where=str(lacking[0]),
-                remedy=f"Add a primary key, or run: {replica_identity_full(lacking[0])}; or exclude it: !{identifier(info.table.schema)}.{info.table.name}",
+        for lacking in info.without_identity():
+            remedy = (
+                f"Add a primary key, or run: {replica_identity_full(lacking)}; or exclude the table by an"
+                f" entry !{info.table} in tables."
             )
+            message = "the table has no replica identity: publishing it would make updates and deletes fail"
+            raise UnsupportedSchema(message, where=str(lacking), remedy=remedy)
 
 
 def _is_standby(conn: Connection) -> bool:

@@ -26,7 +26,8 @@ _FINGERPRINTS = """
         select c.oid, c.oid from pg_class c where c.oid = any(%(relids)s::oid[])
         union all
         select t.root, i.inhrelid
-          from tree t join pg_inherits i on i.inhparent = t.relid join pg_class c on c.oid = i.inhrelid and c.relispartition
+          from tree t join pg_inherits i on i.inhparent = t.relid
+          join pg_class c on c.oid = i.inhrelid and c.relispartition
     )
     select r.oid::int8, n.nspname, r.relname,
            (select jsonb_object_agg(a.attnum, a.xmin::text || coalesce('+' || d.xmin::text, ''))
@@ -40,7 +41,8 @@ _FINGERPRINTS = """
            (select md5(string_agg(c.oid || ':' || c.relfilenode, ',' order by c.oid))
               from tree t join pg_class c on c.oid = t.relid
              where t.root = r.oid and c.relfilenode <> 0),
-           coalesce((select pr.oid::int8 from pg_publication_rel pr join pg_publication p on p.oid = pr.prpubid
+           coalesce((select pr.oid::int8
+                       from pg_publication_rel pr join pg_publication p on p.oid = pr.prpubid
                       where p.pubname = %(publication)s and pr.prrelid = r.oid), 0)
       from pg_class r join pg_namespace n on n.oid = r.relnamespace
      where r.oid = any(%(relids)s::oid[])
@@ -137,7 +139,7 @@ class Watch:
         self._lock = threading.Lock()
 
     def restore(self, memory: Mapping[str, str]) -> None:
-        """Begin from what the log remembers; what was learned and is not in the log yet stays on top of it."""
+        """Begin from what the log remembers; what was learned and is not in it yet stays on top."""
         with self._lock:
             saved = {
                 int(key.removeprefix(MEMORY_PREFIX)): Fingerprint.parse(text)

@@ -87,7 +87,7 @@ class Shaper:
 
 
 def scalar_of_text(plan: ColumnPlan, text: str) -> pa.Scalar:
-    """A value that the server printed, as the plan's Arrow type: decoded as the one cell of an inserted row."""
+    """A value that the server printed, as the plan's Arrow type: decoded as an inserted row's one cell."""
     decoder = PgoutputDecoder("error", lambda name, amount: None)
     decoder.set_relation(1, "", "", [plan], [], "n")
     cell = text.encode()

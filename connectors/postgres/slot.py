@@ -42,15 +42,18 @@ _STATE = """
     select s.plugin, s.database, s.active_pid, s.wal_status, s.safe_wal_size,
            s.confirmed_flush_lsn::text as confirmed, s.restart_lsn::text as restart, s.slot_type as kind,
            current_database() as here,
-           coalesce(to_jsonb(s) ->> 'invalidation_reason', case when (to_jsonb(s) ->> 'conflicting')::bool then 'conflict' end) as reason,
-           a.application_name as application, (to_jsonb(r) ->> 'reply_time')::timestamptz < now() - make_interval(secs => %s) as silent
+           coalesce(to_jsonb(s) ->> 'invalidation_reason',
+                    case when (to_jsonb(s) ->> 'conflicting')::bool then 'conflict' end) as reason,
+           a.application_name as application,
+           (to_jsonb(r) ->> 'reply_time')::timestamptz < now() - make_interval(secs => %s) as silent
       from pg_replication_slots s
       left join pg_stat_activity a on a.pid = s.active_pid
       left join pg_stat_replication r on r.pid = s.active_pid
      where s.slot_name = %s
 """
 _BLOCKERS = """
-    select format('process %s (%s, user %s), in a transaction for %s s', pid, coalesce(nullif(application_name, ''), 'no name'), usename,
+    select format('process %s (%s, user %s), in a transaction for %s s', pid,
+                  coalesce(nullif(application_name, ''), 'no name'), usename,
                   extract(epoch from now() - xact_start)::int)
       from pg_stat_activity
      where (backend_xid is not null) and pid <> pg_backend_pid() and xact_start is not null

@@ -36,12 +36,13 @@ OPEN_ATTEMPTS = 5
 RANGES_SINCE = 140000
 
 _VIEW = """
-    select pg_snapshot_xmin(pg_current_snapshot())::text::int8, pg_snapshot_xmax(pg_current_snapshot())::text::int8,
+    select pg_snapshot_xmin(pg_current_snapshot())::text::int8,
+           pg_snapshot_xmax(pg_current_snapshot())::text::int8,
            clock_timestamp(), current_setting('block_size')::int
 """
 _SIZES = """
-    select c.oid::int8, n.nspname, c.relname, c.relfilenode::int8, pg_relation_size(c.oid), pg_table_size(c.oid),
-           greatest(c.reltuples, 0)::int8
+    select c.oid::int8, n.nspname, c.relname, c.relfilenode::int8, pg_relation_size(c.oid),
+           pg_table_size(c.oid), greatest(c.reltuples, 0)::int8
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where c.oid = any(%s::oid[])
 """
@@ -99,7 +100,7 @@ class PostgresSnapshot:
         )
 
     def read(self, chunk: SnapshotChunk) -> Iterator[ChangeBatch]:
-        """The rows of one chunk. The view is looked at before and after, so that a chunk is whole or fails."""
+        """The rows of one chunk. The view is looked at before and after: a chunk is whole or fails."""
         shape = self._view.shapes[chunk.table]
         published = self._view.publication.tables.get(chunk.table) if self._view.publication else None
         condition = published.row_filter if published else None
@@ -275,7 +276,7 @@ def _same(
 
 
 def _lock(coordinator: Connection, tables: Mapping[TableId, Shape]) -> None:
-    """All at once, before anything is planned: from here on nothing can be rewritten, truncated or altered."""
+    """All at once, before anything is planned: from here on nothing is rewritten, truncated or altered."""
     if tables:
         names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
         coordinator.execute(sql.SQL("lock table {} in access share mode").format(names))

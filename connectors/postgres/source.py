@@ -44,13 +44,15 @@ from connectors.postgres.slot import (
     read_slot,
     release_slot,
 )
-from connectors.postgres.stream import BINARY_SINCE, Session, start_command
+from connectors.postgres.starter import describe
+from connectors.postgres.stream import BINARY_SINCE, Session, SessionParts, start_command
 from connectors.postgres.tables import TableInfo
 from connectors.postgres.tracking import TextWanted, Tracking
-from connectors.postgres.wire import PgoutputDecoder
+from connectors.postgres.wire import Pgoutput, PgoutputDecoder
 
 _CURRENT = """
-    select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_flush_lsn() end::text
+    select case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
+                else pg_current_wal_flush_lsn() end::text
 """
 _SENDER_TIMEOUT = "select setting::int8 from pg_settings where name = 'wal_sender_timeout'"
 
@@ -59,6 +61,12 @@ class PostgresSource:
     """One PostgreSQL database. See `cdc.spi.source.Source` for what each method promises."""
 
     Options: ClassVar[type[BaseModel]] = PostgresOptions
+    url_schemes: ClassVar[tuple[str, ...]] = ("postgresql", "postgres")
+
+    @classmethod
+    def starter(cls, url: str) -> str:
+        """A first configuration for the database behind that URL, as `cdc init` writes it."""
+        return describe(url)
 
     def __init__(self, options: PostgresOptions, context: SourceContext) -> None:
         self._options = options
@@ -130,8 +138,7 @@ class PostgresSource:
             self._acks.acknowledge(self._durable)
 
     def snapshot(self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]) -> Snapshot:
-        # A snapshot of a table that is not in the publication would have nothing to go on from.
-        self.follow(tables)
+        self._follow_first(tables)
         return snapshots.open_snapshot(self._snapshot_parts(), tables, earlier)
 
     def current(self) -> Position:
@@ -187,7 +194,7 @@ class PostgresSource:
         check_reach(state, self._slot, after, where)
         row = connection.execute(_CURRENT).fetchone()
         if row is not None and lsn_int(str(row[0])) < after.order:
-            message = f"the server is at {row[0]}, before the end of our log at {after.text}: it was restored from an older state"
+            message = f"the server is at {row[0]}, before the end of our log at {after.text}: it was set back"
             raise SourceMismatch(
                 message,
                 where=where,
@@ -224,7 +231,7 @@ class PostgresSource:
     def _new_session(
         self,
         connection: ReplicationConnection,
-        decoder: PgoutputDecoder,
+        decoder: Pgoutput,
         acks: Acknowledgements,
         after: Position,
         *,
@@ -239,18 +246,17 @@ class PostgresSource:
             self._publication,
             decoder,
         )
-        return Session(
-            connection,
-            decoder,
-            tracking,
-            self._monitor,
-            acks,
-            after,
-            binary=binary,
+        parts = SessionParts(
+            connection=connection,
+            decoder=decoder,
+            tracking=tracking,
+            monitor=self._monitor,
+            acks=acks,
             heartbeat_seconds=self._options.heartbeat.total_seconds(),
             where=self._connector.where,
             wanted=lambda: self._wanted,
         )
+        return Session(parts, after, binary=binary)
 
     def _infos(self, connection: Connection) -> list[TableInfo]:
         publication = read_publication(connection, self._publication)
@@ -275,6 +281,15 @@ class PostgresSource:
             watch=self._watch,
         )
 
+    def _follow_first(self, tables: Sequence[TableSchema]) -> None:
+        """A snapshot of a table that is not in the publication would have no changes to go on with; where there is
+        no publication at all, nobody streams.
+        """
+        with self._connection("reading the publication") as connection:
+            publication = read_publication(connection, self._publication)
+        if publication is not None and any(table.table not in publication.tables for table in tables):
+            self.follow(tables)
+
     @contextmanager
     def _connection(self, doing: str) -> Iterator[Connection]:
         """The connection of everything but the stream; opened anew after it was lost."""
@@ -295,5 +310,5 @@ class PostgresSource:
             raise
 
     def _restart_in_text(self) -> SourceUnavailable:
-        message = "a large transaction has a type without a binary form that is read; the stream starts again in text"
+        message = "a table has a type that is only read as text; the stream starts again in text"
         return SourceUnavailable(message, where=self._connector.where, remedy="Nothing is to be done.")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cdc.errors import SourceUnavailable, UnknownEvent
@@ -48,34 +49,34 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ORIGIN, _TYPE, _RELATION, _TRUNCATE, _MESSAGE = b"OYRTM"
 
 
-class Session:
-    """One START_REPLICATION. Used by the capture thread only; `wanted` gives the position that somebody waits
-    for.
-    """
+@dataclass(frozen=True, slots=True)
+class SessionParts:
+    """What a session works with. `wanted` gives the position that somebody waits for."""
 
-    def __init__(
-        self,
-        connection: ReplicationConnection,
-        decoder: wire.PgoutputDecoder,
-        tracking: Tracking,
-        monitor: Monitor,
-        acks: Acknowledgements,
-        after: Position,
-        *,
-        binary: bool,
-        heartbeat_seconds: float,
-        where: str,
-        wanted: Callable[[], int],
-    ) -> None:
-        self._connection = connection
-        self._decoder = decoder
-        self._tracking = tracking
-        self._monitor = monitor
-        self._acks = acks
+    connection: ReplicationConnection
+    decoder: wire.Pgoutput
+    tracking: Tracking
+    monitor: Monitor
+    acks: Acknowledgements
+    heartbeat_seconds: float
+    where: str
+    wanted: Callable[[], int]
+
+
+class Session:
+    """One START_REPLICATION. Used by the capture thread only."""
+
+    def __init__(self, parts: SessionParts, after: Position, *, binary: bool) -> None:
+        self._connection = parts.connection
+        self._decoder = parts.decoder
+        self._tracking = parts.tracking
+        self._monitor = parts.monitor
+        self._acks = parts.acks
+        self._heartbeat_seconds = parts.heartbeat_seconds
+        self._where = parts.where
+        self._wanted = parts.wanted
         self._position = after
         self._binary = binary
-        self._heartbeat_seconds = heartbeat_seconds
-        self._where = where
         self._idle_lsn = after.order
         self._gathering_since: float | None = None
         self._yielded_at = self._asked_at = self._heard_at = self._advanced_at = time.monotonic()
@@ -83,7 +84,6 @@ class Session:
         # The server asked: it may be waiting for us to move before it can shut down.
         self._hurry = False
         self.in_parts = False
-        self._wanted = wanted
 
     @property
     def position(self) -> Position:

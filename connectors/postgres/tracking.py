@@ -15,7 +15,7 @@ from connectors.postgres.relations import shape_of_message, table_of
 from connectors.postgres.rewrites import Watch, read_fingerprints
 from connectors.postgres.selection import TableSelection
 from connectors.postgres.shapes import Shape, Shaper
-from connectors.postgres.wire import PgoutputDecoder
+from connectors.postgres.wire import Pgoutput
 
 
 class TextWanted(Exception):
@@ -41,7 +41,7 @@ class Tracking:
         shaper: Shaper,
         selection: TableSelection,
         publication: str,
-        decoder: PgoutputDecoder,
+        decoder: Pgoutput,
     ) -> None:
         self._connector = connector
         self._monitor = monitor
@@ -126,7 +126,7 @@ class Tracking:
         return shape_of_message(relation, known, last.info if last else None, self._shaper)
 
     def _learn_types(self, relation: messages.Relation) -> None:
-        """Types of these columns that are new to us: from the catalog, or from what the stream said of them."""
+        """Types that are new to us: from the catalog, or from what the stream said of them."""
         oids = [column.type_oid for column in relation.columns]
         if not self._shaper.unknown_types(oids):
             return
