@@ -76,3 +76,4 @@ class BookKeeper:
             if keep_from is not None:
                 retention = pipeline.spec.retention
                 pipeline.log.trim(keep_from, max_age=retention.age, max_bytes=retention.bytes)
+                self._state.thin_checkpoints(pipeline.spec.name, pipeline.log.start)

@@ -76,7 +76,9 @@ class Capture:
         self._recover()
         end = self._log.end
         facts = self._log.facts
-        identity = verify_identity(self._source.identity(), facts.get(IDENTITY_FACT), accept=self._accept_identity)
+        identity = verify_identity(
+            self._source.identity(), facts.get(IDENTITY_FACT), accept=self._accept_identity
+        )
         position = self._source.open(end.position if end else None, self._memory())
         if end is None or facts.get(IDENTITY_FACT) != identity:
             self._log.append(ChangeSet((), position), facts={IDENTITY_FACT: identity})
@@ -140,7 +142,9 @@ class Capture:
                 continue
             table = tables.get(number)
             batches = tuple(routed.held[table]) if table is not None else ()
-            part = ChangeSet(batches, changes.position, changes.changes, changes.transactions, changes.commit_at)
+            part = ChangeSet(
+                batches, changes.position, changes.changes, changes.transactions, changes.commit_at
+            )
             next_offset = self._held.append(number, part)
             self._part_held.add(number)
             if next_offset is not None:

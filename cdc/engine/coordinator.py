@@ -76,6 +76,8 @@ class Coordinator:
         if wanted:
             self.settled.clear()
             self._copier.copy(wanted, stop)
+        if not self.refused:
+            self._status.copying.trouble = None
         if not stop.is_set() and not self._to_copy():
             self._status.waiting_tables = 0
             self.settled.set()
@@ -101,7 +103,7 @@ class Coordinator:
             self._source.follow([schema])
         except UnsupportedSchema as error:
             self.refused[schema.table] = error
-            self._status.trouble = Trouble.of(error, DISCOVER_INTERVAL_SECONDS)
+            self._status.copying.trouble = Trouble.of(error, DISCOVER_INTERVAL_SECONDS)
 
     def _forget_dropped(self, schemas: dict[TableId, TableSchema]) -> None:
         """A table that went away before it was copied has nothing left to copy; what was held of it goes too."""

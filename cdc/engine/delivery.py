@@ -45,7 +45,9 @@ class PlanStore(Protocol):
         """A request's handle and the offset to go back to."""
         ...
 
-    def replay_taken(self, handle: Any) -> None: ...
+    def replay_finished(self, handle: Any, error: str | None) -> None:
+        """Tell who asked: taken over (None), or refused for that reason."""
+        ...
 
 
 class Delivery:
@@ -179,12 +181,23 @@ class Delivery:
         if request is None:
             return False
         handle, offset = request
+        refusal = self._refusal(sink, offset)
+        if refusal is None:
+            assert isinstance(sink, SupportsRewind)
+            self._plans.clear()
+            sink.rewind(self._source, offset)
+        self._plans.replay_finished(handle, refusal)
+        return refusal is None
+
+    def _refusal(self, sink: Sink, offset: int) -> str | None:
+        """Why the sink can't go back to that offset."""
         if not isinstance(sink, SupportsRewind):
-            raise SinkRefused("this sink can't go back", where=f"sinks.{self._status.name}")
-        self._plans.clear()
-        sink.rewind(self._source, offset)
-        self._plans.replay_taken(handle)
-        return True
+            return "this sink can't go back"
+        if offset < self._log.start:
+            return f"the log begins at offset {self._log.start}"
+        if offset > self._status.next:
+            return f"the sink is at offset {self._status.next}, which lies before"
+        return None
 
     def _rest(self, sink: Sink, planner: Planner) -> None:
         """Nothing is due: upkeep, a fresh position, then wait for the log."""

@@ -47,11 +47,12 @@ class RunResult:
 class Engine:
     """Runs sources into sinks under one state directory, which it locks. Use once."""
 
-    def __init__(self, sources: Sequence[SourceSpec], sinks: Sequence[SinkSpec], state_dir: Path, report: Log) -> None:
+    def __init__(
+        self, sources: Sequence[SourceSpec], sinks: Sequence[SinkSpec], state_dir: Path, report: Log
+    ) -> None:
         self._report = report
         self._stop = threading.Event()
         self.state = StateStore(state_dir)
-        self.state.lock()
         self.pipelines = [self._pipeline(spec, state_dir) for spec in sources]
         by_name = {pipeline.spec.name: pipeline for pipeline in self.pipelines}
         for spec in sinks:
@@ -64,7 +65,9 @@ class Engine:
         """Ask a running engine to finish what is in hand and return; safe from a signal handler."""
         self._stop.set()
 
-    def run(self, *, once: bool = False, on_tick: Callable[[dict[str, Any]], None] | None = None) -> RunResult:
+    def run(
+        self, *, once: bool = False, on_tick: Callable[[dict[str, Any]], None] | None = None
+    ) -> RunResult:
         """Run until stopped, until nothing is left that works, or (`once`) until everything there was at the start is delivered."""
         start_all([worker for pipeline in self.pipelines for worker in pipeline.workers])
         self._report("running", pid=os.getpid(), sources=[p.spec.name for p in self.pipelines])
@@ -84,7 +87,9 @@ class Engine:
         writing = [worker for pipeline in self.pipelines for worker in pipeline.writing]
         stuck = stop_all(reading, STOP_READING_SECONDS) + stop_all(writing, STOP_WRITING_SECONDS)
         if stuck:
-            self._report("stopping without waiting longer: what is unfinished is done at the next start", workers=stuck)
+            self._report(
+                "stopping without waiting longer: what is unfinished is done at the next start", workers=stuck
+            )
         self._books.tick(final=True)
         errors = {worker.name: worker.failed for worker in [*reading, *writing] if worker.failed is not None}
         refused = {str(t): e for pipeline in self.pipelines for t, e in pipeline.coordinator.refused.items()}

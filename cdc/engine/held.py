@@ -7,6 +7,7 @@ the source sends it again.
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +29,7 @@ class HeldLogs:
         self._folder = folder
         self._open_log = open_log
         self._logs: dict[int, CuttableLog] = {}
+        self._opening = threading.Lock()  # Capture and the coordinator may both be the first to ask for a log.
 
     def recover(self, confirmed: dict[int, int]) -> None:
         """At start: cut each log to what the main log confirms (number → offset), delete those that nobody uses."""
@@ -39,9 +41,10 @@ class HeldLogs:
             self.log(number).truncate(offset)
 
     def log(self, number: int) -> CuttableLog:
-        if number not in self._logs:
-            self._logs[number] = self._open_log(self._folder / str(number))
-        return self._logs[number]
+        with self._opening:
+            if number not in self._logs:
+                self._logs[number] = self._open_log(self._folder / str(number))
+            return self._logs[number]
 
     def append(self, number: int, changes: ChangeSet) -> int | None:
         """Append to one held log; the confirmed-to offset when the set ends a transaction, else None."""
@@ -49,12 +52,13 @@ class HeldLogs:
         return commit.next if commit else None
 
     def abandon(self) -> None:
-        for log in self._logs.values():
+        for log in list(self._logs.values()):
             log.abandon()
 
     def destroy(self, number: int) -> None:
         """Delete one held log; its changes are all in the main log."""
-        log = self._logs.pop(number, None)
+        with self._opening:
+            log = self._logs.pop(number, None)
         if log is not None:
             log.close()
         shutil.rmtree(self._folder / str(number), ignore_errors=True)

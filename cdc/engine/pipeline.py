@@ -15,8 +15,9 @@ from cdc.engine.specs import SinkSpec, SourceSpec
 from cdc.engine.status import SinkStatus, SourceStatus
 from cdc.engine.tables import TableBook
 from cdc.engine.workers import Log, Worker
+from cdc.log import SegmentedLog
 from cdc.model import Position
-from cdc.spi import ChangeLog, Sink, SinkContext, Source, SourceContext
+from cdc.spi import Sink, SinkContext, Source, SourceContext
 
 
 class Pipeline:
@@ -25,7 +26,7 @@ class Pipeline:
     def __init__(
         self,
         spec: SourceSpec,
-        log_store: ChangeLog,
+        log_store: SegmentedLog,
         held_folder: Path,
         open_log: Callable[[Path], CuttableLog],
         report: Log,
@@ -33,7 +34,9 @@ class Pipeline:
         self.spec = spec
         self.log = log_store
         self.status = SourceStatus(spec.name)
-        self.source: Source = spec.make(SourceContext(spec.name, _bound(report, source=spec.name), self.status.count))
+        self.source: Source = spec.make(
+            SourceContext(spec.name, _bound(report, source=spec.name), self.status.count)
+        )
         self._report = report
         self._held = HeldLogs(held_folder, open_log)
         self._router = Router(TableBook.from_facts(log_store.facts), spec.snapshot)
@@ -59,7 +62,7 @@ class Pipeline:
         self.sink_statuses: list[SinkStatus] = []
         self.reading = [
             Worker(f"capture:{spec.name}", self.capture.run, self.status, report),
-            Worker(f"snapshot:{spec.name}", self.coordinator.run, self.status, report),
+            Worker(f"snapshot:{spec.name}", self.coordinator.run, self.status.copying, report),
         ]
         self.writing: list[Worker] = []
         self.status.positioned(log_store.end)

@@ -88,7 +88,9 @@ class Planner:
             before.byte_count + commit.byte_count,
         )
         self._scanned = commit.next
-        self._full = self._pending.row_count >= self._policy.rows or self._pending.byte_count >= self._policy.bytes
+        self._full = (
+            self._pending.row_count >= self._policy.rows or self._pending.byte_count >= self._policy.bytes
+        )
 
 
 def delivery_of(plan: Plan, log: ChangeLog, source: str, *, replaying: bool) -> Delivery:

@@ -6,6 +6,7 @@ from typing import Any
 
 from cdc.engine.planning import Plan
 from cdc.state import StateStore
+from cdc.state.store import Plan as StoredPlan
 
 
 class StoredPlans:
@@ -23,14 +24,17 @@ class StoredPlans:
         return Plan(stored.first, stored.next, stored.position, stored.commit_at)
 
     def save(self, plan: Plan) -> None:
-        self._state.save_plan(self._sink, self._source, plan.first, plan.next, plan.position, plan.commit_at)
+        stored = StoredPlan(self._sink, self._source, plan.first, plan.next, plan.position, plan.commit_at)
+        self._state.save_plan(stored)
 
     def clear(self) -> None:
         self._state.clear_plan(self._sink, self._source)
 
     def replay_request(self) -> tuple[Any, int] | None:
-        pending = self._state.pending_replays(self._sink, self._source)
-        return (pending[0].id, pending[0].offset) if pending else None
+        for request in self._state.pending_replays():
+            if (request.sink, request.source) == (self._sink, self._source):
+                return request.id, request.offset
+        return None
 
-    def replay_taken(self, handle: Any) -> None:
-        self._state.finish_replay(handle)
+    def replay_finished(self, handle: Any, error: str | None) -> None:
+        self._state.finish_replay(handle, error)

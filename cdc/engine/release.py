@@ -25,7 +25,9 @@ from cdc.spi import ChangeLog
 class Releaser:
     """Releases held changes; used by the snapshot coordinator's thread only."""
 
-    def __init__(self, log: ChangeLog, held: HeldLogs, router: Router, parse: Callable[[str], Position]) -> None:
+    def __init__(
+        self, log: ChangeLog, held: HeldLogs, router: Router, parse: Callable[[str], Position]
+    ) -> None:
         self._log = log
         self._held = held
         self._router = router
@@ -59,7 +61,9 @@ class Releaser:
             raise superseded(table)
         return state
 
-    def _move(self, table: TableId, state: TableState, commit: Commit, limit: int | None) -> tuple[bool, bool]:
+    def _move(
+        self, table: TableId, state: TableState, commit: Commit, limit: int | None
+    ) -> tuple[bool, bool]:
         """(whether rows were moved, whether the held commit is done with)."""
         assert state.held is not None
         batches = self._held.log(state.held).read(commit.first, commit.next)
@@ -95,7 +99,9 @@ class Releaser:
 
 def superseded(table: TableId) -> SourceUnavailable:
     """The table changed its identity while it was copied; the coordinator opens a new snapshot."""
-    return SourceUnavailable("the table was replaced or renamed while it was copied; copying it again", where=str(table))
+    return SourceUnavailable(
+        "the table was replaced or renamed while it was copied; copying it again", where=str(table)
+    )
 
 
 def _keep(batch: ChangeBatch, wanted: list[bool]) -> ChangeBatch | None:

@@ -56,7 +56,9 @@ def run_until_stopped(
     while not stop.is_set():
         series = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda e: directive(e) is Directive.RETRY and not progressed()),
-            wait=tenacity.wait_exponential_jitter(initial=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS, jitter=0.5),
+            wait=tenacity.wait_exponential_jitter(
+                multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS, jitter=0.5
+            ),
             sleep=tenacity.sleep_using_event(stop),
             stop=tenacity.stop_when_event_set(stop),
             before_sleep=lambda state: report(_error_of(state), state.upcoming_sleep),

@@ -66,7 +66,9 @@ class Router:
         if former is not None:
             return self._rename(former, table, routed)
         if state is not None:
-            return self._start_over(table, replace(state, relation=relation), "dropped and created again", routed)
+            return self._start_over(
+                table, replace(state, relation=relation), "dropped and created again", routed
+            )
         fresh = TableState(phase=self._first_phase, relation=relation)
         if fresh.phase is Phase.WAITING:
             fresh = replace(fresh, held=self.book.next_held())
@@ -103,7 +105,9 @@ class Router:
         )
         return self._set(table, again, routed, keep_chunks=False)
 
-    def _set(self, table: TableId, state: TableState, routed: Routed, *, keep_chunks: bool = True) -> TableState:
+    def _set(
+        self, table: TableId, state: TableState, routed: Routed, *, keep_chunks: bool = True
+    ) -> TableState:
         routed.facts |= self.book.facts_of(table, state, keep_chunks=keep_chunks)
         self.book.set(table, state)
         if not keep_chunks:

@@ -56,10 +56,14 @@ class Trouble:
     def of(cls, error: BaseException, retry_seconds: float | None) -> Trouble:
         if isinstance(error, CdcError):
             where = f"{error.where}: " if error.where else ""
-            return cls(type(error).__name__, where + error.message, error.remedy, datetime.now(UTC), retry_seconds)
+            return cls(
+                type(error).__name__, where + error.message, error.remedy, datetime.now(UTC), retry_seconds
+            )
         # The text of a foreign error may hold row values: only its class is shown.
         message = f"unexpected {type(error).__name__}"
-        return cls("InternalError", message, "Please report this, with the log", datetime.now(UTC), retry_seconds)
+        return cls(
+            "InternalError", message, "Please report this, with the log", datetime.now(UTC), retry_seconds
+        )
 
     def document(self) -> dict[str, Any]:
         return {
@@ -84,6 +88,15 @@ class SnapshotProgress:
 
 
 @dataclass(slots=True)
+class CopyStatus:
+    """The snapshot coordinator's own state and trouble, beside capture's."""
+
+    rate: Rate
+    state: str = "starting"
+    trouble: Trouble | None = None
+
+
+@dataclass(slots=True)
 class SourceStatus:
     """One source's capture: `state` is connecting, streaming, retrying, failed or stopped."""
 
@@ -99,6 +112,10 @@ class SourceStatus:
     waiting_tables: int = 0
     counters: dict[str, int] = field(default_factory=dict)
     trouble: Trouble | None = None
+    copying: CopyStatus = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.copying = CopyStatus(self.rate)
 
     def connecting(self) -> None:
         self.state = "connecting"
@@ -124,6 +141,7 @@ class SourceStatus:
         behind = None
         if self.source_position is not None and self.position is not None:
             behind = max(0, self.source_position.order - self.position.order)
+        trouble = self.trouble or self.copying.trouble
         return {
             "state": self.state,
             "position": str(self.position) if self.position else None,
@@ -137,7 +155,7 @@ class SourceStatus:
             "snapshot": _fields(self.snapshot) if self.snapshot else None,
             "waiting_tables": self.waiting_tables,
             "counters": dict(self.counters),
-            "error": self.trouble.document() if self.trouble else None,
+            "error": trouble.document() if trouble else None,
         }
 
 

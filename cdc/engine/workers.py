@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 
 from cdc.engine.retry import run_until_stopped
-from cdc.engine.status import SinkStatus, SourceStatus, Trouble
+from cdc.engine.status import CopyStatus, SinkStatus, SourceStatus, Trouble
 
 Log = Callable[..., None]
 
@@ -15,7 +15,9 @@ Log = Callable[..., None]
 class Worker:
     """One supervised thread. `failed` holds the error that ended it for good."""
 
-    def __init__(self, name: str, body: Callable[[threading.Event], None], status: SourceStatus | SinkStatus, log: Log) -> None:
+    def __init__(
+        self, name: str, body: Callable[[threading.Event], None], status: SourceStatus | SinkStatus | CopyStatus, log: Log
+    ) -> None:
         self.name = name
         self.stop = threading.Event()
         self.failed: BaseException | None = None
@@ -37,7 +39,9 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            run_until_stopped(lambda: self._body(self.stop), self.stop, progressed=self._progressed, report=self._retrying)
+            run_until_stopped(
+                lambda: self._body(self.stop), self.stop, progressed=self._progressed, report=self._retrying
+            )
         except Exception as error:  # noqa: BLE001  (the last resort of a thread: kept, shown, and the exit code tells)
             self._fail(error)
 

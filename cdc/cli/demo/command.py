@@ -14,7 +14,9 @@ DEFAULT_FOLDER = Path("demo-data")
 
 
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where the copies go; an earlier demo there is replaced.")] = DEFAULT_FOLDER,
+    folder: Annotated[
+        Path, typer.Option(help="Where the copies go; an earlier demo there is replaced.")
+    ] = DEFAULT_FOLDER,
 ) -> None:
     """Follow an embedded Postgres into DuckDB and Parquet, kill it once, prove that all is equal."""
     run_demo(folder, console())

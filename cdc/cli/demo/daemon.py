@@ -30,7 +30,7 @@ class Daemon:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
 
     def kill(self) -> None:
-        """kill -9: no chance to tidy up."""
+        """Kill -9: no chance to tidy up."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()

@@ -63,7 +63,9 @@ Columns = Sequence[tuple[str, str]]
 
 
 def _tables(source: Any) -> list[tuple[str, Columns, Sequence[str]]]:
-    names = source.execute("select tablename from pg_tables where schemaname = 'public' order by 1").fetchall()
+    names = source.execute(
+        "select tablename from pg_tables where schemaname = 'public' order by 1"
+    ).fetchall()
     return [(name, _columns(source, name), _key(source, name)) for (name,) in names]
 
 
@@ -103,7 +105,9 @@ def _row_text(columns: Columns, time_as_text: str) -> str:
     parts = []
     for name, kind in columns:
         quoted = f'"{name}"'
-        as_text = time_as_text.format(quoted) if kind.startswith("timestamp") else f"cast({quoted} as varchar)"
+        as_text = (
+            time_as_text.format(quoted) if kind.startswith("timestamp") else f"cast({quoted} as varchar)"
+        )
         parts.append(f"coalesce({as_text}, '{NULL_MARK}')")
     return " || '|' || ".join(parts)
 
@@ -122,7 +126,7 @@ def _replayed(lake: Path, table: str, columns: Columns, key: Sequence[str]) -> s
     keys = ", ".join(f'"{name}"' for name in key)
     old_keys = ", ".join(f'_cdc_before."{name}" as "{name}"' for name in key)
     moved = " or ".join(f'_cdc_before."{name}" <> "{name}"' for name in key)
-    fills = ", ".join(f"{_filled(table, name)} as \"{name}\"" for name, _ in columns)
+    fills = ", ".join(f'{_filled(table, name)} as "{name}"' for name, _ in columns)
     return f"""
         with changes as (select {names}, _cdc_seq * 2 + 1 as at, _cdc_op <> 'd' as alive from {files}),
         left_keys as (select {old_keys}, _cdc_seq * 2 as at from {files} where _cdc_before is not null and ({moved})),
@@ -133,4 +137,6 @@ def _replayed(lake: Path, table: str, columns: Columns, key: Sequence[str]) -> s
 
 def _filled(table: str, column: str) -> str:
     """Rows from before the demo's schema change have the new column's default at the source."""
-    return f"coalesce(\"{column}\", 'bronze')" if (table, column) == ("customers", "loyalty") else f'"{column}"'
+    return (
+        f"coalesce(\"{column}\", 'bronze')" if (table, column) == ("customers", "loyalty") else f'"{column}"'
+    )

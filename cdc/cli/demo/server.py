@@ -53,7 +53,19 @@ class DemoServer:
         data.mkdir()
         self._folder.chmod(0o755)
         self._own(data)
-        self._run("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self._run(
+            "initdb",
+            "-D",
+            str(data),
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+        )
         lines = [f"{key} = '{value}'" for key, value in SETTINGS.items()]
         lines += [f"port = {self.port}", f"unix_socket_directories = '{self._folder / 'data'}'"]
         with (data / "postgresql.conf").open("a") as file:
@@ -64,7 +76,9 @@ class DemoServer:
         self._wait()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             try:
@@ -81,7 +95,9 @@ class DemoServer:
             if self._process.poll() is not None:
                 break
             ready = subprocess.run(
-                [self._bindir / "pg_isready", "-h", "127.0.0.1", "-p", str(self.port)], capture_output=True, check=False
+                [self._bindir / "pg_isready", "-h", "127.0.0.1", "-p", str(self.port)],
+                capture_output=True,
+                check=False,
             )
             if ready.returncode == 0:
                 return
@@ -91,7 +107,12 @@ class DemoServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [str(self._bindir / program), *arguments], capture_output=True, text=True, cwd="/", check=False, **self._as_account()
+            [str(self._bindir / program), *arguments],
+            capture_output=True,
+            text=True,
+            cwd="/",
+            check=False,
+            **self._as_account(),
         )
         if done.returncode != 0:
             raise RuntimeError(f"{program}: {done.stderr.strip()}")
@@ -113,7 +134,9 @@ def _account() -> pwd.struct_passwd | None:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise RuntimeError(f"none of the accounts {', '.join(UNPRIVILEGED_ACCOUNTS)} exists: run the demo as another user than root")
+    raise RuntimeError(
+        f"none of the accounts {', '.join(UNPRIVILEGED_ACCOUNTS)} exists: run the demo as another user than root"
+    )
 
 
 def _binaries(folder: Path, account: pwd.struct_passwd | None) -> Path:

@@ -46,7 +46,11 @@ def run_demo(folder: Path, console: Console) -> None:
         checked = prove(url, folder / "warehouse.duckdb", folder / "lake") if verdicts else []
         _show(checked, console)
     if not checked or not all(verdict.is_equal for verdict in checked):
-        raise DemoFailed("the copies are not equal", where=str(folder), remedy="Please report this, with the folder's daemon.log")
+        raise DemoFailed(
+            "the copies are not equal",
+            where=str(folder),
+            remedy="Please report this, with the folder's daemon.log",
+        )
     console.print(f"\n[bold green]All equal[/], after {time.monotonic() - began:.0f} s and one kill -9.")
     _next_steps(folder, console)
 
@@ -71,12 +75,16 @@ class _Story:
                 self._turns()
             finally:
                 self._workload.stop()
-            self._until("the workload has stopped: waiting until both sinks have its last commit", self._caught_up)
+            self._until(
+                "the workload has stopped: waiting until both sinks have its last commit", self._caught_up
+            )
             self._say("stopping the daemon with SIGTERM")
             code = self._daemon.stop()
         if code != 0:
             raise DemoFailed(f"the daemon ended with exit code {code}", remedy=self._daemon.log_tail())
-        self._console.print(f"peak memory of the daemon: {self._peak_mib:.0f} MiB; {self._workload.transactions:,} small transactions")
+        self._console.print(
+            f"peak memory of the daemon: {self._peak_mib:.0f} MiB; {self._workload.transactions:,} small transactions"
+        )
         return True
 
     def _turns(self) -> None:
@@ -96,7 +104,12 @@ class _Story:
 
     def _copied(self) -> bool:
         source = self._source()
-        return source.get("state") == "streaming" and source.get("rows", 0) > 900_000 and not source.get("snapshot") and self._near()
+        return (
+            source.get("state") == "streaming"
+            and source.get("rows", 0) > 900_000
+            and not source.get("snapshot")
+            and self._near()
+        )
 
     def _near(self) -> bool:
         sinks = self._sinks()
@@ -116,7 +129,9 @@ class _Story:
         source = self._source()
         reached = _lsn(source.get("position"))
         delivered = all(sink["behind_changes"] == 0 for sink in self._sinks())
-        return bool(self._sinks()) and reached >= self._target and delivered and not source.get("waiting_tables")
+        return (
+            bool(self._sinks()) and reached >= self._target and delivered and not source.get("waiting_tables")
+        )
 
     def _until(self, step: str, condition: Callable[[], bool]) -> None:
         self._target = 0
@@ -153,7 +168,9 @@ class _Story:
     def _draw(self) -> Table:
         table = Table(box=None, pad_edge=False, title=f"[bold]{self._step}[/]", title_justify="left")
         for heading in ("", "state", "rows/s", "rows", "behind", "position"):
-            table.add_column(heading, justify="left" if heading in ("", "state", "position") else "right", min_width=9)
+            table.add_column(
+                heading, justify="left" if heading in ("", "state", "position") else "right", min_width=9
+            )
         status = self._daemon.status()
         for name, source in status.get("sources", {}).items():
             behind = source["behind_bytes"]
@@ -191,7 +208,11 @@ def _lsn(text: str | None) -> int:
 def _make_folder(folder: Path) -> None:
     if folder.exists():
         if not (folder / MARKER).exists():
-            raise DemoFailed("this folder is not an earlier demo's", where=str(folder), remedy="Name another one with --folder")
+            raise DemoFailed(
+                "this folder is not an earlier demo's",
+                where=str(folder),
+                remedy="Name another one with --folder",
+            )
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     (folder / MARKER).touch()
@@ -218,7 +239,13 @@ def _show(verdicts: list[Verdict], console: Console) -> None:
     for heading in ("table", "source", "mirror", "lake", ""):
         table.add_column(heading)
     for v in verdicts:
-        table.add_row(v.table, str(v.source), str(v.mirror), str(v.lake), "[green]equal[/]" if v.is_equal else "[red]DIFFERENT[/]")
+        table.add_row(
+            v.table,
+            str(v.source),
+            str(v.mirror),
+            str(v.lake),
+            "[green]equal[/]" if v.is_equal else "[red]DIFFERENT[/]",
+        )
     console.print(table)
 
 

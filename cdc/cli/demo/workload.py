@@ -65,7 +65,15 @@ class Workload:
             self._failed = error
 
     def _kinds(self) -> list[Any]:
-        kinds = [self._order, self._order, self._pay, self._ship, self._cancel, self._merge_customers, self._renumber]
+        kinds = [
+            self._order,
+            self._order,
+            self._pay,
+            self._ship,
+            self._cancel,
+            self._merge_customers,
+            self._renumber,
+        ]
         return [*kinds, self._coupon] if self._has_coupons else kinds
 
     def _order(self, connection: Any) -> None:
@@ -73,17 +81,26 @@ class Workload:
         number = self._next_order
         customer = self._random.randint(1, shop.CUSTOMERS)
         connection.execute(
-            "insert into orders values (%s, %s, 'new', %s, now(), null)", (number, customer, self._random.randint(1, 9999) / 100)
+            "insert into orders values (%s, %s, 'new', %s, now(), null)",
+            (number, customer, self._random.randint(1, 9999) / 100),
         )
         for line in range(1, self._random.randint(2, 6)):
             connection.execute(
                 "insert into order_lines values (%s, %s, %s, %s, %s)",
-                (number, line, f"SKU-{line}", self._random.randint(1, 9), self._random.randint(1, 9999) / 100),
+                (
+                    number,
+                    line,
+                    f"SKU-{line}",
+                    self._random.randint(1, 9),
+                    self._random.randint(1, 9999) / 100,
+                ),
             )
 
     def _pay(self, connection: Any) -> None:
         order = self._random.randint(1, shop.ORDERS)
-        connection.execute("insert into payments values (%s, %s, 9.99, 'card', now())", (self._next_payment(), order))
+        connection.execute(
+            "insert into payments values (%s, %s, 9.99, 'card', now())", (self._next_payment(), order)
+        )
         connection.execute("update orders set status = 'paid' where order_id = %s", (order,))
 
     def _ship(self, connection: Any) -> None:
@@ -99,7 +116,9 @@ class Workload:
         connection.execute("delete from orders where order_id = %s", (order,))
 
     def _merge_customers(self, connection: Any) -> None:
-        connection.execute("delete from customers where customer_id = %s", (self._random.randint(1, shop.CUSTOMERS),))
+        connection.execute(
+            "delete from customers where customer_id = %s", (self._random.randint(1, shop.CUSTOMERS),)
+        )
 
     def _renumber(self, connection: Any) -> None:
         """A change of the primary key."""
@@ -110,7 +129,9 @@ class Workload:
 
     def _coupon(self, connection: Any) -> None:
         code = f"C{self._next_payment()}"
-        connection.execute("insert into coupons values (%s, %s, current_date)", (code, self._random.randint(1, 50)))
+        connection.execute(
+            "insert into coupons values (%s, %s, current_date)", (code, self._random.randint(1, 50))
+        )
 
     def _next_payment(self) -> int:
         self._next_order += 1

@@ -68,7 +68,9 @@ class Bench:
             FlushPolicy(interval_seconds=0.0),
         )
         engine = Engine([source], [sink], self.folder, self._report)
-        running = Running(engine, threading.Thread(target=lambda: running.results.append(engine.run(once=once))))
+        running = Running(
+            engine, threading.Thread(target=lambda: running.results.append(engine.run(once=once)))
+        )
         running.thread.start()
         self.running = running
         return running

@@ -22,7 +22,9 @@ def test_existing_rows_and_later_changes_arrive(bench: Bench) -> None:
     bench.database.create(ORDERS, rows(95))
     bench.start()
     bench.wait_until_equal("public.orders")
-    bench.database.commit([("public.orders", "u", {"id": 3, "note": "new"}), ("public.orders", "d", {"id": 4})])
+    bench.database.commit(
+        [("public.orders", "u", {"id": 3, "note": "new"}), ("public.orders", "d", {"id": 4})]
+    )
     bench.database.commit([("public.orders", "c", {"id": 400, "note": "new"})])
     bench.wait_until_equal("public.orders")
 
@@ -121,7 +123,9 @@ def test_acknowledge_sinks_waits_for_the_sink(bench: Bench) -> None:
     assert acknowledged is None or acknowledged < before
     bench.store.errors.clear()
     bench.wait_until_equal("public.orders")
-    bench.wait_for(lambda: bench.database.acknowledged == bench.database.now, "the acknowledgement after delivery")
+    bench.wait_for(
+        lambda: bench.database.acknowledged == bench.database.now, "the acknowledgement after delivery"
+    )
 
 
 def test_a_gap_stops_the_source_and_names_itself(bench: Bench) -> None:

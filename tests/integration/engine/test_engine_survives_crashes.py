@@ -15,10 +15,10 @@ from cdc.testing.events import table
 from tests.integration.engine.conftest import Bench
 
 # `big` plays a TOAST value: updates leave it out.
-ORDERS = table(
-    "public.orders", {"id": pa.int64(), "note": pa.string(), "big": pa.string()}, relation=1
+ORDERS = table("public.orders", {"id": pa.int64(), "note": pa.string(), "big": pa.string()}, relation=1)
+KEYLESS = table(
+    "public.keyless", {"id": pa.int64(), "note": pa.string()}, key=(), identity="full", relation=2
 )
-KEYLESS = table("public.keyless", {"id": pa.int64(), "note": pa.string()}, key=(), identity="full", relation=2)
 ROWS = 120
 
 
