@@ -73,12 +73,12 @@ def _verify_segment(empty: Segment, total: _Sum, *, is_newest: bool) -> Segment:
             raise reader.corrupt(
                 at, "the frame is damaged, and newer segments prove that it was whole", segment.next
             )
-        if (
-            is_newest
-            and contents.bad_at is not None
-            and reader.frame_at(contents.bad_at, reader.size) is None
-        ):
-            check_tail(contents)
+        if is_newest and contents.bad_at is not None:
+            # A write that was under way at the first look is whole at the second; damage stays where it is.
+            bad_at, contents = contents.bad_at, scan_segment(reader, empty, check_bodies=True)
+            segment = contents.segment
+            if contents.bad_at == bad_at:
+                check_tail(contents)
         frames = reader.frames(segment.blocks[0].at, segment.byte_count) if segment.blocks else ()
         total.batch_count += sum(frame.kind == FrameKind.BATCH for frame in frames)
     total.commit_count += segment.commit_count

@@ -8,6 +8,7 @@ abandons its transaction.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -80,8 +81,11 @@ class SegmentedLog:
         self._state: _State
         self._writer: SegmentWriter
         self._recovered_bytes = 0
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FolderLock(folder, "this log")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(folder, "this log")
+        except OSError as error:
+            raise _unusable(folder, error) from error
         try:
             self._open()
         except BaseException:
@@ -252,9 +256,7 @@ class SegmentedLog:
                     found.sealed, contents.segment, contents.end, contents.facts, contents.schemas
                 )
         except OSError as error:
-            raise (
-                full(self._folder, error) if is_no_room(error) else refused(self._folder, error)
-            ) from error
+            raise _unusable(self._folder, error) from error
         self._recovered_bytes = found.cut_bytes if found else 0
         self._writer = SegmentWriter(self._state.active.path, preamble, self._state.active.byte_count)
 
@@ -353,3 +355,13 @@ class SegmentedLog:
         self._broken = error
         self._turn.notify_all()
         return error
+
+
+def _unusable(folder: Path, error: OSError) -> CdcError:
+    """Why a log's folder can't be opened."""
+    if is_no_room(error):
+        return full(folder, error)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        message = f"the log's folder can't be written ({errno.errorcode[error.errno]})"
+        return StateError(message, where=str(folder), remedy="Check the owner and rights of this folder.")
+    return refused(folder, error)

@@ -180,8 +180,8 @@ def _block_at(segment: Segment, start: int) -> int:
 def _newest_in(
     segment: Segment, may_hold: Callable[[Block], bool], fits: Callable[[Commit], bool]
 ) -> Commit | None:
-    ends = [*(block.at for block in segment.blocks[1:]), segment.byte_count]
-    for block, end in zip(reversed(segment.blocks), reversed(ends), strict=True):
+    borders = [*(block.at for block in segment.blocks), segment.byte_count]
+    for block, end in zip(reversed(segment.blocks), reversed(borders[1:]), strict=True):
         if not may_hold(block):
             continue
         with SegmentReader(segment.path) as reader:

@@ -110,7 +110,8 @@ class StateReader:
     def checkpoints(self, source: str | None = None, limit: int = 100) -> list[Checkpoint]:
         """The newest checkpoints, of one source or of all, newest first."""
         rows = self._all(
-            "select * from checkpoints where coalesce(?1, source) = source order by at desc, id desc limit ?2",
+            "select * from checkpoints where coalesce(?1, source) = source "
+            "order by at desc, id desc limit ?2",
             source,
             limit,
         )

@@ -1,0 +1,59 @@
+"""Change sets for tests of the log, and what a log says in plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from cdc.log import LogView, SegmentedLog
+from cdc.model import ChangeSet
+from cdc.testing.events import position, table, transaction
+
+ORDERS = table("public.orders", {"id": pa.int64(), "note": pa.string()}, relation=100)
+ITEMS = table("public.items", {"id": pa.int64(), "price": pa.decimal128(10, 2)}, relation=101)
+
+
+def one(at: int, *ids: int, note: str = "x") -> ChangeSet:
+    """One transaction that inserts orders of these ids."""
+    return transaction(at, [(ORDERS, "c", {"id": i, "note": note}) for i in ids])[0]
+
+
+def parts(at: int, count: int, rows: int) -> list[ChangeSet]:
+    """One transaction in `count` parts of `rows` orders."""
+    steps = [(ORDERS, "c", {"id": i, "note": f"{at}"}) for i in range(count * rows)]
+    return transaction(at, steps, part_rows=rows)
+
+
+def idle(at: int) -> ChangeSet:
+    """A set that only moves the position."""
+    return ChangeSet((), position(at))
+
+
+def rows(log: SegmentedLog | LogView) -> list[dict[str, Any]]:
+    """Every change that the log holds, in order of `_cdc_seq`."""
+    end = log.end.next if log.end else log.start
+    found = [row for batch in log.read(log.start, end) for row in batch.rows()]
+    return sorted(found, key=lambda row: row["_cdc_seq"])
+
+
+def ids(log: SegmentedLog | LogView) -> list[tuple[int, int]]:
+    """(offset, id) of every change."""
+    return [(row["_cdc_seq"], row["id"]) for row in rows(log)]
+
+
+def newest(folder: Path) -> Path:
+    """The file of the newest segment."""
+    return max(folder.glob("*.cdclog"))
+
+
+@contextmanager
+def opened(folder: Path, **options: Any) -> Iterator[SegmentedLog]:
+    log = SegmentedLog(folder, **options)
+    try:
+        yield log
+    finally:
+        log.close()
