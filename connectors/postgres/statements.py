@@ -143,6 +143,8 @@ def set_via_root(publication: str, *, via_root: bool) -> str:
 
 
 def alter_slot_failover(slot: str, database: str) -> str:
-    """The one remedy that is a replication command: its keyword must be in capitals, and psql must connect for it."""
+    """The one remedy that is a replication command: its keyword must be in capitals, and psql must connect
+    for it.
+    """
     command = f"ALTER_REPLICATION_SLOT {identifier(slot)} (failover true);"
     return f'psql "dbname={database} replication=database" -c "{command}"'

@@ -11,8 +11,8 @@ from connectors.postgres.statements import identifier
 
 _HBA = re.compile(r'(?:no pg_hba\.conf entry|pg_hba\.conf rejects).* host "(?P<host>[^"]*)"')
 _ADDRESS = re.compile(r"[0-9a-fA-F.:]+")
-# What the server or libpq says → code, and what to do; the first that is found counts. `{role}` is the user of the
-# url as an identifier.
+# What the server or libpq says → code, and what to do; the first that is found counts. `{role}` is the user
+# of the url as an identifier.
 _REASONS = (
     (
         r"authentication failed for user|no password supplied",

@@ -29,7 +29,8 @@ def test_check_says_that_nothing_listens(check: Check) -> None:
     assert finding == Finding(
         ERROR,
         "connection",
-        f'connecting to check it: connection to server at "127.0.0.1", port {port} failed: Connection refused',
+        f'connecting to check it: connection to server at "127.0.0.1", port {port} failed:'
+        " Connection refused",
         "Start the server, or correct host and port in url (inside a container, localhost is the container).",
     )
 
@@ -77,7 +78,8 @@ def test_check_tells_reasons_of_a_failed_login_apart(
     assert outside == Finding(
         ERROR,
         "pg-hba",
-        'connecting to check it: no pg_hba.conf entry for host "127.0.0.1", user "stranger", database "postgres",'
+        'connecting to check it: no pg_hba.conf entry for host "127.0.0.1", user "stranger",'
+        ' database "postgres",'
         " no encryption",
         "Add this line to pg_hba.conf, then run: select pg_reload_conf();\n"
         "host postgres stranger 127.0.0.1/32 scram-sha-256",

@@ -49,7 +49,8 @@ def test_check_gives_each_missing_privilege_its_statement(
     assert findings.of("select-privilege") == Finding(
         ERROR,
         "select-privilege",
-        f"the role '{role}' may not read 2 tables, which the first copy needs: Sales.Orders, public.customers",
+        f"the role '{role}' may not read 2 tables, which the first copy needs: Sales.Orders,"
+        " public.customers",
         f'grant select on "Sales"."Orders", public.customers to {role};',
     )
     assert findings.of("publication-privilege") == Finding(
@@ -64,7 +65,8 @@ def test_check_gives_each_missing_privilege_its_statement(
         "publication-owner",
         "the publication 'cdc_shop' does not exist, and only their owner can put tables into one:"
         f" '{role}' does not own Sales.Orders, public.customers",
-        'As their owner or a superuser: create publication cdc_shop for table "Sales"."Orders", public.customers'
+        'As their owner or a superuser: create publication cdc_shop for table "Sales"."Orders",'
+        " public.customers"
         " with (publish_via_partition_root = true);",
     )
     assert "replication-connection" not in [finding.code for finding in findings]
@@ -114,7 +116,8 @@ def test_check_finds_row_level_security(check: Check, database: Database, role: 
     assert finding == Finding(
         ERROR,
         "row-security",
-        f"row-level security hides rows of public.t from the role '{role}', while the stream would carry them all",
+        f"row-level security hides rows of public.t from the role '{role}', while the stream would"
+        " carry them all",
         f"alter role {role} bypassrls;",
     )
     database.execute(finding.fix)

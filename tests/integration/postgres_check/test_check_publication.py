@@ -101,7 +101,8 @@ def test_check_finds_what_a_publication_for_all_tables_breaks(check: Check, shop
     assert finding == Finding(
         ERROR,
         "publication-all-tables",
-        "the publication 'cdc_shop' is for all tables, so updates and deletes fail on every table without a key,"
+        "the publication 'cdc_shop' is for all tables, so updates and deletes fail on every table"
+        " without a key,"
         " selected or not: public.log_lines",
         "Use a publication of listed tables, or give these a primary key.",
     )
@@ -121,7 +122,8 @@ def test_check_compares_column_lists_and_filters(check: Check, shop: Database) -
         "where of public.b in the config is not what the publication 'cdc_shop' sends",
     ]
     assert found[0].fix == (
-        "Correct the config, or run: alter publication cdc_shop drop table public.a; it is then added as configured."
+        "Correct the config, or run: alter publication cdc_shop drop table public.a; it is then"
+        " added as configured."
     )
     shop.execute("alter publication cdc_shop set table a (id, v), b where (id > 0)")
     assert check(shop.url, **lists).errors == []

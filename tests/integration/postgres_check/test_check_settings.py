@@ -52,9 +52,11 @@ def test_check_asks_for_logical_wal_and_room(
     assert findings.of("replication-slots") == Finding(
         ERROR,
         "replication-slots",
-        "0 of 1 replication slots are in use, and 2 more slots are needed (the stream's, and a temporary one while"
+        "0 of 1 replication slots are in use, and 2 more slots are needed (the stream's, and a"
+        " temporary one while"
         " tables are copied)",
-        "Drop slots that nobody uses (select slot_name, active from pg_replication_slots;), or run: alter system"
+        "Drop slots that nobody uses (select slot_name, active from pg_replication_slots;), or run:"
+        " alter system"
         " set max_replication_slots = 10; then restart the server.",
     )
     assert findings.of("wal-senders") == Finding(
@@ -73,7 +75,8 @@ def test_check_speaks_the_providers_words(check: Check, postgres_factory: Postgr
         admin.execute("create role app login")
     findings = check(server.dsn(user="app"))
     assert findings.of("wal-level").fix == (
-        "Set rds.logical_replication = 1 in the parameter group of the instance (Aurora: of the cluster) and reboot."
+        "Set rds.logical_replication = 1 in the parameter group of the instance (Aurora: of the"
+        " cluster) and reboot."
     )
     assert findings.of("replication-privilege").fix == "grant rds_replication to app;"
     with server.connect() as admin:
@@ -92,7 +95,8 @@ def test_check_warns_of_settings_that_bite_later(
     assert findings.of("synchronous-standby") == Finding(
         WARNING,
         "synchronous-standby",
-        "synchronous_standby_names is 'FIRST 1 (s1, cdc_shop)', which counts the daemon ('cdc_shop') as a standby:"
+        "synchronous_standby_names is 'FIRST 1 (s1, cdc_shop)', which counts the daemon"
+        " ('cdc_shop') as a standby:"
         " commits then wait for it",
         "List the standbys by name: alter system set synchronous_standby_names = '<standby>, ...';"
         " select pg_reload_conf();",
@@ -100,7 +104,8 @@ def test_check_warns_of_settings_that_bite_later(
     assert findings.of("wal-retention") == Finding(
         WARNING,
         "wal-retention",
-        "max_slot_wal_keep_size is -1: while the daemon is stopped, the slot keeps WAL until the disk is full",
+        "max_slot_wal_keep_size is -1: while the daemon is stopped, the slot keeps WAL until the"
+        " disk is full",
         "Give it what the disk can spare: alter system set max_slot_wal_keep_size = '50GB';"
         " select pg_reload_conf();",
     )
@@ -153,14 +158,16 @@ def test_check_warns_of_failover_without_synchronized_standbys(check: Check, dat
     finding = findings.of("failover")
     assert finding.severity is WARNING
     assert finding.message == (
-        "failover is true, and synchronized_standby_slots is empty: sinks can get changes that a promoted standby"
+        "failover is true, and synchronized_standby_slots is empty: sinks can get changes that a"
+        " promoted standby"
         " never received"
     )
     assert findings.of("slot-failover") == Finding(
         WARNING,
         "slot-failover",
         "failover is true, and the slot 'cdc_shop' was made without it",
-        f'psql "dbname={database18.name} replication=database" -c "ALTER_REPLICATION_SLOT cdc_shop (failover true);"',
+        f'psql "dbname={database18.name} replication=database" -c "ALTER_REPLICATION_SLOT cdc_shop'
+        ' (failover true);"',
     )
 
 

@@ -22,7 +22,8 @@ def shop(database: Database) -> Iterator[Database]:
     yield database
     with database.server.connect() as admin:
         admin.execute(
-            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = 'cdc_shop'"
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name ="
+            " 'cdc_shop'"
         )
 
 
@@ -129,7 +130,8 @@ def test_check_finds_a_slot_whose_wal_is_gone(
         ERROR,
         "slot-lost",
         f"the replication slot 'cdc_shop' is invalidated ({reason}): changes are gone",
-        "select pg_drop_replication_slot('cdc_shop'); then start with on_gap: resnapshot, which copies the tables"
+        "select pg_drop_replication_slot('cdc_shop'); then start with on_gap: resnapshot, which"
+        " copies the tables"
         " again. To keep it from happening, raise max_slot_wal_keep_size.",
     )
 

@@ -58,7 +58,8 @@ def test_check_warns_of_tables_without_a_key(check: Check, database: Database) -
     assert findings.of("no-key") == Finding(
         WARNING,
         "no-key",
-        "public.t has no primary key: a mirror finds the rows to change by all their values, and equal rows count",
+        "public.t has no primary key: a mirror finds the rows to change by all their values, and"
+        " equal rows count",
         "Give it a primary key where it has one in fact.",
     )
     assert findings.errors == []
@@ -115,10 +116,10 @@ def test_check_refuses_named_relations_without_changes(check: Check, database: D
     )
     findings = check(database.url, tables=["public.t", "public.fast", "public.v", "public.m", "public.f"])
     assert [(f.message, f.fix) for f in findings.all_of("table-kind")] == [
-        ("public.f is a foreign table: Postgres sends no changes of it", "Name the tables under it, or take it out of tables."),
+        ("public.f is a foreign table:" " Postgres" " sends no" " changes of it", "Name the tables under it," " or take" " it out of" " tables."),
         ("public.fast is unlogged: Postgres sends no changes of it", "alter table public.fast set logged;"),
-        ("public.m is a materialized view: Postgres sends no changes of it", "Name the tables under it, or take it out of tables."),
-        ("public.v is a view: Postgres sends no changes of it", "Name the tables under it, or take it out of tables."),
+        ("public.m is a materialized view:" " Postgres" " sends no" " changes of it", "Name the tables under it," " or take" " it out of" " tables."),
+        ("public.v is a view: Postgres" " sends no" " changes of it", "Name the tables under it," " or take" " it out of" " tables."),
     ]  # fmt: skip
     assert check(database.url).errors == []
 
@@ -172,7 +173,8 @@ def test_check_describes_partitioned_tables(check: Check, database: Database) ->
     assert findings.of("partitioned") == Finding(
         WARNING,
         "partitioned",
-        "public.root is delivered as one table with its 2 partitions; Postgres does not send TRUNCATE, DETACH or DROP"
+        "public.root is delivered as one table with its 2 partitions; Postgres does not send"
+        " TRUNCATE, DETACH or DROP"
         " of a single partition, so those rows stay in the sinks",
         "Delete a partition's rows before it is detached or dropped, or copy the table again afterwards.",
     )
@@ -203,6 +205,7 @@ def test_check_finds_partitions_without_identity_or_changes(check: Check, databa
     assert findings.of("partition-kind") == Finding(
         ERROR,
         "partition-kind",
-        "partitions of public.root are foreign or unlogged tables, whose changes Postgres does not send: public.far",
+        "partitions of public.root are foreign or unlogged tables, whose changes Postgres does not"
+        " send: public.far",
         'Exclude the table: "!public.root"',
     )

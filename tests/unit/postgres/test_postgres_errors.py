@@ -57,9 +57,12 @@ def test_states_that_quote_data_lose_the_servers_words(state: str) -> None:
         (
             errors.wal_level_too_low(WHERE, "replica"),
             SourceRefused,
-            "sources.shop: wal_level is 'replica', expected 'logical'. Run: alter system set wal_level = 'logical'; then"
-            " restart the server (Amazon RDS and Aurora: set rds.logical_replication = 1 in the parameter group and"
-            " reboot; Google Cloud SQL: set the flag cloudsql.logical_decoding = on; Azure: set the server parameter"
+            "sources.shop: wal_level is 'replica', expected 'logical'. Run: alter system set"
+            " wal_level = 'logical'; then"
+            " restart the server (Amazon RDS and Aurora: set rds.logical_replication = 1 in the"
+            " parameter group and"
+            " reboot; Google Cloud SQL: set the flag cloudsql.logical_decoding = on; Azure: set the"
+            " server parameter"
             " wal_level and restart).",
         ),
         (
@@ -70,13 +73,15 @@ def test_states_that_quote_data_lose_the_servers_words(state: str) -> None:
         (
             errors.cannot_read(WHERE, "app", TableId("public", "Order")),
             SourceRefused,
-            "sources.shop: the role 'app' may not read public.Order. Run: grant select on public.\"Order\" to app;",
+            "sources.shop: the role 'app' may not read public.Order. Run: grant select on"
+            ' public."Order" to app;',
         ),
         (
             errors.no_free_slot(WHERE, 10, 10),
             SourceRefused,
             "sources.shop: 10 of 10 replication slots are in use. Drop one that nobody uses, or raise"
-            " max_replication_slots. Run: alter system set max_replication_slots = ...; with a larger number, then restart"
+            " max_replication_slots. Run: alter system set max_replication_slots = ...; with a"
+            " larger number, then restart"
             " the server.",
         ),
         (
@@ -99,25 +104,29 @@ def test_states_that_quote_data_lose_the_servers_words(state: str) -> None:
         (
             errors.slot_taken(WHERE, "cdc_shop", 77, "other"),
             SourceBusy,
-            "sources.shop: the replication slot 'cdc_shop' is in use by process 77 (other). Stop it, or on the server:"
+            "sources.shop: the replication slot 'cdc_shop' is in use by process 77 (other). Stop"
+            " it, or on the server:"
             " select pg_terminate_backend(77);",
         ),
         (
             errors.slot_foreign(WHERE, "cdc_shop", "the plugin wal2json", "pgoutput"),
             SourceRefused,
-            "sources.shop: the replication slot 'cdc_shop' is of the plugin wal2json, expected pgoutput. Set slot: to"
+            "sources.shop: the replication slot 'cdc_shop' is of the plugin wal2json, expected"
+            " pgoutput. Set slot: to"
             " another name, or on the server: select pg_drop_replication_slot('cdc_shop');",
         ),
         (
             errors.publication_dropped(WHERE, "cdc_shop"),
             SourceGap,
-            "sources.shop: the publication 'cdc_shop' was dropped; changes made since then are not in the stream."
+            "sources.shop: the publication 'cdc_shop' was dropped; changes made since then are not"
+            " in the stream."
             f" {GONE}",
         ),
         (
             errors.publication_missing(WHERE, "cdc_shop", "create publication cdc_shop for table public.t"),
             SourceRefused,
-            "sources.shop: the publication 'cdc_shop' does not exist. Run: create publication cdc_shop for table"
+            "sources.shop: the publication 'cdc_shop' does not exist. Run: create publication"
+            " cdc_shop for table"
             " public.t;",
         ),
     ],
