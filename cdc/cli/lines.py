@@ -1,8 +1,8 @@
 """Changes as JSON lines, for people and scripts: without loss, so that what JSON has no number for is text.
 
-Decimals are text with all their digits, dates and times ISO 8601 text (in UTC where the column has a zone, even
-beyond the year 9999), bytes hexadecimal text as Postgres prints it, NaN and infinities text, JSON columns the
-text that the source sent, uuids their usual text.
+Decimals are text with all their digits, dates and times ISO 8601 text (in UTC where the column has a zone,
+beyond the year 9999 too), bytes hexadecimal text as Postgres prints it, NaN and infinities text, JSON columns
+the text that the source sent, uuids their usual text.
 """
 
 from __future__ import annotations

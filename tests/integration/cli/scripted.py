@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
@@ -30,7 +30,7 @@ class ScriptedOptions(BaseModel):
 class ScriptedSource(MemorySource):
     """Transactions that insert an item and a note each, a minute apart."""
 
-    Options: Any = ScriptedOptions
+    Options: ClassVar[Any] = ScriptedOptions
 
     def __init__(self, options: ScriptedOptions, context: SourceContext) -> None:
         self._scripted = options

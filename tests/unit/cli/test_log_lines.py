@@ -52,7 +52,7 @@ class TestLines:
     def test_foreign_exception_is_named_without_its_text(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure(debug=False)
         try:
-            raise ValueError("row says hunter2")
+            int("hunter2")
         except ValueError:
             logger()("broken", level="error", exc_info=True)
         (line,) = self.lines(capsys)
@@ -71,7 +71,9 @@ class TestLines:
             "ALTER ROLE",
         )
 
-    def test_library_warning_becomes_a_line_without_its_values(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_library_warning_becomes_a_line_without_its_values(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         configure(debug=False)
         logging.getLogger("psycopg").warning("discarding %s", "hunter2")
         (line,) = self.lines(capsys)

@@ -1,4 +1,4 @@
-"""Which offset a place in the log means; the log is a real one, cut short by retention where the name says so."""
+"""Which offset a place in the log means; the log is a real one, trimmed where the name says so."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ ITEMS = table("public.items", {"id": pa.int64()})
 
 
 def parse(text: str) -> Position:
-    if not text.startswith("0/"):
+    high, _, low = text.partition("/")
+    if high != "0":
         raise ConfigError(f"{text!r} is not a position")
-    return position(int(text[2:], 16))
+    return position(int(low, 16))
 
 
 class Minutes:
@@ -37,7 +38,7 @@ class Minutes:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[SegmentedLog]:
-    """Five transactions of two rows, at orders 10 to 14, written at 12:00 to 12:04; each in a segment of its own."""
+    """Five transactions of two rows, at orders 10 to 14, written at 12:00 to 12:04; one a segment."""
     clock = Minutes()
     made = SegmentedLog(tmp_path, segment_bytes=1, clock=clock)
     for number in range(5):
@@ -86,12 +87,14 @@ def test_place_means_a_commit_boundary(finder: Finder, place: str, offset: int) 
         ("c8", "--from: there is no checkpoint c8. `cdc checkpoints` lists those that are kept."),
         (
             "2026-13-01",
-            "--from: '2026-13-01' is not a time. Write 2026-11-23, 2026-11-23T12:00 (UTC) or 2026-11-23T12:00+02:00.",
+            "--from: '2026-13-01' is not a time."
+            " Write 2026-11-23, 2026-11-23T12:00 (UTC) or 2026-11-23T12:00+02:00.",
         ),
         (
             "soon",
-            "--from: 'soon' is no place in the log: 'soon' is not a position. Give earliest, latest, an offset,"
-            " a time (2026-11-23T12:00Z), a source position, or a checkpoint (c12).",
+            "--from: 'soon' is no place in the log: 'soon' is not a position."
+            " Give earliest, latest, an offset, a time (2026-11-23T12:00Z), a source position,"
+            " or a checkpoint (c12).",
         ),
     ],
 )
@@ -104,7 +107,9 @@ def test_what_is_no_place_is_refused(finder: Finder, place: str, message: str) -
 @pytest.mark.parametrize(
     ("place", "named"), [("3", "offset 3"), ("0/B", "0/B"), ("2026-11-23T12:00", "2026-11-23T12:00")]
 )
-def test_place_before_a_trimmed_log_is_refused(log: SegmentedLog, finder: Finder, place: str, named: str) -> None:
+def test_place_before_a_trimmed_log_is_refused(
+    log: SegmentedLog, finder: Finder, place: str, named: str
+) -> None:
     log.trim(6, max_bytes=0)
     assert log.start == 6
     assert finder.offset("earliest") == 6
@@ -112,5 +117,6 @@ def test_place_before_a_trimmed_log_is_refused(log: SegmentedLog, finder: Finder
         finder.offset(place)
     assert str(caught.value) == (
         f"--from: the log no longer reaches back to {named}: it begins at offset 6"
-        " (2026-11-23 12:03:00Z, position 0/E). Start at earliest, and raise log.retain to keep more from now on."
+        " (2026-11-23 12:03:00Z, position 0/E)."
+        " Start at earliest, and raise log.retain to keep more from now on."
     )

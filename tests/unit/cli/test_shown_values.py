@@ -11,7 +11,14 @@ from cdc.cli.output import as_sentence, show_bytes, show_count, show_seconds, sh
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "–"), (0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 * 1024**3, "5.0 GiB"), (3 * 1024**4, "3.0 TiB")],
+    [
+        (None, "–"),
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1536, "1.5 KiB"),
+        (5 * 1024**3, "5.0 GiB"),
+        (3 * 1024**4, "3.0 TiB"),
+    ],
 )
 def test_size_is_shown_in_its_unit(value: int | None, shown: str) -> None:
     assert show_bytes(value) == shown

@@ -1,0 +1,107 @@
+"""`cdc init URL` against real servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from cdc.spi import registry
+from config import load
+from tests.integration.cli.conftest import Project
+from tests.support.postgres import Database
+from tests.support.processes import run_cdc
+
+
+@pytest.fixture
+def empty(project: Project) -> Project:
+    (project.folder / "cdc.yaml").unlink()
+    return project
+
+
+def test_init_writes_a_file_that_loads_and_holds_no_secret(
+    database: Database, empty: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.connect() as connection:
+        connection.execute("create table public.orders (id int primary key)")
+    url = (
+        f"{database.url}&password=hunter2-secret"
+        if "?" in database.url
+        else f"{database.url}?password=hunter2-secret"
+    )
+    answer = empty.cdc("init", url, "--json")
+    assert answer.code == 0, answer.err
+    (variable,) = answer.json["variables"]
+    text = Path("cdc.yaml").read_text("utf-8")
+    assert "hunter2" not in text
+    monkeypatch.setenv(variable, database.url)
+    configuration = load(Path("cdc.yaml"), registry.load)
+    assert len(configuration.sources) == 1
+    assert configuration.sinks
+
+
+def test_init_says_what_comes_next(database: Database, empty: Project) -> None:
+    answer = empty.cdc("init", database.url, "-c", "new.yaml")
+    assert answer.code == 0, answer.err
+    lines = answer.out.splitlines()
+    assert lines[0] == "Wrote new.yaml. Next:"
+    assert lines[1].startswith("  export ")
+    assert lines[2:] == ["  cdc check -c new.yaml", "  cdc run -c new.yaml"]
+
+
+def test_init_overwrites_only_when_forced(database: Database, project: Project) -> None:
+    before = Path("cdc.yaml").read_text("utf-8")
+    answer = project.cdc("init", database.url)
+    assert answer.code == 2
+    assert answer.err == (
+        "error: cdc.yaml: exists already\n"
+        "  Add --force to overwrite it, or name another file with --config.\n"
+    )
+    assert Path("cdc.yaml").read_text("utf-8") == before
+    assert project.cdc("init", database.url, "--force").code == 0
+    assert Path("cdc.yaml").read_text("utf-8") != before
+
+
+def test_init_refuses_a_url_that_nobody_understands(empty: Project) -> None:
+    answer = empty.cdc("init", "oracle://u:hunter2@h/d")
+    assert answer.code == 2
+    assert answer.err == (
+        "error: init URL: no installed connector understands this URL\n"
+        "  Start it with postgresql:// or postgres://.\n"
+    )
+
+
+def test_init_without_a_server_writes_nothing(empty: Project) -> None:
+    answer = empty.cdc("init", "postgresql://cdc:hunter2@127.0.0.1:1/shop")
+    assert answer.code == 1
+    assert "hunter2" not in answer.err
+    assert not Path("cdc.yaml").exists()
+
+
+def test_first_steps_lead_from_a_url_to_a_mirror_and_a_lake(
+    database: Database, empty: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.execute(
+        "create table public.orders (id int primary key, note text)",
+        "insert into public.orders select n, 'note ' || n from generate_series(1, 100) n",
+    )
+    (variable,) = empty.cdc("init", database.url, "--json").json["variables"]
+    monkeypatch.setenv(variable, database.url)
+
+    checked = run_cdc("check", cwd=empty.folder)
+    assert checked.returncode == 0, checked.stdout
+    ran = run_cdc("run", "--once", cwd=empty.folder)
+    assert ran.returncode == 0, ran.stderr
+
+    (source,) = empty.cdc("status", "--json").json["sources"].values()
+    assert source["error"] is None
+    assert source["rows"] == 100
+    lines = empty.cdc("tail", "-n", "1000").rows
+    assert {(line["_cdc_op"], line["_cdc_table"]) for line in lines} == {("r", "public.orders")}
+    with duckdb.connect("warehouse.duckdb", read_only=True) as warehouse:
+        mirror = warehouse.execute("select count(*), sum(id) from public.orders").fetchall()
+        lake = warehouse.execute(
+            "select count(distinct _cdc_seq), sum(id) from read_parquet('lake/public.orders/**/*.parquet')"
+        ).fetchall()
+    assert mirror == lake == [(100, 5050)]
