@@ -56,6 +56,14 @@ def write_all(descriptor: int, data: bytes | memoryview, at: int | None = None) 
     return done
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder and those above it, durably; no-op when it is there."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in reversed(missing):
+        sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the folder's entries (created, renamed, removed names) durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -90,7 +90,8 @@ def load_index(empty: Segment, preamble: Preamble) -> Segment | None:
         data = empty.index_path.read_bytes()
     except FileNotFoundError:
         return None
-    if decode_preamble(data) != preamble:
+    found = decode_preamble(data)
+    if found is None or (found.log_id, found.number) != (preamble.log_id, preamble.number):
         return None
     frame = decode_frame_header(preamble, PREAMBLE_BYTES, data[PREAMBLE_BYTES:])
     if frame is None or frame.kind != FrameKind.INDEX or frame.end != len(data):

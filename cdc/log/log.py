@@ -11,13 +11,14 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 from cdc.errors import CdcError, LogFull, StateError
-from cdc.files import FolderLock
+from cdc.files import FolderLock, make_folder
 from cdc.log.arrow import EncodedBatch, encode_batch
 from cdc.log.frame import FORMAT_VERSION, Preamble
 from cdc.log.index import save_index, with_commit
@@ -82,7 +83,7 @@ class SegmentedLog:
         self._writer: SegmentWriter
         self._recovered_bytes = 0
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             self._lock = FolderLock(folder, "this log")
         except OSError as error:
             raise _unusable(folder, error) from error
@@ -196,13 +197,17 @@ class SegmentedLog:
         nothing goes. `start` moves.
         """
         with self._turn:
-            self._check_usable()
+            if self._is_closed and self._broken is not None:
+                raise self._broken  # A log whose disk refuses writes may still get rid of what is old.
             state = self._state
             oldest_kept = None if max_age is None else self._clock() - max_age
             bound = None if force else keep_from_offset
             gone = removable(state.segments, bound, oldest_kept, max_bytes)
             self._state = replace(state, sealed=state.sealed[len(gone) :])
-            remove_segments(gone)
+            try:
+                remove_segments(gone)
+            except OSError as error:
+                raise _unusable(self._folder, error) from error
         return Trimmed(len(gone), sum(segment.byte_count for segment in gone), self.start)
 
     def truncate(self, next_offset: int) -> None:
@@ -222,6 +227,8 @@ class SegmentedLog:
             self._writer.close()
             try:
                 cut_back(self._state.segments, next_offset)
+            except OSError as error:
+                raise _unusable(self._folder, error) from error
             finally:
                 self._places.forget()
                 self._open()
@@ -234,12 +241,16 @@ class SegmentedLog:
     def close(self) -> None:
         """Release the files and the lock; waiting appends are refused. May be called twice."""
         with self._turn:
+            self._is_closed = True
+            if self._broken is None:
+                self._pending = None
+                with suppress(OSError):  # Else it is cut when the log is opened again.
+                    self._cut()
             self._writer.close()
             self._broken = self._broken or StateError("the log is closed", where=str(self._folder))
             self._lock.release()
             self._turn.notify_all()
         with self._grown:
-            self._is_closed = True
             self._grown.notify_all()
 
     def _open(self) -> None:

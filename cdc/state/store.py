@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from cdc.errors import StateError
-from cdc.files import FolderLock, write_atomically
+from cdc.files import FolderLock, make_folder, write_atomically
 from cdc.model import Position
 from cdc.state.schema import check_version, migrate
 
@@ -170,7 +170,7 @@ class StateStore(StateReader):
 
     def __init__(self, state_dir: Path) -> None:
         try:
-            state_dir.mkdir(parents=True, exist_ok=True)
+            make_folder(state_dir)
             self._lock = FolderLock(state_dir, "this state directory")
         except OSError as error:
             raise _unusable(state_dir) from error
