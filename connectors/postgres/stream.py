@@ -47,6 +47,9 @@ BINARY_SINCE = 140000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Bytes of protocol messages that come in one piece and need no table.
 _ORIGIN, _TYPE, _RELATION, _TRUNCATE, _MESSAGE = b"OYRTM"
+# PostgreSQL 18 sends a bare Stream Abort, between transactions, for a rolled back subtransaction whose changes it had
+# spilled and then dropped. Streaming is off, so nothing of it was ever sent, and there is nothing to take back.
+_STREAM_ABORT = ord("A")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +230,7 @@ class Session:
             self._tracking.truncate(payload)
         elif tag == _TYPE:
             self._tracking.type(payload)
-        elif tag not in (_ORIGIN, _MESSAGE):
+        elif tag not in (_ORIGIN, _MESSAGE, _STREAM_ABORT):
             lsn = messages.lsn_text(self._decoder.received_lsn)
             raise UnknownEvent(
                 f"the server sent an event {chr(tag)!r} at {lsn} that this version does not know",

@@ -16,6 +16,9 @@ SLOT = "oracle"
 PUBLICATION = "oracle"
 # The head of a message is all that is looked at; a truncate names four bytes a table.
 HEAD_BYTES = 400
+# Commit, origin, type: nothing to count. PostgreSQL 18 sends a Stream Abort for a subtransaction that was rolled back
+# after it was spilled, even where streaming is off.
+_SILENT = frozenset("COYA")
 _OPERATIONS = {"I": "c", "U": "u", "D": "d"}
 
 
@@ -74,6 +77,8 @@ class _Decoder:
             count, _, *_ = struct.unpack_from(">IB", head, 1)
             for relid in struct.unpack_from(f">{count}I", head, 6):
                 self._add(relid, "t")
+        else:
+            assert kind in _SILENT, f"the server sent {kind!r} ({head.hex()})"
 
     def _add(self, relid: int, op: str) -> None:
         self.events[self._names[relid]].append(Event(self._commit_lsn, op))
