@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import SecretStr
 
@@ -43,8 +43,16 @@ def describe(url: str) -> str:
         version = (conn.info.parameter_status("server_version") or "?").split()[0]
         relations = read_relations(conn)
         infos = read_infos(conn, select_relations(relations, options.selection), relations)
-    shown = f"postgresql://{settings.get('user', '')}:...@{settings.get('host', '')}:{settings.get('port', '5432')}/{database}"
+    shown = _without_password(settings)
     return "\n".join(_lines(name, f"{database} (Postgres {version})", shown, infos)) + "\n"
+
+
+def _without_password(settings: Mapping[str, str]) -> str:
+    """What the operator has to give, with the password left out; a url over a unix socket has too many forms."""
+    host, user = settings.get("host", ""), settings.get("user", "")
+    if not host or not user or host.startswith("/") or "," in host:
+        return "the url given to cdc init"
+    return f"postgresql://{user}:...@{host}:{settings.get('port', '5432')}/{settings['dbname']}"
 
 
 def _lines(name: str, what: str, shown_url: str, infos: Sequence[TableInfo]) -> Iterator[str]:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 
 from cdc.errors import UnsupportedSchema
@@ -239,7 +238,7 @@ def test_catalog_takes_no_lock_on_tables(conn: Connection, database: Database) -
 
 def test_catalog_leaves_the_connection_as_it_was(conn: Connection) -> None:
     read_tables(conn, EVERYTHING)
-    assert conn.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+    assert conn.info.transaction_status.name == "IDLE"
     with conn.transaction():
         read_tables(conn, EVERYTHING)
-        assert conn.info.transaction_status is psycopg.pq.TransactionStatus.INTRANS
+        assert conn.info.transaction_status.name == "INTRANS"

@@ -20,7 +20,8 @@ def standby_of(primary: PostgresServer, factory: PostgresFactory) -> PostgresSer
     """A streaming standby with the primary's tables, without feedback and without a slot."""
     standby = factory(version=primary.major, start=False)
     shutil.rmtree(standby.data)
-    command = [primary.bindir / "pg_basebackup", "-D", standby.data, "-R", "-X", "stream", "-c", "fast"]
+    program, folder = str(primary.bindir / "pg_basebackup"), str(standby.data)
+    command = [program, "-D", folder, "-R", "-X", "stream", "-c", "fast"]
     subprocess.run([*command, "-d", primary.dsn()], check=True, capture_output=True)
     standby.configure({"unix_socket_directories": str(standby.folder)})
     for path in [standby.data, *standby.data.rglob("*")]:
