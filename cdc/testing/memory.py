@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -42,7 +43,7 @@ class MemorySourceOptions(BaseModel):
 class MemorySource:
     """Streams a MemoryDatabase."""
 
-    Options = MemorySourceOptions
+    Options: ClassVar[type[Any]] = MemorySourceOptions
 
     def __init__(self, options: MemorySourceOptions, context: SourceContext) -> None:
         self._options = options
@@ -223,7 +224,7 @@ class MemorySinkOptions(BaseModel):
 class MemorySink:
     """Keeps the history of all changes; can rewind; `store` is for looking at it."""
 
-    Options = MemorySinkOptions
+    Options: ClassVar[type[Any]] = MemorySinkOptions
 
     def __init__(self, options: MemorySinkOptions, context: SinkContext) -> None:
         self._path = options.path

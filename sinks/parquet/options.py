@@ -47,7 +47,10 @@ class ParquetOptions(BaseModel):
         default=DEFAULT_COMPRESSION_LEVEL, ge=1, le=22, description="Level of zstd."
     )
     row_group_rows: int = Field(
-        default=DEFAULT_ROW_GROUP_ROWS, ge=1024, le=1_048_576, description="Rows of a full row group."
+        default=DEFAULT_ROW_GROUP_ROWS,
+        ge=1024,
+        le=1_048_576,
+        description="Rows at which a row group is written.",
     )
     file_bytes: Size = Field(
         default=DEFAULT_FILE_BYTES,

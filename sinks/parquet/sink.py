@@ -11,6 +11,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel
 
 from cdc.errors import SinkRefused
 from cdc.model import ChangeBatch
@@ -30,7 +33,7 @@ DOCS = "docs/sinks/parquet.md"
 class ParquetSink:
     """One (source, lake) pair; `close` lets go of the lake."""
 
-    Options = ParquetOptions
+    Options: ClassVar[type[BaseModel]] = ParquetOptions
 
     def __init__(self, options: ParquetOptions, context: SinkContext) -> None:
         self._options = options

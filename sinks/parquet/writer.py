@@ -89,7 +89,8 @@ class TableFile:
         table = pa.Table.from_batches(self._batches, self._schema).unify_dictionaries()
         if self._writer is None:
             self._open(table)
-        self._writer.write_table(table, row_group_size=self._options.row_group_rows)
+        # The last batch may go beyond the mark: no short group follows each full one.
+        self._writer.write_table(table, row_group_size=2 * self._options.row_group_rows)
         self._rows += table.num_rows
         self._batches, self.buffered_rows, self.buffered_bytes = [], 0, 0
 

@@ -10,15 +10,16 @@ from cdc.model import TableSchema
 from cdc.spi import Sink
 from cdc.testing.events import sink_context
 from cdc.testing.fold import Row, fold
-from cdc.testing.memory import MemorySink, load_store
+from cdc.testing.memory import MemorySink, MemorySinkOptions, load_store
 from cdc.testing.sink_contract import SinkContract
 from sinks.parquet import ParquetSink
 from sinks.parquet.layout import table_folder
+from sinks.parquet.options import ParquetOptions
 
 
 class TestMemorySink(SinkContract):
     def make_sink(self, place: Path, epoch: int) -> Sink:
-        return MemorySink(MemorySink.Options(path=place), sink_context(epoch=epoch))
+        return MemorySink(MemorySinkOptions(path=place), sink_context(epoch=epoch))
 
     def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
         return _complete(load_store(place).state(schema.table), schema)
@@ -26,7 +27,7 @@ class TestMemorySink(SinkContract):
 
 class TestParquetSink(SinkContract):
     def make_sink(self, place: Path, epoch: int) -> Sink:
-        return ParquetSink(ParquetSink.Options(url=str(place)), sink_context(epoch=epoch))
+        return ParquetSink(ParquetOptions(url=str(place)), sink_context(epoch=epoch))
 
     def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
         files = sorted((place / table_folder(schema.table)).rglob("*.parquet"))

@@ -8,7 +8,7 @@ import pytest
 from cdc.spi import Source
 from cdc.testing.database import MemoryDatabase
 from cdc.testing.events import source_context, table
-from cdc.testing.memory import MemorySource
+from cdc.testing.memory import MemorySource, MemorySourceOptions
 from cdc.testing.source_contract import SourceContract, Step
 
 
@@ -19,7 +19,7 @@ class TestMemorySource(SourceContract):
         return self.memory
 
     def make_source(self) -> Source:
-        return MemorySource(MemorySource.Options(database=self.memory, chunk_rows=50), source_context())
+        return MemorySource(MemorySourceOptions(database=self.memory, chunk_rows=50), source_context())
 
     def create_table(self) -> None:
         self.memory.create(table(str(self.contract_table), {"id": pa.int32(), "note": pa.string()}))
