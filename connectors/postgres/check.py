@@ -12,7 +12,7 @@ from connectors.postgres.catalog import Connection, read_infos, read_relations, 
 from connectors.postgres.checks.login import explain
 from connectors.postgres.checks.publication import check_publication
 from connectors.postgres.checks.report import Report, Server, describe_server
-from connectors.postgres.checks.server import check_server
+from connectors.postgres.checks.server import check_server, is_too_old
 from connectors.postgres.checks.slot import check_slot
 from connectors.postgres.checks.tables import check_tables
 from connectors.postgres.connection import Connector
@@ -49,6 +49,8 @@ def _check(
     where = f"the database '{server.database}' as '{server.role}'"
     report.ok("connection", f"connected to {where}")
     check_server(server, report)
+    if is_too_old(server):
+        return
     if server.can_replicate:
         _check_replication(connector, options, report)
     relations = read_relations(conn)

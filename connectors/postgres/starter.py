@@ -48,7 +48,7 @@ def describe(url: str) -> str:
 
 
 def _without_password(settings: Mapping[str, str]) -> str:
-    """What the operator has to give, with the password left out; a url over a unix socket has too many forms."""
+    """The url without its password; one over a unix socket has too many forms to show."""
     host, user = settings.get("host", ""), settings.get("user", "")
     if not host or not user or host.startswith("/") or "," in host:
         return "the url given to cdc init"

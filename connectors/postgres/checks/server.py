@@ -22,6 +22,8 @@ _STANDBY_LIST = re.compile(r"(?:(?:first|any)\s+)?\d+\s*\((.*)\)", re.IGNORECASE
 def check_server(server: Server, report: Report) -> None:
     """Everything that concerns the whole server."""
     _check_version(server, report)
+    if is_too_old(server):
+        return  # It lacks settings that the rest asks for.
     _check_wal_level(server, report)
     _check_role(server, report)
     _check_room(server, report)
@@ -30,6 +32,10 @@ def check_server(server: Server, report: Report) -> None:
     _check_encoding(server, report)
     _check_standby(server, report)
     _check_failover(server, report)
+
+
+def is_too_old(server: Server) -> bool:
+    return server.major < OLDEST_MAJOR
 
 
 def minor_is_flawed(version: int) -> bool:
@@ -46,7 +52,7 @@ def standby_names(setting: str) -> list[str]:
 
 def _check_version(server: Server, report: Report) -> None:
     version = server.settings["server_version"].split()[0]
-    if server.major < OLDEST_MAJOR:
+    if is_too_old(server):
         message = f"the server is Postgres {version}, expected {OLDEST_MAJOR} to {NEWEST_MAJOR}"
         report.error("server-version", message, f"Upgrade the server to Postgres {OLDEST_MAJOR} or newer.")
     elif server.major > NEWEST_MAJOR:

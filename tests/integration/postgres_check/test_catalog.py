@@ -28,6 +28,13 @@ def conn(database: Database) -> Iterator[Connection]:
         yield connection
 
 
+@pytest.fixture
+def conn15(database15: Database) -> Iterator[Connection]:
+    """For the cases that no version tells apart."""
+    with database15.connect() as connection:
+        yield connection
+
+
 def only(conn: Connection) -> TableInfo:
     (info,) = read_tables(conn, EVERYTHING)
     return info
@@ -88,10 +95,10 @@ def test_catalog_forgets_dropped_columns(conn: Connection) -> None:
     ],
 )
 def test_schema_has_the_key_that_the_server_sends(
-    conn: Connection, ddl: str, key: tuple[str, ...], identity: str
+    conn15: Connection, ddl: str, key: tuple[str, ...], identity: str
 ) -> None:
-    conn.execute(ddl.encode())
-    schema = schema_of(conn, only(conn))
+    conn15.execute(ddl.encode())
+    schema = schema_of(conn15, only(conn15))
     assert (schema.key, schema.identity) == (key, identity)
 
 
@@ -143,12 +150,12 @@ def test_catalog_keeps_generated_columns_out_unless_published(conn: Connection) 
         ("text", None),
     ],
 )
-def test_catalog_knows_what_older_rows_have(conn: Connection, column: str, value: str | None) -> None:
-    conn.execute("create table t (id int primary key)")
-    conn.execute("insert into t values (1)")
-    conn.execute(f"alter table t add v {column}".encode())
-    conn.execute("alter table t alter v drop default")
-    info = only(conn)
+def test_catalog_knows_what_older_rows_have(conn15: Connection, column: str, value: str | None) -> None:
+    conn15.execute("create table t (id int primary key)")
+    conn15.execute("insert into t values (1)")
+    conn15.execute(f"alter table t add v {column}".encode())
+    conn15.execute("alter table t alter v drop default")
+    info = only(conn15)
     assert (info.columns[1].has_missing, info.columns[1].missing_text) == (value is not None, value)
 
 
@@ -172,9 +179,9 @@ def test_catalog_knows_what_older_rows_of_partitions_have(conn: Connection) -> N
         ("int generated always as (id * 2) stored", False),
     ],
 )
-def test_catalog_knows_volatile_defaults(conn: Connection, column: str, *, volatile: bool) -> None:
-    conn.execute(f"create table t (id int primary key, v {column})".encode())
-    assert only(conn).columns[1].default_volatile is volatile
+def test_catalog_knows_volatile_defaults(conn15: Connection, column: str, *, volatile: bool) -> None:
+    conn15.execute(f"create table t (id int primary key, v {column})".encode())
+    assert only(conn15).columns[1].default_volatile is volatile
 
 
 def test_catalog_notices_rewrites_by_filenode_and_column(conn: Connection) -> None:
