@@ -72,19 +72,12 @@ class Connector:
     def connect(self, purpose: str) -> Connection:
         """An ordinary autocommit connection."""
         with self.translated(f"connecting {purpose}"):
-            connection = psycopg.connect(self._conninfo(), autocommit=True, prepare_threshold=None)
-            _set_newer(connection)
-        return connection
+            return _connect(self._conninfo())
 
     def replicate(self) -> ReplicationConnection:
         """A connection that takes replication commands."""
         with self.translated("connecting for replication"):
-            connection = psycopg.connect(
-                make_conninfo(self._conninfo(), replication="database"),
-                autocommit=True,
-                prepare_threshold=None,
-            )
-            _set_newer(connection)
+            connection = _connect(make_conninfo(self._conninfo(), replication="database"))
         return ReplicationConnection(connection, self.where)
 
     @contextmanager
@@ -223,7 +216,13 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode()
 
 
-def _set_newer(connection: Connection) -> None:
-    for since, name in _NEWER_SETTINGS:
-        if connection.info.server_version >= since:
-            connection.execute(f"set {name} = 0".encode())
+def _connect(conninfo: str) -> Connection:
+    connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
+    try:
+        for since, name in _NEWER_SETTINGS:
+            if connection.info.server_version >= since:
+                connection.execute(f"set {name} = 0".encode())
+    except psycopg.Error:
+        connection.close()
+        raise
+    return connection

@@ -6,7 +6,7 @@ at the change that they decode, and 18 skips a missing one in silence.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ LISTS_SINCE = 150000
 _PUBLICATION = """
     select p.oid::int8 as oid, p.puballtables as all_tables, p.pubupdate or p.pubdelete as changes_rows,
            p.pubviaroot as via_root,
+           to_jsonb(p) ? 'pubgencols' as lists_generated,
            coalesce(to_jsonb(p) ->> 'pubgencols', 'n') = 's' as sends_generated
       from pg_publication p
      where p.pubname = %s
@@ -51,12 +52,16 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A publication as the catalog has it; `oid` tells it from a later one of the same name."""
+    """A publication as the catalog has it; `oid` tells it from a later one of the same name.
+
+    Before Postgres 18 generated columns are never sent, although pg_publication_tables lists them.
+    """
 
     oid: int
     all_tables: bool
     changes_rows: bool
     via_root: bool
+    lists_generated: bool
     sends_generated: bool
     tables: Mapping[TableId, Published]
 
@@ -88,16 +93,16 @@ def sent_columns(
     info: TableInfo, publication: Publication | None, options: PostgresOptions
 ) -> frozenset[str]:
     """The columns that the stream carries, or will carry once the table is followed."""
+    plain = frozenset(column.name for column in info.columns if not column.generated)
     published = publication.tables.get(info.table) if publication else None
+    if publication is not None and published is not None and published.columns is not None:
+        return published.columns if publication.lists_generated else published.columns & plain
     wanted = options.column_lists.get(info.table)
-    if published is not None and published.columns is not None:
-        names: Collection[str] = published.columns
-    elif published is None and wanted is not None:
-        names = wanted
-    else:
-        with_generated = publication is not None and publication.sends_generated
-        names = [c.name for c in info.columns if not c.generated or (with_generated and c.generated == "s")]
-    return frozenset(names)
+    if published is None and wanted is not None:
+        return frozenset(wanted)
+    if publication is not None and publication.sends_generated:
+        return plain | {column.name for column in info.columns if column.generated == "s"}
+    return plain
 
 
 def add_to_publication(

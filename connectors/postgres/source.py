@@ -48,7 +48,7 @@ from connectors.postgres.starter import describe
 from connectors.postgres.stream import BINARY_SINCE, Session, SessionParts, start_command
 from connectors.postgres.tables import TableInfo
 from connectors.postgres.tracking import TextWanted, Tracking
-from connectors.postgres.wire import Pgoutput, PgoutputDecoder
+from connectors.postgres.wire import PgoutputDecoder
 
 _CURRENT = """
     select case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
@@ -205,38 +205,36 @@ class PostgresSource:
 
     @contextmanager
     def _session(self, after: Position) -> Iterator[Session]:
-        """A started stream; its connection ends with the block."""
-        self._monitor.look()
-        ordinary = self._monitor.connection
-        with self._connector.translated("starting the stream"):
-            release_slot(ordinary, self._connector, self._slot, self._context.log)
-            row = ordinary.execute(_SENDER_TIMEOUT).fetchone()
-        timeout_seconds = row[0] / 1000 if row else 0.0
-        with closing(self._connector.replicate()) as connection:
-            binary = self._binary and connection.server_version >= BINARY_SINCE
-            connection.command(
-                start_command(self._slot, self._publication, after, binary=binary), "starting the stream"
-            )
-            decoder = PgoutputDecoder(self._options.unrepresentable, self._context.count)
-            acks = Acknowledgements(connection.send, after.order, timeout_seconds)
-            self._acks = acks
-            acks.acknowledge(self._durable)
-            self._context.log("streaming", slot=self._slot, position=after.text, binary=binary)
-            try:
-                yield self._new_session(connection, decoder, acks, after, binary=binary)
-            finally:
-                self._acks = None
-                self._monitor.close()
+        """A started stream; its connections end with the block."""
+        with closing(self._monitor):
+            self._monitor.look()
+            ordinary = self._monitor.connection
+            with self._connector.translated("starting the stream"):
+                release_slot(ordinary, self._connector, self._slot, self._context.log)
+                row = ordinary.execute(_SENDER_TIMEOUT).fetchone()
+            timeout_seconds = row[0] / 1000 if row else 0.0
+            with closing(self._connector.replicate()) as connection:
+                binary = self._binary and connection.server_version >= BINARY_SINCE
+                start = start_command(self._slot, self._publication, after, binary=binary)
+                connection.command(start, "starting the stream")
+                self._context.log("streaming", slot=self._slot, position=after.text, binary=binary)
+                acks = Acknowledgements(connection.send, after.order, timeout_seconds)
+                acks.acknowledge(self._durable)
+                self._acks = acks
+                try:
+                    yield self._new_session(connection, acks, after, binary=binary)
+                finally:
+                    self._acks = None
 
     def _new_session(
         self,
         connection: ReplicationConnection,
-        decoder: Pgoutput,
         acks: Acknowledgements,
         after: Position,
         *,
         binary: bool,
     ) -> Session:
+        decoder = PgoutputDecoder(self._options.unrepresentable, self._context.count)
         tracking = Tracking(
             self._connector,
             self._monitor,

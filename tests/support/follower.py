@@ -37,7 +37,7 @@ class Follower:
     def open(self, *, follow: bool = True) -> Follower:
         """Open slot and stream; follow every table there is."""
         self.position = self.source.open(self.position, self.facts)
-        self.stream()
+        self.step()  # A new stream begins with facts to keep.
         if follow:
             self.source.follow(self.source.discover())
         return self
@@ -138,5 +138,8 @@ def rows_of(sets: Sequence[ChangeSet]) -> list[Row]:
 
 def read_chunks(snapshot: Snapshot, chunks: Sequence[SnapshotChunk]) -> list[Row]:
     return [
-        {"table": str(chunk.table), **row} for chunk in chunks for batch in snapshot.read(chunk) for row in batch.rows()
+        {"table": str(chunk.table), **row}
+        for chunk in chunks
+        for batch in snapshot.read(chunk)
+        for row in batch.rows()
     ]
