@@ -1,4 +1,6 @@
-"""Rolled back subtransactions leave nothing, however large they were and whatever the server says about them."""
+"""Rolled back subtransactions leave nothing, however large they were and whatever the server says about
+them.
+"""
 
 from __future__ import annotations
 

@@ -101,13 +101,15 @@ class Pipeline:
         found: dict[str, Any] = pairs[0] if pairs else {}
         return found
 
-    def wait_until_streaming(self, process: CdcProcess, timeout_seconds: float = 60.0) -> None:
-        """Until the first snapshot is whole and changes flow."""
+    def wait_until_streaming(
+        self, process: CdcProcess, timeout_seconds: float = 60.0, *, copied: bool = True
+    ) -> None:
+        """Until changes flow and, unless told otherwise, every table is copied."""
 
         def streaming() -> bool:
             process.assert_running()
             source = self.status().get("sources", {}).get(SOURCE, {})
-            is_copying = source.get("snapshot") or source.get("waiting_tables")
+            is_copying = copied and (source.get("snapshot") or source.get("waiting_tables"))
             return source.get("state") == "streaming" and source.get("offset", 0) > 0 and not is_copying
 
         wait_until(streaming, "the daemon to stream", timeout_seconds)

@@ -36,6 +36,9 @@ _EXPRESSIONS = {
     "timestamptz": "(extract(epoch from {}) * 1000000)::bigint",
     "money": "{}::numeric",
 }
+# What the type's output function writes; a cast to text differs for inet, character(n) and others.
+# A composite of nulls `is null`, though it is a value: hence the count.
+_AS_OUTPUT = "case when num_nulls({0}) = 0 then format('%s', {0}) end"
 # Elements that psycopg gives as Python values which compare; arrays of others are asked for as text[].
 _PLAIN_ELEMENTS = frozenset({"bool", "int2", "int4", "int8", "bytea", "text", "varchar", "timestamptz"})
 _DECIMALS = frozenset({"numeric", "money"})
@@ -65,7 +68,7 @@ class SourceColumn:
             return quoted if plain else f"{quoted}::text[]"
         if self.base == "numeric" and self.is_exact:
             return quoted
-        return _EXPRESSIONS.get(self.base, "{}::text").format(quoted)
+        return _EXPRESSIONS.get(self.base, _AS_OUTPUT).format(quoted)
 
     def from_source(self, values: Sequence[Any]) -> list[Any]:
         return [plain(value) for value in values]

@@ -56,37 +56,35 @@ def replay(changes: Sequence[Change], source: SourceTable) -> Counter[tuple[Any,
 
 
 def check_sequence(name: str, changes: Sequence[Change], events: Sequence[Event]) -> None:
-    """Every committed change is there once and in order, but for those that a snapshot after them
-    contains.
+    """Every committed change is there once and in order, but for those that a copy of the table contains.
+
+    After rows of a copy no change may come that they contain; before them such changes may come or be left out.
     """
+    newest_copy = _newest_copy(changes)
     contained_before = 0
     left = iter(events)
-    delivered = 0
     for change in changes:
         if change.op == "r":
             contained_before = max(contained_before, change.commit_lsn)
         if change.tx == SNAPSHOT_TX:
             continue
-        assert change.commit_lsn >= contained_before, (
-            f"{name}: seq {change.seq} is contained in an earlier snapshot"
-        )
-        delivered += 1
+        where = f"{name}: seq {change.seq} ({change.op} of {change.commit_lsn})"
+        assert change.commit_lsn >= contained_before, f"{where} is contained in rows copied before it"
         wanted = Event(change.commit_lsn, change.op)
         for event in left:
             if event == wanted:
                 break
-            assert event.commit_lsn < contained_before, (
-                f"{name}: {event} is missing before seq {change.seq} ({wanted})"
-            )
+            assert event.commit_lsn < newest_copy, f"{where} comes, but {event} before it is missing"
         else:
-            message = (
-                f"{name}: seq {change.seq} ({wanted}) was never committed, or comes twice or out of order"
-            )
+            message = f"{where} was never committed, or comes twice or out of order"
             raise AssertionError(message)
-    rest = [event for event in left if event.commit_lsn >= contained_before]
-    assert not rest, (
-        f"{name}: {len(rest)} changes are missing at the end, first {rest[0]}; {delivered} are there"
-    )
+    rest = [event for event in left if event.commit_lsn >= newest_copy]
+    assert not rest, f"{name}: {len(rest)} changes are missing at the end, first {rest[0]}"
+
+
+def _newest_copy(changes: Sequence[Change]) -> int:
+    """The position of the newest snapshot that rows were copied from; 0 without any."""
+    return max((change.commit_lsn for change in changes if change.op == "r"), default=0)
 
 
 def _present_names(renamed: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -135,29 +133,33 @@ def _before(
 
 
 def _replay_keyed(changes: Sequence[Change], source: SourceTable) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """A change of a row that is not there is an error, unless a later copy of the table brings that row."""
     state: dict[tuple[Any, ...], dict[str, Any]] = {}
+    newest_copy = _newest_copy(changes)
     for change in changes:
         if change.op == "t":
             state.clear()
             continue
         key = tuple(change.values[name] for name in source.key)
-        if change.op == "d":
-            assert state.pop(key, None) is not None, (
-                f"{source.name}: seq {change.seq} deletes {key}, which is not there"
-            )
-            continue
-        old_key = key if change.before is None else tuple(change.before[name] for name in source.key)
+        moved = change.op == "u" and change.before is not None
+        old_key = tuple((change.before or {})[name] for name in source.key) if moved else key
         old = state.pop(old_key, None)
-        if change.op == "u":
-            assert old is not None, f"{source.name}: seq {change.seq} updates {old_key}, which is not there"
-        row = {
-            column.name: change.values.get(column.name, source.fills.get(column.name))
-            for column in source.columns
-        }
-        for name in change.unchanged & row.keys():
-            row[name] = (old or {})[name]
-        state[key] = row
+        if change.op in "ud" and old is None:
+            where = f"{source.name}: seq {change.seq} ({change.op}) changes {old_key}, which is not there"
+            assert change.commit_lsn < newest_copy, where
+        if change.op != "d":
+            state[key] = _image(change, old or {}, source)
     return state
+
+
+def _image(change: Change, old: Mapping[str, Any], source: SourceTable) -> dict[str, Any]:
+    """The row after a change: what was not sent is carried over, what the row is older than is filled."""
+    return {
+        column.name: old.get(column.name)
+        if column.name in change.unchanged
+        else change.values.get(column.name, source.fills.get(column.name))
+        for column in source.columns
+    }
 
 
 def _replay_multiset(changes: Sequence[Change], names: Sequence[str]) -> Counter[tuple[Any, ...]]:

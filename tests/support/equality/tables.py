@@ -56,7 +56,8 @@ def _fill(connection: psycopg.Connection[Any], table: str, column: SourceColumn)
     if missing is None:
         return None
     quoted = column.name.replace('"', '""')
-    statement = f'select {column.expression} from (select %s::{missing[1]} as "{quoted}") one'
+    expression = column.expression.replace("%", "%%")
+    statement = f'select {expression} from (select %s::{missing[1]} as "{quoted}") one'
     found = connection.execute(statement.encode(), [missing[0]]).fetchone()
     return None if found is None else column.from_source([found[0]])[0]
 
@@ -64,7 +65,7 @@ def _fill(connection: psycopg.Connection[Any], table: str, column: SourceColumn)
 def read_mirror(path: Path, source: SourceTable) -> Counter[tuple[Any, ...]]:
     """The rows of the mirror of a source table, which must have exactly its columns."""
     with duckdb.connect(str(path), read_only=True) as connection:
-        table = connection.execute(f"select * from {source.name}").to_arrow_table()
+        table = connection.sql(f"select * from {source.name}").to_arrow_table()
     wanted = {column.name for column in source.columns}
     found = set(table.column_names)
     assert found == wanted | MIRROR_COLUMNS, (

@@ -16,8 +16,8 @@ SLOT = "oracle"
 PUBLICATION = "oracle"
 # The head of a message is all that is looked at; a truncate names four bytes a table.
 HEAD_BYTES = 400
-# Commit, origin, type: nothing to count. PostgreSQL 18 sends a Stream Abort for a subtransaction that was rolled back
-# after it was spilled, even where streaming is off.
+# Commit, origin, type: nothing to count. PostgreSQL 18 sends a Stream Abort for a subtransaction that was
+# rolled back after it was spilled, even where streaming is off.
 _SILENT = frozenset("COYA")
 _OPERATIONS = {"I": "c", "U": "u", "D": "d"}
 
