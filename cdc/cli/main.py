@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from cdc.cli import check, checkpoints, connectors, init, log, replay, run, schema, status, tail, version
+from cdc.cli.demo import command as demo
 from cdc.cli.output import console, print_error
 from cdc.cli.session import Session, session_of
 from cdc.errors import CdcError, ConfigError, PluginError
@@ -79,6 +80,7 @@ app.add_typer(log.app, name="log")
 app.command("connectors")(connectors.connectors)
 app.command("schema")(schema.schema)
 app.command("version")(version.version)
+app.command("demo")(demo.demo)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -21,80 +21,113 @@ from cdc.errors import SourceUnavailable
 from cdc.model import ChangeBatch, ChangeSet, Commit, Envelope, Position, TableId
 from cdc.spi import ChangeLog
 
+# One commit of the main log takes in so many held commits: a sync each would release a few hundred transactions a second.
+RUN_COMMITS = 2000
+RUN_BYTES = 32 * 1024 * 1024
+# A run goes over in parts, so that its size in memory stays that of an ordinary ChangeSet.
+PART_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Batches that go over as one part; their seqs still those of the held log."""
+
+    batches: list[ChangeBatch] = field(default_factory=list)
+    byte_count: int = 0
+
+    def add(self, batch: ChangeBatch) -> None:
+        self.batches.append(batch)
+        self.byte_count += batch.byte_count
+
+    def as_set(self, position: Position | None, last: Commit) -> ChangeSet:
+        """One ChangeSet, seqs turned back into ordinals."""
+        joined = _joined(self.batches)
+        if not joined:
+            return ChangeSet((), position)
+        first = joined[0].seq[0].as_py()
+        end = joined[-1].seq[joined[-1].row_count - 1].as_py()
+        shifted = tuple(batch.shifted(-first) for batch in joined)
+        return ChangeSet(shifted, position, end - first + 1, 0, last.commit_at)
+
 
 class Releaser:
     """Releases held changes; used by the snapshot coordinator's thread only."""
 
-    def __init__(
-        self, log: ChangeLog, held: HeldLogs, router: Router, parse: Callable[[str], Position]
-    ) -> None:
+    def __init__(self, log: ChangeLog, held: HeldLogs, router: Router, parse: Callable[[str], Position]) -> None:
         self._log = log
         self._held = held
         self._router = router
         self._parse = parse
 
-    def release(self, table: TableId, token: str | None, limit: int | None, *, locked: bool = False) -> bool:
-        """Move every confirmed held change whose position orders below `limit` (None: all); whether any was moved."""
-        moved = False
-        state = self._router.book[table]
-        assert state.held is not None
-        confirmed = self._router.book.held_next(table)
-        for commit in self._held.log(state.held).commits(state.released):
-            if commit.next > confirmed or commit.first < state.released:
-                break
+    def release(self, table: TableId, token: str, limit: int | None, *, locked: bool = False) -> bool:
+        """Move every confirmed held change whose position orders below `limit` (None: all); whether there were any to look at."""
+        looked = False
+        while True:
+            run = self._next_run(table)
+            if not run:
+                return looked
+            looked = True
             with nullcontext() if locked else self._router.lock:
-                state = self._state(table, token)
+                state = self._router.book.get(table)
+                if state is None or state.token != token:
+                    raise superseded(table)
                 try:
-                    reached, whole = self._move(table, state, commit, limit)
+                    whole = self._move(table, state, run, limit)
                 except BaseException:
                     self._log.abandon()
                     raise
-                moved = moved or reached
             if not whole:
-                break
-            state = self._router.book[table]
-        return moved
+                return looked
 
-    def _state(self, table: TableId, token: str | None) -> TableState:
-        state = self._router.book.get(table)
-        if state is None or state.token != token:
-            raise superseded(table)
-        return state
-
-    def _move(
-        self, table: TableId, state: TableState, commit: Commit, limit: int | None
-    ) -> tuple[bool, bool]:
-        """(whether rows were moved, whether the held commit is done with)."""
+    def _next_run(self, table: TableId) -> list[Commit]:
+        """The next held commits that the main log confirms."""
+        state = self._router.book[table]
         assert state.held is not None
-        batches = self._held.log(state.held).read(commit.first, commit.next)
+        confirmed = self._router.book.held_next(table)
+        run: list[Commit] = []
+        byte_count = 0
+        for commit in self._held.log(state.held).commits(state.released):
+            if commit.next > confirmed or len(run) >= RUN_COMMITS or byte_count >= RUN_BYTES:
+                break
+            if commit.first != commit.next:
+                run.append(commit)
+                byte_count += commit.byte_count
+        return run
+
+    def _move(self, table: TableId, state: TableState, run: list[Commit], limit: int | None) -> bool:
+        """Move one run of held commits; whether all of it lay below the limit."""
+        assert state.held is not None
         highest = -1
-        pending: ChangeBatch | None = None
-        for batch in batches:
+        part = _Gathered()
+        anything = False
+        for batch in self._held.log(state.held).read(run[0].first, run[-1].next):
             orders = self._orders(batch)
             highest = max(highest, *orders)
             kept = _keep(batch, [state.handled <= o and (limit is None or o < limit) for o in orders])
             if kept is None:
                 continue
-            if pending is not None:
-                self._log.append(_as_set(pending, commit, None))
-            pending = kept
+            if part.byte_count >= PART_BYTES:
+                self._log.append(part.as_set(None, run[-1]))
+                part = _Gathered()
+            part.add(kept)
+            anything = True
         whole = limit is None or highest < limit
         handled = max(state.handled, highest + 1 if whole else limit or 0)
-        after = replace(state, released=commit.next if whole else state.released, handled=handled)
-        if pending is not None:
+        after = replace(state, released=run[-1].next if whole else state.released, handled=handled)
+        if anything:
             end = self._log.end
             assert end is not None
-            facts = self._router.book.facts_of(table, after)
-            self._log.append(_as_set(pending, commit, end.position), facts=facts)
+            self._log.append(part.as_set(end.position, run[-1]), facts=self._router.book.facts_of(table, after))
             failpoints.hit("release.durable")
         self._router.book.set(table, after)
-        return pending is not None, whole
+        return whole
 
     def _orders(self, batch: ChangeBatch) -> list[int]:
-        """One position order per entry of the batch's position dictionary."""
-        dictionary = batch.data.column(Envelope.POSITION).dictionary
-        used = set(np.unique(batch.data.column(Envelope.POSITION).indices.to_numpy()).tolist())
-        return [self._parse(text).order if i in used else -1 for i, text in enumerate(dictionary.to_pylist())]
+        """One position order per entry of the batch's position dictionary; -1 for entries that no row uses."""
+        column = batch.data.column(Envelope.POSITION)
+        used = set(np.unique(column.indices.to_numpy()).tolist())
+        texts = column.dictionary.to_pylist()
+        return [self._parse(text).order if i in used else -1 for i, text in enumerate(texts)]
 
 
 def superseded(table: TableId) -> SourceUnavailable:
@@ -102,21 +135,6 @@ def superseded(table: TableId) -> SourceUnavailable:
     return SourceUnavailable(
         "the table was replaced or renamed while it was copied; copying it again", where=str(table)
     )
-
-
-def _keep(batch: ChangeBatch, wanted: list[bool]) -> ChangeBatch | None:
-    indices = batch.data.column(Envelope.POSITION).indices.to_numpy()
-    mask = np.asarray(wanted, dtype=bool)[indices]
-    if not mask.any():
-        return None
-    return batch if mask.all() else batch.filtered(pa.array(mask))
-
-
-def _as_set(batch: ChangeBatch, commit: Commit, position: Position | None) -> ChangeSet:
-    """The batch alone, its seqs turned back into ordinals."""
-    seq = batch.seq
-    first, last = seq[0].as_py(), seq[len(seq) - 1].as_py()
-    return ChangeSet((batch.shifted(-first),), position, last - first + 1, 0, commit.commit_at)
 
 
 def batches_with_last(batches: Iterator[ChangeBatch]) -> Iterator[tuple[ChangeBatch, bool]]:
@@ -128,3 +146,32 @@ def batches_with_last(batches: Iterator[ChangeBatch]) -> Iterator[tuple[ChangeBa
         pending = batch
     if pending is not None:
         yield pending, True
+
+
+def _keep(batch: ChangeBatch, wanted: list[bool]) -> ChangeBatch | None:
+    indices = batch.data.column(Envelope.POSITION).indices.to_numpy()
+    mask = np.asarray(wanted, dtype=bool)[indices]
+    if not mask.any():
+        return None
+    return batch if mask.all() else batch.filtered(pa.array(mask))
+
+
+def _joined(batches: list[ChangeBatch]) -> list[ChangeBatch]:
+    """Neighbours of one schema version and one set of envelope columns made into one batch each."""
+    joined: list[ChangeBatch] = []
+    group: list[ChangeBatch] = []
+    for batch in batches:
+        if group and not (group[-1].schema is batch.schema and group[-1].data.schema.equals(batch.data.schema)):
+            joined.append(_concat(group))
+            group = []
+        group.append(batch)
+    if group:
+        joined.append(_concat(group))
+    return joined
+
+
+def _concat(group: list[ChangeBatch]) -> ChangeBatch:
+    if len(group) == 1:
+        return group[0]
+    table = pa.Table.from_batches([batch.data for batch in group]).unify_dictionaries().combine_chunks()
+    return replace(group[0], data=table.to_batches()[0])

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from cdc.cli.demo.story import run_demo
-from cdc.cli.output import console
 
 DEFAULT_FOLDER = Path("demo-data")
 
@@ -19,4 +19,4 @@ def demo(
     ] = DEFAULT_FOLDER,
 ) -> None:
     """Follow an embedded Postgres into DuckDB and Parquet, kill it once, prove that all is equal."""
-    run_demo(folder, console())
+    run_demo(folder, Console(highlight=False))

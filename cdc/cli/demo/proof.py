@@ -128,10 +128,10 @@ def _replayed(lake: Path, table: str, columns: Columns, key: Sequence[str]) -> s
     moved = " or ".join(f'_cdc_before."{name}" <> "{name}"' for name in key)
     fills = ", ".join(f'{_filled(table, name)} as "{name}"' for name, _ in columns)
     return f"""
-        with changes as (select {names}, _cdc_seq * 2 + 1 as at, _cdc_op <> 'd' as alive from {files}),
-        left_keys as (select {old_keys}, _cdc_seq * 2 as at from {files} where _cdc_before is not null and ({moved})),
+        with changes as (select {names}, _cdc_seq * 2 + 1 as place, _cdc_op <> 'd' as alive from {files}),
+        left_keys as (select {old_keys}, _cdc_seq * 2 as place from {files} where _cdc_before is not null and ({moved})),
         every as (select * from changes union all by name select *, false as alive from left_keys),
-        newest as (select *, row_number() over (partition by {keys} order by at desc) as rank from every)
+        newest as (select *, row_number() over (partition by {keys} order by place desc) as rank from every)
         select {fills} from newest where rank = 1 and alive"""
 
 

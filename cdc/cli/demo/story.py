@@ -127,11 +127,10 @@ class _Story:
                 row = connection.execute("select pg_current_wal_lsn() - '0/0'").fetchone()
                 self._target = int(row[0]) if row else 0
         source = self._source()
-        reached = _lsn(source.get("position"))
-        delivered = all(sink["behind_changes"] == 0 for sink in self._sinks())
-        return (
-            bool(self._sinks()) and reached >= self._target and delivered and not source.get("waiting_tables")
-        )
+        if _lsn(source.get("position")) < self._target or source.get("waiting_tables"):
+            return False
+        sinks = self._sinks()
+        return bool(sinks) and all(s["behind_changes"] == 0 or _lsn(s["position"]) >= self._target for s in sinks)
 
     def _until(self, step: str, condition: Callable[[], bool]) -> None:
         self._target = 0
