@@ -22,7 +22,7 @@ from cdc.files import FolderLock, make_folder
 from cdc.log.arrow import EncodedBatch, encode_batch
 from cdc.log.frame import FORMAT_VERSION, Preamble
 from cdc.log.index import save_index, with_commit
-from cdc.log.reader import Places, find_commit, read_batches, read_commits
+from cdc.log.reader import Shortcuts, find_commit, read_batches, read_commits
 from cdc.log.records import HeaderRecord, Previous
 from cdc.log.recovery import recover
 from cdc.log.retention import Trimmed, cut_back, removable, remove_folder, remove_segments
@@ -78,7 +78,7 @@ class SegmentedLog:
         self._broken: CdcError | None = None
         self._grown = threading.Condition()
         self._is_closed = False
-        self._places = Places()
+        self._shortcuts = Shortcuts()
         self._state: _State
         self._writer: SegmentWriter
         self._recovered_bytes = 0
@@ -171,10 +171,10 @@ class SegmentedLog:
         """As the contract says. Commits without changes that lie at `start`, before the one that holds it,
         are passed over: nothing but a position is in them.
         """
-        return read_commits(self._state.segments, start, self._places)
+        return read_commits(self._state.segments, start, self._shortcuts)
 
     def read(self, first: int, next: int) -> Iterator[ChangeBatch]:  # noqa: A002
-        return read_batches(self._state.segments, first, next, self._places)
+        return read_batches(self._state.segments, first, next, self._shortcuts)
 
     def find(self, *, position: Position | None = None, at: datetime | None = None) -> Commit | None:
         return find_commit(self._state.segments, position, at)
@@ -230,7 +230,7 @@ class SegmentedLog:
             except OSError as error:
                 raise _unusable(self._folder, error) from error
             finally:
-                self._places.forget()
+                self._shortcuts = Shortcuts()
                 self._open()
 
     def destroy(self) -> None:

@@ -20,6 +20,8 @@ from cdc.model import ChangeBatch, Commit, Position, TableSchema
 
 # Every delivery goes on where it stopped; so many places are remembered, and the oldest is forgotten.
 _PLACES = 64
+# Tables of the newest segments; when there are more, they are read again.
+_SCHEMAS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,55 +33,66 @@ class Group:
     end: int
 
 
-class Places:
-    """Where in which segment an offset begins, for readers that go on where one stopped. Only a shortcut."""
+class Shortcuts:
+    """What readers of one log learnt: where an offset begins, for who goes on where one stopped, and
+    schemas by place.
+
+    Bytes of a log that was cut back are written anew, so a cut log gets new shortcuts; readers keep theirs.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[int, int]] = {}
+        self._places: dict[int, tuple[int, int]] = {}
+        self._schemas: dict[tuple[int, int], TableSchema] = {}
 
     def remember(self, offset: int, number: int, at: int) -> None:
         """The commits that end at or before `offset` lie before byte `at` of segment `number`."""
-        known = dict(self._known)
-        known.pop(offset, None)
-        if len(known) >= _PLACES:
-            del known[next(iter(known))]
-        known[offset] = (number, at)
-        self._known = known
+        places = dict(self._places)
+        places.pop(offset, None)
+        if len(places) >= _PLACES:
+            del places[next(iter(places))]
+        places[offset] = (number, at)
+        self._places = places
 
     def find(self, offset: int, number: int) -> int:
         """The byte of segment `number` to go on from; 0 when that is not known."""
-        known, at = self._known.get(offset, (0, 0))
+        known, at = self._places.get(offset, (0, 0))
         return at if known == number else 0
 
-    def forget(self) -> None:
-        self._known = {}
+    def schema(self, reader: SegmentReader, user: Frame, at: int) -> TableSchema:
+        """The schema whose frame begins at that byte, before the batch `user`."""
+        key = (reader.preamble.number, at)
+        schema = self._schemas.get(key)
+        if schema is None:
+            schema = _schema_at(reader, user, at)
+            self._schemas = {**(self._schemas if len(self._schemas) < _SCHEMAS else {}), key: schema}
+        return schema
 
 
-def read_commits(segments: Sequence[Segment], start: int, places: Places) -> Iterator[Commit]:
+def read_commits(segments: Sequence[Segment], start: int, shortcuts: Shortcuts) -> Iterator[Commit]:
     """The commits from the one that holds offset `start` on, oldest first; none when nothing does yet."""
     check_range(segments, start)
-    for _, _, group in _groups_from(segments, start, places):
+    for _, _, group in _groups_from(segments, start, shortcuts):
         yield group.commit
 
 
 def read_batches(
-    segments: Sequence[Segment], first: int, next_offset: int, places: Places
+    segments: Sequence[Segment], first: int, next_offset: int, shortcuts: Shortcuts
 ) -> Iterator[ChangeBatch]:
     """The batches with first ≤ offset < next_offset. ValueError when one of the two is inside a commit."""
     check_range(segments, first)
     check_range(segments, next_offset)
     if first >= next_offset:
         return
-    for segment, reader, group in _groups_from(segments, first, places):
+    for segment, reader, group in _groups_from(segments, first, shortcuts):
         commit = group.commit
         if commit.first >= next_offset:
             return
         if commit.first < first or commit.next > next_offset:
             message = f"the range {first} to {next_offset} cuts the commit {commit.first} to {commit.next}"
             raise ValueError(message)
-        yield from _batches(reader, group)
+        yield from _batches(reader, group, shortcuts)
         if commit.next == next_offset and commit.first < next_offset:
-            places.remember(next_offset, segment.number, group.end)
+            shortcuts.remember(next_offset, segment.number, group.end)
             return
 
 
@@ -135,14 +148,11 @@ def check_range(segments: Sequence[Segment], offset: int) -> None:
     raise LogTrimmed(message, where=str(segments[0].path.parent), remedy=remedy)
 
 
-def _batches(reader: SegmentReader, group: Group) -> Iterator[ChangeBatch]:
-    schemas: dict[int, TableSchema] = {}
+def _batches(reader: SegmentReader, group: Group, shortcuts: Shortcuts) -> Iterator[ChangeBatch]:
     for frame in group.batches:
         body = reader.body(frame)
         trailer = decode_trailer(body)
-        if trailer.schema_at not in schemas:
-            schemas[trailer.schema_at] = _schema_at(reader, frame, trailer.schema_at)
-        yield decode_batch(body, trailer, schemas[trailer.schema_at])
+        yield decode_batch(body, trailer, shortcuts.schema(reader, frame, trailer.schema_at))
 
 
 def _schema_at(reader: SegmentReader, user: Frame, at: int) -> TableSchema:
@@ -153,7 +163,7 @@ def _schema_at(reader: SegmentReader, user: Frame, at: int) -> TableSchema:
 
 
 def _groups_from(
-    segments: Sequence[Segment], start: int, places: Places
+    segments: Sequence[Segment], start: int, shortcuts: Shortcuts
 ) -> Iterator[tuple[Segment, SegmentReader, Group]]:
     """All groups from the one that holds `start` to the newest; none when nothing does."""
     if start >= segments[-1].next:
@@ -163,7 +173,7 @@ def _groups_from(
     for segment in segments[index:]:
         if not segment.blocks:
             continue
-        at = max(_block_at(segment, start), places.find(start, segment.number))
+        at = max(_block_at(segment, start), shortcuts.find(start, segment.number))
         with SegmentReader(segment.path) as reader:
             for group in groups_of(segment, reader, at):
                 found = found or group.commit.next > start

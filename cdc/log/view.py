@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cdc.errors import LogTrimmed, StateError
-from cdc.log.reader import Places, find_commit, read_batches, read_commits
+from cdc.log.reader import Shortcuts, find_commit, read_batches, read_commits
 from cdc.log.recovery import load_folder
 from cdc.log.scan import Contents, extend, scan_segment
 from cdc.log.segment import Segment, SegmentReader, list_segments
@@ -27,7 +27,7 @@ class LogView:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._places = Places()
+        self._shortcuts = Shortcuts()
         self._sealed: tuple[Segment, ...]
         self._contents: Contents
         self._load()
@@ -77,18 +77,18 @@ class LogView:
 
     def commits(self, start: int) -> Iterator[Commit]:
         """As `ChangeLog.commits`."""
-        return read_commits(self.segments, start, self._places)
+        return read_commits(self.segments, start, self._shortcuts)
 
     def read(self, first: int, next: int) -> Iterator[ChangeBatch]:  # noqa: A002  (as the contract)
         """As `ChangeLog.read`."""
-        return read_batches(self.segments, first, next, self._places)
+        return read_batches(self.segments, first, next, self._shortcuts)
 
     def find(self, *, position: Position | None = None, at: datetime | None = None) -> Commit | None:
         """As `ChangeLog.find`."""
         return find_commit(self.segments, position, at)
 
     def _load(self) -> None:
-        self._places.forget()
+        self._shortcuts = Shortcuts()
         for remaining in reversed(range(_TRIES)):
             try:
                 found = load_folder(self._folder, _scan, keep_indexes=False)
