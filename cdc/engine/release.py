@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cdc import failpoints
 from cdc.engine.held import HeldLogs
@@ -53,7 +54,9 @@ class _Gathered:
 class Releaser:
     """Releases held changes; used by the snapshot coordinator's thread only."""
 
-    def __init__(self, log: ChangeLog, held: HeldLogs, router: Router, parse: Callable[[str], Position]) -> None:
+    def __init__(
+        self, log: ChangeLog, held: HeldLogs, router: Router, parse: Callable[[str], Position]
+    ) -> None:
         self._log = log
         self._held = held
         self._router = router
@@ -117,7 +120,9 @@ class Releaser:
         if anything:
             end = self._log.end
             assert end is not None
-            self._log.append(part.as_set(end.position, run[-1]), facts=self._router.book.facts_of(table, after))
+            self._log.append(
+                part.as_set(end.position, run[-1]), facts=self._router.book.facts_of(table, after)
+            )
             failpoints.hit("release.durable")
         self._router.book.set(table, after)
         return whole
@@ -161,7 +166,9 @@ def _joined(batches: list[ChangeBatch]) -> list[ChangeBatch]:
     joined: list[ChangeBatch] = []
     group: list[ChangeBatch] = []
     for batch in batches:
-        if group and not (group[-1].schema is batch.schema and group[-1].data.schema.equals(batch.data.schema)):
+        if group and not (
+            group[-1].schema is batch.schema and group[-1].data.schema.equals(batch.data.schema)
+        ):
             joined.append(_concat(group))
             group = []
         group.append(batch)
@@ -173,5 +180,22 @@ def _joined(batches: list[ChangeBatch]) -> list[ChangeBatch]:
 def _concat(group: list[ChangeBatch]) -> ChangeBatch:
     if len(group) == 1:
         return group[0]
-    table = pa.Table.from_batches([batch.data for batch in group]).unify_dictionaries().combine_chunks()
-    return replace(group[0], data=table.to_batches()[0])
+    table = pa.Table.from_batches([batch.data for batch in group])
+    index = table.schema.get_field_index(Envelope.UNCHANGED)
+    unchanged = table.column(index) if index >= 0 else None
+    table = (table if unchanged is None else table.remove_column(index)).unify_dictionaries().combine_chunks()
+    data = table.to_batches()[0]
+    if unchanged is not None:
+        data = data.add_column(index, Envelope.UNCHANGED, _end_to_end(unchanged))
+    return replace(group[0], data=data)
+
+
+def _end_to_end(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """One array of many: Arrow can't unify dictionaries of lists, so theirs are laid end to end."""
+    starts = np.cumsum([0, *(len(chunk.dictionary) for chunk in column.chunks)])
+    indices = [
+        pc.add(c.indices, pa.scalar(int(start), pa.int32()))
+        for c, start in zip(column.chunks, starts, strict=False)
+    ]
+    dictionary = pa.concat_arrays([chunk.dictionary for chunk in column.chunks])
+    return pa.DictionaryArray.from_arrays(pa.concat_arrays(indices), dictionary)

@@ -67,7 +67,9 @@ class Follower:
         return changes
 
     def rows(self, table: str | None = None) -> list[Row]:
-        """Everything up to the server's position now, since the last call, in order; rows of one table when named."""
+        """Everything up to the server's position now, since the last call, in order; rows of one table when
+        named.
+        """
         self.catch_up()
         return self.taken(table)
 

@@ -117,7 +117,9 @@ def timestamp(rng: random.Random) -> str:
 
 
 def timestamptz(rng: random.Random) -> str:
-    return f"{date(rng)} {clock(rng)}{rng.choice(['+00', '-08', '+05:45'])}"
+    """Not in the year 1: a zone east of Greenwich would take it to before Christ."""
+    day = date(rng).replace("0001-", "0002-")
+    return f"{day} {clock(rng)}{rng.choice(['+00', '-08', '+05:45'])}"
 
 
 def json_text(rng: random.Random) -> str:
