@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from cdc.model import ChangeBatch, Envelope
 from sinks.duckdb.change import Change
-from sinks.duckdb.shape import Shape, run, visible
+from sinks.duckdb.shape import Shape, run
 
 _OWN = {
     "_cdc_op": "r.op",
@@ -40,12 +40,12 @@ def _insert(change: Change, batch: ChangeBatch) -> None:
     own = dict(_OWN)
     if shape.columns:
         own["_cdc_before"] = _before_values(shape) if batch.before is not None else "null"
-    with visible(change.connection, cdc_rows=_staged(shape, batch)):
-        run(
-            change.connection,
-            f"insert into {shape.target} ({shape.names}{', '.join(own)}) "
-            f"select {_row_values(shape)}{', '.join(own.values())} from cdc_rows r",
-        )
+    run(
+        change.connection,
+        f"insert into {shape.target} ({shape.names}{', '.join(own)}) "
+        f"select {_row_values(shape)}{', '.join(own.values())} from _cdc_given r",
+        _staged(shape, batch),
+    )
 
 
 def _row_values(shape: Shape) -> str:

@@ -31,6 +31,14 @@ class Change:
     def is_replay(self) -> bool:
         return bool(self.batches) and self.batches[0].seq[0].as_py() < self.replayed_below
 
+    def split_at(self, seq: int) -> list[Change]:
+        """The changes below `seq`, then the others; only what there is."""
+        if not self.is_replay:
+            return [self]
+        below = [batch.filtered(pc.less(batch.seq, pa.scalar(seq, pa.int64()))) for batch in self.batches]
+        kept = [batch for batch in below if batch.row_count]
+        return [one for one in (replace(self, batches=kept), self.not_below(seq)) if one.batches]
+
     def not_below(self, seq: int) -> Change:
         """Only the changes at `seq` and after it."""
         kept = [_from(batch, seq) for batch in self.batches]

@@ -15,7 +15,7 @@ from cdc.errors import SinkFenced, SinkRefused
 from cdc.model import Position
 from cdc.spi import Cursor, Delivery
 from sinks.duckdb.catalog import FORMAT_VERSION, TABLES
-from sinks.duckdb.shape import run, visible
+from sinks.duckdb.shape import run
 
 _AT = pa.timestamp("us", "UTC")
 
@@ -78,8 +78,7 @@ def write(connection: Any, cursor: Cursor) -> None:
         }
     )
     connection.execute("delete from _cdc.cursors where source = ?", [cursor.source]).fetchall()
-    with visible(connection, cdc_cursor=row):
-        run(connection, "insert into _cdc.cursors select * from cdc_cursor")
+    run(connection, "insert into _cdc.cursors select * from _cdc_given", row)
 
 
 def advanced(before: Cursor | None, delivery: Delivery, epoch: int) -> Cursor:

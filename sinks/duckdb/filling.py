@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from cdc.transform import Rows
-from sinks.duckdb.shape import Shape, run, visible
+from sinks.duckdb.shape import Shape, run
 
 
 def split(rows: Rows) -> tuple[pa.Table, pa.Table | None]:
@@ -51,7 +51,6 @@ def fill(
         if c.index is not None
     ]
     selected = ", ".join([*chosen, "p.s", "p.at", *(f"p.{column}" for column in extra or {})])
-    with visible(connection, cdc_part=staged):
-        query = f"select {selected} from cdc_part p left join {shape.target} t on {matches}"
-        run(connection, f"create or replace temp table {name} as {query}")
+    query = f"select {selected} from _cdc_given p left join {shape.target} t on {matches}"
+    run(connection, f"create or replace temp table {name} as {query}", staged)
     return True

@@ -9,15 +9,13 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cdc.model import Envelope
 from cdc.transform import Segment, Versions, multiset_delta, row_versions, segments
 from sinks.duckdb.change import Change
 from sinks.duckdb.filling import fill, split
 from sinks.duckdb.keyless import insert_added, oldest_removed
+from sinks.duckdb.literals import moment
 from sinks.duckdb.mirror import refuse_changes
-from sinks.duckdb.shape import run, visible
-
-_AT = pa.timestamp("us", "UTC")
+from sinks.duckdb.shape import run
 
 
 def apply(change: Change) -> None:
@@ -38,12 +36,9 @@ def apply(change: Change) -> None:
 
 def _truncate(change: Change, segment: Segment) -> None:
     seq = segment.truncated_at
-    with visible(change.connection, cdc_moment=pa.table({"at": pa.array([segment.commit_at], _AT)})):
-        run(
-            change.connection,
-            f"update {change.shape.target} as t set valid_to = greatest(t.valid_from, m.at), _cdc_end_seq = {seq} "
-            f"from cdc_moment m where t._cdc_end_seq is null and t._cdc_seq < {seq}",
-        )
+    end = f"valid_to = greatest(valid_from, {moment(segment.commit_at)}), _cdc_end_seq = {seq}"
+    still_open = f"_cdc_end_seq is null and _cdc_seq < {seq}"
+    run(change.connection, f"update {change.shape.target} set {end} where {still_open}")
 
 
 def _apply_keyed(change: Change, segment: Segment) -> None:
@@ -51,7 +46,7 @@ def _apply_keyed(change: Change, segment: Segment) -> None:
     versions = row_versions(segment.batches)
     first = segment.batches[0].seq[0].as_py()
     was_open = f"t._cdc_seq < {first} and (t._cdc_end_seq is null or t._cdc_end_seq >= {first})"
-    ends = {"end_s": versions.ended_seq, "end_at": _not_before_begin(versions)}
+    ends = {"end_s": versions.ended_seq, "end_at": versions.ended_at}
     plain, holed = split(versions.opened)
     extra_holed = {}
     if versions.opened.holes is not None and holed is not None:
@@ -59,43 +54,36 @@ def _apply_keyed(change: Change, segment: Segment) -> None:
         extra_holed = {name: array.take(places) for name, array in ends.items()}
         whole = pc.invert(pc.is_in(pa.array(range(len(versions.ended_seq)), pa.int64()), places))
         ends = {name: array.filter(whole) for name, array in ends.items()}
-    filled = fill(connection, shape, versions.opened, "cdc_filled", stored_if=was_open, extra=extra_holed)
+    filled = fill(connection, shape, versions.opened, "temp.main._cdc_filled", stored_if=was_open, extra=extra_holed)
     _close(change, versions)
-    with visible(connection, cdc_rows=shape.staged(plain, ends)):
-        _insert(change, "cdc_rows")
+    _insert(change, given=shape.staged(plain, ends))
     if filled:
-        _insert(change, "cdc_filled")
-        run(connection, "drop table cdc_filled")
+        _insert(change, origin="temp.main._cdc_filled")
+        run(connection, "drop table temp.main._cdc_filled")
 
 
 def _close(change: Change, versions: Versions) -> None:
     shape = change.shape
     keys = shape.staged(versions.closing.table)
     matches = shape.key_equals("k", keys)
-    with visible(change.connection, cdc_keys=keys):
-        run(
-            change.connection,
-            f"update {shape.target} as t set valid_to = greatest(t.valid_from, k.at), _cdc_end_seq = k.s "
-            f"from cdc_keys k where {matches} and t._cdc_end_seq is null and t._cdc_seq < k.s",
-        )
-
-
-def _insert(change: Change, origin: str) -> None:
-    shape = change.shape
-    known = f" where r.s not in (select _cdc_seq from {shape.target})" if change.is_replay else ""
     run(
         change.connection,
-        f"insert into {shape.target} ({shape.names}valid_from, valid_to, _cdc_seq, _cdc_end_seq) "
-        f"select {shape.values('r')}r.at, r.end_at, r.s, r.end_s from {origin} r{known}",
+        f"update {shape.target} as t set valid_to = greatest(t.valid_from, k.at), _cdc_end_seq = k.s "
+        f"from _cdc_given k where {matches} and t._cdc_end_seq is null and t._cdc_seq < k.s",
+        keys,
     )
 
 
-def _not_before_begin(versions: Versions) -> pa.Array:
-    """Commit times may go back a little where order does not; a version then ends when it began."""
-    begun = versions.opened.table[Envelope.COMMIT_AT].combine_chunks()
-    later = pc.max_element_wise(versions.ended_at, begun, skip_nulls=False)
-    return pc.if_else(
-        versions.ended_at.is_null(), pa.scalar(None, _AT), pc.coalesce(later, versions.ended_at)
+def _insert(change: Change, *, origin: str = "_cdc_given", given: pa.Table | None = None) -> None:
+    shape = change.shape
+    known = f" where r.s not in (select _cdc_seq from {shape.target})" if change.is_replay else ""
+    # Commit times may go back a little where the order does not; a version then ends when it began.
+    ended = "case when r.end_s is not null then greatest(r.at, r.end_at) end"
+    run(
+        change.connection,
+        f"insert into {shape.target} ({shape.names}valid_from, valid_to, _cdc_seq, _cdc_end_seq) "
+        f"select {shape.values('r')}r.at, {ended}, r.s, r.end_s from {origin} r{known}",
+        given,
     )
 
 

@@ -13,20 +13,20 @@ import pyarrow as pa
 from cdc.errors import SinkRefused
 from sinks.duckdb.change import Change
 from sinks.duckdb.names import folded
-from sinks.duckdb.shape import run, visible
+from sinks.duckdb.shape import run
 
 
-def insert_added(change: Change, rows: pa.Table, own: Mapping[str, str], condition: str = "true") -> None:
+def insert_added(change: Change, rows: pa.Table, own: Mapping[str, str]) -> None:
     """Insert these rows, as `r`, with the sink's own columns by name and expression."""
     if rows.num_rows == 0:
         return
     shape = change.shape
-    with visible(change.connection, cdc_rows=shape.staged(rows)):
-        run(
-            change.connection,
-            f"insert into {shape.target} ({shape.names}{', '.join(own)}) "
-            f"select {shape.values('r')}{', '.join(own.values())} from cdc_rows r where {condition}",
-        )
+    run(
+        change.connection,
+        f"insert into {shape.target} ({shape.names}{', '.join(own)}) "
+        f"select {shape.values('r')}{', '.join(own.values())} from _cdc_given r",
+        shape.staged(rows),
+    )
 
 
 @contextmanager
@@ -43,26 +43,20 @@ def oldest_removed(change: Change, rows: pa.Table, *, alive: str) -> Iterator[st
             where=str(shape.schema.table),
             remedy="Give the table a primary key, or rename the column.",
         )
-    # Numbering by the first equal removed row keeps lists and structs out of the window.
+    # The stored rows are numbered by kind, not by all their columns: one integer to sort by.
     places = [f"c{c.index}" for c in shape.columns if c.index is not None]
     equal = " and ".join(f"a.{p} is not distinct from b.{p}" for p in places) or "true"
     partition = f"partition by {', '.join(places)}" if places else ""
-    with visible(change.connection, cdc_removed=shape.staged(rows)):
-        run(
-            change.connection,
-            "create or replace temp table cdc_gone as "
-            f"select *, row_number() over ({partition} order by s) as n from cdc_removed",
-        )
-    run(
-        change.connection,
-        "create or replace temp table cdc_kinds as select *, row_number() over () as g from cdc_gone where n = 1",
-    )
+    numbered = f"select *, row_number() over ({partition} order by s) as n from _cdc_given"
+    run(change.connection, f"create or replace temp table _cdc_gone as {numbered}", shape.staged(rows))
+    kinds = "select *, row_number() over () as g from temp.main._cdc_gone where n = 1"
+    run(change.connection, f"create or replace temp table _cdc_kinds as {kinds}")
     query = (
         "(select o.r, b.s, b.at from (select t.rowid as r, a.g, "
         "row_number() over (partition by a.g order by t._cdc_seq, t.rowid) as n "
-        f"from {shape.target} t join cdc_kinds a on {shape.row_equals('a')} where {alive}) o "
-        f"join (select b.*, a.g from cdc_gone b join cdc_kinds a on {equal}) b on o.g = b.g and o.n = b.n)"
+        f"from {shape.target} t join temp.main._cdc_kinds a on {shape.row_equals('a')} where {alive}) o "
+        f"join (select b.*, a.g from temp.main._cdc_gone b join temp.main._cdc_kinds a on {equal}) b on o.g = b.g and o.n = b.n)"
     )
     yield query
-    run(change.connection, "drop table cdc_gone")
-    run(change.connection, "drop table cdc_kinds")
+    run(change.connection, "drop table temp.main._cdc_gone")
+    run(change.connection, "drop table temp.main._cdc_kinds")

@@ -1,7 +1,8 @@
-"""One Arrow value as a SQL expression: the fill of an added column, which DDL takes as a literal only."""
+"""Single values as SQL expressions: the fill of an added column (DDL takes only literals), a commit time."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,12 @@ def expression(value: Any, sql_type: str) -> str:
     if value is None or not value.is_valid:
         return f"cast(null as {sql_type})"
     return f"cast({_bare(value)} as {sql_type})"
+
+
+def moment(at: datetime | None) -> str:
+    """A commit time as a SQL expression."""
+    value = pa.scalar(at, pa.timestamp("us", "UTC"))
+    return f"make_timestamptz({value.value})" if value.is_valid else "cast(null as timestamptz)"
 
 
 def _bare(value: Any) -> str:

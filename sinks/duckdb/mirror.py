@@ -10,12 +10,13 @@ from __future__ import annotations
 import pyarrow as pa
 
 from cdc.errors import UnsupportedSchema
-from cdc.model import Operation
+from cdc.model import Envelope, Operation
 from cdc.transform import Rows, Segment, multiset_delta, reduce_batches, segments
 from sinks.duckdb.change import Change
 from sinks.duckdb.filling import fill, split
 from sinks.duckdb.keyless import insert_added, oldest_removed
-from sinks.duckdb.shape import run, visible
+from sinks.duckdb.literals import moment
+from sinks.duckdb.shape import run
 
 
 def apply(change: Change) -> None:
@@ -43,12 +44,8 @@ def apply(change: Change) -> None:
 def _truncate(change: Change, segment: Segment) -> None:
     target, seq = change.shape.target, segment.truncated_at
     if change.shape.stored.deletes == "soft":
-        with visible(change.connection, cdc_moment=pa.table({"at": pa.array([segment.commit_at], _AT)})):
-            run(
-                change.connection,
-                f"update {target} as t set _cdc_deleted = true, _cdc_seq = {seq}, _cdc_commit_at = m.at "
-                f"from cdc_moment m where not t._cdc_deleted and t._cdc_seq < {seq}",
-            )
+        marks = f"_cdc_deleted = true, _cdc_seq = {seq}, _cdc_commit_at = {moment(segment.commit_at)}"
+        run(change.connection, f"update {target} set {marks} where not _cdc_deleted and _cdc_seq < {seq}")
         return
     older = f" where _cdc_seq < {seq}" if change.is_replay else ""
     run(change.connection, f"delete from {target}{older}")
@@ -59,30 +56,27 @@ def _apply_keyed(change: Change, segment: Segment, *, soft: bool) -> None:
     reduced = reduce_batches(segment.batches, keep_deleted=soft)
     writes = [(reduced.upserts, "false")] + ([(reduced.deletes, "true")] if soft else [])
     writes = [(rows, gone) for rows, gone in writes if rows.table.num_rows]
-    filled = [fill(connection, shape, rows, f"cdc_filled_{i}") for i, (rows, _) in enumerate(writes)]
+    filled = [fill(connection, shape, rows, f"temp.main._cdc_filled_{i}") for i, (rows, _) in enumerate(writes)]
     _delete(change, [reduced.upserts, reduced.deletes])
     for i, (rows, gone) in enumerate(writes):
-        with visible(connection, cdc_rows=shape.staged(split(rows)[0])):
-            _insert(change, "cdc_rows", gone)
+        _insert(change, gone, given=shape.staged(split(rows)[0]))
         if filled[i]:
-            _insert(change, f"cdc_filled_{i}", gone)
-            run(connection, f"drop table cdc_filled_{i}")
+            _insert(change, gone, origin=f"temp.main._cdc_filled_{i}")
+            run(connection, f"drop table temp.main._cdc_filled_{i}")
 
 
 def _delete(change: Change, sets: list[Rows]) -> None:
     shape = change.shape
-    keys = pa.concat_tables(
-        [shape.staged(s.table.select([*shape.schema.key, "_cdc_seq", "_cdc_commit_at"])) for s in sets]
-    )
+    names = [*shape.schema.key, Envelope.SEQ, Envelope.COMMIT_AT]
+    keys = pa.concat_tables([shape.staged(rows.table.select(names)) for rows in sets])
     if keys.num_rows == 0:
         return
     guard = " and t._cdc_seq < k.s" if change.is_replay else ""
     matches = shape.key_equals("k", keys)
-    with visible(change.connection, cdc_keys=keys):
-        run(change.connection, f"delete from {shape.target} as t using cdc_keys k where {matches}{guard}")
+    run(change.connection, f"delete from {shape.target} as t using _cdc_given k where {matches}{guard}", keys)
 
 
-def _insert(change: Change, origin: str, gone: str) -> None:
+def _insert(change: Change, gone: str, *, origin: str = "_cdc_given", given: pa.Table | None = None) -> None:
     shape = change.shape
     own, own_values = "_cdc_seq, _cdc_commit_at", "r.s, r.at"
     if shape.stored.deletes == "soft":
@@ -92,10 +86,8 @@ def _insert(change: Change, origin: str, gone: str) -> None:
         # What the delete above left is as new or newer.
         keys = pa.table({f"c{shape.place(name)}": pa.nulls(1) for name in shape.schema.key})
         guard = f" where not exists (select 1 from {shape.target} t where {shape.key_equals('r', keys)})"
-    run(
-        change.connection,
-        f"insert into {shape.target} ({shape.names}{own}) select {shape.values('r')}{own_values} from {origin} r{guard}",
-    )
+    selected = f"select {shape.values('r')}{own_values} from {origin} r{guard}"
+    run(change.connection, f"insert into {shape.target} ({shape.names}{own}) {selected}", given)
 
 
 def _apply_keyless(change: Change, segment: Segment, *, soft: bool) -> None:
@@ -109,7 +101,8 @@ def _apply_keyless(change: Change, segment: Segment, *, soft: bool) -> None:
         return
     with oldest_removed(change, delta.removed, alive="not _cdc_deleted" if soft else "true") as found:
         if soft:
-            statement = f"update {shape.target} as t set _cdc_deleted = true, _cdc_seq = f.s, _cdc_commit_at = f.at from"
+            marks = "_cdc_deleted = true, _cdc_seq = f.s, _cdc_commit_at = f.at"
+            statement = f"update {shape.target} as t set {marks} from"
         else:
             statement = f"delete from {shape.target} as t using"
         done = run(change.connection, f"{statement} {found} f where t.rowid = f.r")
@@ -127,5 +120,3 @@ def refuse_changes(change: Change, segment: Segment) -> None:
             remedy="Give the table a primary key or REPLICA IDENTITY FULL.",
         )
 
-
-_AT = pa.timestamp("us", "UTC")

@@ -6,8 +6,7 @@ names there. Beside them: `s` (`_cdc_seq`) and `at` (`_cdc_commit_at`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,19 +113,11 @@ class Shape:
         return self._index[name]
 
 
-def run(connection: Any, sql: str) -> int:
-    """Run a statement to its end (DuckDB streams results) and give the number of rows that it changed."""
+def run(connection: Any, sql: str, _cdc_given: pa.Table | None = None) -> int:
+    """Run a statement to its end (DuckDB streams results) and give the number of rows that it changed.
+
+    The statement reads the Arrow table as `_cdc_given`: DuckDB finds it among the variables of this function. A registered
+    view would keep the table in memory until the transaction ends, and with it all parts of a large delivery.
+    """
     rows = connection.execute(sql).fetchall()
     return int(rows[0][0]) if rows and rows[0] and isinstance(rows[0][0], int) else 0
-
-
-@contextmanager
-def visible(connection: Any, **tables: pa.Table) -> Iterator[None]:
-    """Arrow tables as views of these names."""
-    for name, table in tables.items():
-        connection.register(name, table)
-    try:
-        yield
-    finally:
-        for name in tables:
-            connection.unregister(name)

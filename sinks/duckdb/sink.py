@@ -15,7 +15,7 @@ import duckdb
 from pydantic import BaseModel
 
 from cdc.errors import CdcError, SinkRefused
-from cdc.model import ChangeBatch, TableSchema
+from cdc.model import ChangeBatch, TableId
 from cdc.spi import Cursor, Delivery, Finding, SinkContext
 from sinks.duckdb import append, cursor, history, mirror
 from sinks.duckdb.change import Change
@@ -124,11 +124,12 @@ class DuckDBSink:
             for stored in tables.stored():
                 append.forget(connection, tables.target(stored.table), delivery.first, delivery.next)
         for part in delivery.parts():
-            for schema, batches in _grouped(part):
-                first = batches[0].seq[0].as_py()
-                shape = tables.shape(schema, first, replayed_below=replayed_below)
+            for batches in _grouped(part):
+                shape = tables.shape(batches, replayed_below)
                 change = Change(connection, shape, batches, replayed_below, self._context.count)
-                _APPLY[self._options.mode](change)
+                # What is new must see the rows as the replayed changes leave them: one after the other.
+                for piece in change.split_at(replayed_below):
+                    _APPLY[self._options.mode](piece)
 
     def _check_modes(self, tables: Tables, source: str) -> None:
         for stored in tables.stored():
@@ -204,20 +205,19 @@ class DuckDBSink:
             self._context.count("publish_errors", 1)
 
 
-def _grouped(part: Sequence[ChangeBatch]) -> Iterator[tuple[TableSchema, list[ChangeBatch]]]:
+def _grouped(part: Sequence[ChangeBatch]) -> Iterator[list[ChangeBatch]]:
     """Runs of batches of one table and schema version, in the order of their first change.
 
     Tables are independent of each other; within one the order is kept.
     """
-    runs: list[tuple[TableSchema, list[ChangeBatch]]] = []
-    newest: dict[Any, tuple[TableSchema, list[ChangeBatch]]] = {}
+    runs: list[list[ChangeBatch]] = []
+    newest: dict[TableId, list[ChangeBatch]] = {}
     for batch in part:
         if batch.row_count == 0:
             continue
         last = newest.get(batch.table)
-        if last is None or not (last[0] is batch.schema or last[0] == batch.schema):
-            last = (batch.schema, [])
-            newest[batch.table] = last
+        if last is None or not (last[0].schema is batch.schema or last[0].schema == batch.schema):
+            last = newest[batch.table] = []
             runs.append(last)
-        last[1].append(batch)
-    return iter(sorted(runs, key=lambda run: run[1][0].seq[0].as_py()))
+        last.append(batch)
+    return iter(sorted(runs, key=lambda batches: batches[0].seq[0].as_py()))

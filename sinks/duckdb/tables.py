@@ -6,13 +6,14 @@ All of it happens in the transaction of the delivery: after a roll-back a new ob
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import duckdb
 
 from cdc.errors import SchemaChangeRefused
-from cdc.model import TableId, TableSchema
+from cdc.model import ChangeBatch, Operation, TableId, TableSchema
 from cdc.spi import SinkContext
 from sinks.duckdb import names
 from sinks.duckdb.catalog import Catalog, StoredTable
@@ -41,13 +42,14 @@ class Tables:
         """The table's name in SQL."""
         return names.qualified(self._catalog.name, table)
 
-    def shape(self, schema: TableSchema, first: int, *, replayed_below: int) -> Shape:
-        """The way in for changes of this schema from `_cdc_seq` `first` on.
+    def shape(self, batches: Sequence[ChangeBatch], replayed_below: int) -> Shape:
+        """The way in for these changes of one schema version.
 
         Raises:
             SinkRefused: DuckDB can't hold the table, or its name is taken.
             SchemaChangeRefused: it may not be altered, or its values can't be converted.
         """
+        schema, first = batches[0].schema, batches[0].seq[0].as_py()
         known = self._shapes.get(schema.table)
         if known is not None and (known.schema is schema or known.schema == schema):
             return known
@@ -58,7 +60,8 @@ class Tables:
             # An older version of the table: its rows go into the columns that it has now.
             return Shape(stored, schema, self.target(stored.table))
         else:
-            stored = self._evolve(self._rename(stored, schema), schema, first)
+            anew = _starts_with_truncate(batches) and (stored.mode, stored.deletes) == ("mirror", "hard")
+            stored = self._evolve(self._rename(stored, schema), schema, first, anew=anew)
         shape = Shape(stored, schema, self.target(stored.table))
         self._check_key(shape)
         self._shapes[schema.table] = shape
@@ -104,19 +107,19 @@ class Tables:
     def _check_names(self, schema: TableSchema) -> None:
         names.check_names(schema, reserved_names(self._options.mode, self._options.deletes))
 
-    def _evolve(self, stored: StoredTable, schema: TableSchema, first: int) -> StoredTable:
+    def _evolve(self, stored: StoredTable, schema: TableSchema, first: int, *, anew: bool) -> StoredTable:
         self._check_names(schema)
         target = self.target(stored.table)
         step = evolve(stored, schema, self._options.schema_changes, first, target)
-        if (
-            step.stored.columns == stored.columns
-            and not step.statements
-            and _same_but_start(step.stored, stored)
-        ):
+        if not step.statements and _same_but_start(step.stored, stored):
             self._report_ignored(schema, step.ignored)
             return stored
+        statements = step.statements
+        if statements and anew:
+            # Its rows go anyway; altered, they would have to be converted even after a delete.
+            statements = [f"drop table {target}", create(step.stored, target)]
         try:
-            for statement in step.statements:
+            for statement in statements:
                 run(self._connection, statement)
         except duckdb.ConversionException as error:
             raise SchemaChangeRefused(
@@ -179,6 +182,10 @@ class Tables:
                 where=str(shape.schema.table),
                 remedy="Set schema_changes to evolve for this sink and start again.",
             )
+
+
+def _starts_with_truncate(batches: Sequence[ChangeBatch]) -> bool:
+    return bool(batches[0].ops[0].as_py() == Operation.TRUNCATE.code)
 
 
 def _same_but_start(one: StoredTable, other: StoredTable) -> bool:

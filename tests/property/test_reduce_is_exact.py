@@ -7,102 +7,17 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdc.model import ChangeBatch
 from cdc.testing.events import changes, table
 from cdc.transform import Reduced, Rows, multiset_delta, reduce_batches, row_versions, segments
+from tests.support.histories import COLUMNS, History, Key, Row
 
-COLUMNS = {
-    "k1": pa.int64(),
-    "k2": pa.string(),
-    "v": pa.int32(),
-    "big": pa.string(),
-    "tags": pa.list_(pa.int32()),
-}
 KEYED = table("public.t", COLUMNS, key=("k1", "k2"))
 FULL = table("public.t", COLUMNS, key=("k1", "k2"), identity="full")
 KEYLESS = table("public.t", COLUMNS, key=(), identity="full")
-
-Key = tuple[Any, Any]
-Row = dict[str, Any]
-Change = tuple[str, Row, Row | None, list[str] | None]
-
-
-class History:
-    """Random changes that a source could have sent, and the rows that they leave."""
-
-    def __init__(self, seed: int, *, full: bool = False) -> None:
-        self.random = random.Random(seed)
-        self.full = full
-        self.rows: dict[Key, Row] = {}
-        self.made: list[Change] = []
-        self.stranger = 100
-
-    def run(self, steps: int) -> list[Change]:
-        actions = (
-            [self._insert] * 4 + [self._update] * 5 + [self._move] * 4 + [self._delete] * 2 + [self._upsert]
-        )
-        for _ in range(steps):
-            self._truncate() if self.random.random() < 0.03 else self.random.choice(actions)()
-        return self.made
-
-    def _free(self) -> Key:
-        free = [k for k in ((i, p) for i in range(4) for p in (None, "x")) if k not in self.rows]
-        self.stranger += 1
-        return self.random.choice(free) if free else (self.stranger, None)
-
-    def _row(self, key: Key) -> Row:
-        values = (
-            self.random.randrange(3),
-            self.random.choice(["s", "L" * 9, None]),
-            self.random.choice([None, [], [1]]),
-        )
-        return dict(zip(COLUMNS, (*key, *values), strict=True))
-
-    def _insert(self) -> None:
-        key = self._free()
-        self.rows[key] = self._row(key)
-        self.made.append((self.random.choice("cr"), self.rows[key], None, None))
-
-    def _upsert(self) -> None:
-        """An update of a row that isn't stored anywhere (its insert was before our time)."""
-        self.stranger += 1
-        self._send_update((self.stranger, None), (self.stranger, None), dict.fromkeys(COLUMNS))
-
-    def _update(self) -> None:
-        if self.rows:
-            key = self.random.choice(list(self.rows))
-            self._send_update(key, key, self.rows[key])
-
-    def _move(self) -> None:
-        if self.rows:
-            old = self.random.choice(list(self.rows))
-            self._send_update(old, self._free(), self.rows[old])
-
-    def _send_update(self, old: Key, new: Key, stored: Row) -> None:
-        row = self._row(new)
-        names = [] if self.full else [n for n in ("big", "tags") if self.random.random() < 0.6]
-        sent = {n: None if n in names else v for n, v in row.items()}
-        before = dict(stored) if self.full else {"k1": old[0], "k2": old[1]} if old != new else None
-        self.made.append(("u", sent, before, names or None))
-        self.rows.pop(old, None)
-        self.rows[new] = {**row, **{n: stored[n] for n in names}}
-
-    def _delete(self) -> None:
-        if self.rows:
-            key = self.random.choice(list(self.rows))
-            image = self.rows.pop(key)
-            if self.full:
-                self.made.append(("d", image, None, None))
-            else:
-                self.made.append(("d", {"k1": key[0], "k2": key[1]}, None, ["v", "big", "tags"]))
-
-    def _truncate(self) -> None:
-        self.rows.clear()
-        self.made.append(("t", {}, None, None))
 
 
 def cut(batch: ChangeBatch, sizes: random.Random, most: int) -> list[list[ChangeBatch]]:
