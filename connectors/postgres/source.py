@@ -114,7 +114,8 @@ class PostgresSource:
         if added:
             self._context.log("added tables to the publication", tables=[str(table) for table in added])
 
-    def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:  # noqa: ARG002  (`stream` checks it)
+    def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:
+        del memory  # `stream` compares it with the source.
         connection = self._connector.connect("to open the slot")
         with self._noting_gaps(), closing(connection), self._connector.translated("opening the slot"):
             return self._open_new(connection) if after is None else self._open_again(connection, after)
@@ -280,8 +281,8 @@ class PostgresSource:
         )
 
     def _follow_first(self, tables: Sequence[TableSchema]) -> None:
-        """A snapshot of a table that is not in the publication would have no changes to go on with; where there is
-        no publication at all, nobody streams.
+        """A snapshot of a table that is not in the publication would have no changes to go on with. Where
+        there is no publication at all, nobody streams.
         """
         with self._connection("reading the publication") as connection:
             publication = read_publication(connection, self._publication)

@@ -47,8 +47,9 @@ BINARY_SINCE = 140000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Bytes of protocol messages that come in one piece and need no table.
 _ORIGIN, _TYPE, _RELATION, _TRUNCATE, _MESSAGE = b"OYRTM"
-# PostgreSQL 18 sends a bare Stream Abort, between transactions, for a rolled back subtransaction whose changes it had
-# spilled and then dropped. Streaming is off, so nothing of it was ever sent, and there is nothing to take back.
+# PostgreSQL 18 sends a bare Stream Abort, between transactions, for a rolled back subtransaction whose
+# changes it had spilled and then dropped. Streaming is off, so nothing of it was ever sent, and there is
+# nothing to take back.
 _STREAM_ABORT = ord("A")
 
 

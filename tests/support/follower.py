@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 
 class Follower:
-    """One source object after the other on the same slot, with the position and facts that a log would have."""
+    """One source object after the other on the same slot, with the position and facts of a log."""
 
     def __init__(self, database: Database, **options: Any) -> None:
         self.database = database

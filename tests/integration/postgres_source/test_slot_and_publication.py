@@ -1,4 +1,6 @@
-"""Slot and publication over their lives: created, taken, moved, dropped; which tables may come in, with which columns and rows."""
+"""Slot and publication over their lives: created, taken, moved, dropped; which tables may come in, with which
+columns and rows.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,14 @@ import time
 
 import pytest
 
-from cdc.errors import SourceBusy, SourceGap, SourceMismatch, SourceRefused, SourceUnavailable, UnsupportedSchema
+from cdc.errors import (
+    SourceBusy,
+    SourceGap,
+    SourceMismatch,
+    SourceRefused,
+    SourceUnavailable,
+    UnsupportedSchema,
+)
 from cdc.model import Position
 from connectors.postgres import connection, monitor, slot
 from connectors.postgres.messages import lsn_int
@@ -15,7 +24,9 @@ from tests.integration.postgres_source.conftest import FollowerFactory
 from tests.support.postgres import Database
 from tests.support.waiting import wait_until
 
-DELETE_SLOT = "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()"
+DELETE_SLOT = (
+    "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()"
+)
 
 
 def test_an_empty_log_goes_on_from_a_slot_that_is_there(
@@ -84,15 +95,16 @@ def test_a_server_behind_the_end_of_the_log_is_another_one(
 
 def test_a_slot_of_another_plugin_is_refused(database: Database, make_follower: FollowerFactory) -> None:
     follower = make_follower(database)
-    database.execute(
-        f"select pg_create_logical_replication_slot('{follower.options.slot}', 'test_decoding')"
-    )
+    database.execute(f"select pg_create_logical_replication_slot('{follower.options.slot}', 'test_decoding')")
     with pytest.raises(SourceRefused, match="test_decoding"):
         follower.open()
 
 
 def test_a_slot_that_another_process_reads_is_busy_and_named(
-    database: Database, follow: FollowerFactory, make_follower: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    follow: FollowerFactory,
+    make_follower: FollowerFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(slot, "RELEASE_SECONDS", 0.2)
     first = follow(database)
@@ -188,9 +200,13 @@ def test_following_a_table_without_identity_is_refused_and_its_application_keeps
 
 def test_a_publication_of_the_user_is_used_as_it_is(database: Database, follow: FollowerFactory) -> None:
     database.execute(
-        "create table t (id int primary key)", "create table keyless (id int)", "create publication mine for all tables"
+        "create table t (id int primary key)",
+        "create table keyless (id int)",
+        "create publication mine for all tables",
     )
-    follower = follow(database, publication="mine", tables=("public.*", "!public.keyless"), create_publication=False)
+    follower = follow(
+        database, publication="mine", tables=("public.*", "!public.keyless"), create_publication=False
+    )
     database.execute("insert into t values (1)", "insert into keyless values (1)")
     assert [row["table"] for row in follower.rows()] == ["public.t"]
 

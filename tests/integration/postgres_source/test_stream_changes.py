@@ -72,7 +72,9 @@ def test_a_prepared_transaction_comes_when_it_is_committed(
 def test_a_toasted_value_that_an_update_leaves_alone_is_named_unchanged(
     database: Database, follow: FollowerFactory
 ) -> None:
-    database.execute("create table t (id int primary key, n int, long text)", f"insert into t values (1, 1, {LONG})")
+    database.execute(
+        "create table t (id int primary key, n int, long text)", f"insert into t values (1, 1, {LONG})"
+    )
     follower = follow(database)
     database.execute("update t set n = 2")
     (row,) = follower.rows()
@@ -136,7 +138,9 @@ def test_a_truncate_names_every_table_that_it_empties(database: Database, follow
         "create table other (id int primary key)",
     )
     follower = follow(database)
-    database.execute("insert into parent values (1)", "truncate parent, other cascade", "insert into other values (1)")
+    database.execute(
+        "insert into parent values (1)", "truncate parent, other cascade", "insert into other values (1)"
+    )
     rows = follower.rows()
     assert [row["_cdc_op"] for row in rows] == ["c", "t", "t", "t", "c"]
     assert {row["table"] for row in rows[1:4]} == {"public.parent", "public.child", "public.other"}
@@ -167,14 +171,17 @@ def test_tables_that_the_config_does_not_select_are_left_out(
         f'create publication "{database.name}" for all tables',
     )
     follower = follow(database, tables=("public.*", "!public.audit"), publication=database.name)
-    database.execute("insert into audit select generate_series(1, 100)", "insert into t values (1)", "truncate audit")
+    database.execute(
+        "insert into audit select generate_series(1, 100)", "insert into t values (1)", "truncate audit"
+    )
     assert [row["table"] for row in follower.rows()] == ["public.t"]
 
 
 def test_names_with_quotes_dots_and_capitals_are_kept(database: Database, follow: FollowerFactory) -> None:
     database.execute(
         'create schema "Od.d"',
-        'create table "Od.d"."we""ird \\ ta.ble" ("Ke""y" int primary key, "Größe %s" text, "a" int, "A" int)',
+        'create table "Od.d"."we""ird \\ ta.ble" ("Ke""y" int primary key, "Größe %s" text,'
+        ' "a" int, "A" int)',
         """insert into "Od.d"."we""ird \\ ta.ble" values (1, 'x', 1, 2)""",
     )
     follower = follow(database, tables=('"Od.d".*',), publication='pub "x" Ä')
@@ -186,10 +193,10 @@ def test_names_with_quotes_dots_and_capitals_are_kept(database: Database, follow
     assert changed["Größe %s"] == "y"
 
 
-def test_a_table_without_columns_is_copied_and_followed(
-    database: Database, follow: FollowerFactory
-) -> None:
-    database.execute("create table t ()", "alter table t replica identity full", "insert into t default values")
+def test_a_table_without_columns_is_copied_and_followed(database: Database, follow: FollowerFactory) -> None:
+    database.execute(
+        "create table t ()", "alter table t replica identity full", "insert into t default values"
+    )
     follower = follow(database)
     _, copied = follower.copy()
     database.execute("insert into t default values")

@@ -1,4 +1,4 @@
-"""Positions: going on after any of them, idle progress, signs of life, and a server that wants to shut down."""
+"""Positions: going on after any of them, idle progress, signs of life, and a server that shuts down."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from tests.support.waiting import wait_until
 
 def confirmed(database: Database, slot: str) -> int:
     return lsn_int(
-        database.value("select confirmed_flush_lsn::text from pg_replication_slots where slot_name = %s", [slot])
+        database.value(
+            "select confirmed_flush_lsn::text from pg_replication_slots where slot_name = %s", [slot]
+        )
     )
 
 
@@ -33,7 +35,9 @@ def test_a_stream_that_starts_after_any_set_gives_exactly_what_follows_it(
     follower.acknowledges = False
     # Rows of COPY share one position in the WAL; transactions of several rows must not be split.
     for number in range(5):
-        database.execute(f"insert into t select g, {number} from generate_series({number * 4}, {number * 4 + 3}) g")
+        database.execute(
+            f"insert into t select g, {number} from generate_series({number * 4}, {number * 4 + 3}) g"
+        )
     with database.connect() as connection, connection.cursor().copy("copy t from stdin") as copy:
         copy.write("100\t1\n101\t1\n102\t1\n")
     follower.catch_up()
@@ -99,7 +103,9 @@ def test_an_idle_database_lets_the_slot_move_while_others_write(
     follower = follow(database)
     follower.catch_up()
     before = confirmed(database, follower.options.slot or "")
-    database.execute("create table unpublished (id int)", "insert into unpublished select generate_series(1, 1000)")
+    database.execute(
+        "create table unpublished (id int)", "insert into unpublished select generate_series(1, 1000)"
+    )
     written = lsn_int(database.value("select pg_current_wal_flush_lsn()::text"))
     wait_until(
         lambda: (follower.step(), confirmed(database, follower.options.slot or "") >= written)[1],
@@ -122,9 +128,9 @@ def test_a_caller_that_takes_nothing_keeps_the_stream_by_repeating_its_acknowled
     database.execute("insert into t select g, repeat('x', 1000) from generate_series(1, 5000) g")
     assert follower.position is not None
     pid = database.value("select active_pid from pg_replication_slots")
-    deadline = time.monotonic() + 3
+    reached, deadline = follower.position, time.monotonic() + 3
     wait_until(
-        lambda: (follower.source.acknowledge(follower.position), time.monotonic() >= deadline)[1],
+        lambda: (follower.source.acknowledge(reached), time.monotonic() >= deadline)[1],
         "three times the server's patience",
     )
     assert database.value("select active_pid from pg_replication_slots") == pid
@@ -170,7 +176,8 @@ def test_a_killed_connection_is_unavailable_and_the_same_object_goes_on(
     database.execute("insert into t values (1)")
     follower.catch_up()
     database.execute(
-        "select pg_terminate_backend(active_pid) from pg_replication_slots where database = current_database()",
+        "select pg_terminate_backend(active_pid) from pg_replication_slots"
+        " where database = current_database()",
         "insert into t values (2)",
     )
     with pytest.raises(SourceUnavailable):

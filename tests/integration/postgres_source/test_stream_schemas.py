@@ -36,7 +36,8 @@ def test_an_added_column_comes_with_the_value_that_older_rows_have(
     follower = follow(database)
     database.execute(
         "insert into t values (2)",
-        """alter table t add n numeric(6,2) default 1.50, add note text default 'it''s "a", b', add plain int""",
+        """alter table t add n numeric(6,2) default 1.50, add plain int,
+             add note text default 'it''s "a", b'""",
         "alter table t alter n set default 9",
         "insert into t values (3)",
     )
@@ -144,7 +145,9 @@ def test_changes_of_a_table_and_a_type_that_are_gone_are_still_decoded(
     )
     follower = follow(database)
     follower.restart()  # It knows nothing of the types.
-    database.execute("insert into t values (1, 'ok', (1, 2))", "drop table t", "drop type mood", "drop type pair")
+    database.execute(
+        "insert into t values (1, 'ok', (1, 2))", "drop table t", "drop type mood", "drop type pair"
+    )
     (row,) = follower.rows()
     assert (row["id"], row["m"], row["c"]) == (1, "ok", "(1,2)")
 
@@ -247,7 +250,10 @@ def test_the_stream_starts_again_in_text_for_a_type_that_has_no_binary_form_we_r
     database.execute("insert into t values (1)")
     follower.catch_up()
     database.execute("create extension cube", "alter table t add c cube", "insert into t values (2, '(1,2)')")
-    assert [(row["id"], row.get("c")) for row in follower.taken() + follower.rows()] == [(1, None), (2, "(1, 2)")]
+    assert [(row["id"], row.get("c")) for row in follower.taken() + follower.rows()] == [
+        (1, None),
+        (2, "(1, 2)"),
+    ]
     assert [fields["binary"] for event, fields in follower.events if event == "streaming"] == [True, False]
     _, copied = follower.copy()
     assert {row["id"]: row["c"] for row in copied} == {1: None, 2: "(1, 2)"}
