@@ -7,7 +7,7 @@
     money                                           to decimal128(19, 2)
     numtext                                         numeric to text, as the server writes it
     text jsonb char bytes uuid                      as they are (jsonb without its version byte)
-    list                                            arrays, with `element` and `dims`
+    list                                            arrays, with `element` (`element_oid` is a domain's own) and `dims`
     render                                          other types: `render` gives the server's text from the binary form
 """
 
@@ -34,6 +34,7 @@ class Codec:
     scale: int = 0
     precision: int = 0
     element: Codec | None = None
+    element_oid: int = 0
     dims: int = 1
     delimiter: str = ","
     render: Renderer | None = None

@@ -14,6 +14,10 @@ from typing import Any
 from connectors.postgres.builtin_types import BASE, MULTIRANGES, NO_BINARY_FORM, RANGES
 
 
+# From here on oids differ between databases.
+FIRST_UNPINNED_OID = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class PgType:
     """One row of `pg_type`, with what belongs to it.
@@ -36,6 +40,10 @@ class PgType:
     delimiter: str = ","
     has_send: bool = True
     ndims: int = 0
+
+    @property
+    def is_builtin(self) -> bool:
+        return self.oid < FIRST_UNPINNED_OID
 
 
 class TypeCatalog:
@@ -85,7 +93,7 @@ left join pg_catalog.pg_type e on e.oid = t.typelem and t.typcategory = 'A' and 
 left join ranges r on r.rngtypid = t.oid
 left join ranges m on m.rngmultitypid = t.oid
 where t.oid >= 10000 and t.typtype in ('b', 'c', 'd', 'e', 'm', 'r')
-  and n.nspname not in ('pg_catalog', 'pg_toast')
+  and (t.oid >= 16384 or n.nspname not in ('pg_catalog', 'pg_toast'))
   and t.oid not in (select oid from row_types)
   and t.oid not in (select typarray from row_types)
 """

@@ -63,8 +63,9 @@ def numeric_typmod(typmod: int) -> tuple[int, int]:
 
 
 def _scalar_name(type_: PgType, typmod: int) -> str:
-    if type_.schema != "pg_catalog":
-        return f"{quote(type_.schema)}.{quote(type_.name)}{_extension_modifier(type_, typmod)}"
+    if not type_.is_builtin:
+        prefix = "" if type_.schema == "pg_catalog" else f"{quote(type_.schema)}."
+        return f"{prefix}{quote(type_.name)}{_extension_modifier(type_, typmod)}"
     if typmod < 0:
         return "bpchar" if type_.name == "bpchar" else _bit_name(type_.name)
     name = _SQL_NAMES.get(type_.name, type_.name)

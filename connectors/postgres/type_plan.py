@@ -45,7 +45,17 @@ _SIMPLE: dict[str, tuple[str, pa.DataType]] = {
     **dict.fromkeys(("text", "varchar", "bpchar", "name", "xml", "refcursor"), ("text", pa.string())),
     **dict.fromkeys(
         (
-            *("oid", "xid", "cid", "regclass", "regproc", "regprocedure", "regoper", "regoperator", "regtype"),
+            *(
+                "oid",
+                "xid",
+                "cid",
+                "regclass",
+                "regproc",
+                "regprocedure",
+                "regoper",
+                "regoperator",
+                "regtype",
+            ),
             *("regconfig", "regdictionary", "regnamespace", "regrole", "regcollation"),
         ),
         ("uint4", pa.uint32()),
@@ -119,11 +129,11 @@ def _codec(oid: int, typmod: int, ndims: int, catalog: TypeCatalog, depth: int =
         return _codec(type_.base, type_.base_typmod, ndims or type_.ndims, catalog, depth + 1)
     if type_.element:
         return _list(type_, typmod, ndims, catalog, depth)
-    if type_.name == "numeric" and type_.schema == "pg_catalog":
+    if type_.name == "numeric" and type_.is_builtin:
         return _numeric(oid, typmod)
     if type_.kind == "e":
         return Codec("text", pa.string(), oid)
-    known = _SIMPLE if type_.schema == "pg_catalog" else _EXTENSIONS
+    known = _SIMPLE if type_.is_builtin else _EXTENSIONS
     if type_.kind == "b" and type_.name in known:
         kind, arrow = known[type_.name]
         scale = MONEY.scale if kind == "money" else 0
@@ -150,6 +160,7 @@ def _list(type_: PgType, typmod: int, ndims: int, catalog: TypeCatalog, depth: i
         arrow_list(element.arrow, dims),
         type_.oid,
         element=element,
+        element_oid=type_.element,
         dims=dims,
         delimiter=type_.delimiter,
     )

@@ -1,7 +1,7 @@
 """Decoding of pgoutput and COPY BINARY into Arrow: the contract, and the choice of its implementation.
 
-Both implementations give equal batches for equal input, or raise the same class of error. After an error a decoder
-is good for nothing more. No error carries a value.
+Both implementations give equal batches for equal input, or both raise (DecodeError, UnrepresentableValue). After an
+error a decoder is good for nothing more. No error carries a value.
 """
 
 from __future__ import annotations

@@ -354,7 +354,7 @@ cdef class ListField(Field):
     def __init__(self, codec, refusals):
         super().__init__(codec, refusals)
         self.element = make_field(codec.element, refusals)
-        self.element_oid = codec.element.oid
+        self.element_oid = codec.element_oid
         self.dims = codec.dims
         self.levels = [ListColumn() for _ in range(self.dims)]
         self.column = self.levels[0]

@@ -170,8 +170,8 @@ def _list(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
     def decode(data: bytes) -> list[Any] | None:
         cursor = Cursor(data)
         oid, shape = array_shape(cursor)
-        if oid != element.oid:
-            message = f"an array of elements of type oid {oid} where {element.oid} is declared"
+        if oid != codec.element_oid:
+            message = f"an array of elements of type oid {oid} where {codec.element_oid} is declared"
             raise DecodeError(message)
         if not shape:
             cursor.finish()

@@ -205,6 +205,7 @@ cdef class PgoutputDecoder:
 
     def drain(self, get_copy_data, Py_ssize_t soft_bytes, Py_ssize_t hard_bytes):
         cdef Py_ssize_t length
+        cdef int tag
         while True:
             length, frame = get_copy_data(1)
             if length <= 0:
