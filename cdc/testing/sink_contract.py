@@ -210,7 +210,9 @@ class SinkContract:
         self._close_and_compare(sink, place, wide, expected)
 
     def test_names_with_quotes_slashes_and_dots_are_kept(self, place: Path, sink: Sink) -> None:
-        odd = table('we"ird/s.o.d d', {"i d": pa.int64(), "q\"uo'te": pa.string(), "a.b": pa.string()}, version=1)
+        odd = table(
+            'we"ird/s.o.d d', {"i d": pa.int64(), "q\"uo'te": pa.string(), "a.b": pa.string()}, version=1
+        )
         row = {"i d": 1, "q\"uo'te": "v", "a.b": "w"}
         sink.apply(delivery([changes(odd, [("c", row)])], first=0, next=1))
         self._close_and_compare(sink, place, odd, [row])
