@@ -1,7 +1,7 @@
 """Rows a second from pgoutput and COPY BINARY in memory to Arrow, compiled against pure Python, in one run.
 
-Usage: python benchmarks/decode.py [rows]. Ten columns: three int8, int4, two timestamptz, numeric(12,2), bool and
-two texts, one in a hundred rows a transaction.
+Usage: python benchmarks/decode.py [rows]. Ten columns: three int8, int4, two timestamptz, numeric(12,2), bool
+and two texts; transactions of a hundred rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.support import pgoutput_frames as frames
 from tests.support.pgoutput_frames import Frames
 
 NUMERIC_12_2 = (12 << 16 | 2) + 4
-TYPES = [
+TYPES: list[tuple[int, int, int] | int] = [
     *[OID_OF["int8"]] * 3,
     OID_OF["int4"],
     *[OID_OF["timestamptz"]] * 2,
@@ -97,7 +97,8 @@ def main() -> None:
     for name, run, source in (("pgoutput", run_stream, stream(rows)), ("copy binary", run_copy, copy)):
         compiled = rate(run, wire_native, source)
         python = rate(run, wire_python, source[: len(source) // 10])
-        print(f"{name:12} c {compiled:12,.0f} rows/s   python {python:10,.0f} rows/s   ratio {compiled / python:5.1f}")
+        ratio = f"ratio {compiled / python:5.1f}"
+        print(f"{name:12} c {compiled:12,.0f} rows/s   python {python:10,.0f} rows/s   {ratio}")
 
 
 if __name__ == "__main__":

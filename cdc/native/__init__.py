@@ -1,7 +1,8 @@
 """Compiled decoding and column building: bytes in, Arrow out; knows no database.
 
-`CDC_NATIVE=c` asks for the compiled code (an error with its reason when that is not built), `CDC_NATIVE=python` for
-the twins in pure Python; unset means the best there is. The choice is made once, at import.
+`CDC_NATIVE=c` asks for the compiled code (an error with its reason when that is not built),
+`CDC_NATIVE=python` for the twins in pure Python; unset means the best there is. The choice is made once, at
+import.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Arrow arrays from plain values: the twin of the compiled column builders.
 
-Values are storage values: int for whole numbers, dates (days), times and timestamps (units since the epoch) and
-decimals (unscaled), str, bytes, bool, float, list; None for null.
+Values are storage values: int for whole numbers, dates (days), times and timestamps (units since the epoch)
+and decimals (unscaled), str, bytes, bool, float, list; None for null.
 """
 
 from __future__ import annotations

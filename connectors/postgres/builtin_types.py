@@ -5,8 +5,8 @@ Facts of `pg_type` and `pg_range`; their oids never change between versions.
 
 from __future__ import annotations
 
-# Name, oid, oid of its array type; all have a binary form but NO_BINARY_FORM, and "," between array elements but
-# box, which has ";".
+# Name, oid, oid of its array type; all have a binary form but NO_BINARY_FORM, and "," between array
+# elements but box, which has ";".
 BASE: tuple[tuple[str, int, int], ...] = (
     ("bool", 16, 1000),
     ("bytea", 17, 1001),
@@ -95,4 +95,7 @@ MULTIRANGES: tuple[tuple[str, int, int, int], ...] = (
     ("int8multirange", 4536, 6157, 3926),
 )
 
-OID_OF: dict[str, int] = {row[0]: row[1] for row in (*BASE, *RANGES, *MULTIRANGES)}
+OID_OF: dict[str, int] = {
+    **{name: oid for name, oid, _ in BASE},
+    **{name: oid for name, oid, _, _ in (*RANGES, *MULTIRANGES)},
+}

@@ -1,4 +1,6 @@
-"""Dates and times of day as the server counts and writes them (proleptic Gregorian, microseconds, from 2000-01-01)."""
+"""Dates and times of day as the server counts and writes them (proleptic Gregorian, microseconds, from
+2000-01-01).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How a column's values travel and what they become: chosen once when a column is planned, obeyed by both decoders.
+"""How a column's values travel and what they become: chosen once when a column is planned, obeyed by both
+decoders.
 
 `kind` names the decoding:
     bool int2 int4 int8 uint4 uint8 float4 float8   numbers
@@ -7,8 +8,9 @@
     money                                           to decimal128(19, 2)
     numtext                                         numeric to text, as the server writes it
     text jsonb char bytes uuid                      as they are (jsonb without its version byte)
-    list                                            arrays, with `element` (`element_oid` is a domain's own) and `dims`
-    render                                          other types: `render` gives the server's text from the binary form
+    list                                            arrays, with `element` (`element_oid` is a domain's own)
+    and `dims` render                                          other types: `render` gives the server's text
+    from the binary form
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ TEXT_IS_VALUE = frozenset({"text", "jsonb", "char", "numtext", "render"})
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One type's decoding. `render` is None where only the text form is readable (`Codec.text_only` of kind render)."""
+    """One type's decoding. `render` is None where only the text form is readable (`Codec.text_only` of kind
+    render).
+    """
 
     kind: str
     arrow: pa.DataType

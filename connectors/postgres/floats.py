@@ -1,7 +1,7 @@
 """Floating point numbers as the server writes them: the shortest text that reads back to the same number.
 
-The server's algorithm (Ryu, not "strictly shortest") never takes a decimal that lies exactly half way to the next
-number, while Python's repr does; and it changes to an exponent earlier.
+The server's algorithm (Ryu, not "strictly shortest") never takes a decimal that lies exactly half way to
+the next number, while Python's repr does; and it changes to an exponent earlier.
 """
 
 from __future__ import annotations

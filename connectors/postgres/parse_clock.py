@@ -1,4 +1,6 @@
-"""Dates, times and timestamps from the server's text (datestyle=ISO, timezone=UTC), in Arrow's units from 1970."""
+"""Dates, times and timestamps from the server's text (datestyle=ISO, timezone=UTC), in Arrow's units from
+1970.
+"""
 
 from __future__ import annotations
 

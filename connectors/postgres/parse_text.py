@@ -1,6 +1,8 @@
-"""Values from the server's text form: for streams without `binary` (PostgreSQL 13) and types without a binary form.
+"""Values from the server's text form: for streams without `binary` (PostgreSQL 13) and types without a
+binary form.
 
-A parser gives a storage value (see `cdc.native.columns_python`), or what the refusal of an unrepresentable one gives.
+A parser gives a storage value (see `cdc.native.columns_python`), or what the refusal of an unrepresentable
+one gives.
 """
 
 from __future__ import annotations

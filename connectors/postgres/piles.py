@@ -1,7 +1,7 @@
 """Values set aside while a column is gathered, to be converted all together when it is finished.
 
-Used by both decoders for what they don't decode themselves: the text form of types that are not text, and the binary
-form of types that become the server's text.
+Used by both decoders for what they don't decode themselves: the text form of types that are not text, and
+the binary form of types that become the server's text.
 """
 
 from __future__ import annotations

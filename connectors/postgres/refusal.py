@@ -1,4 +1,6 @@
-"""What happens to a value that Arrow can't hold: the policy `unrepresentable`, and the words for each case."""
+"""What happens to a value that Arrow can't hold: the policy `unrepresentable`, and the words for each
+case.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ MIDNIGHT_24 = "the time 24:00:00"
 ARRAY_DIMENSIONS = "an array whose number of dimensions differs from the column's declaration"
 ARRAY_BOUNDS = "an array whose lower bound is not 1"
 OBJECT_NAME = "the name of an object, where its oid is needed (the server sends it so in text form)"
-REMEDY = "Set `unrepresentable: null` to deliver nulls (counted), or `unrepresentable: string` to deliver such columns as text."
+REMEDY = (
+    "Set `unrepresentable: null` to deliver nulls (counted), or `unrepresentable: string` to deliver such "
+    "columns as text."
+)
 
 
 class Refusals:

@@ -1,7 +1,7 @@
 """Finds for a type the function that renders its binary form as the server's text.
 
-A type without one (None) must travel as text: an extension's type that we don't know, one that the server can't send
-in binary, or one whose text needs the server's catalog (regclass and its like are names).
+A type without one (None) must travel as text: an extension's type that we don't know, one that the server
+can't send in binary, or one whose text needs the server's catalog (regclass and its like are names).
 """
 
 from __future__ import annotations

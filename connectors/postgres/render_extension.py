@@ -1,4 +1,6 @@
-"""Types of widespread extensions, and of the server's inner life, as text exactly as the server renders them."""
+"""Types of widespread extensions, and of the server's inner life, as text exactly as the server renders
+them.
+"""
 
 from __future__ import annotations
 

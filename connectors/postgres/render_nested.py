@@ -21,7 +21,8 @@ _RANGE_FLAGS = 0x1F
 def array_shape(cursor: Cursor, *, shortest: int = 1) -> tuple[int, list[tuple[int, int]]]:
     """The element type's oid, and per dimension its length and lower bound; checked against the bytes left.
 
-    An empty array has no dimensions; `shortest` is 0 for int2vector and oidvector, which then have one of length 0.
+    An empty array has no dimensions; `shortest` is 0 for int2vector and oidvector, which then have one of
+    length 0.
     """
     ndims, has_nulls, element = cursor.i32(), cursor.i32(), cursor.u32()
     if not 0 <= ndims <= MAX_DIMENSIONS or has_nulls not in {0, 1}:

@@ -1,7 +1,7 @@
 """Numbers, dates and other simple types as text, exactly as the server renders them.
 
-With datestyle=ISO, intervalstyle=postgres, timezone=UTC, bytea_output=hex, extra_float_digits=3, lc_monetary=C.
-Each function takes the binary form whole, and raises DecodeError when it is not.
+With datestyle=ISO, intervalstyle=postgres, timezone=UTC, bytea_output=hex, extra_float_digits=3,
+lc_monetary=C. Each function takes the binary form whole, and raises DecodeError when it is not.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def float8_binary_text(data: bytes) -> str:
 
 
 def numeric_digits(data: bytes) -> tuple[list[int], int, int, int]:
-    """Digits to the base 10,000, the weight of the first, the sign word, and the digits shown after the point."""
+    """Digits to the base 10,000, the weight of the first, the sign word, and the digits shown after the
+    point.
+    """
     cursor = Cursor(data)
     count, weight, sign, dscale = cursor.u16(), cursor.i16(), cursor.u16(), cursor.u16()
     if sign not in {0, NUMERIC_NEGATIVE, *NUMERIC_SPECIALS} or dscale > NUMERIC_DSCALE_MAX:
@@ -187,10 +189,10 @@ def bytea_text(data: bytes) -> str:
 def char_text(data: bytes) -> str:
     """The one-byte type "char": empty for zero, octal for what is not ASCII."""
     if len(data) != 1:
-        message = f"a \"char\" of {len(data)} bytes"
+        message = f'a "char" of {len(data)} bytes'
         raise DecodeError(message)
     byte = data[0]
-    if byte >= 0x80:  # noqa: PLR2004
+    if byte >= 0x80:
         return f"\\{byte:03o}"
     return chr(byte) if byte else ""
 
@@ -204,7 +206,7 @@ def versioned_text(data: bytes) -> str:
 
 
 def uuid_text(data: bytes) -> str:
-    if len(data) != 16:  # noqa: PLR2004
+    if len(data) != 16:
         message = f"a uuid of {len(data)} bytes"
         raise DecodeError(message)
     text = data.hex()

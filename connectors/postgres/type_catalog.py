@@ -1,7 +1,7 @@
 """What types exist: the built-in ones, and those that a database adds.
 
-A catalog is given to the decoders; it never asks a server itself. Types once seen stay, so that changes of a table
-whose type was dropped meanwhile can still be decoded.
+A catalog is given to the decoders; it never asks a server itself. Types once seen stay, so that changes of
+a table whose type was dropped meanwhile can still be decoded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 
 from connectors.postgres.builtin_types import BASE, MULTIRANGES, NO_BINARY_FORM, RANGES
 
-
 # From here on oids differ between databases.
 FIRST_UNPINNED_OID = 10_000
 
@@ -22,10 +21,10 @@ FIRST_UNPINNED_OID = 10_000
 class PgType:
     """One row of `pg_type`, with what belongs to it.
 
-    `kind` is typtype: b base, d domain, e enum, c composite, r range, m multirange, p pseudo. `element` is the element
-    type of an array, else 0. `base`, `base_typmod` and `ndims` describe a domain. `fields` are a composite's
-    (name, type oid, typmod). `subtype` is the type of a range's bounds, or the range type of a multirange.
-    `has_send` says whether the server can send it in binary.
+    `kind` is typtype: b base, d domain, e enum, c composite, r range, m multirange, p pseudo. `element` is
+    the element type of an array, else 0. `base`, `base_typmod` and `ndims` describe a domain. `fields` are
+    a composite's (name, type oid, typmod). `subtype` is the type of a range's bounds, or the range type of
+    a multirange. `has_send` says whether the server can send it in binary.
     """
 
     oid: int
@@ -60,16 +59,17 @@ class TypeCatalog:
         return self._types.get(oid)
 
 
-# One row a type that a user's table may have and that is not built in. Row types of tables (and their arrays) count
-# only where a column, an array or a domain uses them: a database may have 100,000 tables. rngmultitypid is read
-# through JSON because PostgreSQL 13 has no such column.
+# One row a type that a user's table may have and that is not built in. Row types of tables (and their
+# arrays) count only where a column, an array or a domain uses them: a database may have 100,000 tables.
+# rngmultitypid is read through JSON because PostgreSQL 13 has no such column.
 CATALOG_QUERY = """
 with used as (
     select atttypid as oid from pg_catalog.pg_attribute where attnum > 0
     union
     select typbasetype from pg_catalog.pg_type where typbasetype <> 0
 ), ranges as (
-    select rngtypid, rngsubtype, (to_jsonb(r) ->> 'rngmultitypid')::oid as rngmultitypid from pg_catalog.pg_range r
+    select rngtypid, rngsubtype, (to_jsonb(r) ->> 'rngmultitypid')::oid as rngmultitypid from
+    pg_catalog.pg_range r
 ), row_types as (
     select t.oid, t.typarray
     from pg_catalog.pg_type t join pg_catalog.pg_class c on c.oid = t.typrelid

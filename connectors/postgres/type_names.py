@@ -46,7 +46,9 @@ _INTERVAL_FIELDS = {
 
 
 def format_type(type_oid: int, typmod: int, catalog: TypeCatalog) -> str:
-    """`numeric(10,2)`, `character varying(20)[]`, `public.mood`; `oid 12345` when the catalog has no such type."""
+    """`numeric(10,2)`, `character varying(20)[]`, `public.mood`; `oid 12345` when the catalog has no such
+    type.
+    """
     type_ = catalog.get(type_oid)
     if type_ is None:
         return f"oid {type_oid}"
@@ -81,7 +83,9 @@ def _bit_name(name: str) -> str:
 
 
 def quote(name: str) -> str:
-    """An identifier as SQL, quoted where that is needed (keywords are not known here and stay as they are)."""
+    """An identifier as SQL, quoted where that is needed (keywords are not known here and stay as they
+    are).
+    """
     return name if _PLAIN.match(name) else '"' + name.replace('"', '""') + '"'
 
 

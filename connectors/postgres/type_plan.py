@@ -1,6 +1,7 @@
 """Decides for every column its Arrow type and how it is decoded: once, the same for snapshot and stream.
 
-Lossless first; what Arrow can't hold follows the policy `unrepresentable`. docs/types/postgres.md has the table.
+Lossless first; what Arrow can't hold follows the policy `unrepresentable`. docs/types/postgres.md has the
+table.
 """
 
 from __future__ import annotations
@@ -73,10 +74,10 @@ _MAY_BE_UNREPRESENTABLE = frozenset({"date", "time", "timestamp", "numeric", "li
 class ColumnPlan:
     """One column's decoding, decided.
 
-    `text_only`: no binary form that we read; the stream must send it as text, and COPY must select it cast to text.
-    `needs_text_stream`: in a stream with `binary 'true'` the server would send it in a binary form that we don't
-    read, or stop with an error, so the whole stream must be text. (A type without any binary form is sent as text
-    even there.)
+    `text_only`: no binary form that we read; the stream must send it as text, and COPY must select it cast
+    to text. `needs_text_stream`: in a stream with `binary 'true'` the server would send it in a binary form
+    that we don't read, or stop with an error, so the whole stream must be text. (A type without any binary
+    form is sent as text even there.)
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Decoding of pgoutput and COPY BINARY into Arrow: the contract, and the choice of its implementation.
 
-Both implementations give equal batches for equal input, or both raise (DecodeError, UnrepresentableValue). After an
-error a decoder is good for nothing more. No error carries a value.
+Both implementations give equal batches for equal input, or both raise (DecodeError, UnrepresentableValue).
+After an error a decoder is good for nothing more. No error carries a value.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ Frames = Callable[[int], tuple[int, memoryview]]
 class Pgoutput(Protocol):
     """Rows of a replication stream (proto_version 1, text or binary), gathered by table.
 
-    `changes` is the number of ordinals used since the last take, `byte_count` what the rows gathered take, `transactions` the Commits
-    seen since the last take. `end_lsn` and `commit_ts_us` (since 1970) are of the last Commit; `received_lsn` is the
-    highest LSN that a frame or a Commit named.
+    `changes` is the number of ordinals used since the last take, `byte_count` about what the rows gathered
+    take, `transactions` the Commits seen since the last take. `end_lsn` and `commit_ts_us` (since 1970) are
+    of the last Commit; `received_lsn` is the highest LSN that a frame or a Commit named.
     """
 
     changes: int
@@ -47,6 +47,8 @@ class Pgoutput(Protocol):
     commit_ts_us: int | None
     received_lsn: int
 
+    def __init__(self, unrepresentable: str, count: Callable[[str, int], None]) -> None: ...
+
     def set_relation(
         self,
         relid: int,
@@ -56,8 +58,11 @@ class Pgoutput(Protocol):
         key: Sequence[int],
         identity: str,
     ) -> None:
-        """Decode this relation's rows by these plans from now on; None leaves them out. Rows gathered under former
-        plans come out of `take` on their own, before."""
+        """Decode this relation's rows by these plans from now on; None leaves them out.
+
+        `key` are the indices of its key columns, `identity` its replica identity (d, i, f, n). Rows gathered
+        under former plans come out of `take` on their own, before.
+        """
         ...
 
     def knows(self, relid: int) -> bool:
@@ -67,9 +72,10 @@ class Pgoutput(Protocol):
     def drain(self, get_copy_data: Frames, soft_bytes: int, hard_bytes: int) -> tuple[int, memoryview | None]:
         """Consume frames until one of the codes applies; `get_copy_data` is that of a nonblocking PGconn.
 
-        WOULD_BLOCK and ENDED: no frame now, and none ever. MESSAGE: a pgoutput message that is not a row, Begin or Commit
-        (payload: the message). KEEPALIVE (payload: the whole frame). FULL: at least `soft_bytes` gathered, and a
-        transaction has just ended. PART: at least `hard_bytes` gathered inside of one.
+        WOULD_BLOCK and ENDED: no frame now, and none ever. MESSAGE: a pgoutput message that is not a row,
+        Begin or Commit (payload: the message). KEEPALIVE (payload: the whole frame). FULL: at least
+        `soft_bytes` gathered, and a transaction has just ended. PART: at least `hard_bytes` gathered inside
+        of one.
         """
         ...
 
@@ -94,6 +100,14 @@ class Copy(Protocol):
 
     finished: bool
 
+    def __init__(
+        self,
+        table: str,
+        plans: Sequence[ColumnPlan],
+        unrepresentable: str,
+        count: Callable[[str, int], None],
+    ) -> None: ...
+
     def drain(self, get_copy_data: Frames, limit_bytes: int) -> int:
         """Consume rows until WOULD_BLOCK, ENDED, or FULL: at least `limit_bytes` gathered."""
         ...
@@ -107,7 +121,13 @@ class Copy(Protocol):
         ...
 
 
+PgoutputDecoder: type[Pgoutput]
+CopyDecoder: type[Copy]
 if implementation() == "c":
-    from connectors.postgres.wire_native import CopyDecoder, PgoutputDecoder
+    from connectors.postgres import wire_native
+
+    PgoutputDecoder, CopyDecoder = wire_native.PgoutputDecoder, wire_native.CopyDecoder
 else:
-    from connectors.postgres.wire_python import CopyDecoder, PgoutputDecoder
+    from connectors.postgres import wire_python
+
+    PgoutputDecoder, CopyDecoder = wire_python.PgoutputDecoder, wire_python.CopyDecoder

@@ -63,10 +63,12 @@ class TableShape:
 
 @dataclass(slots=True)
 class Gathered:
-    """Rows of one table since the last take. Buffers are anything that `pa.py_buffer` takes, in native byte order.
+    """Rows of one table since the last take. Buffers are anything that `pa.py_buffer` takes, in native byte
+    order.
 
-    `codes` (int32) index both `transactions` and `positions`. `before_rows` (int64) are the rows that have an old
-    image, `before` its columns, dense. `unchanged` (int32, -1 for none) indexes `unchanged_sets`, tuples of columns.
+    `codes` (int32) index both `transactions` and `positions`. `before_rows` (int64) are the rows that have
+    an old image, `before` its columns, dense. `unchanged` (int32, -1 for none) indexes `unchanged_sets`,
+    tuples of columns.
     """
 
     count: int

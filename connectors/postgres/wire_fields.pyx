@@ -342,6 +342,52 @@ cdef class RenderField(Field):
         return append_text(<VariableColumn>self.column, value)
 
 
+cdef struct Shape:
+    # What an array's head says; `items` is no more than the bytes after it can hold.
+    int32_t ndims
+    int32_t lengths[DIMENSIONS]
+    bint has_bounds
+    uint32_t element_oid
+    Py_ssize_t items
+
+
+cdef int read_shape(Cursor* value, Shape* shape) except -1:
+    cdef int32_t flags
+    cdef int32_t lower
+    cdef int i
+    read_i32(value, &shape.ndims)
+    read_i32(value, &flags)
+    read_u32(value, &shape.element_oid)
+    if not 0 <= shape.ndims <= DIMENSIONS or not 0 <= flags <= 1:
+        raise DecodeError(f"an array of {shape.ndims} dimensions with flags {flags}")
+    shape.items = 1
+    shape.has_bounds = False
+    for i in range(shape.ndims):
+        read_i32(value, &shape.lengths[i])
+        read_i32(value, &lower)
+        shape.has_bounds = shape.has_bounds or lower != 1
+        # Every element has at least its length word, so a longer shape can't be true.
+        if shape.lengths[i] <= 0 or shape.lengths[i] > value.left // 4 // shape.items:
+            raise DecodeError("an array whose dimensions do not fit its bytes")
+        shape.items *= shape.lengths[i]
+    return 0
+
+
+cdef int append_elements(Field field, Cursor* value, Py_ssize_t items) except -1:
+    cdef Cursor element
+    cdef int32_t size
+    cdef Py_ssize_t i
+    for i in range(items):
+        read_i32(value, &size)
+        if size == -1:
+            field.null()
+            continue
+        element.at = advance(value, size)
+        element.left = size
+        field.binary(&element)
+    return finish(value)
+
+
 @cython.final
 cdef class ListField(Field):
     """Arrays of the declared number of dimensions: one list column a dimension, the outermost first."""
@@ -360,69 +406,29 @@ cdef class ListField(Field):
         self.column = self.levels[0]
 
     cdef int binary(self, Cursor* value) except -1:
-        cdef int32_t lengths[DIMENSIONS]
-        cdef int32_t ndims
-        cdef bint has_bounds = False
-        cdef Py_ssize_t items = self.shape(value, lengths, &ndims, &has_bounds)
-        if ndims == 0:
+        cdef Shape shape
+        read_shape(value, &shape)
+        if shape.element_oid != self.element_oid:
+            found = f"type oid {shape.element_oid} where {self.element_oid} is declared"
+            raise DecodeError(f"an array of elements of {found}")
+        if shape.ndims == 0:
             finish(value)
             return (<ListColumn>self.column).append(0)
-        if ndims != self.dims:
-            advance(value, value.left)
+        if shape.ndims != self.dims:
             return self.refuse(refusal.ARRAY_DIMENSIONS)
-        if has_bounds:
-            advance(value, value.left)
+        if shape.has_bounds:
             return self.refuse(refusal.ARRAY_BOUNDS)
-        self.append_levels(lengths)
-        self.append_elements(value, items)
-        return finish(value)
+        self.append_levels(&shape)
+        return append_elements(self.element, value, shape.items)
 
-    cdef Py_ssize_t shape(self, Cursor* value, int32_t* lengths, int32_t* ndims, bint* has_bounds) except -1:
-        """Lengths of the dimensions; the number of elements, which is no more than the bytes left can hold."""
-        cdef int32_t flags
-        cdef int32_t lower
-        cdef uint32_t oid
-        cdef Py_ssize_t items = 1
-        cdef int i
-        read_i32(value, ndims)
-        read_i32(value, &flags)
-        read_u32(value, &oid)
-        if not 0 <= ndims[0] <= DIMENSIONS or not 0 <= flags <= 1:
-            raise DecodeError(f"an array of {ndims[0]} dimensions with flags {flags}")
-        for i in range(ndims[0]):
-            read_i32(value, &lengths[i])
-            read_i32(value, &lower)
-            has_bounds[0] = has_bounds[0] or lower != 1
-            # Every element has at least its length word, so a longer shape can't be true.
-            if lengths[i] <= 0 or lengths[i] > value.left // 4 // items:
-                raise DecodeError("an array whose dimensions do not fit its bytes")
-            items *= lengths[i]
-        if oid != self.element_oid:
-            raise DecodeError(f"an array of elements of type oid {oid} where {self.element_oid} is declared")
-        return items
-
-    cdef int append_levels(self, int32_t* lengths) except -1:
+    cdef int append_levels(self, Shape* shape) except -1:
         cdef Py_ssize_t count = 1
         cdef Py_ssize_t i
         cdef int level
         for level in range(self.dims):
             for i in range(count):
-                (<ListColumn>self.levels[level]).append(lengths[level])
-            count *= lengths[level]
-        return 0
-
-    cdef int append_elements(self, Cursor* value, Py_ssize_t items) except -1:
-        cdef Cursor element
-        cdef int32_t size
-        cdef Py_ssize_t i
-        for i in range(items):
-            read_i32(value, &size)
-            if size == -1:
-                self.element.null()
-                continue
-            element.at = advance(value, size)
-            element.left = size
-            self.element.binary(&element)
+                (<ListColumn>self.levels[level]).append(shape.lengths[level])
+            count *= shape.lengths[level]
         return 0
 
     cpdef object finish(self):

@@ -1,4 +1,4 @@
-"""pgoutput and COPY BINARY in pure Python: the twin of `wire_native.pyx`, for machines without a compiler."""
+"""pgoutput in pure Python: the twin of `wire_native.pyx`, for machines without a compiler."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from cdc.errors import CdcError, DecodeError
 from cdc.native.cursor_python import Cursor
 from connectors.postgres.calendar import EPOCH_MICROSECONDS, INT64_MAX
 from connectors.postgres.codes import (
-    COPY_SIGNATURE,
     ENDED,
     FULL,
     KEEPALIVE,
@@ -35,10 +34,12 @@ from connectors.postgres.wire_batch import (
     before_position,
     change_batch,
     finish_columns,
-    row_batch,
     rows_position,
 )
+from connectors.postgres.wire_copy_python import CopyDecoder
 from connectors.postgres.wire_fields_python import Field
+
+__all__ = ["CopyDecoder", "PgoutputDecoder"]
 
 Frames = Callable[[int], tuple[int, memoryview]]
 # Kind of a value (n null, u unchanged, t text, b binary) and its bytes.
@@ -73,16 +74,16 @@ class _Table:
         self.last_transaction = -1
 
     def append_envelope(self, decoder: PgoutputDecoder, op: int) -> None:
-        if self.last_transaction != decoder._number:
-            self.last_transaction = decoder._number
-            self.transactions.append(str(decoder._xid))
-            self.positions.append(lsn_text(decoder._commit_lsn))
+        if self.last_transaction != decoder.number:
+            self.last_transaction = decoder.number
+            self.transactions.append(str(decoder.xid))
+            self.positions.append(lsn_text(decoder.commit_lsn))
         if not self.ops:
             self.first = decoder.changes
         self.ops.append(op)
         self.seqs.append(decoder.changes)
         self.codes.append(len(self.transactions) - 1)
-        self.commit_ats.append(decoder._commit_at)
+        self.commit_ats.append(decoder.commit_at)
         if self.unchanged is not None:
             self.unchanged.append(-1)
         decoder.changes += 1
@@ -132,10 +133,10 @@ class PgoutputDecoder:
         self.end_lsn = 0
         self.commit_ts_us: int | None = None
         self.received_lsn = 0
-        self._number = 0
-        self._xid = 0
-        self._commit_lsn = 0
-        self._commit_at = 0
+        self.number = 0
+        self.xid = 0
+        self.commit_lsn = 0
+        self.commit_at = 0
         self._place: tuple[TableShape, int] | None = None
 
     def set_relation(
@@ -200,18 +201,24 @@ class PgoutputDecoder:
                 return tag
             step(self, cursor)
         except CdcError as error:
-            shape, column = self._place or (None, -1)
-            position = lsn_text(self._commit_lsn) if self.in_transaction else ""
-            where = shape.place(column, position) if shape else self._transaction_place()
-            raise locate(error, where) from None
+            raise locate(error, self._where()) from None
         return 0
 
+    def _where(self) -> str:
+        if self._place is None:
+            return self._transaction_place()
+        shape, column = self._place
+        return shape.place(column, lsn_text(self.commit_lsn))
+
     def _transaction_place(self) -> str:
-        return f"commit {lsn_text(self._commit_lsn)}" if self.in_transaction else "the replication stream"
+        return f"commit {lsn_text(self.commit_lsn)}" if self.in_transaction else "the replication stream"
 
     def truncate(self, relids: Sequence[int]) -> None:
         for relid in relids:
-            table = self._table(relid)
+            try:
+                table = self._table(relid)
+            except DecodeError as error:
+                raise locate(error, self._transaction_place()) from None
             if table is None:
                 continue
             self._begin_row(table, TRUNCATE)
@@ -235,23 +242,23 @@ class PgoutputDecoder:
         if refused:
             self._count(COUNTER, refused)
 
-    def _begin(self, cursor: Cursor) -> None:
+    def begin(self, cursor: Cursor) -> None:
         if self.in_transaction:
             message = "a Begin inside a transaction"
             raise DecodeError(message)
         commit_lsn, commit_ts, xid = cursor.u64(), cursor.i64(), cursor.u32()
         cursor.finish()
-        self._commit_at = _from_1970(commit_ts)
-        self._commit_lsn = commit_lsn
-        self._xid = xid
-        self._number += 1
+        self.commit_at = _from_1970(commit_ts)
+        self.commit_lsn = commit_lsn
+        self.xid = xid
+        self.number += 1
         self.in_transaction = True
 
-    def _commit(self, cursor: Cursor) -> None:
+    def commit(self, cursor: Cursor) -> None:
         self._require_transaction()
         _, commit_lsn, end_lsn, commit_ts = cursor.u8(), cursor.u64(), cursor.u64(), cursor.i64()
         cursor.finish()
-        if commit_lsn != self._commit_lsn:
+        if commit_lsn != self.commit_lsn:
             message = f"a Commit of {lsn_text(commit_lsn)}, which is not the transaction begun"
             raise DecodeError(message)
         self.commit_ts_us = _from_1970(commit_ts)
@@ -276,7 +283,7 @@ class PgoutputDecoder:
             self._place = (table.shape, -1)
         return table
 
-    def _insert(self, cursor: Cursor) -> None:
+    def insert(self, cursor: Cursor) -> None:
         total = cursor.left
         table = self._table(cursor.u32())
         if table is None:
@@ -286,7 +293,7 @@ class PgoutputDecoder:
         cursor.finish()
         self._append(table, CREATE, new, total)
 
-    def _update(self, cursor: Cursor) -> None:
+    def update(self, cursor: Cursor) -> None:
         total = cursor.left
         table = self._table(cursor.u32())
         if table is None:
@@ -311,7 +318,7 @@ class PgoutputDecoder:
                 self._append_before(table, old)
         self._append(table, UPDATE, new, total)
 
-    def _delete(self, cursor: Cursor) -> None:
+    def delete(self, cursor: Cursor) -> None:
         total = cursor.left
         table = self._table(cursor.u32())
         if table is None:
@@ -360,11 +367,11 @@ class PgoutputDecoder:
 
 
 _STEPS: dict[int, Callable[[PgoutputDecoder, Cursor], None]] = {
-    _BEGIN: PgoutputDecoder._begin,
-    _COMMIT: PgoutputDecoder._commit,
-    _INSERT: PgoutputDecoder._insert,
-    _UPDATE: PgoutputDecoder._update,
-    _DELETE: PgoutputDecoder._delete,
+    _BEGIN: PgoutputDecoder.begin,
+    _COMMIT: PgoutputDecoder.commit,
+    _INSERT: PgoutputDecoder.insert,
+    _UPDATE: PgoutputDecoder.update,
+    _DELETE: PgoutputDecoder.delete,
 }
 
 
@@ -405,93 +412,3 @@ def _tuple(cursor: Cursor, expected: int) -> list[Value]:
 
 def _key_changed(key: Sequence[int], old: list[Value], new: list[Value]) -> bool:
     return any(new[i][0] != _UNCHANGED and new[i] != old[i] for i in key)
-
-
-class CopyDecoder:
-    """See `connectors.postgres.wire.Copy`."""
-
-    def __init__(
-        self,
-        table: str,
-        plans: Sequence[ColumnPlan],
-        unrepresentable: str,
-        count: Callable[[str, int], None],
-    ) -> None:
-        self._shape = TableShape(0, table, plans, unrepresentable=unrepresentable)
-        self._columns = [
-            Field(p.codec, r) for p, r in zip(self._shape.plans, self._shape.refusals, strict=True)
-        ]
-        self._count = count
-        self._rows = 0
-        self._byte_count = 0
-        self._has_header = False
-        self._column = -1
-        self.finished = False
-
-    def drain(self, get_copy_data: Frames, limit_bytes: int) -> int:
-        while True:
-            length, frame = get_copy_data(1)
-            if length <= 0:
-                return WOULD_BLOCK if length == 0 else ENDED
-            self.feed(frame)
-            if self._byte_count >= limit_bytes:
-                return FULL
-
-    def feed(self, data: bytes | memoryview) -> None:
-        """One CopyData: whole rows, after the header in the first; the trailer ends them."""
-        cursor = Cursor(data)
-        self._column = -1
-        try:
-            if not self._has_header:
-                _copy_header(cursor)
-                self._has_header = True
-            while cursor.left:
-                self._row(cursor)
-        except CdcError as error:
-            raise locate(error, self._shape.place(self._column, "")) from None
-        self._byte_count += len(data) + ROW_OVERHEAD_BYTES
-
-    def _row(self, cursor: Cursor) -> None:
-        if self.finished:
-            message = "data after the end of a COPY"
-            raise DecodeError(message)
-        count = cursor.i16()
-        if count == -1:
-            self.finished = True
-            return
-        if count != len(self._columns):
-            message = f"a row of {count} columns where {len(self._columns)} are declared"
-            raise DecodeError(message)
-        values = []
-        for _ in range(count):
-            length = cursor.i32()
-            values.append(None if length == -1 else cursor.take(length))
-        for i, (column, value) in enumerate(zip(self._columns, values, strict=True)):
-            self._column = i
-            if value is None:
-                column.null()
-            elif self._shape.plans[i].text_only:
-                column.text(value)
-            else:
-                column.binary(value)
-        self._column = -1
-        self._rows += 1
-
-    def take(self) -> pa.RecordBatch | None:
-        if not self._rows:
-            return None
-        columns = finish_columns(self._shape, self._columns, lambda row: "")
-        batch = row_batch(self._shape, self._rows, columns)
-        self._rows = self._byte_count = 0
-        refused = self._shape.take_refused()
-        if refused:
-            self._count(COUNTER, refused)
-        return batch
-
-
-def _copy_header(cursor: Cursor) -> None:
-    signature, flags = cursor.take(len(COPY_SIGNATURE)), cursor.u32()
-    if signature != COPY_SIGNATURE or flags:
-        message = "data that does not begin with a header of COPY BINARY that is known"
-        raise DecodeError(message)
-    cursor.skip(cursor.i32())

@@ -1,4 +1,6 @@
-"""Builds pgoutput messages and COPY BINARY data byte by byte, as the documentation of the protocol gives them."""
+"""Builds pgoutput messages and COPY BINARY data byte by byte, as the documentation of the protocol gives
+them.
+"""
 
 from __future__ import annotations
 

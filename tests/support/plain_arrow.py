@@ -1,4 +1,6 @@
-"""Arrow data as plain values that compare exactly: NaN equals NaN, -0 differs from 0, years over 9999 are allowed."""
+"""Arrow data as plain values that compare exactly: NaN equals NaN, -0 differs from 0, years over 9999 are
+allowed.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,7 @@ def plain(array: Any) -> list[Any]:
         values = plain(array.dictionary)
         return [None if i is None else values[i] for i in array.indices.to_pylist()]
     if pa.types.is_list(type_):
-        children = [plain(value.values) if value.is_valid else None for value in array]
-        return children
+        return [plain(value.values) if value.is_valid else None for value in array]
     if pa.types.is_struct(type_):
         columns = [plain(array.field(i)) for i in range(type_.num_fields)]
         rows = list(zip(*columns, strict=True)) if columns else [()] * len(array)

@@ -1,5 +1,5 @@
-"""Every type and ugly value, rendered by real servers: COPY BINARY, pgoutput binary and pgoutput text must agree,
-and what is delivered as text must be the server's own text.
+"""Every type and ugly value, rendered by real servers: COPY BINARY, pgoutput binary and pgoutput text must
+agree, and what is delivered as text must be the server's own text.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def copied(connection: psycopg.Connection[Any], case: Case, policy: str) -> list
     query = f"copy (select v{cast} from {case.table} order by id) to stdout (format binary)"
     with connection.cursor().copy(query.encode()) as copy:
         for chunk in copy:
-            decoder.feed(chunk)
+            decoder.feed(bytes(chunk))
     assert decoder.finished
     batch = decoder.take()
     assert batch is not None

@@ -1,0 +1,1 @@
+# Only other compiled modules use the cursor; Python sees that the module is there.
