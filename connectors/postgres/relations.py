@@ -56,13 +56,6 @@ def shape_of_message(
     return shaper.shape(info, {column.name for column in columns})
 
 
-def same_columns(relation: messages.Relation, info: TableInfo, sent: Sequence[ColumnInfo]) -> bool:
-    """Whether the message describes these columns of the table."""
-    now = [(c.name, c.type_oid, c.typmod) for c in relation.columns]
-    then = [(c.name, c.type_oid, c.typmod) for c in sent]
-    return now == then and table_of(relation) == info.table
-
-
 def _column(column: messages.RelationColumn, number: int, known: ColumnInfo | None) -> ColumnInfo:
     same_type = known is not None and known.type_oid == column.type_oid
     return ColumnInfo(

@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 from cdc.model import ChangeBatch, TableId
 from connectors.postgres import messages
-from connectors.postgres.catalog import read_table
-from connectors.postgres.connection import Connector
+from connectors.postgres.catalog import read_relations, read_table, read_tables, select_relations
+from connectors.postgres.connection import Connection, Connector
 from connectors.postgres.monitor import Monitor
 from connectors.postgres.relations import shape_of_message, table_of
-from connectors.postgres.rewrites import Watch, read_fingerprints
+from connectors.postgres.rewrites import Fingerprint, Watch, read_fingerprints
 from connectors.postgres.selection import TableSelection
 from connectors.postgres.shapes import Shape, Shaper
+from connectors.postgres.tables import TableInfo
 from connectors.postgres.wire import Pgoutput
 
 
@@ -51,6 +52,7 @@ class Tracking:
         self._publication = publication
         self._decoder = decoder
         self._shapes: dict[int, Shape] = {}
+        self._at_start: dict[int, tuple[TableInfo, Fingerprint]] | None = None
         self._type_names: dict[int, messages.TypeInfo] = {}
         self._batches: list[ChangeBatch] = []
         self._ordinals = 0
@@ -71,7 +73,7 @@ class Tracking:
             return
         shape = self._shape(relation, table)
         before = self._shapes.get(relation.relid)
-        if before is not None and before.schema == shape.schema and before.plans == shape.plans:
+        if before is not None and _same(before, shape):
             return
         if binary and shape.wants_text:
             raise TextWanted
@@ -114,16 +116,39 @@ class Tracking:
     def _shape(self, relation: messages.Relation, table: TableId) -> Shape:
         connection = self._monitor.connection
         with self._connector.translated(f"reading the catalog for {table}"):
-            known = read_table(connection, relation.relid)
+            if self._at_start is None:
+                self._at_start = self._read_all(connection)
+            now = read_fingerprints(connection, self._publication, [relation.relid]).get(relation.relid)
+            known = self._known(connection, relation, now[1] if now else None)
             self._learn_types(relation)
-            found = read_fingerprints(connection, self._publication, [relation.relid])
         # The rows of a partition come under its root's id: it must not be asked for again by its own.
         is_partition = known is not None and known.relation.parent != 0
-        for relid, (_, fingerprint) in found.items():
-            if not is_partition or self._watch.knows(relid):
-                self._watch.compare(relid, table, fingerprint)
+        if now is not None and (not is_partition or self._watch.knows(relation.relid)):
+            self._watch.compare(relation.relid, table, now[1])
         last = self._shapes.get(relation.relid)
         return shape_of_message(relation, known, last.info if last else None, self._shaper)
+
+    def _read_all(self, connection: Connection) -> dict[int, tuple[TableInfo, Fingerprint]]:
+        """All selected tables at once: after a restart each sends its Relation message anew. Fingerprints
+        first, so that an ALTER TABLE between the two shows as a difference later.
+        """
+        relids = [r.relid for r in select_relations(read_relations(connection), self._selection)]
+        found = read_fingerprints(connection, self._publication, relids)
+        infos = read_tables(connection, self._selection)
+        return {info.relid: (info, found[info.relid][1]) for info in infos if info.relid in found}
+
+    def _known(
+        self, connection: Connection, relation: messages.Relation, now: Fingerprint | None
+    ) -> TableInfo | None:
+        """The catalog's view of the relation now: what was read at the start while it was not altered since.
+        A new primary key alters no column, and counts under full identity only.
+        """
+        read = (self._at_start or {}).get(relation.relid)
+        if read is not None and now is not None and relation.replident != "f":
+            info, then = read
+            if then.attributes == now.attributes:
+                return info
+        return read_table(connection, relation.relid)
 
     def _learn_types(self, relation: messages.Relation) -> None:
         """Types that are new to us: from the catalog, or from what the stream said of them."""
@@ -135,3 +160,12 @@ class Tracking:
             told = self._type_names.get(oid)
             if told is not None:
                 self._shaper.learn_dropped(oid, told.namespace, told.name)
+
+
+def _same(before: Shape, now: Shape) -> bool:
+    """Whether nothing that decodes a row, or that a sink sees, has changed."""
+    return (before.schema, before.plans, before.info.replica_identity) == (
+        now.schema,
+        now.plans,
+        now.info.replica_identity,
+    )
