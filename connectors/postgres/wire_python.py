@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Sequence
 
 import pyarrow as pa
@@ -29,15 +28,11 @@ from connectors.postgres.wire_batch import (
     DELETE,
     TRUNCATE,
     UPDATE,
-    Gathered,
     TableShape,
-    before_position,
-    change_batch,
-    finish_columns,
-    rows_position,
 )
 from connectors.postgres.wire_copy_python import CopyDecoder
 from connectors.postgres.wire_fields_python import Field
+from connectors.postgres.wire_table_python import Table, Transaction
 
 __all__ = ["CopyDecoder", "PgoutputDecoder"]
 
@@ -51,80 +46,14 @@ _BEGIN, _COMMIT, _INSERT, _UPDATE, _DELETE = b"BCIUD"
 _WAL_DATA, _KEEPALIVE_FRAME = b"wk"
 
 
-class _Table:
-    """The rows of one table since the last take."""
-
-    def __init__(self, shape: TableShape) -> None:
-        self.shape = shape
-        self.columns = [Field(p.codec, r) for p, r in zip(shape.plans, shape.refusals, strict=True)]
-        self.old_columns: list[Field] = []
-        self._reset()
-
-    def _reset(self) -> None:
-        self.first = -1
-        self.ops = array("b")
-        self.seqs = array("q")
-        self.codes = array("i")
-        self.commit_ats = array("q")
-        self.transactions: list[str] = []
-        self.positions: list[str] = []
-        self.unchanged: array[int] | None = None
-        self.sets: dict[tuple[int, ...], int] = {}
-        self.before_rows = array("q")
-        self.last_transaction = -1
-
-    def append_envelope(self, decoder: PgoutputDecoder, op: int) -> None:
-        if self.last_transaction != decoder.number:
-            self.last_transaction = decoder.number
-            self.transactions.append(str(decoder.xid))
-            self.positions.append(lsn_text(decoder.commit_lsn))
-        if not self.ops:
-            self.first = decoder.changes
-        self.ops.append(op)
-        self.seqs.append(decoder.changes)
-        self.codes.append(len(self.transactions) - 1)
-        self.commit_ats.append(decoder.commit_at)
-        if self.unchanged is not None:
-            self.unchanged.append(-1)
-        decoder.changes += 1
-
-    def mark_unchanged(self, columns: tuple[int, ...]) -> None:
-        """Name these columns for the newest row."""
-        if not columns:
-            return
-        if self.unchanged is None:
-            self.unchanged = array("i", [-1]) * len(self.ops)
-        self.unchanged[-1] = self.sets.setdefault(columns, len(self.sets))
-
-    def take(self) -> pa.RecordBatch:
-        gathered = Gathered(
-            count=len(self.ops),
-            ops=self.ops,
-            seqs=self.seqs,
-            codes=self.codes,
-            commit_ats=self.commit_ats,
-            transactions=self.transactions,
-            positions=self.positions,
-            unchanged=self.unchanged,
-            unchanged_sets=list(self.sets),
-            before_rows=self.before_rows,
-        )
-        columns = finish_columns(self.shape, self.columns, rows_position(gathered))
-        before = None
-        if self.before_rows:
-            before = finish_columns(self.shape, self.old_columns, before_position(gathered))
-        self._reset()
-        return change_batch(self.shape, gathered, columns, before)
-
-
 class PgoutputDecoder:
     """See `connectors.postgres.wire.Pgoutput`."""
 
     def __init__(self, unrepresentable: str, count: Callable[[str, int], None]) -> None:
         self._unrepresentable = unrepresentable
         self._count = count
-        self._tables: dict[int, _Table | None] = {}
-        self._touched: list[_Table] = []
+        self._tables: dict[int, Table | None] = {}
+        self._touched: list[Table] = []
         self._done: list[tuple[int, int, pa.RecordBatch]] = []
         self.changes = 0
         self.byte_count = 0
@@ -133,10 +62,7 @@ class PgoutputDecoder:
         self.end_lsn = 0
         self.commit_ts_us: int | None = None
         self.received_lsn = 0
-        self.number = 0
-        self.xid = 0
-        self.commit_lsn = 0
-        self.commit_at = 0
+        self._transaction = Transaction()
         self._place: tuple[TableShape, int] | None = None
 
     def set_relation(
@@ -156,7 +82,7 @@ class PgoutputDecoder:
         if former is not None and former.ops:
             self._touched.remove(former)
             self._finish(former)
-        self._tables[relid] = None if shape is None else _Table(shape)
+        self._tables[relid] = None if shape is None else Table(shape)
 
     def knows(self, relid: int) -> bool:
         return relid in self._tables
@@ -208,10 +134,10 @@ class PgoutputDecoder:
         if self._place is None:
             return self._transaction_place()
         shape, column = self._place
-        return shape.place(column, lsn_text(self.commit_lsn))
+        return shape.place(column, self._transaction.position)
 
     def _transaction_place(self) -> str:
-        return f"commit {lsn_text(self.commit_lsn)}" if self.in_transaction else "the replication stream"
+        return f"commit {self._transaction.position}" if self.in_transaction else "the replication stream"
 
     def truncate(self, relids: Sequence[int]) -> None:
         for relid in relids:
@@ -234,7 +160,7 @@ class PgoutputDecoder:
         self.changes = self.byte_count = self.transactions = 0
         return [(relid, batch) for _, relid, batch in done]
 
-    def _finish(self, table: _Table) -> None:
+    def _finish(self, table: Table) -> None:
         first = table.first
         batch = table.take()
         self._done.append((first, table.shape.relid, batch))
@@ -248,17 +174,14 @@ class PgoutputDecoder:
             raise DecodeError(message)
         commit_lsn, commit_ts, xid = cursor.u64(), cursor.i64(), cursor.u32()
         cursor.finish()
-        self.commit_at = _from_1970(commit_ts)
-        self.commit_lsn = commit_lsn
-        self.xid = xid
-        self.number += 1
+        self._transaction = Transaction(xid, commit_lsn, _from_1970(commit_ts))
         self.in_transaction = True
 
     def commit(self, cursor: Cursor) -> None:
         self._require_transaction()
         _, commit_lsn, end_lsn, commit_ts = cursor.u8(), cursor.u64(), cursor.u64(), cursor.i64()
         cursor.finish()
-        if commit_lsn != self.commit_lsn:
+        if commit_lsn != self._transaction.commit_lsn:
             message = f"a Commit of {lsn_text(commit_lsn)}, which is not the transaction begun"
             raise DecodeError(message)
         self.commit_ts_us = _from_1970(commit_ts)
@@ -272,7 +195,7 @@ class PgoutputDecoder:
             message = "a change or a Commit outside of a transaction"
             raise DecodeError(message)
 
-    def _table(self, relid: int) -> _Table | None:
+    def _table(self, relid: int) -> Table | None:
         self._require_transaction()
         try:
             table = self._tables[relid]
@@ -337,25 +260,26 @@ class PgoutputDecoder:
             ]
         self._append(table, DELETE, old, total)
 
-    def _begin_row(self, table: _Table, op: int) -> None:
+    def _begin_row(self, table: Table, op: int) -> None:
         if not table.ops:
             self._touched.append(table)
-        table.append_envelope(self, op)
+        table.append_envelope(self._transaction, self.changes, op)
+        self.changes += 1
 
-    def _append(self, table: _Table, op: int, values: list[Value], total: int) -> None:
+    def _append(self, table: Table, op: int, values: list[Value], total: int) -> None:
         self._begin_row(table, op)
         table.mark_unchanged(tuple(i for i, (kind, _) in enumerate(values) if kind == _UNCHANGED))
         self._append_values(table, table.columns, values)
         self.byte_count += total + ROW_OVERHEAD_BYTES
 
-    def _append_before(self, table: _Table, values: list[Value]) -> None:
+    def _append_before(self, table: Table, values: list[Value]) -> None:
         shape = table.shape
         if not table.old_columns:
             table.old_columns = [Field(p.codec, r) for p, r in zip(shape.plans, shape.refusals, strict=True)]
         table.before_rows.append(len(table.ops))
         self._append_values(table, table.old_columns, values)
 
-    def _append_values(self, table: _Table, columns: list[Field], values: list[Value]) -> None:
+    def _append_values(self, table: Table, columns: list[Field], values: list[Value]) -> None:
         for i, (column, (kind, data)) in enumerate(zip(columns, values, strict=True)):
             self._place = (table.shape, i)
             if kind == _BINARY:
