@@ -14,10 +14,13 @@ from cdc import failpoints
 from cdc.engine.held import HeldLogs
 from cdc.engine.identity import verify_identity
 from cdc.engine.routing import Routed, Router
+from cdc.engine.specs import GapMode
 from cdc.engine.status import SourceStatus
 from cdc.engine.tables import Facts, held_facts
+from cdc.errors import SourceGap, SourceUnavailable
 from cdc.model import ChangeSet, Commit, Position, TableId
 from cdc.spi import ChangeLog, Source
+from cdc.spi.source import SupportsRestart
 
 IDENTITY_FACT = "identity"
 MEMORY_PREFIX = "memory:"
@@ -37,6 +40,7 @@ class Capture:
         status: SourceStatus,
         *,
         accept_identity: bool,
+        on_gap: GapMode,
         acknowledgeable: Callable[[], Position | None],
     ) -> None:
         self._source = source
@@ -45,6 +49,7 @@ class Capture:
         self._router = router
         self._status = status
         self._accept_identity = accept_identity
+        self._on_gap = on_gap
         self._acknowledgeable = acknowledgeable
         self._locked = False
         self._part_facts: Facts = {}
@@ -54,7 +59,14 @@ class Capture:
 
     def run(self, stop: threading.Event) -> None:
         """Stream until stopped; raises what the source or the log raises."""
-        position = self._open()
+        try:
+            self._follow(self._open(), stop)
+        except SourceGap as gap:
+            if self._on_gap == "fail":
+                raise
+            raise SourceUnavailable("changes were lost at the source: starting again with a copy") from gap
+
+    def _follow(self, position: Position, stop: threading.Event) -> None:
         stream = self._source.stream(position, self._memory())
         self._status.streaming()
         try:
@@ -79,11 +91,29 @@ class Capture:
         identity = verify_identity(
             self._source.identity(), facts.get(IDENTITY_FACT), accept=self._accept_identity
         )
-        position = self._source.open(end.position if end else None, self._memory())
+        try:
+            position = self._source.open(end.position if end else None, self._memory())
+        except SourceGap as gap:
+            position = self._start_again(gap)
         if end is None or facts.get(IDENTITY_FACT) != identity:
-            self._log.append(ChangeSet((), position), facts={IDENTITY_FACT: identity})
+            self._log.append(ChangeSet((), self._newest(position)), facts={IDENTITY_FACT: identity})
         self._status.positioned(self._log.end)
         self.opened.set()
+        return position
+
+    def _newest(self, position: Position) -> Position:
+        end = self._log.end
+        return max(position, end.position) if end else position
+
+    def _start_again(self, gap: SourceGap) -> Position:
+        """`on_gap: resnapshot`: follow from now on, and copy every table again from nothing."""
+        if self._on_gap == "fail" or not isinstance(self._source, SupportsRestart):
+            raise gap
+        position = self._source.restart()
+        with self._router.lock:
+            facts = self._router.start_all_over("changes were lost at the source")
+            self._log.append(ChangeSet((), self._newest(position)), facts=facts)
+        self._status.count("resnapshots_after_gap", 1)
         return position
 
     def _recover(self) -> None:

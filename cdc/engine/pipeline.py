@@ -47,6 +47,7 @@ class Pipeline:
             self._router,
             self.status,
             accept_identity=spec.accept_identity,
+            on_gap=spec.on_gap,
             acknowledgeable=self._acknowledgeable,
         )
         self.coordinator = Coordinator(

@@ -55,6 +55,13 @@ class Router:
         self._state_of(schema, routed)
         return routed.facts
 
+    def start_all_over(self, reason: str) -> Facts:
+        """Copy every table again from nothing: changes of all of them may be missing; the facts to commit."""
+        routed = Routed()
+        for table, state in self.book.items():
+            self._start_over(table, state, reason, routed, reset=True)
+        return routed.facts
+
     def _state_of(self, schema: TableSchema, routed: Routed) -> TableState:
         table, relation = schema.table, schema.relation
         state = self.book.get(table)
@@ -66,9 +73,8 @@ class Router:
         if former is not None:
             return self._rename(former, table, routed)
         if state is not None:
-            return self._start_over(
-                table, replace(state, relation=relation), "dropped and created again", routed
-            )
+            renewed = replace(state, relation=relation)
+            return self._start_over(table, renewed, "dropped and created again", routed, reset=True)
         fresh = TableState(phase=self._first_phase, relation=relation)
         if fresh.phase is Phase.WAITING:
             fresh = replace(fresh, held=self.book.next_held())
@@ -90,7 +96,9 @@ class Router:
         routed.facts |= held_facts(table, confirmed)
         return state
 
-    def _start_over(self, table: TableId, state: TableState, reason: str, routed: Routed) -> TableState:
+    def _start_over(
+        self, table: TableId, state: TableState, reason: str, routed: Routed, *, reset: bool = False
+    ) -> TableState:
         if self._first_phase is Phase.LIVE:
             return self._set(table, replace(state, phase=Phase.LIVE), routed)
         live = state.phase is Phase.LIVE
@@ -101,6 +109,7 @@ class Router:
             released=0 if live else state.released,
             handled=0 if live else state.handled,
             dirty=True,
+            must_reset=reset or state.must_reset,
             reason=reason,
         )
         return self._set(table, again, routed, keep_chunks=False)

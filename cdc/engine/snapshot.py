@@ -86,13 +86,14 @@ class TableCopier:
             resumed = table in snapshot.resumed
             logged = self._log.schema(table)
             had_rows = logged is not None and (state.dirty or state.phase is Phase.COPYING)
-            continued = resumed or (had_rows and _can_overlay(logged, schema))
+            continued = resumed or (had_rows and not state.must_reset and _can_overlay(logged, schema))
             after = replace(
                 state,
                 phase=Phase.COPYING,
                 token=snapshot.tokens[table],
                 position=position,
                 dirty=True,
+                must_reset=False,
                 handled=state.handled if continued else max(state.handled, position.order),
             )
             batches: tuple[ChangeBatch, ...] = ()

@@ -33,7 +33,7 @@ class TableState:
     While not LIVE, its streamed changes go to the held log number `held`. `released` is the offset in it below which
     everything is done; changes whose position orders below `handled` are done or contained in the snapshot.
     `token` and `position` are the open (or last) snapshot's. `dirty` says that the log holds rows of this table from
-    an earlier copy or life; `reason` why a live table is copied again.
+    an earlier copy or life, `must_reset` that these may hold rows whose end we never saw; `reason` why a live table is copied again.
     """
 
     phase: Phase
@@ -44,6 +44,7 @@ class TableState:
     token: str | None = None
     position: Position | None = None
     dirty: bool = False
+    must_reset: bool = False
     reason: str = ""
 
     def to_text(self) -> str:
@@ -56,6 +57,7 @@ class TableState:
             "token": self.token,
             "position": self.position.to_json() if self.position else None,
             "dirty": self.dirty,
+            "must_reset": self.must_reset,
             "reason": self.reason,
         }
         return json.dumps(value, separators=(",", ":"))

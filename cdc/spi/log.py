@@ -32,7 +32,12 @@ class ChangeLog(Protocol):
         """All facts as of the newest durable commit (a copy)."""
         ...
 
-    def append(self, changes: ChangeSet, position: Position | None = None, facts: Mapping[str, str | None] | None = None) -> Commit | None:
+    def append(
+        self,
+        changes: ChangeSet,
+        position: Position | None = None,
+        facts: Mapping[str, str | None] | None = None,
+    ) -> Commit | None:
         """Append a set; when it carries a position (or `position` is given: snapshot reads give the newest known one) it is
         durable on return and its Commit is given back. A set without one is a part: it becomes visible with the part that ends it; until then
         other threads' appends wait. Ordinals become offsets; schemas are numbered (same shape, same version)."""

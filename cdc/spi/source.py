@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -146,4 +146,14 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give back connections; what makes the source resumable (slot) stays. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class SupportsRestart(Protocol):
+    """A source that can begin anew after a gap (`on_gap: resnapshot`)."""
+
+    def restart(self) -> Position:
+        """Give up what the source kept for us, and follow from now on; the position streaming starts from. Everything before it is
+        to be copied again."""
         ...

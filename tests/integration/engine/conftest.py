@@ -49,6 +49,7 @@ class Bench:
     chunk_rows: int = 10
     workers: int = 2
     acknowledge: str = "log"
+    on_gap: str = "fail"
 
     def start(self, *, once: bool = False, accept: bool = False) -> Running:
         source = SourceSpec(
@@ -58,6 +59,7 @@ class Bench:
             ),
             snapshot=self.snapshot,  # type: ignore[arg-type]
             acknowledge=self.acknowledge,  # type: ignore[arg-type]
+            on_gap=self.on_gap,  # type: ignore[arg-type]
             snapshot_workers=self.workers,
             accept_identity=accept,
         )

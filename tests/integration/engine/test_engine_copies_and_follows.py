@@ -141,6 +141,33 @@ def test_a_gap_stops_the_source_and_names_itself(bench: Bench) -> None:
     assert isinstance(result.errors["capture:shop"], SourceGap)
 
 
+def test_on_gap_resnapshot_copies_everything_again_and_forgets_rows_deleted_in_the_gap(bench: Bench) -> None:
+    bench.on_gap = "resnapshot"
+    bench.database.create(ORDERS, rows(30))
+    bench.start()
+    bench.wait_until_equal("public.orders")
+    assert bench.running is not None
+    bench.running.stop()
+    bench.database.commit([("public.orders", "d", {"id": 7}), ("public.orders", "c", {"id": 500, "note": "new"})])
+    bench.database.trim(bench.database.now)
+    bench.start()
+    bench.wait_until_equal("public.orders")
+    bench.database.commit([("public.orders", "u", {"id": 500, "note": "later"})])
+    bench.wait_until_equal("public.orders")
+
+
+def test_a_recreated_table_loses_its_old_rows(bench: Bench) -> None:
+    bench.database.create(ORDERS, rows(30))
+    bench.start()
+    bench.wait_until_equal("public.orders")
+    bench.database.drop(ORDERS.table)
+    again = table("public.orders", {"id": pa.int64(), "note": pa.string()}, relation=9)
+    bench.database.create(again, rows(3, "second life"), followed=True)
+    bench.wait_until_equal("public.orders")
+    bench.database.commit([("public.orders", "c", {"id": 500, "note": "new"})])
+    bench.wait_until_equal("public.orders")
+
+
 def test_another_database_is_refused_until_accepted(bench: Bench) -> None:
     bench.database.create(ORDERS, rows(10))
     bench.start()

@@ -1,0 +1,96 @@
+"""Postgres stream → log → Parquet, beside what the server can send (`pg_recvlogical` to /dev/null) from the same position.
+
+1,000,000 rows of 10 columns in 10,000 transactions, one table. Prints rows a second, the ratio, and the peak resident memory.
+Run: python benchmarks/stream.py [rows] [rows a transaction] [parquet|duckdb|both]
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from cdc.cli.composition import sink_spec, source_spec
+from cdc.engine import Engine, Outcome
+from cdc.spi import registry
+from config import load
+from tests.support.postgres import PostgresServer
+
+TABLE = """create table bench (id bigint primary key, customer bigint not null, quantity int not null, price numeric(12, 2) not null,
+    weight double precision not null, name text not null, email text not null, paid boolean not null, placed timestamptz not null,
+    day date not null)"""
+FILL = """do $$ begin for t in 0..{transactions} - 1 loop
+    insert into bench select i, i % 5000, i % 9, (i % 10000) / 100.0, i / 7.0, 'name ' || i, 'user' || i || '@example.com', i % 2 = 0,
+        timestamptz '2026-01-01' + i * interval '1 second', date '2026-01-01' + (i % 365)::int
+        from generate_series(t::bigint * {rows} + 1, t::bigint * {rows} + {rows}) i; commit; end loop; end $$"""
+CONFIG = """
+state_dir: {folder}/state
+sources:
+  bench: {{type: postgres, url: "{url}", tables: ["public.bench"], slot: cdc_bench, publication: cdc_bench}}
+sinks:
+  copy: {sink}
+"""
+SINKS = {
+    "parquet": "{{type: parquet, from: [bench], url: {folder}/lake, flush: {{interval: 30s}}}}",
+    "duckdb": "{{type: duckdb, from: [bench], path: {folder}/copy.duckdb}}",
+    "both": "{{type: parquet, from: [bench], url: {folder}/lake, flush: {{interval: 30s}}}}\n"
+    "  mirror: {{type: duckdb, from: [bench], path: {folder}/copy.duckdb}}",
+}
+
+
+def main(rows: int = 1_000_000, rows_a_transaction: int = 100, sink: str = "parquet") -> None:
+    """Fill, measure the peer, measure ourselves, print."""
+    server = PostgresServer(18, {"shared_buffers": "256MB", "max_wal_size": "8GB", "logical_decoding_work_mem": "64MB"})
+    server.start()
+    folder = Path(tempfile.mkdtemp(prefix="cdc-bench-"))
+    try:
+        with server.connect() as connection:
+            connection.execute(TABLE)
+            config = folder / "cdc.yaml"
+            sink_text = SINKS[sink].format(folder=folder)
+            config.write_text(CONFIG.format(folder=folder, url=server.dsn(), sink=sink_text))
+            _run_once(config)
+            connection.execute("select pg_create_logical_replication_slot('peer', 'pgoutput')")
+            connection.execute(FILL.format(transactions=rows // rows_a_transaction, rows=rows_a_transaction))
+            row = connection.execute("select pg_current_wal_lsn()").fetchone()
+            end = str(row[0]) if row else ""
+        peer = _peer(server, end)
+        ours = _run_once(config)
+        print(f"rows {rows:,} in transactions of {rows_a_transaction:,}, sink {sink}")
+        print(f"pg_recvlogical to /dev/null   {rows / peer:>10,.0f} rows/s   1.00")
+        print(f"cdc to log and {sink:8}       {rows / ours:>10,.0f} rows/s   {peer / ours:.2f}")
+        print(f"peak resident memory of this process: {_peak_mib():.0f} MiB")
+    finally:
+        server.destroy()
+
+
+def _peer(server: PostgresServer, end: str) -> float:
+    began = time.perf_counter()
+    options = ["-o", "proto_version=1", "-o", "publication_names=cdc_bench", "-o", "binary=true"]
+    command = [str(server.bindir / "pg_recvlogical"), "-d", server.dsn(), "-S", "peer", "--start", "-f", "/dev/null"]
+    subprocess.run([*command, *options, f"--endpos={end}"], check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def _run_once(config: Path) -> float:
+    configuration = load(config, registry.load)
+    sources = [source_spec(source, accept_identity=False) for source in configuration.sources.values()]
+    sinks = [sink_spec(sink) for sink in configuration.sinks.values()]
+    engine = Engine(sources, sinks, configuration.state_dir, lambda event, **fields: None)
+    began = time.perf_counter()
+    result = engine.run(once=True)
+    if result.outcome is not Outcome.DONE:
+        raise SystemExit(f"the run ended with {result}")
+    return time.perf_counter() - began
+
+
+def _peak_mib() -> float:
+    text = Path("/proc/self/status").read_text()
+    return int(next(line for line in text.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    main(*(int(a) for a in arguments[:2]), *arguments[2:])  # type: ignore[arg-type]
