@@ -26,7 +26,7 @@ from connectors.postgres.tracking import Tracking
 # A set this large is worth a log frame of its own; larger ones only cost memory.
 SOFT_BYTES = 8 * 1024 * 1024
 # A transaction larger than this is handed on in parts: the bound of what one stream holds in memory.
-HARD_BYTES = 16 * 1024 * 1024
+HARD_BYTES = 8 * 1024 * 1024
 # How long small transactions are gathered: a sixth of the latency we promise, and enough for one fsync to
 # serve many.
 GATHER_SECONDS = 0.003
