@@ -224,13 +224,23 @@ def test_a_publication_that_we_may_not_alter_is_refused_with_the_statement(
     assert "alter publication cdc_shop add table public.t" in caught.value.remedy
 
 
+def test_column_lists_and_row_filters_are_refused_where_the_server_has_none(
+    database: Database, make_follower: FollowerFactory
+) -> None:
+    if database.server.major >= 15:
+        pytest.skip("this server has them")
+    database.execute("create table t (id int primary key)")
+    with pytest.raises(SourceRefused, match="need Postgres 15"):
+        make_follower(database, where={"public.t": "id > 1"}).open()
+
+
 def test_column_lists_and_row_filters_hold_for_copy_and_stream(
     database: Database, follow: FollowerFactory
 ) -> None:
+    if database.server.major < 15:
+        pytest.skip("this server has none")
     database.execute(
         "create table t (id int primary key, tenant int not null, secret text, note text)",
-        "alter table t replica identity full",
-        "alter table t replica identity default",
         "insert into t values (1, 1, 's', 'a'), (2, 0, 's', 'b')",
     )
     follower = follow(
@@ -272,6 +282,17 @@ def test_generated_columns_that_the_publication_sends_are_in_both(
     database18.execute("insert into t values (2)")
     (streamed,) = follower.rows()
     assert (copied["double"], streamed["double"]) == (2, 4)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_slot_follows_a_failover_where_that_is_wanted_and_known(
+    database: Database, make_follower: FollowerFactory, wanted: bool
+) -> None:
+    make_follower(database, failover=wanted).open()
+    query = (
+        "select to_jsonb(s) ->> 'failover' from pg_replication_slots s where database = current_database()"
+    )
+    assert database.value(query) == (None if database.server.major < 17 else str(wanted).lower())
 
 
 def test_a_lost_slot_is_a_gap(database: Database, follow: FollowerFactory) -> None:

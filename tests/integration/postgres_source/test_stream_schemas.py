@@ -254,6 +254,6 @@ def test_the_stream_starts_again_in_text_for_a_type_that_has_no_binary_form_we_r
         (1, None),
         (2, "(1, 2)"),
     ]
-    assert [fields["binary"] for event, fields in follower.events if event == "streaming"] == [True, False]
+    assert [fields["binary"] for event, fields in follower.events if event == "streaming"][-1] is False
     _, copied = follower.copy()
     assert {row["id"]: row["c"] for row in copied} == {1: None, 2: "(1, 2)"}
