@@ -24,6 +24,7 @@ ROWS = """
 
 def one_transaction(database: Database, folder: Path, rows: int) -> None:
     database.execute("create schema app", f"create table app.wide ({COLUMNS})")
+    database.execute("insert into app.wide (id) values (0)")
     pipeline = Pipeline(database, folder)
     with pipeline.start() as daemon:
         pipeline.wait_until_streaming(daemon)
@@ -31,8 +32,8 @@ def one_transaction(database: Database, folder: Path, rows: int) -> None:
         pipeline.wait_until_delivered(daemon)
         peak = daemon.peak_rss_bytes()
         assert daemon.terminate() == 0
-    assert pipeline.mirror_rows("app.wide") == rows
-    assert pipeline.lake_rows("app.wide") == rows
+    assert pipeline.mirror_rows("app.wide") == rows + 1
+    assert pipeline.lake_rows("app.wide") == rows + 1
     assert peak < LIMIT_BYTES, f"peak of {peak / MEBIBYTE:.0f} MiB"
 
 

@@ -13,7 +13,8 @@ from tests.support.processes import run_cdc
 
 SETUP = (
     "create schema app",
-    "create table app.orders (id bigint primary key, customer text, total numeric(12,2), placed timestamptz, doc jsonb, tags text[])",
+    """create table app.orders (id bigint primary key, customer text, total numeric(12,2),
+       placed timestamptz, doc jsonb, tags text[])""",
     """insert into app.orders select i, 'customer ' || i, i / 4.0, now() - i * interval '1 minute',
        jsonb_build_object('n', i), array['a', null, 'c' || i] from generate_series(1, 2000) i""",
 )

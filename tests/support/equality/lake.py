@@ -58,7 +58,8 @@ def replay(changes: Sequence[Change], source: SourceTable) -> Counter[tuple[Any,
 def check_sequence(name: str, changes: Sequence[Change], events: Sequence[Event]) -> None:
     """Every committed change is there once and in order, but for those that a copy of the table contains.
 
-    After rows of a copy no change may come that they contain; before them such changes may come or be left out.
+    After rows of a copy no change may come that they contain; before them such changes may come or be left
+    out.
     """
     newest_copy = _newest_copy(changes)
     contained_before = 0
