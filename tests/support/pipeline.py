@@ -104,7 +104,7 @@ class Pipeline:
     def wait_until_streaming(
         self, process: CdcProcess, timeout_seconds: float = 60.0, *, copied: bool = True
     ) -> None:
-        """Until changes flow and, unless told otherwise, every table is copied (at least one must have rows)."""
+        """Until changes flow and, unless told otherwise, all tables are copied (one must have rows)."""
 
         def streaming() -> bool:
             process.assert_running()
