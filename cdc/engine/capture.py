@@ -20,7 +20,6 @@ from cdc.engine.tables import Facts, held_facts
 from cdc.errors import SourceGap, SourceUnavailable
 from cdc.model import ChangeSet, Commit, Position, TableId
 from cdc.spi import ChangeLog, Source
-from cdc.spi.source import SupportsRestart
 
 IDENTITY_FACT = "identity"
 MEMORY_PREFIX = "memory:"
@@ -107,9 +106,9 @@ class Capture:
 
     def _start_again(self, gap: SourceGap) -> Position:
         """`on_gap: resnapshot`: follow from now on, and copy every table again from nothing."""
-        if self._on_gap == "fail" or not isinstance(self._source, SupportsRestart):
+        if self._on_gap == "fail":
             raise gap
-        position = self._source.restart()
+        position = self._source.open(None, {})
         with self._router.lock:
             facts = self._router.start_all_over("changes were lost at the source")
             self._log.append(ChangeSet((), self._newest(position)), facts=facts)

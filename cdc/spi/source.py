@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel
 
@@ -112,8 +112,9 @@ class Source(Protocol):
     def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:
         """Make the source ready to stream after that position and give the position it will really start from.
 
-        None means the log is empty: create what is needed (slot, publication) and start from now. Raises SourceGap when the source
-        no longer has everything after `after`.
+        None means begin anew, from now: the log is empty, or this source has just raised SourceGap and everything is copied again
+        (`on_gap: resnapshot`); create what is needed (slot, publication), in place of what is spent. Raises SourceGap when the
+        source no longer has everything after `after`.
         """
         ...
 
@@ -146,14 +147,4 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give back connections; what makes the source resumable (slot) stays. May be called twice."""
-        ...
-
-
-@runtime_checkable
-class SupportsRestart(Protocol):
-    """A source that can begin anew after a gap (`on_gap: resnapshot`)."""
-
-    def restart(self) -> Position:
-        """Give up what the source kept for us, and follow from now on; the position streaming starts from. Everything before it is
-        to be copied again."""
         ...

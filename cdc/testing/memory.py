@@ -79,10 +79,6 @@ class MemorySource:
             raise SourceGap(f"the changes between {after} and {position(self._database.oldest)} are gone")
         return after
 
-    def restart(self) -> Position:
-        """Follow from now on, as after a lost slot."""
-        return self._database.now
-
     def stream(self, after: Position, memory: Mapping[str, str]) -> Iterator[ChangeSet | None]:  # noqa: ARG002
         reached = after
         while True:
