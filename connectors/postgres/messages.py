@@ -5,6 +5,7 @@ Rows, Begin and Commit are not here: the decoders of `connectors.postgres.wire` 
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ _STATUS = struct.Struct(">cQQQqB")
 _KEY_FLAG = 1
 _TRUNCATE_CASCADE, _TRUNCATE_RESTART = 1, 2
 _LSN_HALF_BITS = 32
+_LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +156,8 @@ def lsn_text(lsn: int) -> str:
 
 def lsn_int(text: str) -> int:
     """The inverse of `lsn_text`; ValueError when it isn't one."""
-    high, slash, low = text.partition("/")
-    if not slash or not 1 <= len(high) <= 8 or not 1 <= len(low) <= 8:
+    match = _LSN.match(text)
+    if match is None:
         message = f"{text!r} is not a log sequence number"
         raise ValueError(message)
-    return int(high, 16) << _LSN_HALF_BITS | int(low, 16)
+    return int(match[1], 16) << _LSN_HALF_BITS | int(match[2], 16)

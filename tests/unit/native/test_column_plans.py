@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from cdc.errors import UnsupportedSchema
+from connectors.postgres.builtin_types import BASE, OID_OF
+from connectors.postgres.types import ColumnPlan, PgType, TypeCatalog, plan_column
+
+ARRAY_OF = {name: array_oid for name, _, array_oid in BASE}
+GEOMETRY, CUBE, CUBES, HOLDER, WITH_CUBE, SELF = range(20_001, 20_007)
+
+
+def catalog() -> TypeCatalog:
+    known = TypeCatalog()
+    known.add(
+        [
+            PgType(GEOMETRY, "geometry", "public", "b"),
+            PgType(CUBE, "cube", "public", "b"),
+            PgType(CUBES, "_cube", "public", "b", element=CUBE),
+            PgType(HOLDER, "holder", "public", "c", fields=(("a", OID_OF["int4"], -1),)),
+            PgType(WITH_CUBE, "with_cube", "public", "c", fields=(("a", CUBE, -1),)),
+            PgType(SELF, "self", "public", "d", base=SELF),
+        ]
+    )
+    return known
+
+
+def plan(oid: int, policy: str = "error", ndims: int = 0) -> ColumnPlan:
+    return plan_column("c", oid, -1, ndims, catalog(), policy)
+
+
+def test_unknown_type_is_refused() -> None:
+    with pytest.raises(UnsupportedSchema) as caught:
+        plan(99_999)
+    assert str(caught.value).startswith("column c: its type (oid 99999) is not known.")
+
+
+def test_column_named_like_the_envelope_is_refused() -> None:
+    with pytest.raises(UnsupportedSchema) as caught:
+        plan_column("_cdc_op", OID_OF["int4"], -1, 0, catalog(), "error")
+    assert "Rename the column" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("oid", "arrow", "text_only", "needs_text_stream"),
+    [
+        (GEOMETRY, pa.binary(), False, False),
+        (CUBE, pa.string(), True, True),
+        (CUBES, pa.list_(pa.string()), True, True),
+        (HOLDER, pa.string(), False, False),
+        (WITH_CUBE, pa.string(), True, True),
+        # The server sends it as text even in a binary stream, but stops at an array of it.
+        (OID_OF["aclitem"], pa.string(), True, False),
+        (ARRAY_OF["aclitem"], pa.list_(pa.string()), True, True),
+        (SELF, pa.string(), True, True),
+    ],
+)
+def test_types_without_a_readable_binary_form_are_marked(
+    oid: int, arrow: Any, text_only: bool, needs_text_stream: bool
+) -> None:
+    found = plan(oid)
+    assert (found.arrow, found.text_only, found.needs_text_stream) == (arrow, text_only, needs_text_stream)
+
+
+@pytest.mark.parametrize("name", ["date", "time", "timestamp", "timestamptz"])
+def test_string_policy_turns_what_may_be_unrepresentable_to_text(name: str) -> None:
+    assert plan(OID_OF[name], "string").arrow == pa.string()
+    assert plan(OID_OF[name], "null").arrow != pa.string()
+    assert plan(ARRAY_OF[name], "string").arrow == pa.string()
+    assert not plan(ARRAY_OF[name], "string").text_only
+
+
+def test_array_nests_to_its_declared_dimensions() -> None:
+    assert plan(ARRAY_OF["int4"], ndims=3).arrow == pa.list_(pa.list_(pa.list_(pa.int32())))
+    assert plan(ARRAY_OF["int4"]).arrow == pa.list_(pa.int32())
+
+
+def test_geometry_in_text_form_is_hexadecimal() -> None:
+    from connectors.postgres.parse_text import convert_texts
+    from connectors.postgres.refusal import Refusals
+
+    codec = plan(GEOMETRY).codec
+    assert convert_texts(codec, [b"0101000000"], Refusals("error")).to_pylist() == [b"\1\1\0\0\0"]

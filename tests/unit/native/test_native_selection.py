@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from cdc.native import unavailable_reason
+
+SHOW = "from connectors.postgres.wire import PgoutputDecoder as d; print(d.__module__.rpartition('.')[2])"
+# What a machine without a compiler has: modules that can't be imported.
+NOT_BUILT = "import sys; sys.modules['cdc.native.columns'] = None; "
+
+
+def outcome(code: str, wanted: str | None) -> tuple[int, str]:
+    environment = {name: value for name, value in os.environ.items() if name != "CDC_NATIVE"}
+    if wanted is not None:
+        environment["CDC_NATIVE"] = wanted
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    return run.returncode, (run.stdout or run.stderr).strip()
+
+
+@pytest.mark.skipif(unavailable_reason() != "", reason="nothing is compiled here")
+@pytest.mark.parametrize(
+    ("wanted", "module"), [(None, "wire_native"), ("c", "wire_native"), ("python", "wire_python")]
+)
+def test_variable_chooses_the_decoders(wanted: str | None, module: str) -> None:
+    assert outcome(SHOW, wanted) == (0, module)
+
+
+def test_pure_python_serves_where_nothing_is_built() -> None:
+    assert outcome(NOT_BUILT + SHOW, None) == (0, "wire_python")
+
+
+def test_asking_for_compiled_decoders_that_are_not_built_says_why() -> None:
+    code, text = outcome(NOT_BUILT + SHOW, "c")
+    assert code != 0
+    assert "ConfigError: CDC_NATIVE: the compiled decoders can't be used: " in text
+    assert "setup.py build_ext" in text
+
+
+def test_unknown_choice_is_refused() -> None:
+    code, text = outcome(SHOW, "rust")
+    assert code != 0
+    assert "'rust' is not an implementation of the decoders. Set it to c or python, or unset it." in text
