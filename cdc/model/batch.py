@@ -41,12 +41,12 @@ class Envelope:
 class ChangeBatch:
     """Changes of one table, ordered by `_cdc_seq`.
 
-    `data` holds the schema's columns first, in schema order, under their own names, then the envelope columns:
-    the five of `Envelope.ALWAYS`, and `_cdc_before` and `_cdc_unchanged` only when some row has one.
-    Between the source and the log `_cdc_seq` holds ordinals that start at 0 in each ChangeSet and order the changes
-    of all its tables; the log adds its own next offset, and from then on the values are final.
-    A truncate is a row of its own whose columns are all null. A delete's columns hold the old image; columns that the
-    source did not send are null and named in `_cdc_unchanged`.
+    `data` holds the schema's columns first, in schema order, under their own names, then the envelope
+    columns: the five of `Envelope.ALWAYS`, and `_cdc_before` and `_cdc_unchanged` only when some row has one.
+    Between the source and the log `_cdc_seq` holds ordinals that start at 0 in each ChangeSet and order the
+    changes of all its tables; the log adds its own next offset, and from then on the values are final. A
+    truncate is a row of its own whose columns are all null. A delete's columns hold the old image; columns
+    that the source did not send are null and named in `_cdc_unchanged`.
     """
 
     schema: TableSchema

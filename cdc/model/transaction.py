@@ -23,10 +23,11 @@ class Resnapshot:
 class ChangeSet:
     """One or more whole source transactions in commit order, or a part of one that is too large for memory.
 
-    `position` is where the source can go on after this set: everything before it is contained. None says that more
-    parts of the same transaction follow; the part that ends it carries the position. A set may be empty: it then
-    only moves the position (an idle source). `changes` is the number of ordinals used by the batches' `_cdc_seq`
-    (at least the number of rows). `memory` is what the source wants back at its next start, by key; None deletes a key.
+    `position` is where the source can go on after this set: everything before it is contained. None says that
+    more parts of the same transaction follow; the part that ends it carries the position. A set may be empty:
+    it then only moves the position (an idle source). `changes` is the number of ordinals used by the batches'
+    `_cdc_seq` (at least the number of rows). `memory` is what the source wants back at its next start, by
+    key; None deletes a key.
     """
 
     batches: tuple[ChangeBatch, ...]
@@ -50,9 +51,9 @@ class ChangeSet:
 class Commit:
     """What the log keeps of one durable ChangeSet.
 
-    The set holds the offsets `first` ≤ offset < `next`; a set without changes has first == next. Offsets are the values of
-    `_cdc_seq`. `position` is the source position reached, `commit_at` the commit time of the last transaction in it (None
-    for snapshot reads and heartbeats), `written_at` the wall clock of the log.
+    The set holds the offsets `first` ≤ offset < `next`; a set without changes has first == next. Offsets are
+    the values of `_cdc_seq`. `position` is the source position reached, `commit_at` the commit time of the
+    last transaction in it (None for snapshot reads and heartbeats), `written_at` the wall clock of the log.
     """
 
     first: int

@@ -18,8 +18,8 @@ class Severity(StrEnum):
 class Finding:
     """One result of `cdc check`.
 
-    `code` is a stable slug (`wal-level`), `message` one sentence, `fix` the statement or action that mends it,
-    `docs` a section of the documentation.
+    `code` is a stable slug (`wal-level`), `message` one sentence, `fix` the statement or action that mends
+    it, `docs` a section of the documentation.
     """
 
     severity: Severity

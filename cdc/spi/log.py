@@ -12,9 +12,10 @@ from cdc.model import ChangeBatch, ChangeSet, Commit, Position, TableId, TableSc
 class ChangeLog(Protocol):
     """An ordered, durable sequence of ChangeSets of one source, with a small dictionary of facts beside it.
 
-    Offsets are the values of `_cdc_seq`. One process writes; in it, several threads may append and read. A reader sees only
-    what is durable and committed. Facts (text by key) change atomically with the commit that carries them and are complete at every
-    open. All methods raise LogCorrupt, LogFull or LogTrimmed where those apply.
+    Offsets are the values of `_cdc_seq`. One process writes; in it, several threads may append and read. A
+    reader sees only what is durable and committed. Facts (text by key) change atomically with the commit that
+    carries them and are complete at every open. All methods raise LogCorrupt, LogFull or LogTrimmed where
+    those apply.
     """
 
     @property
@@ -38,9 +39,13 @@ class ChangeLog(Protocol):
         position: Position | None = None,
         facts: Mapping[str, str | None] | None = None,
     ) -> Commit | None:
-        """Append a set; when it carries a position (or `position` is given: snapshot reads give the newest known one) it is
-        durable on return and its Commit is given back. A set without one is a part: it becomes visible with the part that ends it; until then
-        other threads' appends wait. Ordinals become offsets; schemas are numbered (same shape, same version)."""
+        """Append a set.
+
+        When it carries a position (or `position` is given: snapshot reads give the newest known one) it is
+        durable on return and its Commit is given back. A set without one is a part: it becomes visible with
+        the part that ends it; until then other threads' appends wait. Ordinals become offsets; schemas are
+        numbered (same shape, same version).
+        """
         ...
 
     def abandon(self) -> None:
@@ -48,11 +53,17 @@ class ChangeLog(Protocol):
         ...
 
     def commits(self, start: int) -> Iterator[Commit]:
-        """The durable commits from the one that holds offset `start` on, oldest first; ends at the newest. LogTrimmed when `start` is gone."""
+        """The durable commits from the one that holds offset `start` on, oldest first; ends at the newest.
+
+        LogTrimmed when `start` is gone.
+        """
         ...
 
     def read(self, first: int, next: int) -> Iterator[ChangeBatch]:  # noqa: A002  (the term of the docs)
-        """The batches with first ≤ offset < next, in the order they were appended. Both must be commit boundaries."""
+        """The batches with first ≤ offset < next, in the order they were appended.
+
+        Both must be commit boundaries.
+        """
         ...
 
     def wait(self, offset: int, timeout_seconds: float) -> bool:

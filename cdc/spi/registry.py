@@ -35,7 +35,8 @@ def load(group: Group, type_name: str) -> Any:
     """The class for a `type:` of the config.
 
     Raises:
-        PluginError: no such name (the nearest is suggested), a missing extra (the pip line is given), or a bad path.
+        PluginError: no such name (the nearest is suggested), a missing extra (the pip line is given), or a
+            bad path.
     """
     path = type_name if ":" in type_name else _path_of(group, type_name)
     module_name, _, attribute = path.partition(":")

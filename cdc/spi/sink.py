@@ -15,10 +15,11 @@ from cdc.spi.finding import Finding
 
 @dataclass(frozen=True, slots=True)
 class SinkContext:
-    """What the engine gives a sink: its name in the config, its epoch, and where to report (never a row value, never a secret).
+    """What the engine gives a sink: its name in the config, its epoch,
+    and where to report (never a row value, never a secret).
 
-    `epoch` grows by one with every process that opens the sink with this state directory; a sink refuses (SinkFenced) to apply for an epoch
-    older than the newest that it has seen.
+    `epoch` grows by one with every process that opens the sink with this state directory; a sink refuses
+    (SinkFenced) to apply for an epoch older than the newest that it has seen.
     """
 
     name: str
@@ -31,8 +32,9 @@ class SinkContext:
 class Cursor:
     """How far a sink is for one source, as the sink itself remembers it.
 
-    Everything with an offset below `next` is applied and visible; all tables of the sink are consistent to source commit `position`,
-    made at `commit_at`. `high` is the highest `next` this sink ever had: above `next` while a replay is under way.
+    Everything with an offset below `next` is applied and visible; all tables of the sink are consistent to
+    source commit `position`, made at `commit_at`. `high` is the highest `next` this sink ever had: above
+    `next` while a replay is under way.
     """
 
     source: str
@@ -45,11 +47,13 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one `apply` has to do, fixed and durable before its first attempt, so that a retry does the same again.
+    """What one `apply` has to do, fixed and durable before its first attempt,
+    so that a retry does the same again.
 
-    Holds all changes with first ≤ offset < next, whole source transactions. `parts()` gives them in order, each part a list of batches that
-    fits in memory (`PART_BYTES` of the engine); it may be called again for a retry. Batches of one part are in `_cdc_seq` order
-    within a table; between tables order by `_cdc_seq`. `replaying` says that the sink has had these offsets before.
+    Holds all changes with first ≤ offset < next, whole source transactions. `parts()` gives them in order,
+    each part a list of batches that fits in memory (`PART_BYTES` of the engine); it may be called again for a
+    retry. Batches of one part are in `_cdc_seq` order within a table; between tables order by `_cdc_seq`.
+    `replaying` says that the sink has had these offsets before.
     """
 
     source: str
@@ -64,10 +68,12 @@ class Delivery:
 
 
 class Sink(Protocol):
-    """A target that changes are written to. Constructed with its validated options and a context; opened lazily.
+    """A target that changes are written to.
 
-    All methods are called from one thread per (source, sink) pair; a sink object serves one pair. Errors are of `cdc.errors`: SinkUnavailable
-    is retried for ever, SinkRefused waits for an operator.
+    Constructed with its validated options and a context; opened lazily.
+
+    All methods are called from one thread per (source, sink) pair; a sink object serves one pair. Errors are
+    of `cdc.errors`: SinkUnavailable is retried for ever, SinkRefused waits for an operator.
     """
 
     Options: ClassVar[type[BaseModel]]
@@ -75,11 +81,17 @@ class Sink(Protocol):
     def __init__(self, options: Any, context: SinkContext) -> None: ...
 
     def check(self) -> Sequence[Finding]:
-        """Preflight: can it be reached and written, does it keep the exactly-once promise. Creates nothing."""
+        """Preflight: can it be reached and written, does it keep the exactly-once promise.
+
+        Creates nothing.
+        """
         ...
 
     def prepare(self, source: str) -> None:
-        """Open the sink for this source, take the fence with the context's epoch, create what is needed. Idempotent."""
+        """Open the sink for this source, take the fence with the context's epoch, create what is needed.
+
+        Idempotent.
+        """
         ...
 
     def committed(self, source: str) -> Cursor | None:
@@ -87,9 +99,12 @@ class Sink(Protocol):
         ...
 
     def apply(self, delivery: Delivery) -> None:
-        """Apply all changes of the delivery and store its `next`, atomically: after a crash at any instruction either all or nothing of it
-        is there, and applying the same delivery again gives the same result as once. New tables and schema versions are created
-        or evolved on the way, at their place in the order. An empty delivery (first == next) only moves position and commit time."""
+        """Apply all changes of the delivery and store its `next`, atomically.
+
+        After a crash at any instruction either all or nothing of it is there, and applying the same delivery
+        again gives the same result as once. New tables and schema versions are created or evolved on the way,
+        at their place in the order. An empty delivery (first == next) only moves position and commit time.
+        """
         ...
 
     def close(self) -> None:
@@ -102,8 +117,11 @@ class SupportsRewind(Protocol):
     """A sink that can go back, for replay."""
 
     def rewind(self, source: str, offset: int) -> None:
-        """Move the cursor back so that the next delivery starts at `offset`; what the sink held stays readable until the replay has passed
-        `high`, and then equals what it would be without the replay."""
+        """Move the cursor back so that the next delivery starts at `offset`.
+
+        What the sink held stays readable until the replay has passed `high`, and then equals what it would be
+        without the replay.
+        """
         ...
 
 

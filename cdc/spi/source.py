@@ -16,8 +16,8 @@ from cdc.spi.finding import Finding
 class SourceContext:
     """What the engine gives a source: its name in the config, and where to report.
 
-    `log(event, **fields)` writes one structured line; `count(name, amount)` adds to a counter of that name. Neither may
-    ever be given a row value or a secret.
+    `log(event, **fields)` writes one structured line; `count(name, amount)` adds to a counter of that name.
+    Neither may ever be given a row value or a secret.
     """
 
     name: str
@@ -52,7 +52,9 @@ class SnapshotChunk:
 
 @dataclass(frozen=True, slots=True)
 class EarlierSnapshot:
-    """What a snapshot that died left in the log: its token, its position, and the ids of the chunks that are whole."""
+    """What a snapshot that died left in the log: its token, its position,
+    and the ids of the chunks that are whole.
+    """
 
     token: str
     position: Position
@@ -62,12 +64,13 @@ class EarlierSnapshot:
 class Snapshot(Protocol):
     """A consistent view of some tables, open until closed.
 
-    Rows are exactly those of the source at `position`: a change whose `_cdc_position` orders before it is contained, none
-    that orders at it or after is. `tokens` gives per table what a later process needs to go on from finished chunks.
-    `resumed` names the tables for which `chunks` completes an earlier snapshot: the rows of its finished chunks, then all changes
-    up to `position`, then these chunks, together equal a whole copy. The other tables start from nothing.
-    `read` may be called from several threads, each with its own chunk; it yields batches of `r` rows whose ordinals
-    start at 0 in every batch. `close` ends the view and may be called twice.
+    Rows are exactly those of the source at `position`: a change whose `_cdc_position` orders before it is
+    contained, none that orders at it or after is. `tokens` gives per table what a later process needs to go
+    on from finished chunks. `resumed` names the tables for which `chunks` completes an earlier snapshot: the
+    rows of its finished chunks, then all changes up to `position`, then these chunks, together equal a whole
+    copy. The other tables start from nothing. `read` may be called from several threads, each with its own
+    chunk; it yields batches of `r` rows whose ordinals start at 0 in every batch. `close` ends the view and
+    may be called twice.
     """
 
     position: Position
@@ -81,11 +84,14 @@ class Snapshot(Protocol):
 
 
 class Source(Protocol):
-    """A database whose changes we follow. Constructed with its validated options and a context; connects lazily.
+    """A database whose changes we follow.
 
-    `stream` and `acknowledge` are called from one thread (capture); `discover`, `follow`, `snapshot` and `current`
-    from another (the snapshot coordinator), at the same time; `close` from any, after which all others may raise.
-    Every method raises only `cdc.errors`; a lost connection is SourceUnavailable and all calls may be made again on the same object.
+    Constructed with its validated options and a context; connects lazily.
+
+    `stream` and `acknowledge` are called from one thread (capture); `discover`, `follow`, `snapshot` and
+    `current` from another (the snapshot coordinator), at the same time; `close` from any, after which all
+    others may raise. Every method raises only `cdc.errors`; a lost connection is SourceUnavailable and all
+    calls may be made again on the same object.
     """
 
     Options: ClassVar[type[BaseModel]]
@@ -93,7 +99,10 @@ class Source(Protocol):
     def __init__(self, options: Any, context: SourceContext) -> None: ...
 
     def check(self) -> Sequence[Finding]:
-        """Preflight: connection, privileges, settings, tables; every finding with its fix. Never raises for what it can report."""
+        """Preflight: connection, privileges, settings, tables; every finding with its fix.
+
+        Never raises for what it can report.
+        """
         ...
 
     def identity(self) -> SourceIdentity:
@@ -101,36 +110,46 @@ class Source(Protocol):
         ...
 
     def discover(self) -> Sequence[TableSchema]:
-        """The tables that the config selects and that exist now, in name order. Changes nothing in the source."""
+        """The tables that the config selects and that exist now, in name order.
+
+        Changes nothing in the source.
+        """
         ...
 
     def follow(self, tables: Sequence[TableSchema]) -> None:
-        """Make changes of these tables appear in the stream (Postgres: add them to the publication). Idempotent; a table
-        that could not be followed without harm (no identity for updates) is refused with UnsupportedSchema."""
+        """Make changes of these tables appear in the stream (Postgres: add them to the publication).
+
+        Idempotent; a table that could not be followed without harm (no identity for updates) is refused with
+        UnsupportedSchema.
+        """
         ...
 
     def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:
-        """Make the source ready to stream after that position and give the position it will really start from.
+        """Make the source ready to stream after that position,
+        and give the position it will really start from.
 
-        None means begin anew, from now: the log is empty, or this source has just raised SourceGap and everything is copied again
-        (`on_gap: resnapshot`); create what is needed (slot, publication), in place of what is spent. Raises SourceGap when the
-        source no longer has everything after `after`.
+        None means begin anew, from now: the log is empty, or this source has just raised SourceGap and
+        everything is copied again (`on_gap: resnapshot`); create what is needed (slot, publication), in place
+        of what is spent. Raises SourceGap when the source no longer has everything after `after`.
         """
         ...
 
     def stream(self, after: Position, memory: Mapping[str, str]) -> Iterator[ChangeSet | None]:
         """Every committed change after that position, in commit order, transactions whole, for ever.
 
-        `memory` is all that earlier ChangeSets of this source's log asked to keep. Yields None at least every second when there is
-        nothing, so that the caller can stop; yields an empty ChangeSet now and then when only the position moved. Tables that
-        the config does not select are left out. Starting again after the position of any yielded set yields exactly what follows it.
-        The caller closes the generator.
+        `memory` is all that earlier ChangeSets of this source's log asked to keep. Yields None at least every
+        second when there is nothing, so that the caller can stop; yields an empty ChangeSet now and then when
+        only the position moved. Tables that the config does not select are left out. Starting again after the
+        position of any yielded set yields exactly what follows it. The caller closes the generator.
         """
         ...
 
     def acknowledge(self, durable: Position) -> None:
-        """Everything before this position is safe with us; the source may forget it. Cheap; may be repeated with the same position as
-        a sign of life while the caller can't take more changes."""
+        """Everything before this position is safe with us; the source may forget it.
+
+        Cheap; may be repeated with the same position as a sign of life while the caller can't take more
+        changes.
+        """
         ...
 
     def snapshot(self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]) -> Snapshot:
