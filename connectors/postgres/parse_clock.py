@@ -16,6 +16,7 @@ from connectors.postgres.calendar import (
     INT64_MAX,
     MICROSECONDS_PER_DAY,
     MICROSECONDS_PER_SECOND,
+    civil_from_days,
     days_from_civil,
 )
 from connectors.postgres.refusal import Refusals
@@ -24,7 +25,8 @@ _DATE = re.compile(r"([0-9]{4,7})-([0-9]{2})-([0-9]{2})( BC)?\Z")
 _TIMESTAMP = re.compile(r"([0-9]{4,7}-[0-9]{2}-[0-9]{2}) ([0-9:.]+)(\+00)?( BC)?\Z")
 _TIME = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,6}))?\Z")
 _INFINITIES = frozenset({"infinity", "-infinity"})
-_MONTHS, _LONGEST_MONTH = 12, 31
+_MONTHS = 12
+_SIXTIETHS = 60
 
 
 def date_value(text: str, refusals: Refusals) -> int | None:
@@ -83,9 +85,13 @@ def _invalid(what: str) -> DecodeError:
 
 def _days(text: str, is_bc: bool) -> int:  # noqa: FBT001
     year, month, day = (int(part) for part in text.split("-"))
-    if not 1 <= month <= _MONTHS or not 1 <= day <= _LONGEST_MONTH:
+    if year == 0 or not 1 <= month <= _MONTHS:
         raise _invalid("a date")
-    return days_from_civil(1 - year if is_bc else year, month, day) + EPOCH_DAYS
+    year = 1 - year if is_bc else year
+    days = days_from_civil(year, month, day)
+    if civil_from_days(days) != (year, month, day):
+        raise _invalid("a date")
+    return days + EPOCH_DAYS
 
 
 def _clock(text: str) -> int:
@@ -93,5 +99,7 @@ def _clock(text: str) -> int:
     if match is None:
         raise _invalid("a time of day")
     hours, minutes, seconds = int(match[1]), int(match[2]), int(match[3])
+    if minutes >= _SIXTIETHS or seconds >= _SIXTIETHS:
+        raise _invalid("a time of day")
     fraction = int((match[4] or "").ljust(6, "0"))
     return ((hours * 60 + minutes) * 60 + seconds) * MICROSECONDS_PER_SECOND + fraction

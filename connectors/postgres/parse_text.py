@@ -22,6 +22,7 @@ from connectors.postgres.codec import TEXT_IS_VALUE, Codec
 from connectors.postgres.decimals import checked_decimal
 from connectors.postgres.parse_array import parse_array
 from connectors.postgres.parse_clock import date_value, time_value, timestamp_value
+from connectors.postgres.parse_columns import convert_column
 from connectors.postgres.refusal import Refusals
 
 Parser = Callable[[str], Any]
@@ -53,6 +54,9 @@ class TextError(Exception):
 
 def convert_texts(codec: Codec, values: Sequence[bytes], refusals: Refusals) -> pa.Array:
     """The values, none null, as the column's array."""
+    converted = convert_column(codec, values)
+    if converted is not None:
+        return converted
     parse = parser(codec, refusals)
     parsed = []
     for index, value in enumerate(values):

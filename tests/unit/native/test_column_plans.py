@@ -84,3 +84,39 @@ def test_geometry_in_text_form_is_hexadecimal() -> None:
 
     codec = plan(GEOMETRY).codec
     assert convert_texts(codec, [b"0101000000"], Refusals("error")).to_pylist() == [b"\1\1\0\0\0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("date", b"2021-02-29"),
+        ("date", b"0000-01-01"),
+        ("date", b"2021-13-01"),
+        ("date", b"2021-1-1"),
+        ("time", b"12:60:00"),
+        ("time", b"24:00:01"),
+        ("timestamp", b"2021-01-01 00:00:60"),
+        ("timestamp", b"2021-01-01 00:00:00+00"),
+        ("timestamptz", b"2021-01-01 00:00:00+01"),
+        ("timestamptz", b"2021-01-01 00:00:00"),
+        ("numeric", b"1,5"),
+        ("money", "€1.00".encode()),
+        ("bytea", b"\\x0"),
+        ("bytea", b"\\x0 0"),
+        ("uuid", b"A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"),
+        ("bool", b"true"),
+        ("int2", b"32768"),
+        ("xid8", b"-1"),
+        ("float4", b"1e39"),
+        ("float8", b"1_0"),
+    ],
+)
+def test_text_that_the_server_never_writes_is_refused(name: str, text: bytes) -> None:
+    from connectors.postgres.parse_text import TextError, convert_texts
+    from connectors.postgres.refusal import Refusals
+
+    typmod = (4 << 16 | 2) + 4 if name == "numeric" else -1
+    codec = plan_column("c", OID_OF[name], typmod, 0, catalog(), "error").codec
+    with pytest.raises(TextError) as caught:
+        convert_texts(codec, [text], Refusals("error"))
+    assert caught.value.cause.message.startswith(("text that is not", "a time of day"))
