@@ -1,7 +1,8 @@
 """Source → log: one thread a source takes ChangeSets, makes them durable, and only then acknowledges.
 
-Order of durability for a set with held changes: held logs first, then the main log's commit, which names how far each held log
-is confirmed. A crash between the two leaves held changes that no commit confirms; they are cut at start and sent again.
+Order of durability for a set with held changes: held logs first, then the main log's commit, which names how
+far each held log is confirmed. A crash between the two leaves held changes that no commit confirms; they are
+cut at start and sent again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from cdc import failpoints
 from cdc.engine.held import HeldLogs
 from cdc.engine.identity import verify_identity
 from cdc.engine.routing import Routed, Router
-from cdc.engine.specs import GapMode
+from cdc.engine.specs import SourceSpec
 from cdc.engine.status import SourceStatus
 from cdc.engine.tables import Facts, held_facts
 from cdc.errors import SourceGap, SourceUnavailable
@@ -28,7 +29,10 @@ ACKNOWLEDGE_INTERVAL_SECONDS = 1.0
 
 
 class Capture:
-    """Runs one source's stream into its log. `run` may be called again after an error: it starts from what is durable."""
+    """Runs one source's stream into its log.
+
+    `run` may be called again after an error: it starts from what is durable.
+    """
 
     def __init__(
         self,
@@ -38,8 +42,7 @@ class Capture:
         router: Router,
         status: SourceStatus,
         *,
-        accept_identity: bool,
-        on_gap: GapMode,
+        spec: SourceSpec,
         acknowledgeable: Callable[[], Position | None],
     ) -> None:
         self._source = source
@@ -47,8 +50,8 @@ class Capture:
         self._held = held
         self._router = router
         self._status = status
-        self._accept_identity = accept_identity
-        self._on_gap = on_gap
+        self._accept_identity = spec.accept_identity
+        self._on_gap = spec.on_gap
         self._acknowledgeable = acknowledgeable
         self._locked = False
         self._part_facts: Facts = {}
@@ -163,7 +166,7 @@ class Capture:
         return commit
 
     def _append_held(self, changes: ChangeSet, routed: Routed) -> dict[TableId, int]:
-        """Append held batches; with the last part, end the transaction in every held log that has a part of it."""
+        """Append held batches; with the last part, end the transaction in every held log that has one."""
         confirmed: dict[TableId, int] = {}
         tables = {self._router.book[table].held: table for table in routed.held}
         for number in {*tables, *(self._part_held if changes.position else ())}:

@@ -1,4 +1,6 @@
-"""Beside the stream, one thread a source: finds new tables, has them followed and copied, and watches the source's position."""
+"""Beside the stream, one thread a source: finds new tables, has them followed and copied,
+and watches the source's position.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,18 @@ from cdc.errors import UnsupportedSchema
 from cdc.model import ChangeSet, TableId, TableSchema
 from cdc.spi import ChangeLog, Source
 
-# A new table is copied within seconds of its creation, and the catalog is asked rarely enough not to be noticed.
+# A new table is copied within seconds of its creation,
+# and the catalog is asked rarely enough not to be noticed.
 DISCOVER_INTERVAL_SECONDS = 5.0
 # How often tables that the stream showed first are looked for.
 POLL_SECONDS = 0.1
 
 
 class Coordinator:
-    """Runs discovery and snapshots of one source. `settled` is set while every selected table is live or refused."""
+    """Runs discovery and snapshots of one source.
+
+    `settled` is set while every selected table is live or refused.
+    """
 
     def __init__(
         self,
@@ -91,7 +97,9 @@ class Coordinator:
                     self._log.append(ChangeSet((), end.position), facts=facts)
 
     def _follow(self, schemas: Sequence[TableSchema]) -> None:
-        """Have all tables followed; a table that the source refuses is left out, named, and tried again later."""
+        """Have all tables followed; a table that the source refuses is left out, named,
+        and tried again later.
+        """
         try:
             self._source.follow(schemas)
         except UnsupportedSchema:
@@ -106,7 +114,10 @@ class Coordinator:
             self._status.copying.trouble = Trouble.of(error, DISCOVER_INTERVAL_SECONDS)
 
     def _forget_dropped(self, schemas: dict[TableId, TableSchema]) -> None:
-        """A table that went away before it was copied has nothing left to copy; what was held of it goes too."""
+        """A table that went away before it was copied has nothing left to copy.
+
+        What was held of it goes too.
+        """
         for table in self._to_copy():
             if table in schemas:
                 continue

@@ -1,7 +1,9 @@
-"""Log → one sink: one thread a (source, sink) pair plans, applies, and remembers nothing that the sink does not.
+"""Log → one sink: one thread a (source, sink) pair plans, applies,
+and remembers nothing that the sink does not.
 
-A plan is saved before its first attempt and used again by a retry and by the next process, so that what a sink is asked to apply for
-an offset never changes. The cursor is the sink's own; the log and the saved plan are checked against it at every start.
+A plan is saved before its first attempt and used again by a retry and by the next process, so that what a
+sink is asked to apply for an offset never changes. The cursor is the sink's own; the log and the saved plan
+are checked against it at every start.
 """
 
 from __future__ import annotations
@@ -20,13 +22,15 @@ from cdc.model import Position
 from cdc.spi import ChangeLog, Cursor, Sink, SupportsRewind
 from cdc.spi.sink import SupportsIdle
 
-# How often an idle sink is told the newest position, so that `_cdc.cursors` shows a fresh "consistent as of" on a quiet source.
+# How often an idle sink is told the newest position, so that `_cdc.cursors` shows a fresh "consistent as of"
+# on a quiet source.
 IDLE_POSITION_SECONDS = 60.0
 # Longest sleep between looks at the stop flag and at replay requests.
 LONGEST_WAIT_SECONDS = 0.5
 # Replay requests are people's doing; a second's delay is not felt, a look-up at every commit would be.
 REPLAY_POLL_SECONDS = 1.0
-# On a stop, what waits is flushed for so long; a larger backlog stays in the log for the next start (a stop must end within 30 s).
+# On a stop, what waits is flushed for so long; a larger backlog stays in the log for the next start (a stop
+# must end within 30 s).
 STOP_FLUSH_SECONDS = 10.0
 # Upkeep (checkpoint, publish) is offered to a sink that has caught up at most this often.
 IDLE_INTERVAL_SECONDS = 1.0
@@ -124,17 +128,24 @@ class Delivery:
         if cursor is None:
             if self._log.start > 0:
                 raise LogTrimmed(
-                    f"the sink is new, and the log begins at offset {self._log.start}: its earlier history is gone",
+                    f"the sink is new, and the log begins at offset {self._log.start}: "
+                    "its earlier history is gone",
                     where=f"sinks.{self._status.name}",
-                    remedy="Copy the tables again: follow the database under a new source name, and raise log.retain there",
+                    remedy=(
+                        "Copy the tables again: follow the database under a new source name, "
+                        "and raise log.retain there"
+                    ),
                 )
         elif not self._belongs(cursor):
             end = self._log.end
             raise SinkRefused(
-                f"the sink's cursor (offset {cursor.next}, position {cursor.position}) is no commit of this log, which ends at "
-                f"offset {end.next if end else 0}",
+                f"the sink's cursor (offset {cursor.next}, position {cursor.position}) is no commit of this "
+                f"log, which ends at offset {end.next if end else 0}",
                 where=f"sinks.{self._status.name}",
-                remedy="The state_dir is not the one that filled this sink: point it back, or use a new, empty sink",
+                remedy=(
+                    "The state_dir is not the one that filled this sink: point it back, "
+                    "or use a new, empty sink"
+                ),
             )
 
     def _belongs(self, cursor: Cursor) -> bool:

@@ -30,7 +30,7 @@ STOP_WRITING_SECONDS = 15.0
 
 
 class Outcome(StrEnum):
-    """How a run ended: `stopped` on request, `done` (`--once`), or `failed`: some worker needs an operator."""
+    """How a run ended: `stopped` on request, `done` (`--once`), or `failed` (a worker needs an operator)."""
 
     STOPPED = "stopped"
     DONE = "done"
@@ -69,7 +69,9 @@ class Engine:
     def run(
         self, *, once: bool = False, on_tick: Callable[[dict[str, Any]], None] | None = None
     ) -> RunResult:
-        """Run until stopped, until nothing is left that works, or (`once`) until everything there was at the start is delivered."""
+        """Run until stopped, until nothing is left that works,
+        or (`once`) until everything there was at the start is delivered.
+        """
         limit_arenas()
         memory = Releaser()
         start_all([worker for pipeline in self.pipelines for worker in pipeline.workers])
@@ -124,7 +126,9 @@ class Engine:
 
 
 class OnceWatch:
-    """Tells when `run --once` is done: the position that each source had at the start is in the log and in every sink."""
+    """Tells when `run --once` is done:
+    the position that each source had at the start is in the log and in every sink.
+    """
 
     def __init__(self, pipelines: Sequence[Pipeline]) -> None:
         self._pipelines = pipelines
@@ -133,7 +137,9 @@ class OnceWatch:
         self._asked_at = 0.0
 
     def is_done(self) -> bool:
-        return all([self._is_pipeline_done(pipeline) for pipeline in self._pipelines])
+        # Each is asked, even after one that isn't done: being asked is what sets a pipeline's target.
+        done = [self._is_pipeline_done(pipeline) for pipeline in self._pipelines]
+        return all(done)
 
     def _is_pipeline_done(self, pipeline: Pipeline) -> bool:
         name = pipeline.spec.name

@@ -1,7 +1,8 @@
-"""The held logs: streamed changes of tables under snapshot wait here, on disk, until the rows are in the main log.
+"""The held logs: streamed changes of tables under snapshot wait here, on disk,
+until the rows are in the main log.
 
-One folder a held table. The main log's facts say up to where each is confirmed; at start the rest is cut off, because
-the source sends it again.
+One folder a held table. The main log's facts say up to where each is confirmed; at start the rest is cut off,
+because the source sends it again.
 """
 
 from __future__ import annotations
@@ -29,10 +30,13 @@ class HeldLogs:
         self._folder = folder
         self._open_log = open_log
         self._logs: dict[int, CuttableLog] = {}
-        self._opening = threading.Lock()  # Capture and the coordinator may both be the first to ask for a log.
+        # Capture and the coordinator may both be the first to ask for a log.
+        self._opening = threading.Lock()
 
     def recover(self, confirmed: dict[int, int]) -> None:
-        """At start: cut each log to what the main log confirms (number → offset), delete those that nobody uses."""
+        """At start: cut each log to what the main log confirms (number → offset),
+        delete those that nobody uses.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         for child in self._folder.iterdir():
             if not child.name.isdigit() or int(child.name) not in confirmed:

@@ -22,7 +22,8 @@ def verify_identity(now: SourceIdentity, stored: str | None, *, accept: bool) ->
     raise SourceMismatch(
         f"this is not the database that the log was written from: {listed}",
         remedy=(
-            "Point the url back, or, if this is a planned failover whose slot was synchronised, start once with "
-            "--accept-source NAME; for a restored or copied database use a new source name, so that it is snapshotted afresh"
+            "Point the url back, or, if this is a planned failover whose slot was synchronised, start once "
+            "with --accept-source NAME; for a restored or copied database use a new source name, "
+            "so that it is snapshotted afresh"
         ),
     )

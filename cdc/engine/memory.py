@@ -7,11 +7,12 @@ import time
 
 import pyarrow as pa
 
-# glibc's default is eight arenas a core, each of which keeps what its threads freed; two cost nothing measurable here and
-# took 20 to 70 MiB off the peak.
+# glibc's default is eight arenas a core, each of which keeps what its threads freed; two cost nothing
+# measurable here and took 20 to 70 MiB off the peak.
 ARENAS = 2
 _M_ARENA_MAX = -8
-# Arrow's pool keeps freed pages for reuse; giving them back this often costs under 1 % and follows a burst closely.
+# Arrow's pool keeps freed pages for reuse;
+# giving them back this often costs under 1 % and follows a burst closely.
 RELEASE_INTERVAL_SECONDS = 1.0
 
 

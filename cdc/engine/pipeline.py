@@ -46,8 +46,7 @@ class Pipeline:
             self._held,
             self._router,
             self.status,
-            accept_identity=spec.accept_identity,
-            on_gap=spec.on_gap,
+            spec=spec,
             acknowledgeable=self._acknowledgeable,
         )
         self.coordinator = Coordinator(

@@ -11,7 +11,8 @@ from cdc.engine.specs import FlushPolicy
 from cdc.model import ChangeBatch, Commit, Position
 from cdc.spi import ChangeLog, Delivery
 
-# A part is reduced and staged in memory at once: with Arrow, keys and sort indices it needs about three times this.
+# A part is reduced and staged in memory at once:
+# with Arrow, keys and sort indices it needs about three times this.
 PART_BYTES = 12 * 1024 * 1024
 # One batch costs a sink about as much as thousands of rows; parts of many one-row batches end here.
 PART_BATCHES = 4096
@@ -54,8 +55,7 @@ class Planner:
                 continue
             if commit.first == commit.next and self._pending is None:
                 continue
-            self._add(commit)
-            if self._full:
+            if self._add(commit):
                 return
 
     def due(self, *, flush_now: bool) -> Plan | None:
@@ -74,7 +74,8 @@ class Planner:
             return longest
         return max(0.0, min(longest, self._since + self._policy.interval_seconds - time.monotonic()))
 
-    def _add(self, commit: Commit) -> None:
+    def _add(self, commit: Commit) -> bool:
+        """Take in one commit; whether the plan is full now."""
         before = self._pending
         if before is None:
             self._since = time.monotonic()
@@ -91,6 +92,7 @@ class Planner:
         self._full = (
             self._pending.row_count >= self._policy.rows or self._pending.byte_count >= self._policy.bytes
         )
+        return self._full
 
 
 def delivery_of(plan: Plan, log: ChangeLog, source: str, *, replaying: bool) -> Delivery:

@@ -1,7 +1,8 @@
 """Moves held changes of one table into the main log, in order, each exactly once.
 
-Held commits hold whole transactions in commit order. `handled` in the table's state is the position order below which every
-change is in the main log or contained in the snapshot; it moves in the same commit as the changes.
+Held commits hold whole transactions in commit order. `handled` in the table's state is the position order
+below which every change is in the main log or contained in the snapshot; it moves in the same commit as the
+changes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from cdc.errors import SourceUnavailable
 from cdc.model import ChangeBatch, ChangeSet, Commit, Envelope, Position, TableId
 from cdc.spi import ChangeLog
 
-# One commit of the main log takes in so many held commits: a sync each would release a few hundred transactions a second.
+# One commit of the main log takes in so many held commits: a sync each would release a few hundred
+# transactions a second.
 RUN_COMMITS = 2000
 RUN_BYTES = 32 * 1024 * 1024
 # A run goes over in parts, so that its size in memory stays that of an ordinary ChangeSet.
@@ -63,7 +65,9 @@ class Releaser:
         self._parse = parse
 
     def release(self, table: TableId, token: str, limit: int | None, *, locked: bool = False) -> bool:
-        """Move every confirmed held change whose position orders below `limit` (None: all); whether there were any to look at."""
+        """Move every confirmed held change whose position orders below `limit` (None: all);
+        whether there were any to look at.
+        """
         looked = False
         while True:
             run = self._next_run(table)
@@ -128,7 +132,7 @@ class Releaser:
         return whole
 
     def _orders(self, batch: ChangeBatch) -> list[int]:
-        """One position order per entry of the batch's position dictionary; -1 for entries that no row uses."""
+        """One position order per entry of the batch's position dictionary; -1 for those that no row uses."""
         column = batch.data.column(Envelope.POSITION)
         used = set(np.unique(column.indices.to_numpy()).tolist())
         texts = column.dictionary.to_pylist()

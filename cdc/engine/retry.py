@@ -15,7 +15,9 @@ from cdc import errors
 
 
 class Directive(StrEnum):
-    """What happens next: `retry` for ever with growing waits, `operator`: stop this worker until someone acts."""
+    """What happens next: `retry` for ever with growing waits,
+    `operator`: stop this worker until someone acts.
+    """
 
     RETRY = "retry"
     OPERATOR = "operator"
@@ -28,7 +30,8 @@ POLICY: dict[type[errors.CdcError], Directive] = {
     errors.SinkUnavailable: Directive.RETRY,
 }
 
-# First wait: a restarting server answers within a second or two. Longest wait: an outage that ends is noticed within half a minute.
+# First wait: a restarting server answers within a second or two. Longest wait: an outage that ends is noticed
+# within half a minute.
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
 
@@ -50,8 +53,8 @@ def run_until_stopped(
 ) -> None:
     """Run `body` until it returns, again after every error that the table retries; other errors pass through.
 
-    `progressed` says whether work was done since it was last asked: then the waits start small again. `report` gets each
-    error with the seconds until the next attempt.
+    `progressed` says whether work was done since it was last asked: then the waits start small again.
+    `report` gets each error with the seconds until the next attempt.
     """
     while not stop.is_set():
         series = tenacity.Retrying(

@@ -1,7 +1,8 @@
-"""Decides for every streamed batch: into the main log, or held back; and notices new, renamed and re-created tables.
+"""Decides for every streamed batch: into the main log, or held back;
+and notices new, renamed and re-created tables.
 
-All methods are called with the router's lock held; a transaction that comes in parts keeps it from first part to last, so
-no table changes its phase in the middle of one.
+All methods are called with the router's lock held; a transaction that comes in parts keeps it from first part
+to last, so no table changes its phase in the middle of one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ _NAMELESS = ""
 
 @dataclass(slots=True)
 class Routed:
-    """One ChangeSet, split: `live` batches for the main log, `held` ones by table, and the facts that go with it."""
+    """One ChangeSet, split: `live` batches for the main log, `held` ones by table,
+    and the facts that go with it.
+    """
 
     live: list[ChangeBatch] = field(default_factory=list)
     held: dict[TableId, list[ChangeBatch]] = field(default_factory=dict)

@@ -1,8 +1,10 @@
-"""Copies tables into the log while the stream flows, and makes them live: rows first, then the changes held meanwhile.
+"""Copies tables into the log while the stream flows, and makes them live:
+rows first, then the changes held meanwhile.
 
-The order in the log, per table: for a copy that goes on from an earlier one, the held changes that the new snapshot contains;
-the rows; the held changes that come after the snapshot; then live. A copy from nothing of a table that the log already has
-begins with a truncate, unless the table has a key and kept its types: then its rows replace the old ones one by one.
+The order in the log, per table: for a copy that goes on from an earlier one, the held changes that the new
+snapshot contains; the rows; the held changes that come after the snapshot; then live. A copy from nothing of
+a table that the log already has begins with a truncate, unless the table has a key and kept its types: then
+its rows replace the old ones one by one.
 """
 
 from __future__ import annotations
@@ -79,7 +81,9 @@ class TableCopier:
         return found
 
     def _begin(self, schema: TableSchema, snapshot: Snapshot) -> bool:
-        """Make the open snapshot durable in the table's state; whether held changes before it must be released first."""
+        """Make the open snapshot durable in the table's state;
+        whether held changes before it must be released first.
+        """
         table, position = schema.table, snapshot.position
         with self._router.lock:
             state = self._router.book[table]
@@ -151,8 +155,8 @@ class TableCopier:
             finished, _ = wait(work, timeout=0, return_when=FIRST_EXCEPTION)
             for future in finished:
                 future.result()
-            # Not before the stream is past the snapshot: a live table takes every change that still comes, and those
-            # that the snapshot contains must come while they are held back and can be dropped.
+            # Not before the stream is past the snapshot: a live table takes every change that still comes,
+            # and those that the snapshot contains must come while they are held back and can be dropped.
             if ready and self._reached().order >= snapshot.position.order:
                 table = ready.pop()
                 del left[table]
@@ -228,7 +232,9 @@ class TableCopier:
             progress.rows += rows
 
     def _go_live(self, table: TableId, token: str) -> None:
-        """Release what is held beside the running capture, then the rest and the change of phase under the lock."""
+        """Release what is held beside the running capture,
+        then the rest and the change of phase under the lock.
+        """
         for _ in range(RELEASE_ROUNDS):
             if not self._releaser.release(table, token, None):
                 break

@@ -1,4 +1,4 @@
-"""What the engine is told to run: plain frozen values that the composition root makes from the configuration."""
+"""What the engine is told to run: plain frozen values that the composition root makes from the config."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ SnapshotMode = Literal["initial", "never", "only"]
 AcknowledgeMode = Literal["log", "sinks"]
 GapMode = Literal["fail", "resnapshot"]
 
-# Two readers keep one core of a small source busy and leave the other to its users; more rarely help below 8 cores.
+# Two readers keep one core of a small source busy and leave the other to its users;
+# more rarely help below 8 cores.
 DEFAULT_SNAPSHOT_WORKERS = 2
-# Large enough for well-filled Parquet row groups and few DuckDB transactions, small enough to fit in memory twice.
+# Large enough for well-filled Parquet row groups and few DuckDB transactions,
+# small enough to fit in memory twice.
 DEFAULT_FLUSH_ROWS = 500_000
 DEFAULT_FLUSH_BYTES = 128 * 1024 * 1024
 # A second is what people call live; sinks that make a file per flush set it higher.

@@ -1,7 +1,7 @@
 """What the engine knows of itself while it runs: rates, lags, phases, errors; one document for `cdc status`.
 
-Writers are the workers' threads, each on its own object; readers take a snapshot. Plain attribute writes are atomic enough: a
-document may mix values a moment apart, never a torn one.
+Writers are the workers' threads, each on its own object; readers take a snapshot. Plain attribute writes are
+atomic enough: a document may mix values a moment apart, never a torn one.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class Trouble:
 
 @dataclass(slots=True)
 class SnapshotProgress:
-    """Of the snapshot under way: tables and chunks done of all, rows copied in this process, rows estimated."""
+    """Of the snapshot under way:
+    tables and chunks done of all, rows copied in this process, rows estimated.
+    """
 
     tables: int = 0
     tables_done: int = 0
@@ -161,7 +163,10 @@ class SourceStatus:
 
 @dataclass(slots=True)
 class SinkStatus:
-    """One (source, sink) pair's delivery: `state` is opening, idle, applying, retrying, replaying, failed or stopped."""
+    """One (source, sink) pair's delivery.
+
+    `state` is opening, idle, applying, retrying, replaying, failed or stopped.
+    """
 
     name: str
     source: str

@@ -1,4 +1,6 @@
-"""What capture knows of each table: live, or held back while a snapshot of it is read; kept as facts in the log."""
+"""What capture knows of each table: live, or held back while a snapshot of it is read;
+kept as facts in the log.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,11 @@ Facts = dict[str, str | None]
 
 
 class Phase(StrEnum):
-    """Durable, in the log's facts. A table enters WAITING when it is first seen, COPYING when a snapshot of it is open,
-    LIVE when all rows and all held changes are in the log."""
+    """Durable, in the log's facts.
+
+    A table enters WAITING when it is first seen, COPYING when a snapshot of it is open, LIVE when all rows
+    and all held changes are in the log.
+    """
 
     WAITING = "waiting"
     COPYING = "copying"
@@ -30,10 +35,11 @@ class Phase(StrEnum):
 class TableState:
     """One table's capture state.
 
-    While not LIVE, its streamed changes go to the held log number `held`. `released` is the offset in it below which
-    everything is done; changes whose position orders below `handled` are done or contained in the snapshot.
-    `token` and `position` are the open (or last) snapshot's. `dirty` says that the log holds rows of this table from
-    an earlier copy or life, `must_reset` that these may hold rows whose end we never saw; `reason` why a live table is copied again.
+    While not LIVE, its streamed changes go to the held log number `held`. `released` is the offset in it
+    below which everything is done; changes whose position orders below `handled` are done or contained in the
+    snapshot. `token` and `position` are the open (or last) snapshot's. `dirty` says that the log holds rows
+    of this table from an earlier copy or life, `must_reset` that these may hold rows whose end we never saw;
+    `reason` why a live table is copied again.
     """
 
     phase: Phase
@@ -74,8 +80,9 @@ class TableState:
 class TableBook:
     """All tables' states, as the log's facts have them.
 
-    Changing a state takes two steps: commit the facts that `facts_of…` give, together with the changes that they belong to, then
-    `set_…` the same here. So no thread ever commits what another thread has not done yet. Chunk facts carry the chunk's row count;
+    Changing a state takes two steps: commit the facts that `facts_of…` give, together with the changes that
+    they belong to, then `set_…` the same here. So no thread ever commits what another thread has not done
+    yet. Chunk facts carry the chunk's row count;
     `held_next` is how far the main log confirms a table's held log.
     """
 
@@ -153,7 +160,9 @@ class TableBook:
             mapping.pop(table, None)
 
     def facts_of(self, table: TableId, state: TableState | None, *, keep_chunks: bool = True) -> Facts:
-        """The facts that make `state` durable (None forgets the table); live tables lose their chunk and held facts."""
+        """The facts that make `state` durable (None forgets the table);
+        live tables lose their chunk and held facts.
+        """
         facts: Facts = {_key(_TABLE_PREFIX, table): state.to_text() if state else None}
         if state is None or state.phase is Phase.LIVE:
             facts[_key(_HELD_PREFIX, table)] = None

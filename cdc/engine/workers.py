@@ -1,4 +1,6 @@
-"""Threads under supervision: each runs one body, again after errors that the policy retries, and reports all others."""
+"""Threads under supervision: each runs one body, again after errors that the policy retries,
+and reports all others.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,11 @@ class Worker:
     """One supervised thread. `failed` holds the error that ended it for good."""
 
     def __init__(
-        self, name: str, body: Callable[[threading.Event], None], status: SourceStatus | SinkStatus | CopyStatus, log: Log
+        self,
+        name: str,
+        body: Callable[[threading.Event], None],
+        status: SourceStatus | SinkStatus | CopyStatus,
+        log: Log,
     ) -> None:
         self.name = name
         self.stop = threading.Event()

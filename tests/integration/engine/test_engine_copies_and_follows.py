@@ -148,7 +148,9 @@ def test_on_gap_resnapshot_copies_everything_again_and_forgets_rows_deleted_in_t
     bench.wait_until_equal("public.orders")
     assert bench.running is not None
     bench.running.stop()
-    bench.database.commit([("public.orders", "d", {"id": 7}), ("public.orders", "c", {"id": 500, "note": "new"})])
+    bench.database.commit(
+        [("public.orders", "d", {"id": 7}), ("public.orders", "c", {"id": 500, "note": "new"})]
+    )
     bench.database.trim(bench.database.now)
     bench.start()
     bench.wait_until_equal("public.orders")

@@ -45,7 +45,7 @@ class CrashAt:
 
 
 class Writer:
-    """Commits random transactions until told to stop: inserts, updates without `big`, key changes, deletes."""
+    """Commits random transactions until stopped: inserts, updates without `big`, key changes, deletes."""
 
     def __init__(self, bench: Bench, seed: int) -> None:
         self._database = bench.database
