@@ -1,7 +1,8 @@
-"""Postgres stream → log → Parquet, beside what the server can send (`pg_recvlogical` to /dev/null) from the same position.
+"""Postgres stream → log → Parquet,
+beside what the server can send (`pg_recvlogical` to /dev/null) from the same position.
 
-1,000,000 rows of 10 columns in 10,000 transactions, one table. Prints rows a second, the ratio, and the peak resident memory.
-Run: python benchmarks/stream.py [rows] [rows a transaction] [parquet|duckdb|both]
+1,000,000 rows of 10 columns in 10,000 transactions, one table. Prints rows a second, the ratio, and the peak
+resident memory. Run: python benchmarks/stream.py [rows] [rows a transaction] [parquet|duckdb|both]
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from cdc.spi import registry
 from config import load
 from tests.support.postgres import PostgresServer
 
-TABLE = """create table bench (id bigint primary key, customer bigint not null, quantity int not null, price numeric(12, 2) not null,
-    weight double precision not null, name text not null, email text not null, paid boolean not null, placed timestamptz not null,
-    day date not null)"""
+TABLE = """create table bench (id bigint primary key, customer bigint not null, quantity int not null,
+    price numeric(12, 2) not null, weight double precision not null, name text not null, email text not null,
+    paid boolean not null, placed timestamptz not null, day date not null)"""
 FILL = """do $$ begin for t in 0..{transactions} - 1 loop
-    insert into bench select i, i % 5000, i % 9, (i % 10000) / 100.0, i / 7.0, 'name ' || i, 'user' || i || '@example.com', i % 2 = 0,
+    insert into bench select i, i % 5000, i % 9, (i % 10000) / 100.0, i / 7.0, 'name ' || i,
+        'user' || i || '@example.com', i % 2 = 0,
         timestamptz '2026-01-01' + i * interval '1 second', date '2026-01-01' + (i % 365)::int
-        from generate_series(t::bigint * {rows} + 1, t::bigint * {rows} + {rows}) i; commit; end loop; end $$"""
+        from generate_series(t::bigint * {rows} + 1, t::bigint * {rows} + {rows}) i;
+    commit; end loop; end $$"""
 CONFIG = """
 state_dir: {folder}/state
 sources:
@@ -42,7 +45,8 @@ SINKS = {
 
 def main(rows: int = 1_000_000, rows_a_transaction: int = 100, sink: str = "parquet") -> None:
     """Fill, measure the peer, measure ourselves, print."""
-    server = PostgresServer(18, {"shared_buffers": "256MB", "max_wal_size": "8GB", "logical_decoding_work_mem": "64MB"})
+    settings = {"shared_buffers": "256MB", "max_wal_size": "8GB", "logical_decoding_work_mem": "64MB"}
+    server = PostgresServer(18, settings)
     server.start()
     folder = Path(tempfile.mkdtemp(prefix="cdc-bench-"))
     try:
@@ -69,8 +73,9 @@ def main(rows: int = 1_000_000, rows_a_transaction: int = 100, sink: str = "parq
 def _peer(server: PostgresServer, end: str) -> float:
     began = time.perf_counter()
     options = ["-o", "proto_version=1", "-o", "publication_names=cdc_bench", "-o", "binary=true"]
-    command = [str(server.bindir / "pg_recvlogical"), "-d", server.dsn(), "-S", "peer", "--start", "-f", "/dev/null"]
-    subprocess.run([*command, *options, f"--endpos={end}"], check=True, capture_output=True)
+    target = ["-d", server.dsn(), "-S", "peer", "--start", "-f", "/dev/null"]
+    command = [str(server.bindir / "pg_recvlogical"), *target, *options, f"--endpos={end}"]
+    subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - began
 
 

@@ -1,7 +1,7 @@
 """Proves that three things are equal: the source, the DuckDB mirror, and what replaying the lake gives.
 
-Per table a count and a sum of row hashes. The hash is of a text that both engines render alike: every column of a row as
-text (times as microseconds), NULL as a mark of its own.
+Per table a count and a sum of row hashes. The hash is of a text that both engines render alike: every column
+of a row as text (times as microseconds), NULL as a mark of its own.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def _tables(source: Any) -> list[tuple[str, Columns, Sequence[str]]]:
 
 def _columns(source: Any, table: str) -> Columns:
     rows = source.execute(
-        "select column_name, data_type from information_schema.columns where table_schema = 'public' and table_name = %s"
-        " order by ordinal_position",
+        "select column_name, data_type from information_schema.columns"
+        " where table_schema = 'public' and table_name = %s order by ordinal_position",
         (table,),
     ).fetchall()
     return [(str(name), str(kind)) for name, kind in rows]
@@ -80,7 +80,8 @@ def _columns(source: Any, table: str) -> Columns:
 
 def _key(source: Any, table: str) -> Sequence[str]:
     rows = source.execute(
-        "select a.attname from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)"
+        "select a.attname from pg_index i"
+        " join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)"
         " where i.indrelid = %s::regclass and i.indisprimary order by a.attnum",
         (f"public.{table}",),
     ).fetchall()
@@ -89,14 +90,16 @@ def _key(source: Any, table: str) -> Sequence[str]:
 
 def _source_sum(source: Any, table: str, columns: Columns) -> Checksum:
     text = _row_text(columns, "(extract(epoch from {}) * 1000000)::bigint::text")
-    query = f"select count(*), coalesce(sum(('x' || substr(md5({text}), 1, 15))::bit(60)::bigint), 0) from {table}"
+    hashed = f"('x' || substr(md5({text}), 1, 15))::bit(60)::bigint"
+    query = f"select count(*), coalesce(sum({hashed}), 0) from {table}"
     rows, total = source.execute(query).fetchone()
     return Checksum(int(rows), int(total))
 
 
 def _duckdb_sum(target: Any, relation: str, columns: Columns) -> Checksum:
     text = _row_text(columns, "epoch_us({})::varchar")
-    query = f"select count(*), coalesce(sum(('0x' || substr(md5({text}), 1, 15))::bigint::hugeint), 0) from ({relation})"
+    hashed = f"('0x' || substr(md5({text}), 1, 15))::bigint::hugeint"
+    query = f"select count(*), coalesce(sum({hashed}), 0) from ({relation})"
     rows, total = target.execute(query).fetchall()[0]
     return Checksum(int(rows), int(total))
 
@@ -119,7 +122,7 @@ def _mirror(table: str) -> str:
 def _replayed(lake: Path, table: str, columns: Columns, key: Sequence[str]) -> str:
     """The current rows, from the lake's history alone: the last change of each key, unless that is a delete.
 
-    A change of the key ends the old key. Rows of the shop are small, so no value is ever left out of a change.
+    A change of the key ends the old key. Rows of the shop are small: no value is ever left out of a change.
     """
     files = f"read_parquet('{lake}/public.{table}/**/*.parquet', union_by_name = true)"
     names = ", ".join(f'"{name}"' for name, _ in columns)
@@ -129,7 +132,9 @@ def _replayed(lake: Path, table: str, columns: Columns, key: Sequence[str]) -> s
     fills = ", ".join(f'{_filled(table, name)} as "{name}"' for name, _ in columns)
     return f"""
         with changes as (select {names}, _cdc_seq * 2 + 1 as place, _cdc_op <> 'd' as alive from {files}),
-        left_keys as (select {old_keys}, _cdc_seq * 2 as place from {files} where _cdc_before is not null and ({moved})),
+        left_keys as (
+            select {old_keys}, _cdc_seq * 2 as place from {files}
+            where _cdc_before is not null and ({moved})),
         every as (select * from changes union all by name select *, false as alive from left_keys),
         newest as (select *, row_number() over (partition by {keys} order by place desc) as rank from every)
         select {fills} from newest where rank = 1 and alive"""

