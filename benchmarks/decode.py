@@ -10,7 +10,11 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
+
+# The frames are those of the tests, and a script's folder is all that Python puts on its path.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from connectors.postgres import wire_native, wire_python
 from connectors.postgres.builtin_types import OID_OF
