@@ -25,11 +25,13 @@ create table if not exists _cdc.meta (format integer not null);
 create table if not exists _cdc.fences (source varchar not null, epoch bigint not null);
 create table if not exists _cdc.cursors (
     source varchar not null, "offset" bigint not null, position varchar not null, commit_at timestamptz,
-    epoch bigint not null, high bigint not null, applied_at timestamptz not null, position_order varchar not null
+    epoch bigint not null, high bigint not null, applied_at timestamptz not null,
+    position_order varchar not null
 );
 create table if not exists _cdc.tables (
-    source varchar not null, schema_name varchar not null, table_name varchar not null, relation bigint, version integer not null,
-    schema_seq bigint not null, since_seq bigint not null, mode varchar not null, deletes varchar not null, schema json not null
+    source varchar not null, schema_name varchar not null, table_name varchar not null, relation bigint,
+    version integer not null, schema_seq bigint not null, since_seq bigint not null,
+    mode varchar not null, deletes varchar not null, schema json not null
 );
 """
 
@@ -116,13 +118,14 @@ class Catalog:
         self._path = path
         self.name: str = connection.execute("select current_database()").fetchall()[0][0]
         rows = connection.execute(
-            "select source, schema_name, table_name, relation, version, schema_seq, since_seq, mode, deletes, schema::varchar "
-            "from _cdc.tables"
+            "select source, schema_name, table_name, relation, version, schema_seq, since_seq, mode, "
+            "deletes, schema::varchar from _cdc.tables"
         ).fetchall()
         self._tables = [StoredTable.from_row(row) for row in rows]
         found = connection.execute(
             "select schema_name, table_name from duckdb_tables() where database_name = current_database() "
-            "union all select schema_name, view_name from duckdb_views() where database_name = current_database()"
+            "union all "
+            "select schema_name, view_name from duckdb_views() where database_name = current_database()"
         ).fetchall()
         self._existing = {_folded(TableId(*row)): TableId(*row) for row in found}
 
@@ -149,7 +152,7 @@ class Catalog:
                 raise SinkRefused(message, where=f"{self._path}: {table}", remedy=remedy)
             if stored.table != table:
                 remedy = "Rename one of them in the source, or leave it out of the source's `tables`."
-                message = f"its name differs from that of the table {stored.table} in case only, which DuckDB ignores"
+                message = f"its name differs from that of {stored.table} in case only, which DuckDB ignores"
                 raise SinkRefused(message, where=f"{self._path}: {table}", remedy=remedy)
             return stored
         self._refuse_stranger(table)

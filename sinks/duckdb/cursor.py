@@ -53,7 +53,8 @@ def read(connection: Any, source: str) -> Cursor | None:
     """The cursor; None when nothing was ever applied."""
     # Microseconds, not a timestamp: DuckDB would need the package pytz to make Python values of those.
     found = connection.execute(
-        'select "offset", position_order, position, epoch_us(commit_at), epoch, high from _cdc.cursors where source = ?',
+        'select "offset", position_order, position, epoch_us(commit_at), epoch, high '
+        "from _cdc.cursors where source = ?",
         [source],
     ).fetchall()
     if not found:
@@ -96,5 +97,5 @@ def is_applied(cursor: Cursor | None, delivery: Delivery, path: str) -> bool:
     raise SinkRefused(
         f"the delivery starts at offset {delivery.first}, the sink is at {cursor.next}",
         where=f"{path}: source {delivery.source}",
-        remedy="The file and the log of the daemon don't belong together: restore both, or start with a new file.",
+        remedy="The file and the daemon's log don't belong together: restore both, or start with a new file.",
     )

@@ -88,7 +88,9 @@ def evolve(
 
 def match(stored: StoredTable, schema: TableSchema) -> dict[str, StoredColumn]:
     """Which stored column holds each of the schema's columns, by the source's numbers, else by name."""
-    by_id: dict[tuple[int | None, int | None], StoredColumn] = {(c.relation, c.id): c for c in stored.columns if c.id is not None}
+    by_id: dict[tuple[int | None, int | None], StoredColumn] = {
+        (c.relation, c.id): c for c in stored.columns if c.id is not None
+    }
     by_name = {c.source_name: c for c in stored.columns if not c.retired}
     pairs: dict[str, StoredColumn] = {}
     for column in schema.columns:

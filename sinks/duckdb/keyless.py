@@ -51,12 +51,11 @@ def oldest_removed(change: Change, rows: pa.Table, *, alive: str) -> Iterator[st
     run(change.connection, f"create or replace temp table _cdc_gone as {numbered}", shape.staged(rows))
     kinds = "select *, row_number() over () as g from temp.main._cdc_gone where n = 1"
     run(change.connection, f"create or replace temp table _cdc_kinds as {kinds}")
-    query = (
-        "(select o.r, b.s, b.at from (select t.rowid as r, a.g, "
-        "row_number() over (partition by a.g order by t._cdc_seq, t.rowid) as n "
-        f"from {shape.target} t join temp.main._cdc_kinds a on {shape.row_equals('a')} where {alive}) o "
-        f"join (select b.*, a.g from temp.main._cdc_gone b join temp.main._cdc_kinds a on {equal}) b on o.g = b.g and o.n = b.n)"
+    stored = (
+        "select t.rowid as r, a.g, row_number() over (partition by a.g order by t._cdc_seq, t.rowid) as n "
+        f"from {shape.target} t join temp.main._cdc_kinds a on {shape.row_equals('a')} where {alive}"
     )
-    yield query
+    removed = f"select b.*, a.g from temp.main._cdc_gone b join temp.main._cdc_kinds a on {equal}"
+    yield f"(select o.r, b.s, b.at from ({stored}) o join ({removed}) b on o.g = b.g and o.n = b.n)"
     run(change.connection, "drop table temp.main._cdc_gone")
     run(change.connection, "drop table temp.main._cdc_kinds")

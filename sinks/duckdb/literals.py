@@ -27,7 +27,7 @@ def moment(at: datetime | None) -> str:
 
 def _bare(value: Any) -> str:
     kind = value.type
-    if isinstance(kind, pa.ExtensionType):
+    if isinstance(kind, pa.BaseExtensionType):
         return literal(str(value.as_py()))
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         elements = (_bare(v) if v.is_valid else "null" for v in value.values)

@@ -14,12 +14,14 @@ Mode = Literal["mirror", "append", "history"]
 Deletes = Literal["hard", "soft"]
 SchemaChanges = Literal["evolve", "freeze", "stop"]
 
-# The daemon stays under 400 MiB: some 150 MiB are Python, Arrow and the batch in hand, the rest is for DuckDB, which
-# overshoots its limit by a few tens of MiB (allocator, Arrow scans). Larger work spills beside the database file.
+# The daemon stays under 400 MiB: 130 MiB are Python, Arrow and DuckDB's code, and DuckDB takes up to 50 MiB
+# beyond its limit. Deliveries of 3 million rows peaked at 300 MiB in all; larger work spills beside the file.
+# A table needs some 0.3 MiB a column: 120 MiB was enough for 300 columns.
 DEFAULT_MEMORY_LIMIT_BYTES = 120 * 2**20
-# Below this DuckDB can't hold the row group that it is writing (122,880 rows) and fails instead of spilling.
+# DuckDB can't spill the blocks that it is writing, one or more a column: with less, tables of 100 columns
+# fail.
 SMALLEST_MEMORY_LIMIT_BYTES = 64 * 2**20
-# A second thread gained 10 % on upserts here and costs a second set of buffers; the capture thread needs that core.
+# A second thread gained nothing on upserts into 3 million rows here, and took the core that capture needs.
 DEFAULT_THREADS = 1
 # A copy costs a checkpoint and, without reflinks, a read and a write of the whole file.
 DEFAULT_PUBLISH_INTERVAL = timedelta(minutes=5)
@@ -47,14 +49,14 @@ class Options(BaseModel):
     path: Path = Field(description="The database file; created when missing, in a folder that exists.")
     mode: Mode = Field(
         default="mirror",
-        description="mirror: the source's rows as they are now; append: every change; history: every version of each row.",
+        description="mirror: the source's rows; append: every change; history: every version of each row.",
     )
     deletes: Deletes = Field(
         default="hard", description="hard: rows go; soft: they stay, marked `_cdc_deleted` (mirror only)."
     )
     schema_changes: SchemaChanges = Field(
         default="evolve",
-        description="evolve: alter the tables; freeze: leave them, ignore new columns; stop: refuse and wait.",
+        description="evolve: alter the tables; freeze: leave them, ignore new columns; stop: refuse.",
     )
     memory_limit: Size = Field(
         default=DEFAULT_MEMORY_LIMIT_BYTES, description="What DuckDB may use before it spills to disk."

@@ -50,7 +50,7 @@ class Shape:
 
     @property
     def names(self) -> str:
-        """The table's columns that the source fills, for an insert; followed by a comma when there are any."""
+        """The table's columns from the source, for an insert; a comma follows when there are any."""
         return "".join(f"{c.name}, " for c in self.columns)
 
     @property
@@ -116,8 +116,9 @@ class Shape:
 def run(connection: Any, sql: str, _cdc_given: pa.Table | None = None) -> int:
     """Run a statement to its end (DuckDB streams results) and give the number of rows that it changed.
 
-    The statement reads the Arrow table as `_cdc_given`: DuckDB finds it among the variables of this function. A registered
-    view would keep the table in memory until the transaction ends, and with it all parts of a large delivery.
+    The statement reads the Arrow table as `_cdc_given`: DuckDB finds it among the variables of this function.
+    A registered view would keep the table in memory until the transaction ends, and with it all parts of a
+    large delivery.
     """
     rows = connection.execute(sql).fetchall()
     return int(rows[0][0]) if rows and rows[0] and isinstance(rows[0][0], int) else 0

@@ -27,7 +27,8 @@ from sinks.duckdb.shape import run
 from sinks.duckdb.tables import Tables
 
 _APPLY = {"mirror": mirror.apply, "append": append.apply, "history": history.apply}
-# How many intervals late a copy may be before one is made between deliveries, though the sink has not caught up.
+# So many intervals after the last copy the next is made between deliveries, though the sink has not caught
+# up.
 PUBLISH_PATIENCE = 2.0
 
 
@@ -135,8 +136,8 @@ class DuckDBSink:
         for stored in tables.stored():
             if (stored.mode, stored.deletes) != (self._options.mode, self._options.deletes):
                 raise SinkRefused(
-                    f"the table {stored.table} was made with mode {stored.mode} and deletes {stored.deletes}, "
-                    f"the config says {self._options.mode} and {self._options.deletes}",
+                    f"the table {stored.table} was made with mode {stored.mode}, deletes {stored.deletes}; "
+                    f"the config says {self._options.mode}, {self._options.deletes}",
                     where=f"{self._options.path}: source {source}",
                     remedy="Set them back, or give the sink a new path.",
                 )
@@ -173,7 +174,7 @@ class DuckDBSink:
         try:
             run(connection, "rollback")
         except duckdb.Error:
-            # A commit that failed has rolled back by itself; of a database that is gone nothing remains to roll back.
+            # A commit that failed has rolled back by itself; in a database that is gone nothing remains.
             self._context.log("rollback_refused")
 
     def _abandon(self) -> None:

@@ -51,6 +51,7 @@ _SIMPLE: dict[Any, str] = {
     pa.duration("ms"): "INTERVAL",
     pa.duration("us"): "INTERVAL",
 }
+_EXTENSIONS = {"arrow.uuid": "UUID", "arrow.json": "JSON"}
 
 
 def column_type(column: Column, where: str) -> str:
@@ -64,10 +65,8 @@ def sql_type(kind: pa.DataType, where: str) -> str:
     """The DuckDB type for an Arrow type; SinkRefused when there is none."""
     if kind in _SIMPLE:
         return _SIMPLE[kind]
-    if kind == pa.uuid():
-        return "UUID"
-    if isinstance(kind, pa.JsonType):
-        return "JSON"
+    if isinstance(kind, pa.BaseExtensionType) and kind.extension_name in _EXTENSIONS:
+        return _EXTENSIONS[kind.extension_name]
     if pa.types.is_decimal(kind):
         return f"DECIMAL({kind.precision},{kind.scale})" if kind.precision <= WIDEST_DECIMAL else "VARCHAR"
     if pa.types.is_fixed_size_binary(kind):
@@ -95,8 +94,8 @@ def readable(array: Any, sql: str) -> Any:
             [readable(chunk, sql) for chunk in array.chunks] or [readable(_none(array), sql)]
         )
     if sql == "JSON" and not isinstance(array, pa.ExtensionArray):
-        # Marked as JSON it is taken over as it is; cast from text it would be parsed, and a text that the source
-        # accepts and DuckDB's parser does not (a lone surrogate) would stop the sink.
+        # Marked as JSON it is taken over as it is; cast from text it would be parsed, and a text that the
+        # source accepts and DuckDB's parser does not (a lone surrogate) would stop the sink.
         return pa.ExtensionArray.from_storage(pa.json_(), array.cast(pa.string()))
     if pa.types.is_decimal256(array.type):
         return _decimal_text(array) if sql == "VARCHAR" else array.cast(_narrow(array.type))
@@ -107,7 +106,7 @@ def readable(array: Any, sql: str) -> Any:
 def _none(column: Any) -> Any:
     return (
         pa.array([], column.type)
-        if not isinstance(column.type, pa.ExtensionType)
+        if not isinstance(column.type, pa.BaseExtensionType)
         else pa.nulls(0, column.type)
     )
 

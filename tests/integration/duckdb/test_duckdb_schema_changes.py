@@ -92,7 +92,8 @@ def test_type_change_that_values_can_not_follow_is_refused_with_the_remedy(duck:
     with pytest.raises(SchemaChangeRefused) as caught:
         duck.change(narrow, ("c", {"id": 2, "a": 1}))
     assert str(caught.value) == (
-        "public.t: the stored values can't be converted (column 'a' changed its type from VARCHAR to INTEGER). "
+        "public.t: the stored values can't be converted "
+        "(column 'a' changed its type from VARCHAR to INTEGER). "
         f"Drop the table public.t in {duck.path} (the daemon makes it again), then take a new snapshot of it."
     )
     assert duck.rows("public.t", "id, a") == [(1, "x")]
@@ -160,7 +161,8 @@ def test_stop_refuses_and_names_the_change(tmp_path: Path) -> None:
     with pytest.raises(SchemaChangeRefused) as caught:
         duck.change(evolved(T, ID, A, Column("c", pa.int32(), id=4)), ("c", {"id": 2}))
     assert str(caught.value) == (
-        "public.t: the source's table changed (column 'b' was dropped; column 'c' was added) and schema_changes is stop. "
+        "public.t: the source's table changed (column 'b' was dropped; column 'c' was added) "
+        "and schema_changes is stop. "
         "Set schema_changes to evolve or freeze for this sink and start again."
     )
     assert duck.rows("public.t", "id") == [(1,)]
@@ -241,7 +243,7 @@ def refused(duck: Duck, schema: object) -> str:
 
 def test_names_that_differ_in_case_only_are_refused(duck: Duck) -> None:
     assert refused(duck, table("public.T", {"id": pa.int32()}, relation=8)) == (
-        f"{duck.path}: public.T: its name differs from that of the table public.t in case only, which DuckDB ignores. "
+        f"{duck.path}: public.T: its name differs from that of public.t in case only, which DuckDB ignores. "
         "Rename one of them in the source, or leave it out of the source's `tables`."
     )
     assert refused(duck, table("public.u", {"id": pa.int32(), "Id": pa.int32()})) == (
