@@ -1,4 +1,4 @@
-"""The synthetic truncate that begins a second copy of a table from nothing."""
+"""What a copy begins with: an empty batch that makes the table known, or the truncate before a second copy from nothing."""
 
 from __future__ import annotations
 
@@ -12,15 +12,24 @@ from cdc.model.batch import constant_text, op_array
 RESET_TX = "snapshot"
 
 
+def empty_batch(schema: TableSchema, position: Position, at: datetime) -> ChangeBatch:
+    """No row at all: sinks create the table, so that one without rows is there too."""
+    return _control_batch(schema, position, at, rows=0)
+
+
 def truncate_batch(schema: TableSchema, position: Position, at: datetime) -> ChangeBatch:
     """One `t` row: sinks forget what they hold of the table."""
-    columns = [pa.nulls(1, column.type) for column in schema.columns]
+    return _control_batch(schema, position, at, rows=1)
+
+
+def _control_batch(schema: TableSchema, position: Position, at: datetime, *, rows: int) -> ChangeBatch:
+    columns = [pa.nulls(rows, column.type) for column in schema.columns]
     envelope = [
-        op_array(Operation.TRUNCATE, 1),
-        pa.array([0], pa.int64()),
-        constant_text(RESET_TX, 1),
-        constant_text(position.text, 1),
-        pa.array([at], Envelope.COMMIT_AT_TYPE),
+        op_array(Operation.TRUNCATE, rows),
+        pa.array([0] * rows, Envelope.SEQ_TYPE),
+        constant_text(RESET_TX, rows),
+        constant_text(position.text, rows),
+        pa.array([at] * rows, Envelope.COMMIT_AT_TYPE),
     ]
     names = [*schema.arrow.names, *Envelope.ALWAYS]
     return ChangeBatch(schema, pa.RecordBatch.from_arrays([*columns, *envelope], names=names))

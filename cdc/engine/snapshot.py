@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from cdc import failpoints
 from cdc.engine.held import HeldLogs
 from cdc.engine.release import Releaser, batches_with_last, superseded
-from cdc.engine.reset import truncate_batch
+from cdc.engine.reset import empty_batch, truncate_batch
 from cdc.engine.routing import Router
 from cdc.engine.status import SnapshotProgress, SourceStatus
 from cdc.engine.tables import Facts, Phase, TableState, chunk_facts
@@ -103,6 +103,8 @@ class TableCopier:
             batches: tuple[ChangeBatch, ...] = ()
             if had_rows and not continued and logged is not None:
                 batches = (truncate_batch(logged, position, datetime.now(UTC)),)
+            elif logged is None:
+                batches = (empty_batch(schema, position, datetime.now(UTC)),)
             facts = self._router.book.facts_of(table, after, keep_chunks=resumed)
             self._log.append(ChangeSet(batches, self._reached(), len(batches)), facts=facts)
             if not resumed:

@@ -42,6 +42,13 @@ def test_the_sink_takes_each_row_once_without_crashes(bench: Bench) -> None:
     assert seqs == sorted(set(seqs))
 
 
+def test_an_empty_table_is_made_known_to_the_sink(bench: Bench) -> None:
+    bench.database.create(ORDERS)
+    bench.start(once=True).join()
+    assert ORDERS.table in bench.store.tables
+    assert bench.store.rows("public.orders") == []
+
+
 def test_a_restart_goes_on_where_it_stopped(bench: Bench) -> None:
     bench.database.create(ORDERS, rows(20))
     bench.start()
