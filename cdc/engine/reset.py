@@ -1,4 +1,4 @@
-"""What a copy begins with: an empty batch that makes the table known, or the truncate before a second copy from nothing."""
+"""What a copy begins with: an empty batch that makes the table known, or a truncate before a second copy."""
 
 from __future__ import annotations
 
