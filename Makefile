@@ -48,7 +48,8 @@ test-all: setup build ## Everything: slow tests too, both decoders, PostgreSQL 1
 	CDC_TEST_POSTGRES=all CDC_NATIVE=python $(PYTEST) -m '' --timeout 1800
 
 bench: setup build ## Measure against the peers, side by side; results are printed
-	@for file in benchmarks/[a-z]*.py; do printf '\n== %s\n' "$$file"; $(PY) "$$file"; done
+	@for file in benchmarks/[a-z]*.py; do \
+		name=$$(basename "$$file" .py); printf '\n== %s\n' "$$name"; $(PY) -m "benchmarks.$$name"; done
 
 fuzz: setup ## Feed the decoders mutated input under AddressSanitizer (FUZZ_SECONDS=60)
 	fuzz/run.sh $(FUZZ_SECONDS)

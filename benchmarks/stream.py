@@ -55,17 +55,17 @@ def main(rows: int = 1_000_000, rows_a_transaction: int = 100, sink: str = "parq
             config = folder / "cdc.yaml"
             sink_text = SINKS[sink].format(folder=folder)
             config.write_text(CONFIG.format(folder=folder, url=server.dsn(), sink=sink_text))
-            _run_once(config)
+            run_once(config)
             connection.execute("select pg_create_logical_replication_slot('peer', 'pgoutput')")
             connection.execute(FILL.format(transactions=rows // rows_a_transaction, rows=rows_a_transaction))
             row = connection.execute("select pg_current_wal_lsn()").fetchone()
             end = str(row[0]) if row else ""
         peer = _peer(server, end)
-        ours = _run_once(config)
+        ours = run_once(config)
         print(f"rows {rows:,} in transactions of {rows_a_transaction:,}, sink {sink}")
         print(f"pg_recvlogical to /dev/null   {rows / peer:>10,.0f} rows/s   1.00")
         print(f"cdc to log and {sink:8}       {rows / ours:>10,.0f} rows/s   {peer / ours:.2f}")
-        print(f"peak resident memory of this process: {_peak_mib():.0f} MiB")
+        print(f"peak resident memory of this process: {peak_mib():.0f} MiB")
     finally:
         server.destroy()
 
@@ -79,7 +79,7 @@ def _peer(server: PostgresServer, end: str) -> float:
     return time.perf_counter() - began
 
 
-def _run_once(config: Path) -> float:
+def run_once(config: Path) -> float:
     configuration = load(config, registry.load)
     sources = [source_spec(source, accept_identity=False) for source in configuration.sources.values()]
     sinks = [sink_spec(sink) for sink in configuration.sinks.values()]
@@ -91,7 +91,7 @@ def _run_once(config: Path) -> float:
     return time.perf_counter() - began
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     text = Path("/proc/self/status").read_text()
     return int(next(line for line in text.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 
