@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cdc.cli.allocators import bound_resident_memory
 from cdc.cli.composition import pick_source, sink_spec, source_spec
 from cdc.cli.logging import Log, configure, logger
 from cdc.cli.output import print_error, print_json, say, show_count
@@ -44,6 +45,7 @@ def run(
     configure(debug=session_of(context).debug)
     log = logger()
     progress = Progress(log)
+    bound_resident_memory()
     engine = _build(configuration, accepted, log)
     with _stopped_by_signals(engine):
         result = engine.run(once=once, on_tick=progress.tick)
