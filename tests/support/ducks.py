@@ -61,7 +61,9 @@ class Duck:
         return list(self.sink._connection.execute(sql).fetchall())
 
     def rows(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
-        """All rows, sorted. By way of Arrow: DuckDB makes Python values of timestamps only with the package pytz."""
+        """All rows, sorted. By way of Arrow: DuckDB makes Python values of timestamps only with the package
+        pytz.
+        """
         found = self.sink._connection.sql(f"select {columns} from {table}").to_arrow_table()
         return sorted((tuple(row.values()) for row in found.to_pylist()), key=repr)
 
