@@ -100,7 +100,7 @@ _KEYS = """
            array(select k from unnest(i.indkey::int2[]) with ordinality as u(k, at) where at <= i.indnkeyatts)
                ::int[] as attnums
       from pg_index i
-     where i.indrelid = any(%s) and (i.indisprimary or i.indisreplident) and i.indisvalid
+     where i.indrelid = any(%s) and (i.indisprimary and i.indimmediate or i.indisreplident) and i.indisvalid
 """
 
 

@@ -125,6 +125,10 @@ class DuckDBSink:
             for stored in tables.stored():
                 append.forget(connection, tables.target(stored.table), delivery.first, delivery.next)
         for part in delivery.parts():
+            for batch in part:
+                if batch.row_count == 0:
+                    # The word that a table is there, before it has rows.
+                    tables.shape([batch], replayed_below)
             for batches in _grouped(part):
                 shape = tables.shape(batches, replayed_below)
                 change = Change(connection, shape, batches, replayed_below, self._context.count)

@@ -49,7 +49,8 @@ class Tables:
             SinkRefused: DuckDB can't hold the table, or its name is taken.
             SchemaChangeRefused: it may not be altered, or its values can't be converted.
         """
-        schema, first = batches[0].schema, batches[0].seq[0].as_py()
+        schema = batches[0].schema
+        first = batches[0].seq[0].as_py() if batches[0].row_count else 0
         known = self._shapes.get(schema.table)
         if known is not None and (known.schema is schema or known.schema == schema):
             return known
@@ -185,7 +186,8 @@ class Tables:
 
 
 def _starts_with_truncate(batches: Sequence[ChangeBatch]) -> bool:
-    return bool(batches[0].ops[0].as_py() == Operation.TRUNCATE.code)
+    first = batches[0]
+    return first.row_count > 0 and bool(first.ops[0].as_py() == Operation.TRUNCATE.code)
 
 
 def _same_but_start(one: StoredTable, other: StoredTable) -> bool:

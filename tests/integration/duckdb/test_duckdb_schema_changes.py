@@ -10,7 +10,7 @@ import pytest
 
 from cdc.errors import SchemaChangeRefused, SinkRefused
 from cdc.model import Column, TableId
-from cdc.testing.events import changes, table
+from cdc.testing.events import changes, delivery, table
 from tests.support.ducks import Duck, evolved
 
 T = table("public.t", {"id": pa.int32(), "a": pa.string(), "b": pa.int32()}, relation=7)
@@ -280,3 +280,11 @@ def test_awkward_names_are_kept_verbatim(tmp_path: Path) -> None:
         )
         quoted = name.replace('"', '""')
         assert duck.rows(f'warehouse."{home}"."{quoted}"', '"select", "{0}"') == [("s", 2)]
+
+
+def test_a_table_without_rows_is_there_too(duck: Duck) -> None:
+    empty = table("public.empty", {"id": pa.int32(), "u": pa.uuid(), "j": pa.json_()}, relation=70)
+    duck.sink.apply(
+        delivery([], first=duck.next, next=duck.next + 1, parts=lambda: iter([[changes(empty, [])]]))
+    )
+    assert list(duck.columns("public.empty")) == ["id", "u", "j"]
