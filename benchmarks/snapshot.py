@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from benchmarks.stream import CONFIG, FILL, SINKS, TABLE, peak_mib, run_once
+from cdc.cli.allocators import bound_resident_memory
 from tests.support.postgres import PostgresServer
 
 FILL_TRANSACTIONS = 10
@@ -21,6 +22,7 @@ FILL_TRANSACTIONS = 10
 
 def main(rows: int = 1_000_000) -> None:
     """Fill, measure the peer, measure ourselves, print."""
+    bound_resident_memory()
     server = PostgresServer(18, {"shared_buffers": "256MB", "max_wal_size": "8GB"})
     server.start()
     folder = Path(tempfile.mkdtemp(prefix="cdc-bench-"))

@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from cdc.cli.allocators import bound_resident_memory
 from cdc.cli.composition import sink_spec, source_spec
 from cdc.engine import Engine, Outcome
 from cdc.spi import registry
@@ -45,6 +46,7 @@ SINKS = {
 
 def main(rows: int = 1_000_000, rows_a_transaction: int = 100, sink: str = "parquet") -> None:
     """Fill, measure the peer, measure ourselves, print."""
+    bound_resident_memory()
     settings = {"shared_buffers": "256MB", "max_wal_size": "8GB", "logical_decoding_work_mem": "64MB"}
     server = PostgresServer(18, settings)
     server.start()

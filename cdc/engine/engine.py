@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from cdc.engine.books import BookKeeper
-from cdc.engine.memory import Releaser, limit_arenas
 from cdc.engine.pipeline import Pipeline, start_all, stop_all
 from cdc.engine.plans import StoredPlans
 from cdc.engine.specs import SinkSpec, SourceSpec
@@ -72,15 +71,12 @@ class Engine:
         """Run until stopped, until nothing is left that works,
         or (`once`) until everything there was at the start is delivered.
         """
-        limit_arenas()
-        memory = Releaser()
         start_all([worker for pipeline in self.pipelines for worker in pipeline.workers])
         self._report("running", pid=os.getpid(), sources=[p.spec.name for p in self.pipelines])
         end = OnceWatch(self.pipelines) if once or self._only_snapshots() else None
         done = False
         while not self._stop.wait(TICK_SECONDS):
             document = self._books.tick()
-            memory.tick()
             if on_tick is not None:
                 on_tick(document)
             done = end is not None and end.is_done()
