@@ -1,7 +1,7 @@
 """Postgres snapshot → log → Parquet, beside `COPY … TO STDOUT (FORMAT binary)` to /dev/null by one psql.
 
-1,000,000 rows of 10 columns that are there before the first start. Our time includes publication, slots and the
-stream's start.
+1,000,000 rows of 10 columns that are there before the first start. Our time includes publication, slots and
+the stream's start.
 Run: python -m benchmarks.snapshot [rows]
 """
 
