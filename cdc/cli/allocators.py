@@ -1,7 +1,7 @@
 """Keeps freed memory from piling up: what the daemon promises is resident memory, not what it has in use.
 
-Arrow's own pool keeps freed pages for later, per thread, and so does glibc's malloc with one arena a thread. A
-transaction of 3 M rows into two sinks peaked at 400 to 424 MiB with both, at 342 MiB so, in the same time.
+Arrow's own pool keeps freed pages for later, per thread, and so does glibc's malloc with one arena a thread.
+A transaction of 3 M rows into two sinks peaked at 400 to 424 MiB with both, at 342 MiB so, in the same time.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import pyarrow as pa
 
 # glibc's number for the option M_ARENA_MAX.
 _M_ARENA_MAX = -8
-# One arena for the interpreter's threads and one for Arrow's: our threads allocate large buffers, few at a time,
-# so they rarely wait for each other there.
+# One arena for the interpreter's threads and one for Arrow's: our threads allocate large buffers, few at a
+# time, so they rarely wait for each other there.
 ARENAS = 2
 
 

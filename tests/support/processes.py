@@ -143,9 +143,11 @@ class CdcProcess:
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
-    """Ours and `extra`, with the checkout importable from any working folder."""
+    """Ours and `extra`, with the checkout importable from any working folder and crashes of native code
+    shown.
+    """
     path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)
-    return {**os.environ, "PYTHONPATH": path, **(extra or {})}
+    return {**os.environ, "PYTHONPATH": path, "PYTHONFAULTHANDLER": "1", **(extra or {})}
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
