@@ -43,23 +43,23 @@ FILL: Final = (
 
 ROLE: Final = ("create role shop login replication password 'shop'", "create database shop owner shop")
 
-CONFIG: Final = """# Written by `cdc demo`. The password is in the environment: DEMO_URL.
-state_dir: {folder}/state
+CONFIG: Final = """# Written by `cdc demo`, whose server ends with it; DEMO_URL was its address.
+state_dir: ./state
 sources:
   shop:
     type: postgres
-    url: ${{DEMO_URL}}
+    url: ${DEMO_URL:-postgresql://shop@127.0.0.1/shop}
     tables: ["public.*"]
 sinks:
   warehouse:
     type: duckdb
     from: [shop]
-    path: {folder}/warehouse.duckdb
+    path: ./warehouse.duckdb
     mode: mirror
-    flush: {{interval: 1s}}
+    flush: {interval: 1s}
   lake:
     type: parquet
     from: [shop]
-    url: {folder}/lake
-    flush: {{interval: 5s}}
+    url: ./lake
+    flush: {interval: 5s}
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,7 @@ def run_demo(folder: Path, console: Console) -> None:
         _fill(server, console)
         url = server.url
         daemon = Daemon(folder / "cdc.yaml", folder / "state", folder / "daemon.log", url)
-        (folder / "cdc.yaml").write_text(shop.CONFIG.format(folder=folder))
+        (folder / "cdc.yaml").write_text(shop.CONFIG)
         workload = Workload(url)
         verdicts = _Story(console, daemon, workload, url).play()
         console.print("\n[bold]Proof[/]: source, DuckDB mirror, and the lake replayed in _cdc_seq order")
@@ -254,16 +255,25 @@ def _show(verdicts: list[Verdict], console: Console) -> None:
 
 
 def _next_steps(folder: Path, console: Console) -> None:
+    command = f"{_own_name()} {{}} --config {folder}/cdc.yaml"
     console.print(
         f"""
   mirror  {folder}/warehouse.duckdb
   lake    {folder}/lake/public.orders/**/*.parquet
-  config  {folder}/cdc.yaml   daemon's log  {folder}/daemon.log
+  config  {folder}/cdc.yaml, the daemon's log: {folder}/daemon.log
 
 Three commands to try next:
-  DEMO_URL= cdc checkpoints --config {folder}/cdc.yaml
-  DEMO_URL= cdc tail --config {folder}/cdc.yaml --table public.customers --limit 3
-  cdc init postgresql://user@host/database     (your own database)""",
+  {command.format("tail --table public.customers --limit 3")}
+  {command.format("checkpoints")}
+  {command.format("log list")}
+and for your own database:
+  {_own_name()} init postgresql://user@host/database""",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _own_name() -> str:
+    """How this command was called, so that the lines can be pasted."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == "cdc" else "cdc"
