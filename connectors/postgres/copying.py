@@ -25,8 +25,8 @@ from connectors.postgres.types import ColumnPlan
 if TYPE_CHECKING:
     from connectors.postgres.snapshot import Parts
 
-# One log frame; larger batches only cost memory, and each reader holds one.
-BATCH_BYTES = 8 * 1024 * 1024
+# One log frame; larger batches only cost memory, of which each reader holds some three times this.
+BATCH_BYTES = 4 * 1024 * 1024
 # `_cdc_tx` of rows that no transaction of the stream brought.
 SNAPSHOT_TX = "snapshot"
 # How often a reader whose server is silent looks whether its connection is still there.
