@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -53,6 +53,8 @@ class MemoryDatabase:
         self.acknowledged: Position | None = None
         self.oldest = 0
         self._order = 10
+        # The highest relation that any table has had; a new one is beyond it.
+        self._relation = 0
         self._faults: dict[str, deque[CdcError]] = {}
 
     @property
@@ -69,6 +71,7 @@ class MemoryDatabase:
             heap = self.tables.setdefault(schema.table, HeapTable(schema))
             heap.schema = schema
             heap.tuples += [(0, dict(row)) for row in rows]
+            self._relation = max(self._relation, schema.relation or 0)
             if followed:
                 self.followed.add(schema.table)
 
@@ -76,6 +79,38 @@ class MemoryDatabase:
         """Drop a table; its history stays."""
         with self.changed:
             del self.tables[table]
+
+    def rename(self, table: TableId | str, new_name: str) -> TableSchema:
+        """Rename a table within its schema: its relation, its rows and whether it is followed stay.
+
+        Its history keeps the old name, later changes have the new one. Gives the schema under the new name.
+        """
+        with self.changed:
+            old = table_id(table)
+            heap = self.tables.pop(old)
+            heap.schema = replace(heap.schema, table=TableId(old.schema, new_name))
+            self.tables[heap.schema.table] = heap
+            if old in self.followed:
+                self.followed.remove(old)
+                self.followed.add(heap.schema.table)
+            return heap.schema
+
+    def recreate(
+        self, schema: TableSchema, rows: Iterable[Mapping[str, Any]] = (), *, followed: bool = False
+    ) -> TableSchema:
+        """Drop the table of that name and create it again with `rows`, under a relation that none has had.
+
+        `followed` is what a publication FOR ALL TABLES does; else the source must follow it anew. Gives the
+        schema with the new relation.
+        """
+        with self.changed:
+            old = self.tables[schema.table]
+            self.drop(schema.table)
+            self.followed.discard(schema.table)
+            again = replace(schema, relation=max(self._relation, schema.relation or 0) + 1)
+            self.create(again, rows, followed=followed)
+            self.tables[schema.table].generation = old.generation + 1
+            return again
 
     def commit(
         self,

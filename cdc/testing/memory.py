@@ -17,7 +17,14 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from cdc.errors import ConfigError, SinkFenced, SinkUnavailable, SourceGap, UnsupportedSchema
+from cdc.errors import (
+    ConfigError,
+    SinkFenced,
+    SinkUnavailable,
+    SourceGap,
+    SourceUnavailable,
+    UnsupportedSchema,
+)
 from cdc.model import ChangeBatch, ChangeSet, Envelope, Position, TableId, TableSchema
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.sink import Cursor, Delivery, SinkContext
@@ -153,7 +160,9 @@ class MemorySnapshot:
         with database.changed:
             self.position = database.now
             for table in [schema.table for schema in tables]:
-                heap = database.tables[table]
+                heap = database.tables.get(table)
+                if heap is None:
+                    raise SourceUnavailable("the table is gone since it was discovered", where=str(table))
                 self._schemas[table] = heap.schema
                 before = earlier.get(table)
                 generation, first = before.token.split(":") if before else ("", "")
