@@ -1,14 +1,19 @@
-"""Keeps the daemon's books: the status document, the history of checkpoints, and the log's retention."""
+"""Keeps the daemon's books: the status document, the history of checkpoints, and the log's retention.
+
+A full disk stops none of it: what finds no room is due again later, and the document says so.
+"""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from cdc.engine.pipeline import Pipeline
+from cdc.errors import LogFull, StateFull
 from cdc.state import StateStore
 
 # `cdc status` of another process reads the document; a second old is what people call now.
@@ -29,6 +34,8 @@ class BookKeeper:
         self._status_at = self._trimmed_at = float("-inf")
         self._checkpoint_at = time.monotonic()
         self._checkpointed: dict[str, str] = {}
+        # What found no room at its last attempt.
+        self._refused: set[str] = set()
 
     def tick(self, *, final: bool = False) -> dict[str, Any]:
         """Write what is due; the status document."""
@@ -36,14 +43,23 @@ class BookKeeper:
         document = self._document(running=not final)
         if final or now - self._status_at >= STATUS_INTERVAL_SECONDS:
             self._status_at = now
-            self._state.write_status(document)
+            self._attempt("status", partial(self._state.write_status, document))
         if final or now - self._checkpoint_at >= CHECKPOINT_INTERVAL_SECONDS:
             self._checkpoint_at = now
             self._checkpoint()
         if now - self._trimmed_at >= TRIM_INTERVAL_SECONDS:
             self._trimmed_at = now
             self._trim()
+        document["state_dir_full"] = bool(self._refused)
         return document
+
+    def _attempt(self, what: str, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except (StateFull, LogFull):
+            self._refused.add(what)
+        else:
+            self._refused.discard(what)
 
     def _document(self, *, running: bool) -> dict[str, Any]:
         sources: dict[str, Any] = {}
@@ -59,21 +75,30 @@ class BookKeeper:
             "pid": os.getpid(),
             "started_at": self._started_at.isoformat(),
             "at": datetime.now(UTC).isoformat(),
+            "state_dir_full": bool(self._refused),
             "sources": sources,
             "sinks": sinks,
         }
 
     def _checkpoint(self) -> None:
         for pipeline in self._pipelines:
-            end = pipeline.log.end
-            if end is not None and self._checkpointed.get(pipeline.spec.name) != end.position.text:
-                self._state.add_checkpoint(pipeline.spec.name, end.next, end.position, datetime.now(UTC))
-                self._checkpointed[pipeline.spec.name] = end.position.text
+            name = pipeline.spec.name
+            self._attempt(f"checkpoint of {name}", partial(self._checkpoint_of, pipeline, name))
+
+    def _checkpoint_of(self, pipeline: Pipeline, name: str) -> None:
+        end = pipeline.log.end
+        if end is not None and self._checkpointed.get(name) != end.position.text:
+            self._state.add_checkpoint(name, end.next, end.position, datetime.now(UTC))
+            self._checkpointed[name] = end.position.text
 
     def _trim(self) -> None:
         for pipeline in self._pipelines:
             keep_from = pipeline.lowest_cursor
             if keep_from is not None:
-                retention = pipeline.spec.retention
-                pipeline.log.trim(keep_from, max_age=retention.age, max_bytes=retention.bytes)
-                self._state.thin_checkpoints(pipeline.spec.name, pipeline.log.start)
+                name = pipeline.spec.name
+                self._attempt(f"retention of {name}", partial(self._trim_of, pipeline, name, keep_from))
+
+    def _trim_of(self, pipeline: Pipeline, name: str, keep_from: int) -> None:
+        retention = pipeline.spec.retention
+        pipeline.log.trim(keep_from, max_age=retention.age, max_bytes=retention.bytes)
+        self._state.thin_checkpoints(name, pipeline.log.start)

@@ -12,15 +12,12 @@ import time
 from collections.abc import Callable
 
 from cdc import failpoints
-from cdc.engine.held import HeldLogs
 from cdc.engine.identity import verify_identity
-from cdc.engine.routing import Routed, Router
-from cdc.engine.specs import SourceSpec
-from cdc.engine.status import SourceStatus
+from cdc.engine.reading import Reading
+from cdc.engine.routing import Routed
 from cdc.engine.tables import Facts, held_facts
 from cdc.errors import SourceGap, SourceUnavailable
 from cdc.model import ChangeSet, Commit, Position, TableId
-from cdc.spi import ChangeLog, Source
 
 IDENTITY_FACT = "identity"
 MEMORY_PREFIX = "memory:"
@@ -34,24 +31,17 @@ class Capture:
     `run` may be called again after an error: it starts from what is durable.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        log: ChangeLog,
-        held: HeldLogs,
-        router: Router,
-        status: SourceStatus,
-        *,
-        spec: SourceSpec,
-        acknowledgeable: Callable[[], Position | None],
-    ) -> None:
-        self._source = source
-        self._log = log
-        self._held = held
-        self._router = router
-        self._status = status
-        self._accept_identity = spec.accept_identity
-        self._on_gap = spec.on_gap
+    def __init__(self, reading: Reading, acknowledgeable: Callable[[], Position | None]) -> None:
+        self._source = reading.source
+        self._log = reading.log
+        self._held = reading.held
+        self._router = reading.router
+        self._status = reading.status
+        self._report = reading.report
+        self._accept_identity = reading.spec.accept_identity
+        # Without snapshots there is no copy to begin anew with: a gap would stay a gap.
+        self._begins_anew = reading.spec.on_gap == "resnapshot" and reading.spec.snapshot != "never"
+        self._gap: SourceGap | None = None
         self._acknowledgeable = acknowledgeable
         self._locked = False
         self._part_facts: Facts = {}
@@ -64,8 +54,9 @@ class Capture:
         try:
             self._follow(self._open(), stop)
         except SourceGap as gap:
-            if self._on_gap == "fail":
+            if not self._begins_anew:
                 raise
+            self._gap = gap
             raise SourceUnavailable("changes were lost at the source: starting again with a copy") from gap
 
     def _follow(self, position: Position, stop: threading.Event) -> None:
@@ -94,6 +85,8 @@ class Capture:
             self._source.identity(), facts.get(IDENTITY_FACT), accept=self._accept_identity
         )
         try:
+            if self._gap is not None:
+                raise self._gap
             position = self._source.open(end.position if end else None, self._memory())
         except SourceGap as gap:
             position = self._start_again(gap)
@@ -109,12 +102,21 @@ class Capture:
 
     def _start_again(self, gap: SourceGap) -> Position:
         """`on_gap: resnapshot`: follow from now on, and copy every table again from nothing."""
-        if self._on_gap == "fail":
+        if not self._begins_anew:
             raise gap
+        self._report(
+            "changes were lost at the source: copying every table again",
+            level="warning",
+            gap=gap.message,
+            where=gap.where,
+        )
         position = self._source.open(None, {})
         with self._router.lock:
-            facts = self._router.start_all_over("changes were lost at the source")
+            # What the source remembered belongs to the history that is lost.
+            facts: Facts = {f"{MEMORY_PREFIX}{key}": None for key in self._memory()}
+            facts |= self._router.start_all_over("changes were lost at the source")
             self._log.append(ChangeSet((), self._newest(position)), facts=facts)
+        self._gap = None
         self._status.count("resnapshots_after_gap", 1)
         return position
 
@@ -168,12 +170,8 @@ class Capture:
     def _append_held(self, changes: ChangeSet, routed: Routed) -> dict[TableId, int]:
         """Append held batches; with the last part, end the transaction in every held log that has one."""
         confirmed: dict[TableId, int] = {}
-        tables = {self._router.book[table].held: table for table in routed.held}
-        for number in {*tables, *(self._part_held if changes.position else ())}:
-            if number is None:
-                continue
-            table = tables.get(number)
-            batches = tuple(routed.held[table]) if table is not None else ()
+        for number in {*routed.held, *(self._part_held if changes.position else ())}:
+            batches = tuple(routed.held.get(number, ()))
             part = ChangeSet(
                 batches, changes.position, changes.changes, changes.transactions, changes.commit_at
             )

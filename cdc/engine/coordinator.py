@@ -8,19 +8,20 @@ import threading
 import time
 from collections.abc import Sequence
 
-from cdc.engine.held import HeldLogs
-from cdc.engine.routing import Router
+from cdc.engine.reading import Reading
 from cdc.engine.snapshot import TableCopier
-from cdc.engine.status import SourceStatus, Trouble
+from cdc.engine.status import Trouble
+from cdc.engine.tables import Facts
 from cdc.errors import UnsupportedSchema
-from cdc.model import ChangeSet, TableId, TableSchema
-from cdc.spi import ChangeLog, Source
+from cdc.model import ChangeSet, Position, TableId, TableSchema
 
 # A new table is copied within seconds of its creation,
 # and the catalog is asked rarely enough not to be noticed.
 DISCOVER_INTERVAL_SECONDS = 5.0
 # How often tables that the stream showed first are looked for.
 POLL_SECONDS = 0.1
+# While a table waits for the stream to tell what became of it, the catalog is asked this often.
+ROUND_SECONDS = 0.3
 
 
 class Coordinator:
@@ -29,25 +30,18 @@ class Coordinator:
     `settled` is set while every selected table is live or refused.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        log: ChangeLog,
-        held: HeldLogs,
-        router: Router,
-        status: SourceStatus,
-        *,
-        workers: int,
-        opened: threading.Event,
-    ) -> None:
-        self._source = source
-        self._log = log
-        self._held = held
-        self._router = router
-        self._status = status
+    def __init__(self, reading: Reading, opened: threading.Event) -> None:
+        self._source = reading.source
+        self._log = reading.log
+        self._held = reading.held
+        self._router = reading.router
+        self._status = reading.status
+        self._report = reading.report
         self._opened = opened
-        self._copier = TableCopier(source, log, held, router, status, workers=workers)
+        self._copier = TableCopier(reading)
         self._discovered_at = float("-inf")
+        # What the catalog shows ahead of the stream, with the position by which the stream must show it.
+        self._ahead: dict[object, Position] = {}
         self.refused: dict[TableId, UnsupportedSchema] = {}
         self.settled = threading.Event()
 
@@ -57,44 +51,72 @@ class Coordinator:
             if stop.is_set():
                 return
         while not stop.is_set():
-            if self._due() or self._to_copy():
+            if self._due() or (self._to_copy() and self._rested()):
                 self._round(stop)
             stop.wait(POLL_SECONDS)
 
     def _due(self) -> bool:
         return time.monotonic() - self._discovered_at >= DISCOVER_INTERVAL_SECONDS
 
+    def _rested(self) -> bool:
+        return time.monotonic() - self._discovered_at >= ROUND_SECONDS
+
     def _to_copy(self) -> list[TableId]:
         return [table for table in self._router.book.unfinished() if table not in self.refused]
 
     def _round(self, stop: threading.Event) -> None:
         due = self._due()
+        before = self._source.current()
         schemas = {schema.table: schema for schema in self._source.discover()}
         self._discovered_at = time.monotonic()
+        self._status.source_position = before
         if due:
             self.refused.clear()
-        self._adopt(list(schemas.values()))
+        self._adopt(list(schemas.values()), before)
         self._follow(list(schemas.values()))
-        self._forget_dropped(schemas)
-        wanted = [schemas[table] for table in self._to_copy() if table in schemas]
+        self._forget_dropped(schemas, before)
+        wanted = [schemas[table] for table in self._to_copy() if self._is_ready(table, schemas)]
         self._status.waiting_tables = len(wanted)
-        self._status.source_position = self._source.current()
         if wanted:
             self.settled.clear()
             self._copier.copy(wanted, stop)
         if not self.refused:
             self._status.copying.trouble = None
-        if not stop.is_set() and not self._to_copy():
+        if not stop.is_set() and not self._to_copy() and not self._ahead:
             self._status.waiting_tables = 0
             self.settled.set()
 
-    def _adopt(self, schemas: Sequence[TableSchema]) -> None:
+    def _is_ready(self, table: TableId, schemas: dict[TableId, TableSchema]) -> bool:
+        """Whether the catalog and the stream speak of the same table."""
+        return table in schemas and self._router.agrees(schemas[table])
+
+    def _adopt(self, schemas: Sequence[TableSchema], before: Position) -> None:
+        """Make new tables known.
+
+        A known name with another number (dropped and created again), or a known number under another name
+        (renamed), is the stream's to tell: earlier changes are still to come under the old one.
+        """
         with self._router.lock:
             for schema in schemas:
-                facts = self._router.adopt(schema)
-                end = self._log.end
-                if facts and end is not None:
-                    self._log.append(ChangeSet((), end.position), facts=facts)
+                sight = (schema.table, schema.relation)
+                if self._router.agrees(schema):
+                    self._ahead.pop(sight, None)
+                elif self._router.is_new(schema) or self._is_passed(sight, before):
+                    self._commit(self._router.adopt(schema))
+
+    def _is_passed(self, sight: object, seen_at: Position) -> bool:
+        """Whether the stream has passed the place where the catalog first showed this."""
+        first_seen = self._ahead.setdefault(sight, seen_at)
+        end = self._log.end
+        if end is None or end.position.order < first_seen.order:
+            return False
+        del self._ahead[sight]
+        return True
+
+    def _commit(self, facts: Facts) -> None:
+        end = self._log.end
+        if facts and end is not None:
+            self._log.append(ChangeSet((), end.position), facts=facts)
 
     def _follow(self, schemas: Sequence[TableSchema]) -> None:
         """Have all tables followed; a table that the source refuses is left out, named,
@@ -113,21 +135,22 @@ class Coordinator:
             self.refused[schema.table] = error
             self._status.copying.trouble = Trouble.of(error, DISCOVER_INTERVAL_SECONDS)
 
-    def _forget_dropped(self, schemas: dict[TableId, TableSchema]) -> None:
+    def _forget_dropped(self, schemas: dict[TableId, TableSchema], before: Position) -> None:
         """A table that went away before it was copied has nothing left to copy.
 
-        What was held of it goes too.
+        What was held of it goes too, once the stream has passed the drop.
         """
         for table in self._to_copy():
             if table in schemas:
+                self._ahead.pop(table, None)
                 continue
             with self._router.lock:
-                state = self._router.book[table]
-                end = self._log.end
-                if end is None:
-                    return
-                self._log.append(ChangeSet((), end.position), facts=self._router.book.facts_of(table, None))
+                state = self._router.book.get(table)
+                if state is None or not self._is_passed(table, before):
+                    continue
+                self._commit(self._router.book.facts_of(table, None))
                 self._router.book.remove(table)
                 if state.held is not None:
                     self._held.destroy(state.held)
             self._status.count("tables_dropped_before_copy", 1)
+            self._report("a table was dropped before it was copied", level="warning", table=str(table))

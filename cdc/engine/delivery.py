@@ -104,18 +104,18 @@ class Delivery:
             plan = planner.due(flush_now=stop_at is not None or self.flush_now.is_set())
             if stop_at is not None and (plan is None or time.monotonic() > stop_at):
                 return
+            if self._replay(sink):
+                return
             if plan is not None:
                 self._apply(sink, plan, replaying=plan.first < high)
             else:
-                if self._replay(sink):
-                    return
                 self._rest(sink, planner)
 
     def _start(self, sink: Sink) -> Cursor | None:
         cursor = sink.committed(self._source)
         self._verify(cursor)
         plan = self._plans.load()
-        if plan is not None and plan.first == (cursor.next if cursor else plan.first):
+        if plan is not None and plan.first == (cursor.next if cursor else self._log.start):
             self._apply(sink, plan, replaying=bool(cursor and plan.first < cursor.high))
             cursor = sink.committed(self._source)
         elif plan is not None:
@@ -196,6 +196,8 @@ class Delivery:
         if refusal is None:
             assert isinstance(sink, SupportsRewind)
             self._plans.clear()
+            # Said before it is done, so that retention doesn't pass it.
+            self._status.next = offset
             sink.rewind(self._source, offset)
         self._plans.replay_finished(handle, refusal)
         return refusal is None

@@ -16,7 +16,7 @@ from cdc.engine.pipeline import Pipeline, start_all, stop_all
 from cdc.engine.plans import StoredPlans
 from cdc.engine.specs import SinkSpec, SourceSpec
 from cdc.engine.workers import Log
-from cdc.errors import SourceUnavailable
+from cdc.errors import CdcError
 from cdc.log import SegmentedLog
 from cdc.model import Position
 from cdc.state import StateStore
@@ -114,7 +114,7 @@ class Engine:
         """Capture has ended everywhere and the sinks have all that is in the logs, or have ended too."""
         for pipeline in self.pipelines:
             end = pipeline.log.end
-            if all(worker.failed is None for worker in pipeline.reading):
+            if pipeline.reading[0].failed is None:
                 return False
             if not pipeline.is_delivered(end.next if end else 0):
                 return False
@@ -159,6 +159,7 @@ class OnceWatch:
         self._asked_at = time.monotonic()
         try:
             self._targets[pipeline.spec.name] = pipeline.source.current()
-        except SourceUnavailable:
+        except CdcError:
+            # The workers meet it too, and say so.
             return False
         return True

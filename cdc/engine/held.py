@@ -38,10 +38,13 @@ class HeldLogs:
         delete those that nobody uses.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
+        kept = {number: offset for number, offset in confirmed.items() if offset > 0}
+        for number in [number for number in self._logs if number not in kept]:
+            self.destroy(number)
         for child in self._folder.iterdir():
-            if not child.name.isdigit() or int(child.name) not in confirmed:
+            if not child.name.isdigit() or int(child.name) not in kept:
                 shutil.rmtree(child)
-        for number, offset in confirmed.items():
+        for number, offset in kept.items():
             self.log(number).truncate(offset)
 
     def log(self, number: int) -> CuttableLog:

@@ -10,6 +10,7 @@ from cdc.engine.capture import Capture
 from cdc.engine.coordinator import Coordinator
 from cdc.engine.delivery import Delivery, PlanStore
 from cdc.engine.held import CuttableLog, HeldLogs
+from cdc.engine.reading import Reading
 from cdc.engine.routing import Router
 from cdc.engine.specs import SinkSpec, SourceSpec
 from cdc.engine.status import SinkStatus, SourceStatus
@@ -39,25 +40,11 @@ class Pipeline:
         )
         self._report = report
         self._held = HeldLogs(held_folder, open_log)
-        self._router = Router(TableBook.from_facts(log_store.facts), spec.snapshot)
-        self.capture = Capture(
-            self.source,
-            log_store,
-            self._held,
-            self._router,
-            self.status,
-            spec=spec,
-            acknowledgeable=self._acknowledgeable,
-        )
-        self.coordinator = Coordinator(
-            self.source,
-            log_store,
-            self._held,
-            self._router,
-            self.status,
-            workers=spec.snapshot_workers,
-            opened=self.capture.opened,
-        )
+        router = Router(TableBook.from_facts(log_store.facts), spec.snapshot)
+        bound = _bound(report, source=spec.name)
+        reading = Reading(spec, self.source, log_store, self._held, router, self.status, bound)
+        self.capture = Capture(reading, self._acknowledgeable)
+        self.coordinator = Coordinator(reading, self.capture.opened)
         self.deliveries: list[Delivery] = []
         self.sink_statuses: list[SinkStatus] = []
         self.reading = [

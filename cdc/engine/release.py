@@ -7,8 +7,7 @@ changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,17 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cdc import failpoints
-from cdc.engine.held import HeldLogs
-from cdc.engine.routing import Router
+from cdc.engine.reading import Reading
 from cdc.engine.tables import TableState
 from cdc.errors import SourceUnavailable
 from cdc.model import ChangeBatch, ChangeSet, Commit, Envelope, Position, TableId
-from cdc.spi import ChangeLog
 
 # One commit of the main log takes in so many held commits: a sync each would release a few hundred
 # transactions a second.
 RUN_COMMITS = 2000
-RUN_BYTES = 32 * 1024 * 1024
+RUN_BYTES = 8 * 1024 * 1024
 # A run goes over in parts, so that its size in memory stays that of an ordinary ChangeSet.
 PART_BYTES = 8 * 1024 * 1024
 
@@ -56,39 +53,29 @@ class _Gathered:
 class Releaser:
     """Releases held changes; used by the snapshot coordinator's thread only."""
 
-    def __init__(
-        self, log: ChangeLog, held: HeldLogs, router: Router, parse: Callable[[str], Position]
-    ) -> None:
-        self._log = log
-        self._held = held
-        self._router = router
-        self._parse = parse
+    def __init__(self, reading: Reading) -> None:
+        self._log = reading.log
+        self._held = reading.held
+        self._router = reading.router
+        self._parse = reading.source.position
 
-    def release(self, table: TableId, token: str, limit: int | None, *, locked: bool = False) -> bool:
-        """Move every confirmed held change whose position orders below `limit` (None: all);
-        whether there were any to look at.
+    def release(self, table: TableId, token: str, limit: int | None, *, runs: int | None = None) -> None:
+        """Move every confirmed held change whose position orders below `limit` (None: all).
+
+        At most `runs` runs of them; between two runs the capture goes on.
         """
-        looked = False
-        while True:
-            run = self._next_run(table)
-            if not run:
-                return looked
-            looked = True
-            with nullcontext() if locked else self._router.lock:
+        while runs is None or runs > 0:
+            with self._router.lock:
                 state = self._router.book.get(table)
                 if state is None or state.token != token:
                     raise superseded(table)
-                try:
-                    whole = self._move(table, state, run, limit)
-                except BaseException:
-                    self._log.abandon()
-                    raise
-            if not whole:
-                return looked
+                run = self._next_run(table, state)
+                if not run or not self._move_whole(table, state, run, limit):
+                    return
+            runs = None if runs is None else runs - 1
 
-    def _next_run(self, table: TableId) -> list[Commit]:
+    def _next_run(self, table: TableId, state: TableState) -> list[Commit]:
         """The next held commits that the main log confirms."""
-        state = self._router.book[table]
         assert state.held is not None
         confirmed = self._router.book.held_next(table)
         run: list[Commit] = []
@@ -100,6 +87,13 @@ class Releaser:
                 run.append(commit)
                 byte_count += commit.byte_count
         return run
+
+    def _move_whole(self, table: TableId, state: TableState, run: list[Commit], limit: int | None) -> bool:
+        try:
+            return self._move(table, state, run, limit)
+        except BaseException:
+            self._log.abandon()
+            raise
 
     def _move(self, table: TableId, state: TableState, run: list[Commit], limit: int | None) -> bool:
         """Move one run of held commits; whether all of it lay below the limit."""

@@ -27,6 +27,7 @@ POLICY: dict[type[errors.CdcError], Directive] = {
     errors.SourceUnavailable: Directive.RETRY,
     errors.SourceBusy: Directive.RETRY,
     errors.LogFull: Directive.RETRY,
+    errors.StateFull: Directive.RETRY,
     errors.SinkUnavailable: Directive.RETRY,
 }
 

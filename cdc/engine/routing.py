@@ -20,12 +20,12 @@ _NAMELESS = ""
 
 @dataclass(slots=True)
 class Routed:
-    """One ChangeSet, split: `live` batches for the main log, `held` ones by table,
+    """One ChangeSet, split: `live` batches for the main log, `held` ones by the number of their held log,
     and the facts that go with it.
     """
 
     live: list[ChangeBatch] = field(default_factory=list)
-    held: dict[TableId, list[ChangeBatch]] = field(default_factory=dict)
+    held: dict[int, list[ChangeBatch]] = field(default_factory=dict)
     facts: Facts = field(default_factory=dict)
 
 
@@ -41,16 +41,28 @@ class Router:
         """Split a set; new states are in the book at once, the caller commits the facts with the set."""
         routed = Routed()
         for request in changes.resnapshot:
-            state = self.book.get(request.table)
+            # By number first: the source may know the table under a newer name than the stream has shown.
+            table = self.book.by_relation(request.relation) or request.table
+            state = self.book.get(table)
             if state is not None and state.phase is not Phase.WAITING:
-                self._start_over(request.table, state, request.reason, routed)
+                self._start_over(table, state, request.reason, routed)
         for batch in changes.batches:
             state = self._state_of(batch.schema, routed)
             if state.phase is Phase.LIVE:
                 routed.live.append(batch)
             else:
-                routed.held.setdefault(batch.table, []).append(batch)
+                assert state.held is not None, "a table that is not live has a held log"
+                routed.held.setdefault(state.held, []).append(batch)
         return routed
+
+    def is_new(self, schema: TableSchema) -> bool:
+        """Whether neither the table's name nor its number is known: the stream has nothing to tell of it."""
+        return self.book.get(schema.table) is None and self.book.by_relation(schema.relation) is None
+
+    def agrees(self, schema: TableSchema) -> bool:
+        """Whether the book has this name with this number (or with none yet)."""
+        state = self.book.get(schema.table)
+        return state is not None and (schema.relation is None or state.relation in (None, schema.relation))
 
     def adopt(self, schema: TableSchema) -> Facts:
         """Make a table known that was found in the catalog before any change of it; the facts to commit."""
@@ -62,7 +74,7 @@ class Router:
         """Copy every table again from nothing: changes of all of them may be missing; the facts to commit."""
         routed = Routed()
         for table, state in self.book.items():
-            self._start_over(table, state, reason, routed, reset=True)
+            self._start_over(table, state, reason, routed)
         return routed.facts
 
     def _state_of(self, schema: TableSchema, routed: Routed) -> TableState:
@@ -77,7 +89,7 @@ class Router:
             return self._rename(former, table, routed)
         if state is not None:
             renewed = replace(state, relation=relation)
-            return self._start_over(table, renewed, "dropped and created again", routed, reset=True)
+            return self._start_over(table, renewed, "dropped and created again", routed)
         fresh = TableState(phase=self._first_phase, relation=relation)
         if fresh.phase is Phase.WAITING:
             fresh = replace(fresh, held=self.book.next_held())
@@ -99,9 +111,7 @@ class Router:
         routed.facts |= held_facts(table, confirmed)
         return state
 
-    def _start_over(
-        self, table: TableId, state: TableState, reason: str, routed: Routed, *, reset: bool = False
-    ) -> TableState:
+    def _start_over(self, table: TableId, state: TableState, reason: str, routed: Routed) -> TableState:
         if self._first_phase is Phase.LIVE:
             return self._set(table, replace(state, phase=Phase.LIVE), routed)
         live = state.phase is Phase.LIVE
@@ -112,7 +122,6 @@ class Router:
             released=0 if live else state.released,
             handled=0 if live else state.handled,
             dirty=True,
-            must_reset=reset or state.must_reset,
             reason=reason,
         )
         return self._set(table, again, routed, keep_chunks=False)

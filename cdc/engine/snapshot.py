@@ -3,8 +3,7 @@ rows first, then the changes held meanwhile.
 
 The order in the log, per table: for a copy that goes on from an earlier one, the held changes that the new
 snapshot contains; the rows; the held changes that come after the snapshot; then live. A copy from nothing of
-a table that the log already has begins with a truncate, unless the table has a key and kept its types: then
-its rows replace the old ones one by one.
+a table that the log may already have rows of begins with a truncate: nothing says which of those still live.
 """
 
 from __future__ import annotations
@@ -17,44 +16,34 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from cdc import failpoints
-from cdc.engine.held import HeldLogs
+from cdc.engine.reading import Reading
 from cdc.engine.release import Releaser, batches_with_last, superseded
 from cdc.engine.reset import empty_batch, truncate_batch
-from cdc.engine.routing import Router
-from cdc.engine.status import SnapshotProgress, SourceStatus
+from cdc.engine.status import SnapshotProgress
 from cdc.engine.tables import Facts, Phase, TableState, chunk_facts
 from cdc.errors import LogFull
 from cdc.model import ChangeBatch, ChangeSet, Position, TableId, TableSchema
-from cdc.spi import ChangeLog, EarlierSnapshot, Snapshot, SnapshotChunk, Source
+from cdc.spi import EarlierSnapshot, Snapshot, SnapshotChunk
 
 # While the disk is full the copy asks again this often; capture does the same through its own retries.
 DISK_FULL_WAIT_SECONDS = 2.0
 # How often the copy looks whether the stream has passed the snapshot's position.
 PASS_POLL_SECONDS = 0.05
-# Rounds of releasing held changes beside the running capture before capture is stopped for the rest.
-RELEASE_ROUNDS = 20
+# Held changes are released beside the running capture, up to so many runs; capture then waits for the rest.
+RELEASE_RUNS = 200
 
 
 class TableCopier:
     """Copies a set of tables under one snapshot. One call of `copy` at a time."""
 
-    def __init__(
-        self,
-        source: Source,
-        log: ChangeLog,
-        held: HeldLogs,
-        router: Router,
-        status: SourceStatus,
-        *,
-        workers: int,
-    ) -> None:
-        self._source = source
-        self._log = log
-        self._held = held
-        self._router = router
-        self._status = status
-        self._workers = workers
-        self._releaser = Releaser(log, held, router, source.position)
+    def __init__(self, reading: Reading) -> None:
+        self._source = reading.source
+        self._log = reading.log
+        self._held = reading.held
+        self._router = reading.router
+        self._status = reading.status
+        self._workers = reading.spec.snapshot_workers
+        self._releaser = Releaser(reading)
 
     def copy(self, schemas: Sequence[TableSchema], stop: threading.Event) -> None:
         """Copy all these tables and make them live; returns early, with nothing lost, when stopped."""
@@ -86,31 +75,28 @@ class TableCopier:
         """
         table, position = schema.table, snapshot.position
         with self._router.lock:
-            state = self._router.book[table]
+            state = self._router.book.get(table)
+            if state is None or state.phase is Phase.LIVE or not self._router.agrees(schema):
+                raise superseded(table)
             resumed = table in snapshot.resumed
-            logged = self._log.schema(table)
-            had_rows = logged is not None and (state.dirty or state.phase is Phase.COPYING)
-            continued = resumed or (had_rows and not state.must_reset and _can_overlay(logged, schema))
             after = replace(
                 state,
                 phase=Phase.COPYING,
                 token=snapshot.tokens[table],
                 position=position,
                 dirty=True,
-                must_reset=False,
-                handled=state.handled if continued else max(state.handled, position.order),
+                handled=state.handled if resumed else max(state.handled, position.order),
             )
             batches: tuple[ChangeBatch, ...] = ()
-            if had_rows and not continued and logged is not None:
-                batches = (truncate_batch(logged, position, datetime.now(UTC)),)
-            elif logged is None:
-                batches = (empty_batch(schema, position, datetime.now(UTC)),)
+            if not resumed:
+                begin = truncate_batch if state.dirty else empty_batch
+                batches = (begin(schema, position, datetime.now(UTC)),)
             facts = self._router.book.facts_of(table, after, keep_chunks=resumed)
             self._log.append(ChangeSet(batches, self._reached(), len(batches)), facts=facts)
             if not resumed:
                 self._router.book.forget_chunks(table)
             self._router.book.set(table, after)
-        return continued
+        return resumed
 
     def _reached(self) -> Position:
         end = self._log.end
@@ -237,12 +223,10 @@ class TableCopier:
         """Release what is held beside the running capture,
         then the rest and the change of phase under the lock.
         """
-        for _ in range(RELEASE_ROUNDS):
-            if not self._releaser.release(table, token, None):
-                break
+        self._releaser.release(table, token, None, runs=RELEASE_RUNS)
         failpoints.hit("snapshot.before-live")
         with self._router.lock:
-            self._releaser.release(table, token, None, locked=True)
+            self._releaser.release(table, token, None)
             state = self._require(table, token)
             live = TableState(phase=Phase.LIVE, relation=state.relation, dirty=True)
             self._log.append(ChangeSet((), self._reached()), facts=self._router.book.facts_of(table, live))
@@ -253,11 +237,3 @@ class TableCopier:
         progress = self._status.snapshot
         if progress is not None:
             progress.tables_done += 1
-
-
-def _can_overlay(logged: TableSchema | None, schema: TableSchema) -> bool:
-    """Whether copied rows can replace the stored ones one by one: same key, no column of another type."""
-    if logged is None or not schema.key or logged.key != schema.key:
-        return False
-    types = {column.name: column.type for column in logged.columns}
-    return all(types.get(column.name, column.type) == column.type for column in schema.columns)

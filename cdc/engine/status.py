@@ -6,6 +6,7 @@ atomic enough: a document may mix values a moment apart, never a torn one.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from cdc.model import Commit, Position
 
 # Long enough to smooth single flushes, short enough to follow a change of load.
 RATE_WINDOW_SECONDS = 5.0
+# Counters are added to by several threads, rarely; one lock for all of them loses none.
+_COUNTING = threading.Lock()
 
 
 class Rate:
@@ -24,18 +27,21 @@ class Rate:
 
     def __init__(self) -> None:
         self._points: deque[tuple[float, int]] = deque()
+        self._lock = threading.Lock()
         self.total = 0
 
     def add(self, amount: int) -> None:
         now = time.monotonic()
-        self.total += amount
-        self._points.append((now, amount))
-        self._drop(now)
+        with self._lock:
+            self.total += amount
+            self._points.append((now, amount))
+            self._drop(now)
 
     def per_second(self) -> float:
         now = time.monotonic()
-        self._drop(now)
-        return sum(amount for _, amount in list(self._points)) / RATE_WINDOW_SECONDS
+        with self._lock:
+            self._drop(now)
+            return sum(amount for _, amount in self._points) / RATE_WINDOW_SECONDS
 
     def _drop(self, now: float) -> None:
         while self._points and self._points[0][0] < now - RATE_WINDOW_SECONDS:
@@ -137,7 +143,8 @@ class SourceStatus:
         self.rate.add(rows)
 
     def count(self, name: str, amount: int) -> None:
-        self.counters[name] = self.counters.get(name, 0) + amount
+        with _COUNTING:
+            self.counters[name] = self.counters.get(name, 0) + amount
 
     def document(self) -> dict[str, Any]:
         behind = None
@@ -179,7 +186,8 @@ class SinkStatus:
     trouble: Trouble | None = None
 
     def count(self, name: str, amount: int) -> None:
-        self.counters[name] = self.counters.get(name, 0) + amount
+        with _COUNTING:
+            self.counters[name] = self.counters.get(name, 0) + amount
 
     def document(self, end: int, end_commit_at: datetime | None) -> dict[str, Any]:
         behind = max(0, end - self.next)

@@ -37,9 +37,8 @@ class TableState:
 
     While not LIVE, its streamed changes go to the held log number `held`. `released` is the offset in it
     below which everything is done; changes whose position orders below `handled` are done or contained in the
-    snapshot. `token` and `position` are the open (or last) snapshot's. `dirty` says that the log holds rows
-    of this table from an earlier copy or life, `must_reset` that these may hold rows whose end we never saw;
-    `reason` why a live table is copied again.
+    snapshot. `token` and `position` are the open (or last) snapshot's. `dirty` says that the log may hold
+    rows of this table from an earlier copy or life; `reason` why a live table is copied again.
     """
 
     phase: Phase
@@ -50,7 +49,6 @@ class TableState:
     token: str | None = None
     position: Position | None = None
     dirty: bool = False
-    must_reset: bool = False
     reason: str = ""
 
     def to_text(self) -> str:
@@ -63,7 +61,6 @@ class TableState:
             "token": self.token,
             "position": self.position.to_json() if self.position else None,
             "dirty": self.dirty,
-            "must_reset": self.must_reset,
             "reason": self.reason,
         }
         return json.dumps(value, separators=(",", ":"))
@@ -98,15 +95,19 @@ class TableBook:
 
     def reload(self, facts: Mapping[str, str]) -> None:
         """Forget everything and take it from the facts again."""
-        self._states, self._chunks, self._held_next = {}, {}, {}
+        states: dict[TableId, TableState] = {}
+        chunks: dict[TableId, dict[str, int]] = {}
+        held_next: dict[TableId, int] = {}
         for key, text in facts.items():
             if key.startswith(_TABLE_PREFIX):
-                self._states[_table_of(key)] = TableState.from_text(text)
+                states[_table_of(key)] = TableState.from_text(text)
             elif key.startswith(_HELD_PREFIX):
-                self.set_held_next(_table_of(key), int(text))
+                held_next[_table_of(key)] = int(text)
             elif key.startswith(_CHUNK_PREFIX):
                 schema, name, chunk = json.loads(key.removeprefix(_CHUNK_PREFIX))
-                self.set_chunk(TableId(schema, name), chunk, int(text))
+                chunks.setdefault(TableId(schema, name), {})[chunk] = int(text)
+        # Swapped whole: other threads read without the lock.
+        self._states, self._chunks, self._held_next = states, chunks, held_next
 
     def __getitem__(self, table: TableId) -> TableState:
         return self._states[table]
@@ -129,9 +130,6 @@ class TableBook:
 
     def finished_chunks(self, table: TableId) -> frozenset[str]:
         return frozenset(self._chunks.get(table, ()))
-
-    def copied_rows(self, table: TableId) -> int:
-        return sum(list(self._chunks.get(table, {}).values()))
 
     def held_next(self, table: TableId) -> int:
         return self._held_next.get(table, 0)

@@ -13,10 +13,14 @@ from cdc.model.schema import TableId
 
 @dataclass(frozen=True, slots=True)
 class Resnapshot:
-    """A source's word that a table's rows changed without row events (a rewrite) and must be read again."""
+    """A source's word that a table's rows changed without row events (a rewrite) and must be read again.
+
+    `relation` is the source's number of the table, which stays when it is renamed.
+    """
 
     table: TableId
     reason: str
+    relation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

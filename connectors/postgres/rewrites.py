@@ -167,7 +167,7 @@ class Watch:
             before = self._known.get(relid)
             reason = found.why_stale(before) if before is not None else ""
             if reason:
-                self._stale[table] = Resnapshot(table, reason)
+                self._stale[table] = Resnapshot(table, reason, relid)
             self._keep(relid, found)
 
     def forget(self, relids: Iterable[int]) -> None:

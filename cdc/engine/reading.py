@@ -1,0 +1,25 @@
+"""What capture, coordinator and copier share of one source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cdc.engine.held import HeldLogs
+from cdc.engine.routing import Router
+from cdc.engine.specs import SourceSpec
+from cdc.engine.status import SourceStatus
+from cdc.engine.workers import Log
+from cdc.spi import ChangeLog, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The source's side of a pipeline; owned and closed by the pipeline."""
+
+    spec: SourceSpec
+    source: Source
+    log: ChangeLog
+    held: HeldLogs
+    router: Router
+    status: SourceStatus
+    report: Log
