@@ -82,6 +82,10 @@ class StateError(CdcError):
     """The state directory can't be used (locked, unreadable, of a newer version)."""
 
 
+class StateFull(CdcError):
+    """The disk under `state_dir` is full; work goes on by itself when there is space."""
+
+
 class SinkUnavailable(CdcError):
     """The sink can't be reached now; waiting may help."""
 

@@ -100,6 +100,8 @@ def _headline(document: dict[str, Any]) -> Text:
     )
     if age is not None and age > STALE_SECONDS:
         headline.append(f", silent for {show_seconds(age)}: it hangs, or its disk does", "bold red")
+    if document.get("state_dir_full"):
+        headline.append("; the disk under state_dir is full: make room on it", "bold red")
     return headline
 
 

@@ -8,7 +8,10 @@ call.
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +22,7 @@ from typing import Any
 
 import orjson
 
-from cdc.errors import StateError
+from cdc.errors import CdcError, StateError, StateFull
 from cdc.files import FolderLock, make_folder, write_atomically
 from cdc.model import Position
 from cdc.state.schema import check_version, migrate
@@ -35,6 +38,10 @@ KEEP_HOURLY = timedelta(days=30)
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What waiting for space may help against.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# More than SQLite asks for at once, so that what it found no room for has none here either.
+_PROBE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +173,8 @@ class StateStore(StateReader):
     Raises:
         StateError: another process holds it (its pid is named), a newer version wrote it, or the disk
         refuses.
+        StateFull: the disk is full. Every writing method may raise it, has done nothing then, and may be
+        called again.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -173,7 +182,7 @@ class StateStore(StateReader):
             make_folder(state_dir)
             self._lock = FolderLock(state_dir, "this state directory")
         except OSError as error:
-            raise _unusable(state_dir) from error
+            raise _failure(error, state_dir) from error
         try:
             self._open(state_dir, "rwc", _prepare)
         except BaseException:
@@ -247,7 +256,7 @@ class StateStore(StateReader):
         try:
             write_atomically(self._folder / STATUS_NAME, [orjson.dumps(document)], durable=False)
         except OSError as error:
-            raise _unusable(self._folder) from error
+            raise _failure(error, self._folder) from error
 
     def close(self) -> None:
         super().close()
@@ -282,15 +291,40 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise _unusable(path) from error
+        raise _failure(error, path) from error
 
 
-def _unusable(path: Path) -> StateError:
+def _failure(error: OSError | sqlite3.Error, path: Path) -> CdcError:
+    if _is_no_room(error, path):
+        return StateFull(
+            "the disk under state_dir is full",
+            where=str(path),
+            remedy="Make room on this disk; the daemon goes on by itself.",
+        )
     return StateError(
         "the state can't be read or written",
         where=str(path),
         remedy="Check the disk's space and the owner and rights of this folder.",
     )
+
+
+def _is_no_room(error: OSError | sqlite3.Error, path: Path) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    # SQLite calls a quota that is used up an I/O error; a write of our own is told the reason.
+    return code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR_WRITE and _probe_finds_no_room(path))
+
+
+def _probe_finds_no_room(path: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno in _NO_ROOM
+    return False
 
 
 def _micros(at: datetime) -> int:

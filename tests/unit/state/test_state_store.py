@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import threading
 from contextlib import closing
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cdc.errors import StateError
+from cdc.engine.retry import Directive, directive
+from cdc.errors import StateError, StateFull
 from cdc.model import Position
 from cdc.state import Checkpoint, Plan, StateReader, StateStore, read_status
 
@@ -161,3 +163,26 @@ def test_threads_share_one_store(tmp_path: Path) -> None:
         for thread in threads:
             thread.join(10)
         assert sorted(epochs) == list(range(1, 9))
+
+
+def test_write_without_room_is_retried_and_works_when_there_is_room(tmp_path: Path) -> None:
+    plan = Plan("lake", "shop", 0, 5, FAR, NOON)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with closing(StateStore(tmp_path)) as state:
+        # As with a used-up quota, SQLite learns of this limit as an I/O error.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+        try:
+            with pytest.raises(StateFull) as caught:
+                state.save_plan(plan)
+            with pytest.raises(StateFull):
+                state.write_status({"running": True})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert str(caught.value) == (
+            f"{tmp_path / 'state.sqlite'}: the disk under state_dir is full. "
+            "Make room on this disk; the daemon goes on by itself."
+        )
+        assert directive(caught.value) is Directive.RETRY
+        assert state.plan("lake", "shop") is None
+        state.save_plan(plan)
+        assert state.plan("lake", "shop") == plan

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from cdc.testing.events import table
+from tests.integration.engine.conftest import Bench
+
+# Room for the state, the log and some thousand rows.
+DISK_BYTES = 8 * 1024 * 1024
+NOTES = table("public.notes", {"id": pa.int64(), "note": pa.string()}, relation=1)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a small file system is not permitted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_under_state_dir_stops_nothing_for_good(small_disk: Path) -> None:
+    bench = Bench(small_disk / "state")
+    bench.database.create(NOTES, [{"id": i, "note": "x"} for i in range(5)])
+    running = bench.start()
+    try:
+        bench.wait_until_equal("public.notes")
+        ballast = small_disk / "ballast"
+        with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+            while True:
+                file.write(bytes(4096))
+        bench.database.commit([("public.notes", "c", {"id": i, "note": "y" * 500}) for i in range(100, 400)])
+        status = small_disk / "state" / "status.json"
+        bench.wait_for(lambda: "StateFull" in kinds(bench) or "LogFull" in kinds(bench), "a refused write")
+        before = status.stat().st_mtime_ns
+        bench.wait_for(lambda: running.engine._books._refused, "a status without room")
+        assert running.thread.is_alive()
+        ballast.unlink()
+        bench.wait_until_equal("public.notes")
+        bench.wait_for(lambda: status.stat().st_mtime_ns > before, "a status with room")
+        assert all(worker.failed is None for worker in running.engine.pipelines[0].workers)
+    finally:
+        running.stop()
+
+
+def kinds(bench: Bench) -> set[str]:
+    """The errors that workers wait out."""
+    return {event["kind"] for event in bench.events if "kind" in event}

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from cdc.engine.books import BookKeeper
+from cdc.state import StateStore, read_status
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """No file of this process may grow."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_books_without_room_say_so_and_are_kept_again_when_there_is_room(tmp_path: Path) -> None:
+    with closing(StateStore(tmp_path)) as state:
+        books = BookKeeper(state, [])
+        assert books.tick(final=True)["state_dir_full"] is False
+        written = read_status(tmp_path)
+        with no_room():
+            assert books.tick(final=True)["state_dir_full"] is True
+            assert read_status(tmp_path) == written
+        assert books.tick(final=True)["state_dir_full"] is False
+        assert read_status(tmp_path) != written
