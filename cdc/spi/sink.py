@@ -104,6 +104,8 @@ class Sink(Protocol):
         After a crash at any instruction either all or nothing of it is there, and applying the same delivery
         again gives the same result as once. New tables and schema versions are created or evolved on the way,
         at their place in the order. An empty delivery (first == next) only moves position and commit time.
+        One that would leave a hole (its first is above the cursor's next, or above 0 without a cursor) is
+        refused with SinkRefused, naming both offsets.
         """
         ...
 

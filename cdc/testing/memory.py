@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from cdc.errors import (
     ConfigError,
     SinkFenced,
-    SinkUnavailable,
+    SinkRefused,
     SourceGap,
     SourceUnavailable,
     UnsupportedSchema,
@@ -259,10 +259,12 @@ class MemorySink:
         with self.store.changed:
             self._refuse_old_epoch(delivery.source)
             known = self.store.cursors.get(delivery.source)
-            if known is not None and delivery.first < known.next:
-                if delivery.next <= known.next:
+            reached = known.next if known else 0
+            if delivery.first != reached:
+                if delivery.next <= reached:
                     return
-                raise SinkUnavailable(f"the delivery starts at {delivery.first}, the sink is at {known.next}")
+                message = f"the delivery starts at offset {delivery.first}, the sink is at {reached}"
+                raise SinkRefused(message, remedy="Use one store with one log.")
             for batch in batches:
                 self.store.tables.setdefault(batch.table, []).extend(batch.rows())
                 self.store.keys[batch.table] = batch.schema.key

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 from pydantic import BaseModel
 
-from cdc.errors import SinkFenced, SinkUnavailable
+from cdc.errors import SinkFenced, SinkRefused, SinkUnavailable
 from cdc.model import ChangeBatch, Envelope, TableSchema
 from cdc.spi import Delivery, Finding, Sink, SupportsRewind
 from cdc.testing.contract_waivers import honours_waivers
@@ -140,6 +140,17 @@ class SinkContract:
         assert cursor is not None
         assert (cursor.next, cursor.position) == (3, position(99))
         self._close_and_compare(sink, place, ORDERS, [_order(i) for i in range(3)])
+
+    def test_a_delivery_that_leaves_a_hole_is_refused(self, place: Path, sink: Sink) -> None:
+        with pytest.raises(SinkRefused, match=r"\b3\b.*\b0\b"):
+            sink.apply(_inserts(3, 5))
+        assert sink.committed(SOURCE) is None
+        sink.apply(_inserts(0, 3))
+        with pytest.raises(SinkRefused, match=r"\b7\b.*\b3\b"):
+            sink.apply(_inserts(7, 9))
+        assert _next(sink) == 3
+        sink.apply(_inserts(3, 9))
+        self._close_and_compare(sink, place, ORDERS, [_order(i) for i in range(9)])
 
     def test_an_older_epoch_is_fenced(self, place: Path, sink: Sink) -> None:
         sink.apply(_inserts(0, 3))

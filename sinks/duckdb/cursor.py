@@ -90,12 +90,13 @@ def advanced(before: Cursor | None, delivery: Delivery, epoch: int) -> Cursor:
 
 def is_applied(cursor: Cursor | None, delivery: Delivery, path: str) -> bool:
     """Whether the sink has this delivery already; SinkRefused when it doesn't follow what the sink has."""
-    if cursor is None or delivery.first == cursor.next:
+    reached = cursor.next if cursor else 0
+    if delivery.first == reached:
         return False
-    if delivery.next <= cursor.next:
+    if delivery.next <= reached:
         return True
     raise SinkRefused(
-        f"the delivery starts at offset {delivery.first}, the sink is at {cursor.next}",
+        f"the delivery starts at offset {delivery.first}, the sink is at {reached}",
         where=f"{path}: source {delivery.source}",
         remedy="The file and the daemon's log don't belong together: restore both, or start with a new file.",
     )

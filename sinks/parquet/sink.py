@@ -184,14 +184,16 @@ class ParquetSink:
 
 
 def _is_news(delivery: Delivery, state: LakeState | None) -> bool:
-    """Whether the lake lacks this delivery; SinkRefused when it has a part of it, which no retry can have."""
-    if state is None or delivery.first >= state.next:
+    """Whether the lake lacks this delivery; SinkRefused when it doesn't begin where the lake ends."""
+    reached = state.next if state else 0
+    if delivery.first == reached:
         is_empty = delivery.next == delivery.first
         return not (is_empty and state is not None and state.position == delivery.position)
-    if delivery.next <= state.next:
+    if delivery.next <= reached:
         return False
-    message = f"the delivery {delivery.first} to {delivery.next} overlaps the lake's end, {state.next}"
-    raise SinkRefused(message, where=delivery.source, remedy="Use one state directory with one lake.")
+    message = f"the delivery starts at offset {delivery.first}, the lake is at {reached}"
+    remedy = "The lake and the daemon's log don't belong together: restore both, or start with a new folder."
+    raise SinkRefused(message, where=delivery.source, remedy=remedy)
 
 
 def _visible(state: LakeState, paths: LakePaths) -> Cursor | None:
