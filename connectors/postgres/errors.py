@@ -2,9 +2,10 @@
 the stream raises by name.
 
 The server's primary message is kept (it names the object), its DETAIL, HINT and CONTEXT never are: they can
-hold row values. Messages of the classes that quote data (22, 23) are dropped too. A failed login carries no
-SQLSTATE through libpq, so only there the text decides; a server that speaks another language than English
-gives SourceUnavailable then, which is retried and shows the server's own words.
+hold row values. Messages of the classes that quote data (22, 23, and P0: a function's own `raise`) are
+dropped too. A failed login carries no SQLSTATE through libpq, so only there the text decides; a server that
+speaks another language than English gives SourceUnavailable then, which is retried and shows the server's own
+words.
 """
 
 from __future__ import annotations
@@ -16,12 +17,9 @@ import psycopg
 from psycopg import pq
 
 from cdc.errors import CdcError, SourceBusy, SourceGap, SourceRefused, SourceUnavailable
-from cdc.model import TableId
 from connectors.postgres.statements import (
     ALTER_WAL_LEVEL,
     drop_slot,
-    grant_replication,
-    grant_select,
     raise_setting,
     terminate,
 )
@@ -77,8 +75,12 @@ _CLASSES = {
     "57": _WAIT,
     "58": _WAIT,
 }
-# Classes whose primary message can quote a value of a row.
-_QUOTES_DATA = ("22", "23")
+# Classes whose primary message can quote a value of a row, and what is said instead.
+_QUOTES_DATA = {
+    "22": "the server refused a value",
+    "23": "the server refused a value",
+    "P0": "a function in the database raised an error",
+}
 
 # 55000 and 42704 mean several things; the words below stand untranslated or in English in every server that
 # we know.
@@ -135,7 +137,7 @@ def translate_result(
 def translate_state(state: str, primary: str, where: str, doing: str = "") -> CdcError:
     """The kind of error and its remedy by SQLSTATE, with the server's primary message where it is safe."""
     meaning = _meaning(state, primary)
-    said = "the server refused a value" if state[:2] in _QUOTES_DATA else " ".join(primary.split())
+    said = _QUOTES_DATA.get(state[:2]) or " ".join(primary.split())
     return _error(meaning, f"{said} (SQLSTATE {state})", where, doing)
 
 
@@ -178,30 +180,6 @@ def _connection_text(message: str) -> str:
 
 def _error(meaning: Meaning, text: str, where: str, doing: str) -> CdcError:
     return meaning.kind(f"{doing}: {text}" if doing else text, where=where, remedy=meaning.remedy)
-
-
-def wal_level_too_low(where: str, level: str) -> SourceRefused:
-    """The server writes no logical WAL."""
-    return SourceRefused(f"wal_level is {level!r}, expected 'logical'", where=where, remedy=ALTER_WAL_LEVEL)
-
-
-def role_cannot_replicate(where: str, role: str) -> SourceRefused:
-    remedy = f"Run: {grant_replication(role)};"
-    return SourceRefused(f"the role {role!r} may not replicate", where=where, remedy=remedy)
-
-
-def cannot_read(where: str, role: str, table: TableId) -> SourceRefused:
-    """The snapshot needs SELECT; the stream alone would not."""
-    remedy = f"Run: {grant_select(role, [table])};"
-    return SourceRefused(f"the role {role!r} may not read {table}", where=where, remedy=remedy)
-
-
-def no_free_slot(where: str, used: int, limit: int) -> SourceRefused:
-    """max_replication_slots or max_wal_senders is used up."""
-    remedy = (
-        f"Drop one that nobody uses, or raise max_replication_slots. {raise_setting('max_replication_slots')}"
-    )
-    return SourceRefused(f"{used} of {limit} replication slots are in use", where=where, remedy=remedy)
 
 
 def slot_missing(where: str, slot: str) -> SourceGap:

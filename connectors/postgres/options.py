@@ -167,6 +167,11 @@ class PostgresOptions(BaseModel):
 
 def parse_url(url: str) -> dict[str, str]:
     """The settings in a connection string; ValueError without a word of it, for it may hold a password."""
+    if _has_stray_at(url):
+        raise ValueError(
+            "the url has an unescaped @ beside the one before the host:"
+            " write an @ in the user, password or database as %40 (and : / % as %3A %2F %25)"
+        )
     try:
         return {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except psycopg.Error:
@@ -174,6 +179,21 @@ def parse_url(url: str) -> dict[str, str]:
             "the url is not a connection string: expected postgresql://user:password@host:port/database"
             " (with @ : / % in the password as %40 %3A %2F %25) or key=value pairs"
         ) from None
+
+
+def _has_stray_at(url: str) -> bool:
+    """Whether an @ stands in the host, port or database of a URL.
+
+    libpq takes the first @ for the password's end: what follows it would be a host, and be shown.
+    """
+    scheme, is_url, rest = url.partition("://")
+    if not is_url or "=" in scheme:
+        return False
+    authority, _, path = rest.partition("/")
+    host = authority.partition("@")[2].partition("?")[0]
+    # Behind a ? come settings, which may hold both / and @.
+    database = "" if "?" in authority else path.partition("?")[0]
+    return "@" in host or "@" in database
 
 
 def _default_name(source: str, kind: str) -> str:

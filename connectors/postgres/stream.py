@@ -1,8 +1,9 @@
 """One session of the replication stream: from START_REPLICATION to ChangeSets.
 
 The server sends whole transactions in commit order (protocol 1; it spills large ones itself). They are
-gathered until enough bytes are there, or until the socket is empty and a short wait is over, and cut where a
-transaction ends; only one that is larger than `HARD_BYTES` is cut inside. A session ends with an error,
+gathered until the socket is empty and a short wait is over, and cut where a transaction ends; or until
+`SOFT_BYTES` and `HARD_BYTES`, which are equal, are there, and then cut at that mark, inside of a transaction
+too. A session ends with an error,
 always; nothing it yielded is taken back.
 """
 
@@ -25,7 +26,7 @@ from connectors.postgres.tracking import Tracking
 
 # A set this large is worth a log frame of its own; larger ones only cost memory.
 SOFT_BYTES = 8 * 1024 * 1024
-# A transaction larger than this is handed on in parts: the bound of what one stream holds in memory.
+# The mark inside of a transaction, handed on in parts from there: the bound of what a stream holds in memory.
 HARD_BYTES = 8 * 1024 * 1024
 # How long small transactions are gathered: a sixth of the latency we promise, and enough for one fsync to
 # serve many.

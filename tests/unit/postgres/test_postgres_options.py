@@ -49,6 +49,10 @@ def test_options_hold_column_lists_and_filters_by_table() -> None:
         ({"url": "postgresql://cdc:s3cr3t-word@db.example"}, "the url must name the database"),
         ({"url": "postgresql//cdc:s3cr3t-word@db/shop"}, "the url is not a connection string"),
         ({"url": f"{URL}?application_name=x"}, "the url must not set application_name"),
+        ({"url": "postgresql://cdc:pass@s3cr3t-word@db.example/shop"}, "write an @ in the user, password or"),
+        ({"url": "postgresql://cdc:pass@s3cr3t:1@db.example/shop"}, "the url has an unescaped @"),
+        ({"url": "postgresql://cdc:pass@/s3cr3t@db.example/shop"}, "the url has an unescaped @"),
+        ({"url": "postgresql://cdc:1/s3cr3t@db.example/shop"}, "the url has an unescaped @"),
         ({"slot": "Shop-1"}, "a slot name has 1 to 63 of the characters a-z, 0-9 and _"),
         ({"publication": "é" * 32}, "a publication name has 1 to 63 bytes"),
         ({"tables": ["orders"]}, "'orders' has no schema"),
@@ -74,7 +78,16 @@ def test_options_show_no_password_as_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["host=/run/db dbname=shop", "service=shop", "postgresql:///shop?host=/run/db"]
+    "url",
+    [
+        "host=/run/db dbname=shop",
+        "host=db password=a@b@c://d@e dbname=shop",
+        "service=shop",
+        "postgresql:///shop?host=/run/db",
+        "postgresql://cdc:p%40ss@db.example/shop",
+        "postgresql://cdc:p?s@db.example/shop",
+        "postgresql://db.example?dbname=shop&passfile=/etc/a@b",
+    ],
 )
 def test_options_take_every_form_of_libpq(url: str) -> None:
     assert options(url=url).url.get_secret_value() == url
