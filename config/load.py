@@ -140,6 +140,9 @@ class _Loading:
     def _source(self, name: str, body: dict[str, Any]) -> ConfiguredSource | None:
         path = ("sources", name)
         settings, plugin, options = self._section("cdc.sources", SourceSettings, path, body)
+        if settings is not None and (settings.snapshot, settings.on_gap) == ("never", "resnapshot"):
+            message = "can't be resnapshot where snapshot is never: nothing may be copied again after a gap"
+            self._add((*path, "on_gap"), message, "Write on_gap: fail, or snapshot: initial.")
         if settings is None or options is None:
             return None
         return ConfiguredSource(name, settings, plugin, options)

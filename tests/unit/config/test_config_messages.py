@@ -133,6 +133,11 @@ CASES = {
         "cdc.yaml:4: sources.shop.acknowledge: waits for sinks, but no sink takes changes from this source."
         " Add a sink with this source in its 'from', or write acknowledge: log.",
     ),
+    "copying again after a gap what is never copied": (
+        SOURCE + "    snapshot: never\n    on_gap: resnapshot\n",
+        "cdc.yaml:5: sources.shop.on_gap: can't be resnapshot where snapshot is never: nothing may be copied"
+        " again after a gap. Write on_gap: fail, or snapshot: initial.",
+    ),
     "config error of a plugin": (
         SOURCE + "sinks: {lake: {type: parquet, path: 's3://b'}}\n",
         "cdc.yaml:4: sinks.lake: S3 is not supported. Use a folder.",

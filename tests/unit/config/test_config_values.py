@@ -18,7 +18,7 @@ sources:
   shop:
     type: postgres
     url: postgresql://u:${PASSWORD}@h/d
-    snapshot: never
+    snapshot: only
     acknowledge: sinks
     on_gap: resnapshot
     log: {retain: {age: 12h, size: 1GiB}}
@@ -41,7 +41,7 @@ def test_file_gives_engine_settings_and_plugin_options(load_text: Load) -> None:
     configuration = load_text(FULL, {"PASSWORD": "s3cret"})
     source = configuration.sources["shop"]
     assert (source.settings.snapshot, source.settings.acknowledge, source.settings.on_gap) == (
-        "never",
+        "only",
         "sinks",
         "resnapshot",
     )
