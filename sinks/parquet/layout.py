@@ -85,12 +85,6 @@ def range_name(first: int, last: int) -> str:
     return f"{first:0{OFFSET_DIGITS}d}-{last:0{OFFSET_DIGITS}d}"
 
 
-def parse_range(name: str) -> tuple[int, int]:
-    """The numbers of a name that `range_name` made."""
-    first, _, last = name.partition(".")[0].partition("-")
-    return int(first), int(last)
-
-
 @dataclass(frozen=True, slots=True)
 class LakePaths:
     """Where one source's things are in a lake."""

@@ -13,7 +13,6 @@ from cdc.errors import ConfigError
 from cdc.model import TableId
 from cdc.testing.events import table
 from sinks.parquet.layout import (
-    parse_range,
     partition_folder,
     partition_keys,
     partition_prefix,
@@ -53,7 +52,6 @@ def test_awkward_names_are_percent_encoded() -> None:
 @given(st.tuples(OFFSETS, OFFSETS), st.tuples(OFFSETS, OFFSETS))
 def test_range_names_sort_as_their_ranges(one: tuple[int, int], other: tuple[int, int]) -> None:
     assert (range_name(*one) < range_name(*other)) == (one < other)
-    assert parse_range(range_name(*one) + ".parquet") == one
 
 
 @pytest.mark.parametrize(
