@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,12 +38,10 @@ def test_a_full_disk_under_state_dir_stops_nothing_for_good(small_disk: Path) ->
     running = bench.start()
     try:
         bench.wait_until_equal("public.notes")
-        ballast = small_disk / "ballast"
-        with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-            while True:
-                file.write(bytes(4096))
-        bench.database.commit([("public.notes", "c", {"id": i, "note": "y" * 500}) for i in range(100, 400)])
         status = small_disk / "state" / "status.json"
+        bench.wait_for(status.exists, "the first status")
+        ballast = fill(small_disk)
+        bench.database.commit([("public.notes", "c", {"id": i, "note": "y" * 500}) for i in range(100, 400)])
         bench.wait_for(lambda: "StateFull" in kinds(bench) or "LogFull" in kinds(bench), "a refused write")
         before = status.stat().st_mtime_ns
         bench.wait_for(lambda: running.engine._books._refused, "a status without room")
@@ -53,6 +52,15 @@ def test_a_full_disk_under_state_dir_stops_nothing_for_good(small_disk: Path) ->
         assert all(worker.failed is None for worker in running.engine.pipelines[0].workers)
     finally:
         running.stop()
+
+
+def fill(folder: Path) -> Path:
+    """Take all of the disk."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return ballast
 
 
 def kinds(bench: Bench) -> set[str]:
