@@ -1,20 +1,25 @@
 """A read-only copy of the database for other programs, always whole and always at a commit.
 
-The copy is made right after a checkpoint, when the file alone holds everything, with the file's lock held, so
-that nothing writes to it meanwhile; then renamed into place. A reader that has the old copy open keeps it.
+The copy is made right after a checkpoint, when the file alone holds everything, and renamed into place.
+Meanwhile the lock of `lock_of` keeps this process from writing, and DuckDB's lock on the file every other. A reader
+that has the old copy open keeps it.
+
+The database file is never opened here: closing it would drop DuckDB's lock, which is POSIX's and belongs to
+the process, not to a descriptor. A child process reads it (`copying`).
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import IO
 
+from sinks.duckdb import copying
 from sinks.duckdb.options import Publish
-
-# Linux: make one file share another's blocks (btrfs, xfs): a copy of any size in milliseconds.
-_FICLONE = 0x40049409
 
 
 class Publisher:
@@ -44,8 +49,10 @@ class Publisher:
         """Replace the copy. The database has just been checkpointed and nobody writes to it."""
         temporary = self._target.with_name(f".{self._target.name}.tmp")
         try:
-            with self._database.open("rb") as source, temporary.open("wb") as copy:
-                _copy(source.fileno(), copy.fileno())
+            # A new inode: a child that outlived a killed daemon may still be writing into the old one.
+            temporary.unlink(missing_ok=True)
+            with temporary.open("xb") as copy:
+                _copy(self._database, copy)
                 os.fsync(copy.fileno())
             temporary.replace(self._target)
         finally:
@@ -55,23 +62,14 @@ class Publisher:
         self.postpone()
 
 
-def _copy(source: int, target: int) -> None:
-    try:
-        fcntl.ioctl(target, _FICLONE, source)
-    except OSError:
-        # The file system can't share blocks, or these are two of them; the kernel copies.
-        _copy_bytes(source, target)
-
-
-def _copy_bytes(source: int, target: int) -> None:
-    left = os.fstat(source).st_size
-    offset = 0
-    while left > 0:
-        done = os.sendfile(target, source, offset, left)
-        if done == 0:
-            raise OSError(f"the database file ended {left} bytes early")
-        offset += done
-        left -= done
+def _copy(database: Path, target: IO[bytes]) -> None:
+    """Raises: OSError: what the child met, or EINTR when it was killed."""
+    command = [sys.executable, "-I", "-S", copying.__file__, str(database)]
+    # A session of its own: Ctrl-C asks the daemon for an orderly end, which waits for the copy.
+    status = subprocess.run(command, stdout=target, start_new_session=True, check=False).returncode
+    if status != 0:
+        number = status if status > 0 else errno.EINTR
+        raise OSError(number, os.strerror(number))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -17,6 +17,7 @@ from cdc.spi import Severity
 from cdc.testing.events import changes, delivery, sink_context, table
 from sinks.duckdb import DuckDBSink, database
 from sinks.duckdb.options import Options, Publish
+from sinks.duckdb.publish import Publisher
 from tests.support.ducks import Duck, read_file
 
 T = table("public.t", {"id": pa.int64(), "v": pa.string()})
@@ -139,6 +140,36 @@ def test_published_copy_is_readable_while_the_sink_goes_on(tmp_path: Path) -> No
         )
         seen = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
         assert seen.stdout == f"[({i + 1},)] [({i + 1},)]\n"
+
+
+def test_file_stays_locked_after_copies_were_published(tmp_path: Path) -> None:
+    duck = publishing(tmp_path, seconds=0)
+    for i in range(3):
+        duck.change(T, ("c", {"id": i}))
+        duck.sink.idle()
+        assert read_file(tmp_path / "copy.duckdb", "select count(*) from public.t") == [(i + 1,)]
+    locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    inode = str(duck.path.stat().st_ino)
+    assert ["POSIX", "WRITE"] in [[lock[1], lock[3]] for lock in locks if inode in lock[5].split(":")]
+    code = "import duckdb, sys; duckdb.connect(sys.argv[1])"
+    command = [sys.executable, "-c", code, str(duck.path)]
+    other = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert "Could not set lock on file" in other.stderr
+
+
+def test_copy_left_half_made_by_a_crash_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / ".copy.duckdb.tmp").write_bytes(b"x" * 10_000_000)
+    duck = publishing(tmp_path, seconds=0)
+    duck.change(T, ("c", {"id": 1}))
+    assert read_file(tmp_path / "copy.duckdb", "select count(*) from public.t") == [(1,)]
+    assert not (tmp_path / ".copy.duckdb.tmp").exists()
+
+
+def test_copy_reports_what_its_child_met(tmp_path: Path) -> None:
+    publisher = Publisher(tmp_path / "gone.duckdb", Publish(path=tmp_path / "copy.duckdb"))
+    with pytest.raises(FileNotFoundError):
+        publisher.copy()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_reader_of_an_older_copy_keeps_it(tmp_path: Path) -> None:
