@@ -100,7 +100,7 @@ _KEYS = """
            array(select k from unnest(i.indkey::int2[]) with ordinality as u(k, at) where at <= i.indnkeyatts)
                ::int[] as attnums
       from pg_index i
-     where i.indrelid = any(%s) and (i.indisprimary and i.indimmediate or i.indisreplident) and i.indisvalid
+     where i.indrelid = any(%s) and (i.indisprimary or i.indisreplident) and i.indisvalid
 """
 
 
@@ -292,12 +292,14 @@ def _info(
     leaves: Sequence[Relation],
 ) -> TableInfo:
     own = keys.get(relation.relid, [])
-    primary: list[int] = next((key["attnums"] for key in own if key["is_primary"]), [])
+    primary = next((key for key in own if key["is_primary"]), None)
+    primary_attnums: list[int] = primary["attnums"] if primary else []
     identity = _identity_attnums(relation.replica_identity, own)
     return TableInfo(
         relation=relation,
         columns=tuple(_column(row) for row in columns),
-        pk=tuple(row["name"] for row in columns if row["attnum"] in primary),
+        pk=tuple(row["name"] for row in columns if row["attnum"] in primary_attnums),
+        pk_is_immediate=primary is None or primary["is_immediate"],
         identity_columns=tuple(row["name"] for row in columns if row["attnum"] in identity),
         leaves=tuple(_leaf(leaf, keys.get(leaf.relid, [])) for leaf in leaves),
         attribute_xmins={row["attnum"]: row["xmin"] for row in columns},
@@ -337,7 +339,7 @@ def _column(row: Mapping[str, Any]) -> ColumnInfo:
 def _key(info: TableInfo, names: Collection[str]) -> tuple[str, ...]:
     """What the server sends of old rows; under `full` the primary key, where all of it is published."""
     if info.replica_identity == "f":
-        return info.pk if set(info.pk) <= set(names) else ()
+        return info.immediate_pk if set(info.immediate_pk) <= set(names) else ()
     left_out = [column for column in info.identity_columns if column not in names]
     if left_out:
         listed = ", ".join(identifier(column) for column in left_out)

@@ -98,8 +98,9 @@ def _notes(info: TableInfo) -> Iterator[str]:
     if lacking:
         statements = " ".join(f"{replica_identity_full(table)};" for table in lacking)
         yield _entry(f"!{entry_for(info.table)}", f"no primary key: to follow it, run {statements}")
-    elif not info.identity_columns and info.replica_identity == "f" and not info.pk:
-        yield f"      # {info.table} has no primary key: mirrors find its rows by all their values."
+    elif not info.identity_columns and info.replica_identity == "f" and not info.immediate_pk:
+        which = "only a deferrable" if info.pk else "no"
+        yield f"      # {info.table} has {which} primary key: mirrors find its rows by all their values."
 
 
 def _entry(pattern: str, comment: str) -> str:

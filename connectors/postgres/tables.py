@@ -72,9 +72,9 @@ class Leaf:
 class TableInfo:
     """A table that can be followed.
 
-    `pk` and `identity_columns` are names in column order. `identity_columns` are what the server sends of an
-    old row (`d` with an immediate primary key, `i` with its index); empty for `f`, `n`, and for `d` without
-    such a key. `leaves` of a plain table are itself. `attribute_xmins` (attnum → xmin of its pg_attribute
+    `pk` and `identity_columns` are names in column order; a deferrable `pk` is not immediate.
+    `identity_columns` are what the server sends of an old row (`d` with an immediate primary key, `i` with
+    its index); empty for `f`, `n`, and for `d` without such a key. `leaves` of a plain table are itself. `attribute_xmins` (attnum → xmin of its pg_attribute
     row) changes for some column whenever ALTER TABLE rewrites the rows.
     """
 
@@ -84,6 +84,7 @@ class TableInfo:
     identity_columns: tuple[str, ...]
     leaves: tuple[Leaf, ...]
     attribute_xmins: Mapping[int, int] = field(default_factory=dict)
+    pk_is_immediate: bool = True
 
     @property
     def relid(self) -> int:
@@ -108,6 +109,11 @@ class TableInfo:
     @property
     def filenode(self) -> int:
         return self.relation.filenode
+
+    @property
+    def immediate_pk(self) -> tuple[str, ...]:
+        """The primary key where it tells rows apart: until the commit two rows may share a deferrable one."""
+        return self.pk if self.pk_is_immediate else ()
 
     @property
     def is_partitioned(self) -> bool:

@@ -52,12 +52,14 @@ def _reason(info: TableInfo, leaf: Leaf) -> str:
 
 
 def _report_full(info: TableInfo, report: Report) -> None:
-    if not info.pk:
+    if not info.immediate_pk:
         report.warn(
             "no-key",
-            f"{info.table} has no primary key: a mirror finds the rows to change by all their"
-            " values, and equal rows count",
-            "Give it a primary key where it has one in fact.",
+            f"{info.table} has {'only a deferrable' if info.pk else 'no'} primary key: a mirror finds"
+            " the rows to change by all their values, and equal rows count",
+            "Make the primary key not deferrable where the application allows it."
+            if info.pk
+            else "Give it a primary key where it has one in fact.",
         )
     elif len(info.columns) >= WIDE_COLUMNS:
         report.ok(

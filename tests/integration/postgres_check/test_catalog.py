@@ -85,6 +85,11 @@ def test_catalog_forgets_dropped_columns(conn: Connection) -> None:
         ("create table t (id int, v int); alter table t replica identity full", (), "full"),
         ("create table t (id int, v int)", (), "none"),
         ("create table t (id int primary key deferrable, v int)", (), "none"),
+        (
+            "create table t (id int primary key deferrable, v int); alter table t replica identity full",
+            (),
+            "full",
+        ),
         ("create table t (id int primary key, v int); alter table t replica identity nothing", (), "none"),
         (
             "create table t (id int primary key, v int not null, w int);"

@@ -65,6 +65,13 @@ def test_check_warns_of_tables_without_a_key(check: Check, database: Database) -
     assert findings.errors == []
 
 
+def test_check_warns_that_a_deferrable_primary_key_is_no_key(check: Check, database: Database) -> None:
+    database.execute("create table t (id int primary key deferrable)", "alter table t replica identity full")
+    finding = check(database.url).of("no-key")
+    assert finding.message.startswith("public.t has only a deferrable primary key: a mirror finds the rows")
+    assert finding.fix == "Make the primary key not deferrable where the application allows it."
+
+
 def test_check_mentions_full_identity_of_wide_tables(check: Check, database: Database) -> None:
     columns = ", ".join(f"c{i} int" for i in range(20))
     database.execute(f"create table t (id int primary key, {columns})", "alter table t replica identity full")
