@@ -67,7 +67,7 @@ def check_publication(
 
 
 def _check_creation(server: Server, infos: Sequence[TableInfo], report: Report) -> None:
-    name, tables = server.publication, [info.table for info in infos]
+    name, tables = server.publication, [info.table for info in _publishable(infos)]
     if tables:
         statement = create_publication(name, tables, via_root=server.options.publish_via_partition_root)
     else:
@@ -108,6 +108,13 @@ def _check_create_privileges(
         )
 
 
+def _publishable(infos: Sequence[TableInfo]) -> list[TableInfo]:
+    """Those that a statement may publish: updates of the others would fail, and `replica-identity` names
+    them.
+    """
+    return [info for info in infos if not info.without_identity()]
+
+
 def _not_owned(server: Server, infos: Sequence[TableInfo]) -> list[TableId]:
     owned = {
         int(relid)
@@ -145,7 +152,8 @@ def _check_via_root(server: Server, found: Row, infos: Sequence[TableInfo], repo
 def _check_members(
     server: Server, found: Row, infos: Sequence[TableInfo], published: Mapping[TableId, Row], report: Report
 ) -> None:
-    missing = [info for info in infos if info.table not in published]
+    able = _publishable(infos)
+    missing = [info for info in able if info.table not in published]
     tables = [info.table for info in missing]
     name = server.publication
     if missing:
@@ -165,7 +173,9 @@ def _check_members(
         message = f"the publication '{name}' lacks {listed(tables)}, and {why}"
         report.error("publication-tables", message, f"{add_tables(name, tables)};")
         return
-    report.ok("publication", f"the publication '{name}' exists and sends every selected table")
+    lacking = any(info.table not in published for info in infos)
+    which = " that has a replica identity" if lacking else ""
+    report.ok("publication", f"the publication '{name}' exists and sends every selected table{which}")
     left_out = sorted(set(published) - {info.table for info in infos} - _leaves(infos))
     if left_out and not found["all_tables"]:
         message = (

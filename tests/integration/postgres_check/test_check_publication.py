@@ -45,6 +45,22 @@ def test_check_names_tables_that_the_publication_lacks(check: Check, shop: Datab
     assert check(shop.url, create_publication=False).errors == []
 
 
+def test_check_never_says_to_publish_a_table_whose_updates_would_fail(check: Check, shop: Database) -> None:
+    shop.execute("create table keyless (v int)")
+    create = check(shop.url, create_publication=False).of("publication").fix
+    assert create.startswith("create publication cdc_shop for table public.a, public.b with (")
+    shop.execute("create publication cdc_shop for table a")
+    assert check(shop.url).of("publication").message.endswith("; public.b will be added to it")
+    add = check(shop.url, create_publication=False).of("publication-tables")
+    assert add.fix == "alter publication cdc_shop add table public.b;"
+    shop.execute(add.fix)
+    findings = check(shop.url, create_publication=False)
+    assert findings.of("publication").message == (
+        "the publication 'cdc_shop' exists and sends every selected table that has a replica identity"
+    )
+    assert findings.errors == ["replica-identity"]
+
+
 def test_check_says_whose_publication_it_is(check: Check, shop: Database) -> None:
     role = f"app_{shop.name}"
     shop.execute(
