@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from cdc.engine.reading import Reading
 from cdc.engine.snapshot import TableCopier
 from cdc.engine.status import Trouble
 from cdc.engine.tables import Facts
-from cdc.errors import UnsupportedSchema
+from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 
 # A new table is copied within seconds of its creation,
@@ -22,6 +23,8 @@ DISCOVER_INTERVAL_SECONDS = 5.0
 POLL_SECONDS = 0.1
 # While a table waits for the stream to tell what became of it, the catalog is asked this often.
 ROUND_SECONDS = 0.3
+# What concerns one table and must not hold up the others: no key, no privilege.
+TABLE_REFUSALS = (UnsupportedSchema, SourceRefused)
 
 
 class Coordinator:
@@ -42,7 +45,8 @@ class Coordinator:
         self._discovered_at = float("-inf")
         # What the catalog shows ahead of the stream, with the position by which the stream must show it.
         self._ahead: dict[object, Position] = {}
-        self.refused: dict[TableId, UnsupportedSchema] = {}
+        self.refused: dict[TableId, CdcError] = {}
+        self._reported: set[TableId] = set()
         self.settled = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
@@ -79,9 +83,10 @@ class Coordinator:
         self._status.waiting_tables = len(wanted)
         if wanted:
             self.settled.clear()
-            self._copier.copy(wanted, stop)
+            self._copy(wanted, stop)
         if not self.refused:
             self._status.copying.trouble = None
+            self._reported.clear()
         if not stop.is_set() and not self._to_copy() and not self._ahead:
             self._status.waiting_tables = 0
             self.settled.set()
@@ -124,14 +129,36 @@ class Coordinator:
         """
         try:
             self._source.follow(schemas)
-        except UnsupportedSchema:
+        except TABLE_REFUSALS:
             for schema in schemas:
-                self._follow_one(schema)
+                with self._refusable(schema):
+                    self._source.follow([schema])
 
-    def _follow_one(self, schema: TableSchema) -> None:
+    def _copy(self, schemas: Sequence[TableSchema], stop: threading.Event) -> None:
+        """Copy all tables; when the source refuses, one by one, so that one table holds up no other."""
         try:
-            self._source.follow([schema])
-        except UnsupportedSchema as error:
+            self._copier.copy(schemas, stop)
+        except TABLE_REFUSALS:
+            for schema in schemas:
+                if schema.table in self._to_copy() and not stop.is_set():
+                    with self._refusable(schema):
+                        self._copier.copy([schema], stop)
+
+    @contextmanager
+    def _refusable(self, schema: TableSchema) -> Iterator[None]:
+        """A refusal of this table is kept, shown, and tried again later."""
+        try:
+            yield
+        except TABLE_REFUSALS as error:
+            if schema.table not in self._reported:
+                self._report(
+                    "a table is left out until its trouble is mended",
+                    level="error",
+                    table=str(schema.table),
+                    error=error.message,
+                    remedy=error.remedy,
+                )
+            self._reported.add(schema.table)
             self.refused[schema.table] = error
             self._status.copying.trouble = Trouble.of(error, DISCOVER_INTERVAL_SECONDS)
 

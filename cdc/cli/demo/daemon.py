@@ -30,10 +30,10 @@ class Daemon:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
 
     def kill(self) -> None:
-        """Kill -9: no chance to tidy up."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        """Kill -9: no chance to tidy up. Does nothing when it has ended."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
 
     def stop(self) -> int:
         """SIGTERM, as systemd does; the exit code."""

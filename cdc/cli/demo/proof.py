@@ -21,8 +21,10 @@ class Checksum:
     rows: int
     total: int
 
-    def __str__(self) -> str:
-        return f"{self.rows:,} rows, {self.total % 16**12:012x}"
+    @property
+    def digits(self) -> str:
+        """The last 48 bits of the sum, for people."""
+        return f"{self.total % 16**12:012x}"
 
 
 @dataclass(frozen=True, slots=True)

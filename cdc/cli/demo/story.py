@@ -15,7 +15,7 @@ from rich.table import Table
 
 from cdc.cli.demo import shop
 from cdc.cli.demo.daemon import Daemon, poll
-from cdc.cli.demo.proof import Verdict, prove
+from cdc.cli.demo.proof import Checksum, Verdict, prove
 from cdc.cli.demo.server import DemoServer
 from cdc.cli.demo.workload import BULK_ROWS, Workload
 from cdc.errors import CdcError
@@ -70,19 +70,12 @@ class _Story:
         self._target = 0
 
     def play(self) -> bool:
-        with Live(self._draw(), console=self._console, refresh_per_second=4, transient=False) as live:
-            self._live = live
-            self._daemon.start()
-            self._workload.start()
-            try:
-                self._turns()
-            finally:
-                self._workload.stop()
-            self._until(
-                "the workload has stopped: waiting until both sinks have its last commit", self._caught_up
-            )
-            self._say("stopping the daemon with SIGTERM")
-            code = self._daemon.stop()
+        try:
+            with Live(self._draw(), console=self._console, refresh_per_second=4, transient=True) as live:
+                self._live = live
+                code = self._run()
+        finally:
+            self._daemon.kill()
         if code != 0:
             raise DemoFailed(f"the daemon ended with exit code {code}", remedy=self._daemon.log_tail())
         self._console.print(
@@ -90,6 +83,19 @@ class _Story:
             f"{self._workload.transactions:,} small transactions"
         )
         return True
+
+    def _run(self) -> int:
+        self._daemon.start()
+        self._workload.start()
+        try:
+            self._turns()
+        finally:
+            self._workload.stop()
+        self._until(
+            "the workload has stopped: waiting until both sinks have its last commit", self._caught_up
+        )
+        self._say("stopping the daemon with SIGTERM")
+        return self._daemon.stop()
 
     def _turns(self) -> None:
         self._until("copying the tables while the shop is open", self._copied)
@@ -241,17 +247,16 @@ def _fill(server: DemoServer, console: Console) -> None:
 
 def _show(verdicts: list[Verdict], console: Console) -> None:
     table = Table(box=None, pad_edge=False)
-    for heading in ("table", "source", "mirror", "lake", ""):
-        table.add_column(heading)
+    for heading in ("table", "rows", "checksum", "mirror", "lake"):
+        table.add_column(heading, justify="right" if heading == "rows" else "left", no_wrap=True)
     for v in verdicts:
-        table.add_row(
-            v.table,
-            str(v.source),
-            str(v.mirror),
-            str(v.lake),
-            "[green]equal[/]" if v.is_equal else "[red]DIFFERENT[/]",
-        )
+        mirror, lake = (_compared(copy, v.source) for copy in (v.mirror, v.lake))
+        table.add_row(v.table, f"{v.source.rows:,}", v.source.digits, mirror, lake)
     console.print(table)
+
+
+def _compared(copy: Checksum, source: Checksum) -> str:
+    return "[green]equal[/]" if copy == source else f"[red]{copy.rows:,} {copy.digits}[/]"
 
 
 def _next_steps(folder: Path, console: Console) -> None:
