@@ -12,7 +12,16 @@ from typing import Annotated, Literal
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from cdc.errors import ConfigError
 from cdc.model import TableId
@@ -42,6 +51,12 @@ _RESERVED_SETTINGS = (
     "options",
     "replication",
 )
+# A bare `null` is YAML's null, and means the policy of that name here.
+Policy = Annotated[
+    Literal["error", "null", "string"],
+    BeforeValidator(lambda value: "null" if value is None else value),
+    WithJsonSchema({"anyOf": [{"type": "string", "enum": ["error", "null", "string"]}, {"type": "null"}]}),
+]
 
 
 class PostgresOptions(BaseModel):
@@ -61,7 +76,7 @@ class PostgresOptions(BaseModel):
     publish_via_partition_root: bool = Field(
         default=True, description="deliver partitions as their partitioned table"
     )
-    unrepresentable: Literal["error", "null", "string"] = Field(
+    unrepresentable: Policy = Field(
         "error",
         description="what becomes of values that Arrow can't hold (infinity, BC dates, NaN in a decimal)",
     )
