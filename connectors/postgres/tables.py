@@ -74,8 +74,9 @@ class TableInfo:
 
     `pk` and `identity_columns` are names in column order; a deferrable `pk` is not immediate.
     `identity_columns` are what the server sends of an old row (`d` with an immediate primary key, `i` with
-    its index); empty for `f`, `n`, and for `d` without such a key. `leaves` of a plain table are itself. `attribute_xmins` (attnum → xmin of its pg_attribute
-    row) changes for some column whenever ALTER TABLE rewrites the rows.
+    its index); empty for `f`, `n`, and for `d` without such a key. `leaves` of a plain table are itself.
+    `attribute_xmins` (attnum → xmin of its pg_attribute row) changes for some column whenever ALTER TABLE
+    rewrites the rows.
     """
 
     relation: Relation
