@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from cdc.cli.composition import pick_source
@@ -16,14 +17,19 @@ from cdc.cli.lines import to_lines
 from cdc.cli.places import HELP
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
 from cdc.cli.stored import finder, log_view
+from cdc.errors import ConfigError
 from cdc.log import LogView
-from cdc.model import ChangeBatch, Commit
+from cdc.model import ChangeBatch, Commit, TableId
+from config.problem import did_you_mean
 
 # As tail(1) does.
 DEFAULT_LINES = 10
 # A commit up to this size is put in `_cdc_seq` order over all its tables before it is printed; nearly all are
 # far smaller.
 SORT_BYTES = 64 * 1024 * 1024
+# Looking for the newest changes of some tables begins with so many offsets; each further look takes twice as
+# many, so that a rare table costs one pass over the log.
+FIRST_LOOK = 1024
 # People don't see less, and a look at a quiet log is one stat.
 FOLLOW_SECONDS = 0.2
 
@@ -50,18 +56,46 @@ def tail(
     configuration = open_configuration(config)
     chosen = pick_source(configuration, source, "tail SOURCE")
     log = log_view(configuration, chosen.name)
+    tables = table or ["*"]
+    if log.schemas or not follow:  # Tables of a log that has none yet may still come.
+        _check_tables(log, table or ())
     if start is None:
         lines = DEFAULT_LINES if limit is None else limit
-        first = max(log.start, _end(log) - lines)
+        first = _newest(log, tables, lines)
         limit = limit if follow else None
     else:
         first = finder(configuration, chosen, log, "--from").offset(start)
     changes = _changes(log, first, follow=follow)
-    _print(chosen.name, changes, first, table or ("*",), limit)
+    _print(chosen.name, changes, first, tables, limit)
 
 
 def _end(log: LogView) -> int:
     return log.end.next if log.end else log.start
+
+
+def _check_tables(log: LogView, patterns: Sequence[str]) -> None:
+    known = [str(table) for table in log.schemas]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            remedy = did_you_mean(pattern, known) or "The log has no table yet."
+            raise ConfigError(f"no table in the log matches {pattern!r}", where="--table", remedy=remedy)
+
+
+def _newest(log: LogView, patterns: Sequence[str], count: int) -> int:
+    """Where the newest `count` changes of these tables begin; the log's start when it has fewer."""
+    newest = np.empty(0, np.int64)
+    end, look = _end(log), max(count, FIRST_LOOK)
+    while end > log.start and len(newest) < count:
+        begin = next(log.commits(max(log.start, end - look))).first
+        for batch in log.read(begin, end):
+            if _is_wanted(batch.table, patterns):
+                newest = np.sort(np.concatenate([newest, batch.seq.to_numpy()]))[-count:]
+        end, look = begin, look * 2
+    return int(newest[0]) if len(newest) == count else log.start
+
+
+def _is_wanted(table: TableId, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(str(table), pattern) for pattern in patterns)
 
 
 def _changes(log: LogView, first: int, *, follow: bool) -> Iterator[list[ChangeBatch]]:
@@ -94,7 +128,7 @@ def _print(
 ) -> None:
     printed = 0
     for batches in groups:
-        wanted = [b for b in batches if any(fnmatchcase(str(b.table), pattern) for pattern in tables)]
+        wanted = [batch for batch in batches if _is_wanted(batch.table, tables)]
         streams = [zip(b.seq.to_pylist(), to_lines(b, source), strict=True) for b in wanted]
         for seq, line in heapq.merge(*streams, key=lambda pair: pair[0]):
             if seq < first:
