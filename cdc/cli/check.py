@@ -14,7 +14,7 @@ from rich.text import Text
 from cdc.cli.composition import open_sink, open_source
 from cdc.cli.output import console, print_json, say, show_bytes
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
-from cdc.errors import CdcError
+from cdc.errors import CdcError, SourceUnavailable
 from cdc.spi import Finding, Severity
 from cdc.spi.sink import Sink
 from cdc.spi.source import Source
@@ -22,6 +22,7 @@ from config import Configuration
 
 Result = tuple[str, Finding]
 
+UNREACHABLE = "Check host and port, and that the server runs."
 _STYLE = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.ERROR: "bold red"}
 
 
@@ -62,7 +63,9 @@ def _ask(make: Callable[[], Source | Sink]) -> Sequence[Finding]:
             plugin.close()
     except CdcError as error:
         where = f"{error.where}: " if error.where else ""
-        return [Finding(Severity.ERROR, type(error).__name__, where + error.message, error.remedy)]
+        # A connector's remedy is that of a daemon, which tries again; this command looks once.
+        remedy = UNREACHABLE if isinstance(error, SourceUnavailable) else error.remedy
+        return [Finding(Severity.ERROR, type(error).__name__, where + error.message, remedy)]
 
 
 def _state_findings(configuration: Configuration) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ Nothing is created or changed on the server; at most three short connections are
 
 from __future__ import annotations
 
-from cdc.errors import CdcError, ConfigError
+from cdc.errors import CdcError, ConfigError, SourceUnavailable
 from cdc.spi.finding import Finding
 from connectors.postgres.catalog import Connection, read_infos, read_relations, select_relations
 from connectors.postgres.checks.login import explain
@@ -17,6 +17,8 @@ from connectors.postgres.checks.slot import check_slot
 from connectors.postgres.checks.tables import check_tables
 from connectors.postgres.connection import Connector
 from connectors.postgres.options import PostgresOptions
+
+_AGAIN = "Check that the server still runs, then run cdc check again."
 
 
 def run_checks(options: PostgresOptions, name: str) -> list[Finding]:
@@ -38,7 +40,9 @@ def run_checks(options: PostgresOptions, name: str) -> list[Finding]:
         with conn, connector.translated("checking"):
             _check(conn, connector, options, name, report)
     except CdcError as error:
-        report.error("check", f"the check ended early: {error.message}", error.remedy)
+        # The daemon would try again; a check looks once.
+        remedy = _AGAIN if isinstance(error, SourceUnavailable) else error.remedy
+        report.error("check", f"the check ended early: {error.message}", remedy)
     return report.findings
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import SecretStr
 
-from cdc.errors import ConfigError
+from cdc.errors import ConfigError, SourceUnavailable
 from connectors.postgres.catalog import read_infos, read_relations, select_relations
+from connectors.postgres.checks.login import explain
 from connectors.postgres.connection import Connector
 from connectors.postgres.options import PostgresOptions, parse_url
 from connectors.postgres.selection import entry_for, quoted_part
@@ -38,13 +39,22 @@ def describe(url: str) -> str:
         ) from error
     database = settings["dbname"]
     name = re.sub(r"[^a-z0-9_]+", "_", database.lower()).strip("_") or "source"
-    connector = Connector(options, name)
+    try:
+        version, infos = _look(Connector(options, name), options)
+    except SourceUnavailable as error:
+        # The daemon would try again; this looks once.
+        remedy = explain(error, options).fix
+        raise SourceUnavailable(error.message, where=error.where, remedy=remedy) from error
+    shown = _without_password(settings)
+    return "\n".join(_lines(name, f"{database} (Postgres {version})", shown, infos)) + "\n"
+
+
+def _look(connector: Connector, options: PostgresOptions) -> tuple[str, list[TableInfo]]:
+    """The server's version and its tables."""
     with connector.connect("to look at its tables") as conn, connector.translated("reading the tables"):
         version = (conn.info.parameter_status("server_version") or "?").split()[0]
         relations = read_relations(conn)
-        infos = read_infos(conn, select_relations(relations, options.selection), relations)
-    shown = _without_password(settings)
-    return "\n".join(_lines(name, f"{database} (Postgres {version})", shown, infos)) + "\n"
+        return version, read_infos(conn, select_relations(relations, options.selection), relations)
 
 
 def _without_password(settings: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from cdc.errors import SourceRefused
+from cdc.errors import SourceRefused, SourceUnavailable
 from cdc.spi import Finding, Severity, SourceContext, SourceIdentity
 from cdc.testing.database import MemoryDatabase
 from cdc.testing.events import EPOCH, table
@@ -19,16 +19,20 @@ ITEMS = table("public.items", {"id": pa.int64(), "price": pa.decimal128(10, 2)})
 NOTES = table("public.notes", {"id": pa.int64(), "text": pa.string()})
 
 
+RARE = table("public.rare", {"id": pa.int64()})
+
+
 class ScriptedOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     transactions: int = 5
     name: str = "scripted"
+    rare: int = 0
     findings: tuple[str, ...] = ()
 
 
 class ScriptedSource(MemorySource):
-    """Transactions that insert an item and a note each, a minute apart."""
+    """Transactions that insert an item and a note each, a minute apart, after those of a rare table."""
 
     Options: ClassVar[Any] = ScriptedOptions
 
@@ -42,6 +46,8 @@ class ScriptedSource(MemorySource):
     def check(self) -> Sequence[Finding]:
         if "raise" in self._scripted.findings:
             raise SourceRefused("the login is refused", where="role cdc", remedy="ALTER ROLE cdc LOGIN")
+        if "unavailable" in self._scripted.findings:
+            raise SourceUnavailable("no answer", where="scripted", remedy="It is tried again until it works.")
         return [
             Finding(
                 Severity(name), f"code-{name}", f"a finding of kind {name}", fix="ALTER SYSTEM\nSET x = 1"
@@ -54,6 +60,10 @@ def _database(options: ScriptedOptions) -> MemoryDatabase:
     database = MemoryDatabase(options.name)
     database.create(ITEMS, followed=True)
     database.create(NOTES, followed=True)
+    if options.rare:
+        database.create(RARE, followed=True)
+    for number in range(options.rare):
+        database.commit([("public.rare", "c", {"id": number})], commit_at=EPOCH)
     for number in range(options.transactions):
         item, note = {"id": number, "price": None}, {"id": number, "text": "n"}
         steps = [("public.items", "c", item), ("public.notes", "c", note)]

@@ -76,6 +76,10 @@ def test_init_without_a_server_writes_nothing(empty: Project) -> None:
     answer = empty.cdc("init", "postgresql://cdc:hunter2@127.0.0.1:1/shop")
     assert answer.code == 1
     assert "hunter2" not in answer.err
+    assert answer.err.endswith(
+        "\n  Start the server, or correct host and port in url"
+        " (inside a container, localhost is the container).\n"
+    )
     assert not Path("cdc.yaml").exists()
 
 

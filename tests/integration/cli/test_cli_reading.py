@@ -9,6 +9,7 @@ import pytest
 
 from cdc.log import LogView
 from tests.integration.cli.conftest import Answer, Project, minimal
+from tests.support.processes import run_cdc
 
 
 def seqs(answer: Answer) -> list[int]:
@@ -40,6 +41,33 @@ def test_tail_shows_chosen_tables(finished: Project) -> None:
     answer = finished.cdc("tail", "--table", "public.i*")
     assert {row["_cdc_table"] for row in answer.rows} == {"public.items"}
     assert seqs(answer) == [0, 2, 4, 6, 8]
+
+
+@pytest.mark.parametrize("look", [1, 3, 1024])
+def test_tail_prints_the_newest_changes_of_chosen_tables(
+    finished: Project, monkeypatch: pytest.MonkeyPatch, look: int
+) -> None:
+    monkeypatch.setattr("cdc.cli.tail.FIRST_LOOK", look)
+    assert seqs(finished.cdc("tail", "--table", "public.items", "-n", "3")) == [4, 6, 8]
+    assert seqs(finished.cdc("tail", "--table", "public.n*", "-n", "1")) == [9]
+    assert seqs(finished.cdc("tail", "--table", "public.items", "-n", "50")) == [0, 2, 4, 6, 8]
+
+
+def test_tail_finds_a_rare_table_behind_busy_ones(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cdc.cli.tail.FIRST_LOOK", 4)
+    project.write(minimal(transactions=40, rare=3))
+    assert run_cdc("run", "--once", cwd=project.folder).returncode == 0
+    answer = project.cdc("tail", "--table", "public.rare", "-n", "2")
+    assert [row["id"] for row in answer.rows] == [1, 2]
+
+
+def test_tail_names_the_nearest_table(finished: Project) -> None:
+    for place in ((), ("--from", "earliest"), ("--follow",)):
+        answer = finished.cdc("tail", "--table", "public.*", "--table", "public.item", *place)
+        assert answer.code == 2
+        assert answer.err == (
+            "error: --table: no table in the log matches 'public.item'\n  Did you mean 'public.items'?\n"
+        )
 
 
 def test_tail_refuses_what_is_no_place(finished: Project) -> None:
@@ -188,6 +216,15 @@ def test_check_turns_an_error_into_a_finding(project: Project) -> None:
     assert answer.json[1]["code"] == "SourceRefused"
     assert answer.json[1]["message"] == "role cdc: the login is refused"
     assert answer.json[1]["fix"] == "ALTER ROLE cdc LOGIN"
+
+
+def test_check_never_promises_to_try_again(project: Project) -> None:
+    project.write(minimal(findings=["unavailable"]))
+    finding = project.cdc("check", "--json").json[1]
+    assert (finding["code"], finding["fix"]) == (
+        "SourceUnavailable",
+        "Check host and port, and that the server runs.",
+    )
 
 
 def test_check_warns_when_the_disk_is_smaller_than_the_log_may_grow(project: Project) -> None:
