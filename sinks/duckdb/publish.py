@@ -1,8 +1,8 @@
 """A read-only copy of the database for other programs, always whole and always at a commit.
 
 The copy is made right after a checkpoint, when the file alone holds everything, and renamed into place.
-Meanwhile the lock of `lock_of` keeps this process from writing, and DuckDB's lock on the file every other. A reader
-that has the old copy open keeps it.
+Meanwhile `lock_of` keeps this process from writing, and DuckDB's lock on the file every other. A reader that
+has the old copy open keeps it.
 
 The database file is never opened here: closing it would drop DuckDB's lock, which is POSIX's and belongs to
 the process, not to a descriptor. A child process reads it (`copying`).
