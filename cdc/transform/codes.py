@@ -28,17 +28,6 @@ def row_codes(columns: Sequence[Any], count: int) -> Codes:
     return codes
 
 
-def group_ranks(codes: Codes) -> Codes:
-    """For each row, how many equal rows stand before it."""
-    order = np.argsort(codes, kind="stable")
-    grouped = codes[order]
-    starts = np.flatnonzero(np.r_[True, grouped[1:] != grouped[:-1]]) if len(codes) else np.zeros(0, np.int64)
-    sizes = np.diff(np.r_[starts, len(codes)])
-    ranks = np.empty(len(codes), np.int64)
-    ranks[order] = np.arange(len(codes)) - np.repeat(starts, sizes)
-    return ranks
-
-
 def _column_codes(column: Any) -> Codes:
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if isinstance(array, pa.ChunkedArray):

@@ -1,7 +1,9 @@
 """What changes of a table without a key do to it as a multiset of whole rows.
 
 An update removes one row equal to the old image and adds the new one; equal rows are not told apart. Removals
-take the oldest equal row first, so that the outcome does not depend on where batches were cut.
+take the oldest equal row: whoever applies a delta adds first, then removes from stored and added rows alike,
+so that the outcome does not depend on where batches were cut. Additions and removals of a delta don't cancel
+out, for the same reason: the oldest equal row may be a stored one.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import pyarrow as pa
 
 from cdc.errors import DecodeError
 from cdc.model import ChangeBatch, Envelope, Operation, TableSchema
-from cdc.transform.codes import Codes, group_ranks, row_codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,11 @@ class Delta:
     removed: pa.Table
 
 
-def multiset_delta(batches: Sequence[ChangeBatch], *, net: bool) -> Delta:
-    """Batches of one table and schema version without truncates (`segments` cuts there).
-
-    With `net`, additions and removals of equal rows cancel out.
-    """
+def multiset_delta(batches: Sequence[ChangeBatch]) -> Delta:
+    """Batches of one table and schema version without truncates (`segments` cuts there)."""
     schema = batches[0].schema
     added = pa.concat_tables([_added(batch) for batch in batches])
     removed = pa.concat_tables([table for batch in batches for table in _removed(batch)])
-    if net and added.num_rows and removed.num_rows:
-        added, removed = _cancel(schema, added, removed)
     return Delta(schema, added, removed)
 
 
@@ -66,16 +62,3 @@ def _rows(batch: ChangeBatch, columns: list[Any], mask: Any) -> pa.Table:
     envelope = [batch.data.column(name) for name in (Envelope.SEQ, Envelope.COMMIT_AT)]
     names = [*(c.name for c in batch.schema.columns), Envelope.SEQ, Envelope.COMMIT_AT]
     return pa.table([*columns, *envelope], names=names).filter(pa.array(mask))
-
-
-def _cancel(schema: TableSchema, added: pa.Table, removed: pa.Table) -> tuple[pa.Table, pa.Table]:
-    both = pa.concat_tables([added, removed])
-    codes = row_codes([both.column(i) for i in range(len(schema.columns))], both.num_rows)
-    plus, minus = codes[: added.num_rows], codes[added.num_rows :]
-    size = int(codes.max()) + 1
-    cancelled = np.minimum(np.bincount(plus, minlength=size), np.bincount(minus, minlength=size))
-    return added.filter(_beyond(plus, cancelled)), removed.filter(_beyond(minus, cancelled))
-
-
-def _beyond(codes: Codes, cancelled: Codes) -> pa.Array:
-    return pa.array(group_ranks(codes) >= cancelled[codes])

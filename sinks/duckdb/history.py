@@ -93,7 +93,7 @@ def _apply_keyless(change: Change, segment: Segment) -> None:
     shape = change.shape
     if shape.schema.identity == "none":
         refuse_changes(change, segment)
-    delta = multiset_delta(segment.batches, net=False)
+    delta = multiset_delta(segment.batches)
     insert_added(change, delta.added, {"valid_from": "r.at", "_cdc_seq": "r.s"})
     if delta.removed.num_rows == 0:
         return

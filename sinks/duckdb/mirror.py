@@ -96,7 +96,7 @@ def _apply_keyless(change: Change, segment: Segment, *, soft: bool) -> None:
     shape = change.shape
     if shape.schema.identity == "none":
         refuse_changes(change, segment)
-    delta = multiset_delta(segment.batches, net=not soft)
+    delta = multiset_delta(segment.batches)
     own = {"_cdc_seq": "r.s", "_cdc_commit_at": "r.at"} | ({"_cdc_deleted": "false"} if soft else {})
     insert_added(change, delta.added, own)
     if delta.removed.num_rows == 0:

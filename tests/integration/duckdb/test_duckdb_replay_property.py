@@ -144,6 +144,18 @@ def test_duckdb_applies_an_empty_keyless_table_without_columns() -> None:
             run.sink.close()
 
 
+def test_duckdb_takes_the_oldest_equal_row_wherever_deliveries_are_cut() -> None:
+    plain = table("public.m", {"v": pa.int32()}, key=(), identity="full")
+    made = [_plain(op, {"v": 1}) for op in "ccdcd"]
+    with tempfile.TemporaryDirectory() as folder:
+        for cut in range(1, 5):
+            run = Run(folder, 1, plain, made)
+            run.apply(0, cut)
+            run.apply(cut, 5)
+            assert [row[:2] for row in run.contents()] == [(1, 3)]
+            run.sink.close()
+
+
 def test_duckdb_keeps_insert_only_tables_of_identity_none() -> None:
     plain = table("public.log", {"v": pa.int32()}, key=(), identity="none")
     with tempfile.TemporaryDirectory() as folder:
