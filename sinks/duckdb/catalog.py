@@ -13,7 +13,7 @@ from typing import Any
 
 from cdc.errors import SinkRefused
 from cdc.model import TableId
-from sinks.duckdb.names import folded
+from sinks.duckdb.names import AFRESH, folded
 from sinks.duckdb.options import Deletes, Mode
 
 # Changes when an older daemon could no longer use the file.
@@ -151,7 +151,7 @@ class Catalog:
                 message = f"the table is already filled by the source {stored.source!r}"
                 raise SinkRefused(message, where=f"{self._path}: {table}", remedy=remedy)
             if stored.table != table:
-                remedy = "Rename one of them in the source, or leave it out of the source's `tables`."
+                remedy = f"Exclude one of them from the source's `tables`, or rename it there; {AFRESH}."
                 message = f"its name differs from that of {stored.table} in case only, which DuckDB ignores"
                 raise SinkRefused(message, where=f"{self._path}: {table}", remedy=remedy)
             return stored

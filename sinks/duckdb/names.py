@@ -13,6 +13,8 @@ from cdc.model import TableId, TableSchema
 OWN_SCHEMA = "_cdc"
 # Schemas that DuckDB fills itself and refuses to create.
 SYSTEM_SCHEMAS = frozenset({"information_schema", "pg_catalog", OWN_SCHEMA})
+# What was captured under the name is in the log and would come again: only a new one is without it.
+AFRESH = "then start with a new state_dir and new, empty sinks"
 
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
@@ -44,7 +46,7 @@ def check_names(schema: TableSchema, reserved: Iterable[str]) -> None:
         raise SinkRefused(
             f"the source's schema {schema.table.schema!r} has the name of one of the sink's own schemas",
             where=where,
-            remedy="Leave its tables out of the source's `tables`, or rename the schema.",
+            remedy=f"Exclude its tables from the source's `tables`, or rename the schema; {AFRESH}.",
         )
     taken = {folded(name): name for name in reserved}
     for column in schema.columns:
@@ -55,5 +57,5 @@ def check_names(schema: TableSchema, reserved: Iterable[str]) -> None:
         raise SinkRefused(
             f"the column {column.name!r} has the name of {kind}, {other!r} (DuckDB ignores case in names)",
             where=where,
-            remedy="Rename the column in the source, or leave the table out of the source's `tables`.",
+            remedy=f"Exclude the table from the source's `tables`, or rename the column there; {AFRESH}.",
         )

@@ -244,11 +244,13 @@ def refused(duck: Duck, schema: object) -> str:
 def test_names_that_differ_in_case_only_are_refused(duck: Duck) -> None:
     assert refused(duck, table("public.T", {"id": pa.int32()}, relation=8)) == (
         f"{duck.path}: public.T: its name differs from that of public.t in case only, which DuckDB ignores. "
-        "Rename one of them in the source, or leave it out of the source's `tables`."
+        "Exclude one of them from the source's `tables`, or rename it there; "
+        "then start with a new state_dir and new, empty sinks."
     )
     assert refused(duck, table("public.u", {"id": pa.int32(), "Id": pa.int32()})) == (
         "public.u: the column 'Id' has the name of another column, 'id' (DuckDB ignores case in names). "
-        "Rename the column in the source, or leave the table out of the source's `tables`."
+        "Exclude the table from the source's `tables`, or rename the column there; "
+        "then start with a new state_dir and new, empty sinks."
     )
 
 
