@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from cdc.errors import SinkRefused
 from sinks.duckdb.change import Change
-from sinks.duckdb.names import folded
+from sinks.duckdb.names import AFRESH, folded
 from sinks.duckdb.shape import run
 
 
@@ -41,7 +41,7 @@ def oldest_removed(change: Change, rows: pa.Table, *, alive: str) -> Iterator[st
         raise SinkRefused(
             "a column named rowid hides DuckDB's own, which a table without a key needs",
             where=str(shape.schema.table),
-            remedy="Give the table a primary key, or rename the column.",
+            remedy=f"Exclude the table from the source's `tables`, or rename the column there; {AFRESH}.",
         )
     # The stored rows are numbered by kind, not by all their columns: one integer to sort by.
     places = [f"c{c.index}" for c in shape.columns if c.index is not None]
