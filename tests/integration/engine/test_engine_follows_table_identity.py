@@ -308,7 +308,7 @@ def test_a_refused_snapshot_leaves_the_capture_of_live_tables_going(bench: Bench
     bench.wait_until_equal("public.t")
     bench.database.fail("snapshot", *[SourceRefused("permission denied")] * 5)
     bench.database.create(OTHER, ROWS)
-    bench.wait_for(lambda: any(e.get("kind") == "SourceRefused" for e in bench.events), "the refusal")
+    bench.wait_for(lambda: any(e.get("error") == "permission denied" for e in bench.events), "the refusal")
     newest = Position(0, "")
     for i in range(50, 53):
         newest = bench.database.commit([("public.t", "c", row(i))])
@@ -317,6 +317,7 @@ def test_a_refused_snapshot_leaves_the_capture_of_live_tables_going(bench: Bench
     # Four of the engine's ticks: it had its chance to end.
     running.thread.join(4 * TICK_SECONDS)
     assert running.thread.is_alive()
+    bench.wait_until_equal("public.other")
 
 
 def copy_many_with_few_files(folder: Path) -> None:
