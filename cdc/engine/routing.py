@@ -99,8 +99,13 @@ class Router:
         replaced = self.book.get(table)
         moved = self.book[former]
         confirmed = self.book.held_next(former)
-        if replaced is not None and replaced.phase is Phase.LIVE:
-            self._set(TableId(_NAMELESS, f"relation {replaced.relation}"), replaced, routed)
+        if replaced is not None:
+            nameless = TableId(_NAMELESS, f"relation {replaced.relation}")
+            reached = self.book.held_next(table)
+            self._set(nameless, replaced, routed)
+            if replaced.phase is not Phase.LIVE:
+                self.book.set_held_next(nameless, reached)
+                routed.facts |= held_facts(nameless, reached)
         routed.facts |= self.book.facts_of(former, None)
         self.book.remove(former)
         if moved.phase is Phase.LIVE:

@@ -89,7 +89,8 @@ class TableCopier:
             )
             batches: tuple[ChangeBatch, ...] = ()
             if not resumed:
-                begin = truncate_batch if state.dirty else empty_batch
+                known = state.dirty or self._log.schema(table) is not None
+                begin = truncate_batch if known else empty_batch
                 batches = (begin(schema, position, datetime.now(UTC)),)
             facts = self._router.book.facts_of(table, after, keep_chunks=resumed)
             self._log.append(ChangeSet(batches, self._reached(), len(batches)), facts=facts)

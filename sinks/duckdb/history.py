@@ -97,11 +97,12 @@ def _apply_keyless(change: Change, segment: Segment) -> None:
     insert_added(change, delta.added, {"valid_from": "r.at", "_cdc_seq": "r.s"})
     if delta.removed.num_rows == 0:
         return
-    with oldest_removed(change, delta.removed, alive="t._cdc_end_seq is null") as found:
+    alive = "t._cdc_end_seq is null"
+    with oldest_removed(change, delta.removed, alive=alive) as found:
         done = run(
             change.connection,
             f"update {shape.target} as t set valid_to = greatest(t.valid_from, f.at), _cdc_end_seq = f.s "
-            f"from {found} f where t.rowid = f.r",
+            f"from {found} f where t._cdc_seq = f.r and {alive}",
         )
     if done != delta.removed.num_rows:
         change.count("rows_not_found", delta.removed.num_rows - done)

@@ -101,13 +101,14 @@ def _apply_keyless(change: Change, segment: Segment, *, soft: bool) -> None:
     insert_added(change, delta.added, own)
     if delta.removed.num_rows == 0:
         return
-    with oldest_removed(change, delta.removed, alive="not _cdc_deleted" if soft else "true") as found:
+    alive = "not t._cdc_deleted" if soft else "true"
+    with oldest_removed(change, delta.removed, alive=alive) as found:
         if soft:
             marks = "_cdc_deleted = true, _cdc_seq = f.s, _cdc_commit_at = f.at"
             statement = f"update {shape.target} as t set {marks} from"
         else:
             statement = f"delete from {shape.target} as t using"
-        done = run(change.connection, f"{statement} {found} f where t.rowid = f.r")
+        done = run(change.connection, f"{statement} {found} f where t._cdc_seq = f.r and {alive}")
     if done != delta.removed.num_rows:
         change.count("rows_not_found", delta.removed.num_rows - done)
 
