@@ -32,9 +32,9 @@ def oldest_removed(change: Change, rows: pa.Table, *, alive: str) -> Iterator[st
     """A query in brackets that gives, for each removed row, `r`, the `_cdc_seq` of the oldest equal one, and
     `s` and `at`.
 
-    `alive` says which stored rows count; among them `_cdc_seq` names a row. A rowid would too, but DuckDB
-    2.0.0 damages its memory (rows missed, "Corrupted uncompressed string segment", a crash) when a statement
-    deletes by a join on rowid and the same transaction has inserted rows into the table.
+    `alive` says which stored rows count. A row is found again by its `_cdc_seq`, which no two rows that count
+    share, never by its rowid: DuckDB 2.0.0 damages its memory (wrong rows, a crash, or the words "Corrupted
+    uncompressed string segment") when rows that the same transaction inserted are deleted by rowid.
     """
     shape = change.shape
     # The stored rows are numbered by kind, not by all their columns: one integer to sort by.
