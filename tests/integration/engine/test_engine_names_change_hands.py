@@ -1,0 +1,84 @@
+"""Names that change hands while a copy is pending or under way: each table begins anew with its own rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from cdc.engine import coordinator
+from cdc.model import ChangeBatch, TableSchema
+from cdc.spi import SnapshotChunk
+from cdc.testing.memory import MemorySnapshot
+from tests.integration.engine.conftest import Bench
+from tests.integration.engine.test_engine_follows_table_identity import (
+    BOTH_IDENTITIES,
+    OTHER,
+    ROWS,
+    ask_to_read_again,
+    facts,
+    hold_copies,
+    ops,
+    row,
+    wait_for_retry,
+)
+
+
+@pytest.fixture(autouse=True)
+def quick_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The catalog is asked often, so that no test waits for it."""
+    monkeypatch.setattr(coordinator, "DISCOVER_INTERVAL_SECONDS", 0.2)
+
+
+@BOTH_IDENTITIES
+def test_a_table_dropped_before_its_second_copy_and_created_again_loses_its_old_rows(
+    bench: Bench, schema: TableSchema
+) -> None:
+    # GIVEN a table that waits to be read again, its rows in the sink, WHEN it is dropped for a while
+    bench.database.create(schema, ROWS)
+    bench.start()
+    bench.wait_until_equal("public.t")
+    hold_copies(bench)
+    ask_to_read_again(bench, schema)
+    wait_for_retry(bench, "snapshot:shop")
+    bench.database.drop(schema.table)
+    bench.database.advance()
+    bench.wait_for(lambda: 'table:["public", "t"]' not in facts(bench), "the table to be forgotten")
+    # THEN its next life begins with nothing
+    bench.database.create(replace(schema, relation=9), [row(7, "second life")])
+    bench.wait_until_equal("public.t")
+
+
+@BOTH_IDENTITIES
+def test_names_swapped_while_one_is_copied_begin_anew(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, schema: TableSchema
+) -> None:
+    # GIVEN a live table, and another with its first chunks in the log
+    other = replace(OTHER, key=schema.key, identity=schema.identity)
+    bench.workers = 1
+    bench.database.create(other, ROWS[:5])
+    bench.start()
+    live = '"phase":"live"'
+    bench.wait_for(lambda: live in facts(bench).get('table:["public", "other"]', ""), "a live table")
+    read, count = MemorySnapshot.read, [0]
+
+    def swap_before_the_third(self: MemorySnapshot, chunk: SnapshotChunk) -> Iterator[ChangeBatch]:
+        count[0] += 1
+        if count[0] == 3:
+            with bench.database.changed:
+                bench.database.rename("public.t", "between")
+                renamed = bench.database.rename("public.other", "t")
+                bench.database.rename("public.between", "other")
+                bench.database.commit([("public.t", "c", row(80)), ("public.other", "c", row(81))])
+                ask_to_read_again(bench, renamed)
+        return read(self, chunk)
+
+    monkeypatch.setattr(MemorySnapshot, "read", swap_before_the_third)
+    # WHEN they swap their names
+    bench.database.create(schema, ROWS)
+    bench.wait_for(lambda: count[0] >= 3, "the swap in the middle of the copy")
+    # THEN each name begins anew
+    bench.wait_until_equal("public.t")
+    bench.wait_until_equal("public.other")
+    assert "t" in ops(bench, "public.other")
