@@ -172,6 +172,7 @@ def test_a_table_renamed_while_it_is_copied_is_equal_after_the_copy(
             with bench.database.changed:
                 bench.database.rename("public.t", "t2")
                 bench.database.commit([("public.t2", "c", row(50))])
+            bench.wait_for(lambda: 'table:["public", "t2"]' in facts(bench), "the stream to show the rename")
         return read(self, chunk)
 
     monkeypatch.setattr(MemorySnapshot, "read", rename_before_the_third)
