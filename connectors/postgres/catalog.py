@@ -19,7 +19,7 @@ from psycopg.rows import TupleRow, dict_row
 from cdc.errors import UnsupportedSchema
 from cdc.model import Column, TableId, TableSchema
 from cdc.model.batch import RESERVED_PREFIX
-from connectors.postgres.selection import TableSelection
+from cdc.spi.selection import TableSelection
 from connectors.postgres.statements import identifier, table_name
 from connectors.postgres.tables import PARTITIONED, TABLE, ColumnInfo, Leaf, Relation, TableInfo
 from connectors.postgres.types import CATALOG_QUERY, ColumnPlan, PgType, types_from_rows

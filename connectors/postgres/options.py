@@ -7,6 +7,7 @@ Validation errors never show a value, because `url` holds a password.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -25,8 +26,8 @@ from pydantic import (
 
 from cdc.errors import ConfigError
 from cdc.model import TableId
+from cdc.spi.selection import TableSelection, parse_table
 from cdc.spi.units import Duration
-from connectors.postgres.selection import TableSelection, parse_table
 
 # Everything in `public` is what most applications mean by "my database".
 TABLES = ("public.*",)
@@ -42,6 +43,8 @@ MAX_NAME_BYTES = 63
 # A slot or publication that nobody named is `cdc_<source>`.
 NAME_PREFIX = "cdc_"
 
+# What the server keeps for itself.
+_SYSTEM_SCHEMAS = re.compile(r"pg_catalog|information_schema|pg_toast.*|pg_temp_.*")
 _SLOT_NAME = re.compile(r"[a-z0-9_]{1,63}")
 # Connection settings of ours: what a user gives for these would be overridden in silence.
 _RESERVED_SETTINGS = (
@@ -57,6 +60,11 @@ Policy = Annotated[
     BeforeValidator(lambda value: "null" if value is None else value),
     WithJsonSchema({"anyOf": [{"type": "string", "enum": ["error", "null", "string"]}, {"type": "null"}]}),
 ]
+
+
+def select(entries: Sequence[str]) -> TableSelection:
+    """The selection that these patterns make; ValueError as `TableSelection.parse`."""
+    return TableSelection.parse(entries, _SYSTEM_SCHEMAS)
 
 
 class PostgresOptions(BaseModel):
@@ -99,7 +107,7 @@ class PostgresOptions(BaseModel):
 
     @property
     def selection(self) -> TableSelection:
-        return TableSelection.parse(self.tables)
+        return select(self.tables)
 
     @property
     def column_lists(self) -> dict[TableId, tuple[str, ...]]:
@@ -131,7 +139,7 @@ class PostgresOptions(BaseModel):
     @field_validator("tables")
     @classmethod
     def _tables_are_patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        TableSelection.parse(value)
+        select(value)
         return value
 
     @field_validator("slot")
@@ -171,7 +179,7 @@ class PostgresOptions(BaseModel):
 
     @model_validator(mode="after")
     def _lists_are_of_selected_tables(self) -> PostgresOptions:
-        selection = TableSelection.parse(self.tables)
+        selection = select(self.tables)
         for key, entries in (("columns", self.columns), ("where", self.where)):
             for table in entries:
                 if not selection.matches(parse_table(table)):

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from cdc.errors import DecodeError
+from cdc.native.refusals import Refusals
 from connectors.postgres import refusal
 from connectors.postgres.codec import Codec
-from connectors.postgres.refusal import Refusals
 
 _BOUNDS = re.compile(r"(?:\[(-?[0-9]+):(-?[0-9]+)\])+=")
 _LOWER = re.compile(r"\[(-?[0-9]+):")

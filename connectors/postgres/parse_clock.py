@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from cdc.errors import DecodeError
+from cdc.native.refusals import Refusals
 from connectors.postgres import refusal
 from connectors.postgres.calendar import (
     EPOCH_DAYS,
@@ -19,7 +20,6 @@ from connectors.postgres.calendar import (
     civil_from_days,
     days_from_civil,
 )
-from connectors.postgres.refusal import Refusals
 
 _DATE = re.compile(r"([0-9]{4,7})-([0-9]{2})-([0-9]{2})( BC)?\Z")
 _TIMESTAMP = re.compile(r"([0-9]{4,7}-[0-9]{2}-[0-9]{2}) ([0-9:.]+)(\+00)?( BC)?\Z")

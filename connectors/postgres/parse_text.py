@@ -17,13 +17,13 @@ import pyarrow as pa
 from cdc.errors import CdcError, DecodeError
 from cdc.native.columns_python import build_array
 from cdc.native.cursor_python import decode_utf8
+from cdc.native.refusals import Refusals
 from connectors.postgres import refusal
 from connectors.postgres.codec import TEXT_IS_VALUE, Codec
 from connectors.postgres.decimals import checked_decimal
 from connectors.postgres.parse_array import parse_array
 from connectors.postgres.parse_clock import date_value, time_value, timestamp_value
 from connectors.postgres.parse_columns import convert_column
-from connectors.postgres.refusal import Refusals
 
 Parser = Callable[[str], Any]
 

@@ -9,18 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from cdc.native.refusals import Refusals, RowError
 from connectors.postgres.codec import Codec
 from connectors.postgres.parse_text import TextError, convert_renders, convert_texts
-from connectors.postgres.refusal import Refusals
-
-
-class PileError(Exception):
-    """The value in row `row` of the column can't be converted; `cause` says why."""
-
-    def __init__(self, row: int, cause: TextError) -> None:
-        super().__init__(row)
-        self.row = row
-        self.cause = cause.cause
 
 
 class Pile:
@@ -42,7 +33,7 @@ class Pile:
         """`array` with the piled values in their rows; the pile is empty then.
 
         Raises:
-            PileError: a value can't be converted.
+            RowError: a value can't be converted.
         """
         if not self._rows:
             return array
@@ -51,7 +42,7 @@ class Pile:
         try:
             converted = self._convert(values)
         except TextError as error:
-            raise PileError(rows[error.index], error) from error.cause
+            raise RowError(rows[error.index], error.cause) from error.cause
         if len(rows) == len(array):
             return converted
         places = np.arange(len(array), dtype=np.int64)

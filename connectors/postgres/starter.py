@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pydantic import SecretStr
 
 from cdc.errors import ConfigError, SourceUnavailable
+from cdc.spi.selection import entry_for, quoted_part
 from connectors.postgres.catalog import read_infos, read_relations, select_relations
 from connectors.postgres.checks.login import explain
 from connectors.postgres.connection import Connector
 from connectors.postgres.options import PostgresOptions, parse_url
-from connectors.postgres.selection import entry_for, quoted_part
 from connectors.postgres.statements import replica_identity_full
 from connectors.postgres.tables import TableInfo
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cdc.model import ChangeBatch, TableId
+from cdc.spi.selection import TableSelection
 from connectors.postgres import messages
 from connectors.postgres.catalog import read_relations, read_table, read_tables, select_relations
 from connectors.postgres.connection import Connection, Connector
 from connectors.postgres.monitor import Monitor
 from connectors.postgres.relations import shape_of_message, table_of
 from connectors.postgres.rewrites import Fingerprint, Watch, read_fingerprints
-from connectors.postgres.selection import TableSelection
 from connectors.postgres.shapes import Shape, Shaper
 from connectors.postgres.tables import TableInfo
 from connectors.postgres.wire import Pgoutput

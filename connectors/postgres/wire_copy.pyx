@@ -12,8 +12,8 @@ from connectors.postgres.wire_fields cimport Field, make_field
 
 from cdc.errors import CdcError, DecodeError
 from connectors.postgres import codes as _codes
-from connectors.postgres.refusal import locate
-from connectors.postgres.wire_batch import COUNTER, TableShape, finish_columns, row_batch
+from cdc.native.refusals import locate
+from cdc.native.gathered import COUNTER, TableShape, finish_columns, row_batch
 
 cdef bytes SIGNATURE = _codes.COPY_SIGNATURE
 cdef Py_ssize_t ROW_OVERHEAD_BYTES = _codes.ROW_OVERHEAD_BYTES

@@ -8,10 +8,10 @@ import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
 from cdc.native.cursor_python import Cursor
+from cdc.native.gathered import COUNTER, TableShape, finish_columns, row_batch
+from cdc.native.refusals import locate
 from connectors.postgres.codes import COPY_SIGNATURE, ENDED, FULL, ROW_OVERHEAD_BYTES, WOULD_BLOCK
-from connectors.postgres.refusal import locate
 from connectors.postgres.type_plan import ColumnPlan
-from connectors.postgres.wire_batch import COUNTER, TableShape, finish_columns, row_batch
 from connectors.postgres.wire_fields_python import Field
 
 Frames = Callable[[int], tuple[int, memoryview]]

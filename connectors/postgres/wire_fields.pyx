@@ -35,7 +35,8 @@ from cdc.errors import DecodeError
 from connectors.postgres import calendar as _calendar
 from connectors.postgres import refusal
 from connectors.postgres.parse_text import unreadable
-from connectors.postgres.piles import Pile, PileError
+from cdc.native.refusals import RowError
+from connectors.postgres.piles import Pile
 from connectors.postgres.render_nested import MAX_DIMENSIONS
 
 cdef int64_t EPOCH_DAYS = _calendar.EPOCH_DAYS
@@ -434,7 +435,7 @@ cdef class ListField(Field):
     cpdef object finish(self):
         try:
             array = self.element.finish()
-        except PileError as error:
+        except RowError as error:
             # The row is that of an element, not of the column.
             raise error.cause from None
         type_ = self.codec.arrow

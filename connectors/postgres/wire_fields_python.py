@@ -10,6 +10,7 @@ import pyarrow as pa
 from cdc.errors import DecodeError
 from cdc.native.columns_python import build_array
 from cdc.native.cursor_python import Cursor, decode_utf8
+from cdc.native.refusals import Refusals
 from connectors.postgres import refusal
 from connectors.postgres.calendar import (
     DATE_INFINITIES,
@@ -22,7 +23,6 @@ from connectors.postgres.decimals import checked_decimal
 from connectors.postgres.parse_clock import checked_days, checked_time, checked_timestamp
 from connectors.postgres.parse_text import unreadable
 from connectors.postgres.piles import Pile
-from connectors.postgres.refusal import Refusals
 from connectors.postgres.render_nested import array_shape
 from connectors.postgres.render_scalar import (
     NUMERIC_NEGATIVE,

@@ -18,8 +18,8 @@ from cdc.errors import CdcError, DecodeError
 from connectors.postgres import calendar as _calendar
 from connectors.postgres import codes as _codes
 from connectors.postgres.messages import lsn_text
-from connectors.postgres.refusal import locate
-from connectors.postgres.wire_batch import (
+from cdc.native.refusals import locate
+from cdc.native.gathered import (
     COUNTER,
     Gathered,
     TableShape,

@@ -8,6 +8,15 @@ import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
 from cdc.native.cursor_python import Cursor
+from cdc.native.gathered import (
+    COUNTER,
+    CREATE,
+    DELETE,
+    TRUNCATE,
+    UPDATE,
+    TableShape,
+)
+from cdc.native.refusals import locate
 from connectors.postgres.calendar import EPOCH_MICROSECONDS, INT64_MAX
 from connectors.postgres.codes import (
     ENDED,
@@ -20,16 +29,7 @@ from connectors.postgres.codes import (
     XLOG_HEADER_BYTES,
 )
 from connectors.postgres.messages import lsn_text
-from connectors.postgres.refusal import locate
 from connectors.postgres.type_plan import ColumnPlan
-from connectors.postgres.wire_batch import (
-    COUNTER,
-    CREATE,
-    DELETE,
-    TRUNCATE,
-    UPDATE,
-    TableShape,
-)
 from connectors.postgres.wire_copy_python import CopyDecoder
 from connectors.postgres.wire_fields_python import Field
 from connectors.postgres.wire_table_python import Table, Transaction

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from connectors.postgres.messages import lsn_text
-from connectors.postgres.wire_batch import (
+from cdc.native.gathered import (
     Gathered,
     TableShape,
     before_position,
@@ -16,6 +15,7 @@ from connectors.postgres.wire_batch import (
     finish_columns,
     rows_position,
 )
+from connectors.postgres.messages import lsn_text
 from connectors.postgres.wire_fields_python import Field
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from cdc.errors import CdcError
 from cdc.native.columns_python import build_array
+from cdc.native.refusals import Refusals
 from connectors.postgres.builtin_types import OID_OF
 from connectors.postgres.parse_columns import convert_column
 from connectors.postgres.parse_text import parser
-from connectors.postgres.refusal import Refusals
 from tests.support import pgoutput_frames as frames
 from tests.support.plain_arrow import plain
 

@@ -14,12 +14,12 @@ from connectors.postgres.catalog import (
     read_types,
     server_version,
 )
-from connectors.postgres.selection import TableSelection
+from connectors.postgres.options import select
 from connectors.postgres.tables import TableInfo
 from connectors.postgres.types import TypeCatalog, plan_column
 from tests.support.postgres import Database
 
-EVERYTHING = TableSelection.parse(["*.*"])
+EVERYTHING = select(["*.*"])
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_catalog_gives_partitions_to_the_topmost_selected_table(conn: Connection
     conn.execute("create table other partition of root for values from (10) to (20)")
 
     def names(entries: list[str], *, via_root: bool = True) -> dict[str, list[str]]:
-        infos = read_tables(conn, TableSelection.parse(entries), via_root=via_root)
+        infos = read_tables(conn, select(entries), via_root=via_root)
         return {info.table.name: [leaf.table.name for leaf in info.leaves] for info in infos}
 
     assert names(["public.*"]) == {"root": ["leaf", "other"]}
@@ -229,7 +229,7 @@ def test_catalog_leaves_out_tables_of_extensions_unless_named(conn: Connection) 
     conn.execute("create extension hstore")
     conn.execute("alter extension hstore add table t")
     assert read_tables(conn, EVERYTHING) == []
-    assert [i.table.name for i in read_tables(conn, TableSelection.parse(["public.t"]))] == ["t"]
+    assert [i.table.name for i in read_tables(conn, select(["public.t"]))] == ["t"]
 
 
 def test_catalog_reads_one_table_by_its_oid(conn: Connection) -> None:

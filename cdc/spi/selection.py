@@ -1,7 +1,7 @@
 """Which tables a source follows: globs on `schema.table`, in order; a later entry wins.
 
-Names are compared verbatim, case included. A part in double quotes is literal (`"odd.schema"."*"`), any other
-part is a glob (`*`, `?`, `[ab]`). System schemas are never matched, whatever the globs say.
+Names are compared verbatim, case included. A part in double quotes is literal (`"odd.schema"."*"`), any
+other part is a glob (`*`, `?`, `[ab]`). System schemas, which each connector names, are never matched.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import difflib
 import fnmatch
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cdc.model import TableId
 
 _PART = r'(?:"(?:[^"]|"")+"|[^".]+)'
 _ENTRY = re.compile(rf"(?P<schema>{_PART})\.(?P<name>{_PART})")
-_SYSTEM_SCHEMA = re.compile(r"pg_catalog|information_schema|pg_toast.*|pg_temp_.*")
 _GLOB_CHARACTERS = frozenset("*?[")
 # What needs no quotes as a part of an entry: no dot, quote, glob or leading `!`.
 _BARE_PART = re.compile(r'[^".*?\[!][^".*?\[]*')
@@ -40,18 +39,19 @@ class Pattern:
 class TableSelection:
     """The tables that a list of patterns selects; built by `TableSelection.parse`."""
 
-    patterns: tuple[Pattern, ...] = field(default=())
+    patterns: tuple[Pattern, ...]
+    system: re.Pattern[str]
 
     @classmethod
-    def parse(cls, entries: Sequence[str]) -> TableSelection:
+    def parse(cls, entries: Sequence[str], system: re.Pattern[str]) -> TableSelection:
         """ValueError names the entry that is not `schema.table`, or says that nothing can be selected."""
         patterns = tuple(_parse_entry(entry) for entry in entries)
         if not any(not pattern.excludes for pattern in patterns):
             raise ValueError("the list selects nothing: begin it with a pattern such as public.*")
-        return cls(patterns)
+        return cls(patterns, system)
 
     def matches(self, table: TableId) -> bool:
-        if _SYSTEM_SCHEMA.fullmatch(table.schema):
+        if self.system.fullmatch(table.schema):
             return False
         for pattern in reversed(self.patterns):
             if pattern.matches(table):

@@ -1,4 +1,4 @@
-"""Gathered columns and envelope to record batches: the last step of both decoders."""
+"""Gathered columns and envelope to record batches: the last step of every decoder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import pyarrow as pa
 from cdc.errors import CdcError, UnsupportedSchema
 from cdc.model.batch import Envelope
 from cdc.model.operation import OPERATION_DICTIONARY
-from connectors.postgres.piles import PileError
-from connectors.postgres.refusal import Refusals, locate
-from connectors.postgres.type_plan import ColumnPlan
+from cdc.native.refusals import Refusals, RowError, locate
 
 PositionOf = Callable[[int | None], str]
 COUNTER = "unrepresentable_values"
@@ -22,13 +20,16 @@ READ, CREATE, UPDATE, DELETE, TRUNCATE = range(5)
 
 
 class TableShape:
-    """What a decoder has to know of a table: fixed between two Relation messages."""
+    """What a decoder has to know of a table: fixed between two descriptions of it in the stream.
+
+    `plans` are the columns': anything that has a `name` and its Arrow type as `arrow`.
+    """
 
     def __init__(
         self,
         relid: int,
         table: str,
-        plans: Sequence[ColumnPlan],
+        plans: Sequence[Any],
         key: Sequence[int] = (),
         identity: str = "d",
         unrepresentable: str = "error",
@@ -89,7 +90,7 @@ def finish_columns(shape: TableShape, columns: Sequence[Any], position_of: Posit
     for index, column in enumerate(columns):
         try:
             arrays.append(column.finish())
-        except PileError as error:
+        except RowError as error:
             raise locate(error.cause, shape.place(index, position_of(error.row))) from None
         except CdcError as error:
             raise locate(error, shape.place(index, position_of(None))) from None

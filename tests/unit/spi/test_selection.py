@@ -7,27 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc.model import TableId
-from connectors.postgres.selection import TableSelection, entry_for, nearest, parse_table
+from cdc.spi.selection import entry_for, nearest, parse_table
+from connectors.postgres.options import select
 
 ORDERS = TableId("public", "orders")
 AUDIT = TableId("public", "audit_log")
 
 
 def test_selection_takes_the_last_entry_that_matches() -> None:
-    selection = TableSelection.parse(["public.*", "!public.audit_*", "public.audit_log"])
+    selection = select(["public.*", "!public.audit_*", "public.audit_log"])
     assert selection.matches(ORDERS)
     assert selection.matches(AUDIT)
     assert not selection.matches(TableId("public", "audit_2"))
 
 
 def test_selection_compares_case_verbatim() -> None:
-    selection = TableSelection.parse(["public.Orders"])
+    selection = select(["public.Orders"])
     assert selection.matches(TableId("public", "Orders"))
     assert not selection.matches(ORDERS)
 
 
 def test_selection_takes_quoted_parts_literally() -> None:
-    selection = TableSelection.parse(['"odd.schema"."a*"', 'public."say ""hi"""'])
+    selection = select(['"odd.schema"."a*"', 'public."say ""hi"""'])
     assert selection.matches(TableId("odd.schema", "a*"))
     assert not selection.matches(TableId("odd.schema", "abc"))
     assert selection.matches(TableId("public", 'say "hi"'))
@@ -35,11 +36,11 @@ def test_selection_takes_quoted_parts_literally() -> None:
 
 @pytest.mark.parametrize("schema", ["pg_catalog", "information_schema", "pg_toast", "pg_temp_3"])
 def test_selection_never_takes_system_schemas(schema: str) -> None:
-    assert not TableSelection.parse(["*.*"]).matches(TableId(schema, "t"))
+    assert not select(["*.*"]).matches(TableId(schema, "t"))
 
 
 def test_selection_knows_which_tables_are_named() -> None:
-    selection = TableSelection.parse(["public.*", "public.orders"])
+    selection = select(["public.*", "public.orders"])
     assert selection.names(ORDERS)
     assert not selection.names(AUDIT)
 
@@ -59,11 +60,11 @@ def test_selection_knows_which_tables_are_named() -> None:
 )
 def test_selection_says_what_is_wrong(entries: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        TableSelection.parse(entries)
+        select(entries)
 
 
 def test_selection_names_entries_that_match_nothing() -> None:
-    selection = TableSelection.parse(["public.*", "shop.*", "public.ordres", "!public.gone"])
+    selection = select(["public.*", "shop.*", "public.ordres", "!public.gone"])
     assert selection.unmatched([ORDERS]) == ["shop.*", "public.ordres"]
 
 

@@ -1,0 +1,40 @@
+"""What happens to a value that Arrow can't hold: the policy `unrepresentable`."""
+
+from __future__ import annotations
+
+from cdc.errors import CdcError, UnrepresentableValue
+
+REMEDY = (
+    "Set `unrepresentable: null` to deliver nulls (counted), or `unrepresentable: string` to deliver such "
+    "columns as text."
+)
+
+
+class Refusals:
+    """Decides for one column: `refuse(what)` gives None and counts, or raises, by the policy."""
+
+    def __init__(self, policy: str) -> None:
+        self.is_lenient = policy == "null"
+        self.count = 0
+
+    def refuse(self, what: str) -> None:
+        if not self.is_lenient:
+            message = f"{what} has no counterpart in the column's type"
+            raise UnrepresentableValue(message, remedy=REMEDY)
+        self.count += 1
+
+
+def locate(error: CdcError, where: str) -> CdcError:
+    """The same error with its place, unless it has one."""
+    if not error.where:
+        error = type(error)(error.message, where=where, remedy=error.remedy)
+    return error
+
+
+class RowError(Exception):
+    """The value in row `row` of a column can't be converted; `cause` says why."""
+
+    def __init__(self, row: int, cause: CdcError) -> None:
+        super().__init__(row)
+        self.row = row
+        self.cause = cause
