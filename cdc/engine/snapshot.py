@@ -52,9 +52,9 @@ class TableCopier:
         try:
             continued = [s.table for s in schemas if self._begin(s, snapshot)]
             for table in continued:
-                if not self._wait_until_passed(snapshot.position, stop):
+                if not self._wait_until_passed(snapshot.positions[table], stop):
                     return
-                self._releaser.release(table, snapshot.tokens[table], snapshot.position.order)
+                self._releaser.release(table, snapshot.tokens[table], snapshot.positions[table].order)
             self._copy_rows(schemas, snapshot, stop)
         finally:
             snapshot.close()
@@ -73,7 +73,7 @@ class TableCopier:
         """Make the open snapshot durable in the table's state;
         whether held changes before it must be released first.
         """
-        table, position = schema.table, snapshot.position
+        table, position = schema.table, snapshot.positions[schema.table]
         with self._router.lock:
             state = self._router.book.get(table)
             if state is None or state.phase is Phase.LIVE or not self._router.agrees(schema):
@@ -146,18 +146,20 @@ class TableCopier:
                 future.result()
             # Not before the stream is past the snapshot: a live table takes every change that still comes,
             # and those that the snapshot contains must come while they are held back and can be dropped.
-            if ready and self._reached().order >= snapshot.position.order:
-                table = ready.pop()
+            reached = self._reached().order
+            table = next((t for t in ready if snapshot.positions[t].order <= reached), None)
+            if table is not None:
+                ready.remove(table)
                 del left[table]
                 self._go_live(table, snapshot.tokens[table])
                 continue
             try:
-                table = done.get(timeout=PASS_POLL_SECONDS)
+                read = done.get(timeout=PASS_POLL_SECONDS)
             except queue.Empty:
                 continue
-            left[table] -= 1
-            if left[table] == 0:
-                ready.append(table)
+            left[read] -= 1
+            if left[read] == 0:
+                ready.append(read)
 
     def _work(
         self,

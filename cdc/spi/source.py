@@ -64,16 +64,19 @@ class EarlierSnapshot:
 class Snapshot(Protocol):
     """A consistent view of some tables, open until closed.
 
-    Rows are exactly those of the source at `position`: a change whose `_cdc_position` orders before it is
-    contained, none that orders at it or after is. `tokens` gives per table what a later process needs to go
+    `positions` gives each table's place in the stream: a change whose `_cdc_position` orders before it is
+    contained in the rows. An exact view contains none that orders at it or after. Where the source can't give
+    several readers one view without locks (MySQL), the rows of a table with a key may be newer: all changes
+    from the position on, applied over them in order, give the table nevertheless, and columns that a change
+    leaves out are right in the rows. `tokens` gives per table what a later process needs to go
     on from finished chunks. `resumed` names the tables for which `chunks` completes an earlier snapshot: the
-    rows of its finished chunks, then all changes up to `position`, then these chunks, together equal a whole
-    copy. The other tables start from nothing. `read` may be called from several threads, each with its own
+    rows of its finished chunks, then all changes up to its position, then these chunks, together equal a
+    whole copy. The other tables start from nothing. `read` may be called from several threads, each with its own
     chunk; it yields batches of `r` rows whose ordinals start at 0 in every batch. `close` ends the view and
     may be called twice.
     """
 
-    position: Position
+    positions: Mapping[TableId, Position]
     chunks: Sequence[SnapshotChunk]
     tokens: Mapping[TableId, str]
     resumed: frozenset[TableId]

@@ -179,6 +179,7 @@ class MemorySnapshot:
                     rows = [entry for entry in live if whole not in finished or entry[0] >= since]
                     self._tuples[f"{table}/{name}"] = rows
                     chunks.append(SnapshotChunk(table, name, len(rows)))
+        self.positions: Mapping[TableId, Position] = {s.table: self.position for s in tables}
         self.chunks: Sequence[SnapshotChunk] = chunks
         self.tokens: Mapping[TableId, str] = tokens
         self.resumed = frozenset(resumed)

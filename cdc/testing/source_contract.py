@@ -36,6 +36,8 @@ class SourceContract:
 
     waived: ClassVar[Mapping[str, str]] = {}
     contract_table: ClassVar[TableId] = TableId("public", "contract")
+    # Whether no row of a snapshot is newer than the position of its table (see `Snapshot`).
+    snapshots_are_exact: ClassVar[bool] = True
 
     def make_source(self) -> Source:
         """A new source object for the test's database, cutting snapshots into small chunks where it can."""
@@ -165,11 +167,18 @@ class SourceContract:
         finally:
             snapshot.close()
             snapshot.close()
-        assert sorted(row["id"] for row in rows) == list(range(SNAPSHOT_ROWS))
         assert {row[Envelope.OP] for row in rows} == {"r"}
-        assert next(row["note"] for row in rows if row["id"] == 0) == "note 0"
-        later = _beyond(source, self._stream(source, start, 3), snapshot.position)
-        assert [row[Envelope.OP] for row in later] == ["u", "d", "c"]
+        if self.snapshots_are_exact:
+            assert sorted(row["id"] for row in rows) == list(range(SNAPSHOT_ROWS))
+            assert next(row["note"] for row in rows if row["id"] == 0) == "note 0"
+        later = _beyond(source, self._stream(source, start, 3), snapshot.positions[self.contract_table])
+        assert [row[Envelope.OP] for row in later][-3:] == ["u", "d", "c"]
+        folded = {row["id"]: row["note"] for row in rows}
+        for row in later:
+            folded.pop(row["id"], None)
+            folded |= {row["id"]: row["note"]} if row[Envelope.OP] != "d" else {}
+        expected = {i: f"note {i}" for i in range(SNAPSHOT_ROWS) if i != 1}
+        assert folded == expected | {0: "later", SNAPSHOT_ROWS: "later"}
 
     def test_snapshot_chunks_have_distinct_ids_and_batches_start_at_zero(self, source: Source) -> None:
         self.commit(*(("c", i, "x") for i in range(SNAPSHOT_ROWS)))

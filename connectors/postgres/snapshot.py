@@ -87,6 +87,7 @@ class PostgresSnapshot:
         self._closed = False
         self._ranges: dict[tuple[TableId, str], PageRange] = {}
         self.position = view.position
+        self.positions: Mapping[TableId, Position] = dict.fromkeys(view.shapes, view.position)
         tokens, resumed = {}, set()
         for table, shape in view.shapes.items():
             token, resumes = self._plan(table, shape, earlier.get(table))

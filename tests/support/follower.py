@@ -145,3 +145,9 @@ def read_chunks(snapshot: Snapshot, chunks: Sequence[SnapshotChunk]) -> list[Row
         for batch in snapshot.read(chunk)
         for row in batch.rows()
     ]
+
+
+def position_of(snapshot: Snapshot) -> Position:
+    """The one position of an exact view."""
+    (position,) = set(snapshot.positions.values())
+    return position

@@ -17,7 +17,7 @@ from connectors.postgres import chunks
 from connectors.postgres import snapshot as snapshots
 from connectors.postgres.messages import lsn_int
 from tests.integration.postgres_source.conftest import FollowerFactory
-from tests.support.follower import Follower, Row, read_chunks
+from tests.support.follower import Follower, Row, position_of, read_chunks
 from tests.support.postgres import Database
 
 T = TableId("public", "t")
@@ -100,7 +100,7 @@ def test_a_snapshot_and_the_stream_meet_exactly_under_concurrent_writes(
     for thread in writers:
         thread.join()
     assert len(snapshot.chunks) > 2 or database.server.major == 13
-    assert folded([*copied, *beyond(follower.rows(), snapshot.position)], ["id"]) == source_rows(database)
+    assert folded([*copied, *beyond(follower.rows(), position_of(snapshot))], ["id"]) == source_rows(database)
 
 
 def test_a_transaction_that_was_open_when_its_table_was_followed_is_not_lost(
@@ -124,7 +124,7 @@ def test_a_transaction_that_was_open_when_its_table_was_followed_is_not_lost(
 def _follow_and_copy(follower: Follower) -> tuple[Position, list[Row]]:
     follower.source.follow(follower.source.discover())
     snapshot, rows = follower.copy()
-    return snapshot.position, rows
+    return position_of(snapshot), rows
 
 
 def test_snapshot_rows_say_what_they_are(database: Database, follow: FollowerFactory) -> None:
@@ -132,7 +132,7 @@ def test_snapshot_rows_say_what_they_are(database: Database, follow: FollowerFac
     snapshot, rows = follow(database).copy()
     assert {row[Envelope.OP] for row in rows} == {"r"}
     assert {row[Envelope.TX] for row in rows} == {"snapshot"}
-    assert {row[Envelope.POSITION] for row in rows} == {snapshot.position.text}
+    assert {row[Envelope.POSITION] for row in rows} == {position_of(snapshot).text}
     assert len({row[Envelope.COMMIT_AT] for row in rows}) == 1
 
 
@@ -173,7 +173,7 @@ def test_a_partitioned_table_is_copied_and_followed_under_its_own_name(
         "create table t3 partition of t for values in (3)",
         "insert into t values (3000, 3, 'y')",
     )
-    streamed = beyond(follower.rows(), snapshot.position)
+    streamed = beyond(follower.rows(), position_of(snapshot))
     assert {row["table"] for row in [*copied, *streamed]} == {"public.t"}
     expected = source_rows(database, "select * from t order by id, k")
     assert folded([*copied, *streamed], ["id", "k"]) == expected
@@ -211,7 +211,7 @@ def test_a_table_that_was_rewritten_before_its_lock_is_not_read_as_empty(
 
     monkeypatch.setattr(snapshots, "_lock", rewrite_and_lock)
     snapshot, copied = follower.copy()
-    state = folded([*copied, *beyond(follower.rows(), snapshot.position)], ["id"])
+    state = folded([*copied, *beyond(follower.rows(), position_of(snapshot))], ["id"])
     assert state == source_rows(database)
 
 

@@ -15,7 +15,7 @@ from connectors.postgres import chunks
 from connectors.postgres.chunks import RESUMABLE_TRANSACTIONS, Layout, Token
 from connectors.postgres.messages import lsn_int
 from tests.integration.postgres_source.conftest import FollowerFactory
-from tests.support.follower import Follower, Row, read_chunks
+from tests.support.follower import Follower, Row, position_of, read_chunks
 from tests.support.postgres import Database
 
 T = TableId("public", "t")
@@ -52,15 +52,19 @@ class Copying:
         self.resumed.append(resumes)
         self.held += self.follower.rows("public.t")
         if resumes:
-            before = [row for row in self.held if lsn_int(row[Envelope.POSITION]) < snapshot.position.order]
+            before = [
+                row for row in self.held if lsn_int(row[Envelope.POSITION]) < position_of(snapshot).order
+            ]
             self.rows += before
         else:
             self.rows, self.finished = [], set()
-        self.held = [row for row in self.held if lsn_int(row[Envelope.POSITION]) >= snapshot.position.order]
+        self.held = [
+            row for row in self.held if lsn_int(row[Envelope.POSITION]) >= position_of(snapshot).order
+        ]
         chosen = sample(snapshot.chunks, share, seed)
         self.rows += read_chunks(snapshot, chosen)
         self.finished |= {chunk.id for chunk in chosen}
-        self.token, self.position = snapshot.tokens[T], snapshot.position
+        self.token, self.position = snapshot.tokens[T], position_of(snapshot)
         snapshot.close()
         return self
 
