@@ -71,9 +71,9 @@ class Snapshot(Protocol):
     leaves out are right in the rows. `tokens` gives per table what a later process needs to go
     on from finished chunks. `resumed` names the tables for which `chunks` completes an earlier snapshot: the
     rows of its finished chunks, then all changes up to its position, then these chunks, together equal a
-    whole copy. The other tables start from nothing. `read` may be called from several threads, each with its own
-    chunk; it yields batches of `r` rows whose ordinals start at 0 in every batch. `close` ends the view and
-    may be called twice.
+    whole copy. The other tables start from nothing. `read` may be called from several threads, each with its
+    own chunk; it yields batches of `r` rows whose ordinals start at 0 in every batch. `close` ends the view
+    and may be called twice.
     """
 
     positions: Mapping[TableId, Position]

@@ -217,17 +217,18 @@ class SourceContract:
         first = source.snapshot(self._schemas(source), {})
         done = first.chunks[: max(len(first.chunks) // 2, 1)]
         held = _snapshot_rows(first, done)
-        earlier = EarlierSnapshot(
-            first.tokens[self.contract_table], first.position, frozenset(c.id for c in done)
-        )
+        begun = first.positions[self.contract_table]
+        earlier = EarlierSnapshot(first.tokens[self.contract_table], begun, frozenset(c.id for c in done))
         first.close()
         self.commit(("u", 0, "changed"), ("d", 1), ("u", SNAPSHOT_ROWS - 1, "changed"), ("c", 9_999, "new"))
         second = source.snapshot(self._schemas(source), {self.contract_table: earlier})
         rows = _snapshot_rows(second)
         second.close()
+        again = second.positions[self.contract_table]
+        streamed = self._stream(source, start, 4)
         if self.contract_table in second.resumed:
-            between = _beyond(source, self._stream(source, start, 4), first.position, second.position)
-            rows = [*held, *between, *rows]
+            rows = [*held, *_beyond(source, streamed, begun, again), *rows]
+        rows += _beyond(source, streamed, again)
         history = [row | {Envelope.SEQ: i} for i, row in enumerate(rows)]
         state = {row["id"]: row["note"] for row in fold(history, ["id"])}
         expected = {i: f"note {i}" for i in range(2, SNAPSHOT_ROWS - 1)}
