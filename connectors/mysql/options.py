@@ -1,0 +1,225 @@
+"""What a config may say about a MySQL or MariaDB source, validated before anything connects.
+
+Keys that every source has (`snapshot`, `acknowledge`, `on_gap`, `log`) belong to the engine and are not here.
+Validation errors never show a value, because `url` holds a password.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Literal
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+)
+
+from cdc.spi.selection import TableSelection, quoted_part
+from cdc.spi.units import Duration
+
+# Everything that isn't the server's own, when the url names no database.
+ALL_TABLES = ("*.*",)
+# Two readers keep our two cores busy without taking the server from its users.
+SNAPSHOT_WORKERS = 2
+# More readers than this only queue on the source's disks.
+MAX_SNAPSHOT_WORKERS = 32
+# Often enough that a dead connection is noticed within half a minute, rare enough to cost nothing.
+HEARTBEAT = timedelta(seconds=10)
+# The server takes 0 for "no heartbeat at all", and a dead connection would then never be noticed.
+MIN_HEARTBEAT = timedelta(milliseconds=100)
+# slave_max_heartbeat_period is 4294967 s; an hour of silence is already too long to notice anything.
+MAX_HEARTBEAT = timedelta(hours=1)
+DEFAULT_PORT = 3306
+# server_id is a u32; small numbers are what people give their servers.
+MAX_SERVER_ID = 2**32 - 1
+FIRST_SERVER_ID = 2**31
+# The namespace of our replica uuids, so that the same source always shows itself under the same one.
+_NAMESPACE = uuid.UUID("6d0a8b1c-3d24-5c5e-9d43-0f6a3d1f7c55")
+URL_SHAPE = "mysql://user:password@host:port/database"
+
+# What the server keeps for itself; `#mysql50#` marks folders that are no databases.
+_SYSTEM_SCHEMAS = re.compile(
+    r"(?i:mysql|sys|information_schema|performance_schema|ndbinfo|mysql_innodb_cluster_metadata)|#mysql50#.*"
+)
+SslMode = Literal["disabled", "preferred", "required", "verify_ca", "verify_identity"]
+_SSL_MODES: tuple[SslMode, ...] = ("disabled", "preferred", "required", "verify_ca", "verify_identity")
+_SETTINGS = ("socket", "ssl_mode", "ssl_ca", "ssl_cert", "ssl_key")
+# A bare `null` is YAML's null, and means the policy of that name here.
+Policy = Annotated[
+    Literal["error", "null", "string"],
+    BeforeValidator(lambda value: "null" if value is None else value),
+    WithJsonSchema({"anyOf": [{"type": "string", "enum": ["error", "null", "string"]}, {"type": "null"}]}),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the server is and how to log in. `ssl_mode` None: TLS where the server has it, unverified, unless
+    `ssl_ca` is given.
+    """
+
+    host: str
+    port: int
+    user: str
+    password: str
+    database: str
+    socket: str = ""
+    ssl_mode: SslMode | None = None
+    ssl_ca: str = ""
+    ssl_cert: str = ""
+    ssl_key: str = ""
+
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"Address({self.shown})"
+
+    @property
+    def shown(self) -> str:
+        """The server, as it may stand in a message."""
+        return self.socket or f"{self.host}:{self.port}"
+
+
+def select(entries: Sequence[str]) -> TableSelection:
+    """The selection that these patterns make; ValueError as `TableSelection.parse`."""
+    return TableSelection.parse(entries, _SYSTEM_SCHEMAS)
+
+
+class MysqlOptions(BaseModel):
+    """One MySQL or MariaDB server as a source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: SecretStr = Field(description=f"{URL_SHAPE}; ?ssl-mode=verify_identity&ssl-ca=…, ?socket=…")
+    tables: tuple[str, ...] | None = Field(
+        None,
+        description="globs on database.table; ! excludes; a later entry wins; all of the url's database",
+    )
+    server_id: Annotated[int, Field(ge=1, le=MAX_SERVER_ID)] | None = Field(
+        None, description="our number among the server's replicas; derived from the source's name"
+    )
+    unrepresentable: Policy = Field(
+        "error", description="what becomes of values that Arrow can't hold (zero dates)"
+    )
+    snapshot_workers: Annotated[int, Field(ge=1, le=MAX_SNAPSHOT_WORKERS)] = Field(
+        SNAPSHOT_WORKERS, description="connections that copy at the same time"
+    )
+    heartbeat: Duration = Field(
+        HEARTBEAT, description="how often an idle server gives a sign of life; silence ends the connection"
+    )
+
+    @property
+    def address(self) -> Address:
+        return parse_url(self.url.get_secret_value())
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The entries of `tables`, or what stands for them."""
+        if self.tables is not None:
+            return self.tables
+        database = self.address.database
+        return (f"{quoted_part(database)}.*",) if database else ALL_TABLES
+
+    @property
+    def selection(self) -> TableSelection:
+        return select(self.patterns)
+
+    def replica_id(self, source: str) -> int:
+        """Our server_id: the same at every start, so that the server ends what is left of an earlier one."""
+        if self.server_id is not None:
+            return self.server_id
+        return FIRST_SERVER_ID + zlib.crc32(source.encode()) % (MAX_SERVER_ID - FIRST_SERVER_ID)
+
+    def replica_uuid(self, source: str) -> str:
+        """The uuid under which we register: a second reader of the same name takes our place."""
+        return str(uuid.uuid5(_NAMESPACE, f"{source}:{self.replica_id(source)}"))
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_an_address(cls, value: SecretStr) -> SecretStr:
+        parse_url(value.get_secret_value())
+        return value
+
+    @field_validator("tables")
+    @classmethod
+    def _tables_are_patterns(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None:
+            select(value)
+        return value
+
+    @field_validator("heartbeat")
+    @classmethod
+    def _heartbeat_is_one(cls, value: timedelta) -> timedelta:
+        if not MIN_HEARTBEAT <= value <= MAX_HEARTBEAT:
+            raise ValueError(
+                "heartbeat must be between 100ms and 1h: without it a dead connection shows never"
+            )
+        return value
+
+
+def parse_url(url: str) -> Address:
+    """The parts of a connection URL; ValueError without a word of it, for it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or DEFAULT_PORT
+    except ValueError:
+        raise ValueError(_not_a_url()) from None
+    if parts.scheme not in ("mysql", "mariadb") or parts.netloc.count("@") > 1:
+        raise ValueError(_not_a_url())
+    settings = _settings(parts)
+    socket = settings.get("socket", "")
+    if not parts.hostname and not socket:
+        raise ValueError(_not_a_url())
+    if not parts.username:
+        message = f"the url must name the user: {URL_SHAPE}"
+        raise ValueError(message)
+    return Address(
+        host=unquote(parts.hostname or "localhost"),
+        port=port,
+        user=unquote(parts.username),
+        password=unquote(parts.password or ""),
+        database=unquote(parts.path.removeprefix("/")),
+        socket=socket,
+        ssl_mode=_ssl_mode(settings),
+        ssl_ca=settings.get("ssl_ca", ""),
+        ssl_cert=settings.get("ssl_cert", ""),
+        ssl_key=settings.get("ssl_key", ""),
+    )
+
+
+def _settings(parts: SplitResult) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        key = name.replace("-", "_").lower()
+        if key not in _SETTINGS:
+            listed = ", ".join(setting.replace("_", "-") for setting in _SETTINGS)
+            message = f"the url has a setting that is not known: expected one of {listed}"
+            raise ValueError(message)
+        found[key] = value
+    return found
+
+
+def _ssl_mode(settings: dict[str, str]) -> SslMode | None:
+    given = settings.get("ssl_mode")
+    if given is None:
+        return None
+    wanted = given.lower().replace("-", "_")
+    for mode in _SSL_MODES:
+        if mode == wanted:
+            return mode
+    message = f"ssl-mode in the url must be one of {', '.join(_SSL_MODES)}"
+    raise ValueError(message)
+
+
+def _not_a_url() -> str:
+    return f"the url is not one of a server: expected {URL_SHAPE} (with @ : / % in the password as %40 %3A %2F %25)"
