@@ -222,4 +222,5 @@ def _ssl_mode(settings: dict[str, str]) -> SslMode | None:
 
 
 def _not_a_url() -> str:
-    return f"the url is not one of a server: expected {URL_SHAPE} (with @ : / % in the password as %40 %3A %2F %25)"
+    escapes = "with @ : / % in the password as %40 %3A %2F %25"
+    return f"the url is not one of a server: expected {URL_SHAPE} ({escapes})"

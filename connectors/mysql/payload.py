@@ -1,0 +1,119 @@
+"""Decompresses the body of a TRANSACTION_PAYLOAD as it arrives, however large it is, within a few hundred KiB.
+
+A whole transaction is one such event. Input is asked for before anything is decompressed, never during: the
+decompressor can't be interrupted, and the connection may be silent in the middle of the event.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import pyarrow as pa
+
+from cdc.errors import DecodeError
+
+# What MySQL writes into the field `compression type`.
+ZSTD = 0
+UNCOMPRESSED = 255
+# Decompressed bytes handed over at once.
+OUTPUT_BYTES = 128 * 1024
+# What is there before the decompressor is asked: a zstd block has up to 128 KiB, and Arrow reads its input in
+# pieces of 64 KiB ahead of need.
+INPUT_BYTES = 512 * 1024
+
+
+class Body:
+    """The compressed bytes that have arrived: a file for Arrow."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[memoryview] = deque()
+        self.available = 0
+        self.closed = False
+
+    def add(self, data: bytes | memoryview) -> None:
+        self._pieces.append(memoryview(data))
+        self.available += len(data)
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes."""
+        wanted = self.available if size < 0 else min(size, self.available)
+        self.available -= wanted
+        taken: list[memoryview] = []
+        while wanted:
+            piece = self._pieces.popleft()
+            if len(piece) > wanted:
+                self._pieces.appendleft(piece[wanted:])
+                piece = piece[:wanted]
+            taken.append(piece)
+            wanted -= len(piece)
+        return b"".join(taken)
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Payload:
+    """One event's body. `missing` is what is still to be added of it."""
+
+    def __init__(self, compression: int, compressed_bytes: int, uncompressed_bytes: int, place: str) -> None:
+        if compression not in (ZSTD, UNCOMPRESSED):
+            raise DecodeError(
+                f"the transaction is compressed by method {compression}: expected 0 (zstd) or 255 (none)",
+                where=place,
+                remedy="Update the daemon; nothing of this transaction was read.",
+            )
+        self._body = Body()
+        self._place = place
+        self.missing = compressed_bytes
+        self._promised = uncompressed_bytes
+        self._given = 0
+        self._stream: Any = None
+        if compression == ZSTD:
+            self._stream = pa.CompressedInputStream(pa.PythonFile(self._body, mode="r"), "zstd")
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything that the event promised has been given."""
+        return self._given >= self._promised and self.missing == 0
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether more must be added before the next `read`."""
+        return self.missing > 0 and self._body.available < INPUT_BYTES
+
+    def add(self, data: bytes | memoryview) -> None:
+        """The next compressed bytes, in order."""
+        if len(data) > self.missing:
+            raise DecodeError("a compressed transaction has more bytes than it promised", where=self._place)
+        self.missing -= len(data)
+        self._body.add(data)
+
+    def read(self) -> bytes:
+        """The next decompressed bytes; only when not hungry and not finished.
+
+        Raises:
+            DecodeError: the bytes are not what the event promised.
+        """
+        wanted = min(OUTPUT_BYTES, self._promised - self._given)
+        if wanted == 0:
+            # Only the end mark of the compressed frame is left.
+            self._body.read()
+            return b""
+        try:
+            data: bytes = self._body.read(wanted) if self._stream is None else self._stream.read(wanted)
+        except (OSError, pa.ArrowException) as error:
+            raise DecodeError("a compressed transaction can't be decompressed", where=self._place) from error
+        if len(data) < wanted and (self.missing == 0 or not data):
+            raise DecodeError("a compressed transaction is shorter than it promised", where=self._place)
+        self._given += len(data)
+        return data
