@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from cdc.engine.reading import Reading
@@ -47,6 +47,7 @@ class Coordinator:
         self._ahead: dict[object, Position] = {}
         self.refused: dict[TableId, CdcError] = {}
         self._reported: set[TableId] = set()
+        self._saw_tables = True
         self.settled = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
@@ -74,6 +75,7 @@ class Coordinator:
         schemas = {schema.table: schema for schema in self._source.discover()}
         self._discovered_at = time.monotonic()
         self._status.source_position = before
+        self._warn_of_nothing(schemas)
         if due:
             self.refused.clear()
         self._adopt(list(schemas.values()), before)
@@ -90,6 +92,15 @@ class Coordinator:
         if not stop.is_set() and not self._to_copy() and not self._ahead:
             self._status.waiting_tables = 0
             self.settled.set()
+
+    def _warn_of_nothing(self, schemas: Collection[TableId]) -> None:
+        """Once each time that the selection matches no table: it may be meant so, and is rarely."""
+        if self._saw_tables and not schemas:
+            self._report(
+                "no table matches `tables`: nothing is captured until one does; `cdc check` names near ones",
+                level="warning",
+            )
+        self._saw_tables = bool(schemas)
 
     def _is_ready(self, table: TableId, schemas: dict[TableId, TableSchema]) -> bool:
         """Whether the catalog and the stream speak of the same table."""

@@ -18,7 +18,7 @@ from cdc.engine.tables import TableBook
 from cdc.engine.workers import Log, Worker
 from cdc.log import SegmentedLog
 from cdc.model import Position
-from cdc.spi import Sink, SinkContext, Source, SourceContext
+from cdc.spi import MeasuresDistance, Sink, SinkContext, Source, SourceContext
 
 
 class Pipeline:
@@ -38,6 +38,8 @@ class Pipeline:
         self.source: Source = spec.make(
             SourceContext(spec.name, _bound(report, source=spec.name), self.status.count)
         )
+        if isinstance(self.source, MeasuresDistance):
+            self.status.distance = self.source.distance
         self._report = report
         self._held = HeldLogs(held_folder, open_log)
         router = Router(TableBook.from_facts(log_store.facts), spec.snapshot)

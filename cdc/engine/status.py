@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -104,6 +105,11 @@ class CopyStatus:
     trouble: Trouble | None = None
 
 
+def order_distance(position: Position, target: Position) -> int:
+    """Bytes from one position to another where orders count bytes; never negative."""
+    return max(0, target.order - position.order)
+
+
 @dataclass(slots=True)
 class SourceStatus:
     """One source's capture: `state` is connecting, streaming, retrying, failed or stopped."""
@@ -114,6 +120,7 @@ class SourceStatus:
     offset: int = 0
     commit_at: datetime | None = None
     source_position: Position | None = None
+    distance: Callable[[Position, Position], int | None] = order_distance
     rate: Rate = field(default_factory=Rate)
     transactions: int = 0
     snapshot: SnapshotProgress | None = None
@@ -149,7 +156,7 @@ class SourceStatus:
     def document(self) -> dict[str, Any]:
         behind = None
         if self.source_position is not None and self.position is not None:
-            behind = max(0, self.source_position.order - self.position.order)
+            behind = self.distance(self.position, self.source_position)
         trouble = self.trouble or self.copying.trouble
         return {
             "state": self.state,

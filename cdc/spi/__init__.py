@@ -3,7 +3,15 @@
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.log import ChangeLog
 from cdc.spi.sink import Cursor, Delivery, Sink, SinkContext, SupportsRewind
-from cdc.spi.source import EarlierSnapshot, Snapshot, SnapshotChunk, Source, SourceContext, SourceIdentity
+from cdc.spi.source import (
+    EarlierSnapshot,
+    MeasuresDistance,
+    Snapshot,
+    SnapshotChunk,
+    Source,
+    SourceContext,
+    SourceIdentity,
+)
 
 __all__ = [
     "ChangeLog",
@@ -11,6 +19,7 @@ __all__ = [
     "Delivery",
     "EarlierSnapshot",
     "Finding",
+    "MeasuresDistance",
     "Severity",
     "Sink",
     "SinkContext",

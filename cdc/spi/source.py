@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -169,4 +169,15 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give back connections; what makes the source resumable (slot) stays. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class MeasuresDistance(Protocol):
+    """A source whose position orders do not count bytes."""
+
+    def distance(self, position: Position, target: Position) -> int | None:
+        """Bytes of the source's history from one position to another, 0 when it is past it, None when not
+        known. Cheap: asked once a second.
+        """
         ...

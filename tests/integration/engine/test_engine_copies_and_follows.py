@@ -212,3 +212,9 @@ def test_a_sink_of_another_log_is_refused(bench: Bench) -> None:
     result = bench.start(once=True).join()
     assert isinstance(result.errors["deliver:shop:lake"], SinkRefused)
     assert "state_dir" in str(result.errors["deliver:shop:lake"])
+
+
+def test_a_selection_that_matches_nothing_is_said_once(bench: Bench) -> None:
+    bench.start(once=True).join()
+    said = [e for e in bench.events if "no table matches" in e["event"]]
+    assert [e["level"] for e in said] == ["warning"]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from cdc.testing.events import table
 from tests.integration.engine.conftest import Bench
+from tests.support.disks import small_file_system
 
 # Room for the state, the log and some thousand rows.
 DISK_BYTES = 8 * 1024 * 1024
@@ -19,17 +19,8 @@ NOTES = table("public.notes", {"id": pa.int64(), "note": pa.string()}, relation=
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("mounting a small file system is not permitted here")
-    try:
+    with small_file_system(tmp_path / "disk", DISK_BYTES) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_full_disk_under_state_dir_stops_nothing_for_good(small_disk: Path) -> None:
