@@ -1,0 +1,163 @@
+"""Collects findings, and knows what is checked against: the open connection, the config, and what the server
+says of itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pymysql
+
+from cdc.spi.finding import Finding, Severity
+from connectors.mysql.options import MysqlOptions
+
+# A message that names more than this is no sentence any more; the fix beside it names all.
+NAMES_IN_MESSAGE = 5
+# The server's words for "you may not": command, table, column, database, dynamic privilege, show grants.
+DENIED = frozenset({1044, 1142, 1143, 1227, 1370, 1698, 3619})
+# "No such statement or table here": older servers, other products.
+UNKNOWN = frozenset({1049, 1064, 1146, 1193, 1235, 1305, 1109})
+DOCS = "docs/operations.md#mysql-and-mariadb"
+
+Rows = list[tuple[Any, ...]]
+Flavour = Literal["mysql", "mariadb"]
+Provider = Literal["", "rds", "aurora", "cloudsql", "azure"]
+
+
+@dataclass(slots=True)
+class Report:
+    """The findings so far, in the order of the checks."""
+
+    findings: list[Finding] = field(default_factory=list)
+
+    def ok(self, code: str, message: str, fix: str = "") -> None:
+        self.findings.append(Finding(Severity.OK, code, message, fix))
+
+    def warn(self, code: str, message: str, fix: str = "") -> None:
+        self.findings.append(Finding(Severity.WARNING, code, message, fix, DOCS))
+
+    def error(self, code: str, message: str, fix: str = "") -> None:
+        self.findings.append(Finding(Severity.ERROR, code, message, fix, DOCS))
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What the server says of itself and of the account that asks."""
+
+    conn: Any
+    options: MysqlOptions
+    source: str
+    text: str
+    version: tuple[int, int, int]
+    flavour: Flavour
+    provider: Provider
+    variables: Mapping[str, str]
+    account: str
+
+    @property
+    def is_mariadb(self) -> bool:
+        return self.flavour == "mariadb"
+
+    @property
+    def product(self) -> str:
+        return "MariaDB" if self.is_mariadb else "MySQL"
+
+    @property
+    def number(self) -> str:
+        """The version without what distributions append."""
+        return ".".join(str(part) for part in self.version)
+
+    def value(self, name: str) -> str:
+        """A global variable; empty where this server has none of that name."""
+        return self.variables.get(name, "")
+
+    def is_on(self, name: str) -> bool:
+        return self.value(name).upper() in ("ON", "1", "YES")
+
+    def has(self, name: str) -> bool:
+        return name in self.variables
+
+    def query(self, statement: str, parameters: Sequence[Any] = ()) -> Rows:
+        with self.conn.cursor(pymysql.cursors.Cursor) as cursor:
+            cursor.execute(statement, parameters or None)
+            return list(cursor.fetchall())
+
+    def named(self, statement: str) -> list[dict[str, Any]]:
+        """The rows by column name, for statements whose columns differ between versions."""
+        with self.conn.cursor(pymysql.cursors.DictCursor) as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def first(self, statements: Iterable[str]) -> list[dict[str, Any]] | None:
+        """The answer to the first of these forms that the server knows; None when it may not be asked."""
+        for statement in statements:
+            try:
+                return self.named(statement)
+            except pymysql.MySQLError as error:
+                if is_denied(error):
+                    return None
+                if not is_unknown(error):
+                    raise
+        return []
+
+
+def is_denied(error: pymysql.MySQLError) -> bool:
+    return bool(error.args) and error.args[0] in DENIED
+
+
+def is_unknown(error: pymysql.MySQLError) -> bool:
+    return bool(error.args) and error.args[0] in UNKNOWN
+
+
+def describe_server(conn: Any, options: MysqlOptions, source: str) -> Server:
+    """Ask for everything in `Server`; needs no privilege."""
+    with conn.cursor(pymysql.cursors.Cursor) as cursor:
+        cursor.execute("show global variables")
+        variables = {str(name).lower(): str(value) for name, value in cursor.fetchall()}
+        cursor.execute("select version(), current_user()")
+        text, account = (str(part) for part in cursor.fetchone())
+    comment = variables.get("version_comment", "")
+    return Server(
+        conn=conn,
+        options=options,
+        source=source,
+        text=text if comment.lower() in text.lower() else f"{text} ({comment})",
+        version=parse_version(text),
+        flavour="mariadb" if "mariadb" in f"{text} {comment}".lower() else "mysql",
+        provider=_provider(text, variables),
+        variables=variables,
+        account=account,
+    )
+
+
+def parse_version(text: str) -> tuple[int, int, int]:
+    """`8.0.36-google` → (8, 0, 36); MariaDB's `5.5.5-10.11.6-MariaDB` → (10, 11, 6)."""
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", text.removeprefix("5.5.5-"))
+    return (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
+
+
+def _provider(text: str, variables: Mapping[str, str]) -> Provider:
+    if "aurora_version" in variables:
+        return "aurora"
+    if variables.get("basedir", "").startswith("/rdsdbbin"):
+        return "rds"
+    if "google" in text.lower():
+        return "cloudsql"
+    if "azure" in f"{text} {variables.get('version_comment', '')}".lower():
+        return "azure"
+    return ""
+
+
+def listed(names: Sequence[object]) -> str:
+    """`a, b, c` or `a, b, c, d, e and 7 more`."""
+    shown = ", ".join(str(name) for name in names[:NAMES_IN_MESSAGE])
+    rest = len(names) - NAMES_IN_MESSAGE
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 table`, `3 tables`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
