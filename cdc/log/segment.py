@@ -40,8 +40,8 @@ _WINDOW_BYTES = 64 * 1024
 _CHECK_BYTES = 1024 * 1024
 _NAME = re.compile(r"(\d{10})-(\d{20})" + re.escape(SEGMENT_SUFFIX))
 RESTORE = (
-    "Restore this file from a backup of the folder; without one, move the log's folder away and copy the "
-    "source again."
+    "Restore this file from a backup of the folder; without one, start with a new state_dir and new, empty "
+    "sinks: the source is copied again."
 )
 
 

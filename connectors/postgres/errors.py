@@ -36,7 +36,10 @@ class Meaning:
 _WAIT = Meaning(SourceUnavailable, "It is tried again until it works.")
 _LOGIN = Meaning(SourceRefused, "Check user and password in url, and that pg_hba.conf lets this host in.")
 _LIMIT = Meaning(SourceUnavailable, "It is tried again; raise max_connections if it lasts.")
-_GONE = "Set on_gap: resnapshot to copy the tables again, or drop the slot and start with an empty state_dir."
+_GONE = (
+    "Set on_gap: resnapshot to copy the tables again, or drop the slot and start with an empty state_dir and "
+    "new, empty sinks."
+)
 _POOLER = "Give the url of the server itself: a connection pooler does not pass replication on."
 _SENDERS = Meaning(
     SourceUnavailable, f"It is tried again until a wal sender is free. {raise_setting('max_wal_senders')}"

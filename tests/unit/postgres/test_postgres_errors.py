@@ -6,7 +6,10 @@ from cdc.errors import CdcError, SourceBusy, SourceGap, SourceRefused, SourceUna
 from connectors.postgres import errors
 
 WHERE = "sources.shop"
-GONE = "Set on_gap: resnapshot to copy the tables again, or drop the slot and start with an empty state_dir."
+GONE = (
+    "Set on_gap: resnapshot to copy the tables again, or drop the slot and start with an empty state_dir and "
+    "new, empty sinks."
+)
 
 
 @pytest.mark.parametrize(
