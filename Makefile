@@ -42,10 +42,11 @@ test: setup build ## The whole suite on the compiled decoders, then the decoders
 	CDC_NATIVE=$(NATIVE) $(PYTEST)
 	CDC_NATIVE=python $(PYTEST) $(TWIN_TESTS)
 
-test-all: setup build ## Everything: slow tests too, both decoders, PostgreSQL 13 to 18
+test-all: setup build ## Everything: slow tests too, both decoders, PostgreSQL 13 to 18, MariaDB 11
 	scripts/more-servers.sh 13 14 16 17
-	CDC_TEST_POSTGRES=all CDC_NATIVE=$(NATIVE) $(PYTEST) -m '' --timeout 900
-	CDC_TEST_POSTGRES=all CDC_NATIVE=python $(PYTEST) -m '' --timeout 1800
+	scripts/mysql-servers.sh mariadb11
+	CDC_TEST_POSTGRES=all CDC_TEST_MYSQL=all CDC_NATIVE=$(NATIVE) $(PYTEST) -m '' --timeout 900
+	CDC_TEST_POSTGRES=all CDC_TEST_MYSQL=all CDC_NATIVE=python $(PYTEST) -m '' --timeout 1800
 
 bench: setup build ## Measure against the peers, side by side; results are printed
 	@for file in benchmarks/[a-z]*.py; do \

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs what is missing to build and test: a virtual environment, the packages, a C compiler, a PostgreSQL 15.
+# Installs what is missing to build and test: a virtual environment, the packages, a C compiler, the servers.
 # Each step looks first and does nothing when it is done; packages come from pip and apt only.
 #
 #   scripts/bootstrap.sh venv      .venv with this project and its development tools
-#   scripts/bootstrap.sh servers   a PostgreSQL 15 beside the 18 that the environment brings
+#   scripts/bootstrap.sh servers   PostgreSQL 15 (the environment brings 18), MySQL 9, MariaDB 10.11
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -87,6 +87,11 @@ ensure_venv() {
 }
 
 ensure_servers() {
+    ensure_postgres
+    scripts/mysql-servers.sh mysql9 mariadb10
+}
+
+ensure_postgres() {
     if compgen -G '/usr/lib/postgresql/15/bin/initdb' >/dev/null || compgen -G '.servers/15/*/initdb' >/dev/null; then
         return
     fi

@@ -64,7 +64,7 @@ def account() -> Account:
 @functools.cache
 def installed() -> dict[int, Binaries]:
     """Every server found, by major version; a later source wins (unpacked, Debian, wheel)."""
-    unpacked = [_reachable(folder) / "bin" for folder in sorted(UNPACKED_ROOT.glob("*"))]
+    unpacked = [_reachable(folder) / "bin" for folder in sorted(UNPACKED_ROOT.glob("[0-9]*"))]
     bindirs = [*unpacked, *sorted(DEBIAN_ROOT.glob("*/bin")), *_wheel()]
     found = [Binaries(_major(b), b) for b in bindirs if (b / "initdb").exists()]
     return {binaries.major: binaries for binaries in found}

@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Unpacks MySQL and MariaDB servers from Debian's packages into .servers/<name>/, each with every library it needs.
+#
+#   scripts/mysql-servers.sh mysql9 mariadb10 mariadb11
+#
+# Nothing is installed and no service is started: the programs run by the C library of their own folder, so the
+# machine's does not matter and no privilege is needed. The packages come from the mirror that this machine's apt
+# already uses, checked by Debian's archive keys.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '%s\n' "mysql-servers: $*" >&2; }
+
+# Suite and package of each server. The newest versions are in sid only.
+suite_of() {
+    case "$1" in
+        mysql9) echo sid mysql-server-core ;;
+        mariadb10) echo bookworm mariadb-server-core ;;
+        mariadb11) echo sid mariadb-server-core ;;
+        *) return 1 ;;
+    esac
+}
+
+# The first mirror among the machine's own sources that carries all of Debian (the security archive does not).
+debian_mirror() {
+    apt-get indextargets --format '$(ORIGIN) $(SITE)' 'Created-By: Packages' 2>/dev/null |
+        awk '$1 == "Debian" && $2 !~ /security/ { print $2; exit }'
+}
+
+# Makes a private apt in $1 that knows the suite $2 only, and nothing of what is installed here.
+private_apt() {
+    local folder=$1 suite=$2
+    mkdir -p "$folder"/lists/partial "$folder"/cache/archives/partial "$folder/none"
+    : >"$folder/status"
+    printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n' \
+        "$mirror" "$suite" >"$folder/debian.sources"
+    cat >"$folder/apt.conf" <<CONF
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear APT::Default-Release;
+Dir::State "$folder";
+Dir::State::lists "$folder/lists";
+Dir::State::status "$folder/status";
+Dir::Cache "$folder/cache";
+Dir::Cache::archives "$folder/cache/archives";
+Dir::Etc::sourcelist "$folder/debian.sources";
+Dir::Etc::sourceparts "$folder/none";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "$folder/none";
+Acquire::Languages "none";
+Acquire::PDiffs "false";
+APT::Install-Recommends "false";
+APT::Sandbox::User "$(id -un)";
+Debug::NoLocking "true";
+CONF
+}
+
+# Downloads the package $3 of the suite $2 with all it depends on into $1/cache/archives.
+download() {
+    private_apt "$1" "$2"
+    apt-get -c "$1/apt.conf" -qq update >&2
+    apt-get -c "$1/apt.conf" -qq -y --download-only install "$3" >/dev/null
+}
+
+# Unpacks what a server needs of the packages in $1 into $2: no Perl, no manuals.
+unpack() {
+    local package
+    for package in "$1"/*.deb; do
+        case "$(basename "$package")" in
+            perl* | libperl*) ;;
+            *) dpkg-deb -x "$package" "$2" ;;
+        esac
+    done
+    rm -rf "$2"/usr/share/{doc,man,locale,lintian,perl5} "$2"/{,usr/}lib/*/gconv "$2/etc"
+    # Packages of before the merge of / and /usr keep their libraries in /lib: one folder is enough.
+    if [ -d "$2/lib" ]; then
+        cp -a "$2/lib/." "$2/usr/lib/"
+        rm -rf "$2/lib" "$2/lib64"
+    fi
+    find "$2/usr/lib" -name 'ld-linux*.so.*' -type f -print -quit | grep -q . ||
+        { say "the packages brought no program loader"; return 1; }
+}
+
+install_server() {
+    local name=$1 target=.servers/$1 staging suite package
+    if [ -d "$target/usr/sbin" ]; then
+        return
+    fi
+    read -r suite package < <(suite_of "$name") || { say "there is no recipe for $name"; return 2; }
+    say "unpacking $package of Debian $suite into $target"
+    mkdir -p .servers
+    staging=$(mktemp -d "$PWD/.servers/unpacking-XXXXXX")
+    # shellcheck disable=SC2064 # The folder of now is meant.
+    trap "rm -rf '$staging'" EXIT
+    download "$staging/apt" "$suite" "$package"
+    mkdir "$staging/root"
+    unpack "$staging/apt/cache/archives" "$staging/root"
+    rm -rf "$target"
+    chmod -R go+rX "$staging/root"
+    mv "$staging/root" "$target"
+    rm -rf "$staging"
+}
+
+missing=
+for name in "$@"; do
+    [ -d ".servers/$name/usr/sbin" ] || missing=yes
+done
+[ -n "$missing" ] || exit 0
+if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+    say "there is no apt here; the tests of these servers will fail and say so: $*"
+    exit 0
+fi
+mirror=$(debian_mirror)
+if [ -z "$mirror" ]; then
+    # A fresh machine may never have run apt-get update: then apt knows no origin, but its sources are readable.
+    mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | awk '!/security/ { print; exit }')
+fi
+if [ -z "$mirror" ]; then
+    say "apt has no sources here; the tests of these servers will fail and say so: $*"
+    exit 0
+fi
+for name in "$@"; do
+    install_server "$name"
+done

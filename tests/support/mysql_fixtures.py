@@ -1,0 +1,103 @@
+"""The MySQL and MariaDB fixtures: servers shared by a session, a fresh database for every test."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import pytest
+
+from tests.support.mysql import MysqlDatabase, MysqlServer
+from tests.support.mysql_binaries import servers_under_test
+
+
+class MysqlFactory(Protocol):
+    """Starts a server of its own for one test: `mysql_server_factory({"gtid-mode": "OFF"}, "mysql9")`."""
+
+    def __call__(
+        self, settings: Mapping[str, str] | None = None, name: str = "mysql9", *, start: bool = True
+    ) -> MysqlServer: ...
+
+
+class _Servers:
+    """One server per name, started when first asked for."""
+
+    def __init__(self) -> None:
+        self._started: dict[str, MysqlServer] = {}
+
+    def get(self, name: str) -> MysqlServer:
+        if name not in self._started:
+            self._started[name] = MysqlServer(name).start()
+        server = self._started[name]
+        if not server.is_running:  # A test stopped or killed it and did not put it back.
+            server.start()
+        return server
+
+    def destroy(self) -> None:
+        for server in self._started.values():
+            server.destroy()
+
+
+@pytest.fixture(scope="session")
+def _mysql_servers() -> Iterator[_Servers]:
+    servers = _Servers()
+    yield servers
+    servers.destroy()
+
+
+@pytest.fixture
+def mysql9(_mysql_servers: _Servers) -> MysqlServer:
+    return _mysql_servers.get("mysql9")
+
+
+@pytest.fixture
+def mariadb10(_mysql_servers: _Servers) -> MysqlServer:
+    return _mysql_servers.get("mariadb10")
+
+
+@pytest.fixture(params=servers_under_test())
+def mysql(request: pytest.FixtureRequest, _mysql_servers: _Servers) -> MysqlServer:
+    """MySQL and MariaDB, one after the other."""
+    return _mysql_servers.get(str(request.param))
+
+
+@pytest.fixture
+def mysql_database(mysql: MysqlServer) -> Iterator[MysqlDatabase]:
+    """A fresh database on every server."""
+    yield from _fresh(mysql)
+
+
+@pytest.fixture
+def mysql9_database(mysql9: MysqlServer) -> Iterator[MysqlDatabase]:
+    """A fresh database on MySQL only."""
+    yield from _fresh(mysql9)
+
+
+@pytest.fixture
+def mariadb10_database(mariadb10: MysqlServer) -> Iterator[MysqlDatabase]:
+    """A fresh database on MariaDB 10.11 only."""
+    yield from _fresh(mariadb10)
+
+
+@pytest.fixture
+def mysql_server_factory() -> Iterator[MysqlFactory]:
+    """Servers with special settings, destroyed after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(
+            settings: Mapping[str, str] | None = None, name: str = "mysql9", *, start: bool = True
+        ) -> MysqlServer:
+            server = MysqlServer(name, settings)
+            stack.callback(server.destroy)
+            return server.start() if start else server
+
+        yield make
+
+
+def _fresh(server: MysqlServer) -> Iterator[MysqlDatabase]:
+    database = server.create_database()
+    yield database
+    if not server.is_running:
+        server.start()
+    database.drop()

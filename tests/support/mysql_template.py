@@ -1,0 +1,61 @@
+"""Data folders fresh from initialisation, made once per kind of server and process; each server copies one."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.support.mysql_binaries import MysqlBinaries, mysql_binaries
+
+# The superuser over TCP: without name resolution, 127.0.0.1 is not `localhost`. MariaDB's scripts make it.
+_ACCOUNT = "create user root@'127.0.0.1' identified by '';\ngrant all on *.* to root@'127.0.0.1' with grant option;\n"
+# What mariadb-install-db feeds to the server, but for help texts and the sys schema. The names changed in 11.
+_MARIADB_SCRIPTS = ("system_tables.sql", "performance_tables.sql", "system_tables_data.sql")
+
+
+@functools.cache
+def template(name: str) -> Path:
+    """The data folder to copy. It holds no server uuid: every copy makes its own at its first start."""
+    binaries = mysql_binaries(name)
+    folder = Path(tempfile.mkdtemp(prefix=f"cdc-{name}-template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    data = folder / "data"
+    _initialise_mariadb(binaries, data) if binaries.flavour == "mariadb" else _initialise_mysql(
+        binaries, data
+    )
+    (data / "auto.cnf").unlink(missing_ok=True)
+    return data
+
+
+def _initialise_mysql(binaries: MysqlBinaries, data: Path) -> None:
+    script = data.parent / "accounts.sql"
+    script.write_text(_ACCOUNT)
+    options = ["--innodb-flush-method=nosync", "--innodb-doublewrite=OFF", "--skip-log-bin"]
+    _run(
+        binaries.server_command(
+            "--no-defaults", "--initialize-insecure", f"--datadir={data}", f"--init-file={script}", *options
+        )
+    )
+
+
+def _initialise_mariadb(binaries: MysqlBinaries, data: Path) -> None:
+    data.mkdir()
+    prefix = "mariadb" if (binaries.share / "mariadb_system_tables.sql").exists() else "mysql"
+    scripts = [(binaries.share / f"{prefix}_{script}").read_text() for script in _MARIADB_SCRIPTS]
+    head = "create database mysql;\nuse mysql;\nset @auth_root_socket=NULL;\n"
+    options = ["--innodb-flush-method=nosync", "--innodb-doublewrite=OFF", "--innodb-log-file-size=16M"]
+    _run(
+        binaries.server_command("--no-defaults", "--bootstrap", f"--datadir={data}", *options),
+        "".join([head, *scripts]),
+    )
+
+
+def _run(command: list[str], text: str = "") -> None:
+    result = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        message = f"{command[3]} ended with status {result.returncode}:\n{result.stderr[-4000:]}"
+        raise ChildProcessError(message)
