@@ -1,15 +1,59 @@
 """The preflight check: everything that would keep a source from working, each finding with the statement that
 mends it.
 
-Nothing is created or changed on the server; one short connection is made.
+Nothing is created or changed on the server; one short connection is made, and one more asks for the binlog.
 """
 
 from __future__ import annotations
 
+from contextlib import closing
+from typing import Any
+
+from cdc.errors import CdcError, SourceUnavailable
 from cdc.spi.finding import Finding
+from connectors.mysql.catalog import list_tables, read_tables
+from connectors.mysql.checks.login import explain
+from connectors.mysql.checks.privileges import check_privileges, read_grants
+from connectors.mysql.checks.replication import check_replication
+from connectors.mysql.checks.report import Report, describe_server
+from connectors.mysql.checks.server import check_server
+from connectors.mysql.checks.tables import check_tables, tables_to_lock, unreadable_tables
+from connectors.mysql.connection import Connector
 from connectors.mysql.options import MysqlOptions
+
+_AGAIN = "Check that the server still runs, then run cdc check again."
 
 
 def run_checks(options: MysqlOptions, name: str) -> list[Finding]:
     """All findings for the source of that name in the config, in the order in which one would mend them."""
-    raise NotImplementedError
+    report = Report()
+    connector = Connector(options, name)
+    try:
+        conn = connector.connect("to check it")
+    except CdcError as error:
+        report.findings.append(explain(error, options))
+        return report.findings
+    try:
+        with closing(conn), connector.translated("checking"):
+            _check(conn, options, name, report)
+    except CdcError as error:
+        # The daemon would try again; a check looks once.
+        remedy = _AGAIN if isinstance(error, SourceUnavailable) else error.remedy
+        report.error("check", f"the check ended early: {error.message}", remedy)
+    return report.findings
+
+
+def _check(conn: Any, options: MysqlOptions, name: str, report: Report) -> None:
+    server = describe_server(conn, options, name)
+    report.ok("connection", f"connected to {options.address.shown} as {server.account}")
+    if not check_server(server, report):
+        return
+    with conn.cursor() as cursor:
+        known = list_tables(cursor)
+        selection = options.selection
+        infos = read_tables(cursor, [table for table in known if selection.matches(table)], server.flavour)
+    check_replication(server, {table.schema for table in infos}, report)
+    check_privileges(
+        server, read_grants(server), tables_to_lock(server, infos), unreadable_tables(server, infos), report
+    )
+    check_tables(server, infos, known, report)
