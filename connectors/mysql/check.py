@@ -1,7 +1,7 @@
 """The preflight check: everything that would keep a source from working, each finding with the statement that
 mends it.
 
-Nothing is created or changed on the server; one short connection is made, and one more asks for the binlog.
+Nothing is created or changed on the server; one short connection is made.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from cdc.errors import CdcError, SourceUnavailable
 from cdc.spi.finding import Finding
 from connectors.mysql.catalog import list_tables, read_tables
 from connectors.mysql.checks.login import explain
-from connectors.mysql.checks.privileges import check_privileges, read_grants
+from connectors.mysql.checks.privileges import check_privileges, read_grants, unreadable_tables
 from connectors.mysql.checks.replication import check_replication
 from connectors.mysql.checks.report import Report, describe_server
 from connectors.mysql.checks.server import check_server
-from connectors.mysql.checks.tables import check_tables, tables_to_lock, unreadable_tables
+from connectors.mysql.checks.tables import check_tables, tables_to_lock
 from connectors.mysql.connection import Connector
 from connectors.mysql.options import MysqlOptions
 
@@ -53,7 +53,8 @@ def _check(conn: Any, options: MysqlOptions, name: str, report: Report) -> None:
         selection = options.selection
         infos = read_tables(cursor, [table for table in known if selection.matches(table)], server.flavour)
     check_replication(server, {table.schema for table in infos}, report)
+    grants = read_grants(server)
     check_privileges(
-        server, read_grants(server), tables_to_lock(server, infos), unreadable_tables(server, infos), report
+        server, grants, tables_to_lock(server, infos), unreadable_tables(server, grants, infos), report
     )
     check_tables(server, infos, known, report)

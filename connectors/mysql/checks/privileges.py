@@ -100,12 +100,21 @@ def _check_lock(server: Server, grants: Grants, needed: Sequence[TableId], repor
     report.error("lock-privilege", message, f"{fix};")
 
 
+def unreadable_tables(server: Server, grants: Grants, tables: Iterable[TableId]) -> list[TableId]:
+    """The tables of which some column may not be selected.
+
+    information_schema hides such columns, so only the grants tell; where they don't (those to PUBLIC), the
+    server is asked.
+    """
+    return [t for t in tables if not grants.may("SELECT", t) and not _can_select(server, t)]
+
+
+def _can_select(server: Server, table: TableId) -> bool:
+    return server.first([f"select * from {quoted(table.schema)}.{quoted(table.name)} limit 0"]) is not None
+
+
 def _holds(held: Iterable[str], privilege: str) -> bool:
-    return any(item in (privilege, "ALL PRIVILEGES") or item == _ALIASES.get(privilege) for item in held)
-
-
-# MariaDB's newer names for the same.
-_ALIASES = {"REPLICATION SLAVE": "REPLICATION REPLICA"}
+    return any(item in (privilege, "ALL PRIVILEGES") for item in held)
 
 
 def _database(text: str) -> re.Pattern[str]:

@@ -19,11 +19,6 @@ CASCADES_LOGGED_SINCE = (9, 6, 0)
 _KINDS = {"VIEW": "a view", "SYSTEM VIEW": "a view", "SEQUENCE": "a sequence", "TEMPORARY": "a temporary table"}
 _OTHERS = "select table_schema, table_name, table_type from information_schema.tables where table_type not in %s"
 _TRANSACTIONAL = "select engine from information_schema.engines where transactions = 'YES'"
-_READABLE = """
-    select table_schema, table_name from information_schema.columns
-     group by table_schema, table_name
-    having sum(find_in_set('select', privileges) = 0) = 0
-"""
 _CASCADES = """
     select constraint_schema, table_name, constraint_name, unique_constraint_schema, referenced_table_name,
            delete_rule, update_rule
@@ -48,12 +43,6 @@ def check_tables(server: Server, infos: Infos, known: Collection[TableId], repor
     _check_reserved(infos, report)
     _check_formats(infos, report)
     _check_types(server, infos, report)
-
-
-def unreadable_tables(server: Server, infos: Infos) -> list[TableId]:
-    """The tables of which some column may not be selected."""
-    readable = {TableId(str(schema), str(name)) for schema, name in server.query(_READABLE)}
-    return [table for table in infos if table not in readable]
 
 
 def _check_selection(
