@@ -47,7 +47,7 @@ def describe(url: str) -> str:
         raise SourceUnavailable(error.message, where=error.where, remedy=explain(error, options).fix) from error
     what = f"database {address.database}" if address.database else f"server {address.shown}"
     scheme = url.partition(":")[0]
-    return "\n".join(_lines(name, f"{what} ({product})", _without_password(scheme, address), infos)) + "\n"
+    return "\n".join(_lines(name, address.database, f"{what} ({product})", _without_password(scheme, address), infos)) + "\n"
 
 
 def _look(connector: Connector, options: MysqlOptions) -> tuple[str, list[TableInfo]]:
@@ -68,7 +68,9 @@ def _without_password(scheme: str, address: Address) -> str:
     return f"{scheme}://{address.user}:...@{address.host}:{address.port}/{address.database}"
 
 
-def _lines(name: str, what: str, shown_url: str, infos: Sequence[TableInfo]) -> Iterator[str]:
+def _lines(
+    name: str, database: str, what: str, shown_url: str, infos: Sequence[TableInfo]
+) -> Iterator[str]:
     variable = re.sub(r"[^A-Z0-9]+", "_", name.upper()) + "_URL"
     yield f"# Written by cdc init from the {what}."
     yield f"# Before the first run: export {variable}='{shown_url}'"
@@ -79,7 +81,7 @@ def _lines(name: str, what: str, shown_url: str, infos: Sequence[TableInfo]) -> 
     yield "    type: mysql"
     yield f"    url: ${{{variable}}}"
     yield "    tables:"
-    yield from _entries(name, infos)
+    yield from _entries(database, infos)
     yield "sinks:"
     yield "  warehouse:"
     yield "    type: duckdb"
@@ -92,16 +94,16 @@ def _lines(name: str, what: str, shown_url: str, infos: Sequence[TableInfo]) -> 
     yield "    url: ./lake                   # every change, as files that anything reads"
 
 
-def _entries(name: str, infos: Sequence[TableInfo]) -> Iterator[str]:
+def _entries(database: str, infos: Sequence[TableInfo]) -> Iterator[str]:
     databases: dict[str, list[TableInfo]] = {}
     for info in infos:
         databases.setdefault(info.table.schema, []).append(info)
     if not databases:
-        yield _entry(f"{quoted_part(name)}.*", "there is no table yet")
-    for database, tables in databases.items():
+        yield _entry(f"{quoted_part(database) if database else '*'}.*", "there is no table yet")
+    for schema, tables in databases.items():
         rows = sum(info.rows for info in tables)
         count = "1 table" if len(tables) == 1 else f"{len(tables)} tables"
-        yield _entry(f"{quoted_part(database)}.*", f"{count}, about {rows:,} rows")
+        yield _entry(f"{quoted_part(schema)}.*", f"{count}, about {rows:,} rows")
         for info in tables:
             if not info.definition.key:
                 yield f"      # {info.table} has no key: mirrors find its rows by all their values."
