@@ -60,7 +60,7 @@ class GtidSet:
             if run := _RUN.fullmatch(item):
                 first = int(run[1])
                 last = int(run[2] or run[1])
-                if not 1 <= first or last > MAX_NUMBER:
+                if first < 1 or last > MAX_NUMBER:
                     raise _not_a_set()
                 if first <= last:  # The server takes an empty run for nothing, and so do we.
                     self._insert((source, tag), first, last + 1)
@@ -106,7 +106,7 @@ class GtidSet:
         return at + count * _RUN_FORM.size
 
     def encode(self) -> bytes:
-        """The binary form; the tagged one only where there is a tag, for older servers know the other only."""
+        """The binary form; the tagged one only where there is a tag, for older servers know no tags."""
         entries = sorted(self._runs.items())
         tagged = any(tag for (_, tag), _ in entries)
         head = (_TAGGED << 56) | (len(entries) << 8) | _TAGGED if tagged else len(entries)
@@ -138,8 +138,8 @@ class GtidSet:
 
     def union(self, other: GtidSet) -> GtidSet:
         both = self.copy()
-        for origin, start, end in other._each():
-            both._insert(origin, start, end)
+        for (source, tag), start, end in other._each():
+            both.add_run(source, tag, start, end - 1)
         return both
 
     def subtract(self, other: GtidSet) -> GtidSet:
@@ -170,7 +170,7 @@ class GtidSet:
                 yield origin, start, end
 
     def _insert(self, origin: Origin, start: int, end: int) -> None:
-        if not 1 <= start or end > MAX_NUMBER + 1:
+        if start < 1 or end > MAX_NUMBER + 1:
             raise ValueError(f"a GTID's number is between 1 and {MAX_NUMBER}")
         runs = self._runs.setdefault(origin, [])
         if runs and runs[-1][1] == start:  # The next transaction: what a stream adds.

@@ -1,8 +1,9 @@
 """Places in the binlog as the engine's positions: ordered numbers with a text that says where to go on.
 
-`Position.order` is epoch<<72 | number of the file<<40 | offset: it compares within one source's history, and a
-failover to another server begins a new epoch, whose files may have smaller numbers. Offsets are counted by
+`Position.order` is epoch<<72 | number of the file<<40 | offset: it compares within one source's history, and
+a failover to another server begins a new epoch, whose files may have smaller numbers. Offsets are counted by
 ourselves, for the log_pos of an event wraps at 4 GiB and is 0 in some; a file is at most 1 TiB by that order.
+An empty GTID set leaves no trace in the text: before the first transaction the place says all.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from cdc.errors import ConfigError
 from cdc.model import Position
-from connectors.mysql.gtid import GtidSet, Gtids, MariadbGtids
+from connectors.mysql.gtid import Gtids, GtidSet, MariadbGtids
 
 OFFSET_BITS = 40
 FILE_BITS = 32

@@ -1,0 +1,276 @@
+"""What a MySQL or MariaDB server's refusals mean to us, decided by error number at this one boundary, and the
+errors that the stream raises by name.
+
+The server's message is kept (it names the object), but for those that can quote a value: of rows, or of the
+bounds that stand in our own statements. Error 1236 is one number for everything that ends a dump; there alone
+the words decide, in the wordings of MySQL 5.7 to 9 (`master`, `slave`, since 8.0.26 `source`, `replica`) and
+of MariaDB. A server that speaks another language than English gives SourceRefused there.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import struct
+from dataclasses import dataclass
+
+from pymysql.err import MySQLError
+
+from cdc.errors import (
+    CdcError,
+    SourceBusy,
+    SourceGap,
+    SourceMismatch,
+    SourceRefused,
+    SourceUnavailable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What an error is to us, and what the operator can do."""
+
+    kind: type[CdcError]
+    remedy: str
+
+
+_WAIT = Meaning(SourceUnavailable, "It is tried again until it works.")
+_LOCK = Meaning(SourceUnavailable, "Another session has a lock or a transaction open; it is tried again.")
+_LIMIT = Meaning(SourceUnavailable, "It is tried again; raise max_connections if it lasts.")
+_ALTERED = Meaning(
+    SourceUnavailable, "The table was altered, dropped or renamed; the tables are looked up again."
+)
+_LOGIN = Meaning(
+    SourceRefused, "Check user and password in url, and that the account may log in from this host."
+)
+_GRANT = Meaning(SourceRefused, "Run cdc check: it prints the grant for each missing privilege.")
+_PLUGIN = Meaning(
+    SourceRefused,
+    "Create the account with caching_sha2_password (MySQL) or mysql_native_password (MariaDB).",
+)
+_TLS = Meaning(SourceRefused, "Check ssl-mode, ssl-ca, ssl-cert and ssl-key in url.")
+_NEEDS_TLS = Meaning(SourceRefused, "Add ?ssl-mode=required to url, or a stricter mode with ssl-ca.")
+_PACKET = Meaning(SourceRefused, "Raise it on the server: set global max_allowed_packet = 1073741824;")
+_READ_ONLY = Meaning(SourceRefused, "The server is read-only: run the statement on its primary.")
+_GTIDS_OFF = Meaning(
+    SourceRefused, "The server must keep gtid_mode = ON: positions of this source are GTIDs."
+)
+_NO_BINLOG = Meaning(SourceRefused, "Start the server with log_bin; run cdc check.")
+_UNKNOWN = Meaning(SourceRefused, "The server's log says more; run cdc check.")
+_GONE = Meaning(
+    SourceGap,
+    "Set on_gap: resnapshot to copy the tables again, and keep binlogs longer (binlog_expire_logs_seconds).",
+)
+_MISPLACED = Meaning(
+    SourceGap,
+    "The file is another one than it was (a restore, RESET, another server behind the name), or damaged."
+    " Set on_gap: resnapshot to copy the tables again.",
+)
+_DIVERGED = Meaning(
+    SourceMismatch,
+    "It is another server, was restored from a backup, or lost the end of its binlog in a failover. Connect"
+    " to the server that has them, or start with an empty state_dir.",
+)
+_TAKEN = Meaning(
+    SourceBusy,
+    "Stop the other process that follows this source under the same name; or give one of the two another"
+    " name, or another server_id.",
+)
+
+_MEANINGS: dict[int, Meaning] = {
+    1037: _WAIT,
+    1038: _WAIT,
+    1040: _LIMIT,
+    1041: _WAIT,
+    1042: _WAIT,
+    1043: _WAIT,
+    1044: _GRANT,
+    1045: _LOGIN,
+    1046: Meaning(SourceRefused, "Name the database in url."),
+    1047: Meaning(SourceRefused, "Give the url of the server itself: a proxy does not pass replication on."),
+    1049: Meaning(SourceRefused, "Check the database name in url."),
+    1051: _ALTERED,
+    1053: _WAIT,
+    1054: _ALTERED,
+    1077: _WAIT,
+    1078: _WAIT,
+    1079: _WAIT,
+    1129: Meaning(SourceRefused, "On the server: FLUSH HOSTS; or truncate performance_schema.host_cache;"),
+    1130: Meaning(SourceRefused, "Create the account for this host, as 'cdc'@'%', or check the url's host."),
+    1132: _GRANT,
+    1135: _WAIT,
+    1142: _GRANT,
+    1143: _GRANT,
+    1146: _ALTERED,
+    1153: _PACKET,
+    1154: _WAIT,
+    1158: _WAIT,
+    1159: _WAIT,
+    1160: _WAIT,
+    1161: _WAIT,
+    1184: _WAIT,
+    1203: _LIMIT,
+    1205: _LOCK,
+    1213: _LOCK,
+    1226: _LIMIT,
+    1227: _GRANT,
+    1251: _PLUGIN,
+    1275: _PLUGIN,
+    1290: _READ_ONLY,
+    1301: _PACKET,
+    1317: _WAIT,
+    1370: _GRANT,
+    1381: _NO_BINLOG,
+    1412: _ALTERED,
+    1524: _PLUGIN,
+    1526: _ALTERED,
+    1698: _LOGIN,
+    1735: _ALTERED,
+    1789: _GONE,
+    1792: _READ_ONLY,
+    1820: Meaning(SourceRefused, "The account's password has expired: give it a new one."),
+    1836: _READ_ONLY,
+    1862: Meaning(SourceRefused, "The account's password has expired: give it a new one."),
+    1927: _WAIT,
+    1969: _WAIT,
+    2002: _WAIT,
+    2003: _WAIT,
+    2005: Meaning(SourceUnavailable, "Check the host in url; it is tried again."),
+    2006: _WAIT,
+    2013: _WAIT,
+    2014: _WAIT,
+    2026: _TLS,
+    2055: _WAIT,
+    2059: _PLUGIN,
+    2061: _NEEDS_TLS,
+    3024: _WAIT,
+    3058: _LOCK,
+    3118: Meaning(SourceRefused, "The account is locked: alter user … account unlock;"),
+    3159: _NEEDS_TLS,
+    3168: _WAIT,
+    3572: _LOCK,
+    4031: _WAIT,
+    4151: Meaning(SourceRefused, "The account is locked: alter user … account unlock;"),
+}
+
+# Whose message can quote a value: of a row, or of a statement of ours that has bounds of keys in it.
+_QUOTES = frozenset(
+    {1062, 1064, 1149, 1264, 1265, 1292, 1300, 1366, 1367, 1406, 1411, 1416, 1525, 1586, 1644, 1690, 1761}
+    | {1859, 3140, 3141, 3156, 3593, 3617, 3854, 4025, 4078}
+)
+_QUOTING_STATES = ("22", "23", "45")
+_NOT_SHOWN = "the server refused a statement or a value"
+
+FATAL_DUMP_ERROR = 1236
+_DUMP_ENDS = (
+    (r"same server_uuid/server_id", _TAKEN),
+    (r"purged required binary logs|has purged|required binlog files have been purged", _GONE),
+    (r"Could not find first log file name|could not find next log", _GONE),
+    (r"Could not find GTID state", _GONE),
+    (r"position > file size|bogus data in log event|did not pass checksum", _MISPLACED),
+    (r"more GTIDs than the (?:source|master)|is not in the master's binlog|has diverged", _DIVERGED),
+    (r"binlog on the master is missing the GTID", _DIVERGED),
+    (r"AUTO_POSITION|anonymous transaction|GTID_MODE", _GTIDS_OFF),
+    (r"Binary log is not open", _NO_BINLOG),
+    (r"max_allowed_packet", _PACKET),
+    (r"truncated in the middle of event|memory allocation|read error|communication packets", _WAIT),
+    (
+        r"server id was not set|misconfigured",
+        Meaning(SourceRefused, "Give the server a server_id other than 0."),
+    ),
+)
+_DUMP_MEANINGS = tuple((re.compile(pattern, re.IGNORECASE), meaning) for pattern, meaning in _DUMP_ENDS)
+
+
+def translate(error: MySQLError | OSError | RuntimeError, where: str, doing: str = "") -> CdcError:
+    """One of PyMySQL's errors as one of ours, to be raised `from` it; `doing` is a gerund (`logging in`)."""
+    cause = getattr(error, "original_exception", error)
+    if isinstance(cause, OSError):
+        return _of_the_network(cause, where, doing)
+    if isinstance(error, RuntimeError):  # PyMySQL misses a package that a login needs.
+        return _error(_PLUGIN, "a package for this kind of login is not installed", where, doing)
+    number, message = _parts(error)
+    return translate_number(number, message, where, doing, getattr(error, "sqlstate", None) or "")
+
+
+def translate_packet(payload: bytes, where: str, doing: str = "") -> CdcError:
+    """An ERR packet (0xff, number, `#` and SQLSTATE, message) as one of ours."""
+    if len(payload) < 3 or payload[0] != 0xFF:
+        return _error(_WAIT, "the server ended the connection with a packet that is no error", where, doing)
+    (number,) = struct.unpack_from("<H", payload, 1)
+    rest = payload[3:]
+    state, text = (rest[1:6], rest[6:]) if rest[:1] == b"#" else (b"", rest)
+    message = text.decode("utf-8", "replace")
+    return translate_number(number, message, where, doing, state.decode("ascii", "replace"))
+
+
+def translate_number(number: int, message: str, where: str, doing: str = "", state: str = "") -> CdcError:
+    """The kind of error and its remedy by number, with the server's message where it is safe."""
+    said = _NOT_SHOWN if number in _QUOTES or state[:2] in _QUOTING_STATES else " ".join(message.split())
+    if number == 0 and not said:
+        said = "the connection was closed"
+    code = f" (error {number})" if number else ""
+    return _error(meaning_of(number, message), f"{said.rstrip('.')}{code}", where, doing)
+
+
+def meaning_of(number: int, message: str) -> Meaning:
+    """What an error number is to us; the message decides for the fatal error of a dump alone."""
+    if number == FATAL_DUMP_ERROR:
+        for pattern, meaning in _DUMP_MEANINGS:
+            if pattern.search(message):
+                return meaning
+        return _UNKNOWN
+    if number == 0:  # PyMySQL's own: closed, or out of step.
+        return _WAIT
+    return _MEANINGS.get(number, _UNKNOWN)
+
+
+def _parts(error: BaseException) -> tuple[int, str]:
+    """Number and message of one of PyMySQL's errors; its own have a message only."""
+    arguments = error.args
+    if arguments and isinstance(arguments[0], int):
+        return arguments[0], str(arguments[1]) if len(arguments) > 1 else ""
+    return 0, str(arguments[0]) if arguments else ""
+
+
+def _of_the_network(cause: OSError, where: str, doing: str) -> CdcError:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        text = f"the server's certificate is not accepted: {cause.verify_message}"
+        return _error(_TLS, text.rstrip("."), where, doing)
+    if isinstance(cause, ssl.SSLError):
+        return _error(_TLS, f"TLS: {cause.reason or 'the handshake broke off'}", where, doing)
+    if isinstance(cause, socket.gaierror):
+        return _error(_MEANINGS[2005], "the name of the host is not known", where, doing)
+    return _error(_WAIT, (cause.strerror or str(cause) or "no answer").lower(), where, doing)
+
+
+def _error(meaning: Meaning, text: str, where: str, doing: str) -> CdcError:
+    return meaning.kind(f"{doing}: {text}" if doing else text, where=where, remedy=meaning.remedy)
+
+
+def binlog_gone(where: str, file: str) -> SourceGap:
+    """The file that we must go on from is not among the server's any more."""
+    message = f"the binlog {file} is not on the server any more"
+    return SourceGap(message, where=where, remedy=_GONE.remedy)
+
+
+def transactions_purged(where: str, missing: str) -> SourceGap:
+    """Transactions that we have not seen are in no binlog any more."""
+    message = f"the server has purged transactions that are not in our log: {missing}"
+    return SourceGap(message, where=where, remedy=_GONE.remedy)
+
+
+def transactions_unknown(where: str, ours: str) -> SourceMismatch:
+    """Our log has transactions that the server never had."""
+    message = f"our log has transactions that the server does not have: {ours}"
+    return SourceMismatch(message, where=where, remedy=_DIVERGED.remedy)
+
+
+def other_server(where: str, found: str, expected: str) -> SourceMismatch:
+    """Files and offsets mean something on one server only."""
+    message = (
+        f"the server is {found}, expected {expected}: without GTIDs a position counts on one server only"
+    )
+    remedy = "Connect to that server, or start with an empty state_dir; with gtid_mode = ON a failover works."
+    return SourceMismatch(message, where=where, remedy=remedy)
