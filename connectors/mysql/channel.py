@@ -11,12 +11,14 @@ import contextlib
 import select
 import socket
 import ssl
+import time
 from typing import Any, TypeAlias, cast
 
 from pymysql.connections import Connection as PyConnection
 from pymysql.err import InterfaceError
 
 from cdc.errors import SourceUnavailable
+from connectors.mysql.errors import translate_packet
 
 Connection: TypeAlias = "PyConnection[Any]"
 
@@ -24,6 +26,8 @@ Connection: TypeAlias = "PyConnection[Any]"
 _MAX_PACKET = 2**24 - 1
 # A server that takes no command for so long is dead or hopelessly busy.
 SEND_SECONDS = 60.0
+# Answers to commands that need no lock and no work.
+ANSWER_SECONDS = 60.0
 
 
 # A connection that a firewall forgot, or whose host lost power, is noticed within a minute: 20 + 4 * 10 s.
@@ -76,6 +80,32 @@ class Channel:
             except (OSError, ValueError) as error:  # ValueError: another thread closed it between two calls.
                 raise self._lost() from error
             return bytes(view[:size])
+
+    def answer(self, doing: str, timeout_seconds: float = ANSWER_SECONDS) -> bytes:
+        """One whole packet: the short answer to a command; `doing` is a gerund.
+
+        Raises:
+            CdcError: the answer is an error, or none came in time.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        size = int.from_bytes(self._exactly(4, doing, deadline)[:3], "little")
+        payload = self._exactly(size, doing, deadline)
+        if payload[:1] == b"\xff":
+            raise translate_packet(payload, self.where, doing)
+        return payload
+
+    def _exactly(self, size: int, doing: str, deadline: float) -> bytes:
+        found = b""
+        while len(found) < size:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise SourceUnavailable(
+                    f"{doing}: the server gave no answer in time",
+                    where=self.where,
+                    remedy="It is tried again.",
+                )
+            found += self.recv(size - len(found), left)
+        return found
 
     def wait(self, timeout_seconds: float) -> bool:
         """Whether there is something to receive, at last after that time. The end counts as something."""

@@ -151,6 +151,7 @@ _MEANINGS: dict[int, Meaning] = {
     3168: _WAIT,
     3572: _LOCK,
     4031: _WAIT,
+    4052: _TAKEN,
     4151: Meaning(SourceRefused, "The account is locked: alter user … account unlock;"),
 }
 
@@ -168,13 +169,16 @@ _DUMP_ENDS = (
     (r"purged required binary logs|has purged|required binlog files have been purged", _GONE),
     (r"Could not find first log file name|could not find next log", _GONE),
     (r"Could not find GTID state", _GONE),
-    (r"position > file size|bogus data in log event|did not pass checksum", _MISPLACED),
+    (
+        r"position > file size|impossible position|bogus data in log event|did not pass checksum|truncated in the middle",
+        _MISPLACED,
+    ),
     (r"more GTIDs than the (?:source|master)|is not in the master's binlog|has diverged", _DIVERGED),
     (r"binlog on the master is missing the GTID", _DIVERGED),
     (r"AUTO_POSITION|anonymous transaction|GTID_MODE", _GTIDS_OFF),
     (r"Binary log is not open", _NO_BINLOG),
     (r"max_allowed_packet", _PACKET),
-    (r"truncated in the middle of event|memory allocation|read error|communication packets", _WAIT),
+    (r"memory allocation|read error|communication packets", _WAIT),
     (
         r"server id was not set|misconfigured",
         Meaning(SourceRefused, "Give the server a server_id other than 0."),
