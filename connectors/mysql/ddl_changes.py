@@ -56,10 +56,16 @@ class Truncated:
 
 @dataclass(frozen=True, slots=True)
 class Altered:
-    """What an ALTER TABLE, CREATE INDEX or DROP INDEX does to a table's shape, clause by clause."""
+    """What an ALTER TABLE, CREATE INDEX or DROP INDEX does to a table's shape, clause by clause.
+
+    `strict`: values that don't fit are refused, not changed. `numbers_zeros`: a column that becomes
+    AUTO_INCREMENT gets numbers where it is 0.
+    """
 
     table: TableId
     edits: tuple[Edit, ...]
+    strict: bool = True
+    numbers_zeros: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +86,13 @@ class Dml:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A statement that isn't understood; `words` are the identifiers in it, with quotes removed."""
+    """A statement that isn't understood; `words` are the identifiers in it, with quotes removed, `database`
+    is that of unqualified ones.
+    """
 
     reason: str
     words: frozenset[str]
+    database: str
 
 
 TableChange = (
@@ -108,7 +117,8 @@ class ColumnSpec:
     the character set may still be missing: then it is the table's default.
 
     `charset` is also 'binary' for a text type made binary by its character set. `nullable` is None where the
-    statement says neither NULL nor NOT NULL.
+    statement says neither NULL nor NOT NULL; with `is_sure` False the server's settings decide what that
+    means. `period` is 'row_start' or 'row_end' for the columns of MariaDB's system versioning.
     """
 
     name: str
@@ -128,6 +138,8 @@ class ColumnSpec:
     auto_increment: bool = False
     has_characters: bool = False
     on_update: bool = False
+    is_sure: bool = True
+    period: str = ""
 
 
 @dataclass(frozen=True, slots=True)
