@@ -1,4 +1,4 @@
-"""Decompresses the body of a TRANSACTION_PAYLOAD as it arrives, however large it is, within a few hundred KiB.
+"""Decompresses the body of a TRANSACTION_PAYLOAD as it arrives, within a few hundred KiB whatever its size.
 
 A whole transaction is one such event. Input is asked for before anything is decompressed, never during: the
 decompressor can't be interrupted, and the connection may be silent in the middle of the event.

@@ -56,8 +56,12 @@ _MEANINGLESS = frozenset(
 _QUERY_HEADER_BYTES = 13
 _LOAD_HEADER_BYTES = 13
 _XA = re.compile(rb"\s*xa\s+(start|begin|end|prepare|commit|rollback)\s+(.*)", re.IGNORECASE | re.DOTALL)
-_XID_PART = re.compile(rb"\s*(?:x'((?:[0-9a-f]{2})*)'|0x((?:[0-9a-f]{2})+)|'((?:[^'\\]|\\.|'')*)'|(\d+))\s*,?", re.I)
-_TRANSACTIONAL = re.compile(rb"\s*(savepoint|release\s+savepoint|rollback\s+to|rollback|commit|begin)\b", re.IGNORECASE)
+_XID_PART = re.compile(
+    rb"\s*(?:x'((?:[0-9a-f]{2})*)'|0x((?:[0-9a-f]{2})+)|'((?:[^'\\]|\\.|'')*)'|(\d+))\s*,?", re.IGNORECASE
+)
+_TRANSACTIONAL = re.compile(
+    rb"\s*(savepoint|release\s+savepoint|rollback\s+to|rollback|commit|begin)\b", re.IGNORECASE
+)
 _ROLLBACK = re.compile(rb"\s*rollback(\s+work)?\s*(/\*.*\*/)?\s*", re.IGNORECASE)
 
 
@@ -200,8 +204,8 @@ class Grammar:
     def _incident(self, body: memoryview) -> SourceGap:
         incident = parse_incident(body)
         return SourceGap(
-            f"the server reports an incident (number {incident.number}): events were lost before they came into"
-            " its binary log",
+            f"the server reports an incident (number {incident.number}):"
+            " events were lost before they came into its binary log",
             where=self._place(),
             remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir.",
         )
@@ -223,7 +227,9 @@ def parse_xid(text: bytes) -> Xid | None:
     if not texts or len(texts) != min(len(parts), 2):
         return None
     format_id = parts[2] if len(parts) > 2 else 1
-    return Xid(format_id, texts[0], texts[1] if len(texts) > 1 else b"") if isinstance(format_id, int) else None
+    return (
+        Xid(format_id, texts[0], texts[1] if len(texts) > 1 else b"") if isinstance(format_id, int) else None
+    )
 
 
 def _xid_part(found: re.Match[bytes]) -> bytes | int:

@@ -62,8 +62,8 @@ class XaBook:
 def unknown_commit(where: str) -> SourceGap:
     """XA COMMIT of a transaction whose PREPARE we never saw."""
     return SourceGap(
-        "an XA transaction was committed that had been prepared before this source was first read: its rows are"
-        " unknown",
+        "an XA transaction was committed that had been prepared before this source was first read:"
+        " its rows are unknown",
         where=where,
         remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir.",
     )

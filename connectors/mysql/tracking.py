@@ -1,0 +1,205 @@
+"""The tables of one stream session: which plans and which schema each table map has at this point of the
+binlog, and what statements make of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from cdc.errors import UnsupportedSchema
+from cdc.model import ChangeBatch, Resnapshot, TableId, TableSchema
+from cdc.spi.selection import TableSelection
+from connectors.mysql.ddl_changes import TableChange
+from connectors.mysql.definitions import TableDefinition
+from connectors.mysql.history import History
+from connectors.mysql.table_map import TableMap, parse_table_map
+from connectors.mysql.target import Target
+from connectors.mysql.type_plan import ColumnPlan, plan_table, schema_of
+from connectors.mysql.wire import Binlog, Flavour
+
+
+class Gathered(NamedTuple):
+    """Batches in order, the ordinals that they use, their transactions, and what goes with them."""
+
+    batches: tuple[ChangeBatch, ...]
+    ordinals: int
+    transactions: int
+    memory: dict[str, str | None]
+    resnapshots: tuple[Resnapshot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingParts:
+    """What tables are decoded by. `reread` gives a table's definition at the stream's position from the
+    catalog, proven; None where there is no such table.
+    """
+
+    history: History
+    selection: TableSelection
+    flavour: Flavour
+    unrepresentable: str
+    reread: Callable[[TableId], TableDefinition | None]
+    log: Callable[..., None]
+
+
+class Tracking:
+    """Feeds decoders with plans as table maps come, and gives their batches their schemas.
+
+    The main decoder's rows and those that other decoders read again (XA) come out in one order.
+    """
+
+    def __init__(self, parts: TrackingParts, decoder: Binlog) -> None:
+        self._parts = parts
+        self._history = parts.history
+        self._decoder = decoder
+        self._schemas: list[TableSchema] = []
+        self._targets: dict[tuple[TableSchema, tuple[ColumnPlan, ...]], Target] = {}
+        self._batches: list[ChangeBatch] = []
+        self._ordinals = 0
+        self._transactions = 0
+        self._byte_count = 0
+        self._memory: dict[str, str | None] = {}
+        self._resnapshots: list[Resnapshot] = []
+
+    def table(self, body: bytes, decoder: Binlog | None = None) -> None:
+        """Answer a decoder that asks for the plans of a table map (default: the main one)."""
+        table_map = parse_table_map(body, self._parts.flavour)
+        target = self._target(table_map) if self._parts.selection.matches(table_map.table) else None
+        (decoder or self._decoder).set_table(body, target)
+
+    def apply(self, changes: tuple[TableChange, ...], where: str) -> None:
+        """Take in what a statement does to tables."""
+        applied = self._history.apply(changes, where=where)
+        self._memory |= applied.memory
+        self._resnapshots += applied.resnapshots
+        for note in applied.notes:
+            self._parts.log("a statement changes tables", position=where, note=note)
+        for table in applied.truncated:
+            self._truncate(table)
+        if applied.changed:
+            self._decoder.forget()
+
+    def remember(self, memory: Mapping[str, str | None]) -> None:
+        """What the source wants back at its next start, from this place on."""
+        self._memory |= memory
+
+    def resnapshot(self, requests: Iterable[Resnapshot]) -> None:
+        """Have these tables copied again."""
+        self._resnapshots += requests
+
+    def gather(self, decoder: Binlog | None = None) -> None:
+        """Take what a decoder has (default: the main one), behind what was taken before."""
+        source = decoder or self._decoder
+        ordinals, transactions, byte_count = source.changes, source.transactions, source.byte_count
+        for handle, record in source.take():
+            batch = ChangeBatch(self._schemas[handle], record)
+            self._batches.append(batch.shifted(self._ordinals) if self._ordinals else batch)
+        self._ordinals += ordinals
+        self._byte_count += byte_count
+        if decoder is None:
+            self._transactions += transactions
+
+    def take(self) -> Gathered:
+        """Everything gathered, in order."""
+        self.gather()
+        gathered = Gathered(
+            tuple(self._batches),
+            self._ordinals,
+            self._transactions,
+            self._memory,
+            tuple(self._resnapshots),
+        )
+        self._batches, self._ordinals, self._transactions, self._byte_count = [], 0, 0, 0
+        self._memory, self._resnapshots = {}, []
+        return gathered
+
+    def take_part(self) -> Gathered:
+        """As `take`, but what goes with a whole transaction waits for its end."""
+        memory, resnapshots = self._memory, self._resnapshots
+        self._memory, self._resnapshots = {}, []
+        gathered = self.take()
+        self._memory, self._resnapshots = memory, resnapshots
+        return gathered
+
+    @property
+    def changes(self) -> int:
+        """Ordinals used since the last `take`."""
+        return self._ordinals + self._decoder.changes
+
+    @property
+    def byte_count(self) -> int:
+        return self._byte_count + self._decoder.byte_count
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the next set has something to carry beside rows."""
+        return bool(self._memory or self._resnapshots)
+
+    def definitions(self) -> Mapping[TableId, TableDefinition]:
+        """What is sure at the stream's position."""
+        return dict(self._history.definitions())
+
+    def _target(self, table_map: TableMap) -> Target:
+        definition = self._definition(table_map)
+        plans = plan_table(definition, table_map, self._parts.flavour, self._parts.unrepresentable)
+        return self._target_of(definition, plans)
+
+    def _target_of(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> Target:
+        schema = self._with_fills(schema_of(definition, plans))
+        found = self._targets.get((schema, plans))
+        if found is None:
+            names = [plan.name for plan in plans]
+            found = Target(
+                handle=len(self._schemas),
+                table=str(schema.table),
+                plans=plans,
+                key=tuple(names.index(name) for name in schema.key),
+                row_end=names.index(definition.period[1]) if definition.period else None,
+            )
+            self._schemas.append(schema)
+            self._targets[(schema, plans)] = found
+        return found
+
+    def _with_fills(self, schema: TableSchema) -> TableSchema:
+        fills: Mapping[str, Any] = self._history.fills(schema.table)
+        if not fills:
+            return schema
+        columns = (replace(c, fill=fills[c.name]) if c.name in fills else c for c in schema.columns)
+        return replace(schema, columns=tuple(columns))
+
+    def _definition(self, table_map: TableMap) -> TableDefinition:
+        resolved = self._history.resolve(table_map)
+        if resolved.definition is None:
+            self._parts.log(
+                "reading a table's columns again", table=str(table_map.table), reason=resolved.reason
+            )
+            self._reread(table_map.table)
+            resolved = self._history.resolve(table_map)
+        self._memory |= resolved.memory
+        self._resnapshots += resolved.resnapshots
+        if resolved.definition is None:
+            raise UnsupportedSchema(
+                f"the columns that {table_map.table} had at this point of the binary log are unknown:"
+                f" {resolved.reason}",
+                where=self._decoder.position_text,
+                remedy="Run: set global binlog_row_metadata = full; then copy the tables again (begin with an"
+                " empty state_dir).",
+            )
+        return resolved.definition
+
+    def _reread(self, table: TableId) -> None:
+        definition = self._parts.reread(table)
+        if definition is not None:
+            self._memory |= self._history.learn(definition)
+
+    def _truncate(self, table: TableId) -> None:
+        if self._history.definition(table) is None:
+            self._reread(table)
+        definition = self._history.definition(table)
+        if definition is None:
+            self._resnapshots.append(Resnapshot(table, "truncated while its columns were not known"))
+            return
+        plans = plan_table(definition, None, self._parts.flavour, self._parts.unrepresentable)
+        self._decoder.truncate(self._target_of(definition, plans))
