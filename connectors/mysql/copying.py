@@ -1,0 +1,127 @@
+"""Reads the rows of one chunk into change batches: one statement, one connection, one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from cdc.errors import DecodeError, SourceUnavailable
+from cdc.model import ChangeBatch, Envelope, Operation, Position, TableId, TableSchema
+from cdc.model.batch import constant_text, op_array
+from connectors.mysql.channel import Connection
+from connectors.mysql.chunks import KeyRange, condition
+from connectors.mysql.bounds import KeyIndex
+from connectors.mysql.definitions import TableDefinition
+from connectors.mysql.errors import translate_packet
+from connectors.mysql.positions import parse
+from connectors.mysql.prepared import Prepared
+from connectors.mysql.statements import quoted
+from connectors.mysql.type_plan import ColumnPlan
+from connectors.mysql.wire_results import ResultDecoder, result_plans
+
+if TYPE_CHECKING:
+    from connectors.mysql.snapshot import Parts
+
+# One log frame; larger batches only cost memory, of which each reader holds some three times this.
+BATCH_BYTES = 4 * 1024 * 1024
+# `_cdc_tx` of rows that no transaction of the stream brought.
+SNAPSHOT_TX = "snapshot"
+# MariaDB sends these as text; as bytes they are what the binlog has.
+_BYTES_OF = {"uuid": 16, "inet6": 16, "inet4": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A table as it is copied."""
+
+    definition: TableDefinition
+    plans: tuple[ColumnPlan, ...]
+    schema: TableSchema
+    index: KeyIndex
+
+    @property
+    def table(self) -> TableId:
+        return self.definition.table
+
+
+class Copying:
+    """Runs SELECTs for one table."""
+
+    def __init__(
+        self, connection: Connection, parts: Parts, shape: Shape, position: Position, taken_at: datetime
+    ) -> None:
+        self._connection = connection
+        self._shape = shape
+        self._parts = parts
+        self._place = parse(position.text).place
+        self._taken_at = pa.scalar(taken_at, Envelope.COMMIT_AT_TYPE)
+        self._where = f"{parts.connector.where}, {shape.table}"
+
+    def batches(self, statement: str, is_wanted: Callable[[], bool]) -> Iterator[ChangeBatch]:
+        """All rows of the statement, each batch about BATCH_BYTES; ends early when no more `is_wanted`."""
+        decoder = ResultDecoder(
+            str(self._shape.table),
+            result_plans(self._shape.plans),
+            self._parts.options.unrepresentable,
+            self._parts.context.count,
+        )
+        prepared = Prepared(self._connection, statement, self._where)
+        with prepared.execute(is_wanted) as received:
+            for data in received:
+                decoder.feed(data)
+                if decoder.error is not None:
+                    raise translate_packet(decoder.error, self._where, "copying the table")
+                if decoder.byte_count >= BATCH_BYTES or decoder.finished:
+                    record = decoder.take()
+                    if record is not None:
+                        yield self._batch(record)
+                if decoder.finished:
+                    break
+        if not decoder.finished:
+            raise self._stopped()
+        prepared.close()
+
+    def _batch(self, record: pa.RecordBatch) -> ChangeBatch:
+        count = record.num_rows
+        names = [*record.schema.names, *Envelope.ALWAYS]
+        envelope = [
+            op_array(Operation.READ, count),
+            pa.array(np.arange(count, dtype=np.int64)),
+            constant_text(SNAPSHOT_TX, count),
+            constant_text(self._place, count),
+            pa.repeat(self._taken_at, count),
+        ]
+        return ChangeBatch(
+            self._shape.schema, pa.RecordBatch.from_arrays([*record.columns, *envelope], names=names)
+        )
+
+    def _stopped(self) -> SourceUnavailable:
+        return SourceUnavailable(
+            "the snapshot is closed", where=self._where, remedy="It is taken again."
+        )
+
+
+def select_statement(shape: Shape, chunk: KeyRange) -> str:
+    """All rows of the chunk, every column by name: `*` leaves out invisible ones."""
+    columns = ", ".join(_selected(plan) for plan in shape.plans)
+    where = condition(shape.index.columns, chunk.lower, chunk.upper)
+    return f"select {columns} from {shape.index.from_clause} where {where}"
+
+
+def touch_statement(shape: Shape) -> str:
+    """Reads nothing, but keeps the table as it is until the transaction ends."""
+    return f"select 1 from {shape.index.from_clause} where false"
+
+
+def _selected(plan: ColumnPlan) -> str:
+    name = quoted(plan.name)
+    if plan.kind in {"enum", "set"}:
+        return f"cast({name} as unsigned)"
+    if plan.kind in _BYTES_OF:
+        return f"cast({name} as binary({_BYTES_OF[plan.kind]}))"
+    return name

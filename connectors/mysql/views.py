@@ -1,0 +1,268 @@
+"""Which changes a read contains: waits until a position is visible, opens exact views, locks tables.
+
+The binlog runs ahead of what readers see. On MySQL a transaction is visible when its GTID is in gtid_executed;
+on MariaDB a consistent snapshot says which place of the binlog it stands for; without either, a table lock is
+granted only when every writer of the table has finished, commit included.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymysql.err import MySQLError
+
+from cdc.errors import SourceRefused, SourceUnavailable
+from cdc.model import Position, TableId
+from connectors.mysql.channel import Connection
+from connectors.mysql.connection import Connector, ServerFacts
+from connectors.mysql.gtid import Gtids, GtidSet, MariadbGtids
+from connectors.mysql.positions import BinlogPosition, parse, parse_gtids
+from connectors.mysql.statements import account_name, quoted, table_name
+
+# The binlog is ahead of visibility by the length of a group commit, on a replica that waits for
+# acknowledgements by seconds; more than this is a server that stands still.
+VISIBLE_SECONDS = 60.0
+VISIBLE_POLL_SECONDS = 0.05
+# While a lock is waited for, new writers of the table wait behind it: short, and tried again.
+LOCK_SECONDS = 5
+LOCK_ATTEMPTS = 3
+# A view has one connection, and reads one table at a time.
+MAX_VIEWS = 4
+_LOCK_WAIT_TIMEOUT = 1205
+_DENIED = frozenset({1044, 1142, 1143, 1227, 1370})
+_RENAMED_STATUS_SINCE = (8, 2, 0)
+_VIEW = (
+    "set session transaction isolation level repeatable read",
+    "start transaction with consistent snapshot",
+)
+
+
+@dataclass(slots=True)
+class View:
+    """A connection that sees tables as they were at `position`; `lock` is held by who reads from it."""
+
+    connection: Connection
+    position: Position
+    is_locked: bool
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    is_broken: bool = False
+
+
+class Views:
+    """Opens what a snapshot reads from."""
+
+    def __init__(self, connector: Connector, facts: ServerFacts, connection: Connection) -> None:
+        """`connection` is an ordinary one, used for questions."""
+        self._connector = connector
+        self._facts = facts
+        self._connection = connection
+        self._account = str(self._value("select current_user()"))
+
+    def wait_until_visible(self, position: Position, tables: Sequence[TableId]) -> None:
+        """Return when every read of these tables that begins later contains all changes before the position."""
+        reached = parse(position.text, self._connector.where)
+        if not tables:
+            return
+        if self._facts.is_mariadb:
+            self._wait_for_view(reached)
+        elif self._facts.has_gtids and isinstance(reached.gtids, GtidSet):
+            self._wait_for_gtids(reached.gtids)
+        else:
+            for table in tables:
+                with self.locked([table]):
+                    pass
+
+    def exact(self, tables: Sequence[TableId], epoch: int) -> list[View]:
+        """Up to MAX_VIEWS views of all these tables; their engines must be transactional."""
+        views: list[View] = []
+        count = min(len(tables), MAX_VIEWS)
+        try:
+            if self._facts.is_mariadb:
+                for _ in range(count):
+                    views.append(self._open_view(lambda c: self._place_of_view(c, epoch)))
+            elif count:
+                with self.locked(tables) as locker:
+                    place = self._place(locker, epoch)
+                    for _ in range(count):
+                        views.append(self._open_view(lambda _: place))
+        except BaseException:
+            for view in views:
+                view.connection.close()
+            raise
+        return views
+
+    def locked_view(self, tables: Sequence[TableId], epoch: int) -> View:
+        """The tables under a lock that lasts as long as the view: for engines that have no views."""
+        locker = self._lock(tables)
+        try:
+            return View(locker, self._place(locker, epoch).to_position(), is_locked=True)
+        except BaseException:
+            locker.close()
+            raise
+
+    @contextmanager
+    def locked(self, tables: Sequence[TableId]) -> Iterator[Connection]:
+        """Nobody writes these tables inside the block, and everything written before is visible."""
+        locker = self._lock(tables)
+        try:
+            yield locker
+        finally:
+            locker.close()
+
+    @contextmanager
+    def granted(self, privileges: str, tables: Sequence[TableId]) -> Iterator[None]:
+        """Turns a refusal of these privileges into the statement that grants them."""
+        try:
+            yield
+        except MySQLError as error:
+            if not error.args or error.args[0] not in _DENIED:
+                raise
+            names = ", ".join(str(table) for table in tables)
+            grants = " ".join(self._grant(privileges, table) for table in tables)
+            raise SourceRefused(
+                f"{self._account} lacks {privileges} on the tables that are to be copied",
+                where=f"{self._connector.where}, {names}",
+                remedy=f"Grant it: {grants}",
+            ) from error
+
+    def _grant(self, privileges: str, table: TableId) -> str:
+        # LOCK TABLES is a privilege of whole databases.
+        on = f"{quoted(table.schema)}.*" if "lock tables" in privileges else table_name(table)
+        return f"grant {privileges} on {on} to {account_name(self._account)};"
+
+    def _wait_for_gtids(self, gtids: GtidSet) -> None:
+        deadline = time.monotonic() + VISIBLE_SECONDS
+        while self._value("select wait_for_executed_gtid_set(%s, 1)", (str(gtids),)) != 0:
+            self._require_time(deadline)
+
+    def _wait_for_view(self, reached: BinlogPosition) -> None:
+        deadline = time.monotonic() + VISIBLE_SECONDS
+        wanted = self._mariadb_gtids(self._connection, reached) or reached.gtids
+        while True:
+            view = self._open_view(lambda c: self._place_of_view(c, reached.epoch))
+            view.connection.close()
+            place = parse(view.position.text)
+            # The place of a view follows commits only; that of the stream may be behind other events too.
+            if place.order >= reached.order or _covers(place.gtids, wanted):
+                return
+            self._require_time(deadline)
+            time.sleep(VISIBLE_POLL_SECONDS)
+
+    def _require_time(self, deadline: float) -> None:
+        if time.monotonic() > deadline:
+            raise SourceUnavailable(
+                "the server does not show what its binlog has held for a while",
+                where=self._connector.where,
+                remedy="It is tried again; look for commits that wait for a replica's acknowledgement.",
+            )
+
+    def _open_view(self, place: Callable[[Connection], BinlogPosition]) -> View:
+        connection = self._connector.connect("to hold a view")
+        try:
+            for statement in _VIEW:
+                self._run(connection, statement)
+            return View(connection, place(connection).to_position(), is_locked=False)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _place_of_view(self, connection: Connection, epoch: int) -> BinlogPosition:
+        """MariaDB: the place in the binlog that the open consistent snapshot stands for."""
+        with connection.cursor() as cursor:
+            cursor.execute("show status like 'binlog_snapshot%'")
+            status = {str(name).lower(): value for name, value in cursor.fetchall()}
+        file, offset = status.get("binlog_snapshot_file"), status.get("binlog_snapshot_position")
+        if not file:
+            raise self._no_binlog()
+        place = BinlogPosition(str(file), int(offset), epoch)
+        return BinlogPosition(place.file, place.offset, epoch, self._mariadb_gtids(connection, place))
+
+    def _mariadb_gtids(self, connection: Connection, place: BinlogPosition) -> Gtids | None:
+        with connection.cursor() as cursor:
+            cursor.execute("select binlog_gtid_pos(%s, %s)", (place.file, place.offset))
+            text = cursor.fetchone()[0]
+        return MariadbGtids.parse(_text(text)) if text else None
+
+    def _place(self, connection: Connection, epoch: int) -> BinlogPosition:
+        """The end of the binlog."""
+        renamed = not self._facts.is_mariadb and self._facts.version >= _RENAMED_STATUS_SINCE
+        statement = "show binary log status" if renamed else "show master status"
+        with self._granted_status(), connection.cursor() as cursor:
+            cursor.execute(statement)
+            row = cursor.fetchone()
+        if row is None:
+            raise self._no_binlog()
+        place = BinlogPosition(_text(row[0]), int(row[1]), epoch)
+        if self._facts.is_mariadb:
+            gtids = self._mariadb_gtids(connection, place)
+        else:
+            gtids = parse_gtids(_text(row[4])) if self._facts.has_gtids else None
+        return BinlogPosition(place.file, place.offset, epoch, gtids)
+
+    @contextmanager
+    def _granted_status(self) -> Iterator[None]:
+        try:
+            yield
+        except MySQLError as error:
+            if not error.args or error.args[0] not in _DENIED:
+                raise
+            raise SourceRefused(
+                f"{self._account} may not ask for the place of the binlog",
+                where=self._connector.where,
+                remedy=f"Grant it: grant replication client on *.* to {account_name(self._account)};",
+            ) from error
+
+    def _lock(self, tables: Sequence[TableId]) -> Connection:
+        connection = self._connector.connect("to lock tables")
+        names = ", ".join(f"{quoted(t.schema)}.{quoted(t.name)} read" for t in tables)
+        try:
+            self._run(connection, f"set session lock_wait_timeout = {LOCK_SECONDS}")
+            for _ in range(LOCK_ATTEMPTS):
+                if self._got_lock(connection, f"lock tables {names}", tables):
+                    return connection
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+        raise SourceUnavailable(
+            f"a transaction that writes {' or '.join(map(str, tables))} does not end",
+            where=self._connector.where,
+            remedy="The copy is tried again; see information_schema.innodb_trx for who holds it.",
+        )
+
+    def _got_lock(self, connection: Connection, statement: str, tables: Sequence[TableId]) -> bool:
+        try:
+            with self.granted("select, lock tables", tables):
+                self._run(connection, statement)
+        except MySQLError as error:
+            if error.args and error.args[0] == _LOCK_WAIT_TIMEOUT:
+                return False
+            raise
+        return True
+
+    def _value(self, statement: str, arguments: tuple[Any, ...] = ()) -> Any:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, arguments)
+            return cursor.fetchone()[0]
+
+    def _run(self, connection: Connection, statement: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    def _no_binlog(self) -> SourceRefused:
+        return SourceRefused(
+            "the server writes no binlog", where=self._connector.where, remedy="Set log_bin and restart it."
+        )
+
+
+def _covers(gtids: Gtids | None, wanted: Gtids | None) -> bool:
+    return isinstance(gtids, MariadbGtids) and isinstance(wanted, MariadbGtids) and gtids.covers(wanted)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
