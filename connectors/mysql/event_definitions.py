@@ -100,26 +100,31 @@ def _labels(table_map: TableMap, at: int, charset: str) -> tuple[str, ...]:
 
 
 def _type_text(table_map: TableMap, at: int, collation: Collation | None, labels: tuple[str, ...]) -> str:
-    code, meta = table_map.types[at], table_map.metas[at]
-    unsigned = bool(table_map.unsigned and table_map.unsigned[at])
+    code = table_map.types[at]
     if code in _LABEL_NAMES:
         return label_type(_LABEL_NAMES[code], labels)
-    if code in _PLAIN_NAMES:
-        return _PLAIN_NAMES[code]
-    if code in _INTEGER_NAMES or code in _FLOAT_NAMES:
-        return ParsedType(_INTEGER_NAMES.get(code) or _FLOAT_NAMES[code], unsigned=unsigned).canonical
-    if code == types.NEWDECIMAL:
-        return ParsedType("decimal", (meta >> 8, meta & 0xFF), unsigned).canonical
-    if code in _TEMPORAL_NAMES or code in _LEGACY_NAMES:
-        name = _TEMPORAL_NAMES.get(code) or _LEGACY_NAMES[code]
-        return ParsedType(name, (meta,) if meta else ()).canonical
-    if code == types.BIT:
-        return ParsedType("bit", ((meta >> 8) * 8 + (meta & 0xFF),)).canonical
     if code == types.GEOMETRY:
         return _geometry(table_map, at)
+    if code in _VARYING or code in _BLOBS or code in _FIXED_NAMES:
+        return _string_text(code, table_map.metas[at], collation)
+    return _plain(table_map, at).canonical
+
+
+def _plain(table_map: TableMap, at: int) -> ParsedType:
+    """Types without characters or labels."""
+    code, meta = table_map.types[at], table_map.metas[at]
+    unsigned = bool(table_map.unsigned and table_map.unsigned[at])
+    if code in _INTEGER_NAMES or code in _FLOAT_NAMES:
+        return ParsedType(_INTEGER_NAMES.get(code) or _FLOAT_NAMES[code], unsigned=unsigned)
+    if code == types.NEWDECIMAL:
+        return ParsedType("decimal", (meta >> 8, meta & 0xFF), unsigned)
+    if code == types.BIT:
+        return ParsedType("bit", ((meta >> 8) * 8 + (meta & 0xFF),))
     if code == types.VECTOR:
-        return ParsedType("vector", (table_map.dimensions[at],) if table_map.dimensions else ()).canonical
-    return _string_text(code, meta, collation)
+        return ParsedType("vector", (table_map.dimensions[at],) if table_map.dimensions else ())
+    if code in _PLAIN_NAMES:
+        return ParsedType(_PLAIN_NAMES[code])
+    return ParsedType(_TEMPORAL_NAMES.get(code) or _LEGACY_NAMES[code], (meta,) if meta else ())
 
 
 def _geometry(table_map: TableMap, at: int) -> str:

@@ -6,14 +6,59 @@ Lossless first; what Arrow can't hold follows the policy `unrepresentable`. docs
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from cdc.model import TableSchema
+from cdc.errors import UnsupportedSchema
+from cdc.model import Column, TableId, TableSchema
+from cdc.model.batch import RESERVED_PREFIX
 from cdc.model.schema import Identity
-from connectors.mysql.definitions import TableDefinition
+from connectors.mysql import column_types as types
+from connectors.mysql.charsets import wire_charset
+from connectors.mysql.column_types import ParsedType, character_bytes, event_forms, parse_type
+from connectors.mysql.definitions import ColumnDefinition, TableDefinition
 from connectors.mysql.table_map import TableMap
+
+# What decimal128 holds; MySQL's decimals end at 65 digits, decimal256 at 76.
+DECIMAL128_DIGITS = 38
+# MySQL's name, Arrow signed and unsigned.
+_INTEGERS = {
+    "tinyint": ("int8", pa.int8(), pa.uint8()),
+    "smallint": ("int16", pa.int16(), pa.uint16()),
+    "mediumint": ("int24", pa.int32(), pa.uint32()),
+    "int": ("int32", pa.int32(), pa.uint32()),
+    "bigint": ("int64", pa.int64(), pa.uint64()),
+}
+_SIMPLE: dict[str, tuple[str, pa.DataType]] = {
+    "float": ("float32", pa.float32()),
+    "double": ("float64", pa.float64()),
+    "year": ("year", pa.int16()),
+    "date": ("date", pa.date32()),
+    "datetime": ("datetime", pa.timestamp("us")),
+    "timestamp": ("timestamp", pa.timestamp("us", "UTC")),
+    "time": ("time", pa.string()),
+    "json": ("json", pa.json_()),
+    "vector": ("vector", pa.list_(pa.float32())),
+    "uuid": ("uuid", pa.uuid()),
+    "inet4": ("inet4", pa.string()),
+    "inet6": ("inet6", pa.string()),
+    "enum": ("enum", pa.string()),
+    "set": ("set", pa.string()),
+    **dict.fromkeys(types.GEOMETRIES, ("geometry", pa.binary())),
+    "binary": ("binary", pa.binary()),
+    **dict.fromkeys(("varbinary", *types.BLOBS), ("bytes", pa.binary())),
+    **dict.fromkeys(("char", "varchar", *types.TEXTS), ("string", pa.string())),
+}
+_MAY_BE_UNREPRESENTABLE = frozenset({"date", "datetime", "timestamp"})
+_WITH_FSP = frozenset({"datetime", "timestamp", "time"})
+_LABELLED = frozenset({"enum", "set"})
+_SIZED = frozenset({"varchar", "varbinary", "char", "binary"})
+# Lengths of CHAR and VARCHAR values take two bytes from this maximum on.
+_LONG_STRING_BYTES = 256
+_SHORT_STRINGS = frozenset({types.STRING, types.VAR_STRING, types.VARCHAR, types.VARCHAR_COMPRESSED})
+_BLOBS = frozenset({types.BLOB, types.BLOB_COMPRESSED, types.GEOMETRY, types.JSON, types.VECTOR})
+_FOLLOW_LATER = "Leave the table out, or report the type."
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +116,130 @@ def plan_table(
     Raises:
         UnsupportedSchema: a column's type or character set can't be delivered, or its name is one of ours.
     """
-    raise NotImplementedError
+    return tuple(
+        _plan(definition.table, column, _form(column, table_map, at, flavour), flavour, unrepresentable)
+        for at, column in enumerate(definition.columns)
+    )
 
 
 def schema_of(
     definition: TableDefinition, plans: Sequence[ColumnPlan], identity: Identity = "full"
 ) -> TableSchema:
     """The engine's schema of the planned table."""
-    raise NotImplementedError
+    nullable = {column.name: column.nullable for column in definition.columns}
+    columns = tuple(
+        Column(name=plan.name, type=plan.arrow, source_type=plan.source_type, nullable=nullable[plan.name])
+        for plan in plans
+    )
+    return TableSchema(definition.table, columns, definition.key, identity)
+
+
+def _form(column: ColumnDefinition, table_map: TableMap | None, at: int, flavour: str) -> tuple[int, int]:
+    if table_map is not None:
+        return table_map.types[at], table_map.metas[at]
+    forms = event_forms(column)
+    if column.column_type.startswith("vector") and flavour == "mariadb":
+        return forms[-1]
+    return forms[0] if forms else (0, 0)
+
+
+def _plan(
+    table: TableId, column: ColumnDefinition, form: tuple[int, int], flavour: str, unrepresentable: str
+) -> ColumnPlan:
+    parsed = parse_type(column.column_type)
+    _refuse(table, column, parsed, flavour)
+    kind, arrow = _kind(column, parsed)
+    as_text = unrepresentable == "string" and parsed.base in _MAY_BE_UNREPRESENTABLE
+    plan = ColumnPlan(
+        name=column.name,
+        arrow=pa.string() if as_text else arrow,
+        source_type=_source_type(column),
+        kind=kind,
+        type_code=form[0],
+        meta=form[1],
+        unsigned=parsed.unsigned,
+        labels=column.labels if parsed.base in _LABELLED else (),
+        prefix_bytes=_prefix_bytes(*form),
+        compressed=column.compressed,
+        as_text=as_text,
+    )
+    return _with_sizes(_with_charset(plan, table, column), column, parsed)
+
+
+def _refuse(table: TableId, column: ColumnDefinition, parsed: ParsedType, flavour: str) -> None:
+    """What we don't follow."""
+    quoted = column.name.replace("`", "``")
+    message, remedy = "", ""
+    if column.name.startswith(RESERVED_PREFIX):
+        message = f"the name begins with {RESERVED_PREFIX}, which the envelope of changes uses"
+        remedy = "Rename the column, or leave the table out."
+    elif column.legacy_temporal and flavour == "mariadb":
+        message = "it is stored in the temporal format of MariaDB 5.3, whose width the binlog doesn't tell"
+        remedy = f"Run: alter table `{table.schema}`.`{table.name}` force; with mysql56_temporal_format=ON."
+    elif column.column_type == types.YEAR_OF_TWO_DIGITS:
+        message = "a year of two digits doesn't tell its century"
+        remedy = f"Run: alter table `{table.schema}`.`{table.name}` modify `{quoted}` year(4);"
+    elif (
+        parsed.base not in _INTEGERS and parsed.base not in _SIMPLE and parsed.base not in ("decimal", "bit")
+    ):
+        message = f"its type ({column.column_type}) is not known"
+        remedy = _FOLLOW_LATER
+    if message:
+        raise UnsupportedSchema(message, where=f"{table}, column {column.name}", remedy=remedy)
+
+
+def _kind(column: ColumnDefinition, parsed: ParsedType) -> tuple[str, pa.DataType]:
+    base = parsed.base
+    if base in _INTEGERS:
+        kind, signed, unsigned = _INTEGERS[base]
+        return kind, unsigned if parsed.unsigned else signed
+    if base == "decimal":
+        precision, scale = parsed.args
+        make = pa.decimal128 if precision <= DECIMAL128_DIGITS else pa.decimal256
+        return "decimal", make(precision, scale)
+    if base == "bit":
+        return ("bool", pa.bool_()) if parsed.first == 1 else ("bit", pa.uint64())
+    kind, arrow = _SIMPLE[base]
+    if column.legacy_temporal:
+        kind = f"{kind}_old"
+    return kind, pa.json_() if column.is_json else arrow
+
+
+def _source_type(column: ColumnDefinition) -> str:
+    """The type as people know it: MariaDB's json is a longtext in the catalog."""
+    return "json" if column.is_json else column.column_type
+
+
+def _with_charset(plan: ColumnPlan, table: TableId, column: ColumnDefinition) -> ColumnPlan:
+    if plan.kind not in ("string", "enum", "set"):
+        return plan
+    try:
+        charset = wire_charset(column.charset or "binary")
+    except UnsupportedSchema as error:
+        where = f"{table}, column {column.name}"
+        raise UnsupportedSchema(error.message, where=where, remedy=error.remedy) from error
+    return replace(plan, charset=charset)
+
+
+def _with_sizes(plan: ColumnPlan, column: ColumnDefinition, parsed: ParsedType) -> ColumnPlan:
+    base = parsed.base
+    if base == "decimal":
+        return replace(plan, precision=parsed.args[0], scale=parsed.args[1])
+    if base == "bit":
+        return replace(plan, size=-(-parsed.first // 8))
+    if base in _WITH_FSP:
+        return replace(plan, fsp=parsed.first)
+    if base in types.FIXED_BINARIES:
+        return replace(plan, size=types.FIXED_BINARIES[base])
+    if base in _LABELLED:
+        return replace(plan, size=plan.meta)
+    if base in _SIZED:
+        return replace(plan, size=parsed.first * character_bytes(column))
+    return plan
+
+
+def _prefix_bytes(code: int, meta: int) -> int:
+    """The width of the length in front of a value."""
+    if code in _SHORT_STRINGS:
+        return 1 if meta < _LONG_STRING_BYTES else 2
+    return meta if code in _BLOBS else 0
