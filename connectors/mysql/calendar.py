@@ -30,7 +30,14 @@ def days_from_civil(year: int, month: int, day: int) -> int:
     """Days since 1970-01-01; years start in March inside, so that the leap day is the last."""
     era, year_of_era = divmod(year - (month <= 2), 400)
     day_of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1
-    return era * _DAYS_PER_ERA + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year + _ERA_START
+    return (
+        era * _DAYS_PER_ERA
+        + year_of_era * 365
+        + year_of_era // 4
+        - year_of_era // 100
+        + day_of_year
+        + _ERA_START
+    )
 
 
 def civil_from_days(days: int) -> tuple[int, int, int]:
@@ -95,12 +102,11 @@ def moment_text(moment: Moment, fsp: int) -> str:
     return f"{date_text(year, month, day)} {hour:02d}:{minute:02d}:{second:02d}{_fraction(microsecond, fsp)}"
 
 
-def time_text(is_negative: bool, hours: int, minute: int, second: int, microsecond: int, fsp: int) -> str:
-    """A TIME as the server writes it: hours may exceed 24."""
+def time_text(sign: str, hours: int, minute: int, second: int, microsecond: int, fsp: int) -> str:
+    """A TIME as the server writes it: `sign` is `-` or nothing, hours may exceed 24."""
     if hours > MAX_HOURS or minute > 59 or second > 59 or microsecond >= MICROSECONDS_PER_SECOND:
         message = "a TIME outside -838:59:59 to 838:59:59"
         raise DecodeError(message)
-    sign = "-" if is_negative else ""
     return f"{sign}{hours:02d}:{minute:02d}:{second:02d}{_fraction(microsecond, fsp)}"
 
 
@@ -132,7 +138,7 @@ def packed_time_text(packed: int) -> str:
     if whole >> 22:
         message = "a JSON TIME of more than 22 bits of hours"
         raise DecodeError(message)
-    return time_text(packed < 0, whole >> 12, whole >> 6 & 63, whole & 63, fraction, FSP_MAX)
+    return time_text("-" if packed < 0 else "", whole >> 12, whole >> 6 & 63, whole & 63, fraction, FSP_MAX)
 
 
 def _unpacked(packed: int) -> Moment:

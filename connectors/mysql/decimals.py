@@ -60,4 +60,5 @@ def group_digits(precision: int, scale: int) -> list[int]:
 
 
 def _part_bytes(digits: int) -> int:
-    return digits // DIGITS_PER_GROUP * LEFTOVER_BYTES[DIGITS_PER_GROUP] + LEFTOVER_BYTES[digits % DIGITS_PER_GROUP]
+    groups, leftover = divmod(digits, DIGITS_PER_GROUP)
+    return groups * LEFTOVER_BYTES[DIGITS_PER_GROUP] + LEFTOVER_BYTES[leftover]

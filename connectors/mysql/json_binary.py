@@ -1,7 +1,7 @@
 """MySQL's binary JSON to the text that the server itself writes; the compiled twin is `wire_json.pyx`.
 
-A document is a type byte and a body. Offsets count from the byte after the type, are not contiguous (updates in
-place leave holes), and are checked against the enclosing value's size. No value is longer than what it is
+A document is a type byte and a body. Offsets count from the byte after the type, are not contiguous (updates
+in place leave holes), and are checked against the enclosing value's size. No value is longer than what it is
 made of: a document whose parts overlap is refused, so the text is never much longer than the document.
 """
 
@@ -42,10 +42,12 @@ _NUMBERS = {
 }
 _FLOAT8 = struct.Struct("<d")
 _ESCAPED = re.compile(rb'["\\\x00-\x1f]')
-_ESCAPES = {
-    **{bytes([code]): b"\\u%04x" % code for code in range(0x20)},
-    **{b'"': b'\\"', b"\\": b"\\\\", b"\b": b"\\b", b"\f": b"\\f", b"\n": b"\\n", b"\r": b"\\r", b"\t": b"\\t"},
-}
+_ESCAPES = {bytes([code]): b"\\u%04x" % code for code in range(0x20)}
+_ESCAPES |= {b'"': b'\\"', b"\\": b"\\\\"}
+_ESCAPES |= {b"\b": b"\\b", b"\f": b"\\f", b"\n": b"\\n", b"\r": b"\\r", b"\t": b"\\t"}
+
+
+_TEMPORALS = {_DATE: packed_date_text, _TIME: packed_time_text}
 
 
 class JsonObject:
@@ -120,7 +122,7 @@ class _Document:
             return self._literal(self._take(start, 1, end)[0])
         number = _NUMBERS.get(kind)
         if number is not None:
-            return b"%d" % number.unpack(self._take(start, number.size, end))
+            return b"%d" % number.unpack(self._take(start, number.size, end))[0]
         if kind == DOUBLE:
             return double_text(_FLOAT8.unpack(self._take(start, 8, end))[0])
         if kind == STRING:
@@ -165,7 +167,7 @@ class _Document:
         if kind == LITERAL:
             return self._literal(entry[1])
         if kind in {INT16, UINT16} or (width == 4 and kind in {INT32, UINT32}):
-            return b"%d" % _NUMBERS[kind].unpack_from(entry, 1)
+            return b"%d" % _NUMBERS[kind].unpack_from(entry, 1)[0]
         return self.value(kind, start + int.from_bytes(entry[1:], "little"), end, depth + 1)
 
     def _literal(self, code: int) -> bytes:
@@ -240,7 +242,7 @@ def opaque_text(field_type: int, data: bytes) -> bytes:
             message = f"8 bytes expected, {len(data)} came"
             raise DecodeError(message)
         packed = int.from_bytes(data, "little", signed=True)
-        render_packed = {_DATE: packed_date_text, _TIME: packed_time_text}.get(field_type, packed_datetime_text)
+        render_packed = _TEMPORALS.get(field_type, packed_datetime_text)
         return f'"{render_packed(packed)}"'.encode()
     lines = [
         base64.b64encode(data[at : at + _BASE64_LINE_BYTES]) for at in range(0, len(data), _BASE64_LINE_BYTES)

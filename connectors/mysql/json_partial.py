@@ -1,7 +1,7 @@
 """Partial updates of JSON columns: diffs applied to the document before, which gives the one after.
 
-A row of PARTIAL_UPDATE_ROWS holds for such a column a sequence of diffs, all of which apply, in their order: an
-operation, a path (`$.a[3]."k x"`), and for replace and insert a value in binary form. A path that leads
+A row of PARTIAL_UPDATE_ROWS holds for such a column a sequence of diffs, all of which apply, in their order:
+an operation, a path (`$.a[3]."k x"`), and for replace and insert a value in binary form. A path that leads
 nowhere means that the document is not the one that the server had: DecodeError.
 """
 
@@ -110,7 +110,7 @@ def _step(node: Node, leg: Leg) -> Node:
     if isinstance(node, list) and isinstance(leg, tuple):
         index = _position(node, leg)
         if index < len(node):
-            return node[index]  # type: ignore[no-any-return]
+            return node[index]
     elif isinstance(node, JsonObject) and isinstance(leg, bytes):
         index = _find(node, leg)
         if index < len(node.members) and node.members[index][0] == leg:

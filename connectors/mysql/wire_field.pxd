@@ -58,8 +58,6 @@ cdef class Field:
     cdef int span(self, Cursor* cursor, Cursor* value) except -1
     # A JSON value: the document `before` (clamped, without prefix) with the clamped sequence of diffs applied.
     cdef int partial(self, Cursor* before, Cursor* diffs) except -1
-    # A value of the binary result-set protocol, clamped to its bytes, without any length prefix.
-    cdef int result(self, Cursor* value) except -1
     cdef int refuse(self, what) except -1
     cpdef object finish(self)
 

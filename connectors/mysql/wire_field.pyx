@@ -41,9 +41,6 @@ cdef class Field:
     cdef int partial(self, Cursor* before, Cursor* diffs) except -1:
         raise DecodeError("a partial update of a column that is not JSON")
 
-    cdef int result(self, Cursor* value) except -1:
-        raise NotImplementedError
-
     cdef int refuse(self, what) except -1:
         self.refusals.refuse(what)
         return self.null()

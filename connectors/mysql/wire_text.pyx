@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from cdc.errors import DecodeError
 from connectors.mysql import refusal
-from connectors.mysql.latin1 import LATIN1
+from connectors.mysql.charsets import decode_text
 from connectors.mysql.piles import convert_texts
 
 # The high bit of eight bytes at once: none set means eight ASCII characters.
@@ -32,7 +32,7 @@ cdef dict SETS = {"utf8": UTF8, "ascii": ASCII, "latin1": LATIN1_SET}
 cdef int _fill_latin1() except -1:
     cdef Py_ssize_t code
     for code in range(256):
-        encoded = LATIN1[code].encode()
+        encoded = decode_text(bytes([code]), "latin1").encode()
         LATIN1_SIZES[code] = <unsigned char>len(encoded)
         memcpy(&LATIN1_BYTES[code][0], PyBytes_AS_STRING(encoded), len(encoded))
     return 0

@@ -1,5 +1,5 @@
-"""The server's geometries (SRID and WKB) as EWKB, which PostGIS, GEOS and DuckDB read; the compiled twin is in
-`wire_special.pyx`.
+"""The server's geometries (SRID and WKB) as EWKB, which PostGIS, GEOS and DuckDB read; the compiled twin is
+in `wire_special.pyx`.
 """
 
 from __future__ import annotations
