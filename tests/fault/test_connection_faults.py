@@ -10,7 +10,7 @@ from tests.support.equality import assert_all_equal
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import Database
 from tests.support.proxy import Proxy
-from tests.support.workload import Workload
+from tests.support.workload.postgres import PostgresWorkload
 
 CUTS = 12
 # Between two cuts the stream must come back: the first retry follows after half a second.
@@ -23,7 +23,7 @@ def test_random_workload_survives_cut_connections(database: Database, tmp_path: 
     rng = random.Random(7)
     with Proxy(database.server.port) as proxy:
         pipeline = Pipeline(database, tmp_path, url=database.dsn(port=str(proxy.port), sslmode="disable"))
-        with Workload(database, seed=7) as workload, pipeline.start() as daemon:
+        with PostgresWorkload(database, seed=7) as workload, pipeline.start() as daemon:
             for _ in range(CUTS):
                 proxy.cut_after(rng.randint(*CUT_AFTER_BYTES))
                 threading.Event().wait(rng.uniform(*BETWEEN_CUTS_SECONDS))

@@ -15,7 +15,7 @@ from tests.support.equality import assert_all_equal
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import Database
 from tests.support.processes import CdcProcess
-from tests.support.workload import Workload
+from tests.support.workload.postgres import PostgresWorkload
 
 SHORT_SECONDS = 25.0
 SHORT_KILLS = 4
@@ -32,7 +32,7 @@ def campaign(database: Database, folder: Path, seconds: float, kills: int, seed:
     pipeline = Pipeline(database, folder)
     deadline = time.monotonic() + seconds
     killed = 0
-    with Workload(database, seed) as workload:
+    with PostgresWorkload(database, seed) as workload:
         while time.monotonic() < deadline or killed < kills:
             with pipeline.start() as daemon:
                 live(pipeline, daemon, rng, until_streaming=killed % 2 == 0)

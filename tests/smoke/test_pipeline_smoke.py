@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from tests.support.equality.lake import read_lake, replay
-from tests.support.equality.tables import differences, read_mirror, read_source
+from tests.support.equality.postgres import read_source
+from tests.support.equality.tables import differences, read_mirror
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import Database
 from tests.support.processes import run_cdc

@@ -10,10 +10,11 @@ import duckdb
 import pytest
 
 from tests.support.equality.lake import Change, check_sequence, read_lake, replay
-from tests.support.equality.tables import differences, read_mirror, read_source
+from tests.support.equality.postgres import read_source
+from tests.support.equality.tables import differences, read_mirror
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import Database
-from tests.support.workload.oracle import Oracle
+from tests.support.workload.postgres.oracle import SlotOracle
 
 Damage = Callable[[list[Change]], list[Change]]
 
@@ -21,7 +22,7 @@ Damage = Callable[[list[Change]], list[Change]]
 def test_damage_to_mirror_or_lake_is_seen(database15: Database, tmp_path: Path) -> None:
     database15.execute("create schema app", "create table app.t (id int primary key, note text)")
     database15.execute("insert into app.t values (0, 'copied')")
-    oracle = Oracle(database15)
+    oracle = SlotOracle(database15)
     pipeline = Pipeline(database15, tmp_path)
     pipeline.catch_up()
     database15.execute(
@@ -40,8 +41,8 @@ def test_damage_to_mirror_or_lake_is_seen(database15: Database, tmp_path: Path) 
         "lost at the end": lambda c: c[:-1],
         "doubled": lambda c: [*c[:4], *c[3:]],
         "swapped": lambda c: [*c[:-2], c[-1], c[-2]],
-        "contained in the copy": lambda c: [c[0], replace(c[1], commit_lsn=1), *c[2:]],
-        "never committed": lambda c: [*c, replace(c[-1], commit_lsn=2**50)],
+        "contained in the copy": lambda c: [c[0], replace(c[1], position=1), *c[2:]],
+        "never committed": lambda c: [*c, replace(c[-1], position=2**50)],
     }
     for name, damage in damages.items():
         with pytest.raises(AssertionError):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from tests.support.postgres import Database
 from tests.support.waiting import wait_until
-from tests.support.workload import Workload
-from tests.support.workload.oracle import counts
+from tests.support.workload.events import counts
+from tests.support.workload.postgres import PostgresWorkload
 
 # Enough for every operation, truncates too, with any seed.
 TRANSACTIONS = 1200
 
 
 def test_workload_tally_equals_what_the_server_decodes(database: Database) -> None:
-    with Workload(database, seed=1) as workload:
+    with PostgresWorkload(database, seed=1) as workload:
         wait_until(lambda: workload.tally.transactions >= TRANSACTIONS, "the writers", timeout_seconds=90)
     events = workload.oracle.events()
     assert dict(counts(events)) == workload.tally.counts

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.support.equality.canonical import SourceColumn
 from tests.support.equality.tables import SourceTable
-from tests.support.workload.oracle import Event
+from tests.support.equality.values import SourceColumn
+from tests.support.workload.events import Event
 
 # The transaction id of rows that no transaction wrote: snapshot reads and the truncate before a new snapshot.
 SNAPSHOT_TX = "snapshot"
@@ -28,7 +28,7 @@ class Change:
     seq: int
     op: str
     tx: str
-    commit_lsn: int
+    position: int
     values: Mapping[str, Any]
     before: Mapping[str, Any] | None
     unchanged: frozenset[str]
@@ -47,11 +47,17 @@ def read_lake(folder: Path, source: SourceTable, renamed: Sequence[tuple[str, st
     return changes
 
 
-def replay(changes: Sequence[Change], source: SourceTable) -> Counter[tuple[Any, ...]]:
-    """The rows that the changes leave, applied one after the other."""
+def replay(
+    changes: Sequence[Change], source: SourceTable, *, copies_run_ahead: bool = False
+) -> Counter[tuple[Any, ...]]:
+    """The rows that the changes leave, applied one after the other.
+
+    `copies_run_ahead`: copied rows of a table with a key may contain changes that come again after them.
+    """
     names = [column.name for column in source.columns]
     if source.key:
-        return Counter(tuple(row[n] for n in names) for row in _replay_keyed(changes, source).values())
+        rows = _replay_keyed(changes, source, copies_run_ahead)
+        return Counter(tuple(row[n] for n in names) for row in rows.values())
     return _replay_multiset(changes, names)
 
 
@@ -66,26 +72,26 @@ def check_sequence(name: str, changes: Sequence[Change], events: Sequence[Event]
     left = iter(events)
     for change in changes:
         if change.op == "r":
-            contained_before = max(contained_before, change.commit_lsn)
+            contained_before = max(contained_before, change.position)
         if change.tx == SNAPSHOT_TX:
             continue
-        where = f"{name}: seq {change.seq} ({change.op} of {change.commit_lsn})"
-        assert change.commit_lsn >= contained_before, f"{where} is contained in rows copied before it"
-        wanted = Event(change.commit_lsn, change.op)
+        where = f"{name}: seq {change.seq} ({change.op} of {change.position})"
+        assert change.position >= contained_before, f"{where} is contained in rows copied before it"
+        wanted = Event(change.position, change.op)
         for event in left:
             if event == wanted:
                 break
-            assert event.commit_lsn < newest_copy, f"{where} comes, but {event} before it is missing"
+            assert event.position < newest_copy, f"{where} comes, but {event} before it is missing"
         else:
             message = f"{where} was never committed, or comes twice or out of order"
             raise AssertionError(message)
-    rest = [event for event in left if event.commit_lsn >= newest_copy]
+    rest = [event for event in left if event.position >= newest_copy]
     assert not rest, f"{name}: {len(rest)} changes are missing at the end, first {rest[0]}"
 
 
 def _newest_copy(changes: Sequence[Change]) -> int:
     """The position of the newest snapshot that rows were copied from; 0 without any."""
-    return max((change.commit_lsn for change in changes if change.op == "r"), default=0)
+    return max((change.position for change in changes if change.op == "r"), default=0)
 
 
 def _present_names(renamed: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -113,7 +119,7 @@ def _read_file(
     ]
     for i, (seq, op, tx, position) in enumerate(zip(*envelope, strict=True)):
         names = frozenset(present.get(name, name) for name in unchanged[i] or ())
-        yield Change(seq, op, tx, _lsn(position), values[i], before[i], names)
+        yield Change(seq, op, tx, order(position), values[i], before[i], names)
 
 
 def _rows(
@@ -133,7 +139,9 @@ def _before(
     return [row if known else None for row, known in zip(rows, struct.is_valid().to_pylist(), strict=True)]
 
 
-def _replay_keyed(changes: Sequence[Change], source: SourceTable) -> dict[tuple[Any, ...], dict[str, Any]]:
+def _replay_keyed(
+    changes: Sequence[Change], source: SourceTable, copies_run_ahead: bool
+) -> dict[tuple[Any, ...], dict[str, Any]]:
     """A change of a row that is not there is an error, unless a later copy of the table brings that row."""
     state: dict[tuple[Any, ...], dict[str, Any]] = {}
     newest_copy = _newest_copy(changes)
@@ -147,7 +155,7 @@ def _replay_keyed(changes: Sequence[Change], source: SourceTable) -> dict[tuple[
         old = state.pop(old_key, None)
         if change.op in "ud" and old is None:
             where = f"{source.name}: seq {change.seq} ({change.op}) changes {old_key}, which is not there"
-            assert change.commit_lsn < newest_copy, where
+            assert copies_run_ahead or change.position < newest_copy, where
         if change.op != "d":
             state[key] = _image(change, old or {}, source)
     return state
@@ -183,6 +191,10 @@ def _replay_multiset(changes: Sequence[Change], names: Sequence[str]) -> Counter
     return +state
 
 
-def _lsn(text: str) -> int:
-    high, _, low = text.partition("/")
+def order(position: str) -> int:
+    """A row's position as a number: an LSN, or file and offset of a binlog."""
+    if ":" in position:
+        file, _, offset = position.rpartition(":")
+        return int(file.rpartition(".")[2]) << 40 | int(offset)
+    high, _, low = position.partition("/")
     return int(high, 16) << 32 | int(low, 16)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import psycopg
 
-from tests.support.equality.canonical import SESSION, SourceColumn, source_columns
-from tests.support.postgres import Database
+from tests.support.equality.values import SourceColumn
 
 # How many differences a failure shows; the first ones tell the story.
 SHOWN = 5
@@ -31,35 +29,6 @@ class SourceTable:
     key: tuple[str, ...]
     rows: Counter[tuple[Any, ...]]
     fills: Mapping[str, Any]
-
-
-def read_source(database: Database, table: str, key: Sequence[str]) -> SourceTable:
-    """`table` as `schema.name`, already quoted where it needs it."""
-    with database.connect(autocommit=False) as connection:
-        connection.execute(SESSION)
-        columns = source_columns(connection, table)
-        names = ", ".join(c.expression for c in columns)
-        fetched = connection.execute(f"select {names} from {table}".encode()).fetchall()
-        by_column = [c.from_source([row[i] for row in fetched]) for i, c in enumerate(columns)]
-        rows = Counter(zip(*by_column, strict=True)) if columns else Counter({(): len(fetched)})
-        fills = {c.name: fill for c in columns if (fill := _fill(connection, table, c)) is not None}
-    return SourceTable(table, tuple(columns), tuple(key), rows, fills)
-
-
-def _fill(connection: psycopg.Connection[Any], table: str, column: SourceColumn) -> Any:
-    """What rows from before ADD COLUMN … DEFAULT have, or None."""
-    missing = connection.execute(
-        "select (attmissingval::text::text[])[1], format_type(atttypid, atttypmod) from pg_attribute "
-        "where attrelid = %s::regclass and attname = %s and atthasmissing",
-        [table, column.name],
-    ).fetchone()
-    if missing is None:
-        return None
-    quoted = column.name.replace('"', '""')
-    expression = column.expression.replace("%", "%%")
-    statement = f'select {expression} from (select %s::{missing[1]} as "{quoted}") one'
-    found = connection.execute(statement.encode(), [missing[0]]).fetchone()
-    return None if found is None else column.from_source([found[0]])[0]
 
 
 def read_mirror(path: Path, source: SourceTable) -> Counter[tuple[Any, ...]]:

@@ -5,43 +5,47 @@ once.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tests.support.equality.lake import check_sequence, read_lake, replay
-from tests.support.equality.tables import differences, read_mirror, read_source
-from tests.support.workload.oracle import counts
-from tests.support.workload.run import Workload
-from tests.support.workload.tables import SCHEMA, SHAPE, TABLES
+from tests.support.equality.lake import Change, check_sequence, read_lake, replay
+from tests.support.equality.tables import SourceTable, differences, read_mirror
+from tests.support.workload.events import Event, counts
 
-NEW_TABLE_KEY = ("id",)
+if TYPE_CHECKING:
+    from tests.support.workload.run import Workload
 
 
 def assert_all_equal(workload: Workload, lake: Path, mirror: Path) -> None:
     """Compare every table of the workload; all differences are told at once."""
     events = workload.oracle.events()
     assert dict(counts(events)) == workload.tally.counts, "the workload and the server count differently"
-    keys = {table.name: tuple(column.name for column in table.key) for table in TABLES}
-    keys.update(dict.fromkeys(workload.reshaper.created, NEW_TABLE_KEY))
     seqs: Counter[int] = Counter()
     found: list[str] = []
-    for name, key in keys.items():
-        source = read_source(workload.database, f"{SCHEMA}.{name}", key)
+    for name in workload.keys:
+        source = workload.source(name)
         found += [f"mirror: {line}" for line in differences(source, read_mirror(mirror, source))]
-        changes = read_lake(lake, source, workload.reshaper.renamed if name == SHAPE.name else ())
+        changes = read_lake(lake, source, workload.renamed(name))
         seqs.update(change.seq for change in changes)
-        for check in (
-            lambda n=name, c=changes: check_sequence(n, c, events.get(n, [])),
-            lambda c=changes, s=source: _assert_same("lake: ", differences(s, replay(c, s))),
-        ):
-            try:
-                check()
-            except AssertionError as error:
-                found.append(f"lake: {error}")
+        found += _lake(workload, source, changes, events.get(name, []))
     doubled = [seq for seq, count in seqs.items() if count > 1]
     if doubled:
         found.append(f"lake: {len(doubled)} values of _cdc_seq come twice, first {min(doubled)}")
     assert not found, "\n".join(found)
 
 
-def _assert_same(label: str, lines: list[str]) -> None:
-    assert not lines, label + "\n".join(lines)
+def _lake(
+    workload: Workload, source: SourceTable, changes: Sequence[Change], events: Sequence[Event]
+) -> list[str]:
+    """What is wrong with the history of one table."""
+    found = []
+    try:
+        check_sequence(source.name, changes, events)
+    except AssertionError as error:
+        found.append(f"lake: {error}")
+    try:
+        rows = replay(changes, source, copies_run_ahead=workload.copies_run_ahead)
+    except AssertionError as error:
+        return [*found, f"lake: {error}"]
+    return [*found, *(f"lake: {line}" for line in differences(source, rows))]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from tests.support.postgres import Database
-from tests.support.workload.oracle import Oracle
+from tests.support.workload.events import Oracle
 from tests.support.workload.reshaping import Reshaper
-from tests.support.workload.tables import TABLES, create_statements
-from tests.support.workload.writers import Tally, Transaction, Writer
+from tests.support.workload.specs import SCHEMA, TableSpec
+from tests.support.workload.writers import Session, Tally, Transaction, Writer
+
+if TYPE_CHECKING:
+    from tests.support.equality.tables import SourceTable
 
 WRITERS = 4
 # A pause after each transaction keeps the rate below what a daemon that is killed all the time can catch up
@@ -20,22 +25,60 @@ RESHAPE_PAUSE_SECONDS = 0.7
 # Rows a table starts with.
 SEED_ROWS = 150
 STOP_TIMEOUT_SECONDS = 60.0
+# The key of a table that the reshaper creates.
+NEW_TABLE_KEY = ("id",)
 
 
-class Workload:
+class Workload(ABC):
     """Tables, writers and the oracle in one database. As a context manager it writes until the block ends."""
 
-    def __init__(self, database: Database, seed: int, *, reshape: bool = True) -> None:
-        self.database = database
+    tables: ClassVar[tuple[TableSpec, ...]]
+    shape: ClassVar[TableSpec]
+    writer: ClassVar[type[Writer]] = Writer
+    reshaper_class: ClassVar[type[Reshaper]]
+    transaction: ClassVar[Callable[[Session, random.Random], Transaction]]
+    # Whether rows of a copy may be newer than the position they carry, so that changes which they contain
+    # come again.
+    copies_run_ahead: ClassVar[bool] = False
+
+    def __init__(self, seed: int, *, reshape: bool = True) -> None:
         self.tally = Tally()
-        database.execute(*create_statements())
-        self.oracle = Oracle(database)
+        self.oracle = self.prepare()
         self._seed_rows(random.Random(seed))
+        begin = type(self).transaction
         self._writers = [
-            Writer(database, seed * 100 + i, self.tally, WRITER_PAUSE_SECONDS) for i in range(WRITERS)
+            self.writer(self.connect, begin, self.tables, seed * 100 + i, self.tally, WRITER_PAUSE_SECONDS)
+            for i in range(WRITERS)
         ]
-        self.reshaper = Reshaper(database, seed * 100 + WRITERS, self.tally, RESHAPE_PAUSE_SECONDS)
+        self.reshaper = self.reshaper_class(
+            self.connect, self.shape, seed * 100 + WRITERS, self.tally, RESHAPE_PAUSE_SECONDS
+        )
         self._threads: list[Writer | Reshaper] = [*self._writers, *([self.reshaper] if reshape else [])]
+
+    @abstractmethod
+    def prepare(self) -> Oracle:
+        """Create the tables; then what will tell the changes to come."""
+
+    @abstractmethod
+    def connect(self) -> AbstractContextManager[Session]:
+        """A writer's connection."""
+
+    @abstractmethod
+    def read_source(self, table: str, key: Sequence[str]) -> SourceTable:
+        """A table (`schema.name`) as it is now."""
+
+    @property
+    def keys(self) -> dict[str, tuple[str, ...]]:
+        """Every table that there is now, by name, with the columns of its key."""
+        keys = {table.name: tuple(column.name for column in table.key) for table in self.tables}
+        return {**keys, **dict.fromkeys(self.reshaper.created, NEW_TABLE_KEY)}
+
+    def source(self, name: str) -> SourceTable:
+        return self.read_source(f"{SCHEMA}.{name}", self.keys[name])
+
+    def renamed(self, name: str) -> Sequence[tuple[str, str]]:
+        """(old, new) names of columns of that table, in order of time."""
+        return self.reshaper.renamed if name == self.shape.name else ()
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -60,10 +103,10 @@ class Workload:
                 raise AssertionError(message) from thread.error
 
     def _seed_rows(self, rng: random.Random) -> None:
-        with self.database.connect(autocommit=False, prepare_threshold=None) as connection:
-            transaction = Transaction(connection, rng)
-            for table in TABLES:
+        with self.connect() as session:
+            transaction = type(self).transaction(session, rng)
+            for table in self.tables:
                 for _ in range(SEED_ROWS):
                     transaction.insert(table)
-            connection.commit()
+            session.commit()
         self.tally.add(transaction.counts)

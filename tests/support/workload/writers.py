@@ -9,23 +9,15 @@ from __future__ import annotations
 
 import random
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
-import psycopg
-from psycopg import errors
+from tests.support.workload.specs import TableSpec
+from tests.support.workload.values import ColumnSpec
 
-from tests.support.postgres import Database
-from tests.support.workload.tables import TABLES, TableSpec
-
-# What other writers may do to a transaction; it is rolled back and not counted.
-CONFLICTS = (
-    errors.DeadlockDetected,
-    errors.UniqueViolation,
-    errors.SerializationFailure,
-    errors.LockNotAvailable,
-)
 # How often each thing is done; the sum is of no meaning.
 OPERATIONS: tuple[tuple[str, int], ...] = (
     ("insert", 30),
@@ -46,11 +38,25 @@ MANY_ROWS = 300
 # middle.
 ROLLBACK_EVERY = 25
 SAVEPOINT_EVERY = 8
-SESSION = "set deadlock_timeout = '50ms'; set lock_timeout = '10s'"
+
+
+class Conflict(Exception):
+    """Another writer was in the way: the transaction is rolled back and not counted."""
+
+
+class Session(Protocol):
+    """One connection of a writer, in transactions. A conflict of any kind is raised as `Conflict`."""
+
+    def run(self, statement: str, values: Sequence[Any] | None = None) -> int:
+        """Run a statement (`%s` for values); the number of rows that it changed."""
+
+    def commit(self) -> None: ...
+
+    def rollback(self) -> None: ...
 
 
 class Tally:
-    """Changes committed per table, as logical decoding counts them. Shared by all writers."""
+    """Changes committed per table, as the source's own stream counts them. Shared by all writers."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -68,47 +74,54 @@ class Tally:
             return {name: count for name, count in self._counts.items() if count}
 
 
-class Transaction:
+class Transaction(ABC):
     """The operations of one transaction and their count so far."""
 
-    def __init__(self, connection: psycopg.Connection[Any], rng: random.Random) -> None:
-        self._connection = connection
+    def __init__(self, session: Session, rng: random.Random) -> None:
+        self.session = session
         self._rng = rng
         self.counts: Counter[str] = Counter()
 
+    @abstractmethod
+    def insert_guard(self, table: TableSpec) -> str:
+        """What makes an insert leave a row of the same key alone."""
+
+    @abstractmethod
+    def upsert_tail(self, table: TableSpec, column: ColumnSpec) -> str:
+        """What makes an insert change that column of a row of the same key."""
+
+    @abstractmethod
+    def some_rows(self, table: TableSpec) -> str:
+        """The condition on some fifty rows, with one mark for a number below 40."""
+
+    @abstractmethod
+    def one_keyless_row(self, table: TableSpec) -> str:
+        """The condition on one row of a table without key, with one mark for its `n`."""
+
     def run(self, statement: str, values: list[Any] | None = None) -> int:
-        return self._connection.execute(statement.encode(), values).rowcount
+        return self.session.run(statement, values)
 
     def count(self, table: TableSpec, rows: int, events_per_row: int = 1) -> None:
         self.counts[table.name] += rows * events_per_row
 
     def insert(self, table: TableSpec) -> None:
         columns, rng = table.all_columns, self._rng
-        names = ", ".join(c.sql_name for c in columns)
-        marks = ", ".join(["%s"] * len(columns))
-        guard = "on conflict do nothing" if table.key else ""
-        statement = f"insert into {table.sql_name} ({names}) values ({marks}) {guard}"
-        self.count(table, self.run(statement, [c.value(rng) for c in columns]))
+        guard = self.insert_guard(table) if table.key else ""
+        self.count(table, self.run(f"{_insert(table)} {guard}", [c.value(rng) for c in columns]))
 
     def upsert(self, table: TableSpec) -> None:
         if not table.key:
             self.insert(table)
             return
         columns, rng = table.all_columns, self._rng
-        names = ", ".join(c.sql_name for c in columns)
-        marks = ", ".join(["%s"] * len(columns))
-        target = ", ".join(c.sql_name for c in table.key)
-        column = rng.choice(table.columns).sql_name
-        statement = (
-            f"insert into {table.sql_name} ({names}) values ({marks}) "
-            f"on conflict ({target}) do update set {column} = excluded.{column}"
-        )
-        self.count(table, self.run(statement, [c.value(rng) for c in columns]))
+        tail = self.upsert_tail(table, rng.choice(table.columns))
+        # MySQL says 2 for a row that it changed.
+        self.count(table, min(1, self.run(f"{_insert(table)} {tail}", [c.value(rng) for c in columns])))
 
     def update(self, table: TableSpec) -> None:
         rng = self._rng
         chosen = rng.sample(table.columns, k=rng.randint(1, min(3, len(table.columns))))
-        changes = ", ".join(f"{c.sql_name} = %s" for c in chosen)
+        changes = ", ".join(f"{c.sql_name} = {c.mark}" for c in chosen)
         where, key = self._one_row(table)
         values = [*(c.value(rng) for c in chosen), *key]
         self.count(table, self.run(f"update {table.sql_name} set {changes} where {where}", values))
@@ -116,11 +129,9 @@ class Transaction:
     def update_many(self, table: TableSpec) -> None:
         column = self._rng.choice(table.columns)
         part = self._rng.randrange(40)
-        some = f"select ctid from {table.sql_name} where hashtext(ctid::text) %% 40 = %s limit 50"
-        where = f"ctid = any(array({some}))"
-        if table.tail:  # A ctid names a row in one partition only.
-            where = f"{table.key[0].sql_name} %% 40 = %s"
-        statement = f"update {table.sql_name} set {column.sql_name} = %s where {where}"
+        statement = (
+            f"update {table.sql_name} set {column.sql_name} = {column.mark} where {self.some_rows(table)}"
+        )
         self.count(table, self.run(statement, [column.value(self._rng), part]))
 
     def change_key(self, table: TableSpec) -> None:
@@ -139,13 +150,12 @@ class Transaction:
 
     def delete_and_insert(self, table: TableSpec) -> None:
         """The same key again, in one transaction."""
-        columns, rng = table.all_columns, self._rng
-        row = [c.value(rng) for c in columns]
+        rng = self._rng
+        row = [c.value(rng) for c in table.all_columns]
         if table.key:
             where = " and ".join(f"{c.sql_name} = %s" for c in table.key)
             self.count(table, self.run(f"delete from {table.sql_name} where {where}", row[: len(table.key)]))
-        names, marks = ", ".join(c.sql_name for c in columns), ", ".join(["%s"] * len(columns))
-        self.count(table, self.run(f"insert into {table.sql_name} ({names}) values ({marks})", row))
+        self.count(table, self.run(_insert(table), row))
 
     def truncate(self, table: TableSpec) -> None:
         if not table.truncates:
@@ -163,8 +173,13 @@ class Transaction:
     def _one_row(self, table: TableSpec) -> tuple[str, tuple[str, ...]]:
         if table.key:
             return " and ".join(f"{c.sql_name} = %s" for c in table.key), table.new_key(self._rng)
-        number = str(self._rng.randrange(50))
-        return f"ctid = (select ctid from {table.sql_name} where n = %s limit 1)", (number,)
+        return self.one_keyless_row(table), (str(self._rng.randrange(50)),)
+
+
+def _insert(table: TableSpec) -> str:
+    names = ", ".join(c.sql_name for c in table.all_columns)
+    marks = ", ".join(c.mark for c in table.all_columns)
+    return f"insert into {table.sql_name} ({names}) values ({marks})"
 
 
 class Writer(threading.Thread):
@@ -172,9 +187,19 @@ class Writer(threading.Thread):
     happened.
     """
 
-    def __init__(self, database: Database, seed: int, tally: Tally, pause_seconds: float) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], AbstractContextManager[Session]],
+        begin: Callable[[Session, random.Random], Transaction],
+        tables: Sequence[TableSpec],
+        seed: int,
+        tally: Tally,
+        pause_seconds: float,
+    ) -> None:
         super().__init__(name=f"writer-{seed}", daemon=True)
-        self._database = database
+        self._connect = connect
+        self._begin = begin
+        self._tables = tables
         self._rng = random.Random(seed)
         self._tally = tally
         self._pause_seconds = pause_seconds
@@ -186,45 +211,43 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         try:
-            with self._database.connect(autocommit=False, prepare_threshold=None) as connection:
-                connection.execute(SESSION)
-                connection.commit()
+            with self._connect() as session:
                 while not self._stopping.wait(self._pause_seconds):
-                    self._transact(connection)
+                    self.transact(session)
         except BaseException as error:
             self.error = error
             raise
 
-    def _transact(self, connection: psycopg.Connection[Any]) -> None:
-        transaction = Transaction(connection, self._rng)
+    def transact(self, session: Session) -> None:
+        transaction = self._begin(session, self._rng)
         try:
-            self._fill(transaction, connection)
+            self.fill(transaction)
             if self._rng.randrange(ROLLBACK_EVERY) == 0:
-                connection.rollback()
+                session.rollback()
                 return
-            connection.commit()
-        except CONFLICTS:
-            connection.rollback()
+            session.commit()
+        except Conflict:
+            session.rollback()
             return
         self._tally.add(transaction.counts)
 
-    def _fill(self, transaction: Transaction, connection: psycopg.Connection[Any]) -> None:
+    def fill(self, transaction: Transaction) -> None:
         for _ in range(self._rng.randint(1, MOST_OPERATIONS)):
             if self._rng.randrange(SAVEPOINT_EVERY):
-                self._operate(transaction)
+                self.operate(transaction)
                 continue
             before = transaction.counts.copy()
-            connection.execute("savepoint inner_part")
-            self._operate(transaction)
+            transaction.run("savepoint inner_part")
+            self.operate(transaction)
             if self._rng.randrange(2):
-                connection.execute("rollback to savepoint inner_part")
+                transaction.run("rollback to savepoint inner_part")
                 transaction.counts = before
             else:
-                connection.execute("release savepoint inner_part")
+                transaction.run("release savepoint inner_part")
 
-    def _operate(self, transaction: Transaction) -> None:
-        rng = self._rng
-        table = rng.choices(TABLES, weights=[TABLE_WEIGHTS.get(t.name, 5) for t in TABLES])[0]
+    def operate(self, transaction: Transaction) -> None:
+        rng, tables = self._rng, self._tables
+        table = rng.choices(tables, weights=[TABLE_WEIGHTS.get(t.name, 5) for t in tables])[0]
         name = rng.choices([o for o, _ in OPERATIONS], weights=[w for _, w in OPERATIONS])[0]
         operation: Callable[[TableSpec], None] = getattr(transaction, name)
         operation(table)

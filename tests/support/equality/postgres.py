@@ -1,4 +1,4 @@
-"""One form for a value, whether it comes from Postgres, from DuckDB or from a Parquet file.
+"""Tables of Postgres in canonical form.
 
 Dates and times become integers (days, microseconds), decimals `Decimal`, NaN a word, lists tuples; types that
 travel as the server's text are that text.
@@ -6,18 +6,19 @@ travel as the server's text are that text.
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 import psycopg
 import pyarrow as pa
 
-NAN = "NaN"
+from tests.support.equality.tables import SourceTable
+from tests.support.equality.values import integers, plain
+from tests.support.postgres import Database
+
 # Base type name → how Postgres is asked for the canonical form; `{}` is the column. Others are asked for
 # their text.
 _EXPRESSIONS = {
@@ -50,7 +51,7 @@ SESSION = (
 
 
 @dataclass(frozen=True)
-class SourceColumn:
+class PostgresColumn:
     """A column as the source has it now: `base` is its type's name beneath domains, `is_exact` a
     numeric(p,s).
     """
@@ -78,37 +79,11 @@ class SourceColumn:
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         if self.element is None and self.base in _INTEGER_TIMES:
-            return list(_integers(array).to_pylist())
+            return list(integers(array).to_pylist())
         values = array.to_pylist()
         if self.element is None and (self.base == "money" or (self.base == "numeric" and self.is_exact)):
             return [None if value is None else Decimal(value) for value in values]
         return [plain(value) for value in values]
-
-
-def plain(value: Any) -> Any:
-    """A value that hashes and equals what the other side gives."""
-    if isinstance(value, float):
-        return NAN if math.isnan(value) else value
-    if isinstance(value, list | tuple):
-        return tuple(plain(item) for item in value)
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, memoryview | bytearray):
-        return bytes(value)
-    return value
-
-
-def _integers(array: pa.Array) -> pa.Array:
-    if pa.types.is_timestamp(array.type):
-        return array.cast(pa.timestamp("us", array.type.tz)).cast(pa.int64())
-    if pa.types.is_time(array.type):
-        return array.cast(pa.time64("us")).cast(pa.int64())
-    if pa.types.is_date32(array.type):
-        return array.cast(pa.int32())
-    message = f"a date or time column has the Arrow type {array.type}"
-    raise AssertionError(message)
 
 
 _COLUMNS = """
@@ -128,7 +103,36 @@ _COLUMNS = """
 """
 
 
-def source_columns(connection: psycopg.Connection[Any], table: str) -> list[SourceColumn]:
+def source_columns(connection: psycopg.Connection[Any], table: str) -> list[PostgresColumn]:
     """The columns of a table now, in order."""
     rows = connection.execute(_COLUMNS, {"table": table}).fetchall()
-    return [SourceColumn(*row) for row in rows]
+    return [PostgresColumn(*row) for row in rows]
+
+
+def read_source(database: Database, table: str, key: Sequence[str]) -> SourceTable:
+    """`table` as `schema.name`, already quoted where it needs it."""
+    with database.connect(autocommit=False) as connection:
+        connection.execute(SESSION)
+        columns = source_columns(connection, table)
+        names = ", ".join(c.expression for c in columns)
+        fetched = connection.execute(f"select {names} from {table}".encode()).fetchall()
+        by_column = [c.from_source([row[i] for row in fetched]) for i, c in enumerate(columns)]
+        rows = Counter(zip(*by_column, strict=True)) if columns else Counter({(): len(fetched)})
+        fills = {c.name: fill for c in columns if (fill := _fill(connection, table, c)) is not None}
+    return SourceTable(table, tuple(columns), tuple(key), rows, fills)
+
+
+def _fill(connection: psycopg.Connection[Any], table: str, column: PostgresColumn) -> Any:
+    """What rows from before ADD COLUMN … DEFAULT have, or None."""
+    missing = connection.execute(
+        "select (attmissingval::text::text[])[1], format_type(atttypid, atttypmod) from pg_attribute "
+        "where attrelid = %s::regclass and attname = %s and atthasmissing",
+        [table, column.name],
+    ).fetchone()
+    if missing is None:
+        return None
+    quoted = column.name.replace('"', '""')
+    expression = column.expression.replace("%", "%%")
+    statement = f'select {expression} from (select %s::{missing[1]} as "{quoted}") one'
+    found = connection.execute(statement.encode(), [missing[0]]).fetchone()
+    return None if found is None else column.from_source([found[0]])[0]

@@ -5,12 +5,11 @@ plain Python.
 from __future__ import annotations
 
 import struct
-from collections import Counter, defaultdict
-from dataclasses import dataclass
-from typing import Any
+from collections import defaultdict
 
 from tests.support.postgres import Database
-from tests.support.workload.tables import SCHEMA
+from tests.support.workload.events import Event
+from tests.support.workload.specs import SCHEMA
 
 SLOT = "oracle"
 PUBLICATION = "oracle"
@@ -22,15 +21,7 @@ _SILENT = frozenset("COYA")
 _OPERATIONS = {"I": "c", "U": "u", "D": "d"}
 
 
-@dataclass(frozen=True)
-class Event:
-    """One decoded change: the LSN of its transaction's commit record and the letter of its operation."""
-
-    commit_lsn: int
-    op: str
-
-
-class Oracle:
+class SlotOracle:
     """Made before the first counted change; `events` consumes the slot."""
 
     def __init__(self, database: Database) -> None:
@@ -82,8 +73,3 @@ class _Decoder:
 
     def _add(self, relid: int, op: str) -> None:
         self.events[self._names[relid]].append(Event(self._commit_lsn, op))
-
-
-def counts(events: dict[str, list[Any]]) -> Counter[str]:
-    """Number of changes by table."""
-    return Counter({name: len(items) for name, items in events.items()})
