@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cdc.errors import DecodeError, SourceUnavailable
-from cdc.model import ChangeSet, Position, Resnapshot
+from cdc.model import ChangeSet, Position
 from connectors.mysql import wire
 from connectors.mysql.dump import Dump
 from connectors.mysql.errors import translate_packet
@@ -72,7 +72,6 @@ class SessionParts:
     xa: XaBook
     places: Places
     replay: Callable[[Xid, Prepared], Replay]
-    transactional: Callable[[], list[Resnapshot]]
     heartbeat_seconds: float
     where: str
     wanted: Callable[[], int]
@@ -291,4 +290,4 @@ class Session:
         again.
         """
         self._decoder.drop_transaction()
-        self._tracking.resnapshot(self._parts.transactional())
+        self._tracking.copy_again_without_transactions()

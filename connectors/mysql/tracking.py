@@ -4,7 +4,7 @@ binlog, and what statements make of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -18,6 +18,9 @@ from connectors.mysql.table_map import TableMap, parse_table_map
 from connectors.mysql.target import Target
 from connectors.mysql.type_plan import ColumnPlan, plan_table, schema_of
 from connectors.mysql.wire import Binlog, Flavour
+
+# What a ROLLBACK takes back.
+TRANSACTIONAL_ENGINES = frozenset({"innodb", "ndb", "ndbcluster", "rocksdb", "tokudb"})
 
 
 class Gathered(NamedTuple):
@@ -85,9 +88,12 @@ class Tracking:
         """What the source wants back at its next start, from this place on."""
         self._memory |= memory
 
-    def resnapshot(self, requests: Iterable[Resnapshot]) -> None:
-        """Have these tables copied again."""
-        self._resnapshots += requests
+    def copy_again_without_transactions(self) -> None:
+        """Have every table copied again whose engine keeps what is rolled back."""
+        for table, definition in self._history.definitions().items():
+            if definition.engine and definition.engine.lower() not in TRANSACTIONAL_ENGINES:
+                reason = f"a transaction was rolled back, and {definition.engine} keeps its rows"
+                self._resnapshots.append(Resnapshot(table, reason))
 
     def gather(self, decoder: Binlog | None = None) -> None:
         """Take what a decoder has (default: the main one), behind what was taken before."""

@@ -1,0 +1,280 @@
+"""Where a stream begins: the end of the binlog for an empty log, else the end of our log, once it is sure
+that the server has everything after it.
+
+Files and offsets name places on one server. On another one, and where the protocol can't say the offset, the
+stream goes on by GTID, and the positions begin a new epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pymysql
+
+from cdc.errors import SourceGap, SourceRefused, SourceUnavailable
+from cdc.spi.source import SourceContext
+from connectors.mysql import wire
+from connectors.mysql.channel import Connection
+from connectors.mysql.connection import Connector, ServerFacts, one
+from connectors.mysql.dump import MAX_DUMP_OFFSET
+from connectors.mysql.errors import (
+    binlog_gone,
+    other_server,
+    transactions_purged,
+    transactions_unknown,
+)
+from connectors.mysql.gtid import Gtids, GtidSet, MariadbGtids
+from connectors.mysql.places import ServerMemory
+from connectors.mysql.positions import FIRST_OFFSET, BinlogPosition, file_number
+from connectors.mysql.replay import Reader, Reading
+
+# XA transactions that were prepared before us mostly end within this time.
+XA_PATIENCE_SECONDS = 3.0
+XA_POLL_SECONDS = 0.1
+_XA_DENIED = (1227, 1401, 1142, 1044)
+_NO_SUCH_STATEMENT = (1064,)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where to stream from: `position` as file and offset, or, `by_gtid`, after its GTIDs."""
+
+    position: BinlogPosition
+    server: ServerMemory
+    by_gtid: bool = False
+
+
+class Opening:
+    """Looks at the server through one connection."""
+
+    def __init__(
+        self, connector: Connector, context: SourceContext, connection: Connection, facts: ServerFacts
+    ) -> None:
+        self._where = connector.where
+        self._context = context
+        self._connection = connection
+        self._facts = facts
+
+    def begin(self, reader: Reader, epoch: int) -> Start:
+        """From now on.
+
+        Raises:
+            SourceRefused: the server writes no binlog.
+            SourceUnavailable: XA transactions are prepared whose rows would be lost.
+        """
+        self.require_binlog()
+        pending = self._prepared()
+        position = replace(self._end(reader), epoch=epoch)
+        self._wait_for_outcomes(pending)
+        settled = replace(self.status(), epoch=epoch).order
+        return Start(position, self._server(epoch, settled))
+
+    def go_on(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
+        """From the end of our log on.
+
+        Raises:
+            SourceGap: the server does not have everything after it any more.
+            SourceMismatch: the server never had what is before it.
+        """
+        self.require_binlog()
+        had_gtids = after.gtids is not None or (memory is not None and memory.gtids)
+        if self._facts.is_mariadb:
+            return self._go_on_mariadb(after, memory)
+        same = memory is None or memory.uuid == self._facts.server_uuid
+        if had_gtids and self._facts.has_gtids:
+            gtids = after.gtids if isinstance(after.gtids, GtidSet) else GtidSet()
+            self._check_gtids(gtids)
+            if not same:
+                return self._take_over(after, gtids, memory)
+        elif not same and memory is not None:
+            raise other_server(self._where, self._facts.server_uuid, memory.uuid)
+        self._check_file(after)
+        return self._by_file(after, memory)
+
+    def status(self) -> BinlogPosition:
+        """The end of the binlog now, without GTIDs: those of transactions that are still being committed are
+        behind the offset, but not in the server's set yet.
+        """
+        row = self._first(("show binary log status", "show binlog status", "show master status"))
+        if row is None:
+            raise self._no_binlog()
+        return BinlogPosition(str(row[0]), int(row[1]))
+
+    def files(self) -> list[tuple[str, int]]:
+        """The server's binlog files in order, with their sizes."""
+        return [(str(row[0]), int(row[1])) for row in self._rows("show binary logs")]
+
+    def require_binlog(self) -> None:
+        if not self._facts.log_bin:
+            raise self._no_binlog()
+
+    def _no_binlog(self) -> SourceRefused:
+        return SourceRefused(
+            "the server writes no binary log",
+            where=self._where,
+            remedy="Set log_bin in its configuration (on RDS: turn automated backups on) and restart it.",
+        )
+
+    def _server(self, epoch: int, settled: int) -> ServerMemory:
+        facts = self._facts
+        return ServerMemory(facts.flavour, facts.server_uuid, epoch, facts.has_gtids, settled)
+
+    def _end(self, reader: Reader) -> BinlogPosition:
+        """The end of the binlog with exactly the GTIDs before it."""
+        end = self.status()
+        if self._facts.is_mariadb:
+            return replace(end, gtids=self._mariadb_gtids(end) or MariadbGtids())
+        return self._end_by_gtid(reader) if self._facts.has_gtids else end
+
+    def _end_by_gtid(self, reader: Reader) -> BinlogPosition:
+        """Asked to send what is not in the set of executed transactions, the server sends what it commits
+        just now, and ends at a place of which both are known: file and offset, and all GTIDs before.
+        """
+        gtids = GtidSet.parse(str(self._value("select @@global.gtid_executed")))
+        with closing(Reading(reader.dump_after(gtids), reader.decoder())) as reading:
+            while True:
+                code, payload = reading.next()
+                if code == wire.ENDED:
+                    break
+                if code == wire.TABLE and payload is not None:
+                    reading.decoder.set_table(payload, None)
+            for run in reading.decoder.gtid_runs():
+                if len(run) == 4:
+                    gtids.add_run(*run)
+            return BinlogPosition(reading.decoder.file, reading.decoder.offset, gtids=gtids)
+
+    def _prepared(self) -> set[tuple[Any, ...]] | None:
+        """The XA transactions that are prepared now; None when we may not know."""
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute("xa recover")
+                return {tuple(row) for row in cursor.fetchall()}
+        except pymysql.MySQLError as error:
+            if error.args and error.args[0] in _XA_DENIED:
+                self._context.log(
+                    "can't see prepared XA transactions: needs the privilege XA_RECOVER_ADMIN",
+                    level="warning",
+                )
+                return None
+            raise
+
+    def _wait_for_outcomes(self, pending: set[tuple[Any, ...]] | None) -> None:
+        """The rows of a transaction that was prepared before our start would be missing at its commit."""
+        if pending is None:
+            return
+        deadline = time.monotonic() + XA_PATIENCE_SECONDS
+        while True:
+            pending &= self._prepared() or set()
+            if not pending:
+                return
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(XA_POLL_SECONDS)
+        raise SourceUnavailable(
+            f"{len(pending)} prepared XA transactions hold rows that the binary log does not show again",
+            where=self._where,
+            remedy="Commit them or roll them back: XA RECOVER lists them; the source starts then.",
+        )
+
+    def _check_gtids(self, ours: GtidSet) -> None:
+        executed = GtidSet.parse(str(self._value("select @@global.gtid_executed")))
+        unknown = ours.subtract(executed)
+        if unknown and not self._arrives(unknown):
+            raise transactions_unknown(self._where, str(unknown))
+
+    def _arrives(self, unknown: GtidSet) -> bool:
+        """The binlog runs ahead of the executed set: what we have may be on its way into it."""
+        row = self._value(f"select wait_for_executed_gtid_set('{unknown}', 1)")
+        return row == 0
+
+    def _take_over(self, after: BinlogPosition, ours: GtidSet, memory: ServerMemory | None) -> Start:
+        """Another server with our transactions: a failover."""
+        purged = GtidSet.parse(str(self._value("select @@global.gtid_purged")))
+        missing = purged.subtract(ours)
+        if missing:
+            raise transactions_purged(self._where, str(missing))
+        return self._new_epoch(after, ours, memory)
+
+    def _new_epoch(self, after: BinlogPosition, ours: Gtids, memory: ServerMemory | None) -> Start:
+        epoch = max(after.epoch, memory.epoch if memory else 0) + 1
+        self._context.log("the server is another one: going on by GTID", server=self._facts.server_uuid)
+        return Start(replace(after, gtids=ours), self._server(epoch, 0), by_gtid=True)
+
+    def _by_file(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
+        server = self._server(after.epoch, memory.settled if memory else 0)
+        if after.offset <= MAX_DUMP_OFFSET:
+            return Start(after, server)
+        if after.gtids is not None:
+            return Start(after, server, by_gtid=True)
+        later = [name for name, _ in self.files() if file_number(name) > after.file_number]
+        if not later:
+            raise SourceUnavailable(
+                f"the end of our log is past 4 GiB in {after.file}, where the protocol can't begin",
+                where=self._where,
+                remedy="Run FLUSH BINARY LOGS; the source goes on in the next file then.",
+            )
+        return Start(replace(after, file=later[0], offset=FIRST_OFFSET), server)
+
+    def _check_file(self, after: BinlogPosition) -> None:
+        """Whether the server's own files still hold our place."""
+        sizes = dict(self.files())
+        size = sizes.get(after.file)
+        if size is None:
+            raise binlog_gone(self._where, after.file)
+        if size < after.offset:
+            raise SourceGap(
+                f"{after.file} ends at {size}, before the end of our log at {after.offset}:"
+                " the binary logs were reset",
+                where=self._where,
+                remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir.",
+            )
+
+    def _go_on_mariadb(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
+        """The same server is one whose GTIDs at our file and offset are ours."""
+        ours = after.gtids if isinstance(after.gtids, MariadbGtids) else MariadbGtids()
+        now = MariadbGtids.parse(str(self._value("select @@global.gtid_binlog_pos")))
+        if not now.covers(ours):
+            raise transactions_unknown(self._where, str(ours))
+        sizes = dict(self.files())
+        if sizes.get(after.file, -1) >= after.offset and self._mariadb_gtids(after) == ours:
+            return self._by_file(after, memory)
+        if not ours:
+            raise binlog_gone(self._where, after.file)
+        return self._new_epoch(after, ours, memory)
+
+    def _mariadb_gtids(self, place: BinlogPosition) -> MariadbGtids | None:
+        """All before that place; None when it is none of this server's."""
+        try:
+            text = self._value("select binlog_gtid_pos(%s, %s)", (place.file, place.offset))
+            return None if text is None else MariadbGtids.parse(str(text))
+        except pymysql.MySQLError:
+            return None
+
+    def _value(self, statement: str, parameters: Iterable[Any] | None = None) -> Any:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, tuple(parameters) if parameters is not None else None)
+            return one(cursor)
+
+    def _rows(self, statement: str) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def _first(self, statements: Iterable[str]) -> tuple[Any, ...] | None:
+        """The first row that the first statement which this server knows gives."""
+        last: Exception | None = None
+        for statement in statements:
+            try:
+                rows = self._rows(statement)
+            except pymysql.MySQLError as error:
+                if not error.args or error.args[0] not in _NO_SUCH_STATEMENT:
+                    raise
+                last = error
+            else:
+                return rows[0] if rows else None
+        assert last is not None
+        raise last

@@ -1,0 +1,362 @@
+"""MySQL and MariaDB as a source of changes: ties binlog, history and snapshot together behind the contract of
+`cdc.spi.source`.
+
+The capture thread owns the stream's connections; everything else shares one ordinary connection under a lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pymysql
+from pydantic import BaseModel
+
+from cdc.errors import SourceGap, SourceUnavailable
+from cdc.model import ChangeSet, Position, TableId, TableSchema
+from cdc.spi.finding import Finding
+from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
+from connectors.mysql import catalog
+from connectors.mysql.channel import Connection
+from connectors.mysql.check import run_checks
+from connectors.mysql.connection import Connector, ServerFacts
+from connectors.mysql.definitions import TableDefinition
+from connectors.mysql.dump import Dump, Replica, dump_after, dump_from
+from connectors.mysql.history import MEMORY_PREFIX as TABLE_MEMORY
+from connectors.mysql.history import History
+from connectors.mysql.knowledge import Knowledge, read_knowledge, read_table_collations
+from connectors.mysql.lookahead import prove
+from connectors.mysql.opening import Opening, Start
+from connectors.mysql.options import MysqlOptions
+from connectors.mysql.places import MEMORY_SERVER, Places, ServerMemory
+from connectors.mysql.positions import BinlogPosition, parse
+from connectors.mysql.replay import Reader, Statements, open_replay
+from connectors.mysql.snapshot import Captured, Parts, open_snapshot
+from connectors.mysql.starter import describe
+from connectors.mysql.stream import Session, SessionParts
+from connectors.mysql.tracking import Tracking, TrackingParts
+from connectors.mysql.transactions import Grammar
+from connectors.mysql.type_plan import plan_table, schema_of
+from connectors.mysql.wire import BinlogDecoder
+from connectors.mysql.xa import XaBook
+
+# Definitions and position are read again when a table was altered between them.
+BEGIN_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What `open` found for an empty log: the definitions at a position, and the server."""
+
+    order: int
+    definitions: Mapping[TableId, TableDefinition]
+    server: ServerMemory
+
+
+class MysqlSource:
+    """One MySQL or MariaDB server. See `cdc.spi.source.Source` for what each method promises."""
+
+    Options: ClassVar[type[BaseModel]] = MysqlOptions
+    url_schemes: ClassVar[tuple[str, ...]] = ("mysql", "mariadb")
+
+    @classmethod
+    def starter(cls, url: str) -> str:
+        """A first configuration for the server behind that URL, as `cdc init` writes it."""
+        return describe(url)
+
+    def __init__(self, options: MysqlOptions, context: SourceContext) -> None:
+        self._options = options
+        self._context = context
+        self._connector = Connector(options, context.name)
+        self._selection = options.selection
+        self._replica = Replica.of(options, context.name)
+        self._captured: Captured | None = None
+        # The definitions at the position that `open` gave to an empty log.
+        self._begun: Begun | None = None
+        self._wanted = 0
+        self._epoch = 0
+        # A gap was found: positions from now on are not those of the history before.
+        self._is_spent = False
+        self._sizes: dict[int, int] = {}
+        self._dump: Dump | None = None
+        self._ordinary: Connection | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def check(self) -> Sequence[Finding]:
+        return run_checks(self._options, self._context.name)
+
+    def identity(self) -> SourceIdentity:
+        with self._connection("asking the server who it is") as connection:
+            facts = self._connector.facts(connection)
+        values = {"flavour": facts.flavour}
+        if not facts.has_gtids:
+            values["server_uuid"] = facts.server_uuid
+        return SourceIdentity(values)
+
+    def discover(self) -> Sequence[TableSchema]:
+        with self._connection("reading the tables") as connection:
+            flavour = self._connector.facts(connection).flavour
+            definitions = self._definitions(connection, flavour)
+        schemas = []
+        for table in sorted(definitions):
+            plans = plan_table(definitions[table], None, flavour, self._options.unrepresentable)
+            schemas.append(schema_of(definitions[table], plans))
+        return schemas
+
+    def follow(self, tables: Sequence[TableSchema]) -> None:
+        """The binlog holds the changes of every table."""
+
+    def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:
+        with self._opened("to open the stream") as (connection, facts), self._noting_gaps():
+            if after is None:
+                return self._open_new(connection, facts)
+            self._start(self._opening(connection, facts), after, memory)
+            history = self._history(read_knowledge(connection, facts))
+            self._restore(history, connection, after, memory)
+            self._captured = Captured(after, dict(history.definitions()))
+            return after
+
+    def stream(self, after: Position, memory: Mapping[str, str]) -> Iterator[ChangeSet | None]:
+        with self._noting_gaps(), self._session(after, memory) as session:
+            yield from session.changes()
+
+    def acknowledge(self, durable: Position) -> None:
+        """The server keeps its binlog by its own rules."""
+
+    def snapshot(self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]) -> Snapshot:
+        return open_snapshot(
+            Parts(self._connector, self._context, self._options, self._captured_now), tables, earlier
+        )
+
+    def current(self) -> Position:
+        with self._connection("asking for the current position") as connection:
+            opening = self._opening(connection, self._connector.facts(connection))
+            opening.require_binlog()
+            end = opening.status()
+            self._sizes = {BinlogPosition(name, 0).file_number: size for name, size in opening.files()}
+        position = BinlogPosition(end.file, end.offset, self._epoch).to_position()
+        self._wanted = max(self._wanted, position.order)
+        return position
+
+    def distance(self, position: Position, target: Position) -> int | None:
+        """Bytes of binlog between two positions of one server, as far as its files are known."""
+        if position.order >= target.order:
+            return 0
+        start, end = parse(position.text), parse(target.text)
+        if start.epoch != end.epoch:
+            return None
+        between = range(start.file_number, end.file_number)
+        if any(number not in self._sizes for number in between):
+            return None
+        return max(0, sum(self._sizes[number] for number in between) + end.offset - start.offset)
+
+    def position(self, text: str) -> Position:
+        return parse(text, self._connector.where).to_position()
+
+    def close(self) -> None:
+        self._closed = True
+        dump = self._dump
+        if dump is not None:
+            dump.close()
+        with self._lock:
+            if self._ordinary is not None and self._ordinary.open:
+                self._ordinary.close()
+
+    def _open_new(self, connection: Connection, facts: ServerFacts) -> Position:
+        reader = self._reader(read_knowledge(connection, facts))
+        epoch = self._epoch + 1 if self._is_spent else self._epoch
+        opening = self._opening(connection, facts)
+        before: Mapping[TableId, TableDefinition] = self._definitions(connection, facts.flavour)
+        for _ in range(BEGIN_ATTEMPTS):
+            start = opening.begin(reader, epoch)
+            definitions = self._definitions(connection, facts.flavour)
+            if before == definitions:
+                break
+            before = definitions
+        else:
+            # Somebody alters tables all the time: each definition is proven when it is needed.
+            definitions = {}
+        position = start.position.to_position()
+        self._begun = Begun(position.order, definitions, start.server)
+        self._epoch, self._is_spent = epoch, False
+        self._captured = Captured(position, definitions)
+        return position
+
+    def _start(self, opening: Opening, after: Position, memory: Mapping[str, str]) -> Start:
+        place = parse(after.text, self._connector.where)
+        self._epoch = max(self._epoch, place.epoch)
+        start = opening.go_on(place, self._server_of(after, memory))
+        self._epoch = start.server.epoch
+        return start
+
+    def _server_of(self, after: Position, memory: Mapping[str, str]) -> ServerMemory | None:
+        text = memory.get(MEMORY_SERVER)
+        if text:
+            return ServerMemory.from_json(text)
+        begun = self._begun
+        return begun.server if begun is not None and begun.order == after.order else None
+
+    @contextmanager
+    def _session(self, after: Position, memory: Mapping[str, str]) -> Iterator[Session]:
+        """A started stream; its connections end with the block."""
+        with self._opened("to start the stream") as (connection, facts):
+            start = self._start(self._opening(connection, facts), after, memory)
+            knowledge = read_knowledge(connection, facts)
+            history = self._history(knowledge)
+            kept = self._restore(history, connection, after, memory)
+        if memory.get(MEMORY_SERVER) != start.server.to_json():
+            kept[MEMORY_SERVER] = start.server.to_json()
+        with closing(self._start_dump(start)) as dump:
+            self._dump = dump
+            self._context.log("streaming", position=start.position.place, by_gtid=start.by_gtid)
+            try:
+                yield self._new_session(dump, start, knowledge, history, after, memory, kept)
+            finally:
+                self._dump = None
+
+    def _start_dump(self, start: Start) -> Dump:
+        place = start.position
+        if start.by_gtid and place.gtids is not None:
+            return dump_after(self._connector, place.gtids, self._replica)
+        return dump_from(self._connector, place.file, place.offset, self._replica)
+
+    def _history(self, knowledge: Knowledge) -> History:
+        return History(
+            self._selection.matches,
+            flavour=knowledge.flavour,
+            collations=knowledge.collations,
+            default_collations=knowledge.defaults,
+            fold=knowledge.facts.lower_case_table_names != 0,
+        )
+
+    def _restore(
+        self, history: History, connection: Connection, after: Position, memory: Mapping[str, str]
+    ) -> dict[str, str | None]:
+        """Bring the history to the stream's position; gives what the next set is to keep."""
+        begun = self._begun
+        known = any(key.startswith(TABLE_MEMORY) for key in memory)
+        if not known and begun is not None and begun.order == after.order:
+            return dict(history.begin(begun.definitions.values(), read_table_collations(connection)))
+        history.restore(memory)
+        return {}
+
+    def _new_session(
+        self,
+        dump: Dump,
+        start: Start,
+        knowledge: Knowledge,
+        history: History,
+        after: Position,
+        memory: Mapping[str, str],
+        kept: Mapping[str, str | None],
+    ) -> Session:
+        place, epoch = start.position, start.server.epoch
+        flavour = knowledge.flavour
+        decoder = BinlogDecoder(self._options.unrepresentable, self._context.count, flavour, epoch)
+        grammar = Grammar(flavour, knowledge.collations, lambda: decoder.position_text)
+        reader = self._reader(knowledge)
+        places = Places(epoch, place.gtids)
+        begin = ("", 0) if start.by_gtid else (place.file, place.offset)
+
+        def reread(table: TableId) -> TableDefinition | None:
+            file, offset = (decoder.end_file, decoder.end_offset) if decoder.end_file else begin
+            return self._proven(table, Statements(reader, file, offset), knowledge, decoder.position_text)
+
+        parts = TrackingParts(
+            history=history,
+            selection=self._selection,
+            flavour=flavour,
+            unrepresentable=self._options.unrepresentable,
+            reread=reread,
+            log=self._context.log,
+        )
+        tracking = Tracking(parts, decoder)
+        tracking.remember(kept)
+        self._captured = Captured(after, tracking.definitions())
+
+        def captured(position: Position) -> None:
+            self._captured = Captured(position, tracking.definitions())
+
+        return Session(
+            SessionParts(
+                dump=dump,
+                decoder=decoder,
+                tracking=tracking,
+                grammar=grammar,
+                xa=XaBook(memory),
+                places=places,
+                replay=lambda xid, prepared: open_replay(reader, grammar, xid, prepared, epoch, places.gtids),
+                heartbeat_seconds=self._options.heartbeat.total_seconds(),
+                where=self._connector.where,
+                wanted=lambda: self._wanted,
+                settled=start.server.settled,
+                captured=captured,
+            ),
+            after,
+            *begin,
+        )
+
+    def _proven(
+        self, table: TableId, statements: Statements, knowledge: Knowledge, where: str
+    ) -> TableDefinition | None:
+        def read(wanted: TableId) -> TableDefinition | None:
+            with (
+                self._connection(f"reading the columns of {wanted}") as connection,
+                connection.cursor() as cursor,
+            ):
+                infos = catalog.read_tables(cursor, [wanted], knowledge.flavour)
+            info = infos.get(wanted)
+            return info.definition if info else None
+
+        fold = knowledge.facts.lower_case_table_names != 0
+        return prove(table, read, statements, flavour=knowledge.flavour, fold=fold, where=where)
+
+    def _reader(self, knowledge: Knowledge) -> Reader:
+        return Reader(self._connector, knowledge.flavour, self._options.unrepresentable, knowledge.collations)
+
+    def _definitions(self, connection: Connection, flavour: str) -> dict[TableId, TableDefinition]:
+        with connection.cursor() as cursor:
+            return catalog.definitions(catalog.select_tables(cursor, self._selection, flavour))
+
+    def _captured_now(self) -> Captured:
+        captured = self._captured
+        if captured is None:
+            raise SourceUnavailable("the stream has not begun", where=self._connector.where)
+        return captured
+
+    def _opening(self, connection: Connection, facts: ServerFacts) -> Opening:
+        return Opening(self._connector, self._context, connection, facts)
+
+    @contextmanager
+    def _opened(self, purpose: str) -> Iterator[tuple[Connection, ServerFacts]]:
+        """A connection of its own for the block, and who answers."""
+        with closing(self._connector.connect(purpose)) as connection:
+            facts = self._connector.facts(connection)
+            with self._connector.translated("looking at the server"):
+                yield connection, facts
+
+    @contextmanager
+    def _connection(self, doing: str) -> Iterator[Connection]:
+        """The connection of everything but the stream; opened anew after it was lost."""
+        with self._lock, self._connector.translated(doing):
+            if self._ordinary is None or not self._ordinary.open:
+                self._ordinary = self._connector.connect("to read the catalog")
+            try:
+                yield self._ordinary
+            except pymysql.MySQLError:
+                # Whatever it was, nothing is sure of this connection any more.
+                self._ordinary.close()
+                raise
+
+    @contextmanager
+    def _noting_gaps(self) -> Iterator[None]:
+        """Remembers that the server does not hold what comes after our log: beginning anew is a new epoch."""
+        try:
+            yield
+        except SourceGap:
+            self._is_spent = True
+            raise
