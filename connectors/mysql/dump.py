@@ -1,8 +1,8 @@
 """Asks a server for its binlog, as a replica does, and gives the bytes that follow.
 
 We register under a number and a uuid that are the same at every start of one source: a server that still
-sends to an earlier process of ours ends that dump (MySQL by the uuid, MariaDB by the number), and a zombie gets
-nothing more. Reads beside the main stream use a number and a uuid of their own.
+sends to an earlier process of ours ends that dump (MySQL by the uuid, MariaDB by the number), and a zombie
+gets nothing more. Reads beside the main stream use a number and a uuid of their own.
 """
 
 from __future__ import annotations

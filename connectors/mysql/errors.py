@@ -70,7 +70,7 @@ _MISPLACED = Meaning(
 _DIVERGED = Meaning(
     SourceMismatch,
     "It is another server, was restored from a backup, or lost the end of its binlog in a failover. Connect"
-    " to the server that has them, or start with an empty state_dir.",
+    " to the server that has them, or start with an empty state_dir and new, empty sinks.",
 )
 _TAKEN = Meaning(
     SourceBusy,
@@ -169,10 +169,8 @@ _DUMP_ENDS = (
     (r"purged required binary logs|has purged|required binlog files have been purged", _GONE),
     (r"Could not find first log file name|could not find next log", _GONE),
     (r"Could not find GTID state", _GONE),
-    (
-        r"position > file size|impossible position|bogus data in log event|did not pass checksum|truncated in the middle",
-        _MISPLACED,
-    ),
+    (r"position > file size|impossible position", _MISPLACED),
+    (r"bogus data in log event|did not pass checksum|truncated in the middle", _MISPLACED),
     (r"more GTIDs than the (?:source|master)|is not in the master's binlog|has diverged", _DIVERGED),
     (r"binlog on the master is missing the GTID", _DIVERGED),
     (r"AUTO_POSITION|anonymous transaction|GTID_MODE", _GTIDS_OFF),
@@ -240,10 +238,13 @@ def _parts(error: BaseException) -> tuple[int, str]:
 
 def _of_the_network(cause: OSError, where: str, doing: str) -> CdcError:
     if isinstance(cause, ssl.SSLCertVerificationError):
-        text = f"the server's certificate is not accepted: {cause.verify_message}"
-        return _error(_TLS, text.rstrip("."), where, doing)
+        reason = str(getattr(cause, "verify_message", "")).rstrip(".")
+        return _error(_TLS, f"the server's certificate is not accepted: {reason}", where, doing)
+    if isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return _error(_WAIT, "the server closed the connection", where, doing)
     if isinstance(cause, ssl.SSLError):
-        return _error(_TLS, f"TLS: {cause.reason or 'the handshake broke off'}", where, doing)
+        reason = getattr(cause, "reason", None) or "no agreement was found"
+        return _error(_TLS, f"TLS: {reason}", where, doing)
     if isinstance(cause, socket.gaierror):
         return _error(_MEANINGS[2005], "the name of the host is not known", where, doing)
     return _error(_WAIT, (cause.strerror or str(cause) or "no answer").lower(), where, doing)

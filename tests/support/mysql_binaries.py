@@ -1,4 +1,4 @@
-"""Finds the MySQL and MariaDB servers that scripts/mysql-servers.sh unpacked, and the commands that run them."""
+"""Finds the MySQL and MariaDB servers that scripts/mysql-servers.sh unpacked, and how to run them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data folders fresh from initialisation, made once per kind of server and process; each server copies one."""
+"""Data folders fresh from initialisation, made once per kind of server and process, to be copied."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from pathlib import Path
 from tests.support.mysql_binaries import MysqlBinaries, mysql_binaries
 
 # The superuser over TCP: without name resolution, 127.0.0.1 is not `localhost`. MariaDB's scripts make it.
-_ACCOUNT = "create user root@'127.0.0.1' identified by '';\ngrant all on *.* to root@'127.0.0.1' with grant option;\n"
+_ACCOUNT = (
+    "create user root@'127.0.0.1' identified by '';\n"
+    "grant all on *.* to root@'127.0.0.1' with grant option;\n"
+)
 # What mariadb-install-db feeds to the server, but for help texts and the sys schema. The names changed in 11.
 _MARIADB_SCRIPTS = ("system_tables.sql", "performance_tables.sql", "system_tables_data.sql")
 

@@ -13,7 +13,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ import psycopg
 from psycopg import pq
 
 from tests.support.binaries import Account, Binaries, account, installed
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 SUPERUSER = "postgres"
@@ -140,7 +140,7 @@ class PostgresServer:
         """Start and wait until it answers. Keeps the port of the first start."""
         fixed = self.port != 0
         for attempt in range(1, PORT_ATTEMPTS + 1):
-            self.port = self.port if fixed else _free_port()
+            self.port = self.port if fixed else free_port(HOST)
             self._launch()
             try:
                 wait_until(self._answers, f"PostgreSQL {self.major} to answer", START_TIMEOUT_SECONDS)
@@ -354,12 +354,6 @@ def _give(folder: Path, who: Account) -> None:
         return
     for path in [folder, *folder.rglob("*")]:
         os.chown(path, who.uid, who.gid, follow_symlinks=False)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def _kill(process: psutil.Process) -> None:
