@@ -27,7 +27,7 @@ _TIMESTAMP, _DATE, _TIME, _DATETIME, _DECIMAL = 7, 10, 11, 12, 246
 _LITERALS = (b"null", b"true", b"false")
 # Numbers outside are written with an exponent: my_gcvt's MAX_DECPT_FOR_F_FORMAT.
 _MAX_POINT = 15
-# The server breaks base64 into lines of 76 characters.
+# The server breaks base64 into lines of 76 characters, and escapes the breaks as in any string.
 _BASE64_LINE_BYTES = 57
 _MAX_VARINT_BYTES = 5
 _MAX_SIZE = 2**32 - 1
@@ -40,14 +40,12 @@ _NUMBERS = {
     INT64: struct.Struct("<q"),
     UINT64: struct.Struct("<Q"),
 }
+_TEMPORALS = {_DATE: packed_date_text, _TIME: packed_time_text}
 _FLOAT8 = struct.Struct("<d")
 _ESCAPED = re.compile(rb'["\\\x00-\x1f]')
 _ESCAPES = {bytes([code]): b"\\u%04x" % code for code in range(0x20)}
 _ESCAPES |= {b'"': b'\\"', b"\\": b"\\\\"}
 _ESCAPES |= {b"\b": b"\\b", b"\f": b"\\f", b"\n": b"\\n", b"\r": b"\\r", b"\t": b"\\t"}
-
-
-_TEMPORALS = {_DATE: packed_date_text, _TIME: packed_time_text}
 
 
 class JsonObject:
@@ -247,4 +245,4 @@ def opaque_text(field_type: int, data: bytes) -> bytes:
     lines = [
         base64.b64encode(data[at : at + _BASE64_LINE_BYTES]) for at in range(0, len(data), _BASE64_LINE_BYTES)
     ]
-    return b'"base64:type%d:%b"' % (field_type, b"\n".join(lines))
+    return b'"base64:type%d:%b"' % (field_type, b"\\n".join(lines))

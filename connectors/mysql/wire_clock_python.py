@@ -137,9 +137,8 @@ def _time(plan: ColumnPlan, refusals: Refusals) -> Decoder:
         packed = int.from_bytes(data, "big") - (_TIME_SIGN << bits)
         whole, fraction = divmod(abs(packed), 1 << bits)
         microsecond = _microseconds(fraction, size)
-        return time_text(
-            "-" if packed < 0 else "", whole >> 12, whole >> 6 & 63, whole & 63, microsecond, plan.fsp
-        )
+        sign = "-" if packed < 0 else ""
+        return time_text(sign, whole >> 12, whole >> 6 & 63, whole & 63, microsecond, plan.fsp)
 
     return decode
 
@@ -148,9 +147,8 @@ def _time_old(plan: ColumnPlan, refusals: Refusals) -> Decoder:
     def decode(data: bytes) -> str:
         number = int.from_bytes(data, "little", signed=True)
         whole = abs(number)
-        return time_text(
-            "-" if number < 0 else "", whole // 10_000, whole // 100 % 100, whole % 100, 0, plan.fsp
-        )
+        sign = "-" if number < 0 else ""
+        return time_text(sign, whole // 10_000, whole // 100 % 100, whole % 100, 0, plan.fsp)
 
     return decode
 

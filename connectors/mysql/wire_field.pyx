@@ -49,6 +49,27 @@ cdef class Field:
         """Everything so far as an array; begins anew."""
         return self.column.finish(self.plan.arrow)
 
+    def append(self, bytes data):
+        """One value from the start of `data`: how many bytes it had. For Python; decoders call `value`."""
+        cdef Cursor cursor
+        cursor.at = <const unsigned char*>PyBytes_AS_STRING(data)
+        cursor.left = PyBytes_GET_SIZE(data)
+        self.value(&cursor)
+        return len(data) - cursor.left
+
+    def append_null(self):
+        self.null()
+
+    def append_partial(self, bytes before, bytes diffs):
+        """A JSON value, see `partial`."""
+        cdef Cursor document
+        cdef Cursor changes
+        document.at = <const unsigned char*>PyBytes_AS_STRING(before)
+        document.left = PyBytes_GET_SIZE(before)
+        changes.at = <const unsigned char*>PyBytes_AS_STRING(diffs)
+        changes.left = PyBytes_GET_SIZE(diffs)
+        self.partial(&document, &changes)
+
 
 cdef class SizedField(Field):
     cdef int span(self, Cursor* cursor, Cursor* value) except -1:

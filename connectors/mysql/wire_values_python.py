@@ -85,6 +85,15 @@ class Field:
             raise DecodeError(message)
         self._values.append(_utf8(patched_text(before, diffs), self._refusals))
 
+    def append(self, data: bytes) -> int:
+        """One value from the start of `data`: how many bytes it had."""
+        cursor = Cursor(data)
+        self.value(cursor)
+        return len(data) - cursor.left
+
+    append_null = null
+    append_partial = partial
+
     def finish(self) -> pa.Array:
         """Everything so far as an array; begins anew."""
         values, self._values = self._values, []
