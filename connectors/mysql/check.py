@@ -29,7 +29,7 @@ def run_checks(options: MysqlOptions, name: str) -> list[Finding]:
     report = Report()
     connector = Connector(options, name)
     try:
-        conn = connector.connect("to check it")
+        conn = connector.connect("to check it", database=options.address.database or None)
     except CdcError as error:
         report.findings.append(explain(error, options))
         return report.findings

@@ -44,16 +44,28 @@ def describe(url: str) -> str:
         product, infos = _look(Connector(options, name), options)
     except SourceUnavailable as error:
         # The daemon would try again; this looks once.
-        raise SourceUnavailable(error.message, where=error.where, remedy=explain(error, options).fix) from error
+        raise SourceUnavailable(
+            error.message, where=error.where, remedy=explain(error, options).fix
+        ) from error
     what = f"database {address.database}" if address.database else f"server {address.shown}"
     scheme = url.partition(":")[0]
-    return "\n".join(_lines(name, address.database, f"{what} ({product})", _without_password(scheme, address), infos)) + "\n"
+    return (
+        "\n".join(
+            _lines(name, address.database, f"{what} ({product})", _without_password(scheme, address), infos)
+        )
+        + "\n"
+    )
 
 
 def _look(connector: Connector, options: MysqlOptions) -> tuple[str, list[TableInfo]]:
     """The server's product and version, and the selected tables."""
     selection = options.selection
-    with closing(connector.connect("to look at its tables")) as conn, connector.translated("reading the tables"):
+    with (
+        closing(
+            connector.connect("to look at its tables", database=options.address.database or None)
+        ) as conn,
+        connector.translated("reading the tables"),
+    ):
         server = describe_server(conn, options, connector.source)
         with conn.cursor() as cursor:
             chosen = [table for table in list_tables(cursor) if selection.matches(table)]
@@ -68,9 +80,7 @@ def _without_password(scheme: str, address: Address) -> str:
     return f"{scheme}://{address.user}:...@{address.host}:{address.port}/{address.database}"
 
 
-def _lines(
-    name: str, database: str, what: str, shown_url: str, infos: Sequence[TableInfo]
-) -> Iterator[str]:
+def _lines(name: str, database: str, what: str, shown_url: str, infos: Sequence[TableInfo]) -> Iterator[str]:
     variable = re.sub(r"[^A-Z0-9]+", "_", name.upper()) + "_URL"
     yield f"# Written by cdc init from the {what}."
     yield f"# Before the first run: export {variable}='{shown_url}'"

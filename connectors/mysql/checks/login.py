@@ -23,7 +23,11 @@ _REASONS = (
         "login",
         "Correct user and password in url; to set a new one: alter user {user}@'%' identified by '...';",
     ),
-    (r"Unknown database", "database", "Correct the database in url; show databases lists those that there are."),
+    (
+        r"Unknown database",
+        "database",
+        "Correct the database in url; show databases lists those that there are.",
+    ),
     (
         r"is not allowed to connect",
         "host",
@@ -45,7 +49,8 @@ _REASONS = (
     (
         r"[Aa]uthentication (?:plugin|method)",
         "login",
-        "Give the account a method that is known: alter user {user}@'%' identified with caching_sha2_password by"
+        "Give the account a method that is known: alter user {user}@'%' identified with"
+        " caching_sha2_password by"
         " '...'; (MariaDB: identified via mysql_native_password).",
     ),
 )

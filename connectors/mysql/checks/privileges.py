@@ -55,16 +55,22 @@ def read_grants(server: Server) -> Grants:
 
 
 def check_privileges(
-    server: Server, grants: Grants, needs_lock: Sequence[TableId], unreadable: Sequence[TableId], report: Report
+    server: Server,
+    grants: Grants,
+    needs_lock: Sequence[TableId],
+    unreadable: Sequence[TableId],
+    report: Report,
 ) -> None:
-    """`needs_lock` are the tables that are locked for an instant before they are copied, `unreadable` those of
+    """`needs_lock` are the tables that are locked for an instant before their copy, `unreadable` those of
     which some column may not be read.
     """
     if grants.may("REPLICATION SLAVE"):
         report.ok("replication-privilege", f"{server.account} may read the binlog")
     else:
         fix = f"{grant('replication slave', server.account)};"
-        report.error("replication-privilege", f"{server.account} may not read the binlog (REPLICATION SLAVE)", fix)
+        report.error(
+            "replication-privilege", f"{server.account} may not read the binlog (REPLICATION SLAVE)", fix
+        )
     _check_status(server, report)
     _check_lock(server, grants, needs_lock, report)
     if unreadable:

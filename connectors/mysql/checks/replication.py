@@ -82,7 +82,9 @@ def _check_replica(server: Server, report: Report) -> None:
         return
     updates = "log_replica_updates" if server.has("log_replica_updates") else "log_slave_updates"
     if not server.is_on(updates):
-        message = f"the server is a replica and {updates} is OFF: its binlog lacks the changes that it replicates"
+        message = (
+            f"the server is a replica and {updates} is OFF: its binlog lacks the changes that it replicates"
+        )
         report.error("replica", message, set_at_start(server, (updates, "ON")))
         return
     report.ok("replica", f"the server is a replica that logs what it replicates ({updates} is ON)")
@@ -113,7 +115,9 @@ def _check_filters(server: Server, databases: Collection[str], report: Report) -
         setting = "binlog-do-db" if only else "binlog-ignore-db"
         message = f"the binlog leaves out the changes of {listed(lost)} ({setting})"
         report.error(
-            "binlog-filter", message, f"Remove {setting} from the server's option file; then restart the server."
+            "binlog-filter",
+            message,
+            f"Remove {setting} from the server's option file; then restart the server.",
         )
     else:
         message = "the binlog leaves out databases, none of them selected (binlog-do-db, binlog-ignore-db)"
@@ -130,7 +134,9 @@ def _check_server_id(server: Server, report: Report) -> None:
         report.error("server-id", message, set_variable(server, "server_id", "1"))
         return
     ours = server.options.replica_id(server.source)
-    remedy = "Set another server_id: for this source in the config, one that no server of the replication has."
+    remedy = (
+        "Set another server_id: for this source in the config, one that no server of the replication has."
+    )
     if server.value("server_id") == str(ours):
         report.error("server-id", f"the server has our own server_id {ours}", remedy)
         return
@@ -138,7 +144,10 @@ def _check_server_id(server: Server, report: Report) -> None:
     foreign = [row for row in taken if not _is_ours(server, row)]
     if foreign:
         host = _field(foreign[0], "host")
-        message = f"another replica{f' on {host}' if host else ''} has our server_id {ours}: the two push each other out"
+        message = (
+            f"another replica{f' on {host}' if host else ''} has our server_id {ours}: the two push"
+            " each other out"
+        )
         report.error("server-id", message, remedy)
     else:
         report.ok("server-id", f"we are replica {ours}, a number that no other replica has")
@@ -165,10 +174,14 @@ def _check_prepared(server: Server, report: Report) -> None:
         )
     elif rows:
         message = (
-            f"{counted(len(rows), 'XA transaction')} stand prepared: a first copy does not contain their rows,"
-            " and their changes lie in the binlog before it"
+            f"{counted(len(rows), 'XA transaction')} {'stands' if len(rows) == 1 else 'stand'}"
+            " prepared: a first"
+            " copy does not contain what they changed, and their changes lie in the binlog before it"
         )
-        fix = "Before the first run, end each (xa recover convert xid; lists them): xa commit ...; or xa rollback ...;"
+        fix = (
+            "Before the first run, end each (xa recover convert xid; lists them): xa commit ...; or"
+            " xa rollback ...;"
+        )
         report.warn("xa", message, fix)
     else:
         report.ok("xa", "no XA transaction stands prepared")

@@ -16,7 +16,7 @@ from connectors.mysql.options import MysqlOptions
 
 # A message that names more than this is no sentence any more; the fix beside it names all.
 NAMES_IN_MESSAGE = 5
-# The server's words for "you may not": database, table, column, privilege; the last is MySQL's for xa recover.
+# "You may not": of a database, table, column, privilege; 1401 is MySQL's for xa recover.
 DENIED = frozenset({1044, 1142, 1143, 1227, 1401})
 # "No such statement or table here": older servers, other products.
 UNKNOWN = frozenset({1049, 1064, 1146, 1193, 1235, 1305, 1109})

@@ -29,7 +29,10 @@ def check_retention(server: Server, report: Report) -> None:
     if seconds == 0 or server.value("binlog_expire_logs_auto_purge").upper() == "OFF":
         report.ok("binlog-retention", "the server keeps its binlog until it is told to purge it")
     elif seconds < LEAST_SECONDS:
-        message = f"the server keeps its binlog for {_shown(seconds)}: a daemon stopped for longer has to copy all tables again"
+        message = (
+            f"the server keeps its binlog for {_shown(seconds)}: a daemon stopped for longer has to"
+            " copy all tables again"
+        )
         report.warn("binlog-retention", message, _expire_fix(server))
     else:
         report.ok("binlog-retention", f"the server keeps its binlog for {_shown(seconds)}")
@@ -51,7 +54,8 @@ def _check_size(server: Server, report: Report) -> None:
     size = int(server.value("max_binlog_total_size") or 0)
     if size:
         message = (
-            f"max_binlog_total_size is {size} bytes: the server purges its binlog at that size, whoever still needs it"
+            f"max_binlog_total_size is {size} bytes: the server purges its binlog at that size,"
+            " whoever still needs it"
         )
         report.warn("binlog-size", message, set_variable(server, "max_binlog_total_size", "0"))
 
@@ -64,11 +68,15 @@ def _check_rds(server: Server, report: Report) -> None:
         report.warn("binlog-retention", message, f"call mysql.rds_show_configuration; then: {_RDS_FIX}")
     elif hours == 0:
         message = (
-            f"{name} has no 'binlog retention hours': it purges the binlog as soon as it can, whoever still needs it"
+            f"{name} has no 'binlog retention hours': it purges the binlog as soon as it can, whoever"
+            " still needs it"
         )
         report.error("binlog-retention", message, _RDS_FIX)
     elif hours * HOUR_SECONDS < LEAST_SECONDS:
-        message = f"{name} keeps its binlog for {counted(hours, 'hour')}: a daemon stopped for longer has to copy all tables again"
+        message = (
+            f"{name} keeps its binlog for {counted(hours, 'hour')}: a daemon stopped for longer has to"
+            " copy all tables again"
+        )
         report.warn("binlog-retention", message, _RDS_FIX)
     else:
         report.ok("binlog-retention", f"{name} keeps its binlog for {_shown(hours * HOUR_SECONDS)}")

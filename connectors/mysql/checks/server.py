@@ -76,7 +76,10 @@ def _check_log_bin(server: Server, report: Report) -> bool:
 def _log_bin_fix(server: Server) -> str:
     match server.provider:
         case "rds":
-            return "Turn on automated backups of the instance (a retention of at least 1 day): they turn on the binlog."
+            return (
+                "Turn on automated backups of the instance (a retention of at least 1 day): they turn"
+                " on the binlog."
+            )
         case "aurora":
             return "Set binlog_format = ROW in the parameter group of the cluster, and restart it."
         case "cloudsql":
@@ -120,7 +123,9 @@ def _check_metadata(server: Server, report: Report) -> None:
         return
     found = server.value("binlog_row_metadata")
     if found.upper() == "FULL":
-        report.ok("row-metadata", "binlog_row_metadata is FULL: each change carries the schema it was made under")
+        report.ok(
+            "row-metadata", "binlog_row_metadata is FULL: each change carries the schema it was made under"
+        )
         return
     message = (
         f"binlog_row_metadata is {found}: the schema is followed by the DDL in the binlog, and DDL that is"
@@ -139,7 +144,8 @@ def _check_partial_json(server: Server, report: Report) -> None:
         )
         return
     message = (
-        "binlog_row_value_options is PARTIAL_JSON and binlog_row_image is not FULL: changed parts of JSON come"
+        "binlog_row_value_options is PARTIAL_JSON and binlog_row_image is not FULL: changed parts"
+        " of JSON come"
         " without the old value that they belong to"
     )
     report.error("row-value-options", message, set_variable(server, "binlog_row_image", "FULL"))
@@ -178,6 +184,7 @@ def _check_names(server: Server, report: Report) -> None:
     kept = "in lower case" if found == "1" else "as they were created"
     report.ok(
         "table-names",
-        f"lower_case_table_names is {found}: the server takes names that differ in case for the same, and keeps"
+        f"lower_case_table_names is {found}: the server takes names that differ in case for the"
+        " same, and keeps"
         f" them {kept}",
     )

@@ -15,7 +15,10 @@ def set_variable(server: Server, name: str, value: str) -> str:
     shown = value if value.isdigit() or value.upper() in ("ON", "OFF") else f"'{value}'"
     if not server.is_mariadb and server.version >= PERSIST_SINCE:
         return f"set persist {name} = {shown};"
-    return f"set global {name} = {shown}; and in the server's option file, under [{_group(server)}]: {name} = {value}"
+    return (
+        f"set global {name} = {shown}; and in the server's option file, under [{_group(server)}]:"
+        f" {name} = {value}"
+    )
 
 
 def set_at_start(server: Server, *settings: tuple[str, str]) -> str:

@@ -16,8 +16,15 @@ from connectors.mysql.type_plan import plan_table
 # MySQL logs what a foreign key does to children from this version on, where the server itself does it.
 CASCADES_LOGGED_SINCE = (9, 6, 0)
 
-_KINDS = {"VIEW": "a view", "SYSTEM VIEW": "a view", "SEQUENCE": "a sequence", "TEMPORARY": "a temporary table"}
-_OTHERS = "select table_schema, table_name, table_type from information_schema.tables where table_type not in %s"
+_KINDS = {
+    "VIEW": "a view",
+    "SYSTEM VIEW": "a view",
+    "SEQUENCE": "a sequence",
+    "TEMPORARY": "a temporary table",
+}
+_OTHERS = (
+    "select table_schema, table_name, table_type from information_schema.tables where table_type not in %s"
+)
 _TRANSACTIONAL = "select engine from information_schema.engines where transactions = 'YES'"
 _CASCADES = """
     select constraint_schema, table_name, constraint_name, unique_constraint_schema, referenced_table_name,
@@ -90,7 +97,10 @@ def _check_keys(server: Server, infos: Infos, report: Report) -> None:
         )
         report.warn("no-key", message, f"Where there is a key in fact: {fix}")
     else:
-        message = f"without a key, while binlog_row_image is {image}: {listed(without)}; their changes can't be told"
+        message = (
+            f"without a key, while binlog_row_image is {image}: {listed(without)}; their changes can't"
+            " be told"
+        )
         report.error("no-key", message, f"set global binlog_row_image = 'FULL'; or: {fix}")
 
 
@@ -107,18 +117,20 @@ def _check_engines(server: Server, infos: Infos, report: Report) -> None:
 
 
 def _check_versioning(infos: Infos, report: Report) -> None:
-    tables = [t for t, info in sorted(infos.items()) if info.definition.period or info.kind == "SYSTEM VERSIONED"]
+    tables = [
+        t for t, info in sorted(infos.items()) if info.definition.period or info.kind == "SYSTEM VERSIONED"
+    ]
     if tables:
         report.ok(
             "system-versioning",
-            f"system-versioned tables are delivered as their current rows, without the history: {listed(tables)}",
+            "system-versioned tables are delivered as their current rows, without the history:"
+            f" {listed(tables)}",
         )
 
 
 def _check_cascades(server: Server, infos: Infos, report: Report) -> None:
-    if not server.is_mariadb and server.version >= CASCADES_LOGGED_SINCE:
-        if not server.is_on("innodb_native_foreign_keys"):
-            return
+    if _logs_cascades(server) and not server.is_on("innodb_native_foreign_keys"):
+        return
     for schema, name, constraint, _, parent, on_delete, on_update in server.query(_CASCADES):
         child = TableId(str(schema), str(name))
         if child not in infos:
@@ -129,18 +141,26 @@ def _check_cascades(server: Server, infos: Infos, report: Report) -> None:
             if str(rule).upper() in ("CASCADE", "SET NULL", "SET DEFAULT")
         ]
         message = (
-            f"{child} changes with {parent} by its foreign key {constraint} ({', '.join(rules)}), and the binlog"
+            f"{child} changes with {parent} by its foreign key {constraint} ({', '.join(rules)}),"
+            " and the binlog"
             " does not tell: its copy keeps what the server has changed or deleted"
         )
         report.warn("cascade", message, _cascade_fix(server, child, str(constraint)))
 
 
+def _logs_cascades(server: Server) -> bool:
+    return not server.is_mariadb and server.version >= CASCADES_LOGGED_SINCE
+
+
 def _cascade_fix(server: Server, child: TableId, constraint: str) -> str:
     drop = f"alter table {table_name(child)} drop foreign key {identifier(constraint)}"
-    fix = f"Let the application change the children: {drop}, add foreign key ... on delete restrict on update restrict;"
+    fix = (
+        f"Let the application change the children: {drop}, add foreign key ... on delete restrict on"
+        " update restrict;"
+    )
     if server.is_mariadb:
         return fix
-    if server.version >= CASCADES_LOGGED_SINCE:
+    if _logs_cascades(server):
         return "Start the server with innodb_native_foreign_keys = OFF: it then logs what foreign keys do."
     return f"{fix} MySQL 9.6 and newer log what foreign keys do."
 
@@ -150,7 +170,8 @@ def _check_reserved(infos: Infos, report: Report) -> None:
         for column in info.definition.columns:
             if column.name.lower().startswith(RESERVED_PREFIX):
                 message = (
-                    f"{table} has a column {column.name}; names that begin with {RESERVED_PREFIX} are reserved"
+                    f"{table} has a column {column.name}; names that begin with {RESERVED_PREFIX} are"
+                    " reserved"
                 )
                 rename = f"alter table {table_name(table)} rename column {identifier(column.name)} to ...;"
                 report.error("reserved-column", message, f"{rename} {_or_exclude(table)}")

@@ -59,5 +59,7 @@ def apply_fix(server: MysqlServer, finding: Finding) -> None:
 
 def create_account(server: MysqlServer, name: str, *grants: str) -> None:
     """An account of that name with the password `secret-word` and what the grants give it."""
-    server.execute(f"drop user if exists '{name}'@'%'", f"create user '{name}'@'%' identified by 'secret-word'")
+    server.execute(
+        f"drop user if exists '{name}'@'%'", f"create user '{name}'@'%' identified by 'secret-word'"
+    )
     server.execute(*(f"grant {grant} to '{name}'@'%'" for grant in grants))

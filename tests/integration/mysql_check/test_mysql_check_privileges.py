@@ -16,9 +16,7 @@ PASSWORD = "secret-word"
 
 @pytest.fixture
 def shop(mysql_database: MysqlDatabase) -> Iterator[MysqlDatabase]:
-    mysql_database.execute(
-        "create table t (id int primary key, v text)", "create table keyless (v text)"
-    )
+    mysql_database.execute("create table t (id int primary key, v text)", "create table keyless (v text)")
     yield mysql_database
     mysql_database.server.execute("drop user if exists 'app'@'%'")
 
@@ -54,7 +52,8 @@ def test_check_names_each_missing_privilege_with_its_grant(check: Check, shop: M
     if shop.server.flavour == "mysql":
         assert findings.said("lock-privilege") == (
             ERROR,
-            f"app@% may not lock {shop.name}.keyless, which is done for an instant to find the exact position of a"
+            f"app@% may not lock {shop.name}.keyless, which is done for an instant to find the"
+            " exact position of a"
             " copy (LOCK TABLES)",
             f"grant lock tables on `{shop.name}`.* to 'app'@'%';",
         )
@@ -70,9 +69,10 @@ def test_check_counts_what_a_role_brings(check: Check, shop: MysqlDatabase) -> N
     create_account(server, "app")
     server.execute("drop role if exists reader", "create role reader")
     on = "default role reader to" if server.flavour == "mysql" else "default role reader for"
+    escaped = shop.name.replace("_", r"\_")
     server.execute(
         f"grant replication slave, {monitor(server)} on *.* to reader",
-        f"grant select, lock tables on `{shop.name.replace('_', chr(92) + chr(92) + '_')}`.* to reader".replace("\\\\", "\\"),
+        f"grant select, lock tables on `{escaped}`.* to reader",
         "grant reader to 'app'@'%'",
         f"set {on} 'app'@'%'",
     )
@@ -130,9 +130,7 @@ def test_check_explains_missing_and_closed_databases(check: Check, shop: MysqlDa
     create_account(shop.server, "app")
     (closed,) = check(url(shop))
     assert closed.code == "database"
-    assert closed.fix == (
-        "Correct the database in url, or run: grant select on <database>.* to 'app'@'%';"
-    )
+    assert closed.fix == ("Correct the database in url, or run: grant select on <database>.* to 'app'@'%';")
 
 
 def test_check_says_that_nothing_listens(check: Check) -> None:

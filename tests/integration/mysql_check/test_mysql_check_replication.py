@@ -35,7 +35,8 @@ def test_check_warns_without_gtids(check: Check, mysql_server_factory: MysqlFact
     finding = check(server.url()).of("gtid")
     assert (finding.severity, finding.message) == (
         WARNING,
-        "gtid_mode is OFF, expected ON: positions are files and offsets of this one server, so a failover to a"
+        "gtid_mode is OFF, expected ON: positions are files and offsets of this one server, so a"
+        " failover to a"
         " replica needs a new copy of all tables",
     )
     for step in finding.fix.partition(": ")[2].split("; ")[:5]:
@@ -54,7 +55,8 @@ def test_check_warns_of_short_retention(check: Check, mysql_server_factory: Mysq
     fix = "set persist binlog_expire_logs_seconds = 604800;"
     if name == "mariadb10":
         fix = (
-            "set global binlog_expire_logs_seconds = 604800; and in the server's option file, under [mariadb]:"
+            "set global binlog_expire_logs_seconds = 604800; and in the server's option file,"
+            " under [mariadb]:"
             " binlog_expire_logs_seconds = 604800"
         )
     assert findings.said("binlog-retention") == (
@@ -156,8 +158,9 @@ def test_check_warns_of_prepared_transactions(check: Check, mysql_database: Mysq
     mysql_database.execute("xa rollback 'one'")
     assert (finding.severity, finding.message) == (
         WARNING,
-        "1 XA transaction stands prepared: a first copy does not contain their rows, and their changes lie in the"
-        " binlog before it",
+        "1 XA transaction stands prepared: a first copy does not contain what they changed, and"
+        " their changes lie"
+        " in the binlog before it",
     )
 
 

@@ -67,7 +67,8 @@ def test_check_asks_for_rows_and_whole_images_on_mysql(
     )
     assert findings.said("row-image") == (
         WARNING,
-        "binlog_row_image is MINIMAL, expected FULL: values that an update leaves alone are not sent, and changes"
+        "binlog_row_image is MINIMAL, expected FULL: values that an update leaves alone are not"
+        " sent, and changes"
         " of a table without key stop the source",
         "set persist binlog_row_image = 'FULL';",
     )
@@ -90,7 +91,8 @@ def test_check_asks_for_rows_and_whole_images_on_mariadb(
     )
     findings = check(server.url())
     assert findings.of("binlog-format").fix == (
-        "set global binlog_format = 'ROW'; and in the server's option file, under [mariadb]: binlog_format = ROW"
+        "set global binlog_format = 'ROW'; and in the server's option file, under [mariadb]:"
+        " binlog_format = ROW"
     )
     assert findings.of("row-image").message.startswith("binlog_row_image is NOBLOB, expected FULL:")
     assert findings.of("row-metadata").message.startswith("binlog_row_metadata is NO_LOG:")
@@ -128,7 +130,8 @@ def test_check_warns_of_lax_durability_and_commit_order(
     findings = check(server.url())
     assert findings.said("durability") == (
         WARNING,
-        "innodb_flush_log_at_trx_commit is 2: after a crash of its machine the server can hold changes that its"
+        "innodb_flush_log_at_trx_commit is 2: after a crash of its machine the server can hold"
+        " changes that its"
         " binlog has lost, or the other way round",
         "set persist innodb_flush_log_at_trx_commit = 1;",
     )
@@ -150,6 +153,7 @@ def test_check_tells_that_names_are_compared_without_case(
         pytest.skip("MySQL takes lower_case_table_names only when its data folder is made")
     server = mysql_server_factory({"lower-case-table-names": "1"}, name)
     assert check(server.url()).of("table-names").message == (
-        "lower_case_table_names is 1: the server takes names that differ in case for the same, and keeps them in"
+        "lower_case_table_names is 1: the server takes names that differ in case for the same,"
+        " and keeps them in"
         " lower case"
     )

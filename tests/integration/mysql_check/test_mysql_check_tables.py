@@ -59,7 +59,8 @@ def test_check_warns_of_tables_without_key(check: Check, mysql_database: MysqlDa
     )
     assert check(mysql_database.url).said("no-key") == (
         WARNING,
-        f"without primary key or unique index of NOT NULL columns: {name}.half, {name}.lines_read; a mirror finds"
+        f"without primary key or unique index of NOT NULL columns: {name}.half, {name}.lines_read;"
+        " a mirror finds"
         " the rows to change by all their values, and equal rows count",
         f"Where there is a key in fact: alter table {name}.half add primary key (...);"
         f" alter table {name}.lines_read add primary key (...);",
@@ -83,7 +84,8 @@ def test_check_warns_of_engines_without_transactions(check: Check, mysql_databas
     finding = check(mysql_database.url).of("engine")
     assert (finding.severity, finding.message, finding.fix) == (
         WARNING,
-        f"{mysql_database.name}.notes is stored by MyISAM, which has no transactions: what a failed statement did"
+        f"{mysql_database.name}.notes is stored by MyISAM, which has no transactions: what a"
+        " failed statement did"
         " there stays, and a copy sees changes that other tables do not show yet",
         f"alter table {mysql_database.name}.notes engine = InnoDB;",
     )
@@ -91,16 +93,16 @@ def test_check_warns_of_engines_without_transactions(check: Check, mysql_databas
     assert check(mysql_database.url).all_of("engine") == []
 
 
-def test_check_warns_of_cascades_that_are_not_logged(
-    check: Check, mariadb10_database: MysqlDatabase
-) -> None:
+def test_check_warns_of_cascades_that_are_not_logged(check: Check, mariadb10_database: MysqlDatabase) -> None:
     mariadb10_database.execute(*CHILD)
     name = mariadb10_database.name
     assert check(mariadb10_database.url).said("cascade") == (
         WARNING,
-        f"{name}.child changes with parent by its foreign key belongs (on delete cascade, on update set null), and"
+        f"{name}.child changes with parent by its foreign key belongs (on delete cascade, on"
+        " update set null), and"
         " the binlog does not tell: its copy keeps what the server has changed or deleted",
-        f"Let the application change the children: alter table {name}.child drop foreign key belongs, add foreign"
+        f"Let the application change the children: alter table {name}.child drop foreign key"
+        " belongs, add foreign"
         " key ... on delete restrict on update restrict;",
     )
     assert check(mariadb10_database.url, tables=[f"{name}.parent"]).all_of("cascade") == []
@@ -137,7 +139,8 @@ def test_check_refuses_temporal_columns_of_the_old_format(
     finding = check(server.url("shop")).of("old-temporal")
     assert (finding.severity, finding.message, finding.fix) == (
         ERROR,
-        "shop.t stores at in the format of MariaDB 5.3 or MySQL 5.5, whose values the binlog does not tell exactly",
+        "shop.t stores at in the format of MariaDB 5.3 or MySQL 5.5, whose values the binlog does"
+        " not tell exactly",
         "alter table shop.t force;",
     )
     apply_fix(server, finding)
