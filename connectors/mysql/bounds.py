@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cdc.model import TableId
 from connectors.mysql.chunks import Bound, KeyColumn, condition
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.statements import quoted
@@ -134,9 +133,12 @@ class _Search:
         first, last = self._cursor.fetchone()
         if first is None:
             return
+        if self._expected(int(first) - 1, int(last)) <= self._rows:
+            # A small table, or one that was filled so lately that the server has not noticed.
+            yield from self.walk(None, None)
+            return
         rows = 0
-        parts = list(self._parts(int(first) - 1, int(last)))
-        for lower, upper, expected in parts:
+        for lower, upper, expected in self._parts(int(first) - 1, int(last)):
             if rows and rows + expected > self._rows:
                 yield (str(lower),)
                 rows = 0

@@ -1,5 +1,5 @@
-"""How a table is cut into chunks of its key, and what lets a later process go on from the finished ones. Plain
-values and SQL texts, no connection.
+"""How a table is cut into chunks of its key, and what lets a later process go on from the finished ones.
+Plain values and SQL texts, no connection.
 
 Bounds are values of the key's first columns, as the server orders them; it alone compares. A chunk is the
 rows above one bound and not above the next; the first has no lower and the last no upper bound, so every row

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from cdc.errors import DecodeError, SourceUnavailable
+from cdc.errors import SourceUnavailable
 from cdc.model import ChangeBatch, Envelope, Operation, Position, TableId, TableSchema
 from cdc.model.batch import constant_text, op_array
+from connectors.mysql.bounds import KeyIndex
 from connectors.mysql.channel import Connection
 from connectors.mysql.chunks import KeyRange, condition
-from connectors.mysql.bounds import KeyIndex
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.errors import translate_packet
 from connectors.mysql.positions import parse
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 BATCH_BYTES = 4 * 1024 * 1024
 # `_cdc_tx` of rows that no transaction of the stream brought.
 SNAPSHOT_TX = "snapshot"
+_DOING = "copying the table"
 # MariaDB sends these as text; as bytes they are what the binlog has.
 _BYTES_OF = {"uuid": 16, "inet6": 16, "inet4": 4}
 
@@ -70,12 +71,12 @@ class Copying:
             self._parts.options.unrepresentable,
             self._parts.context.count,
         )
-        prepared = Prepared(self._connection, statement, self._where)
+        prepared = Prepared(self._connection, statement, self._where, _DOING)
         with prepared.execute(is_wanted) as received:
             for data in received:
                 decoder.feed(data)
                 if decoder.error is not None:
-                    raise translate_packet(decoder.error, self._where, "copying the table")
+                    raise translate_packet(decoder.error, self._where, _DOING)
                 if decoder.byte_count >= BATCH_BYTES or decoder.finished:
                     record = decoder.take()
                     if record is not None:
@@ -101,9 +102,7 @@ class Copying:
         )
 
     def _stopped(self) -> SourceUnavailable:
-        return SourceUnavailable(
-            "the snapshot is closed", where=self._where, remedy="It is taken again."
-        )
+        return SourceUnavailable("the snapshot is closed", where=self._where, remedy="It is taken again.")
 
 
 def select_statement(shape: Shape, chunk: KeyRange) -> str:

@@ -22,12 +22,13 @@ from cdc.spi.source import EarlierSnapshot, SnapshotChunk, SourceContext
 from connectors.mysql.bounds import find_bounds, key_index
 from connectors.mysql.catalog import TableInfo, read_tables
 from connectors.mysql.channel import Connection
-from connectors.mysql.chunks import KeyRange, Token, chunk_rows, ranges
+from connectors.mysql.chunks import Bound, KeyRange, Token, chunk_rows, ranges
 from connectors.mysql.connection import Connector, ServerFacts, one
 from connectors.mysql.copying import Copying, Shape, select_statement, touch_statement
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.options import MysqlOptions
 from connectors.mysql.positions import parse
+from connectors.mysql.statements import quoted
 from connectors.mysql.type_plan import ColumnPlan, plan_table, schema_of
 from connectors.mysql.views import View, Views
 
@@ -119,8 +120,7 @@ class MysqlSnapshot:
         self._closed = True
         with self._lock:
             for connection in (*self._idle, *(v.connection for v in self._plan.views.values())):
-                # Without a word to the server: another thread may be reading from it.
-                connection._force_close()  # type: ignore[attr-defined]
+                connection.close()
             self._idle.clear()
 
     @contextmanager
@@ -180,7 +180,7 @@ class MysqlSnapshot:
             if reusable and not self._closed:
                 self._idle.append(connection)
                 return
-        connection._force_close()  # type: ignore[attr-defined]
+        connection.close()
 
     def _gone(self) -> SourceUnavailable:
         return SourceUnavailable(
@@ -236,7 +236,10 @@ class _Planner:
             taken_at = one(cursor).replace(tzinfo=UTC)
             views = self._exact(keyless, infos, transactional)
             try:
-                found = {t: self._ranges(cursor, infos[t], shapes[t], earlier.get(t), is_full) for t in shapes}
+                found = {
+                    t: self._ranges(cursor, infos[t], shapes[t], earlier.get(t), is_full=is_full)
+                    for t in shapes
+                }
             except BaseException:
                 for view in views.values():
                     view.connection.close()
@@ -301,18 +304,18 @@ class _Planner:
         return found
 
     def _ranges(
-        self, cursor: Any, info: TableInfo, shape: Shape, earlier: EarlierSnapshot | None, is_full: bool
+        self, cursor: Any, info: TableInfo, shape: Shape, earlier: EarlierSnapshot | None, *, is_full: bool
     ) -> tuple[tuple[KeyRange, ...], Token, bool]:
         """A table's chunks, its token, and whether they go on from the earlier snapshot.
 
         Without full row images a key that changes from one chunk to another while both are read would lose
         the columns that the change leaves out: the table is read in one piece.
         """
-        fingerprint = _fingerprint(shape, is_full)
+        fingerprint = _fingerprint(shape, is_full=is_full)
         before = Token.parse(earlier.token) if earlier and shape.schema.key else None
         if earlier and before and is_full and before.shape == fingerprint:
             return tuple(ranges(before.bounds, earlier.finished, info.rows)), before, True
-        bounds = ()
+        bounds: tuple[Bound, ...] = ()
         if shape.schema.key and is_full:
             wanted = chunk_rows(info.rows, info.data_bytes)
             bounds = find_bounds(cursor, shape.index, wanted, self._facts.flavour)
@@ -334,14 +337,12 @@ def _same(parts: Parts, facts: ServerFacts, definition: TableDefinition, shape: 
     return definition.key == shape.definition.key and _plans(parts, facts, definition) == shape.plans
 
 
-def _fingerprint(shape: Shape, is_full: bool) -> str:
+def _fingerprint(shape: Shape, *, is_full: bool) -> str:
     text = repr((shape.plans, shape.schema.key, is_full))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _probe(table: TableId) -> str:
-    from connectors.mysql.statements import quoted
-
     return f"select 1 from {quoted(table.schema)}.{quoted(table.name)} where false"
 
 

@@ -1,8 +1,8 @@
 """Which changes a read contains: waits until a position is visible, opens exact views, locks tables.
 
-The binlog runs ahead of what readers see. On MySQL a transaction is visible when its GTID is in gtid_executed;
-on MariaDB a consistent snapshot says which place of the binlog it stands for; without either, a table lock is
-granted only when every writer of the table has finished, commit included.
+The binlog runs ahead of what readers see. On MySQL a transaction is visible when its GTID is in
+gtid_executed; on MariaDB a consistent snapshot says which place of the binlog it stands for; without either, a
+table lock is granted only when every writer of the table has finished, commit included.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Views:
         self._account = str(self._value("select current_user()"))
 
     def wait_until_visible(self, position: Position, tables: Sequence[TableId]) -> None:
-        """Return when every read of these tables that begins later contains all changes before the position."""
+        """Return when every later read of these tables contains all changes before the position."""
         reached = parse(position.text, self._connector.where)
         if not tables:
             return
@@ -83,18 +83,22 @@ class Views:
         count = min(len(tables), MAX_VIEWS)
         try:
             if self._facts.is_mariadb:
-                for _ in range(count):
-                    views.append(self._open_view(lambda c: self._place_of_view(c, epoch)))
+                self._add_views(views, count, lambda c: self._place_of_view(c, epoch))
             elif count:
                 with self.locked(tables) as locker:
                     place = self._place(locker, epoch)
-                    for _ in range(count):
-                        views.append(self._open_view(lambda _: place))
+                    self._add_views(views, count, lambda _: place)
         except BaseException:
             for view in views:
                 view.connection.close()
             raise
         return views
+
+    def _add_views(
+        self, views: list[View], count: int, place: Callable[[Connection], BinlogPosition]
+    ) -> None:
+        for _ in range(count):
+            views.append(self._open_view(place))  # noqa: PERF401  (what is open so far must be closable)
 
     def locked_view(self, tables: Sequence[TableId], epoch: int) -> View:
         """The tables under a lock that lasts as long as the view: for engines that have no views."""
@@ -177,7 +181,7 @@ class Views:
             cursor.execute("show status like 'binlog_snapshot%'")
             status = {str(name).lower(): value for name, value in cursor.fetchall()}
         file, offset = status.get("binlog_snapshot_file"), status.get("binlog_snapshot_position")
-        if not file:
+        if not file or offset is None:
             raise self._no_binlog()
         place = BinlogPosition(str(file), int(offset), epoch)
         return BinlogPosition(place.file, place.offset, epoch, self._mariadb_gtids(connection, place))

@@ -210,13 +210,14 @@ cdef class Imager:
         return 0
 
     cdef int cut(self, Cursor* value, Cursor* image) except -1:
-        cdef Py_ssize_t i
-        cdef const unsigned char* at = advance(value, 8)
-        for i in range(self.size, 8):
+        cdef Py_ssize_t i, size = value.left
+        cdef const unsigned char* at = advance(value, size)
+        cdef unsigned char* out = self.room(image, self.size)
+        for i in range(self.size, size):
             if at[i]:
                 raise DecodeError("a number of an enum or set that its column does not have")
-        image.at = at
-        image.left = self.size
+        memset(out, 0, self.size)
+        memcpy(out, at, min(size, self.size))
         return 0
 
     cdef int widen(self, Cursor* value, Cursor* image) except -1:

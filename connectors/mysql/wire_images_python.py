@@ -18,29 +18,40 @@ TEMPORAL = frozenset({7, 10, 11, 12})
 _TINY, _SHORT, _LONG, _FLOAT, _DOUBLE, _LONGLONG, _INT24, _YEAR = 1, 2, 3, 4, 5, 8, 9, 13
 _TIMESTAMP, _DATE, _TIME, _DATETIME, _BIT = 7, 10, 11, 12, 16
 _NEWDECIMAL = 246
-# The type that a column of a kind has in a result set; kinds that aren't here come as bytes.
-EXPECTED = {
-    "int8": _TINY,
-    "int16": _SHORT,
-    "int24": _INT24,
-    "int32": _LONG,
-    "int64": _LONGLONG,
-    "float32": _FLOAT,
-    "float64": _DOUBLE,
-    "decimal": _NEWDECIMAL,
-    "year": _YEAR,
-    "bool": _BIT,
-    "bit": _BIT,
-    "date": _DATE,
-    "datetime": _DATETIME,
-    "datetime_old": _DATETIME,
-    "timestamp": _TIMESTAMP,
-    "timestamp_old": _TIMESTAMP,
-    "time": _TIME,
-    "time_old": _TIME,
-    "enum": _LONGLONG,
-    "set": _LONGLONG,
+# The types that a column of a kind may have in a result set; kinds that aren't here come as bytes. MariaDB
+# gives small unsigned numbers as INT.
+EXPECTED: dict[str, frozenset[int]] = {
+    "int8": frozenset({_TINY}),
+    "int16": frozenset({_SHORT}),
+    "int24": frozenset({_INT24}),
+    "int32": frozenset({_LONG}),
+    "int64": frozenset({_LONGLONG}),
+    "float32": frozenset({_FLOAT}),
+    "float64": frozenset({_DOUBLE}),
+    "decimal": frozenset({_NEWDECIMAL}),
+    "year": frozenset({_YEAR}),
+    "bool": frozenset({_BIT}),
+    "bit": frozenset({_BIT}),
+    "date": frozenset({_DATE}),
+    "datetime": frozenset({_DATETIME}),
+    "datetime_old": frozenset({_DATETIME}),
+    "timestamp": frozenset({_TIMESTAMP}),
+    "timestamp_old": frozenset({_TIMESTAMP}),
+    "time": frozenset({_TIME}),
+    "time_old": frozenset({_TIME}),
+    "enum": frozenset({_LONG, _LONGLONG}),
+    "set": frozenset({_LONG, _LONGLONG}),
 }
+
+
+def is_expected(kind: str, code: int) -> bool:
+    """Whether a column of that kind can come as that type."""
+    expected = EXPECTED.get(kind)
+    if expected is None:
+        return code not in FIXED_BYTES and code not in TEMPORAL
+    return code in expected
+
+
 # Bytes that a group of decimal digits takes, by their number.
 _GROUP_BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)
 _GROUP_DIGITS = 9
@@ -56,7 +67,7 @@ def image_of(plan: ColumnPlan) -> Image:
     if kind in {"int8", "int16", "int32", "int64", "float32", "float64"}:
         return lambda data: data
     if kind in {"enum", "set"}:
-        return lambda data: _cut(data, plan.size)
+        return lambda data: _cut(data.ljust(8, b"\0"), plan.size)
     if kind in {"bool", "bit"}:
         return lambda data: _widen(data, max(plan.size, 1))
     simple = {"year": _year, "date": _date, "datetime_old": _datetime_old}

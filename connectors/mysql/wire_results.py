@@ -20,8 +20,8 @@ __all__ = ["ResultDecoder", "Results", "result_plans"]
 
 
 class Results(Protocol):
-    """Rows of one response to COM_STMT_EXECUTE (without CLIENT_DEPRECATE_EOF, no compression), from the column
-    count to the EOF after the last row.
+    """Rows of one response to COM_STMT_EXECUTE (without CLIENT_DEPRECATE_EOF, no compression), from the
+    column count to the EOF after the last row.
 
     `byte_count` is about what the rows gathered take. `finished` says that the last EOF came: the result is
     whole. `error` is the payload of the ERR packet that ended it instead.

@@ -187,10 +187,7 @@ cdef class ResultDecoder:
         advance(&fixed, 6)
         read_u8(&fixed, &code)
         self.column = self.known
-        expected = _codes.EXPECTED.get(self.shape.plans[self.known].kind)
-        if code != expected and (
-            expected is not None or code in _codes.FIXED_BYTES or code in _codes.TEMPORAL
-        ):
+        if not _codes.is_expected(self.shape.plans[self.known].kind, code):
             raise DecodeError(f"a result of type {code} where another was planned")
         self.column = -1
         short = SHORT_LENGTH if code in _codes.TEMPORAL else LONG_LENGTH

@@ -11,7 +11,7 @@ from cdc.native.cursor_python import Cursor
 from cdc.native.gathered import COUNTER, TableShape, finish_columns, row_batch
 from cdc.native.refusals import locate
 from connectors.mysql.type_plan import ColumnPlan
-from connectors.mysql.wire_images_python import EXPECTED, FIXED_BYTES, TEMPORAL, image_of
+from connectors.mysql.wire_images_python import FIXED_BYTES, TEMPORAL, image_of, is_expected
 from connectors.mysql.wire_values_python import make_field
 
 _HEADER_BYTES = 4
@@ -119,8 +119,7 @@ class ResultDecoder:
         fixed = cursor.clamp(_length(cursor))
         fixed.skip(6)
         code, self._column = fixed.u8(), len(self._types)
-        expected = EXPECTED.get(self._shape.plans[self._column].kind)
-        if code != expected and (expected is not None or code in FIXED_BYTES or code in TEMPORAL):
+        if not is_expected(self._shape.plans[self._column].kind, code):
             message = f"a result of type {code} where another was planned"
             raise DecodeError(message)
         self._column = -1
