@@ -77,3 +77,43 @@ CHECKSUM_BYTES = 4
 LONGEST_PACKET_BYTES = 0xFFFFFF
 # What a row takes beside its values: op, seq, commit code and commit time.
 ROW_OVERHEAD_BYTES = 21
+# Where a packet's payload has the event's type: behind the status byte and the time.
+TYPE_AT = 5
+# A TRANSACTION_PAYLOAD from this size on is decompressed as it arrives.
+STREAMED_FROM_BYTES = 65536
+# The number of a table that stands for none: the event only ends a statement.
+DUMMY_TABLE = 0xFFFFFF
+# Of a compressed transaction: what is looked at to read its header fields (each a type, a length and a number of
+# at most 9 bytes; there are four), and what is handed to the decompressor at once.
+PAYLOAD_HEAD_BYTES = 1 + HEADER_BYTES + 64
+PIECE_BYTES = 256 * 1024
+# A position that is said to be less than this before the one that we counted is wrong; anything else is
+# ahead of it, by what the server left out.
+LATE_BYTES = 16 * 1024 * 1024
+# Events for the caller, beside statements and XA PREPARE.
+FOR_CALLER = frozenset(
+    {
+        INTVAR_EVENT,
+        RAND_EVENT,
+        USER_VAR_EVENT,
+        BEGIN_LOAD_QUERY_EVENT,
+        EXECUTE_LOAD_QUERY_EVENT,
+        INCIDENT_EVENT,
+        TRANSACTION_CONTEXT_EVENT,
+        VIEW_CHANGE_EVENT,
+    }
+)
+# Events that change nothing.
+SKIPPED = frozenset(
+    {
+        STOP_EVENT,
+        HEARTBEAT_EVENT,
+        IGNORABLE_EVENT,
+        ROWS_QUERY_EVENT,
+        PREVIOUS_GTIDS_EVENT,
+        ANNOTATE_ROWS_EVENT,
+        BINLOG_CHECKPOINT_EVENT,
+        MARIADB_GTID_LIST_EVENT,
+        START_ENCRYPTION_EVENT,
+    }
+)

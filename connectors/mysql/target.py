@@ -1,12 +1,26 @@
-"""Where the rows of a table go: what a decoder is told of it."""
+"""Where the rows of a table go, and what makes its images too poor to be followed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cdc.errors import UnsupportedSchema
+
 if TYPE_CHECKING:
     from connectors.mysql.type_plan import ColumnPlan
+
+# The values of a system-versioned table's row end that say "still there", as they lie in the binlog:
+# TIMESTAMP(6) 2038-01-19 03:14:07.999999, from MariaDB 11.5 on 2106-02-07 06:28:15.999999, and the largest
+# transaction number.
+LIVE_ROW_ENDS = frozenset({b"\x7f\xff\xff\xff\x0f\x42\x3f", b"\xff\xff\xff\xff\x0f\x42\x3f", b"\xff" * 8})
+WANT_FULL_IMAGES = (
+    "Set binlog_row_image to FULL (SET GLOBAL binlog_row_image = 'FULL', and in sessions that set it), "
+    "then copy the table again."
+)
+WANT_WHOLE_DOCUMENTS = (
+    "Set binlog_row_value_options to '' or binlog_row_image to FULL, then copy the table again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +37,18 @@ class Target:
     plans: tuple[ColumnPlan, ...]
     key: tuple[int, ...] = ()
     row_end: int | None = None
+
+
+def diffs_without_document() -> UnsupportedSchema:
+    message = "an update of a JSON document in parts, without the document that the parts belong to"
+    return UnsupportedSchema(message, remedy=WANT_WHOLE_DOCUMENTS)
+
+
+def incomplete_insert() -> UnsupportedSchema:
+    message = "an inserted row without all its columns: what the server put into the others is not told"
+    return UnsupportedSchema(message, remedy=WANT_FULL_IMAGES)
+
+
+def unidentified_row() -> UnsupportedSchema:
+    message = "an old row image that holds neither all columns nor the table's key"
+    return UnsupportedSchema(message, remedy=WANT_FULL_IMAGES)
