@@ -1,0 +1,43 @@
+"""Followers of fresh databases, closed before their database is dropped."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import pytest
+
+from tests.support.mysql import MysqlDatabase
+from tests.support.mysql_follower import MysqlFollower
+
+
+class FollowerFactory(Protocol):
+    """`follow(database, tables=[…])`: an open follower of all tables that are there."""
+
+    def __call__(self, database: MysqlDatabase, **options: Any) -> MysqlFollower: ...
+
+
+@pytest.fixture
+def make_follower() -> Iterator[FollowerFactory]:
+    """Followers that are not opened yet."""
+    with contextlib.ExitStack() as stack:
+
+        def make(database: MysqlDatabase, **options: Any) -> MysqlFollower:
+            follower = MysqlFollower(database, **options)
+            stack.callback(follower.close)
+            return follower
+
+        yield make
+
+
+@pytest.fixture
+def follow(make_follower: FollowerFactory) -> FollowerFactory:
+    """Open followers."""
+
+    def make(database: MysqlDatabase, **options: Any) -> MysqlFollower:
+        follower = make_follower(database, **options)
+        follower.open()
+        return follower
+
+    return make

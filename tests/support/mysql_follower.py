@@ -1,0 +1,43 @@
+"""A capture loop for tests of the MySQL source: follows one server's database, keeping what the log would keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cdc.model import ChangeSet, Position, Resnapshot
+from cdc.spi.source import SourceContext
+from connectors.mysql.options import MysqlOptions
+from connectors.mysql.source import MysqlSource
+from tests.support.follower import Follower
+from tests.support.mysql import MysqlDatabase
+
+
+class MysqlFollower(Follower):
+    """One source object after the other, with the position and facts of a log. `url` may be set anew."""
+
+    def __init__(self, database: MysqlDatabase, **options: Any) -> None:
+        self.given = {"url": database.url, **options}
+        # A number of its own, so that tests that share a server don't end each other's streams.
+        self.given.setdefault("server_id", 3_000_000_000 + int(database.name[-6:], 16))
+        self.given.setdefault("heartbeat", "1s")
+        self.given.setdefault("tables", (f"{database.name}.*",))
+        self.facts: dict[str, str] = {}
+        self.sets: list[ChangeSet] = []
+        self.stale: list[Resnapshot] = []
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.counts: dict[str, int] = {}
+        self.position: Position | None = None
+        self.acknowledges = True
+        self.name = database.name
+        self.source = self._new_source()
+        self._stream: Iterator[ChangeSet | None] | None = None
+
+    def point_to(self, url: str) -> MysqlFollower:
+        """As after a failover: the next source object connects there."""
+        self.given["url"] = url
+        return self
+
+    def _new_source(self) -> MysqlSource:
+        options = MysqlOptions.model_validate(self.given)
+        return MysqlSource(options, SourceContext(self.name, self._log, self._count))
