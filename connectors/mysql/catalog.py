@@ -59,7 +59,7 @@ _TABLES = """
 """
 _COLUMNS = """
     select table_name, column_name, column_type, character_set_name, collation_name, is_nullable, extra,
-           column_default, generation_expression, {srid}
+           column_default, generation_expression, column_key, {srid}
     from information_schema.columns
     where table_schema = %s and table_name in %s
     order by table_name, ordinal_position
@@ -183,7 +183,7 @@ def _read(
             definition=TableDefinition(
                 table=TableId(_text(row[0]), name),
                 columns=tuple(own),
-                key=_key(keys.get(name, ()), period),
+                key=_key(keys.get(name, ()), _primary_columns(columns.get(name, ())), period),
                 engine=_text(row[3]) if row[3] is not None else "",
                 period=period,
             ),
@@ -195,7 +195,7 @@ def _read(
 
 
 def _column(row: Sequence[Any], json_checks: Collection[str], flavour: str) -> ColumnDefinition:
-    name, column_type, charset, collation, nullable, extra, default, _, srid = row
+    name, column_type, charset, collation, nullable, extra, default, _, _, srid = row
     column_type = _text(column_type)
     parsed = parse_type(column_type)
     flags = str(extra).upper()
@@ -237,17 +237,29 @@ def _period(columns: Iterable[Sequence[Any]]) -> tuple[str, ...]:
     return found if len(found) == len(HIDDEN_PERIOD) else ()
 
 
-def _key(rows: Sequence[Sequence[Any]], period: Sequence[str]) -> tuple[str, ...]:
-    """The primary key, else the first unique index (by name) whose parts are whole columns, all NOT NULL."""
+def _primary_columns(columns: Iterable[Sequence[Any]]) -> set[str]:
+    """The columns of the primary key, or of the unique index that the server takes for it."""
+    return {_text(column[0]) for column in columns if str(column[8]).upper() == "PRI"}
+
+
+def _key(rows: Sequence[Sequence[Any]], primary: Collection[str], period: Sequence[str]) -> tuple[str, ...]:
+    """The primary key; else the unique index that the server takes for it, which events name too; else the
+    first (by name) whose columns are all NOT NULL.
+    """
     indexes: dict[str, list[Sequence[Any]]] = {}
     for index, column, nullable in rows:
         indexes.setdefault(_text(index), []).append((column, nullable))
-    ordered = sorted(indexes.items(), key=lambda item: (item[0].upper() != "PRIMARY", item[0]))
-    for _, parts in ordered:
-        if all(column is not None and str(nullable).upper() != "YES" for column, nullable in parts):
-            # The end of a row's period is a part of every unique index of a versioned table.
-            return tuple(_text(column) for column, _ in parts if _text(column) not in period)
-    return ()
+    keys = {
+        index: tuple(_text(column) for column, _ in parts)
+        for index, parts in indexes.items()
+        if all(column is not None and str(nullable).upper() != "YES" for column, nullable in parts)
+    }
+    # The end of a row's period is a part of every unique index of a versioned table, but identifies no row.
+    whole = {index: tuple(name for name in key if name not in period) for index, key in keys.items()}
+    ordered = sorted(
+        whole, key=lambda index: (index.upper() != "PRIMARY", set(keys[index]) != primary, index)
+    )
+    return whole[ordered[0]] if ordered else ()
 
 
 def _partition(row: Sequence[Any]) -> str:

@@ -151,15 +151,17 @@ def _string_text(code: int, meta: int, collation: Collation | None) -> str:
 
 def merge(event: TableDefinition, known: TableDefinition | None) -> TableDefinition:
     """The event's definition with what it can't tell taken from `known`, column by column of equal name where
-    the two can be the same column.
+    the two can be the same column. The event's key is the primary key or what the server takes for it.
     """
     if known is None:
         return event
     by_name = {column.name: column for column in known.columns}
     columns = tuple(_merged(column, by_name.get(column.name)) for column in event.columns)
     required = {column.name for column in columns if not column.nullable}
-    key = event.key or (known.key if required.issuperset(known.key) else ())
     period = known.period if set(event.names).issuperset(known.period) else ()
+    # The end of a row's period is a part of every key of a versioned table, but identifies no row.
+    told = tuple(name for name in event.key if name not in period)
+    key = told or (known.key if required.issuperset(known.key) else ())
     return replace(event, columns=columns, key=key, engine=event.engine or known.engine, period=period)
 
 
