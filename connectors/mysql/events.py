@@ -18,6 +18,8 @@ HEADER_BYTES = 19
 # The format description always ends with a checksum, computed or not.
 CHECKSUM_BYTES = 4
 _SERVER_VERSION_BYTES = 50
+# Of every server since MySQL 5.0.
+_BINLOG_VERSION = 4
 # Status variables of a QUERY event: their numbers, and what follows each.
 _FLAGS2, _SQL_MODE, _CATALOG_NZ, _CHARSET = 0, 1, 6, 4
 _CATALOG, _TIME_ZONE, _INVOKER, _DATABASES = 2, 5, 11, 12
@@ -140,6 +142,9 @@ def parse_format_description(body: bytes | memoryview) -> FormatDescription:
     created, header_bytes = cursor.u32(), cursor.u8()
     post_header = cursor.take(cursor.left - CHECKSUM_BYTES - 1)
     checksum = cursor.u8()
+    if version != _BINLOG_VERSION or header_bytes != HEADER_BYTES or checksum not in (0, 1):
+        message = f"a binlog of version {version} with checksums of kind {checksum}"
+        raise DecodeError(message)
     return FormatDescription(version, server_version, created, header_bytes, tuple(post_header), checksum)
 
 
