@@ -24,10 +24,14 @@ _BINLOG_VERSION = 4
 _FLAGS2, _SQL_MODE, _CATALOG_NZ, _CHARSET = 0, 1, 6, 4
 _CATALOG, _TIME_ZONE, _INVOKER, _DATABASES = 2, 5, 11, 12
 _DATABASES_NOT_LISTED = 254
-_FIXED_BYTES = dict(
-    [(3, 4), (7, 2), (8, 2), (9, 8), (10, 4), (13, 3), (14, 0), (15, 0), (16, 1), (17, 8), (18, 2), (19, 1)]
-    + [(20, 1), (21, 1), (128, 3), (129, 8)]
-)
+_FIXED_BYTES = {
+    **dict.fromkeys((14, 15), 0),
+    **dict.fromkeys((16, 19, 20, 21), 1),
+    **dict.fromkeys((7, 8, 18), 2),
+    **dict.fromkeys((13, 128), 3),
+    **dict.fromkeys((3, 10), 4),
+    **dict.fromkeys((9, 17, 129), 8),
+}
 _GTID_FLAGS, _CHARSET_COLLATIONS = 130, 131
 # MariaDB's GTID flags (fl2) and extra flags.
 _STANDALONE, _GROUP_COMMIT, _TRANSACTIONAL = 1, 2, 4

@@ -38,9 +38,8 @@ def _query(status: bytes = b"", database: bytes = b"shop", sql: bytes = b"drop t
     return head + status + database + b"\0" + sql
 
 
-def _format_description(checksum: int = 1, version: bytes = b"9.7.4-2") -> bytes:
-    lengths = bytes([0, 13, 0, 8])
-    head = struct.pack("<H50sIB", 4, version, 0, 19)
+def _format_description(checksum: int = 1, lengths: bytes = bytes((0, 13, 0, 8))) -> bytes:
+    head = struct.pack("<H50sIB", 4, b"9.7.4-2", 0, 19)
     return head + lengths + bytes([checksum]) + b"\xaa\xbb\xcc\xdd"
 
 
