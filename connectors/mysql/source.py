@@ -15,7 +15,7 @@ from typing import ClassVar
 import pymysql
 from pydantic import BaseModel
 
-from cdc.errors import SourceGap, SourceUnavailable
+from cdc.errors import SourceGap
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
@@ -323,10 +323,11 @@ class MysqlSource:
             return catalog.definitions(catalog.select_tables(cursor, self._selection, flavour))
 
     def _captured_now(self) -> Captured:
-        captured = self._captured
-        if captured is None:
-            raise SourceUnavailable("the stream has not begun", where=self._connector.where)
-        return captured
+        if self._captured is None:
+            # Nobody streams: now is as good a place as any.
+            self.open(None, {})
+        assert self._captured is not None
+        return self._captured
 
     def _opening(self, connection: Connection, facts: ServerFacts) -> Opening:
         return Opening(self._connector, self._context, connection, facts)
