@@ -83,20 +83,23 @@ def _key_column(cursor: Any, definition: TableDefinition, plan: ColumnPlan) -> K
         return KeyColumn(plan.name, "text", charset=column.charset)
     if base in _BINARIES:
         return KeyColumn(plan.name, "binary")
-    if plan.kind == "enum" and column.collation:
-        return _enum_column(cursor, plan, column.collation)
+    if plan.kind == "enum" and column.charset and column.collation:
+        return _enum_column(cursor, plan, column.charset, column.collation)
     return None
 
 
-def _enum_column(cursor: Any, plan: ColumnPlan, collation: str) -> KeyColumn | None:
-    """None when two labels are equal to the server, so that a label does not say which number is meant."""
+def _enum_column(cursor: Any, plan: ColumnPlan, charset: str, collation: str) -> KeyColumn | None:
+    """None when a label does not say which number is meant: two are equal to the server, or one is empty as
+    the number 0 is.
+    """
     literals = tuple(f"_utf8mb4 x'{label.encode().hex()}'" for label in plan.labels)
-    charset = collation.partition("_")[0]
     each = " union all ".join(
-        f"select convert({text} using {charset}) collate {collation} as label" for text in literals
+        f"select convert({text} using {charset}) collate {collation} as label"
+        for text in ("_utf8mb4 ''", *literals)
     )
     cursor.execute(f"select count(distinct label) from ({each}) as labels")
-    return KeyColumn(plan.name, "enum", labels=literals) if cursor.fetchone()[0] == len(literals) else None
+    is_clear = cursor.fetchone()[0] == len(literals) + 1
+    return KeyColumn(plan.name, "enum", labels=literals) if is_clear else None
 
 
 class _Search:

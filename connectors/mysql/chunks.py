@@ -158,14 +158,17 @@ def condition(columns: Sequence[KeyColumn], lower: Bound | None, upper: Bound | 
     """What the rows of a chunk have in common; `true` for all. Written out, because a comparison of row
     values uses no index.
     """
+    if lower and upper and lower[0] == upper[0]:
+        equal = columns[0].equal(lower[0])
+        # A bound with fewer values stands behind all rows that begin with them.
+        rest = condition(columns[1:], lower[1:], upper[1:] or None) if len(lower) > 1 else "false"
+        return f"{equal} and {rest}"
     parts = []
-    if lower is not None:
+    if lower:
         parts.append(_beyond(columns, lower))
-    if upper is not None:
+    if upper:
         above_zero = lower is not None and columns[0].kind == "enum" and int(lower[0]) > 0
         parts.append(_not_beyond(columns, upper, is_above_zero=above_zero))
-    if lower is not None and upper is not None and lower[0] == upper[0]:
-        parts.insert(0, columns[0].equal(lower[0]))
     return " and ".join(parts) or "true"
 
 

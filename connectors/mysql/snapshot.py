@@ -120,7 +120,8 @@ class MysqlSnapshot:
         self._closed = True
         with self._lock:
             for connection in (*self._idle, *(v.connection for v in self._plan.views.values())):
-                connection.close()
+                if connection.open:
+                    connection.close()
             self._idle.clear()
 
     @contextmanager
