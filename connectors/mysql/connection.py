@@ -38,6 +38,8 @@ IDLE_SECONDS = 86_400
 _SETTINGS = (
     "time_zone = '+00:00'",
     "sql_mode = ''",
+    # A server whose default is off says in its greeting that it is on.
+    "autocommit = 1",
     f"lock_wait_timeout = {LOCK_TIMEOUT_SECONDS}",
     f"net_write_timeout = {SERVER_PATIENCE_SECONDS}",
     f"net_read_timeout = {SERVER_PATIENCE_SECONDS}",

@@ -42,9 +42,14 @@ _ALTERED = Meaning(
     SourceUnavailable, "The table was altered, dropped or renamed; the tables are looked up again."
 )
 _LOGIN = Meaning(
-    SourceRefused, "Check user and password in url, and that the account may log in from this host."
+    SourceRefused,
+    "Check user and password in url, and that the account may log in from this host, and without TLS if"
+    " ssl-mode says so.",
 )
 _GRANT = Meaning(SourceRefused, "Run cdc check: it prints the grant for each missing privilege.")
+_REPLICATION = Meaning(
+    SourceRefused, "Run: grant replication slave on *.* to the account; cdc check prints the statement."
+)
 _PLUGIN = Meaning(
     SourceRefused,
     "Create the account with caching_sha2_password (MySQL) or mysql_native_password (MariaDB).",
@@ -163,6 +168,7 @@ _QUOTES = frozenset(
 _QUOTING_STATES = ("22", "23", "45")
 _NOT_SHOWN = "the server refused a statement or a value"
 
+ACCESS_DENIED = 1045
 FATAL_DUMP_ERROR = 1236
 _DUMP_ENDS = (
     (r"same server_uuid/server_id", _TAKEN),
@@ -204,6 +210,8 @@ def translate_packet(payload: bytes, where: str, doing: str = "") -> CdcError:
     rest = payload[3:]
     state, text = (rest[1:6], rest[6:]) if rest[:1] == b"#" else (b"", rest)
     message = text.decode("utf-8", "replace")
+    if number == ACCESS_DENIED:  # We are logged in: what is denied is to be a replica.
+        return _error(_REPLICATION, "the account lacks the privilege REPLICATION SLAVE", where, doing)
     return translate_number(number, message, where, doing, state.decode("ascii", "replace"))
 
 
