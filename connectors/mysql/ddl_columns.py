@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from connectors.mysql.charsets import MAX_BYTES
 from connectors.mysql.ddl_changes import ColumnSpec, Default, Place
 from connectors.mysql.ddl_cursor import Cursor, NotUnderstood
 from connectors.mysql.ddl_tokens import BYTES, NUMBER, STRING, WORD
@@ -25,7 +26,7 @@ _OPERAND = frozenset(
 )
 _TIMES = frozenset({"NOW", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP"})
 _REFERENCE_ACTIONS = frozenset({"RESTRICT", "CASCADE", "SET", "NO"})
-_BITES_PER_TEXT = ((1 << 8, "tinytext"), (1 << 16, "text"), (1 << 24, "mediumtext"))
+_TEXT_SIZES = ((1 << 8, "tinytext"), (1 << 16, "text"), (1 << 24, "mediumtext"))
 
 
 @dataclass(slots=True)
@@ -327,8 +328,9 @@ def _spec(cursor: Cursor, name: str, draft: _Draft) -> ColumnSpec:
     column_type, has_characters = draft.type.column_type, draft.type.has_characters
     base = column_type.split("(")[0]
     if charset == "binary" and has_characters and base in _BINARY_TYPES:
-        column_type, has_characters = _BINARY_TYPES[base] + column_type[len(base) :], False
-        charset = collation = None
+        column_type = _BINARY_TYPES[base] + column_type[len(base) :]
+    if charset == "binary":
+        charset, collation, has_characters = None, None, False
     if draft.type.sized_text is not None:
         column_type = _sized_text(draft.type.sized_text, charset, is_bytes=not has_characters)
     flags = draft.flags
@@ -386,9 +388,8 @@ def _nullable(cursor: Cursor, draft: _Draft) -> tuple[bool | None, bool]:
 
 def _sized_text(size: int, charset: str | None, *, is_bytes: bool) -> str:
     """TEXT(n) is the smallest type that holds n of the character set's longest characters."""
-    widths = {"utf8mb4": 4, "utf8mb3": 3, "latin1": 1, "ascii": 1, "ucs2": 2, "utf16": 4, "utf32": 4}
-    width = 1 if is_bytes else widths.get(charset or "")
+    width = 1 if is_bytes else MAX_BYTES.get(charset or "")
     if width is None:
         raise NotUnderstood("TEXT(n) depends on the table's character set")
-    name = next((name for limit, name in _BITES_PER_TEXT if size * width < limit), "longtext")
+    name = next((name for limit, name in _TEXT_SIZES if size * width < limit), "longtext")
     return _BINARY_TYPES[name] if is_bytes else name

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from connectors.mysql.column_types import YEAR_OF_TWO_DIGITS, label_type
 from connectors.mysql.ddl_cursor import Cursor, NotUnderstood
-from connectors.mysql.ddl_tokens import BYTES, ORACLE, REAL_AS_FLOAT, STRING, SYMBOL, WORD
+from connectors.mysql.ddl_tokens import BYTES, ORACLE, REAL_AS_FLOAT, STRING, WORD
 
 NATIONAL_CHARSET: Final = "utf8mb3"
 JSON_CHARSET: Final = "utf8mb4"
@@ -108,9 +109,9 @@ def _clock(cursor: Cursor, word: str) -> TypeSpec:
 
 
 def _year(cursor: Cursor, _word: str) -> TypeSpec:
-    _size(cursor)
+    size = _size(cursor)
     _sign(cursor)
-    return TypeSpec("year")
+    return TypeSpec(YEAR_OF_TWO_DIGITS if size == [2] else "year")
 
 
 def _bit(cursor: Cursor, _word: str) -> TypeSpec:
@@ -182,8 +183,7 @@ def _labelled(cursor: Cursor, word: str) -> TypeSpec:
     cursor.expect_symbol(")")
     # The server removes trailing spaces, and takes a label apart from nothing else.
     kept = tuple(label.rstrip(" ") for label in labels)
-    listed = ",".join("'" + label.replace("'", "''") + "'" for label in kept)
-    return TypeSpec(f"{word.lower()}({listed})", has_characters=True, labels=kept)
+    return TypeSpec(label_type(word.lower(), kept), has_characters=True, labels=kept)
 
 
 def _label(cursor: Cursor) -> str:
@@ -203,7 +203,7 @@ def _json(cursor: Cursor, _word: str) -> TypeSpec:
 
 
 def _collection(cursor: Cursor, _word: str) -> TypeSpec:
-    return TypeSpec("geometrycollection" if cursor.context.flavour == "mariadb" else "geomcollection")
+    return TypeSpec("geometrycollection")
 
 
 def _vector(cursor: Cursor, _word: str) -> TypeSpec:
@@ -261,8 +261,3 @@ def _sign(cursor: Cursor) -> str:
     while word := cursor.accept_any(_SIGNS):
         words.add(word)
     return " unsigned" if words & {"UNSIGNED", "ZEROFILL"} else ""
-
-
-def sees_type(cursor: Cursor) -> bool:
-    """Whether what stands here could begin a type: a word that isn't followed by a dot."""
-    return cursor.peek().kind == WORD and not (cursor.peek(1).kind == SYMBOL and cursor.peek(1).text == ".")

@@ -8,46 +8,47 @@ read again with a proof (connectors.mysql.lookahead). Everything that must survi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
+from typing import Any
 
-import pyarrow as pa
-
+from cdc.errors import UnknownEvent
 from cdc.model import Resnapshot, TableId
 from connectors.mysql.charsets import Collation
-from connectors.mysql.ddl_changes import TableChange
+from connectors.mysql.ddl_changes import (
+    Altered,
+    Created,
+    DatabaseDropped,
+    Default,
+    Dml,
+    Dropped,
+    Renamed,
+    RowsChanged,
+    TableChange,
+    Truncated,
+    Unknown,
+)
 from connectors.mysql.definitions import TableDefinition
+from connectors.mysql.event_definitions import definition_of, fits
+from connectors.mysql.fills import scalar
+from connectors.mysql.history_edits import (
+    CharacterSet,
+    Known,
+    ShapeUnsure,
+    alter,
+    create,
+    guess,
+    guess_created,
+)
+from connectors.mysql.history_events import judge, known_by
+from connectors.mysql.history_results import Applied, Outcome, Resolved
+from connectors.mysql.history_rows import RowEffects, rows_after
+from connectors.mysql.history_states import State
 from connectors.mysql.table_map import TableMap
+from connectors.mysql.type_plan import plan_table
+
+__all__ = ["MEMORY_PREFIX", "Applied", "History", "Resolved"]
 
 MEMORY_PREFIX = "table:"
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What a statement means for the caller.
-
-    `memory` goes with the ChangeSet. `changed` are the selected tables whose definition is another, or gone:
-    plans made from the old one are void. `truncated` get a truncate row. `resnapshots` are to be copied again
-    (with CREATE or RENAME over a selected name too). `notes` are for the log.
-    """
-
-    memory: Mapping[str, str | None] = field(default_factory=dict)
-    changed: tuple[TableId, ...] = ()
-    truncated: tuple[TableId, ...] = ()
-    resnapshots: tuple[Resnapshot, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """The definition for a TABLE_MAP event. None: read the catalog again with a proof, give it to
-    `History.learn`, resolve once more; `reason` says why. `memory` goes with the current ChangeSet.
-    `resnapshots`: the event proves a change that no statement told and that may have changed rows.
-    """
-
-    definition: TableDefinition | None
-    reason: str = ""
-    memory: Mapping[str, str | None] = field(default_factory=dict)
-    resnapshots: tuple[Resnapshot, ...] = ()
 
 
 class History:
@@ -61,15 +62,26 @@ class History:
         collations: Mapping[int, Collation],
         default_collations: Mapping[str, str] | None = None,
         fold: bool = False,
+        unrepresentable: str = "error",
     ) -> None:
         """`default_collations`: character set → its default collation on this server
         (information_schema.COLLATIONS.IS_DEFAULT). `fold`: lower_case_table_names is not 0.
         """
-        raise NotImplementedError
+        self._selects = selects
+        self._flavour = flavour
+        self._collations = collations
+        self._charsets = {collation.name: collation.charset for collation in collations.values()}
+        self._default_collations = default_collations or {}
+        self._fold = fold
+        self._unrepresentable = unrepresentable
+        self._states: dict[TableId, State] = {}
 
     def restore(self, memory: Mapping[str, str]) -> None:
         """Take back what earlier sets' `memory` kept; other keys are left alone."""
-        raise NotImplementedError
+        for key, text in memory.items():
+            if key.startswith(MEMORY_PREFIX):
+                state = State.from_json(text)
+                self._states[state.table] = state
 
     def begin(
         self, definitions: Iterable[TableDefinition], table_collations: Mapping[TableId, str] | None = None
@@ -79,37 +91,257 @@ class History:
         `table_collations` (information_schema.TABLES.TABLE_COLLATION) spares re-reads after ADD COLUMN of a
         text without a character set.
         """
-        raise NotImplementedError
+        outcome = Outcome()
+        for table in list(self._states):
+            self._forget(table, outcome)
+        for definition in definitions:
+            collation = (table_collations or {}).get(definition.table)
+            self._put(self._learned(definition, collation), outcome)
+        return outcome.memory
+
+    def expect(self, tables: Iterable[TableId]) -> Mapping[str, str | None]:
+        """Tables that exist but whose definition at the stream's position isn't known (newly selected ones):
+        their first event asks for a re-read instead of a copy. Known ones are left alone.
+        """
+        outcome = Outcome()
+        for table in map(self._name, tables):
+            if table not in self._states:
+                self._put(State(table, reason="it is newly selected"), outcome)
+        return outcome.memory
 
     def learn(
         self, definition: TableDefinition, table_collation: str | None = None
     ) -> Mapping[str, str | None]:
         """Take in a definition proven right for the stream's position; gives the memory to keep."""
-        raise NotImplementedError
+        outcome = Outcome()
+        self._put(self._learned(definition, table_collation), outcome)
+        return outcome.memory
 
     def apply(self, changes: Iterable[TableChange], *, where: str = "") -> Applied:
         """Apply a statement's changes.
 
+        A statement that isn't understood and names selected tables has them copied again, and says so in
+        `notes`.
+
         Raises:
-            UnknownEvent: statement-based DML on a selected table; or a statement that isn't understood and
-                names a selected table. `where` (the position) is in the error.
+            UnknownEvent: statement-based DML on a selected table. `where` (the position) is in the error.
         """
-        raise NotImplementedError
+        outcome = Outcome()
+        for change in changes:
+            self._apply(change, outcome, where)
+        return outcome.finish()
 
     def resolve(self, table_map: TableMap) -> Resolved:
         """The definition under which the rows of this event are to be read."""
-        raise NotImplementedError
+        table = self._name(table_map.table)
+        state = self._states.get(table)
+        event = definition_of(table_map, self._collations, self._flavour)
+        if event is None:
+            return self._without_metadata(table, state, table_map)
+        event = replace(event, table=table)
+        verdict = judge(state, event, table_map, self._collations, self._flavour)
+        base = replace(state or State(table), is_untold=verdict.is_untold or bool(state and state.is_untold))
+        if verdict.definition is None:
+            resolved = self._unresolved(base, state, verdict.reason)
+            return replace(resolved, fallback=verdict.fallback)
+        is_primary = True if event.key else base.has_primary_key
+        return self._resolved(replace(base, has_primary_key=is_primary), state, verdict.definition)
 
     def definition(self, table: TableId) -> TableDefinition | None:
         """What is known of a table; None when it isn't, or isn't sure."""
-        raise NotImplementedError
+        state = self._states.get(self._name(table))
+        return state.definition if state else None
 
     def definitions(self) -> Mapping[TableId, TableDefinition]:
         """All that is sure."""
-        raise NotImplementedError
+        return {t: state.definition for t, state in self._states.items() if state.definition is not None}
 
-    def fills(self, table: TableId) -> Mapping[str, pa.Scalar]:
+    def fills(self, table: TableId) -> Mapping[str, Any]:
         """Column.fill by column name: what rows older than an added column have (only values that aren't
-        NULL).
+        NULL), as pyarrow scalars.
         """
-        raise NotImplementedError
+        state = self._states.get(self._name(table))
+        if state is None or state.definition is None or not state.fills:
+            return {}
+        plans = plan_table(state.definition, None, self._flavour, self._unrepresentable)
+        arrows = {plan.name: plan.arrow for plan in plans}
+        return {
+            name: scalar(state.definition.column(name).column_type, default, arrows[name])
+            for name, default in state.fills.items()
+            if name in arrows
+        }
+
+    def _apply(self, change: TableChange, outcome: Outcome, where: str) -> None:
+        match change:
+            case Created():
+                self._create(change, outcome)
+            case Renamed():
+                self._rename(change, outcome)
+            case Altered():
+                self._alter(change, outcome)
+            case Dml():
+                self._refuse(change, where)
+            case Unknown():
+                self._doubt(change, outcome)
+            case _:
+                self._apply_to_rows(change, outcome)
+
+    def _apply_to_rows(
+        self, change: Dropped | DatabaseDropped | Truncated | RowsChanged, outcome: Outcome
+    ) -> None:
+        match change:
+            case Dropped(table):
+                self._forget(self._name(table), outcome)
+            case DatabaseDropped(database):
+                gone = self._cased(database)
+                for table in [table for table in self._states if table.schema == gone]:
+                    self._forget(table, outcome)
+            case Truncated(table):
+                if self._selects(self._name(table)):
+                    outcome.truncated.append(self._name(table))
+            case RowsChanged(table, reason):
+                self._copy_again(self._name(table), reason, outcome)
+
+    def _create(self, change: Created, outcome: Outcome) -> None:
+        table = self._name(change.table)
+        if not self._selects(table) or (change.if_not_exists and table in self._states):
+            return
+        state = State(table, reason=change.reason)
+        if change.shape is not None:
+            try:
+                state = State.of(create(table, change.shape, self._default_collations))
+            except ShapeUnsure as error:
+                state = State(table, hint=guess_created(table, change.shape), reason=str(error))
+        self._put(state, outcome)
+        self._copy_again(table, "it was created", outcome)
+
+    def _rename(self, change: Renamed, outcome: Outcome) -> None:
+        old, new = self._name(change.old), self._name(change.new)
+        state = self._states.get(old)
+        self._forget(old, outcome)
+        if not self._selects(new):
+            return
+        renamed = state.renamed(new) if state else State(new, reason=f"it was {old}, whose shape isn't kept")
+        self._put(renamed, outcome)
+        self._copy_again(new, f"{old} was renamed to it", outcome)
+
+    def _alter(self, change: Altered, outcome: Outcome) -> None:
+        table = self._name(change.table)
+        if not self._selects(table):
+            return
+        state = self._states.get(table) or State(table, reason="no statement created it")
+        known = state.known
+        after: Known | None = None
+        if known is not None:
+            try:
+                after = alter(known, change, self._default_collations)
+            except ShapeUnsure as error:
+                state = replace(state, reason=str(error))
+                outcome.notes.append(f"{table} is altered in a way that only its catalog tells: {error}")
+        effects = rows_after(state, after, change)
+        self._put(self._altered(state, after, change, effects), outcome)
+        if effects.reason:
+            self._copy_again(table, effects.reason, outcome)
+
+    def _altered(self, state: State, after: Known | None, change: Altered, effects: RowEffects) -> State:
+        if after is not None:
+            return replace(State.of(after), fills=effects.fills, dropped=effects.dropped)
+        hint = None if state.hint is None else guess(state.hint, change)
+        return replace(
+            state, definition=None, draft=None, hint=hint, fills=effects.fills, dropped=effects.dropped
+        )
+
+    def _refuse(self, change: Dml, where: str) -> None:
+        """Rows of a selected table changed by a statement that only its text tells of."""
+        if change.tables is None:
+            named = "tables that can't be told"
+        else:
+            selected = [t for t in map(self._name, change.tables) if self._selects(t)]
+            if not selected:
+                return
+            named = ", ".join(map(str, selected))
+        raise UnknownEvent(
+            f"{change.keyword} changes {named} by a statement, which the binary log holds without its rows",
+            where=where,
+            remedy="Run: set global binlog_format = row; and let no session set another. To go on, take the"
+            " table out of tables, let the source pass this statement, and put it back.",
+        )
+
+    def _doubt(self, change: Unknown, outcome: Outcome) -> None:
+        words = {self._cased(word) for word in change.words}
+        home = self._cased(change.database)
+        named = [t for t in self._states if t.name in words and (t.schema in words or t.schema == home)]
+        for table in named:
+            state = self._states[table]
+            self._put(State(table, hint=state.hint, reason=change.reason), outcome)
+            self._copy_again(table, f"a statement that isn't understood names it ({change.reason})", outcome)
+        listed = ", ".join(map(str, named)) or "no selected table"
+        outcome.notes.append(f"a statement isn't understood: {change.reason}; it names {listed}")
+
+    def _without_metadata(self, table: TableId, state: State | None, table_map: TableMap) -> Resolved:
+        """Without full metadata an event can only agree with what is known, or not."""
+        if state is None:
+            return self._unresolved(State(table, is_untold=True), None, "no statement created it")
+        known = known_by(state, table_map, self._collations)
+        if known is None:
+            return Resolved(None, state.reason)
+        reason = fits(table_map, known, self._collations)
+        if reason:
+            return self._unresolved(replace(state, is_untold=True), state, reason)
+        return self._resolved(state, state, known)
+
+    def _resolved(self, now: State, before: State | None, definition: TableDefinition) -> Resolved:
+        """What the event proves is kept; a change that was never told has the table copied again."""
+        made = replace(now, definition=definition, draft=None, hint=definition, reason="", is_untold=False)
+        outcome = Outcome()
+        if made != before:
+            self._put(made, outcome)
+        reason = "its shape changed without a statement in the binary log"
+        resnapshots = (Resnapshot(now.table, reason),) if now.is_untold else ()
+        return Resolved(definition, memory=outcome.memory, resnapshots=resnapshots)
+
+    def _unresolved(self, now: State, before: State | None, reason: str) -> Resolved:
+        made = replace(now, definition=None, draft=None, reason=reason)
+        outcome = Outcome()
+        if made != before:
+            self._put(made, outcome)
+        return Resolved(None, reason, memory=outcome.memory)
+
+    def _learned(self, definition: TableDefinition, collation: str | None) -> State:
+        table = self._name(definition.table)
+        before = self._states.get(table)
+        charset = self._charsets.get(collation) if collation else None
+        return State(
+            table,
+            definition=replace(definition, table=table),
+            hint=replace(definition, table=table),
+            characters=CharacterSet(charset, collation) if charset else None,
+            fills=_kept(before, definition),
+            dropped=before.dropped if before else frozenset(),
+            is_untold=before.is_untold if before else False,
+        )
+
+    def _put(self, state: State, outcome: Outcome) -> None:
+        self._states[state.table] = state
+        outcome.memory[f"{MEMORY_PREFIX}{state.table}"] = state.to_json()
+        outcome.changed[state.table] = None
+
+    def _forget(self, table: TableId, outcome: Outcome) -> None:
+        if self._states.pop(table, None) is not None:
+            outcome.memory[f"{MEMORY_PREFIX}{table}"] = None
+            outcome.changed[table] = None
+
+    def _copy_again(self, table: TableId, reason: str, outcome: Outcome) -> None:
+        if self._selects(table):
+            outcome.resnapshots.setdefault(table, reason)
+
+    def _name(self, table: TableId) -> TableId:
+        return TableId(self._cased(table.schema), self._cased(table.name)) if self._fold else table
+
+    def _cased(self, name: str) -> str:
+        return name.lower() if self._fold else name
+
+
+def _kept(state: State | None, definition: TableDefinition) -> Mapping[str, Default]:
+    """Fills outlive a re-read: they were checked when the column was added."""
+    return {name: fill for name, fill in (state.fills if state else {}).items() if name in definition.names}

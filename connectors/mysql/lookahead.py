@@ -9,8 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
+from cdc.errors import UnsupportedSchema
 from cdc.model import TableId
+from connectors.mysql.ddl import classify
+from connectors.mysql.ddl_changes import (
+    Altered,
+    Created,
+    DatabaseDropped,
+    DefaultCharset,
+    Dropped,
+    Renamed,
+    SetDefault,
+    SetEngine,
+    TableChange,
+    Unknown,
+)
 from connectors.mysql.definitions import TableDefinition
+
+# Clauses that change no definition that rows are read by.
+_SHAPELESS = (SetDefault, SetEngine, DefaultCharset)
 
 
 class Statement(NamedTuple):
@@ -49,4 +66,59 @@ def prove(
         UnsupportedSchema: the table was altered, renamed or dropped after the position; the remedy says what
             helps (binlog_row_metadata=FULL, or a new copy).
     """
-    raise NotImplementedError
+    definition = read(table)
+    for statement in reader.statements():
+        reason = _touch(statement, table, flavour, fold=fold)
+        if reason:
+            raise UnsupportedSchema(
+                f"the columns that {table} had can't be told: {reason} at {statement.where}, later in the"
+                " binary log, so the catalog shows others",
+                where=where,
+                remedy="Run: set global binlog_row_metadata = full; then copy the table again: take it out of"
+                " tables, let the source pass this place, and put it back.",
+            )
+    return definition
+
+
+def _touch(statement: Statement, table: TableId, flavour: str, *, fold: bool) -> str:
+    """How the statement may alter the table's shape; '' when it can't."""
+    changes = classify(statement.sql, statement.database, statement.sql_mode, statement.charset, flavour)
+    return next((reason for change in changes if (reason := _reason(change, table, fold=fold))), "")
+
+
+def _reason(change: TableChange, table: TableId, *, fold: bool) -> str:
+    match change:
+        case Created(named) if not change.if_not_exists:
+            return "it is created" if _same(named, table, fold=fold) else ""
+        case Dropped(named):
+            return "it is dropped" if _same(named, table, fold=fold) else ""
+        case Renamed(old, new):
+            touched = _same(old, table, fold=fold) or _same(new, table, fold=fold)
+            return "it is renamed, or another table gets its name" if touched else ""
+        case Altered(named, edits) if any(not isinstance(edit, _SHAPELESS) for edit in edits):
+            return "it is altered" if _same(named, table, fold=fold) else ""
+        case DatabaseDropped(database):
+            return "its database is dropped" if _equal(database, table.schema, fold=fold) else ""
+        case Unknown(reason, words, database):
+            return (
+                f"a statement isn't understood ({reason})"
+                if _names(words, database, table, fold=fold)
+                else ""
+            )
+        case _:
+            return ""
+
+
+def _names(words: frozenset[str], database: str, table: TableId, *, fold: bool) -> bool:
+    schemas = {*words, database}
+    return any(_equal(word, table.name, fold=fold) for word in words) and any(
+        _equal(schema, table.schema, fold=fold) for schema in schemas
+    )
+
+
+def _same(one: TableId, other: TableId, *, fold: bool) -> bool:
+    return _equal(one.schema, other.schema, fold=fold) and _equal(one.name, other.name, fold=fold)
+
+
+def _equal(one: str, other: str, *, fold: bool) -> bool:
+    return one.lower() == other.lower() if fold else one == other
