@@ -10,7 +10,8 @@ from cdc.errors import DecodeError
 DIGITS_PER_GROUP = 9
 # Bytes that so many leftover digits take.
 LEFTOVER_BYTES = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)
-MAX_PRECISION = 65
+# Columns have no more than 65 digits; values in JSON are given whole groups, of which the server has nine.
+MAX_PRECISION = 81
 MAX_SCALE = 38
 
 

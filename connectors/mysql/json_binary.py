@@ -25,7 +25,7 @@ OPAQUE = 15
 # Types of the field that an opaque value came from.
 _TIMESTAMP, _DATE, _TIME, _DATETIME, _DECIMAL = 7, 10, 11, 12, 246
 _LITERALS = (b"null", b"true", b"false")
-# Numbers outside are written with an exponent: my_gcvt's MAX_DECPT_FOR_F_FORMAT.
+# Numbers outside are written with an exponent, unless they have digits behind the point.
 _MAX_POINT = 15
 # The server breaks base64 into lines of 76 characters, and escapes the breaks as in any string.
 _BASE64_LINE_BYTES = 57
@@ -208,7 +208,7 @@ def double_text(value: float) -> bytes:
     sign, digits, point = _shortest(value)
     if -_MAX_POINT < point <= 0:
         text = f"0.{'0' * -point}{digits}"
-    elif 0 < point <= _MAX_POINT:
+    elif 0 < point <= _MAX_POINT or 0 < point < len(digits):
         whole, fraction = digits[:point].ljust(point, "0"), digits[point:]
         text = f"{whole}.{fraction or '0'}"
     else:

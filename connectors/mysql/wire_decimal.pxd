@@ -6,7 +6,7 @@ from cdc.native.columns cimport VariableColumn
 from cdc.native.cursor cimport Cursor
 
 cdef enum:
-    # 65 digits in groups of nine, and a leftover at either end.
+    # 81 digits in groups of nine, with a leftover at either end.
     GROUPS = 10
 
 
@@ -36,5 +36,5 @@ cdef int write_decimal_text(Cursor* text, int precision, int scale, unsigned cha
 cdef Py_ssize_t decimal_text(const Layout* layout, const Digits* digits, unsigned char* out) noexcept
 
 cdef enum:
-    # 65 digits, a sign, a point and a leading zero.
-    DECIMAL_TEXT_BYTES = 68
+    # 81 digits, a sign, a point and a leading zero.
+    DECIMAL_TEXT_BYTES = 84

@@ -278,7 +278,7 @@ cdef int _shortest(double value, char* digits, int* count) except? -1000000:
 
 cdef int _write_double(const char* digits, int count, int point, char* out) noexcept:
     cdef int size
-    if point > MAX_POINT or point <= -MAX_POINT:
+    if (point > MAX_POINT and point >= count) or point <= -MAX_POINT:
         out[0] = digits[0]
         size = 1
         if count > 1:

@@ -7,11 +7,17 @@ from collections.abc import Sequence
 import pytest
 
 from cdc.native.refusals import Refusals
-from connectors.mysql.codes import TABLE_MAP_EVENT
 from tests.support.binlog_file import recorded
 from tests.support.json_documents import fixed_documents, random_documents
 from tests.support.mysql import MysqlDatabase
-from tests.support.mysql_fields import feed_inserts, feed_partial_updates, field_modules, int_plan, json_plan
+from tests.support.mysql_fields import (
+    PARTIAL_UPDATE,
+    feed_inserts,
+    feed_partial_updates,
+    field_modules,
+    int_plan,
+    json_plan,
+)
 from tests.support.plain_arrow import plain
 
 # Some ten thousand values in all kinds of nesting.
@@ -51,8 +57,8 @@ UPDATES = (
     "json_set(v, '$.l[99]', 'at the end', '$.l[99]', 'and again')",
     "json_remove(v, '$.b')",
     "json_remove(v, '$.l[0]', '$.\"k x\"')",
-    "json_set(v, '$.\"q\\\"u\\\\\\\\o\\\\nte\"', 1, '$.\"é😀\"', 2, '$._x9', 3, '$.\"9x\"', 4, '$.\"\"', 5)",
-    'json_remove(v, \'$."q\\"u\\\\\\\\o\\\\nte"\', \'$.""\')',
+    r"""json_set(v, '$."q\\"u\\\\o\\nte"', 1, '$."é😀"', 2, '$._x9', 3, '$."9x"', 4, '$.""', 5)""",
+    r"""json_remove(v, '$."q\\"u\\\\o\\nte"', '$.""')""",
     "json_set(v, '$.a', json_object(), '$.c.d.e', 1)",
     "json_set(v, '$.l[last]', 'last', '$.l[last-1]', 'before')",
     "json_replace(v, '$.n.deep[0].x', true, '$.n.deep[1]', cast('10:11:12' as time))",
@@ -78,7 +84,7 @@ def table(mysql9_database: MysqlDatabase) -> MysqlDatabase:
 
 def insert(database: MysqlDatabase, documents: Sequence[str]) -> None:
     with database.connect() as connection, connection.cursor() as cursor:
-        cursor.executemany("insert into t (v) values (%s)", documents)
+        cursor.executemany("insert into t (v) values (%s)", [(document,) for document in documents])
 
 
 def texts(database: MysqlDatabase) -> list[str]:
@@ -121,7 +127,7 @@ def test_every_partial_update_gives_the_document_that_the_server_has(table: Mysq
                 after = texts(table)[number - 1]
                 if cursor.rowcount:
                     expected.append((before, after))
-    assert TABLE_MAP_EVENT in {kind for kind, _ in log.events()}
+    assert PARTIAL_UPDATE in {kind for kind, _ in log.events()}
     for module in field_modules():
         before, after = (module.make_field(json_plan(), Refusals("error")) for _ in range(2))
         feed_partial_updates(log.events(), before, after)
