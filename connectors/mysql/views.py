@@ -1,7 +1,7 @@
 """Which changes a read contains: waits until a position is visible, opens exact views, locks tables.
 
 The binlog runs ahead of what readers see. On MySQL a transaction is visible when its GTID is in
-gtid_executed; on MariaDB a consistent snapshot says which place of the binlog it stands for; without either, a
+gtid_executed; on MariaDB a consistent snapshot says which place of the binlog it shows; without either, a
 table lock is granted only when every writer of the table has finished, commit included.
 """
 

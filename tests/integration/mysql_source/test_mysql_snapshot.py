@@ -226,7 +226,8 @@ def test_a_killed_connection_is_an_outage(shop: MysqlDatabase) -> None:
         batches = snapshot.read(snapshot.chunks[0])
         next(batches)
         for (session,) in shop.server.query(
-            "select id from information_schema.processlist where command = 'Execute' or info like 'select `id`%'"
+            "select id from information_schema.processlist"
+            " where command = 'Execute' or info like 'select `id`%'"
         ):
             shop.server.execute(f"kill {session}")
         with pytest.raises(SourceUnavailable):
