@@ -22,9 +22,10 @@ suite_of() {
 }
 
 # The first mirror among the machine's own sources that carries all of Debian (the security archive does not).
+# Before the first `apt-get update` apt knows no origins yet: then the mirror's own address has to say it.
 debian_mirror() {
     apt-get indextargets --format '$(ORIGIN) $(SITE)' 'Created-By: Packages' 2>/dev/null |
-        awk '$1 == "Debian" && $2 !~ /security/ { print $2; exit }'
+        awk '($1 == "Debian" || ($1 == "$(ORIGIN)" && $2 ~ /debian/)) && $2 !~ /security/ { print $2; exit }'
 }
 
 # Makes a private apt in $1 that knows the suite $2 only, and nothing of what is installed here.
@@ -57,9 +58,9 @@ CONF
 
 # Downloads the package $3 of the suite $2 with all it depends on into $1/cache/archives.
 download() {
-    private_apt "$1" "$2"
-    apt-get -c "$1/apt.conf" -qq update >&2
-    apt-get -c "$1/apt.conf" -qq -y --download-only install "$3" >/dev/null
+    private_apt "$1" "$2" &&
+        apt-get -c "$1/apt.conf" -qq update >&2 &&
+        apt-get -c "$1/apt.conf" -qq -y --download-only install "$3" >/dev/null
 }
 
 # Unpacks what a server needs of the packages in $1 into $2: no Perl, no manuals.
@@ -68,7 +69,7 @@ unpack() {
     for package in "$1"/*.deb; do
         case "$(basename "$package")" in
             perl* | libperl*) ;;
-            *) dpkg-deb -x "$package" "$2" ;;
+            *) dpkg-deb -x "$package" "$2" || return 1 ;;
         esac
     done
     rm -rf "$2"/usr/share/{doc,man,locale,lintian,perl5} "$2"/{,usr/}lib/*/gconv "$2/etc"
@@ -81,44 +82,39 @@ unpack() {
         { say "the packages brought no program loader"; return 1; }
 }
 
+# Each step says for itself that it failed: called in a condition, the shell's -e counts for nothing.
 install_server() {
-    local name=$1 target=.servers/$1 staging suite package
-    if [ -d "$target/usr/sbin" ]; then
-        return
-    fi
-    read -r suite package < <(suite_of "$name") || { say "there is no recipe for $name"; return 2; }
+    local name=$1 target=.servers/$1 suite package
+    read -r suite package < <(suite_of "$name") || { say "there is no recipe for $name"; return 1; }
     say "unpacking $package of Debian $suite into $target"
-    mkdir -p .servers
-    staging=$(mktemp -d "$PWD/.servers/unpacking-XXXXXX")
-    # shellcheck disable=SC2064 # The folder of now is meant.
-    trap "rm -rf '$staging'" EXIT
-    download "$staging/apt" "$suite" "$package"
-    mkdir "$staging/root"
-    unpack "$staging/apt/cache/archives" "$staging/root"
-    rm -rf "$target"
-    chmod -R go+rX "$staging/root"
-    mv "$staging/root" "$target"
-    rm -rf "$staging"
+    mkdir -p .servers && staging=$(mktemp -d "$PWD/.servers/unpacking-XXXXXX") &&
+        download "$staging/apt" "$suite" "$package" &&
+        mkdir "$staging/root" &&
+        unpack "$staging/apt/cache/archives" "$staging/root" &&
+        chmod -R go+rX "$staging/root" &&
+        rm -rf "$target" &&
+        mv "$staging/root" "$target" &&
+        rm -rf "$staging"
 }
 
-missing=
+missing=()
 for name in "$@"; do
-    [ -d ".servers/$name/usr/sbin" ] || missing=yes
+    [ -d ".servers/$name/usr/sbin" ] || missing+=("$name")
 done
-[ -n "$missing" ] || exit 0
+[ ${#missing[@]} -gt 0 ] || exit 0
+unfit="the tests of ${missing[*]} will fail and say so"
 if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
-    say "there is no apt here; the tests of these servers will fail and say so: $*"
+    say "there is no apt here; $unfit"
     exit 0
 fi
 mirror=$(debian_mirror)
 if [ -z "$mirror" ]; then
-    # A fresh machine may never have run apt-get update: then apt knows no origin, but its sources are readable.
-    mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | awk '!/security/ { print; exit }')
-fi
-if [ -z "$mirror" ]; then
-    say "apt has no sources here; the tests of these servers will fail and say so: $*"
+    say "no mirror of Debian is among apt's sources here; $unfit"
     exit 0
 fi
-for name in "$@"; do
-    install_server "$name"
+staging=
+trap 'rm -rf "$staging"' EXIT
+for name in "${missing[@]}"; do
+    install_server "$name" || say "$name could not be unpacked; its tests will fail and say so"
+    rm -rf "$staging"
 done

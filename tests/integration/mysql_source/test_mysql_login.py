@@ -99,9 +99,12 @@ def test_server_that_is_down_is_waited_for(mysql_server_factory: MysqlFactory) -
 def test_killed_session_is_made_again(mysql: MysqlServer) -> None:
     connector = connector_to(mysql.url())
     connection = connector.connect("for the test")
-    mysql.execute(f"kill {connection.thread_id()}")
+    with connection.cursor() as cursor:
+        cursor.execute("select connection_id()")
+        session = one(cursor)
+    mysql.execute(f"kill {session}")
     ask = "select count(*) from information_schema.processlist where id = %s"
-    wait_until(lambda: mysql.value(ask, [connection.thread_id()]) == 0, "the session to end")
+    wait_until(lambda: mysql.value(ask, [session]) == 0, "the session to end")
     with pytest.raises(SourceUnavailable), connector.translated("reading"), connection.cursor() as cursor:
         cursor.execute("select 1")
 

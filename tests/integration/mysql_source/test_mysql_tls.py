@@ -115,11 +115,17 @@ def test_server_without_tls_is_refused_where_it_is_required(mariadb10: MysqlServ
 @pytest.mark.parametrize("part", ["ca", "cert"])
 def test_unreadable_file_is_a_config_error(mysql9: MysqlServer, tmp_path: Path, part: str) -> None:
     file = tmp_path / "no.pem"
+
+    def connector_with() -> Connector:
+        if part == "ca":
+            return connector_to(mysql9, "verify_ca", ca=file)
+        return connector_to(mysql9, "required", cert=file)
+
     with pytest.raises(ConfigError, match=f"ssl-{part}"):
-        cipher(connector_to(mysql9, "verify_ca" if part == "ca" else "required", **{part: file}))
+        cipher(connector_with())
     file.write_text("no certificate")
     with pytest.raises(ConfigError, match=f"ssl-{part}"):
-        cipher(connector_to(mysql9, "verify_ca" if part == "ca" else "required", **{part: file}))
+        cipher(connector_with())
 
 
 def test_dump_comes_whole_through_tls(tls_server: MysqlServer, authority: Authority) -> None:
