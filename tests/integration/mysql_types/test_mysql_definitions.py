@@ -216,6 +216,19 @@ def test_mariadb_names_system_versioning_that_the_catalog_hides(mariadb10_databa
         assert merge(subject.told(event), known) == known
 
 
+def test_a_vector_of_mariadb_is_known_from_the_catalog_alone(subject: _Subject) -> None:
+    if subject.database.server.name != "mariadb11":
+        pytest.skip("MariaDB has vectors from 11.7 on")
+    subject.database.execute("create table t (id int primary key, v vector(100), b varchar(3))")
+    known = subject.known("t")
+    event = subject.event("insert into t (id) values (1)")
+    assert known.column("v").column_type == "vector(100)"
+    assert subject.told(event).column("v").column_type == "varbinary(400)"
+    assert merge(subject.told(event), known) == known
+    assert fits(event, known, subject.collations) == ""
+    assert plan_table(known, event, "mariadb", "error") == plan_table(known, None, "mariadb", "error")
+
+
 def test_partitions_and_engines_are_listed(subject: _Subject) -> None:
     subject.database.execute(
         "create table parts (a int primary key) partition by hash (a) partitions 2",
