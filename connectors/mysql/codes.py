@@ -20,6 +20,8 @@ RAND_EVENT = 13
 USER_VAR_EVENT = 14
 FORMAT_DESCRIPTION_EVENT = 15
 XID_EVENT = 16
+APPEND_BLOCK_EVENT = 9
+DELETE_FILE_EVENT = 11
 BEGIN_LOAD_QUERY_EVENT = 17
 EXECUTE_LOAD_QUERY_EVENT = 18
 TABLE_MAP_EVENT = 19
@@ -83,8 +85,8 @@ TYPE_AT = 5
 STREAMED_FROM_BYTES = 65536
 # The number of a table that stands for none: the event only ends a statement.
 DUMMY_TABLE = 0xFFFFFF
-# Of a compressed transaction: what is looked at to read its header fields (each a type, a length and a number of
-# at most 9 bytes; there are four), and what is handed to the decompressor at once.
+# Of a compressed transaction: what is looked at to read its header fields (four, each a type, a length and a
+# number of at most 9 bytes), and what is handed to the decompressor at once.
 PAYLOAD_HEAD_BYTES = 1 + HEADER_BYTES + 64
 PIECE_BYTES = 256 * 1024
 # A position that is said to be less than this before the one that we counted is wrong; anything else is
@@ -94,6 +96,8 @@ LATE_BYTES = 16 * 1024 * 1024
 FOR_CALLER = frozenset(
     {
         INTVAR_EVENT,
+        APPEND_BLOCK_EVENT,
+        DELETE_FILE_EVENT,
         RAND_EVENT,
         USER_VAR_EVENT,
         BEGIN_LOAD_QUERY_EVENT,

@@ -77,8 +77,8 @@ class Binlog(Protocol):
         INTVAR, RAND, USER_VAR, loads, INCIDENT, and Group Replication's. TABLE (payload: the body of a
         TABLE_MAP event): rows of a table not known by this map follow; answer with `set_table` and go on.
         FULL: at least `soft_bytes` gathered, and a transaction has just ended. PART: at least `hard_bytes`
-        gathered inside of one. ENDED: the server has no more (a dump that doesn't wait). REFUSED (payload: the
-        ERR packet).
+        gathered inside of one. ENDED: the server has no more (a dump that doesn't wait). REFUSED (payload:
+        the ERR packet).
         """
         ...
 

@@ -40,7 +40,7 @@ from cdc.errors import CdcError, DecodeError
 from cdc.native.refusals import locate
 from connectors.mysql import codes as _codes
 from connectors.mysql.payload import UNCOMPRESSED, Payload
-from connectors.mysql.wire_rare import RowPieces, plain_query, unknown
+from connectors.mysql.wire_rare import RowPieces, file_name, plain_query, unknown
 
 cdef Py_ssize_t HEADER = _codes.HEADER_BYTES
 cdef Py_ssize_t CHECKSUM = _codes.CHECKSUM_BYTES
@@ -83,6 +83,7 @@ cdef enum:
 cdef class BinlogDecoder:
     """See `connectors.mysql.wire.Binlog`."""
 
+    cdef bint is_mariadb
     cdef Gatherer rows
     cdef Packets packets
     # A compressed transaction: what is decompressed, and of a large one its head and its checksum.
@@ -114,6 +115,7 @@ cdef class BinlogDecoder:
     cdef uint64_t run_last
 
     def __init__(self, unrepresentable, count, flavour, epoch=0):
+        self.is_mariadb = flavour == "mariadb"
         self.rows = Gatherer(unrepresentable, count, epoch)
         self.packets = Packets()
         self.inner = Buffer()
@@ -329,6 +331,8 @@ cdef class BinlogDecoder:
         cdef Gtid* gtid = &self.rows.gtid
         if self.state != OUTSIDE:
             raise_nested()
+        if (event.type == MARIADB_GTID_EVENT) != self.is_mariadb:
+            raise unknown(event.type)
         if event.type == MARIADB_GTID_EVENT:
             read_mariadb_gtid(&event.body, gtid)
             gtid.server_id = event.server_id
@@ -571,10 +575,3 @@ cdef int raise_nested() except -1:
 cdef object for_caller(Cursor* event):
     data = bytes_of(event)
     return plain_query(data) if event.at[4] == QUERY_COMPRESSED else data
-
-
-cdef object file_name(bytes name):
-    try:
-        return name.decode()
-    except UnicodeDecodeError:
-        raise DecodeError("a binlog file whose name is not text") from None

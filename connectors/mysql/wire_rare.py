@@ -1,4 +1,4 @@
-"""What both binlog decoders do with what is rare: dropped rows, compressed statements, rows sent in pieces."""
+"""What both binlog decoders do with what is rare: rows taken back, compressed statements, rows in pieces."""
 
 from __future__ import annotations
 
@@ -64,6 +64,14 @@ def inflate_body(data: bytes) -> bytes:
         message = "a compressed event whose compression is not zlib's"
         raise DecodeError(message)
     return inflate(data)
+
+
+def file_name(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        message = "a binlog file whose name is not text"
+        raise DecodeError(message) from None
 
 
 def unknown(event_type: int) -> UnknownEvent:
