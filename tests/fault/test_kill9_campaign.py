@@ -4,58 +4,23 @@ nothing doubled.
 
 from __future__ import annotations
 
-import random
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.equality import assert_all_equal
+from tests.support.campaign import FULL_KILLS, FULL_SECONDS, SHORT_KILLS, SHORT_SECONDS, campaign
 from tests.support.pipeline import Pipeline
 from tests.support.postgres import Database
-from tests.support.processes import CdcProcess
 from tests.support.workload.postgres import PostgresWorkload
-
-SHORT_SECONDS = 25.0
-SHORT_KILLS = 4
-FULL_SECONDS = 60.0
-FULL_KILLS = 10
-# Every other life ends a while after its start, wherever the daemon is then: starting, opening, copying.
-LIFE_SECONDS = (0.3, 4.5)
-# The others end a while after changes flow again.
-STREAMING_SECONDS = (0.05, 2.5)
-
-
-def campaign(database: Database, folder: Path, seconds: float, kills: int, seed: int) -> None:
-    rng = random.Random(seed)
-    pipeline = Pipeline(database, folder)
-    deadline = time.monotonic() + seconds
-    killed = 0
-    with PostgresWorkload(database, seed) as workload:
-        while time.monotonic() < deadline or killed < kills:
-            with pipeline.start() as daemon:
-                live(pipeline, daemon, rng, until_streaming=killed % 2 == 0)
-                daemon.assert_running()
-            killed += 1
-            workload.check()
-    pipeline.catch_up()
-    assert_all_equal(workload, pipeline.lake, pipeline.mirror)
-
-
-def live(pipeline: Pipeline, daemon: CdcProcess, rng: random.Random, *, until_streaming: bool) -> None:
-    """Wait for the moment to kill; the caller does it by leaving the block."""
-    if until_streaming:
-        pipeline.wait_until_streaming(daemon, copied=False)
-    span = STREAMING_SECONDS if until_streaming else LIFE_SECONDS
-    threading.Event().wait(rng.uniform(*span))
 
 
 def test_random_workload_survives_kill9(database: Database, tmp_path: Path) -> None:
-    campaign(database, tmp_path, SHORT_SECONDS, SHORT_KILLS, seed=2026)
+    workload = PostgresWorkload(database, seed=2026)
+    campaign(workload, Pipeline(database, tmp_path), SHORT_SECONDS, SHORT_KILLS, seed=2026)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_minute_of_random_workload_survives_ten_kills(database: Database, tmp_path: Path, seed: int) -> None:
-    campaign(database, tmp_path, FULL_SECONDS, FULL_KILLS, seed)
+    workload = PostgresWorkload(database, seed)
+    campaign(workload, Pipeline(database, tmp_path), FULL_SECONDS, FULL_KILLS, seed)

@@ -1,10 +1,10 @@
-"""A whole pipeline in a folder: Postgres into a Parquet lake and a DuckDB mirror, run as the daemon that
+"""A whole pipeline in a folder: a database into a Parquet lake and a DuckDB mirror, run as the daemon that
 users run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import orjson
 import pyarrow.parquet as pq
 import yaml
 
+from tests.support.mysql import MysqlServer
 from tests.support.postgres import Database
 from tests.support.processes import CdcProcess, run_cdc
 from tests.support.waiting import wait_until
@@ -25,7 +26,9 @@ CATCH_UP_SECONDS = 240.0
 
 
 class Pipeline:
-    """The configuration, its folders, and the daemon's processes. `url` may lead through a proxy."""
+    """The configuration, its folders, and the daemon's processes, on Postgres. `url` may lead through a
+    proxy.
+    """
 
     def __init__(
         self,
@@ -37,20 +40,17 @@ class Pipeline:
         source_options: Mapping[str, Any] | None = None,
     ) -> None:
         self.database = database
+        source = {"type": "postgres", "url": url or database.url, "tables": [tables]}
+        self._create(folder, {**source, **(source_options or {})})
+
+    def _create(self, folder: Path, source: Mapping[str, Any]) -> None:
         self.folder = folder
         self.lake = folder / "lake"
         self.mirror = folder / "warehouse.duckdb"
         self.log_path = folder / "daemon.log"
         self._config: dict[str, Any] = {
             "state_dir": "./state",
-            "sources": {
-                SOURCE: {
-                    "type": "postgres",
-                    "url": url or database.url,
-                    "tables": [tables],
-                    **(source_options or {}),
-                }
-            },
+            "sources": {SOURCE: dict(source)},
             "sinks": {
                 "lake": {
                     "type": "parquet",
@@ -153,3 +153,20 @@ class Pipeline:
         """Rows of a table's history in the lake."""
         files = (self.lake / table).rglob("*.parquet")
         return sum(pq.ParquetFile(path).metadata.num_rows for path in files)
+
+
+class MysqlPipeline(Pipeline):
+    """The same on MySQL or MariaDB; what asks a Postgres server (slots, LSNs) is not for it."""
+
+    def __init__(
+        self,
+        server: MysqlServer,
+        folder: Path,
+        *,
+        url: str | None = None,
+        tables: Sequence[str] = ("app.*", "!app._*"),
+        source_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.server = server
+        source = {"type": "mysql", "url": url or server.url(), "tables": list(tables)}
+        self._create(folder, {**source, **(source_options or {})})

@@ -32,7 +32,7 @@ NEW_TABLE_KEY = ("id",)
 class Workload(ABC):
     """Tables, writers and the oracle in one database. As a context manager it writes until the block ends."""
 
-    tables: ClassVar[tuple[TableSpec, ...]]
+    tables: tuple[TableSpec, ...]
     shape: ClassVar[TableSpec]
     writer: ClassVar[type[Writer]] = Writer
     reshaper_class: ClassVar[type[Reshaper]]
