@@ -108,7 +108,8 @@ def read_fields(data: bytes) -> Event:
     if len(data) < HEADER_BYTES:
         message = f"{HEADER_BYTES} bytes expected, {len(data)} are left"
         raise DecodeError(message)
-    return Event(*_HEADER.unpack_from(data), data)
+    at_seconds, kind, server_id, size, log_pos, flags = _HEADER.unpack_from(data)
+    return Event(at_seconds, kind, server_id, size, log_pos, flags, data)
 
 
 def take_checksum_off(event: Event, *, has_checksum: bool) -> bool:

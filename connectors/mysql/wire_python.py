@@ -378,17 +378,12 @@ _STEPS: dict[int, _Step] = {
     codes.XA_PREPARE_EVENT: BinlogDecoder.xa_prepare,
     codes.PARTIAL_ROW_DATA_EVENT: BinlogDecoder.row_piece,
 }
-# Those that a compressed transaction has not inside.
+# Not inside of a compressed transaction.
 _OUTER_STEPS: dict[int, _Step] = {
-    **dict.fromkeys(
-        (
-            codes.GTID_EVENT,
-            codes.ANONYMOUS_GTID_EVENT,
-            codes.GTID_TAGGED_EVENT,
-            codes.MARIADB_GTID_EVENT,
-        ),
-        BinlogDecoder.name_transaction,
-    ),
+    codes.GTID_EVENT: BinlogDecoder.name_transaction,
+    codes.ANONYMOUS_GTID_EVENT: BinlogDecoder.name_transaction,
+    codes.GTID_TAGGED_EVENT: BinlogDecoder.name_transaction,
+    codes.MARIADB_GTID_EVENT: BinlogDecoder.name_transaction,
     codes.ROTATE_EVENT: BinlogDecoder.begin_file,
     codes.FORMAT_DESCRIPTION_EVENT: BinlogDecoder.begin_file,
     codes.TRANSACTION_PAYLOAD_EVENT: BinlogDecoder.begin_payload,
