@@ -40,7 +40,7 @@ from cdc.errors import CdcError, DecodeError
 from cdc.native.refusals import locate
 from connectors.mysql import codes as _codes
 from connectors.mysql.payload import UNCOMPRESSED, Payload
-from connectors.mysql.wire_rare import RowPieces, file_name, plain_query, unknown
+from connectors.mysql.wire_rare import RowPieces, file_name, nested, plain_query, unknown
 
 cdef Py_ssize_t HEADER = _codes.HEADER_BYTES
 cdef Py_ssize_t CHECKSUM = _codes.CHECKSUM_BYTES
@@ -89,6 +89,7 @@ cdef class BinlogDecoder:
     # A compressed transaction: what is decompressed, and of a large one its head and its checksum.
     cdef object payload
     cdef Buffer inner
+    cdef bytes held
     cdef bint is_streamed
     cdef bytes head
     cdef bytes tail
@@ -174,7 +175,7 @@ cdef class BinlogDecoder:
                     elif self.rows.byte_count >= soft_bytes:
                         return FULL, None
                 elif code == EVENT:
-                    return EVENT, for_caller(&payload)
+                    return EVENT, plain_query(bytes_of(&payload))
                 elif code == TABLE:
                     return TABLE, self.rows.wanted_map()
                 else:
@@ -263,7 +264,7 @@ cdef class BinlogDecoder:
             return self.end_transaction()
         if kind == XA_PREPARE:
             self.end_transaction()
-            return EVENT
+            return self.ended_by(event)
         if self.payload is None:
             if kind == MARIADB_GTID_EVENT or kind == TAGGED_GTID or kind == MYSQL_GTID_EVENT or kind == ANONYMOUS_GTID:
                 return self.name_transaction(event)
@@ -330,7 +331,7 @@ cdef class BinlogDecoder:
         """A GTID event."""
         cdef Gtid* gtid = &self.rows.gtid
         if self.state != OUTSIDE:
-            raise_nested()
+            raise nested()
         if (event.type == MARIADB_GTID_EVENT) != self.is_mariadb:
             raise unknown(event.type)
         if event.type == MARIADB_GTID_EVENT:
@@ -372,6 +373,13 @@ cdef class BinlogDecoder:
             self.state = CLOSED
             return CONSUMED
         return self.finish_transaction()
+
+    cdef int ended_by(self, Event* event) except -1:
+        """The event is for the caller: inside of a compressed transaction when that has ended, too."""
+        if self.payload is None:
+            return EVENT
+        self.held = bytes_of(&event.whole)
+        return CONSUMED
 
     cdef int finish_transaction(self) except -1:
         self.state = OUTSIDE
@@ -430,9 +438,9 @@ cdef class BinlogDecoder:
                 return self.end_transaction()
             if length == 8 and is_text(&statement, b"ROLLBACK", 8):
                 self.end_transaction()
-                return EVENT if self.rows.transaction_changes else CONSUMED
+                return self.ended_by(event) if self.rows.transaction_changes else CONSUMED
             if length == 5 and is_text(&statement, b"BEGIN", 5):
-                raise_nested()
+                raise nested()
             return EVENT
         if self.state == OUTSIDE:
             self.begin_nameless(event)
@@ -454,6 +462,7 @@ cdef class BinlogDecoder:
         size = fields[1] if fields[2] == UNCOMPRESSED else fields[3]
         self.payload = Payload(fields[2], fields[1], size, f"{self.file}:{self.offset}")
         self.payload.add(bytes_of(body))
+        self.held = None
         self.is_streamed = False
         return CONSUMED
 
@@ -492,9 +501,10 @@ cdef class BinlogDecoder:
             size = HEADER
             if cursor.left >= HEADER:
                 size = max(little_u32(cursor.at + 9), HEADER)
-            if cursor.left < size or cursor.left == 0:
-                if self.pump() == NEED:
-                    return NEED
+            if cursor.left < size:
+                code = self.pump(payload)
+                if code != CONSUMED:
+                    return code
                 continue
             cursor.left = size
             read_header(&cursor, &event)
@@ -505,7 +515,7 @@ cdef class BinlogDecoder:
             return code
         return CONSUMED
 
-    cdef int pump(self) except -1:
+    cdef int pump(self, Cursor* payload) except -1:
         """Decompress more, or end."""
         cdef Cursor piece
         if self.payload.is_hungry:
@@ -519,9 +529,9 @@ cdef class BinlogDecoder:
             data = self.payload.read()
             self.inner.append(<const unsigned char*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
             return CONSUMED
-        return self.close_payload()
+        return self.close_payload(payload)
 
-    cdef int close_payload(self) except -1:
+    cdef int close_payload(self, Cursor* payload) except -1:
         cdef Cursor piece
         if self.inner.end != self.inner.start:
             raise DecodeError("a compressed transaction that ends inside an event")
@@ -538,7 +548,12 @@ cdef class BinlogDecoder:
             raise DecodeError("a compressed transaction without its end")
         self.payload = None
         self.offset = self.event_end
-        return self.finish_transaction()
+        self.finish_transaction()
+        if self.held is None:
+            return CONSUMED
+        payload.at = <const unsigned char*>PyBytes_AS_STRING(self.held)
+        payload.left = PyBytes_GET_SIZE(self.held)
+        return EVENT
 
     def set_table(self, body, target):
         self.rows.set_table(body, target)
@@ -566,12 +581,3 @@ cdef class BinlogDecoder:
     def take(self):
         self.transactions = 0
         return self.rows.take()
-
-
-cdef int raise_nested() except -1:
-    raise DecodeError("a transaction begins inside another")
-
-
-cdef object for_caller(Cursor* event):
-    data = bytes_of(event)
-    return plain_query(data) if event.at[4] == QUERY_COMPRESSED else data

@@ -39,7 +39,7 @@ from connectors.mysql.wire_events_python import (
 from connectors.mysql.wire_gather_python import OPERATIONS, Gatherer
 from connectors.mysql.wire_packets_python import Look, Packets
 from connectors.mysql.wire_payload_python import Inside
-from connectors.mysql.wire_rare import RowPieces, file_name, plain_query, unknown
+from connectors.mysql.wire_rare import RowPieces, file_name, nested, plain_query, unknown
 
 _CONSUMED = -1
 _ERROR_PACKET = 0xFF
@@ -69,6 +69,7 @@ class BinlogDecoder:
         self._rows = Gatherer(unrepresentable, count, epoch)
         self._packets = Packets()
         self._inside = Inside(self._packets)
+        self._held: bytes | None = None
         self._pieces = RowPieces()
         self._joined: bytes | None = None
         self._has_checksum = False
@@ -159,7 +160,7 @@ class BinlogDecoder:
         self._packets.consume(len(packet))
         if not self._inside.is_open:
             self.offset = self._event_end
-        return code, _for_caller(event) if code == EVENT else None
+        return code, plain_query(event.whole) if code == EVENT else None
 
     def _process(self, event: Event) -> int:
         """_CONSUMED; EVENT when it is for the caller, too; TABLE when its table must be known first."""
@@ -225,7 +226,7 @@ class BinlogDecoder:
     def name_transaction(self, event: Event) -> int:
         """A GTID event."""
         if self._state is not State.OUTSIDE:
-            raise _nested()
+            raise nested()
         if (event.type == codes.MARIADB_GTID_EVENT) != self._is_mariadb:
             raise unknown(event.type)
         if event.type == codes.MARIADB_GTID_EVENT:
@@ -275,9 +276,16 @@ class BinlogDecoder:
     def xid(self, _: Event) -> int:
         return self._end_transaction()
 
-    def xa_prepare(self, _: Event) -> int:
+    def xa_prepare(self, event: Event) -> int:
         self._end_transaction()
-        return EVENT
+        return self._ended_by(event)
+
+    def _ended_by(self, event: Event) -> int:
+        """The event is for the caller: inside of a compressed transaction when that has ended, too."""
+        if not self._inside.is_open:
+            return EVENT
+        self._held = event.whole
+        return _CONSUMED
 
     def query(self, event: Event) -> int:
         """A statement: BEGIN and COMMIT are ours, the others are for the caller."""
@@ -286,7 +294,7 @@ class BinlogDecoder:
             message = "a statement behind the end of its transaction"
             raise DecodeError(message)
         if self._state is State.OPEN:
-            return self._query_inside(statement)
+            return self._query_inside(event, statement)
         if self._state is State.OUTSIDE:
             self._begin(event, Gtid())
         self._state = State.OPEN
@@ -296,14 +304,14 @@ class BinlogDecoder:
             self._end_transaction()
         return EVENT
 
-    def _query_inside(self, statement: bytes) -> int:
+    def _query_inside(self, event: Event, statement: bytes) -> int:
         if statement == b"COMMIT":
             return self._end_transaction()
         if statement == b"ROLLBACK":
             self._end_transaction()
-            return EVENT if self.transaction_changes else _CONSUMED
+            return self._ended_by(event) if self.transaction_changes else _CONSUMED
         if statement == b"BEGIN":
-            raise _nested()
+            raise nested()
         return EVENT
 
     def begin_payload(self, event: Event) -> int:
@@ -334,14 +342,16 @@ class BinlogDecoder:
             code = self._process(event)
             if code != TABLE:
                 self._inside.consume(event)
-            return code, _for_caller(event) if code == EVENT else None
+            return code, plain_query(event.whole) if code == EVENT else None
         if self._inside.is_open:
             return NEED, None
         if self._state is not State.CLOSED:
             message = "a compressed transaction without its end"
             raise DecodeError(message)
         self.offset = self._event_end
-        return self._finish_transaction(), None
+        self._finish_transaction()
+        held, self._held = self._held, None
+        return (EVENT if held else _CONSUMED), held
 
     def set_table(self, body: bytes | memoryview, target: Target | None) -> None:
         self._rows.set_table(body, target)
@@ -389,11 +399,3 @@ _OUTER_STEPS: dict[int, _Step] = {
     codes.TRANSACTION_PAYLOAD_EVENT: BinlogDecoder.begin_payload,
     codes.HEARTBEAT_EVENT_V2: BinlogDecoder.heartbeat,
 }
-
-
-def _for_caller(event: Event) -> bytes:
-    return plain_query(event.whole) if event.type == codes.QUERY_COMPRESSED_EVENT else event.whole
-
-
-def _nested() -> DecodeError:
-    return DecodeError("a transaction begins inside another")

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from cdc.errors import DecodeError, UnknownEvent
 from cdc.model.batch import Envelope
-from connectors.mysql.codes import HEADER_BYTES, QUERY_EVENT
+from connectors.mysql.codes import HEADER_BYTES, QUERY_COMPRESSED_EVENT, QUERY_EVENT
 from connectors.mysql.compressed import inflate
 
 _SIZE_AT = 9
@@ -46,7 +46,9 @@ def without_dropped(
 
 
 def plain_query(event: bytes) -> bytes:
-    """MariaDB's QUERY_COMPRESSED as the QUERY that it was."""
+    """The event as it is, but MariaDB's QUERY_COMPRESSED as the QUERY that it was."""
+    if event[_TYPE_AT] != QUERY_COMPRESSED_EVENT:
+        return event
     if len(event) < HEADER_BYTES + _POST_HEADER.size:
         message = "a compressed statement that ends in its header"
         raise DecodeError(message)
@@ -72,6 +74,10 @@ def file_name(data: bytes) -> str:
     except UnicodeDecodeError:
         message = "a binlog file whose name is not text"
         raise DecodeError(message) from None
+
+
+def nested() -> DecodeError:
+    return DecodeError("a transaction begins inside another")
 
 
 def unknown(event_type: int) -> UnknownEvent:
