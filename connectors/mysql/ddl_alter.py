@@ -226,8 +226,8 @@ def _drop(cursor: Cursor, draft: _Draft) -> None:
         cursor.skip_to_comma()
     else:
         cursor.accept("COLUMN")
-        cursor.accept("IF", "EXISTS")
-        draft.edits.append(DropColumn(cursor.name()))
+        if_exists = cursor.accept("IF", "EXISTS")
+        draft.edits.append(DropColumn(cursor.name(), if_exists))
         cursor.accept_any({"RESTRICT", "CASCADE"})
 
 

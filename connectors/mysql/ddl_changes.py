@@ -151,7 +151,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A primary key or unique index; `columns` is () where it isn't over plain whole columns."""
+    """A primary key or unique index; `columns` is () where a part is an expression."""
 
     columns: tuple[str, ...]
     primary: bool
@@ -181,6 +181,7 @@ class AddColumn:
 @dataclass(frozen=True, slots=True)
 class DropColumn:
     name: str
+    if_exists: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -388,8 +388,8 @@ def _nullable(cursor: Cursor, draft: _Draft) -> tuple[bool | None, bool]:
 
 def _sized_text(size: int, charset: str | None, *, is_bytes: bool) -> str:
     """TEXT(n) is the smallest type that holds n of the character set's longest characters."""
-    width = 1 if is_bytes else MAX_BYTES.get(charset or "")
-    if width is None:
+    if charset is None and not is_bytes:
         raise NotUnderstood("TEXT(n) depends on the table's character set")
+    width = MAX_BYTES.get(charset or "", 1)
     name = next((name for limit, name in _TEXT_SIZES if size * width < limit), "longtext")
     return _BINARY_TYPES[name] if is_bytes else name

@@ -173,7 +173,7 @@ def _unique(cursor: Cursor, name: str, *, primary: bool) -> Index:
 
 
 def parse_index_columns(cursor: Cursor) -> tuple[str, ...]:
-    """`(a, b desc)`; () when a part is a prefix or an expression."""
+    """`(a, b(10) desc)`: a prefix counts for its column; () when a part is an expression."""
     columns: list[str] = []
     is_plain = True
     cursor.expect_symbol("(")
@@ -185,7 +185,6 @@ def parse_index_columns(cursor: Cursor) -> tuple[str, ...]:
             columns.append(cursor.name())
             if cursor.sees_symbol("("):
                 cursor.skip_parentheses()
-                is_plain = False
             if cursor.sees_symbol(".") or cursor.sees("WITHOUT", "OVERLAPS"):
                 is_plain = False
         cursor.skip_to_comma()

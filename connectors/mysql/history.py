@@ -142,10 +142,8 @@ class History:
         verdict = judge(state, event, table_map, self._collations, self._flavour)
         base = replace(state or State(table), is_untold=verdict.is_untold or bool(state and state.is_untold))
         if verdict.definition is None:
-            resolved = self._unresolved(base, state, verdict.reason)
-            return replace(resolved, fallback=verdict.fallback)
-        is_primary = True if event.key else base.has_primary_key
-        return self._resolved(replace(base, has_primary_key=is_primary), state, verdict.definition)
+            return self._unresolved(base, state, verdict.reason)
+        return self._resolved(base, state, verdict.definition)
 
     def definition(self, table: TableId) -> TableDefinition | None:
         """What is known of a table; None when it isn't, or isn't sure."""

@@ -1,7 +1,7 @@
 """Applies the clauses of ALTER TABLE to a definition, and CREATE TABLE to nothing, as the server does.
 
-The server first walks the old columns (dropped, changed, renamed or kept in place), then the new and moved
-ones in the order of their clauses. Where the outcome depends on what isn't known (the table's other indexes)
+The server first walks the old columns (dropped, or changed, renamed or kept in their places), then adds the
+new ones and moves those with a new place, in the order of the clauses. Where the outcome depends on what isn't known (the table's other indexes)
 the shape is unsure, never guessed; a character set that isn't known is UNTOLD.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cdc.model import TableId
+from connectors.mysql.catalog import HIDDEN_PERIOD
 from connectors.mysql.ddl_changes import (
     AddColumn,
     AddIndex,
@@ -107,8 +108,10 @@ def create(table: TableId, shape: Shape, default_collations: Mapping[str, str]) 
     """
     characters = _characters(shape.charset, shape.collation, default_collations)
     columns = [column_of(spec, characters, default_collations) for spec in shape.columns]
-    if shape.versioned and not shape.period:
-        raise ShapeUnsure("system versioning adds hidden columns")
+    period = shape.period
+    if shape.versioned and not period:
+        period = HIDDEN_PERIOD
+        columns += [_hidden(name) for name in HIDDEN_PERIOD]
     draft = _Columns(old=(), made=columns)
     primary = next((index for index in shape.indexes if index.primary), None)
     if primary is not None:
@@ -119,7 +122,7 @@ def create(table: TableId, shape: Shape, default_collations: Mapping[str, str]) 
         columns=tuple(draft.made),
         key=_spelled(draft, key),
         engine=shape.engine,
-        period=shape.period,
+        period=period,
     )
     return Known(definition, characters, bool(primary))
 
@@ -177,6 +180,11 @@ def column_of(
     )
 
 
+def _hidden(name: str) -> ColumnDefinition:
+    """A column that system versioning adds."""
+    return ColumnDefinition(name, "timestamp(6)", nullable=False, generated=True, invisible=True)
+
+
 def _characters(
     charset: str | None, collation: str | None, default_collations: Mapping[str, str]
 ) -> CharacterSet | None:
@@ -203,7 +211,7 @@ def _alter_columns(known: Known, edits: Sequence[Edit], default_collations: Mapp
         if isinstance(edit, AddColumn):
             _add(edit, columns, known, default_collations)
         elif isinstance(edit, ChangeColumn) and edit.place is not None:
-            columns.put(column_of(edit.spec, known.characters, default_collations), edit.place)
+            columns.put(columns.made.pop(columns.find(edit.spec.name)), edit.place)
         elif isinstance(edit, SetVisible):
             at = columns.find(edit.name)
             columns.made[at] = replace(columns.made[at], invisible=not edit.visible)
@@ -214,6 +222,8 @@ def _check_names(definition: TableDefinition, edits: Sequence[Edit]) -> None:
     """A clause for a column that isn't there did nothing (IF EXISTS), or our definition is wrong."""
     for edit in edits:
         if not isinstance(edit, DropColumn | ChangeColumn | RenameColumn):
+            continue
+        if isinstance(edit, DropColumn) and edit.if_exists:
             continue
         if not any(same(edit.name, name) for name in definition.names):
             raise ShapeUnsure(f"there is no column {edit.name}")
@@ -232,8 +242,7 @@ def _keep(
             return
         if isinstance(edit, ChangeColumn) and same(edit.name, column.name):
             columns.renamed[column.name.lower()] = edit.spec.name
-            if edit.place is None:
-                columns.made.append(column_of(edit.spec, known.characters, default_collations))
+            columns.made.append(column_of(edit.spec, known.characters, default_collations))
             return
         if isinstance(edit, RenameColumn) and same(edit.name, column.name):
             columns.renamed[column.name.lower()] = edit.new
@@ -316,7 +325,7 @@ def _unique_candidates(columns: _Columns, indexes: Sequence[Index]) -> list[tupl
         if index.primary:
             continue
         if not index.columns:
-            raise ShapeUnsure("a unique index isn't over whole columns")
+            raise ShapeUnsure("a unique index is over an expression")
         if not any(columns.made[columns.find(name)].nullable for name in index.columns):
             found.append(_spelled(columns, index.columns))
     return found

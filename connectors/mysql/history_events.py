@@ -19,14 +19,12 @@ _VERSIONED_TYPE = "timestamp(6)"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The definition for the event's rows; None with the `reason` why only the catalog has it. `fallback`
-    reads the rows right too, but may not name the key that the catalog has. `is_untold`: the event
-    contradicts what was known, so a change was never told.
+    """The definition for the event's rows; None with the `reason` why only the catalog has it. `is_untold`:
+    the event contradicts what was known, so a change was never told.
     """
 
     definition: TableDefinition | None
     reason: str = ""
-    fallback: TableDefinition | None = None
     is_untold: bool = False
 
 
@@ -51,9 +49,9 @@ def judge(
     hidden = _hidden(event, base) if flavour == "mariadb" else ""
     if hidden:
         return Verdict(None, f"{reason}; {hidden}", is_untold=is_untold)
-    if known is None and not event.key:
-        reason += "; no event tells whether a unique index identifies its rows"
-        return Verdict(None, reason, replace(merged, key=()), is_untold)
+    if known is None:
+        # The event names the key that the server uses; another's may not be unique any more.
+        merged = replace(merged, key=event.key)
     return Verdict(merged, reason, is_untold=is_untold)
 
 

@@ -29,13 +29,11 @@ class Applied:
 class Resolved:
     """The definition for a TABLE_MAP event. None: read the catalog again with a proof, give it to
     `History.learn`, resolve once more; `reason` says why. `memory` goes with the current ChangeSet.
-    `fallback` serves where the catalog can't be trusted: it reads the rows right, but knows of no key.
     `resnapshots`: the event proves a change that no statement told and that may have changed rows.
     """
 
     definition: TableDefinition | None
     reason: str = ""
-    fallback: TableDefinition | None = None
     memory: Mapping[str, str | None] = field(default_factory=dict)
     resnapshots: tuple[Resnapshot, ...] = ()
 
