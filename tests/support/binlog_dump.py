@@ -10,8 +10,8 @@ from connectors.mysql import codes
 from connectors.mysql.catalog import read_collations
 from connectors.mysql.connection import Connector
 from connectors.mysql.dump import Replica, dump_from
-from connectors.mysql.options import MysqlOptions
 from connectors.mysql.event_definitions import definition_of
+from connectors.mysql.options import MysqlOptions
 from connectors.mysql.table_map import parse_table_map
 from connectors.mysql.target import Target
 from connectors.mysql.type_plan import plan_table
@@ -47,7 +47,7 @@ def collations_of(server: MysqlServer) -> dict[int, Any]:
 
 
 class Reader:
-    """Drives a decoder over recorded bytes; tables come from their own full metadata, `events` are the caller's."""
+    """Drives a decoder over recorded bytes; tables come from their own full metadata."""
 
     def __init__(
         self,
@@ -72,7 +72,9 @@ class Reader:
         self._on_event = on_event or self.events.append
         self._extra = extra
 
-    def read(self, pieces: Iterable[bytes], soft_bytes: int = SOFT_BYTES, hard_bytes: int = SOFT_BYTES) -> None:
+    def read(
+        self, pieces: Iterable[bytes], soft_bytes: int = SOFT_BYTES, hard_bytes: int = SOFT_BYTES
+    ) -> None:
         for piece in pieces:
             self.decoder.feed(piece)
             while True:
