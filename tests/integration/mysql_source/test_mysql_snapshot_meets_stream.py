@@ -8,19 +8,23 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pymysql
 import pytest
 
+from cdc.errors import SourceUnavailable
 from cdc.model import Envelope, TableId
 from cdc.spi import EarlierSnapshot, Snapshot, SnapshotChunk
 from cdc.testing.fold import fold
 from connectors.mysql import snapshot as snapshot_module
-from connectors.mysql.positions import parse
+from connectors.mysql import views as views_module
+from connectors.mysql.positions import BinlogPosition, parse, parse_gtids
 from tests.support.follower import read_chunks
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_follower import MysqlFollower
+from tests.support.mysql_snapshots import SnapshotBench, rows_of
 
 WRITERS = 3
 ROWS = 400
@@ -35,6 +39,8 @@ _NO_STALL = {
     "mysql": ("set global sync_binlog = 0", "set global binlog_group_commit_sync_delay = 0"),
     "mariadb": ("set global binlog_commit_wait_count = 0", "set global binlog_commit_wait_usec = 100000"),
 }
+# Every second commit waits a second between the two.
+_SECOND_STALLS = ("set global sync_binlog = 2", "set global binlog_group_commit_sync_delay = 1000000")
 _CONFLICTS = (1020, 1062, 1205, 1213)
 
 
@@ -153,6 +159,52 @@ def test_a_copy_that_went_on_and_all_later_changes_are_the_table(shop: MysqlData
     between = [row for row in _of(changes, "keyed") if start <= _order(row) < middle]
     history = [finished, torn, between, rest, *_after(changes, second, "keyed")]
     _require_equal(shop, "keyed", ("a", "b"), history)
+
+
+def test_a_change_that_the_stream_has_before_others_see_it_is_in_the_copy(
+    mysql9_database: MysqlDatabase,
+) -> None:
+    database = mysql9_database
+    database.execute("create table t (id int primary key)")
+    bench = SnapshotBench(database)
+    follower = MysqlFollower(database).open()
+    database.server.execute(*_SECOND_STALLS)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            for number in (1, 2):
+                written = pool.submit(database.execute, f"insert into t values ({number})")
+                while not (changes := follower.step()) or not changes.row_count:
+                    pass
+                if not database.query("select * from t where id = %s", (number,)):
+                    break
+            else:
+                pytest.fail("no commit was slow")
+            assert changes.position is not None
+            bench.captured = replace(bench.captured, position=changes.position)
+            with bench.opened() as snapshot:
+                assert number in [row["id"] for row in rows_of(snapshot, "t")]
+            written.result()
+    finally:
+        database.server.execute(*_NO_STALL["mysql"])
+        follower.close()
+
+
+def test_a_position_that_the_server_does_not_come_to_is_an_outage(
+    mysql_database: MysqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views_module, "VISIBLE_SECONDS", 0.5)
+    mysql_database.execute("create table t (id int primary key)")
+    bench = SnapshotBench(mysql_database)
+    here = parse(bench.captured.position.text)
+    assert here.gtids is not None
+    ahead = {
+        "mysql": f"{str(here.gtids).partition(':')[0]}:1-9999999",
+        "mariadb": "0-1-9999999",
+    }[mysql_database.server.flavour]
+    there = BinlogPosition("binlog.999999", 4, 0, parse_gtids(ahead)).to_position()
+    bench.captured = replace(bench.captured, position=there)
+    with pytest.raises(SourceUnavailable, match="does not show"):
+        bench.open()
 
 
 def _stream_some(follower: MysqlFollower) -> None:
