@@ -6,26 +6,29 @@ A clause that isn't understood makes the table's shape unsure and its rows suspe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from cdc.model import TableId
+from connectors.mysql.ddl_alter_partitions import (
+    AlterDraft,
+    convert_partition,
+    exchange_partition,
+    tablespace,
+    truncate_partition,
+)
 from connectors.mysql.ddl_changes import (
     AddColumn,
     AddIndex,
     Altered,
     ChangeColumn,
     ConvertCharset,
-    Created,
     DefaultCharset,
     DropColumn,
     DropIndex,
-    Dropped,
     DropPrimaryKey,
     Edit,
     Index,
     RenameColumn,
     Renamed,
-    RowsChanged,
     SetDefault,
     SetEngine,
     SetVisible,
@@ -62,21 +65,10 @@ _HARMLESS_PARTITION = frozenset(
 _OTHER_TABLES = frozenset({"RENAME", "EXCHANGE", "CONVERT"})
 
 
-@dataclass(slots=True)
-class _Draft:
-    table: TableId
-    edits: list[Edit] = field(default_factory=list)
-    before: list[TableChange] = field(default_factory=list)
-    after: list[TableChange] = field(default_factory=list)
-
-    def rows_changed(self, reason: str) -> None:
-        self.before.append(RowsChanged(self.table, reason))
-
-
 def parse_alter_table(cursor: Cursor, *, ignores: bool) -> tuple[TableChange, ...]:
     """Everything after ALTER TABLE; `ignores`: with IGNORE, which deletes duplicates."""
     cursor.accept("IF", "EXISTS")
-    draft = _Draft(cursor.table())
+    draft = AlterDraft(cursor.table())
     skip_wait(cursor)
     if ignores:
         draft.rows_changed("ALTER IGNORE TABLE may delete rows")
@@ -134,7 +126,7 @@ def skip_wait(cursor: Cursor) -> None:
         cursor.accept("NOWAIT")
 
 
-def _clauses(cursor: Cursor, draft: _Draft) -> None:
+def _clauses(cursor: Cursor, draft: AlterDraft) -> None:
     while not cursor.at_end:
         if cursor.accept_symbol(","):
             continue
@@ -144,7 +136,7 @@ def _clauses(cursor: Cursor, draft: _Draft) -> None:
         _clause(cursor, draft)
 
 
-def _clause(cursor: Cursor, draft: _Draft) -> None:
+def _clause(cursor: Cursor, draft: AlterDraft) -> None:
     word = cursor.peek().upper
     rule = _RULES.get(word)
     if rule is not None:
@@ -158,14 +150,14 @@ def _clause(cursor: Cursor, draft: _Draft) -> None:
         _take_options(options, draft)
 
 
-def _take_options(options: Options, draft: _Draft) -> None:
+def _take_options(options: Options, draft: AlterDraft) -> None:
     if options.charset is not None:
         draft.edits.append(DefaultCharset(options.charset, options.collation))
     if options.engine:
         draft.edits.append(SetEngine(options.engine))
 
 
-def _add(cursor: Cursor, draft: _Draft) -> None:
+def _add(cursor: Cursor, draft: AlterDraft) -> None:
     if cursor.accept("SYSTEM", "VERSIONING"):
         _versioning(draft, "ADD SYSTEM VERSIONING")
     elif cursor.sees("PERIOD", "FOR"):
@@ -181,7 +173,7 @@ def _add(cursor: Cursor, draft: _Draft) -> None:
         _add_columns(cursor, draft)
 
 
-def _add_columns(cursor: Cursor, draft: _Draft) -> None:
+def _add_columns(cursor: Cursor, draft: AlterDraft) -> None:
     cursor.accept("COLUMN")
     if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
     if not cursor.accept_symbol("("):
@@ -199,14 +191,14 @@ def _add_columns(cursor: Cursor, draft: _Draft) -> None:
     cursor.expect_symbol(")")
 
 
-def _add_column(cursor: Cursor, draft: _Draft, *, if_not_exists: bool) -> None:
+def _add_column(cursor: Cursor, draft: AlterDraft, *, if_not_exists: bool) -> None:
     name = cursor.name()
     spec = parse_column(cursor, name)
     draft.edits.append(AddColumn(spec, parse_place(cursor), if_not_exists))
     draft.edits += [AddIndex(index) for index in column_indexes(spec)]
 
 
-def _drop(cursor: Cursor, draft: _Draft) -> None:
+def _drop(cursor: Cursor, draft: AlterDraft) -> None:
     if cursor.accept("PRIMARY", "KEY"):
         draft.edits.append(DropPrimaryKey())
     elif cursor.accept("SYSTEM", "VERSIONING"):
@@ -235,32 +227,32 @@ def _drop_index(name: str) -> Edit:
     return DropPrimaryKey() if name.upper() == "PRIMARY" else DropIndex(name)
 
 
-def _versioning(draft: _Draft, clause: str) -> None:
+def _versioning(draft: AlterDraft, clause: str) -> None:
     draft.edits.append(Unsure(clause))
     draft.rows_changed(clause)
 
 
-def _modify(cursor: Cursor, draft: _Draft) -> None:
+def _modify(cursor: Cursor, draft: AlterDraft) -> None:
     cursor.accept("COLUMN")
     cursor.accept("IF", "EXISTS")
     name = cursor.column()
     _change_to(cursor, draft, name, name)
 
 
-def _change(cursor: Cursor, draft: _Draft) -> None:
+def _change(cursor: Cursor, draft: AlterDraft) -> None:
     cursor.accept("COLUMN")
     cursor.accept("IF", "EXISTS")
     name = cursor.column()
     _change_to(cursor, draft, name, cursor.column())
 
 
-def _change_to(cursor: Cursor, draft: _Draft, name: str, new: str) -> None:
+def _change_to(cursor: Cursor, draft: AlterDraft, name: str, new: str) -> None:
     spec = parse_column(cursor, new)
     draft.edits.append(ChangeColumn(name, spec, parse_place(cursor)))
     draft.edits += [AddIndex(index) for index in column_indexes(spec)]
 
 
-def _alter(cursor: Cursor, draft: _Draft) -> None:
+def _alter(cursor: Cursor, draft: AlterDraft) -> None:
     if cursor.sees_any({"INDEX", "KEY", "CHECK", "CONSTRAINT"}) and cursor.peek(1).upper != "SET":
         cursor.skip_to_comma()
         return
@@ -279,7 +271,7 @@ def _alter(cursor: Cursor, draft: _Draft) -> None:
         draft.edits.append(SetVisible(name, word == "VISIBLE"))
 
 
-def _rename(cursor: Cursor, draft: _Draft) -> None:
+def _rename(cursor: Cursor, draft: AlterDraft) -> None:
     if cursor.accept("COLUMN"):
         cursor.accept("IF", "EXISTS")
         name = cursor.column()
@@ -294,20 +286,8 @@ def _rename(cursor: Cursor, draft: _Draft) -> None:
     draft.after.append(Renamed(draft.table, cursor.table()))
 
 
-def _convert(cursor: Cursor, draft: _Draft) -> None:
-    if cursor.accept("PARTITION"):
-        cursor.name()
-        cursor.expect("TO", "TABLE")
-        made = cursor.table()
-        draft.rows_changed("CONVERT PARTITION TO TABLE")
-        draft.before.append(Created(made, reason="it was made of a partition"))
-        cursor.skip_all()
-        return
-    if cursor.accept("TABLE"):
-        taken = cursor.table()
-        draft.rows_changed("CONVERT TABLE TO PARTITION")
-        draft.after.append(Dropped(taken))
-        cursor.skip_all()
+def _convert(cursor: Cursor, draft: AlterDraft) -> None:
+    if convert_partition(cursor, draft):
         return
     cursor.expect("TO")
     if not accept_charset(cursor):
@@ -321,7 +301,7 @@ def _convert(cursor: Cursor, draft: _Draft) -> None:
     draft.edits.append(ConvertCharset(charset, collation))
 
 
-def _order(cursor: Cursor, draft: _Draft) -> None:
+def _order(cursor: Cursor, draft: AlterDraft) -> None:
     cursor.expect("BY")
     while True:
         cursor.column()
@@ -330,54 +310,28 @@ def _order(cursor: Cursor, draft: _Draft) -> None:
             return
 
 
-def _tablespace(clause: str) -> Callable[[Cursor, _Draft], None]:
-    def rule(cursor: Cursor, draft: _Draft) -> None:
-        if not cursor.accept("TABLESPACE"):
-            cursor.expect("PARTITION")
-            cursor.skip_all()
-        draft.rows_changed(f"{clause} TABLESPACE")
-
-    return rule
-
-
-def _truncate(cursor: Cursor, draft: _Draft) -> None:
-    cursor.expect("PARTITION")
-    cursor.skip_all()
-    draft.rows_changed("TRUNCATE PARTITION")
-
-
-def _exchange(cursor: Cursor, draft: _Draft) -> None:
-    cursor.expect("PARTITION")
-    cursor.name()
-    cursor.expect("WITH", "TABLE")
-    other = cursor.table()
-    draft.rows_changed("EXCHANGE PARTITION")
-    draft.before.append(RowsChanged(other, "EXCHANGE PARTITION"))
-    cursor.skip_all()
-
-
-def _with(cursor: Cursor, draft: _Draft) -> None:
+def _with(cursor: Cursor, draft: AlterDraft) -> None:
     cursor.expect("VALIDATION")
 
 
-def _setting(cursor: Cursor, draft: _Draft) -> None:
+def _setting(cursor: Cursor, draft: AlterDraft) -> None:
     cursor.accept_symbol("=")
     cursor.take()
 
 
-def _nothing(cursor: Cursor, draft: _Draft) -> None:
+def _nothing(cursor: Cursor, draft: AlterDraft) -> None:
     """The clause's one word says all."""
 
 
-def _keys(cursor: Cursor, draft: _Draft) -> None:
+def _keys(cursor: Cursor, draft: AlterDraft) -> None:
     cursor.expect("KEYS")
 
 
-def _remove(cursor: Cursor, draft: _Draft) -> None:
+def _remove(cursor: Cursor, draft: AlterDraft) -> None:
     cursor.expect("PARTITIONING")
 
 
-_RULES: dict[str, Callable[[Cursor, _Draft], None]] = {
+_RULES: dict[str, Callable[[Cursor, AlterDraft], None]] = {
     "ADD": _add,
     "DROP": _drop,
     "MODIFY": _modify,
@@ -386,10 +340,10 @@ _RULES: dict[str, Callable[[Cursor, _Draft], None]] = {
     "RENAME": _rename,
     "CONVERT": _convert,
     "ORDER": _order,
-    "DISCARD": _tablespace("DISCARD"),
-    "IMPORT": _tablespace("IMPORT"),
-    "TRUNCATE": _truncate,
-    "EXCHANGE": _exchange,
+    "DISCARD": tablespace("DISCARD"),
+    "IMPORT": tablespace("IMPORT"),
+    "TRUNCATE": truncate_partition,
+    "EXCHANGE": exchange_partition,
     "ALGORITHM": _setting,
     "LOCK": _setting,
     "WITH": _with,

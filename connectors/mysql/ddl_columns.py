@@ -342,7 +342,7 @@ def _spec(cursor: Cursor, name: str, draft: _Draft) -> ColumnSpec:
         collation=collation,
         nullable=nullable,
         is_sure=is_sure,
-        generated="generated" in flags,
+        generated=bool(flags & {"generated", "row_start", "row_end"}),
         invisible="invisible" in flags,
         labels=draft.type.labels,
         default=draft.default,

@@ -65,7 +65,8 @@ def _shape(cursor: Cursor) -> tuple[Shape | None, str]:
             if _has_query(cursor):
                 return None, "it was created from a query"
             break
-        if cursor.sees_any(_QUERY_WORDS) or cursor.sees_symbol("("):
+        is_query = cursor.sees_any(_QUERY_WORDS) and not cursor.sees("WITH", "SYSTEM")
+        if is_query or cursor.sees_symbol("("):
             return None, "it was created from a query"
         parse_option(cursor, options)
     return _finish(draft, options), ""

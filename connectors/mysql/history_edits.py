@@ -1,8 +1,9 @@
 """Applies the clauses of ALTER TABLE to a definition, and CREATE TABLE to nothing, as the server does.
 
 The server first walks the old columns (dropped, or changed, renamed or kept in their places), then adds the
-new ones and moves those with a new place, in the order of the clauses. Where the outcome depends on what isn't known (the table's other indexes)
-the shape is unsure, never guessed; a character set that isn't known is UNTOLD.
+new ones and moves those with a new place, in the order of the clauses. Where the outcome depends on what
+isn't known (the table's other indexes) the shape is unsure, never guessed; a character set that isn't known
+is UNTOLD.
 """
 
 from __future__ import annotations
