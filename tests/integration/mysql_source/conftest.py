@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import pytest
 
 from tests.support.mysql import MysqlDatabase
+from tests.support.mysql_binaries import servers_under_test
 from tests.support.mysql_follower import MysqlFollower
 
 
@@ -41,3 +42,9 @@ def follow(make_follower: FollowerFactory) -> FollowerFactory:
         return follower
 
     return make
+
+
+@pytest.fixture(params=servers_under_test())
+def mysql_name(request: pytest.FixtureRequest) -> str:
+    """Every kind of server, for tests that start their own."""
+    return str(request.param)

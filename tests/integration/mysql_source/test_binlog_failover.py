@@ -1,0 +1,127 @@
+"""Failover by GTID: the first server dies, the stream goes on with its replica, nothing lost or doubled."""
+
+from __future__ import annotations
+
+import pytest
+
+from cdc.errors import SourceGap, SourceMismatch
+from tests.integration.mysql_source.conftest import FollowerFactory
+from tests.support.mysql import MysqlDatabase, MysqlServer
+from tests.support.mysql_fixtures import MysqlFactory
+from tests.support.mysql_follower import MysqlFollower
+from tests.support.waiting import wait_until
+
+Pair = tuple[MysqlServer, MysqlServer]
+
+
+@pytest.fixture
+def pair(mysql_server_factory: MysqlFactory, mysql_name: str) -> Pair:
+    """A server and its replica, which writes what it replicates into a binlog of its own."""
+    replica = {"log-slave-updates": "ON"} if "mariadb" in mysql_name else {"log-replica-updates": "ON"}
+    first, second = mysql_server_factory({}, mysql_name), mysql_server_factory(replica, mysql_name)
+    if second.flavour == "mysql":
+        second.execute(
+            f"change replication source to source_host='127.0.0.1', source_port={first.port}, source_user='root',"
+            " source_password='', source_auto_position=1, get_source_public_key=1",
+            "start replica",
+        )
+    else:
+        second.execute(
+            f"change master to master_host='127.0.0.1', master_port={first.port}, master_user='root',"
+            " master_password='', master_use_gtid=slave_pos",
+            "start slave",
+        )
+    return first, second
+
+
+def wait_for_replica(pair: Pair) -> None:
+    first, second = pair
+    if first.flavour == "mysql":
+        assert second.value(f"select wait_for_executed_gtid_set('{first.executed()}', 30)") == 0
+    else:
+        assert second.value(f"select master_gtid_wait('{first.executed()}', 30)") == 0
+
+
+def promote(pair: Pair) -> None:
+    """The first server is dead; the second one takes writes."""
+    first, second = pair
+    first.kill9()
+    second.execute(*(["stop replica"] if second.flavour == "mysql" else ["stop slave"]))
+
+
+@pytest.fixture
+def database(pair: Pair) -> MysqlDatabase:
+    database = pair[0].create_database()
+    database.execute("create table t (id int primary key, note varchar(20))")
+    return database
+
+
+def ids(follower: MysqlFollower) -> list[int]:
+    return [row["id"] for row in follower.rows()]
+
+
+def test_nothing_is_lost_or_doubled_when_a_replica_takes_over(
+    pair: Pair, database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    first, second = pair
+    # The files of the two are not the same.
+    second.execute("flush binary logs")
+    follower = follow(database)
+    database.execute("insert into t values (1, 'a')", "insert into t values (2, 'b')")
+    assert ids(follower) == [1, 2]
+    before = follower.position
+    xid = f"'{database.name}'"
+    database.execute(
+        f"xa start {xid}", "insert into t values (3, 'xa')", f"xa end {xid}", f"xa prepare {xid}"
+    )
+    follower.catch_up()
+    database.execute("insert into t values (4, 'not seen yet')")
+    wait_for_replica(pair)
+    promote(pair)
+    second.execute(f"insert into {database.name}.t values (5, 'on the second')")
+    follower.point_to(second.url(database.name)).restart()
+    assert ids(follower) == [4, 5]
+    second.execute(f"insert into {database.name}.t values (6, 'f')")
+    assert ids(follower) == [6]
+    assert follower.position is not None
+    assert before is not None
+    assert follower.position > before
+    assert follower.position.text.startswith("1/")
+    follower.restart()
+    second.execute(f"insert into {database.name}.t values (7, 'g')")
+    assert ids(follower) == [7]
+    second.execute(f"xa commit {xid}")
+    assert ids(follower) == [3]
+
+
+def test_a_replica_that_lacks_what_we_have_is_refused(
+    pair: Pair, database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    _, second = pair
+    follower = follow(database)
+    wait_for_replica(pair)
+    second.execute("stop replica" if second.flavour == "mysql" else "stop slave")
+    database.execute("insert into t values (1, 'only on the first')")
+    follower.catch_up()
+    with pytest.raises(SourceMismatch, match="transactions"):
+        follower.point_to(second.url(database.name)).restart()
+
+
+def test_a_replica_that_has_purged_what_we_lack_is_a_gap(
+    pair: Pair, database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    _, second = pair
+    follower = follow(database)
+    follower.catch_up()
+    follower.close()
+    database.execute("insert into t values (1, 'purged')")
+    wait_for_replica(pair)
+    second.execute("flush binary logs")
+
+    def is_purged() -> bool:
+        second.execute(f"purge binary logs to '{second.position()[0]}'")
+        return len(second.query("show binary logs")) == 1
+
+    wait_until(is_purged, "the binlog to be purged")
+    with pytest.raises(SourceGap):
+        follower.point_to(second.url(database.name)).restart().rows()

@@ -1,0 +1,137 @@
+"""XA transactions: their rows take effect at XA COMMIT, in doubt across restarts too."""
+
+from __future__ import annotations
+
+import pytest
+
+from cdc.errors import SourceGap, SourceUnavailable
+from connectors.mysql import opening, replay, stream
+from tests.integration.mysql_source.conftest import FollowerFactory
+from tests.support.mysql import MysqlDatabase
+from tests.support.mysql_follower import MysqlFollower
+
+
+@pytest.fixture
+def database(mysql_database: MysqlDatabase) -> MysqlDatabase:
+    mysql_database.execute("create table t (id int primary key, note varchar(100))")
+    return mysql_database
+
+
+def prepare(database: MysqlDatabase, xid: str, *statements: str) -> None:
+    database.execute(f"xa start {xid}", *statements, f"xa end {xid}", f"xa prepare {xid}")
+
+
+def xid_of(database: MysqlDatabase, part: str = "x") -> str:
+    """Prepared transactions are the whole server's: every test has its own names."""
+    return f"'{database.name}','{part}'"
+
+
+def seen(follower: MysqlFollower) -> list[int]:
+    return [row["id"] for row in follower.rows()]
+
+
+def test_rows_of_a_prepared_transaction_come_at_its_commit(
+    database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    follower = follow(database)
+    prepare(database, xid_of(database), "insert into t values (1, 'a')", "insert into t values (2, 'b')")
+    database.execute("insert into t values (3, 'c')")
+    assert seen(follower) == [3]
+    database.execute(
+        "insert into t values (4, 'd')", f"xa commit {xid_of(database)}", "insert into t values (5, 'e')"
+    )
+    rows = follower.rows()
+    assert [row["id"] for row in rows] == [4, 1, 2, 5]
+    assert len({row["_cdc_tx"] for row in rows}) == 3
+    assert [row["note"] for row in rows] == ["d", "a", "b", "e"]
+    orders = [follower.source.position(row["_cdc_position"]).order for row in rows]
+    assert orders == sorted(orders)
+    assert not [key for key in follower.facts if key.startswith("xa:")]
+
+
+def test_rows_of_a_transaction_that_is_rolled_back_never_come(
+    database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    follower = follow(database)
+    prepare(database, xid_of(database), "insert into t values (1, 'a')")
+    database.execute("insert into t values (2, 'b')")
+    assert seen(follower) == [2]
+    database.execute(f"xa rollback {xid_of(database)}", "insert into t values (3, 'c')")
+    assert seen(follower) == [3]
+    assert not [key for key in follower.facts if key.startswith("xa:")]
+
+
+def test_a_transaction_committed_in_one_phase_is_like_any_other(
+    database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    follower = follow(database)
+    xid = xid_of(database)
+    database.execute(
+        f"xa start {xid}", "insert into t values (1, 'a')", f"xa end {xid}", f"xa commit {xid} one phase"
+    )
+    database.execute("insert into t values (2, 'b')")
+    assert seen(follower) == [1, 2]
+
+
+@pytest.mark.parametrize("outcome", ["commit", "rollback"])
+def test_a_transaction_in_doubt_survives_a_restart(
+    database: MysqlDatabase, follow: FollowerFactory, outcome: str
+) -> None:
+    follower = follow(database)
+    prepare(database, xid_of(database), "insert into t values (1, 'a')")
+    prepare(database, xid_of(database, "other"), "insert into t values (9, 'x')")
+    follower.catch_up()
+    database.execute("insert into t values (2, 'b')")
+    follower.restart()
+    assert seen(follower) == [2]
+    database.server.execute("flush binary logs")
+    database.execute(f"xa {outcome} {xid_of(database)}")
+    follower.restart()
+    assert seen(follower) == ([1] if outcome == "commit" else [])
+    database.execute(f"xa commit {xid_of(database, 'other')}")
+    assert seen(follower) == [9]
+
+
+def test_a_large_prepared_transaction_comes_in_parts(
+    database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "PART_BYTES", 32 * 1024)
+    monkeypatch.setattr(stream, "SOFT_BYTES", 32 * 1024)
+    database.execute("create table seed (n int)", "insert into seed values (0),(1),(2),(3),(4),(5),(6),(7)")
+    follower = follow(database)
+    number = "a.n * 512 + b.n * 64 + c.n * 8 + d.n"
+    rows = f"select {number}, repeat('x', 50) from seed a, seed b, seed c, seed d"
+    prepare(database, xid_of(database), f"insert into t {rows}")
+    database.execute(f"xa commit {xid_of(database)}")
+    follower.catch_up()
+    assert [s.position is None for s in follower.sets if s.row_count].count(True) > 3
+    taken = follower.taken()
+    assert sorted(row["id"] for row in taken) == list(range(8**4))
+    assert len({row["_cdc_tx"] for row in taken}) == 1
+
+
+def test_a_source_does_not_begin_while_a_transaction_is_in_doubt(
+    database: MysqlDatabase, make_follower: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "XA_PATIENCE_SECONDS", 0.2)
+    prepare(database, xid_of(database), "insert into t values (1, 'a')")
+    follower = make_follower(database)
+    with pytest.raises(SourceUnavailable, match="prepared XA"):
+        follower.open()
+    database.execute(f"xa commit {xid_of(database)}")
+    follower.open()
+    database.execute("insert into t values (2, 'b')")
+    assert seen(follower) == [2]
+
+
+def test_the_commit_of_an_unknown_transaction_is_a_gap(
+    database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    follower = follow(database)
+    prepare(database, xid_of(database), "insert into t values (1, 'a')")
+    follower.catch_up()
+    follower.facts = {key: text for key, text in follower.facts.items() if not key.startswith("xa:")}
+    follower.restart()
+    database.execute(f"xa commit {xid_of(database)}")
+    with pytest.raises(SourceGap, match="XA"):
+        follower.rows()
