@@ -8,7 +8,6 @@ import random
 from types import ModuleType
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,74 +19,16 @@ from connectors.mysql import wire_values_python
 from connectors.mysql.type_plan import ColumnPlan
 from tests.support.json_binary import encode
 from tests.support.json_documents import random_value
-from tests.support.mysql_fields import plan
+from tests.support.mysql_fields import json_plan
+from tests.support.mysql_plans import PLANS
 from tests.support.plain_arrow import plain
 
 pytestmark = pytest.mark.skipif(implementation() != "c", reason="there is only one decoder here")
 
 EXAMPLES = 400
 REFUSED = "refused"
-TEXT = pa.string()
-DATETIME = pa.timestamp("us")
-TIMESTAMP = pa.timestamp("us", "UTC")
 
 
-def columns() -> list[ColumnPlan]:
-    whole = [("int8", "int8"), ("int16", "int16"), ("int24", "int32"), ("int32", "int32"), ("int64", "int64")]
-    numbers = [
-        plan(kind, getattr(pa, f"{'u' if unsigned else ''}{arrow}")(), unsigned=unsigned)
-        for kind, arrow in whole
-        for unsigned in (False, True)
-    ]
-    numbers += [plan("float32", pa.float32()), plan("float64", pa.float64()), plan("year", pa.int16())]
-    numbers += [plan("bool", pa.bool_()), *(plan("bit", pa.uint64(), size=size) for size in (1, 3, 8))]
-    decimals = [
-        plan("decimal", (pa.decimal128 if p <= 38 else pa.decimal256)(p, s), precision=p, scale=s)
-        for p, s in ((1, 0), (5, 2), (18, 18), (20, 3), (38, 30), (65, 30))
-    ]
-    temporals = [
-        plan(kind, arrow if not as_text else TEXT, fsp=fsp, as_text=as_text)
-        for kind, arrow in (
-            ("date", pa.date32()),
-            ("datetime", DATETIME),
-            ("timestamp", pa.timestamp("us", "UTC")),
-        )
-        for fsp in (0, 1, 3, 6)
-        for as_text in (False, True)
-    ]
-    temporals += [plan("time", TEXT, fsp=fsp) for fsp in range(7)]
-    temporals += [plan(kind, DATETIME) for kind in ("datetime_old", "timestamp_old")]
-    temporals += [plan("time_old", TEXT)]
-    labels = [
-        plan("enum", TEXT, size=1, labels=("a", "é")),
-        plan("set", TEXT, size=1, labels=("a", "é", "c")),
-    ]
-    labels += [plan("set", TEXT, size=8, labels=tuple(map(str, range(64))))]
-    return [*numbers, *decimals, *temporals, *labels, *_prefixed()]
-
-
-def _prefixed() -> list[ColumnPlan]:
-    charsets = ("utf8", "ascii", "latin1", "ucs2", "utf16", "gbk", "cp1250")
-    texts = [plan("string", TEXT, charset=charset, prefix_bytes=1) for charset in charsets]
-    texts += [plan("string", TEXT, charset="utf8", prefix_bytes=2, compressed=True)]
-    others: dict[str, tuple[Any, dict[str, Any]]] = {
-        "bytes": (pa.binary(), {}),
-        "binary": (pa.binary(), {"size": 7}),
-        "uuid": (pa.uuid(), {}),
-        "inet4": (TEXT, {}),
-        "inet6": (TEXT, {}),
-        "json": (pa.json_(), {}),
-        "geometry": (pa.binary(), {}),
-        "vector": (pa.list_(pa.float32()), {}),
-    }
-    return texts + [
-        plan(kind, arrow, prefix_bytes=prefix, **attributes)
-        for kind, (arrow, attributes) in others.items()
-        for prefix in (1, 2)
-    ]
-
-
-COLUMNS = columns()
 # Bytes in which zeros, signs and the smaller lengths come often.
 BYTES = st.lists(
     st.sampled_from([0, 0, 1, 2, 4, 7, 8, 0x7F, 0x80, 0x99, 0xFF]) | st.integers(0, 255), max_size=30
@@ -130,7 +71,7 @@ def check(column: ColumnPlan, policy: str, values: list[bytes | None]) -> None:
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.data())
 def test_fields_agree_on_any_bytes(data: st.DataObject) -> None:
-    column = data.draw(st.sampled_from(COLUMNS))
+    column = data.draw(st.sampled_from(PLANS))
     values = data.draw(st.lists(st.none() | stored(column), min_size=1, max_size=4))
     check(column, data.draw(st.sampled_from(["error", "null"])), values)
 
@@ -143,4 +84,4 @@ def test_fields_agree_on_damaged_json(seed: int, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(0, 3))):
         document[data.draw(st.integers(0, len(document) - 1))] = data.draw(st.integers(0, 255))
     value = len(document).to_bytes(4, "little") + bytes(document)
-    check(plan("json", pa.json_(), prefix_bytes=4), "error", [value])
+    check(json_plan(), "error", [value])
