@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
 class Event:
     """One decoded change: the position of its transaction, as a number that grows with commits, and the
-    letter of its operation."""
+    letter of its operation.
+
+    `prepared` is where an XA transaction was prepared: a source that starts behind that place does not see the
+    change at its commit, and copies the row after it.
+    """
 
     position: int
     op: str
+    prepared: int = field(default=sys.maxsize, compare=False)
+
+    @property
+    def seen_from(self) -> int:
+        """Whoever starts behind this place need not be shown the change."""
+        return min(self.position, self.prepared)
 
 
 class Oracle(Protocol):

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from tests.support.equality.tables import SourceTable
 
 WRITERS = 4
-# A pause after each transaction keeps the rate below what a daemon that is killed all the time can catch up
-# with.
-WRITER_PAUSE_SECONDS = 0.005
-RESHAPE_PAUSE_SECONDS = 0.7
 # Rows a table starts with.
 SEED_ROWS = 150
 STOP_TIMEOUT_SECONDS = 60.0
@@ -37,6 +33,10 @@ class Workload(ABC):
     writer: ClassVar[type[Writer]] = Writer
     reshaper_class: ClassVar[type[Reshaper]]
     transaction: ClassVar[Callable[[Session, random.Random], Transaction]]
+    # A pause after each transaction keeps the rate below what a daemon that is killed all the time can catch
+    # up with.
+    writer_pause_seconds: ClassVar[float] = 0.005
+    reshape_pause_seconds: ClassVar[float] = 0.7
     # Whether rows of a copy may be newer than the position they carry, so that changes which they contain
     # come again.
     copies_run_ahead: ClassVar[bool] = False
@@ -47,11 +47,13 @@ class Workload(ABC):
         self._seed_rows(random.Random(seed))
         begin = type(self).transaction
         self._writers = [
-            self.writer(self.connect, begin, self.tables, seed * 100 + i, self.tally, WRITER_PAUSE_SECONDS)
+            self.writer(
+                self.connect, begin, self.tables, seed * 100 + i, self.tally, self.writer_pause_seconds
+            )
             for i in range(WRITERS)
         ]
         self.reshaper = self.reshaper_class(
-            self.connect, self.shape, seed * 100 + WRITERS, self.tally, RESHAPE_PAUSE_SECONDS
+            self.connect, self.shape, seed * 100 + WRITERS, self.tally, self.reshape_pause_seconds
         )
         self._threads: list[Writer | Reshaper] = [*self._writers, *([self.reshaper] if reshape else [])]
 

@@ -69,7 +69,7 @@ class _Reader:
     position: int = 0
     pending: list[tuple[str, str]] = field(default_factory=list)
     branch: str = ""
-    prepared: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    prepared: dict[str, tuple[int, list[tuple[str, str]]]] = field(default_factory=dict)
     tables: dict[int, TableShape] = field(default_factory=dict)
 
     def feed(self, kind: int, end: int, body: bytes) -> None:
@@ -78,7 +78,7 @@ class _Reader:
         elif kind == _QUERY:
             self._query(body)
         elif kind == _XID:
-            self._commit(self.pending)
+            self._commit(self.position, self.pending)
         elif kind == _XA_PREPARE:
             self._prepare(one_phase=bool(body[0]))
         elif kind == _TABLE_MAP:
@@ -94,28 +94,28 @@ class _Reader:
         sql = body[13 + variables + database_bytes + 1 :].decode("utf-8", "replace").strip()
         command = sql.upper()
         if command == "COMMIT":
-            self._commit(self.pending)
+            self._commit(self.position, self.pending)
         elif command == "ROLLBACK":
             self.pending = []
         elif command.startswith("XA END "):  # MariaDB's XA START is no statement of its own.
             self.branch = command[len("XA END ") :]
         elif command.startswith("XA COMMIT "):
             # A branch that changed nothing may be ended without having been prepared.
-            self._commit(self.prepared.pop(command[len("XA COMMIT ") :], []))
+            self._commit(*self.prepared.pop(command[len("XA COMMIT ") :], (self.position, [])))
         elif command.startswith("XA ROLLBACK "):
             self.prepared.pop(command[len("XA ROLLBACK ") :], None)
         elif match := _TRUNCATE.match(sql):
-            self._commit([(match[1], "t")])
+            self._commit(self.position, [(match[1], "t")])
 
     def _prepare(self, *, one_phase: bool) -> None:
         if one_phase:
-            self._commit(self.pending)
+            self._commit(self.position, self.pending)
         else:
-            self.prepared[self.branch], self.pending = self.pending, []
+            self.prepared[self.branch], self.pending = (self.position, self.pending), []
 
-    def _commit(self, changes: list[tuple[str, str]]) -> None:
+    def _commit(self, prepared: int, changes: list[tuple[str, str]]) -> None:
         for table, op in changes:
-            self.events[table].append(Event(self.position, op))
+            self.events[table].append(Event(self.position, op, prepared))
         self.pending = []
 
     def _rows(self, kind: int, body: bytes) -> None:

@@ -24,7 +24,7 @@ _SETTINGS = (
     "set session sql_mode = concat(@@sql_mode, ',ANSI_QUOTES'), time_zone = '+00:00',"
     " innodb_lock_wait_timeout = 5, lock_wait_timeout = 10"
 )
-# One step in so many is a truncate on its own (it commits what is open), one an XA transaction.
+# One step in so many is a truncate (it commits what is open), one an XA transaction.
 TRUNCATE_EVERY = 60
 XA_EVERY = 8
 # Of the prepared ones, so many are ended by another connection, and so many rolled back.
@@ -117,9 +117,16 @@ class MysqlTransaction(Transaction):
         """Inside a transaction it would end it."""
         self.delete(table)
 
-    def truncate_alone(self, table: TableSpec) -> None:
-        self.run(f"truncate table {table.sql_name}")
-        self.count(table, 1)
+    def refill(self, table: TableSpec) -> None:
+        """Truncate, and leave a row: a copy that saw the table empty would have none to show its position."""
+        self.run(f"lock tables {table.sql_name} write")
+        try:
+            self.run(f"truncate table {table.sql_name}")
+            self.count(table, 1)
+            self.insert(table)
+            self.session.commit()
+        finally:
+            self.run("unlock tables")
 
 
 class MysqlWriter(Writer):
@@ -140,7 +147,7 @@ class MysqlWriter(Writer):
         table = self._rng.choice([table for table in self._tables if table.truncates])
         transaction = MysqlTransaction(session, self._rng)
         with contextlib.suppress(Conflict):
-            transaction.truncate_alone(table)
+            transaction.refill(table)
             self._tally.add(transaction.counts)
 
     def _branch(self, session: MysqlSession) -> None:
