@@ -25,7 +25,7 @@ from connectors.mysql.type_plan import ColumnPlan
 from connectors.mysql.wire_results import ResultDecoder, result_plans
 
 if TYPE_CHECKING:
-    from connectors.mysql.snapshot import Parts
+    from connectors.mysql.planning import Parts
 
 # One log frame; larger batches only cost memory, of which each reader holds some three times this.
 BATCH_BYTES = 4 * 1024 * 1024

@@ -86,7 +86,7 @@ class Views:
                 self._add_views(views, count, lambda c: self._place_of_view(c, epoch))
             elif count:
                 with self.locked(tables) as locker:
-                    place = self._place(locker, epoch)
+                    place = self.place(locker, epoch)
                     self._add_views(views, count, lambda _: place)
         except BaseException:
             for view in views:
@@ -104,7 +104,7 @@ class Views:
         """The tables under a lock that lasts as long as the view: for engines that have no views."""
         locker = self._lock(tables)
         try:
-            return View(locker, self._place(locker, epoch).to_position(), is_locked=True)
+            return View(locker, self.place(locker, epoch).to_position(), is_locked=True)
         except BaseException:
             locker.close()
             raise
@@ -192,7 +192,7 @@ class Views:
             text = cursor.fetchone()[0]
         return MariadbGtids.parse(_text(text)) if text else None
 
-    def _place(self, connection: Connection, epoch: int) -> BinlogPosition:
+    def place(self, connection: Connection, epoch: int) -> BinlogPosition:
         """The end of the binlog."""
         renamed = not self._facts.is_mariadb and self._facts.version >= _RENAMED_STATUS_SINCE
         statement = "show binary log status" if renamed else "show master status"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from pymysql.connections import Connection
 
 from cdc.errors import SourceRefused, SourceUnavailable
 from cdc.spi import EarlierSnapshot
-from connectors.mysql import snapshot as snapshot_module
+from connectors.mysql import planning as planning_module
 from connectors.mysql import views as views_module
 from connectors.mysql.positions import parse
+from connectors.mysql.snapshot import Captured, Parts, open_snapshot
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import MysqlFactory
 from tests.support.mysql_snapshots import SnapshotBench, at, rows_of
@@ -22,7 +24,7 @@ ROWS = 50
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_module, "chunk_rows", lambda rows, data_bytes: 10)
+    monkeypatch.setattr(planning_module, "chunk_rows", lambda rows, data_bytes: 10)
     monkeypatch.setattr(views_module, "LOCK_SECONDS", 1)
     monkeypatch.setattr(views_module, "LOCK_ATTEMPTS", 1)
     monkeypatch.setattr(views_module, "VISIBLE_SECONDS", 1.0)
@@ -120,6 +122,30 @@ def test_a_stream_that_is_behind_an_alter_is_waited_for(shop: MysqlDatabase) -> 
     shop.execute("alter table keyed add w int")
     with pytest.raises(SourceUnavailable, match="has not come to its latest ALTER"):
         bench.open("keyed")
+
+
+def test_a_table_that_the_stream_is_not_sure_of_is_copied_when_it_stands_at_the_end(
+    shop: MysqlDatabase,
+) -> None:
+    bench = SnapshotBench(shop)
+    schemas = bench.schemas("keyed")
+    bench.captured = Captured(bench.captured.position, {})
+    parts = Parts(bench.connector, bench.context, bench.options, lambda: bench.captured)
+    with closing(open_snapshot(parts, schemas, {})) as snapshot:
+        assert len(rows_of(snapshot, "keyed")) == ROWS
+
+
+def test_a_table_that_the_stream_is_not_sure_of_waits_for_a_stream_that_is_behind(
+    shop: MysqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning_module, "SETTLED_SECONDS", 0.2)
+    bench = SnapshotBench(shop)
+    schemas = bench.schemas("keyed")
+    bench.captured = Captured(bench.captured.position, {})
+    shop.execute("insert into keyed values (1000, 'later')")
+    parts = Parts(bench.connector, bench.context, bench.options, lambda: bench.captured)
+    with pytest.raises(SourceUnavailable, match="has not come to it"):
+        open_snapshot(parts, schemas, {})
 
 
 @pytest.mark.parametrize("table", ["keyed", "keyless"])

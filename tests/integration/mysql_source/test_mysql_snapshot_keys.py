@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from connectors.mysql import snapshot as snapshot_module
+from connectors.mysql import planning as planning_module
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_snapshots import SnapshotBench, rows_of
 
@@ -96,7 +96,7 @@ def tables(mysql_database: MysqlDatabase) -> MysqlDatabase:
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_module, "chunk_rows", lambda rows, data_bytes: ROWS_PER_CHUNK)
+    monkeypatch.setattr(planning_module, "chunk_rows", lambda rows, data_bytes: ROWS_PER_CHUNK)
 
 
 def test_chunks_of_every_kind_of_key_hold_every_row_once(tables: MysqlDatabase) -> None:

@@ -18,10 +18,10 @@ from cdc.errors import SourceUnavailable
 from cdc.model import Envelope, TableId
 from cdc.spi import EarlierSnapshot, Snapshot, SnapshotChunk
 from cdc.testing.fold import fold
-from connectors.mysql import snapshot as snapshot_module
+from connectors.mysql import planning as planning_module
 from connectors.mysql import views as views_module
 from connectors.mysql.positions import BinlogPosition, parse, parse_gtids
-from tests.support.follower import read_chunks
+from tests.support.follower import Follower, read_chunks
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_follower import MysqlFollower
 from tests.support.mysql_snapshots import SnapshotBench, rows_of
@@ -46,7 +46,7 @@ _CONFLICTS = (1020, 1062, 1205, 1213)
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_module, "chunk_rows", lambda rows, data_bytes: 20)
+    monkeypatch.setattr(planning_module, "chunk_rows", lambda rows, data_bytes: 20)
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_a_position_that_the_server_does_not_come_to_is_an_outage(
         bench.open()
 
 
-def _stream_some(follower: MysqlFollower) -> None:
+def _stream_some(follower: Follower) -> None:
     """Let the stream run beside the writers until it has seen some changes, so that its place is hot."""
     seen = 0
     while seen < BEFORE:
