@@ -40,7 +40,7 @@ from connectors.mysql.stream import Session, SessionParts
 from connectors.mysql.tracking import Tracking, TrackingParts
 from connectors.mysql.transactions import Grammar
 from connectors.mysql.type_plan import plan_table, schema_of
-from connectors.mysql.wire import BinlogDecoder
+from connectors.mysql.wire import Binlog, BinlogDecoder
 from connectors.mysql.xa import XaBook
 
 # Definitions and position are read again when a table was altered between them.
@@ -54,6 +54,17 @@ class Begun:
     order: int
     definitions: Mapping[TableId, TableDefinition]
     server: ServerMemory
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStart:
+    """What a session begins with. `kept` goes into its first set."""
+
+    after: Position
+    memory: Mapping[str, str]
+    knowledge: Knowledge
+    history: History
+    kept: Mapping[str, str | None]
 
 
 class MysqlSource:
@@ -214,7 +225,7 @@ class MysqlSource:
             self._dump = dump
             self._context.log("streaming", position=start.position.place, by_gtid=start.by_gtid)
             try:
-                yield self._new_session(dump, start, knowledge, history, after, memory, kept)
+                yield self._new_session(dump, start, SessionStart(after, memory, knowledge, history, kept))
             finally:
                 self._dump = None
 
@@ -244,60 +255,53 @@ class MysqlSource:
         history.restore(memory)
         return {}
 
-    def _new_session(
-        self,
-        dump: Dump,
-        start: Start,
-        knowledge: Knowledge,
-        history: History,
-        after: Position,
-        memory: Mapping[str, str],
-        kept: Mapping[str, str | None],
-    ) -> Session:
-        place, epoch = start.position, start.server.epoch
+    def _new_session(self, dump: Dump, start: Start, begun: SessionStart) -> Session:
+        knowledge, epoch = begun.knowledge, start.server.epoch
         flavour = knowledge.flavour
         decoder = BinlogDecoder(self._options.unrepresentable, self._context.count, flavour, epoch)
         grammar = Grammar(flavour, knowledge.collations, lambda: decoder.position_text)
         reader = self._reader(knowledge)
-        places = Places(epoch, place.gtids)
-        begin = ("", 0) if start.by_gtid else (place.file, place.offset)
-
-        def reread(table: TableId) -> TableDefinition | None:
-            file, offset = (decoder.end_file, decoder.end_offset) if decoder.end_file else begin
-            return self._proven(table, Statements(reader, file, offset), knowledge, decoder.position_text)
-
-        parts = TrackingParts(
-            history=history,
-            selection=self._selection,
-            flavour=flavour,
-            unrepresentable=self._options.unrepresentable,
-            reread=reread,
-            log=self._context.log,
-        )
-        tracking = Tracking(parts, decoder)
-        tracking.remember(kept)
-        self._captured = Captured(after, tracking.definitions())
+        places = Places(epoch, start.position.gtids)
+        begin = ("", 0) if start.by_gtid else (start.position.file, start.position.offset)
+        tracking = Tracking(self._tracking_parts(begun, reader, decoder, begin), decoder)
+        tracking.remember(begun.kept)
+        self._captured = Captured(begun.after, tracking.definitions())
 
         def captured(position: Position) -> None:
             self._captured = Captured(position, tracking.definitions())
 
-        return Session(
-            SessionParts(
-                dump=dump,
-                decoder=decoder,
-                tracking=tracking,
-                grammar=grammar,
-                xa=XaBook(memory),
-                places=places,
-                replay=lambda xid, prepared: open_replay(reader, grammar, xid, prepared, epoch, places.gtids),
-                heartbeat_seconds=self._options.heartbeat.total_seconds(),
-                where=self._connector.where,
-                wanted=lambda: self._wanted,
-                settled=start.server.settled,
-                captured=captured,
-            ),
-            after,
-            *begin,
+        parts = SessionParts(
+            dump=dump,
+            decoder=decoder,
+            tracking=tracking,
+            grammar=grammar,
+            xa=XaBook(begun.memory),
+            places=places,
+            replay=lambda xid, prepared: open_replay(reader, grammar, xid, prepared, epoch, places.gtids),
+            heartbeat_seconds=self._options.heartbeat.total_seconds(),
+            where=self._connector.where,
+            wanted=lambda: self._wanted,
+            settled=start.server.settled,
+            captured=captured,
+        )
+        return Session(parts, begun.after, *begin)
+
+    def _tracking_parts(
+        self, begun: SessionStart, reader: Reader, decoder: Binlog, begin: tuple[str, int]
+    ) -> TrackingParts:
+        def reread(table: TableId) -> TableDefinition | None:
+            file, offset = (decoder.end_file, decoder.end_offset) if decoder.end_file else begin
+            return self._proven(
+                table, Statements(reader, file, offset), begun.knowledge, decoder.position_text
+            )
+
+        return TrackingParts(
+            history=begun.history,
+            selection=self._selection,
+            flavour=begun.knowledge.flavour,
+            unrepresentable=self._options.unrepresentable,
+            reread=reread,
+            log=self._context.log,
         )
 
     def _proven(

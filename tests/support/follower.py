@@ -1,13 +1,13 @@
-"""A capture loop for tests of the Postgres source: follows one database and keeps what the log would keep."""
+"""A capture loop for tests of a source (Postgres unless subclassed): keeps what the log would keep."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from cdc.model import ChangeSet, Envelope, Position, Resnapshot, TableId, TableSchema
-from cdc.spi.source import EarlierSnapshot, Snapshot, SnapshotChunk, SourceContext
+from cdc.spi.source import EarlierSnapshot, Snapshot, SnapshotChunk, Source, SourceContext
 from connectors.postgres import PostgresSource
 from connectors.postgres.options import PostgresOptions
 from tests.support.postgres import Database
@@ -31,10 +31,10 @@ class Follower:
         self.counts: dict[str, int] = {}
         self.position: Position | None = None
         self.acknowledges = True
-        self.source = self._new_source()
+        self.source: Source = self._new_source()
         self._stream: Iterator[ChangeSet | None] | None = None
 
-    def open(self, *, follow: bool = True) -> Follower:
+    def open(self, *, follow: bool = True) -> Self:
         """Open slot and stream; follow every table there is."""
         self.position = self.source.open(self.position, self.facts)
         self.step()  # A new stream begins with facts to keep.
@@ -103,7 +103,7 @@ class Follower:
         finally:
             snapshot.close()
 
-    def restart(self) -> Follower:
+    def restart(self) -> Self:
         """As after a kill: a new object, from what the log has."""
         self.close()
         self.source = self._new_source()
@@ -116,7 +116,7 @@ class Follower:
             self._stream = None
         self.source.close()
 
-    def _new_source(self) -> PostgresSource:
+    def _new_source(self) -> Source:
         return PostgresSource(self.options, SourceContext("shop", self._log, self._count))
 
     def _log(self, event: str, **fields: Any) -> None:

@@ -1,12 +1,12 @@
-"""A capture loop for tests of the MySQL source: follows one server's database, keeping what the log would keep."""
+"""A capture loop for tests of the MySQL source: follows one database, keeping what the log would keep."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 from cdc.model import ChangeSet, Position, Resnapshot
-from cdc.spi.source import SourceContext
+from cdc.spi.source import Source, SourceContext
 from connectors.mysql.options import MysqlOptions
 from connectors.mysql.source import MysqlSource
 from tests.support.follower import Follower
@@ -30,10 +30,10 @@ class MysqlFollower(Follower):
         self.position: Position | None = None
         self.acknowledges = True
         self.name = database.name
-        self.source = self._new_source()
+        self.source: Source = self._new_source()
         self._stream: Iterator[ChangeSet | None] | None = None
 
-    def point_to(self, url: str) -> MysqlFollower:
+    def point_to(self, url: str) -> Self:
         """As after a failover: the next source object connects there."""
         self.given["url"] = url
         return self

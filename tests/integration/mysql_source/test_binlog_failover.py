@@ -21,8 +21,8 @@ def pair(mysql_server_factory: MysqlFactory, mysql_name: str) -> Pair:
     first, second = mysql_server_factory({}, mysql_name), mysql_server_factory(replica, mysql_name)
     if second.flavour == "mysql":
         second.execute(
-            f"change replication source to source_host='127.0.0.1', source_port={first.port}, source_user='root',"
-            " source_password='', source_auto_position=1, get_source_public_key=1",
+            f"change replication source to source_host='127.0.0.1', source_port={first.port},"
+            " source_user='root', source_password='', source_auto_position=1, get_source_public_key=1",
             "start replica",
         )
     else:
@@ -63,7 +63,7 @@ def ids(follower: MysqlFollower) -> list[int]:
 def test_nothing_is_lost_or_doubled_when_a_replica_takes_over(
     pair: Pair, database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
-    first, second = pair
+    _, second = pair
     # The files of the two are not the same.
     second.execute("flush binary logs")
     follower = follow(database)

@@ -12,6 +12,7 @@ from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.follower import rows_of
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import MysqlFactory
+from tests.support.mysql_follower import MysqlFollower
 from tests.support.waiting import wait_until
 
 OFF = {"gtid-mode": "OFF", "enforce-gtid-consistency": "OFF"}
@@ -20,6 +21,11 @@ OFF = {"gtid-mode": "OFF", "enforce-gtid-consistency": "OFF"}
 def with_table(database: MysqlDatabase) -> MysqlDatabase:
     database.execute("create table t (id int primary key auto_increment, note varchar(20))")
     return database
+
+
+def step_for_ever(follower: MysqlFollower) -> None:
+    while True:
+        follower.step()
 
 
 def test_a_stream_goes_on_exactly_after_any_set(
@@ -134,8 +140,7 @@ def test_a_cut_connection_is_unavailable_and_the_stream_goes_on(
         server.execute(f"kill {number}")
     mysql_database.execute("insert into t (note) values ('z')")
     with pytest.raises(SourceUnavailable):
-        while True:
-            follower.step()
+        step_for_ever(follower)
     follower.restart()
     assert [row["note"] for row in follower.rows()] == ["y", "z"]
 
@@ -149,8 +154,7 @@ def test_a_killed_server_is_unavailable_and_the_stream_goes_on(
     server = mysql_database.server
     server.kill9()
     with pytest.raises(SourceUnavailable):
-        while True:
-            follower.step()
+        step_for_ever(follower)
     with pytest.raises(SourceUnavailable):
         follower.restart()
     server.start()
