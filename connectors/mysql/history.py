@@ -236,7 +236,9 @@ class History:
             except ShapeUnsure as error:
                 state = replace(state, reason=str(error))
                 outcome.notes.append(f"{table} is altered in a way that only its catalog tells: {error}")
-        effects = rows_after(state, after, change)
+        # The columns are good to compare even where the key isn't sure.
+        columns = after.definition if after else (guess(known.definition, change) if known else None)
+        effects = rows_after(state, columns, change)
         self._put(self._altered(state, after, change, effects), outcome)
         if effects.reason:
             self._copy_again(table, effects.reason, outcome)

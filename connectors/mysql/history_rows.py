@@ -17,7 +17,7 @@ from connectors.mysql.ddl_changes import (
 )
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
 from connectors.mysql.fills import default_of, fill_of
-from connectors.mysql.history_edits import Known, same
+from connectors.mysql.history_edits import same
 from connectors.mysql.history_states import State
 from connectors.mysql.stored_values import changed_by
 
@@ -30,8 +30,10 @@ class RowEffects(NamedTuple):
     dropped: frozenset[str]
 
 
-def rows_after(state: State, after: Known | None, altered: Altered) -> RowEffects:
-    """The effects on rows; without the definition `after`, everything that may change values does."""
+def rows_after(state: State, after: TableDefinition | None, altered: Altered) -> RowEffects:
+    """The effects on rows; without `after` (of which only the columns matter), everything that may change
+    values does.
+    """
     dropped = state.dropped | {e.name.lower() for e in altered.edits if isinstance(e, DropColumn)}
     fills = {name: fill for name, fill in state.fills.items() if name.lower() not in dropped}
     reasons = []
@@ -75,7 +77,7 @@ def _renamed(name: str, new: str) -> str:
 
 
 def _changed(
-    edit: ChangeColumn, before: TableDefinition | None, after: Known | None, altered: Altered
+    edit: ChangeColumn, before: TableDefinition | None, after: TableDefinition | None, altered: Altered
 ) -> str:
     if edit.name != edit.spec.name:
         return _renamed(edit.name, edit.spec.name)
@@ -83,7 +85,7 @@ def _changed(
         return f"{edit.name} becomes AUTO_INCREMENT, which numbers rows where it is 0"
     if before is None or after is None:
         return f"the type of {edit.name} may change"
-    old, new = _find(before, edit.name), _find(after.definition, edit.spec.name)
+    old, new = _find(before, edit.name), _find(after, edit.spec.name)
     if old is None or new is None:
         return f"the type of {edit.name} may change"
     if old.generated and not new.generated:
@@ -93,12 +95,12 @@ def _changed(
     return f"{edit.name}: {reason}" if reason else ""
 
 
-def _converted(before: TableDefinition | None, after: Known | None, altered: Altered) -> str:
+def _converted(before: TableDefinition | None, after: TableDefinition | None, altered: Altered) -> str:
     reason = "CONVERT TO CHARACTER SET"
     if before is None or after is None:
         return reason
     for column in before.columns:
-        new = _find(after.definition, column.name)
+        new = _find(after, column.name)
         if new is not None and column.charset is not None and changed_by(column, new, strict=altered.strict):
             return reason
     return ""
