@@ -44,7 +44,7 @@ class Decoding:
         """Feed, and consume everything that is there."""
         for piece in pieces:
             self.decoder.feed(piece)
-            while (code := self.step()) not in (codes.NEED, codes.ENDED, codes.REFUSED):
+            while self.step() not in (codes.NEED, codes.ENDED, codes.REFUSED):
                 pass
         return self
 
@@ -95,8 +95,7 @@ def outcome(
         seen = (decoder.changes, decoder.byte_count, decoder.transactions, decoder.transaction_changes)
         decoding.batches += decoder.take()
     except CdcError as error:
-        assert error.where
-        return REFUSED
+        return (REFUSED, type(error)) if error.where else f"an error without a place: {error.message}"
     place = (decoder.file, decoder.offset, decoder.end_file, decoder.end_offset, decoder.in_transaction)
     names = (decoder.tx, decoder.position_text, decoder.commit_ts_us, decoder.gtid_flags, decoder.gtid_runs())
     batches = [(handle, plain_batch(batch)) for handle, batch in decoding.batches]
