@@ -234,6 +234,8 @@ def _other_option(cursor: Cursor) -> None:
         pass
     if not cursor.accept_symbol("=") and cursor.peek().kind == SYMBOL:
         raise NotUnderstood(f"an option's value was expected {cursor.here()}")
+    if cursor.at_end:
+        raise NotUnderstood("an option has no value")
     cursor.take()
 
 

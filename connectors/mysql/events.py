@@ -26,13 +26,14 @@ _CATALOG, _TIME_ZONE, _INVOKER, _DATABASES = 2, 5, 11, 12
 _DATABASES_NOT_LISTED = 254
 _FIXED_BYTES = {
     **dict.fromkeys((14, 15), 0),
-    **dict.fromkeys((16, 19, 20, 21), 1),
+    **dict.fromkeys((19, 20, 21), 1),
     **dict.fromkeys((7, 8, 18), 2),
     **dict.fromkeys((13, 128), 3),
     **dict.fromkeys((3, 10), 4),
     **dict.fromkeys((9, 17, 129), 8),
 }
 _GTID_FLAGS, _CHARSET_COLLATIONS = 130, 131
+_EXPLICIT_TIMESTAMPS = 16
 # MariaDB's GTID flags (fl2) and extra flags.
 _STANDALONE, _GROUP_COMMIT, _TRANSACTIONAL = 1, 2, 4
 _DDL, _PREPARED_XA, _COMPLETED_XA = 0x20, 0x40, 0x80
@@ -86,6 +87,7 @@ class Query:
     sql_mode: int = 0
     charset_id: int = 0
     gtid_flags: int = 0
+    explicit_timestamps: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,7 @@ def _query(cursor: LittleEndian, *, compressed: bool) -> Query:
         message = "a database name without its terminating NUL"
         raise DecodeError(message)
     sql = _inflate(cursor) if compressed else cursor.take(cursor.left)
+    explicit = status.get(_EXPLICIT_TIMESTAMPS)
     return Query(
         thread_id=thread_id,
         execution_seconds=seconds,
@@ -188,6 +191,7 @@ def _query(cursor: LittleEndian, *, compressed: bool) -> Query:
         sql_mode=status.get(_SQL_MODE, 0),
         charset_id=status.get(_CHARSET, 0),
         gtid_flags=status.get(_GTID_FLAGS, 0),
+        explicit_timestamps=bool(explicit) if explicit is not None else None,
     )
 
 
@@ -205,6 +209,8 @@ def _status(cursor: LittleEndian) -> dict[int, int]:
         elif number == _CHARSET:
             found[number] = cursor.u16()
             cursor.skip(4)
+        elif number == _EXPLICIT_TIMESTAMPS:
+            found[number] = cursor.u8()
         elif number == _GTID_FLAGS:
             found[number] = cursor.u8()
             cursor.skip(8 if found[number] & (_COMMIT_ALTER | _ROLLBACK_ALTER) else 0)

@@ -178,7 +178,14 @@ class Grammar:
     def _classify(self, query: Query) -> tuple[TableChange, ...]:
         collation = self._collations.get(query.charset_id)
         charset = collation.charset if collation else "utf8mb4"
-        return classify(query.sql, query.database, query.sql_mode, charset, self._flavour)
+        return classify(
+            query.sql,
+            query.database,
+            query.sql_mode,
+            charset,
+            self._flavour,
+            explicit_timestamps=query.explicit_timestamps,
+        )
 
     def _load(self, body: memoryview) -> Meaning:
         """LOAD DATA of a session that logs statements."""
