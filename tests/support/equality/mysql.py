@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -49,6 +49,7 @@ class MysqlColumn:
     name: str
     base: str
     type: str
+    default: Any = None
 
     @property
     def expression(self) -> str:
@@ -90,33 +91,34 @@ def _vector(digits: str) -> tuple[float, ...]:
     return struct.unpack(f"<{len(data) // 4}f", data)
 
 
+def source_columns(cursor: Any, schema: str, name: str) -> list[MysqlColumn]:
+    """The columns of a table now, in order."""
+    cursor.execute(_COLUMNS, [schema, name])
+    return [MysqlColumn(str(n), str(b).lower(), str(k).lower(), d) for n, b, k, d in cursor.fetchall()]
+
+
 def read_source(server: MysqlServer, table: str, key: Sequence[str]) -> SourceTable:
     """`table` as `schema.name`."""
     schema, _, name = table.partition(".")
     with server.connect() as connection, connection.cursor() as cursor:
         cursor.execute("set session time_zone = '+00:00'")
-        cursor.execute(_COLUMNS, [schema, name])
-        described = cursor.fetchall()
-        columns = [
-            MysqlColumn(str(n), str(base).lower(), str(kind).lower()) for n, base, kind, _ in described
-        ]
+        columns = source_columns(cursor, schema, name)
         names = ", ".join(column.expression for column in columns)
         cursor.execute(f"select {names} from {table}")
         fetched = cursor.fetchall()
-        fills = _fills(cursor, columns, {str(n): default for n, _, _, default in described})
+        fills = _fills(cursor, columns)
     by_column = [c.from_source([row[i] for row in fetched]) for i, c in enumerate(columns)]
     rows = Counter(zip(*by_column, strict=True)) if columns else Counter({(): len(fetched)})
     return SourceTable(table, tuple(columns), tuple(key), rows, fills)
 
 
-def _fills(cursor: Any, columns: Sequence[MysqlColumn], defaults: Mapping[str, Any]) -> dict[str, Any]:
+def _fills(cursor: Any, columns: Sequence[MysqlColumn]) -> dict[str, Any]:
     """What rows from before a column was added hold in it, where that is a literal."""
     fills: dict[str, Any] = {}
     for column in columns:
-        default = defaults[column.name]
-        if default is None or column.base not in _LITERAL_DEFAULTS or "(" in str(default):
+        if column.default is None or column.base not in _LITERAL_DEFAULTS or "(" in str(column.default):
             continue
-        text = str(default)
+        text = str(column.default)
         if text.upper() == "NULL":
             continue
         if text.startswith("'"):  # MariaDB shows a literal as one.

@@ -14,8 +14,8 @@ class Event:
     """One decoded change: the position of its transaction, as a number that grows with commits, and the
     letter of its operation.
 
-    `prepared` is where an XA transaction was prepared: a source that starts behind that place does not see the
-    change at its commit, and copies the row after it.
+    `prepared` is where an XA transaction was prepared: a source that starts behind that place does not see
+    the change at its commit, and copies the row after it.
     """
 
     position: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -32,7 +32,7 @@ class Workload(ABC):
     shape: ClassVar[TableSpec]
     writer: ClassVar[type[Writer]] = Writer
     reshaper_class: ClassVar[type[Reshaper]]
-    transaction: ClassVar[Callable[[Session, random.Random], Transaction]]
+    transaction: ClassVar[type[Transaction]]
     # A pause after each transaction keeps the rate below what a daemon that is killed all the time can catch
     # up with.
     writer_pause_seconds: ClassVar[float] = 0.005
@@ -45,10 +45,14 @@ class Workload(ABC):
         self.tally = Tally()
         self.oracle = self.prepare()
         self._seed_rows(random.Random(seed))
-        begin = type(self).transaction
         self._writers = [
             self.writer(
-                self.connect, begin, self.tables, seed * 100 + i, self.tally, self.writer_pause_seconds
+                self.connect,
+                self.transaction,
+                self.tables,
+                seed * 100 + i,
+                self.tally,
+                self.writer_pause_seconds,
             )
             for i in range(WRITERS)
         ]
@@ -106,7 +110,7 @@ class Workload(ABC):
 
     def _seed_rows(self, rng: random.Random) -> None:
         with self.connect() as session:
-            transaction = type(self).transaction(session, rng)
+            transaction = self.transaction(session, rng)
             for table in self.tables:
                 for _ in range(SEED_ROWS):
                     transaction.insert(table)
