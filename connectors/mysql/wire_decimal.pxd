@@ -1,9 +1,6 @@
-"""DECIMAL in its stored form and as text, to Arrow's decimals and to text."""
+"""DECIMAL in its stored form, to Arrow's decimals and to text."""
 
 from libc.stdint cimport uint32_t
-
-from cdc.native.columns cimport VariableColumn
-from cdc.native.cursor cimport Cursor
 
 cdef enum:
     # 81 digits in groups of nine, with a leftover at either end.
@@ -30,8 +27,6 @@ cdef int plan_layout(int precision, int scale, Layout* layout) except -1
 cdef int read_digits(const Layout* layout, const unsigned char* at, Digits* digits) except -1
 # The number times 10^scale as a little-endian whole number of `width` bytes (16 or 32).
 cdef int write_decimal(const Layout* layout, const Digits* digits, unsigned char* slot, int width) except -1
-# The same from text as the server writes it (`-12.50`), with no more than `scale` digits behind the point.
-cdef int write_decimal_text(Cursor* text, int precision, int scale, unsigned char* slot, int width) except -1
 # As the server writes it; `out` has room for DECIMAL_TEXT_BYTES; gives the length.
 cdef Py_ssize_t decimal_text(const Layout* layout, const Digits* digits, unsigned char* out) noexcept
 

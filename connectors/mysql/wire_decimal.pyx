@@ -1,12 +1,12 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""DECIMAL in its stored form and as text; the twin is `decimals.py`."""
+"""DECIMAL in its stored form, to Arrow's decimals and to text; the twin is `decimals.py`."""
 
 cimport cython
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
 from cdc.native.columns cimport FixedColumn, fixed_slot
-from cdc.native.cursor cimport advance
+from cdc.native.cursor cimport Cursor, advance
 from connectors.mysql.wire_field cimport SizedField
 
 from cdc.errors import DecodeError
@@ -103,45 +103,6 @@ cdef void _negate(uint32_t* limbs) noexcept:
         carry += <uint32_t>~limbs[i]
         limbs[i] = <uint32_t>carry
         carry >>= 32
-
-
-cdef int write_decimal_text(Cursor* text, int precision, int scale, unsigned char* slot, int width) except -1:
-    cdef Py_ssize_t size = text.left
-    cdef const unsigned char* at = advance(text, size)
-    cdef uint32_t limbs[LIMBS]
-    cdef Py_ssize_t i = 0
-    cdef int significant = 0
-    cdef int fraction = -1
-    cdef bint is_negative = size > 0 and at[0] == c"-"
-    cdef bint has_digit = False
-    memset(limbs, 0, sizeof(limbs))
-    for i in range(1 if is_negative else 0, size):
-        if at[i] == c"." and fraction < 0:
-            fraction = 0
-            continue
-        if not c"0" <= at[i] <= c"9":
-            raise DecodeError("text that is not a decimal")
-        has_digit = True
-        significant += significant > 0 or at[i] != c"0"
-        fraction += fraction >= 0
-        if significant > precision or fraction > scale:
-            _raise_misfit(precision, scale)
-        _multiply_add(limbs, LIMBS, 10, at[i] - c"0")
-    if not has_digit:
-        raise DecodeError("text that is not a decimal")
-    for i in range(max(fraction, 0), scale):
-        significant += significant > 0
-        if significant > precision:
-            _raise_misfit(precision, scale)
-        _multiply_add(limbs, LIMBS, 10, 0)
-    if is_negative:
-        _negate(limbs)
-    memcpy(slot, limbs, width)
-    return 0
-
-
-cdef int _raise_misfit(int precision, int scale) except -1:
-    raise DecodeError(f"a decimal that does not fit ({precision},{scale}), the column's precision and scale")
 
 
 cdef Py_ssize_t decimal_text(const Layout* layout, const Digits* digits, unsigned char* out) noexcept:

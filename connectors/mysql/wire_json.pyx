@@ -11,7 +11,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy, memset
 
-from cdc.native.columns cimport extend, variable_slot
+from cdc.native.columns cimport VariableColumn, extend, variable_slot
 from cdc.native.cursor cimport Cursor, advance, require_utf8
 from connectors.mysql.wire_decimal cimport (
     DECIMAL_TEXT_BYTES,
@@ -100,6 +100,7 @@ cdef const unsigned char* _take(Document* document, Cursor* place, Py_ssize_t st
 
 
 cdef int render_json(VariableColumn column, const unsigned char* at, Py_ssize_t size) except -1:
+    """The document's text behind the column's bytes; it is not counted as a value yet, nor checked."""
     cdef Document document
     cdef Cursor place
     cdef unsigned char kind

@@ -10,12 +10,13 @@ from cdc.native.columns cimport (
     Column,
     FixedColumn,
     ListColumn,
+    VariableColumn,
     extend,
     fixed_slot,
     variable_append,
     variable_slot,
 )
-from cdc.native.cursor cimport advance, load_u16, load_u32
+from cdc.native.cursor cimport Cursor, advance, load_u16, load_u32
 from connectors.mysql.wire_field cimport PrefixedField, little_u32
 
 from cdc.errors import DecodeError

@@ -7,9 +7,9 @@ from cpython.list cimport PyList_GET_ITEM
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
-from cdc.native.columns cimport variable_append, variable_slot
-from cdc.native.cursor cimport advance, require_utf8
-from connectors.mysql.wire_field cimport PrefixedField, SizedField
+from cdc.native.columns cimport VariableColumn, variable_append, variable_slot
+from cdc.native.cursor cimport Cursor, advance, require_utf8
+from connectors.mysql.wire_field cimport Field, PrefixedField, SizedField
 
 import pyarrow as pa
 
@@ -54,6 +54,9 @@ cdef bint _is_ascii(const unsigned char* at, Py_ssize_t size) noexcept nogil:
             return False
         i += 1
     return True
+
+
+# All that is left of the value goes to the field's column; bytes that have no character are refused.
 
 
 cdef int append_utf8(Field field, Cursor* value) except -1:

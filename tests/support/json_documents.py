@@ -91,3 +91,36 @@ def random_double(chance: random.Random) -> float:
         return chance.choice(_DOUBLES)
     value: float = struct.unpack("<d", chance.randbytes(8))[0]
     return value if math.isfinite(value) else 1.5
+
+
+def random_path(chance: random.Random, value: Any) -> str:
+    """A path into the value, or just beside it."""
+    path = "$"
+    while True:
+        if isinstance(value, dict) and value and chance.random() < 0.85:
+            key = chance.choice(list(value)) if chance.random() < 0.8 else random_text(chance)
+            path += f".{json.dumps(key, ensure_ascii=False)}"
+            value = value.get(key)
+        elif isinstance(value, list) and chance.random() < 0.85:
+            index = chance.randint(0, len(value) + 1)
+            path += f"[{index}]" if chance.random() < 0.7 else f"[last-{index}]"
+            value = value[index] if index < len(value) else None
+        else:
+            return path + (chance.choice(("[0]", "[1]", ".zz")) if chance.random() < 0.1 else "")
+
+
+def random_update(chance: random.Random, document: Any) -> tuple[str, list[str]]:
+    """An expression that changes the column `v` in places, and its parameters."""
+    expression, parameters = "v", []
+    for _ in range(chance.randint(1, 4)):
+        function = chance.choice(("json_set", "json_replace", "json_remove"))
+        path = random_path(chance, document)
+        if function == "json_remove" and path == "$":
+            continue
+        parameters.append(path)
+        if function == "json_remove":
+            expression = f"json_remove({expression}, %s)"
+        else:
+            expression = f"{function}({expression}, %s, cast(%s as json))"
+            parameters.append(json.dumps(random_value(chance, 2)))
+    return expression, parameters

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
 from cdc.native.refusals import Refusals
-from tests.support.binlog_file import recorded
-from tests.support.json_documents import fixed_documents, random_documents
+from tests.support.binlog_file import Recorded, recorded
+from tests.support.json_documents import fixed_documents, random_documents, random_update
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fields import (
     PARTIAL_UPDATE,
@@ -22,6 +25,8 @@ from tests.support.plain_arrow import plain
 
 # Some ten thousand values in all kinds of nesting.
 RANDOM_DOCUMENTS = 800
+UPDATED_DOCUMENTS = 30
+RANDOM_UPDATES = 250
 SEED = 20_250_101
 DOCUMENTS = {"fixed": fixed_documents(), "random": random_documents(RANDOM_DOCUMENTS, SEED)}
 TABLE = "create table t (id int auto_increment primary key, v json)"
@@ -115,20 +120,52 @@ def test_values_of_types_that_json_lacks_are_rendered_as_the_server_does(table: 
         assert plain(fields[1].finish()) == expected
 
 
+class Updates:
+    """Partial updates of the table, with the server's text before and after each."""
+
+    def __init__(self, database: MysqlDatabase) -> None:
+        self._database = database
+        self.texts: list[tuple[str, str]] = []
+
+    def run(self, choose: Callable[[str], tuple[str, list[str]]], rows: Iterable[int]) -> Recorded:
+        with (
+            recorded(self._database.server) as log,
+            self._database.connect() as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("set binlog_row_value_options = partial_json")
+            for row in rows:
+                before = self._text(cursor, row)
+                expression, parameters = choose(before)
+                cursor.execute(f"update t set v = {expression} where id = {row}", parameters)
+                if cursor.rowcount:
+                    self.texts.append((before, self._text(cursor, row)))
+        return log
+
+    def _text(self, cursor: Any, row: int) -> str:
+        cursor.execute(f"select cast(v as char) from t where id = {row}")
+        return str(cursor.fetchone()[0])
+
+    def check(self, log: Recorded) -> None:
+        events = log.events()
+        assert PARTIAL_UPDATE in {kind for kind, _ in events}
+        for module in field_modules():
+            before, after = (module.make_field(json_plan(), Refusals("error")) for _ in range(2))
+            feed_partial_updates(events, before, after)
+            assert list(zip(plain(before.finish()), plain(after.finish()), strict=True)) == self.texts
+
+
 def test_every_partial_update_gives_the_document_that_the_server_has(table: MysqlDatabase) -> None:
     insert(table, START)
-    expected = []
-    with recorded(table.server) as log, table.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("set binlog_row_value_options = partial_json")
-        for update in UPDATES:
-            for number in range(1, len(START) + 1):
-                before = texts(table)[number - 1]
-                cursor.execute(f"update t set v = {update} where id = {number}")
-                after = texts(table)[number - 1]
-                if cursor.rowcount:
-                    expected.append((before, after))
-    assert PARTIAL_UPDATE in {kind for kind, _ in log.events()}
-    for module in field_modules():
-        before, after = (module.make_field(json_plan(), Refusals("error")) for _ in range(2))
-        feed_partial_updates(log.events(), before, after)
-        assert list(zip(plain(before.finish()), plain(after.finish()), strict=True)) == expected
+    updates = Updates(table)
+    chosen: Iterator[tuple[str, list[str]]] = iter([(update, []) for update in UPDATES for _ in START])
+    rows = [row for _ in UPDATES for row in range(1, len(START) + 1)]
+    updates.check(updates.run(lambda _: next(chosen), rows))
+
+
+def test_random_partial_updates_give_the_documents_that_the_server_has(table: MysqlDatabase) -> None:
+    chance = random.Random(SEED)
+    insert(table, random_documents(UPDATED_DOCUMENTS, SEED))
+    updates = Updates(table)
+    rows = [chance.randint(1, UPDATED_DOCUMENTS) for _ in range(RANDOM_UPDATES)]
+    updates.check(updates.run(lambda before: random_update(chance, json.loads(before)), rows))
