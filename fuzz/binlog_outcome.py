@@ -25,7 +25,7 @@ CUTS = [1, 30, 7, 100]
 
 
 def whole(event: bytes) -> bytes:
-    """The event with its true size in its header, so that damage behind it gets further than the first check."""
+    """The event with its true size in its header: damage gets further than the first check."""
     if len(event) < codes.HEADER_BYTES:
         return event
     return event[:9] + struct.pack("<I", len(event)) + event[13:]

@@ -123,10 +123,10 @@ class Binlog(Protocol):
 
 BinlogDecoder: type[Binlog]
 if implementation() == "c":
-    from connectors.mysql import wire_native
+    from connectors.mysql.wire_native import BinlogDecoder as _NativeDecoder
 
-    BinlogDecoder = wire_native.BinlogDecoder
+    BinlogDecoder = _NativeDecoder
 else:
-    from connectors.mysql import wire_python
+    from connectors.mysql.wire_python import BinlogDecoder as _PythonDecoder
 
-    BinlogDecoder = wire_python.BinlogDecoder
+    BinlogDecoder = _PythonDecoder

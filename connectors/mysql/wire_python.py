@@ -45,7 +45,6 @@ _CONSUMED = -1
 _ERROR_PACKET = 0xFF
 _END_PACKET = 0xFE
 _END_PACKET_BYTES = 9
-_MICROSECONDS = 1_000_000
 
 
 class State(Enum):
@@ -249,7 +248,7 @@ class BinlogDecoder:
         self._state = State.NAMED
         self.in_transaction = True
         self._is_skipped = False
-        self.commit_ts_us = gtid.commit_at or event.at_seconds * _MICROSECONDS
+        self.commit_ts_us = gtid.commit_at or event.at_seconds * 1_000_000
         self._rows.begin(self.file, self._event_end, self.commit_ts_us)
 
     def _end_transaction(self) -> int:

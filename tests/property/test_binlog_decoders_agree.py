@@ -56,7 +56,7 @@ class Streams:
         self.checksum = draw(st.booleans())
 
     def image(self, *, whole: bool = True) -> list[Any]:
-        choices = [st.none() | TYPES[name] for name in self.types]
+        choices: list[st.SearchStrategy[Any]] = [st.none() | TYPES[name] for name in self.types]
         if not whole:
             choices = [choice | st.just(ABSENT) for choice in choices]
         return [self.draw(choice) for choice in choices]
@@ -97,10 +97,7 @@ class Streams:
         table_map = frames.event(codes.TABLE_MAP_EVENT, self.body, checksum=self.checksum)
         query = frames.query("SAVEPOINT `a`", checksum=self.checksum)
         kinds = self.draw(st.lists(st.sampled_from("rrrrqm"), max_size=4))
-        return [
-            table_map,
-            *({"r": self.rows, "q": lambda: query, "m": lambda: table_map}[k]() for k in kinds),
-        ]
+        return [table_map, *(self.rows() if k == "r" else {"q": query, "m": table_map}[k] for k in kinds)]
 
     def gtid(self, flags: int = 0) -> bytes:
         number, crc = self.draw(NUMBERS), self.checksum

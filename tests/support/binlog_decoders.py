@@ -75,7 +75,7 @@ def start(
     policy: str = "error",
     epoch: int = 0,
     count: Any = lambda name, amount: None,
-    **bounds: int,
+    **bounds: Any,
 ) -> Decoding:
     return Decoding(wire.BinlogDecoder(policy, count, flavour, epoch), tables, **bounds)
 

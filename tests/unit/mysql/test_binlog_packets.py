@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ SMALL = [frames.table_map(), frames.write([i32(1), i32(1) + b"x"])]
 LIMIT = codes.LONGEST_PACKET_BYTES
 
 
-def fed(wire: ModuleType, *events: bytes, **options: int) -> Decoding:
+def fed(wire: ModuleType, *events: bytes, **options: Any) -> Decoding:
     return start(wire, TABLES, **options).feed(frames.packets([*frames.start(), *events]))
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ STANDALONE = codes.MARIADB_STANDALONE
 OTHER_UUID = bytes(range(16, 32))
 
 
-def fed(wire: ModuleType, *events: bytes, flavour: str = "mysql", **options: int) -> Decoding:
+def fed(wire: ModuleType, *events: bytes, flavour: str = "mysql", **options: Any) -> Decoding:
     return start(wire, TABLES, flavour=flavour, **options).feed(frames.packets([*frames.start(), *events]))
 
 
