@@ -34,6 +34,8 @@ _FIXED_BYTES = {
 }
 _GTID_FLAGS, _CHARSET_COLLATIONS = 130, 131
 _EXPLICIT_TIMESTAMPS = 16
+# MariaDB (since 10.10) says it among the flags; older versions never do.
+_EXPLICIT_TIMESTAMPS_FLAG = 1 << 24
 # MariaDB's GTID flags (fl2) and extra flags.
 _STANDALONE, _GROUP_COMMIT, _TRANSACTIONAL = 1, 2, 4
 _DDL, _PREPARED_XA, _COMPLETED_XA = 0x20, 0x40, 0x80
@@ -181,6 +183,8 @@ def _query(cursor: LittleEndian, *, compressed: bool) -> Query:
         raise DecodeError(message)
     sql = _inflate(cursor) if compressed else cursor.take(cursor.left)
     explicit = status.get(_EXPLICIT_TIMESTAMPS)
+    if explicit is None and status.get(_FLAGS2, 0) & _EXPLICIT_TIMESTAMPS_FLAG:
+        explicit = 1
     return Query(
         thread_id=thread_id,
         execution_seconds=seconds,
