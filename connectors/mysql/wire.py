@@ -41,19 +41,44 @@ class Binlog(Protocol):
     happen with them. A binlog file that ends inside a transaction (a server died) takes its rows back.
     """
 
-    changes: int
-    byte_count: int
-    transactions: int
-    in_transaction: bool
-    file: str
-    offset: int
-    end_file: str
-    end_offset: int
-    tx: str
-    position_text: str
-    commit_ts_us: int | None
-    gtid_flags: int
-    transaction_changes: int
+    @property
+    def changes(self) -> int: ...
+
+    @property
+    def byte_count(self) -> int: ...
+
+    @property
+    def transactions(self) -> int: ...
+
+    @property
+    def in_transaction(self) -> bool: ...
+
+    @property
+    def file(self) -> str: ...
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def end_file(self) -> str: ...
+
+    @property
+    def end_offset(self) -> int: ...
+
+    @property
+    def tx(self) -> str: ...
+
+    @property
+    def position_text(self) -> str: ...
+
+    @property
+    def commit_ts_us(self) -> int | None: ...
+
+    @property
+    def gtid_flags(self) -> int: ...
+
+    @property
+    def transaction_changes(self) -> int: ...
 
     def __init__(
         self,
