@@ -49,6 +49,7 @@ from connectors.mysql.type_plan import plan_table
 __all__ = ["MEMORY_PREFIX", "Applied", "History", "Resolved"]
 
 MEMORY_PREFIX = "table:"
+_NEWLY_SELECTED = "it is newly selected"
 
 
 class History:
@@ -106,7 +107,7 @@ class History:
         outcome = Outcome()
         for table in map(self._name, tables):
             if table not in self._states:
-                self._put(State(table, reason="it is newly selected"), outcome)
+                self._put(State(table, reason=_NEWLY_SELECTED), outcome)
         return outcome.memory
 
     def learn(
@@ -202,7 +203,10 @@ class History:
 
     def _create(self, change: Created, outcome: Outcome) -> None:
         table = self._name(change.table)
-        if not self._selects(table) or (change.if_not_exists and table in self._states):
+        before = self._states.get(table)
+        # A table that is only expected may be the one that this statement creates.
+        exists = before is not None and before.reason != _NEWLY_SELECTED
+        if not self._selects(table) or (change.if_not_exists and exists):
             return
         state = State(table, reason=change.reason)
         if change.shape is not None:

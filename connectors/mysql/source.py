@@ -242,6 +242,7 @@ class MysqlSource:
             collations=knowledge.collations,
             default_collations=knowledge.defaults,
             fold=knowledge.facts.lower_case_table_names != 0,
+            unrepresentable=self._options.unrepresentable,
         )
 
     def _restore(
