@@ -22,7 +22,7 @@ from connectors.mysql.positions import parse
 from connectors.mysql.prepared import Prepared
 from connectors.mysql.statements import quoted
 from connectors.mysql.type_plan import ColumnPlan
-from connectors.mysql.wire_results import ResultDecoder, result_plans
+from connectors.mysql.wire_results import ResultDecoder, comes_as_text, result_plans
 
 if TYPE_CHECKING:
     from connectors.mysql.planning import Parts
@@ -119,6 +119,8 @@ def touch_statement(shape: Shape) -> str:
 
 def _selected(plan: ColumnPlan) -> str:
     name = quoted(plan.name)
+    if comes_as_text(plan):
+        return name
     if plan.kind in {"enum", "set"}:
         return f"cast({name} as unsigned)"
     if plan.kind in _BYTES_OF:

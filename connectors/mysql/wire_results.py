@@ -16,7 +16,7 @@ import pyarrow as pa
 from cdc.native import implementation
 from connectors.mysql.type_plan import ColumnPlan
 
-__all__ = ["ResultDecoder", "Results", "result_plans"]
+__all__ = ["ResultDecoder", "Results", "comes_as_text", "result_plans"]
 
 
 class Results(Protocol):
@@ -38,7 +38,9 @@ class Results(Protocol):
         unrepresentable: str,
         count: Callable[[str, int], None],
     ) -> None:
-        """`plans` are those of `result_plans`; enum and set must have been selected as unsigned numbers."""
+        """`plans` are those of `result_plans`; enum and set must have been selected as unsigned numbers, but
+        for those of `comes_as_text`.
+        """
         ...
 
     def feed(self, data: bytes | memoryview) -> None:
@@ -55,12 +57,19 @@ _LONG_TEXT_CODE, _LONG_PREFIX_BYTES = 252, 4
 
 
 def result_plans(plans: Sequence[ColumnPlan]) -> tuple[ColumnPlan, ...]:
-    """The same columns as a result set has them: JSON as the server's text, nothing compressed."""
+    """The same columns as a result set has them: JSON (and some labels) as text, nothing compressed."""
     return tuple(_result_plan(plan) for plan in plans)
 
 
+def comes_as_text(plan: ColumnPlan) -> bool:
+    """Whether an enum or set is read as the server's text and not as its number: information_schema shows `?`
+    for each character beyond the basic plane in its labels, so a label with a `?` may be another one.
+    """
+    return plan.kind in {"enum", "set"} and any("?" in label for label in plan.labels)
+
+
 def _result_plan(plan: ColumnPlan) -> ColumnPlan:
-    if plan.kind == "json":
+    if plan.kind == "json" or comes_as_text(plan):
         return replace(
             plan,
             kind="string",

@@ -31,7 +31,8 @@ _EXPRESSIONS = {
     "json": "cast({} as char)",
 }
 _INTEGER_TIMES = frozenset({"date", "datetime", "timestamp"})
-_GEOMETRIES = frozenset({"geometry", "point", "linestring", "polygon", "geometrycollection"})
+_GEOMETRIES = frozenset({"geometry", "point", "linestring", "polygon", "multipoint"})
+_GEOMETRIES |= {"multilinestring", "multipolygon", "geometrycollection", "geomcollection"}
 # The flag in the type of a geometry that says that an SRID follows.
 EWKB_SRID = 0x20000000
 _COLUMNS = """
