@@ -22,8 +22,9 @@ _INDEXES = """
      order by index_name <> 'PRIMARY', index_name, seq_in_index
 """
 _PRIMARY = "PRIMARY"
-_INTEGERS = frozenset({"int8", "int16", "int24", "int32", "int64", "year"})
-_QUOTED = frozenset({"date", "datetime", "timestamp", "time", "uuid", "inet4", "inet6"})
+_INTEGERS = frozenset({"int8", "int16", "int24", "int32", "int64"})
+# A year as a number of two digits would be another year.
+_QUOTED = frozenset({"year", "date", "datetime", "timestamp", "time", "uuid", "inet4", "inet6"})
 # Texts whose whole value can be in an index.
 _TEXTS = ("char", "varchar")
 _BINARIES = ("binary", "varbinary")

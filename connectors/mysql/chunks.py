@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from connectors.mysql.statements import quoted
 
 # About half a second of reading: fine enough to share out, to show progress and to let an ALTER through,
-# coarse enough for 16,000 chunks a terabyte.
+# coarse enough to cost nothing.
 CHUNK_BYTES = 64 * 1024 * 1024
+# A table has no more chunks than this: its token holds a bound of each. Theirs are larger then.
+MAX_CHUNKS = 4_000
 # However wide its rows, a chunk has at least this many, and however narrow, no more than that.
 MIN_CHUNK_ROWS, MAX_CHUNK_ROWS = 1_000, 500_000
 # What a row takes where the server has no estimate.
@@ -142,7 +144,8 @@ class Token:
 def chunk_rows(rows: int, data_bytes: int) -> int:
     """How many rows a chunk should have."""
     width = data_bytes / rows if rows and data_bytes else ROW_BYTES
-    return int(min(MAX_CHUNK_ROWS, max(MIN_CHUNK_ROWS, CHUNK_BYTES // max(width, 1))))
+    wanted = int(min(MAX_CHUNK_ROWS, max(MIN_CHUNK_ROWS, CHUNK_BYTES // max(width, 1))))
+    return max(wanted, rows // MAX_CHUNKS)
 
 
 def ranges(bounds: Sequence[Bound], finished: Collection[str], rows: int) -> Iterator[KeyRange]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,10 +27,12 @@ from connectors.mysql.statements import account_name, quoted, table_name
 # The binlog is ahead of visibility by the length of a group commit, on a replica that waits for
 # acknowledgements by seconds; more than this is a server that stands still.
 VISIBLE_SECONDS = 60.0
-VISIBLE_POLL_SECONDS = 0.05
+VISIBLE_POLL_SECONDS = 0.1
 # While a lock is waited for, new writers of the table wait behind it: short, and tried again.
 LOCK_SECONDS = 5
 LOCK_ATTEMPTS = 3
+# A view may wait for its turn longer than an idle transaction is allowed to.
+_PATIENT = "set session idle_transaction_timeout = 0, session idle_readonly_transaction_timeout = 0"
 # A view has one connection, and reads one table at a time.
 MAX_VIEWS = 4
 _LOCK_WAIT_TIMEOUT = 1205
@@ -79,26 +81,34 @@ class Views:
 
     def exact(self, tables: Sequence[TableId], epoch: int) -> list[View]:
         """Up to MAX_VIEWS views of all these tables; their engines must be transactional."""
-        views: list[View] = []
-        count = min(len(tables), MAX_VIEWS)
+        connections: list[Connection] = []
         try:
             if self._facts.is_mariadb:
-                self._add_views(views, count, lambda c: self._place_of_view(c, epoch))
-            elif count:
-                with self.locked(tables) as locker:
-                    place = self.place(locker, epoch)
-                    self._add_views(views, count, lambda _: place)
+                return self._mariadb_views(tables, epoch, connections)
+            if not tables:
+                return []
+            with self.locked(tables) as locker:
+                position = self.place(locker, epoch).to_position()
+                for _ in tables[:MAX_VIEWS]:
+                    connections.append(self._open_view())  # noqa: PERF401  (must be closable as they come)
+            return [View(connection, position, is_locked=False) for connection in connections]
         except BaseException:
-            for view in views:
-                view.connection.close()
+            for connection in connections:
+                connection.close()
             raise
-        return views
 
-    def _add_views(
-        self, views: list[View], count: int, place: Callable[[Connection], BinlogPosition]
-    ) -> None:
-        for _ in range(count):
-            views.append(self._open_view(place))  # noqa: PERF401  (what is open so far must be closable)
+    def _mariadb_views(
+        self, tables: Sequence[TableId], epoch: int, connections: list[Connection]
+    ) -> list[View]:
+        """Each with a place of its own; the open ones are in `connections` at any time."""
+        views = []
+        for _ in tables[:MAX_VIEWS]:
+            connection = self._open_view()
+            connections.append(connection)
+            place = self._place_of_view(connection, epoch)
+            whole = BinlogPosition(place.file, place.offset, epoch, self._mariadb_gtids(connection, place))
+            views.append(View(connection, whole.to_position(), is_locked=False))
+        return views
 
     def locked_view(self, tables: Sequence[TableId], epoch: int) -> View:
         """The tables under a lock that lasts as long as the view: for engines that have no views."""
@@ -146,14 +156,16 @@ class Views:
 
     def _wait_for_view(self, reached: BinlogPosition) -> None:
         deadline = time.monotonic() + VISIBLE_SECONDS
-        wanted = self._mariadb_gtids(self._connection, reached) or reached.gtids
+        wanted: Gtids | None = None
         while True:
-            view = self._open_view(lambda c: self._place_of_view(c, reached.epoch))
-            view.connection.close()
-            place = parse(view.position.text)
-            # The place of a view follows commits only; that of the stream may be behind other events too.
-            if place.order >= reached.order or _covers(place.gtids, wanted):
-                return
+            with closing(self._open_view()) as connection:
+                place = self._place_of_view(connection, reached.epoch)
+                if place.order >= reached.order:
+                    return
+                # The place of a view follows commits only; that of the stream is behind other events too.
+                wanted = wanted or self._mariadb_gtids(connection, reached) or reached.gtids
+                if _covers(self._mariadb_gtids(connection, place), wanted):
+                    return
             self._require_time(deadline)
             time.sleep(VISIBLE_POLL_SECONDS)
 
@@ -165,15 +177,17 @@ class Views:
                 remedy="It is tried again; look for commits that wait for a replica's acknowledgement.",
             )
 
-    def _open_view(self, place: Callable[[Connection], BinlogPosition]) -> View:
+    def _open_view(self) -> Connection:
         connection = self._connector.connect("to hold a view")
         try:
+            if self._facts.is_mariadb:
+                self._run(connection, _PATIENT)
             for statement in _VIEW:
                 self._run(connection, statement)
-            return View(connection, place(connection).to_position(), is_locked=False)
         except BaseException:
             connection.close()
             raise
+        return connection
 
     def _place_of_view(self, connection: Connection, epoch: int) -> BinlogPosition:
         """MariaDB: the place in the binlog that the open consistent snapshot stands for."""
@@ -183,8 +197,7 @@ class Views:
         file, offset = status.get("binlog_snapshot_file"), status.get("binlog_snapshot_position")
         if not file or offset is None:
             raise self._no_binlog()
-        place = BinlogPosition(str(file), int(offset), epoch)
-        return BinlogPosition(place.file, place.offset, epoch, self._mariadb_gtids(connection, place))
+        return BinlogPosition(str(file), int(offset), epoch)
 
     def _mariadb_gtids(self, connection: Connection, place: BinlogPosition) -> Gtids | None:
         with connection.cursor() as cursor:

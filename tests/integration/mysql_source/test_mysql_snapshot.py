@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pymysql.connections import Connection
+from pymysql.err import OperationalError
 
 from cdc.errors import SourceRefused, SourceUnavailable
 from cdc.spi import EarlierSnapshot
@@ -155,6 +156,44 @@ def test_a_table_altered_while_it_is_copied_fails_before_any_row(shop: MysqlData
         shop.execute(f"alter table {table} add w int")
         with pytest.raises(SourceUnavailable, match=r"altered while it was copied|definition|changed"):
             rows_of(snapshot, table)
+
+
+@pytest.mark.parametrize("table", ["keyed", "keyless"])
+def test_nobody_alters_a_table_in_the_middle_of_a_chunk(shop: MysqlDatabase, table: str) -> None:
+    shop.execute(
+        f"alter table {table} add wide longtext", f"update {table} set wide = repeat('x', 2000000) limit 9"
+    )
+    bench = SnapshotBench(shop)
+    with bench.opened(table) as snapshot:
+        batches = snapshot.read(snapshot.chunks[0])
+        next(batches)
+        with shop.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("set session lock_wait_timeout = 1")
+            with pytest.raises(OperationalError, match="Lock wait timeout"):
+                cursor.execute(f"alter table {table} add w int")
+        list(batches)
+
+
+def test_names_are_quoted_wherever_they_stand(mysql_database: MysqlDatabase) -> None:
+    mysql_database.execute(
+        "create table `we``ird %s` (`se``lect %d` varchar(9), `key` int, primary key (`se``lect %d`, `key`))",
+        "insert into `we``ird %s` values ('a', 1), ('b', 2)",
+    )
+    bench = SnapshotBench(mysql_database)
+    with bench.opened() as snapshot:
+        rows = rows_of(snapshot, "we`ird %s")
+    assert rows == [{"se`lect %d": "a", "key": 1}, {"se`lect %d": "b", "key": 2}]
+
+
+def test_rows_of_history_are_left_out_of_versioned_tables(mariadb10_database: MysqlDatabase) -> None:
+    mariadb10_database.execute(
+        "create table t (id int primary key, v int) with system versioning",
+        "insert into t values (1, 1), (2, 1)",
+        "update t set v = 2",
+        "delete from t where id = 2",
+    )
+    with SnapshotBench(mariadb10_database).opened() as snapshot:
+        assert [(row["id"], row["v"]) for row in rows_of(snapshot, "t")] == [(1, 2)]
 
 
 def test_an_alter_waits_for_a_chunk_and_no_longer(shop: MysqlDatabase) -> None:
