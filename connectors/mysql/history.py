@@ -39,7 +39,7 @@ from connectors.mysql.history_edits import (
     guess,
     guess_created,
 )
-from connectors.mysql.history_events import judge, known_by
+from connectors.mysql.history_events import is_sequence, judge, known_by
 from connectors.mysql.history_results import Applied, Outcome, Resolved
 from connectors.mysql.history_rows import RowEffects, rows_after
 from connectors.mysql.history_states import State
@@ -145,6 +145,11 @@ class History:
         if verdict.definition is None:
             return self._unresolved(base, state, verdict.reason)
         return self._resolved(base, state, verdict.definition)
+
+    def is_table(self, table_map: TableMap) -> bool:
+        """False for MariaDB's sequences: they log their numbers as rows."""
+        state = self._states.get(self._name(table_map.table))
+        return self._flavour != "mariadb" or not is_sequence(state, table_map)
 
     def definition(self, table: TableId) -> TableDefinition | None:
         """What is known of a table; None when it isn't, or isn't sure."""

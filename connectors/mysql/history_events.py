@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from connectors.mysql.charsets import Collation
-from connectors.mysql.column_types import event_forms, parse_type
+from connectors.mysql.column_types import LONGLONG, TINY, event_forms, parse_type
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
 from connectors.mysql.event_definitions import merge
 from connectors.mysql.history_states import State, completed
@@ -15,6 +15,12 @@ from connectors.mysql.table_map import TableMap
 # MariaDB's types that an event shows as a plain one: uuid, inet6, inet4, JSON, vector.
 _FIXED = frozenset({"binary(16)", "binary(4)"})
 _VERSIONED_TYPE = "timestamp(6)"
+# The columns of MariaDB's sequences, whose numbers are logged as rows.
+_SEQUENCE_NAMES = (
+    *("next_not_cached_value", "minimum_value", "maximum_value", "start_value"),
+    *("increment", "cache_size", "cycle_option", "cycle_count"),
+)
+_SEQUENCE_TYPES = (*[LONGLONG] * 6, TINY, LONGLONG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,16 @@ def judge(
         # The event names the key that the server uses; another's may not be unique any more.
         merged = replace(merged, key=event.key)
     return Verdict(merged, reason, is_untold=is_untold)
+
+
+def is_sequence(state: State | None, table_map: TableMap) -> bool:
+    """Whether the event is of a MariaDB sequence; without names, whether it looks so and nothing says that
+    it is a table.
+    """
+    if table_map.names is not None:
+        return table_map.names == _SEQUENCE_NAMES
+    is_known = state is not None and (state.known is not None or state.hint is not None)
+    return not is_known and table_map.types == _SEQUENCE_TYPES and not any(table_map.nullable)
 
 
 def known_by(

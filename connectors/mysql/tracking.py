@@ -69,7 +69,8 @@ class Tracking:
     def table(self, body: bytes, decoder: Binlog | None = None) -> None:
         """Answer a decoder that asks for the plans of a table map (default: the main one)."""
         table_map = parse_table_map(body, self._parts.flavour)
-        target = self._target(table_map) if self._parts.selection.matches(table_map.table) else None
+        is_wanted = self._parts.selection.matches(table_map.table) and self._history.is_table(table_map)
+        target = self._target(table_map) if is_wanted else None
         (decoder or self._decoder).set_table(body, target)
 
     def apply(self, changes: tuple[TableChange, ...], where: str) -> None:

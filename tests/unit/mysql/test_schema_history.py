@@ -270,3 +270,24 @@ def test_a_hidden_type_of_mariadb_is_known_from_a_statement_that_leaves_other_th
     assert resolved.definition is not None
     assert [column.column_type for column in resolved.definition.columns][2:] == ["uuid", "varchar(5)"]
     assert resolved.resnapshots == ()
+
+
+def test_a_sequence_of_mariadb_is_no_table() -> None:
+    names = [
+        "next_not_cached_value",
+        "minimum_value",
+        "maximum_value",
+        "start_value",
+        "increment",
+        "cache_size",
+    ]
+    columns = [ColumnDefinition(name, "bigint", nullable=False) for name in names]
+    columns.append(ColumnDefinition("cycle_option", "tinyint", nullable=False))
+    columns.append(ColumnDefinition("cycle_count", "bigint", nullable=False))
+    history = _history(flavour="mariadb")
+    for full in (True, False):
+        assert not history.is_table(_event(*columns, full=full, told=full))
+        assert history.is_table(_event(*columns[:-1], full=full, told=full))
+    assert _history(flavour="mysql").is_table(_event(*columns))
+    twin = _history(TableDefinition(T, tuple(columns)), flavour="mariadb")
+    assert twin.is_table(_event(*columns, full=False, told=False))
