@@ -71,11 +71,13 @@ def test_every_engine_key_is_described() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_loads(path: Path, tmp_path: Path) -> None:
-    (tmp_path / "shop_password").write_text("secret", "utf-8")
     text = path.read_text("utf-8").replace("/run/secrets", str(tmp_path))
+    for secret in re.findall(rf"{re.escape(str(tmp_path))}/(\w+)", text):
+        (tmp_path / secret).write_text("secret", "utf-8")
     (tmp_path / "cdc.yaml").write_text(text, "utf-8")
     names = set(re.findall(r"\$\{([A-Z_]+)\}", text))
-    environment = dict.fromkeys(names, "postgresql://cdc:secret@127.0.0.1:5432/shop")
+    scheme = "mysql" if "type: mysql" in text else "postgresql"
+    environment = dict.fromkeys(names, f"{scheme}://cdc:secret@127.0.0.1/shop")
     configuration = load(tmp_path / "cdc.yaml", registry.load, environment)
     assert configuration.sources
     assert configuration.sinks
