@@ -39,8 +39,7 @@ from zlib import crc32
 from cdc.errors import CdcError, DecodeError
 from cdc.native.refusals import locate
 from connectors.mysql import codes as _codes
-from connectors.mysql.payload import UNCOMPRESSED, Payload
-from connectors.mysql.wire_rare import RowPieces, file_name, nested, plain_query, unknown
+from connectors.mysql.wire_rare import RowPieces, file_name, nested, payload_of, plain_query, unknown
 
 cdef Py_ssize_t HEADER = _codes.HEADER_BYTES
 cdef Py_ssize_t CHECKSUM = _codes.CHECKSUM_BYTES
@@ -457,11 +456,8 @@ cdef class BinlogDecoder:
         if self.state != NAMED:
             raise DecodeError("a compressed transaction without a GTID event before it")
         read_payload_fields(body, fields)
-        if fields[1] != <uint64_t>(body.left + missing):
-            raise DecodeError(f"a compressed transaction of {body.left + missing} bytes that says {fields[1]}")
-        size = fields[1] if fields[2] == UNCOMPRESSED else fields[3]
-        self.payload = Payload(fields[2], fields[1], size, f"{self.file}:{self.offset}")
-        self.payload.add(bytes_of(body))
+        sizes = [fields[0], fields[1], fields[2], fields[3]]
+        self.payload = payload_of(sizes, bytes_of(body), missing, f"{self.file}:{self.offset}")
         self.held = None
         self.is_streamed = False
         return CONSUMED

@@ -6,9 +6,10 @@ from zlib import crc32
 
 from cdc.errors import DecodeError
 from connectors.mysql.codes import CHECKSUM_BYTES, HEADER_BYTES, PAYLOAD_HEAD_BYTES, PIECE_BYTES
-from connectors.mysql.payload import UNCOMPRESSED, Payload
+from connectors.mysql.payload import Payload
 from connectors.mysql.wire_events_python import Event, read_header, read_payload_fields
 from connectors.mysql.wire_packets_python import Packets
+from connectors.mysql.wire_rare import SmallPayload, payload_of
 
 _SIZE_AT = 9
 
@@ -20,7 +21,7 @@ class Inside:
 
     def __init__(self, packets: Packets) -> None:
         self._packets = packets
-        self._payload: Payload | None = None
+        self._payload: Payload | SmallPayload | None = None
         self._plain = bytearray()
         self._is_streamed = False
         self._tail_bytes = 0
@@ -65,12 +66,7 @@ class Inside:
 
     def _open(self, body: bytes, missing: int, place: str) -> None:
         fields, data = read_payload_fields(body)
-        if fields[1] != len(data) + missing:
-            message = f"a compressed transaction of {len(data) + missing} bytes that says {fields[1]}"
-            raise DecodeError(message)
-        size = fields[1] if fields[2] == UNCOMPRESSED else fields[3]
-        self._payload = Payload(fields[2], fields[1], size, place)
-        self._payload.add(data)
+        self._payload = payload_of(fields, data, missing, place)
 
     def event(self) -> Event | None:
         """The next event; None when it is not there yet, or when there is none (`is_open` is false then)."""
@@ -88,9 +84,9 @@ class Inside:
         """The event that `event` showed is done with."""
         del self._plain[: event.size]
 
-    def _pump(self, payload: Payload) -> bool:
+    def _pump(self, payload: Payload | SmallPayload) -> bool:
         """Decompress more, or end; false when more bytes are needed."""
-        if payload.is_hungry:
+        if isinstance(payload, Payload) and payload.is_hungry:
             piece = self._packets.piece(min(PIECE_BYTES, payload.missing))
             self._checksum = crc32(piece, self._checksum)
             payload.add(piece)

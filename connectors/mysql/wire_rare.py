@@ -12,6 +12,7 @@ from cdc.errors import DecodeError, UnknownEvent
 from cdc.model.batch import Envelope
 from connectors.mysql.codes import HEADER_BYTES, QUERY_COMPRESSED_EVENT, QUERY_EVENT
 from connectors.mysql.compressed import inflate
+from connectors.mysql.payload import UNCOMPRESSED, ZSTD, Payload
 
 _SIZE_AT = 9
 _TYPE_AT = 4
@@ -24,6 +25,9 @@ _ZLIB_FIRST, _ZLIB_LAST = 0x81, 0x84
 _PIECE = struct.Struct("<IIB")
 _HAS_SIZE = 1
 _LONGEST_PIECES_BYTES = 1 << 31
+# Up to this size a transaction is decompressed at once; a set has a few times as much.
+_SMALL_BYTES = 1 << 20
+_CODEC = pa.Codec("zstd")
 
 
 def without(batch: pa.RecordBatch, ranges: Sequence[tuple[int, int]]) -> pa.RecordBatch:
@@ -85,6 +89,45 @@ def unknown(event_type: int) -> UnknownEvent:
         f"an event of type {event_type}, which this version does not understand",
         remedy="Update the daemon; nothing behind the event was read.",
     )
+
+
+class SmallPayload:
+    """A compressed transaction that is all there, decompressed at once: what `Payload` is for large ones, at a
+    fraction of the price.
+    """
+
+    missing = 0
+    is_hungry = False
+
+    def __init__(self, data: bytes, plain_bytes: int, place: str) -> None:
+        self.finished = False
+        self._data = data
+        self._plain_bytes = plain_bytes
+        self._place = place
+
+    def read(self) -> bytes:
+        """All of it."""
+        self.finished = True
+        try:
+            return bytes(_CODEC.decompress(self._data, self._plain_bytes, asbytes=True))
+        except (OSError, pa.ArrowException) as error:
+            message = "a compressed transaction can't be decompressed"
+            raise DecodeError(message, where=self._place) from error
+
+
+def payload_of(fields: Sequence[int], data: bytes, missing: int, place: str) -> Payload | SmallPayload:
+    """The payload of a transaction by its header's fields (1 size, 2 compression, 3 size before it), of which
+    `data` is there and `missing` bytes are not.
+    """
+    compression = fields[2]
+    if fields[1] != len(data) + missing:
+        message = f"a compressed transaction of {len(data) + missing} bytes that says {fields[1]}"
+        raise DecodeError(message)
+    if not missing and compression == ZSTD and 0 < fields[3] <= _SMALL_BYTES:
+        return SmallPayload(data, fields[3], place)
+    payload = Payload(compression, fields[1], fields[1 if compression == UNCOMPRESSED else 3], place)
+    payload.add(data)
+    return payload
 
 
 class RowPieces:
