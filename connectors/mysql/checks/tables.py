@@ -105,7 +105,7 @@ def _check_keys(server: Server, infos: Infos, report: Report) -> None:
 
 
 def _check_engines(server: Server, infos: Infos, report: Report) -> None:
-    safe = {str(engine).lower() for (engine,) in server.query(_TRANSACTIONAL)}
+    safe = _transactional(server)
     for table, info in sorted(infos.items()):
         engine = info.definition.engine
         if engine and engine.lower() not in safe:
@@ -113,7 +113,14 @@ def _check_engines(server: Server, infos: Infos, report: Report) -> None:
                 f"{table} is stored by {engine}, which has no transactions: what a failed statement did there"
                 " stays, and a copy sees changes that other tables do not show yet"
             )
+            if not info.definition.key:
+                message += "; without a key, it is locked for writers until it is copied"
             report.warn("engine", message, f"{use_innodb(table)};")
+
+
+def _transactional(server: Server) -> set[str]:
+    """The engines that have transactions, in lower case."""
+    return {str(engine).lower() for (engine,) in server.query(_TRANSACTIONAL)}
 
 
 def _check_versioning(infos: Infos, report: Report) -> None:
@@ -208,11 +215,11 @@ def _check_types(server: Server, infos: Infos, report: Report) -> None:
 
 def tables_to_lock(server: Server, infos: Infos) -> Sequence[TableId]:
     """Those of which a copy takes the exact position under a lock held for an instant."""
+    keyless = sorted(table for table, info in infos.items() if not info.definition.key)
     if server.is_mariadb:
-        return []
-    if server.value("gtid_mode").upper() != "ON":
-        return sorted(infos)
-    return sorted(table for table, info in infos.items() if not info.definition.key)
+        safe = _transactional(server)
+        return [table for table in keyless if infos[table].definition.engine.lower() not in safe]
+    return keyless if server.value("gtid_mode").upper() == "ON" else sorted(infos)
 
 
 def _or_exclude(table: TableId) -> str:
