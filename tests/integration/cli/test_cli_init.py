@@ -68,7 +68,7 @@ def test_init_refuses_a_url_that_nobody_understands(empty: Project) -> None:
     assert answer.code == 2
     assert answer.err == (
         "error: init URL: no installed connector understands this URL\n"
-        "  Start it with postgresql:// or postgres://.\n"
+        "  Start it with mysql:// or mariadb:// or postgresql:// or postgres://.\n"
     )
 
 
