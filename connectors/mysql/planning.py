@@ -103,18 +103,13 @@ class Planner:
             keyed = [table for table, shape in shapes.items() if shape.schema.key]
             keyless = [table for table in shapes if table not in keyed]
             self._views.wait_until_visible(self._captured.position, keyed)
+            found = {
+                t: self._ranges(cursor, infos[t], shapes[t], earlier.get(t), is_full=is_full) for t in shapes
+            }
             cursor.execute("select utc_timestamp(6)")
             taken_at = one(cursor).replace(tzinfo=UTC)
+            # Last, because views and locks are a burden to the server as long as they stand.
             views = self._exact(keyless, infos, transactional)
-            try:
-                found = {
-                    t: self._ranges(cursor, infos[t], shapes[t], earlier.get(t), is_full=is_full)
-                    for t in shapes
-                }
-            except BaseException:
-                for view in views.values():
-                    view.connection.close()
-                raise
         return Plan(
             facts=self._facts,
             position=self._captured.position,
@@ -176,20 +171,20 @@ class Planner:
         epoch = parse(self._captured.position.text).epoch
         with_views = [t for t in tables if infos[t].definition.engine.lower() in transactional]
         without = [t for t in tables if t not in with_views]
-        views = self._views.exact(with_views, epoch)
-        found = {table: views[i % len(views)] for i, table in enumerate(with_views)}
-        if without:
-            try:
-                locked = self._views.locked_view(without, epoch)
-            except BaseException:
-                for view in views:
-                    view.connection.close()
-                raise
-            found |= dict.fromkeys(without, locked)
-            names = ", ".join(map(str, without))
-            self._parts.context.log("tables are locked until they are copied", tables=names)
-        for view in {id(view): view for view in found.values()}.values():
-            run(view.connection, READER_SETTINGS)
+        opened = self._views.exact(with_views, epoch)
+        found = {table: opened[i % len(opened)] for i, table in enumerate(with_views)}
+        try:
+            if without:
+                opened.append(self._views.locked_view(without, epoch))
+                found |= dict.fromkeys(without, opened[-1])
+                names = ", ".join(map(str, without))
+                self._parts.context.log("tables are locked until they are copied", tables=names)
+            for view in opened:
+                run(view.connection, READER_SETTINGS)
+        except BaseException:
+            for view in opened:
+                view.connection.close()
+            raise
         return found
 
     def _ranges(

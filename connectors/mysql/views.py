@@ -33,8 +33,6 @@ LOCK_SECONDS = 5
 LOCK_ATTEMPTS = 3
 # A view may wait for its turn longer than an idle transaction is allowed to.
 _PATIENT = "set session idle_transaction_timeout = 0, session idle_readonly_transaction_timeout = 0"
-# A view has one connection, and reads one table at a time.
-MAX_VIEWS = 4
 _LOCK_WAIT_TIMEOUT = 1205
 _DENIED = frozenset({1044, 1142, 1143, 1227, 1370})
 _RENAMED_STATUS_SINCE = (8, 2, 0)
@@ -80,7 +78,7 @@ class Views:
                     pass
 
     def exact(self, tables: Sequence[TableId], epoch: int) -> list[View]:
-        """Up to MAX_VIEWS views of all these tables; their engines must be transactional."""
+        """Views of all these tables, as many as are read at a time; their engines must be transactional."""
         connections: list[Connection] = []
         try:
             if self._facts.is_mariadb:
@@ -89,7 +87,7 @@ class Views:
                 return []
             with self.locked(tables) as locker:
                 position = self.place(locker, epoch).to_position()
-                for _ in tables[:MAX_VIEWS]:
+                for _ in tables[: self._connector.options.snapshot_workers]:
                     connections.append(self._open_view())  # noqa: PERF401  (must be closable as they come)
             return [View(connection, position, is_locked=False) for connection in connections]
         except BaseException:
@@ -102,7 +100,7 @@ class Views:
     ) -> list[View]:
         """Each with a place of its own; the open ones are in `connections` at any time."""
         views = []
-        for _ in tables[:MAX_VIEWS]:
+        for _ in tables[: self._connector.options.snapshot_workers]:
             connection = self._open_view()
             connections.append(connection)
             place = self._place_of_view(connection, epoch)
