@@ -92,7 +92,7 @@ def unknown(event_type: int) -> UnknownEvent:
 
 
 class SmallPayload:
-    """A compressed transaction that is all there, decompressed at once: what `Payload` is for large ones, at a
+    """A compressed transaction that is all there, decompressed at once: `Payload` for small ones, at a
     fraction of the price.
     """
 
