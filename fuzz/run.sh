@@ -17,7 +17,7 @@ cd "$tree"
 CFLAGS="-O1 -g -fsanitize=address -fno-omit-frame-pointer" LDFLAGS="-fsanitize=address" \
     "$python" -W ignore setup.py -q build_ext --inplace >build.log 2>&1 || { cat build.log; exit 1; }
 asan="$(gcc -print-file-name=libasan.so)"
-for target in pgoutput copy mysql_fields binlog; do
+for target in pgoutput copy mysql_fields binlog result_sets; do
     # Python's own allocations that live until exit are no leaks of ours. PYTHONMALLOC=malloc shows reads past
     # the end of a bytes object, which its pools would hide.
     LD_PRELOAD="$asan" ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1" PYTHONMALLOC=malloc CDC_NATIVE=c \

@@ -1,0 +1,7 @@
+"""Fuzzes the decoding of binary result sets."""
+
+from connectors.mysql import wire_results_native, wire_results_python
+from fuzz import mutation
+from fuzz.result_sets import results
+
+mutation.run("result_sets", results(wire_results_native), results(wire_results_python))
