@@ -110,7 +110,7 @@ class Binlog(Protocol):
     def set_table(self, body: bytes | memoryview, target: Target | None) -> None:
         """Decode the rows of this table map, whatever its table id, so from now on; None leaves them out.
 
-        Rows gathered for the same handle under other plans come out of `take` on their own, before.
+        Rows gathered for the same table under another target come out of `take` on their own, before.
         """
         ...
 

@@ -30,7 +30,7 @@ cdef class Gatherer:
     cdef dict ids
     cdef uint64_t last_id
     cdef Mapped last_mapped
-    # Tables by handle, those with rows, and what of them is finished.
+    # Tables by name, those with rows, and what of them is finished.
     cdef dict active
     cdef list touched
     cdef list done

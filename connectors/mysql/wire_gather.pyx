@@ -190,7 +190,7 @@ cdef class Gatherer:
         return 0
 
     cdef Table table_of(self, object target):
-        cdef Table table = self.active.get(target.handle)
+        cdef Table table = self.active.get(target.table)
         if table is not None and table.target == target:
             return table
         table = Table(target, self.unrepresentable)
@@ -198,14 +198,14 @@ cdef class Gatherer:
         return table
 
     cdef int activate(self, Table table) except -1:
-        """Of the tables of one handle only one gathers rows, so that batches keep their order."""
-        cdef Table former = self.active.get(table.target.handle)
+        """Of all targets of one table only one gathers rows at a time, so that its batches keep their order."""
+        cdef Table former = self.active.get(table.target.table)
         if former is not None:
             former.is_active = False
             if former.ops.length:
                 self.touched.remove(former)
                 self.finish_table(former)
-        self.active[table.target.handle] = table
+        self.active[table.target.table] = table
         table.is_active = True
         return 0
 

@@ -50,7 +50,7 @@ class Gatherer:
         self._bodies: dict[bytes, Mapped] = {}
         self._ids: dict[int, Mapped] = {}
         self._wanted = b""
-        self._active: dict[int, Table] = {}
+        self._active: dict[str, Table] = {}
         self._touched: list[Table] = []
         self._done: list[tuple[int, int, pa.RecordBatch]] = []
         self._dropped: list[tuple[int, int]] = []
@@ -118,7 +118,7 @@ class Gatherer:
         mapped.table = None if target is None else self._table_of(target)
 
     def _table_of(self, target: Target) -> Table:
-        table = self._active.get(target.handle)
+        table = self._active.get(target.table)
         if table is not None and table.target == target:
             return table
         table = Table(target, self._unrepresentable)
@@ -126,14 +126,14 @@ class Gatherer:
         return table
 
     def _activate(self, table: Table) -> None:
-        """Of the tables of one handle only one gathers rows, so that batches keep their order."""
-        former = self._active.get(table.target.handle)
+        """Of all targets of one table only one gathers rows at a time, so that its batches keep their order."""
+        former = self._active.get(table.target.table)
         if former is not None:
             former.is_active = False
             if former.ops:
                 self._touched.remove(former)
                 self._finish(former)
-        self._active[table.target.handle] = table
+        self._active[table.target.table] = table
         table.is_active = True
 
     def rows(self, kind: int, body: bytes) -> bool:

@@ -18,8 +18,8 @@ from tests.support.mysql import HOST, SUPERUSER, MysqlDatabase, MysqlServer
 
 COLUMNS = (
     "id int unsigned primary key, tiny tinyint, small smallint unsigned, middle mediumint,"
-    " big bigint unsigned, single float, twice double, money decimal(30,10), word varchar(40), long_word text,"
-    " raw varbinary(300),"
+    " big bigint unsigned, single float, twice double, money decimal(30,10), word varchar(40),"
+    " long_word text, raw varbinary(300),"
     " pile longblob, day date, moment datetime(6), moment_s datetime, letter enum('a','b','ü'), fixed char(5)"
 )
 STATEMENTS = 60

@@ -261,3 +261,15 @@ def test_rows_under_former_plans_come_on_their_own_and_before(wire: ModuleType) 
         running.feed(frames.packets(stream))
     widths = [batch.schema.get_field_index("_cdc_op") for _, batch in running.decoder.take()]
     assert widths == [3, 4, 3, 4]
+
+
+def test_targets_of_one_table_never_interleave(wire: ModuleType) -> None:
+    running = decoding(wire)
+    running.feed(frames.packets(frames.start()))
+    other = frames.target(frames.plans("int"), handle=2)
+    for number in range(1, 4):
+        stream = frames.transaction(frames.table_map(columns=3), frames.write(ROW, ROW), number=number)
+        running.feed(frames.packets(stream))
+        running.decoder.truncate(other)
+    ordinals = [(handle, batch.column("_cdc_seq").to_pylist()) for handle, batch in running.decoder.take()]
+    assert ordinals == [(1, [0, 1]), (2, [2]), (1, [3, 4]), (2, [5]), (1, [6, 7]), (2, [8])]
