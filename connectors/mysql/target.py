@@ -27,10 +27,9 @@ WANT_WHOLE_DOCUMENTS = (
 class Target:
     """One plan per column of its table map, in that order; `key` are indices of columns.
 
-    `handle` is the caller's own number: batches come out of `take` under it. A batch ends where another target
-    of the same `table` begins. `row_end` is the column that
-    ends a row of a MariaDB system-versioned table: rows of history are dropped, and an update that ends a row
-    is a delete.
+    `handle` is the caller's own number: batches come out of `take` under it. A batch ends where another
+    target of the same `table` begins. `row_end` is the column that ends a row of a MariaDB system-versioned
+    table: rows of history are dropped, and an update that ends a row is a delete.
     """
 
     handle: int

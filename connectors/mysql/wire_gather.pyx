@@ -198,7 +198,7 @@ cdef class Gatherer:
         return table
 
     cdef int activate(self, Table table) except -1:
-        """Of all targets of one table only one gathers rows at a time, so that its batches keep their order."""
+        """Of all targets of one table one gathers rows at a time, so that its batches keep their order."""
         cdef Table former = self.active.get(table.target.table)
         if former is not None:
             former.is_active = False

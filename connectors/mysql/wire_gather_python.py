@@ -126,7 +126,7 @@ class Gatherer:
         return table
 
     def _activate(self, table: Table) -> None:
-        """Of all targets of one table only one gathers rows at a time, so that its batches keep their order."""
+        """Of all targets of one table one gathers rows at a time, so that its batches keep their order."""
         former = self._active.get(table.target.table)
         if former is not None:
             former.is_active = False
