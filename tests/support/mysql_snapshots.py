@@ -26,8 +26,8 @@ class SnapshotBench:
         self.database = database
         self.counted: Counter[str] = Counter()
         self.lines: list[str] = []
-        url = database.server.url(database.name, user=user)
-        self.options = MysqlOptions.model_validate({"url": url, **options})
+        options.setdefault("url", database.server.url(database.name, user=user))
+        self.options = MysqlOptions.model_validate(options)
         self.connector = Connector(self.options, "shop")
         self.context = SourceContext("shop", lambda event, **fields: self.lines.append(event), self._count)
         self.captured = self.look()

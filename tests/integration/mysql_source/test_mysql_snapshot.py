@@ -281,6 +281,16 @@ def test_engines_without_views_are_read_under_a_lock_when_they_have_no_key(shop:
     shop.execute("insert into plain values (3)")
 
 
+def test_rows_come_over_tls_in_records_of_its_own(mysql9_database: MysqlDatabase) -> None:
+    mysql9_database.execute(
+        "create table t (id int primary key, v longtext)",
+        "insert into t values (1, repeat('x', 3000000)), (2, 'y')",
+    )
+    url = mysql9_database.server.url(mysql9_database.name, **{"ssl-mode": "required"})
+    with SnapshotBench(mysql9_database, url=url).opened() as snapshot:
+        assert [len(row["v"]) for row in rows_of(snapshot, "t")] == [3_000_000, 1]
+
+
 def test_a_killed_connection_is_an_outage(shop: MysqlDatabase) -> None:
     shop.execute(
         "create table wide (id int primary key, v longtext)",
