@@ -16,9 +16,10 @@ from cdc.model import Resnapshot, TableId
 from connectors.mysql.charsets import Collation
 from connectors.mysql.ddl_changes import (
     Altered,
+    ConvertCharset,
     Created,
     DatabaseDropped,
-    Default,
+    DefaultCharset,
     Dml,
     Dropped,
     Renamed,
@@ -26,6 +27,7 @@ from connectors.mysql.ddl_changes import (
     TableChange,
     Truncated,
     Unknown,
+    Unsure,
 )
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.event_definitions import definition_of, fits
@@ -256,8 +258,16 @@ class History:
         if after is not None:
             return replace(State.of(after), fills=effects.fills, dropped=effects.dropped)
         hint = None if state.hint is None else guess(state.hint, change)
+        may_differ = any(isinstance(edit, DefaultCharset | ConvertCharset | Unsure) for edit in change.edits)
         return replace(
-            state, definition=None, draft=None, hint=hint, fills=effects.fills, dropped=effects.dropped
+            state,
+            definition=None,
+            draft=None,
+            hint=hint,
+            characters=None if may_differ else state.characters,
+            has_primary_key=None,
+            fills=effects.fills,
+            dropped=effects.dropped,
         )
 
     def _refuse(self, change: Dml, where: str) -> None:
@@ -310,7 +320,8 @@ class History:
         return Resolved(definition, memory=outcome.memory, resnapshots=resnapshots)
 
     def _unresolved(self, now: State, before: State | None, reason: str) -> Resolved:
-        made = replace(now, definition=None, draft=None, reason=reason)
+        characters = None if now.is_untold else now.characters
+        made = replace(now, definition=None, draft=None, characters=characters, reason=reason)
         outcome = Outcome()
         if made != before:
             self._put(made, outcome)
@@ -318,16 +329,16 @@ class History:
 
     def _learned(self, definition: TableDefinition, collation: str | None) -> State:
         table = self._name(definition.table)
-        before = self._states.get(table)
+        kept = self._states.get(table) or State(table)
         charset = self._charsets.get(collation) if collation else None
         return State(
             table,
             definition=replace(definition, table=table),
             hint=replace(definition, table=table),
-            characters=CharacterSet(charset, collation) if charset else None,
-            fills=_kept(before, definition),
-            dropped=before.dropped if before else frozenset(),
-            is_untold=before.is_untold if before else False,
+            characters=CharacterSet(charset, collation) if charset else kept.characters,
+            fills={name: fill for name, fill in kept.fills.items() if name in definition.names},
+            dropped=kept.dropped,
+            is_untold=kept.is_untold,
         )
 
     def _put(self, state: State, outcome: Outcome) -> None:
@@ -349,8 +360,3 @@ class History:
 
     def _cased(self, name: str) -> str:
         return name.lower() if self._fold else name
-
-
-def _kept(state: State | None, definition: TableDefinition) -> Mapping[str, Default]:
-    """Fills outlive a re-read: they were checked when the column was added."""
-    return {name: fill for name, fill in (state.fills if state else {}).items() if name in definition.names}

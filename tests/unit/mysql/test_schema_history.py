@@ -291,3 +291,15 @@ def test_a_sequence_of_mariadb_is_no_table() -> None:
     assert _history(flavour="mysql").is_table(_event(*columns))
     twin = _history(TableDefinition(T, tuple(columns)), flavour="mariadb")
     assert twin.is_table(_event(*columns, full=False, told=False))
+
+
+def test_a_reread_keeps_the_default_character_set_unless_it_may_have_changed() -> None:
+    for sql, charset in (("", "latin1"), (", default charset utf8mb4", None)):
+        history = _history()
+        history.begin([DEFINITION], {T: LATIN.name})
+        _run(history, f"alter table t drop primary key{sql}")
+        assert history.definition(T) is None
+        history.learn(replace(DEFINITION, key=()))
+        _run(history, "alter table t add w varchar(5)")
+        definition = history.definition(T)
+        assert (definition and definition.column("w").charset) == charset
