@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 # TIMESTAMP(6) 2038-01-19 03:14:07.999999, from MariaDB 11.5 on 2106-02-07 06:28:15.999999, and the largest
 # transaction number.
 LIVE_ROW_ENDS = frozenset({b"\x7f\xff\xff\xff\x0f\x42\x3f", b"\xff\xff\xff\xff\x0f\x42\x3f", b"\xff" * 8})
+_COPY_AGAIN = (
+    "Then have the table copied again: leave it out of `tables` until the stream has passed this place, and "
+    "take it in again."
+)
 WANT_FULL_IMAGES = (
-    "Set binlog_row_image to FULL (SET GLOBAL binlog_row_image = 'FULL', and in sessions that set it), "
-    "then copy the table again."
+    "Set binlog_row_image to FULL (SET GLOBAL binlog_row_image = 'FULL', and in sessions that set it). "
+    + _COPY_AGAIN
 )
 WANT_WHOLE_DOCUMENTS = (
-    "Set binlog_row_value_options to '' or binlog_row_image to FULL, then copy the table again."
+    "Set binlog_row_value_options to '' or binlog_row_image to FULL, and in sessions that set them. "
+    + _COPY_AGAIN
 )
 
 
