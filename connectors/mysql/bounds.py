@@ -163,8 +163,9 @@ class _Search:
                 todo += [(middle, upper), (lower, middle)]
 
     def _expected(self, lower: int, upper: int) -> int:
-        condition_ = condition(self._index.columns, (str(lower),), (str(upper),))
-        self._cursor.execute(f"{self._explain} select 1 from {self._index.from_clause} where {condition_}")
+        where = condition(self._index.columns, (str(lower),), (str(upper),))
+        # MySQL does not look into an index that it is told to use, unless there is something to be counted.
+        self._cursor.execute(f"{self._explain} select count(*) from {self._index.from_clause} where {where}")
         names = [description[0].lower() for description in self._cursor.description]
         return int(self._cursor.fetchone()[names.index("rows")] or 0)
 
