@@ -27,7 +27,7 @@ from connectors.mysql.errors import (
     transactions_purged,
     transactions_unknown,
 )
-from connectors.mysql.gtid import Gtids, GtidSet, MariadbGtids
+from connectors.mysql.gtid import GtidSet, MariadbGtids
 from connectors.mysql.places import ServerMemory
 from connectors.mysql.positions import FIRST_OFFSET, BinlogPosition, file_number
 from connectors.mysql.replay import Reader, Reading
@@ -71,7 +71,7 @@ class Opening:
         position = replace(self._end(reader), epoch=epoch)
         self._wait_for_outcomes(pending)
         settled = replace(self.status(), epoch=epoch).order
-        return Start(position, self._server(epoch, settled))
+        return Start(position, self._server(position, epoch, settled))
 
     def go_on(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
         """From the end of our log on.
@@ -81,19 +81,26 @@ class Opening:
             SourceMismatch: the server never had what is before it.
         """
         self.require_binlog()
-        had_gtids = after.gtids is not None or (memory is not None and memory.gtids)
+        after = self._with_gtids(after, had_gtids=memory is not None and memory.gtids)
         if self._facts.is_mariadb:
             return self._go_on_mariadb(after, memory)
         same = memory is None or memory.uuid == self._facts.server_uuid
-        if had_gtids and self._facts.has_gtids:
-            gtids = after.gtids if isinstance(after.gtids, GtidSet) else GtidSet()
-            self._check_gtids(gtids)
+        if isinstance(after.gtids, GtidSet):
+            self._check_gtids(after.gtids)
             if not same:
-                return self._take_over(after, gtids, memory)
+                return self._take_over(after, after.gtids, memory)
         elif not same and memory is not None:
             raise other_server(self._where, self._facts.server_uuid, memory.uuid)
         self._check_file(after)
         return self._by_file(after, memory)
+
+    def _with_gtids(self, after: BinlogPosition, *, had_gtids: bool) -> BinlogPosition:
+        """An empty set leaves no trace in a position. Without GTIDs now, those before say nothing."""
+        if not self._facts.has_gtids:
+            return replace(after, gtids=None)
+        if after.gtids is None and (had_gtids or self._facts.is_mariadb):
+            return replace(after, gtids=MariadbGtids() if self._facts.is_mariadb else GtidSet())
+        return after
 
     def status(self) -> BinlogPosition:
         """The end of the binlog now, without GTIDs: those of transactions that are still being committed are
@@ -119,9 +126,9 @@ class Opening:
             remedy="Set log_bin in its configuration (on RDS: turn automated backups on) and restart it.",
         )
 
-    def _server(self, epoch: int, settled: int) -> ServerMemory:
+    def _server(self, place: BinlogPosition, epoch: int, settled: int) -> ServerMemory:
         facts = self._facts
-        return ServerMemory(facts.flavour, facts.server_uuid, epoch, facts.has_gtids, settled)
+        return ServerMemory(facts.flavour, facts.server_uuid, epoch, place.gtids is not None, settled)
 
     def _end(self, reader: Reader) -> BinlogPosition:
         """The end of the binlog with exactly the GTIDs before it."""
@@ -197,15 +204,15 @@ class Opening:
         missing = purged.subtract(ours)
         if missing:
             raise transactions_purged(self._where, str(missing))
-        return self._new_epoch(after, ours, memory)
+        return self._new_epoch(after, memory)
 
-    def _new_epoch(self, after: BinlogPosition, ours: Gtids, memory: ServerMemory | None) -> Start:
+    def _new_epoch(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
         epoch = max(after.epoch, memory.epoch if memory else 0) + 1
         self._context.log("the server is another one: going on by GTID", server=self._facts.server_uuid)
-        return Start(replace(after, gtids=ours), self._server(epoch, 0), by_gtid=True)
+        return Start(after, self._server(after, epoch, 0), by_gtid=True)
 
     def _by_file(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
-        server = self._server(after.epoch, memory.settled if memory else 0)
+        server = self._server(after, after.epoch, memory.settled if memory else 0)
         if after.offset <= MAX_DUMP_OFFSET:
             return Start(after, server)
         if after.gtids is not None:
@@ -244,7 +251,7 @@ class Opening:
             return self._by_file(after, memory)
         if not ours:
             raise binlog_gone(self._where, after.file)
-        return self._new_epoch(after, ours, memory)
+        return self._new_epoch(after, memory)
 
     def _mariadb_gtids(self, place: BinlogPosition) -> MariadbGtids | None:
         """All before that place; None when it is none of this server's."""

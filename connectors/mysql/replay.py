@@ -5,7 +5,7 @@ transactions whose outcome has come.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -48,11 +48,11 @@ class Reader:
     connector: Connector
     flavour: wire.Flavour
     unrepresentable: str
+    count: Callable[[str, int], None]
     collations: Mapping[int, Collation]
 
     def decoder(self) -> wire.Binlog:
-        """Values are counted where the stream itself reads them."""
-        return wire.BinlogDecoder(self.unrepresentable, lambda _name, _amount: None, self.flavour)
+        return wire.BinlogDecoder(self.unrepresentable, self.count, self.flavour)
 
     def dump(self, file: str, offset: int) -> Dump:
         return dump_from(self.connector, file, offset, Replica.beside(), stop_at_end=True)

@@ -7,6 +7,7 @@ The capture thread owns the stream's connections; everything else shares one ord
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from connectors.mysql.lookahead import prove
 from connectors.mysql.opening import Opening, Start
 from connectors.mysql.options import MysqlOptions
 from connectors.mysql.places import MEMORY_SERVER, Places, ServerMemory
-from connectors.mysql.positions import BinlogPosition, parse
+from connectors.mysql.positions import BinlogPosition, file_number, parse
 from connectors.mysql.replay import Reader, Statements, open_replay
 from connectors.mysql.snapshot import Captured, Parts, open_snapshot
 from connectors.mysql.starter import describe
@@ -45,6 +46,8 @@ from connectors.mysql.xa import XaBook
 
 # Definitions and position are read again when a table was altered between them.
 BEGIN_ATTEMPTS = 5
+# The sizes of the server's files only measure the way to go; the server looks at every file to tell them.
+SIZES_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class MysqlSource:
         # A gap was found: positions from now on are not those of the history before.
         self._is_spent = False
         self._sizes: dict[int, int] = {}
+        self._sized_at = float("-inf")
         self._dump: Dump | None = None
         self._ordinary: Connection | None = None
         self._lock = threading.Lock()
@@ -148,7 +152,9 @@ class MysqlSource:
             opening = self._opening(connection, self._connector.facts(connection))
             opening.require_binlog()
             end = opening.status()
-            self._sizes = {BinlogPosition(name, 0).file_number: size for name, size in opening.files()}
+            if time.monotonic() - self._sized_at >= SIZES_SECONDS:
+                self._sizes = {file_number(name): size for name, size in opening.files()}
+                self._sized_at = time.monotonic()
         position = BinlogPosition(end.file, end.offset, self._epoch).to_position()
         self._wanted = max(self._wanted, position.order)
         return position
@@ -321,7 +327,13 @@ class MysqlSource:
         return prove(table, read, statements, flavour=knowledge.flavour, fold=fold, where=where)
 
     def _reader(self, knowledge: Knowledge) -> Reader:
-        return Reader(self._connector, knowledge.flavour, self._options.unrepresentable, knowledge.collations)
+        return Reader(
+            self._connector,
+            knowledge.flavour,
+            self._options.unrepresentable,
+            self._context.count,
+            knowledge.collations,
+        )
 
     def _definitions(self, connection: Connection, flavour: str) -> dict[TableId, TableDefinition]:
         with connection.cursor() as cursor:

@@ -51,6 +51,18 @@ def test_a_stream_goes_on_exactly_after_any_set(
             assert every[len(rows_of(sets[: i + 1])) :] == rest
 
 
+def test_a_new_stream_begins_at_the_end_of_the_newest_file(
+    mysql_database: MysqlDatabase, make_follower: FollowerFactory
+) -> None:
+    server = mysql_database.server
+    for number in range(2):
+        mysql_database.execute(f"create table t{number} (id int primary key)")
+        server.execute("flush binary logs")
+        file, offset = server.position()
+        begun = make_follower(mysql_database).source.open(None, {})
+        assert begun.text == f"{file}:{offset} {server.executed()}"
+
+
 def test_positions_name_the_file_and_the_transactions(
     mysql_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
@@ -106,6 +118,26 @@ def test_without_gtids_a_stream_goes_on_by_file_and_offset(
     server.start()
     with pytest.raises(SourceMismatch, match="server"):
         follower.restart()
+
+
+def test_gtids_that_are_turned_on_are_not_guessed(
+    mysql_server_factory: MysqlFactory, follow: FollowerFactory
+) -> None:
+    server = mysql_server_factory(OFF)
+    database = with_table(server.create_database())
+    follower = follow(database)
+    server.execute(
+        "set global enforce_gtid_consistency = on",
+        "set global gtid_mode = off_permissive",
+        "set global gtid_mode = on_permissive",
+        "set global gtid_mode = on",
+    )
+    database.execute("insert into t (note) values ('x')")
+    follower.restart()
+    (row,) = follower.rows()
+    assert row["_cdc_tx"] in server.executed()
+    assert follower.position is not None
+    assert " " not in follower.position.text
 
 
 def test_an_idle_database_moves_the_position_with_its_neighbours(

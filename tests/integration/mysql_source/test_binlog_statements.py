@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cdc.errors import UnknownEvent
@@ -26,6 +28,22 @@ def test_a_statement_that_changes_rows_of_a_followed_table_stops_the_source(
         follower.rows()
     assert "binlog." in f"{error.value.where} {error.value.message}"
     assert "binlog_format" in error.value.remedy
+
+
+def test_a_file_loaded_by_a_statement_stops_the_source(
+    mysql9_database: MysqlDatabase, follow: FollowerFactory, tmp_path: Path
+) -> None:
+    mysql9_database.execute("create table t (id int primary key)")
+    follower = follow(mysql9_database)
+    file = tmp_path / "rows.csv"
+    file.write_text("1\n2\n")
+    mysql9_database.execute(f"load data infile '{file}' into table t")
+    assert [row["id"] for row in follower.rows()] == [1, 2]
+    mysql9_database.execute(
+        "delete from t", "set session binlog_format = statement", f"load data infile '{file}' into table t"
+    )
+    with pytest.raises(UnknownEvent, match="LOAD"):
+        follower.rows()
 
 
 def test_a_statement_on_another_table_does_not(
