@@ -192,3 +192,27 @@ def test_compressed_events_of_mariadb_come_like_others(
     assert [row["_cdc_op"] for row in rows] == ["c", "u", "d"]
     assert rows[1]["note"] == "b" * 1000
     assert rows[2]["x"] == 3
+
+
+def test_a_system_versioned_table_shows_its_present_rows_only(
+    mariadb10_database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    mariadb10_database.execute(
+        "create table t (id int primary key, note text, since timestamp(6) generated always as row start,"
+        " until timestamp(6) generated always as row end, period for system_time (since, until))"
+        " with system versioning"
+    )
+    follower = follow(mariadb10_database)
+    mariadb10_database.execute(
+        "insert into t (id, note) values (1, 'a'), (2, 'b')",
+        "update t set note = 'c' where id = 1",
+        "delete from t",
+    )
+    rows = follower.rows()
+    assert [(row["_cdc_op"], row["id"], row["note"]) for row in rows] == [
+        ("c", 1, "a"),
+        ("c", 2, "b"),
+        ("u", 1, "c"),
+        ("d", 1, "c"),
+        ("d", 2, "b"),
+    ]
