@@ -85,6 +85,9 @@ TYPE_AT = 5
 STREAMED_FROM_BYTES = 65536
 # The number of a table that stands for none: the event only ends a statement.
 DUMMY_TABLE = 0xFFFFFF
+# Table maps kept by their bodies; with more, at the end of a file, all are asked for again. Applications that
+# make tables by the thousand would fill the memory in the course of months.
+MOST_TABLE_MAPS = 10_000
 # Of a compressed transaction: what is looked at to read its header fields (four, each a type, a length and a
 # number of at most 9 bytes), and what is handed to the decompressor at once.
 PAYLOAD_HEAD_BYTES = 1 + HEADER_BYTES + 64

@@ -34,6 +34,7 @@ from connectors.mysql.target import incomplete_insert, unidentified_row
 from connectors.mysql.wire_rare import inflate_body, without_dropped
 
 cdef Py_ssize_t ROW_OVERHEAD = _codes.ROW_OVERHEAD_BYTES
+cdef Py_ssize_t MOST_TABLE_MAPS = _codes.MOST_TABLE_MAPS
 cdef uint64_t DUMMY_TABLE = _codes.DUMMY_TABLE
 cdef int PARTIAL_UPDATE = _codes.PARTIAL_UPDATE_ROWS_EVENT
 # The flag of a partial update's row: JSON columns have diffs.
@@ -141,6 +142,9 @@ cdef class Gatherer:
     cdef int forget_ids(self) except -1:
         self.ids.clear()
         self.last_mapped = None
+        if len(self.bodies) > MOST_TABLE_MAPS:
+            self.bodies.clear()
+            self.active = {table.target.table: table for table in self.touched}
         return 0
 
     cdef int forget(self) except -1:

@@ -94,6 +94,9 @@ class Gatherer:
 
     def forget_ids(self) -> None:
         self._ids.clear()
+        if len(self._bodies) > codes.MOST_TABLE_MAPS:
+            self._bodies.clear()
+            self._active = {table.target.table: table for table in self._touched}
 
     def forget(self) -> None:
         for mapped in self._bodies.values():

@@ -273,3 +273,16 @@ def test_targets_of_one_table_never_interleave(wire: ModuleType) -> None:
         running.decoder.truncate(other)
     ordinals = [(handle, batch.column("_cdc_seq").to_pylist()) for handle, batch in running.decoder.take()]
     assert ordinals == [(1, [0, 1]), (2, [2]), (1, [3, 4]), (2, [5]), (1, [6, 7]), (2, [8])]
+
+
+def test_maps_of_more_tables_than_are_kept_are_asked_for_again(wire: ModuleType) -> None:
+    running = decoding(wire)
+    maps = [frames.table_map(table=f"x{number}") for number in range(codes.MOST_TABLE_MAPS)]
+    first = frames.transaction(frames.table_map(columns=3), frames.write(ROW), *maps)
+    running.feed(frames.packets([*frames.start(), *first]))
+    for number in (2, 3):
+        again = frames.transaction(frames.table_map(columns=3), frames.write(ROW), number=number)
+        running.feed(frames.packets([frames.rotate("binlog.000002"), *again]))
+    assert running.asked == [MAP, MAP]
+    [(_, batch)] = running.decoder.take()
+    assert batch.num_rows == 3
