@@ -67,9 +67,9 @@ class Opening:
             SourceUnavailable: XA transactions are prepared whose rows would be lost.
         """
         self.require_binlog()
-        pending = self._prepared()
         position = replace(self._end(reader), epoch=epoch)
-        self._wait_for_outcomes(pending)
+        # Asked for afterwards, so that none that was prepared before the position is missing.
+        self._wait_for_outcomes(self._prepared())
         settled = replace(self.status(), epoch=epoch).order
         return Start(position, self._server(position, epoch, settled))
 
