@@ -6,6 +6,7 @@ import pytest
 
 from cdc.errors import SourceGap, SourceUnavailable
 from connectors.mysql import opening, replay, stream
+from connectors.mysql.positions import BinlogPosition
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_follower import MysqlFollower
@@ -122,6 +123,21 @@ def test_a_source_does_not_begin_while_a_transaction_is_in_doubt(
     follower.open()
     database.execute("insert into t values (2, 'b')")
     assert seen(follower) == [2]
+
+
+def test_a_transaction_prepared_in_the_moment_of_the_beginning_is_seen(
+    database: MysqlDatabase, make_follower: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "XA_PATIENCE_SECONDS", 0.2)
+    end = opening.Opening._end
+
+    def prepared_before(self: opening.Opening, reader: replay.Reader) -> BinlogPosition:
+        prepare(database, xid_of(database), "insert into t values (1, 'a')")
+        return end(self, reader)
+
+    monkeypatch.setattr(opening.Opening, "_end", prepared_before)
+    with pytest.raises(SourceUnavailable, match="prepared XA"):
+        make_follower(database).open()
 
 
 def test_the_commit_of_an_unknown_transaction_is_a_gap(
