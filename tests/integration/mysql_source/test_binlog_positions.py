@@ -113,7 +113,7 @@ def test_without_gtids_a_stream_goes_on_by_file_and_offset(
     follower.restart()
     assert [row["note"] for row in follower.rows()] == ["y"]
     follower.close()
-    server.stop()
+    server.kill9()
     (server.data / "auto.cnf").unlink()
     server.start()
     with pytest.raises(SourceMismatch, match="server"):
@@ -178,19 +178,20 @@ def test_a_cut_connection_is_unavailable_and_the_stream_goes_on(
 
 
 def test_a_killed_server_is_unavailable_and_the_stream_goes_on(
-    mysql_database: MysqlDatabase, follow: FollowerFactory
+    mysql_server_factory: MysqlFactory, follow: FollowerFactory, mysql_name: str
 ) -> None:
-    follower = follow(with_table(mysql_database))
-    mysql_database.execute("insert into t (note) values ('x')")
+    server = mysql_server_factory({}, mysql_name)
+    database = with_table(server.create_database())
+    follower = follow(database)
+    database.execute("insert into t (note) values ('x')")
     assert len(follower.rows()) == 1
-    server = mysql_database.server
     server.kill9()
     with pytest.raises(SourceUnavailable):
         step_for_ever(follower)
     with pytest.raises(SourceUnavailable):
         follower.restart()
     server.start()
-    mysql_database.execute("insert into t (note) values ('y')")
+    database.execute("insert into t (note) values ('y')")
     follower.restart()
     assert [row["note"] for row in follower.rows()] == ["y"]
 
@@ -227,7 +228,7 @@ def test_a_server_that_was_set_back_is_refused(
 ) -> None:
     server = mysql_server_factory({}, mysql_name)
     database = with_table(server.create_database())
-    server.stop()
+    server.kill9()
     backup = server.data.with_name("backup")
     shutil.copytree(server.data, backup)
     server.start()
@@ -235,7 +236,7 @@ def test_a_server_that_was_set_back_is_refused(
     database.execute("insert into t (note) values ('x')")
     follower.catch_up()
     follower.close()
-    server.stop()
+    server.kill9()
     shutil.rmtree(server.data)
     backup.rename(server.data)
     server.start()
