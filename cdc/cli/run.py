@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cdc.cli.allocators import bound_resident_memory
+from cdc.cli.allocators import GIVE_BACK_SECONDS, bound_resident_memory, give_back_free_memory
 from cdc.cli.composition import pick_source, sink_spec, source_spec
 from cdc.cli.logging import Log, configure, logger
 from cdc.cli.output import print_error, print_json, say, show_count
@@ -56,16 +56,19 @@ def run(
 
 
 class Progress:
-    """Logs what moved since the last line, and keeps the newest status document."""
+    """Logs what moved since the last line, keeps the newest status document and the process small."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._at = time.monotonic()
+        self._at = self._gave_back_at = time.monotonic()
         self._rows: dict[str, int] = {}
         self.document: dict[str, Any] = {}
 
     def tick(self, document: dict[str, Any]) -> None:
         self.document = document
+        if time.monotonic() - self._gave_back_at >= GIVE_BACK_SECONDS:
+            self._gave_back_at = time.monotonic()
+            give_back_free_memory()
         if time.monotonic() - self._at < PROGRESS_INTERVAL_SECONDS:
             return
         self._at = time.monotonic()

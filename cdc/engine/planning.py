@@ -13,7 +13,7 @@ from cdc.spi import ChangeLog, Delivery
 
 # A part is reduced and staged in memory at once:
 # with Arrow, keys and sort indices it needs about three times this.
-PART_BYTES = 6 * 1024 * 1024
+PART_BYTES = 4 * 1024 * 1024
 # One batch costs a sink about as much as thousands of rows; parts of many one-row batches end here.
 PART_BATCHES = 4096
 

@@ -36,9 +36,9 @@ from connectors.mysql.transactions import (
 from connectors.mysql.xa import Prepared, XaBook, unknown_commit
 
 # A set this large is worth a log frame of its own; larger ones only cost memory.
-SOFT_BYTES = 4 * 1024 * 1024
+SOFT_BYTES = 2 * 1024 * 1024
 # The mark inside of a transaction, handed on in parts from there: the bound of what a stream holds in memory.
-HARD_BYTES = 4 * 1024 * 1024
+HARD_BYTES = 2 * 1024 * 1024
 # One read of the socket.
 RECEIVE_BYTES = 256 * 1024
 # How long small transactions are gathered: a sixth of the latency we promise, and enough for one fsync to

@@ -199,8 +199,8 @@ class PostgresSource:
             raise SourceMismatch(
                 message,
                 where=where,
-                remedy="Begin with an empty state_dir and new, empty sinks, or point url at the server that the "
-                "log is from.",
+                remedy="Begin with an empty state_dir and new, empty sinks, or point url at the server that "
+                "the log is from.",
             )
         release_slot(connection, self._connector, self._slot, self._context.log)
         return after

@@ -25,7 +25,7 @@ from sinks.parquet.writer import FilePlace, StagedFile, TableFile, file_metadata
 # Rows gathered over all files before the largest gathering is written as a (short) row group. With one part
 # of the delivery and one row group being encoded beside it, a delivery stays under 200 MiB however many
 # tables and partitions it touches.
-BUFFER_BYTES = 64 * 1024**2
+BUFFER_BYTES = 32 * 1024**2
 # Files with a descriptor and encoder state (some 100 KiB each); beyond, the one unused for longest is ended.
 OPEN_FILES = 32
 

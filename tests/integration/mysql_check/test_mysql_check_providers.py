@@ -70,7 +70,7 @@ def test_check_reads_the_retention_of_rds(mysql_server_factory: MysqlFactory) ->
         ("azure", "Set the server parameter binlog_row_metadata to FULL."),
     ],
 )
-def test_check_speaks_the_words_of_managed_services(mysql9: MysqlServer, provider: str, fix: str) -> None:
+def test_check_speaks_the_words_of_managed_services(mysql9: MysqlServer, provider: Any, fix: str) -> None:
     with described(mysql9) as seen:
         report = Report()
         changed = {**seen.variables, "binlog_row_metadata": "MINIMAL"}
