@@ -8,6 +8,7 @@ to last, so no table changes its phase in the middle of one.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from cdc.engine.specs import SnapshotMode
@@ -36,6 +37,7 @@ class Router:
         self.book = book
         self.lock = threading.RLock()
         self._first_phase = Phase.LIVE if mode == "never" else Phase.WAITING
+        self._requests: Counter[TableId] = Counter()
 
     def route(self, changes: ChangeSet) -> Routed:
         """Split a set; new states are in the book at once, the caller commits the facts with the set."""
@@ -43,6 +45,7 @@ class Router:
         for request in changes.resnapshot:
             # By number first: the source may know the table under a newer name than the stream has shown.
             table = self.book.by_relation(request.relation) or request.table
+            self._requests[table] += 1
             state = self.book.get(table)
             if state is not None and state.phase is not Phase.WAITING:
                 self._start_over(table, state, request.reason, routed)
@@ -54,6 +57,14 @@ class Router:
                 assert state.held is not None, "a table that is not live has a held log"
                 routed.held.setdefault(state.held, []).append(batch)
         return routed
+
+    def requests(self, table: TableId) -> int:
+        """How often the source has asked in this process for the table to be read again.
+
+        A snapshot that was opened before such a request may lack what it is about, even of a table that only
+        waits for its copy, whose phase the request leaves as it is.
+        """
+        return self._requests[table]
 
     def is_new(self, schema: TableSchema) -> bool:
         """Whether neither the table's name nor its number is known: the stream has nothing to tell of it."""

@@ -47,18 +47,29 @@ class TableCopier:
 
     def copy(self, schemas: Sequence[TableSchema], stop: threading.Event) -> None:
         """Copy all these tables and make them live; returns early, with nothing lost, when stopped."""
-        snapshot = self._source.snapshot(schemas, self._earlier(schemas))
+        with self._router.lock:
+            marks = {s.table: self._mark(s.table) for s in schemas}
+            earlier = self._earlier(schemas)
+        snapshot = self._source.snapshot(schemas, earlier)
         failpoints.hit("snapshot.opened")
         try:
-            continued = [s.table for s in schemas if self._begin(s, snapshot)]
+            # What is not in the snapshot can't be copied yet; the next round asks again.
+            schemas = [s for s in schemas if s.table in snapshot.positions]
+            continued = [s.table for s in schemas if self._begin(s, snapshot, marks[s.table])]
             for table in continued:
                 if not self._wait_until_passed(snapshot.positions[table], stop):
                     return
                 self._releaser.release(table, snapshot.tokens[table], snapshot.positions[table].order)
-            self._copy_rows(schemas, snapshot, stop)
+            if schemas:
+                self._copy_rows(schemas, snapshot, stop)
         finally:
             snapshot.close()
             self._status.snapshot = None
+
+    def _mark(self, table: TableId) -> object:
+        """Changes when the table has to be read by a snapshot that is opened later."""
+        state = self._router.book.get(table)
+        return self._router.requests(table), state.token if state else None
 
     def _earlier(self, schemas: Sequence[TableSchema]) -> Mapping[TableId, EarlierSnapshot]:
         found: dict[TableId, EarlierSnapshot] = {}
@@ -69,14 +80,16 @@ class TableCopier:
                 found[schema.table] = EarlierSnapshot(state.token, state.position, finished)
         return found
 
-    def _begin(self, schema: TableSchema, snapshot: Snapshot) -> bool:
+    def _begin(self, schema: TableSchema, snapshot: Snapshot, mark: object) -> bool:
         """Make the open snapshot durable in the table's state;
-        whether held changes before it must be released first.
+        whether held changes before it must be released first. `mark` is from before the snapshot was opened.
         """
         table, position = schema.table, snapshot.positions[schema.table]
         with self._router.lock:
             state = self._router.book.get(table)
             if state is None or state.phase is Phase.LIVE or not self._router.agrees(schema):
+                raise superseded(table)
+            if self._mark(table) != mark:
                 raise superseded(table)
             resumed = table in snapshot.resumed
             after = replace(

@@ -68,9 +68,10 @@ class Snapshot(Protocol):
     contained in the rows. An exact view contains none that orders at it or after. Where the source can't give
     several readers one view without locks (MySQL), the rows of a table with a key may be newer: all changes
     from the position on, applied over them in order, give the table nevertheless, and columns that a change
-    leaves out are right in the rows. `tokens` gives per table what a later process needs to go
-    on from finished chunks. `resumed` names the tables for which `chunks` completes an earlier snapshot: the
-    rows of its finished chunks, then all changes up to its position, then these chunks, together equal a
+    leaves out are right in the rows. A table that can't be copied yet (the stream has not come to its latest
+    ALTER) is in none of them, and holds up no other. `tokens` gives per table what a later process needs to
+    go on from finished chunks. `resumed` names the tables for which `chunks` completes an earlier snapshot:
+    the rows of its finished chunks, then all changes up to its position, then these chunks, together equal a
     whole copy. The other tables start from nothing. `read` may be called from several threads, each with its
     own chunk; it yields batches of `r` rows whose ordinals start at 0 in every batch. `close` ends the view
     and may be called twice.

@@ -96,7 +96,8 @@ class Planner:
                 cursor.execute(_FRESH_ESTIMATES)
             self._settle(cursor)
             infos = self._look(cursor)
-            shapes = {table: self._shape(cursor, info) for table, info in infos.items()}
+            found_shapes = {table: self._shape(cursor, info) for table, info in infos.items()}
+            shapes = {table: shape for table, shape in found_shapes.items() if shape is not None}
             transactional = _column(cursor, _ENGINES)
             cursor.execute("select @@global.binlog_row_image")
             is_full = str(one(cursor)).upper() == _FULL
@@ -147,18 +148,24 @@ class Planner:
         infos = read_tables(cursor, list(self._schemas), self._facts.flavour)
         for table in self._schemas:
             if table not in infos:
-                raise altered(self._parts, table, "it is not there any more")
-            if table not in self._captured.definitions and table not in self._settled:
-                raise altered(self._parts, table, "the stream has not come to it yet")
-        return {table: infos[table] for table in self._schemas}
+                self._not_yet(table, "it is not there any more")
+            elif table not in self._captured.definitions and table not in self._settled:
+                del infos[table]
+                self._not_yet(table, "the stream has not come to it yet")
+        return {table: infos[table] for table in self._schemas if table in infos}
 
-    def _shape(self, cursor: Any, info: TableInfo) -> Shape:
+    def _not_yet(self, table: TableId, why: str) -> None:
+        """Leave the table to a later snapshot."""
+        self._parts.context.log("a table is copied later", table=str(table), why=why)
+
+    def _shape(self, cursor: Any, info: TableInfo) -> Shape | None:
+        """How the table is copied; None while the stream has not come to its latest ALTER."""
         definition = info.definition
         table = definition.table
         plans = plans_of(self._parts, self._facts, definition)
         known = self._captured.definitions.get(table) or self._settled[table]
         if known.key != definition.key or plans_of(self._parts, self._facts, known) != plans:
-            raise altered(self._parts, table, "the stream has not come to its latest ALTER yet")
+            return self._not_yet(table, "the stream has not come to its latest ALTER yet")
         schema = schema_of(definition, plans, self._schemas[table].identity)
         if schema.same_shape(self._schemas[table]):
             schema = self._schemas[table]

@@ -360,3 +360,30 @@ def test_many_waiting_tables_need_few_open_files(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_rows_that_change_in_silence_while_a_snapshot_opens_are_read_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GIVEN a snapshot that is open but not yet known, and a row that goes without an event behind its view
+    bench.database.create(T, ROWS)
+    asked: list[Position] = []
+
+    def drop_a_row(name: str) -> None:
+        if name != "snapshot.opened" or asked:
+            return
+        with bench.database.changed:
+            bench.database.tables[T.table].tuples[0] = None
+            ask_to_read_again(bench, T)
+            asked.append(bench.database.now)
+        pipeline = bench.running.engine.pipelines[0] if bench.running else None
+        assert pipeline is not None
+        bench.wait_for(lambda: pipeline.log.end and pipeline.log.end.position >= asked[0], "the request")
+
+    monkeypatch.setattr(failpoints, "hit", drop_a_row)
+    # WHEN the stream asks for the table to be read again, which only waits for its copy
+    bench.start()
+    # THEN the copy is of a later view
+    bench.wait_for(lambda: bool(asked), "the snapshot to open")
+    bench.wait_until_equal("public.t")
+    assert len(bench.database.rows("public.t")) == len(ROWS) - 1
