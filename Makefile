@@ -10,7 +10,7 @@ WORKERS ?= 2
 # With a compiler the compiled decoders must be there: a build that fell back in silence fails the tests.
 NATIVE := $(if $(shell command -v cc gcc),c,python)
 # What `make test` runs a second time on the pure-Python decoders: all that touches bytes of the source.
-TWIN_TESTS := $(wildcard tests/unit/native tests/unit/postgres tests/property tests/golden tests/integration/types tests/smoke)
+TWIN_TESTS := $(wildcard tests/unit/native tests/unit/postgres tests/unit/mysql tests/property tests/golden tests/integration/types tests/smoke)
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadgroup
 FUZZ_SECONDS ?= 60
 
