@@ -13,6 +13,7 @@ from typing import Any
 from cdc.model import TableId
 from cdc.spi.selection import TableSelection
 from connectors.mysql.charsets import Collation
+from connectors.mysql.column_defaults import WIDE_CHARSETS, shown_default
 from connectors.mysql.column_types import is_compressed, is_legacy_temporal, parse_type
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
 
@@ -195,7 +196,7 @@ def _read(
 
 
 def _column(row: Sequence[Any], json_checks: Collection[str], flavour: str) -> ColumnDefinition:
-    name, column_type, charset, collation, nullable, extra, default, _, _, srid = row
+    name, column_type, charset, collation, nullable, extra, _, _, _, srid = row
     column_type = _text(column_type)
     parsed = parse_type(column_type)
     flags = str(extra).upper()
@@ -209,25 +210,18 @@ def _column(row: Sequence[Any], json_checks: Collection[str], flavour: str) -> C
         generated="GENERATED" in flags.replace("DEFAULT_GENERATED", ""),
         invisible="INVISIBLE" in flags,
         labels=parsed.labels,
-        default=_default(default, flavour),
+        default=shown_default(row, parsed, flavour),
         is_json=parsed.base == "longtext" and collation == _JSON_COLLATION and _is_checked(name, json_checks),
         compressed=is_compressed(column_type),
         legacy_temporal=is_legacy_temporal(column_type),
         srid=None if srid is None else int(srid),
+        has_unsure_labels=charset in WIDE_CHARSETS and any("?" in label for label in parsed.labels),
     )
 
 
 def _is_checked(name: object, json_checks: Collection[str]) -> bool:
     quoted = _text(name).replace("`", "``")
     return f"json_valid(`{quoted}`)" in json_checks
-
-
-def _default(default: object, flavour: str) -> str | None:
-    """MariaDB shows defaults as expressions: texts quoted, NULL as a word."""
-    if default is None:
-        return None
-    text = _text(default)
-    return None if flavour == "mariadb" and text.upper() == "NULL" else text
 
 
 def _period(columns: Iterable[Sequence[Any]]) -> tuple[str, ...]:

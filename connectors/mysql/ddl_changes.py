@@ -104,7 +104,9 @@ TableChange = (
 class Default:
     """A column's default: a literal with its text, or an expression (`text` None).
 
-    `kind` is 'null', 'text', 'number', 'bytes' (x'..', b'..': `text` is hex) or 'expression'.
+    `kind` is 'null', 'text', 'number', 'bytes' (x'..', b'..': `text` is hex), 'expression', 'implicit' (the
+    zero or empty value of a column that is NOT NULL and has none) or 'shown' (a float, double or timestamp in
+    UTC as the catalog shows it, already rounded by the server).
     """
 
     kind: str

@@ -9,13 +9,14 @@ So the catalog, an event with full metadata and a parsed DDL statement give equa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import orjson
 
 from cdc.errors import StateError
 from cdc.model import TableId
+from connectors.mysql.ddl_changes import Default
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,11 @@ class ColumnDefinition:
     """One column, in the order of the row images (hidden and generated columns too).
 
     `charset` and `collation` are None for a type without characters, and for binary ones. `labels` are those
-    of an enum or set, decoded. `default` is the text of the default as information_schema shows it, None when
-    there is none or NULL. `is_json` marks MariaDB's JSON (longtext with a json_valid check), `compressed`
-    its COMPRESSED columns. `legacy_temporal`: stored in a format older than MySQL 5.6's. `srid` is MySQL's
-    restriction of a geometry column.
+    of an enum or set, decoded; `has_unsure_labels`: as information_schema shows them, with `?` where a
+    character may be one beyond the BMP. `default` is what an INSERT that leaves the column out puts into it,
+    None when that isn't known. `is_json` marks MariaDB's JSON (longtext with a json_valid check),
+    `compressed` its COMPRESSED columns. `legacy_temporal`: stored in a format older than MySQL 5.6's. `srid`
+    is MySQL's restriction of a geometry column.
     """
 
     name: str
@@ -37,11 +39,12 @@ class ColumnDefinition:
     generated: bool = False
     invisible: bool = False
     labels: tuple[str, ...] = ()
-    default: str | None = None
+    default: Default | None = None
     is_json: bool = False
     compressed: bool = False
     legacy_temporal: bool = False
     srid: int | None = None
+    has_unsure_labels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,22 @@ class TableDefinition:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+    def labelled_as(self, other: TableDefinition) -> TableDefinition:
+        """With the other's labels of enums and sets where this has only `?` for some of their characters."""
+        known = {column.name: column for column in other.columns}
+        columns = tuple(
+            replace(
+                column,
+                column_type=known[column.name].column_type,
+                labels=known[column.name].labels,
+                has_unsure_labels=known[column.name].has_unsure_labels,
+            )
+            if column.has_unsure_labels and column.name in known and _may_show(column, known[column.name])
+            else column
+            for column in self.columns
+        )
+        return replace(self, columns=columns)
 
     def column(self, name: str) -> ColumnDefinition:
         """The column of that name; KeyError when there is none."""
@@ -103,6 +122,12 @@ _DEFAULTS = asdict(ColumnDefinition(name="", column_type=""))
 _FIELDS = frozenset(field.name for field in fields(ColumnDefinition))
 
 
+def _may_show(shown: ColumnDefinition, column: ColumnDefinition) -> bool:
+    """Whether the labels are those of the column with `?` for each character beyond the BMP."""
+    told = tuple("".join("?" if char > "\uffff" else char for char in label) for label in column.labels)
+    return shown.labels == told and shown.column_type[:4] == column.column_type[:4]
+
+
 def _lean(column: ColumnDefinition) -> dict[str, Any]:
     return {name: value for name, value in asdict(column).items() if value != _DEFAULTS[name]}
 
@@ -110,4 +135,6 @@ def _lean(column: ColumnDefinition) -> dict[str, Any]:
 def _column(value: Mapping[str, Any]) -> ColumnDefinition:
     known = {name: item for name, item in value.items() if name in _FIELDS}
     known["labels"] = tuple(known.get("labels", ()))
+    default = known.get("default")
+    known["default"] = Default(**default) if isinstance(default, dict) else None
     return ColumnDefinition(**known)

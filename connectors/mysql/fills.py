@@ -132,7 +132,12 @@ def _enum(parsed: ParsedType, default: Default) -> str | None:
 def _set(parsed: ParsedType, default: Default) -> str | None:
     if default.kind == "implicit" or (default.kind == "text" and default.text == ""):
         return ""
-    return default.text if default.kind == "text" and default.text in parsed.labels else None
+    if default.kind != "text" or default.text is None:
+        return None
+    # The server orders labels that a statement may name in any order.
+    places = [parsed.labels.index(part) for part in default.text.split(",") if part in parsed.labels]
+    is_whole = len(places) == default.text.count(",") + 1
+    return default.text if is_whole and places == sorted(set(places)) else None
 
 
 def _date(parsed: ParsedType, default: Default) -> date | None:

@@ -14,6 +14,7 @@ from typing import Final
 
 from cdc.model import TableId
 from connectors.mysql.catalog import HIDDEN_PERIOD
+from connectors.mysql.column_defaults import required, told_default, with_default
 from connectors.mysql.ddl_changes import (
     AddColumn,
     AddIndex,
@@ -29,6 +30,7 @@ from connectors.mysql.ddl_changes import (
     Index,
     Place,
     RenameColumn,
+    SetDefault,
     SetEngine,
     SetVisible,
     Shape,
@@ -175,6 +177,7 @@ def column_of(
         generated=spec.generated,
         invisible=spec.invisible,
         labels=spec.labels,
+        default=told_default(spec),
         is_json=spec.is_json,
         compressed=spec.compressed,
         srid=spec.srid,
@@ -216,6 +219,9 @@ def _alter_columns(known: Known, edits: Sequence[Edit], default_collations: Mapp
         elif isinstance(edit, SetVisible):
             at = columns.find(edit.name)
             columns.made[at] = replace(columns.made[at], invisible=not edit.visible)
+        elif isinstance(edit, SetDefault):
+            at = columns.find(edit.name)
+            columns.made[at] = with_default(columns.made[at], edit.default)
     return columns
 
 
@@ -345,7 +351,7 @@ def _require(columns: _Columns, names: Sequence[str]) -> None:
         raise ShapeUnsure("the primary key isn't over columns")
     for name in names:
         at = columns.find(name)
-        columns.made[at] = replace(columns.made[at], nullable=False)
+        columns.made[at] = required(columns.made[at])
 
 
 def _spelled(columns: _Columns, names: Sequence[str]) -> tuple[str, ...]:
@@ -361,7 +367,7 @@ def _period(period: tuple[str, ...], columns: _Columns) -> tuple[str, ...]:
 
 def guess(definition: TableDefinition, altered: Altered) -> TableDefinition:
     """The columns after a statement whose outcome isn't sure: good enough to recognise one in an event."""
-    kept = (AddColumn, DropColumn, ChangeColumn, RenameColumn)
+    kept = (AddColumn, DropColumn, ChangeColumn, RenameColumn, SetDefault)
     edits = tuple(_sure(edit) for edit in altered.edits if isinstance(edit, kept))
     try:
         return alter(Known(replace(definition, key=())), replace(altered, edits=edits), {}).definition

@@ -45,7 +45,7 @@ def judge(
     known = known_by(state, table_map, collations)
     base = known or (state.hint if state is not None else None)
     if base is not None:
-        base = _with_collations(base, event)
+        base = _with_collations(base.labelled_as(event), event)
     merged = merge(event, base)
     contradiction = _contradicts(merged, base) if known is not None and base is not None else ""
     if known is not None and not contradiction:
@@ -57,7 +57,9 @@ def judge(
         return Verdict(None, f"{reason}; {hidden}", is_untold=is_untold)
     if known is None:
         # The event names the key that the server uses; another's may not be unique any more.
-        merged = replace(merged, key=event.key)
+        merged = replace(
+            merged, key=event.key, columns=tuple(replace(c, default=None) for c in merged.columns)
+        )
     return Verdict(merged, reason, is_untold=is_untold)
 
 

@@ -6,7 +6,8 @@ position to P holds no statement that may alter the table, the shape read is rig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from cdc.errors import UnsupportedSchema
@@ -68,7 +69,9 @@ def prove(
     """
     definition = read(table)
     for statement in reader.statements():
-        reason = _touch(statement, table, flavour, fold=fold)
+        changes = classify(statement.sql, statement.database, statement.sql_mode, statement.charset, flavour)
+        definition = _without_defaults(definition, changes, table, fold=fold)
+        reason = next((reason for change in changes if (reason := _reason(change, table, fold=fold))), "")
         if reason:
             raise UnsupportedSchema(
                 f"the columns that {table} had can't be told: {reason} at {statement.where}, later in the"
@@ -80,13 +83,20 @@ def prove(
     return definition
 
 
-def _touch(statement: Statement, table: TableId, flavour: str, *, fold: bool) -> str:
-    """How the statement may alter the table's shape; '' when it can't."""
-    changes = classify(statement.sql, statement.database, statement.sql_mode, statement.charset, flavour)
-    return next((reason for change in changes if (reason := _reason(change, table, fold=fold))), "")
+def _without_defaults(
+    definition: TableDefinition | None, changes: Iterable[TableChange], table: TableId, *, fold: bool
+) -> TableDefinition | None:
+    """The definition without the defaults that a statement sets later: those before aren't known."""
+    altered = (c for c in changes if isinstance(c, Altered) and _same(c.table, table, fold=fold))
+    names = {e.name.lower() for c in altered for e in c.edits if isinstance(e, SetDefault)}
+    if definition is None or not names:
+        return definition
+    columns = (replace(c, default=None) if c.name.lower() in names else c for c in definition.columns)
+    return replace(definition, columns=tuple(columns))
 
 
 def _reason(change: TableChange, table: TableId, *, fold: bool) -> str:
+    """How the statement may alter the table's shape; '' when it can't."""
     match change:
         case Created(named) if not change.if_not_exists:
             return "it is created" if _same(named, table, fold=fold) else ""

@@ -160,10 +160,10 @@ class Planner:
 
     def _shape(self, cursor: Any, info: TableInfo) -> Shape | None:
         """How the table is copied; None while the stream has not come to its latest ALTER."""
-        definition = info.definition
-        table = definition.table
-        plans = plans_of(self._parts, self._facts, definition)
+        table = info.table
         known = self._captured.definitions.get(table) or self._settled[table]
+        definition = info.definition.labelled_as(known)
+        plans = plans_of(self._parts, self._facts, definition)
         if known.key != definition.key or plans_of(self._parts, self._facts, known) != plans:
             return self._not_yet(table, "the stream has not come to its latest ALTER yet")
         schema = schema_of(definition, plans, self._schemas[table].identity)
@@ -227,11 +227,22 @@ def plans_of(parts: Parts, facts: ServerFacts, definition: TableDefinition) -> t
 
 def is_as_planned(parts: Parts, facts: ServerFacts, definition: TableDefinition, shape: Shape) -> bool:
     """Whether a table still has the columns and the key that it is copied by."""
-    return definition.key == shape.definition.key and plans_of(parts, facts, definition) == shape.plans
+    labelled = definition.labelled_as(shape.definition)
+    return (
+        labelled.key == shape.definition.key
+        and plans_of(parts, facts, labelled) == shape.plans
+        and _collations(labelled) == _collations(shape.definition)
+    )
+
+
+def _collations(definition: TableDefinition) -> tuple[tuple[str | None, str | None], ...]:
+    """What the key is ordered by: under another collation the same bounds hold other rows."""
+    columns = map(definition.column, definition.key)
+    return tuple((column.charset, column.collation) for column in columns)
 
 
 def _fingerprint(shape: Shape, *, is_full: bool) -> str:
-    text = repr((shape.plans, shape.schema.key, is_full))
+    text = repr((shape.plans, shape.schema.key, _collations(shape.definition), is_full))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

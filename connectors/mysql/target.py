@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cdc.errors import UnsupportedSchema
 
@@ -34,7 +35,9 @@ class Target:
 
     `handle` is the caller's own number: batches come out of `take` under it. A batch ends where another
     target of the same `table` begins. `row_end` is the column that ends a row of a MariaDB system-versioned
-    table: rows of history are dropped, and an update that ends a row is a delete.
+    table: rows of history are dropped, and an update that ends a row is a delete. `defaults` are scalars of
+    the plans' Arrow types, one per column: what an INSERT put into a column that it left out; None where that
+    isn't known, () where it isn't of any column.
     """
 
     handle: int
@@ -42,6 +45,7 @@ class Target:
     plans: tuple[ColumnPlan, ...]
     key: tuple[int, ...] = ()
     row_end: int | None = None
+    defaults: tuple[Any, ...] = ()
 
 
 def diffs_without_document() -> UnsupportedSchema:
@@ -49,9 +53,15 @@ def diffs_without_document() -> UnsupportedSchema:
     return UnsupportedSchema(message, remedy=WANT_WHOLE_DOCUMENTS)
 
 
-def incomplete_insert() -> UnsupportedSchema:
-    message = "an inserted row without all its columns: what the server put into the others is not told"
-    return UnsupportedSchema(message, remedy=WANT_FULL_IMAGES)
+def check_insert(target: Target, absent: Iterable[int]) -> None:
+    """Refuse the rows of an INSERT that left out columns whose defaults aren't known."""
+    unknown = [target.plans[i].name for i in absent if not target.defaults or target.defaults[i] is None]
+    if not unknown:
+        return
+    raise UnsupportedSchema(
+        f"an inserted row without {', '.join(unknown)}: what the server put there is not told",
+        remedy=WANT_FULL_IMAGES,
+    )
 
 
 def unidentified_row() -> UnsupportedSchema:

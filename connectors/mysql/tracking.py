@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from cdc.errors import UnsupportedSchema
 from cdc.model import ChangeBatch, Resnapshot, TableId, TableSchema
 from cdc.spi.selection import TableSelection
+from connectors.mysql.column_defaults import default_scalar
 from connectors.mysql.ddl_changes import TableChange
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.history import History
@@ -58,7 +59,7 @@ class Tracking:
         self._history = parts.history
         self._decoder = decoder
         self._schemas: list[TableSchema] = []
-        self._targets: dict[tuple[TableSchema, tuple[ColumnPlan, ...]], Target] = {}
+        self._targets: dict[tuple[Any, ...], Target] = {}
         self._batches: list[ChangeBatch] = []
         self._ordinals = 0
         self._transactions = 0
@@ -155,7 +156,8 @@ class Tracking:
 
     def _target_of(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> Target:
         schema = self._with_fills(schema_of(definition, plans))
-        found = self._targets.get((schema, plans))
+        told = tuple(column.default for column in definition.columns)
+        found = self._targets.get((schema, plans, told))
         if found is None:
             names = [plan.name for plan in plans]
             found = Target(
@@ -164,10 +166,18 @@ class Tracking:
                 plans=plans,
                 key=tuple(names.index(name) for name in schema.key),
                 row_end=names.index(definition.period[1]) if definition.period else None,
+                defaults=self._defaults(definition, plans),
             )
             self._schemas.append(schema)
-            self._targets[(schema, plans)] = found
+            self._targets[(schema, plans, told)] = found
         return found
+
+    def _defaults(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> tuple[Any, ...]:
+        policy = self._parts.unrepresentable
+        return tuple(
+            default_scalar(column, plan.arrow, policy)
+            for column, plan in zip(definition.columns, plans, strict=True)
+        )
 
     def _with_fills(self, schema: TableSchema) -> TableSchema:
         fills: Mapping[str, Any] = self._history.fills(schema.table)
@@ -194,6 +204,7 @@ class Tracking:
                 remedy="Run: set global binlog_row_metadata = full; then copy the tables again (begin with an"
                 " empty state_dir).",
             )
+        _refuse_unsure_labels(resolved.definition, self._decoder.position_text)
         return resolved.definition
 
     def _reread(self, table: TableId) -> None:
@@ -210,3 +221,16 @@ class Tracking:
             return
         plans = plan_table(definition, None, self._parts.flavour, self._parts.unrepresentable)
         self._decoder.truncate(self._target_of(definition, plans))
+
+
+def _refuse_unsure_labels(definition: TableDefinition, where: str) -> None:
+    """Events hold the numbers of labels; a label that isn't known would be delivered as another text."""
+    for column in definition.columns:
+        if column.has_unsure_labels:
+            raise UnsupportedSchema(
+                f"{definition.table}, column {column.name}: a label has `?` in the catalog, which may stand"
+                " for a character that the catalog can't show",
+                where=where,
+                remedy="Run: set global binlog_row_metadata = full; then have the table copied again: leave"
+                " it out of `tables` until the stream has passed this place, and take it in again.",
+            )

@@ -30,7 +30,7 @@ from connectors.mysql.wire_table cimport (
 from cdc.errors import DecodeError
 from cdc.native.gathered import COUNTER
 from connectors.mysql import codes as _codes
-from connectors.mysql.target import incomplete_insert, unidentified_row
+from connectors.mysql.target import check_insert, unidentified_row
 from connectors.mysql.wire_rare import inflate_body, without_dropped
 
 cdef Py_ssize_t ROW_OVERHEAD = _codes.ROW_OVERHEAD_BYTES
@@ -248,7 +248,7 @@ cdef class Gatherer:
         if operation == CREATE:
             read_present(cursor, &self.new, table.width)
             if self.new.count != table.width:
-                raise incomplete_insert()
+                check_insert(table.target, [i for i in range(table.width) if not self.new.present[i]])
         else:
             read_present(cursor, &self.old, table.width)
             if not table.has_key(&self.old):

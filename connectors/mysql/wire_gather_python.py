@@ -11,7 +11,7 @@ from cdc.native.cursor_python import Cursor
 from cdc.native.gathered import COUNTER, CREATE, DELETE, TRUNCATE, UPDATE
 from connectors.mysql import codes
 from connectors.mysql.little_endian import LittleEndian
-from connectors.mysql.target import Target, incomplete_insert, unidentified_row
+from connectors.mysql.target import Target, check_insert, unidentified_row
 from connectors.mysql.wire_events_python import Gtid
 from connectors.mysql.wire_rare import inflate_body, without_dropped
 from connectors.mysql.wire_table_python import (
@@ -173,7 +173,7 @@ class Gatherer:
         operation = OPERATIONS[kind]
         first = read_present(cursor, table.width)
         if operation == CREATE and not all(first):
-            raise incomplete_insert()
+            check_insert(table.target, (i for i, is_there in enumerate(first) if not is_there))
         if operation != CREATE and not table.has_key(first):
             raise unidentified_row()
         second = read_present(cursor, table.width) if operation == UPDATE else []

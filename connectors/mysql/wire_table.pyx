@@ -31,6 +31,7 @@ from cdc.native.gathered import (
     rows_position,
 )
 from connectors.mysql.target import LIVE_ROW_ENDS, diffs_without_document
+from connectors.mysql.wire_defaults import with_defaults
 
 # Diffs of a JSON column stand behind a length of four bytes, whatever the column's own.
 cdef int DIFFS_PREFIX = 4
@@ -281,6 +282,8 @@ cdef class Table:
             before_rows=None if self.before_rows.length == 0 else self.before_rows.release(),
         )
         columns = finish_columns(self.shape, self.columns, rows_position(gathered))
+        if self.unchanged is not None:
+            columns = with_defaults(gathered, columns, self.target.defaults)
         before = None
         if gathered.before_rows is not None:
             before = finish_columns(self.shape, self.old_columns, before_position(gathered))

@@ -20,6 +20,7 @@ from cdc.native.gathered import (
     rows_position,
 )
 from connectors.mysql.target import LIVE_ROW_ENDS, Target, diffs_without_document
+from connectors.mysql.wire_defaults import with_defaults
 from connectors.mysql.wire_values_python import Field, make_field
 
 # Diffs of a JSON column stand behind a length of four bytes, whatever the column's own.
@@ -205,6 +206,8 @@ class Table:
             before_rows=self.before_rows,
         )
         columns = finish_columns(self.shape, self.columns, rows_position(gathered))
+        if self.unchanged is not None:
+            columns = with_defaults(gathered, columns, self.target.defaults)
         before = None
         if self.before_rows:
             before = finish_columns(self.shape, self.old_columns, before_position(gathered))

@@ -98,7 +98,7 @@ def test_minimal_delete_names_what_it_does_not_say(wire: ModuleType) -> None:
         (frames.delete([i32(1), ABSENT, ABSENT]), (), "neither all columns nor the table's key"),
         (frames.delete([ABSENT, text("a"), ABSENT]), (0,), "neither all columns nor the table's key"),
         (frames.update([ABSENT, ABSENT, i32(1)], ROW), (0, 2), "neither all columns nor the table's key"),
-        (frames.write([i32(1), ABSENT, ABSENT]), (0,), "without all its columns"),
+        (frames.write([i32(1), ABSENT, ABSENT]), (0,), "inserted row without c1, c2"),
     ],
 )
 def test_images_too_poor_to_follow_are_refused_with_a_remedy(

@@ -10,6 +10,7 @@ import pytest
 from cdc.errors import StateError, UnsupportedSchema
 from cdc.model import TableId
 from connectors.mysql.column_types import canonical, is_compressed, is_legacy_temporal, parse_type
+from connectors.mysql.ddl_changes import Default
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
 from connectors.mysql.type_plan import ColumnPlan, plan_table, schema_of
 
@@ -211,7 +212,8 @@ def test_a_definition_comes_back_from_its_line() -> None:
             ColumnDefinition(
                 *("e", "enum('a','é')", "latin1", "latin1_swedish_ci"),
                 labels=("a", "é"),
-                default="a",
+                default=Default("text", "a"),
+                has_unsure_labels=True,
                 invisible=True,
                 generated=True,
                 is_json=True,

@@ -10,6 +10,7 @@ from cdc.model import TableId
 from connectors.mysql import column_types as types
 from connectors.mysql.charsets import Collation
 from connectors.mysql.ddl import classify
+from connectors.mysql.ddl_changes import Default
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
 from connectors.mysql.history import Applied, History
 from connectors.mysql.table_map import TableMap
@@ -106,7 +107,7 @@ def test_a_column_in_the_default_character_set_takes_it_from_the_event() -> None
     history = _history(DEFINITION)
     _run(history, "alter table t add w varchar(5)")
     assert history.definition(T) is None
-    latin = ColumnDefinition("w", "varchar(5)", "latin1", LATIN.name)
+    latin = ColumnDefinition("w", "varchar(5)", "latin1", LATIN.name, default=Default("null"))
     resolved = history.resolve(_event(ID, V, latin, full=False))
     assert resolved.definition == replace(DEFINITION, columns=(ID, V, latin))
     assert resolved.resnapshots == ()
