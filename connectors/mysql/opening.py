@@ -87,7 +87,7 @@ class Opening:
         same = memory is None or memory.uuid == self._facts.server_uuid
         if isinstance(after.gtids, GtidSet):
             self._check_gtids(after.gtids)
-            if not same:
+            if not same or after.file not in dict(self.files()):
                 return self._take_over(after, after.gtids, memory)
         elif not same and memory is not None:
             raise other_server(self._where, self._facts.server_uuid, memory.uuid)
@@ -199,7 +199,9 @@ class Opening:
         return row == 0
 
     def _take_over(self, after: BinlogPosition, ours: GtidSet, memory: ServerMemory | None) -> Start:
-        """Another server with our transactions: a failover."""
+        """Another server with our transactions, a failover, or the same one that has purged our file, but
+        nothing that is not in our log.
+        """
         purged = GtidSet.parse(str(self._value("select @@global.gtid_purged")))
         missing = purged.subtract(ours)
         if missing:
@@ -208,7 +210,9 @@ class Opening:
 
     def _new_epoch(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
         epoch = max(after.epoch, memory.epoch if memory else 0) + 1
-        self._context.log("the server is another one: going on by GTID", server=self._facts.server_uuid)
+        self._context.log(
+            f"{after.file} is not this server's, or purged: going on by GTID", server=self._facts.server_uuid
+        )
         return Start(after, self._server(after, epoch, 0), by_gtid=True)
 
     def _by_file(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:

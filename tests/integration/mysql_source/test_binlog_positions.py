@@ -10,7 +10,7 @@ from cdc.errors import ConfigError, SourceGap, SourceMismatch, SourceRefused, So
 from connectors.mysql import stream
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.follower import rows_of
-from tests.support.mysql import MysqlDatabase
+from tests.support.mysql import MysqlDatabase, MysqlServer
 from tests.support.mysql_fixtures import MysqlFactory
 from tests.support.mysql_follower import MysqlFollower
 from tests.support.waiting import wait_until
@@ -196,6 +196,39 @@ def test_a_killed_server_is_unavailable_and_the_stream_goes_on(
     assert [row["note"] for row in follower.rows()] == ["y"]
 
 
+def purge(server: MysqlServer) -> None:
+    """Leave a new file only."""
+    server.execute("flush binary logs")
+
+    def is_purged() -> bool:
+        # MariaDB keeps a file until InnoDB has flushed what is in it.
+        server.execute(f"purge binary logs to '{server.position()[0]}'")
+        return len(server.query("show binary logs")) == 1
+
+    wait_until(is_purged, "the binlog to be purged")
+
+
+def test_purged_files_without_anything_new_are_no_gap(
+    mysql_server_factory: MysqlFactory, follow: FollowerFactory, mysql_name: str
+) -> None:
+    server = mysql_server_factory({}, mysql_name)
+    database = with_table(server.create_database())
+    follower = follow(database)
+    database.execute("insert into t (note) values ('a')")
+    assert [row["note"] for row in follower.rows()] == ["a"]
+    before = follower.position
+    follower.close()
+    purge(server)
+    database.execute("insert into t (note) values ('b')")
+    for note in ("b", "c"):
+        follower.restart()
+        assert [row["note"] for row in follower.rows()] == [note]
+        database.execute("insert into t (note) values ('c')")
+    assert before is not None
+    assert follower.position is not None
+    assert follower.position > before
+
+
 def test_purged_files_are_a_gap(
     mysql_server_factory: MysqlFactory, follow: FollowerFactory, mysql_name: str
 ) -> None:
@@ -205,15 +238,7 @@ def test_purged_files_are_a_gap(
     follower.catch_up()
     follower.close()
     database.execute("insert into t (note) values ('lost')")
-
-    server.execute("flush binary logs")
-
-    def is_purged() -> bool:
-        # MariaDB keeps a file until InnoDB has flushed what is in it.
-        server.execute(f"purge binary logs to '{server.position()[0]}'")
-        return len(server.query("show binary logs")) == 1
-
-    wait_until(is_purged, "the binlog to be purged")
+    purge(server)
     with pytest.raises(SourceGap) as error:
         follower.restart().rows()
     assert error.value.remedy
