@@ -2,7 +2,9 @@
 
 The binlog runs ahead of what readers see. On MySQL a transaction is visible when its GTID is in
 gtid_executed; on MariaDB a consistent snapshot says which place of the binlog it shows; without either, a
-table lock is granted only when every writer of the table has finished, commit included.
+table lock is granted only when every writer of the table has finished, commit included. MariaDB's XA COMMIT
+keeps no such order: its rows may become visible after the place says so. Where there was one since the
+server started, a table lock counts.
 """
 
 from __future__ import annotations
@@ -36,6 +38,10 @@ _PATIENT = "set session idle_transaction_timeout = 0, session idle_readonly_tran
 _LOCK_WAIT_TIMEOUT = 1205
 _DENIED = frozenset({1044, 1142, 1143, 1227, 1370})
 _RENAMED_STATUS_SINCE = (8, 2, 0)
+# Counted when the statement begins, before anything of it is in the binlog.
+_XA_COMMITS = (
+    "select variable_value from information_schema.global_status where variable_name = 'COM_XA_COMMIT'"
+)
 _VIEW = (
     "set session transaction isolation level repeatable read",
     "start transaction with consistent snapshot",
@@ -70,21 +76,26 @@ class Views:
             return
         if self._facts.is_mariadb:
             self._wait_for_view(reached)
+            if self._had_xa():
+                self._wait_for_writers(tables)
         elif self._facts.has_gtids and isinstance(reached.gtids, GtidSet):
             self._wait_for_gtids(reached.gtids)
         else:
-            for table in tables:
-                with self.locked([table]):
-                    pass
+            self._wait_for_writers(tables)
 
     def exact(self, tables: Sequence[TableId], epoch: int) -> list[View]:
         """Views of all these tables, as many as are read at a time; their engines must be transactional."""
         connections: list[Connection] = []
         try:
-            if self._facts.is_mariadb:
-                return self._mariadb_views(tables, epoch, connections)
             if not tables:
                 return []
+            if self._facts.is_mariadb:
+                views = self._mariadb_views(tables, epoch, connections)
+                # Asked behind the views: what begins to commit now is in none of them.
+                if not self._had_xa():
+                    return views
+                while connections:
+                    connections.pop().close()
             with self.locked(tables) as locker:
                 position = self.place(locker, epoch).to_position()
                 for _ in tables[: self._connector.options.snapshot_workers]:
@@ -151,6 +162,15 @@ class Views:
         deadline = time.monotonic() + VISIBLE_SECONDS
         while self._value("select wait_for_executed_gtid_set(%s, 1)", (str(gtids),)) != 0:
             self._require_time(deadline)
+
+    def _wait_for_writers(self, tables: Sequence[TableId]) -> None:
+        for table in tables:
+            with self.locked([table]):
+                pass
+
+    def _had_xa(self) -> bool:
+        """Whether an XA COMMIT has begun since the server's start."""
+        return int(self._value(_XA_COMMITS)) > 0
 
     def _wait_for_view(self, reached: BinlogPosition) -> None:
         deadline = time.monotonic() + VISIBLE_SECONDS

@@ -217,10 +217,41 @@ def test_an_open_writer_refuses_the_lock_of_a_keyless_table_on_mysql(
         assert rows_of(snapshot, "keyless") == []
 
 
-def test_an_open_writer_does_not_hold_up_keyed_tables(shop: MysqlDatabase, writer: Connection[Any]) -> None:
-    writer.query("insert into keyed values (2000, 'open')")
-    with SnapshotBench(shop).opened("keyed") as snapshot:
-        assert len(rows_of(snapshot, "keyed")) == ROWS
+@pytest.mark.parametrize("name", ["mysql9", "mariadb10"])
+def test_an_open_writer_does_not_hold_up_keyed_tables(mysql_server_factory: MysqlFactory, name: str) -> None:
+    # A server of its own: where there was an XA COMMIT, MariaDB's tables are locked.
+    database = mysql_server_factory(None, name).create_database()
+    database.execute("create table keyed (id int primary key)", "insert into keyed values (1)")
+    with database.connect(autocommit=False) as writer:
+        writer.query("insert into keyed values (2)")
+        with SnapshotBench(database).opened("keyed") as snapshot:
+            assert rows_of(snapshot, "keyed") == [{"id": 1}]
+
+
+def test_mariadb_tables_wait_for_their_writers_where_there_was_an_xa_commit(
+    mysql_server_factory: MysqlFactory,
+) -> None:
+    # GIVEN a server whose XA COMMIT stands in the binlog before its rows are seen
+    database = mysql_server_factory(None, "mariadb10").create_database()
+    database.execute("create table keyed (id int primary key)", "create table keyless (id int)")
+    with database.connect() as writer:
+        for step in ("xa start 'a'", "insert into keyed values (1)", "xa end 'a'", "xa prepare 'a'"):
+            writer.query(step)
+        writer.query("xa commit 'a'")
+        for step in ("xa start 'b'", "delete from keyed", "insert into keyless values (2)", "xa end 'b'"):
+            writer.query(step)
+        writer.query("xa prepare 'b'")
+        # WHEN tables are read while one is prepared, THEN its outcome is waited for
+        for table in ("keyed", "keyless"):
+            with pytest.raises(SourceUnavailable, match="does not end"):
+                SnapshotBench(database).open(table)
+        writer.query("xa commit 'b'")
+    with SnapshotBench(database).opened() as snapshot:
+        assert rows_of(snapshot, "keyed") == []
+        assert rows_of(snapshot, "keyless") == [{"id": 2}]
+        position = parse(at(snapshot, "keyless").text)
+    assert (position.file, position.offset) == database.server.position()
+    assert position.gtids is not None
 
 
 def test_keyed_tables_without_gtids_wait_for_their_writers(mysql_server_factory: MysqlFactory) -> None:
