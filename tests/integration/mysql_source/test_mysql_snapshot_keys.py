@@ -6,9 +6,11 @@ from collections import Counter
 
 import pytest
 
+from cdc.errors import SourceUnavailable
+from cdc.spi import EarlierSnapshot
 from connectors.mysql import planning as planning_module
 from tests.support.mysql import MysqlDatabase
-from tests.support.mysql_snapshots import SnapshotBench, rows_of
+from tests.support.mysql_snapshots import SnapshotBench, at, rows_of
 
 ROWS_PER_CHUNK = 7
 _ROWS = 60
@@ -128,6 +130,27 @@ def test_a_table_that_grows_and_moves_keeps_every_row_in_a_chunk(tables: MysqlDa
 
     assert {5000, -5000} <= numbers
     assert pairs == list(range(_ROWS))
+
+
+def test_another_collation_of_the_key_ends_the_copy_and_its_chunks(mysql_database: MysqlDatabase) -> None:
+    values = ", ".join(f"('{chr(65 + 32 * (i % 2) + i)}')" for i in range(26))
+    mysql_database.execute(
+        "create table t (k varchar(20) collate utf8mb4_bin primary key)", f"insert into t values {values}"
+    )
+    bench = SnapshotBench(mysql_database)
+    with bench.opened("t") as first:
+        done, doing = [chunk.id for chunk in first.chunks][:2]
+        rows_of(first, "t", done)
+        mysql_database.execute("alter table t modify k varchar(20) collate utf8mb4_general_ci")
+        with pytest.raises(SourceUnavailable, match="altered while it was copied"):
+            rows_of(first, "t", doing)
+        token = first.tokens[bench.table("t")]
+        earlier = EarlierSnapshot(token, at(first, "t"), frozenset({done}))
+
+    bench.look()
+    with bench.opened("t", earlier={"t": earlier}) as second:
+        assert second.resumed == frozenset()
+        assert len(rows_of(second, "t")) == 26
 
 
 def test_labels_that_the_server_takes_for_equal_are_not_cut_by(mysql_database: MysqlDatabase) -> None:
