@@ -27,6 +27,7 @@ from connectors.mysql.errors import (
     transactions_purged,
     transactions_unknown,
 )
+from connectors.mysql.events import CHECKSUM_BYTES, HEADER_BYTES
 from connectors.mysql.gtid import GtidSet, MariadbGtids
 from connectors.mysql.places import ServerMemory
 from connectors.mysql.positions import FIRST_OFFSET, BinlogPosition, file_number
@@ -35,6 +36,8 @@ from connectors.mysql.replay import Reader, Reading
 # XA transactions that were prepared before us mostly end within this time.
 XA_PATIENCE_SECONDS = 3.0
 XA_POLL_SECONDS = 0.1
+# A ROTATE has an offset before the name of the file.
+ROTATE_BYTES = 8
 _XA_DENIED = (1227, 1401, 1142, 1044)
 _NO_SUCH_STATEMENT = (1064,)
 
@@ -46,6 +49,14 @@ class Start:
     position: BinlogPosition
     server: ServerMemory
     by_gtid: bool = False
+
+
+def _ends(following: str) -> frozenset[int]:
+    """How many bytes stand in a file behind its last transaction: none after a crash, a STOP, or a ROTATE to
+    the following file; perhaps with a checksum.
+    """
+    events = (HEADER_BYTES, HEADER_BYTES + ROTATE_BYTES + len(following.encode()))
+    return frozenset({0, *events, *(size + CHECKSUM_BYTES for size in events)})
 
 
 class Opening:
@@ -221,14 +232,29 @@ class Opening:
             return Start(after, server)
         if after.gtids is not None:
             return Start(after, server, by_gtid=True)
-        later = [name for name, _ in self.files() if file_number(name) > after.file_number]
-        if not later:
+        return Start(replace(after, file=self._next_file(after), offset=FIRST_OFFSET), server)
+
+    def _next_file(self, after: BinlogPosition) -> str:
+        """The file to go on in, once nothing is left in ours but its last event: without GTIDs no server
+        sends what stands past 4 GiB.
+        """
+        files = self.files()
+        later = next((name for name, _ in files if file_number(name) > after.file_number), None)
+        if later is None:
             raise SourceUnavailable(
                 f"the end of our log is past 4 GiB in {after.file}, where the protocol can't begin",
                 where=self._where,
                 remedy="Run FLUSH BINARY LOGS; the source goes on in the next file then.",
             )
-        return Start(replace(after, file=later[0], offset=FIRST_OFFSET), server)
+        left = dict(files)[after.file] - after.offset
+        if left not in _ends(later):
+            raise SourceGap(
+                f"{left} bytes of {after.file} past 4 GiB are not in our log, where the protocol can't begin",
+                where=self._where,
+                remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir. Set"
+                " gtid_mode = ON, or keep transactions small: a file ends after max_binlog_size.",
+            )
+        return later
 
     def _check_file(self, after: BinlogPosition) -> None:
         """Whether the server's own files still hold our place."""

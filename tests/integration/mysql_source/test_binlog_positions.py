@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from cdc.errors import ConfigError, SourceGap, SourceMismatch, SourceRefused, SourceUnavailable
-from connectors.mysql import stream
+from connectors.mysql import opening, stream
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.follower import rows_of
 from tests.support.mysql import MysqlDatabase, MysqlServer
@@ -118,6 +118,48 @@ def test_without_gtids_a_stream_goes_on_by_file_and_offset(
     server.start()
     with pytest.raises(SourceMismatch, match="server"):
         follower.restart()
+
+
+@pytest.mark.parametrize("ending", ["rotate", "stop", "crash"])
+def test_past_4_gib_a_stream_without_gtids_goes_on_in_the_next_file_if_it_lacks_nothing(
+    mysql_server_factory: MysqlFactory, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    server = mysql_server_factory(OFF)
+    database = with_table(server.create_database())
+    follower = follow(database)
+    database.execute("insert into t (note) values ('x')")
+    assert len(follower.rows()) == 1
+    follower.close()
+    monkeypatch.setattr(opening, "MAX_DUMP_OFFSET", 500)
+    with pytest.raises(SourceUnavailable, match="4 GiB"):
+        follower.restart()
+    if ending == "rotate":
+        server.execute("flush binary logs")
+    elif ending == "stop":
+        server.restart()
+    else:
+        server.kill9()
+        server.start()
+    database.execute("insert into t (note) values ('y')")
+    follower.restart()
+    assert [row["note"] for row in follower.rows()] == ["y"]
+
+
+def test_what_a_stream_without_gtids_lacks_past_4_gib_is_a_gap(
+    mysql_server_factory: MysqlFactory, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = mysql_server_factory(OFF)
+    database = with_table(server.create_database())
+    follower = follow(database)
+    database.execute("insert into t (note) values ('x')")
+    assert len(follower.rows()) == 1
+    follower.close()
+    database.execute("insert into t (note) values ('lost')")
+    server.execute("flush binary logs")
+    monkeypatch.setattr(opening, "MAX_DUMP_OFFSET", 500)
+    with pytest.raises(SourceGap, match="4 GiB") as error:
+        follower.restart()
+    assert "resnapshot" in error.value.remedy
 
 
 def test_gtids_that_are_turned_on_are_not_guessed(
