@@ -13,10 +13,12 @@ NATIVE := $(if $(shell command -v cc gcc),c,python)
 TWIN_TESTS := $(wildcard tests/unit/native tests/unit/postgres tests/unit/mysql tests/property tests/golden tests/integration/types tests/smoke)
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadgroup
 FUZZ_SECONDS ?= 60
+# `make demo SOURCE=mysql` (or mariadb), where such a server is installed.
+SOURCE ?= postgres
 
 ##@ Use
-demo: venv ## Follow an embedded Postgres into DuckDB and Parquet, kill it once, prove that all is equal
-	.venv/bin/cdc demo
+demo: venv ## Follow an embedded Postgres (SOURCE=mysql, mariadb) into DuckDB and Parquet, kill it once, prove that all is equal
+	.venv/bin/cdc demo --source $(SOURCE)
 
 ##@ Develop
 setup: venv ## Make .venv and install the servers that the tests need

@@ -2,21 +2,57 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from cdc.cli.demo.mysql import MariadbServer, MysqlServer
+from cdc.cli.demo.postgres import PostgresServer
+from cdc.cli.demo.server import DemoServer
+from cdc.cli.demo.shop import DEFAULT_ROWS, MIN_ROWS, Shop
 from cdc.cli.demo.story import run_demo
 
 DEFAULT_FOLDER = Path("demo-data")
+
+
+class Kind(StrEnum):
+    """The databases that the demo knows."""
+
+    POSTGRES = "postgres"
+    MYSQL = "mysql"
+    MARIADB = "mariadb"
 
 
 def demo(
     folder: Annotated[
         Path, typer.Option(help="Where the copies go; an earlier demo there is replaced.")
     ] = DEFAULT_FOLDER,
+    source: Annotated[
+        Kind, typer.Option(help="The database; MySQL and MariaDB must be installed.")
+    ] = Kind.POSTGRES,
+    server: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="CDC_DEMO_SERVER",
+            help="The program mysqld or mariadbd, where it is not in its usual place.",
+        ),
+    ] = None,
+    rows: Annotated[
+        int, typer.Option(min=MIN_ROWS, max=DEFAULT_ROWS, help="Rows at the beginning, in all.")
+    ] = DEFAULT_ROWS,
 ) -> None:
-    """Follow an embedded Postgres into DuckDB and Parquet, kill it once, prove that all is equal."""
-    run_demo(folder, Console(highlight=False))
+    """Follow an embedded database into DuckDB and Parquet, kill it once, prove that all is equal."""
+    run_demo(_maker(source, server), folder, Console(highlight=False), Shop(rows))
+
+
+def _maker(source: Kind, program: Path | None) -> Callable[[], DemoServer]:
+    if source is Kind.POSTGRES:
+        if program is not None:
+            raise typer.BadParameter("Postgres brings its own server", param_hint="--server")
+        return PostgresServer
+    return functools.partial(MysqlServer if source is Kind.MYSQL else MariadbServer, program)

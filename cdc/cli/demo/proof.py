@@ -1,7 +1,7 @@
 """Proves that three things are equal: the source, the DuckDB mirror, and what replaying the lake gives.
 
-Per table a count and a sum of row hashes. The hash is of a text that both engines render alike: every column
-of a row as text (times as microseconds), NULL as a mark of its own.
+Per table a count and a sum of row hashes. The hash is of a text that all engines render alike: every column
+of a row as text (times as microseconds), NULL as a mark of its own. SHA-256: MySQL 9.7 has no `md5`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from cdc.cli.demo.server import DemoServer, Hashing, Session
 
 NULL_MARK = "~null~"
 
@@ -41,21 +43,21 @@ class Verdict:
         return self.source == self.mirror == self.lake
 
 
-def prove(url: str, warehouse: Path, lake: Path) -> list[Verdict]:
-    """The verdict for every table of the source's public schema."""
+def prove(server: DemoServer, warehouse: Path, lake: Path) -> list[Verdict]:
+    """The verdict for every table of the source's schema."""
     import duckdb
-    import psycopg
 
     verdicts = []
-    with psycopg.connect(url) as source, duckdb.connect(str(warehouse), read_only=True) as target:
+    with server.connect() as source, duckdb.connect(str(warehouse), read_only=True) as target:
         target.execute("set timezone = 'UTC'")
-        for table, columns, key in _tables(source):
+        for table, columns, key in _tables(source, server.schema):
+            folder = lake / f"{server.schema}.{table}"
             verdicts.append(
                 Verdict(
                     table,
-                    _source_sum(source, table, columns),
-                    _duckdb_sum(target, _mirror(table), columns),
-                    _duckdb_sum(target, _replayed(lake, table, columns, key), columns),
+                    _source_sum(source, server.hashing, table, columns),
+                    _duckdb_sum(target, f'select * from {server.schema}."{table}"', columns),
+                    _duckdb_sum(target, _replayed(folder, table, columns, key), columns),
                 )
             )
     return verdicts
@@ -64,69 +66,65 @@ def prove(url: str, warehouse: Path, lake: Path) -> list[Verdict]:
 Columns = Sequence[tuple[str, str]]
 
 
-def _tables(source: Any) -> list[tuple[str, Columns, Sequence[str]]]:
+def _tables(source: Session, schema: str) -> list[tuple[str, Columns, Sequence[str]]]:
     names = source.execute(
-        "select tablename from pg_tables where schemaname = 'public' order by 1"
-    ).fetchall()
-    return [(name, _columns(source, name), _key(source, name)) for (name,) in names]
+        "select table_name from information_schema.tables"
+        " where table_schema = %s and table_type = 'BASE TABLE' order by 1",
+        (schema,),
+    )
+    return [(name, _columns(source, schema, name), _key(source, schema, name)) for (name,) in names]
 
 
-def _columns(source: Any, table: str) -> Columns:
+def _columns(source: Session, schema: str, table: str) -> Columns:
     rows = source.execute(
         "select column_name, data_type from information_schema.columns"
-        " where table_schema = 'public' and table_name = %s order by ordinal_position",
-        (table,),
-    ).fetchall()
+        " where table_schema = %s and table_name = %s order by ordinal_position",
+        (schema, table),
+    )
     return [(str(name), str(kind)) for name, kind in rows]
 
 
-def _key(source: Any, table: str) -> Sequence[str]:
+def _key(source: Session, schema: str, table: str) -> Sequence[str]:
     rows = source.execute(
-        "select a.attname from pg_index i"
-        " join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)"
-        " where i.indrelid = %s::regclass and i.indisprimary order by a.attnum",
-        (f"public.{table}",),
-    ).fetchall()
+        "select k.column_name from information_schema.table_constraints c"
+        " join information_schema.key_column_usage k on k.constraint_schema = c.constraint_schema"
+        " and k.constraint_name = c.constraint_name and k.table_name = c.table_name"
+        " where c.constraint_type = 'PRIMARY KEY' and c.table_schema = %s and c.table_name = %s"
+        " order by k.ordinal_position",
+        (schema, table),
+    )
     return [str(name) for (name,) in rows]
 
 
-def _source_sum(source: Any, table: str, columns: Columns) -> Checksum:
-    text = _row_text(columns, "(extract(epoch from {}) * 1000000)::bigint::text")
-    hashed = f"('x' || substr(md5({text}), 1, 15))::bit(60)::bigint"
-    query = f"select count(*), coalesce(sum({hashed}), 0) from {table}"
-    rows, total = source.execute(query).fetchone()
+def _source_sum(source: Session, hashing: Hashing, table: str, columns: Columns) -> Checksum:
+    hashed = hashing.sixty_bits_of.format(_row_text(columns, hashing.as_text, hashing.timestamp_as_text))
+    rows, total = source.execute(f"select count(*), coalesce(sum({hashed}), 0) from {table}")[0]
     return Checksum(int(rows), int(total))
 
 
 def _duckdb_sum(target: Any, relation: str, columns: Columns) -> Checksum:
-    text = _row_text(columns, "epoch_us({})::varchar")
-    hashed = f"('0x' || substr(md5({text}), 1, 15))::bigint::hugeint"
+    text = _row_text(columns, "cast({} as varchar)", "epoch_us({})::varchar")
+    hashed = f"('0x' || substr(sha256({text}), 1, 15))::bigint::hugeint"
     query = f"select count(*), coalesce(sum({hashed}), 0) from ({relation})"
     rows, total = target.execute(query).fetchall()[0]
     return Checksum(int(rows), int(total))
 
 
-def _row_text(columns: Columns, time_as_text: str) -> str:
+def _row_text(columns: Columns, as_text: str, timestamp_as_text: str) -> str:
     parts = []
     for name, kind in columns:
-        quoted = f'"{name}"'
-        as_text = (
-            time_as_text.format(quoted) if kind.startswith("timestamp") else f"cast({quoted} as varchar)"
-        )
-        parts.append(f"coalesce({as_text}, '{NULL_MARK}')")
-    return " || '|' || ".join(parts)
+        template = timestamp_as_text if kind.startswith("timestamp") else as_text
+        rendered = template.format(f'"{name}"')
+        parts.append(f"coalesce({rendered}, '{NULL_MARK}')")
+    return "concat(" + ", '|', ".join(parts) + ")"
 
 
-def _mirror(table: str) -> str:
-    return f'select * from public."{table}"'
-
-
-def _replayed(lake: Path, table: str, columns: Columns, key: Sequence[str]) -> str:
+def _replayed(folder: Path, table: str, columns: Columns, key: Sequence[str]) -> str:
     """The current rows, from the lake's history alone: the last change of each key, unless that is a delete.
 
     A change of the key ends the old key. Rows of the shop are small: no value is ever left out of a change.
     """
-    files = f"read_parquet('{lake}/public.{table}/**/*.parquet', union_by_name = true)"
+    files = f"read_parquet('{folder}/**/*.parquet', union_by_name = true)"
     names = ", ".join(f'"{name}"' for name, _ in columns)
     keys = ", ".join(f'"{name}"' for name in key)
     old_keys = ", ".join(f'_cdc_before."{name}" as "{name}"' for name in key)

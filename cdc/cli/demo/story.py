@@ -13,38 +13,33 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from cdc.cli.demo import shop
 from cdc.cli.demo.daemon import Daemon, poll
 from cdc.cli.demo.proof import Checksum, Verdict, prove
-from cdc.cli.demo.server import DemoServer
-from cdc.cli.demo.workload import BULK_ROWS, Workload
-from cdc.errors import CdcError
+from cdc.cli.demo.server import DemoFailed, DemoServer
+from cdc.cli.demo.shop import CONFIG, Shop
+from cdc.cli.demo.workload import Workload
 
 DRAW_SECONDS = 0.25
 # Each step must get there in this time, on two slow cores; else the demo says what it waited for.
 STEP_TIMEOUT_SECONDS = 90.0
-# How long the workload runs against a daemon that has caught up, before and after its turning points.
-QUIET_SECONDS = 3.0
 MARKER = ".cdc-demo"
 
 
-class DemoFailed(CdcError):
-    """The demo did not end with three equal copies."""
-
-
-def run_demo(folder: Path, console: Console) -> None:
+def run_demo(make_server: Callable[[], DemoServer], folder: Path, console: Console, shop: Shop) -> None:
     """Run the whole story in `folder`; raises DemoFailed when something is not equal."""
-    _make_folder(folder)
     began = time.monotonic()
-    with DemoServer() as server:
-        _fill(server, console)
-        url = server.url
-        daemon = Daemon(folder / "cdc.yaml", folder / "state", folder / "daemon.log", url)
-        (folder / "cdc.yaml").write_text(shop.CONFIG)
-        workload = Workload(url)
-        verdicts = _Story(console, daemon, workload, url).play()
+    _check_folder(folder)
+    with make_server() as server:
+        # Only now: what is missing here must not cost an earlier demo's copies.
+        _make_folder(folder)
+        _fill(server, shop, console)
+        daemon = Daemon(folder / "cdc.yaml", folder / "state", folder / "daemon.log", server.url)
+        config = CONFIG.format(source=server.connector, example_url=server.example_url, schema=server.schema)
+        (folder / "cdc.yaml").write_text(config)
+        workload = Workload(server, shop)
+        _Story(console, daemon, workload, server, shop).play()
         console.print("\n[bold]Proof[/]: source, DuckDB mirror, and the lake replayed in _cdc_seq order")
-        checked = prove(url, folder / "warehouse.duckdb", folder / "lake") if verdicts else []
+        checked = prove(server, folder / "warehouse.duckdb", folder / "lake")
         _show(checked, console)
     if not checked or not all(verdict.is_equal for verdict in checked):
         raise DemoFailed(
@@ -53,23 +48,26 @@ def run_demo(folder: Path, console: Console) -> None:
             remedy="Please report this, with the folder's daemon.log",
         )
     console.print(f"\n[bold green]All equal[/], after {time.monotonic() - began:.0f} s and one kill -9.")
-    _next_steps(folder, console)
+    _next_steps(server, folder, console)
 
 
 class _Story:
     """The steps between a filled source and a stopped daemon."""
 
-    def __init__(self, console: Console, daemon: Daemon, workload: Workload, url: str) -> None:
+    def __init__(
+        self, console: Console, daemon: Daemon, workload: Workload, server: DemoServer, shop: Shop
+    ) -> None:
         self._console = console
         self._daemon = daemon
         self._workload = workload
-        self._url = url
+        self._server = server
+        self._shop = shop
         self._peak_mib = 0.0
         self._step = ""
         # The source's position when the current step first asked for it; 0 before that.
         self._target = 0
 
-    def play(self) -> bool:
+    def play(self) -> None:
         try:
             with Live(self._draw(), console=self._console, refresh_per_second=4, transient=True) as live:
                 self._live = live
@@ -82,7 +80,6 @@ class _Story:
             f"peak memory of the daemon: {self._peak_mib:.0f} MiB; "
             f"{self._workload.transactions:,} small transactions"
         )
-        return True
 
     def _run(self) -> int:
         self._daemon.start()
@@ -99,10 +96,10 @@ class _Story:
 
     def _turns(self) -> None:
         self._until("copying the tables while the shop is open", self._copied)
-        self._for(QUIET_SECONDS, "following the shop, live")
+        self._for(self._shop.watch_seconds, "following the shop, live")
         self._workload.change_schema()
-        self._for(QUIET_SECONDS, "the shop added a column with a default, and a table")
-        self._say(f"one transaction of {BULK_ROWS:,} rows")
+        self._for(self._shop.watch_seconds, "the shop added a column with a default, and a table")
+        self._say(f"one transaction of {self._shop.bulk_rows:,} rows")
         self._workload.bulk()
         self._until("… and the daemon takes it in", self._is_applying)
         self._say("kill -9")
@@ -110,13 +107,13 @@ class _Story:
         self._for(1.0, "the daemon is dead, the shop goes on")
         self._daemon.start()
         self._until("started again: catching up", self._caught_up)
-        self._for(QUIET_SECONDS, "following the shop, live")
+        self._for(self._shop.watch_seconds, "following the shop, live")
 
     def _copied(self) -> bool:
         source = self._source()
         return (
             source.get("state") == "streaming"
-            and source.get("rows", 0) > 900_000
+            and source.get("rows", 0) > self._shop.rows * 9 // 10
             and not source.get("snapshot")
             and self._near()
         )
@@ -126,23 +123,22 @@ class _Story:
         return bool(sinks) and all(sink["behind_changes"] < 50_000 for sink in sinks)
 
     def _is_applying(self) -> bool:
-        return any(sink["behind_changes"] > BULK_ROWS // 4 for sink in self._sinks())
+        """A sink has much of it before itself, or (of a small one) all was too quick to be seen."""
+        ahead = self._shop.bulk_rows // 4
+        return any(sink["behind_changes"] > ahead for sink in self._sinks()) or self._caught_up()
 
     def _caught_up(self) -> bool:
         """Both sinks hold what the source had committed when we asked."""
-        import psycopg
-
         if not self._target:
-            with psycopg.connect(self._url) as connection:
-                row = connection.execute("select pg_current_wal_lsn() - '0/0'").fetchone()
-                self._target = int(row[0]) if row else 0
+            self._target = self._server.written()
         source = self._source()
-        if _lsn(source.get("position")) < self._target or source.get("waiting_tables"):
+        if not self._reached(source.get("position")) or source.get("waiting_tables"):
             return False
         sinks = self._sinks()
-        return bool(sinks) and all(
-            s["behind_changes"] == 0 or _lsn(s["position"]) >= self._target for s in sinks
-        )
+        return bool(sinks) and all(s["behind_changes"] == 0 or self._reached(s["position"]) for s in sinks)
+
+    def _reached(self, position: str | None) -> bool:
+        return bool(position) and self._server.order(str(position)) >= self._target
 
     def _until(self, step: str, condition: Callable[[], bool]) -> None:
         self._target = 0
@@ -191,14 +187,14 @@ class _Story:
                 f"{source['rows_per_second']:,.0f}",
                 f"{source['rows']:,}",
                 f"{behind / 1024:,.0f} KiB" if behind is not None else "",
-                source["position"] or "",
+                _place(source["position"]),
             )
         for name, pairs in status.get("sinks", {}).items():
             for sink in pairs:
                 seconds = sink["behind_seconds"]
                 lag = f"{sink['behind_changes']:,}" + (f" ({seconds:.1f} s)" if seconds else "")
                 rate, rows = f"{sink['rows_per_second']:,.0f}", f"{sink['rows']:,}"
-                table.add_row(f"sink {name}", sink["state"], rate, rows, lag, sink["position"] or "")
+                table.add_row(f"sink {name}", sink["state"], rate, rows, lag, _place(sink["position"]))
         return table
 
 
@@ -209,40 +205,35 @@ def _state(source: dict[str, Any]) -> str:
     return f"snapshot {snapshot['tables_done']}/{snapshot['tables']} tables, {snapshot['rows']:,} rows"
 
 
-def _lsn(text: str | None) -> int:
-    if not text:
-        return 0
-    high, low = text.split("/")
-    return (int(high, 16) << 32) + int(low, 16)
+def _place(position: str | None) -> str:
+    """Without the set of GTIDs that MySQL and MariaDB add to it."""
+    return (position or "").split(" ")[0]
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not (folder / MARKER).exists():
+        raise DemoFailed(
+            "this folder is not an earlier demo's",
+            where=str(folder),
+            remedy="Name another one with --folder",
+        )
 
 
 def _make_folder(folder: Path) -> None:
     if folder.exists():
-        if not (folder / MARKER).exists():
-            raise DemoFailed(
-                "this folder is not an earlier demo's",
-                where=str(folder),
-                remedy="Name another one with --folder",
-            )
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     (folder / MARKER).touch()
 
 
-def _fill(server: DemoServer, console: Console) -> None:
-    import psycopg
-
-    with console.status("starting an embedded server and filling a shop: 1,000,000 rows in 4 tables"):
+def _fill(server: DemoServer, shop: Shop, console: Console) -> None:
+    with console.status(f"filling a shop on an embedded {server.title}: {shop.rows:,} rows in 4 tables"):
         began = time.monotonic()
-        with psycopg.connect(server.admin_url, autocommit=True) as admin:
-            for statement in shop.ROLE:
-                admin.execute(statement)
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute(shop.SCHEMA)
-            for statement in shop.FILL:
-                connection.execute(statement)
-            connection.execute("analyze")
-    console.print(f"[dim]·[/] a shop of 1,000,000 rows in 4 tables, made in {time.monotonic() - began:.0f} s")
+        server.fill(shop)
+    console.print(
+        f"[dim]·[/] a shop of {shop.rows:,} rows in 4 tables on an embedded {server.title}, "
+        f"made in {time.monotonic() - began:.0f} s"
+    )
 
 
 def _show(verdicts: list[Verdict], console: Console) -> None:
@@ -259,20 +250,21 @@ def _compared(copy: Checksum, source: Checksum) -> str:
     return "[green]equal[/]" if copy == source else f"[red]{copy.rows:,} {copy.digits}[/]"
 
 
-def _next_steps(folder: Path, console: Console) -> None:
+def _next_steps(server: DemoServer, folder: Path, console: Console) -> None:
+    scheme = server.example_url.partition(":")[0]
     command = f"{_own_name()} {{}} --config {folder}/cdc.yaml"
     console.print(
         f"""
   mirror  {folder}/warehouse.duckdb
-  lake    {folder}/lake/public.orders/**/*.parquet
+  lake    {folder}/lake/{server.schema}.orders/**/*.parquet
   config  {folder}/cdc.yaml, the daemon's log: {folder}/daemon.log
 
 Three commands to try next:
-  {command.format("tail --table public.customers --limit 3")}
+  {command.format(f"tail --table {server.schema}.customers --limit 3")}
   {command.format("checkpoints")}
   {command.format("log list")}
 and for your own database:
-  {_own_name()} init postgresql://user@host/database""",
+  {_own_name()} init {scheme}://user@host/database""",
         highlight=False,
         soft_wrap=True,
     )

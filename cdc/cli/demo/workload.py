@@ -1,4 +1,7 @@
-"""What the shop's customers do while we watch: small transactions of every kind, at a steady pace."""
+"""What the shop's customers do while we watch: small transactions of every kind, at a steady pace.
+
+The statements are such that Postgres, MySQL and MariaDB all understand them.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,14 @@ import threading
 import time
 from typing import Any
 
-from cdc.cli.demo import shop
+from cdc.cli.demo.server import DemoServer, Session
+from cdc.cli.demo.shop import Shop
 
 # Busy enough to be seen, and it leaves the machine's cores to the copy:
 # the demo shows correctness, `make bench` speed.
 TRANSACTIONS_A_SECOND = 150.0
-BULK_ROWS = 200_000
-ADD_COLUMN = "alter table customers add column loyalty text not null default 'bronze'"
-NEW_TABLE = "create table coupons (code text primary key, percent int not null, valid_until date)"
+ADD_COLUMN = "alter table customers add column loyalty varchar(20) not null default 'bronze'"
+NEW_TABLE = "create table coupons (code varchar(40) primary key, percent int not null, valid_until date)"
 
 
 class Workload:
@@ -23,8 +26,9 @@ class Workload:
     The demo's turning points are methods that other threads call.
     """
 
-    def __init__(self, url: str, seed: int = 7) -> None:
-        self._url = url
+    def __init__(self, server: DemoServer, shop: Shop, seed: int = 7) -> None:
+        self._server = server
+        self._shop = shop
         self._random = random.Random(seed)
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._run, name="workload")
@@ -44,25 +48,26 @@ class Workload:
 
     def change_schema(self) -> None:
         """A new column with a default, and a new table."""
-        with _connect(self._url) as connection:
-            connection.execute(ADD_COLUMN)
-            connection.execute(NEW_TABLE)
+        with self._server.connect() as session:
+            session.execute(ADD_COLUMN)
+            session.execute(NEW_TABLE)
         self._has_coupons = True
 
     def bulk(self) -> None:
-        """One transaction of BULK_ROWS rows: an update of a third of all order lines."""
-        with _connect(self._url) as connection:
-            connection.execute(
-                "update order_lines set quantity = quantity + 1 where order_id <= %s", (BULK_ROWS // 3 + 1,)
+        """One big transaction: an update of a third of all order lines."""
+        with self._server.connect() as session:
+            session.execute(
+                "update order_lines set quantity = quantity + 1 where order_id <= %s",
+                (self._shop.bulk_rows // 3 + 1,),
             )
 
     def _run(self) -> None:
         try:
-            with _connect(self._url) as connection:
+            with self._server.connect() as session:
                 while not self._halt.is_set():
                     began = time.monotonic()
-                    with connection.transaction():
-                        self._random.choice(self._kinds())(connection)
+                    with session.transaction():
+                        self._random.choice(self._kinds())(session)
                     self.transactions += 1
                     self._halt.wait(max(0.0, 1 / TRANSACTIONS_A_SECOND - (time.monotonic() - began)))
         except Exception as error:  # noqa: BLE001  (raised again by stop, on the demo's own thread)
@@ -80,16 +85,16 @@ class Workload:
         ]
         return [*kinds, self._coupon] if self._has_coupons else kinds
 
-    def _order(self, connection: Any) -> None:
+    def _order(self, session: Session) -> None:
         self._next_order += 1
         number = self._next_order
-        customer = self._random.randint(1, shop.CUSTOMERS)
-        connection.execute(
-            "insert into orders values (%s, %s, 'new', %s, now(), null)",
+        customer = self._random.randint(1, self._shop.customers)
+        session.execute(
+            "insert into orders values (%s, %s, 'new', %s, current_timestamp(6), null)",
             (number, customer, self._random.randint(1, 9999) / 100),
         )
         for line in range(1, self._random.randint(2, 6)):
-            connection.execute(
+            session.execute(
                 "insert into order_lines values (%s, %s, %s, %s, %s)",
                 (
                     number,
@@ -100,50 +105,45 @@ class Workload:
                 ),
             )
 
-    def _pay(self, connection: Any) -> None:
-        order = self._random.randint(1, shop.ORDERS)
-        connection.execute(
-            "insert into payments values (%s, %s, 9.99, 'card', now())", (self._next_payment(), order)
+    def _pay(self, session: Session) -> None:
+        order = self._random.randint(1, self._shop.orders)
+        session.execute(
+            "insert into payments values (%s, %s, 9.99, 'card', current_timestamp(6))",
+            (self._next_payment(), order),
         )
-        connection.execute("update orders set status = 'paid' where order_id = %s", (order,))
+        session.execute("update orders set status = 'paid' where order_id = %s", (order,))
 
-    def _ship(self, connection: Any) -> None:
-        first = self._random.randint(1, shop.ORDERS)
-        connection.execute(
-            "update orders set status = 'sent', note = coalesce(note, '') || '!'"
+    def _ship(self, session: Session) -> None:
+        first = self._random.randint(1, self._shop.orders)
+        session.execute(
+            "update orders set status = 'sent', note = concat(coalesce(note, ''), '!')"
             " where order_id between %s and %s",
             (first, first + 9),
         )
 
-    def _cancel(self, connection: Any) -> None:
-        order = self._random.randint(1, shop.ORDERS)
-        connection.execute("delete from order_lines where order_id = %s", (order,))
-        connection.execute("delete from orders where order_id = %s", (order,))
+    def _cancel(self, session: Session) -> None:
+        order = self._random.randint(1, self._shop.orders)
+        session.execute("delete from order_lines where order_id = %s", (order,))
+        session.execute("delete from orders where order_id = %s", (order,))
 
-    def _merge_customers(self, connection: Any) -> None:
-        connection.execute(
-            "delete from customers where customer_id = %s", (self._random.randint(1, shop.CUSTOMERS),)
+    def _merge_customers(self, session: Session) -> None:
+        session.execute(
+            "delete from customers where customer_id = %s", (self._random.randint(1, self._shop.customers),)
         )
 
-    def _renumber(self, connection: Any) -> None:
+    def _renumber(self, session: Session) -> None:
         """A change of the primary key."""
-        number = self._random.randint(1, shop.CUSTOMERS)
-        connection.execute(
+        number = self._random.randint(1, self._shop.customers)
+        session.execute(
             "update customers set customer_id = %s where customer_id = %s", (self._next_payment(), number)
         )
 
-    def _coupon(self, connection: Any) -> None:
+    def _coupon(self, session: Session) -> None:
         code = f"C{self._next_payment()}"
-        connection.execute(
+        session.execute(
             "insert into coupons values (%s, %s, current_date)", (code, self._random.randint(1, 50))
         )
 
     def _next_payment(self) -> int:
         self._next_order += 1
         return self._next_order
-
-
-def _connect(url: str) -> Any:
-    import psycopg
-
-    return psycopg.connect(url, autocommit=True)
