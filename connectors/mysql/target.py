@@ -37,7 +37,8 @@ class Target:
     target of the same `table` begins. `row_end` is the column that ends a row of a MariaDB system-versioned
     table: rows of history are dropped, and an update that ends a row is a delete. `defaults` are scalars of
     the plans' Arrow types, one per column: what an INSERT put into a column that it left out; None where that
-    isn't known, () where it isn't of any column.
+    isn't known, () where it isn't of any column. `derived` are MariaDB's generated columns: a new image may
+    lack a virtual one that has changed.
     """
 
     handle: int
@@ -46,6 +47,7 @@ class Target:
     key: tuple[int, ...] = ()
     row_end: int | None = None
     defaults: tuple[Any, ...] = ()
+    derived: tuple[int, ...] = ()
 
 
 def diffs_without_document() -> UnsupportedSchema:
@@ -60,6 +62,17 @@ def check_insert(target: Target, absent: Iterable[int]) -> None:
         return
     raise UnsupportedSchema(
         f"an inserted row without {', '.join(unknown)}: what the server put there is not told",
+        remedy=WANT_FULL_IMAGES,
+    )
+
+
+def check_update(target: Target, absent: Iterable[int]) -> None:
+    """Refuse the rows of an UPDATE without generated columns that may have changed."""
+    unknown = [target.plans[i].name for i in absent if i in target.derived]
+    if not unknown:
+        return
+    raise UnsupportedSchema(
+        f"an updated row without {', '.join(unknown)}: generated columns may have changed without being sent",
         remedy=WANT_FULL_IMAGES,
     )
 

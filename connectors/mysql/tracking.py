@@ -167,10 +167,17 @@ class Tracking:
                 key=tuple(names.index(name) for name in schema.key),
                 row_end=names.index(definition.period[1]) if definition.period else None,
                 defaults=self._defaults(definition, plans),
+                derived=self._derived(definition),
             )
             self._schemas.append(schema)
             self._targets[(schema, plans, told)] = found
         return found
+
+    def _derived(self, definition: TableDefinition) -> tuple[int, ...]:
+        if self._parts.flavour != "mariadb":
+            return ()
+        columns = enumerate(definition.columns)
+        return tuple(at for at, c in columns if c.generated and c.name not in definition.period)
 
     def _defaults(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> tuple[Any, ...]:
         policy = self._parts.unrepresentable

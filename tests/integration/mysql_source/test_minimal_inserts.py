@@ -168,3 +168,17 @@ def test_a_virtual_column_that_is_left_out_stops_the_stream(
     mariadb10_database.execute(MINIMAL, "insert into t (id, a) values (1, 2)")
     with pytest.raises(UnsupportedSchema, match=r"without g: .*binlog_row_image to FULL"):
         follower.rows()
+
+
+def test_a_virtual_column_that_an_update_leaves_out_stops_the_stream(
+    mariadb10_database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    """MariaDB doesn't send the column's new value."""
+    mariadb10_database.execute(
+        "create table t (id int primary key, a int, g int as (a + 1) virtual)",
+        "insert into t (id, a) values (1, 2)",
+    )
+    follower = follow(mariadb10_database)
+    mariadb10_database.execute(MINIMAL, "update t set a = 5")
+    with pytest.raises(UnsupportedSchema, match=r"updated row without g: .*binlog_row_image to FULL"):
+        follower.rows()
