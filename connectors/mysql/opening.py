@@ -17,17 +17,17 @@ import pymysql
 
 from cdc.errors import SourceGap, SourceRefused, SourceUnavailable
 from cdc.spi.source import SourceContext
-from connectors.mysql import wire
+from connectors.mysql import codes, wire
 from connectors.mysql.channel import Connection
 from connectors.mysql.connection import Connector, ServerFacts, one
-from connectors.mysql.dump import MAX_DUMP_OFFSET
+from connectors.mysql.dump import MAX_DUMP_OFFSET, Replica, dump_from
 from connectors.mysql.errors import (
     binlog_gone,
     other_server,
     transactions_purged,
     transactions_unknown,
 )
-from connectors.mysql.events import CHECKSUM_BYTES, HEADER_BYTES
+from connectors.mysql.events import CHECKSUM_BYTES, HEADER_BYTES, parse_header
 from connectors.mysql.gtid import GtidSet, MariadbGtids
 from connectors.mysql.places import ServerMemory
 from connectors.mysql.positions import FIRST_OFFSET, BinlogPosition, file_number
@@ -65,6 +65,7 @@ class Opening:
     def __init__(
         self, connector: Connector, context: SourceContext, connection: Connection, facts: ServerFacts
     ) -> None:
+        self._connector = connector
         self._where = connector.where
         self._context = context
         self._connection = connection
@@ -98,10 +99,13 @@ class Opening:
         same = memory is None or memory.uuid == self._facts.server_uuid
         if isinstance(after.gtids, GtidSet):
             self._check_gtids(after.gtids)
+            self._require_same_binlog(memory)
             if not same or after.file not in dict(self.files()):
                 return self._take_over(after, after.gtids, memory)
         elif not same and memory is not None:
             raise other_server(self._where, self._facts.server_uuid, memory.uuid)
+        else:
+            self._require_same_binlog(memory)
         self._check_file(after)
         return self._by_file(after, memory)
 
@@ -138,8 +142,54 @@ class Opening:
         )
 
     def _server(self, place: BinlogPosition, epoch: int, settled: int) -> ServerMemory:
+        facts, last = self._facts, self.status().file
+        return ServerMemory(
+            flavour=facts.flavour,
+            uuid=facts.server_uuid,
+            epoch=epoch,
+            gtids=place.gtids is not None,
+            settled=settled,
+            server_id=facts.server_id,
+            file=last,
+            began_at=self._began_at(last),
+        )
+
+    def _began_at(self, file: str) -> int:
+        """The time in the file's first event; only a dump tells it."""
+        replica = Replica.beside()
+        with closing(dump_from(self._connector, file, FIRST_OFFSET, replica, stop_at_end=True)) as dump:
+            while True:
+                packet = dump.answer("reading the beginning of a binlog")
+                if packet[:1] != b"\0":
+                    raise SourceUnavailable(
+                        f"the server does not send the beginning of {file}",
+                        where=self._where,
+                        remedy="It is tried again.",
+                    )
+                header = parse_header(packet[1:])
+                if header.type == codes.FORMAT_DESCRIPTION_EVENT:
+                    return header.timestamp_seconds
+
+    def _require_same_binlog(self, memory: ServerMemory | None) -> None:
+        """GTIDs don't tell a server that was reset: it counts them from 1 again."""
         facts = self._facts
-        return ServerMemory(facts.flavour, facts.server_uuid, epoch, place.gtids is not None, settled)
+        if memory is None or not memory.file:
+            return
+        if (memory.uuid, memory.server_id) != (facts.server_uuid, facts.server_id):
+            return
+        names = [name for name, _ in self.files()]
+        if memory.file in names:
+            is_same = self._began_at(memory.file) == memory.began_at
+        else:
+            is_same = all(file_number(name) > file_number(memory.file) for name in names)
+        if not is_same:
+            raise SourceGap(
+                f"{memory.file} is not the binlog that it was: the binary logs were reset, or the server was"
+                " restored from a backup or built anew",
+                where=self._where,
+                remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir and"
+                " new, empty sinks.",
+            )
 
     def _end(self, reader: Reader) -> BinlogPosition:
         """The end of the binlog with exactly the GTIDs before it."""
@@ -276,6 +326,7 @@ class Opening:
         now = MariadbGtids.parse(str(self._value("select @@global.gtid_binlog_pos")))
         if not now.covers(ours):
             raise transactions_unknown(self._where, str(ours))
+        self._require_same_binlog(memory)
         sizes = dict(self.files())
         if sizes.get(after.file, -1) >= after.offset and self._mariadb_gtids(after) == ours:
             return self._by_file(after, memory)

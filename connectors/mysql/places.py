@@ -20,6 +20,8 @@ class ServerMemory:
     """What the log remembers of the server whose files its positions name.
 
     `settled`: outcomes of XA transactions before this order may concern ones that the first copy holds.
+    `file` was its last one when a stream began, and `began_at` the time in that file's first event: a server
+    with another file of that name was reset, restored or built anew.
     """
 
     flavour: str
@@ -27,6 +29,9 @@ class ServerMemory:
     epoch: int = 0
     gtids: bool = False
     settled: int = 0
+    server_id: int = 0
+    file: str = ""
+    began_at: int = 0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))

@@ -125,3 +125,32 @@ def test_a_replica_that_has_purged_what_we_lack_is_a_gap(
     wait_until(is_purged, "the binlog to be purged")
     with pytest.raises(SourceGap):
         follower.point_to(second.url(database.name)).restart().rows()
+
+
+@pytest.mark.parametrize("files", [0, 20])
+def test_a_server_that_counts_from_the_beginning_again_is_a_gap(
+    mysql_server_factory: MysqlFactory, follow: FollowerFactory, mysql_name: str, files: int
+) -> None:
+    server = mysql_server_factory({}, mysql_name)
+    database = server.create_database()
+    database.execute("create table t (id int primary key, note varchar(20))")
+    follower = follow(database)
+    database.execute("insert into t values (1, 'before')")
+    assert ids(follower) == [1]
+    follower.close()
+    had = follower.position
+    # A file is told by the second in which it began.
+    begun = int(server.value("select unix_timestamp()"))
+    wait_until(lambda: int(server.value("select unix_timestamp()")) > begun, "the next second")
+    server.execute("reset binary logs and gtids" if server.flavour == "mysql" else "reset master")
+    # The new binlogs reach beyond the place and the GTIDs of our log.
+    server.execute(*["flush binary logs"] * files)
+    database.execute(*[f"insert into t values ({number}, 'lost')" for number in range(2, 42)])
+    with pytest.raises(SourceGap, match="reset") as error:
+        follower.restart()
+    assert "resnapshot" in error.value.remedy
+    follower.position, follower.facts = None, {}
+    follower.open()
+    assert had is not None
+    assert follower.position is not None
+    assert follower.position > had
