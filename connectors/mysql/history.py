@@ -197,6 +197,8 @@ class History:
     ) -> None:
         match change:
             case Dropped(table):
+                if self._selects(self._name(table)):
+                    outcome.notes.append(f"{table} was dropped: the sinks keep their rows of it")
                 self._forget(self._name(table), outcome)
             case DatabaseDropped(database):
                 gone = self._cased(database)
