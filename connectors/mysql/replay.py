@@ -20,8 +20,9 @@ from connectors.mysql.events import HEADER_BYTES, parse_query
 from connectors.mysql.gtid import Gtids, GtidSet
 from connectors.mysql.lookahead import Statement
 from connectors.mysql.positions import parse_gtids
+from connectors.mysql.savepoints import Savepoints
 from connectors.mysql.tracking import Tracking
-from connectors.mysql.transactions import Grammar, Meaning, XaPrepared, XaStarted, Xid
+from connectors.mysql.transactions import Grammar, Meaning, Savepoint, XaPrepared, XaStarted, Xid
 from connectors.mysql.xa import Prepared
 
 # One read of the socket.
@@ -149,6 +150,7 @@ class Replay:
             SourceGap: the transaction is not there.
         """
         decoder = self._reading.decoder
+        savepoints = Savepoints(decoder)
         found = False
         while True:
             code, payload = self._reading.next()
@@ -167,7 +169,7 @@ class Replay:
                 if isinstance(meaning, XaStarted):
                     found = meaning.xid == self._xid
                     decoder.forget()
-                elif isinstance(meaning, XaPrepared) and found:
+                elif found and _ends(meaning, savepoints, tracking):
                     tracking.gather(decoder)
                     return
             elif found:
@@ -196,3 +198,10 @@ def open_replay(
     else:
         dump = reader.dump_after(parse_gtids(place.before))
     return Replay(Reading(dump, reader.decoder()), grammar, xid)
+
+
+def _ends(meaning: Meaning, savepoints: Savepoints, tracking: Tracking) -> bool:
+    """Whether the transaction was prepared; follows its savepoints."""
+    if isinstance(meaning, Savepoint) and savepoints.apply(meaning):
+        tracking.copy_again_without_transactions()
+    return isinstance(meaning, XaPrepared)

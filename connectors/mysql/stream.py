@@ -22,12 +22,14 @@ from connectors.mysql.errors import translate_packet
 from connectors.mysql.gtid import MariadbGtids
 from connectors.mysql.places import Places
 from connectors.mysql.replay import Replay, Step
+from connectors.mysql.savepoints import Savepoints
 from connectors.mysql.tracking import Gathered, Tracking
 from connectors.mysql.transactions import (
     Ddl,
     Grammar,
     Meaning,
     RolledBack,
+    Savepoint,
     XaEnded,
     XaPrepared,
     XaStarted,
@@ -91,6 +93,7 @@ class Session:
         self._position = after
         self._start = (file, offset)
         self._xa_place: Prepared | None = None
+        self._savepoints = Savepoints(parts.decoder)
         self._gathering_since: float | None = None
         self._yielded_at = self._heard_at = self._advanced_at = time.monotonic()
         self._silent_seconds = max(MIN_SILENT_SECONDS, SILENT_HEARTBEATS * parts.heartbeat_seconds)
@@ -240,6 +243,8 @@ class Session:
             yield from self._xa_ended(meaning)
         elif isinstance(meaning, RolledBack):
             self._roll_back()
+        elif isinstance(meaning, Savepoint) and self._savepoints.apply(meaning):
+            self._tracking.copy_again_without_transactions()
 
     def _place_before(self) -> Prepared:
         """Where the transaction at hand can be read again from."""

@@ -16,6 +16,7 @@ from connectors.mysql import codes
 from connectors.mysql.charsets import Collation
 from connectors.mysql.ddl import classify
 from connectors.mysql.ddl_changes import Dml, TableChange
+from connectors.mysql.ddl_tokens import decode_statement
 from connectors.mysql.events import (
     HEADER_BYTES,
     Query,
@@ -56,11 +57,18 @@ _MEANINGLESS = frozenset(
 _QUERY_HEADER_BYTES = 13
 _LOAD_HEADER_BYTES = 13
 _XA = re.compile(rb"\s*xa\s+(start|begin|end|prepare|commit|rollback)\s+(.*)", re.IGNORECASE | re.DOTALL)
+_PARTLY = re.compile(rb"\s*rollback(\s+work)?\s+to\b", re.IGNORECASE)
 _XID_PART = re.compile(
     rb"\s*(?:x'((?:[0-9a-f]{2})*)'|0x((?:[0-9a-f]{2})+)|'((?:[^'\\]|\\.|'')*)'|(\d+))\s*,?", re.IGNORECASE
 )
 _TRANSACTIONAL = re.compile(
     rb"\s*(savepoint|release\s+savepoint|rollback\s+to|rollback|commit|begin)\b", re.IGNORECASE
+)
+# As servers spell them: names as the session's sql_mode quotes them, or not at all.
+_SAVEPOINT = re.compile(
+    rb"""\s*(savepoint|release\s+savepoint|rollback(?:\s+work)?\s+to(?:\s+savepoint)?)\s*
+    (`(?:[^`]|``)*`|"(?:[^"]|"")*"|(?<=\s)[^\s`";]+)[\s;]*""",
+    re.IGNORECASE | re.VERBOSE,
 )
 _ROLLBACK = re.compile(rb"\s*rollback(\s+work)?\s*(/\*.*\*/)?\s*", re.IGNORECASE)
 
@@ -117,7 +125,15 @@ class RolledBack:
     """The transaction that has just ended did not happen, but for rows of engines without transactions."""
 
 
-Meaning = Ddl | XaStarted | XaPrepared | XaEnded | RolledBack | None
+@dataclass(frozen=True, slots=True)
+class Savepoint:
+    """One is set, released, or rolled back to (`verb`: "savepoint", "release", "rollback")."""
+
+    verb: str
+    name: str
+
+
+Meaning = Ddl | Savepoint | XaStarted | XaPrepared | XaEnded | RolledBack | None
 
 
 class Grammar:
@@ -165,10 +181,26 @@ class Grammar:
             if found:
                 return self._xa(found[1].lower(), found[2])
         if _TRANSACTIONAL.match(query.sql):
-            return RolledBack() if _ROLLBACK.fullmatch(query.sql) else None
+            return RolledBack() if _ROLLBACK.fullmatch(query.sql) else self._savepoint(query)
         if self._is_half_an_alter(gtid_flags):
             return None
         return _ddl(self._classify(query))
+
+    def _savepoint(self, query: Query) -> Savepoint | None:
+        found = _SAVEPOINT.fullmatch(query.sql)
+        if found:
+            collation = self._collations.get(query.charset_id)
+            name = decode_statement(found[2], collation.charset if collation else "utf8mb4")
+            if name[0] in '`"':
+                name = name[1:-1].replace(name[0] * 2, name[0])
+            return Savepoint(found[1].split()[0].decode().lower(), name)
+        if b"savepoint" in query.sql[:20].lower() or _PARTLY.match(query.sql):
+            raise UnknownEvent(
+                "a statement names a savepoint in a way that this version can't read",
+                where=self._place(),
+                remedy="Update the daemon; nothing after this position was read.",
+            )
+        return None
 
     def _is_half_an_alter(self, gtid_flags: int) -> bool:
         """MariaDB's binlog_alter_two_phase logs an ALTER when it starts, and again with its outcome."""

@@ -34,7 +34,8 @@ class Binlog(Protocol):
 
     Of the transaction at hand, or else of the last one: `tx` (GTID, or file:offset), `position_text` (what
     its rows carry as `_cdc_position`), `commit_ts_us` (since 1970, None before the first), `gtid_flags` (the
-    flags of its GTID event; MariaDB: with flags_extra shifted by 8), `transaction_changes` (its rows).
+    flags of its GTID event; MariaDB: with flags_extra shifted by 8), `transaction_changes` (its rows, and
+    those taken back to a savepoint).
 
     A transaction ends with its XID, COMMIT, XA PREPARE, or with the statement that follows a GTID event
     without BEGIN. `ROLLBACK` ends it too, and is given as an EVENT if it had rows: the caller says what is to
@@ -126,8 +127,9 @@ class Binlog(Protocol):
         """Leave out what follows of the rows of the transaction at hand; its end is seen as ever."""
         ...
 
-    def drop_transaction(self) -> None:
-        """Take back the rows of the transaction at hand, or of the one that has just ended.
+    def drop_transaction(self, kept: int = 0) -> None:
+        """Take back the rows of the transaction at hand, or of the one that has just ended; its first `kept`
+        (an earlier value of `transaction_changes`, which goes on from where it is unless it is 0) stay.
 
         DecodeError when a part of them was already taken.
         """

@@ -44,8 +44,8 @@ cdef class Gatherer:
     cdef uint64_t begin_offset
     cdef Moment moment
     cdef Py_ssize_t transaction_changes
+    # The ordinal of its first row; below 0 when a part has been handed on.
     cdef Py_ssize_t first_change
-    cdef bint is_parted
     # Texts that rows carry instead of those of their transactions; None for none.
     cdef object attributed
     cdef unsigned char[16] last_uuid
@@ -74,6 +74,6 @@ cdef class Gatherer:
     cdef int append_update(self, Table table) except -1
     cdef int begin_row(self, Table table, int op) except -1
     cdef int truncate(self, object target) except -1
-    cdef int drop_transaction(self) except -1
+    cdef int drop_transaction(self, Py_ssize_t kept) except -1
     cdef object take(self)
     cdef int finish_table(self, Table table) except -1

@@ -31,7 +31,7 @@ from cdc.errors import DecodeError
 from cdc.native.gathered import COUNTER
 from connectors.mysql import codes as _codes
 from connectors.mysql.target import check_insert, check_update, unidentified_row
-from connectors.mysql.wire_rare import inflate_body, without_dropped
+from connectors.mysql.wire_rare import inflate_body, taken_back_late, without_dropped
 
 cdef Py_ssize_t ROW_OVERHEAD = _codes.ROW_OVERHEAD_BYTES
 cdef Py_ssize_t MOST_TABLE_MAPS = _codes.MOST_TABLE_MAPS
@@ -117,7 +117,6 @@ cdef class Gatherer:
         self.begin_file = file
         self.begin_offset = offset
         self.transaction_changes = 0
-        self.is_parted = False
         self.moment.number += 1
         if self.attributed is None:
             self.moment.commit_at = commit_at
@@ -340,18 +339,18 @@ cdef class Gatherer:
         self.byte_count += ROW_OVERHEAD
         return 0
 
-    cdef int drop_transaction(self) except -1:
-        if self.transaction_changes == 0:
+    cdef int drop_transaction(self, Py_ssize_t kept) except -1:
+        if self.transaction_changes == kept:
             return 0
-        if self.is_parted:
-            raise DecodeError("a transaction is taken back of which a part has been handed on")
-        self.dropped.append((self.first_change, self.changes))
-        self.transaction_changes = 0
+        if self.first_change + kept < 0:
+            raise taken_back_late()
+        self.dropped.append((self.first_change + kept, self.changes))
+        if kept == 0:
+            self.transaction_changes = 0
         return 0
 
     cdef object take(self):
-        if self.transaction_changes:
-            self.is_parted = True
+        self.first_change -= self.changes
         touched, self.touched = self.touched, []
         for table in touched:
             self.finish_table(table)

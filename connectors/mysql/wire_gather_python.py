@@ -13,7 +13,7 @@ from connectors.mysql import codes
 from connectors.mysql.little_endian import LittleEndian
 from connectors.mysql.target import Target, check_insert, check_update, unidentified_row
 from connectors.mysql.wire_events_python import Gtid
-from connectors.mysql.wire_rare import inflate_body, without_dropped
+from connectors.mysql.wire_rare import inflate_body, taken_back_late, without_dropped
 from connectors.mysql.wire_table_python import (
     Image,
     Kind,
@@ -60,8 +60,8 @@ class Gatherer:
         self._begin = ("", 0)
         self._moment = Moment()
         self.transaction_changes = 0
+        # The ordinal of its first row; below 0 when a part has been handed on.
         self._first_change = 0
-        self._is_parted = False
         self._attributed: tuple[str, str] | None = None
         self.place: Table | None = None
 
@@ -69,7 +69,6 @@ class Gatherer:
         """A transaction; `gtid` is its own."""
         self._begin = (file, offset)
         self.transaction_changes = 0
-        self._is_parted = False
         self._moment.number += 1
         if self._attributed is None:
             self._moment.commit_at = commit_at
@@ -239,18 +238,17 @@ class Gatherer:
         table.append_nulls()
         self.byte_count += codes.ROW_OVERHEAD_BYTES
 
-    def drop_transaction(self) -> None:
-        if not self.transaction_changes:
+    def drop_transaction(self, kept: int = 0) -> None:
+        if self.transaction_changes == kept:
             return
-        if self._is_parted:
-            message = "a transaction is taken back of which a part has been handed on"
-            raise DecodeError(message)
-        self._dropped.append((self._first_change, self.changes))
-        self.transaction_changes = 0
+        if self._first_change + kept < 0:
+            raise taken_back_late()
+        self._dropped.append((self._first_change + kept, self.changes))
+        if not kept:
+            self.transaction_changes = 0
 
     def take(self) -> list[tuple[int, pa.RecordBatch]]:
-        if self.transaction_changes:
-            self._is_parted = True
+        self._first_change -= self.changes
         touched, self._touched = self._touched, []
         for table in touched:
             self._finish(table)

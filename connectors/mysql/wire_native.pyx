@@ -317,7 +317,7 @@ cdef class BinlogDecoder:
     cdef int begin_file(self, Event* event) except -1:
         """ROTATE or a format description: table ids begin anew, and what is open will never be ended."""
         if self.in_transaction:
-            self.rows.drop_transaction()
+            self.rows.drop_transaction(0)
             self.in_transaction = False
             self.state = OUTSIDE
         self.rows.forget_ids()
@@ -563,9 +563,9 @@ cdef class BinlogDecoder:
     def skip_transaction(self):
         self.is_skipped = True
 
-    def drop_transaction(self):
+    def drop_transaction(self, kept=0):
         try:
-            self.rows.drop_transaction()
+            self.rows.drop_transaction(kept)
         except CdcError as error:
             raise self.located(error) from None
 

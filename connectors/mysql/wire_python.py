@@ -364,9 +364,9 @@ class BinlogDecoder:
     def skip_transaction(self) -> None:
         self._is_skipped = True
 
-    def drop_transaction(self) -> None:
+    def drop_transaction(self, kept: int = 0) -> None:
         try:
-            self._rows.drop_transaction()
+            self._rows.drop_transaction(kept)
         except CdcError as error:
             raise self._located(error) from None
 
