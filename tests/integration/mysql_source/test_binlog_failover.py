@@ -149,7 +149,7 @@ def test_a_server_that_counts_from_the_beginning_again_is_a_gap(
     with pytest.raises(SourceGap, match="reset") as error:
         follower.restart()
     assert "resnapshot" in error.value.remedy
-    follower.position, follower.facts = None, {}
+    vars(follower).update(position=None, facts={})
     follower.open()
     assert had is not None
     assert follower.position is not None
