@@ -15,7 +15,7 @@ from cdc.testing.conditions import wait_for
 from cdc.testing.database import MemoryDatabase
 from cdc.testing.memory import MemorySink, MemorySource, MemoryStore
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 @dataclass
