@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Self
 
 from cdc.errors import DecodeError
 
@@ -16,8 +17,10 @@ _F32 = struct.Struct(">f")
 _F64 = struct.Struct(">d")
 
 
-class Cursor:
-    """Reads big-endian values from `data`; a read past the end raises DecodeError and moves nothing."""
+class ByteCursor:
+    """Reads bytes from `data`; a read past the end raises DecodeError and moves nothing. Numbers are for the
+    subclass that knows their order.
+    """
 
     __slots__ = ("_at", "_data", "_end")
 
@@ -37,13 +40,47 @@ class Cursor:
     def skip(self, count: int) -> None:
         self._advance(count)
 
-    def clamp(self, count: int) -> Cursor:
+    def clamp(self, count: int) -> Self:
         """A cursor of its own over the next `count` bytes."""
         start = self._advance(count)
-        return Cursor(self._data[start : self._at])
+        return type(self)(self._data[start : self._at])
 
     def u8(self) -> int:
         return self._data[self._advance(1)]
+
+    def text(self, count: int) -> str:
+        """The next `count` bytes as UTF-8."""
+        return decode_utf8(self.take(count))
+
+    def until_nul(self) -> bytes:
+        """Bytes up to the next NUL, which is consumed."""
+        rest = bytes(self._data[self._at : self._end])
+        length = rest.find(0)
+        if length < 0:
+            message = "a text without its terminating NUL"
+            raise DecodeError(message)
+        self._advance(length + 1)
+        return rest[:length]
+
+    def finish(self) -> None:
+        """Everything must have been read."""
+        if self.left:
+            message = f"{self.left} bytes more than expected"
+            raise DecodeError(message)
+
+    def _advance(self, count: int) -> int:
+        if count < 0 or count > self.left:
+            message = f"{count} bytes expected, {self.left} are left"
+            raise DecodeError(message)
+        start = self._at
+        self._at += count
+        return start
+
+
+class Cursor(ByteCursor):
+    """Big-endian values."""
+
+    __slots__ = ()
 
     def u16(self) -> int:
         return int(_U16.unpack_from(self._data, self._advance(2))[0])
@@ -69,33 +106,9 @@ class Cursor:
     def f64(self) -> float:
         return float(_F64.unpack_from(self._data, self._advance(8))[0])
 
-    def text(self, count: int) -> str:
-        """The next `count` bytes as UTF-8."""
-        return decode_utf8(self.take(count))
-
     def cstring(self) -> str:
         """Text up to the next NUL, which is consumed."""
-        rest = bytes(self._data[self._at : self._end])
-        length = rest.find(0)
-        if length < 0:
-            message = "a text without its terminating NUL"
-            raise DecodeError(message)
-        self._advance(length + 1)
-        return decode_utf8(rest[:length])
-
-    def finish(self) -> None:
-        """Everything must have been read."""
-        if self.left:
-            message = f"{self.left} bytes more than expected"
-            raise DecodeError(message)
-
-    def _advance(self, count: int) -> int:
-        if count < 0 or count > self.left:
-            message = f"{count} bytes expected, {self.left} are left"
-            raise DecodeError(message)
-        start = self._at
-        self._at += count
-        return start
+        return decode_utf8(self.until_nul())
 
 
 def decode_utf8(data: bytes) -> str:
