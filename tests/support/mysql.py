@@ -108,7 +108,10 @@ class MysqlServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._reaper: subprocess.Popen[bytes] | None = None
         shutil.copytree(template(name), self.data, symlinks=True)
-        self.configure({**_COMMON_SETTINGS, **_FLAVOUR_SETTINGS[self.flavour]})
+        temporary = self.folder / "tmp"
+        temporary.mkdir()
+        # A starting MariaDB removes all `#sql*` files from its tmpdir: other servers' too, which then crash.
+        self.configure({**_COMMON_SETTINGS, **_FLAVOUR_SETTINGS[self.flavour], "tmpdir": str(temporary)})
         self.configure({"server-id": str(next(_server_ids)), **(settings or {})})
 
     @property
@@ -134,6 +137,8 @@ class MysqlServer:
 
     def start(self) -> MysqlServer:
         """Start and wait until it answers. Keeps the port of the first start."""
+        # One that ended by itself leaves its reaper, which would remove the folder under the new process.
+        self._reap()
         fixed = self.port != 0
         for attempt in range(1, PORT_ATTEMPTS + 1):
             self.port = self.port if fixed else free_port(HOST)

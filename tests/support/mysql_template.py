@@ -27,6 +27,8 @@ def template(name: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=f"cdc-{name}-template-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     data = folder / "data"
+    # A starting server removes what it takes for its own leftovers from its tmpdir.
+    (folder / "tmp").mkdir()
     _initialise_mariadb(binaries, data) if binaries.flavour == "mariadb" else _initialise_mysql(
         binaries, data
     )
@@ -38,6 +40,7 @@ def _initialise_mysql(binaries: MysqlBinaries, data: Path) -> None:
     script = data.parent / "accounts.sql"
     script.write_text(_ACCOUNT)
     options = ["--innodb-flush-method=nosync", "--innodb-doublewrite=OFF", "--skip-log-bin"]
+    options.append(f"--tmpdir={data.parent / 'tmp'}")
     _run(
         binaries.server_command(
             "--no-defaults", "--initialize-insecure", f"--datadir={data}", f"--init-file={script}", *options
@@ -51,6 +54,7 @@ def _initialise_mariadb(binaries: MysqlBinaries, data: Path) -> None:
     scripts = [(binaries.share / f"{prefix}_{script}").read_text() for script in _MARIADB_SCRIPTS]
     head = "create database mysql;\nuse mysql;\nset @auth_root_socket=NULL;\n"
     options = ["--innodb-flush-method=nosync", "--innodb-doublewrite=OFF", "--innodb-log-file-size=16M"]
+    options.append(f"--tmpdir={data.parent / 'tmp'}")
     _run(
         binaries.server_command("--no-defaults", "--bootstrap", f"--datadir={data}", *options),
         "".join([head, *scripts]),
