@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = [*Path("cdc/native").glob("*.pyx"), *Path("connectors").glob("*/*.pyx")]
+SOURCES = [*Path("cdc/native").glob("*.pyx"), *Path("connectors").glob("**/*.pyx")]
 
 
 class OptionalBuild(build_ext):

@@ -1,6 +1,7 @@
 """Fuzzes the decoding of binary result sets."""
 
-from connectors.mysql import wire_results_native, wire_results_python
+from connectors.mysql.wire import results_native as wire_results_native
+from connectors.mysql.wire import results_python as wire_results_python
 from fuzz import mutation
 from fuzz.result_sets import results
 

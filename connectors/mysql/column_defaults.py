@@ -15,12 +15,12 @@ from typing import Any, Final
 import pyarrow as pa
 
 from connectors.mysql.column_types import ParsedType, parse_type
-from connectors.mysql.ddl_changes import ColumnSpec, Default
-from connectors.mysql.ddl_columns import parse_default
-from connectors.mysql.ddl_cursor import Context, Cursor, NotUnderstood
-from connectors.mysql.ddl_tokens import NotLexed, tokenize
+from connectors.mysql.ddl.changes import ColumnSpec, Default
+from connectors.mysql.ddl.columns import parse_default
+from connectors.mysql.ddl.cursor import Context, Cursor, NotUnderstood
+from connectors.mysql.ddl.tokens import NotLexed, tokenize
 from connectors.mysql.definitions import ColumnDefinition
-from connectors.mysql.fills import IMPLICIT, scalar
+from connectors.mysql.history.fills import IMPLICIT, scalar
 
 # Sets with characters beyond the BMP, in whose place information_schema (utf8mb3) shows `?`.
 WIDE_CHARSETS: Final = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "gb18030"})

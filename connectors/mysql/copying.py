@@ -22,7 +22,7 @@ from connectors.mysql.positions import parse
 from connectors.mysql.prepared import Prepared
 from connectors.mysql.statements import quoted
 from connectors.mysql.type_plan import ColumnPlan
-from connectors.mysql.wire_results import ResultDecoder, comes_as_text, result_plans
+from connectors.mysql.wire.results import ResultDecoder, comes_as_text, result_plans
 
 if TYPE_CHECKING:
     from connectors.mysql.planning import Parts

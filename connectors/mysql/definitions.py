@@ -16,7 +16,7 @@ import orjson
 
 from cdc.errors import StateError
 from cdc.model import TableId
-from connectors.mysql.ddl_changes import Default
+from connectors.mysql.ddl.changes import Default
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cdc.errors import DecodeError
-from connectors.mysql.little_endian import LittleEndian
+from connectors.mysql.wire.little_endian import LittleEndian
 
 HEADER_BYTES = 19
 # The format description always ends with a checksum, computed or not.

@@ -11,7 +11,7 @@ from connectors.mysql.catalog import read_collations
 from connectors.mysql.channel import Connection
 from connectors.mysql.charsets import Collation
 from connectors.mysql.connection import ServerFacts
-from connectors.mysql.wire import Flavour
+from connectors.mysql.wire.decoder import Flavour
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ import pymysql
 
 from cdc.errors import SourceGap, SourceRefused, SourceUnavailable
 from cdc.spi.source import SourceContext
-from connectors.mysql import codes, wire
 from connectors.mysql.channel import Connection
 from connectors.mysql.connection import Connector, ServerFacts, one
 from connectors.mysql.dump import MAX_DUMP_OFFSET, Replica, dump_from
@@ -32,6 +31,8 @@ from connectors.mysql.gtid import GtidSet, MariadbGtids
 from connectors.mysql.places import ServerMemory
 from connectors.mysql.positions import FIRST_OFFSET, BinlogPosition, file_number
 from connectors.mysql.replay import Reader, Reading
+from connectors.mysql.wire import codes
+from connectors.mysql.wire import decoder as wire
 
 # XA transactions that were prepared before us mostly end within this time.
 XA_PATIENCE_SECONDS = 3.0

@@ -10,7 +10,7 @@ from cdc.errors import StateError
 from cdc.model import Position
 from connectors.mysql.gtid import Gtids, GtidSet, MariadbGtids
 from connectors.mysql.positions import BinlogPosition, file_number, order_of
-from connectors.mysql.wire import GtidRun
+from connectors.mysql.wire.decoder import GtidRun
 
 MEMORY_SERVER = "server"
 

@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from cdc.errors import CdcError, SourceGap, SourceUnavailable
-from connectors.mysql import codes, wire
 from connectors.mysql.charsets import Collation
 from connectors.mysql.connection import Connector
 from connectors.mysql.dump import Dump, Replica, dump_after, dump_from
 from connectors.mysql.errors import translate_packet
 from connectors.mysql.events import HEADER_BYTES, parse_query
 from connectors.mysql.gtid import Gtids, GtidSet
-from connectors.mysql.lookahead import Statement
+from connectors.mysql.history.lookahead import Statement
 from connectors.mysql.positions import parse_gtids
 from connectors.mysql.savepoints import Savepoints
 from connectors.mysql.tracking import Tracking
 from connectors.mysql.transactions import Grammar, Meaning, Savepoint, XaPrepared, XaStarted, Xid
+from connectors.mysql.wire import codes
+from connectors.mysql.wire import decoder as wire
 from connectors.mysql.xa import Prepared
 
 # One read of the socket.

@@ -10,7 +10,7 @@ import unicodedata
 
 from cdc.errors import UnknownEvent
 from connectors.mysql.transactions import Savepoint
-from connectors.mysql.wire import Binlog
+from connectors.mysql.wire.decoder import Binlog
 
 
 class Savepoints:

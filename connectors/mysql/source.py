@@ -26,10 +26,10 @@ from connectors.mysql.check import run_checks
 from connectors.mysql.connection import Connector, ServerFacts
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.dump import Dump, Replica, dump_after, dump_from
-from connectors.mysql.history import MEMORY_PREFIX as TABLE_MEMORY
-from connectors.mysql.history import History
+from connectors.mysql.history.history import MEMORY_PREFIX as TABLE_MEMORY
+from connectors.mysql.history.history import History
+from connectors.mysql.history.lookahead import prove
 from connectors.mysql.knowledge import Knowledge, read_knowledge, read_table_collations
-from connectors.mysql.lookahead import prove
 from connectors.mysql.opening import Opening, Start
 from connectors.mysql.options import MysqlOptions
 from connectors.mysql.places import MEMORY_SERVER, Places, ServerMemory
@@ -41,7 +41,7 @@ from connectors.mysql.stream import Session, SessionParts
 from connectors.mysql.tracking import Tracking, TrackingParts
 from connectors.mysql.transactions import Grammar
 from connectors.mysql.type_plan import plan_table, schema_of
-from connectors.mysql.wire import Binlog, BinlogDecoder
+from connectors.mysql.wire.decoder import Binlog, BinlogDecoder
 from connectors.mysql.xa import XaBook
 
 # Definitions and position are read again when a table was altered between them.

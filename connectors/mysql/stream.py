@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 
 from cdc.errors import DecodeError, SourceUnavailable
 from cdc.model import ChangeSet, Position
-from connectors.mysql import wire
 from connectors.mysql.dump import Dump
 from connectors.mysql.errors import translate_packet
 from connectors.mysql.gtid import MariadbGtids
@@ -35,6 +34,7 @@ from connectors.mysql.transactions import (
     XaStarted,
     Xid,
 )
+from connectors.mysql.wire import decoder as wire
 from connectors.mysql.xa import Prepared, XaBook, unknown_commit
 
 # A set this large is worth a log frame of its own; larger ones only cost memory.

@@ -10,7 +10,7 @@ from typing import TypeVar
 from cdc.errors import DecodeError
 from cdc.model import TableId
 from connectors.mysql import column_types as types
-from connectors.mysql.little_endian import LittleEndian
+from connectors.mysql.wire.little_endian import LittleEndian
 
 # Bytes of metadata by type; the others have none.
 _ONE_BYTE = frozenset(

@@ -12,13 +12,13 @@ from cdc.errors import UnsupportedSchema
 from cdc.model import ChangeBatch, Resnapshot, TableId, TableSchema
 from cdc.spi.selection import TableSelection
 from connectors.mysql.column_defaults import default_scalar
-from connectors.mysql.ddl_changes import TableChange
+from connectors.mysql.ddl.changes import TableChange
 from connectors.mysql.definitions import TableDefinition
-from connectors.mysql.history import History
+from connectors.mysql.history.history import History
 from connectors.mysql.table_map import TableMap, parse_table_map
-from connectors.mysql.target import Target
 from connectors.mysql.type_plan import ColumnPlan, plan_table, schema_of
-from connectors.mysql.wire import Binlog, Flavour
+from connectors.mysql.wire.decoder import Binlog, Flavour
+from connectors.mysql.wire.target import Target
 
 # What a ROLLBACK takes back.
 TRANSACTIONAL_ENGINES = frozenset({"innodb", "ndb", "ndbcluster", "rocksdb", "tokudb"})

@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cdc.errors import SourceGap, UnknownEvent
-from connectors.mysql import codes
 from connectors.mysql.charsets import Collation
-from connectors.mysql.ddl import classify
-from connectors.mysql.ddl_changes import Dml, TableChange
-from connectors.mysql.ddl_tokens import decode_statement
+from connectors.mysql.ddl.changes import Dml, TableChange
+from connectors.mysql.ddl.classify import classify
+from connectors.mysql.ddl.tokens import decode_statement
 from connectors.mysql.events import (
     HEADER_BYTES,
     Query,
@@ -27,6 +26,7 @@ from connectors.mysql.events import (
     parse_query,
     parse_xa_prepare,
 )
+from connectors.mysql.wire import codes
 
 # Events without a meaning of their own: parameters of statements (the statement speaks), files, Group
 # Replication's certification, encryption (events come decrypted).

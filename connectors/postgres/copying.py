@@ -15,12 +15,12 @@ from psycopg import pq, sql
 from cdc.errors import DecodeError
 from cdc.model import ChangeBatch, Envelope, Operation, Position
 from cdc.model.batch import constant_text, op_array
-from connectors.postgres import wire
 from connectors.postgres.chunks import PageRange
 from connectors.postgres.connection import Connection
 from connectors.postgres.errors import translate, translate_result
 from connectors.postgres.shapes import Shape
 from connectors.postgres.types import ColumnPlan
+from connectors.postgres.wire import decoder as wire
 
 if TYPE_CHECKING:
     from connectors.postgres.snapshot import Parts

@@ -1,6 +1,6 @@
 """The rare messages of the replication protocol, parsed and built without any I/O.
 
-Rows, Begin and Commit are not here: the decoders of `connectors.postgres.wire` read them.
+Rows, Begin and Commit are not here: the decoders of `connectors.postgres.wire.decoder` read them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cdc.errors import DecodeError
 from cdc.native.cursor_python import Cursor
-from connectors.postgres.calendar import EPOCH_MICROSECONDS
+from connectors.postgres.wire.calendar import EPOCH_MICROSECONDS
 
 _STATUS = struct.Struct(">cQQQqB")
 _KEY_FLAG = 1

@@ -17,7 +17,7 @@ from connectors.postgres.catalog import build_schema, read_types
 from connectors.postgres.connection import Connection
 from connectors.postgres.tables import TableInfo
 from connectors.postgres.types import ColumnPlan, PgType, TypeCatalog, plan_column
-from connectors.postgres.wire import PgoutputDecoder
+from connectors.postgres.wire.decoder import PgoutputDecoder
 
 # attnum of a column that the catalog does not have (any more): real ones start at 1.
 UNKNOWN_ATTNUM = 0

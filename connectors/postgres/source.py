@@ -48,7 +48,7 @@ from connectors.postgres.starter import describe
 from connectors.postgres.stream import BINARY_SINCE, Session, SessionParts, start_command
 from connectors.postgres.tables import TableInfo
 from connectors.postgres.tracking import TextWanted, Tracking
-from connectors.postgres.wire import PgoutputDecoder
+from connectors.postgres.wire.decoder import PgoutputDecoder
 
 _CURRENT = """
     select case when pg_is_in_recovery() then pg_last_wal_replay_lsn()

@@ -17,12 +17,13 @@ from datetime import UTC, datetime, timedelta
 
 from cdc.errors import SourceUnavailable, UnknownEvent
 from cdc.model import ChangeSet, Position
-from connectors.postgres import messages, wire
+from connectors.postgres import messages
 from connectors.postgres.acks import Acknowledgements
 from connectors.postgres.connection import ReplicationConnection
 from connectors.postgres.monitor import Monitor
 from connectors.postgres.statements import identifier, literal
 from connectors.postgres.tracking import Tracking
+from connectors.postgres.wire import decoder as wire
 
 # A set this large is worth a log frame of its own; larger ones only cost memory.
 SOFT_BYTES = 4 * 1024 * 1024

@@ -16,7 +16,7 @@ from connectors.postgres.relations import shape_of_message, table_of
 from connectors.postgres.rewrites import Fingerprint, Watch, read_fingerprints
 from connectors.postgres.shapes import Shape, Shaper
 from connectors.postgres.tables import TableInfo
-from connectors.postgres.wire import Pgoutput
+from connectors.postgres.wire.decoder import Pgoutput
 
 
 class TextWanted(Exception):

@@ -13,7 +13,7 @@ import pyarrow as pa
 from cdc.errors import UnsupportedSchema
 from cdc.model.batch import RESERVED_PREFIX
 from connectors.postgres.codec import Codec, arrow_list
-from connectors.postgres.render import renderer
+from connectors.postgres.render.render import renderer
 from connectors.postgres.type_catalog import PgType, TypeCatalog
 from connectors.postgres.type_names import format_type, numeric_typmod
 

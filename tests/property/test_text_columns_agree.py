@@ -14,8 +14,8 @@ from cdc.errors import CdcError
 from cdc.native.columns_python import build_array
 from cdc.native.refusals import Refusals
 from connectors.postgres.builtin_types import OID_OF
-from connectors.postgres.parse_columns import convert_column
-from connectors.postgres.parse_text import parser
+from connectors.postgres.parse.columns import convert_column
+from connectors.postgres.parse.text import parser
 from tests.support import pgoutput_frames as frames
 from tests.support.plain_arrow import plain
 

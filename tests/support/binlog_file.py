@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from connectors.mysql.codes import FORMAT_DESCRIPTION_EVENT, TABLE_MAP_EVENT
 from connectors.mysql.events import CHECKSUM_BYTES, HEADER_BYTES, parse_format_description, parse_header
+from connectors.mysql.wire.codes import FORMAT_DESCRIPTION_EVENT, TABLE_MAP_EVENT
 from tests.support.mysql import MysqlServer
 
 _MAGIC = b"\xfebin"

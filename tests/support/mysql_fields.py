@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from cdc.native import implementation
 from cdc.native.refusals import Refusals
-from connectors.mysql import wire_values_python
 from connectors.mysql.type_plan import ColumnPlan
+from connectors.mysql.wire import values_python as wire_values_python
 
 WRITES = (23, 30)
 PARTIAL_UPDATE = 39
@@ -22,7 +22,7 @@ def field_modules() -> list[ModuleType]:
     """Each implementation of the fields that can be used here."""
     if implementation() != "c":
         return [wire_values_python]
-    from connectors.mysql import wire_values
+    from connectors.mysql.wire import values as wire_values
 
     return [wire_values, wire_values_python]
 

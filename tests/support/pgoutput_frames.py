@@ -7,8 +7,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 
-from connectors.postgres.codes import COPY_SIGNATURE
 from connectors.postgres.types import ColumnPlan, TypeCatalog, plan_column
+from connectors.postgres.wire.codes import COPY_SIGNATURE
 
 UNCHANGED = object()
 

@@ -9,8 +9,8 @@ import pytest
 
 from cdc.model import TableId
 from connectors.mysql.catalog import read_collations, read_tables
-from connectors.mysql.ddl import classify
-from connectors.mysql.history import Applied, History
+from connectors.mysql.ddl.classify import classify
+from connectors.mysql.history.history import Applied, History
 from tests.support.mysql import MysqlDatabase
 
 STRICT = 1 << 21

@@ -10,10 +10,10 @@ import pytest
 
 from cdc.model import TableId
 from connectors.mysql.catalog import read_collations, read_tables
-from connectors.mysql.ddl import classify
-from connectors.mysql.ddl_changes import Created
+from connectors.mysql.ddl.changes import Created
+from connectors.mysql.ddl.classify import classify
 from connectors.mysql.definitions import TableDefinition
-from connectors.mysql.history import History
+from connectors.mysql.history.history import History
 from tests.support.mysql import MysqlDatabase
 
 STRICT = 1 << 21

@@ -11,7 +11,7 @@ from cdc.model import TableId
 from connectors.mysql.catalog import read_collations, read_tables
 from connectors.mysql.charsets import Collation
 from connectors.mysql.definitions import TableDefinition
-from connectors.mysql.event_definitions import definition_of, fits, merge
+from connectors.mysql.history.event_definitions import definition_of, fits, merge
 from connectors.mysql.table_map import TableMap, parse_table_map
 from connectors.mysql.type_plan import plan_table, schema_of
 from tests.support.binlog_file import Recorded

@@ -12,9 +12,9 @@ import pytest
 from cdc.model import TableId
 from cdc.native.refusals import Refusals
 from connectors.mysql.catalog import definitions, read_tables
-from connectors.mysql.codes import TABLE_MAP_EVENT
 from connectors.mysql.table_map import parse_table_map
 from connectors.mysql.type_plan import ColumnPlan, plan_table
+from connectors.mysql.wire.codes import TABLE_MAP_EVENT
 from tests.support.binlog_file import Recorded, recorded
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fields import feed_inserts, field_modules

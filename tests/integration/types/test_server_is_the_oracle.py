@@ -21,7 +21,7 @@ from connectors.postgres.types import (
     plan_column,
     types_from_rows,
 )
-from connectors.postgres.wire import CopyDecoder, PgoutputDecoder
+from connectors.postgres.wire.decoder import CopyDecoder, PgoutputDecoder
 from tests.support.plain_arrow import plain
 from tests.support.postgres import Database
 from tests.support.type_values import setup_types

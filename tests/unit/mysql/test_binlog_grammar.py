@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from cdc.errors import DecodeError, SourceGap, StateError, UnknownEvent
-from connectors.mysql.payload import Payload
 from connectors.mysql.places import ServerMemory
 from connectors.mysql.transactions import Grammar, RolledBack, Savepoint, XaEnded, XaStarted, Xid, parse_xid
+from connectors.mysql.wire.payload import Payload
 from connectors.mysql.xa import Prepared, XaBook
 
 XID = Xid(1, b"global", b"branch")

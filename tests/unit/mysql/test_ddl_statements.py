@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.model import TableId
-from connectors.mysql.ddl import classify
-from connectors.mysql.ddl_changes import (
+from connectors.mysql.ddl.changes import (
     Altered,
     Created,
     DatabaseDropped,
@@ -16,6 +15,7 @@ from connectors.mysql.ddl_changes import (
     Truncated,
     Unknown,
 )
+from connectors.mysql.ddl.classify import classify
 
 ANSI_QUOTES, NO_BACKSLASH_ESCAPES = 4, 1 << 20
 T = TableId("db", "t")

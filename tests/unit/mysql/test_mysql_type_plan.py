@@ -10,7 +10,7 @@ import pytest
 from cdc.errors import StateError, UnsupportedSchema
 from cdc.model import TableId
 from connectors.mysql.column_types import canonical, is_compressed, is_legacy_temporal, parse_type
-from connectors.mysql.ddl_changes import Default
+from connectors.mysql.ddl.changes import Default
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
 from connectors.mysql.type_plan import ColumnPlan, plan_table, schema_of
 

@@ -7,7 +7,7 @@ import pytest
 from cdc.errors import UnsupportedSchema
 from cdc.model import TableId
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
-from connectors.mysql.lookahead import Statement, prove
+from connectors.mysql.history.lookahead import Statement, prove
 
 T = TableId("db", "t")
 DEFINITION = TableDefinition(T, (ColumnDefinition("id", "int"),))

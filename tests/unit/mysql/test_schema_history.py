@@ -9,10 +9,10 @@ from cdc.errors import StateError, UnknownEvent
 from cdc.model import TableId
 from connectors.mysql import column_types as types
 from connectors.mysql.charsets import Collation
-from connectors.mysql.ddl import classify
-from connectors.mysql.ddl_changes import Default
+from connectors.mysql.ddl.changes import Default
+from connectors.mysql.ddl.classify import classify
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
-from connectors.mysql.history import Applied, History
+from connectors.mysql.history.history import Applied, History
 from connectors.mysql.table_map import TableMap
 
 T = TableId("db", "t")

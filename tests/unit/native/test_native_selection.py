@@ -8,7 +8,7 @@ import pytest
 
 from cdc.native import unavailable_reason
 
-SHOW = "from connectors.postgres.wire import PgoutputDecoder as d; print(d.__module__.rpartition('.')[2])"
+SHOW = "from connectors.postgres.wire.decoder import PgoutputDecoder as d; print(d.__module__.split('.')[-1])"
 # What a machine without a compiler has: modules that can't be imported.
 NOT_BUILT = "import sys; sys.modules['cdc.native.columns'] = None; "
 
@@ -24,15 +24,13 @@ def outcome(code: str, wanted: str | None) -> tuple[int, str]:
 
 
 @pytest.mark.skipif(unavailable_reason() != "", reason="nothing is compiled here")
-@pytest.mark.parametrize(
-    ("wanted", "module"), [(None, "wire_native"), ("c", "wire_native"), ("python", "wire_python")]
-)
+@pytest.mark.parametrize(("wanted", "module"), [(None, "native"), ("c", "native"), ("python", "python")])
 def test_variable_chooses_the_decoders(wanted: str | None, module: str) -> None:
     assert outcome(SHOW, wanted) == (0, module)
 
 
 def test_pure_python_serves_where_nothing_is_built() -> None:
-    assert outcome(NOT_BUILT + SHOW, None) == (0, "wire_python")
+    assert outcome(NOT_BUILT + SHOW, None) == (0, "python")
 
 
 def test_asking_for_compiled_decoders_that_are_not_built_says_why() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from cdc.errors import DecodeError
 from connectors.postgres.builtin_types import OID_OF
-from connectors.postgres.codes import ENDED, FULL, KEEPALIVE, MESSAGE, PART, WOULD_BLOCK
+from connectors.postgres.wire.codes import ENDED, FULL, KEEPALIVE, MESSAGE, PART, WOULD_BLOCK
 from tests.support import pgoutput_frames as frames
 from tests.support.pgoutput_frames import UNCHANGED, Frames, Text
 from tests.support.plain_arrow import plain_batch

@@ -10,7 +10,7 @@ import pytest
 from cdc.errors import UnknownEvent
 from cdc.model import Position
 from connectors.postgres.stream import Session, SessionParts
-from connectors.postgres.wire import PgoutputDecoder
+from connectors.postgres.wire.decoder import PgoutputDecoder
 
 
 class _Frames:

@@ -1,0 +1,1 @@
+"""The definitions of the followed tables at the stream's position."""

@@ -1,0 +1,364 @@
+"""The definitions of the selected tables at the stream's position, kept by DDL, events and the catalog.
+
+A table whose shape isn't sure has no definition until an event with full metadata tells it or the catalog is
+read again with a proof (connectors.mysql.history.lookahead). Everything that must survive a restart goes into
+`Applied.memory`, which belongs to the ChangeSet that contains the statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from cdc.errors import UnknownEvent
+from cdc.model import Resnapshot, TableId
+from connectors.mysql.charsets import Collation
+from connectors.mysql.ddl.changes import (
+    Altered,
+    ConvertCharset,
+    Created,
+    DatabaseDropped,
+    DefaultCharset,
+    Dml,
+    Dropped,
+    Renamed,
+    RowsChanged,
+    TableChange,
+    Truncated,
+    Unknown,
+    Unsure,
+)
+from connectors.mysql.definitions import TableDefinition
+from connectors.mysql.history.edits import (
+    CharacterSet,
+    Known,
+    ShapeUnsure,
+    alter,
+    create,
+    guess,
+    guess_created,
+)
+from connectors.mysql.history.event_definitions import definition_of, fits
+from connectors.mysql.history.events import is_sequence, judge, known_by
+from connectors.mysql.history.fills import scalar
+from connectors.mysql.history.results import Applied, Outcome, Resolved
+from connectors.mysql.history.rows import RowEffects, rows_after
+from connectors.mysql.history.states import State
+from connectors.mysql.table_map import TableMap
+from connectors.mysql.type_plan import plan_table
+
+__all__ = ["MEMORY_PREFIX", "Applied", "History", "Resolved"]
+
+MEMORY_PREFIX = "table:"
+_NEWLY_SELECTED = "it is newly selected"
+
+
+class History:
+    """Not thread-safe: belongs to the stream's thread."""
+
+    def __init__(
+        self,
+        selects: Callable[[TableId], bool],
+        *,
+        flavour: str,
+        collations: Mapping[int, Collation],
+        default_collations: Mapping[str, str] | None = None,
+        fold: bool = False,
+        unrepresentable: str = "error",
+    ) -> None:
+        """`default_collations`: character set → its default collation on this server
+        (information_schema.COLLATIONS.IS_DEFAULT). `fold`: lower_case_table_names is not 0.
+        """
+        self._selects = selects
+        self._flavour = flavour
+        self._collations = collations
+        self._charsets = {collation.name: collation.charset for collation in collations.values()}
+        self._default_collations = default_collations or {}
+        self._fold = fold
+        self._unrepresentable = unrepresentable
+        self._states: dict[TableId, State] = {}
+
+    def restore(self, memory: Mapping[str, str]) -> None:
+        """Take back what earlier sets' `memory` kept; other keys are left alone."""
+        for key, text in memory.items():
+            if key.startswith(MEMORY_PREFIX):
+                state = State.from_json(text)
+                self._states[state.table] = state
+
+    def begin(
+        self, definitions: Iterable[TableDefinition], table_collations: Mapping[TableId, str] | None = None
+    ) -> Mapping[str, str | None]:
+        """Start from the catalog, in place of all that was known; gives the memory to keep.
+
+        `table_collations` (information_schema.TABLES.TABLE_COLLATION) spares re-reads after ADD COLUMN of a
+        text without a character set.
+        """
+        outcome = Outcome()
+        for table in list(self._states):
+            self._forget(table, outcome)
+        for definition in definitions:
+            collation = (table_collations or {}).get(definition.table)
+            self._put(self._learned(definition, collation), outcome)
+        return outcome.memory
+
+    def expect(self, tables: Iterable[TableId]) -> Mapping[str, str | None]:
+        """Tables that exist but whose definition at the stream's position isn't known (newly selected ones):
+        their first event asks for a re-read instead of a copy. Known ones are left alone.
+        """
+        outcome = Outcome()
+        for table in map(self._name, tables):
+            if table not in self._states:
+                self._put(State(table, reason=_NEWLY_SELECTED), outcome)
+        return outcome.memory
+
+    def learn(
+        self, definition: TableDefinition, table_collation: str | None = None
+    ) -> Mapping[str, str | None]:
+        """Take in a definition proven right for the stream's position; gives the memory to keep."""
+        outcome = Outcome()
+        self._put(self._learned(definition, table_collation), outcome)
+        return outcome.memory
+
+    def apply(self, changes: Iterable[TableChange], *, where: str = "") -> Applied:
+        """Apply a statement's changes.
+
+        A statement that isn't understood and names selected tables has them copied again, and says so in
+        `notes`.
+
+        Raises:
+            UnknownEvent: statement-based DML on a selected table. `where` (the position) is in the error.
+        """
+        outcome = Outcome()
+        for change in changes:
+            self._apply(change, outcome, where)
+        return outcome.finish()
+
+    def resolve(self, table_map: TableMap) -> Resolved:
+        """The definition under which the rows of this event are to be read."""
+        table = self._name(table_map.table)
+        state = self._states.get(table)
+        event = definition_of(table_map, self._collations, self._flavour)
+        if event is None:
+            return self._without_metadata(table, state, table_map)
+        event = replace(event, table=table)
+        verdict = judge(state, event, table_map, self._collations, self._flavour)
+        base = replace(state or State(table), is_untold=verdict.is_untold or bool(state and state.is_untold))
+        if verdict.definition is None:
+            return self._unresolved(base, state, verdict.reason)
+        return self._resolved(base, state, verdict.definition)
+
+    def is_table(self, table_map: TableMap) -> bool:
+        """False for MariaDB's sequences: they log their numbers as rows."""
+        state = self._states.get(self._name(table_map.table))
+        return self._flavour != "mariadb" or not is_sequence(state, table_map)
+
+    def definition(self, table: TableId) -> TableDefinition | None:
+        """What is known of a table; None when it isn't, or isn't sure."""
+        state = self._states.get(self._name(table))
+        return state.definition if state else None
+
+    def definitions(self) -> Mapping[TableId, TableDefinition]:
+        """All that is sure."""
+        return {t: state.definition for t, state in self._states.items() if state.definition is not None}
+
+    def fills(self, table: TableId) -> Mapping[str, Any]:
+        """Column.fill by column name: what rows older than an added column have (only values that aren't
+        NULL), as pyarrow scalars.
+        """
+        state = self._states.get(self._name(table))
+        if state is None or state.definition is None or not state.fills:
+            return {}
+        plans = plan_table(state.definition, None, self._flavour, self._unrepresentable)
+        arrows = {plan.name: plan.arrow for plan in plans}
+        return {
+            name: scalar(state.definition.column(name).column_type, default, arrows[name])
+            for name, default in state.fills.items()
+            if name in arrows
+        }
+
+    def _apply(self, change: TableChange, outcome: Outcome, where: str) -> None:
+        match change:
+            case Created():
+                self._create(change, outcome)
+            case Renamed():
+                self._rename(change, outcome)
+            case Altered():
+                self._alter(change, outcome)
+            case Dml():
+                self._refuse(change, where)
+            case Unknown():
+                self._doubt(change, outcome)
+            case _:
+                self._apply_to_rows(change, outcome)
+
+    def _apply_to_rows(
+        self, change: Dropped | DatabaseDropped | Truncated | RowsChanged, outcome: Outcome
+    ) -> None:
+        match change:
+            case Dropped(table):
+                if self._selects(self._name(table)):
+                    outcome.notes.append(f"{table} was dropped: the sinks keep their rows of it")
+                self._forget(self._name(table), outcome)
+            case DatabaseDropped(database):
+                gone = self._cased(database)
+                for table in [table for table in self._states if table.schema == gone]:
+                    self._forget(table, outcome)
+            case Truncated(table):
+                if self._selects(self._name(table)):
+                    outcome.truncated.append(self._name(table))
+            case RowsChanged(table, reason):
+                self._copy_again(self._name(table), reason, outcome)
+
+    def _create(self, change: Created, outcome: Outcome) -> None:
+        table = self._name(change.table)
+        before = self._states.get(table)
+        # A table that is only expected may be the one that this statement creates.
+        exists = before is not None and before.reason != _NEWLY_SELECTED
+        if not self._selects(table) or (change.if_not_exists and exists):
+            return
+        state = State(table, reason=change.reason)
+        if change.shape is not None:
+            try:
+                state = State.of(create(table, change.shape, self._default_collations))
+            except ShapeUnsure as error:
+                state = State(table, hint=guess_created(table, change.shape), reason=str(error))
+        self._put(state, outcome)
+        self._copy_again(table, "it was created", outcome)
+
+    def _rename(self, change: Renamed, outcome: Outcome) -> None:
+        old, new = self._name(change.old), self._name(change.new)
+        state = self._states.get(old)
+        self._forget(old, outcome)
+        if not self._selects(new):
+            return
+        renamed = state.renamed(new) if state else State(new, reason=f"it was {old}, whose shape isn't kept")
+        self._put(renamed, outcome)
+        self._copy_again(new, f"{old} was renamed to it", outcome)
+
+    def _alter(self, change: Altered, outcome: Outcome) -> None:
+        table = self._name(change.table)
+        if not self._selects(table):
+            return
+        state = self._states.get(table) or State(table, reason="no statement created it")
+        known = state.known
+        after: Known | None = None
+        if known is not None:
+            try:
+                after = alter(known, change, self._default_collations)
+            except ShapeUnsure as error:
+                state = replace(state, reason=str(error))
+                outcome.notes.append(f"{table} is altered in a way that only its catalog tells: {error}")
+        # The columns are good to compare even where the key isn't sure.
+        columns = after.definition if after else (guess(known.definition, change) if known else None)
+        effects = rows_after(state, columns, change)
+        self._put(self._altered(state, after, change, effects), outcome)
+        if effects.reason:
+            self._copy_again(table, effects.reason, outcome)
+
+    def _altered(self, state: State, after: Known | None, change: Altered, effects: RowEffects) -> State:
+        if after is not None:
+            return replace(State.of(after), fills=effects.fills, dropped=effects.dropped)
+        hint = None if state.hint is None else guess(state.hint, change)
+        may_differ = any(isinstance(edit, DefaultCharset | ConvertCharset | Unsure) for edit in change.edits)
+        return replace(
+            state,
+            definition=None,
+            draft=None,
+            hint=hint,
+            characters=None if may_differ else state.characters,
+            has_primary_key=None,
+            fills=effects.fills,
+            dropped=effects.dropped,
+        )
+
+    def _refuse(self, change: Dml, where: str) -> None:
+        """Rows of a selected table changed by a statement that only its text tells of."""
+        if change.tables is None:
+            named = "tables that can't be told"
+        else:
+            selected = [t for t in map(self._name, change.tables) if self._selects(t)]
+            if not selected:
+                return
+            named = ", ".join(map(str, selected))
+        raise UnknownEvent(
+            f"{change.keyword} changes {named} by a statement, which the binary log holds without its rows",
+            where=where,
+            remedy="Run: set global binlog_format = row; and let no session set another. To go on, take the"
+            " table out of tables, let the source pass this statement, and put it back.",
+        )
+
+    def _doubt(self, change: Unknown, outcome: Outcome) -> None:
+        words = {self._cased(word) for word in change.words}
+        home = self._cased(change.database)
+        named = [t for t in self._states if t.name in words and (t.schema in words or t.schema == home)]
+        for table in named:
+            state = self._states[table]
+            self._put(State(table, hint=state.hint, reason=change.reason), outcome)
+            self._copy_again(table, f"a statement that isn't understood names it ({change.reason})", outcome)
+        listed = ", ".join(map(str, named)) or "no selected table"
+        outcome.notes.append(f"a statement isn't understood: {change.reason}; it names {listed}")
+
+    def _without_metadata(self, table: TableId, state: State | None, table_map: TableMap) -> Resolved:
+        """Without full metadata an event can only agree with what is known, or not."""
+        if state is None:
+            return self._unresolved(State(table, is_untold=True), None, "no statement created it")
+        known = known_by(state, table_map, self._collations)
+        if known is None:
+            return Resolved(None, state.reason)
+        reason = fits(table_map, known, self._collations)
+        if reason:
+            return self._unresolved(replace(state, is_untold=True), state, reason)
+        return self._resolved(state, state, known)
+
+    def _resolved(self, now: State, before: State | None, definition: TableDefinition) -> Resolved:
+        """What the event proves is kept; a change that was never told has the table copied again."""
+        made = replace(now, definition=definition, draft=None, hint=definition, reason="", is_untold=False)
+        outcome = Outcome()
+        if made != before:
+            self._put(made, outcome)
+        reason = "its shape changed without a statement in the binary log"
+        resnapshots = (Resnapshot(now.table, reason),) if now.is_untold else ()
+        return Resolved(definition, memory=outcome.memory, resnapshots=resnapshots)
+
+    def _unresolved(self, now: State, before: State | None, reason: str) -> Resolved:
+        characters = None if now.is_untold else now.characters
+        made = replace(now, definition=None, draft=None, characters=characters, reason=reason)
+        outcome = Outcome()
+        if made != before:
+            self._put(made, outcome)
+        return Resolved(None, reason, memory=outcome.memory)
+
+    def _learned(self, definition: TableDefinition, collation: str | None) -> State:
+        table = self._name(definition.table)
+        kept = self._states.get(table) or State(table)
+        charset = self._charsets.get(collation) if collation else None
+        return State(
+            table,
+            definition=replace(definition, table=table),
+            hint=replace(definition, table=table),
+            characters=CharacterSet(charset, collation) if charset else kept.characters,
+            fills={name: fill for name, fill in kept.fills.items() if name in definition.names},
+            dropped=kept.dropped,
+            is_untold=kept.is_untold,
+        )
+
+    def _put(self, state: State, outcome: Outcome) -> None:
+        self._states[state.table] = state
+        outcome.memory[f"{MEMORY_PREFIX}{state.table}"] = state.to_json()
+        outcome.changed[state.table] = None
+
+    def _forget(self, table: TableId, outcome: Outcome) -> None:
+        if self._states.pop(table, None) is not None:
+            outcome.memory[f"{MEMORY_PREFIX}{table}"] = None
+            outcome.changed[table] = None
+
+    def _copy_again(self, table: TableId, reason: str, outcome: Outcome) -> None:
+        if self._selects(table):
+            outcome.resnapshots.setdefault(table, reason)
+
+    def _name(self, table: TableId) -> TableId:
+        return TableId(self._cased(table.schema), self._cased(table.name)) if self._fold else table
+
+    def _cased(self, name: str) -> str:
+        return name.lower() if self._fold else name

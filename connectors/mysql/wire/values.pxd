@@ -1,0 +1,6 @@
+"""The field for a column's plan; `Field` itself is in `wire_field`."""
+
+from connectors.mysql.wire.field cimport Field
+
+
+cpdef Field make_field(object plan, object refusals)

@@ -1,0 +1,1 @@
+"""Text that the server rendered, parsed into columns."""

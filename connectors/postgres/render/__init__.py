@@ -1,0 +1,1 @@
+"""Binary values rendered as the server renders them."""
