@@ -37,6 +37,8 @@ from connectors.mysql.wire import decoder as wire
 # XA transactions that were prepared before us mostly end within this time.
 XA_PATIENCE_SECONDS = 3.0
 XA_POLL_SECONDS = 0.1
+# The moments in which a server writes nothing are longer than three questions, even on a busy one.
+REST_ATTEMPTS = 200
 # A ROTATE has an offset before the name of the file.
 ROTATE_BYTES = 8
 _XA_DENIED = (1227, 1401, 1142, 1044)
@@ -196,8 +198,24 @@ class Opening:
         """The end of the binlog with exactly the GTIDs before it."""
         end = self.status()
         if self._facts.is_mariadb:
-            return replace(end, gtids=self._mariadb_gtids(end) or MariadbGtids())
+            gtids = self._mariadb_gtids(end)
+            return self._end_at_rest() if gtids is None else replace(end, gtids=gtids)
         return self._end_by_gtid(reader) if self._facts.has_gtids else end
+
+    def _end_at_rest(self) -> BinlogPosition:
+        """MariaDB 10 tells no place's GTIDs once its file holds an event over max_allowed_packet. Its newest
+        ones are those of the end if nothing was written meanwhile.
+        """
+        for _ in range(REST_ATTEMPTS):
+            end = self.status()
+            gtids = MariadbGtids.parse(str(self._value("select @@global.gtid_binlog_pos")))
+            if end == self.status():
+                return replace(end, gtids=gtids)
+        raise SourceUnavailable(
+            f"the server does not tell the GTIDs of a place in {end.file}",
+            where=self._where,
+            remedy="Run FLUSH BINARY LOGS; the source begins in the next file then.",
+        )
 
     def _end_by_gtid(self, reader: Reader) -> BinlogPosition:
         """Asked to send what is not in the set of executed transactions, the server sends what it commits
