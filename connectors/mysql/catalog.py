@@ -187,6 +187,7 @@ def _read(
                 key=_key(keys.get(name, ()), _primary_columns(columns.get(name, ())), period),
                 engine=_text(row[3]) if row[3] is not None else "",
                 period=period,
+                has_primary_key=any(_text(key[0]).upper() == "PRIMARY" for key in keys.get(name, ())),
             ),
             kind=str(row[2]),
             rows=int(row[4] or 0),

@@ -9,7 +9,7 @@ So the catalog, an event with full metadata and a parsed DDL statement give equa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import orjson
@@ -53,7 +53,8 @@ class TableDefinition:
 
     `key` is the primary key, else the first unique index whose columns are all NOT NULL, else (). `period`
     names the two columns of MariaDB's system versioning (row start, row end), () without. `engine` is empty
-    where the source of the definition doesn't tell (a TABLE_MAP event).
+    where the source of the definition doesn't tell (a TABLE_MAP event, a CREATE TABLE without it).
+    `has_primary_key`: what the catalog tells of the key, None from elsewhere; not a part of the version.
     """
 
     table: TableId
@@ -61,6 +62,7 @@ class TableDefinition:
     key: tuple[str, ...] = ()
     engine: str = ""
     period: tuple[str, ...] = ()
+    has_primary_key: bool | None = field(default=None, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,7 +121,7 @@ class TableDefinition:
 
 
 _DEFAULTS = asdict(ColumnDefinition(name="", column_type=""))
-_FIELDS = frozenset(field.name for field in fields(ColumnDefinition))
+_FIELDS = frozenset(each.name for each in fields(ColumnDefinition))
 
 
 def _may_show(shown: ColumnDefinition, column: ColumnDefinition) -> bool:

@@ -313,7 +313,16 @@ class History:
 
     def _resolved(self, now: State, before: State | None, definition: TableDefinition) -> Resolved:
         """What the event proves is kept; a change that was never told has the table copied again."""
-        made = replace(now, definition=definition, draft=None, hint=definition, reason="", is_untold=False)
+        is_primary = None if now.is_untold else now.has_primary_key
+        made = replace(
+            now,
+            definition=definition,
+            draft=None,
+            hint=definition,
+            has_primary_key=is_primary,
+            reason="",
+            is_untold=False,
+        )
         outcome = Outcome()
         if made != before:
             self._put(made, outcome)
@@ -338,6 +347,7 @@ class History:
             definition=replace(definition, table=table),
             hint=replace(definition, table=table),
             characters=CharacterSet(charset, collation) if charset else kept.characters,
+            has_primary_key=definition.has_primary_key,
             fills={name: fill for name, fill in kept.fills.items() if name in definition.names},
             dropped=kept.dropped,
             is_untold=kept.is_untold,
