@@ -1,7 +1,6 @@
 """Runs real PostgreSQL servers in temporary folders, to be stopped, killed and restarted by tests.
 
-Every server has its own data folder (a copy of one initdb per version and process), a free port on 127.0.0.1
-and a unix socket, and dies with the test process, however that ends.
+Every server has its own data folder (a copy of one initdb per version and process) and a unix socket.
 """
 
 from __future__ import annotations
@@ -14,23 +13,20 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote, urlencode
 
 import psutil
 import psycopg
 from psycopg import pq
 
 from tests.support.binaries import Account, Binaries, account, installed
-from tests.support.ports import free_port
+from tests.support.server_process import HOST, STOP_TIMEOUT_SECONDS, ServerProcess
 from tests.support.waiting import wait_until
 
 SUPERUSER = "postgres"
-HOST = "127.0.0.1"
 # Small and unsafe on power loss: the tests kill processes, not machines, so the page cache is all the
 # durability needed.
 DEFAULT_SETTINGS: Mapping[str, str] = {
@@ -59,32 +55,20 @@ _STOP_SIGNALS: Mapping[StopMode, signal.Signals] = {
     "fast": signal.SIGINT,
     "immediate": signal.SIGQUIT,
 }
-START_TIMEOUT_SECONDS = 60.0
-STOP_TIMEOUT_SECONDS = 60.0
-# A port that was free a moment ago may be taken by a parallel worker; a few tries are plenty.
-PORT_ATTEMPTS = 5
-# Reads until its standard input closes, which the kernel does when we die, then kills the server and removes
-# its folder.
-_REAPER = (
-    "import os,shutil,signal,sys\nsys.stdin.read()\n"
-    "try: os.kill(int(sys.argv[1]), signal.SIGQUIT)\nexcept ProcessLookupError: pass\n"
-    "shutil.rmtree(sys.argv[2], ignore_errors=True)\n"
-)
 
 
-class PostgresServer:
-    """One server. Owns its folder and process; `destroy` gives both back."""
+class PostgresServer(ServerProcess):
+    """One server."""
+
+    stop_signal = _STOP_SIGNALS["fast"]
+    # The postmaster ends its children with itself on this one only.
+    abandoned_signal = _STOP_SIGNALS["immediate"]
 
     def __init__(
         self, major: int, settings: Mapping[str, str] | None = None, hba: Sequence[str] | None = None
     ) -> None:
         self.binaries = _binaries(major)
-        self.folder = Path(tempfile.mkdtemp(prefix=f"cdc-pg{major}-"))
-        self.data = self.folder / "data"
-        self.log_path = self.folder / "server.log"
-        self.port = 0
-        self._process: subprocess.Popen[bytes] | None = None
-        self._reaper: subprocess.Popen[bytes] | None = None
+        super().__init__(f"PostgreSQL {major}", f"cdc-pg{major}-")
         shutil.copytree(_template(major), self.data, symlinks=True)
         self.folder.chmod(0o755)
         self.configure({**DEFAULT_SETTINGS, "unix_socket_directories": str(self.folder), **(settings or {})})
@@ -111,18 +95,6 @@ class PostgresServer:
         with self.connect() as connection:
             return connection.info.server_version
 
-    @property
-    def log_text(self) -> str:
-        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
-
-    @property
-    def pid(self) -> int:
-        return self._running().pid
-
-    @property
-    def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
     def configure(self, settings: Mapping[str, str]) -> None:
         """Append settings; they count from the next start (or `reload`) on, later ones win."""
         lines = "".join(f"{name} = '{value}'\n" for name, value in settings.items())
@@ -136,29 +108,9 @@ class PostgresServer:
     def reload(self) -> None:
         self._running().send_signal(signal.SIGHUP)
 
-    def start(self) -> PostgresServer:
-        """Start and wait until it answers. Keeps the port of the first start."""
-        fixed = self.port != 0
-        for attempt in range(1, PORT_ATTEMPTS + 1):
-            self.port = self.port if fixed else free_port(HOST)
-            self._launch()
-            try:
-                wait_until(self._answers, f"PostgreSQL {self.major} to answer", START_TIMEOUT_SECONDS)
-            except (ChildProcessError, AssertionError):
-                self._reap()
-                if fixed or attempt == PORT_ATTEMPTS or "Address already in use" not in self.log_text:
-                    raise
-            else:
-                break
-        return self
-
     def stop(self, mode: StopMode = "fast") -> None:
         """Shut down and wait for the end. No-op when it is down."""
-        if self.is_running:
-            process = self._running()
-            process.send_signal(_STOP_SIGNALS[mode])
-            process.wait(STOP_TIMEOUT_SECONDS)
-        self._reap()
+        self._end(_STOP_SIGNALS[mode])
 
     def kill9(self) -> None:
         """SIGKILL for the postmaster and every backend at once."""
@@ -175,22 +127,11 @@ class PostgresServer:
         self.stop(mode)
         self.start()
 
-    def destroy(self) -> None:
-        """Stop at once and remove the folder. May be called twice."""
-        self.stop("immediate")
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def dsn(
         self, dbname: str = "postgres", user: str = SUPERUSER, password: str | None = None, **parameters: str
     ) -> str:
         """A URL over TCP; `host` and `port` among the parameters override (a proxy, the unix socket)."""
-        host = parameters.pop("host", HOST)
-        port = parameters.pop("port", str(self.port))
-        login = (
-            quote(user, safe="") if password is None else f"{quote(user, safe='')}:{quote(password, safe='')}"
-        )
-        query = f"?{urlencode(parameters, quote_via=quote)}" if parameters else ""
-        return f"postgresql://{login}@{quote(host, safe='')}:{port}/{quote(dbname, safe='')}{query}"
+        return self._url("postgresql", dbname, user, password, parameters)
 
     def connect(
         self, dbname: str = "postgres", user: str = SUPERUSER, **options: Any
@@ -205,51 +146,16 @@ class PostgresServer:
             connection.execute(f'create database "{name}" template "{template}" encoding \'UTF8\'')
         return Database(self, name)
 
-    def _answers(self) -> bool:
-        status = self._running().poll()
-        if status is not None:
-            message = f"PostgreSQL {self.major} ended with status {status} at start:\n{self.log_text[-4000:]}"
-            raise ChildProcessError(message)
+    def _is_ready(self) -> bool:
         if pq.PGconn.ping(self.dsn().encode()) != pq.Ping.OK:
             return False
-        # Another server may answer on a port that this one could not take.
-        return (self.data / "postmaster.pid").read_text().split("\n", 1)[0] == str(self._running().pid)
+        return (self.data / "postmaster.pid").read_text().split("\n", 1)[0] == str(self.pid)
 
-    def _launch(self) -> None:
-        command = [str(self.bindir / "postgres"), "-D", str(self.data), "-p", str(self.port)]
-        with self.log_path.open("ab") as log:
-            process = self._process = subprocess.Popen[bytes](
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                **_as_account(),
-            )
-        arguments = [sys.executable, "-S", "-E", "-c", _REAPER, str(process.pid), str(self.folder)]
-        self._reaper = subprocess.Popen(
-            arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
-        )
+    def _command(self) -> list[str]:
+        return [str(self.bindir / "postgres"), "-D", str(self.data), "-p", str(self.port)]
 
-    def _reap(self) -> None:
-        """End the reaper first (else it would remove the folder), then forget the process."""
-        if self._reaper is not None:
-            self._reaper.kill()
-            self._reaper.wait()
-            if self._reaper.stdin is not None:
-                self._reaper.stdin.close()
-            self._reaper = None
-        if self._process is not None:
-            if self._process.poll() is None:
-                self._process.kill()
-            self._process.wait(STOP_TIMEOUT_SECONDS)
-            self._process = None
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            message = f"the PostgreSQL {self.major} server is not started"
-            raise ChildProcessError(message)
-        return self._process
+    def _popen_options(self) -> dict[str, Any]:
+        return _as_account()
 
 
 class Database:

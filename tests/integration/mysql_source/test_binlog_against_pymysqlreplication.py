@@ -14,7 +14,8 @@ from pymysqlreplication.row_event import DeleteRowsEvent, UpdateRowsEvent, Write
 
 from tests.support.binlog_decoders import modules, start
 from tests.support.binlog_dump import Reader, collations_of, record
-from tests.support.mysql import HOST, SUPERUSER, MysqlDatabase, MysqlServer
+from tests.support.mysql import SUPERUSER, MysqlDatabase, MysqlServer
+from tests.support.server_process import HOST
 
 COLUMNS = (
     "id int unsigned primary key, tiny tinyint, small smallint unsigned, middle mediumint,"

@@ -11,7 +11,8 @@ from connectors.mysql.dump import Replica, dump_from
 from connectors.mysql.options import MysqlOptions
 from tests.support.binlog_events import WRITE_ROWS, XID, until
 from tests.support.certificates import Authority
-from tests.support.mysql import HOST, MysqlServer
+from tests.support.mysql import MysqlServer
+from tests.support.server_process import HOST
 
 OTHER_HOST = "db.example"
 
