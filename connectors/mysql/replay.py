@@ -20,6 +20,7 @@ from connectors.mysql.gtid import Gtids, GtidSet
 from connectors.mysql.history.lookahead import Statement
 from connectors.mysql.positions import parse_gtids
 from connectors.mysql.savepoints import Savepoints
+from connectors.mysql.taken_back import Retractions, TakenBack
 from connectors.mysql.tracking import Tracking
 from connectors.mysql.transactions import Grammar, Meaning, Savepoint, XaPrepared, XaStarted, Xid
 from connectors.mysql.wire import codes
@@ -135,8 +136,9 @@ class Statements:
 class Replay:
     """The rows of one prepared transaction."""
 
-    def __init__(self, reading: Reading, grammar: Grammar, xid: Xid) -> None:
+    def __init__(self, reading: Reading, grammar: Grammar, xid: Xid, taken_back: TakenBack) -> None:
         self._reading = reading
+        self._retractions = Retractions(reading.decoder, taken_back)
         self._grammar = grammar
         self._xid = xid
 
@@ -149,9 +151,10 @@ class Replay:
 
         Raises:
             SourceGap: the transaction is not there.
+            SourceUnavailable: rows were taken back that had been handed on; a new replay leaves them out.
         """
         decoder = self._reading.decoder
-        savepoints = Savepoints(decoder)
+        savepoints = Savepoints(decoder, self._retractions)
         found = False
         while True:
             code, payload = self._reading.next()
@@ -171,11 +174,20 @@ class Replay:
                     found = meaning.xid == self._xid
                     decoder.forget()
                 elif found and _ends(meaning, savepoints, tracking):
+                    self._retractions.require_none_late()
                     tracking.gather(decoder)
                     return
             elif found:
-                tracking.gather(decoder)
-                yield Step.PART
+                yield from self._part(tracking)
+
+    def _part(self, tracking: Tracking) -> Iterator[Step]:
+        if self._retractions.is_late:
+            self._reading.decoder.take()
+            yield Step.WAITING
+            return
+        self._retractions.leave_out()
+        tracking.gather(self._reading.decoder)
+        yield Step.PART
 
     def _missing(self) -> SourceGap:
         return SourceGap(
@@ -189,7 +201,13 @@ class Replay:
 
 
 def open_replay(
-    reader: Reader, grammar: Grammar, xid: Xid, place: Prepared, epoch: int, now: Gtids | None
+    reader: Reader,
+    grammar: Grammar,
+    taken_back: TakenBack,
+    xid: Xid,
+    place: Prepared,
+    epoch: int,
+    now: Gtids | None,
 ) -> Replay:
     """A replay on the server of `epoch`; `now` are the GTIDs executed before the outcome."""
     if place.file and place.epoch == epoch:
@@ -198,7 +216,7 @@ def open_replay(
         dump = reader.dump_after(now.subtract(GtidSet.parse(place.tx)))
     else:
         dump = reader.dump_after(parse_gtids(place.before))
-    return Replay(Reading(dump, reader.decoder()), grammar, xid)
+    return Replay(Reading(dump, reader.decoder()), grammar, xid, taken_back)
 
 
 def _ends(meaning: Meaning, savepoints: Savepoints, tracking: Tracking) -> bool:

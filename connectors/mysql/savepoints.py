@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 
 from cdc.errors import UnknownEvent
+from connectors.mysql.taken_back import Retractions
 from connectors.mysql.transactions import Savepoint
 from connectors.mysql.wire.decoder import Binlog
 
@@ -16,8 +17,9 @@ from connectors.mysql.wire.decoder import Binlog
 class Savepoints:
     """Of one decoder. How many rows the transaction had when each was set, in the order of setting."""
 
-    def __init__(self, decoder: Binlog) -> None:
+    def __init__(self, decoder: Binlog, retractions: Retractions) -> None:
         self._decoder = decoder
+        self._retractions = retractions
         self._transaction = ""
         self._marks: dict[str, int] = {}
 
@@ -25,7 +27,6 @@ class Savepoints:
         """Follow the statement; true when it took rows back.
 
         Raises:
-            DecodeError: a part of the rows has been handed on.
             UnknownEvent: the transaction has no savepoint of this name.
         """
         if self._transaction != self._decoder.position_text:
@@ -52,7 +53,7 @@ class Savepoints:
                 " place, and put them back: they are copied again.",
             )
         has_rows = self._decoder.transaction_changes > mark
-        self._decoder.drop_transaction(mark)
+        self._retractions.take_back(mark)
         # What is gone need not be taken back again.
         now = self._decoder.transaction_changes
         kept = {**self._before(name), name: mark}

@@ -38,6 +38,7 @@ from connectors.mysql.replay import Reader, Statements, open_replay
 from connectors.mysql.snapshot import Captured, Parts, open_snapshot
 from connectors.mysql.starter import describe
 from connectors.mysql.stream import Session, SessionParts
+from connectors.mysql.taken_back import TakenBack
 from connectors.mysql.tracking import Tracking, TrackingParts
 from connectors.mysql.transactions import Grammar
 from connectors.mysql.type_plan import plan_table, schema_of
@@ -90,6 +91,7 @@ class MysqlSource:
         self._captured: Captured | None = None
         # The definitions at the position that `open` gave to an empty log.
         self._begun: Begun | None = None
+        self._taken_back = TakenBack()
         self._wanted = 0
         self._epoch = 0
         # A gap was found: positions from now on are not those of the history before.
@@ -284,7 +286,10 @@ class MysqlSource:
             grammar=grammar,
             xa=XaBook(begun.memory),
             places=places,
-            replay=lambda xid, prepared: open_replay(reader, grammar, xid, prepared, epoch, places.gtids),
+            replay=lambda xid, prepared: open_replay(
+                reader, grammar, self._taken_back, xid, prepared, epoch, places.gtids
+            ),
+            taken_back=self._taken_back,
             heartbeat_seconds=self._options.heartbeat.total_seconds(),
             where=self._connector.where,
             wanted=lambda: self._wanted,

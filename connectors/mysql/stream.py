@@ -1,9 +1,9 @@
 """One session of the binlog stream: from the dump command to ChangeSets.
 
 The server sends whole transactions in commit order. They are gathered until the socket is empty and a short
-wait is over, and cut where a transaction ends; or until `SOFT_BYTES` and `HARD_BYTES`, which are equal, are
-there, and then cut at that mark, inside of a transaction too. A session ends with an error, always; nothing
-it yielded is taken back.
+wait is over, and cut where a transaction ends; or until `SET_BYTES` are there, and then cut at that mark,
+inside of a transaction too. A session ends with an error, always; no set that it yielded is taken back, and
+parts of a transaction only by ending inside of it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from connectors.mysql.gtid import MariadbGtids
 from connectors.mysql.places import Places
 from connectors.mysql.replay import Replay, Step
 from connectors.mysql.savepoints import Savepoints
+from connectors.mysql.taken_back import Retractions, TakenBack
 from connectors.mysql.tracking import Gathered, Tracking
 from connectors.mysql.transactions import (
     Ddl,
@@ -37,10 +38,9 @@ from connectors.mysql.transactions import (
 from connectors.mysql.wire import decoder as wire
 from connectors.mysql.xa import Prepared, XaBook, unknown_commit
 
-# A set this large is worth a log frame of its own; larger ones only cost memory.
-SOFT_BYTES = 2 * 1024 * 1024
-# The mark inside of a transaction, handed on in parts from there: the bound of what a stream holds in memory.
-HARD_BYTES = 2 * 1024 * 1024
+# A set this large is worth a log frame of its own; larger ones only cost memory, so a transaction that has
+# come so far is handed on in parts.
+SET_BYTES = 2 * 1024 * 1024
 # One read of the socket.
 RECEIVE_BYTES = 256 * 1024
 # How long small transactions are gathered: a sixth of the latency we promise, and enough for one fsync to
@@ -74,6 +74,7 @@ class SessionParts:
     xa: XaBook
     places: Places
     replay: Callable[[Xid, Prepared], Replay]
+    taken_back: TakenBack
     heartbeat_seconds: float
     where: str
     wanted: Callable[[], int]
@@ -93,7 +94,8 @@ class Session:
         self._position = after
         self._start = (file, offset)
         self._xa_place: Prepared | None = None
-        self._savepoints = Savepoints(parts.decoder)
+        self._retractions = Retractions(parts.decoder, parts.taken_back)
+        self._savepoints = Savepoints(parts.decoder, self._retractions)
         self._gathering_since: float | None = None
         self._yielded_at = self._heard_at = self._advanced_at = time.monotonic()
         self._silent_seconds = max(MIN_SILENT_SECONDS, SILENT_HEARTBEATS * parts.heartbeat_seconds)
@@ -106,7 +108,7 @@ class Session:
     def changes(self) -> Iterator[ChangeSet | None]:
         """Everything from here on; ends only by an error."""
         while True:
-            code, payload = self._decoder.next(self._soft_bytes(), HARD_BYTES)
+            code, payload = self._next()
             if code == wire.NEED:
                 yield from self._pause()
             elif code == wire.TABLE and payload is not None:
@@ -126,11 +128,23 @@ class Session:
                     remedy="It is started again.",
                 )
 
+    def _next(self) -> tuple[int, bytes | None]:
+        self._start_again_if_late()
+        found = self._decoder.next(self._soft_bytes(), SET_BYTES)
+        self._start_again_if_late()
+        return found
+
+    def _start_again_if_late(self) -> None:
+        if not self._decoder.in_transaction:
+            self._retractions.require_none_late()
+
     def _soft_bytes(self) -> int:
+        if self._retractions.is_late:
+            return 0  # Nothing of what follows the transaction is wanted.
         if self._gathering_since is None:
-            return SOFT_BYTES
+            return SET_BYTES
         overdue = time.monotonic() - self._gathering_since >= OVERDUE_SECONDS
-        return 1 if overdue else SOFT_BYTES
+        return 1 if overdue else SET_BYTES
 
     def _pause(self) -> Iterator[ChangeSet | None]:
         """No whole event is left: read on; where nothing comes, hand on what is ready, then wait."""
@@ -211,15 +225,19 @@ class Session:
         self._parts.captured(position)
 
     def _yield_part(self) -> Iterator[ChangeSet | None]:
+        self._retractions.leave_out()
         gathered: Gathered = self._tracking.take_part()
-        yield from self._hand_over(
-            ChangeSet(
-                batches=gathered.batches,
-                position=None,
-                changes=gathered.ordinals,
-                transactions=gathered.transactions,
+        if gathered.batches and not self._retractions.is_late:
+            yield from self._hand_over(
+                ChangeSet(
+                    batches=gathered.batches,
+                    position=None,
+                    changes=gathered.ordinals,
+                    transactions=gathered.transactions,
+                )
             )
-        )
+        elif time.monotonic() - self._yielded_at >= NOTHING_SECONDS:
+            yield from self._hand_over(None)
 
     def _hand_over(self, changes: ChangeSet | None) -> Iterator[ChangeSet | None]:
         if changes is not None:
@@ -287,12 +305,12 @@ class Session:
                     yield from self._yield_part()
                 elif time.monotonic() - self._yielded_at >= NOTHING_SECONDS:
                     yield from self._hand_over(None)
-        if self._tracking.byte_count >= SOFT_BYTES:
+        if self._tracking.byte_count >= SET_BYTES:
             yield from self._yield_set()
 
     def _roll_back(self) -> None:
         """The rows of engines without transactions stay, and can't be told apart: those tables are copied
         again.
         """
-        self._decoder.drop_transaction()
+        self._retractions.take_back()
         self._tracking.copy_again_without_transactions()

@@ -28,6 +28,8 @@ from connectors.mysql.events import (
 )
 from connectors.mysql.wire import codes
 
+# What a decoder gives only when it ends a transaction whose end is missing.
+_NEW_FILE = frozenset({codes.ROTATE_EVENT, codes.FORMAT_DESCRIPTION_EVENT})
 # Events without a meaning of their own: parameters of statements (the statement speaks), files, Group
 # Replication's certification, encryption (events come decrypted).
 _MEANINGLESS = frozenset(
@@ -39,8 +41,6 @@ _MEANINGLESS = frozenset(
         codes.BEGIN_LOAD_QUERY_EVENT,
         9,  # APPEND_BLOCK
         11,  # DELETE_FILE
-        codes.ROTATE_EVENT,
-        codes.FORMAT_DESCRIPTION_EVENT,
         codes.PREVIOUS_GTIDS_EVENT,
         codes.TRANSACTION_CONTEXT_EVENT,
         codes.VIEW_CHANGE_EVENT,
@@ -165,6 +165,8 @@ class Grammar:
             return XaStarted(Xid(*gtid.xid)) if gtid.prepared_xa and gtid.xid else None
         if kind == codes.EXECUTE_LOAD_QUERY_EVENT:
             return self._load(body)
+        if kind in _NEW_FILE:
+            return RolledBack()
         if kind == codes.INCIDENT_EVENT:
             raise self._incident(body)
         if kind in _MEANINGLESS or header.flags & codes.IGNORABLE_FLAG:

@@ -38,6 +38,17 @@ class MysqlFollower(Follower):
         self.given["url"] = url
         return self
 
+    def resume(self) -> Self:
+        """As the engine after an error that it retries: the same source, without the parts of what has not
+        ended.
+        """
+        assert self._stream is not None
+        self._stream.close()  # type: ignore[attr-defined]
+        self._stream = None
+        while self.sets and self.sets[-1].position is None:
+            self.sets.pop()
+        return self
+
     def _new_source(self) -> MysqlSource:
         options = MysqlOptions.model_validate(self.given)
         return MysqlSource(options, SourceContext(self.name, self._log, self._count))

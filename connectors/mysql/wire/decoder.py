@@ -34,12 +34,13 @@ class Binlog(Protocol):
 
     Of the transaction at hand, or else of the last one: `tx` (GTID, or file:offset), `position_text` (what
     its rows carry as `_cdc_position`), `commit_ts_us` (since 1970, None before the first), `gtid_flags` (the
-    flags of its GTID event; MariaDB: with flags_extra shifted by 8), `transaction_changes` (its rows, and
-    those taken back to a savepoint).
+    flags of its GTID event; MariaDB: with flags_extra shifted by 8), `transaction_changes` (its rows, with
+    those taken back).
 
     A transaction ends with its XID, COMMIT, XA PREPARE, or with the statement that follows a GTID event
     without BEGIN. `ROLLBACK` ends it too, and is given as an EVENT if it had rows: the caller says what is to
-    happen with them. A binlog file that ends inside a transaction (a server died) takes its rows back.
+    happen with them. A binlog file that ends inside a transaction (a server died) ends it as ROLLBACK does:
+    the ROTATE or format description behind it is an EVENT then.
     """
 
     @property
@@ -127,11 +128,10 @@ class Binlog(Protocol):
         """Leave out what follows of the rows of the transaction at hand; its end is seen as ever."""
         ...
 
-    def drop_transaction(self, kept: int = 0) -> None:
-        """Take back the rows of the transaction at hand, or of the one that has just ended; its first `kept`
-        (an earlier value of `transaction_changes`, which goes on from where it is unless it is 0) stay.
-
-        DecodeError when a part of them was already taken.
+    def drop_transaction(self, kept: int = 0, end: int | None = None) -> bool:
+        """Take back the rows of the transaction at hand, or of the one that has just ended, but for its first
+        `kept` and those from number `end` on (both are values of `transaction_changes`, which goes on from
+        where it is). Gives whether there are some that `take` has given out: those are not touched.
         """
         ...
 

@@ -74,6 +74,6 @@ cdef class Gatherer:
     cdef int append_update(self, Table table) except -1
     cdef int begin_row(self, Table table, int op) except -1
     cdef int truncate(self, object target) except -1
-    cdef int drop_transaction(self, Py_ssize_t kept) except -1
+    cdef bint drop_transaction(self, Py_ssize_t kept, Py_ssize_t end) except? True
     cdef object take(self)
     cdef int finish_table(self, Table table) except -1

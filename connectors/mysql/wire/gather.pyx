@@ -31,7 +31,7 @@ from cdc.errors import DecodeError
 from cdc.native.gathered import COUNTER
 from connectors.mysql.wire import codes as _codes
 from connectors.mysql.wire.target import check_insert, check_update, unidentified_row
-from connectors.mysql.wire.rare import inflate_body, taken_back_late, without_dropped
+from connectors.mysql.wire.rare import inflate_body, without_dropped
 
 cdef Py_ssize_t ROW_OVERHEAD = _codes.ROW_OVERHEAD_BYTES
 cdef Py_ssize_t MOST_TABLE_MAPS = _codes.MOST_TABLE_MAPS
@@ -339,15 +339,14 @@ cdef class Gatherer:
         self.byte_count += ROW_OVERHEAD
         return 0
 
-    cdef int drop_transaction(self, Py_ssize_t kept) except -1:
-        if self.transaction_changes == kept:
-            return 0
-        if self.first_change + kept < 0:
-            raise taken_back_late()
-        self.dropped.append((self.first_change + kept, self.changes))
-        if kept == 0:
-            self.transaction_changes = 0
-        return 0
+    cdef bint drop_transaction(self, Py_ssize_t kept, Py_ssize_t end) except? True:
+        cdef Py_ssize_t last = min(end, self.transaction_changes)
+        if last <= kept:
+            return False
+        last += self.first_change
+        if last > 0:
+            self.dropped.append((max(self.first_change + kept, 0), last))
+        return self.first_change + kept < 0
 
     cdef object take(self):
         self.first_change -= self.changes

@@ -12,7 +12,7 @@ from cdc.native.gathered import COUNTER, CREATE, DELETE, TRUNCATE, UPDATE
 from connectors.mysql.wire import codes
 from connectors.mysql.wire.events_python import Gtid
 from connectors.mysql.wire.little_endian import LittleEndian
-from connectors.mysql.wire.rare import inflate_body, taken_back_late, without_dropped
+from connectors.mysql.wire.rare import inflate_body, without_dropped
 from connectors.mysql.wire.table_python import (
     Image,
     Kind,
@@ -238,14 +238,14 @@ class Gatherer:
         table.append_nulls()
         self.byte_count += codes.ROW_OVERHEAD_BYTES
 
-    def drop_transaction(self, kept: int = 0) -> None:
-        if self.transaction_changes == kept:
-            return
-        if self._first_change + kept < 0:
-            raise taken_back_late()
-        self._dropped.append((self._first_change + kept, self.changes))
-        if not kept:
-            self.transaction_changes = 0
+    def drop_transaction(self, kept: int = 0, end: int | None = None) -> bool:
+        last = self.transaction_changes if end is None else min(end, self.transaction_changes)
+        if last <= kept:
+            return False
+        first, last = self._first_change + kept, self._first_change + last
+        if last > 0:
+            self._dropped.append((max(first, 0), last))
+        return first < 0
 
     def take(self) -> list[tuple[int, pa.RecordBatch]]:
         self._first_change -= self.changes

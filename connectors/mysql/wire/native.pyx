@@ -316,15 +316,15 @@ cdef class BinlogDecoder:
 
     cdef int begin_file(self, Event* event) except -1:
         """ROTATE or a format description: table ids begin anew, and what is open will never be ended."""
+        cdef bint is_torn = self.in_transaction and self.rows.transaction_changes > 0
         if self.in_transaction:
-            self.rows.drop_transaction(0)
             self.in_transaction = False
             self.state = OUTSIDE
         self.rows.forget_ids()
         if event.type == ROTATE:
             self.event_end = little_u64(advance(&event.body, 8))
             self.file = file_name(bytes_of(&event.body))
-        return CONSUMED
+        return EVENT if is_torn else CONSUMED
 
     cdef int name_transaction(self, Event* event) except -1:
         """A GTID event."""
@@ -563,11 +563,8 @@ cdef class BinlogDecoder:
     def skip_transaction(self):
         self.is_skipped = True
 
-    def drop_transaction(self, kept=0):
-        try:
-            self.rows.drop_transaction(kept)
-        except CdcError as error:
-            raise self.located(error) from None
+    def drop_transaction(self, kept=0, end=None):
+        return self.rows.drop_transaction(kept, self.rows.transaction_changes if end is None else end)
 
     def attribute(self, tx, position_text, commit_ts_us):
         self.rows.attributed = (tx, position_text)

@@ -211,8 +211,8 @@ class BinlogDecoder:
 
     def begin_file(self, event: Event) -> int:
         """ROTATE or a format description: table ids begin anew, and what is open will never be ended."""
+        is_torn = self.in_transaction and self.transaction_changes > 0
         if self.in_transaction:
-            self._rows.drop_transaction()
             self.in_transaction = False
             self._state = State.OUTSIDE
         self._rows.forget_ids()
@@ -220,7 +220,7 @@ class BinlogDecoder:
             cursor = LittleEndian(event.body)
             self._event_end = cursor.u64()
             self.file = file_name(cursor.take(cursor.left))
-        return _CONSUMED
+        return EVENT if is_torn else _CONSUMED
 
     def name_transaction(self, event: Event) -> int:
         """A GTID event."""
@@ -364,11 +364,8 @@ class BinlogDecoder:
     def skip_transaction(self) -> None:
         self._is_skipped = True
 
-    def drop_transaction(self, kept: int = 0) -> None:
-        try:
-            self._rows.drop_transaction(kept)
-        except CdcError as error:
-            raise self._located(error) from None
+    def drop_transaction(self, kept: int = 0, end: int | None = None) -> bool:
+        return self._rows.drop_transaction(kept, end)
 
     def attribute(self, tx: str, position_text: str, commit_ts_us: int) -> None:
         self._rows.attribute(tx, position_text, commit_ts_us)

@@ -91,16 +91,6 @@ def unknown(event_type: int) -> UnknownEvent:
     )
 
 
-def taken_back_late() -> DecodeError:
-    return DecodeError(
-        "rows are taken back of which a part has been handed on",
-        remedy="Take the tables that this transaction changes out of tables, let the source pass this"
-        " place, and put them back: they are copied again. Such transactions roll back large changes together"
-        " with changes of temporary tables or of tables whose engine has no transactions; keep those out of"
-        " them.",
-    )
-
-
 class SmallPayload:
     """A compressed transaction that is all there, decompressed at once: `Payload` for small ones, at a
     fraction of the price.

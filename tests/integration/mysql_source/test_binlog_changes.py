@@ -85,7 +85,7 @@ def test_tables_that_are_not_selected_only_move_the_position(
 def test_a_transaction_larger_than_memory_comes_in_parts(
     mysql_database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "HARD_BYTES", 64 * 1024)
+    monkeypatch.setattr(stream, "SET_BYTES", 64 * 1024)
     mysql_database.execute("create table t (id int primary key auto_increment, note varchar(100))")
     mysql_database.execute(
         "create table seed (n int)", "insert into seed values (1),(2),(3),(4),(5),(6),(7),(8)"
@@ -151,7 +151,7 @@ def test_documents_updated_in_part_come_whole(
 def test_compressed_transactions_come_like_others(
     mysql9_database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "HARD_BYTES", 64 * 1024)
+    monkeypatch.setattr(stream, "SET_BYTES", 64 * 1024)
     mysql9_database.execute("create table t (id int primary key auto_increment, note varchar(100))")
     mysql9_database.execute(
         "create table seed (n int)", "insert into seed values (1),(2),(3),(4),(5),(6),(7),(8)"

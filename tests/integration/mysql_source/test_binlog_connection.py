@@ -69,7 +69,7 @@ def test_a_transaction_cut_in_the_middle_comes_whole_after_the_restart(
     make_follower: FollowerFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stream, "HARD_BYTES", 64 * 1024)
+    monkeypatch.setattr(stream, "SET_BYTES", 64 * 1024)
     follower = through(mysql_database, proxy, make_follower)
     follower.catch_up()
     proxy.cut_after(300_000, "to_client")

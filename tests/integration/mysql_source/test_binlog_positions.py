@@ -31,7 +31,7 @@ def step_for_ever(follower: MysqlFollower) -> None:
 def test_a_stream_goes_on_exactly_after_any_set(
     mysql_database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "SOFT_BYTES", 1)
+    monkeypatch.setattr(stream, "SET_BYTES", 1)
     follower = follow(with_table(mysql_database))
     for number in range(4):
         mysql_database.execute("begin", *["insert into t (note) values ('x')"] * 3, "commit")

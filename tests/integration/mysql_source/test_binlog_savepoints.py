@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from cdc.errors import DecodeError
-from connectors.mysql import stream
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
 
@@ -55,26 +51,3 @@ def test_rows_that_a_trigger_wrote_without_transactions_are_copied_again(
     rows = follower.rows()
     assert [row["id"] for row in rows if row["table"].endswith(".t")] == [1, 3]
     assert {request.table.name for request in follower.stale} == {"m"}
-
-
-def test_rows_taken_back_after_a_part_of_them_was_handed_on_stop_the_source(
-    mariadb10_database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream, "HARD_BYTES", 16 * 1024)
-    mariadb10_database.execute("create table t (id int primary key, note text)")
-    follower = follow(mariadb10_database)
-    mariadb10_database.execute(
-        "begin", "create temporary table x (a int)", "insert into t values (1, repeat('a', 20000))",
-        "savepoint s", "insert into t values (2, '')", "rollback to s", "insert into t values (3, '')",
-        "commit",
-    )  # fmt: skip
-    assert [row["id"] for row in follower.rows()] == [1, 3]
-    mariadb10_database.execute(
-        "begin", "create temporary table y (a int)", "savepoint s",
-        "insert into t values (4, repeat('a', 20000))", "insert into t values (5, repeat('a', 20000))",
-        "rollback to s", "insert into t values (6, '')", "commit",
-    )  # fmt: skip
-    with pytest.raises(DecodeError, match="a part has been handed on") as error:
-        follower.rows()
-    assert "binlog." in error.value.where
-    assert "copied again" in error.value.remedy

@@ -97,7 +97,7 @@ def test_a_large_prepared_transaction_comes_in_parts(
     database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay, "PART_BYTES", 32 * 1024)
-    monkeypatch.setattr(stream, "SOFT_BYTES", 32 * 1024)
+    monkeypatch.setattr(stream, "SET_BYTES", 32 * 1024)
     database.execute("create table seed (n int)", "insert into seed values (0),(1),(2),(3),(4),(5),(6),(7)")
     follower = follow(database)
     number = "a.n * 512 + b.n * 64 + c.n * 8 + d.n"

@@ -170,17 +170,33 @@ def test_rollback_goes_to_the_caller_when_there_were_rows(wire: ModuleType) -> N
     assert [row["_cdc_tx"] for row in running.rows()] == [f"{UUID_TEXT}:2"]
 
 
-def test_a_transaction_of_which_a_part_was_taken_can_not_be_dropped(wire: ModuleType) -> None:
-    running = fed(wire, *frames.transaction(*INSERT)[:-1], hard_bytes=1)
-    assert codes.PART in running.codes
-    with pytest.raises(DecodeError, match="a part has been handed on"):
-        running.decoder.drop_transaction()
+def test_dropping_rows_tells_whether_some_of_them_were_taken(wire: ModuleType) -> None:
+    running = fed(wire, *frames.transaction(*INSERT)[:-1])
+    assert not running.decoder.drop_transaction(1)
+    assert not running.decoder.drop_transaction()
+    running.decoder.take()
+    assert not running.decoder.drop_transaction(1)
+    assert running.decoder.drop_transaction()
+    assert running.decoder.drop_transaction(0, 1)
+
+
+def test_rows_of_a_range_are_dropped_as_far_as_they_are_in_hand(wire: ModuleType) -> None:
+    rows = [frame for _ in range(5) for frame in INSERT]
+    running = fed(wire, *frames.transaction(*rows)[:-1])
+    assert not running.decoder.drop_transaction(1, 3)
+    assert [row["_cdc_seq"] for row in running.rows()] == [0, 3, 4]
+    running.feed(frames.packets(rows))
+    assert running.decoder.drop_transaction(2, 7)
+    assert [row["_cdc_seq"] for row in running.rows()] == [2, 3, 4]
+    assert running.decoder.transaction_changes == 10
 
 
 def test_a_file_that_ends_inside_a_transaction_takes_its_rows_back(wire: ModuleType) -> None:
     running = fed(wire, *frames.transaction(*INSERT), *frames.transaction(*INSERT, number=2)[:-1])
     running.feed(frames.packets([frames.rotate("binlog.000002"), frames.format_description()]))
     assert not running.decoder.in_transaction
+    assert running.events == [frames.rotate("binlog.000002")]
+    running.decoder.drop_transaction()
     running.feed(frames.packets(frames.transaction(*INSERT, number=2)))
     assert [row["_cdc_position"][:13] for row in running.rows()] == ["binlog.000001", "binlog.000002"]
     assert running.decoder.gtid_runs() == [(UUID_TEXT, "", 1, 2)]
