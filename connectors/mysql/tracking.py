@@ -91,11 +91,22 @@ class Tracking:
         self._memory |= memory
 
     def copy_again_without_transactions(self) -> None:
-        """Have every table copied again whose engine keeps what is rolled back."""
-        for table, definition in self._history.definitions().items():
-            if definition.engine and definition.engine.lower() not in TRANSACTIONAL_ENGINES:
-                reason = f"a transaction was rolled back, and {definition.engine} keeps its rows"
-                self._resnapshots.append(Resnapshot(table, reason))
+        """Have every table copied again whose engine keeps what is rolled back, or isn't known."""
+        for table, told in self._history.engines().items():
+            engine = told or self._engine(table)
+            if engine.lower() not in TRANSACTIONAL_ENGINES:
+                keeps = (
+                    f"{engine} keeps its rows" if engine else "its engine, which isn't known, may keep rows"
+                )
+                self._resnapshots.append(Resnapshot(table, f"a transaction was rolled back, and {keeps}"))
+
+    def _engine(self, table: TableId) -> str:
+        """The engine of a table that a statement made without naming it; '' where nothing tells."""
+        try:
+            self._reread(table)
+        except UnsupportedSchema:
+            return ""
+        return self._history.engines().get(table, "")
 
     def gather(self, decoder: Binlog | None = None) -> None:
         """Take what a decoder has (default: the main one), behind what was taken before."""

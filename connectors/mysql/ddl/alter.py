@@ -153,7 +153,7 @@ def _clause(cursor: Cursor, draft: AlterDraft) -> None:
 def _take_options(options: Options, draft: AlterDraft) -> None:
     if options.charset is not None:
         draft.edits.append(DefaultCharset(options.charset, options.collation))
-    if options.engine:
+    if options.engine is not None:
         draft.edits.append(SetEngine(options.engine))
 
 

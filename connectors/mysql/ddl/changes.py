@@ -248,6 +248,8 @@ class DefaultCharset:
 
 @dataclass(frozen=True, slots=True)
 class SetEngine:
+    """`engine` is "" where the server may take another one than the statement names."""
+
     engine: str
 
 

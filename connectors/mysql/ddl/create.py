@@ -13,7 +13,7 @@ from connectors.mysql.ddl.columns import (
     parse_column,
 )
 from connectors.mysql.ddl.cursor import Cursor, NotUnderstood
-from connectors.mysql.ddl.tokens import QUOTED, SYMBOL, WORD
+from connectors.mysql.ddl.tokens import NO_ENGINE_SUBSTITUTION, QUOTED, SYMBOL, WORD
 
 _QUERY_WORDS = frozenset({"AS", "SELECT", "WITH", "VALUES", "IGNORE", "REPLACE", "TABLE"})
 _INDEX_WORDS = frozenset({"INDEX", "KEY", "FULLTEXT", "SPATIAL", "VECTOR"})
@@ -22,11 +22,11 @@ _CONSTRAINT_WORDS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CH
 
 @dataclass(slots=True)
 class Options:
-    """The options of a table that matter to us."""
+    """The options of a table that matter to us. `engine` is "" for one that the server may replace."""
 
     charset: str | None = None
     collation: str | None = None
-    engine: str = ""
+    engine: str | None = None
     versioned: bool = False
 
 
@@ -206,7 +206,9 @@ def parse_option(cursor: Cursor, options: Options) -> None:
         _collate(cursor, options)
     elif cursor.accept_any({"ENGINE", "TYPE"}):
         cursor.accept_symbol("=")
-        options.engine = cursor.take().text
+        name = cursor.take().text
+        is_sure = cursor.context.sql_mode & NO_ENGINE_SUBSTITUTION
+        options.engine = name if is_sure else ""
     elif cursor.accept("WITH", "SYSTEM", "VERSIONING"):
         options.versioned = True
     elif cursor.accept("UNION"):
@@ -250,7 +252,7 @@ def _finish(draft: _Draft, options: Options) -> Shape:
         indexes=tuple(draft.indexes),
         charset=options.charset,
         collation=options.collation,
-        engine=options.engine,
+        engine=options.engine or "",
         versioned=options.versioned,
         period=period if options.versioned else (),
     )

@@ -17,6 +17,7 @@ NO_BACKSLASH_ESCAPES: Final = 1 << 20
 REAL_AS_FLOAT: Final = 1 << 0
 NO_AUTO_VALUE_ON_ZERO: Final = 1 << 19
 STRICT: Final = 1 << 21 | 1 << 22
+NO_ENGINE_SUBSTITUTION: Final = 1 << 30
 # MariaDB: other names of types, other grammar. MySQL has no such mode, and uses the bit for nothing.
 ORACLE: Final = 1 << 9
 

@@ -162,6 +162,11 @@ class History:
         """All that is sure."""
         return {t: state.definition for t, state in self._states.items() if state.definition is not None}
 
+    def engines(self) -> dict[TableId, str]:
+        """The engine of every table; '' where it isn't known."""
+        known = {table: state.definition for table, state in self._states.items()}
+        return {table: definition.engine if definition else "" for table, definition in known.items()}
+
     def fills(self, table: TableId) -> Mapping[str, Any]:
         """Column.fill by column name: what rows older than an added column have (only values that aren't
         NULL), as pyarrow scalars.

@@ -70,7 +70,7 @@ def prove(
     definition = read(table)
     for statement in reader.statements():
         changes = classify(statement.sql, statement.database, statement.sql_mode, statement.charset, flavour)
-        definition = _without_defaults(definition, changes, table, fold=fold)
+        definition = _as_before(definition, changes, table, fold=fold)
         reason = next((reason for change in changes if (reason := _reason(change, table, fold=fold))), "")
         if reason:
             raise UnsupportedSchema(
@@ -83,14 +83,19 @@ def prove(
     return definition
 
 
-def _without_defaults(
+def _as_before(
     definition: TableDefinition | None, changes: Iterable[TableChange], table: TableId, *, fold: bool
 ) -> TableDefinition | None:
-    """The definition without the defaults that a statement sets later: those before aren't known."""
+    """The definition without the defaults and the engine that a statement sets later: those before aren't
+    known.
+    """
     altered = (c for c in changes if isinstance(c, Altered) and _same(c.table, table, fold=fold))
-    names = {e.name.lower() for c in altered for e in c.edits if isinstance(e, SetDefault)}
-    if definition is None or not names:
+    edits = [edit for change in altered for edit in change.edits]
+    if definition is None or not edits:
         return definition
+    if any(isinstance(edit, SetEngine) for edit in edits):
+        definition = replace(definition, engine="")
+    names = {edit.name.lower() for edit in edits if isinstance(edit, SetDefault)}
     columns = (replace(c, default=None) if c.name.lower() in names else c for c in definition.columns)
     return replace(definition, columns=tuple(columns))
 
