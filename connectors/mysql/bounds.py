@@ -15,6 +15,7 @@ from connectors.mysql.chunks import Bound, KeyColumn, condition
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.statements import quoted
 from connectors.mysql.type_plan import ColumnPlan
+from connectors.mysql.wire.results import comes_as_text
 
 _INDEXES = """
     select index_name, column_name, sub_part from information_schema.statistics
@@ -90,9 +91,11 @@ def _key_column(cursor: Any, definition: TableDefinition, plan: ColumnPlan) -> K
 
 
 def _enum_column(cursor: Any, plan: ColumnPlan, charset: str, collation: str) -> KeyColumn | None:
-    """None when a label does not say which number is meant: two are equal to the server, or one is empty as
-    the number 0 is.
+    """None when a label does not say which number is meant: two are equal to the server, one is empty as the
+    number 0 is, or one may be another text than the catalog shows.
     """
+    if comes_as_text(plan):
+        return None
     literals = tuple(f"_utf8mb4 x'{label.encode().hex()}'" for label in plan.labels)
     each = " union all ".join(
         f"select convert({text} using {charset}) collate {collation} as label"

@@ -120,7 +120,7 @@ def touch_statement(shape: Shape) -> str:
 def _selected(plan: ColumnPlan) -> str:
     name = quoted(plan.name)
     if comes_as_text(plan):
-        return name
+        return f"convert({name} using utf8mb4)"
     if plan.kind in {"enum", "set"}:
         return f"cast({name} as unsigned)"
     if plan.kind in _BYTES_OF:
