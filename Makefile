@@ -13,11 +13,18 @@ NATIVE := $(if $(shell command -v cc gcc),c,python)
 TWIN_TESTS := $(wildcard tests/unit/native tests/unit/postgres tests/unit/mysql tests/property tests/golden tests/integration/types tests/smoke)
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadgroup
 FUZZ_SECONDS ?= 60
-# `make demo SOURCE=mysql` (or mariadb), where such a server is installed.
+# `make demo SOURCE=mysql` (or mariadb) unpacks a server for it unless CDC_DEMO_SERVER names one.
 SOURCE ?= postgres
+UNPACKED_mysql := mysql9
+UNPACKED_mariadb := mariadb10
 
 ##@ Use
 demo: venv ## Follow an embedded Postgres (SOURCE=mysql, mariadb) into DuckDB and Parquet, kill it once, prove that all is equal
+	@if [ -n "$(UNPACKED_$(SOURCE))" ] && [ -z "$${CDC_DEMO_SERVER:-}" ]; then \
+		scripts/mysql-servers.sh $(UNPACKED_$(SOURCE)); \
+		starter=.servers/$(UNPACKED_$(SOURCE))/server; \
+		if [ -x "$$starter" ]; then export CDC_DEMO_SERVER="$$starter"; fi; \
+	fi; \
 	.venv/bin/cdc demo --source $(SOURCE)
 
 ##@ Develop

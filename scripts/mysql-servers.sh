@@ -82,6 +82,22 @@ unpack() {
         { say "the packages brought no program loader"; return 1; }
 }
 
+# Writes <root>/server, which runs the server by the loader and libraries that came with it, whoever calls it.
+write_starter() {
+    local root=$1 loader program share
+    loader=$(cd "$root" && find usr/lib -path '*-linux-gnu*' -name 'ld-linux*.so.*' | sort | head -n 1)
+    program=usr/sbin/mysqld && [ -x "$root/usr/sbin/mariadbd" ] && program=usr/sbin/mariadbd
+    share=usr/share/mysql && [ -d "$root/usr/share/mariadb/charsets" ] && share=usr/share/mariadb
+    cat >"$root/server" <<STARTER
+#!/bin/sh
+here=\$(cd "\$(dirname "\$0")" && pwd)
+exec "\$here/$loader" --library-path "\$here/$(dirname "$loader")" "\$here/$program" "\$@" \\
+    --basedir="\$here/usr" --lc-messages-dir="\$here/$share" --character-sets-dir="\$here/$share/charsets" \\
+    --plugin-dir="\$here/usr/lib/mysql/plugin"
+STARTER
+    chmod 755 "$root/server"
+}
+
 # Each step says for itself that it failed: called in a condition, the shell's -e counts for nothing.
 install_server() {
     local name=$1 target=.servers/$1 suite package
@@ -91,6 +107,7 @@ install_server() {
         download "$staging/apt" "$suite" "$package" &&
         mkdir "$staging/root" &&
         unpack "$staging/apt/cache/archives" "$staging/root" &&
+        write_starter "$staging/root" &&
         chmod -R go+rX "$staging/root" &&
         rm -rf "$target" &&
         mv "$staging/root" "$target" &&
@@ -99,10 +116,10 @@ install_server() {
 
 missing=()
 for name in "$@"; do
-    [ -d ".servers/$name/usr/sbin" ] || missing+=("$name")
+    [ -x ".servers/$name/server" ] || missing+=("$name")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
-unfit="the tests of ${missing[*]} will fail and say so"
+unfit="what needs ${missing[*]} will say so"
 if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
     say "there is no apt here; $unfit"
     exit 0
@@ -115,6 +132,6 @@ fi
 staging=
 trap 'rm -rf "$staging"' EXIT
 for name in "${missing[@]}"; do
-    install_server "$name" || say "$name could not be unpacked; its tests will fail and say so"
+    install_server "$name" || say "$name could not be unpacked; what needs it will say so"
     rm -rf "$staging"
 done

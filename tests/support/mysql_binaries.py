@@ -29,6 +29,11 @@ class MysqlBinaries:
         return "mariadb" if self.name.startswith("mariadb") else "mysql"
 
     @property
+    def starter(self) -> Path:
+        """The program that runs the server with its own libraries, messages and plug-ins."""
+        return self.root / "server"
+
+    @property
     def share(self) -> Path:
         """Messages, character sets and the scripts that make the system tables."""
         candidates = [self.root / "usr/share/mariadb", self.root / "usr/share/mysql"]
@@ -48,24 +53,17 @@ class MysqlBinaries:
         return [str(loader), "--library-path", str(loader.parent), str(found[0]), *map(str, arguments)]
 
     def server_command(self, *arguments: str | Path) -> list[str]:
-        """The server's command line: where its own files are, and the account when we are root."""
-        program = "mariadbd" if self.flavour == "mariadb" else "mysqld"
-        places = [
-            f"--basedir={self.root / 'usr'}",
-            f"--lc-messages-dir={self.share}",
-            f"--character-sets-dir={self.share / 'charsets'}",
-            f"--plugin-dir={self.root / 'usr/lib/mysql/plugin'}",
-        ]
+        """The server's command line, with the account when we are root."""
         # A server refuses to run as root unless it is told so; its folder is ours and temporary.
         account = ["--user=root"] if os.geteuid() == 0 else []
-        return self.command(program, *arguments, *places, *account)
+        return [str(self.starter), *map(str, arguments), *account]
 
 
 @functools.cache
 def mysql_binaries(name: str) -> MysqlBinaries:
     """The server of that name; RuntimeError naming the command that installs it where it is missing."""
     root = UNPACKED_ROOT / name
-    if not (root / "usr/sbin").is_dir():
+    if not (root / "server").exists():
         command = "make setup" if name in REQUIRED else f"scripts/mysql-servers.sh {name}"
         message = f"the test server {name} is not installed; `{command}` installs it (with apt, on Debian)"
         raise RuntimeError(message)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,16 +16,6 @@ from tests.support.processes import run_cdc
 DEMO_TIMEOUT_SECONDS = 110.0
 TABLES = ("coupons", "customers", "orders", "order_lines", "payments")
 OTHER: Mapping[Flavour, Flavour] = {"mysql": "mariadb", "mariadb": "mysql"}
-
-
-def server_program(name: str, folder: Path) -> Path:
-    """A program that runs an unpacked server by the C library that came with it, as an installed one runs."""
-    command = mysql_binaries(name).server_command()
-    binary, options = command[:4], [part for part in command[4:] if not part.startswith("--user=")]
-    program = folder / "server-program"
-    program.write_text(f'#!/bin/sh\nexec {shlex.join(binary)} "$@" {shlex.join(options)}\n')
-    program.chmod(0o755)
-    return program
 
 
 def run_demo(folder: Path, *options: str) -> str:
@@ -59,13 +48,13 @@ def test_demo_on_postgres_ends_with_equal_copies(tmp_path: Path) -> None:
 def test_demo_on_an_installed_server_ends_with_equal_copies(
     source: Flavour, name: str, tmp_path: Path
 ) -> None:
-    program = server_program(name, tmp_path)
+    program = mysql_binaries(name).starter
     check_story(run_demo(tmp_path, "--source", source, "--server", str(program)), "shop", tmp_path)
 
 
 @pytest.mark.parametrize(("source", "name"), [("mysql", "mariadb10"), ("mariadb", "mysql9")])
 def test_demo_refuses_the_other_database_s_server(source: Flavour, name: str, tmp_path: Path) -> None:
-    program = server_program(name, tmp_path)
+    program = mysql_binaries(name).starter
     done = run_cdc("demo", "--source", source, "--server", str(program), cwd=tmp_path)
     assert done.returncode == 1
     assert f"{program}: this is the server of {OTHER[source]}" in done.stderr.replace("\n", "")
