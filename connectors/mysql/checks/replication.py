@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from connectors.mysql.checks.report import Report, Server, counted, listed
+from connectors.mysql.checks.report import Report, Server, listed
 from connectors.mysql.checks.retention import check_retention
 from connectors.mysql.checks.settings import set_at_start, set_variable
+from connectors.mysql.checks.xa import check_xa
 from connectors.mysql.statements import grant
 
 # Each statement in its forms, the newest first.
@@ -36,7 +37,7 @@ def check_replication(server: Server, databases: Collection[str], report: Report
     _check_replica(server, report)
     _check_filters(server, databases, report)
     _check_server_id(server, report)
-    _check_prepared(server, report)
+    check_xa(server, report)
 
 
 def _check_gtids(server: Server, report: Report) -> None:
@@ -161,27 +162,3 @@ def _is_ours(server: Server, row: dict[str, Any]) -> bool:
 
 def _field(row: dict[str, Any], name: str) -> str:
     return next((str(value) for key, value in row.items() if key.lower() == name and value is not None), "")
-
-
-def _check_prepared(server: Server, report: Report) -> None:
-    rows = server.first(("xa recover",))
-    if rows is None:
-        privilege = "xa_recover_admin"
-        report.ok(
-            "xa",
-            "prepared XA transactions are not visible to this account",
-            f"To have them checked: {grant(privilege, server.account)};",
-        )
-    elif rows:
-        message = (
-            f"{counted(len(rows), 'XA transaction')} {'stands' if len(rows) == 1 else 'stand'}"
-            " prepared: a first"
-            " copy does not contain what they changed, and their changes lie in the binlog before it"
-        )
-        fix = (
-            "Before the first run, end each (xa recover convert xid; lists them): xa commit ...; or"
-            " xa rollback ...;"
-        )
-        report.warn("xa", message, fix)
-    else:
-        report.ok("xa", "no XA transaction stands prepared")
