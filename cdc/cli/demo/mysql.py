@@ -198,10 +198,14 @@ class MysqlServer(DemoServer):
         # A package's setting for it may name a folder that only its installer makes.
         files = self.folder / "files"
         files.mkdir()
-        for folder in (data, files, self.folder):
+        # A starting server removes what it takes for leftovers from its tmpdir: in /tmp, another server's
+        # temporary tables.
+        temporary = self.folder / "tmp"
+        temporary.mkdir()
+        for folder in (data, files, temporary, self.folder):
             self.own(folder)
         account = [f"--user={self.account.pw_name}"] if self.account else []
-        folders = [f"--datadir={data}", f"--secure-file-priv={files}"]
+        folders = [f"--datadir={data}", f"--secure-file-priv={files}", f"--tmpdir={temporary}"]
         self._make_system_tables([*folders, *account])
         places = [*folders, f"--socket={self.folder / 'socket'}", f"--port={self.port}"]
         places.append(f"--pid-file={self.folder / 'pid'}")
