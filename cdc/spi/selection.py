@@ -1,7 +1,8 @@
 """Which tables a source follows: globs on `schema.table`, in order; a later entry wins.
 
-Names are compared verbatim, case included. A part in double quotes is literal (`"odd.schema"."*"`), any
-other part is a glob (`*`, `?`, `[ab]`). System schemas, which each connector names, are never matched.
+Names are compared verbatim, case included, unless the database itself ignores it (`ignoring_case`). A part in
+double quotes is literal (`"odd.schema"."*"`), any other part is a glob (`*`, `?`, `[ab]`). System schemas,
+which each connector names, are never matched.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import difflib
 import fnmatch
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cdc.model import TableId
 
@@ -41,6 +42,7 @@ class TableSelection:
 
     patterns: tuple[Pattern, ...]
     system: re.Pattern[str]
+    ignores_case: bool = False
 
     @classmethod
     def parse(cls, entries: Sequence[str], system: re.Pattern[str]) -> TableSelection:
@@ -50,22 +52,32 @@ class TableSelection:
             raise ValueError("the list selects nothing: begin it with a pattern such as public.*")
         return cls(patterns, system)
 
+    def ignoring_case(self) -> TableSelection:
+        """The same for a database that takes names which differ only in case for one."""
+        lowered = (replace(_parse_entry(each.text.lower()), text=each.text) for each in self.patterns)
+        return TableSelection(tuple(lowered), self.system, ignores_case=True)
+
     def matches(self, table: TableId) -> bool:
         if self.system.fullmatch(table.schema):
             return False
+        wanted = self._cased(table)
         for pattern in reversed(self.patterns):
-            if pattern.matches(table):
+            if pattern.matches(wanted):
                 return not pattern.excludes
         return False
 
     def names(self, table: TableId) -> bool:
         """Whether the table is written out (no glob), so that leaving it out would surprise."""
-        return any(pattern.exact == table and not pattern.excludes for pattern in self.patterns)
+        wanted = self._cased(table)
+        return any(pattern.exact == wanted and not pattern.excludes for pattern in self.patterns)
 
     def unmatched(self, tables: Iterable[TableId]) -> list[str]:
         """The entries that no table matches, exclusions left out."""
-        known = list(tables)
+        known = [self._cased(table) for table in tables]
         return [p.text for p in self.patterns if not p.excludes and not any(p.matches(t) for t in known)]
+
+    def _cased(self, table: TableId) -> TableId:
+        return TableId(table.schema.lower(), table.name.lower()) if self.ignores_case else table
 
 
 def parse_table(text: str) -> TableId:

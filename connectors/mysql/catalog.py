@@ -1,5 +1,6 @@
 """What information_schema says now: tables, columns, keys, collations.
 
+Names come in lower case from a server that ignores it (`lower_case_table_names`), as the stream has them.
 Every function takes an open DB-API cursor (PyMySQL's paramstyle) and only reads. The driver's errors are left
 to the caller's boundary. The session's sql_mode must not hold NO_BACKSLASH_ESCAPES or ANSI_QUOTES.
 """
@@ -7,7 +8,7 @@ to the caller's boundary. The session's sql_mode must not hold NO_BACKSLASH_ESCA
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cdc.model import TableId
@@ -119,24 +120,30 @@ def read_collations(cursor: Any) -> dict[int, Collation]:
 
 def list_tables(cursor: Any) -> list[TableId]:
     """Every base table outside the system's databases that the login may see."""
-    found = [TableId(_text(schema), _text(name)) for schema, name in _fetch(cursor, _LIST)]
+    cased = _casing(cursor)
+    found = [TableId(cased(_text(schema)), cased(_text(name))) for schema, name in _fetch(cursor, _LIST)]
     return [table for table in found if table.schema.lower() not in SYSTEM_DATABASES]
 
 
+def _casing(cursor: Any) -> Callable[[str], str]:
+    """What the server does to names before it compares them."""
+    return str.lower if _fetch(cursor, "select @@lower_case_table_names")[0][0] else str
+
+
 def read_tables(cursor: Any, tables: Collection[TableId], flavour: str) -> dict[TableId, TableInfo]:
-    """The tables of those names that exist now (names as the server spells them)."""
+    """The tables of those names that exist now."""
     if not tables:
         return {}
     cursor.execute(_SHOW_EVERY_COLUMN)
-    ignores_case = bool(_fetch(cursor, "select @@lower_case_table_names")[0][0])
-    fold: Callable[[str], str] = str.lower if ignores_case else str
-    wanted = {TableId(fold(table.schema), fold(table.name)) for table in tables}
+    cased = _casing(cursor)
+    wanted = {TableId(cased(table.schema), cased(table.name)) for table in tables}
     has_srid = bool(_fetch(cursor, _HAS_SRID)[0][0])
     found: dict[TableId, TableInfo] = {}
     for schema, names in _by_schema(tables):
         for info in _read(cursor, schema, names, flavour, has_srid=has_srid):
-            if TableId(fold(info.table.schema), fold(info.table.name)) in wanted:
-                found[info.table] = info
+            table = TableId(cased(info.table.schema), cased(info.table.name))
+            if table in wanted:
+                found[table] = replace(info, definition=replace(info.definition, table=table))
     return found
 
 

@@ -50,7 +50,7 @@ def _check(conn: Any, options: MysqlOptions, name: str, report: Report) -> None:
         return
     with conn.cursor() as cursor:
         known = list_tables(cursor)
-        selection = options.selection
+        selection = options.selection(ignores_case=server.ignores_case)
         infos = read_tables(cursor, [table for table in known if selection.matches(table)], server.flavour)
     check_replication(server, {table.schema for table in infos}, report)
     grants = read_grants(server)

@@ -72,6 +72,11 @@ class ServerFacts:
         return self.flavour == "mariadb"
 
     @property
+    def ignores_case(self) -> bool:
+        """Whether names of tables and databases that differ only in case are the same."""
+        return self.lower_case_table_names != 0
+
+    @property
     def has_gtids(self) -> bool:
         """Whether every transaction has a GTID, so that positions carry them."""
         return self.gtid_mode == "ON"

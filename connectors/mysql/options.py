@@ -130,9 +130,10 @@ class MysqlOptions(BaseModel):
         database = self.address.database
         return (f"{quoted_part(database)}.*",) if database else ALL_TABLES
 
-    @property
-    def selection(self) -> TableSelection:
-        return select(self.patterns)
+    def selection(self, *, ignores_case: bool) -> TableSelection:
+        """What is followed of a server that does, or doesn't, tell names apart by their case."""
+        selection = select(self.patterns)
+        return selection.ignoring_case() if ignores_case else selection
 
     def replica_id(self, source: str) -> int:
         """Our server_id: the same at every start, so that the server ends what is left of an earlier one."""

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from cdc.errors import SourceGap
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding
+from cdc.spi.selection import TableSelection
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
 from connectors.mysql import catalog
 from connectors.mysql.channel import Connection
@@ -86,7 +87,6 @@ class MysqlSource:
         self._options = options
         self._context = context
         self._connector = Connector(options, context.name)
-        self._selection = options.selection
         self._replica = Replica.of(options, context.name)
         self._captured: Captured | None = None
         # The definitions at the position that `open` gave to an empty log.
@@ -116,8 +116,8 @@ class MysqlSource:
 
     def discover(self) -> Sequence[TableSchema]:
         with self._connection("reading the tables") as connection:
-            flavour = self._connector.facts(connection).flavour
-            definitions = self._definitions(connection, flavour)
+            facts = self._connector.facts(connection)
+            flavour, definitions = facts.flavour, self._definitions(connection, facts)
         schemas = []
         for table in sorted(definitions):
             plans = plan_table(definitions[table], None, flavour, self._options.unrepresentable)
@@ -189,10 +189,10 @@ class MysqlSource:
         reader = self._reader(read_knowledge(connection, facts))
         epoch = self._epoch + 1 if self._is_spent else self._epoch
         opening = self._opening(connection, facts)
-        before: Mapping[TableId, TableDefinition] = self._definitions(connection, facts.flavour)
+        before: Mapping[TableId, TableDefinition] = self._definitions(connection, facts)
         for _ in range(BEGIN_ATTEMPTS):
             start = opening.begin(reader, epoch)
-            definitions = self._definitions(connection, facts.flavour)
+            definitions = self._definitions(connection, facts)
             if before == definitions:
                 break
             before = definitions
@@ -245,11 +245,11 @@ class MysqlSource:
 
     def _history(self, knowledge: Knowledge) -> History:
         return History(
-            self._selection.matches,
+            self._selection(knowledge.facts).matches,
             flavour=knowledge.flavour,
             collations=knowledge.collations,
             default_collations=knowledge.defaults,
-            fold=knowledge.facts.lower_case_table_names != 0,
+            fold=knowledge.facts.ignores_case,
             unrepresentable=self._options.unrepresentable,
         )
 
@@ -309,7 +309,7 @@ class MysqlSource:
 
         return TrackingParts(
             history=begun.history,
-            selection=self._selection,
+            selection=self._selection(begun.knowledge.facts),
             flavour=begun.knowledge.flavour,
             unrepresentable=self._options.unrepresentable,
             reread=reread,
@@ -328,7 +328,7 @@ class MysqlSource:
             info = infos.get(wanted)
             return info.definition if info else None
 
-        fold = knowledge.facts.lower_case_table_names != 0
+        fold = knowledge.facts.ignores_case
         return prove(table, read, statements, flavour=knowledge.flavour, fold=fold, where=where)
 
     def _reader(self, knowledge: Knowledge) -> Reader:
@@ -340,9 +340,13 @@ class MysqlSource:
             knowledge.collations,
         )
 
-    def _definitions(self, connection: Connection, flavour: str) -> dict[TableId, TableDefinition]:
+    def _selection(self, facts: ServerFacts) -> TableSelection:
+        return self._options.selection(ignores_case=facts.ignores_case)
+
+    def _definitions(self, connection: Connection, facts: ServerFacts) -> dict[TableId, TableDefinition]:
         with connection.cursor() as cursor:
-            return catalog.definitions(catalog.select_tables(cursor, self._selection, flavour))
+            infos = catalog.select_tables(cursor, self._selection(facts), facts.flavour)
+            return catalog.definitions(infos)
 
     def _captured_now(self) -> Captured:
         if self._captured is None:

@@ -59,7 +59,6 @@ def describe(url: str) -> str:
 
 def _look(connector: Connector, options: MysqlOptions) -> tuple[str, list[TableInfo]]:
     """The server's product and version, and the selected tables."""
-    selection = options.selection
     with (
         closing(
             connector.connect("to look at its tables", database=options.address.database or None)
@@ -68,6 +67,7 @@ def _look(connector: Connector, options: MysqlOptions) -> tuple[str, list[TableI
     ):
         server = describe_server(conn, options, connector.source)
         with conn.cursor() as cursor:
+            selection = options.selection(ignores_case=server.ignores_case)
             chosen = [table for table in list_tables(cursor) if selection.matches(table)]
             infos = read_tables(cursor, chosen, server.flavour)
     return f"{server.product} {server.number}", [infos[table] for table in sorted(infos)]

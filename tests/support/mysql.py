@@ -111,7 +111,8 @@ class MysqlServer(ServerProcess, _Sessions):
         super().__init__(name, f"cdc-{name}-")
         self.name = name
         self.socket = self.folder / "socket"
-        shutil.copytree(template(name), self.data, symlinks=True)
+        names = (settings or {}).get("lower-case-table-names", "0")
+        shutil.copytree(template(name, names), self.data, symlinks=True)
         temporary = self.folder / "tmp"
         temporary.mkdir()
         # A starting MariaDB removes all `#sql*` files from its tmpdir: other servers' too, which then crash.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -19,7 +20,7 @@ class MysqlFollower(Follower):
     def __init__(self, database: MysqlDatabase, **options: Any) -> None:
         self.given = {"url": database.url, **options}
         # A number of its own, so that tests that share a server don't end each other's streams.
-        self.given.setdefault("server_id", 3_000_000_000 + int(database.name[-6:], 16))
+        self.given.setdefault("server_id", 3_000_000_000 + zlib.crc32(database.name.encode()) % 2**24)
         self.given.setdefault("heartbeat", "1s")
         self.given.setdefault("tables", (f"{database.name}.*",))
         self.facts: dict[str, str] = {}

@@ -21,25 +21,27 @@ _MARIADB_SCRIPTS = ("system_tables.sql", "performance_tables.sql", "system_table
 
 
 @functools.cache
-def template(name: str) -> Path:
-    """The data folder to copy. It holds no server uuid: every copy makes its own at its first start."""
+def template(name: str, lower_case_table_names: str = "0") -> Path:
+    """The data folder to copy. It holds no server uuid: every copy makes its own at its first start. How
+    names are compared is settled there for ever.
+    """
     binaries = mysql_binaries(name)
     folder = Path(tempfile.mkdtemp(prefix=f"cdc-{name}-template-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     data = folder / "data"
     # A starting server removes what it takes for its own leftovers from its tmpdir.
     (folder / "tmp").mkdir()
-    _initialise_mariadb(binaries, data) if binaries.flavour == "mariadb" else _initialise_mysql(
-        binaries, data
-    )
+    names = f"--lower-case-table-names={lower_case_table_names}"
+    initialise = _initialise_mariadb if binaries.flavour == "mariadb" else _initialise_mysql
+    initialise(binaries, data, names)
     (data / "auto.cnf").unlink(missing_ok=True)
     return data
 
 
-def _initialise_mysql(binaries: MysqlBinaries, data: Path) -> None:
+def _initialise_mysql(binaries: MysqlBinaries, data: Path, *given: str) -> None:
     script = data.parent / "accounts.sql"
     script.write_text(_ACCOUNT)
-    options = ["--innodb-flush-method=nosync", "--innodb-doublewrite=OFF", "--skip-log-bin"]
+    options = ["--innodb-flush-method=nosync", "--innodb-doublewrite=OFF", "--skip-log-bin", *given]
     options.append(f"--tmpdir={data.parent / 'tmp'}")
     _run(
         binaries.server_command(
@@ -48,13 +50,13 @@ def _initialise_mysql(binaries: MysqlBinaries, data: Path) -> None:
     )
 
 
-def _initialise_mariadb(binaries: MysqlBinaries, data: Path) -> None:
+def _initialise_mariadb(binaries: MysqlBinaries, data: Path, *given: str) -> None:
     data.mkdir()
     prefix = "mariadb" if (binaries.share / "mariadb_system_tables.sql").exists() else "mysql"
     scripts = [(binaries.share / f"{prefix}_{script}").read_text() for script in _MARIADB_SCRIPTS]
     head = "create database mysql;\nuse mysql;\nset @auth_root_socket=NULL;\n"
     options = ["--innodb-flush-method=nosync", "--innodb-doublewrite=OFF", "--innodb-log-file-size=16M"]
-    options.append(f"--tmpdir={data.parent / 'tmp'}")
+    options += [f"--tmpdir={data.parent / 'tmp'}", *given]
     _run(
         binaries.server_command("--no-defaults", "--bootstrap", f"--datadir={data}", *options),
         "".join([head, *scripts]),

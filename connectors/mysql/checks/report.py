@@ -62,6 +62,11 @@ class Server:
         return self.flavour == "mariadb"
 
     @property
+    def ignores_case(self) -> bool:
+        """Whether names of tables and databases that differ only in case are the same."""
+        return self.value("lower_case_table_names") not in ("", "0")
+
+    @property
     def product(self) -> str:
         return "MariaDB" if self.is_mariadb else "MySQL"
 

@@ -40,7 +40,8 @@ Infos = Mapping[TableId, TableInfo]
 
 def check_tables(server: Server, infos: Infos, known: Collection[TableId], report: Report) -> None:
     """Everything that concerns the selected tables; `known` are all that there are."""
-    _check_selection(server, server.options.selection, infos, known, report)
+    selection = server.options.selection(ignores_case=server.ignores_case)
+    _check_selection(server, selection, infos, known, report)
     if not infos:
         return
     _check_keys(server, infos, report)

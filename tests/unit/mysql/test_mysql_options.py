@@ -49,13 +49,13 @@ def test_nothing_shows_the_password() -> None:
 
 
 def test_tables_are_those_of_the_urls_database_unless_named() -> None:
-    assert options().selection.matches(TableId("shop", "orders"))
-    assert not options().selection.matches(TableId("other", "orders"))
-    everything = options("mysql://cdc@h").selection
+    assert options().selection(ignores_case=False).matches(TableId("shop", "orders"))
+    assert not options().selection(ignores_case=False).matches(TableId("other", "orders"))
+    everything = options("mysql://cdc@h").selection(ignores_case=False)
     assert everything.matches(TableId("other", "orders"))
     for system in ("mysql", "sys", "information_schema", "performance_schema"):
         assert not everything.matches(TableId(system, "user"))
-    chosen = options(tables=["*.*", "!*.audit_*"]).selection
+    chosen = options(tables=["*.*", "!*.audit_*"]).selection(ignores_case=False)
     assert chosen.matches(TableId("other", "orders"))
     assert not chosen.matches(TableId("shop", "audit_1"))
 
@@ -79,3 +79,8 @@ def test_what_can_not_work_is_refused(wrong: dict[str, Any]) -> None:
 
 def test_a_bare_null_is_the_policy_of_that_name() -> None:
     assert options(unrepresentable=None).unrepresentable == "null"
+
+
+def test_the_database_of_the_url_is_meant_in_any_case_on_a_server_without() -> None:
+    chosen = options("mysql://cdc@h/Shop").selection(ignores_case=True)
+    assert chosen.matches(TableId("shop", "orders"))

@@ -94,3 +94,13 @@ _NAMES = st.text(min_size=1, max_size=12).filter(lambda name: "\x00" not in name
 def test_entry_for_a_table_parses_back_to_it(schema: str, name: str) -> None:
     table = TableId(schema, name)
     assert parse_table(entry_for(table)) == table
+
+
+def test_a_selection_ignoring_case_matches_names_in_any_case_and_keeps_its_own_words() -> None:
+    chosen = select(["App.Ord[EX]*", '!APP."Ord.Old"', "app.Exact"]).ignoring_case()
+    assert chosen.matches(TableId("aPP", "ORDERS"))
+    assert chosen.matches(TableId("app", "ordx"))
+    assert not chosen.matches(TableId("app", "ord.old"))
+    assert chosen.names(TableId("APP", "EXACT"))
+    assert chosen.unmatched([TableId("App", "EXACT")]) == ["App.Ord[EX]*"]
+    assert not select(["App.*"]).matches(TableId("app", "orders"))
