@@ -15,6 +15,8 @@ from cdc.model.operation import OPERATION_DICTIONARY
 from cdc.native.refusals import Refusals, RowError, locate
 
 PositionOf = Callable[[int | None], str]
+# Takes a counter's name and what it grows by.
+Count = Callable[[str, int], None]
 COUNTER = "unrepresentable_values"
 READ, CREATE, UPDATE, DELETE, TRUNCATE = range(5)
 
@@ -141,12 +143,23 @@ def change_batch(
     return pa.RecordBatch.from_arrays(arrays, names=names)
 
 
-def row_batch(shape: TableShape, count: int, columns: list[pa.Array]) -> pa.RecordBatch:
-    """The rows without any envelope; counts them even where there are no columns."""
-    if not columns:
-        empty = pa.Array.from_buffers(pa.struct([]), count, [None])
+def take_rows(shape: TableShape, rows: int, columns: Sequence[Any], count: Count) -> pa.RecordBatch | None:
+    """The rows of `columns` (objects with `finish`) without any envelope; None when there are none."""
+    if not rows:
+        return None
+    arrays = finish_columns(shape, columns, lambda row: "")
+    report_refused(shape, count)
+    if not arrays:
+        empty = pa.Array.from_buffers(pa.struct([]), rows, [None])
         return pa.RecordBatch.from_struct_array(empty)
-    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(shape.fields))
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(shape.fields))
+
+
+def report_refused(shape: TableShape, count: Count) -> None:
+    """Count the values that the policy `null` has replaced since the last call."""
+    refused = shape.take_refused()
+    if refused:
+        count(COUNTER, refused)
 
 
 def _primitive(type_: Any, count: int, buffer: Any) -> pa.Array:

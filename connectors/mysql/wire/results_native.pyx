@@ -12,7 +12,7 @@ from connectors.mysql.wire.images cimport Imager
 from connectors.mysql.wire.values cimport make_field
 
 from cdc.errors import CdcError, DecodeError
-from cdc.native.gathered import COUNTER, TableShape, finish_columns, row_batch
+from cdc.native.gathered import TableShape, take_rows
 from cdc.native.refusals import locate
 from connectors.mysql.wire import images_python as _codes
 
@@ -228,14 +228,8 @@ cdef class ResultDecoder:
         return 0
 
     def take(self):
-        if self.rows == 0:
-            return None
-        columns = finish_columns(self.shape, self.fields, _no_position)
-        batch = row_batch(self.shape, self.rows, columns)
+        batch = take_rows(self.shape, self.rows, self.fields, self.count)
         self.rows = self.byte_count = 0
-        refused = self.shape.take_refused()
-        if refused:
-            self.count(COUNTER, refused)
         return batch
 
 
@@ -257,7 +251,3 @@ cdef Py_ssize_t read_length(Cursor* cursor) except -1:
     if length > 0x7FFFFFFFFFFFFFFF:
         raise DecodeError("a length that no packet has")
     return <Py_ssize_t>length
-
-
-def _no_position(row):
-    return ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
 from cdc.native.cursor_python import Cursor
-from cdc.native.gathered import COUNTER, TableShape, finish_columns, row_batch
+from cdc.native.gathered import Count, TableShape, take_rows
 from cdc.native.refusals import locate
 from connectors.mysql.type_plan import ColumnPlan
 from connectors.mysql.wire.images_python import FIXED_BYTES, TEMPORAL, image_of, is_expected
@@ -33,7 +33,7 @@ class ResultDecoder:
         table: str,
         plans: Sequence[ColumnPlan],
         unrepresentable: str,
-        count: Callable[[str, int], None],
+        count: Count,
     ) -> None:
         self._shape = TableShape(0, table, plans, unrepresentable=unrepresentable)
         plans = self._shape.plans
@@ -153,14 +153,8 @@ class ResultDecoder:
         return cursor.take(cursor.u8() if code in TEMPORAL else _length(cursor))
 
     def take(self) -> pa.RecordBatch | None:
-        if not self._rows:
-            return None
-        columns = finish_columns(self._shape, self._fields, lambda row: "")
-        batch = row_batch(self._shape, self._rows, columns)
+        batch = take_rows(self._shape, self._rows, self._fields, self._count)
         self._rows = self.byte_count = 0
-        refused = self._shape.take_refused()
-        if refused:
-            self._count(COUNTER, refused)
         return batch
 
 

@@ -13,7 +13,7 @@ from connectors.postgres.wire.fields cimport Field, make_field
 from cdc.errors import CdcError, DecodeError
 from connectors.postgres.wire import codes as _codes
 from cdc.native.refusals import locate
-from cdc.native.gathered import COUNTER, TableShape, finish_columns, row_batch
+from cdc.native.gathered import TableShape, take_rows
 
 cdef bytes SIGNATURE = _codes.COPY_SIGNATURE
 cdef Py_ssize_t ROW_OVERHEAD_BYTES = _codes.ROW_OVERHEAD_BYTES
@@ -137,16 +137,6 @@ cdef class CopyDecoder:
         return field.binary(&self.values[i])
 
     def take(self):
-        if self.rows == 0:
-            return None
-        columns = finish_columns(self.shape, self.columns, _no_position)
-        batch = row_batch(self.shape, self.rows, columns)
+        batch = take_rows(self.shape, self.rows, self.columns, self.count)
         self.rows = self.byte_count = 0
-        refused = self.shape.take_refused()
-        if refused:
-            self.count(COUNTER, refused)
         return batch
-
-
-def _no_position(row):
-    return ""

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
 from cdc.native.cursor_python import Cursor
-from cdc.native.gathered import COUNTER, TableShape, finish_columns, row_batch
+from cdc.native.gathered import Count, TableShape, take_rows
 from cdc.native.refusals import locate
 from connectors.postgres.type_plan import ColumnPlan
 from connectors.postgres.wire.codes import COPY_SIGNATURE, ENDED, FULL, ROW_OVERHEAD_BYTES, WOULD_BLOCK
@@ -25,7 +25,7 @@ class CopyDecoder:
         table: str,
         plans: Sequence[ColumnPlan],
         unrepresentable: str,
-        count: Callable[[str, int], None],
+        count: Count,
     ) -> None:
         self._shape = TableShape(0, table, plans, unrepresentable=unrepresentable)
         self._columns = [
@@ -88,14 +88,8 @@ class CopyDecoder:
         self._rows += 1
 
     def take(self) -> pa.RecordBatch | None:
-        if not self._rows:
-            return None
-        columns = finish_columns(self._shape, self._columns, lambda row: "")
-        batch = row_batch(self._shape, self._rows, columns)
+        batch = take_rows(self._shape, self._rows, self._columns, self._count)
         self._rows = self._byte_count = 0
-        refused = self._shape.take_refused()
-        if refused:
-            self._count(COUNTER, refused)
         return batch
 
 
