@@ -29,7 +29,8 @@ def unavailable_reason() -> str:
 def _probe() -> str:
     try:
         import cdc.native.columns
-        import cdc.native.cursor  # noqa: F401
+        import cdc.native.cursor
+        import cdc.native.gathering  # noqa: F401
     except ImportError as error:
         return str(error)
     return ""

@@ -4,6 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from cdc.native.cursor cimport Cursor
+from cdc.native.gathering cimport Gathering
 from connectors.mysql.wire.events cimport Gtid
 from connectors.mysql.wire.table cimport Image, Moment, Table
 
@@ -24,16 +25,14 @@ cdef class Mapped:
 @cython.final
 cdef class Gatherer:
     cdef object unrepresentable
-    cdef object count
     # Table maps by body, and by the ids of the file at hand; the last one, for changes come in runs.
     cdef dict bodies
     cdef dict ids
     cdef uint64_t last_id
     cdef Mapped last_mapped
-    # Tables by name, those with rows, and what of them is finished.
+    # Tables by name, and the rows of all.
     cdef dict active
-    cdef list touched
-    cdef list done
+    cdef Gathering gathering
     cdef list dropped
     cdef Py_ssize_t changes
     cdef Py_ssize_t byte_count
@@ -76,4 +75,3 @@ cdef class Gatherer:
     cdef int truncate(self, object target) except -1
     cdef bint drop_transaction(self, Py_ssize_t kept, Py_ssize_t end) except? True
     cdef object take(self)
-    cdef int finish_table(self, Table table) except -1

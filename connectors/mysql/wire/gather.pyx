@@ -12,14 +12,11 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from cdc.native.cursor cimport Cursor, advance
+from cdc.native.gathering cimport CREATE, DELETE, TRUNCATE, UPDATE, Gathering, append_envelope
 from connectors.mysql.wire.events cimport MARIADB_GTID, MYSQL_GTID, Gtid, read_lenenc
 from connectors.mysql.wire.field cimport little_u16, little_u32
 from connectors.mysql.wire.table cimport (
     ABSENT,
-    CREATE,
-    DELETE,
-    TRUNCATE,
-    UPDATE,
     Image,
     Moment,
     Table,
@@ -28,7 +25,6 @@ from connectors.mysql.wire.table cimport (
 )
 
 from cdc.errors import DecodeError
-from cdc.native.gathered import COUNTER
 from connectors.mysql.wire import codes as _codes
 from connectors.mysql.wire.target import check_insert, check_update, unidentified_row
 from connectors.mysql.wire.rare import inflate_body, without_dropped
@@ -98,13 +94,11 @@ cdef class Mapped:
 cdef class Gatherer:
     def __init__(self, unrepresentable, count, epoch):
         self.unrepresentable = unrepresentable
-        self.count = count
         self.epoch = epoch
         self.bodies = {}
         self.ids = {}
         self.active = {}
-        self.touched = []
-        self.done = []
+        self.gathering = Gathering(count)
         self.dropped = []
         self.begin_file = ""
 
@@ -143,7 +137,7 @@ cdef class Gatherer:
         self.last_mapped = None
         if len(self.bodies) > MOST_TABLE_MAPS:
             self.bodies.clear()
-            self.active = {table.target.table: table for table in self.touched}
+            self.active = {table.target.table: table for table in self.gathering.touched}
         return 0
 
     cdef int forget(self) except -1:
@@ -205,9 +199,7 @@ cdef class Gatherer:
         cdef Table former = self.active.get(table.target.table)
         if former is not None:
             former.is_active = False
-            if former.ops.length:
-                self.touched.remove(former)
-                self.finish_table(former)
+            self.gathering.set_aside(former)
         self.active[table.target.table] = table
         table.is_active = True
         return 0
@@ -319,13 +311,13 @@ cdef class Gatherer:
 
     cdef int begin_row(self, Table table, int op) except -1:
         if table.ops.length == 0:
-            self.touched.append(table)
+            self.gathering.touched.append(table)
         if table.last_transaction != self.moment.number:
             table.last_transaction = self.moment.number
             tx, position = self.attributed or (self.tx_text(), self.position_text())
             table.transactions.append(tx)
             table.positions.append(position)
-        table.append(op, &self.moment, self.changes)
+        append_envelope(table, op, self.changes, self.moment.commit_at)
         if self.transaction_changes == 0:
             self.first_change = self.changes
         self.changes += 1
@@ -350,19 +342,7 @@ cdef class Gatherer:
 
     cdef object take(self):
         self.first_change -= self.changes
-        touched, self.touched = self.touched, []
-        for table in touched:
-            self.finish_table(table)
-        done, self.done = self.done, []
+        batches = self.gathering.take()
         dropped, self.dropped = self.dropped, []
         self.changes = self.byte_count = 0
-        return without_dropped(done, dropped)
-
-    cdef int finish_table(self, Table table) except -1:
-        first = table.first
-        batch = table.take()
-        self.done.append((first, table.target.handle, batch))
-        refused = table.shape.take_refused()
-        if refused:
-            self.count(COUNTER, refused)
-        return 0
+        return without_dropped(batches, dropped)

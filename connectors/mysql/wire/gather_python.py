@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pyarrow as pa
 
 from cdc.errors import DecodeError
 from cdc.native.cursor_python import Cursor
-from cdc.native.gathered import COUNTER, CREATE, DELETE, TRUNCATE, UPDATE
+from cdc.native.gathered import CREATE, DELETE, TRUNCATE, UPDATE, Count
+from cdc.native.gathering_python import Gathering
 from connectors.mysql.wire import codes
 from connectors.mysql.wire.events_python import Gtid
 from connectors.mysql.wire.little_endian import LittleEndian
@@ -43,16 +42,14 @@ class Mapped:
 class Gatherer:
     """`gtid` is that of the transaction at hand; `place` the table at hand, for errors."""
 
-    def __init__(self, unrepresentable: str, count: Callable[[str, int], None], epoch: int) -> None:
+    def __init__(self, unrepresentable: str, count: Count, epoch: int) -> None:
         self._unrepresentable = unrepresentable
-        self._count = count
         self._epoch = epoch
         self._bodies: dict[bytes, Mapped] = {}
         self._ids: dict[int, Mapped] = {}
         self._wanted = b""
         self._active: dict[str, Table] = {}
-        self._touched: list[Table] = []
-        self._done: list[tuple[int, int, pa.RecordBatch]] = []
+        self._gathering: Gathering[Table] = Gathering(count)
         self._dropped: list[tuple[int, int]] = []
         self.changes = 0
         self.byte_count = 0
@@ -95,7 +92,7 @@ class Gatherer:
         self._ids.clear()
         if len(self._bodies) > codes.MOST_TABLE_MAPS:
             self._bodies.clear()
-            self._active = {table.target.table: table for table in self._touched}
+            self._active = {table.target.table: table for table in self._gathering.touched}
 
     def forget(self) -> None:
         for mapped in self._bodies.values():
@@ -132,9 +129,7 @@ class Gatherer:
         former = self._active.get(table.target.table)
         if former is not None:
             former.is_active = False
-            if former.ops:
-                self._touched.remove(former)
-                self._finish(former)
+            self._gathering.set_aside(former)
         self._active[table.target.table] = table
         table.is_active = True
 
@@ -220,13 +215,13 @@ class Gatherer:
 
     def _begin_row(self, table: Table, op: int) -> None:
         if not table.ops:
-            self._touched.append(table)
+            self._gathering.touched.append(table)
         if table.last_transaction != self._moment.number:
             table.last_transaction = self._moment.number
             tx, position = self._attributed or (self.tx_text, self.position_text)
             table.transactions.append(tx)
             table.positions.append(position)
-        table.append(op, self._moment, self.changes)
+        table.append_envelope(op, self.changes, self._moment.commit_at)
         if not self.transaction_changes:
             self._first_change = self.changes
         self.changes += 1
@@ -249,21 +244,10 @@ class Gatherer:
 
     def take(self) -> list[tuple[int, pa.RecordBatch]]:
         self._first_change -= self.changes
-        touched, self._touched = self._touched, []
-        for table in touched:
-            self._finish(table)
-        done, self._done = self._done, []
+        batches = self._gathering.take()
         dropped, self._dropped = self._dropped, []
         self.changes = self.byte_count = 0
-        return without_dropped(done, dropped)
-
-    def _finish(self, table: Table) -> None:
-        first = table.first
-        batch = table.take()
-        self._done.append((first, table.target.handle, batch))
-        refused = table.shape.take_refused()
-        if refused:
-            self._count(COUNTER, refused)
+        return without_dropped(batches, dropped)
 
 
 def _read_options(table: Table, cursor: Cursor) -> bytes:

@@ -40,10 +40,9 @@ def without(batch: pa.RecordBatch, ranges: Sequence[tuple[int, int]]) -> pa.Reco
 
 
 def without_dropped(
-    done: Sequence[tuple[int, int, pa.RecordBatch]], ranges: Sequence[tuple[int, int]]
+    batches: Sequence[tuple[int, pa.RecordBatch]], ranges: Sequence[tuple[int, int]]
 ) -> list[tuple[int, pa.RecordBatch]]:
-    """(first ordinal, handle, batch) in their order, without dropped rows and empty batches."""
-    batches = [(handle, batch) for _, handle, batch in sorted(done, key=lambda entry: entry[0])]
+    """(handle, batch) in their order, without dropped rows and empty batches."""
     if ranges:
         batches = [(handle, without(batch, ranges)) for handle, batch in batches]
     return [(handle, batch) for handle, batch in batches if batch.num_rows]

@@ -3,8 +3,8 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from cdc.native.columns cimport FixedColumn
 from cdc.native.cursor cimport Cursor
+from cdc.native.gathering cimport TableRows
 from connectors.mysql.wire.field cimport Field
 
 
@@ -14,13 +14,6 @@ cdef enum:
     PRESENT
     ABSENT
     DIFFS
-
-
-cdef enum:
-    CREATE = 1
-    UPDATE = 2
-    DELETE = 3
-    TRUNCATE = 4
 
 
 cdef struct Value:
@@ -51,41 +44,23 @@ cdef int read_present(Cursor* cursor, Image* image, Py_ssize_t columns) except -
 
 
 @cython.final
-cdef class Table:
+cdef class Table(TableRows):
     cdef readonly object target
-    cdef readonly object shape
     cdef bint is_active
-    cdef list columns
-    cdef list old_columns
-    cdef Py_ssize_t width
     cdef Py_ssize_t row_end
     cdef Py_ssize_t json_columns
     # Bytes of each column's values when fixed, minus the bytes of their length prefix, 0 to ask the field.
     cdef int32_t* sizes
-    cdef readonly Py_ssize_t first
     # The column at hand, for errors; -1 for none.
     cdef Py_ssize_t column
-    cdef FixedColumn ops
-    cdef FixedColumn seqs
-    cdef FixedColumn codes
-    cdef FixedColumn commit_ats
-    cdef FixedColumn unchanged
-    cdef FixedColumn before_rows
-    cdef list transactions
-    cdef list positions
-    cdef dict sets
-    cdef int64_t last_transaction
-    cdef int reset(self) except -1
     cdef int read_image(self, Cursor* cursor, Image* image, const unsigned char* diffs) except -1
     cdef int read_value(self, Py_ssize_t column, Cursor* cursor, Value* value) except -1
     cdef bint is_history(self, Image* image) except? True
     cdef bint key_changed(self, Image* old, Image* new) except? True
     cdef bint has_key(self, Image* old) except? True
-    cdef int append(self, int op, Moment* moment, Py_ssize_t ordinal) except -1
     cdef int append_row(self, Image* image) except -1
     cdef int append_update(self, Image* old, Image* new) except -1
     cdef int append_before(self, Image* old) except -1
     cdef int append_values(self, list columns, Image* image, Image* old) except -1
     cdef int append_nulls(self) except -1
-    cdef int mark_unchanged(self, Image* image) except -1
-    cdef object take(self)
+    cdef int mark_absent(self, Image* image) except -1

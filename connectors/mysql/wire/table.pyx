@@ -6,12 +6,12 @@ Every image is split and checked whole before any of its values is decoded.
 """
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, uint8_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp
 
-from cdc.native.columns cimport FixedColumn, fixed_slot
 from cdc.native.cursor cimport Cursor, advance, finish
+from cdc.native.gathering cimport TableRows
 from connectors.mysql.wire.field cimport (
     Field,
     PrefixedField,
@@ -22,14 +22,7 @@ from connectors.mysql.wire.field cimport (
 from connectors.mysql.wire.values cimport make_field
 
 from cdc.errors import DecodeError
-from cdc.native.gathered import (
-    Gathered,
-    TableShape,
-    before_position,
-    change_batch,
-    finish_columns,
-    rows_position,
-)
+from cdc.native.gathered import TableShape
 from connectors.mysql.wire.target import LIVE_ROW_ENDS, diffs_without_document
 from connectors.mysql.wire.defaults import with_defaults
 
@@ -73,14 +66,14 @@ cdef int read_present(Cursor* cursor, Image* image, Py_ssize_t columns) except -
 
 
 @cython.final
-cdef class Table:
+cdef class Table(TableRows):
     def __init__(self, target, unrepresentable):
         cdef Py_ssize_t i
         self.target = target
-        self.shape = TableShape(target.handle, target.table, target.plans, target.key, "f", unrepresentable)
+        TableRows.__init__(
+            self, TableShape(target.handle, target.table, target.plans, target.key, "f", unrepresentable)
+        )
         self.is_active = True
-        self.columns = self.make_fields()
-        self.width = len(self.columns)
         self.column = -1
         self.json_columns = sum([plan.kind == "json" for plan in target.plans])
         self.row_end = -1 if target.row_end is None else target.row_end
@@ -93,31 +86,12 @@ cdef class Table:
                 self.sizes[i] = <int32_t>(<SizedField>field).size
             elif isinstance(field, PrefixedField):
                 self.sizes[i] = -(<PrefixedField>field).prefix_bytes
-        self.reset()
 
     def __dealloc__(self):
         free(self.sizes)
 
-    def make_fields(self):
+    cdef list make_fields(self):
         return [make_field(p, r) for p, r in zip(self.shape.plans, self.shape.refusals)]
-
-    @property
-    def count(self):
-        return self.ops.length
-
-    cdef int reset(self) except -1:
-        self.first = -1
-        self.ops = FixedColumn(1)
-        self.seqs = FixedColumn(8)
-        self.codes = FixedColumn(4)
-        self.commit_ats = FixedColumn(8)
-        self.unchanged = None
-        self.before_rows = FixedColumn(8)
-        self.transactions = []
-        self.positions = []
-        self.sets = {}
-        self.last_transaction = -1
-        return 0
 
     cdef int read_image(self, Cursor* cursor, Image* image, const unsigned char* diffs) except -1:
         """Split the next image; `diffs` is the bitmap of the JSON columns that have diffs, or NULL."""
@@ -194,18 +168,6 @@ cdef class Table:
                 return False
         return bool(self.shape.key)
 
-    cdef int append(self, int op, Moment* moment, Py_ssize_t ordinal) except -1:
-        """The envelope of the next row; its values follow. The texts of a new moment must have been added."""
-        if self.ops.length == 0:
-            self.first = ordinal
-        fixed_slot(self.ops)[0] = <unsigned char>op
-        (<int64_t*>fixed_slot(self.seqs))[0] = ordinal
-        (<int32_t*>fixed_slot(self.codes))[0] = <int32_t>len(self.transactions) - 1
-        (<int64_t*>fixed_slot(self.commit_ats))[0] = moment.commit_at
-        if self.unchanged is not None:
-            (<int32_t*>fixed_slot(self.unchanged))[0] = -1
-        return 0
-
     cdef int append_row(self, Image* image) except -1:
         """The values of the newest row; those that it lacks are named as unchanged."""
         return self.append_update(NULL, image)
@@ -215,15 +177,13 @@ cdef class Table:
         cdef Py_ssize_t i
         for i in range(self.width):
             if new.values[i].kind == ABSENT:
-                self.mark_unchanged(new)
+                self.mark_absent(new)
                 break
         return self.append_values(self.columns, new, old)
 
     cdef int append_before(self, Image* old) except -1:
         """The old image of the row that is appended next."""
-        if self.old_columns is None:
-            self.old_columns = self.make_fields()
-        (<int64_t*>fixed_slot(self.before_rows))[0] = self.ops.length
+        self.begin_before()
         return self.append_values(self.old_columns, old, NULL)
 
     cdef int append_values(self, list columns, Image* image, Image* old) except -1:
@@ -255,37 +215,12 @@ cdef class Table:
             (<Field>self.columns[i]).null()
         return 0
 
-    cdef int mark_unchanged(self, Image* image) except -1:
+    cdef int mark_absent(self, Image* image) except -1:
         """Name the columns that the newest row lacks; there is at least one."""
         cdef Py_ssize_t i
-        cdef int32_t code
-        if self.unchanged is None:
-            self.unchanged = FixedColumn(4)
-            for i in range(self.ops.length):
-                (<int32_t*>fixed_slot(self.unchanged))[0] = -1
-        columns = tuple([i for i in range(self.width) if image.values[i].kind == ABSENT])
-        code = self.sets.setdefault(columns, len(self.sets))
-        (<int32_t*>self.unchanged.values.data)[self.ops.length - 1] = code
-        return 0
+        return self.mark_unchanged(tuple([i for i in range(self.width) if image.values[i].kind == ABSENT]))
 
-    cdef object take(self):
-        gathered = Gathered(
-            count=self.ops.length,
-            ops=self.ops.release(),
-            seqs=self.seqs.release(),
-            codes=self.codes.release(),
-            commit_ats=self.commit_ats.release(),
-            transactions=self.transactions,
-            positions=self.positions,
-            unchanged=None if self.unchanged is None else self.unchanged.release(),
-            unchanged_sets=list(self.sets),
-            before_rows=None if self.before_rows.length == 0 else self.before_rows.release(),
-        )
-        columns = finish_columns(self.shape, self.columns, rows_position(gathered))
-        if self.unchanged is not None:
-            columns = with_defaults(gathered, columns, self.target.defaults)
-        before = None
-        if gathered.before_rows is not None:
-            before = finish_columns(self.shape, self.old_columns, before_position(gathered))
-        self.reset()
-        return change_batch(self.shape, gathered, columns, before)
+    cdef list completed(self, gathered, list columns):
+        if self.unchanged is None:
+            return columns
+        return with_defaults(gathered, columns, self.target.defaults)

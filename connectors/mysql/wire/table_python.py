@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -11,14 +10,8 @@ import pyarrow as pa
 
 from cdc.errors import DecodeError
 from cdc.native.cursor_python import Cursor
-from cdc.native.gathered import (
-    Gathered,
-    TableShape,
-    before_position,
-    change_batch,
-    finish_columns,
-    rows_position,
-)
+from cdc.native.gathered import Gathered, TableShape
+from cdc.native.gathering_python import TableRows
 from connectors.mysql.wire.defaults import with_defaults
 from connectors.mysql.wire.target import LIVE_ROW_ENDS, Target, diffs_without_document
 from connectors.mysql.wire.values_python import Field, make_field
@@ -66,35 +59,20 @@ def read_present(cursor: Cursor, columns: int) -> list[bool]:
     return [is_set(bits, i) for i in range(columns)]
 
 
-class Table:
+class Table(TableRows[Field]):
     """The rows of one table since the last take. `column` is the one at hand, for errors; -1 for none."""
 
     def __init__(self, target: Target, unrepresentable: str) -> None:
+        super().__init__(
+            TableShape(target.handle, target.table, target.plans, target.key, "f", unrepresentable)
+        )
         self.target = target
-        self.shape = TableShape(target.handle, target.table, target.plans, target.key, "f", unrepresentable)
         self.is_active = True
-        self.columns = self._make_fields()
-        self.old_columns: list[Field] = []
-        self.width = len(self.columns)
         self.json_columns = [i for i, plan in enumerate(target.plans) if plan.kind == "json"]
         self.column = -1
-        self._reset()
 
     def _make_fields(self) -> list[Field]:
-        return [make_field(p, r) for p, r in zip(self.target.plans, self.shape.refusals, strict=True)]
-
-    def _reset(self) -> None:
-        self.first = -1
-        self.ops = array("b")
-        self.seqs = array("q")
-        self.codes = array("i")
-        self.commit_ats = array("q")
-        self.transactions: list[str] = []
-        self.positions: list[str] = []
-        self.unchanged: array[int] | None = None
-        self.sets: dict[tuple[int, ...], int] = {}
-        self.before_rows = array("q")
-        self.last_transaction = -1
+        return [make_field(p, r) for p, r in zip(self.shape.plans, self.shape.refusals, strict=True)]
 
     def read_image(self, cursor: Cursor, present: Sequence[bool], diffs: bytes = b"") -> Image:
         """Split the next image; `diffs` is the bitmap of the JSON columns that have diffs."""
@@ -144,33 +122,16 @@ class Table:
         """Whether an old image says which row it is of."""
         return all(present) or (bool(self.target.key) and all(present[i] for i in self.target.key))
 
-    def append(self, op: int, moment: Moment, ordinal: int) -> None:
-        """The envelope of the next row; its values follow. The texts of a new moment must have been added."""
-        if not self.ops:
-            self.first = ordinal
-        self.ops.append(op)
-        self.seqs.append(ordinal)
-        self.codes.append(len(self.transactions) - 1)
-        self.commit_ats.append(moment.commit_at)
-        if self.unchanged is not None:
-            self.unchanged.append(-1)
-
     def append_row(self, image: Image, old: Image | None = None) -> None:
         """The values of the newest row; those that it lacks are named as unchanged. JSON columns may have
         diffs to the old image.
         """
-        columns = tuple(i for i, value in enumerate(image) if value.kind is Kind.ABSENT)
-        if columns:
-            if self.unchanged is None:
-                self.unchanged = array("i", [-1]) * len(self.ops)
-            self.unchanged[-1] = self.sets.setdefault(columns, len(self.sets))
+        self.mark_unchanged(tuple(i for i, value in enumerate(image) if value.kind is Kind.ABSENT))
         self._append_values(self.columns, image, old)
 
     def append_before(self, old: Image) -> None:
         """The old image of the row that is appended next."""
-        if not self.old_columns:
-            self.old_columns = self._make_fields()
-        self.before_rows.append(len(self.ops))
+        self.begin_before()
         self._append_values(self.old_columns, old, None)
 
     def _append_values(self, columns: list[Field], image: Image, old: Image | None) -> None:
@@ -188,31 +149,10 @@ class Table:
                 field.null()
         self.column = -1
 
-    def append_nulls(self) -> None:
-        for field in self.columns:
-            field.null()
-
-    def take(self) -> pa.RecordBatch:
-        gathered = Gathered(
-            count=len(self.ops),
-            ops=self.ops,
-            seqs=self.seqs,
-            codes=self.codes,
-            commit_ats=self.commit_ats,
-            transactions=self.transactions,
-            positions=self.positions,
-            unchanged=self.unchanged,
-            unchanged_sets=list(self.sets),
-            before_rows=self.before_rows,
-        )
-        columns = finish_columns(self.shape, self.columns, rows_position(gathered))
-        if self.unchanged is not None:
-            columns = with_defaults(gathered, columns, self.target.defaults)
-        before = None
-        if self.before_rows:
-            before = finish_columns(self.shape, self.old_columns, before_position(gathered))
-        self._reset()
-        return change_batch(self.shape, gathered, columns, before)
+    def _completed(self, gathered: Gathered, columns: list[pa.Array]) -> list[pa.Array]:
+        if self.unchanged is None:
+            return columns
+        return with_defaults(gathered, columns, self.target.defaults)
 
 
 def unexpected_options(options: int) -> DecodeError:

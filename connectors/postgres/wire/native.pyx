@@ -10,8 +10,16 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp
 
-from cdc.native.columns cimport FixedColumn, fixed_slot
 from cdc.native.cursor cimport Cursor, advance, finish, read_i32, read_i64, read_u8, read_u16, read_u32, read_u64
+from cdc.native.gathering cimport (
+    CREATE,
+    DELETE,
+    TRUNCATE,
+    UPDATE,
+    Gathering,
+    TableRows,
+    append_envelope,
+)
 from connectors.postgres.wire.fields cimport Field, make_field
 
 from cdc.errors import CdcError, DecodeError
@@ -19,15 +27,7 @@ from connectors.postgres.wire import calendar as _calendar
 from connectors.postgres.wire import codes as _codes
 from connectors.postgres.messages import lsn_text
 from cdc.native.refusals import locate
-from cdc.native.gathered import (
-    COUNTER,
-    Gathered,
-    TableShape,
-    before_position,
-    change_batch,
-    finish_columns,
-    rows_position,
-)
+from cdc.native.gathered import TableShape
 from connectors.postgres.wire.copy import CopyDecoder  # noqa: F401
 
 cdef int64_t EPOCH_MICROSECONDS = _calendar.EPOCH_MICROSECONDS
@@ -38,12 +38,6 @@ cdef enum:
     WOULD_BLOCK, ENDED, MESSAGE, KEEPALIVE, FULL, PART
 assert (_codes.WOULD_BLOCK, _codes.ENDED, _codes.MESSAGE) == (WOULD_BLOCK, ENDED, MESSAGE)
 assert (_codes.KEEPALIVE, _codes.FULL, _codes.PART) == (KEEPALIVE, FULL, PART)
-cdef enum:
-    CREATE = 1
-    UPDATE = 2
-    DELETE = 3
-    TRUNCATE = 4
-
 
 cdef struct Value:
     # kind: n null, u unchanged, t text, b binary.
@@ -53,81 +47,24 @@ cdef struct Value:
 
 
 @cython.final
-cdef class Table:
+cdef class Table(TableRows):
     """The rows of one table since the last take."""
 
-    cdef object shape
-    cdef list columns
-    cdef list old_columns
-    cdef Py_ssize_t width
-    cdef readonly Py_ssize_t first
-    cdef FixedColumn ops
-    cdef FixedColumn seqs
-    cdef FixedColumn codes
-    cdef FixedColumn commit_ats
-    cdef FixedColumn unchanged
-    cdef FixedColumn before_rows
-    cdef list transactions
-    cdef list positions
-    cdef dict sets
-    cdef int64_t last_transaction
     cdef object key
     cdef set key_set
 
     def __init__(self, shape):
-        self.shape = shape
-        self.columns = [make_field(p.codec, r) for p, r in zip(shape.plans, shape.refusals)]
-        self.width = len(self.columns)
+        TableRows.__init__(self, shape)
         self.key = shape.key
         self.key_set = set(shape.key)
-        self.reset()
 
-    cdef int reset(self) except -1:
-        self.first = -1
-        self.ops = FixedColumn(1)
-        self.seqs = FixedColumn(8)
-        self.codes = FixedColumn(4)
-        self.commit_ats = FixedColumn(8)
-        self.unchanged = None
-        self.before_rows = FixedColumn(8)
-        self.transactions = []
-        self.positions = []
-        self.sets = {}
-        self.last_transaction = -1
-        return 0
+    cdef list make_fields(self):
+        return [make_field(p.codec, r) for p, r in zip(self.shape.plans, self.shape.refusals)]
 
-    cdef int mark_unchanged(self, Value* values) except -1:
+    cdef int mark_unsent(self, Value* values) except -1:
         """Name the unchanged columns of the newest row; there is at least one."""
         cdef Py_ssize_t i
-        cdef int32_t code
-        if self.unchanged is None:
-            self.unchanged = FixedColumn(4)
-            for i in range(self.ops.length - 1):
-                (<int32_t*>fixed_slot(self.unchanged))[0] = -1
-        columns = tuple([i for i in range(self.width) if values[i].kind == c"u"])
-        code = self.sets.setdefault(columns, len(self.sets))
-        (<int32_t*>fixed_slot(self.unchanged))[0] = code
-        return 0
-
-    cdef object take(self):
-        gathered = Gathered(
-            count=self.ops.length,
-            ops=self.ops.release(),
-            seqs=self.seqs.release(),
-            codes=self.codes.release(),
-            commit_ats=self.commit_ats.release(),
-            transactions=self.transactions,
-            positions=self.positions,
-            unchanged=None if self.unchanged is None else self.unchanged.release(),
-            unchanged_sets=list(self.sets),
-            before_rows=None if self.before_rows.length == 0 else self.before_rows.release(),
-        )
-        columns = finish_columns(self.shape, self.columns, rows_position(gathered))
-        before = None
-        if gathered.before_rows is not None:
-            before = finish_columns(self.shape, self.old_columns, before_position(gathered))
-        self.reset()
-        return change_batch(self.shape, gathered, columns, before)
+        return self.mark_unchanged(tuple([i for i in range(self.width) if values[i].kind == c"u"]))
 
 
 @cython.final
@@ -135,10 +72,8 @@ cdef class PgoutputDecoder:
     """See `connectors.postgres.wire.decoder.Pgoutput`."""
 
     cdef object unrepresentable
-    cdef object count
     cdef dict tables
-    cdef list touched
-    cdef list done
+    cdef Gathering gathering
     cdef readonly Py_ssize_t changes
     cdef readonly Py_ssize_t byte_count
     cdef readonly Py_ssize_t transactions
@@ -162,10 +97,8 @@ cdef class PgoutputDecoder:
 
     def __init__(self, unrepresentable, count):
         self.unrepresentable = unrepresentable
-        self.count = count
         self.tables = {}
-        self.touched = []
-        self.done = []
+        self.gathering = Gathering(count)
         self.last_relid = -1
 
     def __dealloc__(self):
@@ -179,9 +112,8 @@ cdef class PgoutputDecoder:
             table = Table(TableShape(relid, name, plans, key, identity, self.unrepresentable))
             self.make_room(len(plans))
         former = self.tables.get(relid)
-        if former is not None and (<Table>former).ops.length:
-            self.touched.remove(former)
-            self.finish_table(former)
+        if former is not None:
+            self.gathering.set_aside(former)
         self.tables[relid] = table
         self.last_relid = -1
 
@@ -427,35 +359,26 @@ cdef class PgoutputDecoder:
         return self.append(table, DELETE, self.old, unchanged, total)
 
     cdef int append(self, Table table, int op, Value* values, bint unchanged, Py_ssize_t total) except -1:
-        self.append_envelope(table, op)
+        self.begin_row(table, op)
         if unchanged:
-            table.mark_unchanged(values)
-        elif table.unchanged is not None:
-            (<int32_t*>fixed_slot(table.unchanged))[0] = -1
+            table.mark_unsent(values)
         self.append_values(table.columns, values, table.width)
         self.byte_count += total + ROW_OVERHEAD_BYTES
         return 0
 
-    cdef int append_envelope(self, Table table, int op) except -1:
+    cdef int begin_row(self, Table table, int op) except -1:
         if table.last_transaction != self.number:
             table.last_transaction = self.number
             table.transactions.append(str(self.xid))
             table.positions.append(lsn_text(self.commit_lsn))
         if table.ops.length == 0:
-            table.first = self.changes
-            self.touched.append(table)
-        fixed_slot(table.ops)[0] = <unsigned char>op
-        (<int64_t*>fixed_slot(table.seqs))[0] = self.changes
-        (<int32_t*>fixed_slot(table.codes))[0] = <int32_t>len(table.transactions) - 1
-        (<int64_t*>fixed_slot(table.commit_ats))[0] = self.commit_at
+            self.gathering.touched.append(table)
+        append_envelope(table, op, self.changes, self.commit_at)
         self.changes += 1
         return 0
 
     cdef int append_before(self, Table table) except -1:
-        if table.old_columns is None:
-            shape = table.shape
-            table.old_columns = [make_field(p.codec, r) for p, r in zip(shape.plans, shape.refusals)]
-        (<int64_t*>fixed_slot(table.before_rows))[0] = table.ops.length
+        table.begin_before()
         return self.append_values(table.old_columns, self.old, table.width)
 
     cdef int append_values(self, list columns, Value* values, Py_ssize_t count) except -1:
@@ -486,33 +409,14 @@ cdef class PgoutputDecoder:
                 raise self.located(error) from None
             if table is None:
                 continue
-            self.append_envelope(table, TRUNCATE)
-            if table.unchanged is not None:
-                (<int32_t*>fixed_slot(table.unchanged))[0] = -1
+            self.begin_row(table, TRUNCATE)
             for i in range(table.width):
                 (<Field>table.columns[i]).null()
             self.byte_count += ROW_OVERHEAD_BYTES
 
     def take(self):
-        touched, self.touched = self.touched, []
-        for table in touched:
-            self.finish_table(table)
-        done, self.done = sorted(self.done, key=_first), []
         self.changes = self.byte_count = self.transactions = 0
-        return [(relid, batch) for _, relid, batch in done]
-
-    cdef int finish_table(self, Table table) except -1:
-        first = table.first
-        batch = table.take()
-        self.done.append((first, table.shape.relid, batch))
-        refused = table.shape.take_refused()
-        if refused:
-            self.count(COUNTER, refused)
-        return 0
-
-
-def _first(entry):
-    return entry[0]
+        return self.gathering.take()
 
 
 cdef int open_cursor(Cursor* cursor, Py_buffer* view) except -1:

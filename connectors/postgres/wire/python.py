@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
 from cdc.native.cursor_python import Cursor
-from cdc.native.gathered import (
-    COUNTER,
-    CREATE,
-    DELETE,
-    TRUNCATE,
-    UPDATE,
-    TableShape,
-)
+from cdc.native.gathered import CREATE, DELETE, TRUNCATE, UPDATE, Count, TableShape
+from cdc.native.gathering_python import Gathering, TableRows
 from cdc.native.refusals import locate
 from connectors.postgres.messages import lsn_text
 from connectors.postgres.type_plan import ColumnPlan
@@ -32,7 +27,6 @@ from connectors.postgres.wire.codes import (
 )
 from connectors.postgres.wire.copy_python import CopyDecoder
 from connectors.postgres.wire.fields_python import Field
-from connectors.postgres.wire.table_python import Table, Transaction
 
 __all__ = ["CopyDecoder", "PgoutputDecoder"]
 
@@ -46,15 +40,34 @@ _BEGIN, _COMMIT, _INSERT, _UPDATE, _DELETE = b"BCIUD"
 _WAL_DATA, _KEEPALIVE_FRAME = b"wk"
 
 
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What its Begin says; `commit_at` counts from 1970, `number` from the first one of the stream."""
+
+    number: int = 0
+    xid: int = 0
+    commit_lsn: int = 0
+    commit_at: int = 0
+
+    @property
+    def position(self) -> str:
+        return lsn_text(self.commit_lsn)
+
+
+class Table(TableRows[Field]):
+    """The rows of one table since the last take."""
+
+    def _make_fields(self) -> list[Field]:
+        return [Field(p.codec, r) for p, r in zip(self.shape.plans, self.shape.refusals, strict=True)]
+
+
 class PgoutputDecoder:
     """See `connectors.postgres.wire.decoder.Pgoutput`."""
 
-    def __init__(self, unrepresentable: str, count: Callable[[str, int], None]) -> None:
+    def __init__(self, unrepresentable: str, count: Count) -> None:
         self._unrepresentable = unrepresentable
-        self._count = count
         self._tables: dict[int, Table | None] = {}
-        self._touched: list[Table] = []
-        self._done: list[tuple[int, int, pa.RecordBatch]] = []
+        self._gathering: Gathering[Table] = Gathering(count)
         self.changes = 0
         self.byte_count = 0
         self.transactions = 0
@@ -79,9 +92,8 @@ class PgoutputDecoder:
             name = f"{schema_name}.{table_name}"
             shape = TableShape(relid, name, plans, key, identity, self._unrepresentable)
         former = self._tables.get(relid)
-        if former is not None and former.ops:
-            self._touched.remove(former)
-            self._finish(former)
+        if former is not None:
+            self._gathering.set_aside(former)
         self._tables[relid] = None if shape is None else Table(shape)
 
     def knows(self, relid: int) -> bool:
@@ -148,25 +160,12 @@ class PgoutputDecoder:
             if table is None:
                 continue
             self._begin_row(table, TRUNCATE)
-            for column in table.columns:
-                column.null()
+            table.append_nulls()
             self.byte_count += ROW_OVERHEAD_BYTES
 
     def take(self) -> list[tuple[int, pa.RecordBatch]]:
-        touched, self._touched = self._touched, []
-        for table in touched:
-            self._finish(table)
-        done, self._done = sorted(self._done, key=lambda entry: entry[0]), []
         self.changes = self.byte_count = self.transactions = 0
-        return [(relid, batch) for _, relid, batch in done]
-
-    def _finish(self, table: Table) -> None:
-        first = table.first
-        batch = table.take()
-        self._done.append((first, table.shape.relid, batch))
-        refused = table.shape.take_refused()
-        if refused:
-            self._count(COUNTER, refused)
+        return self._gathering.take()
 
     def begin(self, cursor: Cursor) -> None:
         if self.in_transaction:
@@ -174,7 +173,8 @@ class PgoutputDecoder:
             raise DecodeError(message)
         commit_lsn, commit_ts, xid = cursor.u64(), cursor.i64(), cursor.u32()
         cursor.finish()
-        self._transaction = Transaction(xid, commit_lsn, _from_1970(commit_ts))
+        number = self._transaction.number + 1
+        self._transaction = Transaction(number, xid, commit_lsn, _from_1970(commit_ts))
         self.in_transaction = True
 
     def commit(self, cursor: Cursor) -> None:
@@ -262,8 +262,13 @@ class PgoutputDecoder:
 
     def _begin_row(self, table: Table, op: int) -> None:
         if not table.ops:
-            self._touched.append(table)
-        table.append_envelope(self._transaction, self.changes, op)
+            self._gathering.touched.append(table)
+        transaction = self._transaction
+        if table.last_transaction != transaction.number:
+            table.last_transaction = transaction.number
+            table.transactions.append(str(transaction.xid))
+            table.positions.append(transaction.position)
+        table.append_envelope(op, self.changes, transaction.commit_at)
         self.changes += 1
 
     def _append(self, table: Table, op: int, values: list[Value], total: int) -> None:
@@ -273,10 +278,7 @@ class PgoutputDecoder:
         self.byte_count += total + ROW_OVERHEAD_BYTES
 
     def _append_before(self, table: Table, values: list[Value]) -> None:
-        shape = table.shape
-        if not table.old_columns:
-            table.old_columns = [Field(p.codec, r) for p, r in zip(shape.plans, shape.refusals, strict=True)]
-        table.before_rows.append(len(table.ops))
+        table.begin_before()
         self._append_values(table, table.old_columns, values)
 
     def _append_values(self, table: Table, columns: list[Field], values: list[Value]) -> None:
