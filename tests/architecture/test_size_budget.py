@@ -16,7 +16,7 @@ CYTHON_FUNCTION_LINES = 60
 # `path` or `path::function` → why it may be longer.
 WAIVED: dict[str, str] = {}
 
-_CYTHON_FUNCTION = re.compile(r"^(\s*)(?:cdef|cpdef|def)\s[^=\n]*?(\w+)\s*\(")
+_CYTHON_FUNCTION = re.compile(r"^(\s*)(?:cdef|cpdef|def)\s(?!class\b)[^=\n]*?(\w+)\s*\(")
 
 
 def _long_files() -> Iterator[str]:
