@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pymysql
@@ -40,6 +40,7 @@ from connectors.mysql.snapshot import Captured, Parts, open_snapshot
 from connectors.mysql.starter import describe
 from connectors.mysql.stream import Session, SessionParts
 from connectors.mysql.taken_back import TakenBack
+from connectors.mysql.temporary import TemporaryTables, open_temporary
 from connectors.mysql.tracking import Tracking, TrackingParts
 from connectors.mysql.transactions import Grammar
 from connectors.mysql.type_plan import plan_table, schema_of
@@ -70,6 +71,7 @@ class SessionStart:
     knowledge: Knowledge
     history: History
     kept: Mapping[str, str | None]
+    temporary: TemporaryTables
 
 
 class MysqlSource:
@@ -223,17 +225,22 @@ class MysqlSource:
     def _session(self, after: Position, memory: Mapping[str, str]) -> Iterator[Session]:
         """A started stream; its connections end with the block."""
         with self._opened("to start the stream") as (connection, facts):
-            start = self._start(self._opening(connection, facts), after, memory)
+            opening = self._opening(connection, facts)
+            start = self._start(opening, after, memory)
             knowledge = read_knowledge(connection, facts)
             history = self._history(knowledge)
             kept = self._restore(history, connection, after, memory)
+            temporary = open_temporary(
+                connection, facts, memory, lambda: replace(opening.status(), epoch=self._epoch)
+            )
         if memory.get(MEMORY_SERVER) != start.server.to_json():
             kept[MEMORY_SERVER] = start.server.to_json()
         with closing(self._start_dump(start)) as dump:
             self._dump = dump
             self._context.log("streaming", position=start.position.place, by_gtid=start.by_gtid)
             try:
-                yield self._new_session(dump, start, SessionStart(after, memory, knowledge, history, kept))
+                begun = SessionStart(after, memory, knowledge, history, kept, temporary)
+                yield self._new_session(dump, start, begun)
             finally:
                 self._dump = None
 
@@ -313,6 +320,7 @@ class MysqlSource:
             flavour=begun.knowledge.flavour,
             unrepresentable=self._options.unrepresentable,
             reread=reread,
+            temporary=begun.temporary,
             log=self._context.log,
         )
 

@@ -252,7 +252,8 @@ class Session:
     def _event(self, payload: bytes) -> Iterator[ChangeSet | None]:
         meaning: Meaning = self._parts.grammar.read(payload, self._decoder.gtid_flags)
         if isinstance(meaning, Ddl):
-            self._tracking.apply(meaning.changes, self._decoder.position_text)
+            where, order = self._decoder.position_text, self._reached_order()
+            self._tracking.apply(meaning.changes, meaning.origin, order, where)
         elif isinstance(meaning, XaStarted):
             self._xa_place = self._place_before()
             self._decoder.skip_transaction()

@@ -16,6 +16,7 @@ from connectors.mysql.ddl.changes import TableChange
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.history.history import History
 from connectors.mysql.table_map import TableMap, parse_table_map
+from connectors.mysql.temporary import Origin, TemporaryTables
 from connectors.mysql.type_plan import ColumnPlan, plan_table, schema_of
 from connectors.mysql.wire.decoder import Binlog, Flavour
 from connectors.mysql.wire.target import Target
@@ -45,6 +46,7 @@ class TrackingParts:
     flavour: Flavour
     unrepresentable: str
     reread: Callable[[TableId], TableDefinition | None]
+    temporary: TemporaryTables
     log: Callable[..., None]
 
 
@@ -74,9 +76,10 @@ class Tracking:
         target = self._target(table_map) if is_wanted else None
         (decoder or self._decoder).set_table(body, target)
 
-    def apply(self, changes: tuple[TableChange, ...], where: str) -> None:
-        """Take in what a statement does to tables."""
-        applied = self._history.apply(changes, where=where)
+    def apply(self, changes: tuple[TableChange, ...], origin: Origin, order: int, where: str) -> None:
+        """Take in what a statement of that origin does to tables, at the place of that order."""
+        real = self._parts.temporary.resolve(changes, origin, order)
+        applied = self._history.apply(real, where=where)
         self._memory |= applied.memory
         self._resnapshots += applied.resnapshots
         for note in applied.notes:
@@ -122,24 +125,16 @@ class Tracking:
 
     def take(self) -> Gathered:
         """Everything gathered, in order."""
-        self.gather()
-        gathered = Gathered(
-            tuple(self._batches),
-            self._ordinals,
-            self._transactions,
-            self._memory,
-            tuple(self._resnapshots),
-        )
-        self._batches, self._ordinals, self._transactions, self._byte_count = [], 0, 0, 0
+        memory = self._parts.temporary.take_memory() | self._memory
+        resnapshots = tuple(self._resnapshots)
         self._memory, self._resnapshots = {}, []
-        return gathered
+        return self.take_part()._replace(memory=memory, resnapshots=resnapshots)
 
     def take_part(self) -> Gathered:
         """As `take`, but what goes with a whole transaction waits for its end."""
-        memory, resnapshots = self._memory, self._resnapshots
-        self._memory, self._resnapshots = {}, []
-        gathered = self.take()
-        self._memory, self._resnapshots = memory, resnapshots
+        self.gather()
+        gathered = Gathered(tuple(self._batches), self._ordinals, self._transactions, {}, ())
+        self._batches, self._ordinals, self._transactions, self._byte_count = [], 0, 0, 0
         return gathered
 
     @property

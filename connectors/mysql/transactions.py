@@ -18,6 +18,7 @@ from connectors.mysql.ddl.classify import classify
 from connectors.mysql.ddl.tokens import decode_statement
 from connectors.mysql.events import (
     HEADER_BYTES,
+    Header,
     Query,
     XaPrepare,
     parse_header,
@@ -26,10 +27,12 @@ from connectors.mysql.events import (
     parse_query,
     parse_xa_prepare,
 )
+from connectors.mysql.temporary import Origin
 from connectors.mysql.wire import codes
 
 # What a decoder gives only when it ends a transaction whose end is missing.
 _NEW_FILE = frozenset({codes.ROTATE_EVENT, codes.FORMAT_DESCRIPTION_EVENT})
+
 # Events without a meaning of their own: parameters of statements (the statement speaks), files, Group
 # Replication's certification, encryption (events come decrypted).
 _MEANINGLESS = frozenset(
@@ -94,9 +97,10 @@ class Xid:
 
 @dataclass(frozen=True, slots=True)
 class Ddl:
-    """A statement that changes tables."""
+    """A statement that changes tables, and who ran it."""
 
     changes: tuple[TableChange, ...]
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +160,7 @@ class Grammar:
         body = memoryview(event)[HEADER_BYTES:]
         kind = header.type
         if kind == codes.QUERY_EVENT:
-            return self._query(parse_query(body), gtid_flags)
+            return self._query(header, parse_query(body), gtid_flags)
         if kind == codes.XA_PREPARE_EVENT:
             prepared = parse_xa_prepare(body)
             return XaPrepared(_xid(prepared), prepared.one_phase)
@@ -164,7 +168,7 @@ class Grammar:
             gtid = parse_mariadb_gtid(body, header.server_id)
             return XaStarted(Xid(*gtid.xid)) if gtid.prepared_xa and gtid.xid else None
         if kind == codes.EXECUTE_LOAD_QUERY_EVENT:
-            return self._load(body)
+            return self._load(header, body)
         if kind in _NEW_FILE:
             return RolledBack()
         if kind == codes.INCIDENT_EVENT:
@@ -177,7 +181,7 @@ class Grammar:
             remedy="Update the daemon; nothing after this position was read.",
         )
 
-    def _query(self, query: Query, gtid_flags: int) -> Meaning:
+    def _query(self, header: Header, query: Query, gtid_flags: int) -> Meaning:
         if b"xa" in query.sql[:20].lower():
             found = _XA.match(query.sql)
             if found:
@@ -186,7 +190,8 @@ class Grammar:
             return RolledBack() if _ROLLBACK.fullmatch(query.sql) else self._savepoint(query)
         if self._is_half_an_alter(gtid_flags):
             return None
-        return _ddl(self._classify(query))
+        changes = self._classify(query)
+        return Ddl(changes, _origin(header, query)) if changes else None
 
     def _savepoint(self, query: Query) -> Savepoint | None:
         found = _SAVEPOINT.fullmatch(query.sql)
@@ -221,12 +226,12 @@ class Grammar:
             explicit_timestamps=query.explicit_timestamps,
         )
 
-    def _load(self, body: memoryview) -> Meaning:
+    def _load(self, header: Header, body: memoryview) -> Meaning:
         """LOAD DATA of a session that logs statements."""
         rest = body[_QUERY_HEADER_BYTES + _LOAD_HEADER_BYTES :]
-        changes = self._classify(parse_query(bytes(body[:_QUERY_HEADER_BYTES]) + bytes(rest)))
-        known = [change for change in changes if isinstance(change, Dml)]
-        return Ddl(tuple(known) or (Dml("LOAD DATA", None),))
+        query = parse_query(bytes(body[:_QUERY_HEADER_BYTES]) + bytes(rest))
+        known = [change for change in self._classify(query) if isinstance(change, Dml)]
+        return Ddl(tuple(known) or (Dml("LOAD DATA", None),), _origin(header, query))
 
     def _xa(self, verb: bytes, rest: bytes) -> Meaning:
         if verb in (b"end", b"prepare"):
@@ -285,5 +290,5 @@ def _xid(prepared: XaPrepare) -> Xid:
     return Xid(prepared.format_id, prepared.gtrid, prepared.bqual)
 
 
-def _ddl(changes: tuple[TableChange, ...]) -> Meaning:
-    return Ddl(changes) if changes else None
+def _origin(header: Header, query: Query) -> Origin:
+    return Origin(header.server_id, query.thread_id, bool(header.flags & codes.THREAD_SPECIFIC_FLAG))

@@ -283,7 +283,7 @@ def _rename(cursor: Cursor, draft: AlterDraft) -> None:
         return
     if not cursor.accept_any({"TO", "AS"}):
         cursor.accept_symbol("=")
-    draft.after.append(Renamed(draft.table, cursor.table()))
+    draft.after.append(Renamed(draft.table, cursor.table(), by_alter=True))
 
 
 def _convert(cursor: Cursor, draft: AlterDraft) -> None:

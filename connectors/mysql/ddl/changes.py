@@ -6,7 +6,7 @@ Names are as the statement spells them; the history folds their case where the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cdc.model import TableId
 
@@ -41,10 +41,25 @@ class DatabaseDropped:
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """One pair of a RENAME; a swap is several of them in order."""
+    """One pair of a RENAME; a swap is several of them in order. `by_alter`: ALTER TABLE … RENAME."""
 
     old: TableId
     new: TableId
+    by_alter: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TemporaryCreated:
+    """CREATE TEMPORARY TABLE or SEQUENCE: hides a table of that name from the session."""
+
+    table: TableId
+
+
+@dataclass(frozen=True, slots=True)
+class TemporaryDropped:
+    """DROP TEMPORARY TABLE or SEQUENCE of one of them."""
+
+    table: TableId
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +111,17 @@ class Unknown:
 
 
 TableChange = (
-    Created | Dropped | DatabaseDropped | Renamed | Truncated | Altered | RowsChanged | Dml | Unknown
+    Created
+    | Dropped
+    | DatabaseDropped
+    | Renamed
+    | TemporaryCreated
+    | TemporaryDropped
+    | Truncated
+    | Altered
+    | RowsChanged
+    | Dml
+    | Unknown
 )
 
 

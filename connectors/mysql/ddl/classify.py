@@ -18,6 +18,8 @@ from connectors.mysql.ddl.changes import (
     Dropped,
     Renamed,
     TableChange,
+    TemporaryCreated,
+    TemporaryDropped,
     Truncated,
     Unknown,
 )
@@ -103,6 +105,7 @@ _OTHER_OBJECTS: Final = frozenset(
 )
 _DATABASE: Final = frozenset({"DATABASE", "SCHEMA"})
 _TABLE: Final = frozenset({"TABLE", "TABLES"})
+_TEMPORARY: Final = _TABLE | {"SEQUENCE"}
 _INDEX_KINDS: Final = frozenset({"UNIQUE", "FULLTEXT", "SPATIAL", "VECTOR"})
 _LINES: Final = frozenset({"ONLINE", "OFFLINE"})
 
@@ -191,7 +194,9 @@ def _create(cursor: Cursor) -> tuple[TableChange, ...]:
     replaces = cursor.accept("OR", "REPLACE")
     _skip_definer(cursor)
     if cursor.accept("TEMPORARY"):
-        return ()
+        cursor.accept_any(_TEMPORARY)
+        cursor.accept("IF", "NOT", "EXISTS")
+        return (TemporaryCreated(cursor.table()),)
     if cursor.accept_any(_TABLE):
         return parse_create_table(cursor, replaces=replaces)
     if cursor.accept_any(_DATABASE):
@@ -230,7 +235,9 @@ def _alter(cursor: Cursor) -> tuple[TableChange, ...]:
 
 def _drop(cursor: Cursor) -> tuple[TableChange, ...]:
     if cursor.accept("TEMPORARY"):
-        return ()
+        cursor.accept_any(_TEMPORARY)
+        cursor.accept("IF", "EXISTS")
+        return tuple(TemporaryDropped(table) for table in _tables(cursor))
     if cursor.accept_any(_TABLE):
         cursor.accept("IF", "EXISTS")
         return tuple(Dropped(table) for table in _tables(cursor))

@@ -25,6 +25,8 @@ from connectors.mysql.ddl.changes import (
     Renamed,
     RowsChanged,
     TableChange,
+    TemporaryCreated,
+    TemporaryDropped,
     Truncated,
     Unknown,
     Unsure,
@@ -194,6 +196,8 @@ class History:
                 self._refuse(change, where)
             case Unknown():
                 self._doubt(change, outcome)
+            case TemporaryCreated() | TemporaryDropped():
+                pass
             case _:
                 self._apply_to_rows(change, outcome)
 

@@ -61,6 +61,8 @@ DELETE_ROWS_COMPRESSED_EVENT = 171
 PARTIAL_ROW_DATA_EVENT = 172
 
 # Flags of the header.
+# Of a statement that needs its session's temporary tables.
+THREAD_SPECIFIC_FLAG = 0x04
 ARTIFICIAL_FLAG = 0x20
 IGNORABLE_FLAG = 0x80
 
