@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from cdc.spi.finding import Severity
-from tests.integration.mysql_check.conftest import Check, apply_fix, create_account
+from tests.integration.mysql_check.conftest import apply_fix, create_account
+from tests.support.findings import Check
 from tests.support.mysql import MysqlDatabase, MysqlServer
 from tests.support.mysql_fixtures import MysqlFactory
 

@@ -4,7 +4,8 @@ import pytest
 
 from cdc.spi.finding import Severity
 from connectors.mysql.options import MysqlOptions
-from tests.integration.mysql_check.conftest import Check, apply_fix
+from tests.integration.mysql_check.conftest import apply_fix
+from tests.support.findings import Check
 from tests.support.mysql import MysqlDatabase, MysqlServer
 from tests.support.mysql_fixtures import MysqlFactory
 from tests.support.waiting import wait_until

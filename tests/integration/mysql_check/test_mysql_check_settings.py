@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from cdc.spi.finding import Severity
-from tests.integration.mysql_check.conftest import Check, apply_fix
+from tests.integration.mysql_check.conftest import apply_fix
+from tests.support.findings import Check
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import MysqlFactory
 

@@ -5,7 +5,8 @@ import yaml
 
 from cdc.errors import ConfigError, SourceRefused, SourceUnavailable
 from connectors.mysql.starter import describe
-from tests.integration.mysql_check.conftest import Check, create_account
+from tests.integration.mysql_check.conftest import create_account
+from tests.support.findings import Check
 from tests.support.mysql import MysqlDatabase
 
 

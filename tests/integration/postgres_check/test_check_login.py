@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from cdc.spi.finding import Finding, Severity
-from tests.integration.postgres_check.conftest import Check
+from tests.support.findings import Check
 from tests.support.fixtures import PostgresFactory
 from tests.support.postgres import Database
 

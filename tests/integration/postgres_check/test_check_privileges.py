@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from cdc.spi.finding import Finding, Severity
-from tests.integration.postgres_check.conftest import Check
+from tests.support.findings import Check
 from tests.support.postgres import Database
 
 OK, ERROR = Severity.OK, Severity.ERROR

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.spi.finding import Finding, Severity
-from tests.integration.postgres_check.conftest import Check
+from tests.support.findings import Check
 from tests.support.fixtures import PostgresFactory
 from tests.support.postgres import Database
 

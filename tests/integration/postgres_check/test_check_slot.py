@@ -7,7 +7,7 @@ import pytest
 from psycopg import pq
 
 from cdc.spi.finding import Finding, Severity
-from tests.integration.postgres_check.conftest import Check
+from tests.support.findings import Check
 from tests.support.fixtures import PostgresFactory
 from tests.support.postgres import Database
 from tests.support.waiting import wait_until

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from cdc.spi.finding import Finding, Severity
-from tests.integration.postgres_check.conftest import Check
 from tests.support.binaries import account
+from tests.support.findings import Check
 from tests.support.fixtures import PostgresFactory
 from tests.support.postgres import PostgresServer
 from tests.support.waiting import wait_until

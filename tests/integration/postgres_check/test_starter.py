@@ -5,7 +5,7 @@ import yaml
 
 from cdc.errors import ConfigError, SourceRefused
 from connectors.postgres.starter import describe
-from tests.integration.postgres_check.conftest import Check
+from tests.support.findings import Check
 from tests.support.postgres import Database
 
 
