@@ -1,22 +1,26 @@
-"""What information_schema says now: tables, columns, keys, collations.
+"""What information_schema says now: tables, columns, keys, collations; what a stream must know of its server.
 
 Names come in lower case from a server that ignores it (`lower_case_table_names`), as the stream has them.
-Every function takes an open DB-API cursor (PyMySQL's paramstyle) and only reads. The driver's errors are left
-to the caller's boundary. The session's sql_mode must not hold NO_BACKSLASH_ESCAPES or ANSI_QUOTES.
+Every function takes an open DB-API cursor (PyMySQL's paramstyle), or a connection, and only reads. The
+driver's errors are left to the caller's boundary. The session's sql_mode must not hold NO_BACKSLASH_ESCAPES
+or ANSI_QUOTES.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from cdc.model import TableId
 from cdc.spi.selection import TableSelection
+from connectors.mysql.channel import Connection
 from connectors.mysql.charsets import Collation
 from connectors.mysql.column_defaults import WIDE_CHARSETS, shown_default
 from connectors.mysql.column_types import is_compressed, is_legacy_temporal, parse_type
+from connectors.mysql.connection import ServerFacts
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
+from connectors.mysql.wire.decoder import Flavour
 
 SYSTEM_DATABASES = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 BASE_TABLE, SYSTEM_VERSIONED = "BASE TABLE", "SYSTEM VERSIONED"
@@ -48,6 +52,11 @@ _HAS_SHARED_COLLATIONS = """
     select count(*) from information_schema.columns
     where table_schema = 'information_schema' and column_name = 'FULL_COLLATION_NAME'
       and table_name = 'COLLATION_CHARACTER_SET_APPLICABILITY'
+"""
+_DEFAULT_COLLATIONS = "select character_set_name, default_collate_name from information_schema.character_sets"
+_TABLE_COLLATIONS = """
+    select table_schema, table_name, table_collation from information_schema.tables
+    where table_collation is not null
 """
 _LIST = """
     select table_schema, table_name from information_schema.tables
@@ -104,6 +113,32 @@ class TableInfo:
     @property
     def table(self) -> TableId:
         return self.definition.table
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """Of the server beside its tables: `collations` by id; `defaults`: character set → its default one."""
+
+    facts: ServerFacts
+    collations: Mapping[int, Collation]
+    defaults: Mapping[str, str]
+
+    @property
+    def flavour(self) -> Flavour:
+        return cast("Flavour", self.facts.flavour)
+
+
+def read_knowledge(connection: Connection, facts: ServerFacts) -> Knowledge:
+    with connection.cursor() as cursor:
+        defaults = {_text(name): _text(default) for name, default in _fetch(cursor, _DEFAULT_COLLATIONS)}
+        return Knowledge(facts, read_collations(cursor), defaults)
+
+
+def read_table_collations(connection: Connection) -> dict[TableId, str]:
+    """What a text column without a character set of its own gets, by table."""
+    with connection.cursor() as cursor:
+        rows = _fetch(cursor, _TABLE_COLLATIONS)
+    return {TableId(_text(schema), _text(name)): _text(collation) for schema, name, collation in rows}
 
 
 def read_collations(cursor: Any) -> dict[int, Collation]:

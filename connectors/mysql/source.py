@@ -22,6 +22,7 @@ from cdc.spi.finding import Finding
 from cdc.spi.selection import TableSelection
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
 from connectors.mysql import catalog
+from connectors.mysql.catalog import Knowledge, read_knowledge, read_table_collations
 from connectors.mysql.channel import Connection
 from connectors.mysql.check import run_checks
 from connectors.mysql.connection import Connector, ServerFacts
@@ -30,7 +31,6 @@ from connectors.mysql.dump import Dump, Replica, dump_after, dump_from
 from connectors.mysql.history.history import MEMORY_PREFIX as TABLE_MEMORY
 from connectors.mysql.history.history import History
 from connectors.mysql.history.lookahead import prove
-from connectors.mysql.knowledge import Knowledge, read_knowledge, read_table_collations
 from connectors.mysql.opening import Opening, Start
 from connectors.mysql.options import MysqlOptions
 from connectors.mysql.places import MEMORY_SERVER, Places, ServerMemory
