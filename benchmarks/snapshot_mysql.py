@@ -20,7 +20,7 @@ from pymysql.cursors import SSCursor
 from benchmarks.stream import peak_mib, run_once
 from benchmarks.stream_mysql import CONFIG, FILL, NUMBERS, TABLE
 from cdc.cli.allocators import bound_resident_memory
-from connectors.mysql.prepared import Prepared
+from connectors.mysql.prepared import PreparedStatement
 from tests.support.mysql import MysqlDatabase, MysqlServer
 from tests.support.mysql_snapshots import SnapshotBench
 
@@ -68,7 +68,7 @@ def _timed(work: Callable[[], None]) -> float:
 
 def _packets(database: MysqlDatabase) -> None:
     with database.connect() as connection:
-        prepared = Prepared(connection, "select * from bench", "benchmark", "reading")
+        prepared = PreparedStatement(connection, "select * from bench", "benchmark", "reading")
         with prepared.execute(lambda: True) as received:
             for data in received:
                 # The last packet is an EOF; a row that ends like one is not among ours.

@@ -19,7 +19,7 @@ from connectors.mysql.chunks import KeyRange, condition
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.errors import translate_packet
 from connectors.mysql.positions import parse
-from connectors.mysql.prepared import Prepared
+from connectors.mysql.prepared import PreparedStatement
 from connectors.mysql.statements import quoted
 from connectors.mysql.type_plan import ColumnPlan
 from connectors.mysql.wire.results import ResultDecoder, comes_as_text, result_plans
@@ -71,7 +71,7 @@ class Copying:
             self._parts.options.unrepresentable,
             self._parts.context.count,
         )
-        prepared = Prepared(self._connection, statement, self._where, _DOING)
+        prepared = PreparedStatement(self._connection, statement, self._where, _DOING)
         with prepared.execute(is_wanted) as received:
             for data in received:
                 decoder.feed(data)

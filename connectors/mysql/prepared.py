@@ -28,7 +28,7 @@ POLL_SECONDS = 1.0
 PREPARE_SECONDS = 60.0
 
 
-class Prepared:
+class PreparedStatement:
     """Runs one statement on a connection that does nothing else meanwhile."""
 
     def __init__(self, connection: Connection, statement: str, where: str, doing: str) -> None:
