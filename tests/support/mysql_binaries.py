@@ -11,7 +11,7 @@ from typing import Literal
 from tests.support.binaries import UNPACKED_ROOT
 
 Flavour = Literal["mysql", "mariadb"]
-# What every run covers; `all` in the variable adds the newest MariaDB.
+# What every run covers, and what every run has a look at; `all` in the variable runs all tests on both.
 REQUIRED = ("mysql9", "mariadb10")
 FURTHER = ("mariadb11",)
 SERVERS_VARIABLE = "CDC_TEST_MYSQL"
@@ -68,6 +68,12 @@ def mysql_binaries(name: str) -> MysqlBinaries:
         message = f"the test server {name} is not installed; `{command}` installs it (with apt, on Debian)"
         raise RuntimeError(message)
     return MysqlBinaries(name, root)
+
+
+def every_server(flavour: str = "") -> list[str]:
+    """The servers that tests of their differences run through; those of one flavour."""
+    names = servers_under_test() if os.environ.get(SERVERS_VARIABLE) else [*REQUIRED, *FURTHER]
+    return [name for name in names if name.startswith(flavour)]
 
 
 def servers_under_test() -> list[str]:

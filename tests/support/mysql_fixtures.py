@@ -9,7 +9,11 @@ from typing import Protocol
 import pytest
 
 from tests.support.mysql import MysqlDatabase, MysqlServer
-from tests.support.mysql_binaries import servers_under_test
+from tests.support.mysql_binaries import every_server, servers_under_test
+
+# For tests of what servers do in different ways: MariaDB 11 too, in every run.
+EVERY_SERVER = pytest.mark.parametrize("mysql", every_server(), indirect=True)
+EVERY_MARIADB = pytest.mark.parametrize("mysql", every_server("mariadb"), indirect=True)
 
 
 class MysqlFactory(Protocol):

@@ -117,7 +117,7 @@ def _hidden(event: TableDefinition, base: TableDefinition | None) -> str:
         if _is_ambiguous(column) and (other is None or not {*event_forms(column)} & {*event_forms(other)}):
             return f"no event tells what kind of {column.column_type} {column.name} is"
     required = [c for c in event.columns if c.column_type == _VERSIONED_TYPE and not c.nullable]
-    if base is None and len(required) > 1:
+    if len([column for column in required if column.name not in known]) > 1:
         return "no event tells of system versioning"
     return ""
 
