@@ -1,0 +1,100 @@
+"""The text of a starter configuration, as `cdc init` writes it: the same for every kind of source.
+
+What the connector adds is what it has seen: the tables, and what is to be said of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from cdc.model import TableId
+from cdc.spi.selection import quoted_part
+
+# The comments stand in one column where the entries are shorter than this.
+COMMENT_COLUMN = 34
+# The longest name that a configuration takes.
+NAME_CHARACTERS = 48
+
+
+class _Seen(Protocol):
+    @property
+    def table(self) -> TableId: ...
+
+
+SeenT = TypeVar("SeenT", bound=_Seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """A source named `name`, of the type `connector`, written from `origin`. `shown_url` has no password;
+    `tables` are lines of the list.
+    """
+
+    name: str
+    connector: str
+    origin: str
+    shown_url: str
+    tables: Iterable[str]
+
+    def text(self) -> str:
+        """The whole file, comments included; the url itself comes from the environment."""
+        return "\n".join(self._lines()) + "\n"
+
+    def _lines(self) -> Iterator[str]:
+        variable = re.sub(r"[^A-Z0-9]+", "_", self.name.upper()) + "_URL"
+        yield f"# Written by cdc init from the {self.origin}."
+        yield f"# Before the first run: export {variable}='{self.shown_url}'"
+        yield "# Then: cdc check && cdc run"
+        yield "state_dir: ./cdc-data"
+        yield "sources:"
+        yield f"  {self.name}:"
+        yield f"    type: {self.connector}"
+        yield f"    url: ${{{variable}}}"
+        yield "    tables:"
+        yield from self.tables
+        yield "sinks:"
+        yield "  warehouse:"
+        yield "    type: duckdb"
+        yield f"    from: [{self.name}]"
+        yield "    path: ./warehouse.duckdb"
+        yield "    mode: mirror                  # the current state; append keeps every change"
+        yield "  lake:"
+        yield "    type: parquet"
+        yield f"    from: [{self.name}]"
+        yield "    url: ./lake                   # every change, as files that anything reads"
+
+
+def source_name(shown: str) -> str:
+    """A name for a source whose database, or host, is called so."""
+    name = re.sub(r"[^a-z0-9_]+", "_", shown.lower()).strip("_") or "source"
+    return (name if name[0].isalpha() else f"source_{name}")[:NAME_CHARACTERS]
+
+
+def table_lines(
+    seen: Iterable[SeenT], rows: Callable[[SeenT], int], notes: Callable[[SeenT], Iterator[str]]
+) -> Iterator[str]:
+    """An entry for each schema of the tables seen, with the lines that `notes` has of its tables."""
+    schemas: dict[str, list[SeenT]] = {}
+    for table in seen:
+        schemas.setdefault(table.table.schema, []).append(table)
+    for schema, tables in schemas.items():
+        count = "1 table" if len(tables) == 1 else f"{len(tables)} tables"
+        yield entry(f"{quoted_part(schema)}.*", f"{count}, about {sum(map(rows, tables)):,} rows")
+        for table in tables:
+            yield from notes(table)
+
+
+def entry(pattern: str, comment: str) -> str:
+    """A line of the list of tables."""
+    text = f"      - {json.dumps(pattern, ensure_ascii=False)}"
+    comment = " ".join(comment.split())
+    return f"{text:<{COMMENT_COLUMN}}# {comment}" if len(text) < COMMENT_COLUMN else f"{text}  # {comment}"
+
+
+def note(comment: str) -> str:
+    """A remark below the entry that it belongs to."""
+    return f"      # {comment}"
