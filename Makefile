@@ -53,7 +53,6 @@ test: setup build ## The whole suite on the compiled decoders, then the decoders
 
 test-all: setup build ## Everything: slow tests too, both decoders, PostgreSQL 13 to 18, MariaDB 11
 	scripts/more-servers.sh 13 14 16 17
-	scripts/mysql-servers.sh mariadb11
 	CDC_TEST_POSTGRES=all CDC_TEST_MYSQL=all CDC_NATIVE=$(NATIVE) $(PYTEST) -m '' --timeout 900
 	CDC_TEST_POSTGRES=all CDC_TEST_MYSQL=all CDC_NATIVE=python $(PYTEST) -m '' --timeout 1800
 

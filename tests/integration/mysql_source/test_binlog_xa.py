@@ -9,6 +9,7 @@ from connectors.mysql import opening, replay, stream
 from connectors.mysql.positions import BinlogPosition
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
+from tests.support.mysql_fixtures import EVERY_SERVER
 from tests.support.mysql_follower import MysqlFollower
 
 
@@ -31,6 +32,7 @@ def seen(follower: MysqlFollower) -> list[int]:
     return [row["id"] for row in follower.rows()]
 
 
+@EVERY_SERVER
 def test_rows_of_a_prepared_transaction_come_at_its_commit(
     database: MysqlDatabase, follow: FollowerFactory
 ) -> None:

@@ -11,6 +11,7 @@ from cdc.model import TableId
 from connectors.mysql.catalog import read_tables
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
+from tests.support.mysql_fixtures import EVERY_SERVER
 from tests.support.mysql_follower import MysqlFollower
 
 ALTERS = """
@@ -66,6 +67,7 @@ def _schemas(follower: MysqlFollower) -> list[list[tuple[str, str]]]:
     return found
 
 
+@EVERY_SERVER
 def test_every_row_comes_with_the_columns_of_its_time(
     mysql_database: MysqlDatabase, follow: FollowerFactory, metadata: str
 ) -> None:

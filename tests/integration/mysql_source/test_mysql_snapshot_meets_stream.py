@@ -23,6 +23,7 @@ from connectors.mysql import views as views_module
 from connectors.mysql.positions import BinlogPosition, parse, parse_gtids
 from tests.support.follower import Follower, read_chunks
 from tests.support.mysql import MysqlDatabase
+from tests.support.mysql_fixtures import EVERY_SERVER
 from tests.support.mysql_follower import MysqlFollower
 from tests.support.mysql_snapshots import SnapshotBench, rows_of
 
@@ -117,6 +118,7 @@ class Writers:
         )
 
 
+@EVERY_SERVER
 def test_rows_read_while_others_write_and_all_later_changes_are_the_table(shop: MysqlDatabase) -> None:
     follower = MysqlFollower(shop).open()
     try:

@@ -16,6 +16,7 @@ from cdc.errors import UnrepresentableValue
 from cdc.model import ChangeBatch
 from tests.support.equality.mysql import MysqlColumn, source_columns
 from tests.support.mysql import MysqlDatabase
+from tests.support.mysql_fixtures import EVERY_SERVER
 from tests.support.mysql_follower import MysqlFollower
 from tests.support.mysql_type_values import type_values
 
@@ -101,6 +102,7 @@ def delivered(
     return found, table.schema
 
 
+@EVERY_SERVER
 @pytest.mark.parametrize("policy", ["null", "string"])
 def test_copy_and_stream_of_every_mysql_type_are_what_the_server_shows(
     mysql_database: MysqlDatabase, policy: str
