@@ -7,6 +7,7 @@ from libc.string cimport memcpy, memset
 
 from cdc.native.columns cimport FixedColumn, fixed_slot
 from cdc.native.cursor cimport Cursor, advance
+from cdc.native.limbs cimport LIMBS, multiply_add, negate
 from connectors.mysql.wire.field cimport SizedField
 
 from cdc.errors import DecodeError
@@ -14,8 +15,6 @@ from connectors.mysql.wire import decimals as _decimals
 
 cdef enum:
     GROUP_DIGITS = 9
-    # 32-bit limbs of the widest decimal.
-    LIMBS = 8
     # Digits that surely fit 64 bits.
     SMALL_DIGITS = 18
 assert _decimals.DIGITS_PER_GROUP == GROUP_DIGITS
@@ -80,29 +79,12 @@ cdef int write_decimal(const Layout* layout, const Digits* digits, unsigned char
         memcpy(limbs, &small, 8)
     else:
         for i in range(layout.count):
-            _multiply_add(limbs, width // 4, POWERS[layout.digits[i]], digits.groups[i])
+            multiply_add(limbs, width // 4, POWERS[layout.digits[i]], digits.groups[i])
     if digits.is_negative:
-        _negate(limbs)
+        negate(limbs)
     # Arrow's decimals are in the machine's own byte order, which the build requires to be little-endian.
     memcpy(slot, limbs, width)
     return 0
-
-
-cdef inline void _multiply_add(uint32_t* limbs, int count, uint64_t factor, uint64_t carry) noexcept:
-    cdef int i
-    for i in range(count):
-        carry += limbs[i] * factor
-        limbs[i] = <uint32_t>carry
-        carry >>= 32
-
-
-cdef void _negate(uint32_t* limbs) noexcept:
-    cdef uint64_t carry = 1
-    cdef int i
-    for i in range(LIMBS):
-        carry += <uint32_t>~limbs[i]
-        limbs[i] = <uint32_t>carry
-        carry >>= 32
 
 
 cdef Py_ssize_t decimal_text(const Layout* layout, const Digits* digits, unsigned char* out) noexcept:

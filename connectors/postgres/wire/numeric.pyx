@@ -6,6 +6,7 @@ from libc.string cimport memcpy, memset
 
 from cdc.native.columns cimport VariableColumn, variable_append, variable_slot
 from cdc.native.cursor cimport Cursor, advance, finish, load_u16, read_i16, read_u16
+from cdc.native.limbs cimport LIMBS, multiply_add, negate
 
 from cdc.errors import DecodeError
 
@@ -16,9 +17,6 @@ cdef uint16_t MINUS_INFINITY = 0xF000
 cdef uint16_t DSCALE_MAX = 0x3FFF
 cdef uint64_t POWERS[5]
 POWERS[:] = [1, 10, 100, 1000, 10000]
-# 32-bit limbs of the widest decimal.
-cdef enum:
-    LIMBS = 8
 
 
 cdef int read_numeric(Cursor* value, Numeric* numeric) except -1:
@@ -83,7 +81,7 @@ cdef int write_decimal(Numeric* numeric, int precision, int scale, unsigned char
     if _accumulate(numeric.digits + 2 * first, last - first, shift, limbs) < 0:
         _raise_misfit(precision, scale)
     if numeric.sign == NEGATIVE:
-        _negate(limbs)
+        negate(limbs)
     for first in range(width // 4):
         _store(slot + 4 * first, limbs[first])
     return 0
@@ -116,31 +114,14 @@ cdef int _accumulate(const unsigned char* digits, Py_ssize_t count, Py_ssize_t s
     limbs[0] = <uint32_t>small
     limbs[1] = <uint32_t>(small >> 32)
     for i in range(3, count - 1):
-        _multiply_add(limbs, 10000, load_u16(digits + 2 * i))
-    _multiply_add(limbs, factor, last)
+        multiply_add(limbs, LIMBS, 10000, load_u16(digits + 2 * i))
+    multiply_add(limbs, LIMBS, factor, last)
     while shift >= 4:
-        _multiply_add(limbs, 10000, 0)
+        multiply_add(limbs, LIMBS, 10000, 0)
         shift -= 4
     if shift > 0:
-        _multiply_add(limbs, POWERS[shift], 0)
+        multiply_add(limbs, LIMBS, POWERS[shift], 0)
     return 0
-
-
-cdef inline void _multiply_add(uint32_t* limbs, uint64_t factor, uint64_t carry) noexcept:
-    cdef int i
-    for i in range(LIMBS):
-        carry += limbs[i] * factor
-        limbs[i] = <uint32_t>carry
-        carry >>= 32
-
-
-cdef void _negate(uint32_t* limbs) noexcept:
-    cdef uint64_t carry = 1
-    cdef int i
-    for i in range(LIMBS):
-        carry += <uint32_t>~limbs[i]
-        limbs[i] = <uint32_t>carry
-        carry >>= 32
 
 
 cdef inline void _store(unsigned char* slot, uint32_t limb) noexcept:
