@@ -6,19 +6,14 @@ A moment is seven numbers: year, month, day, hour, minute, second, microsecond; 
 from __future__ import annotations
 
 from cdc.errors import DecodeError
-from connectors.mysql.wire import refusal
+from cdc.native.calendar import MICROSECONDS_PER_SECOND, civil_from_days, days_from_civil
+from connectors.mysql.wire import codes
 
-MICROSECONDS_PER_SECOND = 1_000_000
-MICROSECONDS_PER_DAY = 86_400 * MICROSECONDS_PER_SECOND
 FSP_MAX = 6
 MAX_HOURS = 838
 # What is added to a YEAR that is not 0.
 YEAR_BASE = 1900
 MONTH_DAYS = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-# Days of 400 years, after which the calendar repeats.
-_DAYS_PER_ERA = 146_097
-# 0000-03-01, counted from 1970-01-01.
-_ERA_START = -719_468
 # JSON keeps microseconds in the low 24 bits of its packed temporals.
 _PACKED_FRACTION_BITS = 24
 
@@ -26,42 +21,17 @@ Moment = tuple[int, int, int, int, int, int, int]
 ZERO: Moment = (0, 0, 0, 0, 0, 0, 0)
 
 
-def days_from_civil(year: int, month: int, day: int) -> int:
-    """Days since 1970-01-01; years start in March inside, so that the leap day is the last."""
-    era, year_of_era = divmod(year - (month <= 2), 400)
-    day_of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1
-    return (
-        era * _DAYS_PER_ERA
-        + year_of_era * 365
-        + year_of_era // 4
-        - year_of_era // 100
-        + day_of_year
-        + _ERA_START
-    )
-
-
-def civil_from_days(days: int) -> tuple[int, int, int]:
-    """The inverse of `days_from_civil`."""
-    era, day_of_era = divmod(days - _ERA_START, _DAYS_PER_ERA)
-    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
-    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    month_from_march = (5 * day_of_year + 2) // 153
-    day = day_of_year - (153 * month_from_march + 2) // 5 + 1
-    month = month_from_march + 3 if month_from_march < 10 else month_from_march - 9
-    return year_of_era + era * 400 + (month <= 2), month, day
-
-
 def date_fault(year: int, month: int, day: int) -> str:
     """Why Arrow can't hold the date; empty when it can."""
     if year == month == day == 0:
-        return refusal.ZERO_DATE
+        return codes.ZERO_DATE
     if month == 0 or day == 0:
-        return refusal.PARTIAL_DATE
+        return codes.PARTIAL_DATE
     if year == 0:
-        return refusal.YEAR_ZERO
+        return codes.YEAR_ZERO
     is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     if day > MONTH_DAYS[month] + (month == 2 and is_leap):
-        return refusal.INVALID_DATE
+        return codes.INVALID_DATE
     return ""
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cdc.errors import DecodeError
+from cdc.native.calendar import MICROSECONDS_PER_SECOND, days_from_civil
 from cdc.native.refusals import Refusals
 from connectors.mysql.type_plan import ColumnPlan
-from connectors.mysql.wire import refusal
+from connectors.mysql.wire import codes
 from connectors.mysql.wire.calendar import (
     FSP_MAX,
-    MICROSECONDS_PER_SECOND,
     Moment,
     checked_moment,
     date_fault,
     date_text,
-    days_from_civil,
     moment_microseconds,
     moment_of_epoch,
     moment_of_packed,
@@ -111,7 +110,7 @@ def _epoch(seconds: int, fraction: int, plan: ColumnPlan, refusals: Refusals) ->
     if plan.as_text:
         return moment_text(moment_of_epoch(seconds, fraction), plan.fsp)
     count = seconds * MICROSECONDS_PER_SECOND + fraction
-    return count or refusals.refuse(refusal.ZERO_DATE)
+    return count or refusals.refuse(codes.ZERO_DATE)
 
 
 def _timestamp(plan: ColumnPlan, refusals: Refusals) -> Decoder:

@@ -1,4 +1,4 @@
-"""Numbers of the binlog that both decoders and their callers share."""
+"""Numbers and words of the binlog that both decoders and their callers share."""
 
 from __future__ import annotations
 
@@ -126,3 +126,10 @@ SKIPPED = frozenset(
         START_ENCRYPTION_EVENT,
     }
 )
+
+# Values that Arrow can't hold, as errors name them.
+ZERO_DATE = "the zero date 0000-00-00"
+PARTIAL_DATE = "a date whose month or day is 0"
+YEAR_ZERO = "a date in the year 0"
+INVALID_DATE = "a day that its month does not have"
+UNDEFINED_BYTES = "bytes that have no character in the column's character set"

@@ -38,7 +38,7 @@ from connectors.mysql.wire.temporal cimport (
 
 from cdc.errors import DecodeError
 from connectors.mysql.wire import json_binary as _rules
-from connectors.mysql.wire import refusal
+from connectors.mysql.wire import codes
 from connectors.mysql.wire.json_partial import patched_text
 
 cdef extern from "Python.h":
@@ -426,7 +426,7 @@ cdef class JsonField(PrefixedField):
             require_utf8(column.values.data + start, <Py_ssize_t>(column.values.size - start))
         except DecodeError:
             column.values.size = start
-            return self.refuse(refusal.UNDEFINED_BYTES)
+            return self.refuse(codes.UNDEFINED_BYTES)
         # The text is there already.
         variable_slot(column, 0)
         return 0

@@ -13,7 +13,7 @@ from cdc.errors import CdcError
 from cdc.native.columns_python import build_array
 from cdc.native.refusals import Refusals, RowError
 from connectors.mysql.charsets import decode_text
-from connectors.mysql.wire import refusal
+from connectors.mysql.wire import codes
 
 
 def convert_texts(stored: pa.Array, charset: str, arrow: Any, refusals: Refusals) -> pa.Array:
@@ -34,6 +34,6 @@ def _refuse(indices: pa.Array, undefined: set[int], refusals: Refusals) -> None:
     rows = [row for row, index in enumerate(indices.to_pylist()) if index is not None and index in undefined]
     for row in rows:
         try:
-            refusals.refuse(refusal.UNDEFINED_BYTES)
+            refusals.refuse(codes.UNDEFINED_BYTES)
         except CdcError as error:
             raise RowError(row, error) from error

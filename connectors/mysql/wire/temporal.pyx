@@ -7,8 +7,9 @@ from libc.string cimport memcpy
 from cdc.native.columns cimport FixedColumn, fixed_slot, variable_append
 
 from cdc.errors import DecodeError
+from cdc.native.calendar import MICROSECONDS_PER_SECOND as _MICROSECONDS_PER_SECOND
 from connectors.mysql.wire import calendar as _calendar
-from connectors.mysql.wire import refusal
+from connectors.mysql.wire import codes
 
 cdef int[13] MONTH_DAYS = _calendar.MONTH_DAYS
 cdef int MAX_HOURS = _calendar.MAX_HOURS
@@ -18,7 +19,7 @@ cdef enum:
     DAYS_PER_ERA = 146097
     # 0000-03-01, counted from 1970-01-01.
     ERA_START = -719468
-assert _calendar.MICROSECONDS_PER_SECOND == MICROSECONDS_PER_SECOND
+assert _MICROSECONDS_PER_SECOND == MICROSECONDS_PER_SECOND
 
 
 cdef int check_moment(const Moment* moment) except -1:
@@ -96,13 +97,13 @@ cdef inline bint _is_leap(int year) noexcept:
 cdef object _fault(const Moment* moment):
     """Why Arrow can't hold the date; None when it can."""
     if moment.year == 0 and moment.month == 0 and moment.day == 0:
-        return refusal.ZERO_DATE
+        return codes.ZERO_DATE
     if moment.month == 0 or moment.day == 0:
-        return refusal.PARTIAL_DATE
+        return codes.PARTIAL_DATE
     if moment.year == 0:
-        return refusal.YEAR_ZERO
+        return codes.YEAR_ZERO
     if moment.day > MONTH_DAYS[moment.month] + (moment.month == 2 and _is_leap(moment.year)):
-        return refusal.INVALID_DATE
+        return codes.INVALID_DATE
     return None
 
 
@@ -130,7 +131,7 @@ cdef int append_moment(Field field, const Moment* moment) except -1:
 cdef int append_epoch(Field field, int64_t seconds, int microsecond) except -1:
     cdef int64_t count = seconds * MICROSECONDS_PER_SECOND + microsecond
     if count == 0:
-        return field.refuse(refusal.ZERO_DATE)
+        return field.refuse(codes.ZERO_DATE)
     memcpy(fixed_slot(<FixedColumn>field.column), &count, 8)
     return 0
 

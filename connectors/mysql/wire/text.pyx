@@ -14,7 +14,7 @@ from connectors.mysql.wire.field cimport Field, PrefixedField, SizedField
 import pyarrow as pa
 
 from cdc.errors import DecodeError
-from connectors.mysql.wire import refusal
+from connectors.mysql.wire import codes
 from connectors.mysql.charsets import decode_text
 from connectors.mysql.wire.piles import convert_texts
 
@@ -65,7 +65,7 @@ cdef int append_utf8(Field field, Cursor* value) except -1:
     try:
         require_utf8(at, size)
     except DecodeError:
-        return field.refuse(refusal.UNDEFINED_BYTES)
+        return field.refuse(codes.UNDEFINED_BYTES)
     return variable_append(<VariableColumn>field.column, at, size)
 
 
@@ -73,7 +73,7 @@ cdef int append_ascii(Field field, Cursor* value) except -1:
     cdef Py_ssize_t size = value.left
     cdef const unsigned char* at = advance(value, size)
     if not _is_ascii(at, size):
-        return field.refuse(refusal.UNDEFINED_BYTES)
+        return field.refuse(codes.UNDEFINED_BYTES)
     return variable_append(<VariableColumn>field.column, at, size)
 
 

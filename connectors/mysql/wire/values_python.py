@@ -14,7 +14,7 @@ from cdc.native.cursor_python import Cursor
 from cdc.native.refusals import Refusals
 from connectors.mysql.charsets import NATIVE, decode_text
 from connectors.mysql.type_plan import ColumnPlan
-from connectors.mysql.wire import refusal
+from connectors.mysql.wire import codes
 from connectors.mysql.wire.calendar import YEAR_BASE
 from connectors.mysql.wire.clock_python import CLOCK_DECODERS, clock_bytes
 from connectors.mysql.wire.compressed import inflate
@@ -189,7 +189,7 @@ def _string(plan: ColumnPlan, refusals: Refusals) -> Decoder:
 
     def decode(data: bytes) -> str | None:
         text = decode_text(data, "utf8mb4" if plan.charset == "utf8" else plan.charset)
-        return refusals.refuse(refusal.UNDEFINED_BYTES) if text is None else text
+        return refusals.refuse(codes.UNDEFINED_BYTES) if text is None else text
 
     return decode
 
@@ -244,7 +244,7 @@ def _utf8(data: bytes, refusals: Refusals) -> str | None:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        return refusals.refuse(refusal.UNDEFINED_BYTES)
+        return refusals.refuse(codes.UNDEFINED_BYTES)
 
 
 _SIZED: dict[str, Callable[[ColumnPlan], tuple[int, Decoder]]] = {

@@ -9,7 +9,7 @@ from typing import Any
 from cdc.errors import DecodeError
 from cdc.native.refusals import Refusals
 from connectors.postgres.codec import Codec
-from connectors.postgres.wire import refusal
+from connectors.postgres.wire import codes
 
 _BOUNDS = re.compile(r"(?:\[(-?[0-9]+):(-?[0-9]+)\])+=")
 _LOWER = re.compile(r"\[(-?[0-9]+):")
@@ -22,7 +22,7 @@ def parse_array(text: str, codec: Codec, element: Callable[[str], Any], refusals
     """Nested lists of parsed elements, `codec.dims` deep; other shapes are refused."""
     bounds = _BOUNDS.match(text)
     if bounds is not None and any(int(low) != 1 for low in _LOWER.findall(bounds[0])):
-        return refusals.refuse(refusal.ARRAY_BOUNDS)
+        return refusals.refuse(codes.ARRAY_BOUNDS)
     body = text[bounds.end() :] if bounds is not None else text
     if body == "{}":
         return []
@@ -30,7 +30,7 @@ def parse_array(text: str, codec: Codec, element: Callable[[str], Any], refusals
     if depth != codec.dims:
         if not 1 <= depth <= MAX_DIMENSIONS:
             raise _malformed()
-        return refusals.refuse(refusal.ARRAY_DIMENSIONS)
+        return refusals.refuse(codes.ARRAY_DIMENSIONS)
     return _Parser(body, codec.delimiter, element, codec.dims).parse()
 
 

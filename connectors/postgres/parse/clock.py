@@ -7,18 +7,19 @@ from __future__ import annotations
 import re
 
 from cdc.errors import DecodeError
-from cdc.native.refusals import Refusals
-from connectors.postgres.wire import refusal
-from connectors.postgres.wire.calendar import (
-    EPOCH_DAYS,
-    FIRST_DAY,
-    FIRST_MICROSECOND,
-    INT32_MAX,
-    INT64_MAX,
+from cdc.native.calendar import (
     MICROSECONDS_PER_DAY,
     MICROSECONDS_PER_SECOND,
     civil_from_days,
     days_from_civil,
+)
+from cdc.native.refusals import Refusals
+from connectors.postgres.wire import codes
+from connectors.postgres.wire.calendar import (
+    FIRST_DAY,
+    FIRST_MICROSECOND,
+    INT32_MAX,
+    INT64_MAX,
 )
 
 _DATE = re.compile(r"([0-9]{4,7})-([0-9]{2})-([0-9]{2})( BC)?\Z")
@@ -32,7 +33,7 @@ _SIXTIETHS = 60
 def date_value(text: str, refusals: Refusals) -> int | None:
     """Days since 1970."""
     if text in _INFINITIES:
-        return refusals.refuse(refusal.INFINITY)
+        return refusals.refuse(codes.INFINITY)
     match = _DATE.match(text)
     if match is None:
         raise _invalid("a date")
@@ -44,7 +45,7 @@ def checked_days(days: int, refusals: Refusals) -> int | None:
     if days > INT32_MAX:
         message = "a date beyond the calendar's end"
         raise DecodeError(message)
-    return refusals.refuse(refusal.BEFORE_YEAR_1) if days < FIRST_DAY else days
+    return refusals.refuse(codes.BEFORE_YEAR_1) if days < FIRST_DAY else days
 
 
 def time_value(text: str, refusals: Refusals) -> int | None:
@@ -54,7 +55,7 @@ def time_value(text: str, refusals: Refusals) -> int | None:
 
 def checked_time(value: int, refusals: Refusals) -> int | None:
     if value == MICROSECONDS_PER_DAY:
-        return refusals.refuse(refusal.MIDNIGHT_24)
+        return refusals.refuse(codes.MIDNIGHT_24)
     if not 0 <= value < MICROSECONDS_PER_DAY:
         message = "a time of day outside 00:00 to 24:00"
         raise DecodeError(message)
@@ -64,7 +65,7 @@ def checked_time(value: int, refusals: Refusals) -> int | None:
 def timestamp_value(text: str, zone: str, refusals: Refusals) -> int | None:
     """Microseconds since 1970; `zone` is what must follow the clock."""
     if text in _INFINITIES:
-        return refusals.refuse(refusal.INFINITY)
+        return refusals.refuse(codes.INFINITY)
     match = _TIMESTAMP.match(text)
     if match is None or (match[3] or "") != zone:
         raise _invalid("a timestamp")
@@ -75,8 +76,8 @@ def timestamp_value(text: str, zone: str, refusals: Refusals) -> int | None:
 def checked_timestamp(value: int, refusals: Refusals) -> int | None:
     """Microseconds since 1970, if Arrow holds them and no earlier than the year 1."""
     if value < FIRST_MICROSECOND:
-        return refusals.refuse(refusal.BEFORE_YEAR_1)
-    return refusals.refuse(refusal.BEYOND_RANGE) if value > INT64_MAX else value
+        return refusals.refuse(codes.BEFORE_YEAR_1)
+    return refusals.refuse(codes.BEYOND_RANGE) if value > INT64_MAX else value
 
 
 def _invalid(what: str) -> DecodeError:
@@ -91,7 +92,7 @@ def _days(text: str, is_bc: bool) -> int:  # noqa: FBT001
     days = days_from_civil(year, month, day)
     if civil_from_days(days) != (year, month, day):
         raise _invalid("a date")
-    return days + EPOCH_DAYS
+    return days
 
 
 def _clock(text: str) -> int:

@@ -22,7 +22,7 @@ from connectors.postgres.codec import TEXT_IS_VALUE, Codec
 from connectors.postgres.parse.array import parse_array
 from connectors.postgres.parse.clock import date_value, time_value, timestamp_value
 from connectors.postgres.parse.columns import convert_column
-from connectors.postgres.wire import refusal
+from connectors.postgres.wire import codes
 from connectors.postgres.wire.decimals import checked_decimal
 
 Parser = Callable[[str], Any]
@@ -115,7 +115,7 @@ def _whole_parser(codec: Codec, refusals: Refusals) -> Parser:
         if not _WHOLE.match(text):
             # regclass and its like are names in text; "-" stands for no object.
             if codec.kind == "uint4" and text:
-                return 0 if text == "-" else refusals.refuse(refusal.OBJECT_NAME)
+                return 0 if text == "-" else refusals.refuse(codes.OBJECT_NAME)
             raise _invalid("a whole number")
         value = int(text)
         if not low <= value < high:
@@ -145,7 +145,7 @@ def _float_parser(codec: Codec, refusals: Refusals) -> Parser:
 def _numeric_parser(codec: Codec, refusals: Refusals) -> Parser:
     def parse(text: str) -> int | None:
         if text in {"NaN", "Infinity", "-Infinity"}:
-            return refusals.refuse(refusal.NOT_A_NUMBER if text == "NaN" else refusal.INFINITY)
+            return refusals.refuse(codes.NOT_A_NUMBER if text == "NaN" else codes.INFINITY)
         match = _NUMERIC.match(text)
         if match is None:
             raise _invalid("a numeric")

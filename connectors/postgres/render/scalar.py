@@ -7,11 +7,11 @@ lc_monetary=C. Each function takes the binary form whole, and raises DecodeError
 from __future__ import annotations
 
 from cdc.errors import DecodeError
+from cdc.native.calendar import MICROSECONDS_PER_DAY
 from cdc.native.cursor_python import Cursor, decode_utf8
 from connectors.postgres.render.floats import float4_text, float8_text
 from connectors.postgres.wire.calendar import (
     DATE_INFINITIES,
-    MICROSECONDS_PER_DAY,
     TIMESTAMP_INFINITIES,
     clock_text,
     date_text,

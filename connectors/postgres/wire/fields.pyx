@@ -33,8 +33,9 @@ from connectors.postgres.wire.numeric cimport Numeric, append_numeric_text, read
 
 from cdc.errors import DecodeError
 from connectors.postgres.wire import calendar as _calendar
-from connectors.postgres.wire import refusal
+from connectors.postgres.wire import codes
 from connectors.postgres.parse.text import unreadable
+from cdc.native.calendar import MICROSECONDS_PER_DAY as _MICROSECONDS_PER_DAY
 from cdc.native.refusals import RowError
 from connectors.postgres.wire.piles import Pile
 from connectors.postgres.render.nested import MAX_DIMENSIONS
@@ -43,7 +44,7 @@ cdef int64_t EPOCH_DAYS = _calendar.EPOCH_DAYS
 cdef int64_t EPOCH_MICROSECONDS = _calendar.EPOCH_MICROSECONDS
 cdef int64_t FIRST_DAY = _calendar.FIRST_DAY
 cdef int64_t FIRST_MICROSECOND = _calendar.FIRST_MICROSECOND
-cdef int64_t MICROSECONDS_PER_DAY = _calendar.MICROSECONDS_PER_DAY
+cdef int64_t MICROSECONDS_PER_DAY = _MICROSECONDS_PER_DAY
 cdef int64_t INT64_LARGEST = 0x7FFFFFFFFFFFFFFF
 cdef int64_t INT64_SMALLEST = -INT64_LARGEST - 1
 cdef int32_t INT32_LARGEST = 0x7FFFFFFF
@@ -148,9 +149,9 @@ cdef class DateField(Field):
         require_size(value, 4)
         read_i32(value, &days)
         if days == INT32_LARGEST or days == INT32_SMALLEST:
-            return self.refuse(refusal.INFINITY)
+            return self.refuse(codes.INFINITY)
         if days + EPOCH_DAYS < FIRST_DAY:
-            return self.refuse(refusal.BEFORE_YEAR_1)
+            return self.refuse(codes.BEFORE_YEAR_1)
         if days > INT32_LARGEST - EPOCH_DAYS:
             raise DecodeError("a date beyond the calendar's end")
         (<int32_t*>fixed_slot(<FixedColumn>self.column))[0] = <int32_t>(days + EPOCH_DAYS)
@@ -168,7 +169,7 @@ cdef class TimeField(Field):
         require_size(value, 8)
         read_i64(value, &clock)
         if clock == MICROSECONDS_PER_DAY:
-            return self.refuse(refusal.MIDNIGHT_24)
+            return self.refuse(codes.MIDNIGHT_24)
         if not 0 <= clock < MICROSECONDS_PER_DAY:
             raise DecodeError("a time of day outside 00:00 to 24:00")
         (<int64_t*>fixed_slot(<FixedColumn>self.column))[0] = clock
@@ -186,11 +187,11 @@ cdef class TimestampField(Field):
         require_size(value, 8)
         read_i64(value, &moment)
         if moment == INT64_LARGEST or moment == INT64_SMALLEST:
-            return self.refuse(refusal.INFINITY)
+            return self.refuse(codes.INFINITY)
         if moment < FIRST_MICROSECOND - EPOCH_MICROSECONDS:
-            return self.refuse(refusal.BEFORE_YEAR_1)
+            return self.refuse(codes.BEFORE_YEAR_1)
         if moment > INT64_LARGEST - EPOCH_MICROSECONDS:
-            return self.refuse(refusal.BEYOND_RANGE)
+            return self.refuse(codes.BEYOND_RANGE)
         (<int64_t*>fixed_slot(<FixedColumn>self.column))[0] = moment + EPOCH_MICROSECONDS
         return 0
 
@@ -229,7 +230,7 @@ cdef class DecimalField(Field):
         cdef unsigned char decimal[32]
         read_numeric(value, &numeric)
         if numeric.sign >= NUMERIC_NAN:
-            return self.refuse(refusal.NOT_A_NUMBER if numeric.sign == NUMERIC_NAN else refusal.INFINITY)
+            return self.refuse(codes.NOT_A_NUMBER if numeric.sign == NUMERIC_NAN else codes.INFINITY)
         write_decimal(&numeric, self.precision, self.scale, decimal, <int>column.width)
         memcpy(fixed_slot(column), decimal, column.width)
         return 0
@@ -416,9 +417,9 @@ cdef class ListField(Field):
             finish(value)
             return (<ListColumn>self.column).append(0)
         if shape.ndims != self.dims:
-            return self.refuse(refusal.ARRAY_DIMENSIONS)
+            return self.refuse(codes.ARRAY_DIMENSIONS)
         if shape.has_bounds:
-            return self.refuse(refusal.ARRAY_BOUNDS)
+            return self.refuse(codes.ARRAY_BOUNDS)
         self.append_levels(&shape)
         return append_elements(self.element, value, shape.items)
 

@@ -24,7 +24,7 @@ from connectors.postgres.render.scalar import (
     numeric_text,
     versioned_text,
 )
-from connectors.postgres.wire import refusal
+from connectors.postgres.wire import codes
 from connectors.postgres.wire.calendar import (
     DATE_INFINITIES,
     EPOCH_DAYS,
@@ -106,7 +106,7 @@ def _date(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
         days = cursor.i32()
         cursor.finish()
         if days in DATE_INFINITIES:
-            return refusals.refuse(refusal.INFINITY)
+            return refusals.refuse(codes.INFINITY)
         return checked_days(days + EPOCH_DAYS, refusals)
 
     return decode
@@ -128,7 +128,7 @@ def _timestamp(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
         value = cursor.i64()
         cursor.finish()
         if value in TIMESTAMP_INFINITIES:
-            return refusals.refuse(refusal.INFINITY)
+            return refusals.refuse(codes.INFINITY)
         return checked_timestamp(value + EPOCH_MICROSECONDS, refusals)
 
     return decode
@@ -139,7 +139,7 @@ def _numeric(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
         digits, weight, sign, _ = numeric_digits(data)
         special = NUMERIC_SPECIALS.get(sign)
         if special is not None:
-            return refusals.refuse(refusal.NOT_A_NUMBER if special == "NaN" else refusal.INFINITY)
+            return refusals.refuse(codes.NOT_A_NUMBER if special == "NaN" else codes.INFINITY)
         value = 0
         for digit in digits:
             value = value * 10_000 + digit
@@ -177,9 +177,9 @@ def _list(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
             cursor.finish()
             return []
         if len(shape) != codec.dims:
-            return refusals.refuse(refusal.ARRAY_DIMENSIONS)
+            return refusals.refuse(codes.ARRAY_DIMENSIONS)
         if any(low != 1 for _, low in shape):
-            return refusals.refuse(refusal.ARRAY_BOUNDS)
+            return refusals.refuse(codes.ARRAY_BOUNDS)
         values = _nested(cursor, [length for length, _ in shape], decode_element)
         cursor.finish()
         return values
