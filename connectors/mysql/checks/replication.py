@@ -98,7 +98,10 @@ def _check_replica_order(server: Server, report: Report) -> None:
         if server.has(order):
             if server.value(workers) not in ("", "0", "1") and not server.is_on(order):
                 message = f"{order} is OFF: the replica commits in another order than its source"
-                report.warn("replica-order", message, set_variable(server, order, "ON"))
+                fix = set_variable(server, order, "ON")
+                if not server.provider:  # It can't be set while rows are applied.
+                    fix = f"stop {prefix} sql_thread; {fix.rstrip(';')}; start {prefix} sql_thread;"
+                report.warn("replica-order", message, fix)
             return
 
 
