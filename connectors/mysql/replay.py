@@ -114,12 +114,15 @@ class Statements:
         self._reader = reader
         self._file = file
         self._offset = offset
+        self.end = (file, offset)
 
     def statements(self) -> Iterator[Statement]:
         reader = self._reader
         with closing(Reading(reader.dump(self._file, self._offset), reader.decoder())) as reading:
             while True:
                 code, payload = reading.next()
+                if reading.decoder.file:
+                    self.end = (reading.decoder.file, reading.decoder.offset)
                 if code == wire.ENDED:
                     return
                 if payload is None:

@@ -22,6 +22,7 @@ from cdc.spi.finding import Finding
 from cdc.spi.selection import TableSelection
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
 from connectors.mysql import catalog
+from connectors.mysql.beside import Beside
 from connectors.mysql.catalog import Knowledge, read_knowledge, read_table_collations
 from connectors.mysql.channel import Connection
 from connectors.mysql.check import run_checks
@@ -30,12 +31,11 @@ from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.dump import Dump, Replica, dump_after, dump_from
 from connectors.mysql.history.history import MEMORY_PREFIX as TABLE_MEMORY
 from connectors.mysql.history.history import History
-from connectors.mysql.history.lookahead import prove
 from connectors.mysql.opening import Opening, Start
 from connectors.mysql.options import MysqlOptions
 from connectors.mysql.places import MEMORY_SERVER, Places, ServerMemory
 from connectors.mysql.positions import BinlogPosition, file_number, parse
-from connectors.mysql.replay import Reader, Statements, open_replay
+from connectors.mysql.replay import Reader, open_replay
 from connectors.mysql.snapshot import Captured, Parts, open_snapshot
 from connectors.mysql.starter import describe
 from connectors.mysql.stream import Session, SessionParts
@@ -44,7 +44,7 @@ from connectors.mysql.temporary import TemporaryTables, open_temporary
 from connectors.mysql.tracking import Tracking, TrackingParts
 from connectors.mysql.transactions import Grammar
 from connectors.mysql.type_plan import plan_table, schema_of
-from connectors.mysql.wire.decoder import Binlog, BinlogDecoder
+from connectors.mysql.wire.decoder import BinlogDecoder
 from connectors.mysql.xa import XaBook
 
 # Definitions and position are read again when a table was altered between them.
@@ -279,7 +279,8 @@ class MysqlSource:
         reader = self._reader(knowledge)
         places = Places(epoch, start.position.gtids)
         begin = ("", 0) if start.by_gtid else (start.position.file, start.position.offset)
-        tracking = Tracking(self._tracking_parts(begun, reader, decoder, begin), decoder)
+        beside = Beside(self._connection, reader, knowledge, decoder, begin, epoch)
+        tracking = Tracking(self._tracking_parts(begun, beside), decoder)
         tracking.remember(begun.kept)
         self._captured = Captured(begun.after, tracking.definitions())
 
@@ -305,39 +306,18 @@ class MysqlSource:
         )
         return Session(parts, begun.after, *begin)
 
-    def _tracking_parts(
-        self, begun: SessionStart, reader: Reader, decoder: Binlog, begin: tuple[str, int]
-    ) -> TrackingParts:
-        def reread(table: TableId) -> TableDefinition | None:
-            file, offset = (decoder.end_file, decoder.end_offset) if decoder.end_file else begin
-            return self._proven(
-                table, Statements(reader, file, offset), begun.knowledge, decoder.position_text
-            )
-
+    def _tracking_parts(self, begun: SessionStart, beside: Beside) -> TrackingParts:
+        selection = self._selection(begun.knowledge.facts)
         return TrackingParts(
             history=begun.history,
-            selection=self._selection(begun.knowledge.facts),
+            selection=selection,
             flavour=begun.knowledge.flavour,
             unrepresentable=self._options.unrepresentable,
-            reread=reread,
+            reread=beside.reread,
             temporary=begun.temporary,
+            reach=beside.reach(begun.history, selection.matches),
             log=self._context.log,
         )
-
-    def _proven(
-        self, table: TableId, statements: Statements, knowledge: Knowledge, where: str
-    ) -> TableDefinition | None:
-        def read(wanted: TableId) -> TableDefinition | None:
-            with (
-                self._connection(f"reading the columns of {wanted}") as connection,
-                connection.cursor() as cursor,
-            ):
-                infos = catalog.read_tables(cursor, [wanted], knowledge.flavour)
-            info = infos.get(wanted)
-            return info.definition if info else None
-
-        fold = knowledge.facts.ignores_case
-        return prove(table, read, statements, flavour=knowledge.flavour, fold=fold, where=where)
 
     def _reader(self, knowledge: Knowledge) -> Reader:
         return Reader(

@@ -159,7 +159,13 @@ class TemporaryTables:
         held = self._held.get(origin.key)
         if not held or change.tables is None:
             return change
-        return replace(change, tables=tuple(t for t in change.tables if self._fold(t) not in held))
+
+        def real(tables: tuple[TableId, ...]) -> tuple[TableId, ...]:
+            return tuple(table for table in tables if self._fold(table) not in held)
+
+        return replace(
+            change, tables=real(change.tables), named=real(change.named), written=real(change.written)
+        )
 
     def _change(self, origin: Origin, *, drop: TableId | None = None, add: TableId | None = None) -> None:
         held = self._held.setdefault(origin.key, set())

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from cdc.errors import UnsupportedSchema
+from cdc.errors import UnknownEvent, UnsupportedSchema
 from cdc.model import ChangeBatch, Resnapshot, TableId, TableSchema
 from cdc.spi.selection import TableSelection
 from connectors.mysql.column_defaults import default_scalar
-from connectors.mysql.ddl.changes import TableChange
+from connectors.mysql.ddl.changes import Dml, TableChange
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.history.history import History
+from connectors.mysql.reach import Reach
 from connectors.mysql.table_map import TableMap, parse_table_map
 from connectors.mysql.temporary import Origin, TemporaryTables
 from connectors.mysql.type_plan import ColumnPlan, plan_table, schema_of
@@ -47,6 +48,7 @@ class TrackingParts:
     unrepresentable: str
     reread: Callable[[TableId], TableDefinition | None]
     temporary: TemporaryTables
+    reach: Reach
     log: Callable[..., None]
 
 
@@ -79,7 +81,11 @@ class Tracking:
     def apply(self, changes: tuple[TableChange, ...], origin: Origin, order: int, where: str) -> None:
         """Take in what a statement of that origin does to tables, at the place of that order."""
         real = self._parts.temporary.resolve(changes, origin, order)
+        if any(not isinstance(change, Dml) for change in real):
+            self._parts.reach.forget(order)
         applied = self._history.apply(real, where=where)
+        for dml in applied.foreign:
+            self._refuse_far_reaching(dml, where)
         self._memory |= applied.memory
         self._resnapshots += applied.resnapshots
         for note in applied.notes:
@@ -88,6 +94,21 @@ class Tracking:
             self._truncate(table)
         if applied.changed:
             self._decoder.forget()
+
+    def _refuse_far_reaching(self, dml: Dml, where: str) -> None:
+        obstacle = self._parts.reach.obstacle(dml)
+        if obstacle is None:
+            return
+        seen = f" Or, to let the source see that it reaches none: {obstacle.fix}; then start it again."
+        raise UnknownEvent(
+            f"{dml.keyword} on {', '.join(map(str, dml.written)) or 'no table'} is logged as a statement,"
+            f" without the rows of followed tables that it may change: {obstacle.reason}",
+            where=where,
+            remedy="Run: set global binlog_format = row; and let no session set another. To go on, take the"
+            " tables that it may change out of tables, let the source pass this statement, and put them back;"
+            " where they can't be told, begin with an empty state_dir and new, empty sinks."
+            + (seen if obstacle.fix else ""),
+        )
 
     def remember(self, memory: Mapping[str, str | None]) -> None:
         """What the source wants back at its next start, from this place on."""

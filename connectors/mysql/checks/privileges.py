@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from cdc.model import TableId
 from connectors.mysql.checks.replication import BINLOG_STATUS
@@ -35,7 +36,13 @@ class Grants:
         return any(on == name and _holds(held, privilege) for on, held in self.tables)
 
 
-def read_grants(server: Server) -> Grants:
+class Asked(Protocol):
+    """Whoever asks the server."""
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]: ...
+
+
+def read_grants(server: Asked) -> Grants:
     everywhere: set[str] = set()
     databases: list[tuple[re.Pattern[str], frozenset[str]]] = []
     tables: list[tuple[str, frozenset[str]]] = []

@@ -93,10 +93,25 @@ class RowsChanged:
 
 @dataclass(frozen=True, slots=True)
 class Dml:
-    """Rows changed by a statement that is logged as text; `tables` is None when it can't be told which."""
+    """Rows changed by a statement that is logged as text; `tables` is None when it can't be told which.
+
+    What its text says besides: `named` are all tables in it, `written` those of them that it may change,
+    `calls` the functions that aren't the server's own. They may be more than there are, never less.
+    """
 
     keyword: str
     tables: tuple[TableId, ...] | None
+    named: tuple[TableId, ...] = field(default=(), compare=False)
+    written: tuple[TableId, ...] = field(default=(), compare=False)
+    calls: tuple[TableId, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectChanged:
+    """A view, trigger or routine (`kind`, in upper case) is made, altered or dropped. `name` is its own."""
+
+    kind: str
+    name: TableId
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +136,7 @@ TableChange = (
     | Altered
     | RowsChanged
     | Dml
+    | ObjectChanged
     | Unknown
 )
 

@@ -16,6 +16,7 @@ from connectors.mysql.ddl.alter import parse_alter_table, parse_create_index, pa
 from connectors.mysql.ddl.changes import (
     DatabaseDropped,
     Dropped,
+    ObjectChanged,
     Renamed,
     TableChange,
     TemporaryCreated,
@@ -80,22 +81,18 @@ _HARMLESS: Final = frozenset(
 _OTHER_OBJECTS: Final = frozenset(
     [
         "EVENT",
-        "FUNCTION",
         "LIBRARY",
         "LOGFILE",
         "PACKAGE",
         "PREPARE",
-        "PROCEDURE",
         "RESOURCE",
         "ROLE",
         "SEQUENCE",
         "SERVER",
         "SPATIAL",
         "TABLESPACE",
-        "TRIGGER",
         "UNDO",
         "USER",
-        "VIEW",
         "INSTANCE",
         "JSON",
         "CATALOG",
@@ -103,6 +100,8 @@ _OTHER_OBJECTS: Final = frozenset(
         "MATERIALIZED",
     ]
 )
+# What a statement that changes rows may run.
+_CALLABLE: Final = frozenset({"VIEW", "TRIGGER", "FUNCTION", "PROCEDURE"})
 _DATABASE: Final = frozenset({"DATABASE", "SCHEMA"})
 _TABLE: Final = frozenset({"TABLE", "TABLES"})
 _TEMPORARY: Final = _TABLE | {"SEQUENCE"}
@@ -135,7 +134,7 @@ def classify(
     while tokens and tokens[-1].text == ";":
         tokens.pop()
     try:
-        return _statement(Cursor(tokens, context), text)
+        return _statement(Cursor(tokens, context))
     except NotUnderstood as error:
         return (Unknown(str(error), _names(tokens), database),)
 
@@ -144,25 +143,24 @@ def _names(tokens: list[Token]) -> frozenset[str]:
     return frozenset(token.text for token in tokens if token.kind in {"word", "quoted"})
 
 
-def _statement(cursor: Cursor, text: str) -> tuple[TableChange, ...]:
+def _statement(cursor: Cursor) -> tuple[TableChange, ...]:
     _skip_settings(cursor)
     if cursor.at_end:
         return ()
     word = cursor.peek().upper
     rule = _STATEMENTS.get(word)
     if word == "ANALYZE" and _runs_what_it_analyzes(cursor):
-        return _statement(cursor, text)
+        return _statement(cursor)
     if word in _HARMLESS:
         return ()
     if rule is not None:
         cursor.take()
         return rule(cursor)
-    start = cursor.peek().start
     if word in CHANGING or word in OPAQUE:
         cursor.take()
-        return parse_dml(cursor, word, text[start:])
+        return parse_dml(cursor, word)
     if cursor.sees_symbol("("):
-        return parse_dml(cursor, "SELECT", text[start:])
+        return parse_dml(cursor, "SELECT")
     raise NotUnderstood(f"no known statement begins {cursor.here()}")
 
 
@@ -305,9 +303,21 @@ def _skip_definer(cursor: Cursor) -> None:
 
 def _other(cursor: Cursor) -> tuple[TableChange, ...]:
     """A stored object, an account or the like."""
+    kind = cursor.accept_any(_CALLABLE)
+    if kind:
+        return _objects(cursor, kind)
     if cursor.sees_any(_OTHER_OBJECTS):
         return ()
     raise NotUnderstood(f"no known object stands {cursor.here()}")
+
+
+def _objects(cursor: Cursor, kind: str) -> tuple[TableChange, ...]:
+    cursor.accept("IF", "NOT", "EXISTS")
+    cursor.accept("IF", "EXISTS")
+    found = [ObjectChanged(kind, cursor.table())]
+    while kind == "VIEW" and cursor.accept_symbol(","):
+        found.append(ObjectChanged(kind, cursor.table()))
+    return tuple(found)
 
 
 _STATEMENTS: dict[str, Callable[[Cursor], tuple[TableChange, ...]]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from connectors.mysql.ddl.changes import ColumnSpec, Created, Index, Shape, TableChange
+from connectors.mysql.ddl.changes import ColumnSpec, Created, Dml, Index, Shape, TableChange
 from connectors.mysql.ddl.columns import (
     accept_charset,
     charset_name,
@@ -13,8 +13,10 @@ from connectors.mysql.ddl.columns import (
     parse_column,
 )
 from connectors.mysql.ddl.cursor import Cursor, NotUnderstood
+from connectors.mysql.ddl.dml_names import named_in
 from connectors.mysql.ddl.tokens import NO_ENGINE_SUBSTITUTION, QUOTED, SYMBOL, WORD
 
+_QUERIED = "it was created from a query"
 _QUERY_WORDS = frozenset({"AS", "SELECT", "WITH", "VALUES", "IGNORE", "REPLACE", "TABLE"})
 _INDEX_WORDS = frozenset({"INDEX", "KEY", "FULLTEXT", "SPATIAL", "VECTOR"})
 _CONSTRAINT_WORDS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK"})
@@ -46,14 +48,23 @@ def parse_create_table(cursor: Cursor, *, replaces: bool) -> tuple[TableChange, 
         shape, reason = _shape(cursor)
     except NotUnderstood as error:
         shape, reason = None, f"its CREATE TABLE isn't understood: {error}"
-    return (replace(created, shape=shape, reason=reason),)
+    made = replace(created, shape=shape, reason=reason)
+    return (made, _query(cursor)) if reason == _QUERIED else (made,)
+
+
+def _query(cursor: Cursor) -> Dml:
+    """What the query behind the columns may change: it is logged where statements are, and may call
+    functions.
+    """
+    named = named_in(cursor.rest(), cursor.context.database)
+    return Dml("CREATE TABLE", (), named.tables, (), named.calls)
 
 
 def _shape(cursor: Cursor) -> tuple[Shape | None, str]:
     if cursor.accept("LIKE") or (cursor.sees_symbol("(") and cursor.peek(1).upper == "LIKE"):
         return None, "it was created like another table"
     if not cursor.sees_symbol("(") or _is_query(cursor):
-        return None, "it was created from a query"
+        return None, _QUERIED
     draft = _elements(cursor)
     options = Options()
     while not cursor.at_end:
@@ -63,11 +74,11 @@ def _shape(cursor: Cursor) -> tuple[Shape | None, str]:
             break
         if cursor.sees("PARTITION", "BY"):
             if _has_query(cursor):
-                return None, "it was created from a query"
+                return None, _QUERIED
             break
         is_query = cursor.sees_any(_QUERY_WORDS) and not cursor.sees("WITH", "SYSTEM")
         if is_query or cursor.sees_symbol("("):
-            return None, "it was created from a query"
+            return None, _QUERIED
         parse_option(cursor, options)
     return _finish(draft, options), ""
 

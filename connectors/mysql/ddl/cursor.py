@@ -39,6 +39,10 @@ class Cursor:
         index = self._at + ahead
         return self._tokens[index] if index < len(self._tokens) else _END
 
+    def rest(self) -> Sequence[Token]:
+        """Everything from here on; the cursor stays."""
+        return self._tokens[self._at :]
+
     def take(self) -> Token:
         token = self.peek()
         self._at += 1

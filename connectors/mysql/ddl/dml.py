@@ -1,15 +1,20 @@
-"""Which tables a statement in text form changes: INSERT, UPDATE, DELETE and their like, read by sqlglot.
+"""What a statement in text form changes and names: INSERT, UPDATE, DELETE and their like.
 
-A statement that sqlglot can't read counts for every table whose name is in it. What triggers and foreign keys
-change besides can't be told from a text.
+sqlglot reads which tables an UPDATE or DELETE changes; one that it can't read counts for every table whose
+name is in it. What triggers and foreign keys change besides can't be told from a text: for that every table
+and function that the statement names is in the Dml, found by its tokens.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from cdc.model import TableId
 from connectors.mysql.ddl.changes import Dml, TableChange
 from connectors.mysql.ddl.cursor import Cursor, NotUnderstood
-from connectors.mysql.ddl.tokens import ANSI_QUOTES, NO_BACKSLASH_ESCAPES, QUOTED, WORD
+from connectors.mysql.ddl.dml_names import named_in
+from connectors.mysql.ddl.tokens import BYTES, QUOTED, STRING, WORD, Token
 
 # What may call a function or procedure that changes any table.
 OPAQUE = frozenset({"CALL", "DO", "SELECT", "EXECUTE", "HANDLER", "VALUES"})
@@ -17,18 +22,26 @@ CHANGING = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "WITH"})
 _LOWER = frozenset({"LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE", "QUICK"})
 
 
-def parse_dml(cursor: Cursor, keyword: str, sql: str) -> tuple[TableChange, ...]:
+def parse_dml(cursor: Cursor, keyword: str) -> tuple[TableChange, ...]:
     """The statement that begins with `keyword`, which the cursor has passed."""
     if keyword in OPAQUE:
         return (Dml(keyword, None),)
-    if keyword == "LOAD":
-        return (Dml(keyword, (_loaded(cursor),)),)
+    while cursor.accept_any(_LOWER):
+        pass
     if keyword in {"INSERT", "REPLACE"}:
-        return (Dml(keyword, (_inserted(cursor),)),)
-    found = _read_whole(sql, cursor)
+        cursor.accept("INTO")
+    tokens = cursor.rest()
+    named = named_in(
+        tokens, cursor.context.database, begins_with_table=keyword in {"INSERT", "REPLACE", "UPDATE"}
+    )
+    dml = Dml(keyword, None, named.tables, named.tables, named.calls)
+    if keyword in {"INSERT", "REPLACE", "LOAD"}:
+        table = _loaded(cursor) if keyword == "LOAD" else cursor.table()
+        return (replace(dml, tables=(table,), written=(table,)),)
+    found = _read_whole(keyword, tokens, cursor.context.database)
     if found is None:
-        found = _named(cursor)
-    return (Dml(keyword, found or None),)
+        return (replace(dml, tables=_named(cursor) or None),)
+    return (replace(dml, tables=found or None, written=found),)
 
 
 def _named(cursor: Cursor) -> tuple[TableId, ...]:
@@ -43,13 +56,6 @@ def _named(cursor: Cursor) -> tuple[TableId, ...]:
     return tuple(sorted(found))
 
 
-def _inserted(cursor: Cursor) -> TableId:
-    while cursor.accept_any(_LOWER):
-        pass
-    cursor.accept("INTO")
-    return cursor.table()
-
-
 def _loaded(cursor: Cursor) -> TableId:
     while not cursor.at_end:
         if cursor.accept("INTO", "TABLE"):
@@ -58,11 +64,25 @@ def _loaded(cursor: Cursor) -> TableId:
     raise NotUnderstood("LOAD names no table")
 
 
-def _read_whole(sql: str, cursor: Cursor) -> tuple[TableId, ...] | None:
+def _read_whole(keyword: str, tokens: Sequence[Token], database: str) -> tuple[TableId, ...] | None:
     """The tables that the statement changes; None when it can't be read."""
-    if cursor.context.sql_mode & (ANSI_QUOTES | NO_BACKSLASH_ESCAPES):
-        return None
     # Such statements are rare, and sqlglot takes 18 MiB.
     from connectors.mysql.ddl.dml_tables import tables_of  # noqa: PLC0415
 
-    return tables_of(sql, cursor.context.database)
+    return tables_of(f"{keyword} {_without_values(tokens)}", database)
+
+
+def _without_values(tokens: Sequence[Token]) -> str:
+    """The text of the tokens in the plainest spelling, with no literal's value in it."""
+    text, end = "", tokens[0].start if tokens else 0
+    for token in tokens:
+        text += " " if token.start > end else ""
+        text += _spelled(token)
+        end = token.end
+    return text
+
+
+def _spelled(token: Token) -> str:
+    if token.kind in {STRING, BYTES}:
+        return "''"
+    return "`" + token.text.replace("`", "``") + "`" if token.kind == QUOTED else token.text

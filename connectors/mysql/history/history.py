@@ -22,6 +22,7 @@ from connectors.mysql.ddl.changes import (
     DefaultCharset,
     Dml,
     Dropped,
+    ObjectChanged,
     Renamed,
     RowsChanged,
     TableChange,
@@ -194,9 +195,10 @@ class History:
                 self._alter(change, outcome)
             case Dml():
                 self._refuse(change, where)
+                outcome.foreign.append(change)
             case Unknown():
                 self._doubt(change, outcome)
-            case TemporaryCreated() | TemporaryDropped():
+            case TemporaryCreated() | TemporaryDropped() | ObjectChanged():
                 pass
             case _:
                 self._apply_to_rows(change, outcome)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cdc.model import Resnapshot, TableId
+from connectors.mysql.ddl.changes import Dml
 from connectors.mysql.definitions import TableDefinition
 
 
@@ -15,13 +16,15 @@ class Applied:
 
     `memory` goes with the ChangeSet. `changed` are the selected tables whose definition is another, or gone:
     plans made from the old one are void. `truncated` get a truncate row. `resnapshots` are to be copied again
-    (with CREATE or RENAME over a selected name too). `notes` are for the log.
+    (with CREATE or RENAME over a selected name too). `foreign` are statements that change rows of other
+    tables, and maybe, by what hangs on those, of selected ones. `notes` are for the log.
     """
 
     memory: Mapping[str, str | None] = field(default_factory=dict)
     changed: tuple[TableId, ...] = ()
     truncated: tuple[TableId, ...] = ()
     resnapshots: tuple[Resnapshot, ...] = ()
+    foreign: tuple[Dml, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -46,6 +49,7 @@ class Outcome:
     changed: dict[TableId, None] = field(default_factory=dict)
     truncated: list[TableId] = field(default_factory=list)
     resnapshots: dict[TableId, str] = field(default_factory=dict)
+    foreign: list[Dml] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def finish(self) -> Applied:
@@ -54,5 +58,6 @@ class Outcome:
             changed=tuple(self.changed),
             truncated=tuple(self.truncated),
             resnapshots=tuple(Resnapshot(table, reason) for table, reason in self.resnapshots.items()),
+            foreign=tuple(self.foreign),
             notes=tuple(self.notes),
         )
