@@ -12,6 +12,7 @@ from typing import Any
 from cdc.errors import CdcError, SourceUnavailable
 from cdc.spi.finding import Finding
 from connectors.mysql.catalog import list_tables, read_tables
+from connectors.mysql.channel import Connection
 from connectors.mysql.checks.login import explain
 from connectors.mysql.checks.privileges import check_privileges, read_grants, unreadable_tables
 from connectors.mysql.checks.replication import check_replication
@@ -29,7 +30,7 @@ def run_checks(options: MysqlOptions, name: str) -> list[Finding]:
     report = Report()
     connector = Connector(options, name)
     try:
-        conn = connector.connect("to check it", database=options.address.database or None)
+        conn = _connect(connector, options, report)
     except CdcError as error:
         report.findings.append(explain(error, options))
         return report.findings
@@ -41,6 +42,19 @@ def run_checks(options: MysqlOptions, name: str) -> list[Finding]:
         remedy = _AGAIN if isinstance(error, SourceUnavailable) else error.remedy
         report.error("check", f"the check ended early: {error.message}", remedy)
     return report.findings
+
+
+def _connect(connector: Connector, options: MysqlOptions, report: Report) -> Connection:
+    """A connection. A database that can't be entered is a finding, and keeps none of the others back."""
+    if options.address.database:
+        try:
+            return connector.connect("to check it", database=options.address.database)
+        except CdcError as error:
+            finding = explain(error, options)
+            if finding.code != "database":
+                raise
+            report.findings.append(finding)
+    return connector.connect("to check it")
 
 
 def _check(conn: Any, options: MysqlOptions, name: str, report: Report) -> None:

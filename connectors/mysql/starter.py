@@ -9,10 +9,11 @@ from contextlib import closing
 
 from pydantic import SecretStr
 
-from cdc.errors import ConfigError, SourceUnavailable
+from cdc.errors import CdcError, ConfigError, SourceUnavailable
 from cdc.spi.selection import quoted_part
 from connectors.mysql.catalog import TableInfo, list_tables, read_tables
-from connectors.mysql.checks.login import explain
+from connectors.mysql.channel import Connection
+from connectors.mysql.checks.login import explain, is_closed_database
 from connectors.mysql.checks.report import describe_server
 from connectors.mysql.connection import Connector
 from connectors.mysql.options import URL_SHAPE, Address, MysqlOptions, parse_url
@@ -60,9 +61,7 @@ def describe(url: str) -> str:
 def _look(connector: Connector, options: MysqlOptions) -> tuple[str, list[TableInfo]]:
     """The server's product and version, and the selected tables."""
     with (
-        closing(
-            connector.connect("to look at its tables", database=options.address.database or None)
-        ) as conn,
+        closing(_connect(connector, options.address.database)) as conn,
         connector.translated("reading the tables"),
     ):
         server = describe_server(conn, options, connector.source)
@@ -71,6 +70,19 @@ def _look(connector: Connector, options: MysqlOptions) -> tuple[str, list[TableI
             chosen = [table for table in list_tables(cursor) if selection.matches(table)]
             infos = read_tables(cursor, chosen, server.flavour)
     return f"{server.product} {server.number}", [infos[table] for table in sorted(infos)]
+
+
+def _connect(connector: Connector, database: str) -> Connection:
+    """A connection. An account that may not read the database yet gets a file all the same: `cdc check` then
+    says which grants are missing.
+    """
+    purpose = "to look at its tables"
+    try:
+        return connector.connect(purpose, database=database or None)
+    except CdcError as error:
+        if not is_closed_database(error):
+            raise
+    return connector.connect(purpose)
 
 
 def _without_password(scheme: str, address: Address) -> str:
@@ -109,7 +121,10 @@ def _entries(database: str, infos: Sequence[TableInfo]) -> Iterator[str]:
     for info in infos:
         databases.setdefault(info.table.schema, []).append(info)
     if not databases:
-        yield _entry(f"{quoted_part(database) if database else '*'}.*", "there is no table yet")
+        yield _entry(
+            f"{quoted_part(database) if database else '*'}.*",
+            "no table that this account may read is there yet",
+        )
     for schema, tables in databases.items():
         rows = sum(info.rows for info in tables)
         count = "1 table" if len(tables) == 1 else f"{len(tables)} tables"

@@ -8,15 +8,16 @@ from cdc.errors import CdcError
 from cdc.spi.finding import Finding, Severity
 from connectors.mysql.checks.report import DOCS
 from connectors.mysql.options import MysqlOptions
-from connectors.mysql.statements import literal
+from connectors.mysql.statements import identifier, literal
 
-# What the server or the driver says → code, and what to do; the first that is found counts. `{user}` is the
-# user of the url as a literal.
+# What the server or the driver says → code, and what to do; the first that is found counts. `{user}` and
+# `{database}` are those of the url, quoted.
+_CLOSED_DATABASE = r"Access denied for user .* to database"
 _REASONS = (
     (
-        r"Access denied for user .* to database",
+        _CLOSED_DATABASE,
         "database",
-        "Correct the database in url, or run: grant select on <database>.* to {user}@'%';",
+        "Correct the database in url, or run: grant select on {database}.* to {user}@'%';",
     ),
     (
         r"Access denied for user",
@@ -59,10 +60,16 @@ _UNREACHABLE = (
 )
 
 
+def is_closed_database(error: CdcError) -> bool:
+    """Whether the account was let in, but not into the url's database."""
+    return re.search(_CLOSED_DATABASE, error.message) is not None
+
+
 def explain(error: CdcError, options: MysqlOptions) -> Finding:
     """The finding for a connection that was not made."""
-    user = literal(options.address.user)
+    user, database = literal(options.address.user), identifier(options.address.database)
     for pattern, code, fix in _REASONS:
         if re.search(pattern, error.message):
-            return Finding(Severity.ERROR, code, error.message, fix.format(user=user), DOCS)
+            remedy = fix.format(user=user, database=database)
+            return Finding(Severity.ERROR, code, error.message, remedy, DOCS)
     return Finding(Severity.ERROR, "connection", error.message, _UNREACHABLE, DOCS)

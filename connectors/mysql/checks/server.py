@@ -169,7 +169,7 @@ def _check_durability(server: Server, report: Report) -> None:
         f"{found}: after a crash of its machine the server can hold changes that its binlog has lost, or the"
         " other way round"
     )
-    report.warn("durability", message, " ".join(set_variable(server, n, v) for n, v in lax.items()))
+    report.warn("durability", message, "\n".join(set_variable(server, n, v) for n, v in lax.items()))
 
 
 def _check_commit_order(server: Server, report: Report) -> None:

@@ -124,14 +124,16 @@ def test_check_explains_a_failed_login_without_the_password(check: Check, shop: 
 
 
 def test_check_explains_missing_and_closed_databases(check: Check, shop: MysqlDatabase) -> None:
-    (missing,) = check(shop.server.url("nowhere"))
+    missing, *others = check(shop.server.url("nowhere"))
+    assert others, "what else is wrong is said too"
     assert missing.code == "database"
     assert "Unknown database 'nowhere'" in missing.message
     assert missing.fix == "Correct the database in url; show databases lists those that there are."
     create_account(shop.server, "app")
-    (closed,) = check(url(shop))
+    closed, *others = check(url(shop))
     assert closed.code == "database"
-    assert closed.fix == ("Correct the database in url, or run: grant select on <database>.* to 'app'@'%';")
+    assert closed.fix == f"Correct the database in url, or run: grant select on {shop.name}.* to 'app'@'%';"
+    assert "may not read the binlog" in "".join(finding.message for finding in others)
 
 
 def test_check_says_that_nothing_listens(check: Check) -> None:

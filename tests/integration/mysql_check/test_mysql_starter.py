@@ -34,7 +34,14 @@ def test_starter_of_a_whole_server_lists_its_databases(mysql_database: MysqlData
 def test_starter_of_an_empty_database_follows_it(mysql_database: MysqlDatabase) -> None:
     text = describe(mysql_database.url)
     assert yaml.safe_load(text)["sources"][mysql_database.name]["tables"] == [f"{mysql_database.name}.*"]
-    assert "# there is no table yet" in text
+    assert "# no table that this account may read is there yet" in text
+
+
+def test_starter_is_written_for_an_account_without_privileges(mysql_database: MysqlDatabase) -> None:
+    server = mysql_database.server
+    create_account(server, "newcomer")
+    text = describe(server.url(mysql_database.name, "newcomer", "secret-word"))
+    assert yaml.safe_load(text)["sources"][mysql_database.name]["tables"] == [f"{mysql_database.name}.*"]
 
 
 def test_starter_connects_its_sinks_to_the_source(mysql9_database: MysqlDatabase) -> None:
