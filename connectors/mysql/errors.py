@@ -274,10 +274,17 @@ def transactions_purged(where: str, missing: str) -> SourceGap:
     return SourceGap(message, where=where, remedy=_GONE.remedy)
 
 
-def transactions_unknown(where: str, ours: str) -> SourceMismatch:
-    """Our log has transactions that the server never had."""
+def transactions_unknown(where: str, ours: str, named: str) -> SourceMismatch:
+    """Our log has transactions that the server never had; `named` as `accept_lost_gtids` takes them."""
     message = f"our log has transactions that the server does not have: {ours}"
-    return SourceMismatch(message, where=where, remedy=_DIVERGED.remedy)
+    how = " (all that a domain lost, not its last one only: 0-1-98..100)" if ":" not in named else ""
+    remedy = (
+        "It is another server, was restored from a backup, or lost the end of its binlog in a failover."
+        " Connect to the server that has them. If they are lost for good, or their domain was deleted, name"
+        f" them in this source's config{how}: accept_lost_gtids: {named}; the source then goes on without"
+        " them and copies every table again. Or start with an empty state_dir and new, empty sinks."
+    )
+    return SourceMismatch(message, where=where, remedy=remedy)
 
 
 def other_server(where: str, found: str, expected: str) -> SourceMismatch:

@@ -11,7 +11,7 @@ import re
 import struct
 import uuid as uuids
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -240,6 +240,10 @@ class MariadbGtids:
     def covers(self, other: MariadbGtids) -> bool:
         """Whether this place is at or after the other in each of its domains."""
         return all(self.last.get(domain, (0, -1))[1] >= seq for domain, (_, seq) in other.last.items())
+
+    def within(self, domains: Iterable[int]) -> MariadbGtids:
+        """This place in these domains only."""
+        return MariadbGtids({domain: self.last[domain] for domain in domains if domain in self.last})
 
     def copy(self) -> MariadbGtids:
         return MariadbGtids(dict(self.last))

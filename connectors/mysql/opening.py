@@ -7,16 +7,16 @@ stream goes on by GTID, and the positions begin a new epoch.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import pymysql
 
 from cdc.errors import SourceGap, SourceRefused, SourceUnavailable
 from cdc.spi.source import SourceContext
+from connectors.mysql.accepted_loss import AcceptedLoss
 from connectors.mysql.channel import Connection
 from connectors.mysql.connection import Connector, ServerFacts, one
 from connectors.mysql.dump import MAX_DUMP_OFFSET, Replica, dump_from
@@ -24,34 +24,34 @@ from connectors.mysql.errors import (
     binlog_gone,
     other_server,
     transactions_purged,
-    transactions_unknown,
 )
 from connectors.mysql.events import CHECKSUM_BYTES, HEADER_BYTES, parse_header
 from connectors.mysql.gtid import GtidSet, MariadbGtids
+from connectors.mysql.lost import Losses
 from connectors.mysql.places import ServerMemory
 from connectors.mysql.positions import FIRST_OFFSET, BinlogPosition, file_number
 from connectors.mysql.replay import Reader, Reading
 from connectors.mysql.wire import codes
 from connectors.mysql.wire import decoder as wire
+from connectors.mysql.xa_start import Branches
 
-# XA transactions that were prepared before us mostly end within this time.
-XA_PATIENCE_SECONDS = 3.0
-XA_POLL_SECONDS = 0.1
 # The moments in which a server writes nothing are longer than three questions, even on a busy one.
 REST_ATTEMPTS = 200
 # A ROTATE has an offset before the name of the file.
 ROTATE_BYTES = 8
-_XA_DENIED = (1227, 1401, 1142, 1044)
 _NO_SUCH_STATEMENT = (1064,)
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where to stream from: `position` as file and offset, or, `by_gtid`, after its GTIDs."""
+    """Where to stream from: `position` as file and offset, or, `by_gtid`, after its GTIDs. `lost`: why every
+    table is to be copied again, and what is known of its columns may be wrong.
+    """
 
     position: BinlogPosition
     server: ServerMemory
     by_gtid: bool = False
+    lost: str = ""
 
 
 def _ends(following: str) -> frozenset[int]:
@@ -84,7 +84,7 @@ class Opening:
         self.require_binlog()
         position = replace(self._end(reader), epoch=epoch)
         # Asked for afterwards, so that none that was prepared before the position is missing.
-        self._wait_for_outcomes(self._prepared())
+        Branches(self._connection, self._context, self._where).wait_for_outcomes()
         settled = replace(self.status(), epoch=epoch).order
         return Start(position, self._server(position, epoch, settled))
 
@@ -101,8 +101,10 @@ class Opening:
             return self._go_on_mariadb(after, memory)
         same = memory is None or memory.uuid == self._facts.server_uuid
         if isinstance(after.gtids, GtidSet):
-            self._check_gtids(after.gtids)
+            left = self._losses().mysql(after.gtids)
             self._require_same_binlog(memory)
+            if left != after.gtids:
+                return self._take_over(replace(after, gtids=left), left, memory, lost=True)
             if not same or after.file not in dict(self.files()):
                 return self._take_over(after, after.gtids, memory)
         elif not same and memory is not None:
@@ -173,19 +175,22 @@ class Opening:
                 if header.type == codes.FORMAT_DESCRIPTION_EVENT:
                     return header.timestamp_seconds
 
-    def _require_same_binlog(self, memory: ServerMemory | None) -> None:
-        """GTIDs don't tell a server that was reset: it counts them from 1 again."""
+    def _is_same_binlog(self, memory: ServerMemory | None) -> bool | None:
+        """GTIDs don't tell a server that was reset: it counts them from 1 again. None: it is another server,
+        or what it was is not known.
+        """
         facts = self._facts
         if memory is None or not memory.file:
-            return
+            return None
         if (memory.uuid, memory.server_id) != (facts.server_uuid, facts.server_id):
-            return
+            return None
         names = [name for name, _ in self.files()]
         if memory.file in names:
-            is_same = self._began_at(memory.file) == memory.began_at
-        else:
-            is_same = all(file_number(name) > file_number(memory.file) for name in names)
-        if not is_same:
+            return self._began_at(memory.file) == memory.began_at
+        return all(file_number(name) > file_number(memory.file) for name in names)
+
+    def _require_same_binlog(self, memory: ServerMemory | None) -> None:
+        if memory is not None and self._is_same_binlog(memory) is False:
             raise SourceGap(
                 f"{memory.file} is not the binlog that it was: the binary logs were reset, or the server was"
                 " restored from a backup or built anew",
@@ -234,51 +239,25 @@ class Opening:
                     gtids.add_run(*run)
             return BinlogPosition(reading.decoder.file, reading.decoder.offset, gtids=gtids)
 
-    def _prepared(self) -> set[tuple[Any, ...]] | None:
-        """The XA transactions that are prepared now; None when we may not know."""
-        try:
-            with self._connection.cursor() as cursor:
-                cursor.execute("xa recover")
-                return {tuple(row) for row in cursor.fetchall()}
-        except pymysql.MySQLError as error:
-            if error.args and error.args[0] in _XA_DENIED:
-                self._context.log(
-                    "can't see prepared XA transactions: needs the privilege XA_RECOVER_ADMIN",
-                    level="warning",
-                )
-                return None
-            raise
-
-    def _wait_for_outcomes(self, pending: set[tuple[Any, ...]] | None) -> None:
-        """The rows of a transaction that was prepared before our start would be missing at its commit."""
-        if pending is None:
-            return
-        deadline = time.monotonic() + XA_PATIENCE_SECONDS
-        while True:
-            pending &= self._prepared() or set()
-            if not pending:
-                return
-            if time.monotonic() >= deadline:
-                break
-            time.sleep(XA_POLL_SECONDS)
-        raise SourceUnavailable(
-            f"{len(pending)} prepared XA transactions hold rows that the binary log does not show again",
+    def _losses(self) -> Losses:
+        options = self._connector.options
+        return Losses(
+            ask=self._value,
+            files=lambda: [name for name, _ in self.files()],
+            reader=lambda: Reader(
+                self._connector,
+                cast("wire.Flavour", self._facts.flavour),
+                options.unrepresentable,
+                self._context.count,
+                {},
+            ),
+            accepted=AcceptedLoss.parse(options.accept_lost_gtids),
             where=self._where,
-            remedy="Commit them or roll them back: XA RECOVER lists them; the source starts then.",
         )
 
-    def _check_gtids(self, ours: GtidSet) -> None:
-        executed = GtidSet.parse(str(self._value("select @@global.gtid_executed")))
-        unknown = ours.subtract(executed)
-        if unknown and not self._arrives(unknown):
-            raise transactions_unknown(self._where, str(unknown))
-
-    def _arrives(self, unknown: GtidSet) -> bool:
-        """The binlog runs ahead of the executed set: what we have may be on its way into it."""
-        row = self._value(f"select wait_for_executed_gtid_set('{unknown}', 1)")
-        return row == 0
-
-    def _take_over(self, after: BinlogPosition, ours: GtidSet, memory: ServerMemory | None) -> Start:
+    def _take_over(
+        self, after: BinlogPosition, ours: GtidSet, memory: ServerMemory | None, *, lost: bool = False
+    ) -> Start:
         """Another server with our transactions, a failover, or the same one that has purged our file, but
         nothing that is not in our log.
         """
@@ -286,14 +265,18 @@ class Opening:
         missing = purged.subtract(ours)
         if missing:
             raise transactions_purged(self._where, str(missing))
-        return self._new_epoch(after, memory)
+        return self._new_epoch(after, memory, lost=lost)
 
-    def _new_epoch(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
+    def _new_epoch(self, after: BinlogPosition, memory: ServerMemory | None, *, lost: bool) -> Start:
         epoch = max(after.epoch, memory.epoch if memory else 0) + 1
         self._context.log(
             f"{after.file} is not this server's, or purged: going on by GTID", server=self._facts.server_uuid
         )
-        return Start(after, self._server(after, epoch, 0), by_gtid=True)
+        reason = "the server lost transactions of it, which was accepted" if lost else ""
+        if lost:
+            gtids = self._connector.options.accept_lost_gtids
+            self._context.log("going on without lost transactions", level="warning", gtids=gtids)
+        return Start(after, self._server(after, epoch, 0), by_gtid=True, lost=reason)
 
     def _by_file(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
         server = self._server(after, after.epoch, memory.settled if memory else 0)
@@ -342,16 +325,19 @@ class Opening:
     def _go_on_mariadb(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
         """The same server is one whose GTIDs at our file and offset are ours."""
         ours = after.gtids if isinstance(after.gtids, MariadbGtids) else MariadbGtids()
-        now = MariadbGtids.parse(str(self._value("select @@global.gtid_binlog_pos")))
-        if not now.covers(ours):
-            raise transactions_unknown(self._where, str(ours))
+        is_same = self._is_same_binlog(memory)
+        if is_same is not False and dict(self.files()).get(after.file, -1) >= after.offset:
+            here = self._mariadb_gtids(after)
+            # Domains that were deleted had nothing behind our place.
+            if here is not None and here == (ours.within(here.last) if is_same else ours):
+                return self._by_file(replace(after, gtids=here), memory)
+        if is_same:
+            ours = self._losses().without_deleted(ours)
+        left = self._losses().mariadb(ours)
         self._require_same_binlog(memory)
-        sizes = dict(self.files())
-        if sizes.get(after.file, -1) >= after.offset and self._mariadb_gtids(after) == ours:
-            return self._by_file(after, memory)
         if not ours:
             raise binlog_gone(self._where, after.file)
-        return self._new_epoch(after, memory)
+        return self._new_epoch(replace(after, gtids=left), memory, lost=left != ours)
 
     def _mariadb_gtids(self, place: BinlogPosition) -> MariadbGtids | None:
         """All before that place; None when it is none of this server's."""

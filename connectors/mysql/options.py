@@ -27,6 +27,7 @@ from pydantic import (
 
 from cdc.spi.selection import TableSelection, quoted_part
 from cdc.spi.units import Duration
+from connectors.mysql.accepted_loss import AcceptedLoss
 
 # Everything that isn't the server's own, when the url names no database.
 ALL_TABLES = ("*.*",)
@@ -118,6 +119,10 @@ class MysqlOptions(BaseModel):
         HEARTBEAT, description="how often an idle server gives a sign of life; silence ends the connection"
     )
 
+    accept_lost_gtids: str = Field(
+        "", description="GTIDs that the log has and the server lost, accepted: every table is copied again"
+    )
+
     @property
     def address(self) -> Address:
         return parse_url(self.url.get_secret_value())
@@ -156,6 +161,12 @@ class MysqlOptions(BaseModel):
     def _tables_are_patterns(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if value is not None:
             select(value)
+        return value
+
+    @field_validator("accept_lost_gtids")
+    @classmethod
+    def _lost_gtids_are_gtids(cls, value: str) -> str:
+        AcceptedLoss.parse(value)
         return value
 
     @field_validator("heartbeat")

@@ -76,7 +76,7 @@ class Reading:
         self.decoder = decoder
         self._heard_at = time.monotonic()
 
-    def next(self) -> tuple[int, bytes | None]:
+    def next(self, soft_bytes: int = PART_BYTES) -> tuple[int, bytes | None]:
         """The decoder's next code; NEED only when nothing came for `WAIT_SECONDS`.
 
         Raises:
@@ -84,7 +84,7 @@ class Reading:
             SourceGap: the place is not on the server any more.
         """
         while True:
-            code, payload = self.decoder.next(PART_BYTES, PART_BYTES)
+            code, payload = self.decoder.next(soft_bytes, PART_BYTES)
             if code == wire.REFUSED:
                 raise self._refused(payload or b"")
             if code != wire.NEED:

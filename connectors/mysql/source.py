@@ -287,6 +287,8 @@ class MysqlSource:
         def captured(position: Position) -> None:
             self._captured = Captured(position, tracking.definitions())
 
+        if start.lost:
+            tracking.distrust(start.lost)
         parts = SessionParts(
             dump=dump,
             decoder=decoder,

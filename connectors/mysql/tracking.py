@@ -114,6 +114,12 @@ class Tracking:
         """What the source wants back at its next start, from this place on."""
         self._memory |= memory
 
+    def distrust(self, reason: str) -> None:
+        """Have every table copied again, and forget what is known of its columns."""
+        applied = self._history.distrust(reason)
+        self._memory |= applied.memory
+        self._resnapshots += applied.resnapshots
+
     def copy_again_without_transactions(self) -> None:
         """Have every table copied again whose engine keeps what is rolled back, or isn't known."""
         for table, told in self._history.engines().items():

@@ -115,6 +115,14 @@ class History:
                 self._put(State(table, reason=_NEWLY_SELECTED), outcome)
         return outcome.memory
 
+    def distrust(self, reason: str) -> Applied:
+        """Nothing that is known is sure any more, and every table is to be copied again."""
+        outcome = Outcome()
+        for table in list(self._states):
+            self._put(State(table, reason=reason), outcome)
+            self._copy_again(table, reason, outcome)
+        return outcome.finish()
+
     def learn(
         self, definition: TableDefinition, table_collation: str | None = None
     ) -> Mapping[str, str | None]:

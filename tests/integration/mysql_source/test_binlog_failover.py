@@ -6,47 +6,22 @@ import pytest
 
 from cdc.errors import SourceGap, SourceMismatch
 from tests.integration.mysql_source.conftest import FollowerFactory
-from tests.support.mysql import MysqlDatabase, MysqlServer
+from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import MysqlFactory
 from tests.support.mysql_follower import MysqlFollower
+from tests.support.mysql_pairs import Pair, make_pair, stop_replica, wait_for_replica
 from tests.support.waiting import wait_until
-
-Pair = tuple[MysqlServer, MysqlServer]
 
 
 @pytest.fixture
 def pair(mysql_server_factory: MysqlFactory, mysql_name: str) -> Pair:
-    """A server and its replica, which writes what it replicates into a binlog of its own."""
-    replica = {"log-slave-updates": "ON"} if "mariadb" in mysql_name else {"log-replica-updates": "ON"}
-    first, second = mysql_server_factory({}, mysql_name), mysql_server_factory(replica, mysql_name)
-    if second.flavour == "mysql":
-        second.execute(
-            f"change replication source to source_host='127.0.0.1', source_port={first.port},"
-            " source_user='root', source_password='', source_auto_position=1, get_source_public_key=1",
-            "start replica",
-        )
-    else:
-        second.execute(
-            f"change master to master_host='127.0.0.1', master_port={first.port}, master_user='root',"
-            " master_password='', master_use_gtid=slave_pos",
-            "start slave",
-        )
-    return first, second
-
-
-def wait_for_replica(pair: Pair) -> None:
-    first, second = pair
-    if first.flavour == "mysql":
-        assert second.value(f"select wait_for_executed_gtid_set('{first.executed()}', 30)") == 0
-    else:
-        assert second.value(f"select master_gtid_wait('{first.executed()}', 30)") == 0
+    return make_pair(mysql_server_factory, mysql_name)
 
 
 def promote(pair: Pair) -> None:
     """The first server is dead; the second one takes writes."""
-    first, second = pair
-    first.kill9()
-    second.execute(*(["stop replica"] if second.flavour == "mysql" else ["stop slave"]))
+    pair[0].kill9()
+    stop_replica(pair)
 
 
 @pytest.fixture
@@ -100,7 +75,7 @@ def test_a_replica_that_lacks_what_we_have_is_refused(
     _, second = pair
     follower = follow(database)
     wait_for_replica(pair)
-    second.execute("stop replica" if second.flavour == "mysql" else "stop slave")
+    stop_replica(pair)
     database.execute("insert into t values (1, 'only on the first')")
     follower.catch_up()
     with pytest.raises(SourceMismatch, match="transactions"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import SourceGap, SourceUnavailable
-from connectors.mysql import opening, replay, stream
+from connectors.mysql import opening, replay, stream, xa_start
 from connectors.mysql.positions import BinlogPosition
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
@@ -116,7 +116,7 @@ def test_a_large_prepared_transaction_comes_in_parts(
 def test_a_source_does_not_begin_while_a_transaction_is_in_doubt(
     database: MysqlDatabase, make_follower: FollowerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "XA_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(xa_start, "XA_PATIENCE_SECONDS", 0.2)
     prepare(database, xid_of(database), "insert into t values (1, 'a')")
     follower = make_follower(database)
     with pytest.raises(SourceUnavailable, match="prepared XA"):
@@ -130,7 +130,7 @@ def test_a_source_does_not_begin_while_a_transaction_is_in_doubt(
 def test_a_transaction_prepared_in_the_moment_of_the_beginning_is_seen(
     database: MysqlDatabase, make_follower: FollowerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "XA_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(xa_start, "XA_PATIENCE_SECONDS", 0.2)
     end = opening.Opening._end
 
     def prepared_before(self: opening.Opening, reader: replay.Reader) -> BinlogPosition:
