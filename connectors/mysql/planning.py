@@ -45,11 +45,13 @@ SETTLED_POLL_SECONDS = 0.05
 @dataclass(frozen=True, slots=True)
 class Captured:
     """What the stream has given to its caller so far: the position after the last set, and the definitions of
-    the selected tables at that very position, looked at together.
+    the selected tables at that very position, looked at together. The XA transactions that are `prepared` may
+    be those of a later position.
     """
 
     position: Position
     definitions: Mapping[TableId, TableDefinition]
+    prepared: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class Planner:
             is_full = str(one(cursor)).upper() == _FULL
             keyed = [table for table, shape in shapes.items() if shape.schema.key]
             keyless = [table for table in shapes if table not in keyed]
-            self._views.wait_until_visible(self._captured.position, keyed)
+            self._views.wait_until_visible(self._captured.position, keyed, self._captured.prepared)
             found = {
                 t: self._ranges(cursor, infos[t], shapes[t], earlier.get(t), is_full=is_full) for t in shapes
             }

@@ -136,7 +136,7 @@ class MysqlSource:
             self._start(self._opening(connection, facts), after, memory)
             history = self._history(read_knowledge(connection, facts))
             self._restore(history, connection, after, memory)
-            self._captured = Captured(after, dict(history.definitions()))
+            self._captured = Captured(after, dict(history.definitions()), XaBook(memory).keys())
             return after
 
     def stream(self, after: Position, memory: Mapping[str, str]) -> Iterator[ChangeSet | None]:
@@ -282,10 +282,11 @@ class MysqlSource:
         beside = Beside(self._connection, reader, knowledge, decoder, begin, epoch)
         tracking = Tracking(self._tracking_parts(begun, beside), decoder)
         tracking.remember(begun.kept)
-        self._captured = Captured(begun.after, tracking.definitions())
+        xa = XaBook(begun.memory)
+        self._captured = Captured(begun.after, tracking.definitions(), xa.keys())
 
         def captured(position: Position) -> None:
-            self._captured = Captured(position, tracking.definitions())
+            self._captured = Captured(position, tracking.definitions(), xa.keys())
 
         if start.lost:
             tracking.distrust(start.lost)
@@ -294,7 +295,7 @@ class MysqlSource:
             decoder=decoder,
             tracking=tracking,
             grammar=grammar,
-            xa=XaBook(begun.memory),
+            xa=xa,
             places=places,
             replay=lambda xid, prepared: open_replay(
                 reader, grammar, self._taken_back, xid, prepared, epoch, places.gtids

@@ -4,7 +4,8 @@ The binlog runs ahead of what readers see. On MySQL a transaction is visible whe
 gtid_executed; on MariaDB a consistent snapshot says which place of the binlog it shows; without either, a
 table lock is granted only when every writer of the table has finished, commit included. MariaDB's XA COMMIT
 keeps no such order: its rows may become visible after the place says so. Where there was one since the
-server started, a table lock counts.
+server started, a table lock counts, and XA RECOVER: it lists a transaction until its rows are visible, also
+where another connection ends it, which holds no lock.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from connectors.mysql.connection import Connector, ServerFacts
 from connectors.mysql.gtid import Gtids, GtidSet, MariadbGtids
 from connectors.mysql.positions import BinlogPosition, parse, parse_gtids
 from connectors.mysql.statements import account_name, quoted, table_name
+from connectors.mysql.transactions import Xid
 
 # The binlog is ahead of visibility by the length of a group commit, on a replica that waits for
 # acknowledgements by seconds; more than this is a server that stands still.
@@ -69,8 +71,12 @@ class Views:
         self._connection = connection
         self._account = str(self._value("select current_user()"))
 
-    def wait_until_visible(self, position: Position, tables: Sequence[TableId]) -> None:
-        """Return when every later read of these tables contains all changes before the position."""
+    def wait_until_visible(
+        self, position: Position, tables: Sequence[TableId], prepared: frozenset[str] = frozenset()
+    ) -> None:
+        """Return when every later read of these tables contains all changes before the position, where these
+        XA transactions stood prepared.
+        """
         reached = parse(position.text, self._connector.where)
         if not tables:
             return
@@ -78,6 +84,7 @@ class Views:
             self._wait_for_view(reached)
             if self._had_xa():
                 self._wait_for_writers(tables)
+                self._wait_for_branches(VISIBLE_SECONDS, prepared)
         elif self._facts.has_gtids and isinstance(reached.gtids, GtidSet):
             self._wait_for_gtids(reached.gtids)
         else:
@@ -96,7 +103,11 @@ class Views:
                     return views
                 while connections:
                     connections.pop().close()
+                self._wait_for_branches(LOCK_SECONDS * LOCK_ATTEMPTS)
             with self.locked(tables) as locker:
+                if self._facts.is_mariadb:
+                    # Whoever prepares one from now on has not written these tables.
+                    self._wait_for_branches(LOCK_SECONDS)
                 position = self.place(locker, epoch).to_position()
                 for _ in tables[: self._connector.options.snapshot_workers]:
                     connections.append(self._open_view())  # noqa: PERF401  (must be closable as they come)
@@ -167,6 +178,28 @@ class Views:
         for table in tables:
             with self.locked([table]):
                 pass
+
+    def _wait_for_branches(self, seconds: float, prepared: frozenset[str] = frozenset()) -> None:
+        """Until the XA transactions that are listed now are not any more, but for these."""
+        deadline = time.monotonic() + seconds
+        listed = self._listed() - prepared
+        while listed:
+            if time.monotonic() > deadline:
+                raise SourceUnavailable(
+                    "a prepared XA transaction does not end",
+                    where=self._connector.where,
+                    remedy="The copy is tried again; end the transaction: XA RECOVER lists it.",
+                )
+            time.sleep(VISIBLE_POLL_SECONDS)
+            listed &= self._listed()
+
+    def _listed(self) -> set[str]:
+        with self._connection.cursor() as cursor:
+            cursor.execute("xa recover")
+            return {
+                Xid(int(kind), data[:length], data[length:]).key
+                for kind, length, _, data in cursor.fetchall()
+            }
 
     def _had_xa(self) -> bool:
         """Whether an XA COMMIT has begun since the server's start."""

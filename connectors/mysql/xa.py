@@ -44,6 +44,10 @@ class XaBook:
     def __len__(self) -> int:
         return len(self._prepared)
 
+    def keys(self) -> frozenset[str]:
+        """Of all that are prepared."""
+        return frozenset(self._prepared)
+
     def prepared(self, xid: Xid, place: Prepared) -> dict[str, str | None]:
         """Keep where its rows are; gives the memory to keep."""
         self._prepared[xid.key] = place
