@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.binaries import majors_under_test
 from tests.support.postgres import Database, PostgresServer
+from tests.support.server_pool import ServerPool, lend
 
 
 class PostgresFactory(Protocol):
@@ -25,44 +26,24 @@ class PostgresFactory(Protocol):
     ) -> PostgresServer: ...
 
 
-class _Servers:
-    """One server per version, started when first asked for."""
-
-    def __init__(self) -> None:
-        self._started: dict[int, PostgresServer] = {}
-
-    def get(self, major: int) -> PostgresServer:
-        if major not in self._started:
-            self._started[major] = PostgresServer(major).start()
-        server = self._started[major]
-        if not server.is_running:  # A test stopped or killed it and did not put it back.
-            server.start()
-        return server
-
-    def destroy(self) -> None:
-        for server in self._started.values():
-            server.destroy()
-
-
 @pytest.fixture(scope="session")
-def _servers() -> Iterator[_Servers]:
-    servers = _Servers()
-    yield servers
-    servers.destroy()
+def _servers() -> Iterator[ServerPool[int, PostgresServer]]:
+    with ServerPool(PostgresServer) as servers:
+        yield servers
 
 
 @pytest.fixture
-def postgres15(_servers: _Servers) -> PostgresServer:
+def postgres15(_servers: ServerPool[int, PostgresServer]) -> PostgresServer:
     return _servers.get(15)
 
 
 @pytest.fixture
-def postgres18(_servers: _Servers) -> PostgresServer:
+def postgres18(_servers: ServerPool[int, PostgresServer]) -> PostgresServer:
     return _servers.get(18)
 
 
 @pytest.fixture(params=majors_under_test(), ids=lambda m: f"pg{m}")
-def postgres(request: pytest.FixtureRequest, _servers: _Servers) -> PostgresServer:
+def postgres(request: pytest.FixtureRequest, _servers: ServerPool[int, PostgresServer]) -> PostgresServer:
     """Every version, one after the other."""
     return _servers.get(int(request.param))
 
@@ -70,19 +51,19 @@ def postgres(request: pytest.FixtureRequest, _servers: _Servers) -> PostgresServ
 @pytest.fixture
 def database(postgres: PostgresServer) -> Iterator[Database]:
     """A fresh database on every version."""
-    yield from _fresh(postgres)
+    yield from lend(postgres, postgres.create_database)
 
 
 @pytest.fixture
 def database15(postgres15: PostgresServer) -> Iterator[Database]:
     """A fresh database on PostgreSQL 15 only, for tests that no version changes."""
-    yield from _fresh(postgres15)
+    yield from lend(postgres15, postgres15.create_database)
 
 
 @pytest.fixture
 def database18(postgres18: PostgresServer) -> Iterator[Database]:
     """A fresh database on PostgreSQL 18 only."""
-    yield from _fresh(postgres18)
+    yield from lend(postgres18, postgres18.create_database)
 
 
 @pytest.fixture
@@ -102,11 +83,3 @@ def postgres_factory() -> Iterator[PostgresFactory]:
             return server.start() if start else server
 
         yield make
-
-
-def _fresh(server: PostgresServer) -> Iterator[Database]:
-    database = server.create_database()
-    yield database
-    if not server.is_running:
-        server.start()
-    database.drop()

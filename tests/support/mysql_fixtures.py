@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.mysql import MysqlDatabase, MysqlServer
 from tests.support.mysql_binaries import every_server, servers_under_test
+from tests.support.server_pool import ServerPool, lend
 
 # For tests of what servers do in different ways: MariaDB 11 too, in every run.
 EVERY_SERVER = pytest.mark.parametrize("mysql", every_server(), indirect=True)
@@ -24,44 +25,24 @@ class MysqlFactory(Protocol):
     ) -> MysqlServer: ...
 
 
-class _Servers:
-    """One server per name, started when first asked for."""
-
-    def __init__(self) -> None:
-        self._started: dict[str, MysqlServer] = {}
-
-    def get(self, name: str) -> MysqlServer:
-        if name not in self._started:
-            self._started[name] = MysqlServer(name).start()
-        server = self._started[name]
-        if not server.is_running:  # A test stopped or killed it and did not put it back.
-            server.start()
-        return server
-
-    def destroy(self) -> None:
-        for server in self._started.values():
-            server.destroy()
-
-
 @pytest.fixture(scope="session")
-def _mysql_servers() -> Iterator[_Servers]:
-    servers = _Servers()
-    yield servers
-    servers.destroy()
+def _mysql_servers() -> Iterator[ServerPool[str, MysqlServer]]:
+    with ServerPool(MysqlServer) as servers:
+        yield servers
 
 
 @pytest.fixture
-def mysql9(_mysql_servers: _Servers) -> MysqlServer:
+def mysql9(_mysql_servers: ServerPool[str, MysqlServer]) -> MysqlServer:
     return _mysql_servers.get("mysql9")
 
 
 @pytest.fixture
-def mariadb10(_mysql_servers: _Servers) -> MysqlServer:
+def mariadb10(_mysql_servers: ServerPool[str, MysqlServer]) -> MysqlServer:
     return _mysql_servers.get("mariadb10")
 
 
 @pytest.fixture(params=servers_under_test())
-def mysql(request: pytest.FixtureRequest, _mysql_servers: _Servers) -> MysqlServer:
+def mysql(request: pytest.FixtureRequest, _mysql_servers: ServerPool[str, MysqlServer]) -> MysqlServer:
     """MySQL and MariaDB, one after the other."""
     return _mysql_servers.get(str(request.param))
 
@@ -69,19 +50,19 @@ def mysql(request: pytest.FixtureRequest, _mysql_servers: _Servers) -> MysqlServ
 @pytest.fixture
 def mysql_database(mysql: MysqlServer) -> Iterator[MysqlDatabase]:
     """A fresh database on every server."""
-    yield from _fresh(mysql)
+    yield from lend(mysql, mysql.create_database)
 
 
 @pytest.fixture
 def mysql9_database(mysql9: MysqlServer) -> Iterator[MysqlDatabase]:
     """A fresh database on MySQL only."""
-    yield from _fresh(mysql9)
+    yield from lend(mysql9, mysql9.create_database)
 
 
 @pytest.fixture
 def mariadb10_database(mariadb10: MysqlServer) -> Iterator[MysqlDatabase]:
     """A fresh database on MariaDB 10.11 only."""
-    yield from _fresh(mariadb10)
+    yield from lend(mariadb10, mariadb10.create_database)
 
 
 @pytest.fixture
@@ -97,11 +78,3 @@ def mysql_server_factory() -> Iterator[MysqlFactory]:
             return server.start() if start else server
 
         yield make
-
-
-def _fresh(server: MysqlServer) -> Iterator[MysqlDatabase]:
-    database = server.create_database()
-    yield database
-    if not server.is_running:
-        server.start()
-    database.drop()
