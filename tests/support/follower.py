@@ -1,29 +1,24 @@
-"""A capture loop for tests of a source (Postgres unless subclassed): keeps what the log would keep."""
+"""A capture loop for tests of a source: keeps what the log would keep."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Self, TypeVar
 
 from cdc.model import ChangeSet, Envelope, Position, Resnapshot, TableId, TableSchema
-from cdc.spi.source import EarlierSnapshot, Snapshot, SnapshotChunk, Source, SourceContext
-from connectors.postgres import PostgresSource
-from connectors.postgres.options import PostgresOptions
-from tests.support.postgres import Database
+from cdc.spi.source import EarlierSnapshot, Snapshot, SnapshotChunk, Source
 
 DEADLINE_SECONDS = 30.0
 Row = dict[str, Any]
 
 
-class Follower:
-    """One source object after the other on the same slot, with the position and facts of a log."""
+class Follower(ABC):
+    """One source object after the other, with the position and facts of a log."""
 
-    def __init__(self, database: Database, **options: Any) -> None:
-        self.database = database
-        # Slots are shared by all databases of a server.
-        options.setdefault("slot", database.name)
-        self.options = PostgresOptions(**{"url": database.url, **options})
+    def __init__(self) -> None:
         self.facts: dict[str, str] = {}
         self.sets: list[ChangeSet] = []
         self.stale: list[Resnapshot] = []
@@ -116,14 +111,31 @@ class Follower:
             self._stream = None
         self.source.close()
 
+    @abstractmethod
     def _new_source(self) -> Source:
-        return PostgresSource(self.options, SourceContext("shop", self._log, self._count))
+        """An object of the source that is tested, which reports to this follower."""
 
     def _log(self, event: str, **fields: Any) -> None:
         self.events.append((event, fields))
 
     def _count(self, name: str, amount: int) -> None:
         self.counts[name] = self.counts.get(name, 0) + amount
+
+
+FollowerT = TypeVar("FollowerT", bound=Follower)
+
+
+@contextmanager
+def closing_followers(kind: Callable[..., FollowerT]) -> Iterator[Callable[..., FollowerT]]:
+    """Makes followers, and closes all of them at the end of the block: before their databases are dropped."""
+    with ExitStack() as stack:
+
+        def make(database: Any, **options: Any) -> FollowerT:
+            follower = kind(database, **options)
+            stack.callback(follower.close)
+            return follower
+
+        yield make
 
 
 def rows_of(sets: Sequence[ChangeSet]) -> list[Row]:

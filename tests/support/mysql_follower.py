@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from typing import Any, Self
 
-from cdc.model import ChangeSet, Position, Resnapshot
-from cdc.spi.source import Source, SourceContext
+from cdc.spi.source import SourceContext
 from connectors.mysql.options import MysqlOptions
 from connectors.mysql.source import MysqlSource
 from tests.support.follower import Follower
@@ -23,16 +21,8 @@ class MysqlFollower(Follower):
         self.given.setdefault("server_id", 3_000_000_000 + zlib.crc32(database.name.encode()) % 2**24)
         self.given.setdefault("heartbeat", "1s")
         self.given.setdefault("tables", (f"{database.name}.*",))
-        self.facts: dict[str, str] = {}
-        self.sets: list[ChangeSet] = []
-        self.stale: list[Resnapshot] = []
-        self.events: list[tuple[str, dict[str, Any]]] = []
-        self.counts: dict[str, int] = {}
-        self.position: Position | None = None
-        self.acknowledges = True
         self.name = database.name
-        self.source: Source = self._new_source()
-        self._stream: Iterator[ChangeSet | None] | None = None
+        super().__init__()
 
     def point_to(self, url: str) -> Self:
         """As after a failover: the next source object connects there."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 import pytest
 
+from tests.support.follower import closing_followers
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_binaries import servers_under_test
 from tests.support.mysql_follower import MysqlFollower
@@ -22,13 +22,7 @@ class FollowerFactory(Protocol):
 @pytest.fixture
 def make_follower() -> Iterator[FollowerFactory]:
     """Followers that are not opened yet."""
-    with contextlib.ExitStack() as stack:
-
-        def make(database: MysqlDatabase, **options: Any) -> MysqlFollower:
-            follower = MysqlFollower(database, **options)
-            stack.callback(follower.close)
-            return follower
-
+    with closing_followers(MysqlFollower) as make:
         yield make
 
 
@@ -37,9 +31,7 @@ def follow(make_follower: FollowerFactory) -> FollowerFactory:
     """Open followers."""
 
     def make(database: MysqlDatabase, **options: Any) -> MysqlFollower:
-        follower = make_follower(database, **options)
-        follower.open()
-        return follower
+        return make_follower(database, **options).open()
 
     return make
 

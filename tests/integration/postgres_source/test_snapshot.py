@@ -19,6 +19,7 @@ from connectors.postgres.messages import lsn_int
 from tests.integration.postgres_source.conftest import FollowerFactory
 from tests.support.follower import Follower, Row, position_of, read_chunks
 from tests.support.postgres import Database
+from tests.support.postgres_follower import PostgresFollower
 
 T = TableId("public", "t")
 
@@ -281,7 +282,7 @@ def test_row_security_is_an_error_and_never_a_silent_filter(
     )
     try:
         follow(database).close()
-        reader = Follower(database, url=database.dsn(role), publication="cdc_shop")
+        reader = PostgresFollower(database, url=database.dsn(role), publication="cdc_shop")
         with pytest.raises(SourceRefused, match="row-level security"):
             reader.copy()
         reader.close()

@@ -15,6 +15,7 @@ from tests.integration.postgres_source.conftest import FollowerFactory
 from tests.support.fixtures import PostgresFactory
 from tests.support.follower import Follower, rows_of
 from tests.support.postgres import Database
+from tests.support.postgres_follower import PostgresFollower
 from tests.support.waiting import wait_until
 
 
@@ -124,7 +125,7 @@ def test_a_caller_that_takes_nothing_keeps_the_stream_by_repeating_its_acknowled
     server = postgres_factory({"wal_sender_timeout": "1s"})
     database = server.create_database()
     database.execute("create table t (id int primary key, note text)")
-    follower = Follower(database).open()
+    follower = PostgresFollower(database).open()
     database.execute("insert into t select g, repeat('x', 1000) from generate_series(1, 5000) g")
     assert follower.position is not None
     pid = database.value("select active_pid from pg_replication_slots")
@@ -152,7 +153,7 @@ def test_a_server_that_shuts_down_is_let_go(postgres_factory: PostgresFactory, a
     server = postgres_factory({"wal_sender_timeout": "60s"})
     database = server.create_database()
     database.execute("create table t (id int primary key)")
-    follower = Follower(database).open()
+    follower = PostgresFollower(database).open()
     follower.acknowledges = acknowledges
     database.execute("insert into t values (1)")
     follower.catch_up()
