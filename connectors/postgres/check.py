@@ -7,11 +7,11 @@ Nothing is created or changed on the server; at most three short connections are
 from __future__ import annotations
 
 from cdc.errors import CdcError, ConfigError, SourceUnavailable
-from cdc.spi.finding import Finding
+from cdc.spi.finding import Finding, Report
 from connectors.postgres.catalog import Connection, read_infos, read_relations, select_relations
 from connectors.postgres.checks.login import explain
 from connectors.postgres.checks.publication import check_publication
-from connectors.postgres.checks.report import Report, Server, describe_server
+from connectors.postgres.checks.report import Server, describe_server
 from connectors.postgres.checks.server import check_server, is_too_old
 from connectors.postgres.checks.slot import check_slot
 from connectors.postgres.checks.tables import check_tables

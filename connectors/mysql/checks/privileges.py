@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cdc.model import TableId
+from cdc.spi.finding import counted, listed
 from connectors.mysql.checks.replication import BINLOG_STATUS
-from connectors.mysql.checks.report import Report, Server, counted, listed
+from connectors.mysql.checks.report import Report, Server
 from connectors.mysql.statements import grant, grant_select, quoted
 
 _GRANT = re.compile(r"GRANT (?P<what>.+?) ON (?:TABLE )?(?P<on>\S.*?) TO ", re.DOTALL)

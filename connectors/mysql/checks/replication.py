@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from connectors.mysql.checks.report import Report, Server, listed
+from cdc.spi.finding import listed
+from connectors.mysql.checks.report import Report, Server
 from connectors.mysql.checks.retention import check_retention
 from connectors.mysql.checks.settings import set_at_start, set_variable
 from connectors.mysql.checks.xa import check_xa

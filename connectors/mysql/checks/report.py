@@ -1,21 +1,17 @@
-"""Collects findings, and knows what is checked against: the open connection, the config, and what the server
-says of itself.
-"""
+"""What is checked against: the open connection, the config, and what the server says of itself."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pymysql
 
-from cdc.spi.finding import Finding, Severity
+from cdc.spi import finding
 from connectors.mysql.options import MysqlOptions
 
-# A message that names more than this is no sentence any more; the fix beside it names all.
-NAMES_IN_MESSAGE = 5
 # "You may not": of a database, table, column, privilege; 1401 is MySQL's for xa recover.
 DENIED = frozenset({1044, 1142, 1143, 1227, 1401})
 # "No such statement or table here": older servers, other products.
@@ -27,20 +23,10 @@ Flavour = Literal["mysql", "mariadb"]
 Provider = Literal["", "rds", "aurora", "cloudsql", "azure"]
 
 
-@dataclass(slots=True)
-class Report:
+class Report(finding.Report):
     """The findings so far, in the order of the checks."""
 
-    findings: list[Finding] = field(default_factory=list)
-
-    def ok(self, code: str, message: str, fix: str = "") -> None:
-        self.findings.append(Finding(Severity.OK, code, message, fix))
-
-    def warn(self, code: str, message: str, fix: str = "") -> None:
-        self.findings.append(Finding(Severity.WARNING, code, message, fix, DOCS))
-
-    def error(self, code: str, message: str, fix: str = "") -> None:
-        self.findings.append(Finding(Severity.ERROR, code, message, fix, DOCS))
+    docs = DOCS
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +140,3 @@ def _provider(text: str, variables: Mapping[str, str]) -> Provider:
     if "azure" in f"{text} {variables.get('version_comment', '')}".lower():
         return "azure"
     return ""
-
-
-def listed(names: Sequence[object]) -> str:
-    """`a, b, c` or `a, b, c, d, e and 7 more`."""
-    shown = ", ".join(str(name) for name in names[:NAMES_IN_MESSAGE])
-    rest = len(names) - NAMES_IN_MESSAGE
-    return f"{shown} and {rest} more" if rest > 0 else shown
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 table`, `3 tables`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pymysql
 
-from connectors.mysql.checks.report import Report, Server, counted, is_denied, is_unknown
+from cdc.spi.finding import counted
+from connectors.mysql.checks.report import Report, Server, is_denied, is_unknown
 from connectors.mysql.checks.settings import set_variable
 
 HOUR_SECONDS = 3600

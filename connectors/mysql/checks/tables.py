@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from cdc.errors import UnsupportedSchema
 from cdc.model import TableId
 from cdc.model.batch import RESERVED_PREFIX
+from cdc.spi.finding import counted, listed
 from cdc.spi.selection import TableSelection, entry_for, nearest
 from connectors.mysql.catalog import TableInfo
-from connectors.mysql.checks.report import Report, Server, counted, listed
+from connectors.mysql.checks.report import Report, Server
 from connectors.mysql.statements import add_key, force, identifier, table_name, use_innodb
 from connectors.mysql.type_plan import plan_table
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import time
 
-from connectors.mysql.checks.report import Report, Server, counted
+from cdc.spi.finding import counted
+from connectors.mysql.checks.report import Report, Server
 from connectors.mysql.statements import grant
 
 # What is on its way when it is looked at is over by then.

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cdc.spi.finding import Report, listed
 from cdc.spi.selection import entry_for
-from connectors.postgres.checks.report import Report, listed
 from connectors.postgres.statements import replica_identity_default, replica_identity_full
 from connectors.postgres.tables import Leaf, TableInfo
 

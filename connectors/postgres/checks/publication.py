@@ -8,8 +8,9 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from cdc.model import TableId
+from cdc.spi.finding import Report, listed
 from connectors.postgres.catalog import read_infos
-from connectors.postgres.checks.report import Report, Server, listed
+from connectors.postgres.checks.report import Server
 from connectors.postgres.statements import (
     add_tables,
     create_publication,

@@ -1,18 +1,12 @@
-"""Collects findings, and knows what is checked against: the open connection, the config, and what the server
-says of itself.
-"""
+"""What is checked against: the open connection, the config, and what the server says of itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from cdc.spi.finding import Finding, Severity
 from connectors.postgres.catalog import Connection
 from connectors.postgres.options import PostgresOptions
-
-# A message that names more than this is no sentence any more; the fix beside it names all.
-NAMES_IN_MESSAGE = 5
 
 _SETTINGS = (
     "hot_standby_feedback",
@@ -35,22 +29,6 @@ _PROVIDERS = {
     "neon_superuser": "neon",
     "supabase_admin": "supabase",
 }
-
-
-@dataclass(slots=True)
-class Report:
-    """The findings so far, in the order of the checks."""
-
-    findings: list[Finding] = field(default_factory=list)
-
-    def ok(self, code: str, message: str, fix: str = "") -> None:
-        self.findings.append(Finding(Severity.OK, code, message, fix))
-
-    def warn(self, code: str, message: str, fix: str = "") -> None:
-        self.findings.append(Finding(Severity.WARNING, code, message, fix))
-
-    def error(self, code: str, message: str, fix: str = "") -> None:
-        self.findings.append(Finding(Severity.ERROR, code, message, fix))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +87,3 @@ def describe_server(conn: Connection, options: PostgresOptions, name: str, appli
         can_replicate=row[3],
         is_standby=row[4],
     )
-
-
-def listed(names: Sequence[object]) -> str:
-    """`a, b, c` or `a, b, c, d, e and 7 more`."""
-    shown = ", ".join(str(name) for name in names[:NAMES_IN_MESSAGE])
-    rest = len(names) - NAMES_IN_MESSAGE
-    return f"{shown} and {rest} more" if rest > 0 else shown
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 table`, `3 tables`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from connectors.postgres.checks.report import Report, Server, counted
+from cdc.spi.finding import Report, counted
+from connectors.postgres.checks.report import Server
 from connectors.postgres.statements import alter_system, grant_replication, reload_setting, wal_level_fix
 
 OLDEST_MAJOR = 13

@@ -6,7 +6,8 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from connectors.postgres.checks.report import Report, Server
+from cdc.spi.finding import Report
+from connectors.postgres.checks.report import Server
 from connectors.postgres.statements import alter_slot_failover, drop_slot, reload_setting, terminate
 
 PLUGIN = "pgoutput"

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from cdc.errors import UnsupportedSchema
 from cdc.model import TableId
 from cdc.model.batch import RESERVED_PREFIX
+from cdc.spi.finding import Report, counted, listed
 from cdc.spi.selection import TableSelection, entry_for, nearest
 from connectors.postgres.catalog import read_types
 from connectors.postgres.checks.identity import check_identities
-from connectors.postgres.checks.report import Report, Server, counted, listed
+from connectors.postgres.checks.report import Server
 from connectors.postgres.statements import (
     bypass_row_security,
     grant_select,
