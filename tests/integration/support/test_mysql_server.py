@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,23 @@ def test_commits_survive_a_kill(mysql_database: MysqlDatabase) -> None:
     assert server.executed() == before
 
 
+def test_a_server_that_died_by_itself_is_started_again_in_its_folder(mysql_database: MysqlDatabase) -> None:
+    server = mysql_database.server
+    mysql_database.execute("create table t (i int primary key)", "insert into t values (1)")
+    psutil.Process(server.pid).kill()
+    wait_until(lambda: not server.is_running, "the server to be dead")
+    server.start()
+    gc.collect()  # What watched over the dead process must not clean up after it any more.
+    mysql_database.execute("insert into t values (2)", "create table u (i int primary key)")
+    assert (server.folder / "my.cnf").exists()
+    assert len(mysql_database.query("select * from t")) == 2
+
+
+def test_servers_have_temporary_files_of_their_own(mysql: MysqlServer) -> None:
+    """A MariaDB that starts removes all files that look like temporary tables from where it makes its own."""
+    assert Path(str(mysql.value("select @@tmpdir"))).parent == mysql.folder
+
+
 def test_database_drops_with_its_sessions_and_prepared_transactions(mysql: MysqlServer) -> None:
     database = mysql.create_database()
     with database.connect() as session, session.cursor() as cursor:
@@ -68,7 +86,7 @@ def test_server_with_settings_of_its_own_is_another_one(
 
 
 def test_missing_server_names_the_command_that_installs_it() -> None:
-    with pytest.raises(RuntimeError, match=r"mysql1 is not installed; `scripts/mysql-servers.sh mysql1`"):
+    with pytest.raises(RuntimeError, match=r"mysql1 is not installed; `make setup`"):
         mysql_binaries("mysql1")
 
 
