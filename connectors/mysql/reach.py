@@ -32,7 +32,6 @@ from connectors.mysql.reach_catalog import Explorer, Obstacle, is_system
 # Statements of so many kinds are remembered; servers with more make them up (scratch tables).
 MAX_PROVEN = 1000
 _DROPS_KEY = re.compile(rb"\bdrop\s+(foreign|constraint)\b", re.IGNORECASE)
-_WORD = re.compile(rb"[0-9A-Za-z_$\x80-\xff]+")
 
 
 class LaterStatements(Protocol):
@@ -108,15 +107,16 @@ class Reach:
         for change in changes:
             if self._replaces(change, names):
                 return "what it rests on is changed"
-        if _DROPS_KEY.search(statement.sql):
-            words = {word.decode(errors="replace").lower() for word in _WORD.findall(statement.sql)}
-            children = {table.name.lower() for table in (*names, *self._parts.followed())}
-            if words & children:
-                return "a foreign key may be dropped"
+            if isinstance(change, ObjectChanged) and change.kind == "FOREIGN KEY":
+                children = {*names, *map(self._cased, self._parts.followed())}
+                if self._cased(change.name) in children and _DROPS_KEY.search(statement.sql):
+                    return "a foreign key may be dropped"
         return ""
 
     def _replaces(self, change: TableChange, names: set[TableId]) -> bool:
         match change:
+            case ObjectChanged("FOREIGN KEY", _):
+                return False
             case ObjectChanged("TRIGGER", name):
                 return self._cased(name).schema in {table.schema for table in names}
             case ObjectChanged(_, name) | Dropped(name):

@@ -6,6 +6,7 @@ the account may not see, and every mention of a followed table.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,6 +41,13 @@ _CASCADES: Final = """
     from information_schema.referential_constraints
     where delete_rule not in ('RESTRICT', 'NO ACTION') or update_rule not in ('RESTRICT', 'NO ACTION')
 """
+
+_MORE_THAN_SELECT: Final = ("INSERT", "UPDATE", "DELETE", "REFERENCES", "TRIGGER", "ALTER", "INDEX", "DROP")
+_NAME: Final = r"`((?:[^`]|``)+)`"
+# As the server writes it: names in backquotes, actions behind the parent's columns.
+_FOREIGN_KEY: Final = re.compile(
+    rf"FOREIGN KEY \([^\n]*?\) REFERENCES (?:{_NAME}\.)?{_NAME} \([^\n]*?`\)([^\n]*)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,24 +193,46 @@ class Explorer:
 
     def _ancestors(self) -> dict[TableId, TableId]:
         """Every table whose changes come down to a followed one, with the child on the way."""
-        pairs = [
-            (self._cased(TableId(row[0], row[1])), self._cased(TableId(row[2], row[3])))
-            for row in self.query(_CASCADES)
-        ]
+        listed: dict[TableId, set[TableId]] = {}
+        for schema, name, parent_schema, parent_name in self.query(_CASCADES):
+            parents = listed.setdefault(self._cased(TableId(schema, name)), set())
+            parents.add(self._cased(TableId(parent_schema, parent_name)))
+        below = {child for child in listed if self._selects(child)}
+        below |= {table for table in self._followed if self._hides_keys(table)}
         found: dict[TableId, TableId] = {}
-        below = {child for child, _ in pairs if self._selects(child)}
         while below:
-            above = {parent: child for child, parent in pairs if child in below and parent not in found}
-            for parent, child in above.items():
-                if not self._selects(parent) and not self._exists(parent):
-                    raise _Met(
-                        f"{child} has a foreign key to {parent}, which {self._account} may not see",
-                        grant("select", self._account, table_name(parent)),
-                    )
-            found |= above
-            below = set(above)
+            child = below.pop()
+            for parent in self._shown(child) if self._hides_keys(child) else listed.get(child, set()):
+                if parent not in found:
+                    self._require(parent, child)
+                    found[parent] = child
+                    below.add(parent)
         self.touched |= {table for table in found if not self._selects(table)}
         return found
+
+    def _require(self, parent: TableId, child: TableId) -> None:
+        if not self._selects(parent) and not self._exists(parent):
+            raise _Met(
+                f"{child} has a foreign key to {parent}, which {self._account} may not see",
+                grant("select", self._account, table_name(parent)),
+            )
+
+    def _hides_keys(self, table: TableId) -> bool:
+        """MariaDB lists foreign keys only for those who may do more with the table than SELECT."""
+        if self._flavour != "mariadb":
+            return False
+        return not any(self._grants.may(privilege, table) for privilege in _MORE_THAN_SELECT)
+
+    def _shown(self, table: TableId) -> set[TableId]:
+        """The parents of a table by cascading foreign keys, as SHOW CREATE TABLE tells them."""
+        if not self._exists(table):
+            return set()
+        text = self.query(f"show create table {table_name(table)}")[0][1]
+        return {
+            self._cased(TableId(_unquoted(schema) or table.schema, _unquoted(name)))
+            for schema, name, actions in _FOREIGN_KEY.findall(text)
+            if "CASCADE" in actions or " SET " in actions
+        }
 
     def _cased(self, table: TableId) -> TableId:
         return TableId(table.schema.lower(), table.name.lower()) if self._fold else table
@@ -230,6 +260,10 @@ def _called(tokens: Sequence[Token], schema: str) -> list[TableId]:
             is_qualified = at + 3 < len(tokens) and tokens[at + 2].text == "."
             found.append(TableId(first, tokens[at + 3].text) if is_qualified else TableId(schema, first))
     return found
+
+
+def _unquoted(name: str) -> str:
+    return name.replace("``", "`")
 
 
 def _text(value: object) -> str:

@@ -27,6 +27,7 @@ from connectors.mysql.ddl.changes import (
     DropPrimaryKey,
     Edit,
     Index,
+    ObjectChanged,
     RenameColumn,
     Renamed,
     SetDefault,
@@ -61,6 +62,8 @@ _ORDERS = frozenset({"ASC", "DESC"})
 _HARMLESS_PARTITION = frozenset(
     {"ANALYZE", "CHECK", "OPTIMIZE", "REBUILD", "REPAIR", "REORGANIZE", "COALESCE"}
 )
+# Words of the clauses that make foreign keys or drop them.
+_KEYS = frozenset({"FOREIGN", "REFERENCES", "CONSTRAINT"})
 # Clauses that name another table: a statement with one of them can't be understood by half.
 _OTHER_TABLES = frozenset({"RENAME", "EXCHANGE", "CONVERT"})
 
@@ -80,7 +83,8 @@ def parse_alter_table(cursor: Cursor, *, ignores: bool) -> tuple[TableChange, ..
         reason = f"a clause of ALTER TABLE isn't understood: {error}"
         draft.edits.append(Unsure(reason))
         draft.rows_changed(reason)
-    return (*draft.before, *altered(cursor, draft.table, draft.edits), *draft.after)
+    keys = (ObjectChanged("FOREIGN KEY", draft.table),) if cursor.has_any(_KEYS) else ()
+    return (*draft.before, *altered(cursor, draft.table, draft.edits), *keys, *draft.after)
 
 
 def parse_create_index(cursor: Cursor, *, unique: bool) -> tuple[TableChange, ...]:

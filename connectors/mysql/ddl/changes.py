@@ -108,7 +108,9 @@ class Dml:
 
 @dataclass(frozen=True, slots=True)
 class ObjectChanged:
-    """A view, trigger or routine (`kind`, in upper case) is made, altered or dropped. `name` is its own."""
+    """A view, trigger or routine (`kind`, in upper case) is made, altered or dropped. `name` is its own; of
+    a FOREIGN KEY, its table's.
+    """
 
     kind: str
     name: TableId

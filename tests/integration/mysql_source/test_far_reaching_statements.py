@@ -204,7 +204,7 @@ def test_what_the_account_may_not_see_stops_the_source_with_the_grant_that_helps
     mysql_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
     server, name = mysql_database.server, mysql_database.name
-    mysql_database.execute(*TABLES)
+    mysql_database.execute(*TABLES, "insert into w values (1, 1)")
     user = f"cdc_{name[-8:]}"
     server.execute(
         f"create user {user}@'%' identified by 'Secret_1'",
@@ -219,5 +219,12 @@ def test_what_the_account_may_not_see_stops_the_source_with_the_grant_that_helps
         server.execute(f"grant select, trigger on {name}.u to {user}@'%'")
         follower.restart()
         goes_on(follower, mysql_database, "insert into u values (2, 1)")
+        mysql_database.execute("alter table t add foreign key (p) references w (id) on update cascade")
+        error = stops(follower, mysql_database, "insert into u values (3, 1)", "foreign key to .*w, which")
+        server.execute(f"grant select on {name}.w to {user}@'%'")
+        follower.restart()
+        goes_on(follower, mysql_database, "insert into u values (4, 1)")
+        server.execute(f"grant select, trigger on {name}.w to {user}@'%'")
+        stops(follower, mysql_database, "update w set id = 2 where id = 1", "takes changes of .*w on to .*t")
     finally:
         server.execute(f"drop user {user}@'%'")

@@ -136,7 +136,8 @@ CREATE OR REPLACE PACKAGE BODY p AS x INT; END
 @pytest.mark.parametrize("sql", [line for line in HARMLESS.splitlines() if line])
 @pytest.mark.parametrize("flavour", ["mysql", "mariadb"])
 def test_a_statement_without_effect_on_rows_and_shapes_is_harmless(sql: str, flavour: str) -> None:
-    assert classify(sql, "db", flavour=flavour) == ()
+    keys = ObjectChanged("FOREIGN KEY", T)
+    assert set(classify(sql, "db", flavour=flavour)) <= {keys}
 
 
 @pytest.mark.parametrize("sql", OBJECTS)
