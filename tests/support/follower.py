@@ -11,7 +11,8 @@ from typing import Any, Self, TypeVar
 from cdc.model import ChangeSet, Envelope, Position, Resnapshot, TableId, TableSchema
 from cdc.spi.source import EarlierSnapshot, Snapshot, SnapshotChunk, Source
 
-DEADLINE_SECONDS = 30.0
+# A server on a loaded machine writes to disk for seconds now and then.
+DEADLINE_SECONDS = 60.0
 Row = dict[str, Any]
 
 
