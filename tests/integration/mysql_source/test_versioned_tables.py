@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from cdc.errors import UnknownEvent
@@ -110,6 +112,44 @@ def test_versioning_may_be_added_and_dropped(
             follower.stale = []
     finally:
         server.execute("set global binlog_row_metadata = full")
+
+
+@EVERY_MARIADB
+def test_random_changes_of_a_versioned_table_are_its_present_rows(
+    mysql_database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    chance = random.Random(11)
+    mysql_database.execute(IMPLICIT)
+    follower = follow(mysql_database)
+    held: list[tuple[int, str]] = []
+    for number in range(4):
+        statements = [random_statement(chance) for _ in range(60)]
+        for at in range(0, len(statements), 12):
+            statements[at] = "begin"
+            statements[at + 5] = "savepoint s"
+            statements[at + 8] = chance.choice(["rollback to s", "do 0"])
+            statements[at + 11] = chance.choice(["commit", "commit", "rollback"])
+        mysql_database.execute(*statements)
+        if number == 2:
+            follower.restart()
+        assert applied(held, follower) == sorted(mysql_database.query("select id, note from t"))
+    assert held
+    assert copied(follower) == sorted(held)
+    assert follower.stale == []
+
+
+def random_statement(chance: random.Random) -> str:
+    first, second, note = chance.randrange(12), chance.randrange(12), chance.randrange(1000)
+    return chance.choice(
+        [
+            f"insert ignore into t (id, note) values ({first}, 'n{note}'), ({second}, 'm{note}')",
+            f"update t set note = 'u{note}' where id between {first} and {second}",
+            f"update ignore t set id = {second} where id = {first}",
+            f"replace into t (id, note) values ({first}, 'r{note}')",
+            f"insert into t (id, note) values ({first}, 'x') on duplicate key update note = 'd{note}'",
+            f"delete from t where id = {first}",
+        ]
+    )
 
 
 def test_a_table_with_versions_by_transaction_stops_the_stream(
