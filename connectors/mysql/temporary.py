@@ -30,7 +30,7 @@ from connectors.mysql.ddl.changes import (
     TemporaryCreated,
     TemporaryDropped,
     Truncated,
-    Unknown,
+    Unsure,
 )
 from connectors.mysql.positions import BinlogPosition
 
@@ -113,8 +113,8 @@ class TemporaryTables:
     def resolve(
         self, changes: tuple[TableChange, ...], origin: Origin, order: int
     ) -> tuple[TableChange, ...]:
-        """The changes without those of temporary tables. Where it can't be told whether a table is one, an
-        `Unknown` that names it stands for them. `order` is that of the statement's event.
+        """The changes without those of temporary tables. Where it can't be told whether a table is one, it
+        is unsure and copied again. `order` is that of the statement's event.
         """
         return tuple(self._resolved(changes, origin, order))
 
@@ -124,7 +124,7 @@ class TemporaryTables:
         main = _altered_table(changes)
         is_temporary = False if main is None else self._is_temporary(main, origin, order)
         if is_temporary is None:
-            yield _doubt(changes)
+            yield from _doubt(changes)
             return
         for change in changes:
             if isinstance(change, TemporaryCreated):
@@ -216,12 +216,16 @@ def _altered_table(changes: Iterable[TableChange]) -> TableId | None:
     return None
 
 
-def _doubt(changes: Iterable[TableChange]) -> Unknown:
-    tables: list[TableId] = []
+def _doubt(changes: Iterable[TableChange]) -> Iterator[TableChange]:
     for change in changes:
-        if isinstance(change, Renamed):
-            tables += [change.old, change.new]
-        elif isinstance(change, Altered | RowsChanged | Truncated | Created | Dropped):
-            tables.append(change.table)
-    words = frozenset(word for table in tables for word in (table.schema, table.name))
-    return Unknown(_IN_DOUBT, words, tables[0].schema)
+        if isinstance(change, Truncated | RowsChanged):
+            yield RowsChanged(change.table, _IN_DOUBT)
+        elif isinstance(change, Altered | Created | Dropped):
+            yield from _unsure(change.table)
+        elif isinstance(change, Renamed):
+            yield from _unsure(change.old)
+            yield from _unsure(change.new)
+
+
+def _unsure(table: TableId) -> tuple[TableChange, ...]:
+    return Altered(table, (Unsure(_IN_DOUBT),)), RowsChanged(table, _IN_DOUBT)
