@@ -23,6 +23,10 @@ WANT_FULL_IMAGES = (
     "Set binlog_row_image to FULL (SET GLOBAL binlog_row_image = 'FULL', and in sessions that set it). "
     + _COPY_AGAIN
 )
+WANT_GENERATED_COLUMNS = (
+    "MariaDB 11 leaves generated columns out of updates whatever binlog_row_image is: leave the table out of "
+    "`tables`, or drop the columns. Before it: " + WANT_FULL_IMAGES[0].lower() + WANT_FULL_IMAGES[1:]
+)
 WANT_WHOLE_DOCUMENTS = (
     "Set binlog_row_value_options to '' or binlog_row_image to FULL, and in sessions that set them. "
     + _COPY_AGAIN
@@ -73,7 +77,7 @@ def check_update(target: Target, absent: Iterable[int]) -> None:
         return
     raise UnsupportedSchema(
         f"an updated row without {', '.join(unknown)}: generated columns may have changed without being sent",
-        remedy=WANT_FULL_IMAGES,
+        remedy=WANT_GENERATED_COLUMNS,
     )
 
 
