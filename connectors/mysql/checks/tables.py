@@ -14,6 +14,8 @@ from connectors.mysql.checks.report import Report, Server
 from connectors.mysql.statements import add_key, force, identifier, table_name, use_innodb
 from connectors.mysql.type_plan import plan_table
 
+# 10.11 sends them, 11.8 doesn't.
+UPDATES_WITHOUT_GENERATED_SINCE = (11,)
 # MySQL logs what a foreign key does to children from this version on, where the server itself does it.
 CASCADES_LOGGED_SINCE = (9, 6, 0)
 
@@ -48,6 +50,7 @@ def check_tables(server: Server, infos: Infos, known: Collection[TableId], repor
     _check_keys(server, infos, report)
     _check_engines(server, infos, report)
     _check_versioning(infos, report)
+    _check_generated(server, infos, report)
     _check_cascades(server, infos, report)
     _check_reserved(infos, report)
     _check_formats(infos, report)
@@ -135,6 +138,20 @@ def _check_versioning(infos: Infos, report: Report) -> None:
             "system-versioned tables are delivered as their current rows, without the history:"
             f" {listed(tables)}",
         )
+
+
+def _check_generated(server: Server, infos: Infos, report: Report) -> None:
+    if not server.is_mariadb or server.version < UPDATES_WITHOUT_GENERATED_SINCE:
+        return
+    for table, info in sorted(infos.items()):
+        names = [c.name for c in info.definition.columns if c.generated]
+        names = [name for name in names if name not in info.definition.period]
+        if names:
+            message = (
+                f"{table} has generated columns ({', '.join(names)}), which MariaDB 11 leaves out of updates"
+                " whatever binlog_row_image is: an update stops the source"
+            )
+            report.error("generated", message, f"Leave {table} out of `tables`, or drop the columns.")
 
 
 def _check_cascades(server: Server, infos: Infos, report: Report) -> None:
