@@ -216,9 +216,8 @@ def test_mariadb_names_system_versioning_that_the_catalog_hides(mariadb10_databa
         assert merge(subject.told(event), known) == known
 
 
+@pytest.mark.parametrize("mysql", ["mariadb11"], indirect=True)
 def test_a_vector_of_mariadb_is_known_from_the_catalog_alone(subject: _Subject) -> None:
-    if subject.database.server.name != "mariadb11":
-        pytest.skip("MariaDB has vectors from 11.7 on")
     subject.database.execute("create table t (id int primary key, v vector(100), b varchar(3))")
     known = subject.known("t")
     event = subject.event("insert into t (id) values (1)")
