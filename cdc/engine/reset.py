@@ -6,10 +6,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from cdc.model import ChangeBatch, Envelope, Operation, Position, TableSchema
-from cdc.model.batch import constant_text, op_array
-
-RESET_TX = "snapshot"
+from cdc.model import ChangeBatch, Operation, Position, TableSchema
+from cdc.model.batch import snapshot_batch
 
 
 def empty_batch(schema: TableSchema, position: Position, at: datetime) -> ChangeBatch:
@@ -24,12 +22,4 @@ def truncate_batch(schema: TableSchema, position: Position, at: datetime) -> Cha
 
 def _control_batch(schema: TableSchema, position: Position, at: datetime, *, rows: int) -> ChangeBatch:
     columns = [pa.nulls(rows, column.type) for column in schema.columns]
-    envelope = [
-        op_array(Operation.TRUNCATE, rows),
-        pa.array([0] * rows, Envelope.SEQ_TYPE),
-        constant_text(RESET_TX, rows),
-        constant_text(position.text, rows),
-        pa.array([at] * rows, Envelope.COMMIT_AT_TYPE),
-    ]
-    names = [*schema.arrow.names, *Envelope.ALWAYS]
-    return ChangeBatch(schema, pa.RecordBatch.from_arrays([*columns, *envelope], names=names))
+    return snapshot_batch(schema, Operation.TRUNCATE, columns, rows, position.text, at)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,6 +15,8 @@ from cdc.model.operation import OPERATION_DICTIONARY, Operation
 from cdc.model.schema import TableId, TableSchema
 
 RESERVED_PREFIX = "_cdc_"
+# `_cdc_tx` of changes that no transaction of the stream brought.
+SNAPSHOT_TX = "snapshot"
 
 
 class Envelope:
@@ -111,6 +115,26 @@ class ChangeBatch:
     def _optional(self, name: str) -> Any:
         index = self.data.schema.get_field_index(name)
         return None if index < 0 else self.data.column(index)
+
+
+def snapshot_batch(
+    schema: TableSchema,
+    operation: Operation,
+    columns: Sequence[pa.Array],
+    count: int,
+    place: str,
+    at: datetime,
+) -> ChangeBatch:
+    """What a snapshot at a place of the stream says: `count` times the same operation, numbered from 0."""
+    envelope = [
+        op_array(operation, count),
+        pa.array(np.arange(count, dtype=np.int64)),
+        constant_text(SNAPSHOT_TX, count),
+        constant_text(place, count),
+        pa.repeat(pa.scalar(at, Envelope.COMMIT_AT_TYPE), count),
+    ]
+    names = [*schema.arrow.names, *Envelope.ALWAYS]
+    return ChangeBatch(schema, pa.RecordBatch.from_arrays([*columns, *envelope], names=names))
 
 
 def op_array(operation: Operation, count: int) -> pa.DictionaryArray:

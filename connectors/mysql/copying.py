@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from cdc.errors import SourceUnavailable
-from cdc.model import ChangeBatch, Envelope, Operation, Position, TableId, TableSchema
-from cdc.model.batch import constant_text, op_array
+from cdc.model import ChangeBatch, Operation, Position, TableId, TableSchema
+from cdc.model.batch import snapshot_batch
 from connectors.mysql.bounds import KeyIndex
 from connectors.mysql.channel import Connection
 from connectors.mysql.chunks import KeyRange, condition
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 # One log frame; larger batches only cost memory, of which each reader holds some three times this.
 BATCH_BYTES = 4 * 1024 * 1024
-# `_cdc_tx` of rows that no transaction of the stream brought.
-SNAPSHOT_TX = "snapshot"
 _DOING = "copying the table"
 # MariaDB sends these as text; as bytes they are what the binlog has.
 _BYTES_OF = {"uuid": 16, "inet6": 16, "inet4": 4}
@@ -60,7 +57,7 @@ class Copying:
         self._shape = shape
         self._parts = parts
         self._place = parse(position.text).place
-        self._taken_at = pa.scalar(taken_at, Envelope.COMMIT_AT_TYPE)
+        self._taken_at = taken_at
         self._where = f"{parts.connector.where}, {shape.table}"
 
     def batches(self, statement: str, is_wanted: Callable[[], bool]) -> Iterator[ChangeBatch]:
@@ -88,17 +85,8 @@ class Copying:
         prepared.close()
 
     def _batch(self, record: pa.RecordBatch) -> ChangeBatch:
-        count = record.num_rows
-        names = [*record.schema.names, *Envelope.ALWAYS]
-        envelope = [
-            op_array(Operation.READ, count),
-            pa.array(np.arange(count, dtype=np.int64)),
-            constant_text(SNAPSHOT_TX, count),
-            constant_text(self._place, count),
-            pa.repeat(self._taken_at, count),
-        ]
-        return ChangeBatch(
-            self._shape.schema, pa.RecordBatch.from_arrays([*record.columns, *envelope], names=names)
+        return snapshot_batch(
+            self._shape.schema, Operation.READ, record.columns, record.num_rows, self._place, self._taken_at
         )
 
     def _stopped(self) -> SourceUnavailable:

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import numpy as np
 import psycopg
 import pyarrow as pa
 from psycopg import pq, sql
 
 from cdc.errors import DecodeError
-from cdc.model import ChangeBatch, Envelope, Operation, Position
-from cdc.model.batch import constant_text, op_array
+from cdc.model import ChangeBatch, Operation, Position
+from cdc.model.batch import snapshot_batch
 from connectors.postgres.chunks import PageRange
 from connectors.postgres.connection import Connection
 from connectors.postgres.errors import translate, translate_result
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 # One log frame; larger batches only cost memory, of which each reader holds some three times this.
 BATCH_BYTES = 4 * 1024 * 1024
-# `_cdc_tx` of rows that no transaction of the stream brought.
-SNAPSHOT_TX = "snapshot"
 # How often a reader whose server is silent looks whether its connection is still there.
 _POLL_MILLISECONDS = 1000
 _XID_CIRCLE = 2**32
@@ -44,7 +41,7 @@ class Copying:
         self._pgconn = connection.pgconn
         self._shape = shape
         self._position = position
-        self._taken_at = pa.scalar(taken_at, Envelope.COMMIT_AT_TYPE)
+        self._taken_at = taken_at
         self._unrepresentable = parts.options.unrepresentable
         self._count = parts.context.count
         self._where = f"{parts.connector.where}, {shape.schema.table}"
@@ -89,17 +86,13 @@ class Copying:
                 raise translate_result(self._pgconn, result, self._where, "copying the table")
 
     def _batch(self, record: pa.RecordBatch) -> ChangeBatch:
-        count = record.num_rows
-        names = [*record.schema.names, *Envelope.ALWAYS]
-        envelope = [
-            op_array(Operation.READ, count),
-            pa.array(np.arange(count, dtype=np.int64)),
-            constant_text(SNAPSHOT_TX, count),
-            constant_text(self._position.text, count),
-            pa.repeat(self._taken_at, count),
-        ]
-        return ChangeBatch(
-            self._shape.schema, pa.RecordBatch.from_arrays([*record.columns, *envelope], names=names)
+        return snapshot_batch(
+            self._shape.schema,
+            Operation.READ,
+            record.columns,
+            record.num_rows,
+            self._position.text,
+            self._taken_at,
         )
 
     def _result(self) -> pq.abc.PGresult | None:
