@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import quote, urlencode
 
-from tests.support.ports import free_port
+from cdc.testing.ports import free_port
 from tests.support.waiting import wait_until
 
 HOST = "127.0.0.1"

@@ -10,7 +10,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +23,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 from cdc.cli.demo.shop import Shop
 from cdc.errors import CdcError
+from cdc.testing.ports import free_port
 
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 10.0
@@ -79,7 +79,7 @@ class DemoServer(ABC):
     def __init__(self) -> None:
         self.account = _account(self.accounts)
         self.folder = Path(tempfile.mkdtemp(prefix="cdc-demo-"))
-        self.port = _free_port()
+        self.port = free_port("127.0.0.1")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -183,9 +183,3 @@ def _account(names: Sequence[str]) -> pwd.struct_passwd | None:
         f"a server must not run as root, and none of the accounts {', '.join(names)} exists",
         remedy="Run the demo as another user than root",
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

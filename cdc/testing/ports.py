@@ -1,4 +1,4 @@
-"""Free TCP ports for the servers of the tests."""
+"""Free TCP ports for servers that a test, or the demo, starts."""
 
 from __future__ import annotations
 
