@@ -158,7 +158,7 @@ def test_a_server_that_starts_again_has_no_temporary_tables(
     database.execute(REPORT)
     follower.catch_up()
     database.execute("call report()")
-    assert (ops(follower), stale(follower)) == (["t"], [])
+    assert (ops(follower), stale(follower)) == (["t"], []), follower.facts
     assert remembered(follower) == []
     assert follower.facts["sessions"] != before
 
