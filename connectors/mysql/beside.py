@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from cdc.model import TableId
 from connectors.mysql.catalog import Knowledge, read_tables
 from connectors.mysql.channel import Connection
+from connectors.mysql.connection import one
 from connectors.mysql.definitions import TableDefinition
+from connectors.mysql.gtid import Gtids, MariadbGtids
 from connectors.mysql.history.history import History
 from connectors.mysql.history.lookahead import prove
 from connectors.mysql.positions import file_number, order_of
 from connectors.mysql.reach import Reach, ReachParts
 from connectors.mysql.replay import Reader, Statements
+from connectors.mysql.transactions import Xid
 from connectors.mysql.wire.decoder import Binlog
+from connectors.mysql.xa_search import Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,29 @@ class Beside:
     decoder: Binlog
     begin: tuple[str, int]
     epoch: int
+
+    def search(self, xid: Xid) -> Search:
+        """For an XA transaction that was prepared before the stream began and ends at its present place."""
+        with self.look("listing the binary logs") as connection, connection.cursor() as cursor:
+            cursor.execute("show binary logs")
+            files = [str(row[0]) for row in cursor.fetchall()]
+        decoder = self.decoder
+        return Search(
+            self.reader,
+            files,
+            self.epoch,
+            frozenset({xid.key}),
+            self._gtids_at,
+            (decoder.file, decoder.offset),
+        )
+
+    def _gtids_at(self, file: str, offset: int) -> Gtids | None:
+        if self.knowledge.flavour != "mariadb":
+            return None
+        with self.look("asking for the GTIDs of a place") as connection, connection.cursor() as cursor:
+            cursor.execute("select binlog_gtid_pos(%s, %s)", (file, offset))
+            text = one(cursor)
+        return MariadbGtids.parse(str(text)) if text else None
 
     def reread(self, table: TableId) -> TableDefinition | None:
         """The table's definition at the stream's place; see `lookahead.prove`."""

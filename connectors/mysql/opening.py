@@ -7,9 +7,9 @@ stream goes on by GTID, and the positions begin a new epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pymysql
@@ -29,10 +29,12 @@ from connectors.mysql.events import CHECKSUM_BYTES, HEADER_BYTES, parse_header
 from connectors.mysql.gtid import GtidSet, MariadbGtids
 from connectors.mysql.lost import Losses
 from connectors.mysql.places import ServerMemory
-from connectors.mysql.positions import FIRST_OFFSET, BinlogPosition, file_number
+from connectors.mysql.positions import FIRST_OFFSET, BinlogPosition, file_number, order_of
 from connectors.mysql.replay import Reader, Reading
 from connectors.mysql.wire import codes
 from connectors.mysql.wire import decoder as wire
+from connectors.mysql.xa import Prepared
+from connectors.mysql.xa_search import Search
 from connectors.mysql.xa_start import Branches
 
 # The moments in which a server writes nothing are longer than three questions, even on a busy one.
@@ -45,13 +47,15 @@ _NO_SUCH_STATEMENT = (1064,)
 @dataclass(frozen=True, slots=True)
 class Start:
     """Where to stream from: `position` as file and offset, or, `by_gtid`, after its GTIDs. `lost`: why every
-    table is to be copied again, and what is known of its columns may be wrong.
+    table is to be copied again, and what is known of its columns may be wrong. `prepared`: XA transactions
+    before the position that have not ended, by `Xid.key`.
     """
 
     position: BinlogPosition
     server: ServerMemory
     by_gtid: bool = False
     lost: str = ""
+    prepared: Mapping[str, Prepared] = field(default_factory=dict)
 
 
 def _ends(following: str) -> frozenset[int]:
@@ -79,14 +83,30 @@ class Opening:
 
         Raises:
             SourceRefused: the server writes no binlog.
-            SourceUnavailable: XA transactions are prepared whose rows would be lost.
+            SourceUnavailable: XA transactions are prepared whose rows are lost.
         """
         self.require_binlog()
         position = replace(self._end(reader), epoch=epoch)
         # Asked for afterwards, so that none that was prepared before the position is missing.
-        Branches(self._connection, self._context, self._where).wait_for_outcomes()
+        branches = Branches(self._connection, self._context, self._where)
+        found = branches.places(lambda names: self._search(reader, names, epoch))
         settled = replace(self.status(), epoch=epoch).order
-        return Start(position, self._server(position, epoch, settled))
+        # Those behind the position come with the stream.
+        earlier = {
+            name: place
+            for name, place in found.items()
+            if order_of(file_number(place.file), place.offset, epoch) < position.order
+        }
+        return Start(position, self._server(position, epoch, settled), prepared=earlier)
+
+    def _search(self, reader: Reader, names: frozenset[str], epoch: int) -> Search:
+        files = [name for name, _ in self.files()]
+
+        def gtids_at(file: str, offset: int) -> MariadbGtids | None:
+            place = BinlogPosition(file, offset)
+            return self._mariadb_gtids(place) if self._facts.is_mariadb else None
+
+        return Search(reader, files, epoch, names, gtids_at)
 
     def go_on(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
         """From the end of our log on.

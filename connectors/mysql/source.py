@@ -45,7 +45,7 @@ from connectors.mysql.tracking import Tracking, TrackingParts
 from connectors.mysql.transactions import Grammar
 from connectors.mysql.type_plan import plan_table, schema_of
 from connectors.mysql.wire.decoder import BinlogDecoder
-from connectors.mysql.xa import XaBook
+from connectors.mysql.xa import XaBook, memory_of
 
 # Definitions and position are read again when a table was altered between them.
 BEGIN_ATTEMPTS = 5
@@ -55,11 +55,14 @@ SIZES_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What `open` found for an empty log: the definitions at a position, and the server."""
+    """What `open` found for an empty log: the definitions at a position, the server, and what is to be kept
+    of XA transactions that stand prepared.
+    """
 
     order: int
     definitions: Mapping[TableId, TableDefinition]
     server: ServerMemory
+    prepared: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +205,9 @@ class MysqlSource:
             # Somebody alters tables all the time: each definition is proven when it is needed.
             definitions = {}
         position = start.position.to_position()
-        self._begun = Begun(position.order, definitions, start.server)
+        self._begun = Begun(position.order, definitions, start.server, memory_of(start.prepared))
         self._epoch, self._is_spent = epoch, False
-        self._captured = Captured(position, definitions)
+        self._captured = Captured(position, definitions, frozenset(start.prepared))
         return position
 
     def _start(self, opening: Opening, after: Position, memory: Mapping[str, str]) -> Start:
@@ -267,7 +270,8 @@ class MysqlSource:
         begun = self._begun
         known = any(key.startswith(TABLE_MEMORY) for key in memory)
         if not known and begun is not None and begun.order == after.order:
-            return dict(history.begin(begun.definitions.values(), read_table_collations(connection)))
+            learned = history.begin(begun.definitions.values(), read_table_collations(connection))
+            return {**learned, **begun.prepared}
         history.restore(memory)
         return {}
 
@@ -282,7 +286,8 @@ class MysqlSource:
         beside = Beside(self._connection, reader, knowledge, decoder, begin, epoch)
         tracking = Tracking(self._tracking_parts(begun, beside), decoder)
         tracking.remember(begun.kept)
-        xa = XaBook(begun.memory)
+        known = {**begun.memory, **begun.kept}
+        xa = XaBook({key: text for key, text in known.items() if text is not None})
         self._captured = Captured(begun.after, tracking.definitions(), xa.keys())
 
         def captured(position: Position) -> None:
@@ -300,6 +305,7 @@ class MysqlSource:
             replay=lambda xid, prepared: open_replay(
                 reader, grammar, self._taken_back, xid, prepared, epoch, places.gtids
             ),
+            search=beside.search,
             taken_back=self._taken_back,
             heartbeat_seconds=self._options.heartbeat.total_seconds(),
             where=self._connector.where,

@@ -9,7 +9,7 @@ parts of a transaction only by ending inside of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,6 +37,7 @@ from connectors.mysql.transactions import (
 )
 from connectors.mysql.wire import decoder as wire
 from connectors.mysql.xa import Prepared, XaBook, unknown_commit
+from connectors.mysql.xa_search import Search
 
 # A set this large is worth a log frame of its own; larger ones only cost memory, so a transaction that has
 # come so far is handed on in parts.
@@ -75,6 +76,7 @@ class SessionParts:
     xa: XaBook
     places: Places
     replay: Callable[[Xid, Prepared], Replay]
+    search: Callable[[Xid], Search]
     taken_back: TakenBack
     heartbeat_seconds: float
     where: str
@@ -291,11 +293,21 @@ class Session:
     def _xa_ended(self, meaning: XaEnded) -> Iterator[ChangeSet | None]:
         place = self._parts.xa.get(meaning.xid)
         if meaning.committed:
+            if place is None:
+                place = yield from self._look_for(meaning.xid)
             if place is not None:
                 yield from self._replay(meaning.xid, place)
             elif self._reached_order() > self._parts.settled:
                 raise unknown_commit(self._decoder.position_text)
         self._tracking.remember(self._parts.xa.ended(meaning.xid))
+
+    def _look_for(self, xid: Xid) -> Generator[ChangeSet | None, None, Prepared | None]:
+        """Where a transaction was prepared before the stream began; the stream's dump waits meanwhile."""
+        search = self._parts.search(xid)
+        for _ in search.steps():
+            if time.monotonic() - self._yielded_at >= NOTHING_SECONDS:
+                yield from self._hand_over(None)
+        return search.found.get(xid.key)
 
     def _replay(self, xid: Xid, place: Prepared) -> Iterator[ChangeSet | None]:
         """The rows of a prepared transaction, as changes of the transaction at hand."""

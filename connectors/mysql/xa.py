@@ -51,7 +51,7 @@ class XaBook:
     def prepared(self, xid: Xid, place: Prepared) -> dict[str, str | None]:
         """Keep where its rows are; gives the memory to keep."""
         self._prepared[xid.key] = place
-        return {MEMORY_PREFIX + xid.key: json.dumps(asdict(place), separators=(",", ":"))}
+        return dict(memory_of({xid.key: place}))
 
     def get(self, xid: Xid) -> Prepared | None:
         return self._prepared.get(xid.key)
@@ -63,13 +63,22 @@ class XaBook:
         return {MEMORY_PREFIX + xid.key: None}
 
 
+def memory_of(places: Mapping[str, Prepared]) -> dict[str, str]:
+    """What the log keeps of these transactions."""
+    return {
+        MEMORY_PREFIX + name: json.dumps(asdict(place), separators=(",", ":"))
+        for name, place in places.items()
+    }
+
+
 def unknown_commit(where: str) -> SourceGap:
     """XA COMMIT of a transaction whose PREPARE we never saw."""
     return SourceGap(
-        "an XA transaction was committed that had been prepared before this source was first read:"
-        " its rows are unknown",
+        "an XA transaction was committed whose XA PREPARE, with its rows, is in no binary log any more, and"
+        " was there before this source was first read",
         where=where,
-        remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir.",
+        remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir. End prepared"
+        " transactions before the binary log is purged.",
     )
 
 

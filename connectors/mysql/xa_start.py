@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pymysql
@@ -10,6 +11,9 @@ import pymysql
 from cdc.errors import SourceUnavailable
 from cdc.spi.source import SourceContext
 from connectors.mysql.channel import Connection
+from connectors.mysql.transactions import Xid
+from connectors.mysql.xa import Prepared
+from connectors.mysql.xa_search import Search
 
 # XA transactions that were prepared before us mostly end within this time.
 XA_PATIENCE_SECONDS = 3.0
@@ -25,31 +29,41 @@ class Branches:
         self._context = context
         self._where = where
 
-    def wait_for_outcomes(self) -> None:
-        """The rows of a transaction that was prepared before our start would be missing at its commit."""
-        pending = self._prepared()
-        if pending is None:
-            return
-        deadline = time.monotonic() + XA_PATIENCE_SECONDS
-        while True:
-            pending &= self._prepared() or set()
-            if not pending:
-                return
-            if time.monotonic() >= deadline:
-                break
-            time.sleep(XA_POLL_SECONDS)
-        raise SourceUnavailable(
-            f"{len(pending)} prepared XA transactions hold rows that the binary log does not show again",
-            where=self._where,
-            remedy="Commit them or roll them back: XA RECOVER lists them; the source starts then.",
-        )
+    def places(self, search: Callable[[frozenset[str]], Search]) -> Mapping[str, Prepared]:
+        """Where the rows are of those that don't end within a moment, by `Xid.key`: they are read again at
+        their commit.
 
-    def _prepared(self) -> set[tuple[Any, ...]] | None:
+        Raises:
+            SourceUnavailable: the rows of some are in no binlog any more.
+        """
+        pending = self._prepared() or frozenset()
+        deadline = time.monotonic() + XA_PATIENCE_SECONDS
+        while pending and time.monotonic() < deadline:
+            time.sleep(XA_POLL_SECONDS)
+            pending &= self._prepared() or frozenset()
+        if not pending:
+            return {}
+        found = search(pending)
+        for _ in found.steps():
+            pass
+        purged = found.missing & (self._prepared() or frozenset())
+        if purged:
+            raise SourceUnavailable(
+                f"{len(purged)} prepared XA transactions hold rows that no binary log has any more",
+                where=self._where,
+                remedy="Commit them or roll them back: XA RECOVER lists them; the source starts then.",
+            )
+        return found.found
+
+    def _prepared(self) -> frozenset[str] | None:
         """The XA transactions that are prepared now; None when we may not know."""
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute("xa recover")
-                return {tuple(row) for row in cursor.fetchall()}
+                return frozenset(
+                    Xid(int(kind), data[:length], data[length:]).key
+                    for kind, length, data in map(_row, cursor.fetchall())
+                )
         except pymysql.MySQLError as error:
             if error.args and error.args[0] in _XA_DENIED:
                 self._context.log(
@@ -58,3 +72,9 @@ class Branches:
                 )
                 return None
             raise
+
+
+def _row(row: tuple[Any, ...]) -> tuple[int, int, bytes]:
+    """Format, length of the first part of the name, and the name."""
+    kind, length, _, data = row
+    return int(kind), int(length), data if isinstance(data, bytes) else str(data).encode()

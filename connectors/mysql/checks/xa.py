@@ -37,17 +37,18 @@ def _check_prepared(server: Server, report: Report) -> None:
         privilege = "xa_recover_admin"
         report.ok(
             "xa",
-            "prepared XA transactions are not visible to this account",
+            "prepared XA transactions are not visible to this account: one that stands prepared before the"
+            " first run is looked for in the binlogs at its XA COMMIT",
             f"To have them checked: {grant(privilege, server.account)};",
         )
     elif rows:
         message = (
             f"{counted(len(rows), 'XA transaction')} {'stands' if len(rows) == 1 else 'stand'}"
-            " prepared: a first"
-            " copy does not contain what they changed, and their changes lie in the binlog before it"
+            " prepared: what they changed is read from the binlog at their XA COMMIT, wherever it begins then;"
+            " a binlog that is purged before stops the source"
         )
         fix = (
-            "Before the first run, end each (xa recover convert xid; lists them): xa commit ...; or"
+            "End those that nobody will end (xa recover convert xid; lists them): xa commit ...; or"
             " xa rollback ...;"
         )
         report.warn("xa", message, fix)

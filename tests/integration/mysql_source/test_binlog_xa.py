@@ -9,8 +9,9 @@ from connectors.mysql import opening, replay, stream, xa_start
 from connectors.mysql.positions import BinlogPosition
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
-from tests.support.mysql_fixtures import EVERY_SERVER
+from tests.support.mysql_fixtures import EVERY_SERVER, MysqlFactory
 from tests.support.mysql_follower import MysqlFollower
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -113,18 +114,52 @@ def test_a_large_prepared_transaction_comes_in_parts(
     assert len({row["_cdc_tx"] for row in taken}) == 1
 
 
-def test_a_source_does_not_begin_while_a_transaction_is_in_doubt(
-    database: MysqlDatabase, make_follower: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("outcome", ["commit", "rollback"])
+def test_a_source_begins_behind_a_prepared_transaction_and_has_its_rows_at_its_commit(
+    database: MysqlDatabase, make_follower: FollowerFactory, monkeypatch: pytest.MonkeyPatch, outcome: str
 ) -> None:
     monkeypatch.setattr(xa_start, "XA_PATIENCE_SECONDS", 0.2)
     prepare(database, xid_of(database), "insert into t values (1, 'a')")
+    database.execute("insert into t values (2, 'b')")
+    database.server.execute("flush binary logs")
+    follower = make_follower(database).open()
+    assert [key for key in follower.facts if key.startswith("xa:")]
+    follower.restart()
+    database.execute("insert into t values (3, 'c')", f"xa {outcome} {xid_of(database)}")
+    assert seen(follower) == ([3, 1] if outcome == "commit" else [3])
+    assert not [key for key in follower.facts if key.startswith("xa:")]
+
+
+def test_a_source_does_not_begin_while_the_rows_of_a_prepared_transaction_are_purged(
+    mysql_server_factory: MysqlFactory,
+    mysql_name: str,
+    make_follower: FollowerFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(xa_start, "XA_PATIENCE_SECONDS", 0.2)
+    database = mysql_server_factory({}, mysql_name).create_database()
+    database.execute("create table t (id int primary key, note varchar(100))")
+    prepare(database, xid_of(database), "insert into t values (1, 'a')")
+    purge(database)
     follower = make_follower(database)
-    with pytest.raises(SourceUnavailable, match="prepared XA"):
+    with pytest.raises(SourceUnavailable, match="no binary log has any more"):
         follower.open()
     database.execute(f"xa commit {xid_of(database)}")
     follower.open()
     database.execute("insert into t values (2, 'b')")
     assert seen(follower) == [2]
+
+
+def purge(database: MysqlDatabase) -> None:
+    """All files but the newest one."""
+    server = database.server
+    server.execute("flush binary logs")
+
+    def is_purged() -> bool:
+        server.execute(f"purge binary logs to '{server.position()[0]}'")
+        return len(server.query("show binary logs")) == 1
+
+    wait_until(is_purged, "the binlog to be purged")
 
 
 def test_a_transaction_prepared_in_the_moment_of_the_beginning_is_seen(
@@ -138,18 +173,60 @@ def test_a_transaction_prepared_in_the_moment_of_the_beginning_is_seen(
         return end(self, reader)
 
     monkeypatch.setattr(opening.Opening, "_end", prepared_before)
-    with pytest.raises(SourceUnavailable, match="prepared XA"):
-        make_follower(database).open()
+    follower = make_follower(database).open()
+    database.execute(f"xa commit {xid_of(database)}")
+    assert seen(follower) == [1]
 
 
-def test_the_commit_of_an_unknown_transaction_is_a_gap(
+def forget(follower: MysqlFollower) -> None:
+    """As when prepared transactions could not be seen at the beginning."""
+    follower.facts = {key: text for key, text in follower.facts.items() if not key.startswith("xa:")}
+    follower.restart()
+
+
+def test_an_unknown_transaction_that_is_committed_is_looked_up_in_older_binlogs(
     database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
     follower = follow(database)
-    prepare(database, xid_of(database), "insert into t values (1, 'a')")
+    xid = xid_of(database)
+    # One of the same name has ended before.
+    prepare(database, xid, "insert into t values (7, 'other')")
+    database.execute(f"xa commit {xid}")
+    database.server.execute("flush binary logs")
+    prepare(database, xid, "insert into t values (1, 'a')", "insert into t values (2, 'b')")
+    database.execute("insert into t values (3, 'c')")
+    database.server.execute("flush binary logs")
     follower.catch_up()
-    follower.facts = {key: text for key, text in follower.facts.items() if not key.startswith("xa:")}
-    follower.restart()
+    follower.taken()
+    forget(follower)
+    database.execute("insert into t values (4, 'd')", f"xa commit {xid}", "insert into t values (5, 'e')")
+    assert seen(follower) == [4, 1, 2, 5]
+
+
+def test_an_unknown_transaction_without_followed_tables_is_passed(
+    database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    database.execute("create table other (id int primary key)")
+    follower = follow(database, tables=[f"{database.name}.t"])
+    prepare(database, xid_of(database), "insert into other values (1)")
+    follower.catch_up()
+    forget(follower)
+    database.execute(f"xa commit {xid_of(database)}", "insert into t values (2, 'b')")
+    assert seen(follower) == [2]
+
+
+def test_the_commit_of_an_unknown_transaction_whose_rows_are_purged_is_a_gap(
+    mysql_server_factory: MysqlFactory, mysql_name: str, follow: FollowerFactory
+) -> None:
+    database = mysql_server_factory({}, mysql_name).create_database()
+    database.execute("create table t (id int primary key, note varchar(100))")
+    follower = follow(database)
+    prepare(database, xid_of(database), "insert into t values (1, 'a')")
+    database.server.execute("flush binary logs")
+    database.execute("insert into t values (2, 'b')")
+    follower.catch_up()
+    purge(database)
+    forget(follower)
     database.execute(f"xa commit {xid_of(database)}")
-    with pytest.raises(SourceGap, match="XA"):
+    with pytest.raises(SourceGap, match="XA PREPARE"):
         follower.rows()
