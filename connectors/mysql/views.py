@@ -27,6 +27,7 @@ from connectors.mysql.gtid import Gtids, GtidSet, MariadbGtids
 from connectors.mysql.positions import BinlogPosition, parse, parse_gtids
 from connectors.mysql.statements import account_name, quoted, table_name
 from connectors.mysql.transactions import Xid
+from connectors.mysql.xa_use import may_have_xa
 
 # The binlog is ahead of visibility by the length of a group commit, on a replica that waits for
 # acknowledgements by seconds; more than this is a server that stands still.
@@ -40,10 +41,6 @@ _PATIENT = "set session idle_transaction_timeout = 0, session idle_readonly_tran
 _LOCK_WAIT_TIMEOUT = 1205
 _DENIED = frozenset({1044, 1142, 1143, 1227, 1370})
 _RENAMED_STATUS_SINCE = (8, 2, 0)
-# Counted when the statement begins, before anything of it is in the binlog.
-_XA_COMMITS = (
-    "select variable_value from information_schema.global_status where variable_name = 'COM_XA_COMMIT'"
-)
 _VIEW = (
     "set session transaction isolation level repeatable read",
     "start transaction with consistent snapshot",
@@ -202,8 +199,9 @@ class Views:
             }
 
     def _had_xa(self) -> bool:
-        """Whether an XA COMMIT has begun since the server's start."""
-        return int(self._value(_XA_COMMITS)) > 0
+        """Whether an XA COMMIT may have begun since the server's start."""
+        with self._connection.cursor() as cursor:
+            return may_have_xa(cursor)
 
     def _wait_for_view(self, reached: BinlogPosition) -> None:
         deadline = time.monotonic() + VISIBLE_SECONDS

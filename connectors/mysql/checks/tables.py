@@ -13,6 +13,7 @@ from connectors.mysql.catalog import TableInfo
 from connectors.mysql.checks.report import Report, Server
 from connectors.mysql.statements import add_key, force, identifier, table_name, use_innodb
 from connectors.mysql.type_plan import plan_table
+from connectors.mysql.xa_use import may_have_xa
 
 # 10.11 sends them, 11.8 doesn't.
 UPDATES_WITHOUT_GENERATED_SINCE = (11,)
@@ -236,6 +237,9 @@ def tables_to_lock(server: Server, infos: Infos) -> Sequence[TableId]:
     """Those of which a copy takes the exact position under a lock held for an instant."""
     keyless = sorted(table for table, info in infos.items() if not info.definition.key)
     if server.is_mariadb:
+        with server.conn.cursor() as cursor:
+            if may_have_xa(cursor):
+                return sorted(infos)
         safe = _transactional(server)
         return [table for table in keyless if infos[table].definition.engine.lower() not in safe]
     return keyless if server.value("gtid_mode").upper() == "ON" else sorted(infos)

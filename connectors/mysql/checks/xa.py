@@ -44,8 +44,8 @@ def _check_prepared(server: Server, report: Report) -> None:
     elif rows:
         message = (
             f"{counted(len(rows), 'XA transaction')} {'stands' if len(rows) == 1 else 'stand'}"
-            " prepared: what they changed is read from the binlog at their XA COMMIT, wherever it begins then;"
-            " a binlog that is purged before stops the source"
+            " prepared: their rows are read from the binlog again at XA COMMIT, and must not be purged until"
+            " then"
         )
         fix = (
             "End those that nobody will end (xa recover convert xid; lists them): xa commit ...; or"

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 from cdc.spi.finding import Severity
+from connectors.mysql.xa_use import may_have_xa
 from tests.integration.mysql_check.conftest import apply_fix, create_account
 from tests.support.findings import Check
 from tests.support.mysql import MysqlDatabase, MysqlServer
 from tests.support.mysql_fixtures import MysqlFactory
+from tests.support.waiting import wait_until
 
 OK, WARNING, ERROR = Severity.OK, Severity.WARNING, Severity.ERROR
 PASSWORD = "secret-word"
@@ -28,6 +30,14 @@ def url(database: MysqlDatabase, password: str = PASSWORD) -> str:
 
 def monitor(server: MysqlServer) -> str:
     return "replication client" if server.flavour == "mysql" else "binlog monitor"
+
+
+def to_lock(shop: MysqlDatabase) -> list[str]:
+    """Tables of which a copy needs a lock; other tests may have used XA on the same server."""
+    if shop.server.flavour == "mysql":
+        return [f"{shop.name}.keyless"]
+    with shop.server.connect() as connection, connection.cursor() as cursor:
+        return [f"{shop.name}.keyless", f"{shop.name}.t"] if may_have_xa(cursor) else []
 
 
 def test_check_names_each_missing_privilege_with_its_grant(check: Check, shop: MysqlDatabase) -> None:
@@ -50,10 +60,11 @@ def test_check_names_each_missing_privilege_with_its_grant(check: Check, shop: M
         f"grant select on {shop.name}.keyless to 'app'@'%'; grant select on {shop.name}.t to 'app'@'%';",
     )
     lacking = ["replication-privilege", "status-privilege", "select-privilege"]
-    if shop.server.flavour == "mysql":
+    locked = to_lock(shop)
+    if locked:
         assert findings.said("lock-privilege") == (
             ERROR,
-            f"app@% may not lock {shop.name}.keyless, which is done for an instant to find the"
+            f"app@% may not lock {', '.join(locked)}, which is done for an instant to find the"
             " exact position of a"
             " copy (LOCK TABLES)",
             f"grant lock tables on `{shop.name}`.* to 'app'@'%';",
@@ -107,7 +118,8 @@ def test_check_says_what_it_was_not_shown(check: Check, shop: MysqlDatabase) -> 
     if shop.server.flavour == "mysql":
         assert findings.said("xa") == (
             OK,
-            "prepared XA transactions are not visible to this account",
+            "prepared XA transactions are not visible to this account: one that stands prepared before the"
+            " first run is looked for in the binlogs at its XA COMMIT",
             "To have them checked: grant xa_recover_admin on *.* to 'app'@'%';",
         )
 
@@ -156,3 +168,25 @@ def test_check_explains_a_server_without_tls(
     (finding,) = check(server.url("", **{"ssl-mode": "required"}))
     assert finding.code == "tls"
     assert finding.fix == "Set ssl-mode and ssl-ca in url to what the server offers."
+
+
+def test_check_asks_for_locks_on_mariadb_once_xa_is_used_or_may_have_been(
+    check: Check, mysql_server_factory: MysqlFactory
+) -> None:
+    server = mysql_server_factory({}, "mariadb10")
+    database = server.create_database()
+    database.execute("create table t (id int primary key)")
+    create_account(server, "app", "replication slave, binlog monitor on *.*", f"select on {database.name}.*")
+    assert check(url(database)).errors == []
+    database.execute(
+        "xa start 'a'", "insert into t values (1)", "xa end 'a'", "xa prepare 'a'", "xa commit 'a'"
+    )
+    wanted = f"grant lock tables on `{database.name}`.* to 'app'@'%';"
+    assert check(url(database)).of("lock-privilege").fix == wanted
+    begun = int(server.value("select unix_timestamp()"))
+    wait_until(lambda: int(server.value("select unix_timestamp()")) > begun, "the next second")
+    server.execute("flush status")
+    finding = check(url(database)).of("lock-privilege")
+    assert (finding.severity, finding.fix) == (ERROR, wanted)
+    apply_fix(server, finding)
+    assert check(url(database)).errors == []

@@ -158,9 +158,8 @@ def test_check_warns_of_prepared_transactions(check: Check, mysql_database: Mysq
     mysql_database.execute("xa rollback 'one'")
     assert (finding.severity, finding.message) == (
         WARNING,
-        "1 XA transaction stands prepared: a first copy does not contain what they changed, and"
-        " their changes lie"
-        " in the binlog before it",
+        "1 XA transaction stands prepared: their rows are read from the binlog again at XA COMMIT, and must"
+        " not be purged until then",
     )
 
 
