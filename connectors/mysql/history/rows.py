@@ -19,7 +19,7 @@ from connectors.mysql.definitions import ColumnDefinition, TableDefinition
 from connectors.mysql.history.edits import same
 from connectors.mysql.history.fills import default_of, fill_of
 from connectors.mysql.history.states import State
-from connectors.mysql.history.stored_values import changed_by
+from connectors.mysql.history.stored_values import changed_by, changes_what_is_computed
 
 
 class RowEffects(NamedTuple):
@@ -91,8 +91,16 @@ def _changed(
     if old.generated and not new.generated:
         # A virtual column becomes a stored one with the values that it showed.
         return f"{edit.name} is generated no more"
-    reason = changed_by(old, new, strict=altered.strict)
+    reason = changed_by(old, new, strict=altered.strict) or _computed(old, new, after)
     return f"{edit.name}: {reason}" if reason else ""
+
+
+def _computed(old: ColumnDefinition, new: ColumnDefinition, after: TableDefinition) -> str:
+    """The expressions are not known: a column that is computed may be computed from this one."""
+    is_computed = any(column.generated for column in after.columns if column is not new)
+    return (
+        "generated columns may change with it" if is_computed and changes_what_is_computed(old, new) else ""
+    )
 
 
 def _converted(before: TableDefinition | None, after: TableDefinition | None, altered: Altered) -> str:
@@ -101,7 +109,9 @@ def _converted(before: TableDefinition | None, after: TableDefinition | None, al
         return reason
     for column in before.columns:
         new = _find(after, column.name)
-        if new is not None and column.charset is not None and changed_by(column, new, strict=altered.strict):
+        if new is None or column.charset is None:
+            continue
+        if changed_by(column, new, strict=altered.strict) or _computed(column, new, after):
             return reason
     return ""
 

@@ -1,7 +1,8 @@
 """Which changes of a column's definition leave the values in its stored rows as they are.
 
 `changed_by` says '' only where every value, as sinks get it, is the same before and after, under the same
-Arrow type; anything not known to be so counts as a change.
+Arrow type; anything not known to be so counts as a change. `changes_what_is_computed` asks the same of
+columns that the server computes from it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _LARGEST = {
 _SAME_INTEGERS = frozenset({("mediumint", "int")})
 # Every character of the first is the same character of the second.
 _SUPERSETS = frozenset({("ascii", "utf8mb3"), ("ascii", "utf8mb4"), ("utf8mb3", "utf8mb4")})
+# Their values look the same whatever the size of the type.
+_SHOWN_AS_THEY_ARE = frozenset({"varchar", "varbinary", "enum", "set"})
 # The longest character of any character set, in bytes.
 _LONGEST_CHARACTER = 4
 
@@ -44,6 +47,17 @@ def changed_by(old: ColumnDefinition, new: ColumnDefinition, *, strict: bool) ->
     if old.is_json != new.is_json:
         return "JSON becomes text, or text JSON"
     return _by_type(parse_type(old.column_type), parse_type(new.column_type), _shape(old, new))
+
+
+def changes_what_is_computed(old: ColumnDefinition, new: ColumnDefinition) -> bool:
+    """Whether an expression over the column may give other values though the column's own are the same: by
+    another collation, or digits that a wider type shows.
+    """
+    if (old.charset, old.collation) != (new.charset, new.collation):
+        return True
+    before, after = parse_type(old.column_type), parse_type(new.column_type)
+    is_the_same_kind = before.base == after.base and before.base in _SHOWN_AS_THEY_ARE
+    return before != after and not is_the_same_kind
 
 
 def _shape(old: ColumnDefinition, new: ColumnDefinition) -> str:
