@@ -18,7 +18,7 @@ from connectors.mysql.history.history import History
 from connectors.mysql.history.lookahead import prove
 from connectors.mysql.positions import file_number, order_of
 from connectors.mysql.reach import Reach, ReachParts
-from connectors.mysql.replay import Reader, Statements
+from connectors.mysql.replay import Place, Reader, Statements
 from connectors.mysql.transactions import Xid
 from connectors.mysql.wire.decoder import Binlog
 from connectors.mysql.xa_search import Search
@@ -26,15 +26,15 @@ from connectors.mysql.xa_search import Search
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """`look` opens the catalog; `begin` is the stream's first place (file, offset), `decoder` at its present
-    one, both of `epoch`.
+    """`look` opens the catalog; `begin` is the stream's first place, `decoder` at its present one, both of
+    `epoch`. A stream that began by GTID knows its file only once a transaction has ended.
     """
 
     look: Callable[[str], AbstractContextManager[Connection]]
     reader: Reader
     knowledge: Knowledge
     decoder: Binlog
-    begin: tuple[str, int]
+    begin: Place
     epoch: int
 
     def search(self, xid: Xid) -> Search:
@@ -91,4 +91,4 @@ class Beside:
     def _later(self) -> Statements:
         decoder = self.decoder
         place = (decoder.end_file, decoder.end_offset) if decoder.end_file else self.begin
-        return Statements(self.reader, *place)
+        return Statements(self.reader, place)

@@ -30,7 +30,7 @@ from connectors.mysql.gtid import GtidSet, MariadbGtids
 from connectors.mysql.lost import Losses
 from connectors.mysql.places import ServerMemory
 from connectors.mysql.positions import FIRST_OFFSET, BinlogPosition, file_number, order_of
-from connectors.mysql.replay import Reader, Reading
+from connectors.mysql.replay import Place, Reader, Reading
 from connectors.mysql.wire import codes
 from connectors.mysql.wire import decoder as wire
 from connectors.mysql.xa import Prepared
@@ -56,6 +56,11 @@ class Start:
     by_gtid: bool = False
     lost: str = ""
     prepared: Mapping[str, Prepared] = field(default_factory=dict)
+
+    @property
+    def place(self) -> Place:
+        gtids = self.position.gtids if self.by_gtid else None
+        return (self.position.file, self.position.offset) if gtids is None else gtids
 
 
 def _ends(following: str) -> frozenset[int]:

@@ -44,6 +44,10 @@ class Step(Enum):
     WAITING = auto()
 
 
+# Where to read from: a file and an offset in it, or behind transactions.
+Place = tuple[str, int] | Gtids
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Opens decoders of the same server beside the stream. `collations` by id."""
@@ -110,15 +114,16 @@ class Reading:
 class Statements:
     """The statements between the stream's position and the binlog's end: a `lookahead.StatementReader`."""
 
-    def __init__(self, reader: Reader, file: str, offset: int) -> None:
+    def __init__(self, reader: Reader, place: Place) -> None:
         self._reader = reader
-        self._file = file
-        self._offset = offset
-        self.end = (file, offset)
+        self._place = place
+        self.end = place if isinstance(place, tuple) else ("", 0)
 
     def statements(self) -> Iterator[Statement]:
         reader = self._reader
-        with closing(Reading(reader.dump(self._file, self._offset), reader.decoder())) as reading:
+        place = self._place
+        dump = reader.dump(*place) if isinstance(place, tuple) else reader.dump_after(place)
+        with closing(Reading(dump, reader.decoder())) as reading:
             while True:
                 code, payload = reading.next()
                 if reading.decoder.file:

@@ -248,10 +248,10 @@ class MysqlSource:
                 self._dump = None
 
     def _start_dump(self, start: Start) -> Dump:
-        place = start.position
-        if start.by_gtid and place.gtids is not None:
-            return dump_after(self._connector, place.gtids, self._replica)
-        return dump_from(self._connector, place.file, place.offset, self._replica)
+        place = start.place
+        if isinstance(place, tuple):
+            return dump_from(self._connector, *place, self._replica)
+        return dump_after(self._connector, place, self._replica)
 
     def _history(self, knowledge: Knowledge) -> History:
         return History(
@@ -282,8 +282,7 @@ class MysqlSource:
         grammar = Grammar(flavour, knowledge.collations, lambda: decoder.position_text)
         reader = self._reader(knowledge)
         places = Places(epoch, start.position.gtids)
-        begin = ("", 0) if start.by_gtid else (start.position.file, start.position.offset)
-        beside = Beside(self._connection, reader, knowledge, decoder, begin, epoch)
+        beside = Beside(self._connection, reader, knowledge, decoder, start.place, epoch)
         tracking = Tracking(self._tracking_parts(begun, beside), decoder)
         tracking.remember(begun.kept)
         known = {**begun.memory, **begun.kept}
@@ -313,7 +312,8 @@ class MysqlSource:
             settled=start.server.settled,
             captured=captured,
         )
-        return Session(parts, begun.after, *begin)
+        place = start.place
+        return Session(parts, begun.after, *(place if isinstance(place, tuple) else ("", 0)))
 
     def _tracking_parts(self, begun: SessionStart, beside: Beside) -> TrackingParts:
         selection = self._selection(begun.knowledge.facts)

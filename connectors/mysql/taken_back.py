@@ -16,20 +16,20 @@ MOST_TRANSACTIONS = 100
 
 
 class TakenBack:
-    """What the sessions of one source object have learned: by the place of a transaction, half-open ranges of
-    its rows' numbers.
+    """What the sessions of one source object have learned: by the name of a transaction (its GTID, which
+    holds in whatever way the next session begins), half-open ranges of its rows' numbers.
     """
 
     def __init__(self) -> None:
         self._ranges: dict[str, set[tuple[int, int]]] = {}
 
-    def note(self, place: str, rows: tuple[int, int]) -> None:
-        self._ranges.setdefault(place, set()).add(rows)
+    def note(self, tx: str, rows: tuple[int, int]) -> None:
+        self._ranges.setdefault(tx, set()).add(rows)
         while len(self._ranges) > MOST_TRANSACTIONS:
             del self._ranges[next(iter(self._ranges))]
 
-    def ranges(self, place: str) -> frozenset[tuple[int, int]]:
-        return frozenset(self._ranges.get(place, ()))
+    def ranges(self, tx: str) -> frozenset[tuple[int, int]]:
+        return frozenset(self._ranges.get(tx, ()))
 
 
 class Retractions:
@@ -42,15 +42,15 @@ class Retractions:
 
     def take_back(self, kept: int = 0) -> None:
         """The rows of the transaction at hand, or of the one that has just ended, but its first `kept`."""
-        place, rows = self._decoder.position_text, (kept, self._decoder.transaction_changes)
-        is_known = rows in self._known.ranges(place)
+        tx, rows = self._decoder.tx, (kept, self._decoder.transaction_changes)
+        is_known = rows in self._known.ranges(tx)
         if self._decoder.drop_transaction(kept) and not is_known:
-            self._known.note(place, rows)
+            self._known.note(tx, rows)
             self.is_late = True
 
     def leave_out(self) -> None:
         """Before a part of the transaction at hand is taken: without what will be taken back."""
-        for first, end in self._known.ranges(self._decoder.position_text):
+        for first, end in self._known.ranges(self._decoder.tx):
             self._decoder.drop_transaction(first, end)
 
     def require_none_late(self) -> None:

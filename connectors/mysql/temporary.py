@@ -133,6 +133,9 @@ class TemporaryTables:
                 self._change(origin, drop=change.table)
             elif isinstance(change, Dml):
                 yield self._of_real_tables(change, origin)
+            elif isinstance(change, Created) and change.like is not None and origin.is_flagged:
+                # Perhaps like a temporary table that hides a known one.
+                yield replace(change, like=None)
             elif isinstance(change, Renamed) and (is_temporary or self._renames(change, origin)):
                 self._change(origin, drop=change.old, add=change.new)
             elif not is_temporary:

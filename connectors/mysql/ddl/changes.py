@@ -15,11 +15,13 @@ from cdc.model import TableId
 class Created:
     """CREATE TABLE. `shape` is None where the statement doesn't tell it (LIKE, AS SELECT, not understood).
 
-    `if_not_exists`: the statement is logged even when it did nothing. `replaces`: MariaDB's OR REPLACE.
+    `like`: the table whose shape it has. `if_not_exists`: the statement is logged even when it did nothing.
+    `replaces`: MariaDB's OR REPLACE.
     """
 
     table: TableId
     shape: Shape | None = None
+    like: TableId | None = None
     if_not_exists: bool = False
     replaces: bool = False
     reason: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from cdc.model import TableId
 from connectors.mysql.ddl.changes import ColumnSpec, Created, Dml, Index, Shape, TableChange
 from connectors.mysql.ddl.columns import (
     accept_charset,
@@ -45,6 +46,8 @@ def parse_create_table(cursor: Cursor, *, replaces: bool) -> tuple[TableChange, 
     table = cursor.table()
     created = Created(table, if_not_exists=if_not_exists, replaces=replaces)
     try:
+        if (like := _like(cursor)) is not None:
+            return (replace(created, like=like, reason=f"it was created like {like}"),)
         shape, reason = _shape(cursor)
     except NotUnderstood as error:
         shape, reason = None, f"its CREATE TABLE isn't understood: {error}"
@@ -60,9 +63,14 @@ def _query(cursor: Cursor) -> Dml:
     return Dml("CREATE TABLE", (), named.tables, (), named.calls)
 
 
+def _like(cursor: Cursor) -> TableId | None:
+    """The table after LIKE, in parentheses or not."""
+    if cursor.sees_symbol("(") and cursor.peek(1).upper == "LIKE":
+        cursor.expect_symbol("(")
+    return cursor.table() if cursor.accept("LIKE") else None
+
+
 def _shape(cursor: Cursor) -> tuple[Shape | None, str]:
-    if cursor.accept("LIKE") or (cursor.sees_symbol("(") and cursor.peek(1).upper == "LIKE"):
-        return None, "it was created like another table"
     if not cursor.sees_symbol("(") or _is_query(cursor):
         return None, _QUERIED
     draft = _elements(cursor)

@@ -237,7 +237,11 @@ class History:
         if not self._selects(table) or (change.if_not_exists and exists):
             return
         state = State(table, reason=change.reason)
-        if change.shape is not None:
+        if change.like is not None:
+            original = self._states.get(self._name(change.like))
+            if original is not None and original.known is not None and not original.is_untold:
+                state = original.renamed(table)
+        elif change.shape is not None:
             try:
                 state = State.of(create(table, change.shape, self._default_collations))
             except ShapeUnsure as error:

@@ -58,7 +58,9 @@ class State:
         return None if definition is None else Known(definition, self.characters, self.has_primary_key)
 
     def renamed(self, table: TableId) -> State:
-        """The same under another name; the table is copied anew, so nothing is left to fill."""
+        """The same under another name, or in a table like it; that one is copied anew, so nothing is left to
+        fill.
+        """
         moved = (
             None if d is None else replace(d, table=table) for d in (self.definition, self.draft, self.hint)
         )

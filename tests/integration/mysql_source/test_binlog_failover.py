@@ -69,6 +69,27 @@ def test_nothing_is_lost_or_doubled_when_a_replica_takes_over(
     assert ids(follower) == [3]
 
 
+def test_a_statement_right_behind_a_failover_is_looked_into(
+    pair: Pair, database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    """The stream doesn't know its file yet; what the statement may reach is proven by GTID."""
+    _, second = pair
+    database.execute("create table other (id int primary key)")
+    follower = follow(database, tables=(f"{database.name}.t",))
+    database.execute("insert into t values (1, 'a')")
+    assert ids(follower) == [1]
+    wait_for_replica(pair)
+    promote(pair)
+    second.execute(
+        "set session binlog_format = statement",
+        f"insert into {database.name}.other values (1)",
+        f"insert into {database.name}.other values (2)",
+    )
+    second.execute(f"insert into {database.name}.t values (2, 'b')")
+    follower.point_to(second.url(database.name)).restart()
+    assert ids(follower) == [2]
+
+
 def test_a_replica_that_lacks_what_we_have_is_refused(
     pair: Pair, database: MysqlDatabase, follow: FollowerFactory
 ) -> None:

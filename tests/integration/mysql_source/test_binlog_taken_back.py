@@ -57,6 +57,22 @@ def test_a_large_transaction_that_is_rolled_back_leaves_nothing(
     assert [row["id"] for row in follower.rows()] == [30, 31, 32]
 
 
+def test_a_stream_that_begins_by_gtid_knows_what_is_taken_back(
+    database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    """Behind an event of 18 MB this server tells no GTIDs of places: each start is by GTID, a new epoch."""
+    database.execute(
+        "insert into t values (1, repeat('x', 9000000))", "update t set note = concat('y', note)"
+    )
+    try:
+        follower = follow(database)
+        database.execute("begin", "create temporary table x (a int)", *large(10), "rollback")
+        database.execute("insert into t values (2, 'behind')")
+        assert [row["id"] for row in refused_once(follower)] == [2]
+    finally:
+        database.server.execute("flush binary logs")
+
+
 def test_large_changes_that_savepoints_take_back_cost_one_start(
     database: MysqlDatabase, follow: FollowerFactory
 ) -> None:

@@ -121,7 +121,7 @@ create table c8 (e enum('a','b') character set latin1, t timestamp null, d datet
 ?create table c9 (a int not null, b int not null, unique (a), unique (b))
 create table c10 (v varchar(20) character set ascii not null, primary key (v(5)))
 create table `c 11` (`a``b` int, `from` int unsigned zerofill, `c.d` double(5,2))
-?create table c12 like c2
+create table c12 like c2
 ?create table c13 as select 1 as one, 'x' as two
 """.strip().splitlines()
 MARIADB_CREATES = (
