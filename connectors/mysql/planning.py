@@ -21,10 +21,11 @@ from connectors.mysql.chunks import Bound, KeyRange, Token, chunk_rows, ranges
 from connectors.mysql.connection import Connector, ServerFacts, one
 from connectors.mysql.copying import Shape
 from connectors.mysql.definitions import TableDefinition
+from connectors.mysql.left_out import delivered, planned
 from connectors.mysql.options import MysqlOptions
 from connectors.mysql.positions import parse
 from connectors.mysql.statements import quoted
-from connectors.mysql.type_plan import ColumnPlan, plan_table, schema_of
+from connectors.mysql.type_plan import ColumnPlan, schema_of
 from connectors.mysql.views import View, Views
 
 # Estimates of now, not of yesterday (MySQL 8 keeps them for a day).
@@ -223,8 +224,8 @@ def altered(parts: Parts, table: TableId, what: str) -> SourceUnavailable:
 
 
 def plans_of(parts: Parts, facts: ServerFacts, definition: TableDefinition) -> tuple[ColumnPlan, ...]:
-    """How the columns are decoded."""
-    return plan_table(definition, None, facts.flavour, parts.options.unrepresentable)
+    """How the delivered columns are decoded."""
+    return delivered(planned(definition, facts, parts.options.unrepresentable))
 
 
 def is_as_planned(parts: Parts, facts: ServerFacts, definition: TableDefinition, shape: Shape) -> bool:

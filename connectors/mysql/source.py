@@ -31,6 +31,7 @@ from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.dump import Dump, Replica, dump_after, dump_from
 from connectors.mysql.history.history import MEMORY_PREFIX as TABLE_MEMORY
 from connectors.mysql.history.history import History
+from connectors.mysql.left_out import Tells, leaves_generated_out, planned, remembered, sent_again
 from connectors.mysql.opening import Opening, Start
 from connectors.mysql.options import MysqlOptions
 from connectors.mysql.places import MEMORY_SERVER, Places, ServerMemory
@@ -43,7 +44,7 @@ from connectors.mysql.taken_back import TakenBack
 from connectors.mysql.temporary import TemporaryTables, open_temporary
 from connectors.mysql.tracking import Tracking, TrackingParts
 from connectors.mysql.transactions import Grammar
-from connectors.mysql.type_plan import plan_table, schema_of
+from connectors.mysql.type_plan import schema_of
 from connectors.mysql.wire.decoder import BinlogDecoder
 from connectors.mysql.xa import XaBook, memory_of
 
@@ -97,6 +98,7 @@ class MysqlSource:
         # The definitions at the position that `open` gave to an empty log.
         self._begun: Begun | None = None
         self._taken_back = TakenBack()
+        self._tells = Tells(context.log)
         self._wanted = 0
         self._epoch = 0
         # A gap was found: positions from now on are not those of the history before.
@@ -122,10 +124,11 @@ class MysqlSource:
     def discover(self) -> Sequence[TableSchema]:
         with self._connection("reading the tables") as connection:
             facts = self._connector.facts(connection)
-            flavour, definitions = facts.flavour, self._definitions(connection, facts)
+            definitions = self._definitions(connection, facts)
         schemas = []
         for table in sorted(definitions):
-            plans = plan_table(definitions[table], None, flavour, self._options.unrepresentable)
+            plans = planned(definitions[table], facts, self._options.unrepresentable)
+            self._tells.tell(table, plans)
             schemas.append(schema_of(definitions[table], plans))
         return schemas
 
@@ -238,6 +241,7 @@ class MysqlSource:
             )
         if memory.get(MEMORY_SERVER) != start.server.to_json():
             kept[MEMORY_SERVER] = start.server.to_json()
+        kept |= remembered(memory, facts)
         with closing(self._start_dump(start)) as dump:
             self._dump = dump
             self._context.log("streaming", position=start.position.place, by_gtid=start.by_gtid)
@@ -292,8 +296,9 @@ class MysqlSource:
         def captured(position: Position) -> None:
             self._captured = Captured(position, tracking.definitions(), xa.keys())
 
-        if start.lost:
-            tracking.distrust(start.lost)
+        distrusted = start.lost or sent_again(begun.kept)
+        if distrusted:
+            tracking.distrust(distrusted)
         parts = SessionParts(
             dump=dump,
             decoder=decoder,
@@ -323,6 +328,8 @@ class MysqlSource:
             flavour=begun.knowledge.flavour,
             unrepresentable=self._options.unrepresentable,
             reread=beside.reread,
+            leaves_generated_out=leaves_generated_out(begun.knowledge.facts),
+            tells=self._tells,
             temporary=begun.temporary,
             reach=beside.reach(begun.history, selection.matches),
             log=self._context.log,

@@ -15,6 +15,7 @@ from connectors.mysql.column_defaults import default_scalar
 from connectors.mysql.ddl.changes import Dml, TableChange
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.history.history import History
+from connectors.mysql.left_out import Tells, without_left_out
 from connectors.mysql.reach import Reach
 from connectors.mysql.table_map import TableMap, parse_table_map
 from connectors.mysql.temporary import Origin, TemporaryTables
@@ -47,6 +48,8 @@ class TrackingParts:
     flavour: Flavour
     unrepresentable: str
     reread: Callable[[TableId], TableDefinition | None]
+    leaves_generated_out: bool
+    tells: Tells
     temporary: TemporaryTables
     reach: Reach
     log: Callable[..., None]
@@ -63,6 +66,8 @@ class Tracking:
         self._history = parts.history
         self._decoder = decoder
         self._schemas: list[TableSchema] = []
+        # Of each schema, what its decoder's batches have beside it.
+        self._left_out: list[frozenset[str]] = []
         self._targets: dict[tuple[Any, ...], Target] = {}
         self._batches: list[ChangeBatch] = []
         self._ordinals = 0
@@ -143,7 +148,7 @@ class Tracking:
         source = decoder or self._decoder
         ordinals, transactions, byte_count = source.changes, source.transactions, source.byte_count
         for handle, record in source.take():
-            batch = ChangeBatch(self._schemas[handle], record)
+            batch = ChangeBatch(self._schemas[handle], without_left_out(record, self._left_out[handle]))
             self._batches.append(batch.shifted(self._ordinals) if self._ordinals else batch)
         self._ordinals += ordinals
         self._byte_count += byte_count
@@ -184,8 +189,14 @@ class Tracking:
 
     def _target(self, table_map: TableMap) -> Target:
         definition = self._definition(table_map)
-        plans = plan_table(definition, table_map, self._parts.flavour, self._parts.unrepresentable)
-        return self._target_of(definition, plans)
+        return self._target_of(definition, self._plans(definition, table_map))
+
+    def _plans(self, definition: TableDefinition, table_map: TableMap | None) -> tuple[ColumnPlan, ...]:
+        parts = self._parts
+        leaves_out = parts.leaves_generated_out
+        return plan_table(
+            definition, table_map, parts.flavour, parts.unrepresentable, leaves_generated_out=leaves_out
+        )
 
     def _target_of(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> Target:
         schema = self._with_fills(schema_of(definition, plans))
@@ -200,17 +211,20 @@ class Tracking:
                 key=tuple(names.index(name) for name in schema.key),
                 row_end=names.index(definition.period[1]) if definition.period else None,
                 defaults=self._defaults(definition, plans),
-                derived=self._derived(definition),
+                derived=self._derived(definition, plans),
+                left_out=tuple(at for at, plan in enumerate(plans) if plan.left_out),
             )
             self._schemas.append(schema)
+            self._left_out.append(frozenset(plan.name for plan in plans if plan.left_out))
+            self._parts.tells.tell(schema.table, plans)
             self._targets[(schema, plans, told)] = found
         return found
 
-    def _derived(self, definition: TableDefinition) -> tuple[int, ...]:
+    def _derived(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> tuple[int, ...]:
         if self._parts.flavour != "mariadb":
             return ()
-        columns = enumerate(definition.columns)
-        return tuple(at for at, c in columns if c.generated and c.name not in definition.period)
+        generated = {c.name for c in definition.columns if c.generated} - {*definition.period}
+        return tuple(at for at, p in enumerate(plans) if p.name in generated and not p.left_out)
 
     def _defaults(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> tuple[Any, ...]:
         policy = self._parts.unrepresentable
@@ -259,8 +273,7 @@ class Tracking:
         if definition is None:
             self._resnapshots.append(Resnapshot(table, "truncated while its columns were not known"))
             return
-        plans = plan_table(definition, None, self._parts.flavour, self._parts.unrepresentable)
-        self._decoder.truncate(self._target_of(definition, plans))
+        self._decoder.truncate(self._target_of(definition, self._plans(definition, None)))
 
 
 def _refuse_unsure_labels(definition: TableDefinition, where: str) -> None:

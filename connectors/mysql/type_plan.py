@@ -82,7 +82,8 @@ class ColumnPlan:
     a set that `charsets.decode_text` reads; '' for types without characters. `arrow` of kind string is
     pa.json_() for MariaDB's JSON. `compressed`: MariaDB's COMPRESSED column (kinds string and bytes).
     `as_text`: kinds date, datetime, timestamp under policy `string`: `arrow` is string, the value as the
-    server renders it (timestamp in UTC).
+    server renders it (timestamp in UTC). `left_out`: a generated column that isn't delivered: null
+    wherever it is decoded, and no part of the schema.
     """
 
     name: str
@@ -101,6 +102,7 @@ class ColumnPlan:
     prefix_bytes: int = 0
     compressed: bool = False
     as_text: bool = False
+    left_out: bool = False
 
 
 def plan_table(
@@ -108,18 +110,34 @@ def plan_table(
     table_map: TableMap | None,
     flavour: str,
     unrepresentable: str,
+    *,
+    leaves_generated_out: bool = False,
 ) -> tuple[ColumnPlan, ...]:
     """Plan every column, in the order of the row images; `table_map` None: for a snapshot.
 
-    `table_map` must fit the definition (`fits`). `unrepresentable` is the policy.
+    `table_map` must fit the definition (`fits`). `unrepresentable` is the policy. `leaves_generated_out`: the
+    server leaves generated columns out of updates (connectors.mysql.left_out).
 
     Raises:
         UnsupportedSchema: a column's type or character set can't be delivered, or its name is one of ours.
     """
-    return tuple(
+    plans = tuple(
         _plan(definition.table, column, _form(column, table_map, at, flavour), flavour, unrepresentable)
         for at, column in enumerate(definition.columns)
     )
+    if not leaves_generated_out:
+        return plans
+    names = left_out(definition)
+    return tuple(replace(plan, left_out=plan.name in names) for plan in plans)
+
+
+def left_out(definition: TableDefinition) -> tuple[str, ...]:
+    """The columns without which a table is delivered where the server leaves out generated ones; not those
+    of its key, without which no row could be told.
+    """
+    needed = {*definition.key, *definition.period}
+    names = tuple(c.name for c in definition.columns if c.generated and c.name not in needed)
+    return names if len(names) < len(definition.columns) else ()
 
 
 def schema_of(
@@ -130,6 +148,7 @@ def schema_of(
     columns = tuple(
         Column(name=plan.name, type=plan.arrow, source_type=plan.source_type, nullable=nullable[plan.name])
         for plan in plans
+        if not plan.left_out
     )
     return TableSchema(definition.table, columns, definition.key, identity)
 

@@ -11,12 +11,11 @@ from cdc.spi.finding import counted, listed
 from cdc.spi.selection import TableSelection, entry_for, nearest
 from connectors.mysql.catalog import TableInfo
 from connectors.mysql.checks.report import Report, Server
+from connectors.mysql.left_out import WITHOUT_GENERATED_SINCE
 from connectors.mysql.statements import add_key, force, identifier, table_name, use_innodb
-from connectors.mysql.type_plan import plan_table
+from connectors.mysql.type_plan import left_out, plan_table
 from connectors.mysql.xa_use import may_have_xa
 
-# 10.11 sends them, 11.8 doesn't.
-UPDATES_WITHOUT_GENERATED_SINCE = (11,)
 # MySQL logs what a foreign key does to children from this version on, where the server itself does it.
 CASCADES_LOGGED_SINCE = (9, 6, 0)
 
@@ -142,17 +141,16 @@ def _check_versioning(infos: Infos, report: Report) -> None:
 
 
 def _check_generated(server: Server, infos: Infos, report: Report) -> None:
-    if not server.is_mariadb or server.version < UPDATES_WITHOUT_GENERATED_SINCE:
+    if not server.is_mariadb or server.version < WITHOUT_GENERATED_SINCE:
         return
     for table, info in sorted(infos.items()):
-        names = [c.name for c in info.definition.columns if c.generated]
-        names = [name for name in names if name not in info.definition.period]
+        names = left_out(info.definition)
         if names:
             message = (
-                f"{table} has generated columns ({', '.join(names)}), which MariaDB 11 leaves out of updates"
-                " whatever binlog_row_image is: an update stops the source"
+                f"MariaDB 11 leaves generated columns out of its binlog's updates, so the copy of {table} is"
+                f" without {', '.join(names)}"
             )
-            report.error("generated", message, f"Leave {table} out of `tables`, or drop the columns.")
+            report.warn("generated", message, "Compute them where the data is read.")
 
 
 def _check_cascades(server: Server, infos: Infos, report: Report) -> None:

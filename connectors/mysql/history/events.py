@@ -116,6 +116,9 @@ def _hidden(event: TableDefinition, base: TableDefinition | None) -> str:
         other = known.get(column.name)
         if _is_ambiguous(column) and (other is None or not {*event_forms(column)} & {*event_forms(other)}):
             return f"no event tells what kind of {column.column_type} {column.name} is"
+    for column in event.columns:
+        if column.nullable and column.name not in known:
+            return f"no event tells whether {column.name} is generated"
     required = [c for c in event.columns if c.column_type == _VERSIONED_TYPE and not c.nullable]
     if len([column for column in required if column.name not in known]) > 1:
         return "no event tells of system versioning"

@@ -301,7 +301,7 @@ cdef class Gatherer:
     cdef int append_update(self, Table table) except -1:
         """Keep the old image if it is whole or its key differs, and fill from it what the new one lacks."""
         cdef Py_ssize_t i
-        if self.old.count == table.width or table.key_changed(&self.old, &self.new):
+        if table.is_whole(&self.old) or table.key_changed(&self.old, &self.new):
             table.append_before(&self.old)
         for i in range(table.width):
             if self.new.values[i].kind == ABSENT:

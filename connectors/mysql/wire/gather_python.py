@@ -182,7 +182,8 @@ class Gatherer:
             elif operation == UPDATE:
                 old = table.read_image(cursor, first)
                 diffs = _read_options(table, cursor) if kind == codes.PARTIAL_UPDATE_ROWS_EVENT else b""
-                self._update(table, old, table.read_image(cursor, second, diffs), is_whole=all(first))
+                new = table.read_image(cursor, second, diffs)
+                self._update(table, old, new, is_whole=table.is_whole(first))
             else:
                 self._delete(table, table.read_image(cursor, first))
             if cursor.left == left:

@@ -51,12 +51,15 @@ cdef class Table(TableRows):
     cdef Py_ssize_t json_columns
     # Bytes of each column's values when fixed, minus the bytes of their length prefix, 0 to ask the field.
     cdef int32_t* sizes
+    # One byte a column: whether it isn't delivered.
+    cdef uint8_t* left_out
     # The column at hand, for errors; -1 for none.
     cdef Py_ssize_t column
     cdef int read_image(self, Cursor* cursor, Image* image, const unsigned char* diffs) except -1
     cdef int read_value(self, Py_ssize_t column, Cursor* cursor, Value* value) except -1
     cdef bint is_history(self, Image* image) except? True
     cdef bint key_changed(self, Image* old, Image* new) except? True
+    cdef bint is_whole(self, Image* image) noexcept
     cdef bint has_key(self, Image* old) except? True
     cdef int append_row(self, Image* image) except -1
     cdef int append_update(self, Image* old, Image* new) except -1

@@ -78,8 +78,11 @@ cdef class Table(TableRows):
         self.json_columns = sum([plan.kind == "json" for plan in target.plans])
         self.row_end = -1 if target.row_end is None else target.row_end
         self.sizes = <int32_t*>calloc(max(self.width, 1), sizeof(int32_t))
-        if self.sizes == NULL:
+        self.left_out = <uint8_t*>calloc(max(self.width, 1), 1)
+        if self.sizes == NULL or self.left_out == NULL:
             raise MemoryError
+        for i in target.left_out:
+            self.left_out[i] = 1
         for i in range(self.width):
             field = self.columns[i]
             if isinstance(field, SizedField):
@@ -89,6 +92,7 @@ cdef class Table(TableRows):
 
     def __dealloc__(self):
         free(self.sizes)
+        free(self.left_out)
 
     cdef list make_fields(self):
         return [make_field(p, r) for p, r in zip(self.shape.plans, self.shape.refusals)]
@@ -110,12 +114,14 @@ cdef class Table(TableRows):
             else:
                 value.kind = PRESENT
             if not image.present[i]:
-                value.kind = ABSENT
+                value.kind = NULL_VALUE if self.left_out[i] else ABSENT
                 continue
             if (nulls[bit >> 3] >> (bit & 7)) & 1:
                 value.kind = NULL_VALUE
             else:
                 self.read_value(i, cursor, value)
+                if self.left_out[i]:
+                    value.kind = NULL_VALUE
             bit += 1
         self.column = -1
         return 0
@@ -158,10 +164,20 @@ cdef class Table(TableRows):
                 return True
         return False
 
+    cdef bint is_whole(self, Image* image) noexcept:
+        """Whether an image has every column that is delivered."""
+        cdef Py_ssize_t i
+        if image.count == self.width:
+            return True
+        for i in range(self.width):
+            if not image.present[i] and not self.left_out[i]:
+                return False
+        return True
+
     cdef bint has_key(self, Image* old) except? True:
         """Whether an old image says which row it is of."""
         cdef Py_ssize_t i
-        if old.count == self.width:
+        if self.is_whole(old):
             return True
         for i in self.shape.key:
             if not old.present[i]:

@@ -81,12 +81,12 @@ class Table(TableRows[Field]):
         bit = 0
         for i in range(self.width):
             if not present[i]:
-                image.append(_ABSENT)
+                image.append(_NULL if i in self.target.left_out else _ABSENT)
                 continue
             has_diffs = i in self.json_columns and diffs and is_set(diffs, self.json_columns.index(i))
-            image.append(
-                _NULL if is_set(nulls, bit) else self._read_value(i, cursor, has_diffs=bool(has_diffs))
-            )
+            is_null = is_set(nulls, bit)
+            value = _NULL if is_null else self._read_value(i, cursor, has_diffs=bool(has_diffs))
+            image.append(_NULL if i in self.target.left_out else value)
             bit += 1
         self.column = -1
         return image
@@ -118,9 +118,13 @@ class Table(TableRows[Field]):
             for i in self.target.key
         )
 
+    def is_whole(self, present: Sequence[bool]) -> bool:
+        """Whether an image has every column that is delivered."""
+        return all(is_there or i in self.target.left_out for i, is_there in enumerate(present))
+
     def has_key(self, present: Sequence[bool]) -> bool:
         """Whether an old image says which row it is of."""
-        return all(present) or (bool(self.target.key) and all(present[i] for i in self.target.key))
+        return self.is_whole(present) or (bool(self.target.key) and all(present[i] for i in self.target.key))
 
     def append_row(self, image: Image, old: Image | None = None) -> None:
         """The values of the newest row; those that it lacks are named as unchanged. JSON columns may have

@@ -23,10 +23,6 @@ WANT_FULL_IMAGES = (
     "Set binlog_row_image to FULL (SET GLOBAL binlog_row_image = 'FULL', and in sessions that set it). "
     + _COPY_AGAIN
 )
-WANT_GENERATED_COLUMNS = (
-    "MariaDB 11 leaves generated columns out of updates whatever binlog_row_image is: leave the table out of "
-    "`tables`, or drop the columns. Before it: " + WANT_FULL_IMAGES[0].lower() + WANT_FULL_IMAGES[1:]
-)
 WANT_WHOLE_DOCUMENTS = (
     "Set binlog_row_value_options to '' or binlog_row_image to FULL, and in sessions that set them. "
     + _COPY_AGAIN
@@ -42,7 +38,8 @@ class Target:
     table: rows of history are dropped, and an update that ends a row is a delete. `defaults` are scalars of
     the plans' Arrow types, one per column: what an INSERT put into a column that it left out; None where that
     isn't known, () where it isn't of any column. `derived` are MariaDB's generated columns: a new image may
-    lack a virtual one that has changed.
+    lack a virtual one that has changed. `left_out` are those that aren't delivered: whether an image has them
+    or not, they are null and count as there.
     """
 
     handle: int
@@ -52,6 +49,7 @@ class Target:
     row_end: int | None = None
     defaults: tuple[Any, ...] = ()
     derived: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()
 
 
 def diffs_without_document() -> UnsupportedSchema:
@@ -61,7 +59,11 @@ def diffs_without_document() -> UnsupportedSchema:
 
 def check_insert(target: Target, absent: Iterable[int]) -> None:
     """Refuse the rows of an INSERT that left out columns whose defaults aren't known."""
-    unknown = [target.plans[i].name for i in absent if not target.defaults or target.defaults[i] is None]
+    unknown = [
+        target.plans[i].name
+        for i in absent
+        if i not in target.left_out and (not target.defaults or target.defaults[i] is None)
+    ]
     if not unknown:
         return
     raise UnsupportedSchema(
@@ -77,7 +79,7 @@ def check_update(target: Target, absent: Iterable[int]) -> None:
         return
     raise UnsupportedSchema(
         f"an updated row without {', '.join(unknown)}: generated columns may have changed without being sent",
-        remedy=WANT_GENERATED_COLUMNS,
+        remedy=WANT_FULL_IMAGES,
     )
 
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cdc.errors import UnsupportedSchema
 from connectors.mysql import stream
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
@@ -71,19 +70,3 @@ def test_vectors_of_mariadb_are_lists(mysql_database: MysqlDatabase, follow: Fol
     _, copied = follower.copy()
     (streamed,) = follower.rows()
     assert streamed["v"] == copied[0]["v"] == pytest.approx([1.0, -2.5, 0.1])
-
-
-@NEWEST
-def test_updates_that_leave_generated_columns_out_stop_the_stream_with_the_reason(
-    mysql_database: MysqlDatabase, follow: FollowerFactory
-) -> None:
-    """With whole row images too: what the columns hold then is told by nobody."""
-    mysql_database.execute(
-        "create table t (id int primary key, n int, twice int generated always as (n * 2) virtual)",
-        "insert into t (id, n) values (1, 1)",
-    )
-    follower = follow(mysql_database)
-    mysql_database.execute("update t set n = 2")
-    with pytest.raises(UnsupportedSchema, match="generated columns") as error:
-        follower.rows()
-    assert "MariaDB 11" in error.value.remedy
