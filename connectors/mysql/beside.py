@@ -21,7 +21,7 @@ from connectors.mysql.reach import Reach, ReachParts
 from connectors.mysql.replay import Place, Reader, Statements
 from connectors.mysql.transactions import Xid
 from connectors.mysql.wire.decoder import Binlog
-from connectors.mysql.xa_search import Search
+from connectors.mysql.xa.search import Search
 
 
 @dataclass(frozen=True, slots=True)

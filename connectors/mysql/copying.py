@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -17,14 +16,12 @@ from connectors.mysql.channel import Connection
 from connectors.mysql.chunks import KeyRange, condition
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.errors import translate_packet
+from connectors.mysql.parts import Parts
 from connectors.mysql.positions import parse
 from connectors.mysql.prepared import PreparedStatement
 from connectors.mysql.statements import quoted
 from connectors.mysql.type_plan import ColumnPlan
 from connectors.mysql.wire.results import ResultDecoder, comes_as_text, result_plans
-
-if TYPE_CHECKING:
-    from connectors.mysql.planning import Parts
 
 # One log frame; larger batches only cost memory, of which each reader holds some three times this.
 BATCH_BYTES = 4 * 1024 * 1024

@@ -33,9 +33,9 @@ from connectors.mysql.positions import FIRST_OFFSET, BinlogPosition, file_number
 from connectors.mysql.replay import Place, Reader, Reading
 from connectors.mysql.wire import codes
 from connectors.mysql.wire import decoder as wire
-from connectors.mysql.xa import Prepared
-from connectors.mysql.xa_search import Search
-from connectors.mysql.xa_start import Branches
+from connectors.mysql.xa.book import Prepared
+from connectors.mysql.xa.search import Search
+from connectors.mysql.xa.start import Branches
 
 # The moments in which a server writes nothing are longer than three questions, even on a busy one.
 REST_ATTEMPTS = 200

@@ -6,23 +6,23 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from cdc.errors import SourceUnavailable
 from cdc.model import Position, TableId, TableSchema
-from cdc.spi.source import EarlierSnapshot, SourceContext
+from cdc.spi.source import EarlierSnapshot
 from connectors.mysql.bounds import find_bounds, key_index
 from connectors.mysql.catalog import TableInfo, read_tables
 from connectors.mysql.channel import Connection
 from connectors.mysql.chunks import Bound, KeyRange, Token, chunk_rows, ranges
-from connectors.mysql.connection import Connector, ServerFacts, one
+from connectors.mysql.connection import ServerFacts, one
 from connectors.mysql.copying import Shape
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.left_out import delivered, planned
-from connectors.mysql.options import MysqlOptions
+from connectors.mysql.parts import Parts
 from connectors.mysql.positions import parse
 from connectors.mysql.statements import quoted
 from connectors.mysql.type_plan import ColumnPlan, schema_of
@@ -41,30 +41,6 @@ READER_SETTINGS = f"set session net_write_timeout = {PATIENCE_SECONDS}, session 
 # the snapshot comes again.
 SETTLED_SECONDS = 20.0
 SETTLED_POLL_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Captured:
-    """What the stream has given to its caller so far: the position after the last set, and the definitions of
-    the selected tables at that very position, looked at together. The XA transactions that are `prepared` may
-    be those of a later position.
-    """
-
-    position: Position
-    definitions: Mapping[TableId, TableDefinition]
-    prepared: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a snapshot needs of its source. `captured` is called from the snapshot's thread, once a snapshot;
-    before any stream it gives the position that `open` returned, and the definitions of its memory.
-    """
-
-    connector: Connector
-    context: SourceContext
-    options: MysqlOptions
-    captured: Callable[[], Captured]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from connectors.mysql.tracking import Tracking
 from connectors.mysql.transactions import Grammar, Meaning, Savepoint, XaPrepared, XaStarted, Xid
 from connectors.mysql.wire import codes
 from connectors.mysql.wire import decoder as wire
-from connectors.mysql.xa import Prepared
+from connectors.mysql.xa.book import Prepared
 
 # One read of the socket.
 RECEIVE_BYTES = 256 * 1024

@@ -18,10 +18,9 @@ from cdc.spi.source import EarlierSnapshot, SnapshotChunk
 from connectors.mysql.catalog import read_tables
 from connectors.mysql.channel import Connection
 from connectors.mysql.copying import Copying, Shape, select_statement, touch_statement
+from connectors.mysql.parts import Parts
 from connectors.mysql.planning import (
     READER_SETTINGS,
-    Captured,
-    Parts,
     Plan,
     Planner,
     altered,
@@ -29,8 +28,6 @@ from connectors.mysql.planning import (
     run,
 )
 from connectors.mysql.views import View
-
-__all__ = ["Captured", "MysqlSnapshot", "Parts", "open_snapshot"]
 
 # A chunk looks anew: nothing that it reads is older than its statement.
 _ISOLATION = "set session transaction isolation level read committed"

@@ -34,10 +34,11 @@ from connectors.mysql.history.history import History
 from connectors.mysql.left_out import Tells, leaves_generated_out, planned, remembered, sent_again
 from connectors.mysql.opening import Opening, Start
 from connectors.mysql.options import MysqlOptions
+from connectors.mysql.parts import Captured, Parts
 from connectors.mysql.places import MEMORY_SERVER, Places, ServerMemory
 from connectors.mysql.positions import BinlogPosition, file_number, parse
 from connectors.mysql.replay import Reader, open_replay
-from connectors.mysql.snapshot import Captured, Parts, open_snapshot
+from connectors.mysql.snapshot import open_snapshot
 from connectors.mysql.starter import describe
 from connectors.mysql.stream import Session, SessionParts
 from connectors.mysql.taken_back import TakenBack
@@ -46,7 +47,7 @@ from connectors.mysql.tracking import Tracking, TrackingParts
 from connectors.mysql.transactions import Grammar
 from connectors.mysql.type_plan import schema_of
 from connectors.mysql.wire.decoder import BinlogDecoder
-from connectors.mysql.xa import XaBook, memory_of
+from connectors.mysql.xa.book import XaBook, memory_of
 
 # Definitions and position are read again when a table was altered between them.
 BEGIN_ATTEMPTS = 5

@@ -36,8 +36,8 @@ from connectors.mysql.transactions import (
     Xid,
 )
 from connectors.mysql.wire import decoder as wire
-from connectors.mysql.xa import Prepared, XaBook, unknown_commit
-from connectors.mysql.xa_search import Search
+from connectors.mysql.xa.book import Prepared, XaBook, unknown_commit
+from connectors.mysql.xa.search import Search
 
 # A set this large is worth a log frame of its own; larger ones only cost memory, so a transaction that has
 # come so far is handed on in parts.

@@ -27,7 +27,7 @@ from connectors.mysql.gtid import Gtids, GtidSet, MariadbGtids
 from connectors.mysql.positions import BinlogPosition, parse, parse_gtids
 from connectors.mysql.statements import account_name, quoted, table_name
 from connectors.mysql.transactions import Xid
-from connectors.mysql.xa_use import may_have_xa
+from connectors.mysql.xa.use import may_have_xa
 
 # The binlog is ahead of visibility by the length of a group commit, on a replica that waits for
 # acknowledgements by seconds; more than this is a server that stands still.

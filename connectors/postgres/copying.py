@@ -5,7 +5,6 @@ from __future__ import annotations
 import select
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import psycopg
 import pyarrow as pa
@@ -17,12 +16,10 @@ from cdc.model.batch import snapshot_batch
 from connectors.postgres.chunks import PageRange
 from connectors.postgres.connection import Connection
 from connectors.postgres.errors import translate, translate_result
+from connectors.postgres.parts import Parts
 from connectors.postgres.shapes import Shape
 from connectors.postgres.types import ColumnPlan
 from connectors.postgres.wire import decoder as wire
-
-if TYPE_CHECKING:
-    from connectors.postgres.snapshot import Parts
 
 # One log frame; larger batches only cost memory, of which each reader holds some three times this.
 BATCH_BYTES = 4 * 1024 * 1024

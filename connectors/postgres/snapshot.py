@@ -18,15 +18,15 @@ from psycopg import sql
 
 from cdc.errors import SourceUnavailable
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
-from cdc.spi.source import EarlierSnapshot, SnapshotChunk, SourceContext
+from cdc.spi.source import EarlierSnapshot, SnapshotChunk
 from connectors.postgres.catalog import read_infos, read_relations
 from connectors.postgres.chunks import LeafSize, PageRange, Token, layout_of, plan
-from connectors.postgres.connection import Connection, Connector
+from connectors.postgres.connection import Connection
 from connectors.postgres.copying import Copying, copy_statement
-from connectors.postgres.options import PostgresOptions
+from connectors.postgres.parts import Parts
 from connectors.postgres.publication import Publication, read_publication, sent_columns
-from connectors.postgres.rewrites import Fingerprint, Watch, read_fingerprints
-from connectors.postgres.shapes import Shape, Shaper
+from connectors.postgres.rewrites import Fingerprint, read_fingerprints
+from connectors.postgres.shapes import Shape
 from connectors.postgres.slot import export_snapshot
 
 # A table that is rewritten or truncated in the moment between snapshot and lock makes it start again; more
@@ -46,18 +46,6 @@ _SIZES = """
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where c.oid = any(%s::oid[])
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a snapshot needs of its source."""
-
-    connector: Connector
-    context: SourceContext
-    options: PostgresOptions
-    publication: str
-    shaper: Shaper
-    watch: Watch
 
 
 @dataclass(frozen=True, slots=True)

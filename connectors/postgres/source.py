@@ -26,6 +26,7 @@ from connectors.postgres.errors import publication_dropped
 from connectors.postgres.messages import lsn_int
 from connectors.postgres.monitor import Monitor
 from connectors.postgres.options import PostgresOptions
+from connectors.postgres.parts import Parts
 from connectors.postgres.publication import (
     add_to_publication,
     ensure_publication,
@@ -271,8 +272,8 @@ class PostgresSource:
             for info in self._infos(connection)
         ]
 
-    def _snapshot_parts(self) -> snapshots.Parts:
-        return snapshots.Parts(
+    def _snapshot_parts(self) -> Parts:
+        return Parts(
             connector=self._connector,
             context=self._context,
             options=self._options,

@@ -20,6 +20,7 @@ def test_random_workload_survives_kill9(database: Database, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_minute_of_random_workload_survives_ten_kills(database: Database, tmp_path: Path, seed: int) -> None:
     workload = PostgresWorkload(database, seed)

@@ -26,6 +26,7 @@ def test_random_mysql_workload_survives_kill9(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @SERVERS
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_minute_of_random_mysql_workload_survives_ten_kills(

@@ -13,8 +13,9 @@ from connectors.mysql.catalog import read_tables
 from connectors.mysql.connection import Connector
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.options import MysqlOptions
+from connectors.mysql.parts import Captured, Parts
 from connectors.mysql.positions import BinlogPosition, parse_gtids
-from connectors.mysql.snapshot import Captured, MysqlSnapshot, Parts, open_snapshot
+from connectors.mysql.snapshot import MysqlSnapshot, open_snapshot
 from connectors.mysql.type_plan import plan_table, schema_of
 from tests.support.mysql import MysqlDatabase
 

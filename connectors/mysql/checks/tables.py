@@ -14,7 +14,7 @@ from connectors.mysql.checks.report import Report, Server
 from connectors.mysql.left_out import WITHOUT_GENERATED_SINCE
 from connectors.mysql.statements import add_key, force, identifier, table_name, use_innodb
 from connectors.mysql.type_plan import left_out, plan_table
-from connectors.mysql.xa_use import may_have_xa
+from connectors.mysql.xa.use import may_have_xa
 
 # MySQL logs what a foreign key does to children from this version on, where the server itself does it.
 CASCADES_LOGGED_SINCE = (9, 6, 0)

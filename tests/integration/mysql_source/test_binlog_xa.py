@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import SourceGap, SourceUnavailable
-from connectors.mysql import opening, replay, stream, xa_start
+from connectors.mysql import opening, replay, stream
 from connectors.mysql.positions import BinlogPosition
+from connectors.mysql.xa import start as xa_start
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import EVERY_SERVER, MysqlFactory

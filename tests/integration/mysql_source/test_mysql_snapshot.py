@@ -14,8 +14,9 @@ from cdc.errors import SourceRefused, SourceUnavailable
 from cdc.spi import EarlierSnapshot
 from connectors.mysql import planning as planning_module
 from connectors.mysql import views as views_module
+from connectors.mysql.parts import Captured, Parts
 from connectors.mysql.positions import parse
-from connectors.mysql.snapshot import Captured, Parts, open_snapshot
+from connectors.mysql.snapshot import open_snapshot
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import MysqlFactory
 from tests.support.mysql_snapshots import SnapshotBench, at, rows_of

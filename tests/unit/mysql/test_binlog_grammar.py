@@ -11,7 +11,7 @@ from cdc.errors import DecodeError, SourceGap, StateError, UnknownEvent
 from connectors.mysql.places import ServerMemory
 from connectors.mysql.transactions import Grammar, RolledBack, Savepoint, XaEnded, XaStarted, Xid, parse_xid
 from connectors.mysql.wire.payload import Payload
-from connectors.mysql.xa import Prepared, XaBook
+from connectors.mysql.xa.book import Prepared, XaBook
 
 XID = Xid(1, b"global", b"branch")
 

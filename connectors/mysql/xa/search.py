@@ -13,7 +13,7 @@ from connectors.mysql.replay import Reader, Reading
 from connectors.mysql.transactions import Grammar, Meaning, XaEnded, XaPrepared, XaStarted
 from connectors.mysql.wire import codes
 from connectors.mysql.wire import decoder as wire
-from connectors.mysql.xa import Prepared
+from connectors.mysql.xa.book import Prepared
 
 _NAMING = frozenset({codes.XA_PREPARE_EVENT, codes.MARIADB_GTID_EVENT})
 _PREFIX_BYTES = 20

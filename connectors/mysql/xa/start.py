@@ -12,8 +12,8 @@ from cdc.errors import SourceUnavailable
 from cdc.spi.source import SourceContext
 from connectors.mysql.channel import Connection
 from connectors.mysql.transactions import Xid
-from connectors.mysql.xa import Prepared
-from connectors.mysql.xa_search import Search
+from connectors.mysql.xa.book import Prepared
+from connectors.mysql.xa.search import Search
 
 # XA transactions that were prepared before us mostly end within this time.
 XA_PATIENCE_SECONDS = 3.0

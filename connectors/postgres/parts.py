@@ -1,0 +1,23 @@
+"""What a snapshot needs of its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cdc.spi.source import SourceContext
+from connectors.postgres.connection import Connector
+from connectors.postgres.options import PostgresOptions
+from connectors.postgres.rewrites import Watch
+from connectors.postgres.shapes import Shaper
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Used by every thread of the snapshot."""
+
+    connector: Connector
+    context: SourceContext
+    options: PostgresOptions
+    publication: str
+    shaper: Shaper
+    watch: Watch
