@@ -130,7 +130,7 @@ def test_session_does_not_take_over_the_servers_habits(mysql_server_factory: Mys
             " @@character_set_results, @@character_set_client"
         )
         found = cursor.fetchone()
-    assert found == ("+00:00", "", 1, "REPEATABLE-READ", 86400, "utf8mb4", "utf8mb4")
+    assert found == ("+00:00", "ALLOW_INVALID_DATES", 1, "REPEATABLE-READ", 86400, "utf8mb4", "utf8mb4")
 
 
 def test_facts_name_the_server(mysql: MysqlServer) -> None:
