@@ -22,6 +22,8 @@ _ERR, _EOF, _ROW = 0xFF, 0xFE, 0x00
 _EOF_LIMIT_BYTES = 9
 # Catalog, schema, table, original table, name, original name.
 _DEFINITION_TEXTS = 6
+# What a signed size can say, as the compiled decoder has it.
+_MOST_BYTES = (1 << 63) - 1
 _COUNT, _COLUMNS, _COLUMNS_END, _ROWS = range(4)
 
 
@@ -167,4 +169,8 @@ def _length(cursor: Cursor) -> int:
     if width is None:
         message = "a length that is no length"
         raise DecodeError(message)
-    return int.from_bytes(cursor.take(width), "little")
+    length = int.from_bytes(cursor.take(width), "little")
+    if length > _MOST_BYTES:
+        message = "a length that no packet has"
+        raise DecodeError(message)
+    return length
