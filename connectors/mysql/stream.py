@@ -26,6 +26,7 @@ from connectors.mysql.taken_back import Retractions, TakenBack
 from connectors.mysql.tracking import Gathered, Tracking
 from connectors.mysql.transactions import (
     Ddl,
+    FileBegun,
     Grammar,
     Meaning,
     RolledBack,
@@ -265,6 +266,11 @@ class Session:
             yield from self._xa_ended(meaning)
         elif isinstance(meaning, RolledBack):
             self._roll_back()
+        elif isinstance(meaning, FileBegun):
+            if self._decoder.is_torn:
+                self._roll_back()
+            if meaning.server_started:
+                self._tracking.server_started(self._reached_order())
         elif isinstance(meaning, Savepoint) and self._savepoints.apply(meaning):
             self._tracking.copy_again_without_transactions()
 

@@ -5,7 +5,8 @@ temporary table, but for MariaDB's RENAME TABLE, which never has it. With the fl
 procedure ran it, a statement before it in the procedure did; a replica runs each event by itself, so there
 the flag is exact. DROP TABLE always has it and says TEMPORARY itself; CREATE TABLE makes a real table. What
 sessions create and drop is in the binlog where statements are logged as text, ends of sessions included;
-where rows are, neither that nor DDL on temporary tables is.
+where rows are, neither that nor DDL on temporary tables is. The binlog also tells where the server started:
+then no session had any.
 """
 
 from __future__ import annotations
@@ -36,11 +37,6 @@ from connectors.mysql.positions import BinlogPosition
 
 MEMORY_HORIZON: Final = "sessions"
 MEMORY_PREFIX: Final = "temporary:"
-# In one statement, so that the difference is the same at all times.
-_STARTED: Final = """
-    select unix_timestamp() - variable_value, connection_id()
-    from {schema}.global_status where variable_name = 'UPTIME'
-"""
 _IN_DOUBT = "it may concern a temporary table that was made before the source looked"
 
 
@@ -60,12 +56,11 @@ class Origin:
 @dataclass(frozen=True, slots=True)
 class Horizon:
     """Sessions with a higher thread id, in events behind that order, began when the source already looked:
-    it knows all their temporary tables. `started`: when the server did; thread ids begin again then.
+    it knows all their temporary tables. Thread ids begin again when the server starts.
     """
 
     server_id: int
     epoch: int
-    started: int
     thread_id: int
     order: int
 
@@ -73,7 +68,7 @@ class Horizon:
         return json.dumps(asdict(self), separators=(",", ":"))
 
     def continues(self, text: str | None) -> Horizon | None:
-        """The horizon that the log remembers, if it is one of the same run of the same server."""
+        """The horizon that the log remembers, if it is one of the same server's binlog."""
         with suppress(ValueError, TypeError):
             kept = Horizon(**json.loads(text or ""))
             if replace(kept, thread_id=0, order=0) == replace(self, thread_id=0, order=0):
@@ -109,6 +104,18 @@ class TemporaryTables:
         """What changed since the last call."""
         memory, self.memory = self.memory, {}
         return memory
+
+    def server_started(self, order: int) -> None:
+        """The binlog says that the server started at this place. Not all such places are behind the horizon:
+        RESET BINARY LOGS leaves one while sessions go on.
+        """
+        ours = f"{MEMORY_PREFIX}{self._horizon.server_id}."
+        for key in [key for key in self._held if key.startswith(ours)]:
+            del self._held[key]
+            self.memory[key] = None
+        if order > self._horizon.order:
+            self._horizon = replace(self._horizon, thread_id=0, order=order)
+            self.memory[MEMORY_HORIZON] = self._horizon.to_json()
 
     def resolve(
         self, changes: tuple[TableChange, ...], origin: Origin, order: int
@@ -200,13 +207,12 @@ def open_temporary(
 
 def _horizon(connection: Connection, facts: ServerFacts, end: Callable[[], BinlogPosition]) -> Horizon:
     """The horizon of now."""
-    schema = "information_schema" if facts.is_mariadb else "performance_schema"
     with connection.cursor() as cursor:
-        cursor.execute(_STARTED.format(schema=schema))
-        ((started, thread_id),) = cursor.fetchall()
+        cursor.execute("select connection_id()")
+        ((thread_id,),) = cursor.fetchall()
     # Read last: events behind it are of sessions that are counted, or of later ones.
     place = end()
-    return Horizon(facts.server_id, place.epoch, int(started), int(thread_id), place.order)
+    return Horizon(facts.server_id, place.epoch, int(thread_id), place.order)
 
 
 def _altered_table(changes: Iterable[TableChange]) -> TableId | None:

@@ -100,6 +100,10 @@ class Tracking:
         if applied.changed:
             self._decoder.forget()
 
+    def server_started(self, order: int) -> None:
+        """At the place of that order no session had temporary tables."""
+        self._parts.temporary.server_started(order)
+
     def _refuse_far_reaching(self, dml: Dml, where: str) -> None:
         obstacle = self._parts.reach.obstacle(dml)
         if obstacle is None:

@@ -29,8 +29,8 @@ from connectors.mysql.events import (
 )
 from connectors.mysql.temporary import Origin
 from connectors.mysql.wire import codes
+from connectors.mysql.wire.rare import tells_server_start
 
-# What a decoder gives only when it ends a transaction whose end is missing.
 _NEW_FILE = frozenset({codes.ROTATE_EVENT, codes.FORMAT_DESCRIPTION_EVENT})
 
 # Events without a meaning of their own: parameters of statements (the statement speaks), files, Group
@@ -130,6 +130,13 @@ class RolledBack:
 
 
 @dataclass(frozen=True, slots=True)
+class FileBegun:
+    """A binlog file begins; `server_started`: the server did, too."""
+
+    server_started: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Savepoint:
     """One is set, released, or rolled back to (`verb`: "savepoint", "release", "rollback")."""
 
@@ -137,7 +144,7 @@ class Savepoint:
     name: str
 
 
-Meaning = Ddl | Savepoint | XaStarted | XaPrepared | XaEnded | RolledBack | None
+Meaning = Ddl | Savepoint | XaStarted | XaPrepared | XaEnded | RolledBack | FileBegun | None
 
 
 class Grammar:
@@ -170,7 +177,7 @@ class Grammar:
         if kind == codes.EXECUTE_LOAD_QUERY_EVENT:
             return self._load(header, body)
         if kind in _NEW_FILE:
-            return RolledBack()
+            return FileBegun(kind == codes.FORMAT_DESCRIPTION_EVENT and tells_server_start(body))
         if kind == codes.INCIDENT_EVENT:
             raise self._incident(body)
         if kind in _MEANINGLESS or header.flags & codes.IGNORABLE_FLAG:

@@ -90,8 +90,8 @@ def rotate(file: str = FILE, position: int = 4, *, artificial: bool = True, chec
     return event(codes.ROTATE_EVENT, body, flags=flags, at=at, checksum=checksum)
 
 
-def format_description(*, checksum: bool = False, log_pos: int = 0) -> bytes:
-    body = struct.pack("<H50sIB", 4, b"9.7.4", 0, 19) + bytes(42) + bytes([checksum])
+def format_description(*, checksum: bool = False, log_pos: int = 0, created: int = 0) -> bytes:
+    body = struct.pack("<H50sIB", 4, b"9.7.4", created, 19) + bytes(42) + bytes([checksum])
     return event(codes.FORMAT_DESCRIPTION_EVENT, body, checksum=True, log_pos=log_pos)
 
 

@@ -9,6 +9,7 @@ from connectors.postgres import PostgresSource
 from connectors.postgres.options import PostgresOptions
 from tests.support.follower import Follower
 from tests.support.postgres import Database
+from tests.support.waiting import wait_until
 
 
 class PostgresFollower(Follower):
@@ -18,7 +19,17 @@ class PostgresFollower(Follower):
         # Slots are shared by all databases of a server.
         options.setdefault("slot", database.name)
         self.options = PostgresOptions(**{"url": database.url, **options})
+        self._database = database
         super().__init__()
+
+    def let_go(self) -> None:
+        """Close, and wait until the server has noticed: then the slot can be changed."""
+        self.close()
+        wait_until(self._slot_is_free, f"the slot {self.options.slot} to be free")
+
+    def _slot_is_free(self) -> bool:
+        active = "select count(*) = 0 from pg_replication_slots where active and slot_name = %s"
+        return bool(self._database.value(active, [self.options.slot]))
 
     def _new_source(self) -> PostgresSource:
         return PostgresSource(self.options, SourceContext("shop", self._log, self._count))

@@ -40,7 +40,7 @@ class Binlog(Protocol):
     A transaction ends with its XID, COMMIT, XA PREPARE, or with the statement that follows a GTID event
     without BEGIN. `ROLLBACK` ends it too, and is given as an EVENT if it had rows: the caller says what is to
     happen with them. A binlog file that ends inside a transaction (a server died) ends it as ROLLBACK does:
-    the ROTATE or format description behind it is an EVENT then.
+    the ROTATE or format description behind it is an EVENT then, and `is_torn` holds.
     """
 
     @property
@@ -54,6 +54,9 @@ class Binlog(Protocol):
 
     @property
     def in_transaction(self) -> bool: ...
+
+    @property
+    def is_torn(self) -> bool: ...
 
     @property
     def file(self) -> str: ...
@@ -101,11 +104,11 @@ class Binlog(Protocol):
         for the caller, already counted in `offset`; if it ended its transaction, `in_transaction` is false.
         These are statements other than BEGIN and COMMIT (MariaDB's compressed ones come as plain QUERY
         events), XA PREPARE, MariaDB's GTID event of a prepared XA transaction (the transaction is open then),
-        INTVAR, RAND, USER_VAR, loads, INCIDENT, and Group Replication's. TABLE (payload: the body of a
-        TABLE_MAP event): rows of a table not known by this map follow; answer with `set_table` and go on.
-        FULL: at least `soft_bytes` gathered, and a transaction has just ended. PART: at least `hard_bytes`
-        gathered inside of one. ENDED: the server has no more (a dump that doesn't wait). REFUSED (payload:
-        the ERR packet).
+        a format description of a server that started, INTVAR, RAND, USER_VAR, loads, INCIDENT, and Group
+        Replication's. TABLE (payload: the body of a TABLE_MAP event): rows of a table not known by this map
+        follow; answer with `set_table` and go on. FULL: at least `soft_bytes` gathered, and a transaction has
+        just ended. PART: at least `hard_bytes` gathered inside of one. ENDED: the server has no more (a dump
+        that doesn't wait). REFUSED (payload: the ERR packet).
         """
         ...
 

@@ -11,6 +11,7 @@ class BinlogDecoder:
     byte_count: int
     transactions: int
     in_transaction: bool
+    is_torn: bool
     file: str
     offset: int
     end_file: str

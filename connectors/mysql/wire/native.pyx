@@ -39,7 +39,15 @@ from zlib import crc32
 from cdc.errors import CdcError, DecodeError
 from cdc.native.refusals import locate
 from connectors.mysql.wire import codes as _codes
-from connectors.mysql.wire.rare import RowPieces, file_name, nested, payload_of, plain_query, unknown
+from connectors.mysql.wire.rare import (
+    RowPieces,
+    file_name,
+    nested,
+    payload_of,
+    plain_query,
+    tells_server_start,
+    unknown,
+)
 
 cdef Py_ssize_t HEADER = _codes.HEADER_BYTES
 cdef Py_ssize_t CHECKSUM = _codes.CHECKSUM_BYTES
@@ -99,6 +107,7 @@ cdef class BinlogDecoder:
     cdef bint has_checksum
     cdef readonly Py_ssize_t transactions
     cdef readonly bint in_transaction
+    cdef readonly bint is_torn
     cdef readonly object file
     cdef readonly uint64_t offset
     cdef readonly object end_file
@@ -316,7 +325,8 @@ cdef class BinlogDecoder:
 
     cdef int begin_file(self, Event* event) except -1:
         """ROTATE or a format description: table ids begin anew, and what is open will never be ended."""
-        cdef bint is_torn = self.in_transaction and self.rows.transaction_changes > 0
+        cdef bint started = event.type == FORMAT_DESCRIPTION and tells_server_start(bytes_of(&event.body))
+        self.is_torn = self.in_transaction and self.rows.transaction_changes > 0
         if self.in_transaction:
             self.in_transaction = False
             self.state = OUTSIDE
@@ -324,7 +334,7 @@ cdef class BinlogDecoder:
         if event.type == ROTATE:
             self.event_end = little_u64(advance(&event.body, 8))
             self.file = file_name(bytes_of(&event.body))
-        return EVENT if is_torn else CONSUMED
+        return EVENT if self.is_torn or started else CONSUMED
 
     cdef int name_transaction(self, Event* event) except -1:
         """A GTID event."""

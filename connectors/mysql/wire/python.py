@@ -38,7 +38,7 @@ from connectors.mysql.wire.gather_python import OPERATIONS, Gatherer
 from connectors.mysql.wire.little_endian import LittleEndian
 from connectors.mysql.wire.packets_python import Look, Packets
 from connectors.mysql.wire.payload_python import Inside
-from connectors.mysql.wire.rare import RowPieces, file_name, nested, plain_query, unknown
+from connectors.mysql.wire.rare import RowPieces, file_name, nested, plain_query, tells_server_start, unknown
 from connectors.mysql.wire.target import Target
 
 _CONSUMED = -1
@@ -74,6 +74,7 @@ class BinlogDecoder:
         self._has_checksum = False
         self.transactions = 0
         self.in_transaction = False
+        self.is_torn = False
         self.file = ""
         self.offset = 0
         self.end_file = ""
@@ -211,7 +212,8 @@ class BinlogDecoder:
 
     def begin_file(self, event: Event) -> int:
         """ROTATE or a format description: table ids begin anew, and what is open will never be ended."""
-        is_torn = self.in_transaction and self.transaction_changes > 0
+        self.is_torn = self.in_transaction and self.transaction_changes > 0
+        started = event.type == codes.FORMAT_DESCRIPTION_EVENT and tells_server_start(event.body)
         if self.in_transaction:
             self.in_transaction = False
             self._state = State.OUTSIDE
@@ -220,7 +222,7 @@ class BinlogDecoder:
             cursor = LittleEndian(event.body)
             self._event_end = cursor.u64()
             self.file = file_name(cursor.take(cursor.left))
-        return EVENT if is_torn else _CONSUMED
+        return EVENT if self.is_torn or started else _CONSUMED
 
     def name_transaction(self, event: Event) -> int:
         """A GTID event."""

@@ -1,4 +1,6 @@
-"""What both binlog decoders do with what is rare: rows taken back, compressed statements, rows in pieces."""
+"""What both binlog decoders do with what is rare: rows taken back, compressed statements, rows in pieces,
+a server's start.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,8 @@ _POST_HEADER = struct.Struct("<IIBHH")
 _SIZE = struct.Struct("<I")
 # The methods and lengths that a compressed body's first byte may say: zlib, with 1 to 4 bytes of length.
 _ZLIB_FIRST, _ZLIB_LAST = 0x81, 0x84
+# In a format description: behind its version and the server's.
+_STARTED_AT = 2 + 50
 # Position and total, then flags; 1: the original size follows.
 _PIECE = struct.Struct("<IIB")
 _HAS_SIZE = 1
@@ -77,6 +81,13 @@ def file_name(data: bytes) -> str:
     except UnicodeDecodeError:
         message = "a binlog file whose name is not text"
         raise DecodeError(message) from None
+
+
+def tells_server_start(description: bytes | memoryview) -> bool:
+    """Whether a format description (its body) stands where the server started. Servers also leave the time
+    out where a dump begins inside of a file.
+    """
+    return any(description[_STARTED_AT : _STARTED_AT + 4])
 
 
 def nested() -> DecodeError:

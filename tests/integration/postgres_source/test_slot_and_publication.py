@@ -45,7 +45,7 @@ def test_a_slot_that_is_gone_is_a_gap_and_is_not_created_in_silence(
 ) -> None:
     follower = follow(database)
     follower.rows()
-    follower.close()
+    follower.let_go()
     database.execute(DELETE_SLOT)
     with pytest.raises(SourceGap, match="does not exist any more"):
         follower.restart()
@@ -56,7 +56,7 @@ def test_a_slot_that_was_created_anew_is_a_gap(database: Database, follow: Follo
     database.execute("create table t (id int primary key)")
     follower = follow(database)
     follower.rows()
-    follower.close()
+    follower.let_go()
     database.execute(
         DELETE_SLOT,
         "insert into t values (1)",
@@ -71,7 +71,7 @@ def test_after_a_gap_beginning_anew_takes_a_new_slot(database: Database, follow:
     database.execute("create table t (id int primary key)")
     follower = follow(database)
     follower.rows()
-    follower.close()
+    follower.let_go()
     database.execute(f"select pg_replication_slot_advance('{follower.options.slot}', pg_current_wal_lsn())")
     database.execute("insert into t values (1)")
     database.execute(f"select pg_replication_slot_advance('{follower.options.slot}', pg_current_wal_lsn())")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cdc.errors import DecodeError, UnknownEvent
+from connectors.mysql.events import CHECKSUM_BYTES
 from connectors.mysql.wire import codes
 from tests.support import binlog_frames as frames
 from tests.support.binlog_decoders import Decoding, modules, start
@@ -196,10 +197,22 @@ def test_a_file_that_ends_inside_a_transaction_takes_its_rows_back(wire: ModuleT
     running.feed(frames.packets([frames.rotate("binlog.000002"), frames.format_description()]))
     assert not running.decoder.in_transaction
     assert running.events == [frames.rotate("binlog.000002")]
+    assert not running.decoder.is_torn
     running.decoder.drop_transaction()
     running.feed(frames.packets(frames.transaction(*INSERT, number=2)))
     assert [row["_cdc_position"][:13] for row in running.rows()] == ["binlog.000001", "binlog.000002"]
     assert running.decoder.gtid_runs() == [(UUID_TEXT, "", 1, 2)]
+
+
+def test_a_file_that_begins_where_the_server_started_is_told(wire: ModuleType) -> None:
+    running = fed(wire, *frames.transaction(*INSERT), frames.format_description())
+    assert running.events == []
+    started = frames.format_description(created=1_795_475_259)
+    running.feed(frames.packets([started, *frames.transaction(*INSERT, number=2)]))
+    assert (running.events, running.decoder.is_torn) == ([started[:-CHECKSUM_BYTES]], False)
+    torn = frames.transaction(*INSERT, number=3)[:-1]
+    running.feed(frames.packets([*torn, frames.format_description()]))
+    assert (len(running.events), running.decoder.is_torn) == (2, True)
 
 
 def test_sets_are_full_at_an_end_and_parts_are_inside(wire: ModuleType) -> None:
