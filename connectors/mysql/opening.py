@@ -93,7 +93,7 @@ class Opening:
         self.require_binlog()
         position = replace(self._end(reader), epoch=epoch)
         # Asked for afterwards, so that none that was prepared before the position is missing.
-        branches = Branches(self._connection, self._context, self._where)
+        branches = Branches(self._connection, self._facts.flavour, self._context, self._where)
         found = branches.places(lambda names: self._search(reader, names, epoch))
         settled = replace(self.status(), epoch=epoch).order
         # Those behind the position come with the stream.

@@ -26,7 +26,7 @@ from connectors.mysql.connection import Connector, ServerFacts
 from connectors.mysql.gtid import Gtids, GtidSet, MariadbGtids
 from connectors.mysql.positions import BinlogPosition, parse, parse_gtids
 from connectors.mysql.statements import account_name, quoted, table_name
-from connectors.mysql.transactions import Xid
+from connectors.mysql.xa.listed import listed
 from connectors.mysql.xa.use import may_have_xa
 
 # The binlog is ahead of visibility by the length of a group commit, on a replica that waits for
@@ -190,13 +190,9 @@ class Views:
             time.sleep(VISIBLE_POLL_SECONDS)
             listed &= self._listed()
 
-    def _listed(self) -> set[str]:
+    def _listed(self) -> frozenset[str]:
         with self._connection.cursor() as cursor:
-            cursor.execute("xa recover")
-            return {
-                Xid(int(kind), data[:length], data[length:]).key
-                for kind, length, _, data in cursor.fetchall()
-            }
+            return listed(cursor, self._facts.flavour)
 
     def _had_xa(self) -> bool:
         """Whether an XA COMMIT may have begun since the server's start."""

@@ -13,6 +13,7 @@ import time
 from cdc.spi.finding import counted
 from connectors.mysql.checks.report import Report, Server
 from connectors.mysql.statements import grant
+from connectors.mysql.xa.listed import STATEMENTS
 
 # What is on its way when it is looked at is over by then.
 SECOND_LOOK_SECONDS = 1.0
@@ -32,7 +33,7 @@ def check_xa(server: Server, report: Report) -> None:
 
 
 def _check_prepared(server: Server, report: Report) -> None:
-    rows = server.first(("xa recover",))
+    rows = server.first((STATEMENTS[server.flavour],))
     if rows is None:
         privilege = "xa_recover_admin"
         report.ok(
@@ -93,4 +94,4 @@ def _left(server: Server) -> set[str] | None:
 
 
 def _listed(server: Server) -> int:
-    return len(server.query("xa recover"))
+    return len(server.query(STATEMENTS[server.flavour]))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import pymysql
 
 from cdc.errors import SourceUnavailable
 from cdc.spi.source import SourceContext
 from connectors.mysql.channel import Connection
-from connectors.mysql.transactions import Xid
 from connectors.mysql.xa.book import Prepared
+from connectors.mysql.xa.listed import listed
 from connectors.mysql.xa.search import Search
 
 # XA transactions that were prepared before us mostly end within this time.
@@ -24,8 +23,9 @@ _XA_DENIED = (1227, 1401, 1142, 1044)
 class Branches:
     """Asks one server for them."""
 
-    def __init__(self, connection: Connection, context: SourceContext, where: str) -> None:
+    def __init__(self, connection: Connection, flavour: str, context: SourceContext, where: str) -> None:
         self._connection = connection
+        self._flavour = flavour
         self._context = context
         self._where = where
 
@@ -59,11 +59,7 @@ class Branches:
         """The XA transactions that are prepared now; None when we may not know."""
         try:
             with self._connection.cursor() as cursor:
-                cursor.execute("xa recover")
-                return frozenset(
-                    Xid(int(kind), data[:length], data[length:]).key
-                    for kind, length, data in map(_row, cursor.fetchall())
-                )
+                return listed(cursor, self._flavour)
         except pymysql.MySQLError as error:
             if error.args and error.args[0] in _XA_DENIED:
                 self._context.log(
@@ -72,9 +68,3 @@ class Branches:
                 )
                 return None
             raise
-
-
-def _row(row: tuple[Any, ...]) -> tuple[int, int, bytes]:
-    """Format, length of the first part of the name, and the name."""
-    kind, length, _, data = row
-    return int(kind), int(length), data if isinstance(data, bytes) else str(data).encode()

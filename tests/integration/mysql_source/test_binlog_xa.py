@@ -131,6 +131,18 @@ def test_a_source_begins_behind_a_prepared_transaction_and_has_its_rows_at_its_c
     assert not [key for key in follower.facts if key.startswith("xa:")]
 
 
+def test_the_name_of_a_prepared_transaction_may_be_any_bytes(
+    database: MysqlDatabase, make_follower: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xa_start, "XA_PATIENCE_SECONDS", 0.2)
+    xid = f"X'ff00{database.name.encode().hex()}',X'c3',7"
+    prepare(database, xid, "insert into t values (1, 'a')")
+    follower = make_follower(database).open()
+    assert [key for key in follower.facts if key.startswith("xa:7.ff00")]
+    database.execute(f"xa commit {xid}")
+    assert seen(follower) == [1]
+
+
 def test_a_source_does_not_begin_while_the_rows_of_a_prepared_transaction_are_purged(
     mysql_server_factory: MysqlFactory,
     mysql_name: str,
