@@ -137,8 +137,11 @@ def read_knowledge(connection: Connection, facts: ServerFacts) -> Knowledge:
 def read_table_collations(connection: Connection) -> dict[TableId, str]:
     """What a text column without a character set of its own gets, by table."""
     with connection.cursor() as cursor:
+        cased = _casing(cursor)
         rows = _fetch(cursor, _TABLE_COLLATIONS)
-    return {TableId(_text(schema), _text(name)): _text(collation) for schema, name, collation in rows}
+    return {
+        TableId(cased(_text(schema)), cased(_text(name))): _text(collation) for schema, name, collation in rows
+    }
 
 
 def read_collations(cursor: Any) -> dict[int, Collation]:
