@@ -140,7 +140,8 @@ def read_table_collations(connection: Connection) -> dict[TableId, str]:
         cased = _casing(cursor)
         rows = _fetch(cursor, _TABLE_COLLATIONS)
     return {
-        TableId(cased(_text(schema)), cased(_text(name))): _text(collation) for schema, name, collation in rows
+        TableId(cased(_text(schema)), cased(_text(name))): _text(collation)
+        for schema, name, collation in rows
     }
 
 
