@@ -270,12 +270,6 @@ def parse_mariadb_gtid(text: str) -> MariadbGtid:
     return gtid
 
 
-def gtid_text(uuid: bytes, tag: str, number: int) -> str:
-    """One transaction as the server names it: `uuid:5`, `uuid:tag:5`."""
-    name = str(uuids.UUID(bytes=uuid))
-    return f"{name}:{tag}:{number}" if tag else f"{name}:{number}"
-
-
 def _origin(uuid: str | bytes, tag: str) -> Origin:
     return (uuids.UUID(uuid).bytes if isinstance(uuid, str) else bytes(uuid), tag.lower())
 

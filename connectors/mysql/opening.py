@@ -25,7 +25,7 @@ from connectors.mysql.errors import (
     other_server,
     transactions_purged,
 )
-from connectors.mysql.events import CHECKSUM_BYTES, HEADER_BYTES, parse_header
+from connectors.mysql.events import parse_header
 from connectors.mysql.gtid import GtidSet, MariadbGtids
 from connectors.mysql.lost import Losses
 from connectors.mysql.places import ServerMemory
@@ -67,8 +67,8 @@ def _ends(following: str) -> frozenset[int]:
     """How many bytes stand in a file behind its last transaction: none after a crash, a STOP, or a ROTATE to
     the following file; perhaps with a checksum.
     """
-    events = (HEADER_BYTES, HEADER_BYTES + ROTATE_BYTES + len(following.encode()))
-    return frozenset({0, *events, *(size + CHECKSUM_BYTES for size in events)})
+    events = (codes.HEADER_BYTES, codes.HEADER_BYTES + ROTATE_BYTES + len(following.encode()))
+    return frozenset({0, *events, *(size + codes.CHECKSUM_BYTES for size in events)})
 
 
 class Opening:

@@ -15,7 +15,7 @@ from connectors.mysql.charsets import Collation
 from connectors.mysql.connection import Connector
 from connectors.mysql.dump import Dump, Replica, dump_after, dump_from
 from connectors.mysql.errors import translate_packet
-from connectors.mysql.events import HEADER_BYTES, parse_query
+from connectors.mysql.events import parse_query
 from connectors.mysql.gtid import Gtids, GtidSet
 from connectors.mysql.history.lookahead import Statement
 from connectors.mysql.positions import parse_gtids
@@ -135,7 +135,7 @@ class Statements:
                 if code == wire.TABLE:
                     reading.decoder.set_table(payload, None)
                 elif code == wire.EVENT and payload[4] == codes.QUERY_EVENT:
-                    query = parse_query(payload[HEADER_BYTES:])
+                    query = parse_query(payload[codes.HEADER_BYTES :])
                     charset = reader.charset(query.charset_id)
                     where = reading.decoder.position_text
                     yield Statement(query.sql, query.database, query.sql_mode, charset, where)

@@ -17,13 +17,12 @@ from connectors.mysql.ddl.changes import Dml, TableChange
 from connectors.mysql.ddl.classify import classify
 from connectors.mysql.ddl.tokens import decode_statement
 from connectors.mysql.events import (
-    HEADER_BYTES,
     Header,
     Query,
     XaPrepare,
     parse_header,
     parse_incident,
-    parse_mariadb_gtid,
+    parse_prepared_xid,
     parse_query,
     parse_xa_prepare,
 )
@@ -164,7 +163,7 @@ class Grammar:
             UnknownEvent: a type that this version does not know and may not skip.
         """
         header = parse_header(event)
-        body = memoryview(event)[HEADER_BYTES:]
+        body = memoryview(event)[codes.HEADER_BYTES :]
         kind = header.type
         if kind == codes.QUERY_EVENT:
             return self._query(header, parse_query(body), gtid_flags)
@@ -172,8 +171,8 @@ class Grammar:
             prepared = parse_xa_prepare(body)
             return XaPrepared(_xid(prepared), prepared.one_phase)
         if kind == codes.MARIADB_GTID_EVENT:
-            gtid = parse_mariadb_gtid(body, header.server_id)
-            return XaStarted(Xid(*gtid.xid)) if gtid.prepared_xa and gtid.xid else None
+            xid = parse_prepared_xid(body)
+            return XaStarted(Xid(*xid)) if xid else None
         if kind == codes.EXECUTE_LOAD_QUERY_EVENT:
             return self._load(header, body)
         if kind in _NEW_FILE:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from connectors.mysql.events import CHECKSUM_BYTES, HEADER_BYTES, parse_format_description, parse_header
-from connectors.mysql.wire.codes import FORMAT_DESCRIPTION_EVENT, TABLE_MAP_EVENT
+from connectors.mysql.events import parse_header
+from connectors.mysql.wire.codes import (
+    CHECKSUM_BYTES,
+    FORMAT_DESCRIPTION_EVENT,
+    HEADER_BYTES,
+    TABLE_MAP_EVENT,
+)
 from tests.support.mysql import MysqlServer
 
 _MAGIC = b"\xfebin"
@@ -39,7 +44,8 @@ def _walk(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         header = parse_header(data[at : at + HEADER_BYTES])
         body = data[at + HEADER_BYTES : at + header.size]
         if header.type == FORMAT_DESCRIPTION_EVENT:
-            checksum_bytes = CHECKSUM_BYTES if parse_format_description(body).checksum else 0
+            # The kind of checksum stands before its own, which it always has.
+            checksum_bytes = CHECKSUM_BYTES if body[-1 - CHECKSUM_BYTES] else 0
             yield at, header.type, body
         else:
             yield at, header.type, body[: len(body) - checksum_bytes]

@@ -19,7 +19,6 @@ from connectors.mysql.ddl.tokens import NO_ENGINE_SUBSTITUTION, QUOTED, SYMBOL, 
 
 _QUERIED = "it was created from a query"
 _QUERY_WORDS = frozenset({"AS", "SELECT", "WITH", "VALUES", "IGNORE", "REPLACE", "TABLE"})
-_INDEX_WORDS = frozenset({"INDEX", "KEY", "FULLTEXT", "SPATIAL", "VECTOR"})
 _CONSTRAINT_WORDS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK"})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from connectors.mysql.events import HEADER_BYTES, parse_query
+from connectors.mysql.events import parse_query
 from connectors.mysql.gtid import Gtids
 from connectors.mysql.positions import FIRST_OFFSET, file_number
 from connectors.mysql.replay import Reader, Reading
@@ -87,6 +87,6 @@ def _meaning(grammar: Grammar, event: bytes) -> Meaning:
     """Of what names XA transactions; None of everything else."""
     kind = event[4]
     if kind == codes.QUERY_EVENT:
-        query = parse_query(memoryview(event)[HEADER_BYTES:])
+        query = parse_query(memoryview(event)[codes.HEADER_BYTES :])
         return grammar.read(event) if b"xa" in query.sql[:_PREFIX_BYTES].lower() else None
     return grammar.read(event) if kind in _NAMING else None

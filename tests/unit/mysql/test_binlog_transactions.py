@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from cdc.errors import DecodeError, UnknownEvent
-from connectors.mysql.events import CHECKSUM_BYTES
 from connectors.mysql.wire import codes
 from tests.support import binlog_frames as frames
 from tests.support.binlog_decoders import Decoding, modules, start
@@ -209,7 +208,7 @@ def test_a_file_that_begins_where_the_server_started_is_told(wire: ModuleType) -
     assert running.events == []
     started = frames.format_description(created=1_795_475_259)
     running.feed(frames.packets([started, *frames.transaction(*INSERT, number=2)]))
-    assert (running.events, running.decoder.is_torn) == ([started[:-CHECKSUM_BYTES]], False)
+    assert (running.events, running.decoder.is_torn) == ([started[: -codes.CHECKSUM_BYTES]], False)
     torn = frames.transaction(*INSERT, number=3)[:-1]
     running.feed(frames.packets([*torn, frames.format_description()]))
     assert (len(running.events), running.decoder.is_torn) == (2, True)

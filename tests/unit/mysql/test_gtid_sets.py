@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import DecodeError
-from connectors.mysql.gtid import GtidSet, MariadbGtids, gtid_text
+from connectors.mysql.gtid import GtidSet, MariadbGtids
 
 A = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 B = "024da167-0c0c-11e8-8442-00059a3c7b00"
@@ -126,9 +126,3 @@ def test_mariadb_keeps_the_last_of_each_domain() -> None:
 def test_text_that_is_no_mariadb_place_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="MariaDB GTIDs"):
         MariadbGtids.parse(text)
-
-
-def test_transaction_has_the_servers_name() -> None:
-    raw = bytes.fromhex(A.replace("-", ""))
-    assert gtid_text(raw, "", 5) == f"{A}:5"
-    assert gtid_text(raw, "blue", 5) == f"{A}:blue:5"
