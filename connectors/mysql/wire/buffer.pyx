@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""Bytes of the connection, and the packets in them; the twin is `buffer_python.py`.
+"""Bytes of the connection, and the packets in them; the twin is `packets_python.py`.
 
 A payload of 16 MiB - 1 and more comes as several packets, which are joined in place.
 """

@@ -68,9 +68,9 @@ cdef class Gatherer:
     cdef int read_rows(self, Table table, uint8_t kind, Cursor* cursor) except -1
     cdef int insert(self, Table table, Cursor* cursor) except -1
     cdef int delete(self, Table table, Cursor* cursor) except -1
-    cdef int update(self, Table table, Cursor* cursor, bint may_be_partial) except -1
+    cdef int update(self, Table table, Cursor* cursor, bint may_be_partial, bint is_whole) except -1
     cdef int append_delete(self, Table table) except -1
-    cdef int append_update(self, Table table) except -1
+    cdef int append_update(self, Table table, bint is_whole) except -1
     cdef int begin_row(self, Table table, int op) except -1
     cdef int truncate(self, object target) except -1
     cdef bint drop_transaction(self, Py_ssize_t kept, Py_ssize_t end) except? True

@@ -233,6 +233,7 @@ cdef class Gatherer:
         cdef int operation = operation_of(kind)
         cdef Cursor plain
         cdef Py_ssize_t left
+        cdef bint is_whole = False
         read_lenenc(cursor, &width)
         if width != <uint64_t>table.width:
             raise DecodeError(f"rows of {width} columns where {table.width} are declared")
@@ -245,6 +246,7 @@ cdef class Gatherer:
             if not table.has_key(&self.old):
                 raise unidentified_row()
             if operation == UPDATE:
+                is_whole = table.is_whole(&self.old)
                 read_present(cursor, &self.new, table.width)
                 if table.target.derived:
                     check_update(table.target, [i for i in range(table.width) if not self.new.present[i]])
@@ -258,7 +260,7 @@ cdef class Gatherer:
             if operation == CREATE:
                 self.insert(table, cursor)
             elif operation == UPDATE:
-                self.update(table, cursor, kind == PARTIAL_UPDATE)
+                self.update(table, cursor, kind == PARTIAL_UPDATE, is_whole)
             else:
                 self.delete(table, cursor)
             if cursor.left == left:
@@ -281,7 +283,7 @@ cdef class Gatherer:
         self.begin_row(table, DELETE)
         return table.append_row(&self.old)
 
-    cdef int update(self, Table table, Cursor* cursor, bint may_be_partial) except -1:
+    cdef int update(self, Table table, Cursor* cursor, bint may_be_partial, bint is_whole) except -1:
         cdef const unsigned char* diffs = NULL
         cdef uint64_t options = 0
         table.read_image(cursor, &self.old, NULL)
@@ -296,12 +298,12 @@ cdef class Gatherer:
             return 0
         if table.is_history(&self.new):
             return self.append_delete(table)
-        return self.append_update(table)
+        return self.append_update(table, is_whole)
 
-    cdef int append_update(self, Table table) except -1:
+    cdef int append_update(self, Table table, bint is_whole) except -1:
         """Keep the old image if it is whole or its key differs, and fill from it what the new one lacks."""
         cdef Py_ssize_t i
-        if table.is_whole(&self.old) or table.key_changed(&self.old, &self.new):
+        if is_whole or table.key_changed(&self.old, &self.new):
             table.append_before(&self.old)
         for i in range(table.width):
             if self.new.values[i].kind == ABSENT:

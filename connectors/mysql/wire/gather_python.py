@@ -10,7 +10,7 @@ from cdc.native.gathered import CREATE, DELETE, TRUNCATE, UPDATE, Count
 from cdc.native.gathering_python import Gathering
 from connectors.mysql.wire import codes
 from connectors.mysql.wire.events_python import Gtid
-from connectors.mysql.wire.little_endian import LittleEndian
+from connectors.mysql.wire.little_endian import LittleEndian, lenenc
 from connectors.mysql.wire.rare import inflate_body, without_dropped
 from connectors.mysql.wire.table_python import (
     Image,
@@ -175,6 +175,7 @@ class Gatherer:
             check_update(table.target, (i for i, is_there in enumerate(second) if not is_there))
         if kind >= codes.WRITE_ROWS_COMPRESSED_EVENT_V1:
             cursor = Cursor(inflate_body(cursor.take(cursor.left)))
+        is_whole = table.is_whole(first)
         while cursor.left:
             left = cursor.left
             if operation == CREATE:
@@ -183,7 +184,7 @@ class Gatherer:
                 old = table.read_image(cursor, first)
                 diffs = _read_options(table, cursor) if kind == codes.PARTIAL_UPDATE_ROWS_EVENT else b""
                 new = table.read_image(cursor, second, diffs)
-                self._update(table, old, new, is_whole=table.is_whole(first))
+                self._update(table, old, new, is_whole=is_whole)
             else:
                 self._delete(table, table.read_image(cursor, first))
             if cursor.left == left:
@@ -253,21 +254,9 @@ class Gatherer:
 
 def _read_options(table: Table, cursor: Cursor) -> bytes:
     """Which JSON columns of a partial update have diffs."""
-    options = _lenenc(cursor)
+    options = lenenc(cursor)
     if options & _PARTIAL_JSON:
         return cursor.take((len(table.json_columns) + 7) >> 3)
     if options:
         raise unexpected_options(options)
     return b""
-
-
-def _lenenc(cursor: Cursor) -> int:
-    """A length-encoded number."""
-    first = cursor.u8()
-    more = {0xFC: 2, 0xFD: 3, 0xFE: 8}.get(first)
-    if more:
-        return int.from_bytes(cursor.take(more), "little")
-    if first > 0xFA:
-        message = f"a length that begins with {first}"
-        raise DecodeError(message)
-    return first

@@ -5,7 +5,21 @@ from __future__ import annotations
 from cdc.errors import DecodeError
 from cdc.native.cursor_python import ByteCursor
 
-_NULL, _TWO_BYTES, _THREE_BYTES, _EIGHT_BYTES = 0xFB, 0xFC, 0xFD, 0xFE
+# Bytes of the number behind each mark; lower bytes are numbers themselves.
+_WIDTHS = {0xFC: 2, 0xFD: 3, 0xFE: 8}
+_FIRST_MARK = 0xFB
+
+
+def lenenc(cursor: ByteCursor) -> int:
+    """A length-encoded number: one byte, or a mark and 2, 3 or 8 bytes."""
+    first = cursor.u8()
+    if first < _FIRST_MARK:
+        return first
+    width = _WIDTHS.get(first)
+    if width is None:
+        message = f"a length that begins with {first}"
+        raise DecodeError(message)
+    return int.from_bytes(cursor.take(width), "little")
 
 
 class LittleEndian(ByteCursor):
@@ -29,18 +43,8 @@ class LittleEndian(ByteCursor):
         return self.unsigned(8)
 
     def lenenc(self) -> int:
-        """A length-encoded integer: one byte, or a mark and 2, 3 or 8 bytes."""
-        first = self.u8()
-        if first < _NULL:
-            return first
-        if first == _TWO_BYTES:
-            return self.u16()
-        if first == _THREE_BYTES:
-            return self.unsigned(3)
-        if first == _EIGHT_BYTES:
-            return self.u64()
-        message = "a length that is none"
-        raise DecodeError(message)
+        """See `lenenc`."""
+        return lenenc(self)
 
     def cstring(self) -> bytes:
         """Bytes up to the next NUL, which is consumed."""

@@ -3,10 +3,11 @@
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from cdc.native.cursor cimport Cursor, advance, finish, read_u8
+from connectors.mysql.wire.events cimport read_lenenc
 from connectors.mysql.wire.field cimport Field
 from connectors.mysql.wire.images cimport Imager
 from connectors.mysql.wire.values cimport make_field
@@ -234,20 +235,9 @@ cdef class ResultDecoder:
 
 
 cdef Py_ssize_t read_length(Cursor* cursor) except -1:
-    """A length-encoded number."""
-    cdef uint8_t first
-    cdef int width, i
-    cdef uint64_t length = 0
-    cdef const unsigned char* at
-    read_u8(cursor, &first)
-    if first < 0xFB:
-        return first
-    width = 2 if first == 0xFC else 3 if first == 0xFD else 8 if first == 0xFE else 0
-    if width == 0:
-        raise DecodeError("a length that is no length")
-    at = advance(cursor, width)
-    for i in range(width):
-        length |= <uint64_t>at[i] << (8 * i)
+    """A length-encoded number of bytes."""
+    cdef uint64_t length
+    read_lenenc(cursor, &length)
     if length > 0x7FFFFFFFFFFFFFFF:
         raise DecodeError("a length that no packet has")
     return <Py_ssize_t>length

@@ -12,6 +12,7 @@ from cdc.native.gathered import Count, TableShape, take_rows
 from cdc.native.refusals import locate
 from connectors.mysql.type_plan import ColumnPlan
 from connectors.mysql.wire.images_python import FIXED_BYTES, TEMPORAL, image_of, is_expected
+from connectors.mysql.wire.little_endian import lenenc
 from connectors.mysql.wire.values_python import make_field
 
 _HEADER_BYTES = 4
@@ -161,15 +162,8 @@ class ResultDecoder:
 
 
 def _length(cursor: Cursor) -> int:
-    """A length-encoded number."""
-    first = cursor.u8()
-    if first < 0xFB:
-        return first
-    width = {0xFC: 2, 0xFD: 3, 0xFE: 8}.get(first)
-    if width is None:
-        message = "a length that is no length"
-        raise DecodeError(message)
-    length = int.from_bytes(cursor.take(width), "little")
+    """A length-encoded number of bytes."""
+    length = lenenc(cursor)
     if length > _MOST_BYTES:
         message = "a length that no packet has"
         raise DecodeError(message)

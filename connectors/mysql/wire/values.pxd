@@ -1,4 +1,4 @@
-"""The field for a column's plan; `Field` itself is in `wire_field`."""
+"""The field for a column's plan; `Field` itself is in `field`."""
 
 from connectors.mysql.wire.field cimport Field
 
