@@ -1,36 +1,5 @@
-# The compiled decoder, as `connectors.mysql.wire.decoder` describes it.
+# The compiled decoder; `connectors.mysql.wire.decoder` says what it promises.
 
-from collections.abc import Callable
+from connectors.mysql.wire.decoder import Binlog
 
-import pyarrow as pa
-
-from connectors.mysql.wire.target import Target
-
-class BinlogDecoder:
-    changes: int
-    byte_count: int
-    transactions: int
-    in_transaction: bool
-    is_torn: bool
-    file: str
-    offset: int
-    end_file: str
-    end_offset: int
-    tx: str
-    position_text: str
-    commit_ts_us: int | None
-    gtid_flags: int
-    transaction_changes: int
-    def __init__(
-        self, unrepresentable: str, count: Callable[[str, int], None], flavour: str, epoch: int = 0
-    ) -> None: ...
-    def feed(self, data: bytes | memoryview) -> None: ...
-    def next(self, soft_bytes: int, hard_bytes: int) -> tuple[int, bytes | None]: ...
-    def set_table(self, body: bytes | memoryview, target: Target | None) -> None: ...
-    def forget(self) -> None: ...
-    def truncate(self, target: Target) -> None: ...
-    def skip_transaction(self) -> None: ...
-    def drop_transaction(self, kept: int = 0, end: int | None = None) -> bool: ...
-    def attribute(self, tx: str, position_text: str, commit_ts_us: int) -> None: ...
-    def take(self) -> list[tuple[int, pa.RecordBatch]]: ...
-    def gtid_runs(self) -> list[tuple[str, str, int, int] | tuple[int, int, int]]: ...
+BinlogDecoder: type[Binlog]

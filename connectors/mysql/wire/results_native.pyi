@@ -1,19 +1,5 @@
-from collections.abc import Callable, Sequence
+# The compiled decoder of result sets; `connectors.mysql.wire.results` says what it promises.
 
-import pyarrow as pa
+from connectors.mysql.wire.results import Results
 
-from connectors.mysql.type_plan import ColumnPlan
-
-class ResultDecoder:
-    byte_count: int
-    finished: bool
-    error: bytes | None
-    def __init__(
-        self,
-        table: str,
-        plans: Sequence[ColumnPlan],
-        unrepresentable: str,
-        count: Callable[[str, int], None],
-    ) -> None: ...
-    def feed(self, data: bytes | memoryview) -> None: ...
-    def take(self) -> pa.RecordBatch | None: ...
+ResultDecoder: type[Results]
