@@ -6,7 +6,6 @@ the account may not see, and every mention of a followed table.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +15,7 @@ from connectors.mysql.channel import Connection
 from connectors.mysql.checks.privileges import Grants, read_grants
 from connectors.mysql.ddl.dml_names import named_in
 from connectors.mysql.ddl.tokens import QUOTED, SYMBOL, WORD, NotLexed, Token, tokenize
+from connectors.mysql.foreign_keys import cascades
 from connectors.mysql.statements import grant, table_name
 
 # No trigger can be made in them, and no foreign key leads out of them.
@@ -43,11 +43,6 @@ _CASCADES: Final = """
 """
 
 _MORE_THAN_SELECT: Final = ("INSERT", "UPDATE", "DELETE", "REFERENCES", "TRIGGER", "ALTER", "INDEX", "DROP")
-_NAME: Final = r"`((?:[^`]|``)+)`"
-# As the server writes it: names in backquotes, actions behind the parent's columns.
-_FOREIGN_KEY: Final = re.compile(
-    rf"FOREIGN KEY \([^\n]*?\) REFERENCES (?:{_NAME}\.)?{_NAME} \([^\n]*?`\)([^\n]*)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +223,7 @@ class Explorer:
         if not self._exists(table):
             return set()
         text = self.query(f"show create table {table_name(table)}")[0][1]
-        return {
-            self._cased(TableId(_unquoted(schema) or table.schema, _unquoted(name)))
-            for schema, name, actions in _FOREIGN_KEY.findall(text)
-            if "CASCADE" in actions or " SET " in actions
-        }
+        return {self._cased(cascade.parent) for cascade in cascades(table, text)}
 
     def _cased(self, table: TableId) -> TableId:
         return TableId(table.schema.lower(), table.name.lower()) if self._fold else table
@@ -260,10 +251,6 @@ def _called(tokens: Sequence[Token], schema: str) -> list[TableId]:
             is_qualified = at + 3 < len(tokens) and tokens[at + 2].text == "."
             found.append(TableId(first, tokens[at + 3].text) if is_qualified else TableId(schema, first))
     return found
-
-
-def _unquoted(name: str) -> str:
-    return name.replace("``", "`")
 
 
 def _text(value: object) -> str:

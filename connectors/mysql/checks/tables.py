@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+import pymysql
+
 from cdc.errors import UnsupportedSchema
 from cdc.model import TableId
 from cdc.model.batch import RESERVED_PREFIX
 from cdc.spi.finding import counted, listed
 from cdc.spi.selection import TableSelection, entry_for, nearest
 from connectors.mysql.catalog import TableInfo
-from connectors.mysql.checks.report import Report, Server
+from connectors.mysql.checks.report import Report, Server, is_denied, is_unknown
+from connectors.mysql.foreign_keys import cascades
 from connectors.mysql.left_out import WITHOUT_GENERATED_SINCE
 from connectors.mysql.statements import add_key, force, identifier, table_name, use_innodb
 from connectors.mysql.type_plan import left_out, plan_table
@@ -29,14 +32,6 @@ _OTHERS = (
     "select table_schema, table_name, table_type from information_schema.tables where table_type not in %s"
 )
 _TRANSACTIONAL = "select engine from information_schema.engines where transactions = 'YES'"
-_CASCADES = """
-    select constraint_schema, table_name, constraint_name, unique_constraint_schema, referenced_table_name,
-           delete_rule, update_rule
-      from information_schema.referential_constraints
-     where delete_rule in ('CASCADE', 'SET NULL', 'SET DEFAULT')
-        or update_rule in ('CASCADE', 'SET NULL', 'SET DEFAULT')
-     order by 1, 2, 3
-"""
 
 Infos = Mapping[TableId, TableInfo]
 
@@ -156,21 +151,25 @@ def _check_generated(server: Server, infos: Infos, report: Report) -> None:
 def _check_cascades(server: Server, infos: Infos, report: Report) -> None:
     if _logs_cascades(server) and not server.is_on("innodb_native_foreign_keys"):
         return
-    for schema, name, constraint, _, parent, on_delete, on_update in server.query(_CASCADES):
-        child = TableId(str(schema), str(name))
-        if child not in infos:
-            continue
-        rules = [
-            f"on {what} {str(rule).lower()}"
-            for what, rule in (("delete", on_delete), ("update", on_update))
-            if str(rule).upper() in ("CASCADE", "SET NULL", "SET DEFAULT")
-        ]
-        message = (
-            f"{child} changes with {parent} by its foreign key {constraint} ({', '.join(rules)}),"
-            " and the binlog"
-            " does not tell: its copy keeps what the server has changed or deleted"
-        )
-        report.warn("cascade", message, _cascade_fix(server, child, str(constraint)))
+    for child in sorted(infos):
+        for cascade in cascades(child, _shown(server, child)):
+            rules = ", ".join(f"on {when} {what}".lower() for when, what in cascade.actions.items())
+            message = (
+                f"{child} changes with {cascade.parent.name} by its foreign key {cascade.name} ({rules}),"
+                " and the binlog"
+                " does not tell: its copy keeps what the server has changed or deleted"
+            )
+            report.warn("cascade", message, _cascade_fix(server, child, cascade.name))
+
+
+def _shown(server: Server, table: TableId) -> str:
+    """SHOW CREATE TABLE; empty where the account may not read the table, which is a finding of its own."""
+    try:
+        return str(server.query(f"show create table {table_name(table)}")[0][1])
+    except pymysql.MySQLError as error:
+        if is_denied(error) or is_unknown(error):
+            return ""
+        raise
 
 
 def _logs_cascades(server: Server) -> bool:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.spi.finding import Severity
-from tests.integration.mysql_check.conftest import apply_fix
+from tests.integration.mysql_check.conftest import apply_fix, create_account
 from tests.support.findings import Check
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import MysqlFactory
@@ -107,6 +107,17 @@ def test_check_warns_of_cascades_that_are_not_logged(check: Check, mariadb10_dat
         " key ... on delete restrict on update restrict;",
     )
     assert check(mariadb10_database.url, tables=[f"{name}.parent"]).all_of("cascade") == []
+
+
+def test_check_sees_cascades_with_the_privileges_that_it_asks_for(
+    check: Check, mariadb10_database: MysqlDatabase
+) -> None:
+    name, server = mariadb10_database.name, mariadb10_database.server
+    comment = "constraint `a` foreign key (`a`) references `b` (`c`) on delete cascade"
+    mariadb10_database.execute(*CHILD, f"create table other (a int primary key comment '{comment}')")
+    create_account(server, "reader", f"select on {name}.*")
+    findings = check(server.url(name, "reader", "secret-word"))
+    assert [finding.message.split()[0] for finding in findings.all_of("cascade")] == [f"{name}.child"]
 
 
 def test_check_knows_when_cascades_are_logged(
