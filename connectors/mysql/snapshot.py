@@ -8,12 +8,11 @@ for the whole read. A chunk makes sure, with the table's metadata locked, that t
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from cdc.errors import SourceUnavailable
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
+from cdc.spi.readers import Readers
 from cdc.spi.source import EarlierSnapshot, SnapshotChunk
 from connectors.mysql.catalog import read_tables
 from connectors.mysql.channel import Connection
@@ -39,9 +38,7 @@ class MysqlSnapshot:
     def __init__(self, parts: Parts, plan: Plan) -> None:
         self._parts = parts
         self._plan = plan
-        self._lock = threading.Lock()
-        self._idle: list[Connection] = []
-        self._closed = False
+        self._readers: Readers[Connection] = Readers(self._connect, parts.connector.where)
         self._ranges = {(table, r.id): r for table, found in plan.ranges.items() for r in found}
         self.positions: Mapping[TableId, Position] = {
             table: plan.views[table].position if table in plan.views else plan.position
@@ -65,36 +62,28 @@ class MysqlSnapshot:
             self._hold(connection, shape)
             position = self.positions[chunk.table]
             copying = Copying(connection, self._parts, shape, position, self._plan.taken_at)
-            yield from copying.batches(statement, lambda: not self._closed)
+            yield from copying.batches(statement, lambda: not self._readers.closed)
 
     def close(self) -> None:
-        self._closed = True
-        with self._lock:
-            for connection in (*self._idle, *(v.connection for v in self._plan.views.values())):
-                if connection.open:
-                    connection.close()
-            self._idle.clear()
+        self._readers.close()
+        for view in self._plan.views.values():
+            if view.connection.open:
+                view.connection.close()
 
     @contextmanager
     def _chunk_reader(self) -> Iterator[Connection]:
         """A connection in a transaction of its own."""
-        connection = self._reader()
-        is_whole = False
-        try:
-            with self._parts.connector.translated("reading a chunk"):
-                run(connection, "start transaction read only")
-                yield connection
-                run(connection, "commit")
-            is_whole = True
-        finally:
-            self._give_back(connection, reusable=is_whole)
+        with self._readers.lend() as connection, self._parts.connector.translated("reading a chunk"):
+            run(connection, "start transaction read only")
+            yield connection
+            run(connection, "commit")
 
     @contextmanager
     def _view_reader(self, view: View) -> Iterator[Connection]:
         """The view's own connection, for one table at a time."""
         with view.lock:
-            if self._closed or view.is_broken:
-                raise self._gone()
+            if self._readers.closed or view.is_broken:
+                raise self._readers.gone()
             view.is_broken = True
             with self._parts.connector.translated("reading from a view"):
                 if not view.is_locked:
@@ -115,29 +104,16 @@ class MysqlSnapshot:
         if info is None or not is_as_planned(self._parts, self._plan.facts, info.definition, shape):
             raise altered(self._parts, shape.table, "it was altered while it was copied")
 
-    def _reader(self) -> Connection:
-        with self._lock:
-            if self._closed:
-                raise self._gone()
-            if self._idle:
-                return self._idle.pop()
+    def _connect(self) -> Connection:
         connection = self._parts.connector.connect("to read a chunk")
-        with self._parts.connector.translated("preparing to read a chunk"):
-            run(connection, _ISOLATION)
-            run(connection, READER_SETTINGS)
+        try:
+            with self._parts.connector.translated("preparing to read a chunk"):
+                run(connection, _ISOLATION)
+                run(connection, READER_SETTINGS)
+        except BaseException:
+            connection.close()
+            raise
         return connection
-
-    def _give_back(self, connection: Connection, *, reusable: bool) -> None:
-        with self._lock:
-            if reusable and not self._closed:
-                self._idle.append(connection)
-                return
-        connection.close()
-
-    def _gone(self) -> SourceUnavailable:
-        return SourceUnavailable(
-            "the snapshot is closed", where=self._parts.connector.where, remedy="It is taken again."
-        )
 
 
 def open_snapshot(

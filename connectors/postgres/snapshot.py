@@ -18,6 +18,7 @@ from psycopg import sql
 
 from cdc.errors import SourceUnavailable
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
+from cdc.spi.readers import Readers
 from cdc.spi.source import EarlierSnapshot, SnapshotChunk
 from connectors.postgres.catalog import read_infos, read_relations
 from connectors.postgres.chunks import LeafSize, PageRange, Token, layout_of, plan
@@ -70,9 +71,9 @@ class PostgresSnapshot:
     def __init__(self, parts: Parts, view: View, earlier: Mapping[TableId, EarlierSnapshot]) -> None:
         self._parts = parts
         self._view = view
+        # Of the coordinator, which readers ask whether it lives.
         self._lock = threading.Lock()
-        self._idle: list[Connection] = []
-        self._closed = False
+        self._readers: Readers[Connection] = Readers(self._connect, parts.connector.where)
         self._ranges: dict[tuple[TableId, str], PageRange] = {}
         self.position = view.position
         self.positions: Mapping[TableId, Position] = dict.fromkeys(view.shapes, view.position)
@@ -95,25 +96,17 @@ class PostgresSnapshot:
         condition = published.row_filter if published else None
         statement = copy_statement(shape, self._ranges[chunk.table, chunk.id], condition)
         self._check_alive()
-        connection = self._reader()
-        is_whole = False
-        try:
+        with self._readers.lend() as connection:
             copying = Copying(connection, self._parts, shape, self.position, self._view.taken_at)
             for batch in copying.batches(statement):
                 yield batch
-                if self._closed:
-                    raise self._gone()
+                self._readers.require_open()
             self._check_alive()
-            is_whole = True
-        finally:
-            self._give_back(connection, reusable=is_whole)
 
     def close(self) -> None:
-        self._closed = True
+        self._readers.close()
         with self._lock:
-            for connection in (self._view.coordinator, *self._idle):
-                connection.close()
-            self._idle.clear()
+            self._view.coordinator.close()
 
     def _plan(self, table: TableId, shape: Shape, earlier: EarlierSnapshot | None) -> tuple[Token, bool]:
         """Plan a table's chunks; its token, and whether they go on from the earlier snapshot."""
@@ -146,35 +139,21 @@ class PostgresSnapshot:
             key=lambda leaf: leaf.relid,
         )
 
-    def _reader(self) -> Connection:
+    def _connect(self) -> Connection:
         """A connection inside the view."""
-        with self._lock:
-            if self._closed:
-                raise self._gone()
-            if self._idle:
-                return self._idle.pop()
         connection = self._parts.connector.connect("to read a snapshot")
-        with self._parts.connector.translated("joining the snapshot"):
-            _import(connection, self._view.exported)
+        try:
+            with self._parts.connector.translated("joining the snapshot"):
+                _import(connection, self._view.exported)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
-    def _give_back(self, connection: Connection, *, reusable: bool) -> None:
-        with self._lock:
-            if reusable and not self._closed:
-                self._idle.append(connection)
-                return
-        connection.close()
-
     def _check_alive(self) -> None:
-        if self._closed:
-            raise self._gone()
+        self._readers.require_open()
         with self._lock, self._parts.connector.translated("holding the snapshot"):
             self._view.coordinator.execute("select 1")
-
-    def _gone(self) -> SourceUnavailable:
-        return SourceUnavailable(
-            "the snapshot is closed", where=self._parts.connector.where, remedy="It is taken again."
-        )
 
 
 def open_snapshot(

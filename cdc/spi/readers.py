@@ -1,0 +1,74 @@
+"""The connections of a snapshot: one for each chunk that is being read, kept for the chunks after it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, Protocol, TypeVar
+
+from cdc.errors import SourceUnavailable
+
+
+class _Closable(Protocol):
+    def close(self) -> object: ...
+
+
+ConnectionT = TypeVar("ConnectionT", bound=_Closable)
+
+
+class Readers(Generic[ConnectionT]):
+    """Serves several threads. `connect` opens one more connection; `where` is the source's, for errors."""
+
+    def __init__(self, connect: Callable[[], ConnectionT], where: str) -> None:
+        self._connect = connect
+        self._where = where
+        self._lock = threading.Lock()
+        self._idle: list[ConnectionT] = []
+        self.closed = False
+
+    @contextmanager
+    def lend(self) -> Iterator[ConnectionT]:
+        """A connection for the block. One on which the block failed is never lent again.
+
+        Raises:
+            SourceUnavailable: the snapshot is closed.
+        """
+        connection = self._take()
+        is_whole = False
+        try:
+            yield connection
+            is_whole = True
+        finally:
+            self._give_back(connection, reusable=is_whole)
+
+    def require_open(self) -> None:
+        """Raises SourceUnavailable once the snapshot is closed."""
+        if self.closed:
+            raise self.gone()
+
+    def gone(self) -> SourceUnavailable:
+        """What a reader of a closed snapshot is told."""
+        return SourceUnavailable("the snapshot is closed", where=self._where, remedy="It is taken again.")
+
+    def close(self) -> None:
+        """Close what nobody reads from; the others are closed by their readers. May be called twice."""
+        with self._lock:
+            self.closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _take(self) -> ConnectionT:
+        with self._lock:
+            self.require_open()
+            if self._idle:
+                return self._idle.pop()
+        return self._connect()
+
+    def _give_back(self, connection: ConnectionT, *, reusable: bool) -> None:
+        with self._lock:
+            if reusable and not self.closed:
+                self._idle.append(connection)
+                return
+        connection.close()
