@@ -13,8 +13,8 @@ from typing import Any, Final
 from cdc.model import TableId
 from connectors.mysql.channel import Connection
 from connectors.mysql.checks.privileges import Grants, read_grants
-from connectors.mysql.ddl.dml_names import named_in
-from connectors.mysql.ddl.tokens import QUOTED, SYMBOL, WORD, NotLexed, Token, tokenize
+from connectors.mysql.ddl.dml_names import every_name, named_in
+from connectors.mysql.ddl.tokens import NotLexed, Token, tokenize
 from connectors.mysql.foreign_keys import cascades
 from connectors.mysql.statements import grant, table_name
 
@@ -162,7 +162,7 @@ class Explorer:
             tokens = tokenize(text, 0, self._flavour)
         except NotLexed:
             raise _Met(f"there is {what}, whose text can't be read") from None
-        named = {self._cased(table) for table in _names(tokens, schema)}
+        named = {self._cased(table) for table in every_name(tokens, schema)}
         for table in sorted(named):
             if self._selects(table) and (table in self._followed or self._exists(table)):
                 raise _Met(f"{what} names {table}")
@@ -227,19 +227,6 @@ class Explorer:
 
     def _cased(self, table: TableId) -> TableId:
         return TableId(table.schema.lower(), table.name.lower()) if self._fold else table
-
-
-def _names(tokens: Sequence[Token], schema: str) -> set[TableId]:
-    """Everything in a text that may be the name of a table."""
-    found: set[TableId] = set()
-    for at, token in enumerate(tokens):
-        if token.kind not in {WORD, QUOTED}:
-            continue
-        found.add(TableId(schema, token.text))
-        dot, name = tokens[at + 1 : at + 2], tokens[at + 2 : at + 3]
-        if dot and name and dot[0].kind == SYMBOL and dot[0].text == "." and name[0].kind in {WORD, QUOTED}:
-            found.add(TableId(token.text, name[0].text))
-    return found
 
 
 def _called(tokens: Sequence[Token], schema: str) -> list[TableId]:

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cdc.model import TableId
-from connectors.mysql.ddl.tokens import NUMBER, QUOTED, STRING, SYMBOL, WORD, Token
-
-_END = Token("end", "", -1, -1)
+from connectors.mysql.ddl.tokens import END, NUMBER, QUOTED, STRING, SYMBOL, WORD, Token
 
 
 class NotUnderstood(Exception):
@@ -37,7 +35,7 @@ class Cursor:
 
     def peek(self, ahead: int = 0) -> Token:
         index = self._at + ahead
-        return self._tokens[index] if index < len(self._tokens) else _END
+        return self._tokens[index] if index < len(self._tokens) else END
 
     def rest(self) -> Sequence[Token]:
         """Everything from here on; the cursor stays."""
@@ -91,7 +89,7 @@ class Cursor:
     def here(self) -> str:
         """Where the cursor is, in words; literals are not shown."""
         token = self.peek()
-        if token is _END:
+        if token is END:
             return "at the end"
         return f"at {token.text!r}" if token.kind in {WORD, SYMBOL} else f"at a {token.kind}"
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from cdc.model import TableId
 from connectors.mysql.ddl.changes import Dml, TableChange
 from connectors.mysql.ddl.cursor import Cursor, NotUnderstood
-from connectors.mysql.ddl.dml_names import named_in
-from connectors.mysql.ddl.tokens import BYTES, QUOTED, STRING, WORD, Token
+from connectors.mysql.ddl.dml_names import every_name, named_in
+from connectors.mysql.ddl.tokens import BYTES, QUOTED, STRING, Token
 
 # What may call a function or procedure that changes any table.
 OPAQUE = frozenset({"CALL", "DO", "SELECT", "EXECUTE", "HANDLER", "VALUES"})
@@ -40,20 +40,8 @@ def parse_dml(cursor: Cursor, keyword: str) -> tuple[TableChange, ...]:
         return (replace(dml, tables=(table,), written=(table,)),)
     found = _read_whole(keyword, tokens, cursor.context.database)
     if found is None:
-        return (replace(dml, tables=_named(cursor) or None),)
+        return (replace(dml, tables=tuple(sorted(every_name(tokens, cursor.context.database))) or None),)
     return (replace(dml, tables=found or None, written=found),)
-
-
-def _named(cursor: Cursor) -> tuple[TableId, ...]:
-    """Every table that a name in the rest of the statement could be."""
-    found: set[TableId] = set()
-    while not cursor.at_end:
-        if cursor.peek().kind in {WORD, QUOTED}:
-            found.add(TableId(cursor.context.database, cursor.peek().text))
-            if cursor.sees_symbol(".", 1) and cursor.peek(2).kind in {WORD, QUOTED}:
-                found.add(TableId(cursor.peek().text, cursor.peek(2).text))
-        cursor.take()
-    return tuple(sorted(found))
 
 
 def _loaded(cursor: Cursor) -> TableId:

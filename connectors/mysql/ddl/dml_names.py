@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from cdc.model import TableId
 from connectors.mysql.ddl.native_functions import GRAMMAR_WORDS, NATIVE_FUNCTIONS
-from connectors.mysql.ddl.tokens import QUOTED, SYMBOL, WORD, Token
+from connectors.mysql.ddl.tokens import END, QUOTED, SYMBOL, WORD, Token
 
 # Functions with a FROM between their parentheses.
 _FROM_FUNCTIONS = frozenset({"EXTRACT", "TRIM", "SUBSTR", "SUBSTRING", "MID"})
@@ -23,7 +23,7 @@ _ENDS = frozenset(
 _TABLE_FUNCTIONS = frozenset({"JSON_TABLE"})
 _HINTS = frozenset({"USE", "FORCE", "IGNORE"})
 _NO_TABLES = frozenset({"OUTFILE", "DUMPFILE", "DUAL", "TABLE", "LATERAL"})
-_END = Token("end", "", -1, -1)
+_NAMES = frozenset({WORD, QUOTED})
 
 
 class Named(NamedTuple):
@@ -54,7 +54,7 @@ class _Scan:
 
     def peek(self, ahead: int = 0) -> Token:
         index = self.at + ahead
-        return self.tokens[index] if 0 <= index < len(self.tokens) else _END
+        return self.tokens[index] if 0 <= index < len(self.tokens) else END
 
     def sees(self, symbol: str, ahead: int = 0) -> bool:
         token = self.peek(ahead)
@@ -71,12 +71,25 @@ def named_in(tokens: Sequence[Token], database: str, *, begins_with_table: bool 
     return Named(tuple(sorted(tables)), tuple(sorted(scan.calls)))
 
 
+def every_name(tokens: Sequence[Token], database: str) -> set[TableId]:
+    """Everything in the tokens that may be the name of a table."""
+    found: set[TableId] = set()
+    for at, token in enumerate(tokens):
+        if token.kind not in _NAMES:
+            continue
+        found.add(TableId(database, token.text))
+        dot, name = tokens[at + 1 : at + 2], tokens[at + 2 : at + 3]
+        if dot and name and dot[0].kind == SYMBOL and dot[0].text == "." and name[0].kind in _NAMES:
+            found.add(TableId(token.text, name[0].text))
+    return found
+
+
 def _step(scan: _Scan) -> None:
     token, level = scan.peek(), scan.levels[-1]
     if token.kind == SYMBOL:
         _symbol(scan, token.text)
-    elif token.kind not in {WORD, QUOTED} or scan.sees(".", -1):
-        level.expects = level.expects and token.kind not in {WORD, QUOTED}
+    elif token.kind not in _NAMES or scan.sees(".", -1):
+        level.expects = level.expects and token.kind not in _NAMES
         _call(scan)
     elif not _keyword(scan, token.upper, level):
         if level.expects and token.upper not in _TABLE_FUNCTIONS:
@@ -131,7 +144,7 @@ def _table(scan: _Scan, level: _Level) -> None:
     if _is_common(scan):
         scan.common.add(first.lower())
     scan.at += 1
-    if scan.sees(".") and scan.peek(1).kind in {WORD, QUOTED}:
+    if scan.sees(".") and scan.peek(1).kind in _NAMES:
         scan.tables.add(TableId(first, scan.peek(1).text))
         scan.at += 2
     else:
@@ -141,9 +154,9 @@ def _table(scan: _Scan, level: _Level) -> None:
 def _call(scan: _Scan) -> None:
     """Note the function that a name before a parenthesis calls."""
     token, before = scan.peek(), scan.peek(-1)
-    if token.kind in {WORD, QUOTED} and _is_common(scan):
+    if token.kind in _NAMES and _is_common(scan):
         scan.common.add(token.text.lower())
-    elif token.kind not in {WORD, QUOTED} or not scan.sees("(", 1):
+    elif token.kind not in _NAMES or not scan.sees("(", 1):
         return
     elif scan.sees(".", -1):
         scan.calls.add(TableId(scan.peek(-2).text, token.text))
@@ -158,7 +171,7 @@ def _is_common(scan: _Scan) -> bool:
         return False
     ahead = 1
     if scan.sees("(", ahead):
-        while not scan.sees(")", ahead) and scan.peek(ahead) is not _END:
+        while not scan.sees(")", ahead) and scan.peek(ahead) is not END:
             ahead += 1
         ahead += 1
     return scan.peek(ahead).upper == "AS" and scan.sees("(", ahead + 1)

@@ -61,6 +61,10 @@ class Token:
         return self.text.upper() if self.kind == WORD else ""
 
 
+# What is seen behind the last one.
+END: Final = Token("end", "", -1, -1)
+
+
 def decode_statement(sql: bytes, charset: str) -> str:
     """The statement's text. Bytes without a counterpart (a binary literal) become U+FFFD."""
     if charset not in _PLAIN:
