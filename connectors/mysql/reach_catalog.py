@@ -21,9 +21,9 @@ from connectors.mysql.statements import grant, table_name
 # No trigger can be made in them, and no foreign key leads out of them.
 _SYSTEM: Final = frozenset({"information_schema", "mysql", "performance_schema"})
 _VIEW: Final = "VIEW"
-_KINDS: Final = """
+_KIND: Final = """
     select table_schema, table_name, table_type from information_schema.tables
-    where table_schema = %s and table_name in %s
+    where table_schema = %s and table_name = %s
 """
 _TRIGGERS: Final = """
     select action_statement from information_schema.triggers
@@ -82,6 +82,7 @@ class Explorer:
         self._fold = fold
         self._grants: Grants = read_grants(self)
         self._account = str(self.query("select current_user()")[0][0])
+        self._kinds: dict[TableId, str | None] = {}
         self._parents: dict[TableId, TableId] | None = None
         self._seen: set[tuple[TableId, bool]] = set()
         self.touched: set[TableId] = set()
@@ -112,7 +113,7 @@ class Explorer:
         if table in self._followed and not is_written:
             return
         self.touched.add(table)
-        kind = self._kinds(table.schema, [table.name]).get(table)
+        kind = self._kind(table)
         if kind is None:
             raise _Met(
                 f"{table} is not there now, or {self._account} may not see it",
@@ -173,11 +174,15 @@ class Explorer:
                 self._table(table, is_written=True)
 
     def _exists(self, table: TableId) -> bool:
-        return table in self._kinds(table.schema, [table.name])
+        return self._kind(table) is not None
 
-    def _kinds(self, schema: str, names: Sequence[str]) -> dict[TableId, str]:
-        rows = self.query(_KINDS, (schema, tuple(names)))
-        return {self._cased(TableId(found, name)): kind for found, name, kind in rows}
+    def _kind(self, table: TableId) -> str | None:
+        """Table or view; None when there is none of that name to be seen."""
+        if table not in self._kinds:
+            rows = self.query(_KIND, (table.schema, table.name))
+            found = {self._cased(TableId(schema, name)): kind for schema, name, kind in rows}
+            self._kinds[table] = found.get(table)
+        return self._kinds[table]
 
     def _foreign_keys(self, table: TableId) -> None:
         if self._parents is None:
