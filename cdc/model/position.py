@@ -20,8 +20,10 @@ class Position:
         return self.text
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-able form; `from_json` gives back an equal value."""
-        return {"order": self.order, "text": self.text}
+        """A JSON-able form; `from_json` gives back an equal value. The order is text, for it may pass 64
+        bits; where it was written as a number it is read as well.
+        """
+        return {"order": str(self.order), "text": self.text}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Position:
