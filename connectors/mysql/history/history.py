@@ -1,4 +1,5 @@
-"""The definitions of the selected tables at the stream's position, kept by DDL, events and the catalog.
+"""The definitions of the selected tables at the stream's position, kept by DDL, events and the catalog;
+and of tables created beside them, for one may take the name of a selected one.
 
 A table whose shape isn't sure has no definition until an event with full metadata tells it or the catalog is
 read again with a proof (connectors.mysql.history.lookahead). Everything that must survive a restart goes into
@@ -7,7 +8,7 @@ read again with a proof (connectors.mysql.history.lookahead). Everything that mu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -33,14 +34,13 @@ from connectors.mysql.ddl.changes import (
     Unsure,
 )
 from connectors.mysql.definitions import TableDefinition
+from connectors.mysql.history.created import created
 from connectors.mysql.history.edits import (
     CharacterSet,
     Known,
     ShapeUnsure,
     alter,
-    create,
     guess,
-    guess_created,
 )
 from connectors.mysql.history.event_definitions import definition_of, fits
 from connectors.mysql.history.events import is_sequence, judge, known_by
@@ -55,6 +55,9 @@ __all__ = ["MEMORY_PREFIX", "Applied", "History", "Resolved"]
 
 MEMORY_PREFIX = "table:"
 _NEWLY_SELECTED = "it is newly selected"
+# Tables that aren't selected are kept from their creation on: gh-ost and others build a table beside, and
+# swap it in. So many work at a time hardly anywhere; what was forgotten is read again, if it must be.
+MOST_OTHERS = 50
 
 
 class History:
@@ -170,12 +173,12 @@ class History:
         return state.definition if state else None
 
     def definitions(self) -> Mapping[TableId, TableDefinition]:
-        """All that is sure."""
-        return {t: state.definition for t, state in self._states.items() if state.definition is not None}
+        """All that is sure of selected tables."""
+        return {table: known for table, state in self._selected() if (known := state.definition) is not None}
 
     def engines(self) -> dict[TableId, str]:
-        """The engine of every table; '' where it isn't known."""
-        known = {table: state.definition for table, state in self._states.items()}
+        """The engine of every selected table; '' where it isn't known."""
+        known = {table: state.definition for table, state in self._selected()}
         return {table: definition.engine if definition else "" for table, definition in known.items()}
 
     def fills(self, table: TableId) -> Mapping[str, Any]:
@@ -231,29 +234,22 @@ class History:
 
     def _create(self, change: Created, outcome: Outcome) -> None:
         table = self._name(change.table)
-        before = self._states.get(table)
-        # A table that is only expected may be the one that this statement creates.
-        exists = before is not None and before.reason != _NEWLY_SELECTED
-        if not self._selects(table) or (change.if_not_exists and exists):
+        before, is_selected = self._states.get(table), self._selects(table)
+        # A table that is only expected may be the one that this statement creates, another may be there.
+        exists = not is_selected or (before is not None and before.reason != _NEWLY_SELECTED)
+        if change.if_not_exists and exists:
             return
-        state = State(table, reason=change.reason)
-        if change.like is not None:
-            original = self._states.get(self._name(change.like))
-            if original is not None and original.known is not None and not original.is_untold:
-                state = original.renamed(table)
-        elif change.shape is not None:
-            try:
-                state = State.of(create(table, change.shape, self._default_collations))
-            except ShapeUnsure as error:
-                state = State(table, hint=guess_created(table, change.shape), reason=str(error))
-        self._put(state, outcome)
+        original = None if change.like is None else self._states.get(self._name(change.like))
+        state = created(table, change, original, self._default_collations)
+        if is_selected or (state.known and any(table.schema == t.schema for t, _ in self._selected())):
+            self._put(state, outcome)
         self._copy_again(table, "it was created", outcome)
 
     def _rename(self, change: Renamed, outcome: Outcome) -> None:
         old, new = self._name(change.old), self._name(change.new)
         state = self._states.get(old)
         self._forget(old, outcome)
-        if not self._selects(new):
+        if state is None and not self._selects(new):
             return
         renamed = state.renamed(new) if state else State(new, reason=f"it was {old}, whose shape isn't kept")
         self._put(renamed, outcome)
@@ -261,7 +257,7 @@ class History:
 
     def _alter(self, change: Altered, outcome: Outcome) -> None:
         table = self._name(change.table)
-        if not self._selects(table):
+        if not self._selects(table) and table not in self._states:
             return
         state = self._states.get(table) or State(table, reason="no statement created it")
         known = state.known
@@ -319,7 +315,7 @@ class History:
             state = self._states[table]
             self._put(State(table, hint=state.hint, reason=change.reason), outcome)
             self._copy_again(table, f"a statement that isn't understood names it ({change.reason})", outcome)
-        listed = ", ".join(map(str, named)) or "no selected table"
+        listed = ", ".join(str(table) for table in named if self._selects(table)) or "no selected table"
         outcome.notes.append(f"a statement isn't understood: {change.reason}; it names {listed}")
 
     def _without_metadata(self, table: TableId, state: State | None, table_map: TableMap) -> Resolved:
@@ -380,11 +376,17 @@ class History:
         self._states[state.table] = state
         outcome.memory[f"{MEMORY_PREFIX}{state.table}"] = state.to_json()
         outcome.changed[state.table] = None
+        others = [] if self._selects(state.table) else [t for t in self._states if not self._selects(t)]
+        for table in others[:-MOST_OTHERS]:
+            self._forget(table, outcome)
 
     def _forget(self, table: TableId, outcome: Outcome) -> None:
         if self._states.pop(table, None) is not None:
             outcome.memory[f"{MEMORY_PREFIX}{table}"] = None
             outcome.changed[table] = None
+
+    def _selected(self) -> Iterator[tuple[TableId, State]]:
+        return ((table, state) for table, state in self._states.items() if self._selects(table))
 
     def _copy_again(self, table: TableId, reason: str, outcome: Outcome) -> None:
         if self._selects(table):

@@ -82,6 +82,7 @@ class State:
             "fills": {name: [default.kind, default.text] for name, default in self.fills.items()},
             "dropped": sorted(self.dropped),
             "reason": self.reason,
+            "untold": self.is_untold or None,
         }
         return orjson.dumps(
             {key: item for key, item in value.items() if item not in (None, "", {}, [])}

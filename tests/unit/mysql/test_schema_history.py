@@ -12,7 +12,7 @@ from connectors.mysql.charsets import Collation
 from connectors.mysql.ddl.changes import Default
 from connectors.mysql.ddl.classify import classify
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
-from connectors.mysql.history.history import Applied, History
+from connectors.mysql.history.history import MOST_OTHERS, Applied, History
 from connectors.mysql.table_map import TableMap
 
 T = TableId("db", "t")
@@ -135,11 +135,41 @@ def test_a_gh_ost_swap_copies_the_table_again_with_the_new_shape() -> None:
     _run(history, "alter table `_t_gho` add w bigint")
     applied = _run(history, "rename table t to `_t_del`, `_t_gho` to t")
     assert [r.table for r in applied.resnapshots] == [T]
-    assert history.definition(T) is None
     wide = ColumnDefinition("w", "bigint")
-    resolved = history.resolve(_event(ID, V, wide))
-    assert resolved.definition is not None
-    assert resolved.definition.names == ("id", "v", "w")
+    for full in (True, False):
+        resolved = history.resolve(_event(ID, V, wide, full=full))
+        assert resolved.definition is not None
+        assert resolved.definition.names == ("id", "v", "w")
+        assert resolved.resnapshots == ()
+    assert list(history.definitions()) == [T]
+
+
+def test_a_table_beside_is_kept_across_a_restart_until_it_is_dropped() -> None:
+    history = _history(DEFINITION)
+    memory = _run(history, "create table `_t_new` (id int primary key, u uuid)", flavour="mariadb").memory
+    again = _history(flavour="mariadb")
+    again.restore({key: text for key, text in memory.items() if text})
+    _run(again, "rename table `_t_new` to t")
+    definition = again.definition(T)
+    assert definition is not None
+    assert definition.column("u").column_type == "uuid"
+    assert _run(history, "drop table `_t_new`").memory == {"table:db._t_new": None}
+
+
+def test_tables_elsewhere_and_of_unknown_shape_are_not_kept() -> None:
+    history = _history(DEFINITION)
+    assert _run(history, "create table other._t (id int)").memory == {}
+    assert _run(history, "create table _t as select * from t").memory == {}
+    assert _run(history, "create table if not exists _t like t").memory == {}
+
+
+def test_of_many_tables_beside_the_last_are_kept() -> None:
+    history = _history(DEFINITION)
+    for number in range(MOST_OTHERS):
+        _run(history, f"create table _t{number} like t")
+    assert _run(history, "create table _last like t").memory["table:db._t0"] is None
+    assert list(history.definitions()) == [T]
+    assert set(history.engines()) == {T}
 
 
 def test_a_rename_between_selected_names_keeps_the_shape_and_copies() -> None:

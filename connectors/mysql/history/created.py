@@ -1,0 +1,25 @@
+"""What is known of a table by the statement that creates it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cdc.model import TableId
+from connectors.mysql.ddl.changes import Created
+from connectors.mysql.history.edits import ShapeUnsure, create, guess_created
+from connectors.mysql.history.states import State
+
+
+def created(
+    table: TableId, change: Created, original: State | None, default_collations: Mapping[str, str]
+) -> State:
+    """`original` is the state of the table that it is created like, if that is kept."""
+    if change.like is not None:
+        if original is not None and original.known is not None and not original.is_untold:
+            return original.renamed(table)
+    elif change.shape is not None:
+        try:
+            return State.of(create(table, change.shape, default_collations))
+        except ShapeUnsure as error:
+            return State(table, hint=guess_created(table, change.shape), reason=str(error))
+    return State(table, reason=change.reason)
