@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from cdc.model import TableId
 from cdc.spi.selection import TableSelection
@@ -20,7 +20,7 @@ from connectors.mysql.column_defaults import WIDE_CHARSETS, shown_default
 from connectors.mysql.column_types import is_compressed, is_legacy_temporal, parse_type
 from connectors.mysql.connection import ServerFacts
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
-from connectors.mysql.wire.decoder import Flavour
+from connectors.mysql.wire.codes import Flavour
 
 SYSTEM_DATABASES = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 BASE_TABLE, SYSTEM_VERSIONED = "BASE TABLE", "SYSTEM VERSIONED"
@@ -125,7 +125,7 @@ class Knowledge:
 
     @property
     def flavour(self) -> Flavour:
-        return cast("Flavour", self.facts.flavour)
+        return self.facts.flavour
 
 
 def read_knowledge(connection: Connection, facts: ServerFacts) -> Knowledge:

@@ -20,6 +20,7 @@ from connectors.mysql.channel import Connection, notice_death
 from connectors.mysql.errors import translate
 from connectors.mysql.options import Address, MysqlOptions
 from connectors.mysql.tls import tls_context
+from connectors.mysql.wire.codes import Flavour
 
 CONNECT_TIMEOUT_SECONDS = 10
 # The longest that a statement of ours may be silent: the walk to a far bound of a large table, not a dead
@@ -59,7 +60,7 @@ class ServerFacts:
     ON, ON_PERMISSIVE, OFF_PERMISSIVE or OFF, on MariaDB always ON.
     """
 
-    flavour: str
+    flavour: Flavour
     version: tuple[int, int, int]
     version_text: str
     server_id: int
@@ -187,7 +188,7 @@ def one(cursor: Any) -> Any:
     return row[0] if row else None
 
 
-def flavour_of(version_text: str) -> str:
+def flavour_of(version_text: str) -> Flavour:
     """`mysql` or `mariadb`, by what the server says of its version."""
     return "mariadb" if "mariadb" in version_text.lower() else "mysql"
 

@@ -9,6 +9,7 @@ where an event has them they are dropped.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -25,8 +26,18 @@ MEMORY_LEFT_OUT = "generated"
 _LEFT_OUT = "left out"
 
 
-def leaves_generated_out(facts: ServerFacts) -> bool:
-    return facts.is_mariadb and facts.version >= WITHOUT_GENERATED_SINCE
+class _Told(Protocol):
+    """What is known of a server."""
+
+    @property
+    def is_mariadb(self) -> bool: ...
+
+    @property
+    def version(self) -> tuple[int, int, int]: ...
+
+
+def leaves_generated_out(server: _Told) -> bool:
+    return server.is_mariadb and server.version >= WITHOUT_GENERATED_SINCE
 
 
 def planned(definition: TableDefinition, facts: ServerFacts, unrepresentable: str) -> tuple[ColumnPlan, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import pymysql
 
@@ -271,7 +271,7 @@ class Opening:
             files=lambda: [name for name, _ in self.files()],
             reader=lambda: Reader(
                 self._connector,
-                cast("wire.Flavour", self._facts.flavour),
+                self._facts.flavour,
                 options.unrepresentable,
                 self._context.count,
                 {},

@@ -53,7 +53,7 @@ class Reader:
     """Opens decoders of the same server beside the stream. `collations` by id."""
 
     connector: Connector
-    flavour: wire.Flavour
+    flavour: codes.Flavour
     unrepresentable: str
     count: Callable[[str, int], None]
     collations: Mapping[int, Collation]

@@ -117,7 +117,7 @@ class MysqlSource:
     def identity(self) -> SourceIdentity:
         with self._connection("asking the server who it is") as connection:
             facts = self._connector.facts(connection)
-        values = {"flavour": facts.flavour}
+        values: dict[str, str] = {"flavour": facts.flavour}
         if not facts.has_gtids:
             values["server_uuid"] = facts.server_uuid
         return SourceIdentity(values)

@@ -20,7 +20,8 @@ from connectors.mysql.reach import Reach
 from connectors.mysql.table_map import TableMap, parse_table_map
 from connectors.mysql.temporary import Origin, TemporaryTables
 from connectors.mysql.type_plan import ColumnPlan, plan_table, schema_of
-from connectors.mysql.wire.decoder import Binlog, Flavour
+from connectors.mysql.wire.codes import Flavour
+from connectors.mysql.wire.decoder import Binlog
 from connectors.mysql.wire.target import Target
 
 # What a ROLLBACK takes back.

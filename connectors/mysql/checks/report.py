@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,7 +9,9 @@ from typing import Any, Literal
 import pymysql
 
 from cdc.spi import finding
+from connectors.mysql.connection import flavour_of, version_of
 from connectors.mysql.options import MysqlOptions
+from connectors.mysql.wire.codes import Flavour
 
 # "You may not": of a database, table, column, privilege; 1401 is MySQL's for xa recover.
 DENIED = frozenset({1044, 1142, 1143, 1227, 1401})
@@ -19,7 +20,6 @@ UNKNOWN = frozenset({1049, 1064, 1146, 1193, 1235, 1305, 1109})
 DOCS = "docs/operations.md#mysql-and-mariadb"
 
 Rows = list[tuple[Any, ...]]
-Flavour = Literal["mysql", "mariadb"]
 Provider = Literal["", "rds", "aurora", "cloudsql", "azure"]
 
 
@@ -116,18 +116,12 @@ def describe_server(conn: Any, options: MysqlOptions, source: str) -> Server:
         options=options,
         source=source,
         text=text if comment.lower() in text.lower() else f"{text} ({comment})",
-        version=parse_version(text),
-        flavour="mariadb" if "mariadb" in f"{text} {comment}".lower() else "mysql",
+        version=version_of(text),
+        flavour=flavour_of(f"{text} {comment}"),
         provider=_provider(text, variables),
         variables=variables,
         account=account,
     )
-
-
-def parse_version(text: str) -> tuple[int, int, int]:
-    """`8.0.36-google` → (8, 0, 36); MariaDB's `5.5.5-10.11.6-MariaDB` → (10, 11, 6)."""
-    found = re.search(r"(\d+)\.(\d+)\.(\d+)", text.removeprefix("5.5.5-"))
-    return (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
 
 
 def _provider(text: str, variables: Mapping[str, str]) -> Provider:

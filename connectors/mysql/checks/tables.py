@@ -14,7 +14,7 @@ from cdc.spi.selection import TableSelection, entry_for, nearest
 from connectors.mysql.catalog import TableInfo
 from connectors.mysql.checks.report import Report, Server, is_denied, is_unknown
 from connectors.mysql.foreign_keys import cascades
-from connectors.mysql.left_out import WITHOUT_GENERATED_SINCE
+from connectors.mysql.left_out import leaves_generated_out
 from connectors.mysql.statements import add_key, force, identifier, table_name, use_innodb
 from connectors.mysql.type_plan import left_out, plan_table
 from connectors.mysql.xa.use import may_have_xa
@@ -136,7 +136,7 @@ def _check_versioning(infos: Infos, report: Report) -> None:
 
 
 def _check_generated(server: Server, infos: Infos, report: Report) -> None:
-    if not server.is_mariadb or server.version < WITHOUT_GENERATED_SINCE:
+    if not leaves_generated_out(server):
         return
     for table, info in sorted(infos.items()):
         names = left_out(info.definition)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+Flavour = Literal["mysql", "mariadb"]
+
 # What `next` answers.
 NEED = 0
 EVENT = 1

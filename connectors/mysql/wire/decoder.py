@@ -8,17 +8,16 @@ a value.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
 from cdc.native import implementation
-from connectors.mysql.wire.codes import ENDED, EVENT, FULL, NEED, PART, REFUSED, TABLE
+from connectors.mysql.wire.codes import ENDED, EVENT, FULL, NEED, PART, REFUSED, TABLE, Flavour
 from connectors.mysql.wire.target import Target
 
 __all__ = ["ENDED", "EVENT", "FULL", "NEED", "PART", "REFUSED", "TABLE", "Binlog", "BinlogDecoder", "Target"]
 
-Flavour = Literal["mysql", "mariadb"]
 # MySQL: (uuid, tag or '', first, last); MariaDB: (domain, server, sequence), the last of each run.
 GtidRun = tuple[str, str, int, int] | tuple[int, int, int]
 

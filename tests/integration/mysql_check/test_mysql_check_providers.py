@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from cdc.spi.finding import Severity
-from connectors.mysql.checks.report import Report, Server, describe_server, parse_version
+from connectors.mysql.checks.report import Report, Server, describe_server
 from connectors.mysql.checks.retention import check_retention
 from connectors.mysql.checks.server import check_server
+from connectors.mysql.connection import version_of
 from connectors.mysql.options import MysqlOptions
 from tests.support.mysql import MysqlServer
 from tests.support.mysql_fixtures import MysqlFactory
@@ -90,7 +91,7 @@ def test_check_speaks_the_words_of_managed_services(mysql9: MysqlServer, provide
     ],
 )
 def test_check_refuses_what_only_speaks_the_protocol(mysql9: MysqlServer, text: str, fix: str) -> None:
-    with described(mysql9, text=text, version=parse_version(text)) as seen:
+    with described(mysql9, text=text, version=version_of(text)) as seen:
         report = Report()
         assert not check_server(seen, report)
     (finding,) = report.findings
@@ -108,6 +109,6 @@ def test_check_refuses_servers_that_are_too_old(
 
 
 def test_version_is_read_through_what_is_put_around_it() -> None:
-    assert parse_version("8.0.36-google") == (8, 0, 36)
-    assert parse_version("5.5.5-10.11.6-MariaDB-log") == (10, 11, 6)
-    assert parse_version("11.8.3-MariaDB") == (11, 8, 3)
+    assert version_of("8.0.36-google") == (8, 0, 36)
+    assert version_of("5.5.5-10.11.6-MariaDB-log") == (10, 11, 6)
+    assert version_of("11.8.3-MariaDB") == (11, 8, 3)
