@@ -20,6 +20,10 @@ class TableId:
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
 
+    def lower(self) -> TableId:
+        """As a database has it that ignores the case of names."""
+        return TableId(self.schema.lower(), self.name.lower())
+
 
 @dataclass(frozen=True, slots=True)
 class Column:

@@ -77,7 +77,7 @@ class TableSelection:
         return [p.text for p in self.patterns if not p.excludes and not any(p.matches(t) for t in known)]
 
     def _cased(self, table: TableId) -> TableId:
-        return TableId(table.schema.lower(), table.name.lower()) if self.ignores_case else table
+        return table.lower() if self.ignores_case else table
 
 
 def parse_table(text: str) -> TableId:

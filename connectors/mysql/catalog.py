@@ -140,7 +140,7 @@ def read_table_collations(connection: Connection) -> dict[TableId, str]:
         cased = _casing(cursor)
         rows = _fetch(cursor, _TABLE_COLLATIONS)
     return {
-        TableId(cased(_text(schema)), cased(_text(name))): _text(collation)
+        cased(TableId(_text(schema), _text(name))): _text(collation)
         for schema, name, collation in rows
     }
 
@@ -160,13 +160,14 @@ def read_collations(cursor: Any) -> dict[int, Collation]:
 def list_tables(cursor: Any) -> list[TableId]:
     """Every base table outside the system's databases that the login may see."""
     cased = _casing(cursor)
-    found = [TableId(cased(_text(schema)), cased(_text(name))) for schema, name in _fetch(cursor, _LIST)]
+    found = [cased(TableId(_text(schema), _text(name))) for schema, name in _fetch(cursor, _LIST)]
     return [table for table in found if table.schema.lower() not in SYSTEM_DATABASES]
 
 
-def _casing(cursor: Any) -> Callable[[str], str]:
+def _casing(cursor: Any) -> Callable[[TableId], TableId]:
     """What the server does to names before it compares them."""
-    return str.lower if _fetch(cursor, "select @@lower_case_table_names")[0][0] else str
+    ignores_case = _fetch(cursor, "select @@lower_case_table_names")[0][0]
+    return TableId.lower if ignores_case else lambda table: table
 
 
 def read_tables(cursor: Any, tables: Collection[TableId], flavour: str) -> dict[TableId, TableInfo]:
@@ -175,12 +176,12 @@ def read_tables(cursor: Any, tables: Collection[TableId], flavour: str) -> dict[
         return {}
     cursor.execute(_SHOW_EVERY_COLUMN)
     cased = _casing(cursor)
-    wanted = {TableId(cased(table.schema), cased(table.name)) for table in tables}
+    wanted = set(map(cased, tables))
     has_srid = bool(_fetch(cursor, _HAS_SRID)[0][0])
     found: dict[TableId, TableInfo] = {}
     for schema, names in _by_schema(tables):
         for info in _read(cursor, schema, names, flavour, has_srid=has_srid):
-            table = TableId(cased(info.table.schema), cased(info.table.name))
+            table = cased(info.table)
             if table in wanted:
                 found[table] = replace(info, definition=replace(info.definition, table=table))
     return found

@@ -134,4 +134,4 @@ class Reach:
                 return False
 
     def _cased(self, table: TableId) -> TableId:
-        return TableId(table.schema.lower(), table.name.lower()) if self._parts.fold else table
+        return table.lower() if self._parts.fold else table

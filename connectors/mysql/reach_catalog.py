@@ -231,7 +231,7 @@ class Explorer:
         return {self._cased(cascade.parent) for cascade in cascades(table, text)}
 
     def _cased(self, table: TableId) -> TableId:
-        return TableId(table.schema.lower(), table.name.lower()) if self._fold else table
+        return table.lower() if self._fold else table
 
 
 def _called(tokens: Sequence[Token], schema: str) -> list[TableId]:

@@ -190,7 +190,7 @@ class TemporaryTables:
             self.memory[origin.key] = None
 
     def _fold(self, table: TableId) -> TableId:
-        return TableId(table.schema.lower(), table.name.lower()) if self._folds else table
+        return table.lower() if self._folds else table
 
 
 def open_temporary(
