@@ -127,7 +127,7 @@ class Opening:
         same = memory is None or memory.uuid == self._facts.server_uuid
         if isinstance(after.gtids, GtidSet):
             left = self._losses().mysql(after.gtids)
-            self._require_same_binlog(memory)
+            self._require_same(memory, is_same=self._is_same_binlog(memory))
             if left != after.gtids:
                 return self._take_over(replace(after, gtids=left), left, memory, lost=True)
             if not same or after.file not in dict(self.files()):
@@ -135,7 +135,7 @@ class Opening:
         elif not same and memory is not None:
             raise other_server(self._where, self._facts.server_uuid, memory.uuid)
         else:
-            self._require_same_binlog(memory)
+            self._require_same(memory, is_same=self._is_same_binlog(memory))
         self._check_file(after)
         return self._by_file(after, memory)
 
@@ -214,8 +214,8 @@ class Opening:
             return self._began_at(memory.file) == memory.began_at
         return all(file_number(name) > file_number(memory.file) for name in names)
 
-    def _require_same_binlog(self, memory: ServerMemory | None) -> None:
-        if memory is not None and self._is_same_binlog(memory) is False:
+    def _require_same(self, memory: ServerMemory | None, *, is_same: bool | None) -> None:
+        if memory is not None and is_same is False:
             raise SourceGap(
                 f"{memory.file} is not the binlog that it was: the binary logs were reset, or the server was"
                 " restored from a backup or built anew",
@@ -359,7 +359,7 @@ class Opening:
         if is_same:
             ours = self._losses().without_deleted(ours)
         left = self._losses().mariadb(ours)
-        self._require_same_binlog(memory)
+        self._require_same(memory, is_same=is_same)
         if not ours:
             raise binlog_gone(self._where, after.file)
         return self._new_epoch(replace(after, gtids=left), memory, lost=left != ours)
