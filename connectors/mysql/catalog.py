@@ -139,10 +139,7 @@ def read_table_collations(connection: Connection) -> dict[TableId, str]:
     with connection.cursor() as cursor:
         cased = _casing(cursor)
         rows = _fetch(cursor, _TABLE_COLLATIONS)
-    return {
-        cased(TableId(_text(schema), _text(name))): _text(collation)
-        for schema, name, collation in rows
-    }
+    return {cased(TableId(_text(schema), _text(name))): _text(collation) for schema, name, collation in rows}
 
 
 def read_collations(cursor: Any) -> dict[int, Collation]:
