@@ -115,8 +115,8 @@ def test_check_sees_cascades_with_the_privileges_that_it_asks_for(
     name, server = mariadb10_database.name, mariadb10_database.server
     comment = "constraint `a` foreign key (`a`) references `b` (`c`) on delete cascade"
     mariadb10_database.execute(*CHILD, f"create table other (a int primary key comment '{comment}')")
-    create_account(server, "reader", f"select on {name}.*")
-    findings = check(server.url(name, "reader", "secret-word"))
+    create_account(server, "app", f"select on {name}.*")
+    findings = check(server.url(name, "app", "secret-word"))
     assert [finding.message.split()[0] for finding in findings.all_of("cascade")] == [f"{name}.child"]
 
 
