@@ -182,7 +182,8 @@ _DUMP_ENDS = (
     (r"AUTO_POSITION|anonymous transaction|GTID_MODE", _GTIDS_OFF),
     (r"Binary log is not open", _NO_BINLOG),
     (r"max_allowed_packet", _PACKET),
-    (r"memory allocation|read error|communication packets", _WAIT),
+    # An I/O error is also what MySQL's open dumps get from RESET BINARY LOGS AND GTIDS: the next start tells.
+    (r"memory allocation|read error|I/O error|communication packets", _WAIT),
     (
         r"server id was not set|misconfigured",
         Meaning(SourceRefused, "Give the server a server_id other than 0."),

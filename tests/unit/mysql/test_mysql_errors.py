@@ -68,6 +68,7 @@ def test_number_decides_the_kind(number: int, message: str, kind: type[CdcError]
         ("Client requested source to start replication from position > file size", SourceGap),
         ("Client requested master to start replication from impossible position", SourceGap),
         ("bogus data in log event; the first event 'binlog.000001' at 10", SourceGap),
+        ("I/O error reading log event; the first event 'binlog.000001' at 855", SourceUnavailable),
         ("binlog truncated in the middle of event; consider out of disk space on source", SourceGap),
         ("Slave has more GTIDs than the master has, using the master's SERVER_UUID.", SourceMismatch),
         ("Replica has more GTIDs than the source has, using the source's SERVER_UUID.", SourceMismatch),
