@@ -1,4 +1,6 @@
-"""The whole daemon goes on with a replica when its MySQL or MariaDB server is gone, into every sink."""
+"""The whole daemon, into every sink, when its MySQL or MariaDB server is replaced by a replica, or forgets
+its binlog.
+"""
 
 from __future__ import annotations
 
@@ -57,3 +59,29 @@ def test_mirror_and_lake_go_on_after_a_failover(
     for command in (("status",), ("checkpoints",), ("log", "list")):
         shown = run_cdc(*command, "--json", cwd=tmp_path)
         assert shown.returncode == 0, shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "reset"), [("mysql9", "reset binary logs and gtids"), ("mariadb10", "reset master")]
+)
+def test_a_running_daemon_begins_anew_when_the_binlog_is_reset(
+    mysql_server_factory: MysqlFactory, tmp_path: Path, name: str, reset: str
+) -> None:
+    server = mysql_server_factory(None, name)
+    server.execute("create database app", "create table app.t (id int primary key, note varchar(100))")
+    server.execute("insert into app.t values (1, 'copied')")
+    pipeline = MysqlPipeline(server, tmp_path, source_options={"on_gap": "resnapshot"})
+    with pipeline.start() as process:
+        pipeline.wait_until_streaming(process)
+        server.execute("insert into app.t values (2, 'perhaps seen')", reset)
+        # More than the binlog held before, so that the old position lies inside the new file.
+        for identity in range(3, 21):
+            server.execute(f"insert into app.t values ({identity}, repeat('x', 80))")
+        process.wait_for_log("copying every table again", timeout_seconds=60)
+        pipeline.wait_until_streaming(process)
+        server.execute("delete from app.t where id = 1", "insert into app.t values (30, 'after')")
+        assert process.terminate() == 0
+    pipeline.catch_up()
+    source = read_source(server, "app.t", ("id",))
+    assert differences(source, read_mirror(pipeline.mirror, source)) == []
+    assert differences(source, replay(read_lake(pipeline.lake, source), source)) == []
