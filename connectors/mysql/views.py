@@ -94,9 +94,9 @@ class Views:
             if not tables:
                 return []
             if self._facts.is_mariadb:
-                views = self._mariadb_views(tables, epoch, connections)
-                # Asked behind the views: what begins to commit now is in none of them.
-                if not self._had_xa():
+                views = [] if self._had_xa() else self._mariadb_views(tables, epoch, connections)
+                # Asked again behind the views: what begins to commit now is in none of them.
+                if views and not self._had_xa():
                     return views
                 while connections:
                     connections.pop().close()

@@ -10,18 +10,16 @@ from __future__ import annotations
 import re
 import time
 
+import pymysql
+
 from cdc.spi.finding import counted
 from connectors.mysql.checks.report import Report, Server
 from connectors.mysql.statements import grant
 from connectors.mysql.xa.listed import STATEMENTS
+from connectors.mysql.xa.use import may_have_xa
 
 # What is on its way when it is looked at is over by then.
 SECOND_LOOK_SECONDS = 1.0
-# Statements since the server's start.
-_USES = (
-    "select sum(variable_value) from information_schema.global_status"
-    " where variable_name in ('COM_XA_COMMIT', 'COM_XA_ROLLBACK')"
-)
 # InnoDB's words for a prepared transaction that no session holds.
 _LEFT = re.compile(r"^---TRANSACTION (\d+), ACTIVE \(PREPARED\).* recovered trx", re.MULTILINE)
 
@@ -58,8 +56,9 @@ def _check_prepared(server: Server, report: Report) -> None:
 
 
 def _check_lost(server: Server, report: Report) -> None:
-    if not int(server.query(_USES)[0][0] or 0):
-        return
+    with server.conn.cursor(pymysql.cursors.Cursor) as cursor:
+        if not may_have_xa(cursor, rolled_back=True):
+            return
     left = _left(server)
     if left is None:
         report.ok(
