@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from cdc.errors import CdcError
+from cdc.errors import CdcError, ConfigError
 from cdc.spi.finding import Finding, Severity
 from connectors.mysql.checks.report import DOCS
 from connectors.mysql.options import MysqlOptions
@@ -67,6 +67,8 @@ def is_closed_database(error: CdcError) -> bool:
 
 def explain(error: CdcError, options: MysqlOptions) -> Finding:
     """The finding for a connection that was not made."""
+    if isinstance(error, ConfigError):
+        return Finding(Severity.ERROR, "tls", error.message, error.remedy, DOCS)
     user, database = literal(options.address.user), identifier(options.address.database)
     for pattern, code, fix in _REASONS:
         if re.search(pattern, error.message):

@@ -170,6 +170,15 @@ def test_check_explains_a_server_without_tls(
     assert finding.fix == "Set ssl-mode and ssl-ca in url to what the server offers."
 
 
+def test_check_tells_a_file_of_certificates_that_is_none_from_a_server_that_is_away(
+    check: Check, mysql9: MysqlServer
+) -> None:
+    (finding,) = check(mysql9.url("", **{"ssl-mode": "verify_ca", "ssl-ca": __file__}))
+    assert (finding.severity, finding.code) == (ERROR, "tls")
+    assert "ssl-ca" in finding.message
+    assert finding.fix == "Expected readable PEM files with certificates of authorities."
+
+
 def test_check_asks_for_locks_on_mariadb_once_xa_is_used_or_may_have_been(
     check: Check, mysql_server_factory: MysqlFactory
 ) -> None:
