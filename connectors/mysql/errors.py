@@ -269,6 +269,16 @@ def binlog_gone(where: str, file: str) -> SourceGap:
     return SourceGap(message, where=where, remedy=_GONE.remedy)
 
 
+def binlog_shorter(where: str, file: str, offset: int) -> SourceGap:
+    """The server's binlog ends before a place that we have read up to."""
+    message = (
+        f"the server's binlog ends before the end of our log, {file}:{offset}: it was reset, restored from a"
+        " backup, or its end was lost in a crash"
+    )
+    remedy = "Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir and new, empty"
+    return SourceGap(message, where=where, remedy=f"{remedy} sinks. sync_binlog = 1 keeps what was sent.")
+
+
 def transactions_purged(where: str, missing: str) -> SourceGap:
     """Transactions that we have not seen are in no binlog any more."""
     message = f"the server has purged transactions that are not in our log: {missing}"

@@ -20,11 +20,7 @@ from connectors.mysql.accepted_loss import AcceptedLoss
 from connectors.mysql.channel import Connection
 from connectors.mysql.connection import Connector, ServerFacts, one
 from connectors.mysql.dump import MAX_DUMP_OFFSET, Replica, dump_from
-from connectors.mysql.errors import (
-    binlog_gone,
-    other_server,
-    transactions_purged,
-)
+from connectors.mysql.errors import binlog_gone, binlog_shorter, other_server, transactions_purged
 from connectors.mysql.events import parse_header
 from connectors.mysql.gtid import GtidSet, MariadbGtids
 from connectors.mysql.lost import Losses
@@ -127,9 +123,11 @@ class Opening:
         same = memory is None or memory.uuid == self._facts.server_uuid
         if isinstance(after.gtids, GtidSet):
             left = self._losses().mysql(after.gtids)
-            self._require_same(memory, is_same=self._is_same_binlog(memory))
+            is_same = self._is_same_binlog(memory)
+            self._require_same(memory, is_same=is_same)
             if left != after.gtids:
                 return self._take_over(replace(after, gtids=left), left, memory, lost=True)
+            self._require_whole(after, memory, is_same=is_same)
             if not same or after.file not in dict(self.files()):
                 return self._take_over(after, after.gtids, memory)
         elif not same and memory is not None:
@@ -151,10 +149,9 @@ class Opening:
         """The end of the binlog now, without GTIDs: those of transactions that are still being committed are
         behind the offset, but not in the server's set yet.
         """
-        row = self._first(("show binary log status", "show binlog status", "show master status"))
-        if row is None:
-            raise self._no_binlog()
-        return BinlogPosition(str(row[0]), int(row[1]))
+        if row := self._first(("show binary log status", "show binlog status", "show master status")):
+            return BinlogPosition(str(row[0]), int(row[1]))
+        raise self._no_binlog()
 
     def files(self) -> list[tuple[str, int]]:
         """The server's binlog files in order, with their sizes."""
@@ -191,11 +188,8 @@ class Opening:
             while True:
                 packet = dump.answer("reading the beginning of a binlog")
                 if packet[:1] != b"\0":
-                    raise SourceUnavailable(
-                        f"the server does not send the beginning of {file}",
-                        where=self._where,
-                        remedy="It is tried again.",
-                    )
+                    message = f"the server does not send the beginning of {file}"
+                    raise SourceUnavailable(message, where=self._where, remedy="It is tried again.")
                 header = parse_header(packet[1:])
                 if header.type == codes.FORMAT_DESCRIPTION_EVENT:
                     return header.timestamp_seconds
@@ -335,17 +329,23 @@ class Opening:
 
     def _check_file(self, after: BinlogPosition) -> None:
         """Whether the server's own files still hold our place."""
-        sizes = dict(self.files())
-        size = sizes.get(after.file)
+        size = dict(self.files()).get(after.file)
         if size is None:
             raise binlog_gone(self._where, after.file)
         if size < after.offset:
-            raise SourceGap(
-                f"{after.file} ends at {size}, before the end of our log at {after.offset}:"
-                " the binary logs were reset",
-                where=self._where,
-                remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir.",
-            )
+            raise binlog_shorter(self._where, after.file, after.offset)
+
+    def _require_whole(
+        self, after: BinlogPosition, memory: ServerMemory | None, *, is_same: bool | None
+    ) -> None:
+        """GTIDs don't tell a server that lost the end of its binlog and gave their numbers to others."""
+        # Places of our memory's epoch are in the files of its server.
+        if memory is None or memory.epoch != after.epoch or not is_same:
+            return
+        sizes = dict(self.files())
+        is_past = max(map(file_number, sizes)) < after.file_number
+        if is_past or sizes.get(after.file, after.offset) < after.offset:
+            raise binlog_shorter(self._where, after.file, after.offset)
 
     def _go_on_mariadb(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
         """The same server is one whose GTIDs at our file and offset are ours."""
@@ -360,6 +360,8 @@ class Opening:
             ours = self._losses().without_deleted(ours)
         left = self._losses().mariadb(ours)
         self._require_same(memory, is_same=is_same)
+        if left == ours:
+            self._require_whole(after, memory, is_same=is_same)
         if not ours:
             raise binlog_gone(self._where, after.file)
         return self._new_epoch(replace(after, gtids=left), memory, lost=left != ours)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+from pathlib import Path
+
 import pytest
 
 from cdc.errors import SourceGap, SourceMismatch
 from tests.integration.mysql_source.conftest import FollowerFactory
-from tests.support.mysql import MysqlDatabase
+from tests.support.mysql import MysqlDatabase, MysqlServer
 from tests.support.mysql_fixtures import MysqlFactory
 from tests.support.mysql_follower import MysqlFollower
 from tests.support.mysql_pairs import Pair, make_pair, stop_replica, wait_for_replica
@@ -150,3 +155,42 @@ def test_a_server_that_counts_from_the_beginning_again_is_a_gap(
     assert had is not None
     assert follower.position is not None
     assert follower.position > had
+
+
+def photograph(server: MysqlServer, copy: Path) -> None:
+    """What a power loss would leave of a server now."""
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        shutil.copytree(server.data, copy, symlinks=True)
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("files", [0, 2])
+def test_a_server_that_lost_the_end_of_its_binlog_and_counts_on_is_a_gap(
+    mysql_server_factory: MysqlFactory,
+    follow: FollowerFactory,
+    mysql_name: str,
+    files: int,
+    tmp_path: Path,
+) -> None:
+    server = mysql_server_factory({}, mysql_name)
+    database = server.create_database()
+    database.execute("create table t (id int primary key, note varchar(20))", "insert into t values (1, 'a')")
+    follower = follow(database)
+    database.execute("insert into t values (2, 'kept')")
+    assert ids(follower) == [2]
+    photograph(server, tmp_path / "data")
+    server.execute(*["flush binary logs"] * files)
+    database.execute(*[f"insert into t values ({number}, 'lost')" for number in range(3, 13)])
+    assert ids(follower) == list(range(3, 13))
+    follower.close()
+    server.kill9()
+    shutil.rmtree(server.data)
+    shutil.copytree(tmp_path / "data", server.data, symlinks=True)
+    server.start()
+    # The GTIDs of what is lost are given to others.
+    database.execute(*[f"insert into t values ({number}, 'new')" for number in range(20, 40)])
+    with pytest.raises(SourceGap, match="ends before the end of our log") as error:
+        follower.restart()
+    assert "resnapshot" in error.value.remedy
