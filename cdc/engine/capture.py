@@ -40,7 +40,10 @@ class Capture:
         self._report = reading.report
         self._accept_identity = reading.spec.accept_identity
         # Without snapshots there is no copy to begin anew with: a gap would stay a gap.
-        self._begins_anew = reading.spec.on_gap == "resnapshot" and reading.spec.snapshot != "never"
+        self._copies = reading.spec.snapshot != "never"
+        self._resnapshots = self._copies and reading.spec.on_gap == "resnapshot"
+        # This run began the log and has taken no change yet.
+        self._is_fresh = False
         self._gap: SourceGap | None = None
         self._acknowledgeable = acknowledgeable
         self._locked = False
@@ -58,6 +61,13 @@ class Capture:
                 raise
             self._gap = gap
             raise SourceUnavailable("changes were lost at the source: starting again with a copy") from gap
+
+    @property
+    def _begins_anew(self) -> bool:
+        """Whether a gap is followed by a new copy. Before the first change was taken nothing is lost by that:
+        it is as if the source had been added a moment later.
+        """
+        return self._resnapshots or self._is_fresh or self._gap is not None
 
     def _follow(self, position: Position, stop: threading.Event) -> None:
         stream = self._source.stream(position, self._memory())
@@ -92,6 +102,7 @@ class Capture:
             position = self._start_again(gap)
         if end is None or facts.get(IDENTITY_FACT) != identity:
             self._log.append(ChangeSet((), self._newest(position)), facts={IDENTITY_FACT: identity})
+        self._is_fresh = self._is_fresh or (self._copies and end is None)
         self._status.positioned(self._log.end)
         self.opened.set()
         return position
@@ -116,7 +127,7 @@ class Capture:
             facts: Facts = {f"{MEMORY_PREFIX}{key}": None for key in self._memory()}
             facts |= self._router.start_all_over("changes were lost at the source")
             self._log.append(ChangeSet((), self._newest(position)), facts=facts)
-        self._gap = None
+        self._gap, self._is_fresh = None, False
         self._status.count("resnapshots_after_gap", 1)
         return position
 
@@ -132,6 +143,7 @@ class Capture:
         return {k.removeprefix(MEMORY_PREFIX): v for k, v in facts.items() if k.startswith(MEMORY_PREFIX)}
 
     def _take(self, changes: ChangeSet) -> None:
+        self._is_fresh = self._is_fresh and not changes.batches
         if not self._locked:
             self._router.lock.acquire()
             self._locked = True

@@ -13,7 +13,7 @@ import pytest
 from cdc import failpoints
 from cdc.engine import Outcome, coordinator
 from cdc.engine.engine import TICK_SECONDS
-from cdc.errors import LogFull, SinkRefused, SourceGap, SourceRefused, SourceUnavailable
+from cdc.errors import LogFull, SinkRefused, SourceRefused, SourceUnavailable
 from cdc.model import ChangeBatch, ChangeSet, Position, Resnapshot, TableId, TableSchema
 from cdc.spi import SnapshotChunk
 from cdc.testing.events import position, table, transaction
@@ -264,43 +264,6 @@ def test_a_recreated_table_that_is_not_yet_followed_is_copied(bench: Bench) -> N
     bench.wait_until_equal("public.t")
     bench.database.commit([("public.t", "c", row(8, "second life"))])
     bench.wait_until_equal("public.t")
-
-
-def test_on_gap_resnapshot_recovers_from_a_gap_that_the_stream_meets(bench: Bench) -> None:
-    bench.on_gap = "resnapshot"
-    bench.database.create(T, ROWS)
-    bench.start()
-    bench.wait_until_equal("public.t")
-    remembered = ChangeSet((), position(bench.database.now.order + 1), memory={"seen": "x"})
-    bench.database.append(remembered)
-    bench.wait_for(lambda: facts(bench).get("memory:seen") == "x", "the source's memory in the log")
-    with bench.database.changed:
-        bench.database.tables[T.table].tuples[3:7] = [None] * 4
-        bench.database.fail("stream", SourceGap("the slot was invalidated"))
-    bench.wait_until_equal("public.t")
-    assert "memory:seen" not in facts(bench)
-    bench.database.commit([("public.t", "c", row(50))])
-    bench.wait_until_equal("public.t")
-    restart(bench)
-    bench.database.commit([("public.t", "c", row(51))])
-    bench.wait_until_equal("public.t")
-
-
-@pytest.mark.parametrize("on_gap", ["fail", "resnapshot"])
-def test_a_gap_fails_loudly_when_no_snapshot_may_fill_it(bench: Bench, on_gap: str) -> None:
-    bench.snapshot, bench.on_gap = "never", on_gap
-    bench.database.create(T, followed=True)
-    bench.start()
-    bench.wait_for(lambda: bench.database.acknowledged is not None, "the stream")
-    bench.database.commit([("public.t", "c", row(1))])
-    bench.wait_until_equal("public.t")
-    stop(bench)
-    bench.database.commit([("public.t", "c", row(2))])
-    bench.database.trim(bench.database.now)
-    result = bench.start().join()
-    assert result.outcome is Outcome.FAILED
-    assert isinstance(result.errors["capture:shop"], SourceGap)
-    assert len(bench.store.rows("public.t")) == 1
 
 
 def test_a_refused_snapshot_leaves_the_capture_of_live_tables_going(bench: Bench) -> None:

@@ -36,6 +36,9 @@ GONE = (
         ("57P01", "terminating connection due to administrator command", SourceUnavailable),
         ("58P01", "requested WAL segment has already been removed", SourceGap),
         ("XX000", "invalid memory alloc request size 1080000003", SourceRefused),
+        ("XX000", 'could not map filenumber "base/16384/18557" to relation OID', SourceGap),
+        ("XX000", 'could not map filenode "base/16384/18557" to relation OID', SourceGap),
+        ("XX000", "cache lookup failed for relation 18557", SourceRefused),
         ("ZZ999", "what nobody thought of", SourceRefused),
     ],
 )

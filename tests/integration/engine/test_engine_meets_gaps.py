@@ -1,0 +1,93 @@
+"""A gap at the source: copied again where that is wanted or loses nothing, a loud stop elsewhere."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from cdc.engine import Outcome
+from cdc.errors import SourceGap, SourceUnavailable
+from cdc.model import ChangeSet
+from cdc.testing.events import position, table
+from tests.integration.engine.conftest import Bench
+
+T = table("public.t", {"id": pa.int64(), "note": pa.string()}, relation=1)
+ROWS = [{"id": i, "note": "old"} for i in range(30)]
+
+
+def row(identity: int) -> dict[str, object]:
+    return {"id": identity, "note": "new"}
+
+
+def facts(bench: Bench) -> dict[str, str]:
+    assert bench.running is not None
+    return dict(bench.running.engine.pipelines[0].log.facts)
+
+
+def stop(bench: Bench) -> None:
+    assert bench.running is not None
+    bench.running.stop()
+
+
+def test_on_gap_resnapshot_recovers_from_a_gap_that_the_stream_meets(bench: Bench) -> None:
+    bench.on_gap = "resnapshot"
+    bench.database.create(T, ROWS)
+    bench.start()
+    bench.wait_until_equal("public.t")
+    remembered = ChangeSet((), position(bench.database.now.order + 1), memory={"seen": "x"})
+    bench.database.append(remembered)
+    bench.wait_for(lambda: facts(bench).get("memory:seen") == "x", "the source's memory in the log")
+    with bench.database.changed:
+        bench.database.tables[T.table].tuples[3:7] = [None] * 4
+        bench.database.fail("stream", SourceGap("the slot was invalidated"))
+    bench.wait_until_equal("public.t")
+    assert "memory:seen" not in facts(bench)
+    bench.database.commit([("public.t", "c", row(50))])
+    bench.wait_until_equal("public.t")
+    stop(bench)
+    bench.start()
+    bench.database.commit([("public.t", "c", row(51))])
+    bench.wait_until_equal("public.t")
+
+
+def test_a_gap_before_the_first_change_begins_anew_once(bench: Bench) -> None:
+    bench.database.create(T, ROWS)
+    running = bench.start()
+    bench.wait_until_equal("public.t")
+    bench.database.fail("stream", SourceUnavailable("cut"), SourceGap("the slot can't be decoded"))
+    with bench.database.changed:
+        bench.database.tables[T.table].tuples[3:7] = [None] * 4
+    bench.wait_until_equal("public.t")
+    bench.database.fail("stream", SourceGap("nor can the next one"))
+    result = running.join()
+    assert result.outcome is Outcome.FAILED
+    assert isinstance(result.errors["capture:shop"], SourceGap)
+
+
+def test_a_gap_behind_the_first_change_is_the_operators(bench: Bench) -> None:
+    bench.database.create(T, ROWS)
+    running = bench.start()
+    bench.wait_until_equal("public.t")
+    bench.database.commit([("public.t", "c", row(50))])
+    bench.wait_until_equal("public.t")
+    bench.database.fail("stream", SourceGap("the slot was invalidated"))
+    result = running.join()
+    assert result.outcome is Outcome.FAILED
+    assert isinstance(result.errors["capture:shop"], SourceGap)
+
+
+@pytest.mark.parametrize("on_gap", ["fail", "resnapshot"])
+def test_a_gap_fails_loudly_when_no_snapshot_may_fill_it(bench: Bench, on_gap: str) -> None:
+    bench.snapshot, bench.on_gap = "never", on_gap
+    bench.database.create(T, followed=True)
+    bench.start()
+    bench.wait_for(lambda: bench.database.acknowledged is not None, "the stream")
+    bench.database.commit([("public.t", "c", row(1))])
+    bench.wait_until_equal("public.t")
+    stop(bench)
+    bench.database.commit([("public.t", "c", row(2))])
+    bench.database.trim(bench.database.now)
+    result = bench.start().join()
+    assert result.outcome is Outcome.FAILED
+    assert isinstance(result.errors["capture:shop"], SourceGap)
+    assert len(bench.store.rows("public.t")) == 1
