@@ -74,6 +74,11 @@ class ServerFacts:
         return self.flavour == "mariadb"
 
     @property
+    def identity(self) -> tuple[str, int]:
+        """Which server it is: MySQL's number may be set while it runs."""
+        return (self.server_uuid, 0) if self.server_uuid else ("", self.server_id)
+
+    @property
     def ignores_case(self) -> bool:
         """Whether names of tables and databases that differ only in case are the same."""
         return self.lower_case_table_names != 0

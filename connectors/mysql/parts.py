@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from cdc.errors import SourceUnavailable
 from cdc.model import Position, TableId
 from cdc.spi.source import SourceContext
-from connectors.mysql.connection import Connector
+from connectors.mysql.connection import Connector, ServerFacts
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.options import MysqlOptions
+from connectors.mysql.places import ServerMemory
+from connectors.mysql.positions import parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +30,43 @@ class Captured:
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a snapshot needs of its source. `captured` is called from the snapshot's thread, once a snapshot;
-    before any stream it gives the position that `open` returned, and the definitions of its memory.
+    before any stream it gives the position that `open` returned, and the definitions of its memory. `server`
+    is the one that the stream reads or is about to; None: any.
     """
 
     connector: Connector
     context: SourceContext
     options: MysqlOptions
     captured: Callable[[], Captured]
+    server: Callable[[], ServerMemory | None] = lambda: None
+
+    def captured_of(self, facts: ServerFacts) -> Captured:
+        """What the stream has given of the server that answers here: places of two servers don't compare.
+
+        Raises:
+            SourceUnavailable: after a failover it has given nothing of this one yet.
+        """
+        captured, server = self.captured(), self.server()
+        if server is not None:
+            require_same(self, server, facts)
+            if server.epoch != parse(captured.position.text).epoch:
+                raise _not_the_streams(self)
+        return captured
+
+
+def require_same(parts: Parts, server: ServerFacts | ServerMemory, other: ServerFacts) -> None:
+    """A snapshot of one server must not read from another: it may be behind.
+
+    Raises:
+        SourceUnavailable: it would.
+    """
+    if server.identity != other.identity:
+        raise _not_the_streams(parts)
+
+
+def _not_the_streams(parts: Parts) -> SourceUnavailable:
+    return SourceUnavailable(
+        "the stream has not come to this server yet",
+        where=parts.connector.where,
+        remedy="The snapshot is taken again by itself.",
+    )

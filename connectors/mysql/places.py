@@ -33,6 +33,11 @@ class ServerMemory:
     file: str = ""
     began_at: int = 0
 
+    @property
+    def identity(self) -> tuple[str, int]:
+        """As `ServerFacts.identity`."""
+        return (self.uuid, 0) if self.uuid else ("", self.server_id)
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
 

@@ -63,10 +63,10 @@ class Planner:
     def __init__(self, parts: Parts, connection: Connection, tables: Sequence[TableSchema]) -> None:
         self._parts = parts
         self._connection = connection
-        self._captured = parts.captured()
+        self._facts = parts.connector.facts(connection)
+        self._captured = parts.captured_of(self._facts)
         self._schemas = {schema.table: schema for schema in tables}
         self._settled: dict[TableId, TableDefinition] = {}
-        self._facts = parts.connector.facts(connection)
         self._views = Views(parts.connector, self._facts, connection)
 
     def plan(self, earlier: Mapping[TableId, EarlierSnapshot]) -> Plan:
@@ -115,7 +115,7 @@ class Planner:
             if time.monotonic() > deadline:
                 raise altered(self._parts, unknown[0], "the stream has not come to it yet")
             time.sleep(SETTLED_POLL_SECONDS)
-            self._captured = self._parts.captured()
+            self._captured = self._parts.captured_of(self._facts)
         self._settled = {table: info.definition for table, info in infos.items()}
 
     def _look(self, cursor: Any) -> dict[TableId, TableInfo]:

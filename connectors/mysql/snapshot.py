@@ -17,7 +17,7 @@ from cdc.spi.source import EarlierSnapshot, SnapshotChunk
 from connectors.mysql.catalog import read_tables
 from connectors.mysql.channel import Connection
 from connectors.mysql.copying import Copying, Shape, select_statement, touch_statement
-from connectors.mysql.parts import Parts
+from connectors.mysql.parts import Parts, require_same
 from connectors.mysql.planning import (
     READER_SETTINGS,
     Plan,
@@ -108,6 +108,7 @@ class MysqlSnapshot:
         connection = self._parts.connector.connect("to read a chunk")
         try:
             with self._parts.connector.translated("preparing to read a chunk"):
+                require_same(self._parts, self._plan.facts, self._parts.connector.facts(connection))
                 run(connection, _ISOLATION)
                 run(connection, READER_SETTINGS)
         except BaseException:

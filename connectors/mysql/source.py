@@ -98,6 +98,7 @@ class MysqlSource:
         self._captured: Captured | None = None
         # The definitions at the position that `open` gave to an empty log.
         self._begun: Begun | None = None
+        self._server: ServerMemory | None = None
         self._taken_back = TakenBack()
         self._tells = Tells(context.log)
         self._wanted = 0
@@ -155,7 +156,9 @@ class MysqlSource:
 
     def snapshot(self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]) -> Snapshot:
         return open_snapshot(
-            Parts(self._connector, self._context, self._options, self._captured_now), tables, earlier
+            Parts(self._connector, self._context, self._options, self._captured_now, lambda: self._server),
+            tables,
+            earlier,
         )
 
     def current(self) -> Position:
@@ -210,7 +213,7 @@ class MysqlSource:
             definitions = {}
         position = start.position.to_position()
         self._begun = Begun(position.order, definitions, start.server, memory_of(start.prepared))
-        self._epoch, self._is_spent = epoch, False
+        self._epoch, self._is_spent, self._server = epoch, False, start.server
         self._captured = Captured(position, definitions, frozenset(start.prepared))
         return position
 
@@ -218,7 +221,7 @@ class MysqlSource:
         place = parse(after.text, self._connector.where)
         self._epoch = max(self._epoch, place.epoch)
         start = opening.go_on(place, self._server_of(after, memory))
-        self._epoch = start.server.epoch
+        self._epoch, self._server = start.server.epoch, start.server
         return start
 
     def _server_of(self, after: Position, memory: Mapping[str, str]) -> ServerMemory | None:
