@@ -13,10 +13,10 @@ from tests.support.mysql_fixtures import MysqlFactory
 from tests.support.pipeline import MysqlPipeline
 from tests.support.workload.mysql import MysqlWorkload
 
-SERVERS = pytest.mark.parametrize("name", ["mysql9", "mariadb10"])
+SERVERS = ["mysql9", "mariadb10"]
 
 
-@SERVERS
+@pytest.mark.parametrize("name", SERVERS)
 def test_random_mysql_workload_survives_kill9(
     mysql_server_factory: MysqlFactory, tmp_path: Path, name: str
 ) -> None:
@@ -27,7 +27,7 @@ def test_random_mysql_workload_survives_kill9(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@SERVERS
+@pytest.mark.parametrize("name", [*SERVERS, "mariadb11"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_minute_of_random_mysql_workload_survives_ten_kills(
     mysql_server_factory: MysqlFactory, tmp_path: Path, name: str, seed: int

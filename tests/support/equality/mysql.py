@@ -37,8 +37,10 @@ _GEOMETRIES |= {"multilinestring", "multipolygon", "geometrycollection", "geomco
 EWKB_SRID = 0x20000000
 _COLUMNS = """
     select column_name, data_type, column_type, column_default from information_schema.columns
-     where table_schema = %s and table_name = %s order by ordinal_position
+     where table_schema = %s and table_name = %s{} order by ordinal_position
 """
+# What MariaDB 11's binlog has not in its updates is no part of the copies.
+_WITHOUT_GENERATED = " and extra not like '%%GENERATED%%'"
 # Of a column that was added with it, what rows from before have.
 _LITERAL_DEFAULTS = frozenset({"int", "bigint", "varchar", "text", "decimal"})
 
@@ -92,9 +94,9 @@ def _vector(digits: str) -> tuple[float, ...]:
     return struct.unpack(f"<{len(data) // 4}f", data)
 
 
-def source_columns(cursor: Any, schema: str, name: str) -> list[MysqlColumn]:
+def source_columns(cursor: Any, schema: str, name: str, *, has_generated: bool = True) -> list[MysqlColumn]:
     """The columns of a table now, in order."""
-    cursor.execute(_COLUMNS, [schema, name])
+    cursor.execute(_COLUMNS.format("" if has_generated else _WITHOUT_GENERATED), [schema, name])
     return [MysqlColumn(str(n), str(b).lower(), str(k).lower(), d) for n, b, k, d in cursor.fetchall()]
 
 
@@ -103,7 +105,8 @@ def read_source(server: MysqlServer, table: str, key: Sequence[str]) -> SourceTa
     schema, _, name = table.partition(".")
     with server.connect() as connection, connection.cursor() as cursor:
         cursor.execute("set session time_zone = '+00:00'")
-        columns = source_columns(cursor, schema, name)
+        has_generated = server.name != "mariadb11"
+        columns = source_columns(cursor, schema, name, has_generated=has_generated)
         names = ", ".join(column.expression for column in columns)
         cursor.execute(f"select {names} from {table}")
         fetched = cursor.fetchall()
