@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from cdc.errors import StateError
 from cdc.model import Position
@@ -20,7 +20,7 @@ class ServerMemory:
     """What the log remembers of the server whose files its positions name.
 
     `settled`: outcomes of XA transactions before this order may concern ones that the first copy holds.
-    `file` was its last one when a stream began, and `began_at` the time in that file's first event: a server
+    `file` is the last one that was seen, and `began_at` the time in that file's first event: a server
     with another file of that name was reset, restored or built anew.
     """
 
@@ -37,6 +37,11 @@ class ServerMemory:
     def identity(self) -> tuple[str, int]:
         """As `ServerFacts.identity`."""
         return (self.uuid, 0) if self.uuid else ("", self.server_id)
+
+    def in_file(self, file: str, began_at: int) -> ServerMemory:
+        """The same, seen in this file, if that is a later one."""
+        is_later = began_at > 0 and (not self.file or file_number(file) > file_number(self.file))
+        return replace(self, file=file, began_at=began_at) if is_later else self
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))

@@ -318,7 +318,7 @@ class MysqlSource:
             heartbeat_seconds=self._options.heartbeat.total_seconds(),
             where=self._connector.where,
             wanted=lambda: self._wanted,
-            settled=start.server.settled,
+            server=start.server,
             captured=captured,
         )
         place = start.place

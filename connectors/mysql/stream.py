@@ -19,7 +19,7 @@ from cdc.model import ChangeSet, Position
 from connectors.mysql.dump import Dump
 from connectors.mysql.errors import translate_packet
 from connectors.mysql.gtid import MariadbGtids
-from connectors.mysql.places import Places
+from connectors.mysql.places import MEMORY_SERVER, Places, ServerMemory
 from connectors.mysql.replay import Replay, Step
 from connectors.mysql.savepoints import Savepoints
 from connectors.mysql.taken_back import Retractions, TakenBack
@@ -65,9 +65,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class SessionParts:
-    """What a session works with. `wanted` gives the position that somebody waits for; `settled` the one
-    before which the outcome of an XA transaction may concern one that the first copy holds; `captured` is
-    called after each whole set that the caller has taken.
+    """What a session works with. `wanted` gives the position that somebody waits for; `server.settled` the
+    one before which the outcome of an XA transaction may concern one that the first copy holds; `captured`
+    is called after each whole set that the caller has taken.
     """
 
     dump: Dump
@@ -82,7 +82,7 @@ class SessionParts:
     heartbeat_seconds: float
     where: str
     wanted: Callable[[], int]
-    settled: int
+    server: ServerMemory
     captured: Callable[[Position], None]
 
 
@@ -95,6 +95,7 @@ class Session:
         self._dump = parts.dump
         self._decoder = parts.decoder
         self._tracking = parts.tracking
+        self._server = parts.server
         self._position = after
         self._start = (file, offset)
         self._xa_place: Prepared | None = None
@@ -271,8 +272,16 @@ class Session:
                 self._roll_back()
             if meaning.server_started:
                 self._tracking.server_started(self._reached_order())
+            self._note_file(meaning.began_at)
         elif isinstance(meaning, Savepoint) and self._savepoints.apply(meaning):
             self._tracking.copy_again_without_transactions()
+
+    def _note_file(self, began_at: int) -> None:
+        """Of two files of one name, before and after a server was restored, the second tells which it is."""
+        server = self._server.in_file(self._decoder.file, began_at)
+        if server != self._server:
+            self._server = server
+            self._tracking.remember({MEMORY_SERVER: server.to_json()})
 
     def _place_before(self) -> Prepared:
         """Where the transaction at hand can be read again from."""
@@ -303,7 +312,7 @@ class Session:
                 place = yield from self._look_for(meaning.xid)
             if place is not None:
                 yield from self._replay(meaning.xid, place)
-            elif self._reached_order() > self._parts.settled:
+            elif self._reached_order() > self._server.settled:
                 raise unknown_commit(self._decoder.position_text)
         self._tracking.remember(self._parts.xa.ended(meaning.xid))
 

@@ -130,9 +130,12 @@ class RolledBack:
 
 @dataclass(frozen=True, slots=True)
 class FileBegun:
-    """A binlog file begins; `server_started`: the server did, too."""
+    """A binlog file begins; `server_started`: the server did, too. `began_at` is the second that it tells, 0
+    before it does.
+    """
 
     server_started: bool
+    began_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,9 @@ class Grammar:
         if kind == codes.EXECUTE_LOAD_QUERY_EVENT:
             return self._load(header, body)
         if kind in _NEW_FILE:
-            return FileBegun(kind == codes.FORMAT_DESCRIPTION_EVENT and tells_server_start(body))
+            if kind == codes.ROTATE_EVENT:
+                return FileBegun(server_started=False, began_at=0)
+            return FileBegun(tells_server_start(body), header.timestamp_seconds)
         if kind == codes.INCIDENT_EVENT:
             raise self._incident(body)
         if kind in _MEANINGLESS or header.flags & codes.IGNORABLE_FLAG:

@@ -39,7 +39,8 @@ class Binlog(Protocol):
     A transaction ends with its XID, COMMIT, XA PREPARE, or with the statement that follows a GTID event
     without BEGIN. `ROLLBACK` ends it too, and is given as an EVENT if it had rows: the caller says what is to
     happen with them. A binlog file that ends inside a transaction (a server died) ends it as ROLLBACK does:
-    the ROTATE or format description behind it is an EVENT then, and `is_torn` holds.
+    the ROTATE or format description behind it is an EVENT then, and `is_torn` holds. So is the
+    format description of a file behind another one, or where the server started: it tells when.
     """
 
     @property

@@ -108,6 +108,8 @@ cdef class BinlogDecoder:
     cdef readonly Py_ssize_t transactions
     cdef readonly bint in_transaction
     cdef readonly bint is_torn
+    # A ROTATE has named another file, whose format description is yet to come.
+    cdef bint is_next_file
     cdef readonly object file
     cdef readonly uint64_t offset
     cdef readonly object end_file
@@ -325,7 +327,7 @@ cdef class BinlogDecoder:
 
     cdef int begin_file(self, Event* event) except -1:
         """ROTATE or a format description: table ids begin anew, and what is open will never be ended."""
-        cdef bint started = event.type == FORMAT_DESCRIPTION and tells_server_start(bytes_of(&event.body))
+        cdef bint is_next = False
         self.is_torn = self.in_transaction and self.rows.transaction_changes > 0
         if self.in_transaction:
             self.in_transaction = False
@@ -333,8 +335,12 @@ cdef class BinlogDecoder:
         self.rows.forget_ids()
         if event.type == ROTATE:
             self.event_end = little_u64(advance(&event.body, 8))
-            self.file = file_name(bytes_of(&event.body))
-        return EVENT if self.is_torn or started else CONSUMED
+            before, self.file = self.file, file_name(bytes_of(&event.body))
+            self.is_next_file = self.is_next_file or before not in ("", self.file)
+        else:
+            is_next = self.is_next_file or tells_server_start(bytes_of(&event.body))
+            self.is_next_file = False
+        return EVENT if self.is_torn or is_next else CONSUMED
 
     cdef int name_transaction(self, Event* event) except -1:
         """A GTID event."""

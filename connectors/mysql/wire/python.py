@@ -73,12 +73,10 @@ class BinlogDecoder:
         self._joined: bytes | None = None
         self._has_checksum = False
         self.transactions = 0
-        self.in_transaction = False
-        self.is_torn = False
-        self.file = ""
-        self.offset = 0
-        self.end_file = ""
-        self.end_offset = 0
+        self.in_transaction = self.is_torn = False
+        self._is_next_file = False  # Named by a ROTATE, its format description is yet to come.
+        self.file, self.offset = "", 0
+        self.end_file, self.end_offset = "", 0
         self.commit_ts_us: int | None = None
         self._event_end = 0
         self._state = State.OUTSIDE
@@ -213,16 +211,19 @@ class BinlogDecoder:
     def begin_file(self, event: Event) -> int:
         """ROTATE or a format description: table ids begin anew, and what is open will never be ended."""
         self.is_torn = self.in_transaction and self.transaction_changes > 0
-        started = event.type == codes.FORMAT_DESCRIPTION_EVENT and tells_server_start(event.body)
         if self.in_transaction:
             self.in_transaction = False
             self._state = State.OUTSIDE
         self._rows.forget_ids()
+        is_next = event.type != codes.ROTATE_EVENT and (self._is_next_file or tells_server_start(event.body))
         if event.type == codes.ROTATE_EVENT:
             cursor = LittleEndian(event.body)
             self._event_end = cursor.u64()
-            self.file = file_name(cursor.take(cursor.left))
-        return EVENT if self.is_torn or started else _CONSUMED
+            before, self.file = self.file, file_name(cursor.take(cursor.left))
+            self._is_next_file = self._is_next_file or before not in ("", self.file)
+        else:
+            self._is_next_file = False
+        return EVENT if self.is_torn or is_next else _CONSUMED
 
     def name_transaction(self, event: Event) -> int:
         """A GTID event."""

@@ -41,8 +41,9 @@ _COLUMNS = """
 """
 # What MariaDB 11's binlog has not in its updates is no part of the copies.
 _WITHOUT_GENERATED = " and extra not like '%%GENERATED%%'"
+_INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
 # Of a column that was added with it, what rows from before have.
-_LITERAL_DEFAULTS = frozenset({"int", "bigint", "varchar", "text", "decimal"})
+_LITERAL_DEFAULTS = _INTEGERS | {"varchar", "text", "decimal"}
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _fills(cursor: Any, columns: Sequence[MysqlColumn]) -> dict[str, Any]:
         if text.startswith("'"):  # MariaDB shows a literal as one.
             text = text[1:-1].replace("''", "'")
         kind = "char" if column.base in ("varchar", "text") else column.type
-        kind = "signed" if column.base in ("int", "bigint") else kind
+        kind = "signed" if column.base in _INTEGERS else kind
         cursor.execute(f"select cast(%s as {kind})", [text])
         fills[column.name] = column.from_source([cursor.fetchone()[0]])[0]
     return fills

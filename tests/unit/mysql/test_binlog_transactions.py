@@ -193,14 +193,22 @@ def test_rows_of_a_range_are_dropped_as_far_as_they_are_in_hand(wire: ModuleType
 
 def test_a_file_that_ends_inside_a_transaction_takes_its_rows_back(wire: ModuleType) -> None:
     running = fed(wire, *frames.transaction(*INSERT), *frames.transaction(*INSERT, number=2)[:-1])
-    running.feed(frames.packets([frames.rotate("binlog.000002"), frames.format_description()]))
+    description = frames.format_description()
+    running.feed(frames.packets([frames.rotate("binlog.000002"), description]))
     assert not running.decoder.in_transaction
-    assert running.events == [frames.rotate("binlog.000002")]
+    assert running.events == [frames.rotate("binlog.000002"), description[: -codes.CHECKSUM_BYTES]]
     assert not running.decoder.is_torn
     running.decoder.drop_transaction()
     running.feed(frames.packets(frames.transaction(*INSERT, number=2)))
     assert [row["_cdc_position"][:13] for row in running.rows()] == ["binlog.000001", "binlog.000002"]
     assert running.decoder.gtid_runs() == [(UUID_TEXT, "", 1, 2)]
+
+
+def test_a_file_behind_another_is_told_once(wire: ModuleType) -> None:
+    """Servers name the next file where one ends, and again where they begin to send it."""
+    description = frames.format_description()
+    running = fed(wire, *[frames.rotate("binlog.000002")] * 2, description, description)
+    assert running.events == [description[: -codes.CHECKSUM_BYTES]]
 
 
 def test_a_file_that_begins_where_the_server_started_is_told(wire: ModuleType) -> None:
