@@ -89,6 +89,8 @@ def description(schema: TableSchema, source: str) -> Mapping[str, str]:
         "cdc.key": json.dumps(list(schema.key), ensure_ascii=False),
         "cdc.identity": schema.identity,
         "cdc.columns": json.dumps({c.name: c.source_type for c in schema.columns}, ensure_ascii=False),
+        # What stays of a column when it is renamed, so that a reader can join its old and new name.
+        "cdc.column_ids": json.dumps({c.name: c.id for c in schema.columns}, ensure_ascii=False),
     }
 
 
