@@ -36,11 +36,12 @@ class Pipeline:
         folder: Path,
         *,
         url: str | None = None,
-        tables: str = "app.*",
+        tables: str | Sequence[str] = "app.*",
         source_options: Mapping[str, Any] | None = None,
     ) -> None:
         self.database = database
-        source = {"type": "postgres", "url": url or database.url, "tables": [tables]}
+        patterns = [tables] if isinstance(tables, str) else list(tables)
+        source = {"type": "postgres", "url": url or database.url, "tables": patterns}
         self._create(folder, {**source, **(source_options or {})})
 
     def _create(self, folder: Path, source: Mapping[str, Any]) -> None:
