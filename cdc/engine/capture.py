@@ -102,10 +102,33 @@ class Capture:
             position = self._start_again(gap)
         if end is None or facts.get(IDENTITY_FACT) != identity:
             self._log.append(ChangeSet((), self._newest(position)), facts={IDENTITY_FACT: identity})
+        self._forget_unselected(position)
         self._is_fresh = self._is_fresh or (self._copies and end is None)
         self._status.positioned(self._log.end)
         self.opened.set()
         return position
+
+    def _forget_unselected(self, position: Position) -> None:
+        """Forget the tables that the config no longer selects, so that one that returns is copied again."""
+        with self._router.lock:
+            left = self._router.leave(self._source.selects)
+            if not left:
+                return
+            facts: Facts = {}
+            for table in left:
+                facts |= self._router.book.facts_of(table, None)
+            self._log.append(ChangeSet((), self._newest(position)), facts=facts)
+            for table, state in left.items():
+                self._router.book.remove(table)
+                if state.held is not None:
+                    self._held.destroy(state.held)
+        for table in sorted(table for table in left if table.schema):
+            self._report(
+                "a table is no longer selected: the sinks keep its rows as they are, and it is copied again"
+                " when it returns",
+                level="warning",
+                table=str(table),
+            )
 
     def _newest(self, position: Position) -> Position:
         end = self._log.end

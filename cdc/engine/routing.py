@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from cdc.engine.specs import SnapshotMode
@@ -87,6 +88,14 @@ class Router:
         for table, state in self.book.items():
             self._start_over(table, state, reason, routed)
         return routed.facts
+
+    def leave(self, selects: Callable[[TableId], bool]) -> dict[TableId, TableState]:
+        """Return the tables that the source's config no longer selects, and those whose name isn't known.
+
+        Their changes are not captured any more, so their state must not outlive the selection: a table that
+        returns is new, and is copied.
+        """
+        return {table: state for table, state in self.book.items() if not (table.schema and selects(table))}
 
     def _state_of(self, schema: TableSchema, routed: Routed) -> TableState:
         table, relation = schema.table, schema.relation

@@ -120,6 +120,13 @@ class Source(Protocol):
         """
         ...
 
+    def selects(self, table: TableId) -> bool:
+        """Return whether the config selects a table of this name, whether or not it exists.
+
+        Called after `open`.
+        """
+        ...
+
     def follow(self, tables: Sequence[TableSchema]) -> None:
         """Make changes of these tables appear in the stream (Postgres: add them to the publication).
 

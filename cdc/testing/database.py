@@ -49,6 +49,8 @@ class MemoryDatabase:
         self.changed = threading.Condition()
         self.tables: dict[TableId, HeapTable] = {}
         self.followed: set[TableId] = set()
+        # What the config of the source leaves out.
+        self.excluded: set[TableId] = set()
         self.history: list[tuple[int, tuple[ChangeSet, ...]]] = []
         self.acknowledged: Position | None = None
         self.oldest = 0

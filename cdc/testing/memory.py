@@ -67,7 +67,11 @@ class MemorySource:
     def discover(self) -> Sequence[TableSchema]:
         self._database.raise_fault("discover")
         with self._database.changed:
-            return [self._database.tables[table].schema for table in sorted(self._database.tables)]
+            tables = sorted(table for table in self._database.tables if self.selects(table))
+            return [self._database.tables[table].schema for table in tables]
+
+    def selects(self, table: TableId) -> bool:
+        return table not in self._database.excluded
 
     def follow(self, tables: Sequence[TableSchema]) -> None:
         self._database.raise_fault("follow")

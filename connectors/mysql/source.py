@@ -7,7 +7,6 @@ The capture thread owns the stream's connections; everything else shares one ord
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from connectors.mysql.check import run_checks
 from connectors.mysql.connection import Connector, ServerFacts
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.dump import Dump, Replica, dump_after, dump_from
+from connectors.mysql.file_sizes import FileSizes
 from connectors.mysql.history.history import MEMORY_PREFIX as TABLE_MEMORY
 from connectors.mysql.history.history import History
 from connectors.mysql.left_out import Tells, leaves_generated_out, planned, remembered, sent_again
@@ -36,7 +36,7 @@ from connectors.mysql.opening import Opening, Start
 from connectors.mysql.options import MysqlOptions
 from connectors.mysql.parts import Captured, Parts
 from connectors.mysql.places import MEMORY_SERVER, Places, ServerMemory
-from connectors.mysql.positions import BinlogPosition, file_number, parse
+from connectors.mysql.positions import BinlogPosition, parse
 from connectors.mysql.replay import Reader, open_replay
 from connectors.mysql.snapshot import open_snapshot
 from connectors.mysql.starter import describe
@@ -51,8 +51,6 @@ from connectors.mysql.xa.book import XaBook, memory_of
 
 # Definitions and position are read again when a table was altered between them.
 BEGIN_ATTEMPTS = 5
-# The sizes of the server's files only measure the way to go; the server looks at every file to tell them.
-SIZES_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +103,11 @@ class MysqlSource:
         self._epoch = 0
         # A gap was found: positions from now on are not those of the history before.
         self._is_spent = False
-        self._sizes: dict[int, int] = {}
-        self._sized_at = float("-inf")
+        self._sizes = FileSizes()
         self._dump: Dump | None = None
         self._ordinary: Connection | None = None
         self._lock = threading.Lock()
+        self._ignores_case = False
         self._closed = False
 
     def check(self) -> Sequence[Finding]:
@@ -133,6 +131,9 @@ class MysqlSource:
             self._tells.tell(table, plans)
             schemas.append(schema_of(definitions[table], plans))
         return schemas
+
+    def selects(self, table: TableId) -> bool:
+        return self._options.selection(ignores_case=self._ignores_case).matches(table)
 
     def follow(self, tables: Sequence[TableSchema]) -> None:
         """The binlog holds the changes of every table."""
@@ -166,24 +167,13 @@ class MysqlSource:
             opening = self._opening(connection, self._connector.facts(connection))
             opening.require_binlog()
             end = opening.status()
-            if time.monotonic() - self._sized_at >= SIZES_SECONDS:
-                self._sizes = {file_number(name): size for name, size in opening.files()}
-                self._sized_at = time.monotonic()
+            self._sizes.read_if_due(opening.files)
         position = BinlogPosition(end.file, end.offset, self._epoch).to_position()
         self._wanted = max(self._wanted, position.order)
         return position
 
     def distance(self, position: Position, target: Position) -> int | None:
-        """Bytes of binlog between two positions of one server, as far as its files are known."""
-        if position.order >= target.order:
-            return 0
-        start, end = parse(position.text), parse(target.text)
-        if start.epoch != end.epoch:
-            return None
-        between = range(start.file_number, end.file_number)
-        if any(number not in self._sizes for number in between):
-            return None
-        return max(0, sum(self._sizes[number] for number in between) + end.offset - start.offset)
+        return self._sizes.distance(position, target)
 
     def position(self, text: str) -> Position:
         return parse(text, self._connector.where).to_position()
@@ -371,6 +361,7 @@ class MysqlSource:
         """A connection of its own for the block, and who answers."""
         with closing(self._connector.connect(purpose)) as connection:
             facts = self._connector.facts(connection)
+            self._ignores_case = facts.ignores_case
             with self._connector.translated("looking at the server"):
                 yield connection, facts
 

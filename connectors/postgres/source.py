@@ -107,6 +107,9 @@ class PostgresSource:
         with self._connection("reading the tables") as connection:
             return [shape.schema for shape in self._shapes(connection)]
 
+    def selects(self, table: TableId) -> bool:
+        return self._options.selection.matches(table)
+
     def follow(self, tables: Sequence[TableSchema]) -> None:
         wanted = {table.relation for table in tables}
         with self._connection("following tables") as connection:

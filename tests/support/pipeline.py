@@ -67,7 +67,15 @@ class Pipeline:
                 },
             },
         }
-        (folder / "cdc.yaml").write_text(yaml.safe_dump(self._config), encoding="utf-8")
+        self._write()
+
+    def _write(self) -> None:
+        (self.folder / "cdc.yaml").write_text(yaml.safe_dump(self._config), encoding="utf-8")
+
+    def configure(self, **options: Any) -> None:
+        """Change options of the source, for the next start."""
+        self._config["sources"][SOURCE].update(options)
+        self._write()
 
     @property
     def _status_path(self) -> Path:

@@ -350,3 +350,32 @@ def test_rows_that_change_in_silence_while_a_snapshot_opens_are_read_again(
     bench.wait_for(lambda: bool(asked), "the snapshot to open")
     bench.wait_until_equal("public.t")
     assert len(bench.database.rows("public.t")) == len(ROWS) - 1
+
+
+def test_a_table_that_leaves_the_selection_while_it_waits_is_copied_when_it_returns(bench: Bench) -> None:
+    # GIVEN a table with held changes that is excluded before its copy
+    bench.database.create(T, ROWS)
+    bench.database.create(OTHER, ROWS, followed=True)
+    hold_copies(bench, 20)
+    bench.start()
+    wait_for_retry(bench, "snapshot:shop")
+    bench.database.commit([("public.other", "c", row(50))])
+    bench.wait_for(lambda: held_folders(bench), "held changes")
+    stop(bench)
+    bench.database.excluded.add(OTHER.table)
+    bench.database._faults.clear()
+    # WHEN it changes meanwhile and returns
+    bench.start()
+    bench.wait_until_equal("public.t")
+    bench.wait_for(lambda: held_folders(bench) == [], "the held log to be deleted")
+    assert not any("public" in key and "other" in key for key in facts(bench))
+    stop(bench)
+    bench.database.history.clear()
+    bench.database.followed.discard(OTHER.table)
+    bench.database.commit([("public.other", "d", row(3)), ("public.other", "u", row(4, "meanwhile"))])
+    bench.database.excluded.clear()
+    bench.start()
+    # THEN nothing of its earlier state counts
+    bench.wait_until_equal("public.other")
+    bench.database.commit([("public.other", "c", row(51))])
+    bench.wait_until_equal("public.other")
