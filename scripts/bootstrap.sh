@@ -88,6 +88,10 @@ ensure_venv() {
 
 ensure_servers() {
     ensure_postgres
+    # A test makes the German locale from its definition.
+    if [ ! -e /usr/share/i18n/locales/de_DE ]; then
+        apt_install locales || say "no locale definitions: the test of a German server fails"
+    fi
     scripts/mysql-servers.sh mysql9 mariadb10 mariadb11
 }
 

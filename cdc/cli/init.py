@@ -13,6 +13,7 @@ from cdc.cli.session import DEFAULT_CONFIG, JsonOption
 from cdc.errors import ConfigError
 from cdc.files import write_atomically
 from cdc.spi import registry
+from cdc.spi.urls import nearest_scheme
 
 FileOption = Annotated[Path, typer.Option("--config", "-c", envvar="CDC_CONFIG", help="The file to write.")]
 
@@ -62,6 +63,13 @@ def _starter_of(url: str) -> Any:
             able += schemes
             if scheme in schemes:
                 return source
+    near = nearest_scheme(url, able)
+    if near:
+        raise ConfigError(
+            f"the URL begins with {scheme}://, which is another tool's form",
+            where="init URL",
+            remedy=f"Write {near}://USER:PASSWORD@HOST:PORT/DATABASE.",
+        )
     raise ConfigError(
         "no installed connector understands this URL",
         where="init URL",

@@ -1,6 +1,7 @@
 """The event model: frozen values, columnar batches, no I/O."""
 
 from cdc.model.batch import ChangeBatch, Envelope
+from cdc.model.names import printable, shown
 from cdc.model.operation import Operation
 from cdc.model.position import Position
 from cdc.model.schema import Column, TableId, TableSchema
@@ -17,4 +18,6 @@ __all__ = [
     "Resnapshot",
     "TableId",
     "TableSchema",
+    "printable",
+    "shown",
 ]

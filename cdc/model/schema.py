@@ -7,18 +7,23 @@ from typing import Literal
 
 import pyarrow as pa
 
+from cdc.model.names import shown
+
 Identity = Literal["key", "full", "none"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class TableId:
-    """`<schema>.<table>` in Postgres, `<database>.<table>` in MySQL; names are kept verbatim."""
+    """`<schema>.<table>` in Postgres, `<database>.<table>` in MySQL; names are kept verbatim.
+
+    `str` is for people: odd names are quoted, so two tables never look alike.
+    """
 
     schema: str
     name: str
 
     def __str__(self) -> str:
-        return f"{self.schema}.{self.name}"
+        return f"{shown(self.schema)}.{shown(self.name)}"
 
     def lower(self) -> TableId:
         """As a database has it that ignores the case of names."""

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from pydantic import ValidationError
+
+from cdc.errors import ConfigError
 from cdc.model import TableId
 from cdc.spi.selection import quoted_part
 
@@ -66,6 +69,16 @@ class Starter:
         yield "    type: parquet"
         yield f"    from: [{self.name}]"
         yield "    url: ./lake                   # every change, as files that anything reads"
+
+
+def unusable_url(error: ValueError, shape: str) -> ConfigError:
+    """Return what `cdc init` says of a URL that the options refused; `shape` shows a right one."""
+    reason = (
+        error.errors()[0]["msg"].removeprefix("Value error, ")
+        if isinstance(error, ValidationError)
+        else error
+    )
+    return ConfigError(str(reason), where="cdc init", remedy=f"Give the URL as {shape}")
 
 
 def source_name(shown: str) -> str:

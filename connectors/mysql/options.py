@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,7 @@ from pydantic import (
 
 from cdc.spi.selection import TableSelection, quoted_part
 from cdc.spi.units import Duration
+from cdc.spi.urls import parameter_names, refuse_foreign_parameters, refuse_raw_characters, refuse_scheme
 from connectors.mysql.accepted_loss import AcceptedLoss
 
 # Everything that isn't the server's own, when the url names no database.
@@ -55,6 +56,27 @@ _SYSTEM_SCHEMAS = re.compile(
 )
 SslMode = Literal["disabled", "preferred", "required", "verify_ca", "verify_identity"]
 _SSL_MODES: tuple[SslMode, ...] = ("disabled", "preferred", "required", "verify_ca", "verify_identity")
+_SCHEMES = ("mysql", "mariadb")
+_NOT_A_URL = f"the url is not one of a server: expected {URL_SHAPE}"
+# What JDBC and MariaDB's own tools call our parameters.
+_ALIASES = {"sslmode": "ssl_mode", "sslca": "ssl_ca", "sslcert": "ssl_cert", "sslkey": "ssl_key"}
+_TLS = "remove it, and set ssl-mode=required (or verify_identity with ssl-ca=FILE)"
+_REMOVE = "it has no meaning here: remove it"
+# Parameters that other tools read from the URLs of MySQL: whose they are, and what does the same here.
+_FOREIGN = {
+    "tls": ("go-sql-driver", _TLS),
+    "parsetime": ("go-sql-driver", _REMOVE),
+    "sslaccept": ("Prisma", _TLS),
+    "usessl": ("JDBC", _TLS),
+    "requiressl": ("JDBC", _TLS),
+    "verifyservercertificate": ("JDBC", _TLS),
+    "allowpublickeyretrieval": ("JDBC", _REMOVE),
+    "servertimezone": ("JDBC", "times are always read in UTC: remove it"),
+    "characterencoding": ("JDBC", "text is always read as UTF-8: remove it"),
+    "zerodatetimebehavior": ("JDBC", "remove it, and set `unrepresentable: null` for zero dates"),
+    "connect_timeout": ("Prisma", _REMOVE),
+    "unix_socket": ("SQLAlchemy", "write socket"),
+}
 _SETTINGS = ("socket", "ssl_mode", "ssl_ca", "ssl_cert", "ssl_key")
 # A bare `null` is YAML's null, and means the policy of that name here.
 Policy = Annotated[
@@ -181,17 +203,20 @@ class MysqlOptions(BaseModel):
 
 def parse_url(url: str) -> Address:
     """The parts of a connection URL; ValueError without a word of it, for it may hold a password."""
+    refuse_scheme(url, _SCHEMES, URL_SHAPE)
+    refuse_raw_characters(url, "@/?#")
+    refuse_foreign_parameters(map(_key, parameter_names(url)), _FOREIGN, _SETTINGS)
     try:
         parts = urlsplit(url)
         port = parts.port or DEFAULT_PORT
     except ValueError:
-        raise ValueError(_not_a_url()) from None
-    if parts.scheme not in ("mysql", "mariadb") or parts.netloc.count("@") > 1:
-        raise ValueError(_not_a_url())
-    settings = _settings(parts)
+        raise ValueError(_NOT_A_URL) from None
+    if parts.scheme not in _SCHEMES:
+        raise ValueError(_NOT_A_URL)
+    settings = {_key(name): value for name, value in parse_qsl(parts.query, keep_blank_values=True)}
     socket = settings.get("socket", "")
     if not parts.hostname and not socket:
-        raise ValueError(_not_a_url())
+        raise ValueError(_NOT_A_URL)
     if not parts.username:
         message = f"the url must name the user: {URL_SHAPE}"
         raise ValueError(message)
@@ -209,16 +234,10 @@ def parse_url(url: str) -> Address:
     )
 
 
-def _settings(parts: SplitResult) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        key = name.replace("-", "_").lower()
-        if key not in _SETTINGS:
-            listed = ", ".join(setting.replace("_", "-") for setting in _SETTINGS)
-            message = f"the url has a setting that is not known: expected one of {listed}"
-            raise ValueError(message)
-        found[key] = value
-    return found
+def _key(name: str) -> str:
+    """A parameter's name as `_SETTINGS` has it: `ssl-mode`, `sslMode` and `SSL_MODE` are one."""
+    plain = name.replace("-", "_").lower()
+    return _ALIASES.get(plain, plain)
 
 
 def _ssl_mode(settings: dict[str, str]) -> SslMode | None:
@@ -231,8 +250,3 @@ def _ssl_mode(settings: dict[str, str]) -> SslMode | None:
             return mode
     message = f"ssl-mode in the url must be one of {', '.join(_SSL_MODES)}"
     raise ValueError(message)
-
-
-def _not_a_url() -> str:
-    escapes = "with @ : / % in the password as %40 %3A %2F %25"
-    return f"the url is not one of a server: expected {URL_SHAPE} ({escapes})"

@@ -7,9 +7,9 @@ from contextlib import closing
 
 from pydantic import SecretStr
 
-from cdc.errors import CdcError, ConfigError, SourceUnavailable
+from cdc.errors import CdcError, SourceUnavailable
 from cdc.spi.selection import quoted_part
-from cdc.spi.starter import Starter, entry, note, source_name, table_lines
+from cdc.spi.starter import Starter, entry, note, source_name, table_lines, unusable_url
 from connectors.mysql.catalog import TableInfo, list_tables, read_tables
 from connectors.mysql.channel import Connection
 from connectors.mysql.checks.login import explain, is_closed_database
@@ -30,9 +30,7 @@ def describe(url: str) -> str:
         address = parse_url(url)
         options = MysqlOptions(url=SecretStr(url))
     except ValueError as error:
-        message = f"the url is not usable: expected {URL_SHAPE}"
-        remedy = "Write @ : / % in the password as %40 %3A %2F %25."
-        raise ConfigError(message, where="cdc init", remedy=remedy) from error
+        raise unusable_url(error, URL_SHAPE) from error
     name = source_name(address.database or address.host)
     try:
         product, infos = _look(Connector(options, name), options)

@@ -19,8 +19,9 @@ from psycopg.conninfo import make_conninfo
 from psycopg.errors import error_from_result
 
 from cdc.errors import SourceUnavailable
+from connectors.postgres.connecting import connect
 from connectors.postgres.errors import translate, translate_result
-from connectors.postgres.options import PostgresOptions, parse_url
+from connectors.postgres.options import MAX_NAME_BYTES, PostgresOptions, parse_url
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -35,6 +36,7 @@ _SETTINGS = {
     "lc_monetary": "C",
     "search_path": "pg_catalog",
     "row_security": "off",
+    "default_transaction_read_only": "off",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
 }
@@ -66,7 +68,9 @@ class Connector:
     def __init__(self, options: PostgresOptions, source: str) -> None:
         self._url = options.url.get_secret_value()
         self.source = source
-        self.application_name = f"cdc_{source}"
+        # As much of a name as the server keeps: it tells our walsenders from others'.
+        given = parse_url(self._url).get("application_name") or f"cdc_{source}"
+        self.application_name = given[:MAX_NAME_BYTES]
         self.where = f"sources.{source}"
 
     def connect(self, purpose: str) -> Connection:
@@ -96,7 +100,8 @@ class Connector:
             **{name: value for name, value in _LIVENESS.items() if name not in given},
             "client_encoding": "UTF8",
             "application_name": self.application_name,
-            "options": flags,
+            # Of two values for a setting the server takes the later one.
+            "options": " ".join(filter(None, (given.get("options"), flags))),
         }
         return make_conninfo(self._url, **ours)
 
@@ -217,7 +222,7 @@ def _text(value: bytes | None) -> str | None:
 
 
 def _connect(conninfo: str) -> Connection:
-    connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
+    connection = connect(conninfo)
     try:
         for since, name in _NEWER_SETTINGS:
             if connection.info.server_version >= since:

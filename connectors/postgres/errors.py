@@ -3,9 +3,9 @@ the stream raises by name.
 
 The server's primary message is kept (it names the object), its DETAIL, HINT and CONTEXT never are: they can
 hold row values. Messages of the classes that quote data (22, 23, and P0: a function's own `raise`) are
-dropped too. A failed login carries no SQLSTATE through libpq, so only there the text decides; a server that
-speaks another language than English gives SourceUnavailable then, which is retried and shows the server's own
-words.
+dropped too. Messages come in the server's language, so none of them decides. Where one SQLSTATE has several
+meanings, the function of the server's source that raised it decides, or what no server translates: names of
+settings, and internal errors (XX000).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import psycopg
 from psycopg import pq
 
 from cdc.errors import CdcError, SourceBusy, SourceGap, SourceRefused, SourceUnavailable
+from connectors.postgres.connecting import ConnectionRefused, Refusal, Step
 from connectors.postgres.statements import (
     ALTER_WAL_LEVEL,
     drop_slot,
@@ -44,6 +45,7 @@ _POOLER = "Give the url of the server itself: a connection pooler does not pass 
 _SENDERS = Meaning(
     SourceUnavailable, f"It is tried again until a wal sender is free. {raise_setting('max_wal_senders')}"
 )
+_NO_REPLICATION = Meaning(SourceRefused, "Give the role REPLICATION; cdc check prints the statement.")
 _UNKNOWN = Meaning(SourceRefused, "The server's log says more; run cdc check.")
 
 # By exact SQLSTATE; then by class (the first two characters); then `_UNKNOWN`: what nobody thought of stops
@@ -85,14 +87,17 @@ _QUOTES_DATA = {
     "P0": "a function in the database raised an error",
 }
 
-# 55000 and 42704 mean several things; the words below stand untranslated or in English in every server that
-# we know.
-_SLOT_INVALID = re.compile(
-    r"can no longer (?:access|get changes from) replication slot"
-    r"|cannot read from (?:logical )?replication slot|exceeded the maximum reserved size"
-    r"|has been invalidated|invalidated due to"
+# The functions of the server that raise 42704 for a slot or publication that the stream needs, and 55000 for
+# a slot that was invalidated (13 to 18 differ).
+_MISSING_FOR_STREAM = ("ReplicationSlotAcquire", "get_publication_oid")
+_SLOT_INVALID = (
+    "CreateDecodingContext",
+    "RaiseSlotInvalidationError",
+    "ReplicationSlotAcquire",
+    "StartLogicalReplication",
 )
-_MISSING_FOR_STREAM = re.compile(r'(?:replication slot|publication) ".*" does not exist', re.DOTALL)
+# Raises 42501 for a role that may not start a walsender, and no other 42501.
+_STARTS_SESSION = "InitPostgres"
 # palloc's limit of 1 GB, met when a value's text form is longer (a bytea over 512 MB has a text form of twice
 # its size).
 _TOO_LONG = re.compile(r"invalid memory alloc request size|out of memory")
@@ -100,32 +105,24 @@ _TOO_LONG = re.compile(r"invalid memory alloc request size|out of memory")
 # transaction however often it is read, a new slot doesn't.
 _NOT_DECODABLE = re.compile(r"could not map file(?:number|node) .* to relation OID")
 
-# Where the server's own words begin in libpq's message (a pooler says ERROR where a server says FATAL).
-_SERVERS_WORDS = re.compile(r"\b(?:FATAL|ERROR):\s+")
-# libpq's wording of a login that failed: the server's FATAL line, in English.
-_LOGIN_FAILURES = (
-    (re.compile(r"authentication failed for user|no password supplied"), _LOGIN),
-    (re.compile(r"no pg_hba\.conf entry|pg_hba\.conf rejects"), _LOGIN),
-    (re.compile(r'role ".*" does not exist|is not permitted to log in'), _LOGIN),
-    (re.compile(r'database ".*" does not exist'), _STATES["3D000"]),
-    (re.compile(r"unsupported startup parameter|no such database"), Meaning(SourceRefused, _POOLER)),
-    (
-        re.compile(r"must be superuser or replication role|permission denied to start WAL sender"),
-        Meaning(SourceRefused, "Give the role REPLICATION; cdc check prints the statement."),
-    ),
-    (re.compile(r"SSL|certificate"), Meaning(SourceRefused, "Check sslmode and the certificates in url.")),
-    (re.compile(r"exceeds max_wal_senders"), _SENDERS),
-    (re.compile(r"too many (?:connections|clients)|remaining connection slots"), _LIMIT),
-)
+_STEPS = {
+    Step.REACH: _WAIT,
+    Step.TLS: Meaning(SourceRefused, "Check sslmode and the certificates in url."),
+    Step.PASSWORD: _LOGIN,
+}
 
 
 def translate(error: psycopg.Error, where: str, doing: str = "") -> CdcError:
     """A psycopg error as one of ours, to be raised `from` it; `doing` is a gerund (`creating the slot`)."""
+    if isinstance(error, ConnectionRefused):
+        return _refused(error.refusal, where, doing)
     diagnosis = error.diag
     state = error.sqlstate or diagnosis.sqlstate
     if state is None:
-        return _without_state(str(error), where, doing)
-    return translate_state(state, diagnosis.message_primary or "", where, doing)
+        return _error(_WAIT, _connection_text(str(error)), where, doing)
+    return translate_state(
+        state, diagnosis.message_primary or "", where, doing, function=diagnosis.source_function or ""
+    )
 
 
 def translate_result(
@@ -133,26 +130,46 @@ def translate_result(
 ) -> CdcError:
     """The error of a libpq result, or of the connection when there is no result (it was cut)."""
     if result is not None:
-        state = result.error_field(pq.DiagnosticField.SQLSTATE)
-        message = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY)
-        if state is not None:
-            return translate_state(state.decode(), (message or b"").decode("utf-8", "replace"), where, doing)
-    return _without_state(connection.get_error_message(), where, doing)
+        state = _field(result, pq.DiagnosticField.SQLSTATE)
+        if state:
+            primary = _field(result, pq.DiagnosticField.MESSAGE_PRIMARY)
+            function = _field(result, pq.DiagnosticField.SOURCE_FUNCTION)
+            return translate_state(state, primary, where, doing, function=function)
+    return _error(_WAIT, _connection_text(connection.get_error_message()), where, doing)
 
 
-def translate_state(state: str, primary: str, where: str, doing: str = "") -> CdcError:
-    """The kind of error and its remedy by SQLSTATE, with the server's primary message where it is safe."""
-    meaning = _meaning(state, primary)
+def _field(result: pq.abc.PGresult, field: pq.DiagnosticField) -> str:
+    return (result.error_field(field) or b"").decode("utf-8", "replace")
+
+
+def _refused(refusal: Refusal, where: str, doing: str) -> CdcError:
+    """Why there is no connection. The server's message quotes no data before a login."""
+    if not refusal.state:
+        return _error(_STEPS[refusal.step], refusal.message, where, doing)
+    meaning = _meaning(refusal.state, refusal.message, refusal.function)
+    return _error(meaning, f"{refusal.message} (SQLSTATE {refusal.state})", where, doing)
+
+
+def translate_state(state: str, primary: str, where: str, doing: str = "", *, function: str = "") -> CdcError:
+    """The kind of error and its remedy, with the server's primary message where it is safe.
+
+    `function` is the one in the server's source that raised the error.
+    """
+    meaning = _meaning(state, primary, function)
     said = _QUOTES_DATA.get(state[:2]) or " ".join(primary.split())
     return _error(meaning, f"{said} (SQLSTATE {state})", where, doing)
 
 
-def _meaning(state: str, primary: str) -> Meaning:
-    if state == "55000":
-        return _not_ready(primary)
-    if state == "42704" and _MISSING_FOR_STREAM.search(primary):
+def _meaning(state: str, primary: str, function: str) -> Meaning:
+    if state == "55000" and "wal_level" in primary:
+        return Meaning(SourceRefused, ALTER_WAL_LEVEL)
+    if (state == "55000" and function in _SLOT_INVALID) or (
+        state == "42704" and function in _MISSING_FOR_STREAM
+    ):
         return Meaning(SourceGap, _GONE)
-    if state == "53300" and "wal" in primary:
+    if state == "42501" and function == _STARTS_SESSION:
+        return _NO_REPLICATION
+    if state == "53300" and "max_wal_senders" in primary:
         return _SENDERS
     if state == "XX000" and _TOO_LONG.search(primary):
         return Meaning(
@@ -165,27 +182,9 @@ def _meaning(state: str, primary: str) -> Meaning:
     return _STATES.get(state) or _CLASSES.get(state[:2]) or _UNKNOWN
 
 
-def _not_ready(primary: str) -> Meaning:
-    if _SLOT_INVALID.search(primary):
-        return Meaning(SourceGap, _GONE)
-    if "wal_level" in primary:
-        return Meaning(SourceRefused, ALTER_WAL_LEVEL)
-    return _UNKNOWN
-
-
-def _without_state(message: str, where: str, doing: str) -> CdcError:
-    text = _connection_text(message)
-    for pattern, meaning in _LOGIN_FAILURES:
-        if pattern.search(message):
-            return _error(meaning, text, where, doing)
-    return _error(_WAIT, text or "the connection was closed", where, doing)
-
-
 def _connection_text(message: str) -> str:
-    """The reason without libpq's prefixes and hints: what follows the last `FATAL:`, or the first line."""
-    last = _SERVERS_WORDS.split(message)[-1]
-    first = last.strip().partition("\n")[0]
-    return first.removeprefix("connection failed: ").removeprefix("connection is bad: ").strip()
+    """The first line of what libpq says of a connection that broke."""
+    return message.strip().partition("\n")[0].strip() or "the connection was closed"
 
 
 def _error(meaning: Meaning, text: str, where: str, doing: str) -> CdcError:

@@ -6,12 +6,14 @@ Validation errors never show a value, because `url` holds a password.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Literal
 
 import psycopg
+from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import (
     BaseModel,
@@ -28,6 +30,7 @@ from cdc.errors import ConfigError
 from cdc.model import TableId
 from cdc.spi.selection import TableSelection, parse_table
 from cdc.spi.units import Duration
+from cdc.spi.urls import parameter_names, refuse_foreign_parameters, refuse_raw_characters, refuse_scheme
 
 # Everything in `public` is what most applications mean by "my database".
 TABLES = ("public.*",)
@@ -47,13 +50,38 @@ NAME_PREFIX = "cdc_"
 _SYSTEM_SCHEMAS = re.compile(r"pg_catalog|information_schema|pg_toast.*|pg_temp_.*")
 _SLOT_NAME = re.compile(r"[a-z0-9_]{1,63}")
 # Connection settings of ours: what a user gives for these would be overridden in silence.
-_RESERVED_SETTINGS = (
-    "application_name",
-    "client_encoding",
-    "fallback_application_name",
-    "options",
-    "replication",
-)
+_RESERVED_SETTINGS = ("client_encoding", "fallback_application_name", "replication")
+URL_SHAPE = "postgresql://user:password@host:port/database"
+_SCHEMES = ("postgresql", "postgres")
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SELECT = 'remove it, and select the tables of a schema NAME with `tables: ["NAME.*"]`'
+_DIRECT = "remove it, and give the address of the server itself: a pooler passes no replication on"
+_MODES = "remove it, and set sslmode=verify-full (or sslmode=require, which checks no certificate)"
+_REMOVE = "it has no meaning here: remove it"
+# Parameters that other tools read from the URLs of Postgres: whose they are, and what does the same here.
+_FOREIGN = {
+    "schema": ("Prisma", _SELECT),
+    "currentschema": ("JDBC", _SELECT),
+    "search_path": ("pgx", _SELECT),
+    "schema_search_path": ("Rails", _SELECT),
+    "pgbouncer": ("Prisma", _DIRECT),
+    "sslaccept": ("Prisma", _MODES),
+    "sslfactory": ("JDBC", _MODES),
+    "uselibpqcompat": ("node-postgres", _REMOVE),
+    "applicationname": ("JDBC", "write application_name"),
+    "logintimeout": ("JDBC", "write connect_timeout"),
+    "timeout": ("SQLAlchemy", "write connect_timeout"),
+    "targetservertype": ("JDBC", "write target_session_attrs=primary"),
+    "preparethreshold": ("JDBC", _REMOVE),
+    "stringtype": ("JDBC", _REMOVE),
+    "min_messages": ("Rails", _REMOVE),
+    "variables": ("Rails", "write options=-c%20name%3Dvalue"),
+    "prepared_statement_cache_size": ("SQLAlchemy", _REMOVE),
+    "command_timeout": ("SQLAlchemy", _REMOVE),
+    "async_fallback": ("SQLAlchemy", _REMOVE),
+    "default_query_exec_mode": ("pgx", _REMOVE),
+    "pool_max_conns": ("pgx", _REMOVE),
+}
 # A bare `null` is YAML's null, and means the policy of that name here.
 Policy = Annotated[
     Literal["error", "null", "string"],
@@ -190,33 +218,25 @@ class PostgresOptions(BaseModel):
 
 def parse_url(url: str) -> dict[str, str]:
     """The settings in a connection string; ValueError without a word of it, for it may hold a password."""
-    if _has_stray_at(url):
-        raise ValueError(
-            "the url has an unescaped @ beside the one before the host:"
-            " write an @ in the user, password or database as %40 (and : / % as %3A %2F %25)"
-        )
+    refuse_scheme(url, _SCHEMES, URL_SHAPE)
+    # libpq lets ? and # stand in a password.
+    refuse_raw_characters(url, "@/")
+    refuse_foreign_parameters(parameter_names(url), _FOREIGN, _known_parameters())
     try:
-        return {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+        settings = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except psycopg.Error:
-        raise ValueError(
-            "the url is not a connection string: expected postgresql://user:password@host:port/database"
-            " (with @ : / % in the password as %40 %3A %2F %25) or key=value pairs"
-        ) from None
+        message = f"the url is not a connection string: expected {URL_SHAPE} or key=value pairs"
+        raise ValueError(message) from None
+    if settings.get("sslmode", "prefer") not in _SSL_MODES:
+        message = f"sslmode in the url must be one of {', '.join(_SSL_MODES)}"
+        raise ValueError(message)
+    return settings
 
 
-def _has_stray_at(url: str) -> bool:
-    """Whether an @ stands in the host, port or database of a URL.
-
-    libpq takes the first @ for the password's end: what follows it would be a host, and be shown.
-    """
-    scheme, is_url, rest = url.partition("://")
-    if not is_url or "=" in scheme:
-        return False
-    authority, _, path = rest.partition("/")
-    host = authority.partition("@")[2].partition("?")[0]
-    # Behind a ? come settings, which may hold both / and @.
-    database = "" if "?" in authority else path.partition("?")[0]
-    return "@" in host or "@" in database
+@functools.cache
+def _known_parameters() -> frozenset[str]:
+    """What libpq takes; `ssl` is its alias of `sslmode` for JDBC's sake."""
+    return frozenset(each.keyword.decode() for each in pq.Conninfo.get_defaults()) | {"ssl"}
 
 
 def _default_name(source: str, kind: str) -> str:

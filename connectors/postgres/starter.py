@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import SecretStr
 
-from cdc.errors import ConfigError, SourceUnavailable
+from cdc.errors import SourceUnavailable
 from cdc.spi.selection import entry_for
-from cdc.spi.starter import Starter, entry, note, source_name, table_lines
+from cdc.spi.starter import Starter, entry, note, source_name, table_lines, unusable_url
 from connectors.postgres.catalog import read_infos, read_relations, select_relations
 from connectors.postgres.checks.login import explain
 from connectors.postgres.connection import Connector
-from connectors.postgres.options import PostgresOptions, parse_url
+from connectors.postgres.options import URL_SHAPE, PostgresOptions, parse_url
 from connectors.postgres.statements import replica_identity_full
 from connectors.postgres.tables import TableInfo
 
@@ -29,10 +29,7 @@ def describe(url: str) -> str:
         settings = parse_url(url)
         options = PostgresOptions(url=SecretStr(url), tables=("*.*",))
     except ValueError as error:
-        message = "the url is not usable: expected postgresql://user:password@host:port/database"
-        raise ConfigError(
-            message, where="cdc init", remedy="Nothing else may be set in it but libpq's settings."
-        ) from error
+        raise unusable_url(error, URL_SHAPE) from error
     database = settings["dbname"]
     name = source_name(database)
     try:

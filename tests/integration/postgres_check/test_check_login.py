@@ -40,7 +40,7 @@ def test_check_names_a_missing_database(check: Check, database15: Database) -> N
     assert finding == Finding(
         ERROR,
         "database",
-        'connecting to check it: database "nowhere" does not exist',
+        'connecting to check it: database "nowhere" does not exist (SQLSTATE 3D000)',
         "Correct the database in url; psql --list shows those that there are.",
     )
 
@@ -58,7 +58,7 @@ def test_check_tells_reasons_of_a_failed_login_apart(
     assert wrong == Finding(
         ERROR,
         "login",
-        'connecting to check it: password authentication failed for user "app"',
+        'connecting to check it: password authentication failed for user "app" (SQLSTATE 28P01)',
         "Correct the password in url; to set a new one: alter role app password '...';",
     )
 
@@ -70,8 +70,9 @@ def test_check_tells_reasons_of_a_failed_login_apart(
     assert asleep == Finding(
         ERROR,
         "login",
-        'connecting to check it: role "sleeper" is not permitted to log in',
-        "alter role sleeper login;",
+        'connecting to check it: role "sleeper" is not permitted to log in (SQLSTATE 28000)',
+        "Correct the user in url, or run: alter role sleeper login; or, if there is none of that name:"
+        " create role sleeper login replication password '...';",
     )
 
     (outside,) = check(server.dsn(user="stranger"))
@@ -80,7 +81,7 @@ def test_check_tells_reasons_of_a_failed_login_apart(
         "pg-hba",
         'connecting to check it: no pg_hba.conf entry for host "127.0.0.1", user "stranger",'
         ' database "postgres",'
-        " no encryption",
+        " no encryption (SQLSTATE 28000)",
         "Add this line to pg_hba.conf, then run: select pg_reload_conf();\n"
         "host postgres stranger 127.0.0.1/32 scram-sha-256",
     )
@@ -91,8 +92,9 @@ def test_check_names_a_missing_role(check: Check, database15: Database) -> None:
     assert finding == Finding(
         ERROR,
         "login",
-        'connecting to check it: role "nobody_here" does not exist',
-        "Correct the user in url, or run: create role nobody_here login replication password '...';",
+        'connecting to check it: role "nobody_here" does not exist (SQLSTATE 28000)',
+        "Correct the user in url, or run: alter role nobody_here login; or, if there is none of that name:"
+        " create role nobody_here login replication password '...';",
     )
 
 
@@ -113,7 +115,7 @@ def test_check_finds_a_pooler_that_refuses_replication(check: Check, database15:
     assert findings.of("replication-connection") == Finding(
         ERROR,
         "replication-connection",
-        "connecting for replication: unsupported startup parameter: replication",
+        "connecting for replication: unsupported startup parameter: replication (SQLSTATE 08P01)",
         "Give the address of the server itself in url: a connection pooler does not pass replication on.",
     )
     assert findings.of("connection").severity is Severity.OK

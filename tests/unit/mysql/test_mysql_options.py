@@ -43,6 +43,30 @@ def test_an_unusable_url_is_refused_without_a_word_of_it(url: str) -> None:
     assert PASSWORD not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (f"mysql://cdc:{PASSWORD}@{PASSWORD}@h/shop", "a raw @: write @ as %40. To see"),
+        (f"mysql://cdc:{PASSWORD}/{PASSWORD}@h/shop", "a raw /: write / as %2F"),
+        (f"mysql://cdc:{PASSWORD}#{PASSWORD}@h/shop", "a raw #: write # as %23"),
+        (f"mysql://cdc:a?b#{PASSWORD}@h/shop", "a raw ? and #: write ? as %3F, # as %23"),
+        (f"mysql://cdc:{PASSWORD}%@h/shop", "a raw %: write % as %25"),
+        (f"jdbc:mysql://h/shop?user=cdc&password={PASSWORD}", "begins with jdbc:mysql://"),
+        (f"mysql+pymysql://cdc:{PASSWORD}@h/shop", "begins with mysql+pymysql://"),
+        (f"mysql2://cdc:{PASSWORD}@h/shop", "begins with mysql2://"),
+        ("mysql://cdc@h/shop?useSSL=true", "JDBC's parameter usessl: remove it, and set ssl-mode=required"),
+        ("mysql://cdc@h/shop?charset=utf8", "SQLAlchemy's parameter charset: text is always read as UTF-8"),
+        ("mysql://cdc@h/shop?connection_limit=5", "Prisma's parameter connection_limit: the daemon opens"),
+        ("mysql://cdc@h/shop?sslmod=required", "an unknown parameter sslmod: did you mean ssl_mode?"),
+    ],
+)
+def test_a_url_of_another_tool_is_told_what_to_change(url: str, said: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        options(url)
+    assert said in str(error.value)
+    assert PASSWORD not in str(error.value)
+
+
 def test_nothing_shows_the_password() -> None:
     given = options()
     assert PASSWORD not in f"{given!r} {given.address!r} {given.model_dump_json()}"

@@ -15,6 +15,7 @@ GONE = (
 @pytest.mark.parametrize(
     ("state", "message", "kind"),
     [
+        ("42501", "Berechtigung nur für Superuser", SourceRefused),
         ("08006", "connection failure", SourceUnavailable),
         ("08P01", "unsupported startup parameter: replication", SourceRefused),
         ("28P01", "password authentication failed", SourceRefused),
@@ -22,15 +23,12 @@ GONE = (
         ("3D000", "database does not exist", SourceRefused),
         ("40001", "could not serialize access", SourceUnavailable),
         ("42501", "permission denied for table t", SourceRefused),
-        ("42704", 'replication slot "s" does not exist', SourceGap),
-        ("42704", 'publication "p" does not exist', SourceGap),
         ("42704", 'role "r" does not exist', SourceRefused),
         ("42P01", 'relation "t" does not exist', SourceUnavailable),
         ("53300", "too many connections", SourceUnavailable),
         ("53400", "all replication slots are in use", SourceRefused),
         ("55000", 'logical decoding requires "wal_level" >= "logical"', SourceRefused),
-        ("55000", 'can no longer access replication slot "s"', SourceGap),
-        ("55000", 'cannot read from logical replication slot "s"', SourceGap),
+        ("55000", "logische Dekodierung erfordert wal_level >= logical", SourceRefused),
         ("55006", 'replication slot "s" is active for PID 7', SourceBusy),
         ("55P03", "canceling statement due to lock timeout", SourceUnavailable),
         ("57P01", "terminating connection due to administrator command", SourceUnavailable),
@@ -47,6 +45,25 @@ def test_state_decides_the_kind(state: str, message: str, kind: type[CdcError]) 
     assert type(error) is kind
     assert error.message == f"reading: {message} (SQLSTATE {state})"
     assert error.remedy
+
+
+@pytest.mark.parametrize(
+    ("state", "function", "kind"),
+    [
+        ("42704", "ReplicationSlotAcquire", SourceGap),
+        ("42704", "get_publication_oid", SourceGap),
+        ("42704", "get_role_oid", SourceRefused),
+        ("55000", "StartLogicalReplication", SourceGap),
+        ("55000", "CreateDecodingContext", SourceGap),
+        ("55000", "RaiseSlotInvalidationError", SourceGap),
+        ("55000", "ExecRefreshMatView", SourceRefused),
+    ],
+)
+def test_function_decides_where_a_state_has_several_meanings(
+    state: str, function: str, kind: type[CdcError]
+) -> None:
+    error = errors.translate_state(state, "in irgendeiner Sprache", WHERE, "reading", function=function)
+    assert type(error) is kind
 
 
 @pytest.mark.parametrize(
