@@ -1,8 +1,8 @@
 """The one place that makes connections to a source server.
 
-All carry the same session settings, so that a value has the same form whatever the server's and the user's
-defaults say. PyMySQL's errors leave this boundary translated (`connectors.mysql.errors`); the url, which
-holds the password, never does.
+All carry the same session settings (`connectors.mysql.session`), so that a value has the same form whatever
+the server's and the user's defaults say. PyMySQL's errors leave this boundary translated
+(`connectors.mysql.errors`); the url, which holds the password, never does.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pymysql.err import MySQLError
 from connectors.mysql.channel import Connection, notice_death
 from connectors.mysql.errors import translate
 from connectors.mysql.options import Address, MysqlOptions
+from connectors.mysql.session import prepare_session
 from connectors.mysql.tls import tls_context
 from connectors.mysql.wire.codes import Flavour
 
@@ -27,30 +28,6 @@ CONNECT_TIMEOUT_SECONDS = 10
 # server, which the kernel notices sooner.
 READ_TIMEOUT_SECONDS = 600
 WRITE_TIMEOUT_SECONDS = 60
-# A lock that somebody keeps longer than this is somebody's business to know about; what waits is tried again.
-LOCK_TIMEOUT_SECONDS = 10
-# How long the server waits for us while we are busy with what it sent; its default of 60 s ends a reader that
-# a full disk or a slow sink holds up.
-SERVER_PATIENCE_SECONDS = 600
-# A connection that stands idle between two chunks of a snapshot that takes hours.
-IDLE_SECONDS = 86_400
-
-# `sql_mode` is all but empty: no padding of CHAR, double quotes are strings, backslashes escape. Dates that
-# no calendar has may stand in a key, and MySQL takes one in a condition only by this mode (else error 1525).
-_SETTINGS = (
-    "time_zone = '+00:00'",
-    "sql_mode = 'ALLOW_INVALID_DATES'",
-    # A server whose default is off says in its greeting that it is on.
-    "autocommit = 1",
-    f"lock_wait_timeout = {LOCK_TIMEOUT_SECONDS}",
-    f"net_write_timeout = {SERVER_PATIENCE_SECONDS}",
-    f"net_read_timeout = {SERVER_PATIENCE_SECONDS}",
-    f"wait_timeout = {IDLE_SECONDS}",
-    "sql_select_limit = default",
-)
-# No limit on what a statement may take.
-_UNLIMITED = {"mysql": "max_execution_time = 0", "mariadb": "max_statement_time = 0"}
-_ISOLATION = "set session transaction isolation level repeatable read"
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 
 
@@ -160,10 +137,7 @@ class Connector:
 
     def _prepare(self, connection: Connection) -> None:
         with connection.cursor() as cursor:
-            cursor.execute("select version()")
-            flavour = flavour_of(str(one(cursor)))
-            cursor.execute("set session " + ", session ".join((*_SETTINGS, _UNLIMITED[flavour])))
-            cursor.execute(_ISOLATION)
+            prepare_session(cursor)
 
 
 def read_facts(cursor: Any) -> ServerFacts:

@@ -36,8 +36,6 @@ VISIBLE_POLL_SECONDS = 0.1
 # While a lock is waited for, new writers of the table wait behind it: short, and tried again.
 LOCK_SECONDS = 5
 LOCK_ATTEMPTS = 3
-# A view may wait for its turn longer than an idle transaction is allowed to.
-_PATIENT = "set session idle_transaction_timeout = 0, session idle_readonly_transaction_timeout = 0"
 _LOCK_WAIT_TIMEOUT = 1205
 _DENIED = frozenset({1044, 1142, 1143, 1227, 1370})
 _RENAMED_STATUS_SINCE = (8, 2, 0)
@@ -225,8 +223,6 @@ class Views:
     def _open_view(self) -> Connection:
         connection = self._connector.connect("to hold a view")
         try:
-            if self._facts.is_mariadb:
-                self._run(connection, _PATIENT)
             for statement in _VIEW:
                 self._run(connection, statement)
         except BaseException:

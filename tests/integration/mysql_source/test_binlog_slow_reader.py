@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import SourceUnavailable
-from connectors.mysql import connection
+from connectors.mysql import session
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_follower import MysqlFollower
@@ -27,12 +27,7 @@ def test_a_reader_that_stood_still_for_too_long_loses_and_doubles_nothing(
     mysql_database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = mysql_database.server
-    impatient = tuple(
-        "net_write_timeout = 1" if setting.startswith("net_write_timeout") else setting
-        for setting in connection._SETTINGS
-    )
-    assert "net_write_timeout = 1" in impatient
-    monkeypatch.setattr(connection, "_SETTINGS", impatient)
+    monkeypatch.setattr(session, "SETTINGS", {**session.SETTINGS, "net_write_timeout": "1"})
     mysql_database.execute("create table t (id int primary key auto_increment, note longtext)")
     follower = follow(mysql_database)
     mysql_database.execute("insert into t (note) values ('first')")
