@@ -1,7 +1,4 @@
-"""Whether mirror and lake hold what the source holds now, table by table and value by value.
-
-The lake is folded by the source's numbers of tables and columns, which its files carry: names change hands.
-"""
+"""Whether mirror and lake hold what the source holds now, table by table and value by value."""
 
 from __future__ import annotations
 
@@ -12,12 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tests.support.equality.mysql import read_source as read_mysql
 from tests.support.equality.postgres import read_source
 from tests.support.equality.tables import SourceTable, differences, read_mirror
+from tests.support.migrations.mysql_migrator import MysqlMigrator
+from tests.support.mysql import MysqlServer
 from tests.support.postgres import Database
 
 _TABLES = """
@@ -37,10 +38,10 @@ _NUMBERS = """
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The rows of one file; `numbers` gives the source's number of each column by its name in the file."""
+    """The rows of one file. `numbers` gives the source's number or name of each column."""
 
     table: pa.Table
-    numbers: Mapping[str, int]
+    numbers: Mapping[str, Any]
 
     @property
     def seqs(self) -> list[int]:
@@ -59,32 +60,86 @@ class Change:
     absent: frozenset[int]
 
 
-def assert_copies_equal(
+def assert_postgres_equal(
     database: Database, schemas: Sequence[str], lake: Path, mirror: Path, excluded: Callable[[str], bool]
 ) -> None:
-    """Compare every followed table; all differences are told at once."""
-    history = read_lake(lake)
-    found: list[str] = []
-    seqs = Counter(seq for chunks in history.values() for chunk in chunks for seq in chunk.seqs)
-    doubled = [seq for seq, count in seqs.items() if count > 1]
-    if doubled:
-        found.append(f"lake: {len(doubled)} values of _cdc_seq come twice, first {min(doubled)}")
+    """Compare every followed table; all differences are told at once.
+
+    The lake is folded by the source's numbers of tables and columns, which its files carry: names change
+    hands.
+    """
+    history = read_lake(lake, lambda metadata: metadata[b"cdc.relation"].decode(), _numbers_of)
+    found = _doubled(history)
     for relid, name, key in database.query(_TABLES, [list(schemas)]):
         if excluded(name):
             continue
         source = _without_generated(database, read_source(database, name, key or ()))
         numbers = dict(database.query(_NUMBERS, [relid]))
-        try:
-            found += [f"mirror: {line}" for line in differences(source, read_mirror(mirror, source))]
-        except Exception as error:  # noqa: BLE001  (every table's difference is told)
-            found.append(f"mirror: {name}: {error}")
-        try:
-            rows = fold(history.get(relid, []), source, numbers)
-        except AssertionError as error:
-            found.append(f"lake: {name}: {error}")
-            continue
-        found += [f"lake: {line}" for line in differences(source, rows)]
+        found += _differences(source, mirror, history.get(str(relid), []), numbers)
     assert not found, "\n".join(found)
+
+
+def assert_mysql_equal(
+    server: MysqlServer,
+    tables: Mapping[str, Sequence[str]],
+    lake: Path,
+    mirror: Path,
+    migrator: MysqlMigrator,
+) -> None:
+    """The same on MySQL, `tables` with their keys. The lake is folded by name: a table where a column's name
+    was used again, or that changed places with another one, is compared in the mirror only.
+    """
+    history = read_lake(lake, lambda metadata: metadata[b"cdc.table"].decode(), _names_of)
+    found = _doubled(history)
+    for name, key in tables.items():
+        source = read_mysql(server, name, key)
+        numbers = {column.name: column.name for column in source.columns}
+        chunks = [_renamed(chunk, migrator.renamed[name]) for chunk in history.get(name, [])]
+        by_name = name not in migrator.reused and "twin" not in name
+        found += _differences(source, mirror, chunks if by_name else None, numbers)
+    assert not found, "\n".join(found)
+
+
+def _differences(
+    source: SourceTable, mirror: Path, chunks: Sequence[Chunk] | None, numbers: Mapping[str, Any]
+) -> list[str]:
+    found = []
+    try:
+        found += [f"mirror: {line}" for line in differences(source, read_mirror(mirror, source))]
+    except (AssertionError, duckdb.Error) as error:
+        found.append(f"mirror: {source.name}: {error}")
+    if chunks is None:
+        return found
+    try:
+        rows = fold(chunks, source, numbers)
+    except AssertionError as error:
+        return [*found, f"lake: {source.name}: {error}"]
+    return [*found, *(f"lake: {line}" for line in differences(source, rows))]
+
+
+def _doubled(history: Mapping[str, Sequence[Chunk]]) -> list[str]:
+    seqs = Counter(seq for chunks in history.values() for chunk in chunks for seq in chunk.seqs)
+    doubled = [seq for seq, count in seqs.items() if count > 1]
+    if not doubled:
+        return []
+    return [f"lake: {len(doubled)} values of _cdc_seq come twice, first {min(doubled)}"]
+
+
+def _numbers_of(metadata: Mapping[bytes, bytes], _names: Sequence[str]) -> Mapping[str, Any]:
+    numbers = json.loads(metadata[b"cdc.column_ids"])
+    return {name: number for name, number in numbers.items() if number is not None}
+
+
+def _names_of(_metadata: Mapping[bytes, bytes], names: Sequence[str]) -> Mapping[str, Any]:
+    return {name: name for name in names if not name.startswith("_cdc_")}
+
+
+def _renamed(chunk: Chunk, renamed: Sequence[tuple[str, str]]) -> Chunk:
+    """The chunk with its columns under the names that they have now."""
+    present = dict(chunk.numbers)
+    for old, new in renamed:
+        present = {name: new if now == old else now for name, now in present.items()}
+    return Chunk(chunk.table, present)
 
 
 def _without_generated(database: Database, source: SourceTable) -> SourceTable:
@@ -101,22 +156,24 @@ def _without_generated(database: Database, source: SourceTable) -> SourceTable:
     return SourceTable(source.name, tuple(source.columns[i] for i in kept), source.key, counted, source.fills)
 
 
-def read_lake(folder: Path) -> dict[int, list[Chunk]]:
-    """Every file of the lake by the number of its table."""
-    found: dict[int, list[Chunk]] = defaultdict(list)
+def read_lake(
+    folder: Path,
+    table_of: Callable[[Mapping[bytes, bytes]], str],
+    numbers_of: Callable[[Mapping[bytes, bytes], Sequence[str]], Mapping[str, Any]],
+) -> dict[str, list[Chunk]]:
+    """Every file of the lake, by its table."""
+    found: dict[str, list[Chunk]] = defaultdict(list)
     for path in sorted(folder.rglob("*.parquet")):
         if "_cdc" in path.relative_to(folder).parts:
             continue
         file = pq.ParquetFile(path)
-        metadata = file.metadata.metadata
-        numbers = json.loads(metadata[b"cdc.column_ids"])
-        known = {name: number for name, number in numbers.items() if number is not None}
-        found[int(metadata[b"cdc.relation"])].append(Chunk(file.read(), known))
+        metadata, table = file.metadata.metadata, file.read()
+        found[table_of(metadata)].append(Chunk(table, numbers_of(metadata, table.column_names)))
     return found
 
 
 def fold(
-    chunks: Sequence[Chunk], source: SourceTable, numbers: Mapping[str, int]
+    chunks: Sequence[Chunk], source: SourceTable, numbers: Mapping[str, Any]
 ) -> Counter[tuple[Any, ...]]:
     """The rows that the changes since the last truncate or copy leave, in the source's present columns."""
     names = [column.name for column in source.columns]
@@ -141,7 +198,7 @@ def fold(
     return Counter(row for rows in state.values() for row in rows)
 
 
-def _since_truncate(chunks: Sequence[Chunk], source: SourceTable, numbers: Mapping[str, int]) -> list[Change]:
+def _since_truncate(chunks: Sequence[Chunk], source: SourceTable, numbers: Mapping[str, Any]) -> list[Change]:
     start = -1
     for chunk in chunks:
         ops = chunk.table.column("_cdc_op").to_pylist()
@@ -150,7 +207,7 @@ def _since_truncate(chunks: Sequence[Chunk], source: SourceTable, numbers: Mappi
     return sorted(changes, key=lambda change: change.seq)
 
 
-def _changes(chunk: Chunk, start: int, source: SourceTable, numbers: Mapping[str, int]) -> Iterator[Change]:
+def _changes(chunk: Chunk, start: int, source: SourceTable, numbers: Mapping[str, Any]) -> Iterator[Change]:
     """A file's rows behind that offset."""
     table = chunk.table.filter(pc.greater(chunk.table.column("_cdc_seq"), start))
     in_file = {number: name for name, number in chunk.numbers.items()}

@@ -135,3 +135,23 @@ WHOLE_TABLES: tuple[tuple[str, ...], ...] = (
         "alter table app.by_text alter {c} drop expression",
     ),
 )
+
+RECIPES = {
+    "columns": COLUMNS,
+    "old_columns": OLD_COLUMNS,
+    "partitions": PARTITIONS,
+    "publication": PUBLICATION,
+    "types": TYPES,
+    "names": NAMES,
+    "whole": WHOLE_TABLES,
+}
+# How often each kind is drawn.
+WEIGHTS = {
+    "columns": 8,
+    "old_columns": 6,
+    "partitions": 3,
+    "publication": 2,
+    "types": 2,
+    "names": 2,
+    "whole": 3,
+}
