@@ -156,13 +156,21 @@ class Timeline:
         return previous
 
     def _known(self, name: str) -> Mask | None:
-        """Where the event carries this column's value; None when all do."""
+        """Where the event carries this column's value; None when all do.
+
+        What the schema says of old images counts for nothing: each holds the key, and beyond it what the
+        server's settings of that moment let through. A null may be a value that was not sent.
+        """
         sent = self._sent.get(name)
-        departures_know = self.schema.identity == "full" or name in self.schema.key
-        if sent is None and (departures_know or len(self._moved) == 0):
+        if sent is None and (name in self.schema.key or len(self._moved) == 0):
             return None
         rows = np.ones(self.row_count, np.bool_) if sent is None else sent
-        return np.concatenate([rows, np.full(len(self._moved), departures_know)])
+        return np.concatenate([rows, self._held_by_departures(name)])
+
+    def _held_by_departures(self, name: str) -> Mask:
+        if name in self.schema.key:
+            return np.ones(len(self._moved), np.bool_)
+        return np.asarray(self._before(name).take(pa.array(self._moved)).is_valid(), np.bool_)
 
     @cached_property
     def _sent(self) -> dict[str, Mask]:

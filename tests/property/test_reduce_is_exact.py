@@ -20,6 +20,12 @@ FULL = table("public.t", COLUMNS, key=("k1", "k2"), identity="full")
 KEYLESS = table("public.t", COLUMNS, key=(), identity="full")
 
 
+def _history(seed: int, steps: int, images: str) -> tuple[ChangeBatch, History]:
+    """A history with old images of the key, of the whole row, or (though the schema says full) of a part."""
+    history = History(seed, full=images == "full", partial=images == "partial")
+    return changes(KEYED if images == "key" else FULL, history.run(steps)), history
+
+
 def cut(batch: ChangeBatch, sizes: random.Random, most: int) -> list[list[ChangeBatch]]:
     """Slices of random length, gathered into groups of random length."""
     groups: list[list[ChangeBatch]] = [[]]
@@ -61,10 +67,9 @@ def store(reduced: Reduced, stored: dict[Key, Row]) -> None:
 
 
 @settings(max_examples=250, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 60), st.booleans())
-def test_reduced_history_equals_sequential_application(seed: int, steps: int, full: bool) -> None:
-    history = History(seed, full=full)
-    batch = changes(FULL if full else KEYED, history.run(steps))
+@given(st.integers(0, 2**32), st.integers(1, 60), st.sampled_from(["key", "full", "partial"]))
+def test_reduced_history_equals_sequential_application(seed: int, steps: int, images: str) -> None:
+    batch, history = _history(seed, steps, images)
     stored: dict[Key, Row] = {}
     for group in cut(batch, random.Random(seed), 25):
         store(reduce_batches(group), stored)
@@ -72,10 +77,9 @@ def test_reduced_history_equals_sequential_application(seed: int, steps: int, fu
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 60))
-def test_kept_deletes_hold_the_last_known_row(seed: int, steps: int) -> None:
-    history = History(seed)
-    batch = changes(KEYED, history.run(steps))
+@given(st.integers(0, 2**32), st.integers(1, 60), st.sampled_from(["key", "full", "partial"]))
+def test_kept_deletes_hold_the_last_known_row(seed: int, steps: int, images: str) -> None:
+    batch, history = _history(seed, steps, images)
     last: dict[Key, Row] = {}
     model: dict[Key, Row] = {}
     for op, row, before, unchanged in history.made:
@@ -110,10 +114,9 @@ def _apply_remembering(
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 60))
-def test_versions_tell_the_state_after_every_change(seed: int, steps: int) -> None:
-    history = History(seed)
-    batch = changes(KEYED, history.run(steps))
+@given(st.integers(0, 2**32), st.integers(1, 60), st.sampled_from(["key", "full", "partial"]))
+def test_versions_tell_the_state_after_every_change(seed: int, steps: int, images: str) -> None:
+    batch, history = _history(seed, steps, images)
     kept: list[Row] = []
     for group in cut(batch, random.Random(seed), 25):
         for segment in segments(group):

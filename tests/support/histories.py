@@ -21,11 +21,16 @@ Change = tuple[str, Row, Row | None, list[str] | None]
 
 
 class History:
-    """Random changes that a source could have sent, and the rows that they leave."""
+    """Random changes that a source could have sent, and the rows that they leave.
 
-    def __init__(self, seed: int, *, full: bool = False) -> None:
+    `full`: old and new images are whole. `partial`: each old image holds the key and any other columns, what it
+    lacks the new one may lack too (MySQL's row images MINIMAL and NOBLOB).
+    """
+
+    def __init__(self, seed: int, *, full: bool = False, partial: bool = False) -> None:
         self.random = random.Random(seed)
         self.full = full
+        self.partial = partial
         self.rows: dict[Key, Row] = {}
         self.made: list[Change] = []
         self.after: list[list[Row]] = []
@@ -77,8 +82,15 @@ class History:
     def _send_update(self, old: Key, new: Key, stored: Row) -> None:
         row = self._row(new)
         names = [] if self.full else [n for n in ("big", "tags") if self.random.random() < 0.6]
+        if self.partial:
+            # The decoder takes over from the old image what the new one lacks.
+            held = {n for n in ("v", "big", "tags") if self.random.random() < 0.3}
+            names = [n for n in ("v", "big", "tags") if n not in held and self.random.random() < 0.6]
         sent = {n: None if n in names else v for n, v in row.items()}
-        before = dict(stored) if self.full else {"k1": old[0], "k2": old[1]} if old != new else None
+        key = {"k1": old[0], "k2": old[1]}
+        before = {**stored, **key} if self.full else key if old != new else None
+        if self.partial and before is not None:
+            before |= {n: stored[n] for n in held}
         self.made.append(("u", sent, before, names or None))
         self.rows.pop(old, None)
         self.rows[new] = {**row, **{n: stored[n] for n in names}}
