@@ -53,6 +53,7 @@ class TableSchema:
 
     `key` names the columns that identify a row in updates and deletes, in order; empty when there is none.
     `identity` says what the source sends of an old row: its `key`, the `full` row, or `none` (inserts only).
+    In a table with a key `full` is no promise: an old image may lack columns that are not in the key.
     A table with `full` and no `key` is a multiset of rows. `relation` is the source's own number of the table
     (Postgres: oid): a table that keeps it and changes its name was renamed; one that keeps its name and
     changes it was dropped and created again. `version` counts from 1 per table and is given by the log; 0

@@ -23,8 +23,8 @@ Change = tuple[str, Row, Row | None, list[str] | None]
 class History:
     """Random changes that a source could have sent, and the rows that they leave.
 
-    `full`: old and new images are whole. `partial`: each old image holds the key and any other columns, what it
-    lacks the new one may lack too (MySQL's row images MINIMAL and NOBLOB).
+    `full`: old and new images are whole. `partial`: an old image holds the key and any other columns, and
+    the new one may lack what the old one lacks (MySQL's row images MINIMAL and NOBLOB).
     """
 
     def __init__(self, seed: int, *, full: bool = False, partial: bool = False) -> None:

@@ -77,6 +77,14 @@ class Pipeline:
         self._config["sources"][SOURCE].update(options)
         self._write()
 
+    def add_duckdb(self, name: str, **options: Any) -> Path:
+        """One more DuckDB sink; the path of its file."""
+        path = self.folder / f"{name}.duckdb"
+        sink = {"type": "duckdb", "from": [SOURCE], "path": str(path), "flush": {"interval": FLUSH_INTERVAL}}
+        self._config["sinks"][name] = sink | options
+        self._write()
+        return path
+
     @property
     def _status_path(self) -> Path:
         return self.folder / "state" / "status.json"
