@@ -15,7 +15,7 @@ import orjson
 import pyarrow as pa
 
 from cdc.log.frame import checksum
-from cdc.model import ChangeBatch, Column, Envelope, TableId, TableSchema
+from cdc.model import Audience, ChangeBatch, Column, CopyMark, Envelope, TableId, TableSchema
 
 # Below this a set's IPC buffers are too small for lz4 to win anything: its own framing costs 23 bytes a
 # buffer.
@@ -24,6 +24,9 @@ COMPRESS_FROM_BYTES = 4096
 _LENGTH = struct.Struct("<I")
 _TRAILER = struct.Struct("<QQQQ")
 TRAILER_BYTES = _TRAILER.size
+
+# Keys of the IPC metadata of a batch; absent from nearly all.
+_AUDIENCE, _MARK = b"cdc.audience", b"cdc.copy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class EncodedBatch:
     crc: int
     row_count: int
     byte_count: int
+    audience: Audience
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,9 @@ def encode_batch(batch: ChangeBatch, changes: int) -> EncodedBatch:
     _check_shape(batch)
     _check_ordinals(batch, changes)
     byte_count = batch.byte_count
-    body = _ipc(_to_stored(batch), "lz4" if byte_count >= COMPRESS_FROM_BYTES else None)
-    return EncodedBatch(batch.schema, body, checksum(body), batch.row_count, byte_count)
+    stored = _to_stored(batch).replace_schema_metadata(_metadata(batch))
+    body = _ipc(stored, "lz4" if byte_count >= COMPRESS_FROM_BYTES else None)
+    return EncodedBatch(batch.schema, body, checksum(body), batch.row_count, byte_count, batch.audience)
 
 
 def encode_trailer(trailer: BatchTrailer) -> bytes:
@@ -106,11 +111,29 @@ def decode_trailer(data: bytes | memoryview) -> BatchTrailer:
     return BatchTrailer(*_TRAILER.unpack_from(data, len(data) - TRAILER_BYTES))
 
 
-def decode_batch(body: memoryview, trailer: BatchTrailer, schema: TableSchema) -> ChangeBatch:
-    """The batch of a frame's body, its ordinals turned into offsets."""
-    ipc = pa.py_buffer(body[: len(body) - TRAILER_BYTES])
-    stored = pa.ipc.open_stream(ipc).read_next_batch()
-    return ChangeBatch(schema, _from_stored(stored, schema)).shifted(trailer.base)
+def decode_batch(
+    body: memoryview, trailer: BatchTrailer, schema: TableSchema, sink: str | None = None
+) -> ChangeBatch | None:
+    """Return the batch of a frame's body, its ordinals turned into offsets; `None` when `sink` is given and
+    not in its audience.
+    """
+    reader = pa.ipc.open_stream(pa.py_buffer(body[: len(body) - TRAILER_BYTES]))
+    metadata = reader.schema.metadata or {}
+    audience = Audience.from_json(_from_metadata(metadata, _AUDIENCE))
+    if sink is not None and not audience.includes(sink):
+        return None
+    mark = _from_metadata(metadata, _MARK)
+    data = _from_stored(reader.read_next_batch(), schema)
+    return ChangeBatch(schema, data, audience, mark and CopyMark.from_json(mark)).shifted(trailer.base)
+
+
+def _metadata(batch: ChangeBatch) -> dict[bytes, bytes] | None:
+    values = {_AUDIENCE: batch.audience.to_json(), _MARK: batch.mark and batch.mark.to_json()}
+    return {key: orjson.dumps(value) for key, value in values.items() if value is not None} or None
+
+
+def _from_metadata(metadata: dict[bytes, bytes], key: bytes) -> Any:
+    return orjson.loads(metadata[key]) if key in metadata else None
 
 
 def _ipc(batch: Any, compression: str | None) -> memoryview:
@@ -169,6 +192,7 @@ def _check_shape(batch: ChangeBatch) -> None:
 
 def _check_ordinals(batch: ChangeBatch, changes: int) -> None:
     seq = batch.seq
-    if len(seq) and not (seq[0].as_py() >= 0 and seq[-1].as_py() < changes):
+    within = not len(seq) or (seq[0].as_py() >= 0 and seq[-1].as_py() < changes)
+    if not within or (batch.mark is not None and not 0 <= batch.mark.seq < changes):
         message = f"a batch of {batch.table} has ordinals outside 0 ≤ ordinal < {changes}"
         raise ValueError(message)

@@ -173,8 +173,8 @@ class SegmentedLog:
         """
         return read_commits(self._state.segments, start, self._shortcuts)
 
-    def read(self, first: int, next: int) -> Iterator[ChangeBatch]:  # noqa: A002
-        return read_batches(self._state.segments, first, next, self._shortcuts)
+    def read(self, first: int, next: int, sink: str | None = None) -> Iterator[ChangeBatch]:  # noqa: A002
+        return read_batches(self._state.segments, first, next, self._shortcuts, sink)
 
     def find(self, *, position: Position | None = None, at: datetime | None = None) -> Commit | None:
         return find_commit(self._state.segments, position, at)

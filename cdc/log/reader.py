@@ -76,9 +76,11 @@ def read_commits(segments: Sequence[Segment], start: int, shortcuts: Shortcuts) 
 
 
 def read_batches(
-    segments: Sequence[Segment], first: int, next_offset: int, shortcuts: Shortcuts
+    segments: Sequence[Segment], first: int, next_offset: int, shortcuts: Shortcuts, sink: str | None = None
 ) -> Iterator[ChangeBatch]:
-    """The batches with first ≤ offset < next_offset. ValueError when one of the two is inside a commit."""
+    """The batches with first ≤ offset < next_offset, of one sink's audience where that is given. ValueError
+    when one of the two offsets is inside a commit.
+    """
     check_range(segments, first)
     check_range(segments, next_offset)
     if first >= next_offset:
@@ -90,7 +92,8 @@ def read_batches(
         if commit.first < first or commit.next > next_offset:
             message = f"the range {first} to {next_offset} cuts the commit {commit.first} to {commit.next}"
             raise ValueError(message)
-        yield from _batches(reader, group, shortcuts)
+        if sink is None or commit.audience.includes(sink):
+            yield from _batches(reader, group, shortcuts, sink)
         if commit.next == next_offset and commit.first < next_offset:
             shortcuts.remember(next_offset, segment.number, group.end)
             return
@@ -148,11 +151,15 @@ def check_range(segments: Sequence[Segment], offset: int) -> None:
     raise LogTrimmed(message, where=str(segments[0].path.parent), remedy=remedy)
 
 
-def _batches(reader: SegmentReader, group: Group, shortcuts: Shortcuts) -> Iterator[ChangeBatch]:
+def _batches(
+    reader: SegmentReader, group: Group, shortcuts: Shortcuts, sink: str | None
+) -> Iterator[ChangeBatch]:
     for frame in group.batches:
         body = reader.body(frame)
         trailer = decode_trailer(body)
-        yield decode_batch(body, trailer, shortcuts.schema(reader, frame, trailer.schema_at))
+        batch = decode_batch(body, trailer, shortcuts.schema(reader, frame, trailer.schema_at), sink)
+        if batch is not None:
+            yield batch
 
 
 def _schema_at(reader: SegmentReader, user: Frame, at: int) -> TableSchema:

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from cdc.model import Commit, Position
+from cdc.model import Audience, Commit, Position
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -108,6 +108,7 @@ def decode_header(body: bytes | memoryview) -> HeaderRecord:
 
 
 def commit_to_json(commit: Commit) -> dict[str, Any]:
+    audience = commit.audience.to_json()
     return {
         "first": commit.first,
         "next": commit.next,
@@ -118,7 +119,7 @@ def commit_to_json(commit: Commit) -> dict[str, Any]:
         "rows": commit.row_count,
         "bytes": commit.byte_count,
         "transactions": commit.transactions,
-    }
+    } | ({"audience": audience} if audience else {})
 
 
 def commit_from_json(value: Mapping[str, Any]) -> Commit:
@@ -132,6 +133,7 @@ def commit_from_json(value: Mapping[str, Any]) -> Commit:
         row_count=value["rows"],
         byte_count=value["bytes"],
         transactions=value["transactions"],
+        audience=Audience.from_json(value.get("audience")),
     )
 
 

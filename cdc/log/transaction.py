@@ -15,7 +15,7 @@ from cdc.log.frame import FrameKind, checksum
 from cdc.log.records import CommitRecord, encode_commit
 from cdc.log.scan import StoredSchema
 from cdc.log.writer import SegmentWriter
-from cdc.model import ChangeSet, Commit, Position, TableId, TableSchema
+from cdc.model import EVERYONE, Audience, ChangeSet, Commit, Position, TableId, TableSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Pending:
     commit_at: datetime | None = None
     facts: Mapping[str, str | None] = field(default_factory=dict)
     schemas: Mapping[TableId, StoredSchema] = field(default_factory=dict)
+    audience: Audience | None = None
 
     def commit(self, position: Position, written_at: datetime) -> Commit:
         return Commit(
@@ -43,6 +44,7 @@ class Pending:
             row_count=self.row_count,
             byte_count=self.byte_count,
             transactions=self.transactions,
+            audience=self.audience or EVERYONE,
         )
 
 
@@ -56,12 +58,14 @@ def write_part(
 ) -> Pending:
     """Write a set's frames (schemas before their first use) and give what the commit has become."""
     schemas = dict(pending.schemas)
+    audience = pending.audience
     for batch in batches:
         table = batch.schema.table
         stored = schemas.get(table) or known.get(table)
         if stored is None or not stored.schema.same_shape(batch.schema):
             stored = _write_schema(writer, batch.schema, stored)
             schemas[table] = stored
+        audience = batch.audience if audience is None else audience | batch.audience
         trailer = encode_trailer(BatchTrailer(stored.at, pending.next, batch.row_count, batch.byte_count))
         writer.add(FrameKind.BATCH, [batch.body, trailer], checksum(trailer, start=batch.crc))
     return replace(
@@ -74,6 +78,7 @@ def write_part(
         commit_at=changes.commit_at or pending.commit_at,
         facts={**pending.facts, **facts},
         schemas=schemas,
+        audience=audience,
     )
 
 

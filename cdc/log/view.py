@@ -79,9 +79,9 @@ class LogView:
         """As `ChangeLog.commits`."""
         return read_commits(self.segments, start, self._shortcuts)
 
-    def read(self, first: int, next: int) -> Iterator[ChangeBatch]:  # noqa: A002  (as the contract)
+    def read(self, first: int, next: int, sink: str | None = None) -> Iterator[ChangeBatch]:  # noqa: A002
         """As `ChangeLog.read`."""
-        return read_batches(self.segments, first, next, self._shortcuts)
+        return read_batches(self.segments, first, next, self._shortcuts, sink)
 
     def find(self, *, position: Position | None = None, at: datetime | None = None) -> Commit | None:
         """As `ChangeLog.find`."""

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cdc.model.audience import EVERYONE, Audience
+from cdc.model.copy_mark import CopyMark
 from cdc.model.operation import OPERATION_DICTIONARY, Operation
 from cdc.model.schema import TableId, TableSchema
 
@@ -51,10 +53,15 @@ class ChangeBatch:
     changes of all its tables; the log adds its own next offset, and from then on the values are final. A
     truncate is a row of its own whose columns are all null. A delete's columns hold the old image; columns
     that the source did not send are null and named in `_cdc_unchanged`.
+
+    `audience` are the sinks that see the batch. A batch with a `mark` tells of a step of the table's copy: it
+    has no row, or, where a copy of a known table begins, one truncate.
     """
 
     schema: TableSchema
     data: pa.RecordBatch
+    audience: Audience = EVERYONE
+    mark: CopyMark | None = None
 
     @property
     def table(self) -> TableId:
@@ -94,7 +101,8 @@ class ChangeBatch:
         """The same changes with `base` added to every `_cdc_seq`."""
         index = self.data.schema.get_field_index(Envelope.SEQ)
         seq = pc.add(self.data.column(index), pa.scalar(base, pa.int64()))
-        return replace(self, data=self.data.set_column(index, Envelope.SEQ, seq))
+        mark = self.mark and self.mark.shifted(base)
+        return replace(self, data=self.data.set_column(index, Envelope.SEQ, seq), mark=mark)
 
     def filtered(self, mask: pa.Array) -> ChangeBatch:
         """The rows where the boolean `mask` is true, in order."""

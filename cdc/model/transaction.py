@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from cdc.model.audience import EVERYONE, Audience
 from cdc.model.batch import ChangeBatch
 from cdc.model.position import Position
 from cdc.model.schema import TableId
@@ -58,6 +59,7 @@ class Commit:
     The set holds the offsets `first` ≤ offset < `next`; a set without changes has first == next. Offsets are
     the values of `_cdc_seq`. `position` is the source position reached, `commit_at` the commit time of the
     last transaction in it (None for snapshot reads and heartbeats), `written_at` the wall clock of the log.
+    `audience` holds every sink that sees one of its batches: a sink outside has nothing to read here.
     """
 
     first: int
@@ -68,3 +70,4 @@ class Commit:
     row_count: int
     byte_count: int
     transactions: int = 0
+    audience: Audience = EVERYONE

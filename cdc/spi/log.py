@@ -59,10 +59,16 @@ class ChangeLog(Protocol):
         """
         ...
 
-    def read(self, first: int, next: int) -> Iterator[ChangeBatch]:  # noqa: A002  (the term of the docs)
-        """The batches with first ≤ offset < next, in the order they were appended.
+    def read(
+        self,
+        first: int,
+        next: int,  # noqa: A002  (the term of the docs)
+        sink: str | None = None,
+    ) -> Iterator[ChangeBatch]:
+        """Yield the batches with first ≤ offset < next in the order they were appended, with `sink` only those
+        whose audience includes that sink.
 
-        Both must be commit boundaries.
+        Both offsets must be commit boundaries.
         """
         ...
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,10 +15,10 @@ import pyarrow as pa
 import pytest
 
 from cdc.errors import LogTrimmed
-from cdc.model import ChangeSet
+from cdc.model import EVERYONE, Audience, ChangeSet, CopyMark, CopyStep
 from cdc.spi import ChangeLog
 from cdc.testing.contract_waivers import honours_waivers
-from cdc.testing.events import position, table, transaction
+from cdc.testing.events import EPOCH, changes, position, table, transaction
 
 ORDERS = table("public.orders", {"id": pa.int64(), "note": pa.string()})
 CUSTOMERS = table("public.customers", {"id": pa.int64()})
@@ -186,6 +187,34 @@ class LogContract:
         with pytest.raises(LogTrimmed):
             list(log.commits(-1))
 
+    def test_a_sink_reads_only_what_its_audience_includes(self, place: Path, log: ChangeLog) -> None:
+        lake, others = Audience.only(["lake"]), Audience.only(["lake"]).others
+        log.append(_inserts(10, 1))
+        log.append(_seen_by(lake, _inserts(20, 2)))
+        log.append(_seen_by(others, _inserts(30, 3)))
+        mixed = _inserts(40, 4)
+        log.append(replace(mixed, batches=(*mixed.batches, *_seen_by(lake, _inserts(40, 5)).batches)))
+        log.close()
+        again = self.open_log(place)
+        audiences = [commit.audience for commit in again.commits(0)]
+        assert audiences == [EVERYONE, lake, others, EVERYONE]
+        assert [value for _, value in _read(again, 0, 4, "lake")] == [1, 2, 4, 5]
+        assert [value for _, value in _read(again, 0, 4, "mart")] == [1, 3, 4]
+        assert [value for _, value in _read(again, 0, 4)] == [1, 2, 3, 4, 5]
+        again.close()
+
+    def test_a_mark_of_a_copy_comes_back_at_an_offset_of_its_own(self, log: ChangeLog) -> None:
+        log.append(_inserts(10, 1, 2))
+        mark = CopyMark(CopyStep.FINISHED, EPOCH)
+        batch = replace(changes(ORDERS, []), audience=Audience.only(["lake"]), mark=mark)
+        commit = log.append(ChangeSet((batch,), position(20), changes=1))
+        assert commit is not None
+        assert (commit.first, commit.next, commit.row_count) == (2, 3, 0)
+        (found,) = log.read(2, 3, "lake")
+        assert (found.table, found.row_count) == (ORDERS.table, 0)
+        assert found.mark == replace(mark, seq=2)
+        assert list(log.read(2, 3, "mart")) == []
+
     def test_find_gives_the_newest_commit_at_or_before(self, log: ChangeLog) -> None:
         one, two = log.append(_inserts(10, 1)), log.append(_inserts(20, 2))
         assert log.find(position=position(15)) == one
@@ -218,5 +247,9 @@ def _inserts(at: int, *ids: int) -> ChangeSet:
     return transaction(at, [(ORDERS, "c", {"id": i, "note": f"note {i}"}) for i in ids])[0]
 
 
-def _read(log: ChangeLog, first: int, after: int) -> list[tuple[int, int]]:
-    return [(row["_cdc_seq"], row["id"]) for batch in log.read(first, after) for row in batch.rows()]
+def _seen_by(audience: Audience, changes: ChangeSet) -> ChangeSet:
+    return replace(changes, batches=tuple(replace(batch, audience=audience) for batch in changes.batches))
+
+
+def _read(log: ChangeLog, first: int, after: int, sink: str | None = None) -> list[tuple[int, int]]:
+    return [(row["_cdc_seq"], row["id"]) for batch in log.read(first, after, sink) for row in batch.rows()]
