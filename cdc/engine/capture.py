@@ -14,10 +14,12 @@ from collections.abc import Callable
 from cdc import failpoints
 from cdc.engine.identity import verify_identity
 from cdc.engine.reading import Reading
+from cdc.engine.reset import due_batches
 from cdc.engine.routing import Routed
 from cdc.engine.tables import Facts, held_facts
 from cdc.errors import SourceGap, SourceUnavailable
 from cdc.model import ChangeSet, Commit, Position, TableId
+from cdc.model.audience import EVERYONE
 
 IDENTITY_FACT = "identity"
 MEMORY_PREFIX = "memory:"
@@ -117,7 +119,8 @@ class Capture:
             facts: Facts = {}
             for table in left:
                 facts |= self._router.book.facts_of(table, None)
-            self._log.append(ChangeSet((), self._newest(position)), facts=facts)
+            marks = tuple(due_batches(dict.fromkeys(left, EVERYONE), self._log, position))
+            self._log.append(ChangeSet(marks, self._newest(position), len(marks)), facts=facts)
             for table, state in left.items():
                 self._router.book.remove(table)
                 if state.held is not None:
@@ -129,6 +132,11 @@ class Capture:
                 level="warning",
                 table=str(table),
             )
+
+    def _reached(self) -> Position:
+        end = self._log.end
+        assert end is not None, "the log has a first commit before the stream begins"
+        return end.position
 
     def _newest(self, position: Position) -> Position:
         end = self._log.end
@@ -148,8 +156,9 @@ class Capture:
         with self._router.lock:
             # What the source remembered belongs to the history that is lost.
             facts: Facts = {f"{MEMORY_PREFIX}{key}": None for key in self._memory()}
-            facts |= self._router.start_all_over("changes were lost at the source")
-            self._log.append(ChangeSet((), self._newest(position)), facts=facts)
+            routed = self._router.start_all_over("changes were lost at the source")
+            marks = tuple(due_batches(routed.due, self._log, position))
+            self._log.append(ChangeSet(marks, self._newest(position), len(marks)), facts=facts | routed.facts)
         self._gap, self._is_fresh = None, False
         self._status.count("resnapshots_after_gap", 1)
         return position
@@ -189,8 +198,13 @@ class Capture:
             for table, offset in confirmed.items():
                 self._part_facts |= held_facts(table, offset)
             self._part_facts |= {f"{MEMORY_PREFIX}{k}": v for k, v in changes.memory.items()}
+        marks = due_batches(routed.due, self._log, changes.position or self._reached(), changes.changes)
         live = ChangeSet(
-            tuple(routed.live), changes.position, changes.changes, changes.transactions, changes.commit_at
+            (*routed.live, *marks),
+            changes.position,
+            changes.changes + len(marks),
+            changes.transactions,
+            changes.commit_at,
         )
         commit = self._log.append(live, facts=self._part_facts if changes.position else None)
         if commit is None:

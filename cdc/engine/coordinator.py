@@ -9,12 +9,14 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
+from cdc.engine.copies import CopyRequests
 from cdc.engine.reading import Reading
+from cdc.engine.reset import mark_batch
 from cdc.engine.snapshot import TableCopier
 from cdc.engine.status import Trouble
 from cdc.engine.tables import Facts
 from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
-from cdc.model import ChangeSet, Position, TableId, TableSchema
+from cdc.model import ChangeSet, CopyStep, Position, TableId, TableSchema
 
 # A new table is copied within seconds of its creation,
 # and the catalog is asked rarely enough not to be noticed.
@@ -33,7 +35,7 @@ class Coordinator:
     `settled` is set while every selected table is live or refused.
     """
 
-    def __init__(self, reading: Reading, opened: threading.Event) -> None:
+    def __init__(self, reading: Reading, opened: threading.Event, requests: CopyRequests) -> None:
         self._source = reading.source
         self._log = reading.log
         self._held = reading.held
@@ -41,6 +43,7 @@ class Coordinator:
         self._status = reading.status
         self._report = reading.report
         self._opened = opened
+        self._requests = requests
         self._copier = TableCopier(reading)
         self._discovered_at = float("-inf")
         # What the catalog shows ahead of the stream, with the position by which the stream must show it.
@@ -56,7 +59,7 @@ class Coordinator:
             if stop.is_set():
                 return
         while not stop.is_set():
-            if self._due() or (self._to_copy() and self._rested()):
+            if self._due() or (self._rested() and (self._to_copy() or self._requests.is_due)):
                 self._round(stop)
             stop.wait(POLL_SECONDS)
 
@@ -81,6 +84,9 @@ class Coordinator:
         self._adopt(list(schemas.values()), before)
         self._follow(list(schemas.values()))
         self._forget_dropped(schemas, before)
+        if self._requests.is_open:
+            self.settled.clear()
+        self._requests.take(schemas)
         wanted = [schemas[table] for table in self._to_copy() if self._is_ready(table, schemas)]
         self._status.waiting_tables = len(wanted)
         if wanted:
@@ -89,6 +95,7 @@ class Coordinator:
         if not self.refused:
             self._status.copying.trouble = None
             self._reported.clear()
+        self._requests.finish(self.refused)
         if not stop.is_set() and not self._to_copy() and not self._ahead:
             self._status.waiting_tables = 0
             self.settled.set()
@@ -186,7 +193,15 @@ class Coordinator:
                 state = self._router.book.get(table)
                 if state is None or not self._is_passed(table, before):
                     continue
-                self._commit(self._router.book.facts_of(table, None))
+                schema, end = self._log.schema(table), self._log.end
+                assert end is not None, "the stream has passed the drop"
+                marks = (
+                    ()
+                    if schema is None
+                    else (mark_batch(schema, CopyStep.CANCELLED, end.position, state.audience),)
+                )
+                facts = self._router.book.facts_of(table, None)
+                self._log.append(ChangeSet(marks, end.position, len(marks)), facts=facts)
                 self._router.book.remove(table)
                 if state.held is not None:
                     self._held.destroy(state.held)

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from cdc import failpoints
+from cdc.engine.beginning import Beginning
 from cdc.engine.planning import Plan, Planner, delivery_of
 from cdc.engine.specs import FlushPolicy
 from cdc.engine.status import SinkStatus
-from cdc.errors import LogTrimmed, SinkRefused
+from cdc.errors import SinkRefused
 from cdc.model import Position
 from cdc.spi import ChangeLog, Cursor, Sink, SupportsRewind
 from cdc.spi.sink import SupportsIdle
@@ -63,6 +64,7 @@ class Delivery:
         log: ChangeLog,
         make_sink: Callable[[], Sink],
         plans: PlanStore,
+        beginning: Beginning,
         policy: FlushPolicy,
         status: SinkStatus,
     ) -> None:
@@ -70,12 +72,15 @@ class Delivery:
         self._log = log
         self._make_sink = make_sink
         self._plans = plans
+        self._beginning = beginning
         self._policy = policy
         self._status = status
         self._position_at = 0.0
         self._idle_at = 0.0
         self._replay_at = 0.0
         self.flush_now = threading.Event()
+        # Set once the sink's cursor is known, and with it what the log must keep.
+        self.opened = threading.Event()
         self.position: Position | None = None
         """The source position that the sink holds; what `acknowledge: sinks` waits for."""
 
@@ -93,9 +98,12 @@ class Delivery:
 
     def _follow(self, sink: Sink, stop: threading.Event) -> None:
         """Deliver from the sink's cursor on, until stopped or told to replay."""
-        cursor = self._start(sink)
+        cursor = self._start(sink, stop)
+        if not self.opened.is_set():
+            return
         high = cursor.high if cursor else 0
-        planner = Planner(self._log, self._policy, cursor.next if cursor else self._log.start)
+        start = cursor.next if cursor else self._log.start
+        planner = Planner(self._log, self._status.name, self._policy, start)
         stop_at: float | None = None
         while True:
             planner.collect()
@@ -111,8 +119,12 @@ class Delivery:
             else:
                 self._rest(sink, planner)
 
-    def _start(self, sink: Sink) -> Cursor | None:
+    def _start(self, sink: Sink, stop: threading.Event) -> Cursor | None:
         cursor = sink.committed(self._source)
+        if self._beginning.is_needed(cursor):
+            cursor = self._begin(sink, cursor, stop)
+            if cursor is None:
+                return None
         self._verify(cursor)
         plan = self._plans.load()
         if plan is not None and plan.first == (cursor.next if cursor else self._log.start):
@@ -121,22 +133,22 @@ class Delivery:
         elif plan is not None:
             self._plans.clear()
         self._note(cursor)
+        self.opened.set()
         return cursor
+
+    def _begin(self, sink: Sink, cursor: Cursor | None, stop: threading.Event) -> Cursor | None:
+        """Have the sink begin where the log can serve it; None when stopped before that is known."""
+        offset = self._beginning.find(cursor, stop)
+        if offset is None:
+            return None
+        self._plans.clear()
+        plan = Plan(offset, offset, self._beginning.position_at(offset), None)
+        self._apply(sink, plan, replaying=False, begins=True)
+        return sink.committed(self._source)
 
     def _verify(self, cursor: Cursor | None) -> None:
         """The sink and the log must belong together."""
-        if cursor is None:
-            if self._log.start > 0:
-                raise LogTrimmed(
-                    f"the sink is new, and the log begins at offset {self._log.start}: "
-                    "its earlier history is gone",
-                    where=f"sinks.{self._status.name}",
-                    remedy=(
-                        "Copy the tables again: follow the database under a new source name, "
-                        "and raise log.retain there"
-                    ),
-                )
-        elif not self._belongs(cursor):
+        if cursor is not None and not self._belongs(cursor):
             end = self._log.end
             raise SinkRefused(
                 f"the sink's cursor (offset {cursor.next}, position {cursor.position}) is no commit of this "
@@ -158,12 +170,13 @@ class Delivery:
         commit = next(self._log.commits(cursor.next - 1))
         return commit.next == cursor.next and commit.position <= cursor.position <= end.position
 
-    def _apply(self, sink: Sink, plan: Plan, *, replaying: bool) -> None:
+    def _apply(self, sink: Sink, plan: Plan, *, replaying: bool, begins: bool = False) -> None:
         self._status.state = "replaying" if replaying else "applying"
         if plan.first != plan.next:
             self._plans.save(plan)
         failpoints.hit("delivery.planned")
-        sink.apply(delivery_of(plan, self._log, self._source, replaying=replaying))
+        name = self._status.name
+        sink.apply(delivery_of(plan, self._log, self._source, name, replaying=replaying, begins=begins))
         failpoints.hit("delivery.applied")
         if plan.first != plan.next:
             self._plans.clear()

@@ -13,7 +13,7 @@ from typing import Any
 
 from cdc.engine.books import BookKeeper
 from cdc.engine.pipeline import Pipeline, start_all, stop_all
-from cdc.engine.plans import StoredPlans
+from cdc.engine.plans import StoredCopyRequests, StoredPlans
 from cdc.engine.specs import SinkSpec, SourceSpec
 from cdc.engine.workers import Log
 from cdc.errors import CdcError
@@ -105,7 +105,8 @@ class Engine:
 
     def _pipeline(self, spec: SourceSpec, state_dir: Path) -> Pipeline:
         log = SegmentedLog(state_dir / "log" / spec.name)
-        return Pipeline(spec, log, state_dir / "held" / spec.name, SegmentedLog, self._report)
+        requests = StoredCopyRequests(self.state, spec.name)
+        return Pipeline(spec, log, state_dir / "held" / spec.name, SegmentedLog, self._report, requests)
 
     def _only_snapshots(self) -> bool:
         return all(pipeline.spec.snapshot == "only" for pipeline in self.pipelines)

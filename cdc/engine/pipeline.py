@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from cdc.engine.beginning import Beginning
 from cdc.engine.capture import Capture
 from cdc.engine.coordinator import Coordinator
+from cdc.engine.copies import CopyRequests, CopyRequestStore
 from cdc.engine.delivery import Delivery, PlanStore
 from cdc.engine.held import CuttableLog, HeldLogs
 from cdc.engine.reading import Reading
@@ -31,6 +33,7 @@ class Pipeline:
         held_folder: Path,
         open_log: Callable[[Path], CuttableLog],
         report: Log,
+        requests: CopyRequestStore,
     ) -> None:
         self.spec = spec
         self.log = log_store
@@ -46,7 +49,9 @@ class Pipeline:
         bound = _bound(report, source=spec.name)
         reading = Reading(spec, self.source, log_store, self._held, router, self.status, bound)
         self.capture = Capture(reading, self._acknowledgeable)
-        self.coordinator = Coordinator(reading, self.capture.opened)
+        self._sinks = reading.sinks
+        self.copies = CopyRequests(reading, requests)
+        self.coordinator = Coordinator(reading, self.capture.opened, self.copies)
         self.deliveries: list[Delivery] = []
         self.sink_statuses: list[SinkStatus] = []
         self.reading = [
@@ -61,7 +66,11 @@ class Pipeline:
         status = SinkStatus(spec.name, self.spec.name)
         context = SinkContext(spec.name, epoch, _bound(self._report, sink=spec.name), status.count)
         make: Callable[[], Sink] = lambda: spec.make(context)  # noqa: E731  (a name for the type's sake)
-        delivery = Delivery(self.spec.name, self.log, make, plans, spec.flush, status)
+        # Where nothing is ever copied by itself, a new sink has what the stream brings.
+        mode = "log" if self.spec.snapshot == "never" and spec.backfill == "snapshot" else spec.backfill
+        beginning = Beginning(self.log, self.copies, mode, status, context.log)
+        delivery = Delivery(self.spec.name, self.log, make, plans, beginning, spec.flush, status)
+        self._sinks.add(spec.name)
         self.deliveries.append(delivery)
         self.sink_statuses.append(status)
         name = f"deliver:{self.spec.name}:{spec.name}"
@@ -79,9 +88,17 @@ class Pipeline:
         return min((status.next for status in self.sink_statuses), default=None)
 
     def is_settled_at(self, target: Position) -> bool:
-        """Whether the log holds everything up to the target, and every selected table is live."""
+        """Whether the log holds everything up to the target, every selected table is live, and no copy is
+        asked for or may still be, by a sink whose cursor is not known.
+        """
         end = self.log.end
-        return end is not None and end.position.order >= target.order and self.coordinator.settled.is_set()
+        if end is None or end.position.order < target.order or not self.coordinator.settled.is_set():
+            return False
+        known = [
+            delivery.opened.is_set() or worker.failed is not None
+            for delivery, worker in zip(self.deliveries, self.writing, strict=True)
+        ]
+        return all(known) and not self.copies.is_open
 
     def is_delivered(self, offset: int) -> bool:
         """Whether every sink that still works has everything below `offset`."""

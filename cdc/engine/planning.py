@@ -33,8 +33,9 @@ class Plan:
 class Planner:
     """Collects the commits that wait for one sink, each looked at once."""
 
-    def __init__(self, log: ChangeLog, policy: FlushPolicy, start: int) -> None:
+    def __init__(self, log: ChangeLog, sink: str, policy: FlushPolicy, start: int) -> None:
         self._log = log
+        self._sink = sink
         self._policy = policy
         self._scanned = start
         self._pending: Plan | None = None
@@ -80,13 +81,14 @@ class Planner:
         if before is None:
             self._since = time.monotonic()
             before = Plan(self._scanned, self._scanned, commit.position, None)
+        is_seen = commit.audience.includes(self._sink)
         self._pending = Plan(
             before.first,
             commit.next,
             commit.position,
             commit.commit_at or before.commit_at,
-            before.row_count + commit.row_count,
-            before.byte_count + commit.byte_count,
+            before.row_count + commit.row_count * is_seen,
+            before.byte_count + commit.byte_count * is_seen,
         )
         self._scanned = commit.next
         self._full = (
@@ -95,8 +97,10 @@ class Planner:
         return self._full
 
 
-def delivery_of(plan: Plan, log: ChangeLog, source: str, *, replaying: bool) -> Delivery:
-    """The delivery that applies a plan."""
+def delivery_of(
+    plan: Plan, log: ChangeLog, source: str, sink: str, *, replaying: bool, begins: bool = False
+) -> Delivery:
+    """Return the delivery that applies a plan: what the sink is to see of its range."""
     return Delivery(
         source=source,
         first=plan.first,
@@ -106,15 +110,16 @@ def delivery_of(plan: Plan, log: ChangeLog, source: str, *, replaying: bool) -> 
         row_count=plan.row_count,
         byte_count=plan.byte_count,
         replaying=replaying,
-        parts=_parts(log, plan),
+        parts=_parts(log, plan, sink),
+        begins=begins,
     )
 
 
-def _parts(log: ChangeLog, plan: Plan) -> Callable[[], Iterator[Sequence[ChangeBatch]]]:
+def _parts(log: ChangeLog, plan: Plan, sink: str) -> Callable[[], Iterator[Sequence[ChangeBatch]]]:
     def parts() -> Iterator[Sequence[ChangeBatch]]:
         part: list[ChangeBatch] = []
         gathered = 0
-        for batch in log.read(plan.first, plan.next):
+        for batch in log.read(plan.first, plan.next, sink):
             part.append(batch)
             gathered += batch.byte_count
             if gathered >= PART_BYTES or len(part) >= PART_BATCHES:

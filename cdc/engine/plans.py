@@ -1,10 +1,13 @@
-"""Plans and replay requests of one (source, sink) pair, kept in the state store."""
+"""Plans, replay requests and requests for copies, kept in the state store."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from cdc.engine.copies import CopyRequest
 from cdc.engine.planning import Plan
+from cdc.model import TableId
 from cdc.state import StateStore
 from cdc.state.store import Plan as StoredPlan
 
@@ -38,3 +41,23 @@ class StoredPlans:
 
     def replay_finished(self, handle: Any, error: str | None) -> None:
         self._state.finish_replay(handle, error)
+
+
+class StoredCopyRequests:
+    """The CopyRequestStore of one source."""
+
+    def __init__(self, state: StateStore, source: str) -> None:
+        self._state = state
+        self._source = source
+
+    def unfinished(self) -> Sequence[CopyRequest]:
+        return [
+            CopyRequest(stored.id, stored.tables, stored.sink, stored.taken_at is not None)
+            for stored in self._state.unfinished_copies(self._source)
+        ]
+
+    def take(self, number: int, tables: Sequence[TableId]) -> None:
+        self._state.take_copy(number, tables)
+
+    def finish(self, number: int, error: str | None) -> None:
+        self._state.finish_copy(number, error)

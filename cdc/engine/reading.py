@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cdc.engine.held import HeldLogs
 from cdc.engine.routing import Router
@@ -14,7 +14,9 @@ from cdc.spi import ChangeLog, Source
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The source's side of a pipeline; owned and closed by the pipeline."""
+    """The source's side of a pipeline; owned and closed by the pipeline. `sinks` are the names of its
+    sinks.
+    """
 
     spec: SourceSpec
     source: Source
@@ -23,3 +25,4 @@ class Reading:
     router: Router
     status: SourceStatus
     report: Log
+    sinks: set[str] = field(default_factory=set)

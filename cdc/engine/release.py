@@ -2,7 +2,7 @@
 
 Held commits hold whole transactions in commit order. `handled` in the table's state is the position order
 below which every change is in the main log or contained in the snapshot; it moves in the same commit as the
-changes.
+changes. They are for the copy's audience: the other sinks saw them when they were streamed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from cdc import failpoints
 from cdc.engine.reading import Reading
 from cdc.engine.tables import TableState
 from cdc.errors import SourceUnavailable
-from cdc.model import ChangeBatch, ChangeSet, Commit, Envelope, Position, TableId
+from cdc.model import Audience, ChangeBatch, ChangeSet, Commit, Envelope, Position, TableId
+from cdc.model.audience import EVERYONE
 
 # One commit of the main log takes in so many held commits: a sync each would release a few hundred
 # transactions a second.
@@ -32,6 +33,7 @@ PART_BYTES = 8 * 1024 * 1024
 class _Gathered:
     """Batches that go over as one part; their seqs still those of the held log."""
 
+    audience: Audience = EVERYONE
     batches: list[ChangeBatch] = field(default_factory=list)
     byte_count: int = 0
 
@@ -46,7 +48,7 @@ class _Gathered:
             return ChangeSet((), position)
         first = joined[0].seq[0].as_py()
         end = joined[-1].seq[joined[-1].row_count - 1].as_py()
-        shifted = tuple(batch.shifted(-first) for batch in joined)
+        shifted = tuple(replace(batch.shifted(-first), audience=self.audience) for batch in joined)
         return ChangeSet(shifted, position, end - first + 1, 0, last.commit_at)
 
 
@@ -99,7 +101,7 @@ class Releaser:
         """Move one run of held commits; whether all of it lay below the limit."""
         assert state.held is not None
         highest = -1
-        part = _Gathered()
+        part = _Gathered(state.audience)
         anything = False
         for batch in self._held.log(state.held).read(run[0].first, run[-1].next):
             orders = self._orders(batch)
@@ -109,7 +111,7 @@ class Releaser:
                 continue
             if part.byte_count >= PART_BYTES:
                 self._log.append(part.as_set(None, run[-1]))
-                part = _Gathered()
+                part = _Gathered(state.audience)
             part.add(kept)
             anything = True
         whole = limit is None or highest < limit

@@ -1,25 +1,33 @@
-"""What a copy begins with: an empty batch that makes the table known, or a truncate before a second copy."""
+"""The marks of a copy in the log: an empty batch, or a truncate where a second copy begins."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from cdc.model import ChangeBatch, Operation, Position, TableSchema
+from cdc.model import Audience, ChangeBatch, CopyMark, CopyStep, Operation, Position, TableId, TableSchema
 from cdc.model.batch import snapshot_batch
+from cdc.spi import ChangeLog
 
 
-def empty_batch(schema: TableSchema, position: Position, at: datetime) -> ChangeBatch:
-    """No row at all: sinks create the table, so that one without rows is there too."""
-    return _control_batch(schema, position, at, rows=0)
-
-
-def truncate_batch(schema: TableSchema, position: Position, at: datetime) -> ChangeBatch:
-    """One `t` row: sinks forget what they hold of the table."""
-    return _control_batch(schema, position, at, rows=1)
-
-
-def _control_batch(schema: TableSchema, position: Position, at: datetime, *, rows: int) -> ChangeBatch:
+def mark_batch(
+    schema: TableSchema, step: CopyStep, position: Position, audience: Audience, *, truncates: bool = False
+) -> ChangeBatch:
+    """Return a mark; with `truncates` one `t` row beside it, so that sinks forget what they hold."""
+    rows = int(truncates)
+    at = datetime.now(UTC)
     columns = [pa.nulls(rows, column.type) for column in schema.columns]
-    return snapshot_batch(schema, Operation.TRUNCATE, columns, rows, position.text, at)
+    batch = snapshot_batch(schema, Operation.TRUNCATE, columns, rows, position.text, at)
+    return replace(batch, audience=audience, mark=CopyMark(step, at))
+
+
+def due_batches(
+    due: Mapping[TableId, Audience], log: ChangeLog, position: Position, first: int = 0
+) -> list[ChangeBatch]:
+    """Return a PENDING mark for each table that the log has a schema of, with ordinals from `first` on."""
+    known: Iterable[tuple[TableSchema | None, Audience]] = [(log.schema(t), a) for t, a in due.items()]
+    made = [mark_batch(s, CopyStep.PENDING, position, a) for s, a in known if s is not None]
+    return [batch.shifted(first + i) for i, batch in enumerate(made)]

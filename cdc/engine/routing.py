@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from cdc.engine.specs import SnapshotMode
 from cdc.engine.tables import Facts, Phase, TableBook, TableState, held_facts
-from cdc.model import ChangeBatch, ChangeSet, TableId, TableSchema
+from cdc.model import Audience, ChangeBatch, ChangeSet, TableId, TableSchema
+from cdc.model.audience import EVERYONE
 
 # A table that lost its name to another one waits under this schema name until its own new name is seen.
 _NAMELESS = ""
@@ -23,12 +24,13 @@ _NAMELESS = ""
 @dataclass(slots=True)
 class Routed:
     """One ChangeSet, split: `live` batches for the main log, `held` ones by the number of their held log,
-    and the facts that go with it.
+    and the facts that go with it. `due` are the tables that a copy is due of from here on, and for whom.
     """
 
     live: list[ChangeBatch] = field(default_factory=list)
     held: dict[int, list[ChangeBatch]] = field(default_factory=dict)
     facts: Facts = field(default_factory=dict)
+    due: dict[TableId, Audience] = field(default_factory=dict)
 
 
 class Router:
@@ -48,7 +50,7 @@ class Router:
             table = self.book.by_relation(request.relation) or request.table
             self._requests[table] += 1
             state = self.book.get(table)
-            if state is not None and state.phase is not Phase.WAITING:
+            if state is not None and not (state.phase is Phase.WAITING and state.audience.is_everyone):
                 self._start_over(table, state, request.reason, routed)
         for batch in changes.batches:
             state = self._state_of(batch.schema, routed)
@@ -57,6 +59,8 @@ class Router:
             else:
                 assert state.held is not None, "a table that is not live has a held log"
                 routed.held.setdefault(state.held, []).append(batch)
+                if not state.audience.is_everyone:
+                    routed.live.append(replace(batch, audience=state.audience.others))
         return routed
 
     def requests(self, table: TableId) -> int:
@@ -82,12 +86,27 @@ class Router:
         self._state_of(schema, routed)
         return routed.facts
 
-    def start_all_over(self, reason: str) -> Facts:
-        """Copy every table again from nothing: changes of all of them may be missing; the facts to commit."""
+    def start_all_over(self, reason: str) -> Routed:
+        """Copy every table again from nothing: changes of all of them may be missing."""
         routed = Routed()
         for table, state in self.book.items():
             self._start_over(table, state, reason, routed)
-        return routed.facts
+        return routed
+
+    def copy_for(self, tables: Iterable[TableId], audience: Audience, reason: str) -> Routed:
+        """Copy these tables again for some sinks. A copy that has not begun is made for them too.
+
+        The caller leaves out tables with a copy under way, whose beginning those sinks may not have seen.
+        """
+        routed = Routed()
+        for table in tables:
+            state = self.book[table]
+            if state.phase is Phase.LIVE:
+                self._await_copy(table, state, audience, reason, routed)
+            elif not state.audience.covers(audience):
+                self._set(table, replace(state, audience=state.audience | audience), routed)
+                routed.due[table] = audience
+        return routed
 
     def leave(self, selects: Callable[[TableId], bool]) -> dict[TableId, TableState]:
         """Return the tables that the source's config no longer selects, and those whose name isn't known.
@@ -131,25 +150,51 @@ class Router:
         if moved.phase is Phase.LIVE:
             return self._set(table, moved, routed)
         # A copy in progress knows the table by its old name: it starts again under the new one.
-        state = self._start_over(table, moved, "renamed while it was copied", routed)
+        state = self._start_over(table, moved, "renamed while it was copied", routed, moved.audience)
         self.book.set_held_next(table, confirmed)
         routed.facts |= held_facts(table, confirmed)
         return state
 
-    def _start_over(self, table: TableId, state: TableState, reason: str, routed: Routed) -> TableState:
-        if self._first_phase is Phase.LIVE:
-            return self._set(table, replace(state, phase=Phase.LIVE), routed)
-        live = state.phase is Phase.LIVE
+    def _start_over(
+        self,
+        table: TableId,
+        state: TableState,
+        reason: str,
+        routed: Routed,
+        audience: Audience = EVERYONE,
+    ) -> TableState:
+        if state.phase is Phase.LIVE:
+            if self._first_phase is Phase.LIVE:
+                return self._set(table, state, routed)
+            return self._await_copy(table, state, audience, reason, routed)
+        # What is held so far orders before the snapshot of the new copy, which contains it: also where some
+        # sinks saw it live.
         again = TableState(
             phase=Phase.WAITING,
             relation=state.relation,
-            held=self.book.next_held() if live else state.held,
-            released=0 if live else state.released,
-            handled=0 if live else state.handled,
+            held=state.held,
+            released=state.released,
+            handled=state.handled,
             dirty=True,
             reason=reason,
+            audience=audience,
         )
+        routed.due[table] = audience
         return self._set(table, again, routed, keep_chunks=False)
+
+    def _await_copy(
+        self, table: TableId, state: TableState, audience: Audience, reason: str, routed: Routed
+    ) -> TableState:
+        routed.due[table] = audience
+        waiting = TableState(
+            phase=Phase.WAITING,
+            relation=state.relation,
+            held=self.book.next_held(),
+            dirty=True,
+            reason=reason,
+            audience=audience,
+        )
+        return self._set(table, waiting, routed, keep_chunks=False)
 
     def _set(
         self, table: TableId, state: TableState, routed: Routed, *, keep_chunks: bool = True

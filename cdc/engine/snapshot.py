@@ -4,6 +4,7 @@ rows first, then the changes held meanwhile.
 The order in the log, per table: for a copy that goes on from an earlier one, the held changes that the new
 snapshot contains; the rows; the held changes that come after the snapshot; then live. A copy from nothing of
 a table that the log may already have rows of begins with a truncate: nothing says which of those still live.
+All of it has the audience that the table's state names; sinks outside see the changes when they are streamed.
 """
 
 from __future__ import annotations
@@ -13,16 +14,15 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from cdc import failpoints
 from cdc.engine.reading import Reading
 from cdc.engine.release import Releaser, batches_with_last, superseded
-from cdc.engine.reset import empty_batch, truncate_batch
+from cdc.engine.reset import mark_batch
 from cdc.engine.status import SnapshotProgress
 from cdc.engine.tables import Facts, Phase, TableState, chunk_facts
 from cdc.errors import LogFull
-from cdc.model import ChangeBatch, ChangeSet, Position, TableId, TableSchema
+from cdc.model import ChangeBatch, ChangeSet, CopyStep, Position, TableId, TableSchema
 from cdc.spi import EarlierSnapshot, Snapshot, SnapshotChunk
 
 # While the disk is full the copy asks again this often; capture does the same through its own retries.
@@ -103,8 +103,7 @@ class TableCopier:
             batches: tuple[ChangeBatch, ...] = ()
             if not resumed:
                 known = state.dirty or self._log.schema(table) is not None
-                begin = truncate_batch if known else empty_batch
-                batches = (begin(schema, position, datetime.now(UTC)),)
+                batches = (mark_batch(schema, CopyStep.BEGIN, position, state.audience, truncates=known),)
             facts = self._router.book.facts_of(table, after, keep_chunks=resumed)
             self._log.append(ChangeSet(batches, self._reached(), len(batches)), facts=facts)
             if not resumed:
@@ -214,8 +213,10 @@ class TableCopier:
         while True:
             try:
                 with self._router.lock:
-                    self._require(table, token)
-                    commit = self._log.append(replace(changes, position=self._reached()), facts=facts)
+                    audience = self._require(table, token).audience
+                    batches = tuple(replace(batch, audience=audience) for batch in changes.batches)
+                    seen = replace(changes, batches=batches, position=self._reached())
+                    commit = self._log.append(seen, facts=facts)
                     self._status.positioned(commit)
                 failpoints.hit("snapshot.rows-durable")
                 return
@@ -245,7 +246,12 @@ class TableCopier:
             self._releaser.release(table, token, None)
             state = self._require(table, token)
             live = TableState(phase=Phase.LIVE, relation=state.relation, dirty=True)
-            self._log.append(ChangeSet((), self._reached()), facts=self._router.book.facts_of(table, live))
+            schema = self._log.schema(table)
+            assert schema is not None, "the copy began with a mark"
+            mark = mark_batch(schema, CopyStep.FINISHED, self._reached(), state.audience)
+            self._log.append(
+                ChangeSet((mark,), self._reached(), 1), facts=self._router.book.facts_of(table, live)
+            )
             self._router.book.set(table, live)
             if state.held is not None:
                 self._held.destroy(state.held)

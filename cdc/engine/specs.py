@@ -12,6 +12,7 @@ from cdc.spi import Sink, SinkContext, Source, SourceContext
 SnapshotMode = Literal["initial", "never", "only"]
 AcknowledgeMode = Literal["log", "sinks"]
 GapMode = Literal["fail", "resnapshot"]
+BackfillMode = Literal["snapshot", "log", "fail"]
 
 # Two readers keep one core of a small source busy and leave the other to its users;
 # more rarely help below 8 cores.
@@ -66,3 +67,4 @@ class SinkSpec:
     make: Callable[[SinkContext], Sink]
     sources: tuple[str, ...]
     flush: FlushPolicy = field(default_factory=FlushPolicy)
+    backfill: BackfillMode = "snapshot"

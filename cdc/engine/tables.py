@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from cdc.model import Position, TableId
+from cdc.model import Audience, Position, TableId
+from cdc.model.audience import EVERYONE
 
 _TABLE_PREFIX = "table:"
 _CHUNK_PREFIX = "chunk:"
@@ -38,7 +39,8 @@ class TableState:
     While not LIVE, its streamed changes go to the held log number `held`. `released` is the offset in it
     below which everything is done; changes whose position orders below `handled` are done or contained in the
     snapshot. `token` and `position` are the open (or last) snapshot's. `dirty` says that the log may hold
-    rows of this table from an earlier copy or life; `reason` why a live table is copied again.
+    rows of this table from an earlier copy or life; `reason` why a live table is copied again. `audience` are
+    the sinks that the copy is for: the others see the table's changes as if it were live.
     """
 
     phase: Phase
@@ -50,6 +52,7 @@ class TableState:
     position: Position | None = None
     dirty: bool = False
     reason: str = ""
+    audience: Audience = EVERYONE
 
     def to_text(self) -> str:
         value: dict[str, Any] = {
@@ -62,6 +65,7 @@ class TableState:
             "position": self.position.to_json() if self.position else None,
             "dirty": self.dirty,
             "reason": self.reason,
+            "audience": self.audience.to_json(),
         }
         return json.dumps(value, separators=(",", ":"))
 
@@ -69,8 +73,12 @@ class TableState:
     def from_text(cls, text: str) -> TableState:
         value = json.loads(text)
         position = value.pop("position")
-        phase = Phase(value.pop("phase"))
-        return cls(phase=phase, position=Position.from_json(position) if position else None, **value)
+        return cls(
+            phase=Phase(value.pop("phase")),
+            position=Position.from_json(position) if position else None,
+            audience=Audience.from_json(value.pop("audience", None)),
+            **value,
+        )
 
 
 @dataclass(slots=True)

@@ -15,7 +15,8 @@ from cdc.log.frame import FrameKind, checksum
 from cdc.log.records import CommitRecord, encode_commit
 from cdc.log.scan import StoredSchema
 from cdc.log.writer import SegmentWriter
-from cdc.model import EVERYONE, Audience, ChangeSet, Commit, Position, TableId, TableSchema
+from cdc.model import Audience, ChangeSet, Commit, Position, TableId, TableSchema
+from cdc.model.audience import EVERYONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The event model: frozen values, columnar batches, no I/O."""
 
-from cdc.model.audience import EVERYONE, Audience
+from cdc.model.audience import Audience
 from cdc.model.batch import ChangeBatch, Envelope
 from cdc.model.copy_mark import CopyMark, CopyStep
 from cdc.model.names import printable, shown
@@ -10,7 +10,6 @@ from cdc.model.schema import Column, TableId, TableSchema
 from cdc.model.transaction import ChangeSet, Commit, Resnapshot
 
 __all__ = [
-    "EVERYONE",
     "Audience",
     "ChangeBatch",
     "ChangeSet",

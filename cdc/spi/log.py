@@ -65,8 +65,8 @@ class ChangeLog(Protocol):
         next: int,  # noqa: A002  (the term of the docs)
         sink: str | None = None,
     ) -> Iterator[ChangeBatch]:
-        """Yield the batches with first ≤ offset < next in the order they were appended, with `sink` only those
-        whose audience includes that sink.
+        """Yield the batches with first ≤ offset < next in the order they were appended, with `sink` only
+        those whose audience includes that sink.
 
         Both offsets must be commit boundaries.
         """

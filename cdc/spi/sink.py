@@ -53,7 +53,11 @@ class Delivery:
     Holds all changes with first ≤ offset < next, whole source transactions. `parts()` gives them in order,
     each part a list of batches that fits in memory (`PART_BYTES` of the engine); it may be called again for a
     retry. Batches of one part are in `_cdc_seq` order within a table; between tables order by `_cdc_seq`.
-    `replaying` says that the sink has had these offsets before.
+    `replaying` says that the sink has had these offsets before. `begins` says that the sink begins at
+    `first`, or goes on there, although it has not had the offsets before: the log no longer holds them.
+
+    Batches of which the sink is not in the audience are left out, so that `parts()` may give nothing for a
+    range that is not empty.
     """
 
     source: str
@@ -65,6 +69,7 @@ class Delivery:
     byte_count: int
     replaying: bool
     parts: Callable[[], Iterator[Sequence[ChangeBatch]]]
+    begins: bool = False
 
 
 class Sink(Protocol):
@@ -105,7 +110,12 @@ class Sink(Protocol):
         again gives the same result as once. New tables and schema versions are created or evolved on the way,
         at their place in the order. An empty delivery (first == next) only moves position and commit time.
         One that would leave a hole (its first is above the cursor's next, or above 0 without a cursor) is
-        refused with SinkRefused, naming both offsets.
+        refused with SinkRefused, naming both offsets, unless it `begins`: then the cursor jumps to it.
+
+        A batch with a `mark` (`CopyMark`) tells of a copy of its table. A sink that holds the current state
+        keeps showing what it held of the table when a copy begins, and puts the copy in its place when the
+        copy is finished, all in one step; a sink that ignores marks is right as well, but shows the copy
+        while it grows: where it begins, the mark's batch holds a truncate.
         """
         ...
 

@@ -31,6 +31,13 @@ _MIGRATIONS: tuple[str, ...] = (
         requested_at integer not null, finished_at integer, error text
     ) strict;
     """,
+    """
+    create table copies (
+        id integer primary key autoincrement,
+        source text not null, tables text, sink text,
+        requested_at integer not null, taken_at integer, finished_at integer, error text
+    ) strict;
+    """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 

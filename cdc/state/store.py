@@ -25,6 +25,7 @@ import orjson
 from cdc.errors import CdcError, StateError, StateFull
 from cdc.files import FolderLock, make_folder, write_atomically
 from cdc.model import Position
+from cdc.state.copies import ReadsCopyRequests, WritesCopyRequests
 from cdc.state.schema import check_version, migrate
 
 DATABASE_NAME = "state.sqlite"
@@ -82,7 +83,7 @@ class ReplayRequest:
     error: str | None = None
 
 
-class StateReader:
+class StateReader(ReadsCopyRequests):
     """The state as any command may read it, also while the daemon runs; a command may leave replay requests
     too.
 
@@ -166,7 +167,7 @@ class StateReader:
             return self._connection.execute(statement, values).fetchall()
 
 
-class StateStore(StateReader):
+class StateStore(StateReader, WritesCopyRequests):
     """The daemon's own hand on the state: makes what is missing and locks `state_dir` for one process until
     `close`.
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pytest
 
 from cdc.errors import LogTrimmed
-from cdc.model import EVERYONE, Audience, ChangeSet, CopyMark, CopyStep
+from cdc.model import Audience, ChangeSet, CopyMark, CopyStep
+from cdc.model.audience import EVERYONE
 from cdc.spi import ChangeLog
 from cdc.testing.contract_waivers import honours_waivers
 from cdc.testing.events import EPOCH, changes, position, table, transaction

@@ -265,7 +265,7 @@ class MemorySink:
             self._refuse_old_epoch(delivery.source)
             known = self.store.cursors.get(delivery.source)
             reached = known.next if known else 0
-            if delivery.first != reached:
+            if delivery.first != reached and not (delivery.begins and delivery.first > reached):
                 if delivery.next <= reached:
                     return
                 message = f"the delivery starts at offset {delivery.first}, the sink is at {reached}"

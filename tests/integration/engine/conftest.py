@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cdc.engine import Engine, FlushPolicy, RunResult, SinkSpec, SourceSpec
+from cdc.engine import Engine, FlushPolicy, Retention, RunResult, SinkSpec, SourceSpec
+from cdc.log import SegmentedLog
+from cdc.model import ChangeSet
+from cdc.state import StateReader
 from cdc.testing.conditions import wait_for
-from cdc.testing.database import MemoryDatabase
+from cdc.testing.database import MemoryDatabase, table_id
 from cdc.testing.memory import MemorySink, MemorySource, MemoryStore
 
 WAIT_SECONDS = 60.0
@@ -50,6 +54,10 @@ class Bench:
     workers: int = 2
     acknowledge: str = "log"
     on_gap: str = "fail"
+    # More sinks beside `lake`, by name, and their policy.
+    others: dict[str, MemoryStore] = field(default_factory=dict)
+    backfill: str = "snapshot"
+    retention: Retention = field(default_factory=Retention)
 
     def start(self, *, once: bool = False, accept: bool = False) -> Running:
         source = SourceSpec(
@@ -62,14 +70,11 @@ class Bench:
             on_gap=self.on_gap,  # type: ignore[arg-type]
             snapshot_workers=self.workers,
             accept_identity=accept,
+            retention=self.retention,
         )
-        sink = SinkSpec(
-            "lake",
-            lambda context: MemorySink(MemorySink.Options(store=self.store), context),
-            ("shop",),
-            FlushPolicy(interval_seconds=0.0),
-        )
-        engine = Engine([source], [sink], self.folder, self._report)
+        stores = {"lake": self.store, **self.others}
+        sinks = [self._sink(name, store) for name, store in stores.items()]
+        engine = Engine([source], sinks, self.folder, self._report)
         running = Running(
             engine, threading.Thread(target=lambda: running.results.append(engine.run(once=once)))
         )
@@ -77,18 +82,52 @@ class Bench:
         self.running = running
         return running
 
+    def _sink(self, name: str, store: MemoryStore) -> SinkSpec:
+        return SinkSpec(
+            name,
+            lambda context: MemorySink(MemorySink.Options(store=store), context),
+            ("shop",),
+            FlushPolicy(interval_seconds=0.0),
+            backfill=self.backfill,  # type: ignore[arg-type]
+        )
+
+    def trim_log(self) -> int:
+        """Remove all that the log can spare, as retention does in time; its start. Not while running."""
+        with closing(SegmentedLog(self.folder / "log" / "shop", segment_bytes=1)) as log:
+            assert log.end is not None
+            log.append(ChangeSet((), log.end.position))
+            log.append(ChangeSet((), log.end.position))
+            return log.trim(log.end.next, max_bytes=0).start
+
+    def request(self, *tables: str, sink: str | None = None) -> int:
+        """What `cdc snapshot` does; no table means all."""
+        with closing(StateReader(self.folder)) as state:
+            return state.request_copy("shop", [table_id(t) for t in tables] or None, sink)
+
+    def wait_until_done(self, number: int) -> str | None:
+        """Until the request is finished; its error."""
+        with closing(StateReader(self.folder)) as state:
+            self.wait_for(lambda: _finished(state, number), f"request {number} to be finished")
+            request = state.copy_request(number)
+            return request.error if request else "gone"
+
     def wait_for(self, condition: Any, what: str) -> None:
         wait_for(condition, WAIT_SECONDS, what)
 
-    def wait_until_equal(self, table: str) -> None:
+    def wait_until_equal(self, table: str, store: MemoryStore | None = None) -> None:
         """Until the sink's folded rows are the database's."""
-        self.wait_for(lambda: self.is_equal(table), f"the sink's {table} to equal the source's")
+        self.wait_for(lambda: self.is_equal(table, store), f"the sink's {table} to equal the source's")
 
-    def is_equal(self, table: str) -> bool:
-        return _canonical(self.store.state(table)) == _canonical(self.database.rows(table))
+    def is_equal(self, table: str, store: MemoryStore | None = None) -> bool:
+        return _canonical((store or self.store).state(table)) == _canonical(self.database.rows(table))
 
     def _report(self, event: str, **fields: Any) -> None:
         self.events.append({"event": event, **fields})
+
+
+def _finished(state: StateReader, number: int) -> bool:
+    request = state.copy_request(number)
+    return request is not None and request.finished_at is not None
 
 
 def _canonical(rows: list[dict[str, Any]]) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from cdc.model import EVERYONE, Audience
+from cdc.model import Audience
+from cdc.model.audience import EVERYONE
 
 SINKS = ("a", "b", "c")
 ALL = [

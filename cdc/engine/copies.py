@@ -1,0 +1,206 @@
+"""Requests that tables are copied again: an operator's (`cdc snapshot`), kept in the state, and those of a
+sink whose beginning the log no longer has.
+
+Taking a request is one commit of the log: the tables' change of phase, the marks that tell sinks, and, for a
+sink that begins, the offset to begin at. So a request that was taken survives a crash without the state.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cdc.engine.reading import Reading
+from cdc.engine.reset import due_batches, mark_batch
+from cdc.engine.tables import Facts, Phase, TableState
+from cdc.model import Audience, ChangeSet, CopyStep, TableId
+from cdc.model.audience import EVERYONE
+from cdc.spi import ChangeLog
+
+BEGIN_PREFIX = "begin:"
+# Requests are people's doing; a second's delay is not felt.
+REQUEST_POLL_SECONDS = 1.0
+
+ASKED_FOR = "requested with `cdc snapshot`"
+NEW_SINK = "a sink begins whose history the log no longer has"
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRequest:
+    """An operator's request that is not finished: `tables` None are all of the source, `sink` None all sinks;
+    `is_taken` when the log has it.
+    """
+
+    number: int
+    tables: tuple[TableId, ...] | None
+    sink: str | None
+    is_taken: bool = False
+
+    @property
+    def audience(self) -> Audience:
+        return EVERYONE if self.sink is None else Audience.only([self.sink])
+
+
+class CopyRequestStore(Protocol):
+    """Where operators leave requests for one source."""
+
+    def unfinished(self) -> Sequence[CopyRequest]:
+        """Return the requests that are not finished, oldest first."""
+        ...
+
+    def take(self, number: int, tables: Sequence[TableId]) -> None:
+        """Note that the log has the request, for exactly these tables."""
+        ...
+
+    def finish(self, number: int, error: str | None) -> None:
+        """Note that the copies are done, or why they are not made."""
+        ...
+
+
+class CopyRequests:
+    """Takes requests between two copies, and finishes them when their tables are live.
+
+    `ask`, `is_asked_for`, `beginning` and `is_open` may be called from any thread, all else from the
+    coordinator's.
+    """
+
+    def __init__(self, reading: Reading, store: CopyRequestStore) -> None:
+        self._log: ChangeLog = reading.log
+        self._held = reading.held
+        self._router = reading.router
+        self._sinks = reading.sinks
+        self._report = reading.report
+        self._store = store
+        self._asking = threading.Lock()
+        self._beginners: set[str] = set()
+        self._looked_at = float("-inf")
+
+    def ask(self, sink: str) -> None:
+        """Ask that all tables are copied for a sink, which waits for `beginning`."""
+        with self._asking:
+            self._beginners.add(sink)
+
+    def is_asked_for(self, sink: str) -> bool:
+        """Return whether a request for all tables of this sink waits to be taken."""
+        return any(r.sink == sink and r.tables is None and not r.is_taken for r in self._store.unfinished())
+
+    def beginning(self, sink: str) -> int | None:
+        """Return the newest offset from which on the log has all tables whole for this sink."""
+        text = self._log.facts.get(f"{BEGIN_PREFIX}{sink}")
+        return None if text is None else int(text)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request is not finished."""
+        return bool(self._beginners) or bool(self._store.unfinished())
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a request waits to be taken; the state is asked now and then."""
+        if self._beginners:
+            return True
+        if time.monotonic() - self._looked_at < REQUEST_POLL_SECONDS:
+            return False
+        self._looked_at = time.monotonic()
+        return any(not request.is_taken for request in self._store.unfinished())
+
+    def take(self, selected: Collection[TableId]) -> None:
+        """Take what can be taken now; `selected` are the source's tables."""
+        with self._router.lock:
+            self._end_orphans()
+            with self._asking:
+                beginners = set(self._beginners)
+            if beginners and not self._are_copying(selected):
+                self._begin(beginners, selected)
+                with self._asking:
+                    self._beginners -= beginners
+            for request in self._store.unfinished():
+                if not request.is_taken:
+                    self._take(request, selected)
+
+    def finish(self, refused: Collection[TableId]) -> None:
+        """Finish the requests whose tables are all live, gone, or refused by the source."""
+        for request in self._store.unfinished():
+            if not request.is_taken or request.tables is None:
+                continue
+            states = {table: self._router.book.get(table) for table in request.tables}
+            waiting = [t for t, state in states.items() if state and state.phase is not Phase.LIVE]
+            if not [table for table in waiting if table not in refused]:
+                names = ", ".join(map(str, waiting))
+                self._store.finish(
+                    request.number, f"not copied, see `cdc status`: {names}" if names else None
+                )
+
+    def _take(self, request: CopyRequest, selected: Collection[TableId]) -> None:
+        if request.sink is not None and request.sink not in self._sinks:
+            self._store.finish(request.number, f"no sink {request.sink!r} takes changes from this source")
+            return
+        wanted = selected if request.tables is None else request.tables
+        unknown = [t for t in wanted if t not in selected and self._router.book.get(t) is None]
+        if unknown:
+            names = ", ".join(map(str, unknown))
+            self._store.finish(request.number, f"not a selected table of the source: {names}")
+            return
+        tables = [table for table in wanted if self._router.book.get(table) is not None]
+        if len(tables) < len(wanted) and request.tables is not None:
+            return
+        if request.tables is None and request.sink is not None:
+            if not self._are_copying(tables):
+                self._begin({request.sink}, tables, ASKED_FOR)
+                self._store.take(request.number, tables)
+            return
+        # A copy under way that is for these sinks too is the copy that was asked for.
+        states = {table: self._router.book[table] for table in tables}
+        if any(s.phase is Phase.COPYING and not s.audience.covers(request.audience) for s in states.values()):
+            return
+        idle = [table for table, state in states.items() if state.phase is not Phase.COPYING]
+        self._commit(idle, request.audience, ASKED_FOR, {})
+        self._store.take(request.number, tables)
+
+    def _begin(self, sinks: set[str], tables: Iterable[TableId], reason: str = NEW_SINK) -> None:
+        """Have these tables copied for the sinks, which may begin at the log's end as it is now."""
+        end = self._log.end
+        assert end is not None, "the log has a first commit before any request is taken"
+        facts: Facts = {f"{BEGIN_PREFIX}{sink}": str(end.next) for sink in sinks}
+        known = [table for table in tables if self._router.book.get(table) is not None]
+        self._commit(known, Audience.only(sinks), reason, facts)
+
+    def _commit(self, tables: Sequence[TableId], audience: Audience, reason: str, facts: Facts) -> None:
+        end = self._log.end
+        assert end is not None, "the log has a first commit before any request is taken"
+        routed = self._router.copy_for(tables, audience, reason)
+        marks = tuple(due_batches(routed.due, self._log, end.position))
+        self._log.append(ChangeSet(marks, end.position, len(marks)), facts=facts | routed.facts)
+        for table in routed.due:
+            sinks = "all" if audience.is_everyone else sorted(audience.sinks)
+            self._report("copying a table", table=str(table), sinks=sinks, reason=reason)
+
+    def _are_copying(self, tables: Iterable[TableId]) -> bool:
+        """Whether a copy has begun that a sink which begins now would see half of."""
+        states = [self._router.book.get(table) for table in tables]
+        return any(state is not None and state.phase is Phase.COPYING for state in states)
+
+    def _end_orphans(self) -> None:
+        """Make tables live whose copy was for sinks that are no longer configured."""
+        for table, state in self._router.book.items():
+            audience = state.audience
+            if state.phase is Phase.LIVE or audience.excluded or audience.sinks & self._sinks:
+                continue
+            self._end(table, state)
+
+    def _end(self, table: TableId, state: TableState) -> None:
+        end = self._log.end
+        assert end is not None, "the log has a first commit before any copy"
+        schema = self._log.schema(table)
+        marks = (
+            () if schema is None else (mark_batch(schema, CopyStep.CANCELLED, end.position, state.audience),)
+        )
+        live = TableState(phase=Phase.LIVE, relation=state.relation, dirty=True)
+        facts = self._router.book.facts_of(table, live)
+        self._log.append(ChangeSet(marks, end.position, len(marks)), facts=facts)
+        self._router.book.set(table, live)
+        if state.held is not None:
+            self._held.destroy(state.held)

@@ -1,0 +1,104 @@
+"""Requests for copies of tables (`cdc snapshot`) in the state database."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cdc.model import TableId
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCopyRequest:
+    """A request that tables of a source are copied again: `tables` None are all of them, `sink` None all
+    sinks. `taken_at` is when the daemon took it, `finished_at` when the rows were in the log, or `error` said
+    why not.
+    """
+
+    id: int
+    source: str
+    tables: tuple[TableId, ...] | None
+    sink: str | None
+    requested_at: datetime
+    taken_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: str | None = None
+
+
+class ReadsCopyRequests:
+    """What any command may do."""
+
+    def _all(self, statement: str, *values: object) -> list[sqlite3.Row]:
+        raise NotImplementedError
+
+    def request_copy(self, source: str, tables: Sequence[TableId] | None, sink: str | None) -> int:
+        """Leave a request and return its id, for `copy_request`. Needs no lock."""
+        statement = "insert into copies (source, tables, sink, requested_at) values (?, ?, ?, ?) returning id"
+        return int(self._all(statement, source, _text(tables), sink, _micros(datetime.now(UTC)))[0]["id"])
+
+    def unfinished_copies(self, source: str | None = None) -> list[StoredCopyRequest]:
+        """Return the requests that are not finished, of one source or of all, oldest first."""
+        # A state that an older version wrote, and no daemon of this one has opened, has no such table.
+        if not self._all("select 1 from sqlite_master where name = 'copies'"):
+            return []
+        rows = self._all(
+            "select * from copies where finished_at is null and coalesce(?1, source) = source order by id",
+            source,
+        )
+        return [_request(row) for row in rows]
+
+    def copy_request(self, number: int) -> StoredCopyRequest | None:
+        """Return the request of that id, finished or not."""
+        rows = self._all("select * from copies where id = ?", number)
+        return _request(rows[0]) if rows else None
+
+
+class WritesCopyRequests:
+    """What only the daemon does."""
+
+    def _all(self, statement: str, *values: object) -> list[sqlite3.Row]:
+        raise NotImplementedError
+
+    def take_copy(self, number: int, tables: Sequence[TableId]) -> None:
+        """Note that the log has the request, for exactly these tables."""
+        statement = "update copies set taken_at = ?, tables = ? where id = ?"
+        self._all(statement, _micros(datetime.now(UTC)), _text(tables), number)
+
+    def finish_copy(self, number: int, error: str | None = None) -> None:
+        """Note that the copies are done, or why they are not made."""
+        statement = "update copies set finished_at = ?, error = ? where id = ?"
+        self._all(statement, _micros(datetime.now(UTC)), error, number)
+
+
+def _request(row: sqlite3.Row) -> StoredCopyRequest:
+    tables = None if row["tables"] is None else tuple(TableId(*pair) for pair in json.loads(row["tables"]))
+    requested = _time(row["requested_at"])
+    assert requested is not None
+    return StoredCopyRequest(
+        id=row["id"],
+        source=row["source"],
+        tables=tables,
+        sink=row["sink"],
+        requested_at=requested,
+        taken_at=_time(row["taken_at"]),
+        finished_at=_time(row["finished_at"]),
+        error=row["error"],
+    )
+
+
+def _text(tables: Sequence[TableId] | None) -> str | None:
+    return None if tables is None else json.dumps([[table.schema, table.name] for table in tables])
+
+
+def _micros(at: datetime) -> int:
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def _time(value: int | None) -> datetime | None:
+    return None if value is None else _EPOCH + value * _MICROSECOND
