@@ -42,6 +42,10 @@ class SourceBusy(CdcError):
     """Another process reads this slot; it may let go."""
 
 
+class SourceClaimed(CdcError):
+    """The place at the source that this log would read from belongs to another log, or to a copy of this."""
+
+
 class SourceGap(CdcError):
     """Changes between the end of our log and what the source still has are gone."""
 

@@ -14,11 +14,12 @@ from rich.text import Text
 from cdc.cli.composition import open_sink, open_source
 from cdc.cli.output import console, print_json, say, show_bytes
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
+from cdc.cli.stored import log_identity
 from cdc.errors import CdcError, SourceUnavailable
 from cdc.spi import Finding, Severity
 from cdc.spi.sink import Sink
 from cdc.spi.source import Source
-from config import Configuration
+from config import Configuration, ConfiguredSource
 
 Result = tuple[str, Finding]
 
@@ -46,11 +47,15 @@ def find_all(configuration: Configuration) -> Iterator[Result]:
     for finding in _state_findings(configuration):
         yield "state_dir", finding
     for name, source in configuration.sources.items():
-        for finding in _ask(lambda source=source: open_source(source, _silent)):  # type: ignore[misc]
+        for finding in _ask(lambda source=source: _open(configuration, source)):  # type: ignore[misc]
             yield f"sources.{name}", finding
     for name, sink in configuration.sinks.items():
         for finding in _ask(lambda sink=sink: open_sink(sink, _silent)):  # type: ignore[misc]
             yield f"sinks.{name}", finding
+
+
+def _open(configuration: Configuration, source: ConfiguredSource) -> Source:
+    return open_source(source, _silent, log_identity(configuration, source.name))
 
 
 def _ask(make: Callable[[], Source | Sink]) -> Sequence[Finding]:

@@ -9,7 +9,7 @@ from typing import Any
 from cdc.engine import FlushPolicy, Retention, SinkSpec, SourceSpec
 from cdc.engine.specs import DEFAULT_SNAPSHOT_WORKERS
 from cdc.errors import ConfigError
-from cdc.spi import Sink, SinkContext, Source, SourceContext
+from cdc.spi import LogIdentity, Sink, SinkContext, Source, SourceContext
 from config import Configuration, ConfiguredSink, ConfiguredSource
 
 Log = Callable[..., None]
@@ -18,7 +18,9 @@ Log = Callable[..., None]
 LOOKING_EPOCH = 0
 
 
-def source_spec(source: ConfiguredSource, *, accept_identity: bool) -> SourceSpec:
+def source_spec(
+    source: ConfiguredSource, *, accept_identity: bool = False, takes_over: bool = False
+) -> SourceSpec:
     """What the engine needs to run this source."""
     settings = source.settings
     return SourceSpec(
@@ -31,6 +33,7 @@ def source_spec(source: ConfiguredSource, *, accept_identity: bool) -> SourceSpe
         # A connector that copies with several connections has this option; the engine drives them.
         snapshot_workers=getattr(source.options, "snapshot_workers", DEFAULT_SNAPSHOT_WORKERS),
         accept_identity=accept_identity,
+        takes_over=takes_over,
     )
 
 
@@ -45,9 +48,9 @@ def sink_spec(sink: ConfiguredSink) -> SinkSpec:
     )
 
 
-def open_source(source: ConfiguredSource, log: Log) -> Source:
+def open_source(source: ConfiguredSource, log: Log, owner: LogIdentity | None = None) -> Source:
     """The source itself, for a command that asks it something; the caller closes it."""
-    made: Source = source.plugin(source.options, SourceContext(source.name, log, _count_nothing))
+    made: Source = source.plugin(source.options, SourceContext(source.name, log, _count_nothing, owner))
     return made
 
 

@@ -37,16 +37,23 @@ def run(
             help="Accept that this source is another database than before (after a planned failover)."
         ),
     ] = None,
+    adopt_slot: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Give this source's replication slot to this state_dir, although another one made it."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
     configuration = open_configuration(config)
     accepted = {pick_source(configuration, name, "--accept-source").name for name in accept_source or ()}
+    adopting = {pick_source(configuration, name, "--adopt-slot").name for name in adopt_slot or ()}
     configure(debug=session_of(context).debug)
     log = logger()
     progress = Progress(log)
     bound_resident_memory()
-    engine = _build(configuration, accepted, log)
+    engine = _build(configuration, accepted, adopting, log)
     with _stopped_by_signals(engine):
         result = engine.run(once=once, on_tick=progress.tick)
     log("stopped", outcome=result.outcome.value)
@@ -93,8 +100,11 @@ def _behind(document: dict[str, Any], source: str) -> dict[str, int]:
     }
 
 
-def _build(configuration: Configuration, accepted: set[str], log: Log) -> Engine:
-    sources = [source_spec(s, accept_identity=s.name in accepted) for s in configuration.sources.values()]
+def _build(configuration: Configuration, accepted: set[str], adopting: set[str], log: Log) -> Engine:
+    sources = [
+        source_spec(s, accept_identity=s.name in accepted, takes_over=s.name in adopting)
+        for s in configuration.sources.values()
+    ]
     sinks = [sink_spec(sink) for sink in configuration.sinks.values()]
     configuration.state_dir.mkdir(parents=True, exist_ok=True)
     return Engine(sources, sinks, configuration.state_dir, log)

@@ -10,8 +10,11 @@ from typing import Any
 
 from cdc.cli.composition import open_source
 from cdc.cli.places import Finder
+from cdc.engine.identity import starts_in
+from cdc.errors import CdcError
 from cdc.log import LogView
 from cdc.model import Position
+from cdc.spi import LogIdentity
 from cdc.state import StateReader, read_status
 from config import Configuration, ConfiguredSource
 
@@ -24,6 +27,17 @@ def log_folder(configuration: Configuration, source: str) -> Path:
 def log_view(configuration: Configuration, source: str) -> LogView:
     """The source's log for reading; StateError when there is none yet."""
     return LogView(log_folder(configuration, source))
+
+
+def log_identity(configuration: Configuration, source: str) -> LogIdentity | None:
+    """What that source's log is known by; None where it can't be read, which is reported elsewhere."""
+    if not log_folder(configuration, source).is_dir():
+        return LogIdentity("", 0, is_new=True)
+    try:
+        log = log_view(configuration, source)
+    except CdcError:
+        return None
+    return LogIdentity(log.identity, starts_in(log.facts), is_new=log.end is None)
 
 
 def finder(configuration: Configuration, source: ConfiguredSource, log: LogView, where: str) -> Finder:

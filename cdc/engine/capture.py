@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from cdc import failpoints
-from cdc.engine.identity import verify_identity
+from cdc.engine.identity import IDENTITY_FACT, STARTS_FACT, starts_in, verify_identity
 from cdc.engine.reading import Reading
 from cdc.engine.reset import due_batches
 from cdc.engine.routing import Routed
@@ -21,7 +21,6 @@ from cdc.errors import SourceGap, SourceUnavailable
 from cdc.model import ChangeSet, Commit, Position, TableId
 from cdc.model.audience import EVERYONE
 
-IDENTITY_FACT = "identity"
 MEMORY_PREFIX = "memory:"
 # Sinks commit often; asking each for its position at every set would cost more than it frees at the source.
 ACKNOWLEDGE_INTERVAL_SECONDS = 1.0
@@ -44,6 +43,7 @@ class Capture:
         # Without snapshots there is no copy to begin anew with: a gap would stay a gap.
         self._copies = reading.spec.snapshot != "never"
         self._resnapshots = self._copies and reading.spec.on_gap == "resnapshot"
+        self._starts = starts_in(self._log.facts) + 1
         # This run began the log and has taken no change yet.
         self._is_fresh = False
         self._gap: SourceGap | None = None
@@ -96,6 +96,10 @@ class Capture:
         identity = verify_identity(
             self._source.identity(), facts.get(IDENTITY_FACT), accept=self._accept_identity
         )
+        starts = {STARTS_FACT: str(self._starts)}
+        if end is not None and starts_in(facts) != self._starts:
+            # Before the source remembers this number in its database.
+            self._log.append(ChangeSet((), end.position), facts=dict(starts))
         try:
             if self._gap is not None:
                 raise self._gap
@@ -103,7 +107,7 @@ class Capture:
         except SourceGap as gap:
             position = self._start_again(gap)
         if end is None or facts.get(IDENTITY_FACT) != identity:
-            self._log.append(ChangeSet((), self._newest(position)), facts={IDENTITY_FACT: identity})
+            self._log.append(ChangeSet((), self._newest(position)), facts={IDENTITY_FACT: identity, **starts})
         self._forget_unselected(position)
         self._is_fresh = self._is_fresh or (self._copies and end is None)
         self._status.positioned(self._log.end)

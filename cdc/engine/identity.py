@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from cdc.errors import SourceMismatch
 from cdc.spi import SourceIdentity
+
+IDENTITY_FACT = "identity"
+# How many daemons have opened the log.
+STARTS_FACT = "starts"
+
+
+def starts_in(facts: Mapping[str, str]) -> int:
+    """Return how many daemons have opened the log with these facts."""
+    return int(facts.get(STARTS_FACT, "0"))
 
 
 def verify_identity(now: SourceIdentity, stored: str | None, *, accept: bool) -> str:

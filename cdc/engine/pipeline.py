@@ -12,6 +12,7 @@ from cdc.engine.coordinator import Coordinator
 from cdc.engine.copies import CopyRequests, CopyRequestStore
 from cdc.engine.delivery import Delivery, PlanStore
 from cdc.engine.held import CuttableLog, HeldLogs
+from cdc.engine.identity import starts_in
 from cdc.engine.reading import Reading
 from cdc.engine.routing import Router
 from cdc.engine.specs import SinkSpec, SourceSpec
@@ -20,7 +21,7 @@ from cdc.engine.tables import TableBook
 from cdc.engine.workers import Log, Worker
 from cdc.log import SegmentedLog
 from cdc.model import Position
-from cdc.spi import MeasuresDistance, Sink, SinkContext, Source, SourceContext
+from cdc.spi import LogIdentity, MeasuresDistance, Sink, SinkContext, Source, SourceContext
 
 
 class Pipeline:
@@ -39,7 +40,9 @@ class Pipeline:
         self.log = log_store
         self.status = SourceStatus(spec.name)
         self.source: Source = spec.make(
-            SourceContext(spec.name, _bound(report, source=spec.name), self.status.count)
+            SourceContext(
+                spec.name, _bound(report, source=spec.name), self.status.count, _owner(spec, log_store)
+            )
         )
         if isinstance(self.source, MeasuresDistance):
             self.status.distance = self.source.distance
@@ -122,6 +125,11 @@ class Pipeline:
         positions = [delivery.position for delivery in self.deliveries]
         known = [position for position in positions if position is not None]
         return min(known) if len(known) == len(positions) else None
+
+
+def _owner(spec: SourceSpec, log: SegmentedLog) -> LogIdentity:
+    starts = starts_in(log.facts) + 1
+    return LogIdentity(log.identity, starts, is_new=log.end is None, takes_over=spec.takes_over)
 
 
 def _bound(report: Log, **fields: str) -> Log:

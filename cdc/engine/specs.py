@@ -57,6 +57,7 @@ class SourceSpec:
     retention: Retention = field(default_factory=Retention)
     snapshot_workers: int = DEFAULT_SNAPSHOT_WORKERS
     accept_identity: bool = False
+    takes_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)

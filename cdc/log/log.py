@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from cdc.errors import CdcError, LogFull, StateError
 from cdc.files import FolderLock, make_folder
@@ -96,6 +96,11 @@ class SegmentedLog:
     @property
     def folder(self) -> Path:
         return self._folder
+
+    @property
+    def identity(self) -> str:
+        """The uuid that was made with the log; a copy of the folder has the same."""
+        return str(UUID(bytes=self._writer.preamble.log_id))
 
     @property
     def recovered_bytes(self) -> int:

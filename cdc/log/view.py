@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 from cdc.errors import LogTrimmed, StateError
 from cdc.log.reader import Shortcuts, find_commit, read_batches, read_commits
@@ -30,7 +31,13 @@ class LogView:
         self._shortcuts = Shortcuts()
         self._sealed: tuple[Segment, ...]
         self._contents: Contents
+        self._log_id: bytes
         self._load()
+
+    @property
+    def identity(self) -> str:
+        """As `SegmentedLog.identity`."""
+        return str(UUID(bytes=self._log_id))
 
     @property
     def end(self) -> Commit | None:
@@ -98,6 +105,7 @@ class LogView:
                 continue
             if found is not None:
                 self._sealed, self._contents = found.sealed, found.contents
+                self._log_id = found.preamble.log_id
                 return
         raise StateError(
             "there is no log here", where=str(self._folder), remedy="`cdc run` makes it at its first start."

@@ -5,6 +5,7 @@ from cdc.spi.log import ChangeLog
 from cdc.spi.sink import Cursor, Delivery, Sink, SinkContext, SupportsRewind
 from cdc.spi.source import (
     EarlierSnapshot,
+    LogIdentity,
     MeasuresDistance,
     Snapshot,
     SnapshotChunk,
@@ -19,6 +20,7 @@ __all__ = [
     "Delivery",
     "EarlierSnapshot",
     "Finding",
+    "LogIdentity",
     "MeasuresDistance",
     "Severity",
     "Sink",

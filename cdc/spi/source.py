@@ -13,16 +13,34 @@ from cdc.spi.finding import Finding
 
 
 @dataclass(frozen=True, slots=True)
+class LogIdentity:
+    """The log that reads a source, as a source remembers it in its database where it can.
+
+    `log_id` is the log's uuid, which a copy of its folder shares; `starts` counts the daemons that opened it,
+    this one included: of two copies of a log the one with fewer starts is out of date. `is_new` says that the
+    log was empty when this process opened it. `takes_over`: the operator allowed to take the place of another
+    log (`--adopt-slot`).
+    """
+
+    log_id: str
+    starts: int
+    is_new: bool
+    takes_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SourceContext:
-    """What the engine gives a source: its name in the config, and where to report.
+    """What the engine gives a source: its name in the config, where to report, and for which log.
 
     `log(event, **fields)` writes one structured line; `count(name, amount)` adds to a counter of that name.
-    Neither may ever be given a row value or a secret.
+    Neither may ever be given a row value or a secret. `owner` is the log that what the source makes in the
+    database belongs to; without one the source compares no owners.
     """
 
     name: str
     log: Callable[..., None]
     count: Callable[[str, int], None]
+    owner: LogIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +159,8 @@ class Source(Protocol):
 
         None means begin anew, from now: the log is empty, or this source has just raised SourceGap and
         everything is copied again (`on_gap: resnapshot`); create what is needed (slot, publication), in place
-        of what is spent. Raises SourceGap when the source no longer has everything after `after`.
+        of what is spent. Raises SourceGap when the source no longer has everything after `after`, and
+        SourceClaimed when its place at the source belongs to another log than the context's `owner`.
         """
         ...
 

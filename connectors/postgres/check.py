@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from cdc.errors import CdcError, ConfigError, SourceUnavailable
 from cdc.spi.finding import Finding, Report
+from cdc.spi.source import LogIdentity
 from connectors.postgres.catalog import Connection, read_infos, read_relations, select_relations
 from connectors.postgres.checks.login import explain
 from connectors.postgres.checks.publication import check_publication
@@ -21,7 +22,7 @@ from connectors.postgres.options import PostgresOptions
 _AGAIN = "Check that the server still runs, then run cdc check again."
 
 
-def run_checks(options: PostgresOptions, name: str) -> list[Finding]:
+def run_checks(options: PostgresOptions, name: str, owner: LogIdentity | None = None) -> list[Finding]:
     """All findings for the source of that name in the config, in the order in which one would mend them."""
     report = Report()
     try:
@@ -38,7 +39,7 @@ def run_checks(options: PostgresOptions, name: str) -> list[Finding]:
         return report.findings
     try:
         with conn, connector.translated("checking"):
-            _check(conn, connector, options, name, report)
+            _check(conn, connector, options, owner, report)
     except CdcError as error:
         # The daemon would try again; a check looks once.
         remedy = _AGAIN if isinstance(error, SourceUnavailable) else error.remedy
@@ -47,9 +48,13 @@ def run_checks(options: PostgresOptions, name: str) -> list[Finding]:
 
 
 def _check(
-    conn: Connection, connector: Connector, options: PostgresOptions, name: str, report: Report
+    conn: Connection,
+    connector: Connector,
+    options: PostgresOptions,
+    owner: LogIdentity | None,
+    report: Report,
 ) -> None:
-    server = describe_server(conn, options, name, connector.application_name)
+    server = describe_server(conn, options, connector.source, connector.application_name)
     where = f"the database '{server.database}' as '{server.role}'"
     report.ok("connection", f"connected to {where}")
     check_server(server, report)
@@ -62,7 +67,7 @@ def _check(
     infos = read_infos(conn, chosen, relations)
     check_tables(server, infos, relations, report)
     check_publication(server, infos, relations, report)
-    check_slot(server, report)
+    check_slot(server, owner, report, connector.where)
 
 
 def _check_replication(connector: Connector, options: PostgresOptions, report: Report) -> None:

@@ -26,6 +26,7 @@ from connectors.postgres.errors import publication_dropped
 from connectors.postgres.messages import lsn_int
 from connectors.postgres.monitor import Monitor
 from connectors.postgres.options import PostgresOptions
+from connectors.postgres.ownership import Ownership
 from connectors.postgres.parts import Parts
 from connectors.postgres.publication import (
     add_to_publication,
@@ -36,6 +37,7 @@ from connectors.postgres.publication import (
 from connectors.postgres.rewrites import Watch
 from connectors.postgres.shapes import Shape, Shaper
 from connectors.postgres.slot import (
+    SlotState,
     check_ours,
     check_reach,
     check_slot,
@@ -78,6 +80,7 @@ class PostgresSource:
         self._shaper = Shaper(options.unrepresentable)
         self._watch = Watch()
         self._monitor = Monitor(self._connector, context, self._slot, self._publication, self._watch)
+        self._ownership = Ownership(context.owner, self._slot, self._publication, self._connector.where)
         self._acks: Acknowledgements | None = None
         self._durable = 0
         self._wanted = 0
@@ -90,7 +93,7 @@ class PostgresSource:
         self._closed = False
 
     def check(self) -> Sequence[Finding]:
-        return run_checks(self._options, self._context.name)
+        return run_checks(self._options, self._context.name, self._context.owner)
 
     def identity(self) -> SourceIdentity:
         with closing(self._connector.replicate()) as connection:
@@ -172,19 +175,26 @@ class PostgresSource:
         """The log is empty: what a slot holds is worth nothing to us, but a healthy one is a fine place to
         begin.
         """
-        created = ensure_publication(connection, self._connector, self._options, self._publication)
-        if created:
-            self._context.log("created the publication", publication=self._publication)
-        state = read_slot(connection, self._slot)
+        with self._ownership.decided(connection):
+            state = read_slot(connection, self._slot)
+            self._ownership.verify(connection, exists=state is not None)
+            created = ensure_publication(connection, self._connector, self._options, self._publication)
+            if created:
+                self._context.log("created the publication", publication=self._publication)
+            return self._open_slot(connection, state, created=created)
+
+    def _open_slot(self, connection: Connection, state: SlotState | None, *, created: bool) -> Position:
         if state is not None:
             check_ours(state, self._slot, self._connector.where)
             release_slot(connection, self._connector, self._slot, self._context.log)
+            self._ownership.claim(connection, self._context.log)
             # Servers up to 17 look the publication up as it was when the change was made: before it was, they
             # stop for good.
             if not (created or state.is_lost or self._slot_is_spent):
                 return state.position
             drop_slot(connection, self._slot)
             self._context.log("dropped the slot to begin anew", slot=self._slot, position=state.confirmed)
+        self._ownership.claim(connection, self._context.log)
         position = create_slot(
             self._connector, connection, self._slot, failover=self._options.failover, log=self._context.log
         )
@@ -195,19 +205,27 @@ class PostgresSource:
         where = self._connector.where
         if read_publication(connection, self._publication) is None:
             raise publication_dropped(where, self._publication)
-        state = check_slot(read_slot(connection, self._slot), self._slot, where)
-        check_reach(state, self._slot, after, where)
+        check_slot(read_slot(connection, self._slot), self._slot, where)
+        with self._ownership.decided(connection):
+            # While we waited, another log may have read on, or have been given the slot.
+            release_slot(connection, self._connector, self._slot, self._context.log)
+            self._ownership.verify(connection, exists=True)
+            state = check_slot(read_slot(connection, self._slot), self._slot, where)
+            check_reach(state, self._slot, after, where)
+            self._require_history(connection, after)
+            self._ownership.claim(connection, self._context.log)
+        return after
+
+    def _require_history(self, connection: Connection, after: Position) -> None:
         row = connection.execute(_CURRENT).fetchone()
         if row is not None and lsn_int(str(row[0])) < after.order:
             message = f"the server is at {row[0]}, before the end of our log at {after.text}: it was set back"
             raise SourceMismatch(
                 message,
-                where=where,
+                where=self._connector.where,
                 remedy="Begin with an empty state_dir and new, empty sinks, or point url at the server that "
                 "the log is from.",
             )
-        release_slot(connection, self._connector, self._slot, self._context.log)
-        return after
 
     @contextmanager
     def _session(self, after: Position) -> Iterator[Session]:
@@ -217,6 +235,9 @@ class PostgresSource:
             ordinary = self._monitor.connection
             with self._connector.translated("starting the stream"):
                 release_slot(ordinary, self._connector, self._slot, self._context.log)
+                self._ownership.verify(ordinary, exists=True)
+                state = check_slot(read_slot(ordinary, self._slot), self._slot, self._connector.where)
+                check_reach(state, self._slot, after, self._connector.where)
                 row = ordinary.execute(_SENDER_TIMEOUT).fetchone()
             timeout_seconds = row[0] / 1000 if row else 0.0
             with closing(self._connector.replicate()) as connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cdc.spi.source import SourceContext
+from cdc.spi.source import LogIdentity, SourceContext
 from connectors.postgres import PostgresSource
 from connectors.postgres.options import PostgresOptions
 from tests.support.follower import Follower
@@ -15,11 +15,12 @@ from tests.support.waiting import wait_until
 class PostgresFollower(Follower):
     """One source object after the other on the same slot."""
 
-    def __init__(self, database: Database, **options: Any) -> None:
+    def __init__(self, database: Database, *, owner: LogIdentity | None = None, **options: Any) -> None:
         # Slots are shared by all databases of a server.
         options.setdefault("slot", database.name)
         self.options = PostgresOptions(**{"url": database.url, **options})
         self._database = database
+        self.owner = owner
         super().__init__()
 
     def let_go(self) -> None:
@@ -32,4 +33,4 @@ class PostgresFollower(Follower):
         return bool(self._database.value(active, [self.options.slot]))
 
     def _new_source(self) -> PostgresSource:
-        return PostgresSource(self.options, SourceContext("shop", self._log, self._count))
+        return PostgresSource(self.options, SourceContext("shop", self._log, self._count, self.owner))

@@ -7,7 +7,9 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from cdc.spi.finding import Report
+from cdc.spi.source import LogIdentity
 from connectors.postgres.checks.report import Server
+from connectors.postgres.ownership import objection, read_mark
 from connectors.postgres.statements import alter_slot_failover, drop_slot, reload_setting, terminate
 
 PLUGIN = "pgoutput"
@@ -30,8 +32,8 @@ _SLOT = """
 """
 
 
-def check_slot(server: Server, report: Report) -> None:
-    """Everything that concerns the slot of that name."""
+def check_slot(server: Server, owner: LogIdentity | None, report: Report, where: str) -> None:
+    """Everything that concerns the slot of that name, and whether it is the log's."""
     with server.conn.cursor(row_factory=dict_row) as cursor:
         state = cursor.execute(_SLOT, (server.slot,)).fetchone()
     if state is None:
@@ -39,6 +41,12 @@ def check_slot(server: Server, report: Report) -> None:
         return
     if _is_foreign(server, state, report) or _is_lost(server, state, report):
         return
+    if owner is not None:
+        mark = read_mark(server.conn, server.publication, server.slot)
+        error = objection(mark, owner, server.slot, where)
+        if error is not None:
+            report.error("slot-owner", error.message, error.remedy)
+            return
     _check_reader(server, state, report)
     _check_reserve(server, state, report)
     _check_age(server, state, report)
