@@ -11,6 +11,7 @@ from typing import Any
 
 from cdc.errors import CdcError, SourceUnavailable
 from cdc.spi.finding import Finding
+from cdc.spi.source import LogIdentity
 from connectors.mysql.catalog import list_tables, read_tables
 from connectors.mysql.channel import Connection
 from connectors.mysql.checks.login import explain
@@ -25,7 +26,7 @@ from connectors.mysql.options import MysqlOptions
 _AGAIN = "Check that the server still runs, then run cdc check again."
 
 
-def run_checks(options: MysqlOptions, name: str) -> list[Finding]:
+def run_checks(options: MysqlOptions, name: str, owner: LogIdentity | None = None) -> list[Finding]:
     """All findings for the source of that name in the config, in the order in which one would mend them."""
     report = Report()
     connector = Connector(options, name)
@@ -36,7 +37,7 @@ def run_checks(options: MysqlOptions, name: str) -> list[Finding]:
         return report.findings
     try:
         with closing(conn), connector.translated("checking"):
-            _check(conn, options, name, report)
+            _check(conn, options, name, owner, report)
     except CdcError as error:
         # The daemon would try again; a check looks once.
         remedy = _AGAIN if isinstance(error, SourceUnavailable) else error.remedy
@@ -57,7 +58,7 @@ def _connect(connector: Connector, options: MysqlOptions, report: Report) -> Con
     return connector.connect("to check it")
 
 
-def _check(conn: Any, options: MysqlOptions, name: str, report: Report) -> None:
+def _check(conn: Any, options: MysqlOptions, name: str, owner: LogIdentity | None, report: Report) -> None:
     server = describe_server(conn, options, name)
     report.ok("connection", f"connected to {options.address.shown} as {server.account}")
     if not check_server(server, report):
@@ -66,7 +67,7 @@ def _check(conn: Any, options: MysqlOptions, name: str, report: Report) -> None:
         known = list_tables(cursor)
         selection = options.selection(ignores_case=server.ignores_case)
         infos = read_tables(cursor, [table for table in known if selection.matches(table)], server.flavour)
-    check_replication(server, {table.schema for table in infos}, report)
+    check_replication(server, owner, {table.schema for table in infos}, report)
     grants = read_grants(server)
     check_privileges(
         server, grants, tables_to_lock(server, infos), unreadable_tables(server, grants, infos), report

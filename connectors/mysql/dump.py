@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cdc.errors import SourceGap, SourceMismatch
+from cdc.spi.source import LogIdentity
 from connectors.mysql.channel import Channel, Connection
 from connectors.mysql.connection import Connector, ServerFacts
 from connectors.mysql.gtid import Gtids, GtidSet, MariadbGtids
@@ -39,21 +40,28 @@ _MAX_HOST_BYTES = 60
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """Under which number and uuid the server knows us."""
+    """Under which number and uuid the server knows us; `label` stands behind our name in SHOW REPLICAS."""
 
     server_id: int
     uuid: str
+    label: str = ""
 
     @classmethod
-    def of(cls, options: MysqlOptions, source: str) -> Replica:
-        """The source's own: takes the place of its predecessor."""
-        return cls(options.replica_id(source), options.replica_uuid(source))
+    def of(cls, options: MysqlOptions, source: str, owner: LogIdentity | None = None) -> Replica:
+        """The source's own: takes the place of its predecessor on the same log."""
+        log_id = owner.log_id if owner else ""
+        return cls(options.replica_id(source), options.replica_uuid(source, log_id), label_of(log_id))
 
     @classmethod
     def beside(cls) -> Replica:
         """A random one, for a read beside the main stream that must not end it."""
         number = FIRST_SERVER_ID + secrets.randbelow(MAX_SERVER_ID - FIRST_SERVER_ID)
         return cls(number, str(uuid.uuid4()))
+
+
+def label_of(log_id: str) -> str:
+    """The part of a log's uuid that tells it from others in a list of replicas."""
+    return log_id[:8]
 
 
 class Dump(Channel):
@@ -158,7 +166,7 @@ def _introductions(
 
 def _registration(connector: Connector, replica: Replica) -> bytes:
     """Makes us visible in SHOW REPLICAS, by the name of the source."""
-    host = connector.program_name.encode()[:_MAX_HOST_BYTES]
+    host = " ".join(filter(None, (connector.program_name, replica.label))).encode()[:_MAX_HOST_BYTES]
     # Then no user, no password, no port, no rank, and the source's number, which the server knows.
     return struct.pack("<BIB", _REGISTER, replica.server_id, len(host)) + host + bytes(1 + 1 + 2 + 4 + 4)
 

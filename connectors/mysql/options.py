@@ -168,9 +168,10 @@ class MysqlOptions(BaseModel):
             return self.server_id
         return FIRST_SERVER_ID + zlib.crc32(source.encode()) % (MAX_SERVER_ID - FIRST_SERVER_ID)
 
-    def replica_uuid(self, source: str) -> str:
-        """The uuid under which we register: a second reader of the same name takes our place."""
-        return str(uuid.uuid5(_NAMESPACE, f"{source}:{self.replica_id(source)}"))
+    def replica_uuid(self, source: str, log_id: str = "") -> str:
+        """The uuid under which a log registers: its next start takes its place, another log does not."""
+        names = (source, str(self.replica_id(source)), log_id)
+        return str(uuid.uuid5(_NAMESPACE, ":".join(filter(None, names))))
 
     @field_validator("url")
     @classmethod

@@ -92,7 +92,7 @@ class MysqlSource:
         self._options = options
         self._context = context
         self._connector = Connector(options, context.name)
-        self._replica = Replica.of(options, context.name)
+        self._replica = Replica.of(options, context.name, context.owner)
         self._captured: Captured | None = None
         # The definitions at the position that `open` gave to an empty log.
         self._begun: Begun | None = None
@@ -111,7 +111,7 @@ class MysqlSource:
         self._closed = False
 
     def check(self) -> Sequence[Finding]:
-        return run_checks(self._options, self._context.name)
+        return run_checks(self._options, self._context.name, self._context.owner)
 
     def identity(self) -> SourceIdentity:
         with self._connection("asking the server who it is") as connection:

@@ -8,10 +8,12 @@ from collections.abc import Collection
 from typing import Any
 
 from cdc.spi.finding import listed
+from cdc.spi.source import LogIdentity
 from connectors.mysql.checks.report import Report, Server
 from connectors.mysql.checks.retention import check_retention
 from connectors.mysql.checks.settings import set_at_start, set_variable
 from connectors.mysql.checks.xa import check_xa
+from connectors.mysql.dump import label_of
 from connectors.mysql.statements import grant
 
 # Each statement in its forms, the newest first.
@@ -31,13 +33,15 @@ _GTID_STEPS = (
 )
 
 
-def check_replication(server: Server, databases: Collection[str], report: Report) -> None:
+def check_replication(
+    server: Server, owner: LogIdentity | None, databases: Collection[str], report: Report
+) -> None:
     """Everything that concerns the binlog as a whole; `databases` are those of the selected tables."""
     _check_gtids(server, report)
     check_retention(server, report)
     _check_replica(server, report)
     _check_filters(server, databases, report)
-    _check_server_id(server, report)
+    _check_server_id(server, owner.log_id if owner else "", report)
     check_xa(server, report)
 
 
@@ -133,7 +137,7 @@ def _names(text: str) -> set[str]:
     return {name.strip() for name in text.split(",") if name.strip()}
 
 
-def _check_server_id(server: Server, report: Report) -> None:
+def _check_server_id(server: Server, log_id: str, report: Report) -> None:
     if server.value("server_id") == "0":
         message = "server_id is 0: the server sends its binlog to nobody"
         report.error("server-id", message, set_variable(server, "server_id", "1"))
@@ -146,11 +150,11 @@ def _check_server_id(server: Server, report: Report) -> None:
         report.error("server-id", f"the server has our own server_id {ours}", remedy)
         return
     taken = [row for row in server.first(_REPLICAS) or [] if _field(row, "server_id") == str(ours)]
-    foreign = [row for row in taken if not _is_ours(server, row)]
+    foreign = [row for row in taken if not _is_ours(server, log_id, row)]
     if foreign:
         host = _field(foreign[0], "host")
         message = (
-            f"another replica{f' on {host}' if host else ''} has our server_id {ours}: the two push"
+            f"another replica or daemon{f' ({host})' if host else ''} has our server_id {ours}: the two push"
             " each other out"
         )
         report.error("server-id", message, remedy)
@@ -158,10 +162,13 @@ def _check_server_id(server: Server, report: Report) -> None:
         report.ok("server-id", f"we are replica {ours}, a number that no other replica has")
 
 
-def _is_ours(server: Server, row: dict[str, Any]) -> bool:
-    """MariaDB shows no uuid: a replica with our number is then taken for an earlier start of ours."""
+def _is_ours(server: Server, log_id: str, row: dict[str, Any]) -> bool:
+    """Whether this log registered under our number. MariaDB shows no uuid, but the name that we gave."""
     found = _field(row, "replica_uuid") or _field(row, "slave_uuid")
-    return found in ("", server.options.replica_uuid(server.source))
+    if not found:
+        _, _, label = _field(row, "host").partition(" ")
+        return label in ("", label_of(log_id))
+    return found in {server.options.replica_uuid(server.source, known) for known in ("", log_id)}
 
 
 def _field(row: dict[str, Any], name: str) -> str:

@@ -127,7 +127,7 @@ def test_check_sees_replicas_and_their_numbers(
     follow(replica, source)
     number = replica.value("select @@server_id")
     if name == "mysql9":
-        message = f"another replica has our server_id {number}: the two push each other out"
+        message = f"another replica or daemon has our server_id {number}: the two push each other out"
         assert check(source.url(), server_id=number).of("server-id").message == message
     updates = "log_replica_updates" if name == "mysql9" else "log_slave_updates"
     group = "mysqld" if name == "mysql9" else "mariadb"

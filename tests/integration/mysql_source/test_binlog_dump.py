@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import threading
 import time
+from uuid import uuid4
 
 import pytest
 
 from cdc.errors import CdcError, SourceBusy, SourceGap, SourceMismatch, SourceRefused, SourceUnavailable
+from cdc.spi import LogIdentity, Severity
+from connectors.mysql.check import run_checks
 from connectors.mysql.connection import Connector
 from connectors.mysql.dump import Dump, Replica, dump_after, dump_from
 from connectors.mysql.gtid import Gtids, GtidSet, MariadbGtids
 from connectors.mysql.options import MysqlOptions
 from tests.support.binlog_events import FORMAT, HEARTBEATS, ROTATE, WRITE_ROWS, XID, events, until
+from tests.support.findings import Findings
 from tests.support.mysql import MysqlDatabase, MysqlServer
 from tests.support.mysql_fixtures import MysqlFactory
 from tests.support.waiting import wait_until
@@ -120,6 +124,29 @@ def test_second_reader_of_the_same_name_ends_the_first(mysql: MysqlServer) -> No
     error = first_error(first)
     assert isinstance(error, SourceBusy | SourceUnavailable)
     assert until(second, *HEARTBEATS)
+    second.close()
+    first.close()
+
+
+def test_a_second_log_under_one_server_id_is_told_and_on_mysql_lives_beside(mysql: MysqlServer) -> None:
+    connector = connector_to(mysql, heartbeat="100ms")
+    place = mysql.position()
+    owners = [LogIdentity(str(uuid4()), 1, is_new=False) for _ in range(2)]
+    replicas = [Replica.of(connector.options, connector.source, owner) for owner in owners]
+    first = dump_from(connector, *place, replicas[0])
+    until(first, *HEARTBEATS)
+    severity = {
+        owner: Findings(run_checks(connector.options, connector.source, owner)).of("server-id").severity
+        for owner in (*owners, None)
+    }
+    assert severity[owners[0]] is Severity.OK
+    assert severity[owners[1]] is Severity.ERROR
+    second = dump_from(connector, *place, replicas[1])
+    assert until(second, *HEARTBEATS)
+    if mysql.flavour == "mysql":
+        assert until(first, *HEARTBEATS)
+    else:
+        assert isinstance(first_error(first), SourceBusy | SourceUnavailable)
     second.close()
     first.close()
 
