@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -24,22 +25,45 @@ from config import Configuration, ConfiguredSource
 Result = tuple[str, Finding]
 
 UNREACHABLE = "Check host and port, and that the server runs."
+# A longer fix is a script: it is printed when it is asked for, without an indent.
+LONGEST_FIX = 10
 _STYLE = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.ERROR: "bold red"}
 
 
-def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+def check(
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+    fix: Annotated[
+        str | None,
+        typer.Option(
+            "--fix", metavar="CODE", help="Print the fix of the findings of this code, nothing else."
+        ),
+    ] = None,
+) -> None:
     """Look for all that would stop the daemon.
 
     Connections, privileges, settings, tables, sinks, disk: each finding comes with its fix. The exit code is
     1 when one of them is an error.
     """
     results = list(find_all(open_configuration(config)))
+    if fix is not None:
+        _print_fixes(results, fix)
+        return
     if as_json:
         print_json([{"subject": subject, **asdict(finding)} for subject, finding in results])
     else:
         _show(results)
     if any(finding.severity is Severity.ERROR for _, finding in results):
         raise typer.Exit(1)
+
+
+def _print_fixes(results: Sequence[Result], code: str) -> None:
+    """To be piped: into psql, say."""
+    fixes = [finding.fix for _, finding in results if finding.code == code and finding.fix]
+    if not fixes:
+        say(f"There is nothing to fix under the code {code}.")
+        raise typer.Exit(1)
+    print("\n".join(dict.fromkeys(fixes)))
 
 
 def find_all(configuration: Configuration) -> Iterator[Result]:
@@ -104,7 +128,10 @@ def _show(results: Sequence[Result]) -> None:
     for subject, finding in results:
         mark = Text(f"{finding.severity.value:<8}", _STYLE[finding.severity])
         out.print(Text.assemble(mark, (subject, "bold"), f"  {finding.message}"), soft_wrap=True)
-        for line in finding.fix.splitlines():
+        lines = finding.fix.splitlines()
+        if len(lines) > LONGEST_FIX:
+            lines = [f"cdc check --fix {finding.code}   # prints {len(lines)} lines to run"]
+        for line in lines:
             out.print(Text(f"          {line}", "cyan"), soft_wrap=True)
         if finding.docs:
             out.print(Text(f"          see {finding.docs}", "dim"), soft_wrap=True)

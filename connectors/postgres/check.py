@@ -10,6 +10,7 @@ from cdc.errors import CdcError, ConfigError, SourceUnavailable
 from cdc.spi.finding import Finding, Report
 from cdc.spi.source import LogIdentity
 from connectors.postgres.catalog import Connection, read_infos, read_relations, select_relations
+from connectors.postgres.checks.ddl import check_ddl
 from connectors.postgres.checks.login import explain
 from connectors.postgres.checks.publication import check_publication
 from connectors.postgres.checks.report import Server, describe_server
@@ -68,6 +69,7 @@ def _check(
     check_tables(server, infos, relations, report)
     check_publication(server, infos, relations, report)
     check_slot(server, owner, report, connector.where)
+    check_ddl(server, report)
 
 
 def _check_replication(connector: Connector, options: PostgresOptions, report: Report) -> None:

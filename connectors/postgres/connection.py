@@ -20,7 +20,7 @@ from psycopg.errors import error_from_result
 
 from cdc.errors import SourceUnavailable
 from connectors.postgres.connecting import connect
-from connectors.postgres.errors import translate, translate_result
+from connectors.postgres.errors import translate, translate_ddl, translate_result
 from connectors.postgres.options import MAX_NAME_BYTES, PostgresOptions, parse_url
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -91,6 +91,14 @@ class Connector:
             yield
         except psycopg.Error as error:
             raise translate(error, self.where, doing) from error
+
+    @contextmanager
+    def changing(self, doing: str) -> Iterator[None]:
+        """`translated` for DDL of ours, which an event trigger of the application may refuse."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise translate_ddl(error, self.where, doing) from error
 
     def _conninfo(self) -> str:
         given = parse_url(self._url)

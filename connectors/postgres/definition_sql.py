@@ -23,6 +23,8 @@ MULTIRANGES_SINCE = 140000
 SCHEMAS_SINCE = 150000
 # Built-in types never change.
 FIRST_OWN_TYPE = 16384
+# What the event trigger tells of a missing value, in characters; almost all are numbers and words.
+MAX_MISSING = 4096
 
 # The partition tree, the table itself first: all that a row of it may be stored in.
 _TREE = """
@@ -179,3 +181,36 @@ def publication_query(server_version: int, name: str) -> str:
     """
     schemas = _SCHEMAS if server_version >= SCHEMAS_SINCE else "null"
     return _PUBLICATION.format(schemas=schemas, name=name)
+
+
+# Only functions of the server print missing values: those of an extension, or of an enum whose labels were
+# edited by hand, can fail. `false` stands for a value that is not told.
+_BRIEF = f"""
+    select jsonb_build_object(
+             'relid', c.oid::int8, 'schema', n.nspname, 'namespace', n.oid::int8, 'name', c.relname,
+             'kind', c.relkind::text, 'persistence', c.relpersistence::text,
+             'identity', c.relreplident::text, 'attributes', c.relnatts,
+             'ancestors', ({_ANCESTORS}),
+             'columns', (
+               select jsonb_agg(jsonb_build_array(
+                        a.attnum, a.attname, a.atttypid::int8, a.atttypmod, a.attndims, a.attcollation::int8,
+                        a.attgenerated::text, a.attidentity::text, a.attnotnull,
+                        case when c.relkind = 'p' then 'false'
+                             when not a.atthasmissing then 'null'
+                             when a.atttypid >= {FIRST_OWN_TYPE} then 'false'
+                             when length(a.attmissingval::text) > {MAX_MISSING} then 'false'
+                             else to_jsonb(a.attmissingval::text) end,
+                        a.xmin::text, coalesce(d.xmin::text, '')) order by a.attnum)
+                 from pg_catalog.pg_attribute a
+                 left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+                where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+             'keys', ({_KEYS}),
+             'file', c.relfilenode::int8, 'toast', c.reltoastrelid::int8)
+      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where c.oid = {{relid}}
+"""
+
+
+def brief_definition_query(relid: str) -> str:
+    """`definition_query` for the event trigger: without the partition tree and the types."""
+    return _BRIEF.format(relid=relid)

@@ -25,6 +25,10 @@ from connectors.postgres.statements import (
     terminate,
 )
 
+# The server's own function that carries out a `raise`, and the first function that an error's context names.
+_RAISE = "exec_stmt_raise"
+_RAISED_BY = re.compile(r"(\S+)\(")
+
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
@@ -123,6 +127,25 @@ def translate(error: psycopg.Error, where: str, doing: str = "") -> CdcError:
     return translate_state(
         state, diagnosis.message_primary or "", where, doing, function=diagnosis.source_function or ""
     )
+
+
+def translate_ddl(error: psycopg.Error, where: str, doing: str) -> CdcError:
+    """The same for a statement of ours that changes the schema. No row is near, so what a function of the
+    application says is shown.
+    """
+    diagnosis = error.diag
+    state = error.sqlstate or diagnosis.sqlstate or ""
+    if state[:2] != "P0" and diagnosis.source_function != _RAISE:
+        return translate(error, where, doing)
+    function = _RAISED_BY.search(diagnosis.context or "")
+    name = f"the function {function[1]}" if function else "a function"
+    said = " ".join((diagnosis.message_primary or "").split())
+    message = f"{doing}: {name} of the database refused it: {said} (SQLSTATE {state})"
+    remedy = (
+        "Let this role through in that function; it runs in an event trigger (select evtname,"
+        " evtfoid::regprocedure from pg_event_trigger where evtenabled <> 'D';)."
+    )
+    return SourceRefused(message, where=where, remedy=remedy)
 
 
 def translate_result(

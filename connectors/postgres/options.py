@@ -125,6 +125,11 @@ class PostgresOptions(BaseModel):
     heartbeat: Duration = Field(
         HEARTBEAT, description="how often an idle database is asked for a sign of life; 0s for never"
     )
+    ddl: Literal["auto", "trigger", "watch"] = Field(
+        "auto",
+        description="how DDL is learned: trigger (event triggers, exact), watch (looks at the catalog), or"
+        " auto (trigger where they are installed or can be)",
+    )
     columns: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="schema.table → the columns to publish (Postgres 15 and newer)"
     )

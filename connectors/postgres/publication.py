@@ -84,7 +84,7 @@ def ensure_publication(conn: Connection, connector: Connector, options: Postgres
     statement = f"create publication {identifier(name)} with (publish_via_partition_root = {via_root})"
     if not options.create_publication or _is_standby(conn):
         raise publication_missing(connector.where, name, statement)
-    with connector.translated(f"creating the publication {name}"):
+    with connector.changing(f"creating the publication {name}"):
         conn.execute(statement.encode())
     return True
 
@@ -134,7 +134,7 @@ def add_to_publication(
     statement = sql.SQL("alter publication {} add table {}").format(
         sql.Identifier(name), sql.SQL(", ").join(_member(info.table, options) for info in missing)
     )
-    with connector.translated(f"adding tables to the publication {name}"):
+    with connector.changing(f"adding tables to the publication {name}"):
         _execute_once(conn, statement)
     return tables
 
