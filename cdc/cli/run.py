@@ -14,6 +14,7 @@ import typer
 from cdc.cli.allocators import GIVE_BACK_SECONDS, bound_resident_memory, give_back_free_memory
 from cdc.cli.composition import pick_source, sink_spec, source_spec
 from cdc.cli.logging import Log, configure, logger
+from cdc.cli.once import Deadline, timeout_seconds
 from cdc.cli.output import print_error, print_json, say, show_count
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration, session_of
 from cdc.engine import Engine, Outcome, RunResult
@@ -31,6 +32,10 @@ def run(
         bool,
         typer.Option("--once", help="Copy, catch up to the sources' positions at the start, flush, and end."),
     ] = False,
+    timeout: Annotated[
+        str | None,
+        typer.Option(help="With --once: end with exit code 1 after this long, such as 10m."),
+    ] = None,
     accept_source: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,6 +51,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
+    seconds = timeout_seconds(timeout, once=once)
     configuration = open_configuration(config)
     accepted = {pick_source(configuration, name, "--accept-source").name for name in accept_source or ()}
     adopting = {pick_source(configuration, name, "--adopt-slot").name for name in adopt_slot or ()}
@@ -54,10 +60,20 @@ def run(
     progress = Progress(log)
     bound_resident_memory()
     engine = _build(configuration, accepted, adopting, log)
+    deadline = Deadline(seconds, engine.stop)
+
+    def tick(document: dict[str, Any]) -> None:
+        progress.tick(document)
+        deadline.tick()
+
     with _stopped_by_signals(engine):
-        result = engine.run(once=once, on_tick=progress.tick)
+        result = engine.run(once=once, on_tick=tick)
     log("stopped", outcome=result.outcome.value)
     _show(result, progress.document, once=once, as_json=as_json)
+    if deadline.expired and result.outcome is not Outcome.DONE:
+        for error in deadline.errors(progress.document):
+            print_error(error, as_json=as_json)
+        raise typer.Exit(1)
     if result.outcome is Outcome.FAILED:
         raise typer.Exit(1)
 

@@ -60,6 +60,32 @@ def test_run_once_again_has_nothing_to_do(finished: Project) -> None:
     assert document["sinks"]["store"][0]["next"] == 10
 
 
+def test_run_once_ends_with_exit_code_1_when_its_timeout_is_over(project: Project) -> None:
+    project.write(
+        {
+            **minimal(),
+            "sources": {
+                "shop": {"type": "postgres", "url": "postgresql://cdc@127.0.0.1:1/shop?connect_timeout=1"}
+            },
+            "sinks": {},
+        }
+    )
+    result = run_cdc("run", "--once", "--timeout", "1s", cwd=project.folder)
+    assert result.returncode == 1
+    said = [line for line in result.stderr.splitlines() if not line.startswith("{")]
+    assert said[0].startswith("error: sources.shop: connecting")
+    assert said[-2:] == [
+        "error: --timeout: the run did not end within 1s: shop is retrying",
+        "  Run the command again: it continues where this run ended.",
+    ]
+
+
+def test_timeout_needs_once(project: Project) -> None:
+    answer = project.cdc("run", "--timeout", "1s")
+    assert answer.code == 2
+    assert "needs --once" in answer.err
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_stops_the_daemon_with_exit_code_0(daemon: CdcProcess, number: int) -> None:
     daemon._process.send_signal(number)

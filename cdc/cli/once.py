@@ -1,0 +1,82 @@
+"""`cdc run --once --timeout`: ends a run that takes longer, and says what it still waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import typer
+
+from cdc.errors import CdcError
+from cdc.spi.finding import counted
+from cdc.spi.units import format_duration, parse_duration
+
+
+def timeout_seconds(text: str | None, *, once: bool) -> float | None:
+    """Return the value of `--timeout` in seconds."""
+    if text is None:
+        return None
+    if not once:
+        raise typer.BadParameter("needs --once: a daemon runs until it is stopped", param_hint="--timeout")
+    try:
+        seconds = parse_duration(text).total_seconds()
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--timeout") from error
+    if seconds <= 0:
+        raise typer.BadParameter("must be longer than 0 s", param_hint="--timeout")
+    return seconds
+
+
+class Deadline:
+    """Calls `stop` when the time is over; `expired` says whether it did."""
+
+    def __init__(self, seconds: float | None, stop: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._end = None if seconds is None else time.monotonic() + seconds
+        self._stop = stop
+        self.expired = False
+
+    def tick(self) -> None:
+        if self._end is not None and not self.expired and time.monotonic() >= self._end:
+            self.expired = True
+            self._stop()
+
+    def errors(self, document: dict[str, Any]) -> Iterator[CdcError]:
+        """What kept the run from its end: the errors that are retried, then what is left."""
+        for error in _retried(document):
+            yield CdcError(error["message"], remedy=error["remedy"])
+        shown = format_duration(timedelta(seconds=self._seconds or 0))
+        left = "; ".join(_left(document)) or "the sources have not answered yet"
+        yield CdcError(
+            f"the run did not end within {shown}: {left}",
+            where="--timeout",
+            remedy="Run the command again: it continues where this run ended.",
+        )
+
+
+def _retried(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The newest error of each source and sink, which names its place itself."""
+    pairs = (pair for pairs in document.get("sinks", {}).values() for pair in pairs)
+    for part in (*document.get("sources", {}).values(), *pairs):
+        if part["error"]:
+            yield part["error"]
+
+
+def _left(document: dict[str, Any]) -> Iterator[str]:
+    for name, source in document.get("sources", {}).items():
+        snapshot, waiting = source.get("snapshot"), source.get("waiting_tables", 0)
+        if snapshot:
+            yield f"{name} has copied {snapshot['tables_done']} of {counted(snapshot['tables'], 'table')}"
+        elif waiting:
+            yield f"{counted(waiting, 'table')} of {name} {'waits' if waiting == 1 else 'wait'} to be copied"
+        elif source["state"] != "streaming":
+            yield f"{name} is {source['state']}"
+        elif source.get("behind_bytes"):
+            yield f"{name} is {source['behind_bytes']:,} bytes behind"
+    for name, pairs in document.get("sinks", {}).items():
+        for pair in pairs:
+            if pair.get("behind_changes"):
+                changes = counted(pair["behind_changes"], "change")
+                yield f"{name} lacks {changes} of {pair['source']}"
