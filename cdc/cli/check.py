@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.text import Text
 
+from cdc.cli import local
 from cdc.cli.composition import open_sink, open_source
-from cdc.cli.output import console, print_json, say, show_bytes
+from cdc.cli.output import console, print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
-from cdc.cli.stored import log_identity
+from cdc.cli.stored import last_status, log_identity
 from cdc.errors import CdcError, SourceUnavailable
 from cdc.spi import Finding, Severity
+from cdc.spi.finding import counted
 from cdc.spi.sink import Sink
 from cdc.spi.source import Source
-from config import Configuration, ConfiguredSource
+from config import Configuration, ConfiguredSink, ConfiguredSource
 
+PluginT = TypeVar("PluginT", Source, Sink)
 Result = tuple[str, Finding]
 
 UNREACHABLE = "Check host and port, and that the server runs."
@@ -68,59 +69,57 @@ def _print_fixes(results: Sequence[Result], code: str) -> None:
 
 def find_all(configuration: Configuration) -> Iterator[Result]:
     """The findings of the state folder, of every source and of every sink, in the file's order."""
-    for finding in _state_findings(configuration):
+    document = last_status(configuration)
+    for finding in local.state_findings(configuration, document):
         yield "state_dir", finding
     for name, source in configuration.sources.items():
-        for finding in _ask(lambda source=source: _open(configuration, source)):  # type: ignore[misc]
+        for finding in _of_source(configuration, source, document):
             yield f"sources.{name}", finding
     for name, sink in configuration.sinks.items():
-        for finding in _ask(lambda sink=sink: open_sink(sink, _silent)):  # type: ignore[misc]
+        for finding in _of_sink(configuration, sink, document):
             yield f"sinks.{name}", finding
 
 
-def _open(configuration: Configuration, source: ConfiguredSource) -> Source:
-    return open_source(source, _silent, log_identity(configuration, source.name))
+def _of_source(
+    configuration: Configuration, source: ConfiguredSource, document: Mapping[str, Any]
+) -> Iterator[Finding]:
+    def look(opened: Source) -> Iterator[Finding]:
+        found = list(opened.check())
+        yield from found
+        # A running daemon reads the slot at this moment. A slot that is wrong is named already.
+        if not document["running"] and not any(_is_error(f) and f.code.startswith("slot") for f in found):
+            yield from local.reach_findings(configuration, source.name, opened)
+
+    owner = log_identity(configuration, source.name)
+    yield from _ask(lambda: open_source(source, _silent, owner), look)
+    yield from local.log_findings(configuration, source.name)
 
 
-def _ask(make: Callable[[], Source | Sink]) -> Sequence[Finding]:
+def _of_sink(
+    configuration: Configuration, sink: ConfiguredSink, document: Mapping[str, Any]
+) -> Iterator[Finding]:
+    def look(opened: Sink) -> Iterator[Finding]:
+        yield from opened.check()
+        yield from local.cursor_findings(configuration, sink.name, opened, document)
+
+    pid = int(document["pid"]) if document["running"] else 0
+    yield from _ask(lambda: open_sink(sink, _silent, daemon_pid=pid), look)
+
+
+def _ask(make: Callable[[], PluginT], look: Callable[[PluginT], Iterator[Finding]]) -> Iterator[Finding]:
     """What a plug-in finds; what it raises instead is a finding too."""
     try:
-        plugin = make()
-        try:
-            return list(plugin.check())
-        finally:
-            plugin.close()
+        with closing(make()) as plugin:
+            yield from look(plugin)
     except CdcError as error:
         where = f"{error.where}: " if error.where else ""
         # A connector's remedy is that of a daemon, which tries again; this command looks once.
         remedy = UNREACHABLE if isinstance(error, SourceUnavailable) else error.remedy
-        return [Finding(Severity.ERROR, type(error).__name__, where + error.message, remedy)]
+        yield Finding(Severity.ERROR, type(error).__name__, where + error.message, remedy)
 
 
-def _state_findings(configuration: Configuration) -> Iterator[Finding]:
-    folder = configuration.state_dir
-    parent = _nearest(folder)
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        fix = f"Make {parent} a folder that the user {os.geteuid()} may write, or set state_dir."
-        yield Finding(Severity.ERROR, "state-dir", f"{folder} can't be written", fix)
-        return
-    free = shutil.disk_usage(parent).free
-    wanted = sum(source.settings.log.retain.size for source in configuration.sources.values())
-    if free < wanted:
-        message = f"the logs may keep {show_bytes(wanted)}, but the disk has {show_bytes(free)} free"
-        fix = (
-            "Lower log.retain.size, or put state_dir on a larger disk; capture pauses while the disk is full."
-        )
-        yield Finding(Severity.WARNING, "disk-space", message, fix)
-    else:
-        yield Finding(Severity.OK, "state-dir", f"{folder} can be written, {show_bytes(free)} free")
-
-
-def _nearest(folder: Path) -> Path:
-    """The folder, or the nearest parent that exists."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder
+def _is_error(finding: Finding) -> bool:
+    return finding.severity is Severity.ERROR
 
 
 def _show(results: Sequence[Result]) -> None:
@@ -138,7 +137,7 @@ def _show(results: Sequence[Result]) -> None:
     errors = sum(finding.severity is Severity.ERROR for _, finding in results)
     warnings = sum(finding.severity is Severity.WARNING for _, finding in results)
     say(
-        f"{errors} errors, {warnings} warnings."
+        f"{counted(errors, 'error')}, {counted(warnings, 'warning')}."
         if errors or warnings
         else "All is well: start with `cdc run`."
     )

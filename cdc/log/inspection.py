@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from cdc.log.frame import FrameKind
 from cdc.log.recovery import check_tail
 from cdc.log.scan import scan_segment
 from cdc.log.segment import Segment, SegmentReader, list_segments
+
+# Number, first offset, path.
+SegmentName = tuple[int, int, Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +41,11 @@ class _Sum:
     tail_bytes: int = 0
 
 
-def verify_log(folder: Path) -> Verified:
+def verify_log(folder: Path, newest_bytes: int | None = None) -> Verified:
     """Read every frame of every segment and check all checksums and that each segment goes on where the one
-    before ends.
+    before ends. `newest_bytes` leaves out what is older than the newest segments of that size together.
     """
-    names = list_segments(folder)
+    names = _newest(list_segments(folder), newest_bytes)
     total = _Sum()
     damage: list[LogCorrupt] = []
     expected: int | None = None
@@ -62,6 +66,18 @@ def verify_log(folder: Path) -> Verified:
     return Verified(
         len(names), total.commit_count, total.batch_count, total.byte_count, total.tail_bytes, damage
     )
+
+
+def _newest(names: Sequence[SegmentName], byte_count: int | None) -> Sequence[SegmentName]:
+    if byte_count is None:
+        return names
+    seen = 0
+    for index in reversed(range(len(names))):
+        with suppress(FileNotFoundError):
+            seen += names[index][2].stat().st_size
+        if seen >= byte_count:
+            return names[index:]
+    return names
 
 
 def _verify_segment(empty: Segment, total: _Sum, *, is_newest: bool) -> Segment:

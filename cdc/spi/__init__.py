@@ -2,7 +2,7 @@
 
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.log import ChangeLog
-from cdc.spi.sink import Cursor, Delivery, Sink, SinkContext, SupportsRewind
+from cdc.spi.sink import Cursor, Delivery, Sink, SinkContext, SupportsPeek, SupportsRewind
 from cdc.spi.source import (
     EarlierSnapshot,
     LogIdentity,
@@ -12,6 +12,7 @@ from cdc.spi.source import (
     Source,
     SourceContext,
     SourceIdentity,
+    VerifiesReach,
 )
 
 __all__ = [
@@ -30,5 +31,7 @@ __all__ = [
     "Source",
     "SourceContext",
     "SourceIdentity",
+    "SupportsPeek",
     "SupportsRewind",
+    "VerifiesReach",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -136,6 +137,11 @@ def _unquote(part: str) -> str:
 def entry_for(table: TableId) -> str:
     """The entry of `tables` that matches this table and no other."""
     return f"{quoted_part(table.schema)}.{quoted_part(table.name)}"
+
+
+def exclusion_of(table: TableId) -> str:
+    """The entry that leaves this table out, as YAML text to paste into the list of `tables`."""
+    return json.dumps(f"!{entry_for(table)}", ensure_ascii=not all(map(str.isprintable, entry_for(table))))
 
 
 def quoted_part(name: str) -> str:

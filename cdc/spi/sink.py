@@ -19,13 +19,15 @@ class SinkContext:
     and where to report (never a row value, never a secret).
 
     `epoch` grows by one with every process that opens the sink with this state directory; a sink refuses
-    (SinkFenced) to apply for an epoch older than the newest that it has seen.
+    (SinkFenced) to apply for an epoch older than the newest that it has seen. `daemon_pid` is set for `check`
+    only: the process of the daemon that holds this sink, 0 when none runs.
     """
 
     name: str
     epoch: int
     log: Callable[..., None]
     count: Callable[[str, int], None]
+    daemon_pid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,4 +145,13 @@ class SupportsIdle(Protocol):
 
     def idle(self) -> None:
         """Called between deliveries when the sink has caught up, at most once a second."""
+        ...
+
+
+@runtime_checkable
+class SupportsPeek(Protocol):
+    """A sink whose cursor can be read beside a process that holds it, or before there is a sink at all."""
+
+    def peek(self, source: str) -> Cursor | None:
+        """Return the cursor as `committed` does, without `prepare`: create nothing and take no lock."""
         ...

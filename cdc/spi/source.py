@@ -208,3 +208,16 @@ class MeasuresDistance(Protocol):
         known. Cheap: asked once a second.
         """
         ...
+
+
+@runtime_checkable
+class VerifiesReach(Protocol):
+    """A source that can tell, without changing anything, whether it can continue a log."""
+
+    def verify_reach(self, after: Position, memory: Mapping[str, str]) -> None:
+        """Return if the source still has everything after the log's end.
+
+        Raises:
+            SourceGap, SourceMismatch: as `open` would with these arguments.
+        """
+        ...

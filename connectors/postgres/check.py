@@ -10,6 +10,7 @@ from cdc.errors import CdcError, ConfigError, SourceUnavailable
 from cdc.spi.finding import Finding, Report
 from cdc.spi.source import LogIdentity
 from connectors.postgres.catalog import Connection, read_infos, read_relations, select_relations
+from connectors.postgres.checks.connections import check_connections
 from connectors.postgres.checks.ddl import check_ddl
 from connectors.postgres.checks.login import explain
 from connectors.postgres.checks.publication import check_publication
@@ -61,6 +62,7 @@ def _check(
     check_server(server, report)
     if is_too_old(server):
         return
+    check_connections(server, report)
     if server.can_replicate:
         _check_replication(connector, options, report)
     relations = read_relations(conn)

@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 
 from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
 from cdc.model import TableId
+from cdc.spi.selection import exclusion_of
 from connectors.postgres.connection import Connection, Connector
 from connectors.postgres.errors import publication_missing
 from connectors.postgres.options import PostgresOptions
@@ -200,8 +201,8 @@ def _check_identity(infos: Sequence[TableInfo]) -> None:
     for info in infos:
         for lacking in info.without_identity():
             remedy = (
-                f"Add a primary key, or run: {replica_identity_full(lacking)}; or exclude the table by an"
-                f" entry !{info.table} in tables."
+                f"Add a primary key, or run: {replica_identity_full(lacking)}; or exclude the table by the"
+                f" entry {exclusion_of(info.table)} in tables."
             )
             message = "the table has no replica identity: publishing it would make updates and deletes fail"
             raise UnsupportedSchema(message, where=str(lacking), remedy=remedy)

@@ -95,6 +95,13 @@ class PostgresSource:
     def check(self) -> Sequence[Finding]:
         return run_checks(self._options, self._context.name, self._context.owner)
 
+    def verify_reach(self, after: Position, memory: Mapping[str, str]) -> None:
+        """As `cdc.spi.VerifiesReach`: the slot is there, whole, and not past the log's end."""
+        del memory
+        with self._connection("comparing the slot with the log") as connection:
+            state = check_slot(read_slot(connection, self._slot), self._slot, self._connector.where)
+        check_reach(state, self._slot, after, self._connector.where)
+
     def identity(self) -> SourceIdentity:
         with closing(self._connector.replicate()) as connection:
             row = connection.command("IDENTIFY_SYSTEM", "identifying the server")[0]

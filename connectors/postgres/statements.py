@@ -41,12 +41,20 @@ def identifier(name: str) -> str:
     """A name as SQL wants it: bare where that is safe, else in double quotes."""
     if _PLAIN_NAME.fullmatch(name) and name not in _KEYWORDS:
         return name
-    return '"' + name.replace('"', '""') + '"'
+    quoted = name.replace('"', '""')
+    return f'"{quoted}"' if name.isprintable() else f'U&"{_escaped(quoted)}"'
 
 
 def literal(text: str) -> str:
     """A text as a SQL literal (standard_conforming_strings)."""
-    return "'" + text.replace("'", "''") + "'"
+    quoted = text.replace("'", "''")
+    return f"'{quoted}'" if text.isprintable() else f"U&'{_escaped(quoted)}'"
+
+
+def _escaped(text: str) -> str:
+    """What does not print as SQL's own escapes, so that a pasted statement is one line."""
+    plain = text.replace("\\", "\\\\")
+    return "".join(c if c.isprintable() else f"\\+{ord(c):06X}" for c in plain)
 
 
 def table_name(table: TableId) -> str:

@@ -15,11 +15,11 @@ from sinks.duckdb.options import Options
 DOCS = "docs/sinks/duckdb.md"
 
 
-def findings(options: Options) -> list[Finding]:
-    """What `cdc check` shows of this sink."""
+def findings(options: Options, daemon_pid: int) -> list[Finding]:
+    """What `cdc check` shows of this sink; `daemon_pid` is the running daemon's process, or 0."""
     found = [_folder(options.path, "duckdb-folder")]
     if options.path.exists():
-        found.append(_file(options.path))
+        found.append(_file(options.path, daemon_pid))
     if options.publish is not None:
         found.append(_folder(options.publish.path, "duckdb-publish"))
     return found
@@ -38,7 +38,7 @@ def _folder(path: Path, code: str) -> Finding:
     return Finding(Severity.OK, code, f"the folder {folder} can be written")
 
 
-def _file(path: Path) -> Finding:
+def _file(path: Path, daemon_pid: int) -> Finding:
     code = "duckdb-file"
     if not os.access(path, os.R_OK | os.W_OK):
         return Finding(
@@ -48,8 +48,8 @@ def _file(path: Path) -> Finding:
         with translated("opening the database", path):
             duckdb.connect(str(path), read_only=True).close()
     except CdcError as error:
-        # While the daemon runs the file is its own: that is not a fault.
-        is_locked = "another process" in error.message
-        severity = Severity.WARNING if is_locked else Severity.ERROR
-        return Finding(severity, code, f"{path}: {error.message}", error.remedy, DOCS)
+        if daemon_pid and f"(PID {daemon_pid})" in str(error.__cause__):
+            message = f"the file {path} is open in the running daemon (process {daemon_pid})"
+            return Finding(Severity.OK, code, message)
+        return Finding(Severity.ERROR, code, f"{path}: {error.message}", error.remedy, DOCS)
     return Finding(Severity.OK, code, f"the file {path} is a DuckDB database and free")

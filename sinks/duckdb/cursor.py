@@ -49,6 +49,15 @@ def check_fence(connection: Any, source: str, epoch: int, path: str) -> None:
         )
 
 
+def is_there(connection: Any) -> bool:
+    """Whether the file has cursors: it is one of ours, prepared at least once."""
+    known = connection.execute(
+        "select 1 from duckdb_tables() where database_name = current_database() "
+        "and schema_name = '_cdc' and table_name = 'cursors'"
+    ).fetchall()
+    return bool(known)
+
+
 def read(connection: Any, source: str) -> Cursor | None:
     """The cursor; None when nothing was ever applied."""
     # Microseconds, not a timestamp: DuckDB would need the package pytz to make Python values of those.

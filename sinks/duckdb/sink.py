@@ -49,7 +49,7 @@ class DuckDBSink:
 
     def check(self) -> Sequence[Finding]:
         """See `Sink.check`."""
-        return findings(self._options)
+        return findings(self._options, self._context.daemon_pid)
 
     def prepare(self, source: str) -> None:
         """See `Sink.prepare`."""
@@ -61,11 +61,18 @@ class DuckDBSink:
         """See `Sink.committed`."""
         with self._guarded("reading the cursor"):
             connection = self._open()
-            known = connection.execute(
-                "select 1 from duckdb_tables() where database_name = current_database() "
-                "and schema_name = '_cdc' and table_name = 'cursors'"
-            ).fetchall()
-            return cursor.read(connection, source) if known else None
+            return cursor.read(connection, source) if cursor.is_there(connection) else None
+
+    def peek(self, source: str) -> Cursor | None:
+        """See `SupportsPeek.peek`."""
+        if not self._options.path.exists():
+            return None
+        with translated("reading the cursor", self._options.path):
+            connection = duckdb.connect(str(self._options.path), read_only=True)
+            try:
+                return cursor.read(connection, source) if cursor.is_there(connection) else None
+            finally:
+                connection.close()
 
     def apply(self, delivery: Delivery) -> None:
         """See `Sink.apply`."""

@@ -86,6 +86,11 @@ class ParquetSink:
             if self._fence is not None and self._fence.is_taken:
                 state = self._settled(paths)
                 return state.cursor if state else None
+            return self.peek(source)
+
+    def peek(self, source: str) -> Cursor | None:
+        paths = LakePaths(self._root, source)
+        with translated("reading the lake's cursor", paths.cursor):
             state = load_state(paths)
             return _visible(state, paths) if state else None
 

@@ -10,7 +10,7 @@ from cdc.errors import UnsupportedSchema
 from cdc.model import TableId
 from cdc.model.batch import RESERVED_PREFIX
 from cdc.spi.finding import counted, listed
-from cdc.spi.selection import TableSelection, entry_for, nearest
+from cdc.spi.selection import TableSelection, exclusion_of, nearest
 from connectors.mysql.catalog import TableInfo
 from connectors.mysql.checks.report import Report, Server, is_denied, is_unknown
 from connectors.mysql.foreign_keys import cascades
@@ -243,4 +243,4 @@ def tables_to_lock(server: Server, infos: Infos) -> Sequence[TableId]:
 
 
 def _or_exclude(table: TableId) -> str:
-    return f'or exclude the table: "!{entry_for(table)}"'
+    return f"or exclude the table: {exclusion_of(table)}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cdc.spi.finding import Report, listed
-from cdc.spi.selection import entry_for
+from cdc.spi.selection import exclusion_of
 from connectors.postgres.statements import replica_identity_default, replica_identity_full
 from connectors.postgres.tables import Leaf, TableInfo
 
@@ -36,7 +36,7 @@ def _report_missing(info: TableInfo, leaf: Leaf, report: Report) -> None:
     )
     fix = (
         f"{replica_identity_full(leaf.table)}; or give it a primary key, or exclude it:"
-        f' "!{entry_for(info.table)}"'
+        f" {exclusion_of(info.table)}"
     )
     report.error("replica-identity", message, fix)
 

@@ -86,27 +86,26 @@ def _check_creation(server: Server, infos: Sequence[TableInfo], report: Report) 
 def _check_create_privileges(
     server: Server, infos: Sequence[TableInfo], statement: str, report: Report
 ) -> None:
-    row = server.conn.execute("select has_database_privilege(current_database(), 'create')").fetchone()
     foreign = _not_owned(server, infos)
-    if row == (True,) and not foreign:
-        report.ok("publication", f"the publication '{server.publication}' does not exist and will be created")
-        return
-    if row != (True,):
-        report.error(
-            "publication-privilege",
-            f"the publication '{server.publication}' does not exist, and the role '{server.role}'"
-            " may not create it in"
-            f" the database '{server.database}'",
-            f"{grant_create(server.role, server.database)};",
-        )
     if foreign:
+        # Who owns the tables creates the publication: this role then needs no privilege for it.
         report.error(
             "publication-owner",
-            f"the publication '{server.publication}' does not exist, and only their owner can put"
-            " tables into one:"
+            f"the publication '{server.publication}' does not exist, and only their owner can publish tables:"
             f" '{server.role}' does not own {listed(foreign)}",
             f"As their owner or a superuser: {statement};",
         )
+        return
+    row = server.conn.execute("select has_database_privilege(current_database(), 'create')").fetchone()
+    if row == (True,):
+        report.ok("publication", f"the publication '{server.publication}' does not exist and will be created")
+        return
+    report.error(
+        "publication-privilege",
+        f"the publication '{server.publication}' does not exist, and the role '{server.role}'"
+        f" may not create it in the database '{server.database}'",
+        f"{grant_create(server.role, server.database)};",
+    )
 
 
 def _publishable(infos: Sequence[TableInfo]) -> list[TableInfo]:
@@ -179,15 +178,22 @@ def _check_members(
     report.ok("publication", f"the publication '{name}' exists and sends every selected table{which}")
     left_out = sorted(set(published) - {info.table for info in infos} - _leaves(infos))
     if left_out and not found["all_tables"]:
-        message = (
-            f"the publication '{name}' also sends tables that are not selected, for nothing:"
-            f" {listed(left_out)}"
-        )
-        report.ok(
-            "publication-extra",
-            message,
-            f"alter publication {identifier(name)} drop table {table_names(left_out)};",
-        )
+        message = f"the publication '{name}' also sends {listed(left_out)}, which this source does not select"
+        fix = f"alter publication {identifier(name)} drop table {table_names(left_out)};"
+        others = _other_readers(server)
+        if others:
+            message += f"; other slots may read it: {listed(others)}"
+        report.ok("publication-extra", message, "" if others else fix)
+
+
+def _other_readers(server: Server) -> list[str]:
+    """The slots beside ours that may read this publication: a slot does not say with which it is read."""
+    rows = server.conn.execute(
+        "select slot_name from pg_replication_slots where plugin = 'pgoutput' and not temporary"
+        " and database = current_database() and slot_name <> %s order by 1",
+        (server.slot,),
+    )
+    return [str(name) for (name,) in rows]
 
 
 def _leaves(infos: Sequence[TableInfo]) -> set[TableId]:
@@ -211,10 +217,14 @@ def _check_lists(
 
 def _report_difference(server: Server, table: TableId, key: str, report: Report) -> None:
     message = f"{key} of {table} in the config is not what the publication '{server.publication}' sends"
-    drop = f"alter publication {identifier(server.publication)} drop table {table_names([table])};"
-    report.error(
-        "publication-lists", message, f"Correct the config, or run: {drop} it is then added as configured."
-    )
+    others = _other_readers(server)
+    if others:
+        message += f", which other slots may read: {listed(others)}"
+        fix = "Correct the config, or set publication: to a name of this source's own."
+    else:
+        drop = f"alter publication {identifier(server.publication)} drop table {table_names([table])};"
+        fix = f"Correct the config, or run: {drop} it is then added as configured."
+    report.error("publication-lists", message, fix)
 
 
 def _check_list_columns(info: TableInfo, columns: Sequence[str] | None, report: Report) -> None:

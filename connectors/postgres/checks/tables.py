@@ -10,7 +10,7 @@ from cdc.errors import UnsupportedSchema
 from cdc.model import TableId
 from cdc.model.batch import RESERVED_PREFIX
 from cdc.spi.finding import Report, counted, listed
-from cdc.spi.selection import TableSelection, entry_for, nearest
+from cdc.spi.selection import TableSelection, exclusion_of, nearest
 from connectors.postgres.catalog import read_types
 from connectors.postgres.checks.identity import check_identities
 from connectors.postgres.checks.report import Server
@@ -51,25 +51,43 @@ def _check_selection(
     selection: TableSelection, infos: Sequence[TableInfo], relations: Sequence[Relation], report: Report
 ) -> None:
     tables = [relation.table for relation in relations]
+    named = [r for r in relations if selection.names(r.table) and selection.matches(r.table)]
+    for relation in named:
+        _check_named(relation, report)
+    _check_unlogged(selection, relations, report)
+    if not infos and named and not any(relation.can_be_followed for relation in named):
+        return  # What is named says why nothing is left.
+    if not infos:
+        near = next(filter(None, (nearest(entry, tables) for entry in selection.unmatched(tables))), "")
+        fix = f"Did you mean {near}?" if near else "Write patterns of schema.table, such as public.*."
+        message = "tables selects no table of this database that can be followed"
+        report.error("tables-empty", message, f"{fix} To list what is there, run: cdc init")
+        return
     for entry in selection.unmatched(tables):
         near = nearest(entry, tables)
         hint = (
             f"Did you mean {near}?" if near else "Correct it, or leave it for tables that are created later."
         )
         report.warn("tables-unmatched", f"tables: {entry} matches nothing in this database", hint)
-    for relation in relations:
-        if selection.names(relation.table) and selection.matches(relation.table):
-            _check_named(relation, report)
-    if infos:
-        report.ok(
-            "tables", f"{counted(len(infos), 'table')} will be followed: {listed([i.table for i in infos])}"
-        )
-    else:
-        message = "tables selects nothing that can be followed"
-        report.error(
-            "tables-empty",
-            message,
-            "Write patterns of schema.table, such as public.*; cdc init lists what is there.",
+    report.ok(
+        "tables", f"{counted(len(infos), 'table')} will be followed: {listed([i.table for i in infos])}"
+    )
+
+
+def _check_unlogged(selection: TableSelection, relations: Sequence[Relation], report: Report) -> None:
+    """Tables that a pattern selects and Postgres sends no changes of."""
+    unlogged = [
+        r.table
+        for r in relations
+        if r.persistence == "u" and r.kind == TABLE and r.parent == 0
+        if selection.matches(r.table) and not selection.names(r.table)
+    ]
+    if unlogged:
+        verb = "is unlogged, so it is" if len(unlogged) == 1 else "are unlogged, so they are"
+        report.warn(
+            "tables-unlogged",
+            f"{listed(unlogged)} {verb} not followed: Postgres sends no changes of unlogged tables",
+            " ".join(f"alter table {table_name(table)} set logged;" for table in unlogged),
         )
 
 
@@ -179,7 +197,7 @@ def _check_partitions(infos: Sequence[TableInfo], relations: Sequence[Relation],
                 f"partitions of {info.table} are foreign or unlogged tables, whose changes Postgres"
                 f" does not send: {listed(silent)}"
             )
-            report.error("partition-kind", message, f'Exclude the table: "!{entry_for(info.table)}"')
+            report.error("partition-kind", message, f"Exclude the table: {exclusion_of(info.table)}")
 
 
 def _under(relid: int, by_parent: dict[int, list[Relation]]) -> list[Relation]:
@@ -204,7 +222,7 @@ def _check_reserved(infos: Sequence[TableInfo], report: Report) -> None:
                     f"alter table {table_name(info.table)} rename column {identifier(column.name)} to ...;"
                 )
                 report.error(
-                    "reserved-column", message, f'{rename} or exclude the table: "!{entry_for(info.table)}"'
+                    "reserved-column", message, f"{rename} or exclude the table: {exclusion_of(info.table)}"
                 )
 
 
@@ -260,7 +278,7 @@ def _check_types(server: Server, infos: Sequence[TableInfo], report: Report) -> 
                 )
             except UnsupportedSchema as error:
                 refused += 1
-                fix = error.remedy or f'Exclude the table: "!{entry_for(info.table)}"'
+                fix = error.remedy or f"Exclude the table: {exclusion_of(info.table)}"
                 report.error("column-type", f"{info.table}.{column.name}: {error.message}", fix)
             else:
                 if plan.text_only:

@@ -43,7 +43,7 @@ def test_file_held_by_another_process_waits_and_says_what_to_do(tmp_path: Path) 
         f"{path}: opening the database is not possible while another process holds the file. "
         "Close it there. To read while the daemon runs, set `publish` and open the copy."
     )
-    assert [f.severity for f in sink(path).check()] == [Severity.OK, Severity.WARNING]
+    assert [f.severity for f in sink(path).check()] == [Severity.OK, Severity.ERROR]
     holder.communicate("")
     later = sink(path)
     later.prepare("shop")

@@ -57,14 +57,8 @@ def test_check_gives_each_missing_privilege_its_statement(check: Check, shop: Da
             f'grant select on "Sales"."Orders", public.customers to {role};',
         ),
         (
-            "publication-privilege",
-            f"the publication 'cdc_shop' does not exist, and the role '{role}' may not create it in the"
-            f" database '{shop.name}'",
-            f"grant create on database {shop.name} to {role};",
-        ),
-        (
             "publication-owner",
-            "the publication 'cdc_shop' does not exist, and only their owner can put tables into one:"
+            "the publication 'cdc_shop' does not exist, and only their owner can publish tables:"
             f" '{role}' does not own Sales.Orders, public.customers",
             'As their owner or a superuser: create publication cdc_shop for table "Sales"."Orders",'
             " public.customers with (publish_via_partition_root = true);",
@@ -98,6 +92,43 @@ def test_check_accepts_tables_owned_through_a_group(check: Check, database: Data
     assert (
         findings.of("publication").message == "the publication 'cdc_shop' does not exist and will be created"
     )
+
+
+def test_check_asks_for_create_where_the_tables_are_ours(check: Check, database: Database, role: str) -> None:
+    database.execute("create table public.t (id int primary key)", f"alter table public.t owner to {role}")
+    assert check(database.dsn(user=role)).of("publication-privilege") == Finding(
+        ERROR,
+        "publication-privilege",
+        f"the publication 'cdc_shop' does not exist, and the role '{role}' may not create it in the"
+        f" database '{database.name}'",
+        f"grant create on database {database.name} to {role};",
+    )
+
+
+def test_check_counts_the_connections_that_role_and_database_allow(
+    check: Check, database: Database, role: str
+) -> None:
+    database.execute(
+        "create table public.t (id int primary key)",
+        f"alter role {role} connection limit 5",
+        f"alter database {database.name} connection limit 3",
+    )
+    findings = check(database.dsn(user=role))
+    assert findings.said("role-connections") == (
+        Severity.WARNING,
+        f"the role '{role}' is limited to 5 connections, 0 of them in use by others, and the daemon"
+        " opens up to 6",
+        f"alter role {role} connection limit 6;",
+    )
+    assert findings.said("database-connections") == (
+        ERROR,
+        f"the database '{database.name}' is limited to 3 connections, 0 of them in use by others, and"
+        " the daemon opens up to 6",
+        f"alter database {database.name} connection limit 6;",
+    )
+    database.execute(*(findings.of(code).fix for code in ("role-connections", "database-connections")))
+    again = check(database.dsn(user=role))
+    assert again.all_of("role-connections") == again.all_of("database-connections") == []
 
 
 def test_check_asks_only_for_listed_columns(check: Check, database: Database, role: str) -> None:

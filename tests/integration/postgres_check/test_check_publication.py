@@ -111,6 +111,20 @@ def test_check_mentions_tables_that_are_sent_for_nothing(check: Check, shop: Dat
     assert (finding.severity, finding.fix) == (OK, "alter publication cdc_shop drop table public.b;")
 
 
+def test_check_never_advises_to_drop_tables_that_another_slot_may_read(check: Check, shop: Database) -> None:
+    shop.execute("create publication cdc_shop for table a, b")
+    slot = f"other_{shop.name}"
+    shop.query("select pg_create_logical_replication_slot(%s, 'pgoutput')", [slot])
+    extra = check(shop.url, tables=["public.a"]).of("publication-extra")
+    assert (extra.severity, extra.fix) == (OK, "")
+    assert extra.message == (
+        "the publication 'cdc_shop' also sends public.b, which this source does not select;"
+        f" other slots may read it: {slot}"
+    )
+    lists = check(shop.url, columns={"public.a": ["id"]}).of("publication-lists")
+    assert lists.fix == "Correct the config, or set publication: to a name of this source's own."
+
+
 def test_check_finds_what_a_publication_for_all_tables_breaks(check: Check, shop: Database) -> None:
     shop.execute("create table log_lines (line text)", "create publication cdc_shop for all tables")
     finding = check(shop.url, tables=["public.a"]).of("publication-all-tables")

@@ -106,9 +106,32 @@ def test_check_refuses_a_selection_of_nothing(check: Check, database: Database) 
     assert check(database.url).of("tables-empty") == Finding(
         ERROR,
         "tables-empty",
-        "tables selects nothing that can be followed",
-        "Write patterns of schema.table, such as public.*; cdc init lists what is there.",
+        "tables selects no table of this database that can be followed",
+        "Write patterns of schema.table, such as public.*. To list what is there, run: cdc init",
     )
+
+
+def test_check_says_once_that_nothing_is_left(check: Check, database: Database) -> None:
+    database.execute("create unlogged table fast (id int primary key)")
+    assert check(database.url, tables=["public.fast"]).errors == ["table-kind"]
+    wrong = check(database.url, tables=["public.fats"])
+    assert (wrong.errors, wrong.all_of("tables-unmatched")) == (["tables-empty"], [])
+    assert wrong.of("tables-empty").fix.startswith("Did you mean public.fast?")
+
+
+def test_check_names_unlogged_tables_under_a_pattern(check: Check, database: Database) -> None:
+    database.execute(
+        "create table t (id int primary key)",
+        "create unlogged table fast (id int primary key)",
+        'create unlogged table "fast.er" (id int primary key)',
+    )
+    finding = check(database.url).of("tables-unlogged")
+    assert finding.message == (
+        'public.fast, public."fast.er" are unlogged, so they are not followed: Postgres sends no changes of'
+        " unlogged tables"
+    )
+    database.execute(finding.fix)
+    assert check(database.url).all_of("tables-unlogged") == []
 
 
 def test_check_refuses_named_relations_without_changes(check: Check, database: Database) -> None:

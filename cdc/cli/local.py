@@ -1,0 +1,180 @@
+"""What `cdc check` finds on this machine: the state folder, the logs, and whether sources and sinks fit them.
+
+Reads only, and takes no lock: a daemon may be running. What such a daemon holds open is read from its status.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cdc.cli.output import show_bytes, show_seconds
+from cdc.cli.stored import log_folder, log_view
+from cdc.engine.capture import MEMORY_PREFIX
+from cdc.engine.identity import IDENTITY_FACT, verify_identity
+from cdc.errors import CdcError, SourceGap, SourceMismatch, StateError
+from cdc.log import LogView, verify_log
+from cdc.model import Commit
+from cdc.spi import Cursor, Finding, Severity, Sink, Source, SupportsPeek, VerifiesReach
+from config import Configuration
+
+# Read and checksummed at each check: a second's work, and what is newest is what sinks still need.
+NEWEST_LOG_BYTES = 256 * 1024 * 1024
+# The daemon writes its status every second; older than this, it hangs or its disk does.
+STALE_SECONDS = 10.0
+
+
+def state_findings(configuration: Configuration, document: Mapping[str, Any]) -> Iterator[Finding]:
+    """The folder itself, the disk under it, and the daemon that holds it."""
+    folder = configuration.state_dir
+    parent = _nearest(folder)
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        fix = f"Make {parent} a folder that the user {os.geteuid()} may write, or set state_dir."
+        yield Finding(Severity.ERROR, "state-dir", f"{folder} can't be written", fix)
+        return
+    free = shutil.disk_usage(parent).free
+    wanted = sum(source.settings.log.retain.size for source in configuration.sources.values())
+    held = _bytes_in(folder / "log")
+    if free + held < wanted:
+        message = (
+            f"the logs may keep {show_bytes(wanted)}, but the disk has {show_bytes(free)} free beside the"
+            f" {show_bytes(held)} that they hold"
+        )
+        fix = (
+            "Lower log.retain.size, or put state_dir on a larger disk; capture pauses while the disk is full."
+        )
+        yield Finding(Severity.WARNING, "disk-space", message, fix)
+    else:
+        yield Finding(Severity.OK, "state-dir", f"{folder} can be written, {show_bytes(free)} free")
+    if document["running"]:
+        yield _daemon(document)
+
+
+def _daemon(document: Mapping[str, Any]) -> Finding:
+    pid, age = document["pid"], document.get("age_seconds", 0.0)
+    if age > STALE_SECONDS:
+        message = f"the daemon (process {pid}) has written no status for {show_seconds(age)}"
+        return Finding(Severity.WARNING, "daemon", message, f"If it stays so: kill {pid}")
+    return Finding(Severity.OK, "daemon", f"the daemon runs as process {pid}")
+
+
+def log_findings(configuration: Configuration, source: str) -> Iterator[Finding]:
+    """Damage in the newest segments of a source's log."""
+    folder = log_folder(configuration, source)
+    if not folder.is_dir():
+        return
+    try:
+        verified = verify_log(folder, NEWEST_LOG_BYTES)
+    except CdcError as error:
+        yield _finding("log", error)
+        return
+    for damage in verified.damage:
+        yield _finding("log-damaged", damage)
+    if not verified.damage:
+        size = show_bytes(verified.byte_count)
+        yield Finding(Severity.OK, "log", f"the newest {size} of the log are whole")
+
+
+def reach_findings(configuration: Configuration, name: str, source: Source) -> Iterator[Finding]:
+    """Whether the source is the log's, and still has what follows its end; for a daemon that is stopped."""
+    log = _log_of(configuration, name)
+    if log is None or log.end is None:
+        return
+    facts = log.facts
+    memory = {k.removeprefix(MEMORY_PREFIX): v for k, v in facts.items() if k.startswith(MEMORY_PREFIX)}
+    try:
+        verify_identity(source.identity(), facts.get(IDENTITY_FACT), accept=False)
+        if isinstance(source, VerifiesReach):
+            source.verify_reach(log.end.position, memory)
+    except (SourceGap, SourceMismatch) as error:
+        yield _finding("log-end", error)
+    except CdcError:
+        return  # The check of the source itself names what keeps it from answering.
+    else:
+        yield Finding(Severity.OK, "log-end", f"the source has everything after {log.end.position}")
+
+
+def cursor_findings(
+    configuration: Configuration, name: str, sink: Sink, document: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Whether the sink's cursor is a place in the log of each of its sources."""
+    if document["running"] or not isinstance(sink, SupportsPeek):
+        return  # The daemon compares them when it opens the sink, and its status names what it found.
+    for source in configuration.sinks[name].sources:
+        try:
+            cursor = sink.peek(source)
+        except CdcError:
+            return  # The sink's own check names what keeps it from being read.
+        log = _log_of(configuration, source)
+        found = _compare(cursor, log, source, configuration.state_dir)
+        if found is not None:
+            yield found
+
+
+def _compare(cursor: Cursor | None, log: LogView | None, source: str, state_dir: Path) -> Finding | None:
+    end = log.end if log else None
+    start = log.start if log else 0
+    if cursor is None:
+        if start == 0:
+            return None
+        message = f"the sink has nothing of {source}, and the log starts at offset {start:,}: it was trimmed"
+        return Finding(
+            Severity.WARNING, "sink-new", message, "The daemon copies the tables into it at its start."
+        )
+    if not _belongs(cursor, log, end):
+        ends = f"ends at offset {end.next:,}" if end else "is empty"
+        message = (
+            f"the sink holds changes of {source} up to offset {cursor.next:,} ({cursor.position}), which is"
+            f" no place in the log under {state_dir}: it {ends}"
+        )
+        fix = (
+            "Put back the state_dir that filled this sink (is its volume mounted?), or give the sink a new,"
+            " empty target."
+        )
+        return Finding(Severity.ERROR, "sink-cursor", message, fix)
+    if cursor.next < start:
+        message = f"the sink needs {source} from offset {cursor.next:,}, and the log starts at {start:,}"
+        return Finding(
+            Severity.WARNING, "sink-behind", message, "The daemon copies the tables into it at its start."
+        )
+    waiting = end.next - cursor.next if end else 0
+    return Finding(Severity.OK, "sink-cursor", f"the sink belongs to the log of {source}, {waiting:,} behind")
+
+
+def _belongs(cursor: Cursor, log: LogView | None, end: Commit | None) -> bool:
+    """Whether the cursor stands behind a commit of this log, or before its beginning."""
+    if log is None or end is None or cursor.next > end.next:
+        return False
+    if cursor.next <= log.start:
+        return True
+    commit = next(log.commits(cursor.next - 1))
+    return commit.next == cursor.next and commit.position <= cursor.position <= end.position
+
+
+def _log_of(configuration: Configuration, source: str) -> LogView | None:
+    if not log_folder(configuration, source).is_dir():
+        return None
+    try:
+        return log_view(configuration, source)
+    except CdcError:
+        return None
+
+
+def _finding(code: str, error: CdcError) -> Finding:
+    where = f"{error.where}: " if error.where else ""
+    severity = Severity.OK if isinstance(error, StateError) else Severity.ERROR
+    return Finding(severity, code, where + error.message, error.remedy)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest parent that exists."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
