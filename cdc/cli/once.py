@@ -38,10 +38,16 @@ class Deadline:
         self._stop = stop
         self.expired = False
 
-    def tick(self) -> None:
-        if self._end is not None and not self.expired and time.monotonic() >= self._end:
-            self.expired = True
-            self._stop()
+    def after(self, tick: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+        """Return a tick of the engine that looks at the time after `tick`."""
+
+        def both(document: dict[str, Any]) -> None:
+            tick(document)
+            if self._end is not None and not self.expired and time.monotonic() >= self._end:
+                self.expired = True
+                self._stop()
+
+        return both
 
     def errors(self, document: dict[str, Any]) -> Iterator[CdcError]:
         """What kept the run from its end: the errors that are retried, then what is left."""

@@ -61,20 +61,14 @@ def run(
     bound_resident_memory()
     engine = _build(configuration, accepted, adopting, log)
     deadline = Deadline(seconds, engine.stop)
-
-    def tick(document: dict[str, Any]) -> None:
-        progress.tick(document)
-        deadline.tick()
-
     with _stopped_by_signals(engine):
-        result = engine.run(once=once, on_tick=tick)
+        result = engine.run(once=once, on_tick=deadline.after(progress.tick))
     log("stopped", outcome=result.outcome.value)
     _show(result, progress.document, once=once, as_json=as_json)
-    if deadline.expired and result.outcome is not Outcome.DONE:
-        for error in deadline.errors(progress.document):
-            print_error(error, as_json=as_json)
-        raise typer.Exit(1)
-    if result.outcome is Outcome.FAILED:
+    late = deadline.expired and result.outcome is not Outcome.DONE
+    for error in deadline.errors(progress.document) if late else ():
+        print_error(error, as_json=as_json)
+    if late or result.outcome is Outcome.FAILED:
         raise typer.Exit(1)
 
 
