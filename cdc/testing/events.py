@@ -118,6 +118,7 @@ def delivery(  # noqa: PLR0913  (one keyword a field)
     replaying: bool = False,
     commit_at: datetime | None = EPOCH,
     at: int | None = None,
+    begins: bool = False,
 ) -> Delivery:
     """A delivery of these batches in one part, or of what `parts` gives; its position is `at`, else its
     `next`.
@@ -132,6 +133,7 @@ def delivery(  # noqa: PLR0913  (one keyword a field)
         byte_count=sum(batch.byte_count for batch in batches),
         replaying=replaying,
         parts=parts or (lambda: iter([list(batches)] if batches else [])),
+        begins=begins,
     )
 
 

@@ -152,6 +152,32 @@ class SinkContract:
         sink.apply(_inserts(3, 9))
         self._close_and_compare(sink, place, ORDERS, [_order(i) for i in range(9)])
 
+    def test_a_new_sink_begins_where_it_is_told_to(self, place: Path, sink: Sink) -> None:
+        sink.apply(delivery([], first=7, next=7, begins=True))
+        sink.apply(delivery([], first=7, next=7, begins=True))
+        assert _next(sink) == 7
+        sink.apply(_inserts(7, 9))
+        with pytest.raises(SinkRefused):
+            sink.apply(_inserts(12, 13))
+        assert _next(sink) == 9
+        self._close_and_compare(sink, place, ORDERS, [_order(i) for i in range(7, 9)])
+
+    def test_a_sink_that_was_passed_goes_on_where_it_is_told_to(self, place: Path, sink: Sink) -> None:
+        sink.apply(_inserts(0, 3))
+        sink.apply(delivery([], first=7, next=7, begins=True))
+        cursor = sink.committed(SOURCE)
+        assert cursor is not None
+        assert (cursor.next, cursor.high, cursor.position) == (7, 7, position(7))
+        sink.apply(_inserts(7, 9))
+        self._close_and_compare(sink, place, ORDERS, [_order(i) for i in (0, 1, 2, 7, 8)])
+
+    def test_a_range_without_batches_moves_the_cursor(self, place: Path, sink: Sink) -> None:
+        sink.apply(_inserts(0, 3))
+        sink.apply(delivery([], first=3, next=6))
+        sink.apply(_inserts(6, 8))
+        assert _next(sink) == 8
+        self._close_and_compare(sink, place, ORDERS, [_order(i) for i in (0, 1, 2, 6, 7)])
+
     def test_an_older_epoch_is_fenced(self, place: Path, sink: Sink) -> None:
         sink.apply(_inserts(0, 3))
         newer = self.make_sink(place, 2)

@@ -100,7 +100,7 @@ def advanced(before: Cursor | None, delivery: Delivery, epoch: int) -> Cursor:
 def is_applied(cursor: Cursor | None, delivery: Delivery, path: str) -> bool:
     """Whether the sink has this delivery already; SinkRefused when it doesn't follow what the sink has."""
     reached = cursor.next if cursor else 0
-    if delivery.first == reached:
+    if delivery.first == reached or (delivery.begins and delivery.first > reached):
         return False
     if delivery.next <= reached:
         return True

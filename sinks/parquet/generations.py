@@ -39,15 +39,24 @@ def begin_generation(paths: LakePaths, state: LakeState, offset: int, options: P
     shutil.rmtree(root, ignore_errors=True)
     shutil.rmtree(paths.manifests(generation), ignore_errors=True)
     make_folders(root, paths.root)
-    commits = 0
+    commits, incomplete = 0, state.incomplete[:0]
     for manifest in manifests(paths, state.live):
         if manifest.first >= offset:
             break
         _inherit(paths, manifest, generation, offset, root, options)
         commits += 1
+        incomplete = manifest.incomplete
     sync_folders(Path(folder) for folder, _, _ in os.walk(root))
     # Position and commit time stay: they say what readers see, which is the old generation until the swap.
-    begun = replace(state, next=offset, generation=generation, commits=commits, last=None, before=None)
+    begun = replace(
+        state,
+        next=offset,
+        generation=generation,
+        commits=commits,
+        last=None,
+        before=None,
+        incomplete=incomplete,
+    )
     save_state(paths, begun)
     clear_generations(paths, begun)
     return begun

@@ -18,6 +18,7 @@ import orjson
 from cdc.errors import SinkRefused
 from cdc.model import Position
 from cdc.spi import Cursor
+from sinks.parquet.completeness import Incomplete, from_json
 from sinks.parquet.files import create_file, make_folders, replace_file, sync_folders
 from sinks.parquet.layout import LakePaths
 from sinks.parquet.writer import StagedFile
@@ -28,7 +29,10 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One commit: number `number` of its generation, holding the offsets first ≤ offset < next."""
+    """One commit: number `number` of its generation, holding the offsets first ≤ offset < next.
+
+    `incomplete` are the tables that lack rows or changes after it.
+    """
 
     source: str
     generation: int
@@ -39,6 +43,7 @@ class Manifest:
     commit_at: datetime | None
     epoch: int
     files: tuple[StagedFile, ...]
+    incomplete: tuple[Incomplete, ...] = ()
 
     def path(self, paths: LakePaths) -> Path:
         return paths.manifest(self.generation, self.number, self.first, self.next)
@@ -57,6 +62,7 @@ class Manifest:
             "rows": sum(file.rows for file in self.files),
             "bytes": sum(file.byte_count for file in self.files),
             "files": [asdict(file) for file in self.files],
+            "incomplete": [one.to_json() for one in self.incomplete],
         }
 
     @classmethod
@@ -71,6 +77,7 @@ class Manifest:
             commit_at=_moment(value["commit_at"]),
             epoch=value["epoch"],
             files=tuple(StagedFile(**file) for file in value["files"]),
+            incomplete=from_json(value.get("incomplete", ())),
         )
 
 
@@ -80,7 +87,8 @@ class LakeState:
 
     `live` is the generation that readers see, `generation` the one written to; they differ while a replay is
     under way. `commits` counts the manifests of `generation`. `last` is the newest commit, which the next
-    one to open the lake completes; `before` is the position that the lake was at without it.
+    one to open the lake completes; `before` is the position that the lake was at without it. `incomplete` are
+    the tables that lack rows or changes in `generation`.
     """
 
     source: str
@@ -94,6 +102,7 @@ class LakeState:
     commits: int = 0
     last: Manifest | None = None
     before: Position | None = None
+    incomplete: tuple[Incomplete, ...] = ()
 
     @property
     def is_replaying(self) -> bool:
@@ -132,6 +141,7 @@ def load_state(paths: LakePaths) -> LakeState | None:
         commits=content["commits"],
         last=Manifest.from_json(content["last"]) if content["last"] else None,
         before=Position.from_json(content["before"]) if content["before"] else None,
+        incomplete=from_json(content.get("incomplete", ())),
     )
 
 
@@ -150,6 +160,7 @@ def save_state(paths: LakePaths, state: LakeState) -> None:
         "commits": state.commits,
         "last": state.last.to_json() if state.last else None,
         "before": state.before.to_json() if state.before else None,
+        "incomplete": [one.to_json() for one in state.incomplete],
     }
     replace_file(paths.cursor, encode(content))
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from cdc.errors import SinkRefused
 from cdc.model import ChangeBatch
 from cdc.spi import Cursor, Delivery, Finding, Severity, SinkContext
+from sinks.parquet.completeness import Incomplete, after_marks
 from sinks.parquet.fence import Fence, TableClaims
 from sinks.parquet.files import translated
 from sinks.parquet.generations import begin_generation, clear_generations, swap_generation
@@ -102,8 +103,11 @@ class ParquetSink:
             if not _is_news(delivery, state):
                 return
             try:
-                files = self._stage(delivery, paths, state) if delivery.next > delivery.first else []
-                self._commit(delivery, paths, state, files)
+                incomplete = state.incomplete if state else ()
+                files: list[StagedFile] = []
+                if delivery.next > delivery.first:
+                    files, incomplete = self._stage(delivery, paths, state)
+                self._commit(delivery, paths, state, files, incomplete)
             except BaseException:
                 # Whether the cursor was replaced is for the disk to say.
                 self._state = None
@@ -147,16 +151,20 @@ class ParquetSink:
             return state
         return swap_generation(paths, state, self._claims.folders())
 
-    def _stage(self, delivery: Delivery, paths: LakePaths, state: LakeState | None) -> list[StagedFile]:
+    def _stage(
+        self, delivery: Delivery, paths: LakePaths, state: LakeState | None
+    ) -> tuple[list[StagedFile], tuple[Incomplete, ...]]:
         # Names no earlier delivery of this lake had: a leftover is never taken for one of ours.
         prefix = f"{state.generation if state else 1}-{delivery.first}"
         clear_staging(paths.staging)
         staging = Staging(paths.staging, prefix, self._options, delivery)
+        incomplete = state.incomplete if state else ()
         try:
             for part in delivery.parts():
+                incomplete = after_marks(incomplete, part)
                 for batch in part:
                     staging.add(batch, self._partition_keys(batch))
-            return staging.finish()
+            return staging.finish(), incomplete
         except BaseException:
             staging.discard()
             raise
@@ -166,7 +174,12 @@ class ParquetSink:
         return partition_keys(self._options.partition, self._claims.partition_prefix(batch.schema))
 
     def _commit(
-        self, delivery: Delivery, paths: LakePaths, state: LakeState | None, files: list[StagedFile]
+        self,
+        delivery: Delivery,
+        paths: LakePaths,
+        state: LakeState | None,
+        files: list[StagedFile],
+        incomplete: tuple[Incomplete, ...],
     ) -> None:
         after = replace(
             state or LakeState(delivery.source, 0, delivery.position, None, self._context.epoch, 0),
@@ -175,11 +188,15 @@ class ParquetSink:
             commit_at=delivery.commit_at,
             epoch=self._context.epoch,
             high=max(delivery.next, state.high if state else 0),
+            last=None,
+            before=None,
+            incomplete=incomplete,
         )
-        if delivery.next > delivery.first:
+        # A range without rows for this lake leaves no trace but the cursor's.
+        if files or incomplete != (state.incomplete if state else ()):
             manifest = Manifest(
                 delivery.source, after.generation, after.commits, delivery.first, delivery.next,
-                delivery.position, delivery.commit_at, self._context.epoch, tuple(files),
+                delivery.position, delivery.commit_at, self._context.epoch, tuple(files), incomplete,
             )  # fmt: skip
             before = state.position if state else None
             after = replace(after, commits=after.commits + 1, last=manifest, before=before)
@@ -196,6 +213,8 @@ def _is_news(delivery: Delivery, state: LakeState | None) -> bool:
         return not (is_empty and state is not None and state.position == delivery.position)
     if delivery.next <= reached:
         return False
+    if delivery.begins:
+        return True
     message = f"the delivery starts at offset {delivery.first}, the lake is at {reached}"
     remedy = "The lake and the daemon's log don't belong together: restore both, or start with a new folder."
     raise SinkRefused(message, where=delivery.source, remedy=remedy)

@@ -1,0 +1,46 @@
+"""Which tables of the lake lack rows or changes at present, told from the marks of their copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cdc.model import ChangeBatch, CopyStep
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """A table whose copy is due or under way: its files do not give its current rows, since `since`.
+
+    `relation` is the source's number of the table, which it keeps when it is renamed.
+    """
+
+    table: str
+    since: str
+    relation: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def after_marks(before: Iterable[Incomplete], batches: Iterable[ChangeBatch]) -> tuple[Incomplete, ...]:
+    """Return the incomplete tables after these batches, in name order."""
+    tables = {one.table: one for one in before}
+    for batch in batches:
+        if batch.mark is None:
+            continue
+        name, relation = str(batch.table), batch.schema.relation
+        known = tables.pop(name, None)
+        for other in [o for o in tables.values() if relation is not None and o.relation == relation]:
+            # Renamed meanwhile: the copy goes on under the new name.
+            known = tables.pop(other.table)
+        if batch.mark.step is not CopyStep.FINISHED:
+            since = known.since if known else batch.mark.at.isoformat()
+            tables[name] = Incomplete(name, since, relation)
+    return tuple(tables[name] for name in sorted(tables))
+
+
+def from_json(values: Iterable[Mapping[str, Any]]) -> tuple[Incomplete, ...]:
+    """Return what `to_json` of each gave."""
+    return tuple(Incomplete(**value) for value in values)
