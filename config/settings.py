@@ -28,6 +28,8 @@ DEFAULT_RETAIN_AGE = timedelta(days=7)
 # What a small machine's disk has to spare.
 DEFAULT_RETAIN_BYTES = 20 * 1024**3
 
+# A new sink is whole without anyone's doing, as it is while the log has its beginning.
+DEFAULT_BACKFILL: Literal["snapshot"] = "snapshot"
 # Large enough for well-filled Parquet row groups and few DuckDB transactions.
 DEFAULT_FLUSH_ROWS = 500_000
 # Fits in memory twice (one flush on its way, one growing) under the 400 MiB that the daemon promises.
@@ -90,3 +92,8 @@ class SinkSettings(_Section):
         None, alias="from", description="The sources to take changes from; may be left out when there is one."
     )
     flush: FlushSettings = Field(FlushSettings(), description="When to write.")
+    backfill: Literal["snapshot", "log", "fail"] = Field(
+        DEFAULT_BACKFILL,
+        description="When the log no longer has the changes that the sink needs: copy all tables for it, "
+        "begin with what the log has, or fail.",
+    )

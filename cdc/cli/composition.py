@@ -45,6 +45,7 @@ def sink_spec(sink: ConfiguredSink) -> SinkSpec:
         make=lambda context: sink.plugin(sink.options, context),
         sources=sink.sources,
         flush=FlushPolicy(flush.rows, flush.size, flush.interval.total_seconds()),
+        backfill=sink.settings.backfill,
     )
 
 

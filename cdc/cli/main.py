@@ -13,7 +13,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cdc.cli import check, checkpoints, connectors, init, log, replay, run, schema, status, tail, version
+from cdc.cli import (
+    check,
+    checkpoints,
+    connectors,
+    init,
+    log,
+    replay,
+    run,
+    schema,
+    snapshot,
+    status,
+    tail,
+    version,
+)
 from cdc.cli.demo import command as demo
 from cdc.cli.output import console, print_error
 from cdc.cli.session import Session, session_of
@@ -75,6 +88,7 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("checkpoints")(checkpoints.checkpoints)
 app.command("replay")(replay.replay)
+app.command("snapshot")(snapshot.snapshot)
 app.command("tail")(tail.tail)
 app.add_typer(log.app, name="log")
 app.command("connectors")(connectors.connectors)

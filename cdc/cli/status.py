@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
+from cdc.cli.copies import copies_of, request_lines, requests_of
 from cdc.cli.output import (
     as_sentence,
     console,
@@ -41,6 +42,8 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
     if document["sinks"]:
         say("")
         print_table(*_sink_table(document), right=("next", "behind", "late", "rows/s"))
+    for line in request_lines(document["requests"]):
+        say(line)
     _show_troubles(document)
 
 
@@ -57,6 +60,7 @@ def gather(configuration: Configuration) -> dict[str, Any]:
         name: delivered.get(name, [{"source": s, "state": "never run", "error": None} for s in sink.sources])
         for name, sink in configuration.sinks.items()
     }
+    document["requests"] = requests_of(configuration)
     if not document["running"]:
         for part in (
             *document["sources"].values(),
@@ -86,6 +90,7 @@ def _log_of(configuration: Configuration, source: str) -> dict[str, Any] | None:
         "position": str(end.position) if end else None,
         "bytes": log.byte_count,
         "segments": len(log.segments),
+        "copies": copies_of(log.facts),
         "written_at": end.written_at if end else None,
     }
 

@@ -2,6 +2,15 @@
 status.
 """
 
+from cdc.state.copies import StoredCopyRequest
 from cdc.state.store import Checkpoint, Plan, ReplayRequest, StateReader, StateStore, read_status
 
-__all__ = ["Checkpoint", "Plan", "ReplayRequest", "StateReader", "StateStore", "read_status"]
+__all__ = [
+    "Checkpoint",
+    "Plan",
+    "ReplayRequest",
+    "StateReader",
+    "StateStore",
+    "StoredCopyRequest",
+    "read_status",
+]

@@ -131,6 +131,19 @@ def test_replay_is_taken_up_by_the_running_daemon(project: Project) -> None:
     state.close()
 
 
+@pytest.mark.usefixtures("daemon")
+def test_a_request_for_a_copy_is_taken_up_by_the_running_daemon(project: Project) -> None:
+    answer = project.cdc("snapshot", "public.items", "--json")
+    assert (answer.code, answer.err) == (0, "")
+    assert (answer.json["taken"], answer.json["daemon"]) == (True, True)
+
+    def ops() -> list[str]:
+        return [row["_cdc_op"] for row in load_store(project.folder / "store.bin").rows("public.items")]
+
+    wait_until(lambda: ops() == ["c"] * 5 + ["t"] + ["r"] * 5, "the copy")
+    wait_until(lambda: project.cdc("status", "--json").json["requests"] == [], "the end of the request")
+
+
 def test_replay_without_a_daemon_rewinds_the_sink(finished: Project) -> None:
     answer = finished.cdc("replay", "store", "--from", "earliest")
     assert answer.code == 0, answer.err

@@ -1,0 +1,57 @@
+"""What `cdc status` says of copies: requests that are not finished, and tables that are copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+from cdc.engine.tables import Phase, TableBook
+from cdc.errors import StateError
+from cdc.state import StateReader
+from config import Configuration
+
+
+def copies_of(facts: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the tables that wait for a copy or are copied, as the facts of their source's log have it."""
+    return [
+        {
+            "table": str(table),
+            "state": state.phase.value,
+            "sinks": None if state.audience.is_everyone else sorted(state.audience.sinks),
+            "reason": state.reason or None,
+        }
+        for table, state in sorted(TableBook.from_facts(facts).items())
+        if state.phase is not Phase.LIVE
+    ]
+
+
+def requests_of(configuration: Configuration) -> list[dict[str, Any]]:
+    """Return the requests of `cdc snapshot` that are not finished."""
+    try:
+        with closing(StateReader(configuration.state_dir)) as state:
+            found = state.unfinished_copies()
+    except StateError:
+        return []
+    return [
+        {
+            "request": request.id,
+            "source": request.source,
+            "tables": None if request.tables is None else [str(table) for table in request.tables],
+            "sink": request.sink,
+            "state": "waiting" if request.taken_at is None else "copying",
+            "requested_at": request.requested_at,
+        }
+        for request in found
+    ]
+
+
+def request_lines(requests: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield one line for each request, for people."""
+    for request in requests:
+        tables = "all tables" if request["tables"] is None else ", ".join(request["tables"])
+        target = request["sink"] or "all sinks"
+        yield (
+            f"request {request['request']}, {request['state']}: copy {tables} of {request['source']} "
+            f"into {target}"
+        )
