@@ -2,7 +2,16 @@
 
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.log import ChangeLog
-from cdc.spi.sink import Cursor, Delivery, Sink, SinkContext, SupportsPeek, SupportsRewind
+from cdc.spi.sink import (
+    Cursor,
+    Delivery,
+    SetAside,
+    SetsAside,
+    Sink,
+    SinkContext,
+    SupportsPeek,
+    SupportsRewind,
+)
 from cdc.spi.source import (
     EarlierSnapshot,
     LogIdentity,
@@ -23,6 +32,8 @@ __all__ = [
     "Finding",
     "LogIdentity",
     "MeasuresDistance",
+    "SetAside",
+    "SetsAside",
     "Severity",
     "Sink",
     "SinkContext",

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from cdc.model import ChangeBatch, Position
+from cdc.model import ChangeBatch, Position, TableId, TableSchema
 from cdc.spi.finding import Finding
 
 
@@ -74,6 +74,23 @@ class Delivery:
     begins: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A table that a sink can't take, while it takes the others.
+
+    The sink holds the table's changes with an offset below `since`, and none after it. `kind` is the class of
+    the error, `message` and `remedy` are its own. `deliverable` says that the cause is gone: the table comes
+    back, whole, with the next truncate of it, which a copy of the table begins with.
+    """
+
+    table: TableId
+    since: int
+    kind: str
+    message: str
+    remedy: str
+    deliverable: bool = False
+
+
 class Sink(Protocol):
     """A target that changes are written to.
 
@@ -118,6 +135,10 @@ class Sink(Protocol):
         keeps showing what it held of the table when a copy begins, and puts the copy in its place when the
         copy is finished, all in one step; a sink that ignores marks is right as well, but shows the copy
         while it grows: where it begins, the mark's batch holds a truncate.
+
+        A table that the sink can't take (its name, a type, a change of its schema) does not stop the others:
+        a sink that `SetsAside` tables notes it, with the reason and the offset, together with the cursor, and
+        skips the changes of that table until it begins anew.
         """
         ...
 
@@ -154,4 +175,19 @@ class SupportsPeek(Protocol):
 
     def peek(self, source: str) -> Cursor | None:
         """Return the cursor as `committed` does, without `prepare`: create nothing and take no lock."""
+        ...
+
+
+@runtime_checkable
+class SetsAside(Protocol):
+    """A sink that sets aside a table that it can't take. What it set aside survives restarts."""
+
+    def set_aside(self, source: str) -> Sequence[SetAside]:
+        """Return the tables that are set aside, in name order; after `prepare`."""
+        ...
+
+    def reconsider(self, source: str, schema: TableSchema) -> bool:
+        """Return whether the sink could take a table that is set aside, in this shape; then the table is
+        `deliverable` from now on.
+        """
         ...

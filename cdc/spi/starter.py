@@ -19,6 +19,8 @@ from cdc.spi.selection import quoted_part
 
 # The comments stand in one column where the entries are shorter than this.
 COMMENT_COLUMN = 34
+# The mirror's file is called so unless a schema is.
+MIRROR_STEM = "warehouse"
 # The longest name that a configuration takes.
 NAME_CHARACTERS = 48
 
@@ -34,7 +36,7 @@ SeenT = TypeVar("SeenT", bound=_Seen)
 @dataclass(frozen=True, slots=True)
 class Starter:
     """A source named `name`, of the type `connector`, written from `origin`. `shown_url` has no password;
-    `tables` are lines of the list.
+    `tables` are lines of the list, `schemas` the names of the schemas (or databases) that have tables.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Starter:
     origin: str
     shown_url: str
     tables: Iterable[str]
+    schemas: Iterable[str] = ()
 
     def text(self) -> str:
         """The whole file, comments included; the url itself comes from the environment."""
@@ -63,12 +66,24 @@ class Starter:
         yield "  warehouse:"
         yield "    type: duckdb"
         yield f"    from: [{self.name}]"
-        yield "    path: ./warehouse.duckdb"
+        yield f"    path: ./{self._file_stem()}.duckdb"
         yield "    mode: mirror                  # the current state; append keeps every change"
         yield "  lake:"
         yield "    type: parquet"
         yield f"    from: [{self.name}]"
         yield "    url: ./lake                   # every change, as files that anything reads"
+        yield "    flush: {interval: 30s}        # each flush makes a file a table; many small files"
+        yield "                                  # are slow to read, so a lake waits longer than a mirror"
+
+    def _file_stem(self) -> str:
+        """A name for the mirror's file that no schema has: DuckDB names a database after its file, and
+        `select … from shop.orders` is ambiguous when both are called `shop`.
+        """
+        taken = {schema.lower() for schema in self.schemas}
+        stem = MIRROR_STEM
+        while stem in taken:
+            stem += "_mirror"
+        return stem
 
 
 def unusable_url(error: ValueError, shape: str) -> ConfigError:

@@ -50,6 +50,7 @@ def describe(url: str) -> str:
         f"{origin} ({product})",
         _without_password(url.partition(":")[0], address),
         [*table_lines(infos, lambda info: info.rows, _notes)] or [none_yet],
+        {address.database, *(info.table.schema for info in infos)},
     ).text()
 
 

@@ -45,6 +45,7 @@ def describe(url: str) -> str:
         _without_password(settings),
         [*table_lines(infos, lambda info: info.estimated_rows, _notes)]
         or [entry("public.*", "there is no table yet")],
+        {info.table.schema for info in infos},
     ).text()
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from cdc.errors import SinkRefused
 from cdc.model import TableId
-from sinks.duckdb.names import AFRESH, folded
-from sinks.duckdb.options import Deletes, Mode
+from sinks.duckdb.names import FAIL_REMEDY, SYSTEM_SCHEMAS, folded, suffixed
+from sinks.duckdb.options import Deletes, Identifiers, Mode
 
 # Changes when an older daemon could no longer use the file.
 FORMAT_VERSION = 1
@@ -33,7 +33,14 @@ create table if not exists _cdc.tables (
     version integer not null, schema_seq bigint not null, since_seq bigint not null,
     mode varchar not null, deletes varchar not null, schema json not null
 );
+alter table _cdc.tables add column if not exists stored_schema varchar;
+alter table _cdc.tables add column if not exists stored_name varchar;
 """
+_COLUMNS = (
+    "source, schema_name, table_name, relation, version, schema_seq, since_seq, mode, deletes, schema, "
+    "stored_schema, stored_name"
+)
+_SELECTED = _COLUMNS.replace(" schema,", " schema::varchar,")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ class StoredColumn:
 
 @dataclass(frozen=True, slots=True)
 class StoredTable:
-    """One table of the sink.
+    """One table of the sink: `table` in the source, `place` in the file.
 
     `schema_seq` is the `_cdc_seq` from which on changes have the present shape; `since_seq` the one from
     which on the table has been the same relation with the same key: a mirror can't replay what is older, and
@@ -73,6 +80,7 @@ class StoredTable:
     since_seq: int
     mode: Mode
     deletes: Deletes
+    place: TableId
 
     def to_row(self) -> list[Any]:
         """The values of a row of `_cdc.tables`."""
@@ -86,12 +94,14 @@ class StoredTable:
             self.mode,
             self.deletes,
             json.dumps(described),
+            self.place.schema,
+            self.place.name,
         ]
 
     @classmethod
     def from_row(cls, row: Iterable[Any]) -> StoredTable:
         """The table that `to_row` gave."""
-        source, schema_name, name, relation, version, schema_seq, since_seq, mode, deletes, text = row
+        source, schema_name, name, relation, version, schema_seq, since_seq, mode, deletes, text, *place = row
         described = json.loads(text)
         columns = tuple(StoredColumn(**column) for column in described["columns"])
         return cls(
@@ -106,6 +116,7 @@ class StoredTable:
             since_seq=since_seq,
             mode=mode,
             deletes=deletes,
+            place=TableId(place[0] or schema_name, place[1] or name),
         )
 
 
@@ -117,11 +128,12 @@ class Catalog:
         self._source = source
         self._path = path
         self.name: str = connection.execute("select current_database()").fetchall()[0][0]
-        rows = connection.execute(
-            "select source, schema_name, table_name, relation, version, schema_seq, since_seq, mode, "
-            "deletes, schema::varchar from _cdc.tables"
-        ).fetchall()
-        self._tables = [StoredTable.from_row(row) for row in rows]
+        rows = connection.execute(f"select {_SELECTED} from _cdc.tables").fetchall()
+        self._places: dict[tuple[str, str], StoredTable] = {}
+        self._names: dict[TableId, StoredTable] = {}
+        self._relations: dict[int | None, StoredTable] = {}
+        for row in rows:
+            self._note(StoredTable.from_row(row))
         found = connection.execute(
             "select schema_name, table_name from duckdb_tables() where database_name = current_database() "
             "union all "
@@ -131,57 +143,87 @@ class Catalog:
 
     def __iter__(self) -> Iterator[StoredTable]:
         """The tables of our source."""
-        return (t for t in self._tables if t.source == self._source)
+        return iter(list(self._names.values()))
 
     def by_relation(self, relation: int | None) -> StoredTable | None:
         """Our source's table of that number."""
-        return next((t for t in self if relation is not None and t.relation == relation), None)
+        return None if relation is None else self._relations.get(relation)
 
     def by_name(self, table: TableId) -> StoredTable | None:
-        """Our source's table that has this name in the file.
+        """Our source's table of that name."""
+        return self._names.get(table)
 
-        Raises: SinkRefused: the name is taken: by another source, by a table that differs in case only, or by
-        one that isn't ours.
-        """
-        for stored in self._tables:
-            if _folded(stored.table) != _folded(table):
-                continue
-            if stored.source != self._source:
-                remedy = "Give each source a sink (a file) of its own, or leave the table out of one of them."
-                message = f"the table is already filled by the source {stored.source!r}"
-                raise SinkRefused(message, where=f"{self._path}: {table}", remedy=remedy)
-            if stored.table != table:
-                remedy = f"Exclude one of them from the source's `tables`, or rename it there; {AFRESH}."
-                message = f"its name differs from that of {stored.table} in case only, which DuckDB ignores"
-                raise SinkRefused(message, where=f"{self._path}: {table}", remedy=remedy)
-            return stored
-        self._refuse_stranger(table)
-        return None
-
-    def exists(self, table: TableId) -> bool:
+    def exists(self, place: TableId) -> bool:
         """Whether DuckDB has a table or view of that name."""
-        return _folded(table) in self._existing
+        return _folded(place) in self._existing
+
+    def place_for(
+        self, table: TableId, identifiers: Identifiers, moving: StoredTable | None = None
+    ) -> TableId:
+        """Return where a table of the source goes in the file; `moving` is the table that gives up its place.
+
+        Raises:
+            SinkRefused: the name is taken by another source or by what isn't ours, or, where `identifiers`
+                is `fail`, by a table that differs in case only or by DuckDB itself.
+        """
+        schema = table.schema
+        if folded(schema) in SYSTEM_SCHEMAS:
+            if identifiers == "fail":
+                message = f"the source's schema {schema!r} has the name of one of the sink's own schemas"
+                raise SinkRefused(message, where=f"{self._path}: {table}", remedy=FAIL_REMEDY)
+            schema = suffixed(schema, schema, SYSTEM_SCHEMAS)
+        place = TableId(schema, table.name)
+        holder = self._places.get(_folded(place))
+        if holder is None:
+            self._refuse_stranger(place)
+            return place
+        if holder is moving:
+            return place
+        if holder.source != self._source and holder.table == table:
+            remedy = "Give each source a sink (a file) of its own, or leave the table out of one of them."
+            message = f"the table is already filled by the source {holder.source!r}"
+            raise SinkRefused(message, where=f"{self._path}: {table}", remedy=remedy)
+        if identifiers == "fail":
+            message = f"its name differs from that of {holder.table} in case only, which DuckDB ignores"
+            raise SinkRefused(message, where=f"{self._path}: {table}", remedy=FAIL_REMEDY)
+        taken = {name for of_schema, name in self._existing if of_schema == folded(schema)}
+        return replace(place, name=suffixed(table.name, str(table), taken))
 
     def save(self, stored: StoredTable, before: StoredTable | None) -> None:
         """Remember a table; `before` is what it was called and looked like until now."""
         if before is not None:
-            self._tables.remove(before)
-            self._existing.pop(_folded(before.table), None)
+            self._forget(before)
             self._connection.execute(
                 "delete from _cdc.tables where source = ? and schema_name = ? and table_name = ?",
                 [before.source, before.table.schema, before.table.name],
             ).fetchall()
-        self._tables.append(stored)
-        self._existing[_folded(stored.table)] = stored.table
+        self._note(stored)
+        self._existing[_folded(stored.place)] = stored.place
         marks = ", ".join("?" * len(stored.to_row()))
-        self._connection.execute(f"insert into _cdc.tables values ({marks})", stored.to_row()).fetchall()
+        insert = f"insert into _cdc.tables ({_COLUMNS}) values ({marks})"
+        self._connection.execute(insert, stored.to_row()).fetchall()
 
     def free_name(self, stored: StoredTable) -> TableId:
         """A name to move a table to, out of the way of another."""
-        table = replace(stored.table, name=f"{stored.table.name}__{stored.relation or 'old'}")
+        table = replace(stored.place, name=f"{stored.place.name}__{stored.relation or 'old'}")
         while self.exists(table):
             table = replace(table, name=f"{table.name}_")
         return table
+
+    def _note(self, stored: StoredTable) -> None:
+        self._places[_folded(stored.place)] = stored
+        if stored.source == self._source:
+            self._names[stored.table] = stored
+            self._relations[stored.relation] = stored
+
+    def _forget(self, stored: StoredTable) -> None:
+        self._existing.pop(_folded(stored.place), None)
+        if self._places.get(_folded(stored.place)) is stored:
+            del self._places[_folded(stored.place)]
+        if self._names.get(stored.table) is stored:
+            del self._names[stored.table]
+        if self._relations.get(stored.relation) is stored:
+            del self._relations[stored.relation]
 
     def _refuse_stranger(self, table: TableId) -> None:
         found = self._existing.get(_folded(table))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from cdc.errors import CdcError
 from cdc.spi import Finding, Severity
 from sinks.duckdb.database import translated
+from sinks.duckdb.names import folded
 from sinks.duckdb.options import Options
 
 DOCS = "docs/sinks/duckdb.md"
@@ -45,11 +48,34 @@ def _file(path: Path, daemon_pid: int) -> Finding:
             Severity.ERROR, code, f"the file {path} can't be written", f"chown or chmod {path}", DOCS
         )
     try:
-        with translated("opening the database", path):
-            duckdb.connect(str(path), read_only=True).close()
+        with (
+            translated("opening the database", path),
+            closing(duckdb.connect(str(path), read_only=True)) as connection,
+        ):
+            schemas = _schemas(connection)
     except CdcError as error:
         if daemon_pid and f"(PID {daemon_pid})" in str(error.__cause__):
             message = f"the file {path} is open in the running daemon (process {daemon_pid})"
             return Finding(Severity.OK, code, message)
         return Finding(Severity.ERROR, code, f"{path}: {error.message}", error.remedy, DOCS)
+    if folded(path.stem) in map(folded, schemas):
+        return called_like_a_schema(path)
     return Finding(Severity.OK, code, f"the file {path} is a DuckDB database and free")
+
+
+def called_like_a_schema(path: Path) -> Finding:
+    """Warn that SQL can't tell the schema from the database, which is named after the file."""
+    other = path.with_name(f"{path.stem}_mirror{path.suffix}")
+    message = (
+        f"the file {path} is called like the schema {path.stem!r} in it: DuckDB names the database after the "
+        f"file, so a query on `{path.stem}.TABLE` is ambiguous"
+    )
+    fix = f"mv {path} {other}   # with the daemon stopped; then set `path: {other}`"
+    return Finding(Severity.WARNING, "duckdb-file-name", message, fix, DOCS)
+
+
+def _schemas(connection: Any) -> list[str]:
+    found = connection.execute(
+        "select schema_name from duckdb_schemas() where database_name = current_database() and not internal"
+    ).fetchall()
+    return [name for (name,) in found]

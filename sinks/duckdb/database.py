@@ -100,9 +100,17 @@ def translated(operation: str, path: Path) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise _translate(error, operation, path) from error
+        raise translation(error, operation, path) from error
     except OSError as error:
         raise _translate_system(error, operation, path) from error
+
+
+def concerns_one_table(error: BaseException) -> bool:
+    """Whether DuckDB refused what was done to one table, and nothing is wrong with the database, its disk or
+    its memory.
+    """
+    kinds = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError, duckdb.IntegrityError)
+    return isinstance(error, kinds) and not is_fatal(error)
 
 
 def is_fatal(error: BaseException) -> bool:
@@ -112,7 +120,8 @@ def is_fatal(error: BaseException) -> bool:
     return isinstance(cause, fatal) or "invalidated" in str(cause)
 
 
-def _translate(error: Any, operation: str, path: Path) -> CdcError:
+def translation(error: Any, operation: str, path: Path) -> CdcError:
+    """Return DuckDB's error as ours; `operation` is a gerund."""
     text, where = str(error), str(path)
     if "Could not set lock" in text:
         return SinkUnavailable(

@@ -6,23 +6,23 @@ have values there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cdc.errors import SchemaChangeRefused
 from cdc.model import Column, TableSchema
 from sinks.duckdb.catalog import StoredColumn, StoredTable
-from sinks.duckdb.layout import before_type, own_columns
+from sinks.duckdb.layout import before_type, own_columns, reserved_names
 from sinks.duckdb.literals import expression
-from sinks.duckdb.names import folded, quoted
-from sinks.duckdb.options import SchemaChanges
+from sinks.duckdb.names import column_names, folded, quoted
+from sinks.duckdb.options import Deletes, Identifiers, Mode, Options, SchemaChanges
 from sinks.duckdb.types import column_type
 
 
 @dataclass(slots=True)
 class Evolution:
     """`changes` names the differences for people; `ignored` are the columns left out; `origins` says which
-    column of before each column now goes on from.
+    column of before each column now goes on from; `converts` whether stored values get another type.
     """
 
     stored: StoredTable
@@ -31,6 +31,7 @@ class Evolution:
     changes: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
+    converts: bool = False
 
 
 def create(stored: StoredTable, target: str) -> str:
@@ -42,20 +43,25 @@ def create(stored: StoredTable, target: str) -> str:
     return f"create table {target} (" + ", ".join(f"{quoted(n)} {t}" for n, t in columns) + ")"
 
 
-def fresh_columns(schema: TableSchema) -> tuple[StoredColumn, ...]:
+def fresh_columns(
+    schema: TableSchema, mode: Mode, deletes: Deletes, identifiers: Identifiers
+) -> tuple[StoredColumn, ...]:
     """The columns of a new table."""
-    return tuple(_fresh(column, schema) for column in schema.columns)
+    names = column_names(schema, reserved_names(mode, deletes), {}, identifiers)
+    return tuple(_fresh(column, schema, names) for column in schema.columns)
 
 
-def evolve(
-    stored: StoredTable, schema: TableSchema, policy: SchemaChanges, seq: int, target: str
-) -> Evolution:
+def evolve(stored: StoredTable, schema: TableSchema, options: Options, seq: int, target: str) -> Evolution:
     """What it takes to bring `stored`, the table `target`, to `schema`, whose first change is `seq`.
 
     Raises:
         SchemaChangeRefused: the policy is `stop` and columns differ.
+        SinkRefused: a column's name is taken, and `identifiers` is `fail`.
     """
+    policy = options.schema_changes
     pairs = match(stored, schema)
+    held = {name: column.name for name, column in pairs.items() if column.source_name == name}
+    names = column_names(schema, reserved_names(stored.mode, stored.deletes), held, options.identifiers)
     same_key = stored.relation == schema.relation and _key_of(stored, pairs, schema) == _stored_key(stored)
     since = stored.since_seq if same_key else seq
     step = Evolution(
@@ -71,9 +77,9 @@ def evolve(
         target,
     )
     matched = {id(column) for column in pairs.values()}
-    columns = _leave(step, [c for c in stored.columns if id(c) not in matched], schema, policy)
-    columns += _carry_over(step, pairs, schema, policy)
-    columns += _add(step, [c for c in schema.columns if c.name not in pairs], schema, policy)
+    columns = _leave(step, [c for c in stored.columns if id(c) not in matched], names, policy)
+    columns += _carry_over(step, pairs, schema, names, policy)
+    columns += _add(step, schema, pairs, names, policy)
     if policy == "stop" and step.changes:
         raise SchemaChangeRefused(
             f"the source's table changed ({'; '.join(step.changes)}) and schema_changes is stop",
@@ -109,7 +115,7 @@ def match(stored: StoredTable, schema: TableSchema) -> dict[str, StoredColumn]:
 
 
 def _leave(
-    step: Evolution, left: Sequence[StoredColumn], schema: TableSchema, policy: SchemaChanges
+    step: Evolution, left: Sequence[StoredColumn], names: Mapping[str, str], policy: SchemaChanges
 ) -> list[StoredColumn]:
     """Columns that the source doesn't have: dropped just now, or retired before."""
     if policy == "freeze":
@@ -119,7 +125,7 @@ def _leave(
     if step.stored.mode == "mirror":
         step.statements += [f"alter table {step.target} drop column {quoted(c.name)}" for c in left]
         return []
-    wanted = {folded(c.name) for c in schema.columns}
+    wanted = {folded(name) for name in names.values()}
     taken = wanted | {folded(c.name) for c in left}
     kept = []
     for column in left:
@@ -136,7 +142,11 @@ def _leave(
 
 
 def _carry_over(
-    step: Evolution, pairs: dict[str, StoredColumn], schema: TableSchema, policy: SchemaChanges
+    step: Evolution,
+    pairs: dict[str, StoredColumn],
+    schema: TableSchema,
+    names: Mapping[str, str],
+    policy: SchemaChanges,
 ) -> list[StoredColumn]:
     """Columns on both sides: renamed, of another type, or as they were."""
     renames: list[tuple[str, str]] = []
@@ -149,32 +159,39 @@ def _carry_over(
         new = replace(old, source_name=column.name, relation=schema.relation, id=column.id, retired=False)
         wanted = column_type(column, str(schema.table))
         if policy != "freeze":
-            if old.name != column.name:
+            name = names[column.name]
+            if old.name != name:
                 step.changes.append(f"column {old.source_name!r} was renamed to {column.name!r}")
-                renames.append((old.name, column.name))
+                renames.append((old.name, name))
             if old.type != wanted:
                 step.changes.append(f"column {column.name!r} changed its type from {old.type} to {wanted}")
-                types.append(f"alter table {step.target} alter column {quoted(column.name)} type {wanted}")
+                types.append(f"alter table {step.target} alter column {quoted(name)} type {wanted}")
             fill = old.fill if old.type == wanted else _recast(old.fill, wanted)
-            new = replace(new, name=column.name, type=wanted, fill=fill)
+            new = replace(new, name=name, type=wanted, fill=fill)
         step.origins[new.name] = old.name
         made.append(new)
     # By way of names that nothing has: two columns may have swapped theirs.
     step.statements += [_rename(step.target, old, f"_cdc_rename_{i}") for i, (old, _) in enumerate(renames)]
     step.statements += [_rename(step.target, f"_cdc_rename_{i}", new) for i, (_, new) in enumerate(renames)]
     step.statements += types
+    step.converts = bool(types)
     return made
 
 
 def _add(
-    step: Evolution, columns: Sequence[Column], schema: TableSchema, policy: SchemaChanges
+    step: Evolution,
+    schema: TableSchema,
+    pairs: Mapping[str, StoredColumn],
+    names: Mapping[str, str],
+    policy: SchemaChanges,
 ) -> list[StoredColumn]:
+    columns = [c for c in schema.columns if c.name not in pairs]
     if policy == "freeze":
         step.ignored = [c.name for c in columns]
         return []
-    made = [_fresh(column, schema) for column in columns]
+    made = [_fresh(column, schema, names) for column in columns]
     for new in made:
-        step.changes.append(f"column {new.name!r} was added")
+        step.changes.append(f"column {new.source_name!r} was added")
         added = f"alter table {step.target} add column {quoted(new.name)} {new.type}"
         if new.fill is None or step.stored.mode == "append":
             step.statements.append(added)
@@ -184,10 +201,10 @@ def _add(
     return made
 
 
-def _fresh(column: Column, schema: TableSchema) -> StoredColumn:
+def _fresh(column: Column, schema: TableSchema, names: Mapping[str, str]) -> StoredColumn:
     kind = column_type(column, str(schema.table))
     fill = None if column.fill is None else expression(column.fill, kind)
-    return StoredColumn(column.name, kind, column.name, schema.relation, column.id, fill)
+    return StoredColumn(names[column.name], kind, column.name, schema.relation, column.id, fill)
 
 
 def _rebuild_before(step: Evolution, *, was_empty: bool) -> str:

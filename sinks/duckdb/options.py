@@ -13,6 +13,7 @@ from cdc.spi.units import Duration, Size
 Mode = Literal["mirror", "append", "history"]
 Deletes = Literal["hard", "soft"]
 SchemaChanges = Literal["evolve", "freeze", "stop"]
+Identifiers = Literal["suffix", "fail"]
 
 # The daemon stays under 400 MiB: 130 MiB are Python, Arrow and DuckDB's code, and DuckDB takes up to 50 MiB
 # beyond its limit. Deliveries of 3 million rows peaked at 300 MiB in all; larger work spills beside the file.
@@ -58,6 +59,10 @@ class Options(BaseModel):
     schema_changes: SchemaChanges = Field(
         default="evolve",
         description="evolve: alter the tables; freeze: leave them, ignore new columns; stop: refuse.",
+    )
+    identifiers: Identifiers = Field(
+        default="suffix",
+        description="Names that DuckDB takes for one: suffix: one gets a suffix; fail: set aside.",
     )
     memory_limit: Size = Field(
         default=DEFAULT_MEMORY_LIMIT_BYTES, description="What DuckDB may use before it spills to disk."

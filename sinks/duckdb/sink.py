@@ -15,10 +15,11 @@ import duckdb
 from pydantic import BaseModel
 
 from cdc.errors import CdcError, SinkRefused
-from cdc.model import ChangeBatch, TableId
-from cdc.spi import Cursor, Delivery, Finding, SinkContext
-from sinks.duckdb import append, cursor, history, mirror
-from sinks.duckdb.change import Change
+from cdc.model import TableId, TableSchema
+from cdc.spi import Cursor, Delivery, Finding, SetAside, SinkContext
+from sinks.duckdb import aside, cursor
+from sinks.duckdb.applying import Application
+from sinks.duckdb.aside import Shelf, TableRefused, report_set_aside
 from sinks.duckdb.checks import findings
 from sinks.duckdb.database import IDLE_WAL_BYTES, connect, is_fatal, lock_of, translated, wal_bytes
 from sinks.duckdb.options import Options as DuckDBOptions
@@ -26,7 +27,6 @@ from sinks.duckdb.publish import Publisher
 from sinks.duckdb.shape import run
 from sinks.duckdb.tables import Tables
 
-_APPLY = {"mirror": mirror.apply, "append": append.apply, "history": history.apply}
 # So many intervals after the last copy the next is made between deliveries, though the sink has not caught
 # up.
 PUBLISH_PATIENCE = 2.0
@@ -45,6 +45,8 @@ class DuckDBSink:
         self._lock = lock_of(options.path)
         self._connection: Any = None
         self._tables: Tables | None = None
+        # Tables that could not be taken in this process: they are not asked for again and again.
+        self._returned_in_vain: set[TableId] = set()
         self._publisher = Publisher(options.path, options.publish) if options.publish else None
 
     def check(self) -> Sequence[Finding]:
@@ -55,6 +57,7 @@ class DuckDBSink:
         """See `Sink.prepare`."""
         with self._guarded("preparing the database"), self._transaction() as connection:
             cursor.prepare(connection, source, self._context.epoch, str(self._options.path))
+            aside.prepare(connection)
             self._check_modes(Tables(connection, source, self._options, self._context), source)
 
     def committed(self, source: str) -> Cursor | None:
@@ -76,19 +79,61 @@ class DuckDBSink:
 
     def apply(self, delivery: Delivery) -> None:
         """See `Sink.apply`."""
+        refused: list[TableRefused] = []
+        while True:
+            try:
+                with self._guarded(f"applying changes of {delivery.source}"):
+                    self._apply(delivery, refused)
+            except TableRefused as error:
+                # Nothing of this attempt is left; the next one goes without that table.
+                refused.append(error)
+            else:
+                break
+        for one in refused:
+            self._returned_in_vain.add(one.schema.table)
+            report_set_aside(self._context, one)
+
+    def set_aside(self, source: str) -> Sequence[SetAside]:
+        """See `SetsAside.set_aside`."""
+        with self._guarded("reading what is set aside"):
+            return list(Shelf(self._open(), source))
+
+    def reconsider(self, source: str, schema: TableSchema) -> bool:
+        """See `SetsAside.reconsider`."""
+        if schema.table in self._returned_in_vain:
+            return False
+        with self._guarded("looking again at what is set aside"), self._transaction() as connection:
+            entry = Shelf(connection, source).find(schema)
+            tables = Tables(connection, source, self._options, self._context)
+            if entry is None or tables.refusal(schema) is not None:
+                return False
+            Shelf(connection, source).mark_deliverable(entry, schema.table)
+            return True
+
+    def _apply(self, delivery: Delivery, refused: Sequence[TableRefused]) -> None:
         path = str(self._options.path)
-        with self._guarded(f"applying changes of {delivery.source}"):
-            with self._transaction() as connection:
-                cursor.check_fence(connection, delivery.source, self._context.epoch, path)
-                before = cursor.read(connection, delivery.source)
-                if cursor.is_applied(before, delivery, path):
-                    return
-                self._apply_parts(connection, delivery, before.high if before else 0)
-                cursor.write(connection, cursor.advanced(before, delivery, self._context.epoch))
-            if self._publisher is not None:
-                self._publisher.changed()
-                if self._publisher.due(PUBLISH_PATIENCE):
-                    self._publish(self._publisher)
+        with self._transaction() as connection:
+            cursor.check_fence(connection, delivery.source, self._context.epoch, path)
+            before = cursor.read(connection, delivery.source)
+            if cursor.is_applied(before, delivery, path):
+                return
+            if self._tables is None:
+                self._tables = Tables(connection, delivery.source, self._options, self._context)
+            shelf = Shelf(connection, delivery.source)
+            for one in refused:
+                shelf.put(
+                    one.schema, delivery.first, one.error, deliverable=self._tables.heals_anew(one.error)
+                )
+            application = Application(
+                connection, self._tables, shelf, self._options, self._context,
+                {one.schema.table for one in refused},
+            )  # fmt: skip
+            application.run(delivery, before.high if before else 0)
+            cursor.write(connection, cursor.advanced(before, delivery, self._context.epoch))
+        if self._publisher is not None:
+            self._publisher.changed()
+            if self._publisher.due(PUBLISH_PATIENCE):
+                self._publish(self._publisher)
 
     def rewind(self, source: str, offset: int) -> None:
         """See `SupportsRewind.rewind`. Only the cursor moves: a replay never takes away what is there."""
@@ -122,26 +167,6 @@ class DuckDBSink:
             if connection is not None:
                 with translated("closing the database", self._options.path):
                     connection.close()
-
-    def _apply_parts(self, connection: Any, delivery: Delivery, high: int) -> None:
-        if self._tables is None:
-            self._tables = Tables(connection, delivery.source, self._options, self._context)
-        tables = self._tables
-        replayed_below = high if delivery.first < high else 0
-        if replayed_below and self._options.mode == "append":
-            for stored in tables.stored():
-                append.forget(connection, tables.target(stored.table), delivery.first, delivery.next)
-        for part in delivery.parts():
-            for batch in part:
-                if batch.row_count == 0:
-                    # The word that a table is there, before it has rows.
-                    tables.shape([batch], replayed_below)
-            for batches in _grouped(part):
-                shape = tables.shape(batches, replayed_below)
-                change = Change(connection, shape, batches, replayed_below, self._context.count)
-                # What is new must see the rows as the replayed changes leave them: one after the other.
-                for piece in change.split_at(replayed_below):
-                    _APPLY[self._options.mode](piece)
 
     def _check_modes(self, tables: Tables, source: str) -> None:
         for stored in tables.stored():
@@ -215,21 +240,3 @@ class DuckDBSink:
             publisher.postpone()
             self._context.log("publish_refused", reason=os.strerror(error.errno or 0))
             self._context.count("publish_errors", 1)
-
-
-def _grouped(part: Sequence[ChangeBatch]) -> Iterator[list[ChangeBatch]]:
-    """Runs of batches of one table and schema version, in the order of their first change.
-
-    Tables are independent of each other; within one the order is kept.
-    """
-    runs: list[list[ChangeBatch]] = []
-    newest: dict[TableId, list[ChangeBatch]] = {}
-    for batch in part:
-        if batch.row_count == 0:
-            continue
-        last = newest.get(batch.table)
-        if last is None or not (last[0].schema is batch.schema or last[0].schema == batch.schema):
-            last = newest[batch.table] = []
-            runs.append(last)
-        last.append(batch)
-    return iter(sorted(runs, key=lambda batches: batches[0].seq[0].as_py()))

@@ -12,13 +12,12 @@ from typing import Any
 
 import duckdb
 
-from cdc.errors import SchemaChangeRefused
+from cdc.errors import CdcError, SchemaChangeRefused
 from cdc.model import ChangeBatch, Operation, TableId, TableSchema
 from cdc.spi import SinkContext
 from sinks.duckdb import names
 from sinks.duckdb.catalog import Catalog, StoredTable
 from sinks.duckdb.evolve import create, evolve, fresh_columns
-from sinks.duckdb.layout import reserved_names
 from sinks.duckdb.options import Options
 from sinks.duckdb.shape import Shape, run
 
@@ -33,14 +32,15 @@ class Tables:
         self._context = context
         self._catalog = Catalog(connection, source, str(options.path))
         self._shapes: dict[TableId, Shape] = {}
+        self._looked_at: dict[TableId, TableSchema] = {}
 
     def stored(self) -> list[StoredTable]:
         """The tables of our source that are in the file."""
-        return [table for table in self._catalog if self._catalog.exists(table.table)]
+        return [table for table in self._catalog if self._catalog.exists(table.place)]
 
-    def target(self, table: TableId) -> str:
+    def target(self, stored: StoredTable) -> str:
         """The table's name in SQL."""
-        return names.qualified(self._catalog.name, table)
+        return names.qualified(self._catalog.name, stored.place)
 
     def shape(self, batches: Sequence[ChangeBatch], replayed_below: int) -> Shape:
         """The way in for these changes of one schema version.
@@ -59,59 +59,89 @@ class Tables:
             stored = self._create(schema, first)
         elif first < replayed_below and first < stored.schema_seq:
             # An older version of the table: its rows go into the columns that it has now.
-            return Shape(stored, schema, self.target(stored.table))
+            return Shape(stored, schema, self.target(stored))
         else:
             anew = _starts_with_truncate(batches) and (stored.mode, stored.deletes) == ("mirror", "hard")
             stored = self._evolve(self._rename(stored, schema), schema, first, anew=anew)
-        shape = Shape(stored, schema, self.target(stored.table))
+        shape = Shape(stored, schema, self.target(stored))
         self._check_key(shape)
         self._shapes[schema.table] = shape
         return shape
 
+    def refusal(self, schema: TableSchema) -> CdcError | None:
+        """Return why the table can't be taken in this shape when it begins anew; None when it can."""
+        options = self._options
+        stored = self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)
+        try:
+            if stored is None:
+                fresh_columns(schema, options.mode, options.deletes, options.identifiers)
+                self._catalog.place_for(schema.table, options.identifiers)
+                return None
+            if stored.table != schema.table and options.schema_changes != "freeze":
+                self._catalog.place_for(schema.table, options.identifiers, moving=stored)
+            step = evolve(stored, schema, options, 0, self.target(stored))
+            self._check_key(Shape(step.stored, schema, self.target(stored)))
+        except CdcError as error:
+            return error
+        if step.converts and not self._begins_empty and self._catalog.exists(stored.place):
+            return self._unconvertible(schema, step.changes)
+        return None
+
+    def heals_anew(self, error: CdcError) -> bool:
+        """Whether a table that was refused for this reason is fine once it begins anew."""
+        return isinstance(error, SchemaChangeRefused) and self._begins_empty
+
+    def is_news(self, schema: TableSchema) -> bool:
+        """Whether this shape of a table was not looked at before."""
+        known = self._looked_at.get(schema.table)
+        self._looked_at[schema.table] = schema
+        return known is not schema and known != schema
+
+    @property
+    def _begins_empty(self) -> bool:
+        """Whether a truncate leaves nothing that would have to be converted."""
+        return (self._options.mode, self._options.deletes) == ("mirror", "hard")
+
     def _find(self, schema: TableSchema) -> StoredTable | None:
         """The table of this number, else of this name; made again when someone dropped it in the file."""
         stored = self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)
-        if stored is not None and not self._catalog.exists(stored.table):
+        if stored is not None and not self._catalog.exists(stored.place):
             self._make(stored)
             self._catalog.save(stored, stored)
         return stored
 
     def _create(self, schema: TableSchema, first: int) -> StoredTable:
-        self._check_names(schema)
-        mode, deletes = self._options.mode, self._options.deletes
+        mode, deletes, identifiers = self._options.mode, self._options.deletes, self._options.identifiers
         stored = StoredTable(
             source=self._source,
             table=schema.table,
             relation=schema.relation,
             version=schema.version,
-            columns=fresh_columns(schema),
+            columns=fresh_columns(schema, mode, deletes, identifiers),
             key=schema.key,
             identity=schema.identity,
             schema_seq=first,
             since_seq=0,
             mode=mode,
             deletes=deletes,
+            place=self._catalog.place_for(schema.table, identifiers),
         )
         self._make(stored)
         self._catalog.save(stored, None)
-        self._context.log("table_created", table=str(schema.table), mode=mode)
+        self._context.log("table_created", table=str(schema.table), stored_as=str(stored.place), mode=mode)
         return stored
 
     def _make(self, stored: StoredTable) -> None:
-        self._make_schema(stored.table)
-        run(self._connection, create(stored, self.target(stored.table)))
+        self._make_schema(stored.place)
+        run(self._connection, create(stored, self.target(stored)))
 
     def _make_schema(self, table: TableId) -> None:
         catalog = names.quoted(self._catalog.name)
         run(self._connection, f"create schema if not exists {catalog}.{names.quoted(table.schema)}")
 
-    def _check_names(self, schema: TableSchema) -> None:
-        names.check_names(schema, reserved_names(self._options.mode, self._options.deletes))
-
     def _evolve(self, stored: StoredTable, schema: TableSchema, first: int, *, anew: bool) -> StoredTable:
-        self._check_names(schema)
-        target = self.target(stored.table)
-        step = evolve(stored, schema, self._options.schema_changes, first, target)
+        target = self.target(stored)
+        step = evolve(stored, schema, self._options, first, target)
         if not step.statements and _same_but_start(step.stored, stored):
             self._report_ignored(schema, step.ignored)
             return stored
@@ -123,18 +153,20 @@ class Tables:
             for statement in statements:
                 run(self._connection, statement)
         except duckdb.ConversionException as error:
-            raise SchemaChangeRefused(
-                f"the stored values can't be converted ({'; '.join(step.changes)})",
-                where=str(schema.table),
-                remedy=f"Drop the table {schema.table} in {self._options.path} (the daemon makes it again), "
-                "then take a new snapshot of it.",
-            ) from error
+            raise self._unconvertible(schema, step.changes) from error
         self._catalog.save(step.stored, stored)
         self._report_ignored(schema, step.ignored)
         if step.changes:
             self._context.log("table_evolved", table=str(schema.table), changes=step.changes)
             self._context.count("schema_changes", 1)
         return step.stored
+
+    def _unconvertible(self, schema: TableSchema, changes: Sequence[str]) -> SchemaChangeRefused:
+        remedy = f"Drop the table {schema.table} in {self._options.path}: the daemon makes it again."
+        if self._begins_empty:
+            remedy = f"Copy it again: cdc snapshot {self._source} {schema.table} --sink {self._context.name}"
+        message = f"the stored values can't be converted ({'; '.join(changes)})"
+        return SchemaChangeRefused(message, where=str(schema.table), remedy=remedy)
 
     def _report_ignored(self, schema: TableSchema, ignored: list[str]) -> None:
         if ignored:
@@ -152,28 +184,28 @@ class Tables:
                 where=str(schema.table),
                 remedy="Set schema_changes to evolve or freeze for this sink and start again.",
             )
-        occupant = None
-        if names.folded(str(stored.table)) != names.folded(str(schema.table)):
-            occupant = self._catalog.by_name(schema.table)
-        if occupant is not None:
+        occupant = self._catalog.by_name(schema.table)
+        if occupant is not None and occupant is not stored:
             # Two tables swap their names, or that one is gone in the source: it waits under another name.
-            self._move(occupant, self._catalog.free_name(occupant))
-        return self._move(stored, schema.table)
+            free = self._catalog.free_name(occupant)
+            self._move(occupant, free, free)
+        place = self._catalog.place_for(schema.table, self._options.identifiers, moving=stored)
+        return self._move(stored, schema.table, place)
 
-    def _move(self, stored: StoredTable, table: TableId) -> StoredTable:
+    def _move(self, stored: StoredTable, table: TableId, place: TableId) -> StoredTable:
         self._shapes.pop(stored.table, None)
-        moved = replace(stored, table=table)
-        old, new = self.target(stored.table), self.target(table)
-        if stored.table.schema == table.schema:
-            between = names.qualified(self._catalog.name, replace(table, name="_cdc_rename"))
+        moved = replace(stored, table=table, place=place)
+        old, new = self.target(stored), self.target(moved)
+        if stored.place.schema == place.schema:
+            between = names.qualified(self._catalog.name, replace(place, name="_cdc_rename"))
             run(self._connection, f"alter table {old} rename to {names.quoted('_cdc_rename')}")
-            run(self._connection, f"alter table {between} rename to {names.quoted(table.name)}")
+            run(self._connection, f"alter table {between} rename to {names.quoted(place.name)}")
         else:
-            self._make_schema(table)
+            self._make_schema(place)
             run(self._connection, f"create table {new} as select * from {old}")
             run(self._connection, f"drop table {old}")
         self._catalog.save(moved, stored)
-        self._context.log("table_renamed", table=str(stored.table), to=str(table))
+        self._context.log("table_renamed", table=str(stored.table), to=str(table), stored_as=str(place))
         return moved
 
     def _check_key(self, shape: Shape) -> None:

@@ -1,0 +1,152 @@
+"""The changes of one delivery, put into the tables within one transaction.
+
+What one table can't take ends the attempt with `TableRefused`; the sink then sets that table aside and tries
+again without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from cdc.errors import DecodeError, SchemaChangeRefused, SinkRefused, UnsupportedSchema
+from cdc.model import ChangeBatch, Operation, TableId, TableSchema
+from cdc.spi import Delivery, SinkContext
+from sinks.duckdb import append, history, mirror
+from sinks.duckdb.aside import Entry, Shelf, TableRefused
+from sinks.duckdb.change import Change
+from sinks.duckdb.database import concerns_one_table, translation
+from sinks.duckdb.options import Options
+from sinks.duckdb.tables import Tables
+
+_APPLY = {"mirror": mirror.apply, "append": append.apply, "history": history.apply}
+_OF_A_TABLE = (SinkRefused, UnsupportedSchema, SchemaChangeRefused, DecodeError)
+
+
+class Application:
+    """One attempt at a delivery; `refused` are the tables that ended an earlier attempt."""
+
+    def __init__(
+        self,
+        connection: Any,
+        tables: Tables,
+        shelf: Shelf,
+        options: Options,
+        context: SinkContext,
+        refused: Collection[TableId],
+    ) -> None:
+        self._connection = connection
+        self._tables = tables
+        self._shelf = shelf
+        self._options = options
+        self._context = context
+        self._refused = refused
+
+    def run(self, delivery: Delivery, high: int) -> None:
+        """Apply all parts; `high` is the highest offset that the sink ever had.
+
+        Raises:
+            TableRefused: a table can't be taken.
+        """
+        replayed_below = high if delivery.first < high else 0
+        if replayed_below and self._options.mode == "append":
+            self._forget(delivery)
+        for part in delivery.parts():
+            for batch in part:
+                if batch.row_count == 0 and self._shelf.find(batch.schema) is None:
+                    # The word that a table is there, before it has rows.
+                    with self._of_table(batch.schema):
+                        self._tables.shape([batch], replayed_below)
+            for batches in _grouped(part):
+                admitted = self._admitted(batches)
+                if admitted:
+                    with self._of_table(admitted[0].schema):
+                        self._apply(admitted, replayed_below)
+
+    def _apply(self, batches: Sequence[ChangeBatch], replayed_below: int) -> None:
+        shape = self._tables.shape(batches, replayed_below)
+        change = Change(self._connection, shape, batches, replayed_below, self._context.count)
+        # What is new must see the rows as the replayed changes leave them: one after the other.
+        for piece in change.split_at(replayed_below):
+            _APPLY[self._options.mode](piece)
+
+    def _forget(self, delivery: Delivery) -> None:
+        """Take out of a changelog what comes again; a table that is set aside keeps what it has."""
+        kept = {said.table for said in self._shelf}
+        for stored in self._tables.stored():
+            if stored.table not in kept:
+                target = self._tables.target(stored)
+                append.forget(self._connection, target, delivery.first, delivery.next)
+
+    def _admitted(self, batches: list[ChangeBatch]) -> list[ChangeBatch]:
+        """The changes of one table that the sink takes: none while it is set aside, until it begins anew."""
+        schema = batches[0].schema
+        entry = self._shelf.find(schema)
+        if entry is None:
+            return batches
+        rest = _anew(batches, entry.said.since)
+        if rest and entry.said.table not in self._refused and self._tables.refusal(schema) is None:
+            self._shelf.take_back(entry)
+            self._context.log("table_taken_again", table=str(schema.table))
+            return rest
+        self._context.count("changes_set_aside", sum(batch.row_count for batch in batches))
+        self._look_again(entry, schema)
+        return []
+
+    def _look_again(self, entry: Entry, schema: TableSchema) -> None:
+        """Whether a table that is set aside could be taken as it is since this change."""
+        if entry.said.deliverable or entry.said.table in self._refused or not self._tables.is_news(schema):
+            return
+        refusal = self._tables.refusal(schema)
+        if refusal is None:
+            self._shelf.mark_deliverable(entry, schema.table)
+        elif schema.table != entry.said.table:
+            self._shelf.put(schema, entry.said.since, refusal)
+
+    @contextmanager
+    def _of_table(self, schema: TableSchema) -> Iterator[None]:
+        """Tell what one table can't take from what stops the sink."""
+        try:
+            yield
+        except _OF_A_TABLE as error:
+            if self._options.schema_changes == "stop" and isinstance(error, SchemaChangeRefused):
+                raise
+            raise TableRefused(schema, error) from error
+        except duckdb.Error as error:
+            if not concerns_one_table(error):
+                raise
+            told = translation(error, "applying its changes", self._options.path)
+            raise TableRefused(schema, told) from error
+
+
+def _anew(batches: Sequence[ChangeBatch], since: int) -> list[ChangeBatch]:
+    """The changes from the first truncate on that is not older than `since`."""
+    for i, batch in enumerate(batches):
+        mask = (np.asarray(batch.ops) == Operation.TRUNCATE.code) & (np.asarray(batch.seq) >= since)
+        if mask.any():
+            start = int(np.flatnonzero(mask)[0])
+            rest = ChangeBatch(batch.schema, batch.data.slice(start))
+            return [rest, *batches[i + 1 :]]
+    return []
+
+
+def _grouped(part: Sequence[ChangeBatch]) -> Iterator[list[ChangeBatch]]:
+    """Runs of batches of one table and schema version, in the order of their first change.
+
+    Tables are independent of each other; within one the order is kept.
+    """
+    runs: list[list[ChangeBatch]] = []
+    newest: dict[TableId, list[ChangeBatch]] = {}
+    for batch in part:
+        if batch.row_count == 0:
+            continue
+        last = newest.get(batch.table)
+        if last is None or not (last[0].schema is batch.schema or last[0].schema == batch.schema):
+            last = newest[batch.table] = []
+            runs.append(last)
+        last.append(batch)
+    return iter(sorted(runs, key=lambda batches: batches[0].seq[0].as_py()))
