@@ -55,9 +55,12 @@ def open_source(source: ConfiguredSource, log: Log, owner: LogIdentity | None = 
     return made
 
 
-def open_sink(sink: ConfiguredSink, log: Log, epoch: int = LOOKING_EPOCH, *, daemon_pid: int = 0) -> Sink:
+def open_sink(
+    sink: ConfiguredSink, log: Log, epoch: int = LOOKING_EPOCH, log_id: str = "", *, daemon_pid: int = 0
+) -> Sink:
     """The sink itself; the caller closes it."""
-    made: Sink = sink.plugin(sink.options, SinkContext(sink.name, epoch, log, _count_nothing, daemon_pid))
+    context = SinkContext(sink.name, epoch, log, _count_nothing, log_id, daemon_pid)
+    made: Sink = sink.plugin(sink.options, context)
     return made
 
 

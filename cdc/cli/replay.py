@@ -17,6 +17,7 @@ from cdc.cli.output import print_json, say
 from cdc.cli.places import HELP
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
 from cdc.cli.stored import finder, last_status, log_view
+from cdc.engine.identity import starts_in
 from cdc.errors import ConfigError, SinkRefused, StateError
 from cdc.spi import SupportsRewind
 from cdc.state import ReplayRequest, StateReader, StateStore
@@ -94,7 +95,9 @@ def _refuse_without_rewind(sink: ConfiguredSink) -> None:
 
 def _rewind_here(task: Replay) -> bool:
     with closing(StateStore(task.configuration.state_dir)) as state:
-        sink = open_sink(task.sink, _silent, state.next_epoch(task.sink.name))
+        log = log_view(task.configuration, task.source)
+        epoch = state.next_epoch(task.sink.name, at_least=starts_in(log.facts))
+        sink = open_sink(task.sink, _silent, epoch, log.identity)
         with closing(sink):
             sink.prepare(task.source)
             cursor = sink.committed(task.source)

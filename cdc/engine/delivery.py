@@ -155,8 +155,8 @@ class Delivery:
                 f"log, which ends at offset {end.next if end else 0}",
                 where=f"sinks.{self._status.name}",
                 remedy=(
-                    "The state_dir is not the one that filled this sink: point it back, "
-                    "or use a new, empty sink"
+                    "Mount the newest state_dir (this one was emptied, replaced, or restored from a backup), "
+                    "or give the sink a new, empty place."
                 ),
             )
 

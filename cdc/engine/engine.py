@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cdc.engine.books import BookKeeper
+from cdc.engine.identity import starts_in
 from cdc.engine.pipeline import Pipeline, start_all, stop_all
 from cdc.engine.plans import StoredCopyRequests, StoredPlans
 from cdc.engine.specs import SinkSpec, SourceSpec
@@ -56,7 +57,9 @@ class Engine:
         self.pipelines = [self._pipeline(spec, state_dir) for spec in sources]
         by_name = {pipeline.spec.name: pipeline for pipeline in self.pipelines}
         for spec in sinks:
-            epoch = self.state.next_epoch(spec.name)
+            # The logs count too: an epoch never goes back, even where the state is lost and the logs aren't.
+            starts = max((starts_in(by_name[name].log.facts) + 1 for name in spec.sources), default=1)
+            epoch = self.state.next_epoch(spec.name, at_least=starts)
             for name in spec.sources:
                 by_name[name].add_sink(spec, epoch, StoredPlans(self.state, spec.name, name))
         self._books = BookKeeper(self.state, self.pipelines)

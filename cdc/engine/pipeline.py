@@ -67,7 +67,8 @@ class Pipeline:
     def add_sink(self, spec: SinkSpec, epoch: int, plans: PlanStore) -> None:
         """Add the delivery of this source's log to one sink."""
         status = SinkStatus(spec.name, self.spec.name)
-        context = SinkContext(spec.name, epoch, _bound(self._report, sink=spec.name), status.count)
+        report = _bound(self._report, sink=spec.name)
+        context = SinkContext(spec.name, epoch, report, status.count, self.log.identity)
         make: Callable[[], Sink] = lambda: spec.make(context)  # noqa: E731  (a name for the type's sake)
         # Where nothing is ever copied by itself, a new sink has what the stream brings.
         mode = "log" if self.spec.snapshot == "never" and spec.backfill == "snapshot" else spec.backfill

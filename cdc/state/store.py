@@ -190,13 +190,13 @@ class StateStore(StateReader, WritesCopyRequests):
             self._lock.release()
             raise
 
-    def next_epoch(self, sink: str) -> int:
-        """A number higher than any given before for this sink; the first is 1."""
+    def next_epoch(self, sink: str, *, at_least: int = 1) -> int:
+        """A number higher than any given before for this sink, and not below `at_least`."""
         statement = (
-            "insert into epochs values (?, 1) on conflict (sink) do update set epoch = epoch + 1 "
+            "insert into epochs values (?, ?) on conflict (sink) do update set epoch = max(epoch + 1, ?) "
             "returning epoch"
         )
-        return int(self._all(statement, sink)[0]["epoch"])
+        return int(self._all(statement, sink, at_least, at_least)[0]["epoch"])
 
     def save_plan(self, plan: Plan) -> None:
         """Fix what the next delivery does, in place of the last one's plan; durable on return."""

@@ -19,13 +19,13 @@ from pydantic import BaseModel, ConfigDict
 
 from cdc.errors import (
     ConfigError,
-    SinkFenced,
     SinkRefused,
     SourceGap,
     SourceUnavailable,
     UnsupportedSchema,
 )
 from cdc.model import ChangeBatch, ChangeSet, Envelope, Position, TableId, TableSchema
+from cdc.spi import fencing
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.sink import Cursor, Delivery, SinkContext
 from cdc.spi.source import EarlierSnapshot, SnapshotChunk, SourceContext, SourceIdentity
@@ -202,12 +202,12 @@ class MemorySnapshot:
 
 @dataclass(slots=True)
 class MemoryStore:
-    """What a MemorySink holds: rows of the history by table, keys, cursors and the newest epoch by source."""
+    """What a MemorySink holds: rows of the history by table, keys, cursors and fences by source."""
 
     tables: dict[TableId, list[Row]] = field(default_factory=dict)
     keys: dict[TableId, tuple[str, ...]] = field(default_factory=dict)
     cursors: dict[str, Cursor] = field(default_factory=dict)
-    epochs: dict[str, int] = field(default_factory=dict)
+    fences: dict[str, fencing.Fence] = field(default_factory=dict)
     errors: list[Exception] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -250,8 +250,8 @@ class MemorySink:
 
     def prepare(self, source: str) -> None:
         with self.store.changed:
-            self._refuse_old_epoch(source)
-            self.store.epochs[source] = self._context.epoch
+            self._check_fence(source, has_rows=source in self.store.cursors)
+            self.store.fences[source] = fencing.Fence(self._context.epoch, self._context.log_id)
             self._save()
 
     def committed(self, source: str) -> Cursor | None:
@@ -262,7 +262,7 @@ class MemorySink:
         self._raise_error()
         batches = [batch for part in delivery.parts() for batch in part]
         with self.store.changed:
-            self._refuse_old_epoch(delivery.source)
+            self._check_fence(delivery.source, has_rows=True)
             known = self.store.cursors.get(delivery.source)
             reached = known.next if known else 0
             if delivery.first != reached and not (delivery.begins and delivery.first > reached):
@@ -303,17 +303,15 @@ class MemorySink:
         if error is not None:
             raise error
 
-    def _refuse_old_epoch(self, source: str) -> None:
+    def _check_fence(self, source: str, *, has_rows: bool) -> None:
         # Another process may have written the file since.
         store = load_store(self._path) if self._path else self.store
-        newest = store.epochs.get(source, 0)
-        if newest > self._context.epoch:
-            raise SinkFenced(f"epoch {newest} writes to this sink, this process has {self._context.epoch}")
+        fencing.check_fence(store.fences.get(source), self._context, has_rows=has_rows, where="memory")
 
     def _save(self) -> None:
         if self._path is None:
             return
-        content = (self.store.tables, self.store.keys, self.store.cursors, self.store.epochs)
+        content = (self.store.tables, self.store.keys, self.store.cursors, self.store.fences)
         draft = self._path.with_name(f".{self._path.name}.tmp")
         with draft.open("wb") as file:
             pickle.dump(content, file)
@@ -327,5 +325,5 @@ def load_store(path: Path) -> MemoryStore:
     if not path.exists():
         return MemoryStore()
     with path.open("rb") as file:
-        tables, keys, cursors, epochs = pickle.load(file)  # noqa: S301  (a file of our own test, written by _save)
-    return MemoryStore(tables, keys, cursors, epochs)
+        tables, keys, cursors, fences = pickle.load(file)  # noqa: S301  (a file of our own test, written by _save)
+    return MemoryStore(tables, keys, cursors, fences)

@@ -23,6 +23,7 @@ TABLES = """
 create schema if not exists _cdc;
 create table if not exists _cdc.meta (format integer not null);
 create table if not exists _cdc.fences (source varchar not null, epoch bigint not null);
+alter table _cdc.fences add column if not exists log varchar;
 create table if not exists _cdc.cursors (
     source varchar not null, "offset" bigint not null, position varchar not null, commit_at timestamptz,
     epoch bigint not null, high bigint not null, applied_at timestamptz not null,

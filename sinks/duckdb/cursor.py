@@ -11,16 +11,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from cdc.errors import SinkFenced, SinkRefused
+from cdc.errors import SinkRefused
 from cdc.model import Position
-from cdc.spi import Cursor, Delivery
+from cdc.spi import Cursor, Delivery, SinkContext, fencing
+from cdc.spi.fencing import Fence
 from sinks.duckdb.catalog import FORMAT_VERSION, TABLES
 from sinks.duckdb.shape import run
 
 _AT = pa.timestamp("us", "UTC")
 
 
-def prepare(connection: Any, source: str, epoch: int, path: str) -> None:
+def prepare(connection: Any, source: str, context: SinkContext, path: str) -> None:
     """Make the sink's own tables and take the fence; within a transaction."""
     for statement in TABLES.strip().removesuffix(";").split(";"):
         run(connection, statement)
@@ -33,20 +34,21 @@ def prepare(connection: Any, source: str, epoch: int, path: str) -> None:
             where=path,
             remedy="Upgrade the daemon to the version that wrote the file.",
         )
-    check_fence(connection, source, epoch, path)
+    check_fence(connection, source, context, path, has_rows=read(connection, source) is not None)
     connection.execute("delete from _cdc.fences where source = ?", [source]).fetchall()
-    connection.execute("insert into _cdc.fences values (?, ?)", [source, epoch]).fetchall()
+    connection.execute(
+        "insert into _cdc.fences (source, epoch, log) values (?, ?, ?)",
+        [source, context.epoch, context.log_id],
+    ).fetchall()
 
 
-def check_fence(connection: Any, source: str, epoch: int, path: str) -> None:
-    """SinkFenced when a newer process has opened the sink."""
-    found = connection.execute("select epoch from _cdc.fences where source = ?", [source]).fetchall()
-    if found and found[0][0] > epoch:
-        raise SinkFenced(
-            f"a newer process (epoch {found[0][0]}) writes to this sink; this one has epoch {epoch}",
-            where=path,
-            remedy="Stop the older daemon. After restoring an old state folder, move the database file away.",
-        )
+def check_fence(
+    connection: Any, source: str, context: SinkContext, path: str, *, has_rows: bool = True
+) -> None:
+    """SinkFenced when a newer process has opened the sink, SinkRefused when it holds another log's rows."""
+    found = connection.execute("select epoch, log from _cdc.fences where source = ?", [source]).fetchall()
+    fence = Fence(found[0][0], found[0][1] or "") if found else None
+    fencing.check_fence(fence, context, has_rows=has_rows, where=path)
 
 
 def is_there(connection: Any) -> bool:

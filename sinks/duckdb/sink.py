@@ -56,7 +56,7 @@ class DuckDBSink:
     def prepare(self, source: str) -> None:
         """See `Sink.prepare`."""
         with self._guarded("preparing the database"), self._transaction() as connection:
-            cursor.prepare(connection, source, self._context.epoch, str(self._options.path))
+            cursor.prepare(connection, source, self._context, str(self._options.path))
             aside.prepare(connection)
             self._check_modes(Tables(connection, source, self._options, self._context), source)
 
@@ -113,7 +113,7 @@ class DuckDBSink:
     def _apply(self, delivery: Delivery, refused: Sequence[TableRefused]) -> None:
         path = str(self._options.path)
         with self._transaction() as connection:
-            cursor.check_fence(connection, delivery.source, self._context.epoch, path)
+            cursor.check_fence(connection, delivery.source, self._context, path)
             before = cursor.read(connection, delivery.source)
             if cursor.is_applied(before, delivery, path):
                 return
@@ -139,7 +139,7 @@ class DuckDBSink:
         """See `SupportsRewind.rewind`. Only the cursor moves: a replay never takes away what is there."""
         path = str(self._options.path)
         with self._guarded("rewinding"), self._transaction() as connection:
-            cursor.check_fence(connection, source, self._context.epoch, path)
+            cursor.check_fence(connection, source, self._context, path)
             at = cursor.read(connection, source)
             if at is None or offset > at.next:
                 reached = "nothing was applied yet" if at is None else f"the sink is at offset {at.next}"

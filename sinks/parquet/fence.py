@@ -11,8 +11,9 @@ import os
 
 import orjson
 
-from cdc.errors import SinkFenced, SinkRefused, SinkUnavailable
+from cdc.errors import SinkRefused, SinkUnavailable
 from cdc.model import TableId, TableSchema
+from cdc.spi import SinkContext, fencing
 from sinks.parquet.files import create_file, make_folders, replace_file
 from sinks.parquet.journal import encode
 from sinks.parquet.layout import LakePaths, partition_prefix, table_folder
@@ -21,9 +22,9 @@ from sinks.parquet.layout import LakePaths, partition_prefix, table_folder
 class Fence:
     """The right to write for one source, held from `take` to `release`."""
 
-    def __init__(self, paths: LakePaths, epoch: int) -> None:
+    def __init__(self, paths: LakePaths, context: SinkContext) -> None:
         self._paths = paths
-        self._epoch = epoch
+        self._context = context
         self._lock: int | None = None
 
     @property
@@ -38,21 +39,22 @@ class Fence:
             make_folders(self._paths.home, self._paths.root)
             self._lock = self._acquire()
         try:
-            if self.verify() < self._epoch:
-                replace_file(self._paths.owner, encode({"epoch": self._epoch, "pid": os.getpid()}))
+            ours = fencing.Fence(self._context.epoch, self._context.log_id)
+            if self.verify(has_rows=self._paths.cursor.exists()) != ours:
+                owner = {"epoch": ours.epoch, "log": ours.log_id, "pid": os.getpid()}
+                replace_file(self._paths.owner, encode(owner))
         except BaseException:
             self.release()
             raise
 
-    def verify(self) -> int:
-        """The epoch in force; SinkFenced when it is newer than ours."""
-        newest = self._newest_epoch()
-        if newest > self._epoch:
-            message = f"epoch {newest} writes to this lake, this process has {self._epoch}"
-            raise SinkFenced(
-                message, where=str(self._paths.owner), remedy="Stop this process; a newer one took over."
-            )
-        return newest
+    def verify(self, *, has_rows: bool = True) -> fencing.Fence | None:
+        """The fence in force; SinkFenced when it is newer than ours, SinkRefused when the lake holds another
+        log's rows.
+        """
+        fence = self._newest()
+        where = str(self._paths.owner)
+        fencing.check_fence(fence, self._context, has_rows=has_rows, where=where)
+        return fence
 
     def release(self) -> None:
         if self._lock is not None:
@@ -72,11 +74,12 @@ class Fence:
             ) from error
         return lock
 
-    def _newest_epoch(self) -> int:
+    def _newest(self) -> fencing.Fence | None:
         try:
-            return int(orjson.loads(self._paths.owner.read_bytes())["epoch"])
+            owner = orjson.loads(self._paths.owner.read_bytes())
         except FileNotFoundError:
-            return 0
+            return None
+        return fencing.Fence(int(owner["epoch"]), str(owner.get("log", "")))
 
 
 class TableClaims:

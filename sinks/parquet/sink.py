@@ -73,7 +73,7 @@ class ParquetSink:
     def prepare(self, source: str) -> None:
         paths = LakePaths(self._root, source)
         with translated("opening the lake", self._root):
-            fence = self._fence or Fence(paths, self._context.epoch)
+            fence = self._fence or Fence(paths, self._context)
             fence.take()
             self._fence, self._claims, self._state = fence, TableClaims(paths), None
             state = self._settled(paths)

@@ -4,6 +4,7 @@ users run.
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,10 @@ class Pipeline:
     @property
     def slot(self) -> str:
         return f"cdc_{SOURCE}"
+
+    def run_once(self) -> subprocess.CompletedProcess[str]:
+        """`cdc run --once`, however it ends."""
+        return run_cdc("run", "--once", cwd=self.folder, timeout_seconds=CATCH_UP_SECONDS)
 
     def start(self, environment: Mapping[str, str] | None = None) -> CdcProcess:
         """`cdc run`; all starts share one log file."""

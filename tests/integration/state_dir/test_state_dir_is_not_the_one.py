@@ -1,0 +1,130 @@
+"""A state_dir that is emptied, replaced or copied: source and sinks tell it from the right one, and stay as
+they are.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from cdc.errors import SinkFenced, SinkRefused
+from cdc.spi import Sink, SinkContext
+from cdc.testing.events import changes, delivery, sink_context, table
+from sinks.duckdb import DuckDBSink
+from sinks.duckdb.options import Options as DuckDBOptions
+from sinks.parquet import ParquetSink
+from sinks.parquet.options import ParquetOptions
+from tests.support.equality import mysql, postgres
+from tests.support.equality.tables import differences, read_mirror
+from tests.support.mysql import MysqlDatabase
+from tests.support.pipeline import MysqlPipeline, Pipeline
+from tests.support.postgres import Database
+from tests.support.processes import run_cdc
+
+OTHER_LOG = "was filled from another log"
+
+
+def move_away(folder: Path) -> Path:
+    return folder.rename(folder.with_name(f"{folder.name}.away"))
+
+
+def put_back(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_name(f"{folder.name}.away").rename(folder)
+
+
+def test_an_emptied_state_dir_leaves_slot_and_sinks_alone_on_postgres(
+    database15: Database, tmp_path: Path
+) -> None:
+    database15.execute(
+        "create schema app",
+        "create table app.t (id int primary key)",
+        "insert into app.t values (1), (2)",
+    )
+    pipeline = Pipeline(database15, tmp_path)
+    pipeline.catch_up()
+    state = tmp_path / "state"
+    move_away(state)
+    database15.execute("insert into app.t values (3)")
+    confirmed = "select confirmed_flush_lsn from pg_replication_slots where slot_name = 'cdc_shop'"
+    before = database15.value(confirmed)
+    result = pipeline.run_once()
+    assert result.returncode == 1
+    assert "belongs to another log" in result.stderr
+    assert "cdc run --adopt-slot shop" in result.stderr
+    checked = run_cdc("check", cwd=tmp_path)
+    assert checked.returncode == 1
+    assert "belongs to another log" in checked.stdout
+    assert database15.value(confirmed) == before
+    put_back(state)
+    # A copy that is started again after the original went on is told, too.
+    shutil.copytree(state, tmp_path / "copy")
+    pipeline.catch_up()
+    source = postgres.read_source(database15, "app.t", ("id",))
+    assert differences(source, read_mirror(pipeline.mirror, source)) == []
+    move_away(state)
+    (tmp_path / "copy").rename(state)
+    result = pipeline.run_once()
+    assert result.returncode == 1
+    assert "a copy of this state_dir" in result.stderr
+
+
+def test_an_emptied_state_dir_leaves_sinks_alone_on_mysql(
+    mysql9_database: MysqlDatabase, tmp_path: Path
+) -> None:
+    mysql9_database.execute("create table t (id int primary key)", "insert into t values (1), (2)")
+    name = mysql9_database.name
+    pipeline = MysqlPipeline(mysql9_database.server, tmp_path, url=mysql9_database.url, tables=[f"{name}.*"])
+    pipeline.catch_up()
+    state = tmp_path / "state"
+    move_away(state)
+    result = pipeline.run_once()
+    assert result.returncode == 1
+    # Each sink says so in the log and at the end.
+    assert result.stderr.count(OTHER_LOG) == 4, result.stderr
+    put_back(state)
+    mysql9_database.execute("insert into t values (3)")
+    pipeline.catch_up()
+    source = mysql.read_source(mysql9_database.server, f"{name}.t", ("id",))
+    assert differences(source, read_mirror(pipeline.mirror, source)) == []
+
+
+@pytest.fixture(params=["duckdb", "parquet"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def make(kind: str, folder: Path, context: SinkContext) -> Sink:
+    if kind == "duckdb":
+        return DuckDBSink(DuckDBOptions(path=folder / "w.duckdb"), context)
+    return ParquetSink(ParquetOptions(url=str(folder / "lake")), context)
+
+
+def test_a_sink_tells_a_lost_state_dir_from_a_newer_daemon(kind: str, tmp_path: Path) -> None:
+    t = table("public.t", {"id": pa.int64()})
+
+    def opened(epoch: int, log_id: str) -> Sink:
+        context = sink_context("warehouse", epoch)
+        sink = make(kind, tmp_path, SinkContext("warehouse", epoch, context.log, context.count, log_id))
+        try:
+            sink.prepare("shop")
+        except (SinkRefused, SinkFenced):
+            sink.close()
+            raise
+        return sink
+
+    # One that holds nothing is anybody's.
+    opened(9, "another-log").close()
+    sink = opened(5, "this-log")
+    sink.apply(delivery([changes(t, [("c", {"id": 1})])], first=0, next=1))
+    sink.close()
+    with pytest.raises(SinkRefused, match=OTHER_LOG):
+        opened(1, "emptied-state-dir")
+    with pytest.raises(SinkRefused, match=OTHER_LOG):
+        opened(6, "another-log")
+    with pytest.raises(SinkFenced, match=r"epoch 5, this process has epoch 4: a newer daemon on a copy"):
+        opened(4, "this-log")
+    opened(6, "this-log").close()
