@@ -30,6 +30,7 @@ __all__ = [
     "Relation",
     "TableInfo",
     "build_schema",
+    "one_view",
     "read_infos",
     "read_relations",
     "read_table",
@@ -127,14 +128,14 @@ def read_tables(conn: Connection, selection: TableSelection, *, via_root: bool =
     a partition belongs to the topmost selected table above it; without, partitioned tables are left out and
     their partitions are tables of their own.
     """
-    with _one_view(conn):
+    with one_view(conn):
         relations = read_relations(conn)
         return read_infos(conn, select_relations(relations, selection, via_root=via_root), relations)
 
 
 def read_table(conn: Connection, relid: int) -> TableInfo | None:
     """The table with that oid, selected or not; None when it is gone or nothing that can be followed."""
-    with _one_view(conn):
+    with one_view(conn):
         with conn.cursor(row_factory=dict_row) as cursor:
             tree = [
                 _relation(row) for row in cursor.execute(_RELATIONS + _OF_TREE + _IN_NAME_ORDER, (relid,))
@@ -239,7 +240,7 @@ def _leaf_relations(root: Relation, relations: Sequence[Relation]) -> list[Relat
 
 
 @contextmanager
-def _one_view(conn: Connection) -> Iterator[None]:
+def one_view(conn: Connection) -> Iterator[None]:
     """All reads inside see the same catalog; inside a transaction of the caller's, that one decides."""
     if conn.info.transaction_status != TransactionStatus.IDLE or not conn.autocommit:
         yield

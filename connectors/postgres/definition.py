@@ -43,11 +43,14 @@ class ColumnDefinition:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A primary key or the index of the replica identity; `columns` are column numbers in its order."""
+    """A primary key or the index of the replica identity: its oid and xmin, and column numbers in its
+    order.
+    """
 
     is_primary: bool
     is_identity: bool
     is_immediate: bool
+    version: str
     columns: tuple[int, ...]
 
 
@@ -231,8 +234,8 @@ class PublicationDefinition:
 
 
 def _key(values: Sequence[Any]) -> Key:
-    is_primary, is_identity, is_immediate, columns = values
-    return Key(is_primary, is_identity, is_immediate, tuple(columns))
+    is_primary, is_identity, is_immediate, version, columns = values
+    return Key(is_primary, is_identity, is_immediate, version, tuple(columns))
 
 
 def _text(value: Any) -> str:

@@ -69,7 +69,7 @@ _COLUMNS = f"""
 """
 _KEYS = """
     select jsonb_agg(jsonb_build_array(
-               i.indisprimary, i.indisreplident, i.indimmediate,
+               i.indisprimary, i.indisreplident, i.indimmediate, i.indexrelid::text || ':' || i.xmin::text,
                (select jsonb_agg(k.number order by k.place)
                   from unnest(i.indkey::int2[]) with ordinality as k (number, place)
                  where k.place <= i.indnkeyatts)

@@ -1,8 +1,8 @@
-"""Looks at the source every few seconds, beside the stream: publication, slot, and rewrites of the tables
-that we hold.
+"""Looks at the source every few seconds, beside the stream: publication, slot, and the definitions of the
+tables that we hold.
 
 The stream alone does not tell: Postgres 18 skips a dropped publication with a warning in its own log, an
-invalidated slot shows only as a cut connection, and rewritten rows make no event.
+invalidated slot shows only as a cut connection, and DDL makes no event.
 """
 
 from __future__ import annotations
@@ -13,30 +13,43 @@ from collections.abc import Mapping
 from cdc.errors import SourceUnavailable
 from cdc.spi.source import SourceContext
 from connectors.postgres.connection import Connection, Connector
+from connectors.postgres.definition import PublicationDefinition
+from connectors.postgres.entries import News
 from connectors.postgres.errors import publication_dropped
-from connectors.postgres.rewrites import News, Watch, read_fingerprints
+from connectors.postgres.history import History
+from connectors.postgres.layout import Layout
+from connectors.postgres.looks import Looker, look_at
 from connectors.postgres.slot import check_slot, read_slot
 
-# Bounds how long a dropped publication goes unnoticed, and keeps apart what ALTER TABLE and VACUUM FULL do to
-# a table's files.
+# Bounds how long a dropped publication goes unnoticed, and keeps apart what happened apart: the fewer
+# statements lie between two looks, the more of them can be proven harmless.
 INTERVAL_SECONDS = 10.0
 # The publication's oid, so that one dropped and created again between two looks is noticed.
 MEMORY_PUBLICATION = "publication"
 
 _PUBLICATION = "select oid::int8 from pg_publication where pubname = %s"
+_PARTITIONED = "select from pg_class where oid = %s and relkind = 'p'"
 
 
 class Monitor:
     """One connection for the capture thread: catalog lookups of the stream, and the periodic look."""
 
     def __init__(
-        self, connector: Connector, context: SourceContext, slot: str, publication: str, watch: Watch
+        self,
+        connector: Connector,
+        context: SourceContext,
+        slot: str,
+        publication: str,
+        history: History,
+        layout: Layout,
     ) -> None:
         self._connector = connector
         self._context = context
         self._slot = slot
         self._publication = publication
-        self._watch = watch
+        self._history = history
+        self._layout = layout
+        self._looker = Looker(publication)
         self._connection: Connection | None = None
         self._due = 0.0
         self._publication_oid: int | None = None
@@ -44,25 +57,37 @@ class Monitor:
 
     def restore(self, memory: Mapping[str, str]) -> None:
         """Begin from what the log remembers."""
-        self._watch.restore(memory)
+        self._history.restore(memory)
+        self._looker.forget()
         text = memory.get(MEMORY_PUBLICATION)
         self._publication_oid = self._saved_oid = int(text) if text else None
 
     @property
     def has_news(self) -> bool:
         """Whether the next ChangeSet has something to carry."""
-        return self._watch.has_news or self._publication_oid != self._saved_oid
+        return (
+            self._history.has_news or self._publication_oid != self._saved_oid or bool(self._layout.unsaved)
+        )
 
-    def news(self) -> News:
-        """What the next ChangeSet carries."""
-        news = self._watch.news()
+    def news(self, lsn: int) -> News:
+        """What a ChangeSet that ends at `lsn` carries."""
+        self._history.passed(lsn)
+        news = self._history.news()
         if self._publication_oid != self._saved_oid:
             news.memory[MEMORY_PUBLICATION] = str(self._publication_oid)
+        news.memory.update(self._layout.unsaved)
         return news
+
+    def news_within(self) -> News:
+        """What a part of a transaction carries: tables to copy again, before rows of theirs that are not
+        proven become visible. The facts follow with the last part.
+        """
+        return News({}, self._history.news().stale)
 
     def delivered(self, news: News) -> None:
         """The log has it."""
-        self._watch.delivered(news)
+        self._history.delivered(news)
+        self._layout.delivered(news.memory)
         if MEMORY_PUBLICATION in news.memory:
             self._saved_oid = self._publication_oid
 
@@ -92,7 +117,20 @@ class Monitor:
         with self._connector.translated("looking at the source"):
             self._look_at_publication(connection)
             self._look_at_slot(connection)
-            self._look_for_rewrites(connection)
+            self._look_at_tables(connection)
+
+    def look_at(self, relid: int) -> bool:
+        """Look at one table now; whether it is still there. psycopg errors are the caller's."""
+        seen = look_at(self.connection, self._publication, relid, self._history.leaves_of(relid))
+        if seen is None:
+            return False
+        self._history.observe(seen)
+        return True
+
+    def is_partitioned(self, relid: int) -> bool:
+        """Whether that is a partitioned table now. psycopg errors are the caller's."""
+        row = self.connection.execute(_PARTITIONED, (relid,)).fetchone()
+        return row is not None
 
     def close(self) -> None:
         """May be called twice."""
@@ -113,11 +151,21 @@ class Monitor:
             )
             self._context.count("slot_unreserved", 1)
 
-    def _look_for_rewrites(self, connection: Connection) -> None:
-        relids = self._watch.relids()
-        if not relids:
-            return
-        found = read_fingerprints(connection, self._publication, relids)
-        for relid, (table, fingerprint) in found.items():
-            self._watch.compare(relid, table, fingerprint)
-        self._watch.forget(set(relids) - set(found))
+    def _look_at_tables(self, connection: Connection) -> None:
+        relids = self._history.relids()
+        look, seen, gone, publication = self._looker.look(connection, relids, self._history.leaves())
+        for found in seen.values():
+            self._history.observe(found)
+        self._history.confirm(set(relids) - seen.keys() - gone, look)
+        self._history.dropped(gone, look)
+        self._warn_of_layout(publication)
+
+    def _warn_of_layout(self, publication: PublicationDefinition | None) -> None:
+        if publication is not None and self._layout.differs(via_root=publication.via_root):
+            self._context.log(
+                "the publication sends partitions in another way than when this log was begun: their changes "
+                "are not captured until it is set back, and copied then",
+                level="warning",
+                publication=self._publication,
+                remedy=self._layout.remedy(self._publication),
+            )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from cdc.spi.source import SourceContext
 from connectors.postgres.connection import Connector
+from connectors.postgres.history import History
 from connectors.postgres.options import PostgresOptions
-from connectors.postgres.rewrites import Watch
 from connectors.postgres.shapes import Shaper
 
 
@@ -20,4 +20,4 @@ class Parts:
     options: PostgresOptions
     publication: str
     shaper: Shaper
-    watch: Watch
+    history: History

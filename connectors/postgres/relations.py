@@ -1,90 +1,174 @@
-"""The tables of one stream session: what each Relation message means, given what the catalog still knows.
+"""Gives the columns of a Relation message their numbers, from the definitions of its table around its place.
 
-A Relation message says how rows look from now on, as they looked when they were written; the catalog says how
-the table looks today. Names, types, order and key come from the message, column numbers and fills from the
-catalog, matched by name and, where that fails, by place: the message lists columns in the order of their
-numbers. A dropped table is decoded from the message alone.
+A Relation message has names, types and order, as they were when the rows were written, and no numbers. Pure
+functions; None means that the definitions do not prove it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 from cdc.model import TableId
-from connectors.postgres import messages
+from connectors.postgres.catalog import missing_element
+from connectors.postgres.definition import ColumnDefinition, Definition, Key, Sent
+from connectors.postgres.messages import Relation as Message
+from connectors.postgres.messages import RelationColumn
 from connectors.postgres.shapes import UNKNOWN_ATTNUM, Shape, Shaper
-from connectors.postgres.tables import TABLE, ColumnInfo, Leaf, Relation, TableInfo
+from connectors.postgres.steps import Reading, same_values
+from connectors.postgres.tables import TABLE, ColumnInfo, Relation, TableInfo
+
+Numbers = list[int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Gap:
-    """Message columns without a match by name, between two that have one (or at an end)."""
-
-    first: int
-    count: int
-    above: int
-    below: int | None
+def table_of(message: Message) -> TableId:
+    return TableId(message.namespace, message.name)
 
 
-def table_of(relation: messages.Relation) -> TableId:
-    return TableId(relation.namespace, relation.name)
+def sent_columns(definition: Definition, sent: Sent | None) -> tuple[ColumnDefinition, ...] | None:
+    """The columns that the stream has of a table; None when a list by other numbers (of a table that this one
+    is a partition of) decides.
+    """
+    members = sent.members if sent else {}
+    listed = members.get(str(definition.relid))
+    if listed is not None and listed.columns is not None:
+        numbers = {int(number) for number in re.findall(r"\d+", listed.columns)}
+        return tuple(column for column in definition.columns if column.number in numbers)
+    if any(member.columns is not None for member in members.values()):
+        return None
+    generated = ("", "s") if sent is not None and sent.generated == "s" else ("",)
+    return tuple(column for column in definition.columns if column.generated in generated)
+
+
+def exact(message: Message, definition: Definition, sent: Sent | None) -> Numbers | None:
+    """The numbers when the message shows the table exactly as the definition has it."""
+    expected = sent_columns(definition, sent)
+    if expected is None:
+        by_name = {column.name: column for column in definition.columns}
+        found = [by_name.get(column.name) for column in message.columns]
+        expected = tuple(column for column in found if column is not None)
+        if not _is_increasing([column.number for column in expected]):
+            return None
+    if len(expected) != len(message.columns):
+        return None
+    for column, shown in zip(expected, message.columns, strict=True):
+        if (column.name, column.type_oid, column.typmod) != (shown.name, shown.type_oid, shown.typmod):
+            return None
+    return [column.number for column in expected]
+
+
+def between(
+    message: Message, before: Definition, after: Definition, sent: Sent | None, reading: Reading
+) -> Numbers | None:
+    """The numbers of a message that came between two definitions whose step is harmless."""
+    first, last = sent_columns(before, sent), sent_columns(after, sent)
+    if first is None or last is None:
+        return exact(message, before, sent) or exact(message, after, sent)
+    if reading is Reading.BY_NAME:
+        return _by_name(message, first)
+    return _by_place(message, first, last)
+
+
+def _by_name(message: Message, first: Sequence[ColumnDefinition]) -> Numbers | None:
+    """Nothing was renamed or added between: a name is the column that had it."""
+    by_name = {column.name: column for column in first}
+    found = [by_name.get(shown.name) for shown in message.columns]
+    columns = [column for column in found if column is not None]
+    numbers = [column.number for column in columns]
+    is_whole = len(columns) == len(found) and _is_increasing(numbers)
+    fits = all(_fits(shown, column) for shown, column in zip(message.columns, columns, strict=False))
+    return numbers if is_whole and fits else None
+
+
+def _by_place(
+    message: Message, first: Sequence[ColumnDefinition], last: Sequence[ColumnDefinition]
+) -> Numbers | None:
+    """Nothing was dropped of `first`: its columns come first, in their order, and then those that were
+    appended. When `last` has none of those, they were dropped again and keep no number.
+    """
+    columns = list(last) if len(last) > len(first) else list(first)
+    extra = len(message.columns) - len(columns)
+    if len(message.columns) < len(first) or (extra > 0 and len(last) > len(first)):
+        return None
+    shown = message.columns[: len(columns)]
+    if not all(_fits(a, b) for a, b in zip(shown, columns, strict=False)):
+        return None
+    numbers = [column.number for column in columns[: len(shown)]]
+    return numbers + [UNKNOWN_ATTNUM] * max(extra, 0)
+
+
+def as_good_as_possible(message: Message, definition: Definition | None) -> Numbers:
+    """Numbers by name and type, for rows that are copied again anyway: no mapping can make them wrong."""
+    by_name = {column.name: column for column in definition.columns} if definition else {}
+    numbers = []
+    for shown in message.columns:
+        column = by_name.get(shown.name)
+        fits = column is not None and column.type_oid == shown.type_oid
+        numbers.append(column.number if column is not None and fits else UNKNOWN_ATTNUM)
+    known = [number for number in numbers if number != UNKNOWN_ATTNUM]
+    return numbers if _is_increasing(known) else [UNKNOWN_ATTNUM] * len(numbers)
 
 
 def shape_of_message(
-    relation: messages.Relation, known: TableInfo | None, last: TableInfo | None, shaper: Shaper
+    message: Message, numbers: Sequence[int], around: Sequence[Definition], shaper: Shaper
 ) -> Shape:
-    """The shape of rows that follow this message; `known` is what the catalog has of the relation now, `last`
-    what the message before this one gave.
-    """
-    numbers = _numbers(relation, known, last)
-    known = known or last
-    by_number = {column.attnum: column for column in known.columns} if known else {}
+    """The shape of rows that follow this message; `around` are the definitions before and after it."""
+    known = {column.number: column for definition in around for column in definition.columns}
     columns = tuple(
-        _column(column, number, by_number.get(number))
-        for column, number in zip(relation.columns, numbers, strict=True)
+        _column(shown, number, known.get(number))
+        for shown, number in zip(message.columns, numbers, strict=True)
     )
-    flagged = tuple(c.name for c in relation.columns if c.flags) if relation.replident in "di" else ()
-    info = replace(
-        known or _unknown_table(relation),
-        relation=_relation(relation, known),
+    key = _common_key(around)
+    by_number = {column.attnum: column.name for column in columns}
+    flagged = tuple(c.name for c in message.columns if c.flags) if message.replident in "di" else ()
+    keyed = key is not None and set(key.columns) <= by_number.keys()
+    info = TableInfo(
+        relation=_relation(message, around),
         columns=columns,
-        pk=_primary_key(known, columns),
+        pk=tuple(c.name for c in columns if key is not None and keyed and c.attnum in key.columns),
+        pk_is_immediate=key is None or key.is_immediate,
         identity_columns=flagged,
+        leaves=(),
     )
     return shaper.shape(info, {column.name for column in columns})
 
 
-def _column(column: messages.RelationColumn, number: int, known: ColumnInfo | None) -> ColumnInfo:
-    same_type = known is not None and known.type_oid == column.type_oid
+def _column(shown: RelationColumn, number: int, known: ColumnDefinition | None) -> ColumnInfo:
+    # The fill is of the type that the column has in its definition.
+    same = known if known is not None and known.type_oid == shown.type_oid else None
+    missing = same.missing if same else None
     return ColumnInfo(
-        name=column.name,
+        name=shown.name,
         attnum=number,
-        type_oid=column.type_oid,
-        typmod=column.typmod,
-        ndims=known.ndims if known is not None and same_type else 0,
+        type_oid=shown.type_oid,
+        typmod=shown.typmod,
+        ndims=same.ndims if same else 0,
         not_null=known is not None and known.not_null,
         generated="",
-        # The fill is of the type that the column has now.
-        has_missing=known is not None and same_type and known.has_missing,
-        missing_text=known.missing_text if known is not None and same_type else None,
+        has_missing=missing is not None,
+        missing_text=missing_element(missing) if missing is not None else None,
         default_volatile=False,
     )
 
 
-def _relation(relation: messages.Relation, known: TableInfo | None) -> Relation:
-    base = known.relation if known else _unknown_table(relation).relation
-    return replace(base, table=table_of(relation), replica_identity=relation.replident)
+def _common_key(around: Sequence[Definition]) -> Key | None:
+    """The primary key, where it was the same all the time between: without it rows are told apart whole."""
+    keys = [definition.primary_key for definition in around]
+    if not keys or any(key != keys[0] for key in keys):
+        return None
+    return keys[0]
 
 
-def _unknown_table(relation: messages.Relation) -> TableInfo:
-    found = Relation(
-        relid=relation.relid,
-        table=table_of(relation),
-        kind=TABLE,
+def _relation(message: Message, around: Sequence[Definition]) -> Relation:
+    last = around[-1] if around else None
+    base = Relation(
+        relid=message.relid,
+        table=table_of(message),
+        kind=last.kind if last else TABLE,
         persistence="p",
-        replica_identity=relation.replident,
+        replica_identity=message.replident,
         filenode=0,
         estimated_rows=0,
         pages=0,
@@ -94,77 +178,13 @@ def _unknown_table(relation: messages.Relation) -> TableInfo:
         parent=0,
         of_extension=False,
     )
-    leaf = Leaf(found.relid, found.table, 0, 0, relation.replident, has_identity=True)
-    return TableInfo(found, (), (), (), (leaf,))
+    return replace(base, parent=last.ancestors[0]) if last and last.ancestors else base
 
 
-def _primary_key(known: TableInfo | None, columns: Sequence[ColumnInfo]) -> tuple[str, ...]:
-    """The catalog's primary key under the message's names; empty when a column of it is not sent."""
-    if known is None:
-        return ()
-    numbers = {column.attnum for column in known.columns if column.name in known.pk}
-    names = tuple(column.name for column in columns if column.attnum in numbers)
-    return names if len(names) == len(known.pk) else ()
+def _fits(shown: RelationColumn, column: ColumnDefinition) -> bool:
+    """Whether a column of that type can have been shown so, without a rewrite between."""
+    return same_values((shown.type_oid, shown.typmod), (column.type_oid, column.typmod))
 
 
-def _numbers(relation: messages.Relation, known: TableInfo | None, last: TableInfo | None) -> list[int]:
-    """Attnum of each message column; UNKNOWN_ATTNUM where neither the catalog nor the last message tells."""
-    by_name = {column.name: column.attnum for info in (last, known) if info for column in info.columns}
-    numbers = [by_name.get(column.name, UNKNOWN_ATTNUM) for column in relation.columns]
-    if not _increasing(numbers):
-        # Names changed places since: what is left is the order, where the columns are as many and of the same
-        # types.
-        return _by_place(relation, known)
-    if known is not None:
-        for gap in _gaps(numbers):
-            _fill_gap(gap, numbers, relation, known)
-    return numbers
-
-
-def _increasing(numbers: Sequence[int]) -> bool:
-    found = [number for number in numbers if number != UNKNOWN_ATTNUM]
-    return all(a < b for a, b in pairwise(found))
-
-
-def _by_place(relation: messages.Relation, known: TableInfo | None) -> list[int]:
-    columns = [column for column in known.columns if not column.generated] if known else []
-    if [c.type_oid for c in columns] == [c.type_oid for c in relation.columns]:
-        return [column.attnum for column in columns]
-    return [UNKNOWN_ATTNUM] * len(relation.columns)
-
-
-def _gaps(numbers: Sequence[int]) -> list[_Gap]:
-    gaps, at = [], 0
-    while at < len(numbers):
-        if numbers[at] != UNKNOWN_ATTNUM:
-            at += 1
-            continue
-        end = at
-        while end < len(numbers) and numbers[end] == UNKNOWN_ATTNUM:
-            end += 1
-        gaps.append(
-            _Gap(at, end - at, numbers[at - 1] if at else 0, numbers[end] if end < len(numbers) else None)
-        )
-        at = end
-    return gaps
-
-
-def _fill_gap(gap: _Gap, numbers: list[int], relation: messages.Relation, known: TableInfo) -> None:
-    """Between two known columns the numbers are certain when there are exactly as many as columns; at the end
-    renamed columns are taken for the catalog's unmatched ones of the same type, in order.
-    """
-    if gap.below is not None and gap.below - gap.above - 1 == gap.count:
-        numbers[gap.first : gap.first + gap.count] = range(gap.above + 1, gap.below)
-        return
-    names = {column.name for column in relation.columns}
-    waiting = [
-        c
-        for c in known.columns
-        if c.name not in names and c.attnum > gap.above and (gap.below is None or c.attnum < gap.below)
-    ]
-    for at in range(gap.first, gap.first + gap.count):
-        while waiting:
-            candidate = waiting.pop(0)
-            if candidate.type_oid == relation.columns[at].type_oid:
-                numbers[at] = candidate.attnum
-                break
+def _is_increasing(numbers: Sequence[int]) -> bool:
+    return all(a < b for a, b in pairwise(numbers))

@@ -24,9 +24,9 @@ from connectors.postgres.catalog import read_infos, read_relations
 from connectors.postgres.chunks import LeafSize, PageRange, Token, layout_of, plan
 from connectors.postgres.connection import Connection
 from connectors.postgres.copying import Copying, copy_statement
+from connectors.postgres.looks import Seen, read_seen
 from connectors.postgres.parts import Parts
 from connectors.postgres.publication import Publication, read_publication, sent_columns
-from connectors.postgres.rewrites import Fingerprint, read_fingerprints
 from connectors.postgres.shapes import Shape
 from connectors.postgres.slot import export_snapshot
 
@@ -61,7 +61,7 @@ class View:
     next_xid: int
     page_bytes: int
     shapes: Mapping[TableId, Shape]
-    fingerprints: Mapping[int, tuple[TableId, Fingerprint]]
+    seen: Sequence[Seen]
     publication: Publication | None
 
 
@@ -116,7 +116,7 @@ class PostgresSnapshot:
         now = Token(
             relid=shape.info.relid,
             xmin=view.xmin,
-            attributes=view.fingerprints[shape.info.relid][1].attributes_text,
+            attributes=_attributes(shape),
             columns=tuple(column.name for column in shape.schema.columns),
             layouts={leaf.relid: layout_of(leaf, view.page_bytes, ranges=ranges) for leaf in leaves},
         )
@@ -170,8 +170,8 @@ def open_snapshot(
         except BaseException:
             view.coordinator.close()
             raise
-        for relid, (_, fingerprint) in view.fingerprints.items():
-            parts.watch.learn(relid, fingerprint)
+        for seen in view.seen:
+            parts.history.learn(seen)
         return snapshot
     raise SourceUnavailable(
         "the tables are altered or truncated all the time",
@@ -211,9 +211,9 @@ def _look(parts: Parts, ordinary: Connection, coordinator: Connection, relids: S
         info.table: parts.shaper.shape(info, sent_columns(info, publication, parts.options)) for info in infos
     }
     _lock(coordinator, shapes)
-    fingerprints = read_fingerprints(coordinator, parts.publication, relids)
-    now = read_fingerprints(ordinary, parts.publication, relids)
-    if len(shapes) < len(relids) or not _same(fingerprints, now):
+    seen = read_seen(coordinator, parts.publication, relids)
+    now = read_seen(ordinary, parts.publication, relids)
+    if len(shapes) < len(relids) or not _same(seen, now):
         return None
     row = coordinator.execute(_VIEW).fetchone()
     exported = coordinator.execute("select pg_export_snapshot()").fetchone()
@@ -229,18 +229,20 @@ def _look(parts: Parts, ordinary: Connection, coordinator: Connection, relids: S
         next_xid,
         page_bytes,
         shapes,
-        fingerprints,
+        [*seen.values(), *now.values()],
         publication,
     )
 
 
-def _same(
-    snapshot: Mapping[int, tuple[TableId, Fingerprint]], now: Mapping[int, tuple[TableId, Fingerprint]]
-) -> bool:
+def _same(snapshot: Mapping[int, Seen], now: Mapping[int, Seen]) -> bool:
     return snapshot.keys() == now.keys() and all(
-        now[relid][0] == table and now[relid][1].same_storage(found)
-        for relid, (table, found) in snapshot.items()
+        now[relid].same_storage(found) for relid, found in snapshot.items()
     )
+
+
+def _attributes(shape: Shape) -> str:
+    """Moves with every column that is added, altered or dropped."""
+    return ",".join(f"{number}:{xmin}" for number, xmin in shape.info.attribute_xmins.items())
 
 
 def _lock(coordinator: Connection, tables: Mapping[TableId, Shape]) -> None:

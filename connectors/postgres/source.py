@@ -23,6 +23,8 @@ from connectors.postgres.catalog import read_tables
 from connectors.postgres.check import run_checks
 from connectors.postgres.connection import Connection, Connector, ReplicationConnection
 from connectors.postgres.errors import publication_dropped
+from connectors.postgres.history import History
+from connectors.postgres.layout import Layout
 from connectors.postgres.messages import lsn_int
 from connectors.postgres.monitor import Monitor
 from connectors.postgres.options import PostgresOptions
@@ -34,7 +36,6 @@ from connectors.postgres.publication import (
     read_publication,
     sent_columns,
 )
-from connectors.postgres.rewrites import Watch
 from connectors.postgres.shapes import Shape, Shaper
 from connectors.postgres.slot import (
     SlotState,
@@ -78,8 +79,11 @@ class PostgresSource:
         self._slot = options.slot_name(context.name)
         self._publication = options.publication_name(context.name)
         self._shaper = Shaper(options.unrepresentable)
-        self._watch = Watch()
-        self._monitor = Monitor(self._connector, context, self._slot, self._publication, self._watch)
+        self._history = History(options.selection)
+        self._layout = Layout(configured=options.publish_via_partition_root)
+        self._monitor = Monitor(
+            self._connector, context, self._slot, self._publication, self._history, self._layout
+        )
         self._ownership = Ownership(context.owner, self._slot, self._publication, self._connector.where)
         self._acks: Acknowledgements | None = None
         self._durable = 0
@@ -129,7 +133,7 @@ class PostgresSource:
             self._context.log("added tables to the publication", tables=[str(table) for table in added])
 
     def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:
-        del memory  # `stream` compares it with the source.
+        self._layout.restore(memory)
         connection = self._connector.connect("to open the slot")
         with self._noting_gaps(), closing(connection), self._connector.translated("opening the slot"):
             return self._open_new(connection) if after is None else self._open_again(connection, after)
@@ -272,10 +276,10 @@ class PostgresSource:
         tracking = Tracking(
             self._connector,
             self._monitor,
-            self._watch,
+            self._history,
+            self._layout,
             self._shaper,
             self._options.selection,
-            self._publication,
             decoder,
         )
         parts = SessionParts(
@@ -292,7 +296,10 @@ class PostgresSource:
 
     def _infos(self, connection: Connection) -> list[TableInfo]:
         publication = read_publication(connection, self._publication)
-        via_root = publication.via_root if publication else self._options.publish_via_partition_root
+        if publication is None:
+            via_root = self._options.publish_via_partition_root
+        else:
+            via_root = self._layout.decide(published=publication.via_root)
         return read_tables(connection, self._options.selection, via_root=via_root)
 
     def _shapes(self, connection: Connection) -> list[Shape]:
@@ -310,7 +317,7 @@ class PostgresSource:
             options=self._options,
             publication=self._publication,
             shaper=self._shaper,
-            watch=self._watch,
+            history=self._history,
         )
 
     def _follow_first(self, tables: Sequence[TableSchema]) -> None:

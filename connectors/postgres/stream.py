@@ -167,7 +167,7 @@ class Session:
         batches, ordinals, transactions = self._tracking.take()
         end = self._decoder.end_lsn if ordinals else max(self._idle_lsn, self._decoder.end_lsn)
         order = max(end, self._position.order)
-        news = self._monitor.news()
+        news = self._monitor.news(order)
         commit_us = self._decoder.commit_ts_us if ordinals else None
         changes = ChangeSet(
             batches=batches,
@@ -184,9 +184,10 @@ class Session:
     def _yield_part(self) -> Iterator[ChangeSet]:
         batches, ordinals, transactions = self._tracking.take()
         self.in_parts = True
-        yield from self._hand_over(
-            ChangeSet(batches=batches, position=None, changes=ordinals, transactions=transactions)
-        )
+        news = self._monitor.news_within()
+        part = ChangeSet(batches, None, ordinals, transactions, resnapshot=news.stale)
+        yield from self._hand_over(part)
+        self._monitor.delivered(news)
 
     def _hand_over(self, changes: ChangeSet) -> Iterator[ChangeSet]:
         self._gathering_since = None

@@ -4,19 +4,25 @@ the stream.
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 from cdc.model import ChangeBatch, TableId
 from cdc.spi.selection import TableSelection
 from connectors.postgres import messages
-from connectors.postgres.catalog import read_relations, read_table, read_tables, select_relations
-from connectors.postgres.connection import Connection, Connector
+from connectors.postgres.connection import Connector
+from connectors.postgres.entries import Meaning, Place
+from connectors.postgres.history import History
+from connectors.postgres.layout import Layout
 from connectors.postgres.monitor import Monitor
 from connectors.postgres.relations import shape_of_message, table_of
-from connectors.postgres.rewrites import Fingerprint, Watch, read_fingerprints
 from connectors.postgres.shapes import Shape, Shaper
-from connectors.postgres.tables import TableInfo
 from connectors.postgres.wire.decoder import Pgoutput
+
+# A commit that waits for a synchronous standby (which may wait for us) is in the stream before anybody can
+# see it: this long the catalog is asked again, before the newest definition has to do.
+PATIENCE_SECONDS = 0.5
+PAUSE_SECONDS = 0.02
 
 
 class TextWanted(Exception):
@@ -38,21 +44,22 @@ class Tracking:
         self,
         connector: Connector,
         monitor: Monitor,
-        watch: Watch,
+        history: History,
+        layout: Layout,
         shaper: Shaper,
         selection: TableSelection,
-        publication: str,
         decoder: Pgoutput,
     ) -> None:
         self._connector = connector
         self._monitor = monitor
-        self._watch = watch
+        self._history = history
+        self._layout = layout
         self._shaper = shaper
         self._selection = selection
-        self._publication = publication
         self._decoder = decoder
         self._shapes: dict[int, Shape] = {}
-        self._at_start: dict[int, tuple[TableInfo, Fingerprint]] | None = None
+        # The partitioned table whose message came last: the server sends it ahead of its partition's own.
+        self._root: int | None = None
         self._type_names: dict[int, messages.TypeInfo] = {}
         self._batches: list[ChangeBatch] = []
         self._ordinals = 0
@@ -66,12 +73,14 @@ class Tracking:
         """
         relation = messages.parse_relation(payload)
         table = table_of(relation)
-        if not self._selection.matches(table):
+        if not self._is_captured(relation, table):
             self.gather()
             self._decoder.set_relation(relation.relid, table.schema, table.name, None, [], relation.replident)
             self._shapes.pop(relation.relid, None)
             return
         shape = self._shape(relation, table)
+        if shape.info.is_partitioned:
+            self._root = relation.relid
         before = self._shapes.get(relation.relid)
         if before is not None and _same(before, shape):
             return
@@ -114,41 +123,49 @@ class Tracking:
         return self._ordinals + self._decoder.changes
 
     def _shape(self, relation: messages.Relation, table: TableId) -> Shape:
-        connection = self._monitor.connection
         with self._connector.translated(f"reading the catalog for {table}"):
-            if self._at_start is None:
-                self._at_start = self._read_all(connection)
-            now = read_fingerprints(connection, self._publication, [relation.relid]).get(relation.relid)
-            known = self._known(connection, relation, now[1] if now else None)
+            meaning = self._meaning(relation)
             self._learn_types(relation)
-        # The rows of a partition come under its root's id: it must not be asked for again by its own.
-        is_partition = known is not None and known.relation.parent != 0
-        if now is not None and (not is_partition or self._watch.knows(relation.relid)):
-            self._watch.compare(relation.relid, table, now[1])
-        last = self._shapes.get(relation.relid)
-        return shape_of_message(relation, known, last.info if last else None, self._shaper)
+        return shape_of_message(relation, meaning.numbers, meaning.around, self._shaper)
 
-    def _read_all(self, connection: Connection) -> dict[int, tuple[TableInfo, Fingerprint]]:
-        """All selected tables at once: after a restart each sends its Relation message anew. Fingerprints
-        first, so that an ALTER TABLE between the two shows as a difference later.
-        """
-        relids = [r.relid for r in select_relations(read_relations(connection), self._selection)]
-        found = read_fingerprints(connection, self._publication, relids)
-        infos = read_tables(connection, self._selection)
-        return {info.relid: (info, found[info.relid][1]) for info in infos if info.relid in found}
+    def _meaning(self, relation: messages.Relation) -> Meaning:
+        """Looked up in the history, with as many looks as it takes until one contains this transaction."""
+        place = Place(self._decoder.xid, self._decoder.commit_lsn)
+        if not self._history.knows(relation.relid) and not self._monitor.look_at(relation.relid):
+            return self._history.meaning_dropped(relation)
+        patience = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            meaning = self._history.meaning(relation, place)
+            if meaning is not None:
+                return meaning
+            if not self._monitor.look_at(relation.relid):
+                return self._history.meaning_dropped(relation)
+            meaning = self._history.meaning(relation, place)
+            if meaning is not None:
+                return meaning
+            if time.monotonic() >= patience:
+                return self._history.meaning_unseen(relation, place)
+            time.sleep(PAUSE_SECONDS)
 
-    def _known(
-        self, connection: Connection, relation: messages.Relation, now: Fingerprint | None
-    ) -> TableInfo | None:
-        """The catalog's view of the relation now: what was read at the start while it was not altered since.
-        A new primary key alters no column, and counts under full identity only.
-        """
-        read = (self._at_start or {}).get(relation.relid)
-        if read is not None and now is not None and relation.replident != "f":
-            info, then = read
-            if then.attributes == now.attributes:
-                return info
-        return read_table(connection, relation.relid)
+    def _is_captured(self, relation: messages.Relation, table: TableId) -> bool:
+        """Whether rows under this relation are rows of a table of its own that the config selects."""
+        follows_root, self._root = self._root, None
+        if not self._selection.matches(table):
+            self._history.left_out(relation.relid, Place(self._decoder.xid, self._decoder.commit_lsn))
+            return False
+        if not self._layout.via_root:
+            # Roots are no tables here; the publication may send them for a while.
+            return not self._is_root(relation.relid)
+        root = self._history.root_of(relation.relid)
+        if root is None or follows_root == root:
+            return root is None
+        with self._connector.translated(f"reading the catalog for {table}"):
+            self._monitor.look_at(root)
+        return self._history.root_of(relation.relid) is None
+
+    def _is_root(self, relid: int) -> bool:
+        with self._connector.translated("reading the catalog"):
+            return self._monitor.is_partitioned(relid)
 
     def _learn_types(self, relation: messages.Relation) -> None:
         """Types that are new to us: from the catalog, or from what the stream said of them."""

@@ -50,9 +50,9 @@ class Follower(ABC):
         if changes is None:
             return None
         self.sets.append(changes)
+        self.stale += changes.resnapshot
         if changes.position is not None:
             self.position = changes.position
-            self.stale += changes.resnapshot
             for key, value in changes.memory.items():
                 if value is None:
                     self.facts.pop(key, None)

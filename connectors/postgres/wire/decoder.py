@@ -36,7 +36,8 @@ class Pgoutput(Protocol):
 
     `changes` is the number of ordinals used since the last take, `byte_count` about what the rows gathered
     take, `transactions` the Commits seen since the last take. `end_lsn` and `commit_ts_us` (since 1970) are
-    of the last Commit; `received_lsn` is the highest LSN that a frame or a Commit named.
+    of the last Commit; `received_lsn` is the highest LSN that a frame or a Commit named. `xid` and
+    `commit_lsn` are of the last Begin.
     """
 
     changes: int
@@ -46,6 +47,12 @@ class Pgoutput(Protocol):
     end_lsn: int
     commit_ts_us: int | None
     received_lsn: int
+
+    @property
+    def xid(self) -> int: ...
+
+    @property
+    def commit_lsn(self) -> int: ...
 
     def __init__(self, unrepresentable: str, count: Callable[[str, int], None]) -> None: ...
 

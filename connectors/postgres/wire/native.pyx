@@ -82,8 +82,8 @@ cdef class PgoutputDecoder:
     cdef readonly object commit_ts_us
     cdef readonly uint64_t received_lsn
     cdef int64_t number
-    cdef uint32_t xid
-    cdef uint64_t commit_lsn
+    cdef readonly uint32_t xid
+    cdef readonly uint64_t commit_lsn
     cdef int64_t commit_at
     # The relation of the last change: changes come in runs.
     cdef int64_t last_relid

@@ -78,6 +78,14 @@ class PgoutputDecoder:
         self._transaction = Transaction()
         self._place: tuple[TableShape, int] | None = None
 
+    @property
+    def xid(self) -> int:
+        return self._transaction.xid
+
+    @property
+    def commit_lsn(self) -> int:
+        return self._transaction.commit_lsn
+
     def set_relation(
         self,
         relid: int,

@@ -90,6 +90,7 @@ def test_a_rename_that_is_decoded_later_still_shows_as_one(
 ) -> None:
     database.execute("create table t (id int primary key, a int, b text)")
     follower = follow(database)
+    follower.copy()
     database.execute(
         "insert into t values (1, 1, 'x')",
         "alter table t rename a to z",
@@ -106,6 +107,7 @@ def test_columns_whose_names_changed_places_are_told_apart_by_their_numbers(
 ) -> None:
     database.execute("create table t (id int primary key, a int, b int)")
     follower = follow(database)
+    follower.copy()
     database.execute(
         "insert into t values (1, 10, 20)",
         "alter table t rename a to x",
@@ -171,7 +173,7 @@ def test_a_rewrite_asks_for_the_table_again(
     database.execute(statement, "insert into t (id, n) values (2, 2)")
     follower.rows()
     assert [str(stale.table) for stale in follower.stale] == ["public.t"]
-    assert "rewrote" in follower.stale[0].reason
+    assert follower.stale[0].reason.startswith(("ALTER TABLE rewrote", "the type of a column"))
 
 
 @pytest.mark.parametrize(

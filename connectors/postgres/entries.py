@@ -1,0 +1,79 @@
+"""What the history of definitions is made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
+
+from cdc.model import Resnapshot
+from connectors.postgres.definition import Definition, Sent
+from connectors.postgres.looks import Look
+from connectors.postgres.steps import Step
+
+
+class Place(NamedTuple):
+    """A transaction of the stream: its number and where its commit begins."""
+
+    xid: int
+    commit_lsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A table as it was for a while; `selected` says whether the config selects it under that name."""
+
+    definition: Definition
+    sent: Sent | None
+    selected: bool
+
+
+@dataclass(slots=True)
+class Entry:
+    """`first` is the look that found it first; what came before that look is contained in a copy, when the
+    entry is the first one. `last` is the newest look that found it still. `step` leads here from the entry
+    before; None when it is not judged yet.
+    """
+
+    known: Known
+    first: Look | None
+    last: Look | None = None
+    step: Step | None = field(default_factory=Step)
+    empty: frozenset[int] = frozenset()
+
+    def text(self, doubt: str | None) -> str:
+        """For the log's memory, with why the table is in doubt."""
+        values = {
+            "definition": self.known.definition.text(),
+            "sent": self.known.sent.text() if self.known.sent else None,
+            "selected": self.known.selected,
+            "until": self.first.text() if self.first else None,
+            "doubt": doubt,
+        }
+        return json.dumps(values, separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, text: str) -> tuple[Self, str | None]:
+        """The entry and its doubt."""
+        values = json.loads(text)
+        definition, sent, until = values["definition"], values["sent"], values["until"]
+        known = Known(
+            Definition.from_text(definition), Sent.from_text(sent) if sent else None, values["selected"]
+        )
+        return cls(known, Look.from_text(until) if until else None), values["doubt"]
+
+
+class Meaning(NamedTuple):
+    """The numbers of a message's columns, and the definitions around its place."""
+
+    numbers: Sequence[int]
+    around: tuple[Definition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a ChangeSet has to carry: facts for its `memory`, and tables to copy again."""
+
+    memory: dict[str, str | None]
+    stale: tuple[Resnapshot, ...]
