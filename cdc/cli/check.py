@@ -126,14 +126,14 @@ def _show(results: Sequence[Result]) -> None:
     out = console()
     for subject, finding in results:
         mark = Text(f"{finding.severity.value:<8}", _STYLE[finding.severity])
-        out.print(Text.assemble(mark, (subject, "bold"), f"  {finding.message}"), soft_wrap=True)
+        say(Text.assemble(mark, (subject, "bold"), f"  {finding.message}"), out)
         lines = finding.fix.splitlines()
         if len(lines) > LONGEST_FIX:
             lines = [f"cdc check --fix {finding.code}   # prints {len(lines)} lines to run"]
         for line in lines:
-            out.print(Text(f"          {line}", "cyan"), soft_wrap=True)
+            say(Text(f"          {line}", "cyan"), out)
         if finding.docs:
-            out.print(Text(f"          see {finding.docs}", "dim"), soft_wrap=True)
+            say(Text(f"          see {finding.docs}", "dim"), out)
     errors = sum(finding.severity is Severity.ERROR for _, finding in results)
     warnings = sum(finding.severity is Severity.WARNING for _, finding in results)
     say(

@@ -16,6 +16,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from cdc.errors import CdcError
+from cdc.model import printable
 
 Log = Callable[..., None]
 
@@ -33,6 +34,7 @@ def configure(*, debug: bool) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
             structlog.processors.format_exc_info if debug else _describe_exception,
+            *((_escape_controls,) if sys.stderr.isatty() else ()),
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
@@ -64,6 +66,14 @@ def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDic
         else:
             frames = traceback.extract_tb(error.__traceback__)
             event["raised_at"] = f"{frames[-1].name}:{frames[-1].lineno}" if frames else ""
+    return event
+
+
+def _escape_controls(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """For terminals: names and servers' words can hold what breaks a line; a traceback has lines."""
+    for key, value in event.items():
+        if isinstance(value, str) and key != "exception":
+            event[key] = printable(value)
     return event
 
 

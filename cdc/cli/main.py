@@ -6,6 +6,7 @@ text of a foreign exception may hold row values.
 
 from __future__ import annotations
 
+import difflib
 import sys
 import traceback
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+import cdc
 from cdc.cli import (
     check,
     checkpoints,
@@ -63,11 +65,16 @@ app = typer.Typer(
     cls=Commands,
     help="Copies every committed change of a database into warehouses and files, in order and exactly once.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"cdc {cdc.__version__}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -76,7 +83,11 @@ def _every_command(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show tracebacks; they may contain row values.")
     ] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
+    del show_version  # Its callback has ended the command.
     session_of(context).debug = debug
     if not debug:
         sys.excepthook = _show_unexpected
@@ -97,9 +108,31 @@ app.command("version")(version.version)
 app.command("demo")(demo.demo)
 
 
+@app.command("help")
+def show_help(
+    context: typer.Context,
+    command: Annotated[
+        list[str] | None, typer.Argument(help="The command, such as run or log verify.")
+    ] = None,
+) -> None:
+    """Show the help of a command."""
+    root = context.find_root()
+    found: Any = root.command
+    inner = root
+    for name in command or ():
+        known = found.list_commands(inner) if isinstance(found, TyperGroup) else []
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            remedy = f"Did you mean {near[0]!r}?" if near else "Run: cdc help"
+            raise ConfigError(f"there is no command {' '.join(command or ())!r}", where="help", remedy=remedy)
+        found = found.get_command(inner, name)
+        inner = typer.Context(found, info_name=name, parent=inner)
+    print(found.get_help(inner))
+
+
 def main() -> None:
     """The entry point of the command `cdc`."""
-    app(obj=Session())
+    app(obj=Session(), prog_name="cdc")
 
 
 def _show_unexpected(kind: type[BaseException], _: BaseException, trace: Any) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cdc.errors import CdcError
+from cdc.model import printable
 
 # Wide enough that no table of ours is cut when it goes into a file or a pipe.
 PIPE_WIDTH = 200
@@ -28,9 +29,27 @@ def console(stream: TextIO | None = None) -> Console:
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
-def say(text: Cell) -> None:
-    """A line for people, never wrapped by us."""
-    console().print(text, soft_wrap=True)
+def say(text: Cell, out: Console | None = None) -> None:
+    """A line for people, never wrapped by us; what would move the cursor or change colours is escaped."""
+    (out or console()).print(_plain(text), soft_wrap=True)
+
+
+def _plain(text: Cell) -> Cell:
+    """The text without control characters other than line breaks: names and servers' words may hold them."""
+    if isinstance(text, str):
+        return printable(text, keep="\n")
+    if printable(text.plain, keep="\n") == text.plain:
+        return text
+    return Text.assemble(*((printable(part.plain, keep="\n"), part.style) for part in _spans(text)))
+
+
+def _spans(text: Text) -> list[Text]:
+    """The text cut where its style changes."""
+    offsets = sorted({offset for span in text.spans for offset in (span.start, span.end)})
+    parts = text.divide(offsets)
+    for part in parts:
+        part.style = part.spans[0].style if part.spans else part.style
+    return list(parts)
 
 
 def print_json(document: Any) -> None:
@@ -45,7 +64,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: S
     for name in columns:
         table.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        cells = map(_plain, row)
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
     console().print(table)
 
 
@@ -61,9 +81,9 @@ def print_error(error: CdcError, *, as_json: bool) -> None:
     out = console(sys.stderr)
     for problem in problems:
         where = f"{problem.where}: " if problem.where else ""
-        out.print(Text.assemble(("error: ", "bold red"), where + problem.message.rstrip(".")), soft_wrap=True)
+        say(Text.assemble(("error: ", "bold red"), where + problem.message.rstrip(".")), out)
         if problem.remedy:
-            out.print(Text(f"  {as_sentence(problem.remedy)}", "green"), soft_wrap=True)
+            say(Text(f"  {as_sentence(problem.remedy)}", "green"), out)
 
 
 def as_sentence(text: str) -> str:

@@ -2,49 +2,60 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
-from rich.text import Text
+import typer
 
-from cdc.cli.copies import copies_of, request_lines, requests_of
-from cdc.cli.output import (
-    as_sentence,
-    console,
-    print_json,
-    print_table,
-    say,
-    show_bytes,
-    show_count,
-    show_seconds,
-)
+from cdc.cli.copies import copies_of, requests_of
+from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
+from cdc.cli.status_text import lines_of
 from cdc.cli.stored import last_status, log_folder, log_view
+from cdc.engine.retry import waits_for_operator
 from cdc.errors import CdcError
 from config import Configuration
 
-# The daemon writes its status every second; older than this, it hangs or its disk does.
-STALE_SECONDS = 10.0
+# As often as the daemon writes its status.
+WATCH_SECONDS = 1.0
+# Cursor to the top left, and everything behind it erased.
+_CLEAR_SCREEN = "\x1b[H\x1b[2J\x1b[3J"
 
 _UNKNOWN_SOURCE: dict[str, Any] = {"state": "never run", "error": None}
-_BAD_STATES = ("failed", "retrying")
 
 
-def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Show states, lags and errors."""
+def status(
+    config: ConfigOption = DEFAULT_CONFIG,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it again every second, until Ctrl-C.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show states, lags and errors.
+
+    The exit code is 1 when something has failed or waits for an operator.
+    """
     configuration = open_configuration(config)
-    document = gather(configuration)
+    while True:
+        document = gather(configuration)
+        _show(document, clear=watch and sys.stdout.isatty(), as_json=as_json)
+        if not watch:
+            break
+        time.sleep(WATCH_SECONDS)
+    if needs_operator(document):
+        raise typer.Exit(1)
+
+
+def _show(document: dict[str, Any], *, clear: bool, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    say(_headline(document))
-    print_table(*_source_table(document), right=("log", "size", "behind", "rows/s"))
-    if document["sinks"]:
-        say("")
-        print_table(*_sink_table(document), right=("next", "behind", "late", "rows/s"))
-    for line in request_lines(document["requests"]):
+    if clear:
+        sys.stdout.write(_CLEAR_SCREEN)
+    for line in lines_of(document):
         say(line)
-    _show_troubles(document)
 
 
 def gather(configuration: Configuration) -> dict[str, Any]:
@@ -62,12 +73,32 @@ def gather(configuration: Configuration) -> dict[str, Any]:
     }
     document["requests"] = requests_of(configuration)
     if not document["running"]:
-        for part in (
-            *document["sources"].values(),
-            *(p for pairs in document["sinks"].values() for p in pairs),
-        ):
+        for part in _parts(document):
             part["state"] = part["state"] if part["state"] in ("failed", "never run") else "stopped"
     return document
+
+
+def needs_operator(document: dict[str, Any]) -> bool:
+    """Return whether something has failed, or waits for an operator."""
+    if document.get("died") or document.get("state_dir_full"):
+        return True
+    for part in _parts(document):
+        if (
+            part["state"] == "failed"
+            or part.get("refused")
+            or part.get("set_aside")
+            or "error" in (part.get("log") or ())
+        ):
+            return True
+        if part["error"] and waits_for_operator(part["error"]["kind"]):
+            return True
+    return False
+
+
+def _parts(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from document["sources"].values()
+    for pairs in document["sinks"].values():
+        yield from pairs
 
 
 def _log_of(configuration: Configuration, source: str) -> dict[str, Any] | None:
@@ -93,101 +124,3 @@ def _log_of(configuration: Configuration, source: str) -> dict[str, Any] | None:
         "copies": copies_of(log.facts),
         "written_at": end.written_at if end else None,
     }
-
-
-def _headline(document: dict[str, Any]) -> Text:
-    age = document.get("age_seconds")
-    if not document["running"]:
-        since = "" if age is None else f"; what follows is {show_seconds(age)} old"
-        return Text.assemble(("not running", "bold yellow"), since)
-    headline = Text.assemble(
-        ("running", "bold green"), f" as process {document['pid']} since {document['started_at'][:19]}Z"
-    )
-    if age is not None and age > STALE_SECONDS:
-        headline.append(f", silent for {show_seconds(age)}: it hangs, or its disk does", "bold red")
-    if document.get("state_dir_full"):
-        headline.append("; the disk under state_dir is full: make room on it", "bold red")
-    return headline
-
-
-def _source_table(document: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str | Text, ...]]]:
-    columns = ("source", "state", "position", "log", "size", "behind", "rows/s", "snapshot")
-    rows: list[tuple[str | Text, ...]] = []
-    for name, source in document["sources"].items():
-        log = source["log"] or {}
-        span = f"{log['start']:,} – {log['next']:,}" if "next" in log else "–"
-        rows.append(
-            (
-                name,
-                _state(source["state"]),
-                source.get("position") or log.get("position") or "–",
-                span,
-                show_bytes(log.get("bytes")),
-                show_bytes(source.get("behind_bytes")),
-                show_count(_whole(source.get("rows_per_second"))),
-                _snapshot(source),
-            )
-        )
-    return columns, rows
-
-
-def _snapshot(source: dict[str, Any]) -> str:
-    progress = source.get("snapshot")
-    if not progress:
-        waiting = source.get("waiting_tables", 0)
-        return f"{waiting} tables wait" if waiting else "–"
-    tables = f"{progress['tables_done']}/{progress['tables']} tables"
-    chunks = f"{progress['chunks_done']}/{progress['chunks']} chunks"
-    return f"{tables}, {chunks}, {progress['rows']:,} of about {progress['estimated_rows']:,} rows"
-
-
-def _sink_table(document: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str | Text, ...]]]:
-    columns = ("sink", "source", "state", "next", "behind", "late", "rows/s", "position")
-    rows: list[tuple[str | Text, ...]] = [
-        (
-            name,
-            pair["source"],
-            _state(pair["state"]),
-            show_count(pair.get("next")),
-            show_count(pair.get("behind_changes")),
-            show_seconds(pair.get("behind_seconds")),
-            show_count(_whole(pair.get("rows_per_second"))),
-            pair.get("position") or "–",
-        )
-        for name, pairs in document["sinks"].items()
-        for pair in pairs
-    ]
-    return columns, rows
-
-
-def _state(state: str) -> Text:
-    return Text(state, "bold red" if state in _BAD_STATES else "")
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else round(value)
-
-
-def _show_troubles(document: dict[str, Any]) -> None:
-    out = console()
-    for subject, error in _troubles(document):
-        out.print(
-            Text.assemble((f"\n{subject}: ", "bold red"), f"{error['kind']}: {error['message']}"),
-            soft_wrap=True,
-        )
-        if error.get("retry_seconds") is not None:
-            out.print(f"  tries again after {error['retry_seconds']} s", soft_wrap=True)
-        if error["remedy"]:
-            out.print(Text(f"  {as_sentence(error['remedy'])}", "green"), soft_wrap=True)
-
-
-def _troubles(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, source in document["sources"].items():
-        if source["error"]:
-            yield f"sources.{name}", source["error"]
-        if source["log"] and "error" in source["log"]:
-            yield f"sources.{name}", source["log"]["error"]
-    for name, pairs in document["sinks"].items():
-        for pair in pairs:
-            if pair["error"]:
-                yield f"sinks.{name}", pair["error"]

@@ -62,7 +62,9 @@ def last_status(configuration: Configuration) -> dict[str, Any]:
         "sources": {},
         "sinks": {},
     }
-    document["running"] = bool(document["running"]) and _is_alive(int(document["pid"]))
+    said_running = bool(document["running"])
+    document["running"] = said_running and _is_alive(int(document["pid"]))
+    document["died"] = said_running and not document["running"]
     if "at" in document:
         age = datetime.now(UTC) - datetime.fromisoformat(document["at"])
         document["age_seconds"] = max(0.0, round(age.total_seconds(), 1))

@@ -13,7 +13,6 @@ from cdc.engine.copies import CopyRequests
 from cdc.engine.reading import Reading
 from cdc.engine.reset import mark_batch
 from cdc.engine.snapshot import TableCopier
-from cdc.engine.status import Trouble
 from cdc.engine.tables import Facts
 from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
 from cdc.model import ChangeSet, CopyStep, Position, TableId, TableSchema
@@ -92,8 +91,8 @@ class Coordinator:
         if wanted:
             self.settled.clear()
             self._copy(wanted, stop)
+        self._status.refuse_only({str(table) for table in self.refused})
         if not self.refused:
-            self._status.copying.trouble = None
             self._reported.clear()
         self._requests.finish(self.refused)
         if not stop.is_set() and not self._to_copy() and not self._ahead:
@@ -170,7 +169,7 @@ class Coordinator:
         except TABLE_REFUSALS as error:
             if schema.table not in self._reported:
                 self._report(
-                    "a table is left out until its trouble is mended",
+                    "skipping a table until its error is resolved",
                     level="error",
                     table=str(schema.table),
                     error=error.message,
@@ -178,7 +177,7 @@ class Coordinator:
                 )
             self._reported.add(schema.table)
             self.refused[schema.table] = error
-            self._status.copying.trouble = Trouble.of(error, DISCOVER_INTERVAL_SECONDS)
+            self._status.refuse(str(schema.table), error, DISCOVER_INTERVAL_SECONDS)
 
     def _forget_dropped(self, schemas: dict[TableId, TableSchema], before: Position) -> None:
         """A table that went away before it was copied has nothing left to copy.

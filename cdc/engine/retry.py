@@ -45,6 +45,12 @@ def directive(error: BaseException) -> Directive:
     return Directive.OPERATOR
 
 
+def waits_for_operator(kind: str) -> bool:
+    """Return whether an error of the class of this name is not retried, or only as often as a look costs."""
+    found = getattr(errors, kind, None)
+    return not isinstance(found, type) or directive(found("")) is Directive.OPERATOR
+
+
 def run_until_stopped(
     body: Callable[[], None],
     stop: threading.Event,

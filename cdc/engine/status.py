@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -125,6 +125,7 @@ class SourceStatus:
     transactions: int = 0
     snapshot: SnapshotProgress | None = None
     waiting_tables: int = 0
+    refused: Mapping[str, Trouble] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     trouble: Trouble | None = None
     copying: CopyStatus = field(init=False)
@@ -153,11 +154,22 @@ class SourceStatus:
         with _COUNTING:
             self.counters[name] = self.counters.get(name, 0) + amount
 
+    def refuse(self, table: str, error: BaseException, retry_seconds: float) -> None:
+        """Note that the source refused this table; one that is refused again keeps its first time."""
+        trouble, known = Trouble.of(error, retry_seconds), self.refused.get(table)
+        if known is not None:
+            trouble.at = known.at
+        self.refused = {**self.refused, table: trouble}
+
+    def refuse_only(self, tables: Collection[str]) -> None:
+        """Forget the refusals of all tables but these."""
+        self.refused = {table: trouble for table, trouble in self.refused.items() if table in tables}
+
     def document(self) -> dict[str, Any]:
         behind = None
         if self.source_position is not None and self.position is not None:
             behind = self.distance(self.position, self.source_position)
-        trouble = self.trouble or self.copying.trouble
+        trouble = self.trouble or self.copying.trouble or next(iter(self.refused.values()), None)
         return {
             "state": self.state,
             "position": str(self.position) if self.position else None,
@@ -170,6 +182,7 @@ class SourceStatus:
             "transactions": self.transactions,
             "snapshot": _fields(self.snapshot) if self.snapshot else None,
             "waiting_tables": self.waiting_tables,
+            "refused": [{"table": t, **trouble.document()} for t, trouble in sorted(self.refused.items())],
             "counters": dict(self.counters),
             "error": trouble.document() if trouble else None,
         }

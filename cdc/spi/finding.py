@@ -61,5 +61,5 @@ def listed(names: Sequence[object]) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 table`, `3 tables`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """`1 table`, `3,000 tables`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

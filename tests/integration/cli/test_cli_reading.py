@@ -7,6 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import cdc
 from cdc.log import LogView
 from tests.integration.cli.conftest import Answer, Project, minimal
 from tests.support.processes import run_cdc
@@ -192,7 +193,7 @@ def test_check_shows_findings_with_their_fixes(project: Project) -> None:
         "warning sources.shop  a finding of kind warning\n          ALTER SYSTEM\n          SET x = 1\n"
         "error   sources.shop  a finding of kind error\n"
     ) in answer.out
-    assert answer.out.endswith("1 errors, 1 warnings.\n")
+    assert answer.out.endswith("1 error, 1 warning.\n")
 
 
 def test_check_with_warnings_only_passes(project: Project) -> None:
@@ -244,3 +245,15 @@ def test_help_explains_the_command(project: Project, command: str) -> None:
     answer = project.cdc(command, "--help")
     assert answer.code == 0
     assert "--json" in answer.out
+
+
+def test_version_help_and_completion_are_there(project: Project) -> None:
+    assert project.cdc("--version").out == f"cdc {cdc.__version__}\n"
+    assert project.cdc("help", "log", "verify").out == project.cdc("log", "verify", "--help").out
+    assert project.cdc("help").out == project.cdc("--help").out
+    assert project.cdc("help", "rnu").err.endswith("Did you mean 'run'?\n")
+    completed = run_cdc(
+        cwd=project.folder,
+        environment={"_CDC_COMPLETE": "complete_bash", "COMP_WORDS": "cdc st", "COMP_CWORD": "1"},
+    )
+    assert completed.stdout.split() == ["status"]

@@ -1,0 +1,145 @@
+"""`cdc status`: what it shows of what a daemon wrote down, in 80 columns, and its exit code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.integration.cli.conftest import Project
+from tests.support.processes import cdc_command
+from tests.support.waiting import wait_until
+
+POSITION = "mysql-bin.000123:104857600;3e11fa47-71ca-11e1-9e33-c80aa9429562:1-1234567,5f11fa47-71ca-11e1:1-99"
+REFUSED = {
+    "table": 'public."odd\\nname"',
+    "kind": "UnsupportedSchema",
+    "message": 'public."odd\\nname": the table has no replica identity: publishing it would make its updates'
+    " and deletes fail",
+    "remedy": "Add a primary key",
+    "at": "2026-11-30T00:00:00+00:00",
+    "retry_seconds": 5.0,
+}
+
+
+def error(kind: str, retry_seconds: float | None = None) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "message": "sources.shop: connecting for replication: the server said so",
+        "remedy": "alter role cdc replication",
+        "at": "2026-11-30T00:00:00+00:00",
+        "retry_seconds": retry_seconds,
+    }
+
+
+def write(project: Project, source: dict[str, Any] | None = None, **top: Any) -> None:
+    """A status as the daemon writes it; this process stands for the daemon."""
+    shop = {
+        "state": "streaming",
+        "position": POSITION,
+        "behind_bytes": 123456,
+        "rows_per_second": 12345.0,
+        "snapshot": {
+            "tables": 3,
+            "tables_done": 1,
+            "chunks": 40,
+            "chunks_done": 2,
+            "rows": 1_200_000,
+            "estimated_rows": 3_000_000,
+        },
+        "error": None,
+        "refused": [],
+        **(source or {}),
+    }
+    store = {
+        "source": "shop",
+        "state": "applying",
+        "next": 81_234_567,
+        "position": POSITION,
+        "behind_changes": 1234,
+        "behind_seconds": 12.5,
+        "rows_per_second": 9999.0,
+        "error": None,
+    }
+    document = {
+        "running": True,
+        "pid": os.getpid(),
+        "started_at": "2026-11-30T00:00:00.123456+00:00",
+        "at": datetime.now(UTC).isoformat(),
+        "state_dir_full": False,
+        "sources": {"shop": shop},
+        "sinks": {"store": [store]},
+        **top,
+    }
+    Path("state").mkdir(exist_ok=True)
+    Path("state/status.json").write_bytes(orjson.dumps(document))
+
+
+def test_status_fits_80_columns(project: Project) -> None:
+    waits = [
+        {"table": "public.big", "reason": "the disk under state_dir is full", "since": "2026-11-30T00:00:00Z"}
+    ]
+    write(project, {"refused": [REFUSED], "waits": waits, "error": REFUSED})
+    answer = project.cdc("status")
+    assert max(map(len, answer.out.splitlines())) <= 80
+    for part in (
+        f"running as process {os.getpid()} since 2026-11-30T00:00:00Z",
+        "source shop  streaming",
+        "copying     1 of 3 tables, 1,200,000 of about 3,000,000 rows (40%)",
+        "waits       public.big: the disk under state_dir is full",
+        "from        shop, at offset 81,234,567, 1,234 changes behind, 12 s",
+        'sources.shop, table public."odd\\nname" is skipped: UnsupportedSchema:',
+        "  Add a primary key.",
+    ):
+        assert part in answer.out
+    assert answer.out.count("UnsupportedSchema") == 1
+    assert "".join(POSITION.split()) in "".join(answer.out.split())
+
+
+@pytest.mark.parametrize(
+    ("source", "top", "code"),
+    [
+        ({}, {}, 0),
+        ({"state": "retrying", "error": error("SourceUnavailable", 4.0)}, {}, 0),
+        ({"state": "failed", "error": error("SourceRefused")}, {}, 1),
+        ({"state": "retrying", "error": error("SourceRefused", 60.0)}, {}, 1),
+        ({"refused": [REFUSED]}, {}, 1),
+        ({}, {"state_dir_full": True}, 1),
+        ({}, {"running": False}, 0),
+        ({}, {"pid": 2**22 + 1}, 1),
+    ],
+    ids=["fine", "retried", "failed", "operator", "refused", "full", "stopped", "died"],
+)
+def test_status_exits_with_1_when_an_operator_must_act(
+    project: Project, source: dict[str, Any], top: dict[str, Any], code: int
+) -> None:
+    write(project, source, **top)
+    assert project.cdc("status").code == code
+    assert project.cdc("status", "--json").code == code
+
+
+def test_status_says_that_the_daemon_died(project: Project) -> None:
+    write(project, pid=2**22 + 1)
+    assert f"process {2**22 + 1} ended without stopping" in project.cdc("status").out
+
+
+def test_status_never_writes_a_control_character(project: Project) -> None:
+    write(project, {"error": error("SourceRefused") | {"message": "role \x1b[2J\x07 does not exist"}})
+    shown = project.cdc("status").out
+    assert "role \\x1b[2J" in shown
+    assert not [character for character in shown if not character.isprintable() and character != "\n"]
+
+
+def test_status_watches_until_it_is_interrupted(project: Project) -> None:
+    write(project)
+    output = project.folder / "watched"
+    with output.open("wb") as file:
+        watching = subprocess.Popen(cdc_command("status", "--watch"), cwd=project.folder, stdout=file)
+        wait_until(lambda: output.read_text("utf-8").count("source shop") >= 2, "it to be shown twice")
+        watching.send_signal(2)
+        assert watching.wait(20) == 130
