@@ -185,7 +185,11 @@ class Capture:
             self._locked = True
         routed = self._router.route(changes)
         failpoints.hit("capture.routed")
-        if self._append(changes, routed) is not None:
+        commit = self._append(changes, routed)
+        for table in routed.due:
+            reason = self._router.book[table].reason
+            self._report("copying table again", level="warning", table=str(table), reason=reason)
+        if commit is not None:
             self._unlock()
 
     def _unlock(self) -> None:

@@ -210,6 +210,8 @@ def _since_truncate(chunks: Sequence[Chunk], source: SourceTable, numbers: Mappi
 def _changes(chunk: Chunk, start: int, source: SourceTable, numbers: Mapping[str, Any]) -> Iterator[Change]:
     """A file's rows behind that offset."""
     table = chunk.table.filter(pc.greater(chunk.table.column("_cdc_seq"), start))
+    if table.num_rows == 0:
+        return
     in_file = {number: name for name, number in chunk.numbers.items()}
     here = [in_file.get(numbers[column.name]) for column in source.columns]
     absent = frozenset(i for i, name in enumerate(here) if name is None)
