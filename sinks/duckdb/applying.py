@@ -6,8 +6,9 @@ again without it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
@@ -21,30 +22,30 @@ from sinks.duckdb.aside import Entry, Shelf, TableRefused
 from sinks.duckdb.change import Change
 from sinks.duckdb.database import concerns_one_table, translation
 from sinks.duckdb.options import Options
+from sinks.duckdb.steps import Done, Room, behind
 from sinks.duckdb.tables import Tables
 
 _APPLY = {"mirror": mirror.apply, "append": append.apply, "history": history.apply}
 _OF_A_TABLE = (SinkRefused, UnsupportedSchema, SchemaChangeRefused, DecodeError)
 
 
+@dataclass(slots=True)
 class Application:
-    """One attempt at a delivery; `refused` are the tables that ended an earlier attempt."""
+    """One attempt at a delivery.
 
-    def __init__(
-        self,
-        connection: Any,
-        tables: Tables,
-        shelf: Shelf,
-        options: Options,
-        context: SinkContext,
-        refused: Collection[TableId],
-    ) -> None:
-        self._connection = connection
-        self._tables = tables
-        self._shelf = shelf
-        self._options = options
-        self._context = context
-        self._refused = refused
+    `refused` are the tables that ended an earlier attempt, `done` is what is committed of it already, `step`
+    commits what is done now.
+    """
+
+    connection: Any
+    tables: Tables
+    shelf: Shelf
+    options: Options
+    context: SinkContext
+    refused: Collection[TableId]
+    room: Room
+    done: Done
+    step: Callable[[Done], None]
 
     def run(self, delivery: Delivery, high: int) -> None:
         """Apply all parts; `high` is the highest offset that the sink ever had.
@@ -53,59 +54,75 @@ class Application:
             TableRefused: a table can't be taken.
         """
         replayed_below = high if delivery.first < high else 0
-        if replayed_below and self._options.mode == "append":
+        if replayed_below and self.options.mode == "append":
             self._forget(delivery)
+        done, start = self.done, 0
         for part in delivery.parts():
-            for batch in part:
-                if batch.row_count == 0 and self._shelf.find(batch.schema) is None:
-                    # The word that a table is there, before it has rows.
-                    with self._of_table(batch.schema):
-                        self._tables.shape([batch], replayed_below)
-            for batches in _grouped(part):
-                admitted = self._admitted(batches)
-                if admitted:
-                    with self._of_table(admitted[0].schema):
-                        self._apply(admitted, replayed_below)
+            count = len(part)
+            # Batches of the part that an earlier attempt has committed are not applied again.
+            begun = Done(min(max(done.batches - start, 0), count), done.rows if done.batches >= start else 0)
+            if begun.batches < count:
+                self._part(behind(part, begun), replayed_below, Done(start).then(begun))
+            start += count
+
+    def _part(self, part: Sequence[ChangeBatch], replayed_below: int, begun: Done) -> None:
+        for piece, done in self.room.pieces(part):
+            self._piece(piece, replayed_below)
+            self.room.take(piece)
+            if self.room.is_full:
+                self.step(begun.then(done))
+
+    def _piece(self, piece: Sequence[ChangeBatch], replayed_below: int) -> None:
+        for batch in piece:
+            if batch.row_count == 0 and self.shelf.find(batch.schema) is None:
+                # The word that a table is there, before it has rows.
+                with self._of_table(batch.schema):
+                    self.tables.shape([batch], replayed_below)
+        for batches in _grouped(piece):
+            admitted = self._admitted(batches)
+            if admitted:
+                with self._of_table(admitted[0].schema):
+                    self._apply(admitted, replayed_below)
 
     def _apply(self, batches: Sequence[ChangeBatch], replayed_below: int) -> None:
-        shape = self._tables.shape(batches, replayed_below)
-        change = Change(self._connection, shape, batches, replayed_below, self._context.count)
+        shape = self.tables.shape(batches, replayed_below)
+        change = Change(self.connection, shape, batches, replayed_below, self.context.count, self.room)
         # What is new must see the rows as the replayed changes leave them: one after the other.
         for piece in change.split_at(replayed_below):
-            _APPLY[self._options.mode](piece)
+            _APPLY[self.options.mode](piece)
 
     def _forget(self, delivery: Delivery) -> None:
         """Take out of a changelog what comes again; a table that is set aside keeps what it has."""
-        kept = {said.table for said in self._shelf}
-        for stored in self._tables.stored():
+        kept = {said.table for said in self.shelf}
+        for stored in self.tables.stored():
             if stored.table not in kept:
-                target = self._tables.target(stored)
-                append.forget(self._connection, target, delivery.first, delivery.next)
+                target = self.tables.target(stored)
+                append.forget(self.connection, target, delivery.first, delivery.next)
 
     def _admitted(self, batches: list[ChangeBatch]) -> list[ChangeBatch]:
         """The changes of one table that the sink takes: none while it is set aside, until it begins anew."""
         schema = batches[0].schema
-        entry = self._shelf.find(schema)
+        entry = self.shelf.find(schema)
         if entry is None:
             return batches
         rest = _anew(batches, entry.said.since)
-        if rest and entry.said.table not in self._refused and self._tables.refusal(schema) is None:
-            self._shelf.take_back(entry)
-            self._context.log("table_taken_again", table=str(schema.table))
+        if rest and entry.said.table not in self.refused and self.tables.refusal(schema) is None:
+            self.shelf.take_back(entry)
+            self.context.log("table_taken_again", table=str(schema.table))
             return rest
-        self._context.count("changes_set_aside", sum(batch.row_count for batch in batches))
+        self.context.count("changes_set_aside", sum(batch.row_count for batch in batches))
         self._look_again(entry, schema)
         return []
 
     def _look_again(self, entry: Entry, schema: TableSchema) -> None:
         """Whether a table that is set aside could be taken as it is since this change."""
-        if entry.said.deliverable or entry.said.table in self._refused or not self._tables.is_news(schema):
+        if entry.said.deliverable or entry.said.table in self.refused or not self.tables.is_news(schema):
             return
-        refusal = self._tables.refusal(schema)
+        refusal = self.tables.refusal(schema)
         if refusal is None:
-            self._shelf.mark_deliverable(entry, schema.table)
+            self.shelf.mark_deliverable(entry, schema.table)
         elif schema.table != entry.said.table:
-            self._shelf.put(schema, entry.said.since, refusal)
+            self.shelf.put(schema, entry.said.since, refusal)
 
     @contextmanager
     def _of_table(self, schema: TableSchema) -> Iterator[None]:
@@ -113,13 +130,13 @@ class Application:
         try:
             yield
         except _OF_A_TABLE as error:
-            if self._options.schema_changes == "stop" and isinstance(error, SchemaChangeRefused):
+            if self.options.schema_changes == "stop" and isinstance(error, SchemaChangeRefused):
                 raise
             raise TableRefused(schema, error) from error
         except duckdb.Error as error:
             if not concerns_one_table(error):
                 raise
-            told = translation(error, "applying its changes", self._options.path)
+            told = translation(error, "applying its changes", self.options.path)
             raise TableRefused(schema, told) from error
 
 
@@ -129,8 +146,7 @@ def _anew(batches: Sequence[ChangeBatch], since: int) -> list[ChangeBatch]:
         mask = (np.asarray(batch.ops) == Operation.TRUNCATE.code) & (np.asarray(batch.seq) >= since)
         if mask.any():
             start = int(np.flatnonzero(mask)[0])
-            rest = ChangeBatch(batch.schema, batch.data.slice(start))
-            return [rest, *batches[i + 1 :]]
+            return [replace(batch, data=batch.data.slice(start)), *batches[i + 1 :]]
     return []
 
 

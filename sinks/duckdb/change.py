@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 
 from cdc.model import ChangeBatch
 from sinks.duckdb.shape import Shape
+from sinks.duckdb.steps import Room
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """`replayed_below`: changes with a lower `_cdc_seq` have been in this sink before; 0 when nothing is
-    replayed.
+    replayed. `room` is told of values that are taken over from stored rows.
     """
 
     connection: Any
@@ -26,6 +27,7 @@ class Change:
     batches: Sequence[ChangeBatch]
     replayed_below: int
     count: Callable[[str, int], None]
+    room: Room
 
     @property
     def is_replay(self) -> bool:

@@ -44,6 +44,8 @@ def settings(options: Options) -> dict[str, str]:
         "threads": str(options.threads),
         "temp_directory": f"{options.path}.spill",
         "checkpoint_threshold": f"{CHECKPOINT_WAL_BYTES}B",
+        # A commit that makes a checkpoint need not write the log too, where wide values take memory twice.
+        "auto_checkpoint_skip_wal_threshold": "0",
         # Rows of a mirror have no order of their own; keeping one costs memory in large inserts.
         "preserve_insertion_order": "false",
         # The daemon needs nothing beyond the core, and must not go to the network on its own.
@@ -113,6 +115,13 @@ def concerns_one_table(error: BaseException) -> bool:
     return isinstance(error, kinds) and not is_fatal(error)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether DuckDB could not do something within its memory limit."""
+    cause = error.__cause__ if isinstance(error, CdcError) else error
+    texts = ("failed to pin block", "failed to allocate", "Out of Memory", "could not allocate block")
+    return isinstance(cause, duckdb.Error) and any(text in str(cause) for text in texts)
+
+
 def is_fatal(error: BaseException) -> bool:
     """Whether DuckDB has closed the database in its own mind: only a new connection helps."""
     cause = error.__cause__ if isinstance(error, CdcError) else error
@@ -129,7 +138,7 @@ def translation(error: Any, operation: str, path: Path) -> CdcError:
             where=where,
             remedy="Close it there. To read while the daemon runs, set `publish` and open the copy.",
         )
-    if isinstance(error, duckdb.OutOfMemoryException):
+    if is_out_of_memory(error):
         remedy = "Raise `memory_limit` of this sink, or see that there is space beside the database file."
         return SinkUnavailable(
             f"{operation} needs more memory than DuckDB may use", where=where, remedy=remedy

@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cdc.transform import Rows
-from sinks.duckdb.shape import Shape, run
+from cdc.transform import Holes, Rows
+from sinks.duckdb.change import Change
+from sinks.duckdb.shape import run
+
+# The bytes of a value, for the types that may have many.
+_LENGTHS = {"VARCHAR": "strlen(c%d)", "JSON": "strlen(c%d::varchar)", "BLOB": "octet_length(c%d)"}
 
 
 def split(rows: Rows) -> tuple[pa.Table, pa.Table | None]:
@@ -25,8 +29,7 @@ def split(rows: Rows) -> tuple[pa.Table, pa.Table | None]:
 
 
 def fill(
-    connection: Any,
-    shape: Shape,
+    change: Change,
     rows: Rows,
     name: str,
     *,
@@ -37,6 +40,7 @@ def fill(
 
     `stored_if` narrows which stored row counts, of the table as `t`. False when no row has holes.
     """
+    shape, connection = change.shape, change.connection
     _, holed = split(rows)
     if rows.holes is None or holed is None:
         return False
@@ -53,4 +57,19 @@ def fill(
     selected = ", ".join([*chosen, "p.s", "p.at", *(f"p.{column}" for column in extra or {})])
     query = f"select {selected} from _cdc_given p left join {shape.target} t on {matches}"
     run(connection, f"create or replace temp table {name} as {query}", staged)
+    if change.room.is_wide:
+        change.room.fill(shape.schema.table, holed.num_rows, _wide_bytes(change, rows.holes, name))
     return True
+
+
+def _wide_bytes(change: Change, holes: Holes, name: str) -> int:
+    """How much of text and bytes was taken over."""
+    places = [change.shape.place(column) for column in holes.missing]
+    lengths = [
+        _LENGTHS[c.type] % c.index for c in change.shape.columns if c.index in places and c.type in _LENGTHS
+    ]
+    if not lengths:
+        return 0
+    total = " + ".join(f"coalesce(sum({length}), 0)" for length in lengths)
+    (found,) = change.connection.execute(f"select ({total})::bigint from {name}").fetchall()
+    return int(found[0])

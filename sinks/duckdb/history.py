@@ -54,9 +54,7 @@ def _apply_keyed(change: Change, segment: Segment) -> None:
         extra_holed = {name: array.take(places) for name, array in ends.items()}
         whole = pc.invert(pc.is_in(pa.array(range(len(versions.ended_seq)), pa.int64()), places))
         ends = {name: array.filter(whole) for name, array in ends.items()}
-    filled = fill(
-        connection, shape, versions.opened, "temp.main._cdc_filled", stored_if=was_open, extra=extra_holed
-    )
+    filled = fill(change, versions.opened, "temp.main._cdc_filled", stored_if=was_open, extra=extra_holed)
     _close(change, versions)
     _insert(change, given=shape.staged(plain, ends))
     if filled:

@@ -56,9 +56,7 @@ def _apply_keyed(change: Change, segment: Segment, *, soft: bool) -> None:
     reduced = reduce_batches(segment.batches, keep_deleted=soft)
     writes = [(reduced.upserts, "false")] + ([(reduced.deletes, "true")] if soft else [])
     writes = [(rows, gone) for rows, gone in writes if rows.table.num_rows]
-    filled = [
-        fill(connection, shape, rows, f"temp.main._cdc_filled_{i}") for i, (rows, _) in enumerate(writes)
-    ]
+    filled = [fill(change, rows, f"temp.main._cdc_filled_{i}") for i, (rows, _) in enumerate(writes)]
     _delete(change, [reduced.upserts, reduced.deletes])
     for i, (rows, gone) in enumerate(writes):
         _insert(change, gone, given=shape.staged(split(rows)[0]))

@@ -14,22 +14,36 @@ from typing import Any, ClassVar
 import duckdb
 from pydantic import BaseModel
 
-from cdc.errors import CdcError, SinkRefused
+from cdc.errors import CdcError, SinkRefused, SinkUnavailable
 from cdc.model import TableId, TableSchema
 from cdc.spi import Cursor, Delivery, Finding, SetAside, SinkContext
-from sinks.duckdb import aside, cursor
+from sinks.duckdb import aside, cursor, steps
 from sinks.duckdb.applying import Application
 from sinks.duckdb.aside import Shelf, TableRefused, report_set_aside
 from sinks.duckdb.checks import findings
-from sinks.duckdb.database import IDLE_WAL_BYTES, connect, is_fatal, lock_of, translated, wal_bytes
+from sinks.duckdb.database import (
+    CHECKPOINT_WAL_BYTES,
+    IDLE_WAL_BYTES,
+    connect,
+    is_fatal,
+    is_out_of_memory,
+    lock_of,
+    translated,
+    wal_bytes,
+)
 from sinks.duckdb.options import Options as DuckDBOptions
 from sinks.duckdb.publish import Publisher
 from sinks.duckdb.shape import run
+from sinks.duckdb.steps import Done, Room
 from sinks.duckdb.tables import Tables
 
 # So many intervals after the last copy the next is made between deliveries, though the sink has not caught
 # up.
 PUBLISH_PATIENCE = 2.0
+# Any commit is larger: DuckDB then makes a checkpoint instead of writing its log.
+SMALLEST_WAL_BYTES = 1
+# The memory limit is doubled up to this when DuckDB can't do with less; beyond it, something else is wrong.
+MOST_MEMORY_BYTES = 2 * 2**30
 
 
 class DuckDBSink:
@@ -47,6 +61,8 @@ class DuckDBSink:
         self._tables: Tables | None = None
         # Tables that could not be taken in this process: they are not asked for again and again.
         self._returned_in_vain: set[TableId] = set()
+        self._room: Room | None = None
+        self._memory_limit = options.memory_limit
         self._publisher = Publisher(options.path, options.publish) if options.publish else None
 
     def check(self) -> Sequence[Finding]:
@@ -58,6 +74,8 @@ class DuckDBSink:
         with self._guarded("preparing the database"), self._transaction() as connection:
             cursor.prepare(connection, source, self._context, str(self._options.path))
             aside.prepare(connection)
+            for statement in steps.TABLES:
+                run(connection, statement)
             self._check_modes(Tables(connection, source, self._options, self._context), source)
 
     def committed(self, source: str) -> Cursor | None:
@@ -85,10 +103,14 @@ class DuckDBSink:
                 with self._guarded(f"applying changes of {delivery.source}"):
                     self._apply(delivery, refused)
             except TableRefused as error:
-                # Nothing of this attempt is left; the next one goes without that table.
+                # The next attempt goes without that table.
                 refused.append(error)
+            except SinkUnavailable as error:
+                if not (is_out_of_memory(error) and self._raise_memory_limit()):
+                    raise
             else:
                 break
+        self._lower_memory_limit()
         for one in refused:
             self._returned_in_vain.add(one.schema.table)
             report_set_aside(self._context, one)
@@ -117,23 +139,44 @@ class DuckDBSink:
             before = cursor.read(connection, delivery.source)
             if cursor.is_applied(before, delivery, path):
                 return
-            if self._tables is None:
-                self._tables = Tables(connection, delivery.source, self._options, self._context)
-            shelf = Shelf(connection, delivery.source)
-            for one in refused:
-                shelf.put(
-                    one.schema, delivery.first, one.error, deliverable=self._tables.heals_anew(one.error)
-                )
-            application = Application(
-                connection, self._tables, shelf, self._options, self._context,
-                {one.schema.table for one in refused},
-            )  # fmt: skip
+            done = steps.read(connection, delivery.source, delivery.first, path)
+            application = self._application(connection, delivery, refused, done)
             application.run(delivery, before.high if before else 0)
+            steps.write(connection, delivery.source, delivery.first, None)
             cursor.write(connection, cursor.advanced(before, delivery, self._context.epoch))
         if self._publisher is not None:
             self._publisher.changed()
             if self._publisher.due(PUBLISH_PATIENCE):
                 self._publish(self._publisher)
+
+    def _application(
+        self, connection: Any, delivery: Delivery, refused: Sequence[TableRefused], done: Done
+    ) -> Application:
+        if self._tables is None:
+            self._tables = Tables(connection, delivery.source, self._options, self._context)
+        shelf = Shelf(connection, delivery.source)
+        for one in refused:
+            shelf.put(one.schema, delivery.first, one.error, deliverable=self._tables.heals_anew(one.error))
+
+        def step(done: Done) -> None:
+            steps.write(connection, delivery.source, delivery.first, done)
+            self._commit(connection)
+            run(connection, "begin transaction")
+
+        given = {one.schema.table for one in refused}
+        room = self._new_room(connection)
+        return Application(
+            connection, self._tables, shelf, self._options, self._context, given, room, done, step
+        )
+
+    def _new_room(self, connection: Any) -> Room:
+        """The room of a transaction; wide values that are in the write-ahead log still count."""
+        if self._room is None:
+            self._room = Room(is_wide=steps.is_wide(connection))
+            if self._room.is_wide:
+                steps.keep_row_groups(connection)
+        self._room.begin()
+        return self._room
 
     def rewind(self, source: str, offset: int) -> None:
         """See `SupportsRewind.rewind`. Only the cursor moves: a replay never takes away what is there."""
@@ -141,6 +184,7 @@ class DuckDBSink:
         with self._guarded("rewinding"), self._transaction() as connection:
             cursor.check_fence(connection, source, self._context, path)
             at = cursor.read(connection, source)
+            steps.read(connection, source, offset, path)
             if at is None or offset > at.next:
                 reached = "nothing was applied yet" if at is None else f"the sink is at offset {at.next}"
                 raise SinkRefused(
@@ -163,7 +207,8 @@ class DuckDBSink:
     def close(self) -> None:
         """See `Sink.close`."""
         with self._lock:
-            connection, self._connection, self._tables = self._connection, None, None
+            connection, self._connection = self._connection, None
+            self._tables = self._room = None
             if connection is not None:
                 with translated("closing the database", self._options.path):
                     connection.close()
@@ -181,7 +226,28 @@ class DuckDBSink:
     def _open(self) -> Any:
         if self._connection is None:
             self._connection = connect(self._options)
+            if self._memory_limit != self._options.memory_limit:
+                run(self._connection, f"set memory_limit = '{self._memory_limit}B'")
         return self._connection
+
+    def _raise_memory_limit(self) -> bool:
+        """Let DuckDB have twice as much for this delivery; False when it had enough of that.
+
+        Some things that it can't do in pieces are larger than the limit: one value of 100 MB is.
+        """
+        if self._memory_limit >= MOST_MEMORY_BYTES:
+            return False
+        self._memory_limit *= 2
+        self._context.log("memory_limit_raised", bytes=self._memory_limit)
+        with self._guarded("raising the memory limit"):
+            run(self._open(), f"set memory_limit = '{self._memory_limit}B'")
+        return True
+
+    def _lower_memory_limit(self) -> None:
+        if self._memory_limit != self._options.memory_limit:
+            self._memory_limit = self._options.memory_limit
+            with self._guarded("lowering the memory limit"):
+                run(self._open(), f"set memory_limit = '{self._memory_limit}B'")
 
     @contextmanager
     def _guarded(self, operation: str) -> Iterator[None]:
@@ -200,11 +266,31 @@ class DuckDBSink:
         run(connection, "begin transaction")
         try:
             yield connection
-            run(connection, "commit")
+            self._commit(connection)
         except BaseException:
-            self._tables = None
+            self._tables = self._room = None
             self._roll_back(connection)
             raise
+
+    def _commit(self, connection: Any) -> None:
+        """Commit; after much of wide values, or many tables, by a checkpoint at once instead of through the
+        write-ahead log: it frees what they take, and what comes later goes into row groups of its own.
+        """
+        room = self._room
+        if room is None or not room.wants_checkpoint:
+            run(connection, "commit")
+            return
+        if room.has_wide_values and not room.is_wide:
+            steps.mark_wide(connection)
+            steps.keep_row_groups(connection)
+        run(connection, f"set checkpoint_threshold = '{SMALLEST_WAL_BYTES}B'")
+        try:
+            run(connection, "commit")
+        finally:
+            run(connection, f"set checkpoint_threshold = '{CHECKPOINT_WAL_BYTES}B'")
+        if wal_bytes(self._options.path):
+            self._checkpoint()
+        room.renew()
 
     def _roll_back(self, connection: Any) -> None:
         try:
@@ -214,7 +300,8 @@ class DuckDBSink:
             self._context.log("rollback_refused")
 
     def _abandon(self) -> None:
-        connection, self._connection, self._tables = self._connection, None, None
+        connection, self._connection = self._connection, None
+        self._tables = self._room = None
         if connection is not None:
             try:
                 connection.close()
