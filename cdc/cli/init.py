@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import re
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,20 +14,28 @@ import typer
 
 from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, JsonOption
-from cdc.errors import ConfigError
+from cdc.errors import ConfigError, PluginError
 from cdc.files import write_atomically
 from cdc.spi import registry
 from cdc.spi.urls import nearest_scheme
 
 FileOption = Annotated[Path, typer.Option("--config", "-c", envvar="CDC_CONFIG", help="The file to write.")]
 
+# Where the URL may come from, so that it stands in no shell's history.
+URL_VARIABLE = "CDC_SOURCE_URL"
+
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 
 
 def init(
     url: Annotated[
-        str, typer.Argument(help="The database, such as postgresql://user:password@host/database.")
-    ],
+        str | None,
+        typer.Argument(
+            envvar=URL_VARIABLE,
+            help="The database, such as postgresql://user:password@host/database. Asked for when left out.",
+            show_envvar=True,
+        ),
+    ] = None,
     config: FileOption = DEFAULT_CONFIG,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
     as_json: JsonOption = False,
@@ -36,6 +48,7 @@ def init(
     if config.exists() and not force:
         remedy = "Add --force to overwrite it, or name another file with --config."
         raise ConfigError("exists already", where=str(config), remedy=remedy)
+    url = url or _asked()
     text = _starter_of(url).starter(url)
     _write(config, text)
     variables = list(dict.fromkeys(_VARIABLE.findall(text)))
@@ -44,39 +57,64 @@ def init(
         return
     say(f"Wrote {config}. Next:")
     flag = "" if config == DEFAULT_CONFIG else f" -c {config}"
-    for line in (
-        *(f"export {name}='…'   # the URL you gave" for name in variables),
-        f"cdc check{flag}",
-        f"cdc run{flag}",
-    ):
+    for line in (*map(_set_variable, variables), f"cdc check{flag}", f"cdc run{flag}"):
         say(f"  {line}")
 
 
+def _asked() -> str:
+    """The URL from the terminal, where it is not shown: a command line stays in the shell's history."""
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            "no URL was given, and there is no terminal to ask for it",
+            where="init URL",
+            remedy=f"Set {URL_VARIABLE} to the URL of the database.",
+        )
+    return getpass.getpass("URL of the database (not shown): ").strip()
+
+
+def _set_variable(name: str) -> str:
+    if os.environ.get(URL_VARIABLE):
+        return f'export {name}="${URL_VARIABLE}"'
+    return f"read -rs {name} && export {name}   # then paste the URL and press Enter: no history keeps it"
+
+
 def _starter_of(url: str) -> Any:
-    """The connector that understands the URL's scheme and can describe its database."""
-    scheme = url.partition("://")[0] if "://" in url else ""
+    """The connector that understands the URL's scheme and can describe its database.
+
+    A connector whose extra is not installed is passed over: another one may be meant.
+    """
+    scheme = url.partition("://")[0].lower() if "://" in url else ""
     able: list[str] = []
+    unusable: dict[str, PluginError] = {}
     for plugin in registry.installed("cdc.sources"):
-        source = registry.load("cdc.sources", plugin.name)
+        try:
+            source = registry.load("cdc.sources", plugin.name)
+        except PluginError as error:
+            unusable[plugin.name] = error
+            continue
         schemes = getattr(source, "url_schemes", (plugin.name,))
         if hasattr(source, "starter"):
             able += schemes
             if scheme in schemes:
                 return source
+    raise _not_understood(url, scheme, able, unusable)
+
+
+def _not_understood(
+    url: str, scheme: str, able: list[str], unusable: Mapping[str, PluginError]
+) -> ConfigError | PluginError:
     near = nearest_scheme(url, able)
     if near:
-        raise ConfigError(
+        return ConfigError(
             f"the URL begins with {scheme}://, which is another tool's form",
             where="init URL",
-            remedy=f"Write {near}://USER:PASSWORD@HOST:PORT/DATABASE.",
+            remedy=f"Write {near}://USER:PASSWORD@HOST:PORT/DATABASE",
         )
-    raise ConfigError(
-        "no installed connector understands this URL",
-        where="init URL",
-        remedy=f"Start it with {' or '.join(f'{name}://' for name in able)}."
-        if able
-        else "Install a connector first.",
-    )
+    for name, error in unusable.items():
+        if scheme.startswith(name) or len(unusable) == 1:
+            return error
+    forms = f"Start it with {' or '.join(f'{name}://' for name in able)}." if able else "Install a connector."
+    return ConfigError("no installed connector understands this URL", where="init URL", remedy=forms)
 
 
 def _write(config: Path, text: str) -> None:

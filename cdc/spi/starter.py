@@ -14,7 +14,8 @@ from typing import Protocol, TypeVar
 from pydantic import ValidationError
 
 from cdc.errors import ConfigError
-from cdc.model import TableId
+from cdc.model import TableId, printable
+from cdc.spi.finding import counted
 from cdc.spi.selection import quoted_part
 
 # The comments stand in one column where the entries are shorter than this.
@@ -52,9 +53,9 @@ class Starter:
 
     def _lines(self) -> Iterator[str]:
         variable = re.sub(r"[^A-Z0-9]+", "_", self.name.upper()) + "_URL"
-        yield f"# Written by cdc init from the {self.origin}."
-        yield f"# Before the first run: export {variable}='{self.shown_url}'"
-        yield "# Then: cdc check && cdc run"
+        yield f"# Written by cdc init from the {printable(self.origin)}."
+        yield f"# {variable} holds the URL: {printable(self.shown_url)}"
+        yield "# Next: cdc check && cdc run"
         yield "state_dir: ./cdc-data"
         yield "sources:"
         yield f"  {self.name}:"
@@ -103,22 +104,34 @@ def source_name(shown: str) -> str:
 
 
 def table_lines(
-    seen: Iterable[SeenT], rows: Callable[[SeenT], int], notes: Callable[[SeenT], Iterator[str]]
+    seen: Iterable[SeenT], rows: Callable[[SeenT], int | None], notes: Callable[[SeenT], Iterator[str]]
 ) -> Iterator[str]:
-    """An entry for each schema of the tables seen, with the lines that `notes` has of its tables."""
+    """An entry for each schema of the tables seen, with the lines that `notes` has of its tables.
+
+    `rows` gives the server's estimate, or None for a table whose size the server does not know.
+    """
     schemas: dict[str, list[SeenT]] = {}
     for table in seen:
         schemas.setdefault(table.table.schema, []).append(table)
     for schema, tables in schemas.items():
-        count = "1 table" if len(tables) == 1 else f"{len(tables)} tables"
-        yield entry(f"{quoted_part(schema)}.*", f"{count}, about {sum(map(rows, tables)):,} rows")
+        yield entry(f"{quoted_part(schema)}.*", _sizes([rows(table) for table in tables]))
         for table in tables:
             yield from notes(table)
 
 
+def _sizes(rows: list[int | None]) -> str:
+    """`3 tables, about 12,000 rows`, or how many of them the server knows nothing of."""
+    tables, known = counted(len(rows), "table"), [count for count in rows if count is not None]
+    if not known:
+        return f"{tables}, row count unknown (never analysed)"
+    about = f"about {counted(sum(known), 'row')}" if sum(known) else "no rows"
+    unknown = len(rows) - len(known)
+    return f"{tables}, {about}" + (f" and {unknown:,} of unknown size (never analysed)" if unknown else "")
+
+
 def entry(pattern: str, comment: str) -> str:
     """A line of the list of tables."""
-    text = f"      - {json.dumps(pattern, ensure_ascii=False)}"
+    text = f"      - {json.dumps(pattern, ensure_ascii=not pattern.isprintable())}"
     comment = " ".join(comment.split())
     return f"{text:<{COMMENT_COLUMN}}# {comment}" if len(text) < COMMENT_COLUMN else f"{text}  # {comment}"
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
 from cdc.errors import SourceUnavailable
+from cdc.model import shown
 from cdc.spi.selection import entry_for
 from cdc.spi.starter import Starter, entry, note, source_name, table_lines, unusable_url
 from connectors.postgres.catalog import read_infos, read_relations, select_relations
@@ -15,6 +17,16 @@ from connectors.postgres.connection import Connector
 from connectors.postgres.options import URL_SHAPE, PostgresOptions, parse_url
 from connectors.postgres.statements import replica_identity_full
 from connectors.postgres.tables import TableInfo
+
+# A table that was never analysed has reltuples -1 (before Postgres 14: 0, with relpages 0), and may have any
+# number of rows.
+_ROWS = """
+    select c.oid::int8,
+           case when pg_relation_size(c.oid) = 0 then 0
+                when c.reltuples > 0 or c.reltuples = 0 and c.relpages > 0 then c.reltuples::int8
+            end
+      from pg_class c where c.oid = any(%s::int8[]::oid[])
+"""
 
 
 def describe(url: str) -> str:
@@ -33,7 +45,7 @@ def describe(url: str) -> str:
     database = settings["dbname"]
     name = source_name(database)
     try:
-        version, infos = _look(Connector(options, name), options)
+        version, infos, rows = _look(Connector(options, name), options)
     except SourceUnavailable as error:
         # The daemon would try again; this looks once.
         remedy = explain(error, options).fix
@@ -41,20 +53,30 @@ def describe(url: str) -> str:
     return Starter(
         name,
         "postgres",
-        f"database {database} (Postgres {version})",
+        f"database {shown(database)} (Postgres {version})",
         _without_password(settings),
-        [*table_lines(infos, lambda info: info.estimated_rows, _notes)]
+        [*table_lines(infos, lambda info: _rows_of(info, rows), _notes)]
         or [entry("public.*", "there is no table yet")],
         {info.table.schema for info in infos},
     ).text()
 
 
-def _look(connector: Connector, options: PostgresOptions) -> tuple[str, list[TableInfo]]:
-    """The server's version and its tables."""
+def _look(
+    connector: Connector, options: PostgresOptions
+) -> tuple[str, list[TableInfo], dict[int, int | None]]:
+    """The server's version, its tables, and estimates of their rows by oid."""
     with connector.connect("to look at its tables") as conn, connector.translated("reading the tables"):
         version = (conn.info.parameter_status("server_version") or "?").split()[0]
         relations = read_relations(conn)
-        return version, read_infos(conn, select_relations(relations, options.selection), relations)
+        infos = read_infos(conn, select_relations(relations, options.selection), relations)
+        relids = [leaf.relid for info in infos for leaf in info.leaves]
+        return version, infos, dict(conn.execute(_ROWS, (relids,)).fetchall())
+
+
+def _rows_of(info: TableInfo, rows: Mapping[int, int | None]) -> int | None:
+    """The estimate for a table with all its partitions; None where the server has none for one of them."""
+    counts = [rows.get(leaf.relid) for leaf in info.leaves]
+    return None if None in counts else sum(count or 0 for count in counts)
 
 
 def _without_password(settings: Mapping[str, str]) -> str:
@@ -62,7 +84,8 @@ def _without_password(settings: Mapping[str, str]) -> str:
     host, user = settings.get("host", ""), settings.get("user", "")
     if not host or not user or host.startswith("/") or "," in host:
         return "the url given to cdc init"
-    return f"postgresql://{user}:...@{host}:{settings.get('port', '5432')}/{settings['dbname']}"
+    port, database = settings.get("port", "5432"), quote(settings["dbname"], safe="")
+    return f"postgresql://{quote(user, safe='')}:...@{host}:{port}/{database}"
 
 
 def _notes(info: TableInfo) -> Iterator[str]:

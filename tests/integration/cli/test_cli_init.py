@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -11,7 +16,7 @@ from cdc.spi import registry
 from config import load
 from tests.integration.cli.conftest import Project
 from tests.support.postgres import Database
-from tests.support.processes import run_cdc
+from tests.support.processes import ROOT, cdc_command, run_cdc
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ def test_init_says_what_comes_next(database: Database, empty: Project) -> None:
     assert answer.code == 0, answer.err
     lines = answer.out.splitlines()
     assert lines[0] == "Wrote new.yaml. Next:"
-    assert lines[1].startswith("  export ")
+    assert lines[1].startswith("  read -rs ")
     assert lines[2:] == ["  cdc check -c new.yaml", "  cdc run -c new.yaml"]
 
 
@@ -61,6 +66,76 @@ def test_init_overwrites_only_when_forced(database: Database, project: Project) 
     assert Path("cdc.yaml").read_text("utf-8") == before
     assert project.cdc("init", database.url, "--force").code == 0
     assert Path("cdc.yaml").read_text("utf-8") != before
+
+
+def test_init_takes_the_url_from_the_environment(
+    database15: Database, empty: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CDC_SOURCE_URL", database15.url)
+    answer = empty.cdc("init")
+    assert answer.code == 0, answer.err
+    assert f'export {database15.name.upper()}_URL="$CDC_SOURCE_URL"' in answer.out
+
+
+def test_init_asks_for_the_url_and_does_not_show_it(database15: Database, empty: Project) -> None:
+    terminal, child = pty.openpty()
+    process = subprocess.Popen(
+        cdc_command("init"), cwd=empty.folder, stdin=child, stdout=child, stderr=child, start_new_session=True
+    )
+    os.close(child)
+    shown = b""
+    while b"URL of the database" not in shown:
+        shown += os.read(terminal, 1024)
+    os.write(terminal, f"{database15.dsn(password='hunter2')}\n".encode())
+    with contextlib.suppress(OSError):
+        while data := os.read(terminal, 1024):
+            shown += data
+    assert process.wait(30) == 0, shown
+    assert b"Wrote cdc.yaml" in shown
+    assert b"hunter2" not in shown
+
+
+def test_init_without_a_url_or_a_terminal_names_the_variable(empty: Project) -> None:
+    answer = empty.cdc("init")
+    assert answer.code == 2
+    assert answer.err == (
+        "error: init URL: no URL was given, and there is no terminal to ask for it\n"
+        "  Set CDC_SOURCE_URL to the URL of the database.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("blocked", "url", "code"),
+    [("pymysql", "postgresql", 0), ("psycopg", "mysql", 1), ("psycopg", "postgresql", 2)],
+)
+def test_init_needs_the_extra_of_its_own_connector_only(
+    database15: Database, empty: Project, blocked: str, url: str, code: int
+) -> None:
+    target = database15.url if code == 0 else f"{url}://cdc@127.0.0.1:1/shop"
+    program = f"import sys; sys.modules[{blocked!r}] = None; from cdc.cli.main import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", program, "init", target],
+        cwd=empty.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == code, result.stderr
+    if code == 2:
+        assert "postgres needs the package 'psycopg', which is not installed" in result.stderr
+
+
+def test_init_says_what_another_tools_url_should_be(empty: Project) -> None:
+    answer = empty.cdc("init", "jdbc:postgresql://db/shop?user=cdc&password=hunter2")
+    assert answer.code == 2
+    assert answer.err == (
+        "error: init URL: the URL begins with jdbc:postgresql://, which is another tool's form\n"
+        "  Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE.\n"
+    )
+    raw = empty.cdc("init", "postgresql://cdc:hunter2@hunter2@db/shop").err
+    assert "holds a raw @: write @ as %40" in raw
+    assert "hunter2" not in raw
 
 
 def test_init_refuses_a_url_that_nobody_understands(empty: Project) -> None:

@@ -18,7 +18,10 @@ def test_starter_lists_what_is_in_the_database(check: Check, mysql_database: Mys
     source = yaml.safe_load(text)["sources"][name]
     assert source == {"type": "mysql", "url": f"${{{name.upper()}_URL}}", "tables": [f"{name}.*"]}
     assert f"# {name}.readings has no key: mirrors find its rows by all their values." in text
-    assert f"export {name.upper()}_URL='{server.flavour}://app:...@127.0.0.1:{server.port}/{name}'" in text
+    assert (
+        f"{name.upper()}_URL holds the URL: {server.flavour}://app:...@127.0.0.1:{server.port}/{name}\n"
+        in text
+    )
     assert f"from the database {name} ({'MySQL' if server.flavour == 'mysql' else 'MariaDB'} " in text
     assert "secret-word" not in text
     assert check(mysql_database.url, tables=source["tables"]).errors == []
@@ -29,6 +32,16 @@ def test_starter_of_a_whole_server_lists_its_databases(mysql_database: MysqlData
     source = yaml.safe_load(describe(mysql_database.server.url()))["sources"]["source_127_0_0_1"]
     assert f"{mysql_database.name}.*" in source["tables"]
     assert "mysql.*" not in source["tables"]
+
+
+def test_starter_counts_no_rows_only_where_there_are_none(mysql_database: MysqlDatabase) -> None:
+    mysql_database.execute(
+        "create table nothing (id int primary key) stats_auto_recalc=0",
+        "create table something (id int primary key) stats_auto_recalc=0",
+        "insert into something values (1), (2)",
+    )
+    text = describe(mysql_database.url)
+    assert "# 2 tables, no rows and 1 of unknown size (never analysed)\n" in text or "about 2 rows\n" in text
 
 
 def test_starter_of_an_empty_database_follows_it(mysql_database: MysqlDatabase) -> None:

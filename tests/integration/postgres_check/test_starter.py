@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
@@ -35,6 +37,45 @@ def test_starter_of_an_empty_database_follows_public(database15: Database) -> No
     text = describe(database15.url)
     assert yaml.safe_load(text)["sources"][database15.name]["tables"] == ["public.*"]
     assert "# there is no table yet" in text
+
+
+def test_starter_never_counts_rows_that_the_server_does_not_know(database: Database) -> None:
+    database.execute(
+        "create schema known",
+        "create table known.t (id int primary key)",
+        "insert into known.t select generate_series(1, 12000)",
+        "analyze known.t",
+        "create schema mixed",
+        "create table mixed.analysed (id int primary key)",
+        "insert into mixed.analysed select generate_series(1, 1000)",
+        "analyze mixed.analysed",
+        "create table mixed.parts (id int primary key) partition by range (id)",
+        "create table mixed.p1 partition of mixed.parts for values from (1) to (100)",
+        "insert into mixed.parts select generate_series(1, 50)",
+        "create schema none",
+        "create table none.t (id int primary key)",
+        "alter table none.t set (autovacuum_enabled = off)",
+        "create schema new",
+        "create table new.t (id int primary key)",
+        "insert into new.t select generate_series(1, 7)",
+    )
+    text = describe(database.url)
+    comments = dict(re.findall(r'- "(\w+)\.\*" +# (.*)', text))
+    assert comments == {
+        "known": "1 table, about 12,000 rows",
+        "mixed": "2 tables, about 1,000 rows and 1 of unknown size (never analysed)",
+        "new": "1 table, row count unknown (never analysed)",
+        "none": "1 table, no rows",
+    }
+
+
+def test_starter_writes_odd_names_in_one_line(database15: Database) -> None:
+    database15.execute('create schema "s\n#"', 'create table "s\n#"."t""\n" (line text)')
+    text = describe(database15.url)
+    (source,) = yaml.safe_load(text)["sources"].values()
+    assert source["tables"] == ["s\n#.*", '!s\n#."t""\n"']
+    assert 'alter table U&"s\\+00000A#".U&"t""\\+00000A" replica identity full;' in text
+    database15.execute('alter table U&"s\\+00000A#".U&"t""\\+00000A" replica identity full')
 
 
 def test_starter_connects_its_sinks_to_the_source(database15: Database) -> None:
