@@ -34,6 +34,10 @@ class SourceUnavailable(CdcError):
     """The source can't be reached now; waiting may help."""
 
 
+class SnapshotYielded(SourceUnavailable):
+    """The source ended a snapshot that a statement waited for; a new one completes the copy."""
+
+
 class SourceRefused(CdcError):
     """The source answered no (login, privilege, setting); an operator must change something there."""
 

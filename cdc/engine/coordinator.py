@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from cdc.engine.copies import CopyRequests
@@ -14,6 +14,7 @@ from cdc.engine.reading import Reading
 from cdc.engine.reset import mark_batch
 from cdc.engine.snapshot import TableCopier
 from cdc.engine.tables import Facts
+from cdc.engine.waiting import WaitingTables
 from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
 from cdc.model import ChangeSet, CopyStep, Position, TableId, TableSchema
 
@@ -49,6 +50,7 @@ class Coordinator:
         self._ahead: dict[object, Position] = {}
         self.refused: dict[TableId, CdcError] = {}
         self._reported: set[TableId] = set()
+        self._waiting = WaitingTables(reading)
         self._saw_tables = True
         self.settled = threading.Event()
 
@@ -90,11 +92,15 @@ class Coordinator:
         self._status.waiting_tables = len(wanted)
         if wanted:
             self.settled.clear()
-            self._copy(wanted, stop)
+            self._copy_all(wanted, stop)
+        self._waiting.keep(self._to_copy())
+        self._status.copying.trouble = self._waiting.trouble
         self._status.refuse_only({str(table) for table in self.refused})
         if not self.refused:
             self._reported.clear()
         self._requests.finish(self.refused)
+        if not self._to_copy():
+            self._status.snapshot = None
         if not stop.is_set() and not self._to_copy() and not self._ahead:
             self._status.waiting_tables = 0
             self.settled.set()
@@ -151,15 +157,38 @@ class Coordinator:
                 with self._refusable(schema):
                     self._source.follow([schema])
 
+    def _copy_all(self, wanted: Sequence[TableSchema], stop: threading.Event) -> None:
+        """Copy with one snapshot after the other while tables become live and the catalog was just read."""
+        left = list(wanted)
+        while left and not stop.is_set():
+            self._copy(left, stop)
+            unfinished = set(self._to_copy())
+            before, left = len(left), [schema for schema in left if schema.table in unfinished]
+            self._status.waiting_tables = len(left)
+            if len(left) == before or self._due():
+                return
+
     def _copy(self, schemas: Sequence[TableSchema], stop: threading.Event) -> None:
-        """Copy all tables; when the source refuses, one by one, so that one table holds up no other."""
+        """Copy what one snapshot covers; when the source refuses, one by one, so that no table holds up
+        another.
+        """
         try:
-            self._copier.copy(schemas, stop)
+            self._note_waiting(schemas, self._copier.copy(schemas, stop))
         except TABLE_REFUSALS:
             for schema in schemas:
                 if schema.table in self._to_copy() and not stop.is_set():
                     with self._refusable(schema):
-                        self._copier.copy([schema], stop)
+                        self._note_waiting([schema], self._copier.copy([schema], stop))
+
+    def _note_waiting(self, asked: Sequence[TableSchema], waiting: Mapping[TableId, CdcError]) -> None:
+        """Keep the reasons of tables that can't be copied now; refusals among them as refusals."""
+        for schema in asked:
+            error = waiting.get(schema.table)
+            if isinstance(error, TABLE_REFUSALS):
+                self._refuse(schema.table, error)
+            else:
+                self._waiting.note(schema.table, error)
+        self._status.copying.trouble = self._waiting.trouble
 
     @contextmanager
     def _refusable(self, schema: TableSchema) -> Iterator[None]:
@@ -167,17 +196,20 @@ class Coordinator:
         try:
             yield
         except TABLE_REFUSALS as error:
-            if schema.table not in self._reported:
-                self._report(
-                    "skipping a table until its error is resolved",
-                    level="error",
-                    table=str(schema.table),
-                    error=error.message,
-                    remedy=error.remedy,
-                )
-            self._reported.add(schema.table)
-            self.refused[schema.table] = error
-            self._status.refuse(str(schema.table), error, DISCOVER_INTERVAL_SECONDS)
+            self._refuse(schema.table, error)
+
+    def _refuse(self, table: TableId, error: CdcError) -> None:
+        if table not in self._reported:
+            self._report(
+                "skipping a table until its error is resolved",
+                level="error",
+                table=str(table),
+                error=error.message,
+                remedy=error.remedy,
+            )
+        self._reported.add(table)
+        self.refused[table] = error
+        self._status.refuse(str(table), error, DISCOVER_INTERVAL_SECONDS)
 
     def _forget_dropped(self, schemas: dict[TableId, TableSchema], before: Position) -> None:
         """A table that went away before it was copied has nothing left to copy.

@@ -21,7 +21,7 @@ from cdc.engine.release import Releaser, batches_with_last, superseded
 from cdc.engine.reset import mark_batch
 from cdc.engine.status import SnapshotProgress
 from cdc.engine.tables import Facts, Phase, TableState, chunk_facts
-from cdc.errors import LogFull
+from cdc.errors import CdcError, LogFull, SnapshotYielded
 from cdc.model import ChangeBatch, ChangeSet, CopyStep, Position, TableId, TableSchema
 from cdc.spi import EarlierSnapshot, Snapshot, SnapshotChunk
 
@@ -34,7 +34,7 @@ RELEASE_RUNS = 200
 
 
 class TableCopier:
-    """Copies a set of tables under one snapshot. One call of `copy` at a time."""
+    """Copies tables, one snapshot a call of `copy`. One call at a time."""
 
     def __init__(self, reading: Reading) -> None:
         self._source = reading.source
@@ -45,26 +45,52 @@ class TableCopier:
         self._workers = reading.spec.snapshot_workers
         self._releaser = Releaser(reading)
 
-    def copy(self, schemas: Sequence[TableSchema], stop: threading.Event) -> None:
-        """Copy all these tables and make them live; returns early, with nothing lost, when stopped."""
+    def copy(self, schemas: Sequence[TableSchema], stop: threading.Event) -> Mapping[TableId, CdcError]:
+        """Open one snapshot, copy what it covers of these tables and make live those that are whole then.
+
+        Return the tables that can't be copied now, with the reason. When stopped or when the snapshot ends
+        early, nothing is lost: the next call completes the tables that are left.
+        """
+        if self._is_begun(schemas) and not self._wait_until_passed(self._source.current(), stop):
+            return {}
         with self._router.lock:
             marks = {s.table: self._mark(s.table) for s in schemas}
             earlier = self._earlier(schemas)
-        snapshot = self._source.snapshot(schemas, earlier)
+        try:
+            snapshot = self._source.snapshot(schemas, earlier)
+        except SnapshotYielded:
+            return {}
         failpoints.hit("snapshot.opened")
         try:
-            # What is not in the snapshot can't be copied yet; the next round asks again.
-            schemas = [s for s in schemas if s.table in snapshot.positions]
-            continued = [s.table for s in schemas if self._begin(s, snapshot, marks[s.table])]
+            covered = [s for s in schemas if s.table in snapshot.positions]
+            continued = [s.table for s in covered if self._begin(s, snapshot, marks[s.table])]
             for table in continued:
-                if not self._wait_until_passed(snapshot.positions[table], stop):
-                    return
+                if not self._wait_until_passed(snapshot.positions[table], stop, snapshot):
+                    return snapshot.waiting
                 self._releaser.release(table, snapshot.tokens[table], snapshot.positions[table].order)
-            if schemas:
-                self._copy_rows(schemas, snapshot, stop)
+            if covered:
+                self._show(len(schemas), snapshot)
+                self._copy_rows(covered, snapshot, stop)
+            return snapshot.waiting
         finally:
             snapshot.close()
-            self._status.snapshot = None
+
+    def _is_begun(self, schemas: Sequence[TableSchema]) -> bool:
+        """Whether the next snapshot may complete an earlier one.
+
+        The stream has to pass it before rows are read, and catches up before it is opened, so that its locks
+        are not held meanwhile.
+        """
+        with self._router.lock:
+            return bool(self._earlier(schemas))
+
+    def _show(self, table_count: int, snapshot: Snapshot) -> None:
+        """Add a snapshot to the progress of the whole copy."""
+        progress = self._status.snapshot = self._status.snapshot or SnapshotProgress()
+        progress.tables = progress.tables_done + table_count
+        progress.chunks = progress.chunks_done + len(snapshot.chunks)
+        estimated = sum(chunk.estimated_rows for chunk in snapshot.chunks) + snapshot.rows_left
+        progress.estimated_rows = progress.rows + estimated
 
     def _mark(self, table: TableId) -> object:
         """Changes when the table has to be read by a snapshot that is opened later."""
@@ -116,19 +142,16 @@ class TableCopier:
         assert end is not None, "the log has a first commit before any snapshot"
         return end.position
 
-    def _wait_until_passed(self, position: Position, stop: threading.Event) -> bool:
+    def _wait_until_passed(
+        self, position: Position, stop: threading.Event, snapshot: Snapshot | None = None
+    ) -> bool:
         while self._reached().order < position.order:
-            if stop.wait(PASS_POLL_SECONDS):
+            if stop.wait(PASS_POLL_SECONDS) or (snapshot is not None and snapshot.is_ending):
                 return False
         return True
 
     def _copy_rows(self, schemas: Sequence[TableSchema], snapshot: Snapshot, stop: threading.Event) -> None:
         left = {s.table: sum(c.table == s.table for c in snapshot.chunks) for s in schemas}
-        self._status.snapshot = SnapshotProgress(
-            tables=len(left),
-            chunks=len(snapshot.chunks),
-            estimated_rows=sum(c.estimated_rows for c in snapshot.chunks),
-        )
         chunks: queue.SimpleQueue[SnapshotChunk] = queue.SimpleQueue()
         for chunk in snapshot.chunks:
             chunks.put(chunk)
@@ -151,11 +174,15 @@ class TableCopier:
         snapshot: Snapshot,
         stop: threading.Event,
     ) -> None:
+        """Make tables live as they become whole, until all are or the snapshot has ended."""
         ready = [table for table, count in left.items() if count == 0]
         while left and not stop.is_set():
-            finished, _ = wait(work, timeout=0, return_when=FIRST_EXCEPTION)
+            finished, reading = wait(work, timeout=0, return_when=FIRST_EXCEPTION)
             for future in finished:
                 future.result()
+            if not reading:
+                # What follows needs no view: its locks go as soon as the rows are read.
+                snapshot.close()
             # Not before the stream is past the snapshot: a live table takes every change that still comes,
             # and those that the snapshot contains must come while they are held back and can be dropped.
             reached = self._reached().order
@@ -168,6 +195,8 @@ class TableCopier:
             try:
                 read = done.get(timeout=PASS_POLL_SECONDS)
             except queue.Empty:
+                if not reading and not ready:
+                    return
                 continue
             left[read] -= 1
             if left[read] == 0:
@@ -180,13 +209,13 @@ class TableCopier:
         done: queue.SimpleQueue[TableId],
         halt: threading.Event,
     ) -> None:
-        while not halt.is_set():
+        while not (halt.is_set() or snapshot.is_ending):
             try:
                 chunk = chunks.get_nowait()
-            except queue.Empty:
+                if self._read(snapshot, chunk, halt):
+                    done.put(chunk.table)
+            except (queue.Empty, SnapshotYielded):
                 return
-            if self._read(snapshot, chunk, halt):
-                done.put(chunk.table)
 
     def _read(self, snapshot: Snapshot, chunk: SnapshotChunk, halt: threading.Event) -> bool:
         """Copy one chunk; False when halted in the middle."""

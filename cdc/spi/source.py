@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from cdc.errors import CdcError
 from cdc.model import ChangeBatch, ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding
 
@@ -86,19 +87,31 @@ class Snapshot(Protocol):
     contained in the rows. An exact view contains none that orders at it or after. Where the source can't give
     several readers one view without locks (MySQL), the rows of a table with a key may be newer: all changes
     from the position on, applied over them in order, give the table nevertheless, and columns that a change
-    leaves out are right in the rows. A table that can't be copied yet (the stream has not come to its latest
-    ALTER) is in none of them, and holds up no other. `tokens` gives per table what a later process needs to
+    leaves out are right in the rows. `tokens` gives per table what a later process needs to
     go on from finished chunks. `resumed` names the tables for which `chunks` completes an earlier snapshot:
     the rows of its finished chunks, then all changes up to its position, then these chunks, together equal a
     whole copy. The other tables start from nothing. `read` may be called from several threads, each with its
     own chunk; it yields batches of `r` rows whose ordinals start at 0 in every batch. `close` ends the view
-    and may be called twice.
+    and may be called twice; the engine calls it as soon as no chunk is being read.
+
+    A snapshot covers as many of the tables as the source wants to hold at once. The others are in none of
+    `positions`, `chunks` and `tokens`, and the engine asks for them again. `waiting` names those that can't
+    be copied now, with the reason; a table in it holds up no other. `rows_left` estimates the rows of the
+    tables that a later snapshot covers, 0 where the source does not know. Once `is_ending` is true the engine
+    begins no further chunk and completes the tables with the next snapshot. `read` raises SnapshotYielded
+    when the source has ended the view in favour of a statement that waited for it; tables of which every
+    chunk was read by then are whole.
     """
 
     positions: Mapping[TableId, Position]
     chunks: Sequence[SnapshotChunk]
     tokens: Mapping[TableId, str]
     resumed: frozenset[TableId]
+    waiting: Mapping[TableId, CdcError]
+    rows_left: int
+
+    @property
+    def is_ending(self) -> bool: ...
 
     def read(self, chunk: SnapshotChunk) -> Iterator[ChangeBatch]: ...
 
@@ -183,7 +196,7 @@ class Source(Protocol):
         ...
 
     def snapshot(self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]) -> Snapshot:
-        """Open a consistent view of these tables, going on from `earlier` ones where that is exact."""
+        """Open a consistent view of some of these tables, resuming `earlier` ones where that is exact."""
         ...
 
     def current(self) -> Position:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from cdc.errors import (
+    CdcError,
     ConfigError,
     SinkRefused,
     SourceGap,
@@ -38,13 +39,17 @@ IDLE_SECONDS = 0.05
 
 
 class MemorySourceOptions(BaseModel):
-    """`history` lets a first start stream what was committed before it; `chunk_rows` cuts snapshots."""
+    """`history` lets a first start stream what was committed before it; `chunk_rows` cuts snapshots, which
+    cover at most `snapshot_tables` tables and end after `snapshot_chunks` chunks of a table with a key.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     database: MemoryDatabase
     history: bool = False
     chunk_rows: int = 100
+    snapshot_tables: int | None = None
+    snapshot_chunks: int | None = None
 
 
 class MemorySource:
@@ -112,7 +117,9 @@ class MemorySource:
         self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]
     ) -> MemorySnapshot:
         self._database.raise_fault("snapshot")
-        return MemorySnapshot(self._database, tables, earlier, self._options.chunk_rows)
+        options = self._options
+        covered = tables[: options.snapshot_tables]
+        return MemorySnapshot(self._database, covered, earlier, options.chunk_rows, options.snapshot_chunks)
 
     def current(self) -> Position:
         self._database.raise_fault("current")
@@ -154,8 +161,12 @@ class MemorySnapshot:
         tables: Sequence[TableSchema],
         earlier: Mapping[TableId, EarlierSnapshot],
         chunk_rows: int,
+        most_chunks: int | None = None,
     ) -> None:
         self._database = database
+        self._most_chunks = most_chunks
+        self._whole_left: set[str] = set()
+        self._begun = 0
         self._schemas: dict[TableId, TableSchema] = {}
         self._tuples: dict[str, list[tuple[int, Row]]] = {}
         chunks: list[SnapshotChunk] = []
@@ -182,13 +193,28 @@ class MemorySnapshot:
                     live = [entry for entry in heap.tuples[low : low + chunk_rows] if entry]
                     rows = [entry for entry in live if whole not in finished or entry[0] >= since]
                     self._tuples[f"{table}/{name}"] = rows
+                    if name == whole:
+                        self._whole_left.add(f"{table}/{name}")
                     chunks.append(SnapshotChunk(table, name, len(rows)))
         self.positions: Mapping[TableId, Position] = {s.table: self.position for s in tables}
+        # Whole ones first: once they are begun, nothing may end the snapshot.
+        chunks.sort(key=lambda chunk: f"{chunk.table}/{chunk.id}" not in self._whole_left)
         self.chunks: Sequence[SnapshotChunk] = chunks
         self.tokens: Mapping[TableId, str] = tokens
         self.resumed = frozenset(resumed)
+        self.waiting: Mapping[TableId, CdcError] = {}
+        self.rows_left = 0
+
+    @property
+    def is_ending(self) -> bool:
+        """What is left of an ended snapshot must be completed by a later one: only keys make that exact."""
+        has_keys = all(schema.key for schema in self._schemas.values())
+        limit = self._most_chunks
+        return has_keys and limit is not None and self._begun >= limit and bool(self._whole_left)
 
     def read(self, chunk: SnapshotChunk) -> Iterator[ChangeBatch]:
+        self._begun += 1
+        self._whole_left.discard(f"{chunk.table}/{chunk.id}")
         self._database.raise_fault("read")
         rows = self._tuples[f"{chunk.table}/{chunk.id}"]
         if rows:

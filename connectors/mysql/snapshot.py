@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from cdc.errors import CdcError
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
 from cdc.spi.readers import Readers
 from cdc.spi.source import EarlierSnapshot, SnapshotChunk
@@ -46,11 +47,18 @@ class MysqlSnapshot:
         }
         self.tokens: Mapping[TableId, str] = {table: token.text() for table, token in plan.tokens.items()}
         self.resumed = plan.resumed
+        self.waiting: Mapping[TableId, CdcError] = {}
+        self.rows_left = 0
         # Views first: the longer one stands, the more the server has to keep for it.
         order = sorted(plan.shapes, key=lambda table: table not in plan.views)
         self.chunks: Sequence[SnapshotChunk] = tuple(
             SnapshotChunk(table, r.id, r.rows) for table in order for r in plan.ranges[table]
         )
+
+    @property
+    def is_ending(self) -> bool:
+        """Views stay until the tables without a key are read; chunks of the others need none."""
+        return False
 
     def read(self, chunk: SnapshotChunk) -> Iterator[ChangeBatch]:
         """The rows of one chunk: it is whole or fails."""

@@ -30,6 +30,7 @@ __all__ = [
     "Relation",
     "TableInfo",
     "build_schema",
+    "leaf_relations",
     "one_view",
     "read_infos",
     "read_relations",
@@ -162,7 +163,7 @@ def read_infos(
     """Columns, keys and leaves of some of the relations."""
     if not wanted:
         return []
-    leaves = {r.relid: _leaf_relations(r, relations) for r in wanted}
+    leaves = {r.relid: leaf_relations(r, relations) for r in wanted}
     relids = [r.relid for r in wanted]
     columns = _group(_fetch(conn, _COLUMNS, relids))
     every = sorted({*relids, *(leaf.relid for group in leaves.values() for leaf in group)})
@@ -225,7 +226,8 @@ def _ancestors(relation: Relation, by_relid: Mapping[int, Relation]) -> Iterable
         parent = by_relid[parent].parent if parent in by_relid else 0
 
 
-def _leaf_relations(root: Relation, relations: Sequence[Relation]) -> list[Relation]:
+def leaf_relations(root: Relation, relations: Sequence[Relation]) -> list[Relation]:
+    """The physical tables of a table: itself, or the partitions at the bottom of its tree."""
     if root.kind == TABLE:
         return [root]
     children: dict[int, list[Relation]] = {}

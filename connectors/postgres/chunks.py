@@ -5,8 +5,13 @@ A chunk is a range of pages of one physical table. Under one snapshot a row vers
 later snapshot the rows of a finished chunk are still those that were read, except for versions written since:
 their xmin is at or after the first snapshot's xmin. Reading only these again from the same pages, after all
 changes up to the later snapshot, completes the copy exactly: deleted versions went by their events, moved
-ones are found where they are now. It needs a key (rows read twice must meet), the same files and columns (a
-rewrite gives old rows new places), and less than half the circle of transaction ids since.
+ones are found where they are now. It needs a key (rows read twice must meet), the same files (a rewrite gives
+old rows new places), columns and row filter, and less than half the circle of transaction ids since. Columns
+that were added or dropped without a rewrite are no hindrance: rows copied before get the fill of a new column
+as those of a live table do.
+
+A later snapshot need not be the last one. Its new chunks are whole as of itself, and the versions since the
+first snapshot's xmin are read again under the last one, whose chunks are all whole or read again.
 """
 
 from __future__ import annotations
@@ -64,14 +69,18 @@ class PageRange:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a later process needs to go on: which rows the finished chunks' ids stand for. `xmin` is of the
-    first snapshot.
+    """What a later process needs to go on: which rows the finished chunks' ids stand for.
+
+    `xmin` is of the first snapshot; `attributes` are all live columns, attnum → xmin of their pg_attribute
+    row; `columns` are the attnums of those that are copied.
     """
 
     relid: int
     xmin: int
-    attributes: str
-    columns: tuple[str, ...]
+    attributes: Mapping[int, int]
+    columns: tuple[int, ...]
+    key: tuple[str, ...]
+    row_filter: str | None
     layouts: Mapping[int, Layout]
 
     def text(self) -> str:
@@ -82,25 +91,43 @@ class Token:
         values = {
             "relid": self.relid,
             "xmin": self.xmin,
-            "attributes": self.attributes,
+            "attributes": {str(number): xmin for number, xmin in self.attributes.items()},
             "columns": self.columns,
+            "key": self.key,
+            "row_filter": self.row_filter,
         }
         return json.dumps({**values, "leaves": layouts})
 
     @classmethod
-    def parse(cls, text: str) -> Token:
+    def parse(cls, text: str) -> Token | None:
+        """The token of that text; None for one of an earlier release, whose chunks are not gone on with."""
         values = json.loads(text)
         layouts = {int(relid): Layout(*layout) for relid, layout in values["leaves"].items()}
-        return cls(values["relid"], values["xmin"], values["attributes"], tuple(values["columns"]), layouts)
+        if "key" not in values:
+            return None
+        attributes = {int(number): xmin for number, xmin in values["attributes"].items()}
+        columns, key = tuple(values["columns"]), tuple(values["key"])
+        return cls(values["relid"], values["xmin"], attributes, columns, key, values["row_filter"], layouts)
 
     def holds_for(self, now: Token, next_xid: int) -> bool:
         """Whether finished chunks of this token are good under the snapshot that `now` describes."""
-        same_table = (self.relid, self.attributes, self.columns) == (now.relid, now.attributes, now.columns)
+        same_table = (self.relid, self.key, self.row_filter) == (now.relid, now.key, now.row_filter)
         same_files = all(
             relid in now.layouts and now.layouts[relid].filenode == layout.filenode
             for relid, layout in self.layouts.items()
         )
-        return same_table and same_files and next_xid - self.xmin < RESUMABLE_TRANSACTIONS
+        is_young = next_xid - self.xmin < RESUMABLE_TRANSACTIONS
+        return same_table and same_files and is_young and self._has_same_columns(now)
+
+    def _has_same_columns(self, now: Token) -> bool:
+        """Whether columns only came or went: in the same files a new one is its fill in every old row."""
+        stayed = self.attributes.keys() & now.attributes.keys()
+        last = max(self.attributes, default=0)
+        return (
+            all(self.attributes[number] == now.attributes[number] for number in stayed)
+            and all(number > last for number in now.attributes.keys() - stayed)
+            and {n for n in self.columns if n in stayed} == {n for n in now.columns if n in stayed}
+        )
 
 
 def layout_of(leaf: LeafSize, page_bytes: int, *, ranges: bool) -> Layout:

@@ -9,6 +9,7 @@ from connectors.postgres.connection import Connector
 from connectors.postgres.history import History
 from connectors.postgres.options import PostgresOptions
 from connectors.postgres.shapes import Shaper
+from connectors.postgres.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +22,4 @@ class Parts:
     publication: str
     shaper: Shaper
     history: History
+    turns: Turns

@@ -34,12 +34,46 @@ _PUBLICATION = """
       from pg_publication p
      where p.pubname = %s
 """
-# The view's columns attnames and rowfilter came with 15; through jsonb one statement serves all.
+# pg_publication_tables would do, but opens every table since 16, and waits for who alters it.
 _TABLES = """
-    select t.schemaname as schema, t.tablename as name, to_jsonb(t) -> 'attnames' as columns,
-           to_jsonb(t) ->> 'rowfilter' as row_filter
-      from pg_publication_tables t
-     where t.pubname = %s
+    with recursive p as (
+        select * from pg_publication where pubname = %(name)s
+    ), chosen (relid, listed) as (
+        select m.prrelid, true from p join pg_publication_rel m on m.prpubid = p.oid
+         union
+        select c.oid, false
+          from p
+          join pg_class c on {by_schema} or (p.puballtables and not (p.pubviaroot and c.relispartition))
+         where c.relkind in ('r', 'p') and c.relpersistence = 'p' and c.oid >= 16384
+    ), tree (relid, root) as (
+        select relid, relid from chosen
+         union
+        select i.inhrelid, t.root
+          from tree t
+          join pg_inherits i on i.inhparent = t.relid
+          join pg_class c on c.oid = i.inhrelid and c.relispartition
+    ), published (relid) as (
+        select distinct t.relid
+          from p cross join tree t join pg_class c on c.oid = t.relid
+         where case when p.pubviaroot
+               then not exists (select from tree above where above.relid = t.relid and above.root <> t.relid)
+               else c.relkind = 'r' end
+    )
+    select n.nspname as schema, c.relname as name, {columns} as columns, {row_filter} as row_filter
+      from published
+      join pg_class c on c.oid = published.relid
+      join pg_namespace n on n.oid = c.relnamespace
+      cross join p
+      left join pg_publication_rel m on m.prpubid = p.oid and m.prrelid = c.oid and not ({by_schema})
+"""
+_BY_SCHEMA = "c.relnamespace in (select s.pnnspid from pg_publication_namespace s where s.pnpubid = p.oid)"
+_COLUMNS = """
+    (select jsonb_agg(a.attname order by a.attnum)
+       from pg_attribute a
+      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        and case when m.prattrs is null
+            then a.attgenerated = '' or (a.attgenerated = 's' and to_jsonb(p) ->> 'pubgencols' = 's')
+            else a.attnum = any(m.prattrs) end)
 """
 
 
@@ -67,13 +101,25 @@ class Publication:
     tables: Mapping[TableId, Published]
 
 
+def read_published(conn: Connection, name: str) -> list[dict[str, Any]]:
+    """The tables of the publication: schema, name, columns (None before lists came) and row_filter."""
+    has_lists = conn.info.server_version >= LISTS_SINCE
+    query = _TABLES.format(
+        by_schema=_BY_SCHEMA if has_lists else "false",
+        columns=_COLUMNS if has_lists else "null",
+        row_filter="pg_get_expr(m.prqual, m.prrelid)" if has_lists else "null",
+    )
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query.encode(), {"name": name}).fetchall()
+
+
 def read_publication(conn: Connection, name: str) -> Publication | None:
     """The publication as this connection's snapshot sees it."""
     with conn.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(_PUBLICATION, (name,)).fetchone()
         if found is None:
             return None
-        rows = cursor.execute(_TABLES, (name,)).fetchall()
+    rows = read_published(conn, name)
     return Publication(**found, tables={TableId(r["schema"], r["name"]): _published(r) for r in rows})
 
 

@@ -52,6 +52,7 @@ from connectors.postgres.starter import describe
 from connectors.postgres.stream import BINARY_SINCE, Session, SessionParts, start_command
 from connectors.postgres.tables import TableInfo
 from connectors.postgres.tracking import TextWanted, Tracking
+from connectors.postgres.turns import Turns
 from connectors.postgres.wire.decoder import PgoutputDecoder
 
 _CURRENT = """
@@ -84,6 +85,7 @@ class PostgresSource:
         self._monitor = Monitor(
             self._connector, context, self._slot, self._publication, self._history, self._layout
         )
+        self._turns = Turns()
         self._ownership = Ownership(context.owner, self._slot, self._publication, self._connector.where)
         self._acks: Acknowledgements | None = None
         self._durable = 0
@@ -318,6 +320,7 @@ class PostgresSource:
             publication=self._publication,
             shaper=self._shaper,
             history=self._history,
+            turns=self._turns,
         )
 
     def _follow_first(self, tables: Sequence[TableSchema]) -> None:

@@ -11,6 +11,7 @@ from cdc.model import TableId
 from cdc.spi.finding import Report, listed
 from connectors.postgres.catalog import read_infos
 from connectors.postgres.checks.report import Server
+from connectors.postgres.publication import read_published
 from connectors.postgres.statements import (
     add_tables,
     create_publication,
@@ -29,11 +30,6 @@ _PUBLICATION = """
     select p.puballtables as all_tables, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot as
     via_root, pg_has_role(p.pubowner, 'usage') as is_ours, pg_get_userbyid(p.pubowner) as owner from
     pg_publication p where p.pubname = %s
-"""
-_TABLES = """
-    select t.schemaname as schema, t.tablename as name, to_jsonb(t) -> 'attnames' as columns,
-           to_jsonb(t) ->> 'rowfilter' as row_filter
-      from pg_publication_tables t where t.pubname = %s
 """
 _OPERATIONS = {"pubinsert": "insert", "pubupdate": "update", "pubdelete": "delete", "pubtruncate": "truncate"}
 
@@ -54,7 +50,7 @@ def check_publication(
         _check_list_columns(info, options.column_lists.get(info.table), report)
     with server.conn.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(_PUBLICATION, (server.publication,)).fetchone()
-        rows = cursor.execute(_TABLES, (server.publication,)).fetchall()
+    rows = read_published(server.conn, server.publication)
     if found is None:
         _check_creation(server, infos, report)
         return

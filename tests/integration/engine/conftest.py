@@ -51,6 +51,8 @@ class Bench:
     running: Running | None = None
     snapshot: str = "initial"
     chunk_rows: int = 10
+    snapshot_tables: int | None = None
+    snapshot_chunks: int | None = None
     workers: int = 2
     acknowledge: str = "log"
     on_gap: str = "fail"
@@ -63,7 +65,13 @@ class Bench:
         source = SourceSpec(
             "shop",
             lambda context: MemorySource(
-                MemorySource.Options(database=self.database, chunk_rows=self.chunk_rows), context
+                MemorySource.Options(
+                    database=self.database,
+                    chunk_rows=self.chunk_rows,
+                    snapshot_tables=self.snapshot_tables,
+                    snapshot_chunks=self.snapshot_chunks,
+                ),
+                context,
             ),
             snapshot=self.snapshot,  # type: ignore[arg-type]
             acknowledge=self.acknowledge,  # type: ignore[arg-type]
@@ -120,6 +128,11 @@ class Bench:
 
     def is_equal(self, table: str, store: MemoryStore | None = None) -> bool:
         return _canonical((store or self.store).state(table)) == _canonical(self.database.rows(table))
+
+    def status(self) -> dict[str, Any]:
+        """The source's status document now."""
+        assert self.running is not None
+        return self.running.engine.pipelines[0].status.document()
 
     def _report(self, event: str, **fields: Any) -> None:
         self.events.append({"event": event, **fields})

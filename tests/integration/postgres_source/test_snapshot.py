@@ -13,8 +13,7 @@ import pytest
 from cdc.errors import SourceRefused, SourceUnavailable, UnrepresentableValue
 from cdc.model import Envelope, Position, TableId
 from cdc.testing.fold import fold
-from connectors.postgres import chunks
-from connectors.postgres import snapshot as snapshots
+from connectors.postgres import chunks, view
 from connectors.postgres.messages import lsn_int
 from tests.integration.postgres_source.conftest import FollowerFactory
 from tests.support.follower import Follower, Row, position_of, read_chunks
@@ -203,34 +202,17 @@ def test_a_table_that_was_rewritten_before_its_lock_is_not_read_as_empty(
         "insert into t select g, g from generate_series(1, 500) g",
     )
     follower = follow(database)
-    lock, once = snapshots._lock, [statement]
+    lock, once = view._lock, [statement]
 
-    def rewrite_and_lock(*arguments: Any) -> None:
+    def rewrite_and_lock(table: TableId) -> Any:
         while once:
             database.execute(once.pop())
-        lock(*arguments)
+        return lock(table)
 
-    monkeypatch.setattr(snapshots, "_lock", rewrite_and_lock)
+    monkeypatch.setattr(view, "_lock", rewrite_and_lock)
     snapshot, copied = follower.copy()
     state = folded([*copied, *beyond(follower.rows(), position_of(snapshot))], ["id"])
     assert state == source_rows(database)
-
-
-def test_no_table_is_rewritten_while_it_is_copied(database: Database, follow: FollowerFactory) -> None:
-    database.execute("create table t (id int primary key)", "insert into t select generate_series(1, 2000)")
-    follower = follow(database)
-    snapshot = follower.source.snapshot(follower.source.discover(), {})
-    first, *others = snapshot.chunks
-    copied = read_chunks(snapshot, [first])
-    with database.connect() as connection:
-        connection.execute("set lock_timeout = '50ms'")
-        for statement in ("vacuum full t", "alter table t add x int", "truncate t"):
-            with pytest.raises(psycopg.errors.LockNotAvailable):
-                connection.execute(statement.encode())
-    copied += read_chunks(snapshot, others)
-    snapshot.close()
-    assert sorted(row["id"] for row in copied) == list(range(1, 2001))
-    database.execute("vacuum full t")
 
 
 def test_a_snapshot_whose_holder_died_is_unavailable_and_no_chunk_ends_whole(

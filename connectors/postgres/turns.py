@@ -1,0 +1,128 @@
+"""Which tables the next snapshot covers: small ones together, a large one alone and not for long.
+
+Remembers for the life of the source object what a snapshot found out: sizes, and whose copy had to give way
+to an application's statement how often.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cdc.errors import SourceUnavailable
+from cdc.model import TableId
+from connectors.postgres.catalog import leaf_relations
+from connectors.postgres.tables import Relation
+
+# What one snapshot holds of small tables: some seconds of reading, so that slots do not set the pace, and few
+# enough locks for the server's default lock table.
+GROUP_BYTES = 256 * 1024 * 1024
+GROUP_TABLES = 500
+# Interruptions of one table's copy without progress that are made good at once. After them each attempt waits
+# twice as long as the one before.
+FREE_INTERRUPTIONS = 3
+FIRST_DELAY_SECONDS = 1.0
+LONGEST_DELAY_SECONDS = 60.0
+_PAGE_BYTES = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """A session that waits for a lock or a snapshot of ours."""
+
+    pid: int
+    mode: str
+    relation: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid}, {self.mode}{f' on {self.relation}' if self.relation else ''}"
+
+
+@dataclass(slots=True)
+class _Interrupted:
+    times: int
+    by: Waiter
+    not_before: float
+
+
+class Turns:
+    """Used by the snapshot coordinator's thread; interruptions and progress come from other ones."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[int, int] = {}
+        self._interrupted: dict[int, _Interrupted] = {}
+        self._lock = threading.Lock()
+        self._small_ones_had_it = False
+
+    def order(
+        self, wanted: Sequence[Relation], relations: Sequence[Relation], begun: Collection[TableId]
+    ) -> list[Relation]:
+        """As many tables as a snapshot may cover, in the order in which they should be tried.
+
+        Small ones first: they are soon live. A large one whose copy has begun goes on in every second
+        snapshot, however many small tables appear meanwhile.
+        """
+        sizes = {relation.relid: self._size(relation, relations) for relation in wanted}
+
+        def key(relation: Relation) -> tuple[bool, bool, int, TableId]:
+            is_large = sizes[relation.relid] > GROUP_BYTES
+            goes_on = is_large and relation.table in begun
+            first = goes_on if self._small_ones_had_it else not is_large
+            return not first, not goes_on, sizes[relation.relid], relation.table
+
+        return sorted(wanted, key=key)[:GROUP_TABLES]
+
+    def measured(self, relid: int, byte_count: int) -> None:
+        """Keep a table's size: the catalog's estimate is 0 until the table is vacuumed or analysed."""
+        self._bytes[relid] = byte_count
+
+    def fit_together(self, byte_count: int) -> bool:
+        """Whether tables of that size may share a snapshot."""
+        return byte_count <= GROUP_BYTES
+
+    def taken(self, byte_count: int) -> None:
+        """A snapshot of tables of that size was opened."""
+        self._small_ones_had_it = byte_count <= GROUP_BYTES
+
+    def interrupted(self, relids: Iterable[int], by: Waiter) -> None:
+        """The copies of these tables gave way."""
+        with self._lock:
+            for relid in relids:
+                before = self._interrupted.get(relid)
+                times = (before.times if before else 0) + 1
+                delay = FIRST_DELAY_SECONDS * 2 ** (times - FREE_INTERRUPTIONS)
+                wait = min(delay, LONGEST_DELAY_SECONDS) if times > FREE_INTERRUPTIONS else 0.0
+                self._interrupted[relid] = _Interrupted(times, by, time.monotonic() + wait)
+
+    def progressed(self, relid: int) -> None:
+        """A part of the table was copied that need not be read again."""
+        with self._lock:
+            self._interrupted.pop(relid, None)
+
+    def delays(self, wanted: Iterable[Relation], where: str) -> Mapping[TableId, SourceUnavailable]:
+        """The tables that are left alone for a while, with the reason."""
+        now = time.monotonic()
+        with self._lock:
+            found = {r.table: self._interrupted.get(r.relid) for r in wanted}
+        return {
+            table: _too_often(interrupted, f"{where}, {table}")
+            for table, interrupted in found.items()
+            if interrupted is not None and interrupted.not_before > now
+        }
+
+    def _size(self, relation: Relation, relations: Sequence[Relation]) -> int:
+        if relation.relid in self._bytes:
+            return self._bytes[relation.relid]
+        return _PAGE_BYTES * sum(max(leaf.pages, 0) for leaf in leaf_relations(relation, relations))
+
+
+def _too_often(interrupted: _Interrupted, where: str) -> SourceUnavailable:
+    message = (
+        f"the copy of the table was interrupted {interrupted.times} times by statements that wait for its "
+        f"lock, last by {interrupted.by}; the next attempt is put off"
+    )
+    pid = interrupted.by.pid
+    remedy = f"Find what alters the table: select query from pg_stat_activity where pid = {pid};"
+    return SourceUnavailable(message, where=where, remedy=remedy)
