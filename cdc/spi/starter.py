@@ -37,7 +37,8 @@ SeenT = TypeVar("SeenT", bound=_Seen)
 @dataclass(frozen=True, slots=True)
 class Starter:
     """A source named `name`, of the type `connector`, written from `origin`. `shown_url` has no password;
-    `tables` are lines of the list, `schemas` the names of the schemas (or databases) that have tables.
+    `tables` are lines of the list, `schemas` the names of the schemas (or databases) that have tables, `options`
+    lines of the source's other options.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Starter:
     shown_url: str
     tables: Iterable[str]
     schemas: Iterable[str] = ()
+    options: Iterable[str] = ()
 
     def text(self) -> str:
         """The whole file, comments included; the url itself comes from the environment."""
@@ -63,6 +65,7 @@ class Starter:
         yield f"    url: ${{{variable}}}"
         yield "    tables:"
         yield from self.tables
+        yield from self.options
         yield "sinks:"
         yield "  warehouse:"
         yield "    type: duckdb"
@@ -134,6 +137,11 @@ def entry(pattern: str, comment: str) -> str:
     text = f"      - {json.dumps(pattern, ensure_ascii=not pattern.isprintable())}"
     comment = " ".join(comment.split())
     return f"{text:<{COMMENT_COLUMN}}# {comment}" if len(text) < COMMENT_COLUMN else f"{text}  # {comment}"
+
+
+def option(key: str, value: str, comment: str) -> str:
+    """A line with an option of the source."""
+    return f"{f'    {key}: {value}':<{COMMENT_COLUMN}}# {comment}"
 
 
 def note(comment: str) -> str:

@@ -71,6 +71,18 @@ def may_install(conn: Connection) -> bool:
     return conn.execute(_MAY_INSTALL).fetchone() == (True,)
 
 
+def summary(conn: Connection) -> str:
+    """How `ddl: auto` would learn DDL with this account, for a comment in a config."""
+    if conn.info.server_version < MESSAGES_SINCE:
+        return "Postgres 14 and newer can report schema changes; here they are looked up"
+    objects = read_objects(conn)
+    if objects.intact:
+        return "event triggers report schema changes"
+    if wants_install(conn, objects):
+        return "this account installs event triggers that report schema changes; watch: it does not"
+    return f"schema changes are looked up; {SHOW_SQL} prints SQL to report them exactly"
+
+
 def too_old(server_version: int) -> str:
     """Why that server's stream can't carry DDL messages."""
     return f"Postgres {server_version // 10000} does not send messages in the stream (14 and newer do)"

@@ -10,10 +10,11 @@ from pydantic import SecretStr
 from cdc.errors import SourceUnavailable
 from cdc.model import shown
 from cdc.spi.selection import entry_for
-from cdc.spi.starter import Starter, entry, note, source_name, table_lines, unusable_url
+from cdc.spi.starter import Starter, entry, note, option, source_name, table_lines, unusable_url
 from connectors.postgres.catalog import read_infos, read_relations, select_relations
 from connectors.postgres.checks.login import explain
 from connectors.postgres.connection import Connector
+from connectors.postgres.ddl_setup import summary
 from connectors.postgres.options import URL_SHAPE, PostgresOptions, parse_url
 from connectors.postgres.statements import replica_identity_full
 from connectors.postgres.tables import TableInfo
@@ -45,7 +46,7 @@ def describe(url: str) -> str:
     database = settings["dbname"]
     name = source_name(database)
     try:
-        version, infos, rows = _look(Connector(options, name), options)
+        version, infos, rows, ddl = _look(Connector(options, name), options)
     except SourceUnavailable as error:
         # The daemon would try again; this looks once.
         remedy = explain(error, options).fix
@@ -58,19 +59,20 @@ def describe(url: str) -> str:
         [*table_lines(infos, lambda info: _rows_of(info, rows), _notes)]
         or [entry("public.*", "there is no table yet")],
         {info.table.schema for info in infos},
+        [option("ddl", options.ddl, ddl)],
     ).text()
 
 
 def _look(
     connector: Connector, options: PostgresOptions
-) -> tuple[str, list[TableInfo], dict[int, int | None]]:
-    """The server's version, its tables, and estimates of their rows by oid."""
+) -> tuple[str, list[TableInfo], dict[int, int | None], str]:
+    """The server's version, its tables, estimates of their rows by oid, and how DDL will be learned."""
     with connector.connect("to look at its tables") as conn, connector.translated("reading the tables"):
         version = (conn.info.parameter_status("server_version") or "?").split()[0]
         relations = read_relations(conn)
         infos = read_infos(conn, select_relations(relations, options.selection), relations)
         relids = [leaf.relid for info in infos for leaf in info.leaves]
-        return version, infos, dict(conn.execute(_ROWS, (relids,)).fetchall())
+        return version, infos, dict(conn.execute(_ROWS, (relids,)).fetchall()), summary(conn)
 
 
 def _rows_of(info: TableInfo, rows: Mapping[int, int | None]) -> int | None:

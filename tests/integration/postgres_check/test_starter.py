@@ -26,6 +26,7 @@ def test_starter_lists_what_is_in_the_database(check: Check, database: Database)
         "type": "postgres",
         "url": f"${{{database.name.upper()}_URL}}",
         "tables": ['"odd.one".*', "public.*", "!public.log_lines"],
+        "ddl": "auto",
     }
     assert "no primary key: to follow it, run alter table public.log_lines replica identity full;" in text
     assert "# public.readings has no primary key: mirrors find its rows by all their values." in text
@@ -95,3 +96,14 @@ def test_starter_refuses_a_broken_url() -> None:
 def test_starter_passes_on_why_it_can_not_connect(database15: Database) -> None:
     with pytest.raises(SourceRefused, match='database "nowhere" does not exist'):
         describe(database15.server.dsn("nowhere"))
+
+
+def test_starter_says_how_schema_changes_are_learned(database: Database) -> None:
+    role = f"app_{database.name}"
+    database.execute(f"create role {role} login")
+    try:
+        text = describe(database.dsn(user=role))
+    finally:
+        database.execute(f"drop role {role}")
+    assert "# schema changes are looked up; cdc check --fix ddl-trigger prints SQL" in text
+    assert "# this account installs event triggers that report schema changes" in describe(database.url)
