@@ -37,8 +37,8 @@ SeenT = TypeVar("SeenT", bound=_Seen)
 @dataclass(frozen=True, slots=True)
 class Starter:
     """A source named `name`, of the type `connector`, written from `origin`. `shown_url` has no password;
-    `tables` are lines of the list, `schemas` the names of the schemas (or databases) that have tables, `options`
-    lines of the source's other options.
+    `tables` are lines of the list, `schemas` the names of the schemas (or databases) that have tables,
+    `options` lines of the source's other options.
     """
 
     name: str

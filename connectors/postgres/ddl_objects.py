@@ -232,6 +232,12 @@ def read_objects(conn: Connection) -> Objects:
     return Objects(exist=True, problem=problem, form=form, version=version, disabled=disabled)
 
 
+def standing_version(conn: Connection) -> str:
+    """The version of the event triggers; empty where they don't report all DDL."""
+    objects = read_objects(conn)
+    return objects.version if objects.intact else ""
+
+
 def _problem(found: Mapping[str, Sequence[str]]) -> str:
     """What is wrong with the event triggers, given as event, enabled and tags by name."""
     for name, (event, condition) in _TRIGGERS.items():

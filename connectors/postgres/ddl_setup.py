@@ -33,6 +33,11 @@ _MAY_INSTALL = """
 _IN_RECOVERY = "select pg_is_in_recovery()"
 
 
+def listens(conn: Connection, options: PostgresOptions) -> bool:
+    """Whether the stream is asked for messages: also where no event triggers stand yet."""
+    return options.ddl != "watch" and conn.info.server_version >= MESSAGES_SINCE
+
+
 def use_trigger(
     conn: Connection, connector: Connector, options: PostgresOptions, log: Callable[..., None]
 ) -> bool:

@@ -34,6 +34,11 @@ class Entry:
     """`first` is the look that found it first; what came before that look is contained in a copy, when the
     entry is the first one. `last` is the newest look that found it still. `step` leads here from the entry
     before; None when it is not judged yet.
+
+    `triggers` is the version of the event triggers at the newest look that counts here; `watched`: since the
+    entry before, they reported all DDL. `touched` is the newest transaction whose DDL messages count here and
+    that no look has confirmed; `told`: they described the table. `blind`: one of them did not, so that what
+    follows is left to the next look.
     """
 
     known: Known
@@ -41,6 +46,23 @@ class Entry:
     last: Look | None = None
     step: Step | None = field(default_factory=Step)
     empty: frozenset[int] = frozenset()
+    watched: bool = False
+    triggers: str | None = None
+    touched: Place | None = None
+    told: bool = False
+    blind: bool = False
+
+    def is_behind(self, look: Look) -> bool:
+        """Whether the look is older than what we know."""
+        unseen = self.touched is not None and not look.contains(*self.touched)
+        return unseen or (self.last is not None and look.order < self.last.order)
+
+    def confirm(self, look: Look) -> None:
+        """The look found the table like this."""
+        if self.last is None or self.last.order <= look.order:
+            self.last, self.triggers = look, look.triggers
+        if self.touched is not None and look.contains(*self.touched):
+            self.touched, self.told, self.blind = None, False, False
 
     def text(self, doubt: str | None) -> str:
         """For the log's memory, with why the table is in doubt."""
@@ -50,6 +72,9 @@ class Entry:
             "selected": self.known.selected,
             "until": self.first.text() if self.first else None,
             "doubt": doubt,
+            "touched": self.touched,
+            "told": self.told,
+            "blind": self.blind,
         }
         return json.dumps(values, separators=(",", ":"))
 
@@ -61,7 +86,12 @@ class Entry:
         known = Known(
             Definition.from_text(definition), Sent.from_text(sent) if sent else None, values["selected"]
         )
-        return cls(known, Look.from_text(until) if until else None), values["doubt"]
+        entry = cls(known, Look.from_text(until) if until else None)
+        # Older logs have none of these.
+        touched = values.get("touched")
+        entry.touched = Place(*touched) if touched else None
+        entry.told, entry.blind = values.get("told", False), values.get("blind", False)
+        return entry, values["doubt"]
 
 
 class Meaning(NamedTuple):

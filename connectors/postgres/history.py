@@ -18,7 +18,7 @@ from dataclasses import replace
 from cdc.model import Resnapshot
 from cdc.spi.selection import TableSelection
 from connectors.postgres import relations
-from connectors.postgres.definition import Definition, Sent
+from connectors.postgres.definition import Definition
 from connectors.postgres.entries import Entry, Known, Meaning, News, Place
 from connectors.postgres.looks import Look, Seen
 from connectors.postgres.messages import Relation as Message
@@ -37,8 +37,8 @@ class History:
 
     What the next ChangeSet has to carry stays until `delivered` says that the log has it.
 
-    While `exact` is set, an event trigger tells of every DDL by `told`: what looks find is judged only when
-    the stream has reached them, against what was told by then.
+    What looks find while event triggers report DDL (`Entry.watched`) is judged only when the stream has
+    reached them, against what was reported by then: see `connectors.postgres.reported`.
     """
 
     def __init__(self, selection: TableSelection) -> None:
@@ -57,7 +57,6 @@ class History:
         self._doubts: dict[int, str] = {}
         self._doubted_at: dict[int, Place] = {}
         self._lock = threading.RLock()
-        self.exact = False
 
     def restore(self, memory: Mapping[str, str]) -> None:
         """Begin from what the log remembers. What a snapshot taught of a table that is not in it yet stays;
@@ -126,15 +125,16 @@ class History:
             entries = self._entries.get(relid)
             if entries is None:
                 self._begin(relid, known, seen)
-            elif entries[-1].last is not None and seen.look.order < entries[-1].last.order:
+            elif entries[-1].is_behind(seen.look):
                 return
             elif entries[-1].known == known:
-                entries[-1].last = seen.look
+                entries[-1].confirm(seen.look)
             else:
-                entry = Entry(known, seen.look, seen.look, None, seen.empty)
+                watched = self._is_watched(entries[-1], seen.look)
+                entry = Entry(known, seen.look, seen.look, None, seen.empty, watched, seen.look.triggers)
                 entries.append(entry)
                 self._ahead.add(relid)
-                if not self.exact:
+                if not watched:
                     self._judge(relid, len(entries) - 1)
             self._settle_doubt(relid, seen.look)
 
@@ -143,8 +143,7 @@ class History:
         with self._lock:
             for relid in relids:
                 for entry in self._entries.get(relid, ())[-1:]:
-                    if entry.last is None or entry.last.order <= look.order:
-                        entry.last = look
+                    entry.confirm(look)
                 if relid in self._doubts:
                     self._settle_doubt(relid, look)
 
@@ -153,30 +152,6 @@ class History:
         with self._lock:
             for relid in relids:
                 self._gone.setdefault(relid, look)
-
-    def told(
-        self, place: Place, definition: Definition, sent: Sent | None = None, *, rewriting: int = 0
-    ) -> None:
-        """Take in a definition that the stream itself carried: what the table is from here on, inside of its
-        transaction. `rewriting` are the reason bits of the transaction's `table_rewrite` event for it.
-
-        The step from what held before is judged at once, as one DDL statement. A table that is not known
-        yet is left to the first look or Relation message of it. To be called in the order of the stream, by
-        its thread.
-        """
-        with self._lock:
-            entries = self._entries.get(definition.relid)
-            if entries is None:
-                return
-            base = entries[0]
-            known = Known(definition, sent or base.known.sent, self._is_selected(definition))
-            step = self._step(base.known, known, Circumstances(watched=True, rewriting=rewriting))
-            entries[0] = Entry(known, base.first)
-            self._save(definition.relid, entries[0])
-            if step.reason:
-                self._ask(definition.relid, entries, 0, step.reason, Look(place.commit_lsn))
-            if known.selected and self._doubts.pop(definition.relid, ""):
-                self._ask(definition.relid, entries, 0, OUTSIDE, Look(place.commit_lsn))
 
     def meaning(self, message: Message, place: Place) -> Meaning | None:
         """What a Relation message of a known table means; None when a newer look is needed first."""
@@ -193,8 +168,6 @@ class History:
                 return self._by_entry(message, place, entry)
             if following < len(entries):
                 return self._by_step(message, place, following)
-            if self.exact:
-                return self._by_entry(message, place, entry, must=False)
             return None
 
     def meaning_dropped(self, message: Message) -> Meaning:
@@ -265,7 +238,7 @@ class History:
                     del self._stale[stale.relation]
 
     def _begin(self, relid: int, known: Known, seen: Seen) -> None:
-        entry = Entry(known, seen.look, seen.look)
+        entry = Entry(known, seen.look, seen.look, triggers=seen.look.triggers)
         self._entries[relid] = [entry]
         self._ahead.add(relid)
         self._save(relid, entry)
@@ -283,12 +256,19 @@ class History:
             entries[0].first, entries[0].step = None, Step()
         self._save(relid, entries[0])
 
+    def _is_watched(self, _before: Entry, _look: Look) -> bool:
+        """Whether all DDL between the two is reported."""
+        return False
+
     def _judge(self, relid: int, index: int) -> None:
         entries = self._entries[relid]
-        before, entry = entries[index - 1].known, entries[index]
-        entry.step = self._step(before, entry.known, Circumstances(watched=self.exact, empty=entry.empty))
+        entry = entries[index]
+        entry.step = self._step_between(entries[index - 1], entry)
         if entry.step.reason:
             self._ask(relid, entries, index, entry.step.reason, entry.first)
+
+    def _step_between(self, before: Entry, after: Entry) -> Step:
+        return self._step(before.known, after.known, Circumstances(empty=after.empty))
 
     def _step(self, before: Known, after: Known, circumstances: Circumstances) -> Step:
         if not after.selected:
@@ -335,7 +315,7 @@ class History:
     def _by_step(self, message: Message, place: Place, index: int) -> Meaning:
         entries = self._entries[message.relid]
         before, entry = entries[index - 1].known, entries[index]
-        if self.exact:
+        if entry.watched and not entries[index - 1].blind:
             meaning = self._by_entry(message, place, entries[index - 1], must=False)
             if meaning is not None:
                 return meaning

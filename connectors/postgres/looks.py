@@ -15,6 +15,7 @@ import psycopg
 
 from connectors.postgres.catalog import one_view
 from connectors.postgres.connection import Connection
+from connectors.postgres.ddl_objects import standing_version
 from connectors.postgres.definition import Definition, PublicationDefinition, Sent
 from connectors.postgres.definition_sql import definition_query, publication_query
 from connectors.postgres.messages import lsn_int, lsn_text
@@ -75,17 +76,19 @@ _MARKS = """
 @dataclass(frozen=True, slots=True)
 class Look:
     """One view of the catalog: `lsn` is at or behind every commit that it contains, `snapshot` is the
-    server's text `xmin:xmax:xip,xip`; without one the position alone counts.
+    server's text `xmin:xmax:xip,xip`; without one the position alone counts. `triggers` is the version of the
+    event triggers that report DDL, empty when they don't, None when nobody looked.
     """
 
     lsn: int
     snapshot: str = ""
     _running: frozenset[int] = field(default=frozenset(), compare=False, repr=False)
+    triggers: str | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, lsn: int, snapshot: str) -> Self:
+    def of(cls, lsn: int, snapshot: str, triggers: str | None = None) -> Self:
         running = snapshot.rpartition(":")[2]
-        return cls(lsn, snapshot, frozenset(map(int, filter(None, running.split(",")))))
+        return cls(lsn, snapshot, frozenset(map(int, filter(None, running.split(",")))), triggers)
 
     def contains(self, xid: int, commit_lsn: int) -> bool:
         """Whether the transaction was over for whoever looked."""
@@ -132,8 +135,8 @@ class Seen:
 def read_seen(conn: Connection, publication: str, relids: Iterable[int]) -> dict[int, Seen]:
     """What this connection's snapshot has of the relations; those that are gone are left out."""
     with one_view(conn):
-        snapshot, published, definitions = _read(conn, publication, list(relids))
-    look = Look.of(_reached(conn), snapshot)
+        view, published, definitions = _read(conn, publication, list(relids))
+    look = Look.of(_reached(conn), *view)
     return {relid: _seen(look, published, found) for relid, found in definitions.items()}
 
 
@@ -159,8 +162,8 @@ class Looker:
                 for relid in relids
                 if relid in marks and (self._typed.get(relid, True) or marks[relid] != self._marks.get(relid))
             ]
-            snapshot, published, definitions = _read(conn, self._publication, moved)
-        look = Look.of(_reached(conn), snapshot)
+            view, published, definitions = _read(conn, self._publication, moved)
+        look = Look.of(_reached(conn), *view)
         empty = _empty(conn, definitions.values(), leaves)
         self._marks.update(marks)
         self._typed.update((relid, bool(found.types)) for relid, found in definitions.items())
@@ -175,8 +178,8 @@ class Looker:
 def look_at(conn: Connection, publication: str, relid: int, leaves: Collection[int]) -> Seen | None:
     """One table, now; None when it is gone."""
     with one_view(conn):
-        snapshot, published, definitions = _read(conn, publication, [relid])
-    look = Look.of(_reached(conn), snapshot)
+        view, published, definitions = _read(conn, publication, [relid])
+    look = Look.of(_reached(conn), *view)
     if relid not in definitions:
         return None
     empty = _empty(conn, definitions.values(), {relid: leaves})
@@ -185,16 +188,17 @@ def look_at(conn: Connection, publication: str, relid: int, leaves: Collection[i
 
 def _read(
     conn: Connection, publication: str, relids: Sequence[int]
-) -> tuple[str, PublicationDefinition | None, dict[int, Definition]]:
+) -> tuple[tuple[str, str], PublicationDefinition | None, dict[int, Definition]]:
+    """The snapshot and the version of the event triggers in it, the publication, the tables."""
     version = conn.info.server_version
-    snapshot = _value(conn, _SNAPSHOT)
+    view = (_value(conn, _SNAPSHOT), standing_version(conn))
     row = conn.execute(publication_query(version, "%s").encode(), (publication,)).fetchone()
     query = (
         f"select w.relid::int8, ({definition_query(version, 'w.relid')}) from unnest(%s::oid[]) as w (relid)"
     )
     found = conn.execute(query.encode(), (list(relids),)).fetchall() if relids else []
     definitions = {relid: Definition.parse(document) for relid, document in found if document}
-    return snapshot, PublicationDefinition.parse(row[0]) if row else None, definitions
+    return view, PublicationDefinition.parse(row[0]) if row else None, definitions
 
 
 def _seen(

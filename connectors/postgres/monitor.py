@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from cdc.errors import SourceUnavailable
 from cdc.spi.source import SourceContext
 from connectors.postgres.connection import Connection, Connector
+from connectors.postgres.ddl_setup import SHOW_SQL
 from connectors.postgres.definition import PublicationDefinition
 from connectors.postgres.entries import News
 from connectors.postgres.errors import publication_dropped
-from connectors.postgres.history import History
 from connectors.postgres.layout import Layout
 from connectors.postgres.looks import Looker, look_at
+from connectors.postgres.reported import ReportedHistory
 from connectors.postgres.slot import check_slot, read_slot
 
 # Bounds how long a dropped publication goes unnoticed, and keeps apart what happened apart: the fewer
@@ -40,7 +41,7 @@ class Monitor:
         context: SourceContext,
         slot: str,
         publication: str,
-        history: History,
+        history: ReportedHistory,
         layout: Layout,
     ) -> None:
         self._connector = connector
@@ -55,9 +56,9 @@ class Monitor:
         self._publication_oid: int | None = None
         self._saved_oid: int | None = None
 
-    def restore(self, memory: Mapping[str, str]) -> None:
-        """Begin from what the log remembers."""
-        self._history.restore(memory)
+    def restore(self, memory: Mapping[str, str], resumed: int) -> None:
+        """Begin from what the log remembers; the stream goes on at `resumed`."""
+        self._history.restore(memory, resumed)
         self._looker.forget()
         text = memory.get(MEMORY_PUBLICATION)
         self._publication_oid = self._saved_oid = int(text) if text else None
@@ -127,6 +128,10 @@ class Monitor:
         self._history.observe(seen)
         return True
 
+    def look_soon(self) -> None:
+        """Something is to be seen: look as soon as the stream has a pause."""
+        self._due = 0.0
+
     def is_partitioned(self, relid: int) -> bool:
         """Whether that is a partitioned table now. psycopg errors are the caller's."""
         row = self.connection.execute(_PARTITIONED, (relid,)).fetchone()
@@ -154,6 +159,14 @@ class Monitor:
     def _look_at_tables(self, connection: Connection) -> None:
         relids = self._history.relids()
         look, seen, gone, publication = self._looker.look(connection, relids, self._history.leaves())
+        was_reported = self._history.is_reported
+        self._history.sees_triggers(look)
+        if was_reported and not self._history.is_reported:
+            self._context.log(
+                "the event triggers no longer report DDL: it is learned from the catalog",
+                level="warning",
+                remedy=f"Run {SHOW_SQL} and follow it.",
+            )
         for found in seen.values():
             self._history.observe(found)
         self._history.confirm(set(relids) - seen.keys() - gone, look)

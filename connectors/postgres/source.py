@@ -22,8 +22,8 @@ from connectors.postgres.acks import Acknowledgements
 from connectors.postgres.catalog import read_tables
 from connectors.postgres.check import run_checks
 from connectors.postgres.connection import Connection, Connector, ReplicationConnection
+from connectors.postgres.ddl_setup import listens, use_trigger
 from connectors.postgres.errors import publication_dropped
-from connectors.postgres.history import History
 from connectors.postgres.layout import Layout
 from connectors.postgres.messages import lsn_int
 from connectors.postgres.monitor import Monitor
@@ -36,6 +36,7 @@ from connectors.postgres.publication import (
     read_publication,
     sent_columns,
 )
+from connectors.postgres.reported import ReportedHistory
 from connectors.postgres.shapes import Shape, Shaper
 from connectors.postgres.slot import (
     SlotState,
@@ -80,7 +81,7 @@ class PostgresSource:
         self._slot = options.slot_name(context.name)
         self._publication = options.publication_name(context.name)
         self._shaper = Shaper(options.unrepresentable)
-        self._history = History(options.selection)
+        self._history = ReportedHistory(options.selection)
         self._layout = Layout(configured=options.publish_via_partition_root)
         self._monitor = Monitor(
             self._connector, context, self._slot, self._publication, self._history, self._layout
@@ -138,10 +139,12 @@ class PostgresSource:
         self._layout.restore(memory)
         connection = self._connector.connect("to open the slot")
         with self._noting_gaps(), closing(connection), self._connector.translated("opening the slot"):
-            return self._open_new(connection) if after is None else self._open_again(connection, after)
+            position = self._open_new(connection) if after is None else self._open_again(connection, after)
+            use_trigger(connection, self._connector, self._options, self._context.log)
+        return position
 
     def stream(self, after: Position, memory: Mapping[str, str]) -> Iterator[ChangeSet | None]:
-        self._monitor.restore(memory)
+        self._monitor.restore(memory, after.order)
         with self._noting_gaps():
             while not self._closed:
                 with self._session(after) as session:
@@ -244,8 +247,9 @@ class PostgresSource:
     def _session(self, after: Position) -> Iterator[Session]:
         """A started stream; its connections end with the block."""
         with closing(self._monitor):
-            self._monitor.look()
             ordinary = self._monitor.connection
+            self._history.listens = listens(ordinary, self._options)
+            self._monitor.look()
             with self._connector.translated("starting the stream"):
                 release_slot(ordinary, self._connector, self._slot, self._context.log)
                 self._ownership.verify(ordinary, exists=True)
@@ -255,7 +259,9 @@ class PostgresSource:
             timeout_seconds = row[0] / 1000 if row else 0.0
             with closing(self._connector.replicate()) as connection:
                 binary = self._binary and connection.server_version >= BINARY_SINCE
-                start = start_command(self._slot, self._publication, after, binary=binary)
+                start = start_command(
+                    self._slot, self._publication, after, binary=binary, with_messages=self._history.listens
+                )
                 connection.command(start, "starting the stream")
                 self._context.log("streaming", slot=self._slot, position=after.text, binary=binary)
                 acks = Acknowledgements(connection.send, after.order, timeout_seconds)

@@ -235,7 +235,9 @@ class Session:
             self._tracking.truncate(payload)
         elif tag == _TYPE:
             self._tracking.type(payload)
-        elif tag not in (_ORIGIN, _MESSAGE, _STREAM_ABORT):
+        elif tag == _MESSAGE:
+            self._tracking.message(payload)
+        elif tag not in (_ORIGIN, _STREAM_ABORT):
             lsn = messages.lsn_text(self._decoder.received_lsn)
             raise UnknownEvent(
                 f"the server sent an event {chr(tag)!r} at {lsn} that this version does not know",
@@ -244,11 +246,15 @@ class Session:
             )
 
 
-def start_command(slot: str, publication: str, after: Position, *, binary: bool) -> str:
+def start_command(
+    slot: str, publication: str, after: Position, *, binary: bool, with_messages: bool = False
+) -> str:
     """START_REPLICATION for whole transactions."""
     options = f"proto_version '1', publication_names {literal(identifier_quoted(publication))}"
     if binary:
         options += ", binary 'true'"
+    if with_messages:
+        options += ", messages 'true'"
     return f"START_REPLICATION SLOT {identifier(slot)} LOGICAL {after.text} ({options})"
 
 

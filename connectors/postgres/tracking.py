@@ -11,11 +11,12 @@ from cdc.model import ChangeBatch, TableId
 from cdc.spi.selection import TableSelection
 from connectors.postgres import messages
 from connectors.postgres.connection import Connector
+from connectors.postgres.ddl_reader import DdlReader
 from connectors.postgres.entries import Meaning, Place
-from connectors.postgres.history import History
 from connectors.postgres.layout import Layout
 from connectors.postgres.monitor import Monitor
 from connectors.postgres.relations import shape_of_message, table_of
+from connectors.postgres.reported import ReportedHistory
 from connectors.postgres.shapes import Shape, Shaper
 from connectors.postgres.wire.decoder import Pgoutput
 
@@ -44,7 +45,7 @@ class Tracking:
         self,
         connector: Connector,
         monitor: Monitor,
-        history: History,
+        history: ReportedHistory,
         layout: Layout,
         shaper: Shaper,
         selection: TableSelection,
@@ -57,6 +58,7 @@ class Tracking:
         self._shaper = shaper
         self._selection = selection
         self._decoder = decoder
+        self._ddl = DdlReader(history, monitor)
         self._shapes: dict[int, Shape] = {}
         # The partitioned table whose message came last: the server sends it ahead of its partition's own.
         self._root: int | None = None
@@ -96,6 +98,11 @@ class Tracking:
         """Take in a Type message: all that is left of a type that was dropped since."""
         found = messages.parse_type(payload)
         self._type_names[found.oid] = found
+
+    def message(self, payload: memoryview) -> None:
+        """Take in a logical message: DDL that an event trigger reports, or something that is not for us."""
+        with self._connector.translated("reading a DDL message"):
+            self._ddl.message(payload, Place(self._decoder.xid, self._decoder.commit_lsn))
 
     def truncate(self, payload: memoryview) -> None:
         """Take in a Truncate message."""
