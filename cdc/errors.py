@@ -42,6 +42,10 @@ class SourceRefused(CdcError):
     """The source answered no (login, privilege, setting); an operator must change something there."""
 
 
+class StreamBehind(SourceUnavailable):
+    """The stream has not come to what the catalog shows of a table; it passes the place by itself, or never."""
+
+
 class SourceBusy(CdcError):
     """Another process reads this slot; it may let go."""
 

@@ -40,6 +40,8 @@ class BookKeeper:
     def tick(self, *, final: bool = False) -> dict[str, Any]:
         """Write what is due; the status document."""
         now = time.monotonic()
+        for pipeline in self._pipelines:
+            pipeline.tick()
         document = self._document(running=not final)
         if final or now - self._status_at >= STATUS_INTERVAL_SECONDS:
             self._status_at = now
@@ -50,8 +52,14 @@ class BookKeeper:
         if now - self._trimmed_at >= TRIM_INTERVAL_SECONDS:
             self._trimmed_at = now
             self._trim()
-        document["state_dir_full"] = bool(self._refused)
+        document["state_dir_full"] = self._is_full
         return document
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether something of ours found no room, or a copy or capture waits for it."""
+        kinds = {kind for pipeline in self._pipelines for kind in pipeline.waiting_for}
+        return bool(self._refused) or bool(kinds & {"LogFull", "StateFull"})
 
     def _attempt(self, what: str, write: Callable[[], object]) -> None:
         try:
@@ -75,7 +83,7 @@ class BookKeeper:
             "pid": os.getpid(),
             "started_at": self._started_at.isoformat(),
             "at": datetime.now(UTC).isoformat(),
-            "state_dir_full": bool(self._refused),
+            "state_dir_full": self._is_full,
             "sources": sources,
             "sinks": sinks,
         }

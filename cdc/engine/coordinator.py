@@ -15,7 +15,7 @@ from cdc.engine.reset import mark_batch
 from cdc.engine.snapshot import TableCopier
 from cdc.engine.tables import Facts
 from cdc.engine.waiting import WaitingTables
-from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
+from cdc.errors import CdcError, SourceRefused, SourceUnavailable, UnsupportedSchema
 from cdc.model import ChangeSet, CopyStep, Position, TableId, TableSchema
 
 # A new table is copied within seconds of its creation,
@@ -53,6 +53,11 @@ class Coordinator:
         self._waiting = WaitingTables(reading)
         self._saw_tables = True
         self.settled = threading.Event()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every selected table is live or refused now: since `settled` one may have begun to wait."""
+        return self.settled.is_set() and not self._to_copy()
 
     def run(self, stop: threading.Event) -> None:
         """Until stopped; raises what the source raises, and may be called again."""
@@ -93,17 +98,34 @@ class Coordinator:
         if wanted:
             self.settled.clear()
             self._copy_all(wanted, stop)
-        self._waiting.keep(self._to_copy())
+        self._note_unready(schemas, before)
+        # One that is refused because it waits in vain goes on to wait.
+        self._waiting.keep({*self._to_copy(), *self.refused})
+        for table, error in self._waiting.hopeless().items():
+            self._refuse(table, error)
         self._status.copying.trouble = self._waiting.trouble
-        self._status.refuse_only({str(table) for table in self.refused})
-        if not self.refused:
-            self._reported.clear()
+        self._tell_mended()
         self._requests.finish(self.refused)
         if not self._to_copy():
             self._status.snapshot = None
         if not stop.is_set() and not self._to_copy() and not self._ahead:
             self._status.waiting_tables = 0
             self.settled.set()
+
+    def _note_unready(self, schemas: Mapping[TableId, TableSchema], before: Position) -> None:
+        """Keep that a table waits for the stream to come to what the catalog shows of its name."""
+        for table in self._to_copy():
+            if not self._is_ready(table, schemas):
+                error = SourceUnavailable(
+                    "the stream has not come to what the catalog shows", where=str(table)
+                )
+                self._waiting.note(table, error, before)
+
+    def _tell_mended(self) -> None:
+        for table in sorted(self._reported - self.refused.keys()):
+            self._report("a table is no longer skipped", table=str(table))
+        self._reported &= self.refused.keys()
+        self._status.refuse_only({str(table) for table in self.refused})
 
     def _warn_of_nothing(self, schemas: Collection[TableId]) -> None:
         """Once each time that the selection matches no table: it may be meant so, and is rarely."""
@@ -114,7 +136,7 @@ class Coordinator:
             )
         self._saw_tables = bool(schemas)
 
-    def _is_ready(self, table: TableId, schemas: dict[TableId, TableSchema]) -> bool:
+    def _is_ready(self, table: TableId, schemas: Mapping[TableId, TableSchema]) -> bool:
         """Whether the catalog and the stream speak of the same table."""
         return table in schemas and self._router.agrees(schemas[table])
 
@@ -187,7 +209,7 @@ class Coordinator:
             if isinstance(error, TABLE_REFUSALS):
                 self._refuse(schema.table, error)
             else:
-                self._waiting.note(schema.table, error)
+                self._waiting.note(schema.table, error, self._status.source_position)
         self._status.copying.trouble = self._waiting.trouble
 
     @contextmanager

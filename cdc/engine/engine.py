@@ -74,6 +74,8 @@ class Engine:
         """Run until stopped, until nothing is left that works,
         or (`once`) until everything there was at the start is delivered.
         """
+        # There from the first moment: on a full disk it can be written over, but not made.
+        self._books.tick()
         start_all([worker for pipeline in self.pipelines for worker in pipeline.workers])
         self._report("running", pid=os.getpid(), sources=[p.spec.name for p in self.pipelines])
         end = OnceWatch(self.pipelines) if once or self._only_snapshots() else None
@@ -96,7 +98,7 @@ class Engine:
                 "stopping without waiting longer: what is unfinished is done at the next start", workers=stuck
             )
         self._books.tick(final=True)
-        errors = {worker.name: worker.failed for worker in [*reading, *writing] if worker.failed is not None}
+        errors = {worker.name: worker.error for worker in [*reading, *writing] if worker.error is not None}
         refused = {str(t): e for pipeline in self.pipelines for t, e in pipeline.coordinator.refused.items()}
         if not stuck:
             for pipeline in self.pipelines:
@@ -118,7 +120,7 @@ class Engine:
         """Capture has ended everywhere and the sinks have all that is in the logs, or have ended too."""
         for pipeline in self.pipelines:
             end = pipeline.log.end
-            if pipeline.reading[0].failed is None:
+            if not pipeline.is_dead:
                 return False
             if not pipeline.is_delivered(end.next if end else 0):
                 return False
@@ -143,7 +145,7 @@ class OnceWatch:
 
     def _is_pipeline_done(self, pipeline: Pipeline) -> bool:
         name = pipeline.spec.name
-        if any(worker.failed is not None for worker in pipeline.reading):
+        if any(worker.error is not None for worker in pipeline.reading):
             end = pipeline.log.end
             return pipeline.is_delivered(end.next if end else 0)
         if name not in self._targets and not self._aim(pipeline):

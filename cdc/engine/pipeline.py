@@ -47,6 +47,7 @@ class Pipeline:
         if isinstance(self.source, MeasuresDistance):
             self.status.distance = self.source.distance
         self._report = report
+        self._bound = _bound(report, source=spec.name)
         self._held = HeldLogs(held_folder, open_log)
         router = Router(TableBook.from_facts(log_store.facts), spec.snapshot)
         bound = _bound(report, source=spec.name)
@@ -91,15 +92,34 @@ class Pipeline:
             return None
         return min((status.next for status in self.sink_statuses), default=None)
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether capture ended for good, or needs an operator and has never worked in this process."""
+        capture = self.reading[0]
+        is_blocked = capture.blocked is not None and not self.capture.opened.is_set()
+        return capture.failed is not None or is_blocked
+
+    @property
+    def waiting_for(self) -> set[str]:
+        """The kinds of errors and waits at hand."""
+        troubles = (worker.trouble for worker in self.workers)
+        return self.status.waits.kinds | {trouble.kind for trouble in troubles if trouble is not None}
+
+    def tick(self) -> None:
+        """Say what has begun to wait, and what works again."""
+        self.status.waits.tell(self._bound)
+        for worker in self.workers:
+            worker.tick()
+
     def is_settled_at(self, target: Position) -> bool:
         """Whether the log holds everything up to the target, every selected table is live, and no copy is
         asked for or may still be, by a sink whose cursor is not known.
         """
         end = self.log.end
-        if end is None or end.position.order < target.order or not self.coordinator.settled.is_set():
+        if end is None or end.position.order < target.order or not self.coordinator.is_settled:
             return False
         known = [
-            delivery.opened.is_set() or worker.failed is not None
+            delivery.opened.is_set() or worker.error is not None
             for delivery, worker in zip(self.deliveries, self.writing, strict=True)
         ]
         return all(known) and not self.copies.is_open
@@ -107,7 +127,7 @@ class Pipeline:
     def is_delivered(self, offset: int) -> bool:
         """Whether every sink that still works has everything below `offset`."""
         return all(
-            worker.failed is not None or status.next >= offset
+            worker.error is not None or status.next >= offset
             for worker, status in zip(self.writing, self.sink_statuses, strict=True)
         )
 

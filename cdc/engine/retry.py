@@ -1,11 +1,12 @@
 """The one table that decides what follows an error, and the waiting; nobody else decides.
 
-An error class that the table does not name needs an operator: the default fails closed.
+An error class that the table does not name ends its worker: the default fails closed.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -15,26 +16,50 @@ from cdc import errors
 
 
 class Directive(StrEnum):
-    """What happens next: `retry` for ever with growing waits,
-    `operator`: stop this worker until someone acts.
+    """What happens next: `retry` for ever with growing waits; `operator`: look again every minute whether
+    someone has removed the cause; `stop` this worker for good.
     """
 
     RETRY = "retry"
     OPERATOR = "operator"
+    STOP = "stop"
 
 
+# Looking again is safe where nothing was taken or written when the error came: the next attempt starts from
+# what is durable, and meets the same error or goes on. A gap, a damaged log and a fenced sink stay errors
+# whatever changes outside; repeated looks would only hide that they were met.
 POLICY: dict[type[errors.CdcError], Directive] = {
     errors.SourceUnavailable: Directive.RETRY,
     errors.SourceBusy: Directive.RETRY,
     errors.LogFull: Directive.RETRY,
     errors.StateFull: Directive.RETRY,
     errors.SinkUnavailable: Directive.RETRY,
+    errors.SourceRefused: Directive.OPERATOR,
+    errors.SourceClaimed: Directive.OPERATOR,
+    errors.SourceMismatch: Directive.OPERATOR,
+    errors.UnsupportedSchema: Directive.OPERATOR,
+    errors.UnknownEvent: Directive.OPERATOR,
+    errors.UnrepresentableValue: Directive.OPERATOR,
+    errors.LogTrimmed: Directive.OPERATOR,
+    errors.SinkRefused: Directive.OPERATOR,
+    errors.SchemaChangeRefused: Directive.OPERATOR,
+    errors.SourceGap: Directive.STOP,
+    errors.LogCorrupt: Directive.STOP,
+    errors.SinkFenced: Directive.STOP,
 }
 
 # First wait: a restarting server answers within a second or two. Longest wait: an outage that ends is noticed
 # within half a minute.
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
+# Several workers that lost one server do not come back in one instant.
+JITTER_SECONDS = 0.5
+# What needs an operator is looked at again this often: soon enough to be watched for, rarely enough to lock
+# no account and to fill no log.
+OPERATOR_WAIT_SECONDS = 60.0
+# An attempt that lasted so long has succeeded, with or without changes to show for it: the next wait is the
+# first of a new series.
+STEADY_SECONDS = 30.0
 
 
 def directive(error: BaseException) -> Directive:
@@ -42,47 +67,83 @@ def directive(error: BaseException) -> Directive:
     for kind in type(error).__mro__:
         if kind in POLICY:
             return POLICY[kind]
-    return Directive.OPERATOR
+    return Directive.STOP
 
 
 def waits_for_operator(kind: str) -> bool:
     """Return whether an error of the class of this name is not retried, or only as often as a look costs."""
     found = getattr(errors, kind, None)
-    return not isinstance(found, type) or directive(found("")) is Directive.OPERATOR
+    return not isinstance(found, type) or directive(found("")) is not Directive.RETRY
 
 
-def run_until_stopped(
-    body: Callable[[], None],
-    stop: threading.Event,
-    *,
-    progressed: Callable[[], bool],
-    report: Callable[[BaseException, float], None],
-) -> None:
-    """Run `body` until it returns, again after every error that the table retries; other errors pass through.
+class Attempts:
+    """Runs a body until it returns, again after every error that the table retries."""
 
-    `progressed` says whether work was done since it was last asked: then the waits start small again.
-    `report` gets each error with the seconds until the next attempt.
-    """
-    while not stop.is_set():
-        series = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(lambda e: directive(e) is Directive.RETRY and not progressed()),
+    def __init__(
+        self,
+        body: Callable[[], None],
+        stop: threading.Event,
+        *,
+        progressed: Callable[[], bool],
+        report: Callable[[BaseException, float], None],
+    ) -> None:
+        """`progressed` says whether work was done since it was last asked: then the waits start small again.
+        `report` gets each error with the seconds until the next attempt.
+        """
+        self._body = body
+        self._stop = stop
+        self._progressed = progressed
+        self._report = report
+        self._begun: float | None = None
+        self._lasted = 0.0
+
+    @property
+    def running_seconds(self) -> float | None:
+        """How long the attempt at hand has lasted; None between two attempts."""
+        return None if self._begun is None else time.monotonic() - self._begun
+
+    def run(self) -> None:
+        """Until the body returns; errors that end the worker pass through."""
+        while not self._stop.is_set():
+            try:
+                self._series()
+            except errors.CdcError as error:
+                kind = directive(error)
+                if kind is Directive.STOP:
+                    raise
+                seconds = OPERATOR_WAIT_SECONDS if kind is Directive.OPERATOR else FIRST_WAIT_SECONDS
+                self._report(error, seconds)
+                self._stop.wait(seconds)
+            else:
+                return
+
+    def _series(self) -> None:
+        """Attempts with growing waits, until one has succeeded for a while."""
+        tenacity.Retrying(
+            retry=tenacity.retry_if_exception(self._goes_on),
             wait=tenacity.wait_exponential_jitter(
-                multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS, jitter=0.5
+                multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS, jitter=JITTER_SECONDS
             ),
-            sleep=tenacity.sleep_using_event(stop),
-            stop=tenacity.stop_when_event_set(stop),
-            before_sleep=lambda state: report(_error_of(state), state.upcoming_sleep),
+            sleep=tenacity.sleep_using_event(self._stop),
+            stop=tenacity.stop_when_event_set(self._stop),
+            before_sleep=lambda state: self._report(_error_of(state), state.upcoming_sleep),
             reraise=True,
-        )
+        )(self._attempt)
+
+    def _attempt(self) -> None:
+        self._begun = time.monotonic()
         try:
-            series(body)
-        except errors.CdcError as error:
-            if directive(error) is not Directive.RETRY:
-                raise
-            report(error, FIRST_WAIT_SECONDS)
-            stop.wait(FIRST_WAIT_SECONDS)
-        else:
-            return
+            self._body()
+        finally:
+            self._lasted, self._begun = time.monotonic() - self._begun, None
+
+    def _goes_on(self, error: BaseException) -> bool:
+        if directive(error) is not Directive.RETRY:
+            return False
+        moved = self._progressed()
+        # Two that take a place from each other move a little each time.
+        is_steady = self._lasted >= STEADY_SECONDS
+        return not (is_steady or (moved and not isinstance(error, errors.SourceBusy)))
 
 
 def _error_of(state: tenacity.RetryCallState) -> BaseException:

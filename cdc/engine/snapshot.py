@@ -25,6 +25,10 @@ from cdc.errors import CdcError, LogFull, SnapshotYielded
 from cdc.model import ChangeBatch, ChangeSet, CopyStep, Position, TableId, TableSchema
 from cdc.spi import EarlierSnapshot, Snapshot, SnapshotChunk
 
+# What waits inside of a copy, as `Waits` knows it.
+COPY = "the copy"
+STREAM_WAIT = f"{COPY} behind the stream"
+DISK_WAIT = f"{COPY} on a full disk"
 # While the disk is full the copy asks again this often; capture does the same through its own retries.
 DISK_FULL_WAIT_SECONDS = 2.0
 # How often the copy looks whether the stream has passed the snapshot's position.
@@ -74,6 +78,7 @@ class TableCopier:
             return snapshot.waiting
         finally:
             snapshot.close()
+            self._status.waits.end_all(COPY)
 
     def _is_begun(self, schemas: Sequence[TableSchema]) -> bool:
         """Whether the next snapshot may complete an earlier one.
@@ -146,9 +151,15 @@ class TableCopier:
         self, position: Position, stop: threading.Event, snapshot: Snapshot | None = None
     ) -> bool:
         while self._reached().order < position.order:
+            self._wait_for_stream(position)
             if stop.wait(PASS_POLL_SECONDS) or (snapshot is not None and snapshot.is_ending):
                 return False
+        self._status.waits.end(STREAM_WAIT)
         return True
+
+    def _wait_for_stream(self, position: Position) -> None:
+        reason = f"the stream has not reached the position of the copy, {position}"
+        self._status.waits.begin(STREAM_WAIT, reason, level="info")
 
     def _copy_rows(self, schemas: Sequence[TableSchema], snapshot: Snapshot, stop: threading.Event) -> None:
         left = {s.table: sum(c.table == s.table for c in snapshot.chunks) for s in schemas}
@@ -187,6 +198,10 @@ class TableCopier:
             # and those that the snapshot contains must come while they are held back and can be dropped.
             reached = self._reached().order
             table = next((t for t in ready if snapshot.positions[t].order <= reached), None)
+            if table is None and ready:
+                self._wait_for_stream(snapshot.positions[ready[0]])
+            else:
+                self._status.waits.end(STREAM_WAIT)
             if table is not None:
                 ready.remove(table)
                 del left[table]
@@ -248,8 +263,10 @@ class TableCopier:
                     commit = self._log.append(seen, facts=facts)
                     self._status.positioned(commit)
                 failpoints.hit("snapshot.rows-durable")
+                self._status.waits.end(DISK_WAIT)
                 return
-            except LogFull:
+            except LogFull as error:
+                self._status.waits.begin(DISK_WAIT, error.message, error.remedy, kind="LogFull")
                 if halt.wait(DISK_FULL_WAIT_SECONDS):
                     raise
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from cdc.engine.waits import Waits
 from cdc.errors import CdcError
 from cdc.model import Commit, Position
 
@@ -51,26 +52,32 @@ class Rate:
 
 @dataclass(slots=True)
 class Trouble:
-    """The newest error of a worker, as an operator should read it."""
+    """The newest error of a worker, as an operator should read it.
+
+    `retry_seconds` None: not tried again. `since` and `attempts` count from the first error of the series.
+    """
 
     kind: str
     message: str
     remedy: str
     at: datetime
     retry_seconds: float | None
+    needs_operator: bool = False
+    attempts: int = 1
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @classmethod
-    def of(cls, error: BaseException, retry_seconds: float | None) -> Trouble:
+    def of(
+        cls, error: BaseException, retry_seconds: float | None, *, needs_operator: bool = False
+    ) -> Trouble:
         if isinstance(error, CdcError):
             where = f"{error.where}: " if error.where else ""
-            return cls(
-                type(error).__name__, where + error.message, error.remedy, datetime.now(UTC), retry_seconds
-            )
-        # The text of a foreign error may hold row values: only its class is shown.
-        message = f"unexpected {type(error).__name__}"
-        return cls(
-            "InternalError", message, "Please report this, with the log", datetime.now(UTC), retry_seconds
-        )
+            kind, message, remedy = type(error).__name__, where + error.message, error.remedy
+        else:
+            # The text of a foreign error may hold row values: only its class is shown.
+            kind, message = "InternalError", f"unexpected {type(error).__name__}"
+            remedy = "Please report this, with the log"
+        return cls(kind, message, remedy, datetime.now(UTC), retry_seconds, needs_operator)
 
     def document(self) -> dict[str, Any]:
         return {
@@ -78,7 +85,10 @@ class Trouble:
             "message": self.message,
             "remedy": self.remedy,
             "at": self.at.isoformat(),
+            "since": self.since.isoformat(),
+            "attempts": self.attempts,
             "retry_seconds": self.retry_seconds,
+            "needs_operator": self.needs_operator,
         }
 
 
@@ -128,6 +138,7 @@ class SourceStatus:
     refused: Mapping[str, Trouble] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     trouble: Trouble | None = None
+    waits: Waits = field(default_factory=Waits)
     copying: CopyStatus = field(init=False)
 
     def __post_init__(self) -> None:
@@ -156,7 +167,8 @@ class SourceStatus:
 
     def refuse(self, table: str, error: BaseException, retry_seconds: float) -> None:
         """Note that the source refused this table; one that is refused again keeps its first time."""
-        trouble, known = Trouble.of(error, retry_seconds), self.refused.get(table)
+        trouble = Trouble.of(error, retry_seconds, needs_operator=True)
+        known = self.refused.get(table)
         if known is not None:
             trouble.at = known.at
         self.refused = {**self.refused, table: trouble}
@@ -184,6 +196,7 @@ class SourceStatus:
             "waiting_tables": self.waiting_tables,
             "refused": [{"table": t, **trouble.document()} for t, trouble in sorted(self.refused.items())],
             "counters": dict(self.counters),
+            "waits": self.waits.document(),
             "error": trouble.document() if trouble else None,
         }
 

@@ -1,27 +1,31 @@
-"""The tables whose copy the source puts off, with the reason: in status at once, logged when it lasts."""
+"""The tables whose copy the source puts off, with the reason: in status at once, logged when it lasts, and an
+error when nothing will end it.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 
 from cdc.engine.reading import Reading
 from cdc.engine.status import Trouble
-from cdc.errors import CdcError
-from cdc.model import TableId
+from cdc.engine.waits import TABLE
+from cdc.errors import CdcError, StreamBehind, UnsupportedSchema
+from cdc.model import Position, TableId
 
-# A table that waits longer than this is logged: an operator may have to act.
-REPORT_SECONDS = 10.0
+# A table that waits although the stream has passed where the catalog was read meets a difference that stays:
+# long enough for ALTERs that follow each other, short enough for `run --once`.
+BEHIND_SECONDS = 60.0
 
 
 class WaitingTables:
     """Used by the coordinator's thread only."""
 
     def __init__(self, reading: Reading) -> None:
-        self._report = reading.report
-        self._since: dict[TableId, float] = {}
+        self._log = reading.log
+        self._waits = reading.status.waits
         self._errors: dict[TableId, CdcError] = {}
-        self._reported: set[TableId] = set()
+        # Where the source was when a table was first seen to wait.
+        self._seen_at: dict[TableId, Position] = {}
 
     @property
     def trouble(self) -> Trouble | None:
@@ -33,23 +37,38 @@ class WaitingTables:
         for table in [table for table in self._errors if table not in tables]:
             self.note(table, None)
 
-    def note(self, table: TableId, error: CdcError | None) -> None:
-        """Keep why this table waits; None when it does not any more."""
+    def note(self, table: TableId, error: CdcError | None, source_at: Position | None = None) -> None:
+        """Keep why this table waits; None when it does not any more. `source_at`: where the source is now."""
+        what = f"{TABLE}{table}"
         if error is None:
-            self._since.pop(table, None)
             self._errors.pop(table, None)
-            if table in self._reported:
-                self._reported.discard(table)
-                self._report("the table's copy continues", table=str(table))
+            self._seen_at.pop(table, None)
+            self._waits.end(what)
             return
         self._errors[table] = error
-        since = self._since.setdefault(table, time.monotonic())
-        if table not in self._reported and time.monotonic() - since >= REPORT_SECONDS:
-            self._reported.add(table)
-            self._report(
-                "a table waits for its copy",
-                level="warning",
-                table=str(table),
-                error=error.message,
-                remedy=error.remedy,
-            )
+        if source_at is not None:
+            self._seen_at.setdefault(table, source_at)
+        self._waits.begin(what, error.message, error.remedy, kind=type(error).__name__)
+
+    def hopeless(self) -> dict[TableId, UnsupportedSchema]:
+        """Return the tables that wait for a stream that has passed them, each with its error."""
+        return {
+            table: _never_copied(table, error)
+            for table, error in self._errors.items()
+            if self._is_hopeless(table)
+        }
+
+    def _is_hopeless(self, table: TableId) -> bool:
+        if not isinstance(self._errors[table], StreamBehind) or table not in self._seen_at:
+            return False
+        end = self._log.end
+        has_passed = end is not None and end.position.order >= self._seen_at[table].order
+        return has_passed and self._waits.seconds(f"{TABLE}{table}") >= BEHIND_SECONDS
+
+
+def _never_copied(table: TableId, error: CdcError) -> UnsupportedSchema:
+    return UnsupportedSchema(
+        f"the table is not copied: {error.message}, although the stream has passed it",
+        where=str(table),
+        remedy=error.remedy or f'Exclude the table by an entry "!{table}" in tables, and report this.',
+    )

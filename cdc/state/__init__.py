@@ -3,7 +3,8 @@ status.
 """
 
 from cdc.state.copies import StoredCopyRequest
-from cdc.state.store import Checkpoint, Plan, ReplayRequest, StateReader, StateStore, read_status
+from cdc.state.status_file import read_status
+from cdc.state.store import Checkpoint, Plan, ReplayRequest, StateReader, StateStore
 
 __all__ = [
     "Checkpoint",

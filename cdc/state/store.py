@@ -20,16 +20,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from cdc.errors import CdcError, StateError, StateFull
-from cdc.files import FolderLock, make_folder, write_atomically
+from cdc.files import FolderLock, make_folder
 from cdc.model import Position
 from cdc.state.copies import ReadsCopyRequests, WritesCopyRequests
 from cdc.state.schema import check_version, migrate
+from cdc.state.status_file import read_status, write_status
 
 DATABASE_NAME = "state.sqlite"
-STATUS_NAME = "status.json"
 # A reader or a replay request waits so long for a write of the daemon, which takes milliseconds.
 _BUSY_SECONDS = 10.0
 # Checkpoints: all of the last day, then one an hour for 30 days, then one a day, so a year of history has a
@@ -255,21 +253,13 @@ class StateStore(StateReader, WritesCopyRequests):
         moment.
         """
         try:
-            write_atomically(self._folder / STATUS_NAME, [orjson.dumps(document)], durable=False)
+            write_status(self._folder, document)
         except OSError as error:
             raise _failure(error, self._folder) from error
 
     def close(self) -> None:
         super().close()
         self._lock.release()
-
-
-def read_status(state_dir: Path) -> Any | None:
-    """The status document under this state directory; None when there is none."""
-    try:
-        return orjson.loads((state_dir / STATUS_NAME).read_bytes())
-    except FileNotFoundError:
-        return None
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

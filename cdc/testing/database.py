@@ -49,6 +49,8 @@ class MemoryDatabase:
         self.changed = threading.Condition()
         self.tables: dict[TableId, HeapTable] = {}
         self.followed: set[TableId] = set()
+        # What no snapshot can take in yet, and why.
+        self.waiting: dict[TableId, CdcError] = {}
         # What the config of the source leaves out.
         self.excluded: set[TableId] = set()
         self.history: list[tuple[int, tuple[ChangeSet, ...]]] = []

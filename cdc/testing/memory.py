@@ -174,6 +174,8 @@ class MemorySnapshot:
         resumed: set[TableId] = set()
         with database.changed:
             self.position = database.now
+            self.waiting: Mapping[TableId, CdcError] = dict(database.waiting)
+            tables = [schema for schema in tables if schema.table not in self.waiting]
             for table in [schema.table for schema in tables]:
                 heap = database.tables.get(table)
                 if heap is None:
@@ -202,7 +204,6 @@ class MemorySnapshot:
         self.chunks: Sequence[SnapshotChunk] = chunks
         self.tokens: Mapping[TableId, str] = tokens
         self.resumed = frozenset(resumed)
-        self.waiting: Mapping[TableId, CdcError] = {}
         self.rows_left = 0
 
     @property

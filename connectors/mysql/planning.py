@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cdc.errors import SourceUnavailable
+from cdc.errors import CdcError, SourceUnavailable, StreamBehind
 from cdc.model import Position, TableId, TableSchema
 from cdc.spi.source import EarlierSnapshot
 from connectors.mysql.bounds import find_bounds, key_index
@@ -41,6 +41,10 @@ READER_SETTINGS = f"set session net_write_timeout = {PATIENCE_SECONDS}, session 
 # the snapshot comes again.
 SETTLED_SECONDS = 20.0
 SETTLED_POLL_SECONDS = 0.05
+# What helps where catalog and binlog stay different: the source then has the columns from the next change.
+_DIFFERS = (
+    "Run: set global binlog_row_metadata = full; then change a row of the table, or exclude it from tables."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Plan:
     ranges: Mapping[TableId, tuple[KeyRange, ...]]
     tokens: Mapping[TableId, Token]
     resumed: frozenset[TableId]
+    waiting: Mapping[TableId, CdcError]
 
 
 class Planner:
@@ -67,6 +72,7 @@ class Planner:
         self._captured = parts.captured_of(self._facts)
         self._schemas = {schema.table: schema for schema in tables}
         self._settled: dict[TableId, TableDefinition] = {}
+        self._waiting: dict[TableId, CdcError] = {}
         self._views = Views(parts.connector, self._facts, connection)
 
     def plan(self, earlier: Mapping[TableId, EarlierSnapshot]) -> Plan:
@@ -99,6 +105,7 @@ class Planner:
             ranges={table: chunks for table, (chunks, _, _) in found.items()},
             tokens={table: token for table, (_, token, _) in found.items()},
             resumed=frozenset(table for table, (_, _, resumes) in found.items() if resumes),
+            waiting=self._waiting,
         )
 
     def _settle(self, cursor: Any) -> None:
@@ -113,7 +120,7 @@ class Planner:
         deadline = time.monotonic() + SETTLED_SECONDS
         while self._captured.position.order < end.order:
             if time.monotonic() > deadline:
-                raise altered(self._parts, unknown[0], "the stream has not come to it yet")
+                return  # They are left to a later snapshot; the others are copied.
             time.sleep(SETTLED_POLL_SECONDS)
             self._captured = self._parts.captured_of(self._facts)
         self._settled = {table: info.definition for table, info in infos.items()}
@@ -127,15 +134,15 @@ class Planner:
         infos = read_tables(cursor, list(self._schemas), self._facts.flavour)
         for table in self._schemas:
             if table not in infos:
-                self._not_yet(table, "it is not there any more")
+                self._waits(table, "it is not there any more")
             elif table not in self._captured.definitions and table not in self._settled:
                 del infos[table]
-                self._not_yet(table, "the stream has not come to it yet")
+                self._waits(table, "the stream has not come to it yet")
         return {table: infos[table] for table in self._schemas if table in infos}
 
-    def _not_yet(self, table: TableId, why: str) -> None:
+    def _waits(self, table: TableId, why: str, remedy: str = "") -> None:
         """Leave the table to a later snapshot."""
-        self._parts.context.log("a table is copied later", table=str(table), why=why)
+        self._waiting[table] = StreamBehind(why, where=str(table), remedy=remedy)
 
     def _shape(self, cursor: Any, info: TableInfo) -> Shape | None:
         """How the table is copied; None while the stream has not come to its latest ALTER."""
@@ -144,7 +151,8 @@ class Planner:
         definition = info.definition.labelled_as(known)
         plans = plans_of(self._parts, self._facts, definition)
         if known.key != definition.key or plans_of(self._parts, self._facts, known) != plans:
-            return self._not_yet(table, "the stream has not come to its latest ALTER yet")
+            self._waits(table, "the stream has not come to its latest ALTER yet", _DIFFERS)
+            return None
         schema = schema_of(definition, plans, self._schemas[table].identity)
         if schema.same_shape(self._schemas[table]):
             schema = self._schemas[table]

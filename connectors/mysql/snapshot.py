@@ -47,7 +47,7 @@ class MysqlSnapshot:
         }
         self.tokens: Mapping[TableId, str] = {table: token.text() for table, token in plan.tokens.items()}
         self.resumed = plan.resumed
-        self.waiting: Mapping[TableId, CdcError] = {}
+        self.waiting: Mapping[TableId, CdcError] = plan.waiting
         self.rows_left = 0
         # Views first: the longer one stands, the more the server has to keep for it.
         order = sorted(plan.shapes, key=lambda table: table not in plan.views)

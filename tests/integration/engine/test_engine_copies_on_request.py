@@ -159,9 +159,9 @@ def test_backfill_fail_stops_the_sink_with_a_command_that_lets_it_begin(bench: B
     bench.others = {"mart": (mart := MemoryStore())}
     running = bench.start()
     worker = running.engine.pipelines[0].writing[1]
-    bench.wait_for(lambda: worker.failed is not None, "the sink to fail")
-    assert isinstance(worker.failed, LogTrimmed)
-    assert worker.failed.remedy == "cdc snapshot shop --sink mart"
+    bench.wait_for(lambda: worker.error is not None, "the sink to fail")
+    assert isinstance(worker.error, LogTrimmed)
+    assert worker.error.remedy == "cdc snapshot shop --sink mart"
     stop(bench)
     # WHEN that command is given THEN the sink begins
     bench.request(sink="mart")

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from cdc import failpoints
+from cdc.state import read_status
 from cdc.testing.events import table
 from tests.integration.engine.conftest import Bench
 from tests.support.disks import small_file_system
@@ -41,6 +45,37 @@ def test_a_full_disk_under_state_dir_stops_nothing_for_good(small_disk: Path) ->
         bench.wait_until_equal("public.notes")
         bench.wait_for(lambda: status.stat().st_mtime_ns > before, "a status with room")
         assert all(worker.failed is None for worker in running.engine.pipelines[0].workers)
+    finally:
+        running.stop()
+
+
+def test_a_disk_that_fills_up_during_a_copy_shows_in_log_and_status(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(small_disk / "state", chunk_rows=50)
+    rows = [{"id": i, "note": hashlib.sha256(str(i).encode()).hexdigest() * 16} for i in range(1000)]
+    bench.database.create(NOTES, rows)
+    ballast: list[Path] = []
+
+    def fill_once(name: str) -> None:
+        if name == "snapshot.rows-durable" and not ballast:
+            ballast.append(fill(small_disk))
+
+    monkeypatch.setattr(failpoints, "hit", fill_once)
+    running = bench.start()
+    try:
+
+        def waits() -> list[dict[str, Any]]:
+            document = read_status(small_disk / "state") or {"sources": {}}
+            found: list[dict[str, Any]] = document["sources"].get("shop", {}).get("waits", [])
+            return [wait for wait in found if wait["kind"] == "LogFull"]
+
+        bench.wait_for(waits, "the wait in the status, on the full disk")
+        assert (read_status(small_disk / "state") or {})["state_dir_full"] is True
+        assert [event["level"] for event in bench.events if event["event"] == "waiting"] == ["warning"]
+        ballast[0].unlink()
+        bench.wait_until_equal("public.notes")
+        bench.wait_for(lambda: not waits(), "the end of the wait")
     finally:
         running.stop()
 

@@ -1,0 +1,118 @@
+"""Whatever waits says so, with its reason, and goes on by itself when the cause is gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from cdc.engine import Outcome, coordinator, retry, waiting, waits, workers
+from cdc.errors import SinkRefused, SourceRefused, StreamBehind
+from cdc.state import read_status
+from cdc.testing.events import table
+from tests.integration.engine.conftest import Bench
+
+T = table("public.t", {"id": pa.int64(), "note": pa.string()}, relation=1)
+OTHER = table("public.other", {"id": pa.int64(), "note": pa.string()}, relation=2)
+ROWS = [{"id": i, "note": "old"} for i in range(30)]
+LATER = StreamBehind(
+    "the stream has not come to its latest ALTER yet", remedy="Run: alter table other force;"
+)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "OPERATOR_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(coordinator, "DISCOVER_INTERVAL_SECONDS", 0.2)
+    monkeypatch.setattr(waiting, "BEHIND_SECONDS", 0.5)
+    monkeypatch.setattr(waits, "LASTING_SECONDS", 0.1)
+    monkeypatch.setattr(workers, "RECOVERED_SECONDS", 0.2)
+
+
+def events(bench: Bench, text: str) -> list[dict[str, Any]]:
+    return [event for event in bench.events if text in event["event"]]
+
+
+def source_status(bench: Bench) -> dict[str, Any]:
+    document = read_status(bench.folder) or {"sources": {}}
+    found: dict[str, Any] = document["sources"].get("shop", {})
+    return found
+
+
+def test_a_sink_that_needs_an_operator_goes_on_by_itself(bench: Bench) -> None:
+    bench.database.create(T, ROWS)
+    running = bench.start()
+    bench.wait_until_equal("public.t")
+    bench.store.fail(*[SinkRefused("the file is locked for us")] * 3)
+    bench.database.commit([("public.t", "c", {"id": 50, "note": "new"})])
+    bench.wait_until_equal("public.t")
+    bench.wait_for(lambda: events(bench, "works again"), "the sink to work again")
+    (stopped,) = events(bench, "an operator must act")
+    assert (stopped["level"], stopped["kind"]) == ("error", "SinkRefused")
+    (again,) = events(bench, "works again")
+    assert (again["worker"], again["attempts"]) == ("deliver:shop:lake", 3)
+    assert running.stop().outcome is Outcome.STOPPED
+
+
+def test_a_login_that_fails_later_is_tried_again_and_one_at_the_start_ends_the_run(bench: Bench) -> None:
+    bench.database.create(T, ROWS)
+    running = bench.start()
+    bench.wait_until_equal("public.t")
+    bench.database.fail("identity", *[SourceRefused("password authentication failed")] * 15)
+    bench.database.fail("stream", SourceRefused("password authentication failed"))
+    bench.wait_for(lambda: source_status(bench).get("state") == "failed", "the status to say so")
+    error = source_status(bench)["error"]
+    assert (error["needs_operator"], error["retry_seconds"]) == (True, 0.2)
+    bench.database.commit([("public.t", "c", {"id": 50, "note": "new"})])
+    bench.wait_until_equal("public.t")
+    bench.wait_for(lambda: events(bench, "works again"), "the source to work again")
+    assert running.stop().outcome is Outcome.STOPPED
+    bench.database.fail("identity", SourceRefused("password authentication failed"))
+    result = bench.start().join()
+    assert result.outcome is Outcome.FAILED
+    assert isinstance(result.errors["capture:shop"], SourceRefused)
+
+
+def test_a_run_once_ends_with_the_error_of_a_sink_that_needs_an_operator(bench: Bench) -> None:
+    bench.database.create(T, ROWS)
+    bench.store.fail(SinkRefused("the file is locked for us"))
+    result = bench.start(once=True).join()
+    assert result.outcome is Outcome.FAILED
+    assert isinstance(result.errors["deliver:shop:lake"], SinkRefused)
+
+
+def test_a_table_that_is_never_copied_is_an_error_with_its_reason(bench: Bench) -> None:
+    bench.database.create(T, ROWS)
+    bench.database.create(OTHER, ROWS)
+    bench.database.waiting[OTHER.table] = LATER
+    result = bench.start(once=True).join()
+    assert result.outcome is Outcome.FAILED
+    assert LATER.message in str(result.errors["public.other"])
+    assert LATER.remedy in str(result.errors["public.other"])
+    assert len(events(bench, "waiting")) == 1
+    assert bench.is_equal("public.t")
+    # In a daemon the table is shown, and taken up when it can be.
+    bench.events.clear()
+    bench.start()
+    bench.wait_for(lambda: events(bench, "skipping a table"), "the table to be skipped")
+    bench.wait_for(lambda: source_status(bench).get("refused"), "the refused table in the status")
+    assert source_status(bench)["refused"][0]["table"] == "public.other"
+    bench.database.waiting.clear()
+    bench.wait_until_equal("public.other")
+    bench.wait_for(lambda: events(bench, "no longer skipped"), "the word that it is copied")
+
+
+def test_a_table_that_waits_shows_in_the_status_with_its_reason(bench: Bench, monkeypatch: Any) -> None:
+    monkeypatch.setattr(waiting, "BEHIND_SECONDS", 600.0)
+    bench.database.create(T, ROWS)
+    bench.database.waiting[T.table] = LATER
+    bench.start()
+    bench.wait_for(lambda: source_status(bench).get("waits"), "the wait in the status")
+    (wait,) = source_status(bench)["waits"]
+    assert (wait["what"], wait["reason"]) == ("table public.t", LATER.message)
+    bench.database.waiting.clear()
+    bench.wait_until_equal("public.t")
+    bench.wait_for(lambda: events(bench, "no longer waiting"), "the end of the wait")
+    (begun,) = (event for event in events(bench, "waiting") if event["event"] == "waiting")
+    assert begun["level"] == "warning"

@@ -1,0 +1,90 @@
+"""Waits grow while nothing works, and are small again after an attempt that worked."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from cdc.engine import retry
+from cdc.engine.retry import Attempts, Directive, directive
+from cdc.errors import (
+    CdcError,
+    LogCorrupt,
+    SinkFenced,
+    SinkRefused,
+    SourceBusy,
+    SourceGap,
+    SourceRefused,
+    SourceUnavailable,
+)
+
+STEADY = 0.05
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "LONGEST_WAIT_SECONDS", 0.04)
+    monkeypatch.setattr(retry, "JITTER_SECONDS", 0.0)
+    monkeypatch.setattr(retry, "OPERATOR_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(retry, "STEADY_SECONDS", STEADY)
+
+
+def waits_of(*steps: Callable[[], None], moved: bool = False) -> list[float]:
+    """The wait after each step; a body without a step left returns."""
+    left, waits = list(steps), []
+
+    def body() -> None:
+        if left:
+            left.pop(0)()
+
+    attempts = Attempts(
+        body, threading.Event(), progressed=lambda: moved, report=lambda _, seconds: waits.append(seconds)
+    )
+    attempts.run()
+    return waits
+
+
+def failing(error: CdcError, after_seconds: float = 0.0) -> Callable[[], None]:
+    def step() -> None:
+        time.sleep(after_seconds)
+        raise error
+
+    return step
+
+
+OUTAGE = failing(SourceUnavailable("no connection"))
+
+
+def test_waits_grow_to_the_longest_and_begin_anew_after_an_idle_attempt_that_worked() -> None:
+    steady = failing(SourceUnavailable("cut"), STEADY)
+    assert waits_of(OUTAGE, OUTAGE, OUTAGE, OUTAGE, steady, OUTAGE, OUTAGE) == [
+        0.01,
+        0.02,
+        0.04,
+        0.04,
+        0.01,
+        0.01,
+        0.02,
+    ]
+
+
+def test_waits_are_small_after_changes_but_not_for_two_that_take_a_place_from_each_other() -> None:
+    assert set(waits_of(OUTAGE, OUTAGE, OUTAGE, moved=True)) == {0.01}
+    busy = failing(SourceBusy("another reader"))
+    assert waits_of(busy, busy, busy, moved=True) == [0.01, 0.02, 0.04]
+
+
+def test_what_needs_an_operator_is_looked_at_again_and_a_gap_is_not() -> None:
+    assert waits_of(failing(SourceRefused("login")), OUTAGE, failing(SinkRefused("file"))) == [
+        0.02,
+        0.01,
+        0.02,
+    ]
+    for error in (SourceGap("gone"), LogCorrupt("flipped"), SinkFenced("newer")):
+        with pytest.raises(type(error)):
+            waits_of(failing(error))
+    assert directive(RuntimeError("a defect")) is Directive.STOP
