@@ -68,7 +68,7 @@ def test_a_login_that_fails_later_is_tried_again_and_one_at_the_start_ends_the_r
     bench.wait_until_equal("public.t")
     bench.wait_for(lambda: events(bench, "works again"), "the source to work again")
     assert running.stop().outcome is Outcome.STOPPED
-    bench.database.fail("identity", SourceRefused("password authentication failed"))
+    bench.database.fail("identity", *[SourceRefused("password authentication failed")] * 15)
     result = bench.start().join()
     assert result.outcome is Outcome.FAILED
     assert isinstance(result.errors["capture:shop"], SourceRefused)
