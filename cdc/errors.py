@@ -43,7 +43,7 @@ class SourceRefused(CdcError):
 
 
 class StreamBehind(SourceUnavailable):
-    """The stream has not come to what the catalog shows of a table; it passes the place by itself, or never."""
+    """The stream has not come to what the catalog shows of a table: it does so by itself, or never."""
 
 
 class SourceBusy(CdcError):

@@ -15,7 +15,7 @@ from cdc.engine.reset import mark_batch
 from cdc.engine.snapshot import TableCopier
 from cdc.engine.tables import Facts
 from cdc.engine.waiting import WaitingTables
-from cdc.errors import CdcError, SourceRefused, SourceUnavailable, UnsupportedSchema
+from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
 from cdc.model import ChangeSet, CopyStep, Position, TableId, TableSchema
 
 # A new table is copied within seconds of its creation,
@@ -98,7 +98,7 @@ class Coordinator:
         if wanted:
             self.settled.clear()
             self._copy_all(wanted, stop)
-        self._note_unready(schemas, before)
+        self._waiting.keep_unready([t for t in self._to_copy() if not self._is_ready(t, schemas)])
         # One that is refused because it waits in vain goes on to wait.
         self._waiting.keep({*self._to_copy(), *self.refused})
         for table, error in self._waiting.hopeless().items():
@@ -111,15 +111,6 @@ class Coordinator:
         if not stop.is_set() and not self._to_copy() and not self._ahead:
             self._status.waiting_tables = 0
             self.settled.set()
-
-    def _note_unready(self, schemas: Mapping[TableId, TableSchema], before: Position) -> None:
-        """Keep that a table waits for the stream to come to what the catalog shows of its name."""
-        for table in self._to_copy():
-            if not self._is_ready(table, schemas):
-                error = SourceUnavailable(
-                    "the stream has not come to what the catalog shows", where=str(table)
-                )
-                self._waiting.note(table, error, before)
 
     def _tell_mended(self) -> None:
         for table in sorted(self._reported - self.refused.keys()):

@@ -24,6 +24,7 @@ class WaitingTables:
         self._log = reading.log
         self._waits = reading.status.waits
         self._errors: dict[TableId, CdcError] = {}
+        self._unready: set[TableId] = set()
         # Where the source was when a table was first seen to wait.
         self._seen_at: dict[TableId, Position] = {}
 
@@ -50,13 +51,18 @@ class WaitingTables:
             self._seen_at.setdefault(table, source_at)
         self._waits.begin(what, error.message, error.remedy, kind=type(error).__name__)
 
+    def keep_unready(self, tables: Collection[TableId]) -> None:
+        """Keep that these tables wait for the stream to come to what the catalog shows of their names."""
+        for table in self._unready - set(tables) - self._errors.keys():
+            self._waits.end(f"{TABLE}{table}")
+        self._unready = set(tables)
+        for table in self._unready:
+            self._waits.begin(f"{TABLE}{table}", "the stream has not come to what the catalog shows of it")
+
     def hopeless(self) -> dict[TableId, UnsupportedSchema]:
         """Return the tables that wait for a stream that has passed them, each with its error."""
-        return {
-            table: _never_copied(table, error)
-            for table, error in self._errors.items()
-            if self._is_hopeless(table)
-        }
+        hopeless = [table for table in self._errors if self._is_hopeless(table)]
+        return {table: _never_copied(table, self._errors[table]) for table in hopeless}
 
     def _is_hopeless(self, table: TableId) -> bool:
         if not isinstance(self._errors[table], StreamBehind) or table not in self._seen_at:

@@ -76,7 +76,7 @@ def test_a_login_that_fails_later_is_tried_again_and_one_at_the_start_ends_the_r
 
 def test_a_run_once_ends_with_the_error_of_a_sink_that_needs_an_operator(bench: Bench) -> None:
     bench.database.create(T, ROWS)
-    bench.store.fail(SinkRefused("the file is locked for us"))
+    bench.store.fail(*[SinkRefused("the file is locked for us")] * 100)
     result = bench.start(once=True).join()
     assert result.outcome is Outcome.FAILED
     assert isinstance(result.errors["deliver:shop:lake"], SinkRefused)
