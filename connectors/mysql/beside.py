@@ -8,14 +8,18 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from pymysql.err import MySQLError
+
+from cdc.errors import CdcError
 from cdc.model import TableId
 from connectors.mysql.catalog import Knowledge, read_tables
 from connectors.mysql.channel import Connection
 from connectors.mysql.connection import one
 from connectors.mysql.definitions import TableDefinition
+from connectors.mysql.grants import DENIED, lacks, probe
 from connectors.mysql.gtid import Gtids, MariadbGtids
 from connectors.mysql.history.history import History
-from connectors.mysql.history.lookahead import prove
+from connectors.mysql.history.lookahead import Proof, place_of, prove
 from connectors.mysql.positions import file_number, order_of
 from connectors.mysql.reach import Reach, ReachParts
 from connectors.mysql.replay import Place, Reader, Statements
@@ -60,13 +64,26 @@ class Beside:
             text = one(cursor)
         return MariadbGtids.parse(str(text)) if text else None
 
-    def reread(self, table: TableId) -> TableDefinition | None:
+    def reread(self, table: TableId) -> Proof:
         """The table's definition at the stream's place; see `lookahead.prove`."""
         facts = self.knowledge.facts
-        where = self.decoder.position_text
+        now = place_of(self.decoder.file, self.decoder.offset)
         return prove(
-            table, self._read, self._later(), flavour=facts.flavour, fold=facts.ignores_case, where=where
+            table, self._read, self._later(), flavour=facts.flavour, fold=facts.ignores_case, now=now
         )
+
+    def denied(self, table: TableId) -> CdcError | None:
+        """The privilege that the account lacks on a table that it does not see; None when it lacks none."""
+        try:
+            with self.look(f"reading {table}") as connection, connection.cursor() as cursor:
+                cursor.execute("select current_user()")
+                account = str(one(cursor))
+                cursor.execute(probe(table))
+        except CdcError as error:
+            if isinstance(error.__cause__, MySQLError) and error.__cause__.args[0] in DENIED:
+                return lacks(account, "select", [table], self.reader.connector.where)
+            return None
+        return None
 
     def reach(self, history: History, selects: Callable[[TableId], bool]) -> Reach:
         """What statements on other tables may change besides."""

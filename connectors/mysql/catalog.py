@@ -49,17 +49,14 @@ _HAS_SHARED_COLLATIONS = """
       and table_name = 'COLLATION_CHARACTER_SET_APPLICABILITY'
 """
 _DEFAULT_COLLATIONS = "select character_set_name, default_collate_name from information_schema.character_sets"
-_TABLE_COLLATIONS = """
-    select table_schema, table_name, table_collation from information_schema.tables
-    where table_collation is not null
-"""
+_DATABASES = "select schema_name, default_collation_name from information_schema.schemata"
 _LIST = """
     select table_schema, table_name from information_schema.tables
     where table_type in ('BASE TABLE', 'SYSTEM VERSIONED')
     order by table_schema, table_name
 """
 _TABLES = """
-    select table_schema, table_name, table_type, engine, table_rows, data_length
+    select table_schema, table_name, table_type, engine, table_rows, data_length, table_collation
     from information_schema.tables
     where table_schema = %s and table_name in %s and table_type in ('BASE TABLE', 'SYSTEM VERSIONED')
 """
@@ -129,12 +126,12 @@ def read_knowledge(connection: Connection, facts: ServerFacts) -> Knowledge:
         return Knowledge(facts, read_collations(cursor), defaults)
 
 
-def read_table_collations(connection: Connection) -> dict[TableId, str]:
-    """What a text column without a character set of its own gets, by table."""
+def read_databases(connection: Connection) -> dict[str, str]:
+    """The collation that a new table gets without one of its own, by database."""
     with connection.cursor() as cursor:
         cased = _casing(cursor)
-        rows = _fetch(cursor, _TABLE_COLLATIONS)
-    return {cased(TableId(_text(schema), _text(name))): _text(collation) for schema, name, collation in rows}
+        rows = _fetch(cursor, _DATABASES)
+    return {cased(TableId(_text(name), "")).schema: _text(collation) for name, collation in rows}
 
 
 def read_collations(cursor: Any) -> dict[int, Collation]:
@@ -226,6 +223,7 @@ def _read(
                 engine=_text(row[3]) if row[3] is not None else "",
                 period=period,
                 has_primary_key=any(_text(key[0]).upper() == "PRIMARY" for key in keys.get(name, ())),
+                default_collation=_text(row[6]) if row[6] is not None else None,
             ),
             kind=str(row[2]),
             rows=int(row[4] or 0),

@@ -54,7 +54,8 @@ class TableDefinition:
     `key` is the primary key, else the first unique index whose columns are all NOT NULL, else (). `period`
     names the two columns of MariaDB's system versioning (row start, row end), () without. `engine` is empty
     where the source of the definition doesn't tell (a TABLE_MAP event, a CREATE TABLE without it).
-    `has_primary_key`: what the catalog tells of the key, None from elsewhere; not a part of the version.
+    `has_primary_key` and `default_collation` (of columns to come): what the catalog tells, None from
+    elsewhere; not a part of the version.
     """
 
     table: TableId
@@ -63,6 +64,7 @@ class TableDefinition:
     engine: str = ""
     period: tuple[str, ...] = ()
     has_primary_key: bool | None = field(default=None, compare=False)
+    default_collation: str | None = field(default=None, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ _FIXED_BYTES = {
 }
 _GTID_FLAGS, _CHARSET_COLLATIONS = 130, 131
 _EXPLICIT_TIMESTAMPS = 16
+# The third number of _CHARSET; no status variable has this number.
+_SERVER_COLLATION = -1
 # MariaDB (since 10.10) says it among the flags; older versions never do.
 _EXPLICIT_TIMESTAMPS_FLAG = 1 << 24
 # MariaDB's extra flags, in a status variable.
@@ -49,7 +51,9 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`sql` is raw: its characters are of the collation id `charset_id` (the client's; 0 unknown)."""
+    """`sql` is raw: its characters are of the collation id `charset_id` (the client's; 0 unknown).
+    `server_collation_id` is the session's collation_server (0 unknown).
+    """
 
     thread_id: int
     execution_seconds: int
@@ -61,6 +65,7 @@ class Query:
     charset_id: int = 0
     gtid_flags: int = 0
     explicit_timestamps: bool | None = None
+    server_collation_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,7 @@ def parse_query(body: bytes | memoryview) -> Query:
         charset_id=status.get(_CHARSET, 0),
         gtid_flags=status.get(_GTID_FLAGS, 0),
         explicit_timestamps=bool(explicit) if explicit is not None else None,
+        server_collation_id=status.get(_SERVER_COLLATION, 0),
     )
 
 
@@ -123,7 +129,8 @@ def _status(cursor: LittleEndian) -> dict[int, int]:
             found[number] = cursor.u64()
         elif number == _CHARSET:
             found[number] = cursor.u16()
-            cursor.skip(4)
+            cursor.skip(2)
+            found[_SERVER_COLLATION] = cursor.u16()
         elif number == _EXPLICIT_TIMESTAMPS:
             found[number] = cursor.u8()
         elif number == _GTID_FLAGS:

@@ -21,10 +21,10 @@ from connectors.mysql.chunks import Bound, KeyRange, Token, chunk_rows, ranges
 from connectors.mysql.connection import ServerFacts, one
 from connectors.mysql.copying import Shape
 from connectors.mysql.definitions import TableDefinition
+from connectors.mysql.grants import probe
 from connectors.mysql.left_out import delivered, planned
 from connectors.mysql.parts import Parts
 from connectors.mysql.positions import parse
-from connectors.mysql.statements import quoted
 from connectors.mysql.type_plan import ColumnPlan, schema_of
 from connectors.mysql.views import View, Views
 
@@ -129,7 +129,7 @@ class Planner:
         """The tables as they are now, which must be as they were where the stream is."""
         for table in self._schemas:
             with self._views.granted("select", [table]):
-                cursor.execute(_probe(table))
+                cursor.execute(probe(table))
                 cursor.fetchall()
         infos = read_tables(cursor, list(self._schemas), self._facts.flavour)
         for table in self._schemas:
@@ -231,10 +231,6 @@ def _collations(definition: TableDefinition) -> tuple[tuple[str | None, str | No
 def _fingerprint(shape: Shape, *, is_full: bool) -> str:
     text = repr((shape.plans, shape.schema.key, _collations(shape.definition), is_full))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _probe(table: TableId) -> str:
-    return f"select 1 from {quoted(table.schema)}.{quoted(table.name)} where false"
 
 
 def _column(cursor: Any, statement: str) -> frozenset[str]:

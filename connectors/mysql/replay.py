@@ -138,7 +138,8 @@ class Statements:
                     query = parse_query(payload[codes.HEADER_BYTES :])
                     charset = reader.charset(query.charset_id)
                     where = reading.decoder.position_text
-                    yield Statement(query.sql, query.database, query.sql_mode, charset, where)
+                    place = reading.decoder.file, reading.decoder.offset
+                    yield Statement(query.sql, query.database, query.sql_mode, charset, where, *place)
 
 
 class Replay:

@@ -9,20 +9,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 import pymysql
 from pydantic import BaseModel
 
-from cdc.errors import SourceGap
+from cdc.errors import CdcError, SourceGap
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding
 from cdc.spi.selection import TableSelection
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
 from connectors.mysql import catalog
+from connectors.mysql.begun import Begun, CatalogNow, SessionStart
 from connectors.mysql.beside import Beside
-from connectors.mysql.catalog import Knowledge, read_knowledge, read_table_collations
+from connectors.mysql.catalog import Knowledge, read_databases, read_knowledge
 from connectors.mysql.channel import Connection
 from connectors.mysql.check import run_checks
 from connectors.mysql.connection import Connector, ServerFacts
@@ -38,11 +39,12 @@ from connectors.mysql.parts import Captured, Parts
 from connectors.mysql.places import MEMORY_SERVER, Places, ServerMemory
 from connectors.mysql.positions import BinlogPosition, parse
 from connectors.mysql.replay import Reader, open_replay
+from connectors.mysql.skipped import Refusals
 from connectors.mysql.snapshot import open_snapshot
 from connectors.mysql.starter import describe
 from connectors.mysql.stream import Session, SessionParts
 from connectors.mysql.taken_back import TakenBack
-from connectors.mysql.temporary import TemporaryTables, open_temporary
+from connectors.mysql.temporary import open_temporary
 from connectors.mysql.tracking import Tracking, TrackingParts
 from connectors.mysql.transactions import Grammar
 from connectors.mysql.type_plan import schema_of
@@ -51,30 +53,6 @@ from connectors.mysql.xa.book import XaBook, memory_of
 
 # Definitions and position are read again when a table was altered between them.
 BEGIN_ATTEMPTS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """What `open` found for an empty log: the definitions at a position, the server, and what is to be kept
-    of XA transactions that stand prepared.
-    """
-
-    order: int
-    definitions: Mapping[TableId, TableDefinition]
-    server: ServerMemory
-    prepared: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class SessionStart:
-    """What a session begins with. `kept` goes into its first set."""
-
-    after: Position
-    memory: Mapping[str, str]
-    knowledge: Knowledge
-    history: History
-    kept: Mapping[str, str | None]
-    temporary: TemporaryTables
 
 
 class MysqlSource:
@@ -99,6 +77,7 @@ class MysqlSource:
         self._server: ServerMemory | None = None
         self._taken_back = TakenBack()
         self._tells = Tells(context.log)
+        self._refusals = Refusals()
         self._wanted = 0
         self._epoch = 0
         # A gap was found: positions from now on are not those of the history before.
@@ -141,7 +120,12 @@ class MysqlSource:
         return self._options.selection(ignores_case=self._ignores_case).matches(table)
 
     def follow(self, tables: Sequence[TableSchema]) -> None:
-        """The binlog holds the changes of every table."""
+        """The binlog holds the changes of every table; those that the stream cannot read are refused."""
+        self._refusals.look()
+        self._refusals.require_none({schema.table for schema in tables})
+
+    def unreadable(self) -> Mapping[TableId, CdcError]:
+        return self._refusals.current()
 
     def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:
         with self._opened("to open the stream") as (connection, facts), self._noting_gaps():
@@ -149,7 +133,7 @@ class MysqlSource:
                 return self._open_new(connection, facts)
             self._start(self._opening(connection, facts), after, memory)
             history = self._history(read_knowledge(connection, facts))
-            self._restore(history, connection, after, memory)
+            self._restore(history, after, memory)
             self._captured = Captured(after, dict(history.definitions()), XaBook(memory).keys())
             return after
 
@@ -161,6 +145,7 @@ class MysqlSource:
         """The server keeps its binlog by its own rules."""
 
     def snapshot(self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]) -> Snapshot:
+        self._refusals.look()
         return open_snapshot(
             Parts(self._connector, self._context, self._options, self._captured_now, lambda: self._server),
             tables,
@@ -196,18 +181,20 @@ class MysqlSource:
         reader = self._reader(read_knowledge(connection, facts))
         epoch = self._epoch + 1 if self._is_spent else self._epoch
         opening = self._opening(connection, facts)
-        before: Mapping[TableId, TableDefinition] = self._definitions(connection, facts)
+        before = self._catalog(connection, facts)
         for _ in range(BEGIN_ATTEMPTS):
             start = opening.begin(reader, epoch)
-            definitions = self._definitions(connection, facts)
-            if before == definitions:
+            found = self._catalog(connection, facts)
+            if before == found:
                 break
-            before = definitions
+            before = found
         else:
             # Somebody alters tables all the time: each definition is proven when it is needed.
-            definitions = {}
+            found = CatalogNow({}, {}, {})
+        definitions = found.tables
         position = start.position.to_position()
-        self._begun = Begun(position.order, definitions, start.server, memory_of(start.prepared))
+        prepared = memory_of(start.prepared)
+        self._begun = Begun(position.order, definitions, found.databases, start.server, prepared)
         self._epoch, self._is_spent, self._server = epoch, False, start.server
         self._captured = Captured(position, definitions, frozenset(start.prepared))
         return position
@@ -234,7 +221,7 @@ class MysqlSource:
             start = self._start(opening, after, memory)
             knowledge = read_knowledge(connection, facts)
             history = self._history(knowledge)
-            kept = self._restore(history, connection, after, memory)
+            kept = self._restore(history, after, memory)
             temporary = open_temporary(
                 connection, facts, memory, lambda: replace(opening.status(), epoch=self._epoch)
             )
@@ -266,14 +253,12 @@ class MysqlSource:
             unrepresentable=self._options.unrepresentable,
         )
 
-    def _restore(
-        self, history: History, connection: Connection, after: Position, memory: Mapping[str, str]
-    ) -> dict[str, str | None]:
+    def _restore(self, history: History, after: Position, memory: Mapping[str, str]) -> dict[str, str | None]:
         """Bring the history to the stream's position; gives what the next set is to keep."""
         begun = self._begun
         known = any(key.startswith(TABLE_MEMORY) for key in memory)
         if not known and begun is not None and begun.order == after.order:
-            learned = history.begin(begun.definitions.values(), read_table_collations(connection))
+            learned = history.begin(begun.definitions.values(), begun.databases)
             return {**learned, **begun.prepared}
         history.restore(memory)
         return {}
@@ -327,6 +312,8 @@ class MysqlSource:
             flavour=begun.knowledge.flavour,
             unrepresentable=self._options.unrepresentable,
             reread=beside.reread,
+            denied=beside.denied,
+            refusals=self._refusals,
             leaves_generated_out=leaves_generated_out(begun.knowledge.facts),
             tells=self._tells,
             temporary=begun.temporary,
@@ -350,6 +337,11 @@ class MysqlSource:
         with connection.cursor() as cursor:
             infos = catalog.select_tables(cursor, self._selection(facts), facts.flavour)
             return catalog.definitions(infos)
+
+    def _catalog(self, connection: Connection, facts: ServerFacts) -> CatalogNow:
+        definitions = self._definitions(connection, facts)
+        collations = {table: found.default_collation for table, found in definitions.items()}
+        return CatalogNow(definitions, collations, read_databases(connection))
 
     def _captured_now(self) -> Captured:
         if self._captured is None:

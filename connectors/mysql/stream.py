@@ -135,6 +135,7 @@ class Session:
 
     def _next(self) -> tuple[int, bytes | None]:
         self._start_again_if_late()
+        self._tracking.ask_again()
         found = self._decoder.next(self._soft_bytes(), SET_BYTES)
         self._start_again_if_late()
         return found

@@ -48,6 +48,7 @@ _LABELLED = frozenset({types.ENUM, types.SET})
 # Bits of the length that a STRING hides in its type byte.
 _LENGTH_BITS = 0x30
 _MAX_COLUMNS = 4096
+_ID_AND_FLAGS_BYTES = 8
 
 # Kinds of optional metadata.
 _SIGNEDNESS, _DEFAULT_CHARSET, _COLUMN_CHARSET, _NAMES, _SET_LABELS, _ENUM_LABELS = 1, 2, 3, 4, 5, 6
@@ -124,6 +125,17 @@ def parse_table_map(body: bytes | memoryview, flavour: str) -> TableMap:
         dimensions=metadata.numbers(_DIMENSIONS, types.VECTOR),
         geometries=metadata.numbers(_GEOMETRY_TYPE, types.GEOMETRY),
     )
+
+
+def named_in(body: bytes | memoryview) -> TableId:
+    """The table of a TABLE_MAP event, whatever follows its name.
+
+    Raises:
+        DecodeError: there is no whole name.
+    """
+    cursor = LittleEndian(body)
+    cursor.skip(_ID_AND_FLAGS_BYTES)
+    return TableId(_name(cursor), _name(cursor))
 
 
 def _name(cursor: LittleEndian) -> str:

@@ -8,16 +8,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from cdc.errors import UnknownEvent, UnsupportedSchema
+from cdc.errors import CdcError, DecodeError, UnknownEvent, UnsupportedSchema
 from cdc.model import ChangeBatch, Resnapshot, TableId, TableSchema
 from cdc.spi.selection import TableSelection
 from connectors.mysql.column_defaults import default_scalar
 from connectors.mysql.ddl.changes import Dml, TableChange
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.history.history import History
+from connectors.mysql.history.lookahead import Proof, place_of
 from connectors.mysql.left_out import Tells, without_left_out
 from connectors.mysql.reach import Reach
-from connectors.mysql.table_map import TableMap, parse_table_map
+from connectors.mysql.skipped import Refusals, Waits
+from connectors.mysql.table_map import TableMap, named_in, parse_table_map
 from connectors.mysql.temporary import Origin, TemporaryTables
 from connectors.mysql.type_plan import ColumnPlan, plan_table, schema_of
 from connectors.mysql.wire.codes import Flavour
@@ -41,14 +43,16 @@ class Gathered(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class TrackingParts:
     """What tables are decoded by. `reread` gives a table's definition at the stream's position from the
-    catalog, proven; None where there is no such table.
+    catalog, proven; `denied` the privilege that is missing on a table that the catalog does not show.
     """
 
     history: History
     selection: TableSelection
     flavour: Flavour
     unrepresentable: str
-    reread: Callable[[TableId], TableDefinition | None]
+    reread: Callable[[TableId], Proof]
+    denied: Callable[[TableId], CdcError | None]
+    refusals: Refusals
     leaves_generated_out: bool
     tells: Tells
     temporary: TemporaryTables
@@ -76,13 +80,49 @@ class Tracking:
         self._byte_count = 0
         self._memory: dict[str, str | None] = {}
         self._resnapshots: list[Resnapshot] = []
+        self._waits = Waits()
+        self._looks = parts.refusals.looks
 
     def table(self, body: bytes, decoder: Binlog | None = None) -> None:
         """Answer a decoder that asks for the plans of a table map (default: the main one)."""
-        table_map = parse_table_map(body, self._parts.flavour)
-        is_wanted = self._parts.selection.matches(table_map.table) and self._history.is_table(table_map)
-        target = self._target(table_map) if is_wanted else None
+        table = named_in(body)
+        target = self._readable(table, body) if self._parts.selection.matches(table) else None
         (decoder or self._decoder).set_table(body, target)
+
+    def ask_again(self) -> None:
+        """Call before each read of the decoder: what is skipped for good may be readable once a snapshot has
+        looked at the tables, and the snapshot relies on every change behind that moment.
+        """
+        looks = self._parts.refusals.looks
+        if looks != self._looks:
+            self._looks = looks
+            self._decoder.forget()
+
+    def _readable(self, table: TableId, body: bytes) -> Target | None:
+        """What the rows are decoded by; None when they are skipped."""
+        refusals = self._parts.refusals
+        try:
+            table_map = parse_table_map(body, self._parts.flavour)
+            target = self._target(table_map) if self._history.is_table(table_map) else None
+        except (UnsupportedSchema, DecodeError) as error:
+            refused = UnsupportedSchema(error.message, where=error.where, remedy=error.remedy)
+            self._skip(table, error.message)
+            refusals.put(table, refused)
+            return None
+        if target is not None:
+            refusals.drop(table)
+        return target
+
+    def _skip(self, table: TableId, reason: str) -> None:
+        """Every skipped change is in a copy that begins behind it."""
+        self._resnapshots.append(Resnapshot(table, f"its rows could not be read: {reason}"))
+        self._parts.log(
+            "rows are skipped, and the table is copied again",
+            level="warning",
+            table=str(table),
+            position=self._decoder.position_text,
+            reason=reason,
+        )
 
     def apply(self, changes: tuple[TableChange, ...], origin: Origin, order: int, where: str) -> None:
         """Take in what a statement of that origin does to tables, at the place of that order."""
@@ -142,10 +182,7 @@ class Tracking:
 
     def _engine(self, table: TableId) -> str:
         """The engine of a table that a statement made without naming it; '' where nothing tells."""
-        try:
-            self._reread(table)
-        except UnsupportedSchema:
-            return ""
+        self._reread(table)
         return self._history.engines().get(table, "")
 
     def gather(self, decoder: Binlog | None = None) -> None:
@@ -163,7 +200,7 @@ class Tracking:
     def take(self) -> Gathered:
         """Everything gathered, in order."""
         memory = self._parts.temporary.take_memory() | self._memory
-        resnapshots = tuple(self._resnapshots)
+        resnapshots = tuple(dict.fromkeys(self._resnapshots))
         self._memory, self._resnapshots = {}, []
         return self.take_part()._replace(memory=memory, resnapshots=resnapshots)
 
@@ -192,8 +229,10 @@ class Tracking:
         """What is sure at the stream's position."""
         return dict(self._history.definitions())
 
-    def _target(self, table_map: TableMap) -> Target:
+    def _target(self, table_map: TableMap) -> Target | None:
         definition = self._definition(table_map)
+        if definition is None:
+            return None
         return self._target_of(definition, self._plans(definition, table_map))
 
     def _plans(self, definition: TableDefinition, table_map: TableMap | None) -> tuple[ColumnPlan, ...]:
@@ -245,31 +284,38 @@ class Tracking:
         columns = (replace(c, fill=fills[c.name]) if c.name in fills else c for c in schema.columns)
         return replace(schema, columns=tuple(columns))
 
-    def _definition(self, table_map: TableMap) -> TableDefinition:
+    def _definition(self, table_map: TableMap) -> TableDefinition | None:
         resolved = self._history.resolve(table_map)
+        obstacle = ""
         if resolved.definition is None:
-            self._parts.log(
-                "reading a table's columns again", table=str(table_map.table), reason=resolved.reason
-            )
-            self._reread(table_map.table)
+            obstacle = self._reread(table_map.table) or resolved.reason
             resolved = self._history.resolve(table_map)
         self._memory |= resolved.memory
         self._resnapshots += resolved.resnapshots
         if resolved.definition is None:
-            raise UnsupportedSchema(
-                f"the columns that {table_map.table} had at this point of the binary log are unknown:"
-                f" {resolved.reason}",
-                where=self._decoder.position_text,
-                remedy="Run: set global binlog_row_metadata = full; then copy the tables again (begin with an"
-                " empty state_dir).",
-            )
+            self._skip(table_map.table, obstacle)
+            return None
         _refuse_unsure_labels(resolved.definition, self._decoder.position_text)
         return resolved.definition
 
-    def _reread(self, table: TableId) -> None:
-        definition = self._parts.reread(table)
-        if definition is not None:
-            self._memory |= self._history.learn(definition)
+    def _reread(self, table: TableId) -> str:
+        """Learn the table's definition from the catalog; why it could not be learned, '' when it was."""
+        now = place_of(self._decoder.file, self._decoder.offset)
+        obstacle = self._waits.reason(table, now)
+        if obstacle:
+            return obstacle
+        proof = self._parts.reread(table)
+        if proof.definition is not None:
+            self._memory |= self._history.learn(proof.definition)
+            return ""
+        if proof.obstacle:
+            self._waits.put(table, proof.until, proof.obstacle)
+            return proof.obstacle
+        denied = self._parts.denied(table)
+        if denied is None:
+            return "the table is gone"
+        self._parts.refusals.put(table, denied)
+        return denied.message
 
     def _truncate(self, table: TableId) -> None:
         if self._history.definition(table) is None:

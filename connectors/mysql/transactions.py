@@ -228,6 +228,7 @@ class Grammar:
     def _classify(self, query: Query) -> tuple[TableChange, ...]:
         collation = self._collations.get(query.charset_id)
         charset = collation.charset if collation else "utf8mb4"
+        server_collation = self._collations.get(query.server_collation_id)
         return classify(
             query.sql,
             query.database,
@@ -235,6 +236,7 @@ class Grammar:
             charset,
             self._flavour,
             explicit_timestamps=query.explicit_timestamps,
+            server_collation=server_collation.name if server_collation else "",
         )
 
     def _load(self, header: Header, body: memoryview) -> Meaning:

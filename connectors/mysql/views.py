@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,9 +23,10 @@ from cdc.errors import SourceRefused, SourceUnavailable
 from cdc.model import Position, TableId
 from connectors.mysql.channel import Connection
 from connectors.mysql.connection import Connector, ServerFacts
+from connectors.mysql.grants import DENIED, granted
 from connectors.mysql.gtid import Gtids, GtidSet, MariadbGtids
 from connectors.mysql.positions import BinlogPosition, parse, parse_gtids
-from connectors.mysql.statements import account_name, quoted, table_name
+from connectors.mysql.statements import account_name, quoted
 from connectors.mysql.xa.listed import listed
 from connectors.mysql.xa.use import may_have_xa
 
@@ -37,7 +38,6 @@ VISIBLE_POLL_SECONDS = 0.1
 LOCK_SECONDS = 5
 LOCK_ATTEMPTS = 3
 _LOCK_WAIT_TIMEOUT = 1205
-_DENIED = frozenset({1044, 1142, 1143, 1227, 1370})
 _RENAMED_STATUS_SINCE = (8, 2, 0)
 _VIEW = (
     "set session transaction isolation level repeatable read",
@@ -143,26 +143,9 @@ class Views:
         finally:
             locker.close()
 
-    @contextmanager
-    def granted(self, privileges: str, tables: Sequence[TableId]) -> Iterator[None]:
+    def granted(self, privileges: str, tables: Sequence[TableId]) -> AbstractContextManager[None]:
         """Turns a refusal of these privileges into the statement that grants them."""
-        try:
-            yield
-        except MySQLError as error:
-            if not error.args or error.args[0] not in _DENIED:
-                raise
-            names = ", ".join(str(table) for table in tables)
-            grants = " ".join(self._grant(privileges, table) for table in tables)
-            raise SourceRefused(
-                f"{self._account} lacks {privileges} on the tables that are to be copied",
-                where=f"{self._connector.where}, {names}",
-                remedy=f"Grant it: {grants}",
-            ) from error
-
-    def _grant(self, privileges: str, table: TableId) -> str:
-        # LOCK TABLES is a privilege of whole databases.
-        on = f"{quoted(table.schema)}.*" if "lock tables" in privileges else table_name(table)
-        return f"grant {privileges} on {on} to {account_name(self._account)};"
+        return granted(self._account, privileges, tables, self._connector.where)
 
     def _wait_for_gtids(self, gtids: GtidSet) -> None:
         deadline = time.monotonic() + VISIBLE_SECONDS
@@ -267,7 +250,7 @@ class Views:
         try:
             yield
         except MySQLError as error:
-            if not error.args or error.args[0] not in _DENIED:
+            if not error.args or error.args[0] not in DENIED:
                 raise
             raise SourceRefused(
                 f"{self._account} may not ask for the place of the binlog",

@@ -42,6 +42,18 @@ class DatabaseDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseDefaults:
+    """CREATE or ALTER DATABASE: the character set of new tables that name none. `charset` is None where the
+    statement and its event do not tell it. `if_not_exists`: logged even when the database was there.
+    """
+
+    database: str
+    charset: str | None = None
+    collation: str | None = None
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Renamed:
     """One pair of a RENAME; a swap is several of them in order. `by_alter`: ALTER TABLE … RENAME."""
 
@@ -133,6 +145,7 @@ TableChange = (
     Created
     | Dropped
     | DatabaseDropped
+    | DatabaseDefaults
     | Renamed
     | TemporaryCreated
     | TemporaryDropped

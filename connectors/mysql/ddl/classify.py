@@ -26,6 +26,7 @@ from connectors.mysql.ddl.changes import (
 )
 from connectors.mysql.ddl.create import parse_create_table
 from connectors.mysql.ddl.cursor import Context, Cursor, NotUnderstood
+from connectors.mysql.ddl.databases import parse_alter_database, parse_database
 from connectors.mysql.ddl.dml import CHANGING, OPAQUE, parse_dml
 from connectors.mysql.ddl.tokens import NotLexed, Token, decode_statement, tokenize, words_in
 
@@ -117,16 +118,17 @@ def classify(
     flavour: str = "mysql",
     *,
     explicit_timestamps: bool | None = None,
+    server_collation: str = "",
 ) -> tuple[TableChange, ...]:
     """The changes that the statement makes, in order; () for a harmless one.
 
     `sql`, `database` (of unqualified names), `sql_mode` (ANSI_QUOTES, NO_BACKSLASH_ESCAPES, …) and `charset`
     (the server's name of the client's character set, by which bytes are decoded) come from the QUERY event,
     `explicit_timestamps` from its status variable 16 or the server's explicit_defaults_for_timestamp; None
-    when that isn't known.
+    when that isn't known. `server_collation` is the session's collation_server, which new databases get.
     """
     text = sql if isinstance(sql, str) else decode_statement(sql, charset)
-    context = Context(database, sql_mode, flavour, explicit_timestamps)
+    context = Context(database, sql_mode, flavour, explicit_timestamps, server_collation)
     try:
         tokens = tokenize(text, sql_mode, flavour)
     except NotLexed:
@@ -198,8 +200,10 @@ def _create(cursor: Cursor) -> tuple[TableChange, ...]:
     if cursor.accept_any(_TABLE):
         return parse_create_table(cursor, replaces=replaces)
     if cursor.accept_any(_DATABASE):
-        cursor.accept("IF", "NOT", "EXISTS")
-        return (DatabaseDropped(cursor.name()),) if replaces else ()
+        if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
+        name = cursor.name()
+        found = parse_database(cursor, name, created=True, if_not_exists=if_not_exists)
+        return (DatabaseDropped(name), *found) if replaces else found
     index = _index(cursor)
     if index is not None:
         return parse_create_index(cursor, unique=index)
@@ -227,7 +231,7 @@ def _alter(cursor: Cursor) -> tuple[TableChange, ...]:
     if cursor.accept_any(_DATABASE):
         if cursor.has_any(frozenset({"UPGRADE"})):
             raise NotUnderstood("ALTER DATABASE … UPGRADE renames a database")
-        return ()
+        return parse_alter_database(cursor)
     return _other(cursor)
 
 

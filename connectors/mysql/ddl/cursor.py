@@ -21,6 +21,7 @@ class Context:
     sql_mode: int
     flavour: str
     explicit_timestamps: bool | None
+    server_collation: str = ""
 
 
 class Cursor:

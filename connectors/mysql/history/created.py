@@ -6,20 +6,26 @@ from collections.abc import Mapping
 
 from cdc.model import TableId
 from connectors.mysql.ddl.changes import Created
-from connectors.mysql.history.edits import ShapeUnsure, create, guess_created
+from connectors.mysql.history.edits import CharacterSet, ShapeUnsure, create, guess_created
 from connectors.mysql.history.states import State
 
 
 def created(
-    table: TableId, change: Created, original: State | None, default_collations: Mapping[str, str]
+    table: TableId,
+    change: Created,
+    original: State | None,
+    default_collations: Mapping[str, str],
+    database: CharacterSet | None,
 ) -> State:
-    """`original` is the state of the table that it is created like, if that is kept."""
+    """`original` is the state of the table that it is created like, if that is kept; `database` the default
+    character set of its database, None where that is not known.
+    """
     if change.like is not None:
         if original is not None and original.known is not None and not original.is_untold:
             return original.renamed(table)
     elif change.shape is not None:
         try:
-            return State.of(create(table, change.shape, default_collations))
+            return State.of(create(table, change.shape, default_collations, database))
         except ShapeUnsure as error:
             return State(table, hint=guess_created(table, change.shape), reason=str(error))
     return State(table, reason=change.reason)

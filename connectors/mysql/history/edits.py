@@ -103,13 +103,20 @@ def same(one: str, other: str) -> bool:
     return one.lower() == other.lower()
 
 
-def create(table: TableId, shape: Shape, default_collations: Mapping[str, str]) -> Known:
-    """The table that a CREATE TABLE makes.
+def create(
+    table: TableId,
+    shape: Shape,
+    default_collations: Mapping[str, str],
+    database: CharacterSet | None = None,
+) -> Known:
+    """The table that a CREATE TABLE makes in a database with this default character set (None: not known).
 
     Raises:
         ShapeUnsure: the statement alone doesn't tell.
     """
     characters = _characters(shape.charset, shape.collation, default_collations)
+    if shape.charset is None and shape.collation is None:
+        characters = database
     columns = [column_of(spec, characters, default_collations) for spec in shape.columns]
     period = shape.period
     if shape.versioned and not period:

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from cdc.errors import UnknownEvent
 from cdc.model import Resnapshot, TableId
 from connectors.mysql.charsets import Collation
 from connectors.mysql.ddl.changes import (
     Altered,
     ConvertCharset,
     Created,
+    DatabaseDefaults,
     DatabaseDropped,
     DefaultCharset,
     Dml,
@@ -35,6 +35,7 @@ from connectors.mysql.ddl.changes import (
 )
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.history.created import created
+from connectors.mysql.history.databases import Databases
 from connectors.mysql.history.edits import (
     CharacterSet,
     Known,
@@ -45,6 +46,7 @@ from connectors.mysql.history.edits import (
 from connectors.mysql.history.event_definitions import definition_of, fits
 from connectors.mysql.history.events import is_sequence, judge, known_by
 from connectors.mysql.history.fills import scalar
+from connectors.mysql.history.refusals import statement_logged
 from connectors.mysql.history.results import Applied, Outcome, Resolved
 from connectors.mysql.history.rows import RowEffects, rows_after
 from connectors.mysql.history.states import State
@@ -54,7 +56,6 @@ from connectors.mysql.type_plan import plan_table
 __all__ = ["MEMORY_PREFIX", "Applied", "History", "Resolved"]
 
 MEMORY_PREFIX = "table:"
-_NEWLY_SELECTED = "it is newly selected"
 # Tables that aren't selected are kept from their creation on: gh-ost and others build a table beside, and
 # swap it in. So many work at a time hardly anywhere; what was forgotten is read again, if it must be.
 MOST_OTHERS = 50
@@ -84,6 +85,7 @@ class History:
         self._fold = fold
         self._unrepresentable = unrepresentable
         self._states: dict[TableId, State] = {}
+        self._databases = Databases()
 
     def restore(self, memory: Mapping[str, str]) -> None:
         """Take back what earlier sets' `memory` kept; other keys are left alone."""
@@ -91,47 +93,36 @@ class History:
             if key.startswith(MEMORY_PREFIX):
                 state = State.from_json(text)
                 self._states[state.table] = state
+        self._databases.restore(memory)
 
     def begin(
-        self, definitions: Iterable[TableDefinition], table_collations: Mapping[TableId, str] | None = None
+        self, definitions: Iterable[TableDefinition], databases: Mapping[str, str] | None = None
     ) -> Mapping[str, str | None]:
-        """Start from the catalog, in place of all that was known; gives the memory to keep.
-
-        `table_collations` (information_schema.TABLES.TABLE_COLLATION) spares re-reads after ADD COLUMN of a
-        text without a character set.
+        """Start from the catalog, in place of all that was known; gives the memory to keep. `databases`:
+        database → default collation.
         """
         outcome = Outcome()
         for table in list(self._states):
             self._forget(table, outcome)
         for definition in definitions:
-            collation = (table_collations or {}).get(definition.table)
-            self._put(self._learned(definition, collation), outcome)
-        return outcome.memory
-
-    def expect(self, tables: Iterable[TableId]) -> Mapping[str, str | None]:
-        """Tables that exist but whose definition at the stream's position isn't known (newly selected ones):
-        their first event asks for a re-read instead of a copy. Known ones are left alone.
-        """
-        outcome = Outcome()
-        for table in map(self._name, tables):
-            if table not in self._states:
-                self._put(State(table, reason=_NEWLY_SELECTED), outcome)
+            self._put(self._learned(definition), outcome)
+        found = {name: self._characters(collation) for name, collation in (databases or {}).items()}
+        outcome.memory |= self._databases.begin({n: c for n, c in found.items() if c is not None})
         return outcome.memory
 
     def distrust(self, reason: str) -> Applied:
         """Nothing that is known is sure any more, and every table is to be copied again."""
         outcome = Outcome()
+        outcome.memory |= self._databases.clear()
         for table in list(self._states):
             self._put(State(table, reason=reason), outcome)
             self._copy_again(table, reason, outcome)
         return outcome.finish()
 
-    def learn(
-        self, definition: TableDefinition, table_collation: str | None = None
-    ) -> Mapping[str, str | None]:
+    def learn(self, definition: TableDefinition) -> Mapping[str, str | None]:
         """Take in a definition proven right for the stream's position; gives the memory to keep."""
         outcome = Outcome()
-        self._put(self._learned(definition, table_collation), outcome)
+        self._put(self._learned(definition), outcome)
         return outcome.memory
 
     def apply(self, changes: Iterable[TableChange], *, where: str = "") -> Applied:
@@ -215,15 +206,19 @@ class History:
                 self._apply_to_rows(change, outcome)
 
     def _apply_to_rows(
-        self, change: Dropped | DatabaseDropped | Truncated | RowsChanged, outcome: Outcome
+        self, change: Dropped | DatabaseDropped | DatabaseDefaults | Truncated | RowsChanged, outcome: Outcome
     ) -> None:
         match change:
             case Dropped(table):
                 if self._selects(self._name(table)):
                     outcome.notes.append(f"{table} was dropped: the sinks keep their rows of it")
                 self._forget(self._name(table), outcome)
+            case DatabaseDefaults(database):
+                name = self._cased(database)
+                outcome.memory |= self._databases.apply(name, change, self._default_collations)
             case DatabaseDropped(database):
                 gone = self._cased(database)
+                outcome.memory |= self._databases.forget(gone)
                 for table in [table for table in self._states if table.schema == gone]:
                     self._forget(table, outcome)
             case Truncated(table):
@@ -235,12 +230,11 @@ class History:
     def _create(self, change: Created, outcome: Outcome) -> None:
         table = self._name(change.table)
         before, is_selected = self._states.get(table), self._selects(table)
-        # A table that is only expected may be the one that this statement creates, another may be there.
-        exists = not is_selected or (before is not None and before.reason != _NEWLY_SELECTED)
-        if change.if_not_exists and exists:
+        if change.if_not_exists and (before is not None or not is_selected):
             return
         original = None if change.like is None else self._states.get(self._name(change.like))
-        state = created(table, change, original, self._default_collations)
+        database = self._databases.get(table.schema)
+        state = created(table, change, original, self._default_collations, database)
         if is_selected or (state.known and any(table.schema == t.schema for t, _ in self._selected())):
             self._put(state, outcome)
         self._copy_again(table, "it was created", outcome)
@@ -300,12 +294,7 @@ class History:
             if not selected:
                 return
             named = ", ".join(map(str, selected))
-        raise UnknownEvent(
-            f"{change.keyword} changes {named} by a statement, which the binary log holds without its rows",
-            where=where,
-            remedy="Run: set global binlog_format = row; and let no session set another. To go on, take the"
-            " table out of tables, let the source pass this statement, and put it back.",
-        )
+        raise statement_logged(change.keyword, named, where)
 
     def _doubt(self, change: Unknown, outcome: Outcome) -> None:
         words = {self._cased(word) for word in change.words}
@@ -357,15 +346,18 @@ class History:
             self._put(made, outcome)
         return Resolved(None, reason, memory=outcome.memory)
 
-    def _learned(self, definition: TableDefinition, collation: str | None) -> State:
+    def _characters(self, collation: str | None) -> CharacterSet | None:
+        charset = self._charsets.get(collation) if collation else None
+        return CharacterSet(charset, collation) if charset else None
+
+    def _learned(self, definition: TableDefinition) -> State:
         table = self._name(definition.table)
         kept = self._states.get(table) or State(table)
-        charset = self._charsets.get(collation) if collation else None
         return State(
             table,
             definition=replace(definition, table=table),
             hint=replace(definition, table=table),
-            characters=CharacterSet(charset, collation) if charset else kept.characters,
+            characters=self._characters(definition.default_collation) or kept.characters,
             has_primary_key=definition.has_primary_key,
             fills={name: fill for name, fill in kept.fills.items() if name in definition.names},
             dropped=kept.dropped,

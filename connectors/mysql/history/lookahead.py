@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from cdc.errors import UnsupportedSchema
 from cdc.model import TableId
 from connectors.mysql.ddl.changes import (
     Altered,
@@ -26,19 +25,32 @@ from connectors.mysql.ddl.changes import (
 )
 from connectors.mysql.ddl.classify import classify
 from connectors.mysql.definitions import TableDefinition
+from connectors.mysql.positions import file_number
 
 # Clauses that change no definition that rows are read by.
 _SHAPELESS = (SetDefault, SetEngine, DefaultCharset)
 
 
+# The number of a binlog file and an offset in it: places of one server in their order.
+BinlogPlace = tuple[int, int]
+
+
+def place_of(file: str, offset: int) -> BinlogPlace:
+    return (file_number(file), offset) if file else (0, offset)
+
+
 class Statement(NamedTuple):
-    """One QUERY event, compressed ones and those inside of a transaction payload included."""
+    """One QUERY event, compressed ones and those inside of a transaction payload included; it ends at
+    `offset`.
+    """
 
     sql: bytes
     database: str
     sql_mode: int
     charset: str
     where: str
+    file: str
+    offset: int
 
 
 class StatementReader(Protocol):
@@ -51,6 +63,18 @@ class StatementReader(Protocol):
         ...
 
 
+class Proof(NamedTuple):
+    """What the catalog proves of a table at the stream's position. `definition` None without an `obstacle`:
+    there is no such table now that the account can see, and no statement since the position took it away.
+    `obstacle`: why the catalog shows other columns; they stay unknown until the stream has passed the `until`
+    place, where the last such statement is.
+    """
+
+    definition: TableDefinition | None
+    obstacle: str = ""
+    until: BinlogPlace = (0, 0)
+
+
 def prove(
     table: TableId,
     read: Callable[[TableId], TableDefinition | None],
@@ -58,36 +82,33 @@ def prove(
     *,
     flavour: str,
     fold: bool = False,
-    where: str = "",
-) -> TableDefinition | None:
-    """The definition of the table at the stream's position: read now, and proven. None: there is no such
-    table now, and no statement since the position took it away (it never had rows to be decoded).
-
-    Raises:
-        UnsupportedSchema: the table was altered, renamed or dropped after the position; the remedy says what
-            helps (binlog_row_metadata=FULL, or a new copy).
+    now: BinlogPlace = (0, 0),
+) -> Proof:
+    """Read the table's definition, and prove that it is the one at the stream's position. The reader begins
+    where the last transaction ended: statements up to `now` are in the stream's past (the CREATE TABLE before
+    the rows of its AS SELECT).
     """
     definition = read(table)
+    obstacle = ""
+    until: BinlogPlace = (0, 0)
     for statement in reader.statements():
+        place = place_of(statement.file, statement.offset)
+        if place <= now:
+            continue
         changes = classify(statement.sql, statement.database, statement.sql_mode, statement.charset, flavour)
         definition = _as_before(definition, changes, table, fold=fold)
         reason = next((reason for change in changes if (reason := _reason(change, table, fold=fold))), "")
         if reason:
-            raise UnsupportedSchema(
-                f"the columns that {table} had can't be told: {reason} at {statement.where}, later in the"
-                " binary log, so the catalog shows others",
-                where=where,
-                remedy="Run: set global binlog_row_metadata = full; then copy the table again: take it out of"
-                " tables, let the source pass this place, and put it back.",
-            )
-    return definition
+            obstacle = obstacle or f"{reason} at {statement.where}, so the catalog shows other columns"
+            until = place
+    return Proof(None if obstacle else definition, obstacle, until)
 
 
 def _as_before(
     definition: TableDefinition | None, changes: Iterable[TableChange], table: TableId, *, fold: bool
 ) -> TableDefinition | None:
     """The definition without the defaults and the engine that a statement sets later: those before aren't
-    known.
+    known, nor is the character set of columns to come.
     """
     altered = (c for c in changes if isinstance(c, Altered) and _same(c.table, table, fold=fold))
     edits = [edit for change in altered for edit in change.edits]
@@ -95,6 +116,8 @@ def _as_before(
         return definition
     if any(isinstance(edit, SetEngine) for edit in edits):
         definition = replace(definition, engine="")
+    if any(isinstance(edit, DefaultCharset) for edit in edits):
+        definition = replace(definition, default_collation=None)
     names = {edit.name.lower() for edit in edits if isinstance(edit, SetDefault)}
     columns = (replace(c, default=None) if c.name.lower() in names else c for c in definition.columns)
     return replace(definition, columns=tuple(columns))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -108,7 +109,7 @@ class Rows:
 
     def learn(self) -> None:
         definition = read_tables(self.cursor, [self.table], self.flavour)[self.table].definition
-        self.history.learn(definition, "utf8mb4_bin")
+        self.history.learn(replace(definition, default_collation="utf8mb4_bin"))
 
     def run(self, statement: str) -> Applied:
         self.cursor.execute(statement)

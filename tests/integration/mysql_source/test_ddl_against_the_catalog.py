@@ -177,10 +177,7 @@ class Follower:
         )
 
     def begin(self, name: str) -> None:
-        query = "select table_collation from information_schema.tables where table_schema = %s"
-        table = self.table(name)
-        collation = self._rows(f"{query} and table_name = %s", (table.schema, table.name))[0][0]
-        self.history.begin([self.catalog(name)], {table: collation})
+        self.history.begin([self.catalog(name)])
 
     def run(self, statement: str) -> str:
         """Have the server and the history do the same; the table's name afterwards."""

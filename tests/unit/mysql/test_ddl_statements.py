@@ -6,6 +6,7 @@ from cdc.model import TableId
 from connectors.mysql.ddl.changes import (
     Altered,
     Created,
+    DatabaseDefaults,
     DatabaseDropped,
     Dml,
     Dropped,
@@ -54,10 +55,6 @@ XA END X'61',X'',1
 XA PREPARE X'61',X'',1
 XA COMMIT X'61',X'',1
 XA ROLLBACK X'61',X'',1
-CREATE DATABASE x
-CREATE DATABASE IF NOT EXISTS x CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
-CREATE SCHEMA x DEFAULT ENCRYPTION='N'
-ALTER DATABASE x CHARACTER SET latin1
 ALTER SCHEMA x READ ONLY = 1
 CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO DELETE FROM t
 ALTER EVENT e DISABLE
@@ -168,7 +165,7 @@ CASES: list[tuple[str, tuple[TableChange, ...]]] = [
     ("DROP TABLE $t$", (Dropped(TableId("db", "$t$")),)),
     ("DROP DATABASE x", (DatabaseDropped("x"),)),
     ("DROP SCHEMA IF EXISTS `x y`", (DatabaseDropped("x y"),)),
-    ("CREATE OR REPLACE DATABASE x", (DatabaseDropped("x"),)),
+    ("CREATE OR REPLACE DATABASE x", (DatabaseDropped("x"), DatabaseDefaults("x"))),
     ("RENAME TABLE t TO u", (Renamed(T, U),)),
     ("RENAME TABLE IF EXISTS t NOWAIT TO u", (Renamed(T, U),)),
     ("RENAME TABLES t TO u, u TO x.t", (Renamed(T, U), Renamed(U, TableId("x", "t")))),
@@ -347,3 +344,34 @@ def test_dml_that_sqlglot_can_not_read_counts_for_every_name() -> None:
     assert isinstance(change, Dml)
     assert change.tables is not None
     assert {T, TableId("x", "y")} <= set(change.tables)
+
+
+@pytest.mark.parametrize(
+    ("sql", "change"),
+    [
+        ("create database x", DatabaseDefaults("x", "latin1", "latin1_swedish_ci")),
+        ("create schema x default encryption='N'", DatabaseDefaults("x", "latin1", "latin1_swedish_ci")),
+        ("create database x charset = default", DatabaseDefaults("x", "latin1", "latin1_swedish_ci")),
+        ("create database x character set utf8mb4", DatabaseDefaults("x", "utf8mb4")),
+        (
+            "create database if not exists x default character set utf8mb4 collate utf8mb4_bin",
+            DatabaseDefaults("x", "utf8mb4", "utf8mb4_bin", if_not_exists=True),
+        ),
+        ("alter database x collate utf8mb4_bin", DatabaseDefaults("x", "utf8mb4", "utf8mb4_bin")),
+        ("alter database default character set = latin2", DatabaseDefaults("db", "latin2")),
+        ("alter database charset latin2", DatabaseDefaults("db", "latin2")),
+        ("alter database charset charset latin2", DatabaseDefaults("charset", "latin2")),
+        ("alter schema x default collate = default", DatabaseDefaults("x", "latin1", "latin1_swedish_ci")),
+    ],
+)
+def test_databases_have_a_default_character_set(sql: str, change: DatabaseDefaults) -> None:
+    assert classify(sql, "db", server_collation="latin1_swedish_ci") == (change,)
+
+
+def test_the_default_of_a_database_is_unknown_where_neither_statement_nor_event_says_it() -> None:
+    assert classify("create database x", "db") == (DatabaseDefaults("x"),)
+    assert classify("alter database x comment = 'y'", "db", 0, "utf8mb4", "mariadb") == ()
+    assert classify("create or replace database x charset latin1", "db", 0, "utf8mb4", "mariadb") == (
+        DatabaseDropped("x"),
+        DatabaseDefaults("x", "latin1"),
+    )

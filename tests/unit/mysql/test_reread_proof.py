@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from cdc.errors import UnsupportedSchema
 from cdc.model import TableId
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
-from connectors.mysql.history.lookahead import Statement, prove
+from connectors.mysql.history.lookahead import Proof, Statement, prove
 
 T = TableId("db", "t")
 DEFINITION = TableDefinition(T, (ColumnDefinition("id", "int"),))
@@ -21,7 +21,8 @@ class Later:
 
     def statements(self) -> Iterator[Statement]:
         for at, sql in enumerate(self._statements):
-            yield Statement(sql.encode(), "db", 0, "utf8mb4", f"binlog.000001:{at}")
+            place = "binlog.000001", 100 + at
+            yield Statement(sql.encode(), "db", 0, "utf8mb4", f"binlog.000001:{at}", *place)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ class Later:
     ],
 )
 def test_a_statement_that_leaves_the_shape_proves_the_reread(sql: str) -> None:
-    assert prove(T, lambda _: DEFINITION, Later(sql), flavour="mysql") == DEFINITION
+    assert prove(T, lambda _: DEFINITION, Later(sql), flavour="mysql").definition == DEFINITION
 
 
 @pytest.mark.parametrize(
@@ -64,16 +65,30 @@ def test_a_statement_that_leaves_the_shape_proves_the_reread(sql: str) -> None:
     ],
 )
 def test_a_later_statement_on_the_table_refuses_the_reread(sql: str) -> None:
-    with pytest.raises(UnsupportedSchema, match="binlog_row_metadata") as caught:
-        prove(T, lambda _: DEFINITION, Later("begin", sql), flavour="mysql", where="binlog.000001:0")
-    assert "binlog.000001:1" in str(caught.value)
+    proof = prove(T, lambda _: DEFINITION, Later("begin", sql, "begin", sql), flavour="mysql")
+    assert proof.definition is None
+    assert "binlog.000001:1" in proof.obstacle
+    assert proof.until == (1, 103)
+
+
+def test_a_statement_that_the_stream_has_passed_is_no_obstacle() -> None:
+    """The CREATE TABLE of an AS SELECT is in the transaction of its rows."""
+    later = Later("create table t (a int)", "begin")
+    assert prove(T, lambda _: DEFINITION, later, flavour="mysql", now=(1, 100)).definition == DEFINITION
+
+
+def test_the_default_character_set_that_a_later_statement_gives_is_not_the_one_before() -> None:
+    known = replace(DEFINITION, default_collation="latin1_swedish_ci")
+    later = Later("alter table t default character set latin1")
+    found = prove(T, lambda _: known, later, flavour="mysql").definition
+    assert found is not None
+    assert found.default_collation is None
 
 
 def test_names_fold_where_the_server_folds_them() -> None:
     later = Later("alter table DB.T add a int")
-    assert prove(T, lambda _: DEFINITION, later, flavour="mysql") == DEFINITION
-    with pytest.raises(UnsupportedSchema):
-        prove(T, lambda _: DEFINITION, later, flavour="mysql", fold=True)
+    assert prove(T, lambda _: DEFINITION, later, flavour="mysql").definition == DEFINITION
+    assert prove(T, lambda _: DEFINITION, later, flavour="mysql", fold=True).definition is None
 
 
 def test_the_catalog_is_read_before_the_binlog() -> None:
@@ -93,4 +108,4 @@ def test_the_catalog_is_read_before_the_binlog() -> None:
 
 
 def test_a_table_that_is_gone_has_no_definition() -> None:
-    assert prove(T, lambda _: None, Later(), flavour="mysql") is None
+    assert prove(T, lambda _: None, Later(), flavour="mysql") == Proof(None)

@@ -95,14 +95,6 @@ def test_a_table_that_nothing_told_of_is_read_and_copied() -> None:
     assert [r.table for r in resolved.resnapshots] == [T]
 
 
-def test_a_newly_selected_table_is_read_but_not_copied() -> None:
-    history = _history()
-    history.expect([T])
-    assert history.resolve(_event(ID, V, full=False)).definition is None
-    history.learn(DEFINITION)
-    assert history.resolve(_event(ID, V, full=False)).resnapshots == ()
-
-
 def test_a_column_in_the_default_character_set_takes_it_from_the_event() -> None:
     history = _history(DEFINITION)
     _run(history, "alter table t add w varchar(5)")
@@ -122,7 +114,7 @@ def test_a_column_in_the_default_character_set_is_read_again_where_no_event_tell
 
 def test_a_known_table_collation_spares_the_reread() -> None:
     history = _history()
-    history.begin([DEFINITION], {T: LATIN.name})
+    history.begin([replace(DEFINITION, default_collation=LATIN.name)])
     _run(history, "alter table t add w varchar(5)")
     definition = history.definition(T)
     assert definition is not None
@@ -330,10 +322,30 @@ def test_a_sequence_of_mariadb_is_no_table() -> None:
 def test_a_reread_keeps_the_default_character_set_unless_it_may_have_changed() -> None:
     for sql, charset in (("", "latin1"), (", default charset utf8mb4", None)):
         history = _history()
-        history.begin([DEFINITION], {T: LATIN.name})
+        history.begin([replace(DEFINITION, default_collation=LATIN.name)])
         _run(history, f"alter table t drop primary key{sql}")
         assert history.definition(T) is None
         history.learn(replace(DEFINITION, key=()))
         _run(history, "alter table t add w varchar(5)")
         definition = history.definition(T)
         assert (definition and definition.column("w").charset) == charset
+
+
+def test_a_created_table_has_the_default_character_set_of_its_database_at_that_place() -> None:
+    history = _history()
+    kept = dict(history.begin([], {"db": LATIN.name}))
+    for sql, charset in (
+        ("create database if not exists db character set utf8mb4", "latin1"),
+        ("alter database db character set utf8mb4", "utf8mb4"),
+        ("drop database db", None),
+        ("create database db character set latin1", "latin1"),
+        ("alter database db character set = default", None),
+    ):
+        kept |= _run(history, sql).memory
+        kept |= _run(history, "create table n (id int primary key, v varchar(5))").memory
+        restored = _history()
+        restored.restore({key: text for key, text in kept.items() if text is not None})
+        for found in (history, restored):
+            definition = found.definition(TableId("db", "n"))
+            assert (definition and definition.column("v").charset) == charset, sql
+            kept |= _run(found, "drop table n").memory
