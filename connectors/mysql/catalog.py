@@ -20,6 +20,7 @@ from connectors.mysql.column_defaults import WIDE_CHARSETS, shown_default
 from connectors.mysql.column_types import is_compressed, is_legacy_temporal, parse_type
 from connectors.mysql.connection import ServerFacts
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
+from connectors.mysql.hidden import hash_columns
 from connectors.mysql.wire.codes import Flavour
 
 SYSTEM_DATABASES = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
@@ -72,7 +73,7 @@ _HAS_SRID = """
     where table_schema = 'information_schema' and table_name = 'COLUMNS' and column_name = 'SRS_ID'
 """
 _KEYS = """
-    select table_name, index_name, column_name, nullable
+    select table_name, index_name, column_name, nullable, index_type
     from information_schema.statistics
     where table_schema = %s and table_name in %s and non_unique = 0
     order by table_name, index_name, seq_in_index
@@ -215,6 +216,7 @@ def _read(
                 ColumnDefinition(hidden, _PERIOD_TYPE, nullable=False, generated=True, invisible=True)
                 for hidden in HIDDEN_PERIOD
             ]
+        own += _hashes(keys.get(name, ()), own, row) if is_mariadb else ()
         yield TableInfo(
             definition=TableDefinition(
                 table=TableId(_text(row[0]), name),
@@ -256,6 +258,18 @@ def _column(row: Sequence[Any], json_checks: Collection[str], flavour: str) -> C
     )
 
 
+def _hashes(
+    keys: Iterable[Sequence[Any]], columns: Iterable[ColumnDefinition], row: Sequence[Any]
+) -> tuple[ColumnDefinition, ...]:
+    """The hidden columns of long unique keys, behind all others."""
+    found: dict[str, tuple[str, bool]] = {}
+    for index, _, nullable, kind in keys:
+        _, can_be_null = found.get(_text(index), ("", False))
+        found[_text(index)] = _text(kind), can_be_null or str(nullable).upper() == "YES"
+    engine = _text(row[3]) if row[3] is not None else ""
+    return hash_columns(found.values(), engine, [column.name for column in columns])
+
+
 def _is_checked(name: object, json_checks: Collection[str]) -> bool:
     quoted = _text(name).replace("`", "``")
     return f"json_valid(`{quoted}`)" in json_checks
@@ -278,7 +292,7 @@ def _key(rows: Sequence[Sequence[Any]], primary: Collection[str], period: Sequen
     first (by name) whose columns are all NOT NULL.
     """
     indexes: dict[str, list[Sequence[Any]]] = {}
-    for index, column, nullable in rows:
+    for index, column, nullable, _ in rows:
         indexes.setdefault(_text(index), []).append((column, nullable))
     keys = {
         index: tuple(_text(column) for column, _ in parts)

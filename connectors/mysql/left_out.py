@@ -17,6 +17,7 @@ from cdc.model import TableId
 from cdc.model.batch import Envelope
 from connectors.mysql.connection import ServerFacts
 from connectors.mysql.definitions import TableDefinition
+from connectors.mysql.hidden import HASH_PREFIX
 from connectors.mysql.type_plan import ColumnPlan, plan_table
 
 # Measured: 10.11 sends them, 11.8 doesn't.
@@ -95,7 +96,7 @@ class Tells:
         self._told: dict[TableId, tuple[str, ...]] = {}
 
     def tell(self, table: TableId, plans: Sequence[ColumnPlan]) -> None:
-        names = tuple(plan.name for plan in plans if plan.left_out)
+        names = tuple(plan.name for plan in plans if plan.left_out and not plan.name.startswith(HASH_PREFIX))
         if names and self._told.get(table) != names:
             self._told[table] = names
             self._log(

@@ -18,6 +18,7 @@ from connectors.mysql import column_types as types
 from connectors.mysql.charsets import wire_charset
 from connectors.mysql.column_types import ParsedType, character_bytes, event_forms, parse_type
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
+from connectors.mysql.hidden import is_hash
 from connectors.mysql.table_map import TableMap
 
 # What decimal128 holds; MySQL's decimals end at 65 digits, decimal256 at 76.
@@ -125,9 +126,10 @@ def plan_table(
         _plan(definition.table, column, _form(column, table_map, at, flavour), flavour, unrepresentable)
         for at, column in enumerate(definition.columns)
     )
-    if not leaves_generated_out:
+    names = {column.name for column in definition.columns if is_hash(column)}
+    names |= {*left_out(definition)} if leaves_generated_out else set()
+    if not names:
         return plans
-    names = left_out(definition)
     return tuple(replace(plan, left_out=plan.name in names) for plan in plans)
 
 
@@ -136,8 +138,9 @@ def left_out(definition: TableDefinition) -> tuple[str, ...]:
     of its key, without which no row could be told.
     """
     needed = {*definition.key, *definition.period}
-    names = tuple(c.name for c in definition.columns if c.generated and c.name not in needed)
-    return names if len(names) < len(definition.columns) else ()
+    shown = [column for column in definition.columns if not is_hash(column)]
+    names = tuple(c.name for c in shown if c.generated and c.name not in needed)
+    return names if len(names) < len(shown) else ()
 
 
 def schema_of(

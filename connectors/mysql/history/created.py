@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from cdc.model import TableId
 from connectors.mysql.ddl.changes import Created
 from connectors.mysql.history.edits import CharacterSet, ShapeUnsure, create, guess_created
+from connectors.mysql.history.hashes import require_no_hash
 from connectors.mysql.history.states import State
 
 
@@ -16,6 +17,7 @@ def created(
     original: State | None,
     default_collations: Mapping[str, str],
     database: CharacterSet | None,
+    flavour: str,
 ) -> State:
     """`original` is the state of the table that it is created like, if that is kept; `database` the default
     character set of its database, None where that is not known.
@@ -25,7 +27,10 @@ def created(
             return original.renamed(table)
     elif change.shape is not None:
         try:
-            return State.of(create(table, change.shape, default_collations, database))
+            known = create(table, change.shape, default_collations, database)
+            if flavour == "mariadb":
+                require_no_hash(known.definition, change.shape.indexes)
+            return State.of(known)
         except ShapeUnsure as error:
             return State(table, hint=guess_created(table, change.shape), reason=str(error))
     return State(table, reason=change.reason)

@@ -14,6 +14,7 @@ from connectors.mysql import column_types as types
 from connectors.mysql.charsets import BINARY_COLLATION, Collation, decode_text
 from connectors.mysql.column_types import ParsedType, event_forms, label_type, parse_type
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
+from connectors.mysql.hidden import as_hidden, is_hash
 from connectors.mysql.table_map import TableMap
 
 _INTEGER_NAMES = {code: name for name, code in types.INTEGERS.items()}
@@ -55,6 +56,8 @@ def definition_of(
         _column(table_map, at, name, _collation(collation_ids[at], collations))
         for at, name in enumerate(names)
     )
+    if flavour == "mariadb":
+        columns = tuple(map(as_hidden, columns))
     key = tuple(names[at] for at in table_map.key or ())
     return TableDefinition(table=table_map.table, columns=columns, key=key)
 
@@ -168,6 +171,8 @@ def merge(event: TableDefinition, known: TableDefinition | None) -> TableDefinit
 def _merged(event: ColumnDefinition, known: ColumnDefinition | None) -> ColumnDefinition:
     if known is None or not _can_be_same(event, known):
         return event
+    if is_hash(event) != is_hash(known):
+        event = replace(event, invisible=False)
     return replace(
         event,
         column_type=known.column_type,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from connectors.mysql.charsets import Collation
 from connectors.mysql.column_types import LONGLONG, TINY, event_forms, parse_type
 from connectors.mysql.definitions import ColumnDefinition, TableDefinition
+from connectors.mysql.hidden import is_hash
 from connectors.mysql.history.event_definitions import merge
 from connectors.mysql.history.states import State, completed
 from connectors.mysql.table_map import TableMap
@@ -117,7 +118,7 @@ def _hidden(event: TableDefinition, base: TableDefinition | None) -> str:
         if _is_ambiguous(column) and (other is None or not {*event_forms(column)} & {*event_forms(other)}):
             return f"no event tells what kind of {column.column_type} {column.name} is"
     for column in event.columns:
-        if column.nullable and column.name not in known:
+        if column.nullable and column.name not in known and not is_hash(column):
             return f"no event tells whether {column.name} is generated"
     required = [c for c in event.columns if c.column_type == _VERSIONED_TYPE and not c.nullable]
     if len([column for column in required if column.name not in known]) > 1:

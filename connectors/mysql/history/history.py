@@ -46,6 +46,7 @@ from connectors.mysql.history.edits import (
 from connectors.mysql.history.event_definitions import definition_of, fits
 from connectors.mysql.history.events import is_sequence, judge, known_by
 from connectors.mysql.history.fills import scalar
+from connectors.mysql.history.hashes import require_same_hashes
 from connectors.mysql.history.refusals import statement_logged
 from connectors.mysql.history.results import Applied, Outcome, Resolved
 from connectors.mysql.history.rows import RowEffects, rows_after
@@ -234,7 +235,7 @@ class History:
             return
         original = None if change.like is None else self._states.get(self._name(change.like))
         database = self._databases.get(table.schema)
-        state = created(table, change, original, self._default_collations, database)
+        state = created(table, change, original, self._default_collations, database, self._flavour)
         if is_selected or (state.known and any(table.schema == t.schema for t, _ in self._selected())):
             self._put(state, outcome)
         self._copy_again(table, "it was created", outcome)
@@ -259,7 +260,10 @@ class History:
         if known is not None:
             try:
                 after = alter(known, change, self._default_collations)
+                if self._flavour == "mariadb":
+                    require_same_hashes(known.definition, after.definition, change.edits)
             except ShapeUnsure as error:
+                after = None
                 state = replace(state, reason=str(error))
                 outcome.notes.append(f"{table} is altered in a way that only its catalog tells: {error}")
         # The columns are good to compare even where the key isn't sure.

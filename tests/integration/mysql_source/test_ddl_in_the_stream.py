@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from cdc.errors import UnsupportedSchema
 from cdc.model import TableId
 from connectors.mysql.catalog import read_tables
 from tests.integration.mysql_source.conftest import FollowerFactory
@@ -98,19 +97,31 @@ def test_a_reread_that_can_be_proven_goes_on(
     assert [(row["id"], row["a"], row["b"]) for row in follower.rows()] == [(1, 2, 3)]
 
 
-def test_a_reread_that_can_not_be_proven_stops_with_the_remedy(
+def test_a_table_whose_columns_can_not_be_proven_is_copied_again_and_stops_no_other(
     mysql_database: MysqlDatabase, follow: FollowerFactory, metadata: str
 ) -> None:
-    mysql_database.execute("create table t (id int not null, a int, key i (a), unique u (id))")
+    mysql_database.execute(
+        "create table t (id int not null, a int, key i (a), unique u (id))",
+        "create table other (id int primary key)",
+    )
     follower = follow(mysql_database)
     mysql_database.execute(
-        "alter table t drop index u", "insert into t values (1, 2)", "alter table t add b int"
+        "alter table t drop index u",
+        "insert into t values (1, 2)",
+        "insert into other values (1)",
+        "alter table t add b int",
+        "insert into t values (2, 3, 4)",
     )
+    rows = follower.rows()
+    told = [row.get("a") for row in rows]
     if metadata == "full":
-        assert [row["a"] for row in follower.rows()] == [2]
+        assert told == [2, None, 3]
+        assert follower.stale == []
         return
-    with pytest.raises(UnsupportedSchema, match="binlog_row_metadata = full"):
-        follower.rows()
+    assert told == [None, 3]
+    assert {(stale.table.name, "altered" in stale.reason) for stale in follower.stale} == {("t", True)}
+    skipped = [fields for event, fields in follower.events if event.startswith("rows are skipped")]
+    assert [fields["table"] for fields in skipped] == [f"{mysql_database.name}.t"]
 
 
 def test_numbers_of_sequences_are_no_changes(

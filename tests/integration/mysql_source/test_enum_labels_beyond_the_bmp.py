@@ -49,17 +49,20 @@ def test_labels_are_the_same_in_copy_and_stream_whatever_their_charset(
     assert streamed[2:] == [(3, "ä", ""), (4, None, None), (5, "", "😀,?")]
 
 
-def test_labels_that_nothing_tells_stop_the_stream(
+def test_a_table_with_labels_that_nothing_tells_is_refused_and_stops_no_other(
     mysql_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
     default = "minimal" if mysql_database.server.flavour == "mysql" else "no_log"
     mysql_database.server.execute(f"set global binlog_row_metadata = {default}")
     try:
         mysql_database.execute(TABLE)
+        mysql_database.execute("create table other (id int primary key)")
         follower = follow(mysql_database)
-        mysql_database.execute("insert into t values (1, 'a😀', 'x')")
+        mysql_database.execute("insert into t values (1, 'a😀', 'x')", "insert into other values (1)")
+        assert [row["table"] for row in follower.rows()] == [f"{mysql_database.name}.other"]
+        assert [stale.table.name for stale in follower.stale] == ["t"]
         with pytest.raises(UnsupportedSchema, match=r"\.t, column e.*binlog_row_metadata = full"):
-            follower.rows()
+            follower.source.follow(follower.source.discover())
     finally:
         mysql_database.server.execute("set global binlog_row_metadata = full")
 
