@@ -35,9 +35,8 @@ def hash_columns(
         return ()
     nullable = [can_be_null for kind, can_be_null in keys if kind.upper() == "HASH"]
     numbers = (n for n in itertools.count(1) if f"{HASH_PREFIX}{n}" not in taken)
-    return tuple(
-        _hash(f"{HASH_PREFIX}{n}", can_be_null) for can_be_null, n in zip(nullable, numbers, strict=False)
-    )
+    named = zip(nullable, numbers, strict=False)
+    return tuple(_hash(f"{HASH_PREFIX}{n}", nullable=can_be_null) for can_be_null, n in named)
 
 
 def is_hash(column: ColumnDefinition) -> bool:
@@ -53,7 +52,7 @@ def is_hash(column: ColumnDefinition) -> bool:
 def as_hidden(column: ColumnDefinition) -> ColumnDefinition:
     """A column of an event with full metadata, marked where its name and type say that it is hidden."""
     if column.column_type == HASH_TYPE and _HASH_NAME.fullmatch(column.name):
-        return _hash(column.name, column.nullable)
+        return _hash(column.name, nullable=column.nullable)
     return column
 
 
@@ -69,5 +68,5 @@ def may_need_hash(columns: Iterable[ColumnDefinition], engine: str) -> bool:
     return size > _INDEX_BYTES.get(engine.lower(), _LEAST_INDEX_BYTES)
 
 
-def _hash(name: str, nullable: bool) -> ColumnDefinition:
+def _hash(name: str, *, nullable: bool) -> ColumnDefinition:
     return ColumnDefinition(name, HASH_TYPE, nullable=nullable, generated=True, invisible=True)

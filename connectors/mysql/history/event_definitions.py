@@ -216,7 +216,7 @@ def _contradiction(
     if form not in event_forms(column):
         return f"the event's type {form[0]} ({form[1]}) is not that of {column.column_type}"
     # A column that became nullable is another version of it.
-    if table_map.nullable[at] != column.nullable:
+    if table_map.nullable[at] != column.nullable and not is_hash(column):
         return "the event and the definition disagree whether it can be null"
     if table_map.names and table_map.names[at] != column.name:
         return f"the event names it {table_map.names[at]}"

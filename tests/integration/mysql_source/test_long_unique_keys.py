@@ -1,4 +1,4 @@
-"""MariaDB keeps long unique keys by a hash in a hidden column, which its events have and its catalog hides."""
+"""MariaDB keeps long unique keys by a hash in a hidden column, which events have and the catalog hides."""
 
 from __future__ import annotations
 
