@@ -1,10 +1,12 @@
 """Builds the compiled decoders where a C compiler answers; all metadata is in pyproject.toml."""
 
+import shutil
 import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 if sys.version_info < (3, 11):  # noqa: UP036  (who runs an older one gets its answer here)
     found = "{}.{} ({})".format(*sys.version_info[:2], sys.executable)
@@ -34,7 +36,20 @@ class OptionalBuild(build_ext):
         super().finalize_options()
 
 
+class BuildWithDocs(build_py):
+    """Puts the documents into the package, where `cdc docs` finds them."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return  # They are read where they are.
+        for page in Path("docs").glob("**/*.md"):
+            target = Path(self.build_lib, "cdc", "shipped_docs", page.relative_to("docs"))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(page, target)
+
+
 setup(
     ext_modules=[Extension(".".join(p.with_suffix("").parts), [str(p)]) for p in SOURCES],
-    cmdclass={"build_ext": OptionalBuild},
+    cmdclass={"build_ext": OptionalBuild, "build_py": BuildWithDocs},
 )

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from cdc.cli import local
 from cdc.cli.composition import open_sink, open_source
+from cdc.cli.docs import command_for
 from cdc.cli.output import console, print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
 from cdc.cli.stored import last_status, log_identity
@@ -133,7 +134,7 @@ def _show(results: Sequence[Result]) -> None:
         for line in lines:
             say(Text(f"          {line}", "cyan"), out)
         if finding.docs:
-            say(Text(f"          see {finding.docs}", "dim"), out)
+            say(Text(f"          see: {command_for(finding.docs)}", "dim"), out)
     errors = sum(finding.severity is Severity.ERROR for _, finding in results)
     warnings = sum(finding.severity is Severity.WARNING for _, finding in results)
     say(

@@ -19,6 +19,7 @@ from cdc.cli import (
     check,
     checkpoints,
     connectors,
+    docs,
     init,
     log,
     replay,
@@ -103,6 +104,7 @@ app.command("snapshot")(snapshot.snapshot)
 app.command("tail")(tail.tail)
 app.add_typer(log.app, name="log")
 app.command("connectors")(connectors.connectors)
+app.command("docs")(docs.docs)
 app.command("schema")(schema.schema)
 app.command("version")(version.version)
 app.command("demo")(demo.demo)

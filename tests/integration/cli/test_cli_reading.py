@@ -257,3 +257,10 @@ def test_version_help_and_completion_are_there(project: Project) -> None:
         environment={"_CDC_COMPLETE": "complete_bash", "COMP_WORDS": "cdc st", "COMP_CWORD": "1"},
     )
     assert completed.stdout.split() == ["status"]
+
+
+def test_docs_lists_its_pages_and_prints_one(project: Project) -> None:
+    assert project.cdc("docs", "--json").json["sinks/duckdb"] == "DuckDB"
+    assert project.cdc("docs", "operations#errors").out.startswith("## Errors\n")
+    assert project.cdc("docs", "docs/sinks/duckdb.md").out == project.cdc("docs", "duckdb").out
+    assert project.cdc("docs", "operatoins").err.endswith("Did you mean 'operations'?\n")

@@ -57,6 +57,8 @@ def test_installation_without_a_compiler_runs_on_python_decoders(tmp_path: Path)
     command = (sys.executable, "-m", "cdc", "version", "--json")
     version = run(*command, cwd=tmp_path, PYTHONPATH=str(target))
     assert '"decoders": "python"' in version.stdout
+    shown = run(sys.executable, "-m", "cdc", "docs", "sinks/duckdb", cwd=tmp_path, PYTHONPATH=str(target))
+    assert shown.stdout == (ROOT / "docs/sinks/duckdb.md").read_text("utf-8")
 
 
 @pytest.fixture
