@@ -14,12 +14,13 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from cdc import failpoints
+from cdc.engine.aside import AsideWatch
 from cdc.engine.beginning import Beginning
 from cdc.engine.planning import Plan, Planner, delivery_of
 from cdc.engine.specs import FlushPolicy
 from cdc.engine.status import SinkStatus
 from cdc.errors import SinkRefused
-from cdc.model import Position
+from cdc.model import Position, TableId
 from cdc.spi import ChangeLog, Cursor, Sink, SupportsRewind
 from cdc.spi.sink import SupportsIdle
 
@@ -50,6 +51,10 @@ class PlanStore(Protocol):
         """A request's handle and the offset to go back to."""
         ...
 
+    def request_copy(self, table: TableId) -> None:
+        """Leave the request that a table is copied for this sink, unless one waits already."""
+        ...
+
     def replay_finished(self, handle: Any, error: str | None) -> None:
         """Tell who asked: taken over (None), or refused for that reason."""
         ...
@@ -75,6 +80,7 @@ class Delivery:
         self._beginning = beginning
         self._policy = policy
         self._status = status
+        self._aside = AsideWatch(source, log, status, plans.request_copy)
         self._position_at = 0.0
         self._idle_at = 0.0
         self._replay_at = 0.0
@@ -114,6 +120,7 @@ class Delivery:
                 return
             if self._replay(sink):
                 return
+            self._aside.look(sink)
             if plan is not None:
                 self._apply(sink, plan, replaying=plan.first < high)
             else:

@@ -99,7 +99,11 @@ class Engine:
             )
         self._books.tick(final=True)
         errors = {worker.name: worker.error for worker in [*reading, *writing] if worker.error is not None}
-        refused = {str(t): e for pipeline in self.pipelines for t, e in pipeline.coordinator.refused.items()}
+        refused: dict[str, BaseException] = {
+            str(t): e for pipeline in self.pipelines for t, e in pipeline.coordinator.refused.items()
+        }
+        for pipeline in self.pipelines:
+            refused |= pipeline.set_aside
         if not stuck:
             for pipeline in self.pipelines:
                 pipeline.close()

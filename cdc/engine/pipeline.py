@@ -19,6 +19,7 @@ from cdc.engine.specs import SinkSpec, SourceSpec
 from cdc.engine.status import SinkStatus, SourceStatus
 from cdc.engine.tables import TableBook
 from cdc.engine.workers import Log, Worker
+from cdc.errors import SinkRefused
 from cdc.log import SegmentedLog
 from cdc.model import Position
 from cdc.spi import LogIdentity, MeasuresDistance, Sink, SinkContext, Source, SourceContext
@@ -80,6 +81,15 @@ class Pipeline:
         self.sink_statuses.append(status)
         name = f"deliver:{self.spec.name}:{spec.name}"
         self.writing.append(Worker(name, delivery.run, status, self._report))
+
+    @property
+    def set_aside(self) -> dict[str, BaseException]:
+        """The tables that sinks have set aside, as errors by sink and table."""
+        return {
+            f"{status.name}: {table}": SinkRefused(trouble.message, remedy=trouble.remedy)
+            for status in self.sink_statuses
+            for table, trouble in status.set_aside.items()
+        }
 
     @property
     def workers(self) -> list[Worker]:

@@ -39,6 +39,12 @@ class StoredPlans:
                 return request.id, request.offset
         return None
 
+    def request_copy(self, table: TableId) -> None:
+        for request in self._state.unfinished_copies(self._source):
+            if request.sink == self._sink and (request.tables is None or table in request.tables):
+                return
+        self._state.request_copy(self._source, [table], self._sink)
+
     def replay_finished(self, handle: Any, error: str | None) -> None:
         self._state.finish_replay(handle, error)
 

@@ -79,6 +79,11 @@ class Trouble:
             remedy = "Please report this, with the log"
         return cls(kind, message, remedy, datetime.now(UTC), retry_seconds, needs_operator)
 
+    @classmethod
+    def said(cls, kind: str, message: str, remedy: str) -> Trouble:
+        """Trouble that someone else has noted, and that nobody retries by itself."""
+        return cls(kind, message, remedy, datetime.now(UTC), None)
+
     def document(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
@@ -217,6 +222,7 @@ class SinkStatus:
     rate: Rate = field(default_factory=Rate)
     counters: dict[str, int] = field(default_factory=dict)
     trouble: Trouble | None = None
+    set_aside: Mapping[str, Trouble] = field(default_factory=dict)
 
     def count(self, name: str, amount: int) -> None:
         with _COUNTING:
@@ -237,6 +243,7 @@ class SinkStatus:
             "behind_seconds": 0.0 if not behind else seconds,
             "rows_per_second": round(self.rate.per_second(), 1),
             "rows": self.rate.total,
+            "set_aside": [{"table": t, **one.document()} for t, one in sorted(self.set_aside.items())],
             "counters": dict(self.counters),
             "error": self.trouble.document() if self.trouble else None,
         }
