@@ -30,10 +30,10 @@ class AsideWatch:
         self._requested: set[TableId] = set()
         self._looked_at = self._reconsidered_at = float("-inf")
 
-    def look(self, sink: Sink) -> None:
-        """Ask the sink, unless it was asked a moment ago."""
+    def look(self, sink: Sink, *, at_once: bool = False) -> None:
+        """Ask the sink, unless it was asked a moment ago; `at_once` after a delivery."""
         now = time.monotonic()
-        if not isinstance(sink, SetsAside) or now - self._looked_at < LOOK_SECONDS:
+        if not isinstance(sink, SetsAside) or (now - self._looked_at < LOOK_SECONDS and not at_once):
             return
         self._looked_at = now
         found = sink.set_aside(self._source)
@@ -42,7 +42,7 @@ class AsideWatch:
             for one in found:
                 self._reconsider(sink, one)
             found = sink.set_aside(self._source)
-        self._status.set_aside = {str(one.table): _trouble(one) for one in found}
+        self._status.set_aside = {str(one.table): _trouble(one) for one in found if one.skips}
         wanted = {one.table for one in found if one.deliverable}
         for table in sorted(wanted - self._requested):
             self._request_copy(table)

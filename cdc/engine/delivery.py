@@ -187,6 +187,8 @@ class Delivery:
         failpoints.hit("delivery.applied")
         if plan.first != plan.next:
             self._plans.clear()
+            # Before the status says that the sink has it all: `run --once` waits for copies.
+            self._aside.look(sink, at_once=True)
         self._status.rate.add(plan.row_count)
         self._status.trouble = None
         self._position_at = time.monotonic()

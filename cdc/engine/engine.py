@@ -161,7 +161,13 @@ class OnceWatch:
             self._ends[name] = end.next if end else 0
             for delivery in pipeline.deliveries:
                 delivery.flush_now.set()
-        return pipeline.is_delivered(self._ends[name])
+        if not pipeline.is_delivered(self._ends[name]):
+            return False
+        if pipeline.copies.is_open:
+            # A sink had something to be copied again: that is waited for too.
+            del self._ends[name]
+            return False
+        return True
 
     def _aim(self, pipeline: Pipeline) -> bool:
         if not pipeline.capture.opened.is_set() or time.monotonic() - self._asked_at < 1.0:

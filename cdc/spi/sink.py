@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from pydantic import BaseModel
 
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
-from cdc.spi.finding import Finding
+from cdc.spi.finding import Finding, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,8 @@ class SetAside:
 
     The sink holds the table's changes with an offset below `since`, and none after it. `kind` is the class of
     the error, `message` and `remedy` are its own. `deliverable` says that the cause is gone: the table comes
-    back, whole, with the next truncate of it, which a copy of the table begins with.
+    back, whole, with the next truncate of it, which a copy of the table begins with. Where it `skips` nothing
+    the sink takes the table's changes, but needs a copy to give its rows.
     """
 
     table: TableId
@@ -92,6 +93,15 @@ class SetAside:
     message: str
     remedy: str
     deliverable: bool = False
+    skips: bool = True
+
+    def finding(self, docs: str) -> Finding:
+        """Return what `cdc check` says of the table."""
+        if self.skips and not self.deliverable:
+            message = f"the table {self.table} is set aside since offset {self.since}: {self.message}"
+            return Finding(Severity.ERROR, "table-set-aside", message, self.remedy, docs)
+        message = f"the table {self.table} waits to be copied again: {self.message}"
+        return Finding(Severity.WARNING, "table-set-aside", message, "cdc run", docs)
 
 
 class Sink(Protocol):
@@ -193,4 +203,13 @@ class SetsAside(Protocol):
         """Return whether the sink could take a table that is set aside, in this shape; then the table is
         `deliverable` from now on.
         """
+        ...
+
+
+@runtime_checkable
+class ChecksSchemas(Protocol):
+    """A sink that minds what the schemas are called whose tables it is given."""
+
+    def check_schemas(self, schemas: Collection[str]) -> Sequence[Finding]:
+        """Return findings on these schemas; connect to nothing."""
         ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
@@ -21,9 +21,12 @@ from sinks.duckdb import append, history, mirror
 from sinks.duckdb.aside import Entry, Shelf, TableRefused
 from sinks.duckdb.change import Change
 from sinks.duckdb.database import concerns_one_table, translation
+from sinks.duckdb.names import is_folded
 from sinks.duckdb.options import Options
 from sinks.duckdb.steps import Done, Room, behind
 from sinks.duckdb.tables import Tables
+
+T = TypeVar("T")
 
 _APPLY = {"mirror": mirror.apply, "append": append.apply, "history": history.apply}
 _OF_A_TABLE = (SinkRefused, UnsupportedSchema, SchemaChangeRefused, DecodeError)
@@ -73,16 +76,26 @@ class Application:
                 self.step(begun.then(done))
 
     def _piece(self, piece: Sequence[ChangeBatch], replayed_below: int) -> None:
-        for batch in piece:
+        for batch in self._lower_case_first(piece, lambda batch: batch.schema):
             if batch.row_count == 0 and self.shelf.find(batch.schema) is None:
                 # The word that a table is there, before it has rows.
                 with self._of_table(batch.schema):
                     self.tables.shape([batch], replayed_below)
-        for batches in _grouped(piece):
+        for batches in self._lower_case_first(list(_grouped(piece)), lambda run: run[0].schema):
             admitted = self._admitted(batches)
             if admitted:
                 with self._of_table(admitted[0].schema):
                     self._apply(admitted, replayed_below)
+
+    def _lower_case_first(self, items: Sequence[T], schema_of: Callable[[T], TableSchema]) -> list[T]:
+        """New tables with a capital letter last: of names that differ in case only, the one in lower case is
+        taken over as it is, whichever comes first.
+        """
+        late = [
+            self.tables.is_new(schema_of(item)) and not is_folded(schema_of(item).table) for item in items
+        ]
+        first = [item for item, is_late in zip(items, late, strict=True) if not is_late]
+        return first + [item for item, is_late in zip(items, late, strict=True) if is_late]
 
     def _apply(self, batches: Sequence[ChangeBatch], replayed_below: int) -> None:
         shape = self.tables.shape(batches, replayed_below)

@@ -118,6 +118,18 @@ def prepare(connection: Any) -> None:
     run(connection, TABLES)
 
 
+def all_of(connection: Any) -> list[SetAside]:
+    """What is set aside in the file, whatever its source."""
+    known = connection.execute(
+        "select 1 from duckdb_tables() where database_name = current_database() "
+        "and schema_name = '_cdc' and table_name = 'set_aside'"
+    ).fetchall()
+    if not known:
+        return []
+    rows = connection.execute(f"select {_COLUMNS} from _cdc.set_aside order by 1, 2, 3").fetchall()
+    return [_entry(row).said for row in rows]
+
+
 def _entry(row: tuple[Any, ...]) -> Entry:
     _, schema, name, relation, since, kind, reason, remedy, deliverable = row
     return Entry(relation, SetAside(TableId(schema, name), since, kind, reason, remedy, deliverable))

@@ -38,6 +38,11 @@ def folded(name: str) -> str:
     return name.translate(_ASCII_LOWER)
 
 
+def is_folded(table: TableId) -> bool:
+    """Whether the name has no capital letter of ASCII."""
+    return folded(str(table)) == str(table)
+
+
 def qualified(catalog: str, table: TableId) -> str:
     """Three parts: with two, a schema that is named like the file would be ambiguous."""
     return f"{quoted(catalog)}.{quoted(table.schema)}.{quoted(table.name)}"

@@ -6,7 +6,7 @@ After any error the transaction is rolled back and the same delivery can be appl
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -20,7 +20,7 @@ from cdc.spi import Cursor, Delivery, Finding, SetAside, SinkContext
 from sinks.duckdb import aside, cursor, steps
 from sinks.duckdb.applying import Application
 from sinks.duckdb.aside import Shelf, TableRefused, report_set_aside
-from sinks.duckdb.checks import findings
+from sinks.duckdb.checks import findings, named_like
 from sinks.duckdb.database import (
     CHECKPOINT_WAL_BYTES,
     IDLE_WAL_BYTES,
@@ -68,6 +68,10 @@ class DuckDBSink:
     def check(self) -> Sequence[Finding]:
         """See `Sink.check`."""
         return findings(self._options, self._context.daemon_pid)
+
+    def check_schemas(self, schemas: Collection[str]) -> Sequence[Finding]:
+        """See `ChecksSchemas.check_schemas`."""
+        return named_like(self._options.path, schemas)
 
     def prepare(self, source: str) -> None:
         """See `Sink.prepare`."""

@@ -87,6 +87,10 @@ class Tables:
             return self._unconvertible(schema, step.changes)
         return None
 
+    def is_new(self, schema: TableSchema) -> bool:
+        """Whether the file has no table for it."""
+        return (self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)) is None
+
     def heals_anew(self, error: CdcError) -> bool:
         """Whether a table that was refused for this reason is fine once it begins anew."""
         return isinstance(error, SchemaChangeRefused) and self._begins_empty

@@ -1,4 +1,6 @@
-"""Which tables of the lake lack rows or changes at present, told from the marks of their copies."""
+"""Which tables of the lake lack rows or changes at present: told from the marks of their copies, or because
+the lake can't take them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cdc.model import ChangeBatch, CopyStep
+from cdc.model import ChangeBatch, CopyStep, TableId
+from cdc.spi import SetAside
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,38 @@ class Incomplete:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A table that the lake can't take, or whose folder holds other rows than its own; `relation` is the
+    source's number of it.
+    """
+
+    relation: int | None
+    said: SetAside
+
+    def to_json(self) -> dict[str, Any]:
+        said = self.said
+        return {
+            "schema": said.table.schema,
+            "table": said.table.name,
+            "relation": self.relation,
+            "since": said.since,
+            "kind": said.kind,
+            "message": said.message,
+            "remedy": said.remedy,
+            "deliverable": said.deliverable,
+            "skips": said.skips,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Aside:
+        table = TableId(value["schema"], value["table"])
+        fields = {
+            name: value[name] for name in ("since", "kind", "message", "remedy", "deliverable", "skips")
+        }
+        return cls(value["relation"], SetAside(table, **fields))
 
 
 def after_marks(before: Iterable[Incomplete], batches: Iterable[ChangeBatch]) -> tuple[Incomplete, ...]:

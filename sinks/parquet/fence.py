@@ -16,7 +16,7 @@ from cdc.model import TableId, TableSchema
 from cdc.spi import SinkContext, fencing
 from sinks.parquet.files import create_file, make_folders, replace_file
 from sinks.parquet.journal import encode
-from sinks.parquet.layout import LakePaths, partition_prefix, table_folder
+from sinks.parquet.layout import LakePaths, check_folder_name, partition_prefix, table_folder
 
 
 class Fence:
@@ -83,28 +83,66 @@ class Fence:
 
 
 class TableClaims:
-    """Which tables of the lake are this source's; a table's first write claims it."""
+    """Which tables of the lake are this source's; a table's first write claims it.
+
+    A claim also has the source's number of the table whose rows the folder gives; None until it is known.
+    """
 
     def __init__(self, paths: LakePaths) -> None:
         self._paths = paths
         self._prefixes: dict[TableId, str] = {}
+        self._relations: dict[str, int | None] | None = None
 
     def partition_prefix(self, schema: TableSchema) -> str:
-        """The prefix of the table's partition keys; SinkRefused when the table is another source's."""
+        """The prefix of the table's partition keys; SinkRefused when the table is another source's,
+        UnsupportedSchema when its name is too long for a folder.
+        """
         if schema.table not in self._prefixes:
             self._prefixes[schema.table] = self._claim(schema)
         return self._prefixes[schema.table]
 
     def folders(self) -> list[str]:
         """The folders of this source's tables."""
-        paths = sorted(self._paths.tables.glob("*.json")) if self._paths.tables.is_dir() else []
-        return [
-            path.stem for path in paths if orjson.loads(path.read_bytes())["source"] == self._paths.source
-        ]
+        return list(self._claimed())
+
+    def is_home(self, schema: TableSchema) -> bool:
+        """Whether the table's folder gives its rows; a folder of which nothing is known becomes its home."""
+        relations, folder = self._claimed(), table_folder(schema.table)
+        if relations.get(folder) is None and schema.relation not in relations.values():
+            self.adopt(schema)
+        return relations.get(folder) == schema.relation
+
+    def adopt(self, schema: TableSchema) -> None:
+        """Make the table's folder its home, and no other one."""
+        self.partition_prefix(schema)
+        relations, home = self._claimed(), table_folder(schema.table)
+        for folder, relation in list(relations.items()):
+            if folder == home and relation != schema.relation:
+                self._note(folder, schema.relation)
+            elif folder != home and relation is not None and relation == schema.relation:
+                self._note(folder, None)
+
+    def _note(self, folder: str, relation: int | None) -> None:
+        path = self._paths.tables / f"{folder}.json"
+        replace_file(path, encode(orjson.loads(path.read_bytes()) | {"relation": relation}))
+        self._claimed()[folder] = relation
+
+    def _claimed(self) -> dict[str, int | None]:
+        """The numbers of the tables by the folders of this source."""
+        if self._relations is None:
+            paths = sorted(self._paths.tables.glob("*.json")) if self._paths.tables.is_dir() else []
+            claims = ((path.stem, orjson.loads(path.read_bytes())) for path in paths)
+            self._relations = {
+                folder: claim.get("relation")
+                for folder, claim in claims
+                if claim["source"] == self._paths.source
+            }
+        return self._relations
 
     def _claim(self, schema: TableSchema) -> str:
         table, folder = schema.table, table_folder(schema.table)
         path = self._paths.tables / f"{folder}.json"
+        check_folder_name(table)
         if not path.exists():
             self._refuse_foreign_files(table, folder)
             make_folders(self._paths.tables, self._paths.root)
@@ -113,6 +151,7 @@ class TableClaims:
                 "schema": table.schema,
                 "table": table.name,
                 "partition_prefix": partition_prefix(schema),
+                "relation": None,
             }
             create_file(path, encode(content))
         claim = orjson.loads(path.read_bytes())
@@ -120,6 +159,7 @@ class TableClaims:
             message = f"the table {table} of this lake belongs to the source {claim['source']!r}"
             remedy = "Give each source a folder of its own, or leave the table out of one of them."
             raise SinkRefused(message, where=str(path), remedy=remedy)
+        self._claimed().setdefault(folder, claim.get("relation"))
         return str(claim["partition_prefix"])
 
     def _refuse_foreign_files(self, table: TableId, folder: str) -> None:

@@ -18,9 +18,9 @@ import orjson
 from cdc.errors import SinkRefused
 from cdc.model import Position
 from cdc.spi import Cursor
-from sinks.parquet.completeness import Incomplete, from_json
+from sinks.parquet.completeness import Aside, Incomplete, from_json
 from sinks.parquet.files import create_file, make_folders, replace_file, sync_folders
-from sinks.parquet.layout import LakePaths
+from sinks.parquet.layout import LakePaths, unescape
 from sinks.parquet.writer import StagedFile
 
 # Of cursor.json and of the manifests; a higher one is refused.
@@ -31,7 +31,7 @@ FORMAT = 1
 class Manifest:
     """One commit: number `number` of its generation, holding the offsets first ≤ offset < next.
 
-    `incomplete` are the tables that lack rows or changes after it.
+    `incomplete` are the tables that lack rows or changes after it, `aside` those that the lake can't take.
     """
 
     source: str
@@ -44,6 +44,7 @@ class Manifest:
     epoch: int
     files: tuple[StagedFile, ...]
     incomplete: tuple[Incomplete, ...] = ()
+    aside: tuple[Aside, ...] = ()
 
     def path(self, paths: LakePaths) -> Path:
         return paths.manifest(self.generation, self.number, self.first, self.next)
@@ -63,6 +64,7 @@ class Manifest:
             "bytes": sum(file.byte_count for file in self.files),
             "files": [asdict(file) for file in self.files],
             "incomplete": [one.to_json() for one in self.incomplete],
+            "set_aside": [one.to_json() for one in self.aside],
         }
 
     @classmethod
@@ -78,6 +80,7 @@ class Manifest:
             epoch=value["epoch"],
             files=tuple(StagedFile(**file) for file in value["files"]),
             incomplete=from_json(value.get("incomplete", ())),
+            aside=tuple(map(Aside.from_json, value.get("set_aside", ()))),
         )
 
 
@@ -88,7 +91,7 @@ class LakeState:
     `live` is the generation that readers see, `generation` the one written to; they differ while a replay is
     under way. `commits` counts the manifests of `generation`. `last` is the newest commit, which the next
     one to open the lake completes; `before` is the position that the lake was at without it. `incomplete` are
-    the tables that lack rows or changes in `generation`.
+    the tables that lack rows or changes in `generation`, `aside` those that the lake can't take.
     """
 
     source: str
@@ -103,6 +106,7 @@ class LakeState:
     last: Manifest | None = None
     before: Position | None = None
     incomplete: tuple[Incomplete, ...] = ()
+    aside: tuple[Aside, ...] = ()
 
     @property
     def is_replaying(self) -> bool:
@@ -142,7 +146,15 @@ def load_state(paths: LakePaths) -> LakeState | None:
         last=Manifest.from_json(content["last"]) if content["last"] else None,
         before=Position.from_json(content["before"]) if content["before"] else None,
         incomplete=from_json(content.get("incomplete", ())),
+        aside=tuple(map(Aside.from_json, content.get("set_aside", ()))),
     )
+
+
+def states(root: Path) -> list[LakeState]:
+    """The states of all sources of a lake."""
+    homes = sorted((LakePaths(root, "").control / "sources").glob("*"))
+    found = (load_state(LakePaths(root, unescape(home.name))) for home in homes)
+    return [state for state in found if state is not None]
 
 
 def save_state(paths: LakePaths, state: LakeState) -> None:
@@ -161,6 +173,7 @@ def save_state(paths: LakePaths, state: LakeState) -> None:
         "last": state.last.to_json() if state.last else None,
         "before": state.before.to_json() if state.before else None,
         "incomplete": [one.to_json() for one in state.incomplete],
+        "set_aside": [one.to_json() for one in state.aside],
     }
     replace_file(paths.cursor, encode(content))
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote
 
+from cdc.errors import UnsupportedSchema
 from cdc.model import TableId, TableSchema
 from sinks.parquet.options import Partition
 
@@ -19,6 +20,8 @@ CONTROL_FOLDER = "_cdc"
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 # An int64 has at most 19 digits; padded names sort as their numbers do.
 OFFSET_DIGITS = 19
+# What Linux' file systems take for one name.
+NAME_BYTES = 255
 # Manifests of one folder; a folder of 1,000 lists in a millisecond.
 BUCKET_COMMITS = 1000
 
@@ -49,6 +52,15 @@ def unescape(text: str) -> str:
 def table_folder(table: TableId) -> str:
     """`public.orders`; the only plain dot separates schema and table."""
     return f"{escape(table.schema)}.{escape(table.name)}"
+
+
+def check_folder_name(table: TableId) -> None:
+    """UnsupportedSchema when the folder, or the longest file named after it, has no valid name."""
+    length = len(f".{table_folder(table)}.json.tmp".encode("utf-8", "surrogatepass"))
+    if length > NAME_BYTES:
+        message = f"its name, escaped for a folder, is {length - NAME_BYTES} bytes too long"
+        remedy = "Leave the table out of the source's `tables`, or rename it."
+        raise UnsupportedSchema(message, where=str(table), remedy=remedy)
 
 
 def table_of(folder: str) -> TableId:

@@ -9,26 +9,36 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import BaseModel
 
 from cdc.errors import SinkRefused
-from cdc.model import ChangeBatch
-from cdc.spi import Cursor, Delivery, Finding, Severity, SinkContext
-from sinks.parquet.completeness import Incomplete, after_marks
+from cdc.model import ChangeBatch, TableId, TableSchema
+from cdc.spi import Cursor, Delivery, Finding, SetAside, Severity, SinkContext
+from sinks.parquet.aside import Shelf, TableRefused, of_table, refusal, report
+from sinks.parquet.completeness import Aside, Incomplete, after_marks
 from sinks.parquet.fence import Fence, TableClaims
 from sinks.parquet.files import translated
 from sinks.parquet.generations import begin_generation, clear_generations, swap_generation
-from sinks.parquet.journal import LakeState, Manifest, complete, load_state, save_state
+from sinks.parquet.journal import LakeState, Manifest, complete, load_state, save_state, states
 from sinks.parquet.layout import LakePaths, partition_keys
 from sinks.parquet.options import ParquetOptions
 from sinks.parquet.staging import Staging, clear_staging, prepare_staging
 from sinks.parquet.writer import StagedFile
 
 DOCS = "docs/sinks/parquet.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What a delivery makes of a lake: durable files that wait for their names, and what the lake lacks."""
+
+    files: tuple[StagedFile, ...]
+    incomplete: tuple[Incomplete, ...]
+    aside: tuple[Aside, ...]
 
 
 class ParquetSink:
@@ -44,6 +54,8 @@ class ParquetSink:
         self._claims: TableClaims | None = None
         # What cursor.json holds; None when it must be read (again).
         self._state: LakeState | None = None
+        # Tables that could not be taken in this process: they are not asked for again and again.
+        self._in_vain: set[TableId] = set()
 
     def check(self) -> Sequence[Finding]:
         nearest = _nearest(self._root)
@@ -61,14 +73,9 @@ class ParquetSink:
                     DOCS,
                 )
             ]
-        return [
-            Finding(
-                Severity.OK,
-                "lake-writable",
-                f"{self._root} can be written; commits are exactly once per table",
-                docs=DOCS,
-            )
-        ]
+        message = f"{self._root} can be written; commits are exactly once per table"
+        fine = Finding(Severity.OK, "lake-writable", message, docs=DOCS)
+        return [fine, *(one.said.finding(DOCS) for state in states(self._root) for one in state.aside)]
 
     def prepare(self, source: str) -> None:
         paths = LakePaths(self._root, source)
@@ -103,11 +110,10 @@ class ParquetSink:
             if not _is_news(delivery, state):
                 return
             try:
-                incomplete = state.incomplete if state else ()
-                files: list[StagedFile] = []
+                staged = Staged((), state.incomplete if state else (), state.aside if state else ())
                 if delivery.next > delivery.first:
-                    files, incomplete = self._stage(delivery, paths, state)
-                self._commit(delivery, paths, state, files, incomplete)
+                    staged = self._stage(delivery, paths, state)
+                self._commit(delivery, paths, state, staged)
             except BaseException:
                 # Whether the cursor was replaced is for the disk to say.
                 self._state = None
@@ -151,23 +157,65 @@ class ParquetSink:
             return state
         return swap_generation(paths, state, self._claims.folders())
 
-    def _stage(
-        self, delivery: Delivery, paths: LakePaths, state: LakeState | None
-    ) -> tuple[list[StagedFile], tuple[Incomplete, ...]]:
+    def set_aside(self, source: str) -> Sequence[SetAside]:
+        """See `SetsAside.set_aside`."""
+        state = self._settled(LakePaths(self._root, source))
+        return [one.said for one in state.aside] if state else []
+
+    def reconsider(self, source: str, schema: TableSchema) -> bool:
+        """See `SetsAside.reconsider`."""
+        paths = LakePaths(self._root, source)
+        with translated("looking again at what is set aside", self._root):
+            state, claims = self._settled(paths), TableClaims(paths)
+            if state is None or schema.table in self._in_vain or refusal(schema, claims) is not None:
+                return False
+            made = tuple(
+                replace(one, said=replace(one.said, deliverable=True))
+                if one.said.table == schema.table
+                else one
+                for one in state.aside
+            )
+            self._state = None
+            save_state(paths, replace(state, aside=made))
+            return made != state.aside
+
+    def _stage(self, delivery: Delivery, paths: LakePaths, state: LakeState | None) -> Staged:
+        """Stage a delivery; a table that can't be taken is set aside, and all begins again without it."""
+        refused: list[TableRefused] = []
+        while True:
+            try:
+                staged = self._stage_without(refused, delivery, paths, state)
+            except TableRefused as error:
+                refused.append(error)
+                self._in_vain.add(error.schema.table)
+            else:
+                report(self._context, state.aside if state else (), staged.aside)
+                return staged
+
+    def _stage_without(
+        self, refused: Sequence[TableRefused], delivery: Delivery, paths: LakePaths, state: LakeState | None
+    ) -> Staged:
+        assert self._claims is not None
         # Names no earlier delivery of this lake had: a leftover is never taken for one of ours.
         prefix = f"{state.generation if state else 1}-{delivery.first}"
         clear_staging(paths.staging)
         staging = Staging(paths.staging, prefix, self._options, delivery)
         incomplete = state.incomplete if state else ()
+        shelf = Shelf(state.aside if state else (), self._claims, refused, delivery.first)
         try:
             for part in delivery.parts():
                 incomplete = after_marks(incomplete, part)
                 for batch in part:
-                    staging.add(batch, self._partition_keys(batch))
-            return staging.finish(), incomplete
+                    with of_table(batch.schema):
+                        admitted = shelf.admitted(batch)
+                        if admitted is not None:
+                            staging.add(admitted, self._partition_keys(admitted))
+            files = tuple(staging.finish())
         except BaseException:
             staging.discard()
             raise
+        self._context.count("changes_set_aside", shelf.skipped)
+        return Staged(files, incomplete, shelf.entries)
 
     def _partition_keys(self, batch: ChangeBatch) -> tuple[str, ...]:
         assert self._claims is not None
@@ -178,8 +226,7 @@ class ParquetSink:
         delivery: Delivery,
         paths: LakePaths,
         state: LakeState | None,
-        files: list[StagedFile],
-        incomplete: tuple[Incomplete, ...],
+        staged: Staged,
     ) -> None:
         after = replace(
             state or LakeState(delivery.source, 0, delivery.position, None, self._context.epoch, 0),
@@ -190,13 +237,16 @@ class ParquetSink:
             high=max(delivery.next, state.high if state else 0),
             last=None,
             before=None,
-            incomplete=incomplete,
+            incomplete=staged.incomplete,
+            aside=staged.aside,
         )
         # A range without rows for this lake leaves no trace but the cursor's.
-        if files or incomplete != (state.incomplete if state else ()):
+        lacking = (state.incomplete, state.aside) if state else ((), ())
+        if staged.files or (staged.incomplete, staged.aside) != lacking:
             manifest = Manifest(
                 delivery.source, after.generation, after.commits, delivery.first, delivery.next,
-                delivery.position, delivery.commit_at, self._context.epoch, tuple(files), incomplete,
+                delivery.position, delivery.commit_at, self._context.epoch, staged.files, staged.incomplete,
+                staged.aside,
             )  # fmt: skip
             before = state.position if state else None
             after = replace(after, commits=after.commits + 1, last=manifest, before=before)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cdc.errors import UnsupportedSchema
 from cdc.model import ChangeBatch, Envelope, TableId, TableSchema
 from cdc.spi import Delivery
+from sinks.parquet.aside import TableRefused, unwritable
 from sinks.parquet.files import make_folders, sync_folders
 from sinks.parquet.layout import partition_folder, range_name, table_folder
 from sinks.parquet.options import ParquetOptions, Partition
@@ -29,6 +30,8 @@ BUFFER_BYTES = 32 * 1024**2
 # Files with a descriptor and encoder state (some 100 KiB each); beyond, the one unused for longest is ended.
 OPEN_FILES = 32
 
+FileKey = tuple[TableId, str]
+
 _UNITS = {Partition.MONTH: "month", Partition.DAY: "day", Partition.HOUR: "hour"}
 
 
@@ -40,28 +43,25 @@ class Staging:
         self._prefix = prefix
         self._options = options
         self._delivery = delivery
-        self._files: dict[tuple[TableId, str], TableFile] = {}
+        self._files: dict[FileKey, TableFile] = {}
+        self._open: set[FileKey] = set()
+        self._buffered = 0
         self._finished: list[StagedFile] = []
         self._count = 0
 
     def add(self, batch: ChangeBatch, keys: tuple[str, ...]) -> None:
         """Put a batch's rows into the files of their partitions; `keys` are the table's partition keys."""
-        try:
-            for rows, moment in split_by_commit(batch, self._options.partition):
-                partition = partition_folder(keys, moment)
-                self._file(rows.schema, partition).add(rows)
-                self._roll(rows.table, partition)
-            self._bound_memory()
-        except pa.ArrowException as error:
-            raise _refused(batch.table) from error
+        for rows, moment in split_by_commit(batch, self._options.partition):
+            key = (rows.table, partition_folder(keys, moment))
+            with self._changing(key, self._file(rows.schema, key[1])) as file:
+                file.add(rows)
+            self._roll(*key)
+        self._bound_memory()
 
     def finish(self) -> list[StagedFile]:
         """All files of the delivery, durable."""
         for key in list(self._files):
-            try:
-                self._end(key)
-            except pa.ArrowException as error:
-                raise _refused(key[0]) from error
+            self._end(key)
         sync_folders([self._folder])
         return self._finished
 
@@ -94,18 +94,36 @@ class Staging:
             self._end((table, partition))
 
     def _bound_memory(self) -> None:
-        while sum(file.buffered_bytes for file in self._files.values()) > BUFFER_BYTES:
-            max(self._files.values(), key=lambda file: file.buffered_bytes).write_row_group()
-        is_open = [key for key, file in self._files.items() if file.is_open]
-        for key in is_open[: max(len(is_open) - OPEN_FILES, 0)]:
-            self._end(key)
+        while self._buffered > BUFFER_BYTES:
+            key = max(self._files, key=lambda key: self._files[key].buffered_bytes)
+            with self._changing(key, self._files[key]) as file:
+                file.write_row_group()
+        if len(self._open) > OPEN_FILES:
+            least_used = [key for key in self._files if key in self._open]
+            for key in least_used[: len(least_used) - OPEN_FILES]:
+                self._end(key)
 
-    def _end(self, key: tuple[TableId, str]) -> None:
+    def _end(self, key: FileKey) -> None:
         file = self._files[key]
         path = f"{file.place.folder}/{range_name(*file.range)}.parquet"
         metadata = file_metadata(file.place.schema, self._delivery.source, self._delivery.position.text)
-        self._finished.append(file.finish(path, metadata))
+        with self._changing(key, file):
+            self._finished.append(file.finish(path, metadata))
         del self._files[key]
+
+    @contextmanager
+    def _changing(self, key: FileKey, file: TableFile) -> Iterator[TableFile]:
+        """Keep the totals of all files while one changes, and say whose values can't be written."""
+        before = file.buffered_bytes
+        try:
+            yield file
+        except pa.ArrowException as error:
+            raise TableRefused(file.place.schema, unwritable(key[0])) from error
+        self._buffered += file.buffered_bytes - before
+        if file.is_open:
+            self._open.add(key)
+        else:
+            self._open.discard(key)
 
 
 def clear_staging(folder: Path) -> None:
@@ -154,8 +172,3 @@ def _aware(moment: pa.Scalar) -> datetime | None:
 
 def _same_files(one: TableSchema, other: TableSchema) -> bool:
     return one is other or (one.version == other.version and one.same_shape(other))
-
-
-def _refused(table: TableId) -> UnsupportedSchema:
-    remedy = "Leave the table or the column out, and report the column's type."
-    return UnsupportedSchema("a column can't be written as Parquet", where=str(table), remedy=remedy)

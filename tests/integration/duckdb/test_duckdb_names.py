@@ -42,6 +42,11 @@ def test_tables_whose_names_differ_in_case_only_are_both_kept(duck: Duck) -> Non
     assert duck.rows("public.users", "id") == [(1,), (7,)]
 
 
+def test_the_name_in_lower_case_is_kept_whichever_comes_first(duck: Duck) -> None:
+    duck.apply(changes(CAPITAL, [("c", {"id": 2})], seqs=[0]), changes(USERS, [("c", {"id": 1})], seqs=[1]))
+    assert stored_as(duck) == {"public.users": "public.users", "public.Users": f"public.{SUFFIXED}"}
+
+
 def test_a_table_renamed_to_a_name_that_differs_in_case_only_keeps_its_rows(duck: Duck) -> None:
     duck.change(USERS, ("c", {"id": 1}))
     duck.change(replace(CAPITAL, table=TableId("public", "members")), ("c", {"id": 2, "v": 3}))
@@ -103,3 +108,8 @@ def test_check_warns_of_a_file_called_like_a_schema(tmp_path: Path) -> None:
     warnings = [finding for finding in duck.sink.check() if finding.severity is Severity.WARNING]
     assert [finding.code for finding in warnings] == ["duckdb-file-name"]
     assert f"mv {duck.path} {tmp_path / 'warehouse_mirror.duckdb'}" in warnings[0].fix
+    # Before there is a file, the configuration tells.
+    duck.path.unlink()
+    (finding,) = duck.sink.check_schemas({"public", "WAREHOUSE"})
+    assert finding.fix == f"Set `path: {tmp_path / 'warehouse_mirror.duckdb'}` for this sink."
+    assert duck.sink.check_schemas({"public"}) == []

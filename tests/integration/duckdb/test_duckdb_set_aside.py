@@ -30,6 +30,7 @@ def test_a_table_that_the_sink_did_not_make_is_set_aside_and_comes_back(tmp_path
     duck.apply(changes(OTHER, [("c", {"id": 1})], seqs=[0]), changes(T, [("c", {"id": 1})], seqs=[1]))
     # The others go on, and the reason is kept over restarts.
     duck.sink.close()
+    assert "table-set-aside" in [finding.code for finding in duck.sink.check()]
     duck.sink.prepare("shop")
     assert duck.rows("public.other", "id") == [(1,)]
     said = aside(duck)["public.t"]

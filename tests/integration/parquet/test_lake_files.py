@@ -121,7 +121,7 @@ def test_a_file_tells_its_source_table_version_and_position(lake: Path, open_lak
         b"cdc.table": b"public.orders",
         b"cdc.schema_version": b"3",
         b"cdc.relation": b"16384",
-        b"cdc.column_ids": b'{"id": null, "note": null}',
+        b"cdc.column_ids": b'{"id": 1, "note": 2}',
         b"cdc.position": b"16/B374D848",
         b"cdc.key": b'["id"]',
         b"cdc.first": b"0",

@@ -1,0 +1,48 @@
+"""What `cdc check` knows of a sink beyond the sink itself: from its sources' configuration, and from a running
+daemon's status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from cdc.spi import Finding, Severity
+from cdc.spi.sink import ChecksSchemas, Sink
+from config import Configuration, ConfiguredSink
+
+
+def schema_findings(
+    configuration: Configuration, sink: ConfiguredSink, opened: Sink, found: Sequence[Finding]
+) -> Iterator[Finding]:
+    """What the sink says of the schemas that its sources' `tables` name, unless it has said so."""
+    if not isinstance(opened, ChecksSchemas):
+        return
+    known = {finding.code for finding in found}
+    for finding in opened.check_schemas(_schemas(configuration, sink)):
+        if finding.code not in known:
+            yield finding
+
+
+def aside_findings(document: Mapping[str, Any], sink: str, found: Sequence[Finding]) -> Iterator[Finding]:
+    """The tables that the sink has set aside, as the running daemon tells; a sink that could be read has told
+    them itself.
+    """
+    if not document["running"] or any(finding.code == "table-set-aside" for finding in found):
+        return
+    for pair in document["sinks"].get(sink, ()):
+        for one in pair.get("set_aside", ()):
+            message = f"the table {one['table']} is set aside: {one['message']}"
+            yield Finding(Severity.ERROR, "table-set-aside", message, one["remedy"])
+
+
+def _schemas(configuration: Configuration, sink: ConfiguredSink) -> set[str]:
+    """The schemas that the patterns of the sink's sources name in full."""
+    patterns = [
+        pattern
+        for source in sink.sources
+        for pattern in getattr(configuration.sources[source].options, "tables", ())
+        if isinstance(pattern, str) and not pattern.startswith("!")
+    ]
+    schemas = {pattern.partition(".")[0].strip('"') for pattern in patterns}
+    return {schema for schema in schemas if "*" not in schema and "?" not in schema}
