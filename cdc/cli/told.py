@@ -1,5 +1,5 @@
-"""What `cdc check` knows of a sink beyond the sink itself: from its sources' configuration, and from a running
-daemon's status.
+"""What `cdc check` knows of a sink beyond the sink itself: from its sources' configuration, and from the
+status of a running daemon.
 """
 
 from __future__ import annotations
