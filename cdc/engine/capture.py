@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from cdc import failpoints
 from cdc.engine.identity import IDENTITY_FACT, STARTS_FACT, starts_in, verify_identity
@@ -123,7 +124,8 @@ class Capture:
             facts: Facts = {}
             for table in left:
                 facts |= self._router.book.facts_of(table, None)
-            marks = tuple(due_batches(dict.fromkeys(left, EVERYONE), self._log, position))
+            for_everyone = {table: replace(state, audience=EVERYONE) for table, state in left.items()}
+            marks = tuple(due_batches(for_everyone, self._log, position))
             self._log.append(ChangeSet(marks, self._newest(position), len(marks)), facts=facts)
             for table, state in left.items():
                 self._router.book.remove(table)
@@ -186,9 +188,8 @@ class Capture:
         routed = self._router.route(changes)
         failpoints.hit("capture.routed")
         commit = self._append(changes, routed)
-        for table in routed.due:
-            reason = self._router.book[table].reason
-            self._report("copying table again", level="warning", table=str(table), reason=reason)
+        for table, state in routed.due.items():
+            self._report("copying table again", level="warning", table=str(table), reason=state.reason)
         if commit is not None:
             self._unlock()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from cdc.engine.tables import TableState
 from cdc.model import Audience, ChangeBatch, CopyMark, CopyStep, Operation, Position, TableId, TableSchema
 from cdc.model.batch import snapshot_batch
 from cdc.spi import ChangeLog
@@ -25,9 +26,17 @@ def mark_batch(
 
 
 def due_batches(
-    due: Mapping[TableId, Audience], log: ChangeLog, position: Position, first: int = 0
+    due: Mapping[TableId, TableState], log: ChangeLog, position: Position, first: int = 0
 ) -> list[ChangeBatch]:
-    """Return a PENDING mark for each table that the log has a schema of, with ordinals from `first` on."""
-    known: Iterable[tuple[TableSchema | None, Audience]] = [(log.schema(t), a) for t, a in due.items()]
-    made = [mark_batch(s, CopyStep.PENDING, position, a) for s, a in known if s is not None]
+    """Return a PENDING mark for each table that the log has a schema of, with ordinals from `first` on.
+
+    A schema of another table that had the name before does not count.
+    """
+    made: list[ChangeBatch] = []
+    for table, state in due.items():
+        schema = log.schema(table)
+        if schema is not None and (
+            None in (schema.relation, state.relation) or schema.relation == state.relation
+        ):
+            made.append(mark_batch(schema, CopyStep.PENDING, position, state.audience))
     return [batch.shifted(first + i) for i, batch in enumerate(made)]

@@ -24,13 +24,14 @@ _NAMELESS = ""
 @dataclass(slots=True)
 class Routed:
     """One ChangeSet, split: `live` batches for the main log, `held` ones by the number of their held log,
-    and the facts that go with it. `due` are the tables that a copy is due of from here on, and for whom.
+    and the facts that go with it. `due` are the tables that a copy is due of from here on, each with its
+    state: for whom, and why.
     """
 
     live: list[ChangeBatch] = field(default_factory=list)
     held: dict[int, list[ChangeBatch]] = field(default_factory=dict)
     facts: Facts = field(default_factory=dict)
-    due: dict[TableId, Audience] = field(default_factory=dict)
+    due: dict[TableId, TableState] = field(default_factory=dict)
 
 
 class Router:
@@ -105,7 +106,7 @@ class Router:
                 self._await_copy(table, state, audience, reason, routed)
             elif not state.audience.covers(audience):
                 self._set(table, replace(state, audience=state.audience | audience), routed)
-                routed.due[table] = audience
+                routed.due[table] = replace(state, audience=audience)
         return routed
 
     def leave(self, selects: Callable[[TableId], bool]) -> dict[TableId, TableState]:
@@ -147,6 +148,9 @@ class Router:
                 routed.facts |= held_facts(nameless, reached)
         routed.facts |= self.book.facts_of(former, None)
         self.book.remove(former)
+        # Neither name is that of the table which a copy was due of: the new name says it again.
+        for name in (former, table):
+            routed.due.pop(name, None)
         if moved.phase is Phase.LIVE:
             return self._set(table, moved, routed)
         # A copy in progress knows the table by its old name: it starts again under the new one.
@@ -179,13 +183,12 @@ class Router:
             reason=reason,
             audience=audience,
         )
-        routed.due[table] = audience
+        routed.due[table] = again
         return self._set(table, again, routed, keep_chunks=False)
 
     def _await_copy(
         self, table: TableId, state: TableState, audience: Audience, reason: str, routed: Routed
     ) -> TableState:
-        routed.due[table] = audience
         waiting = TableState(
             phase=Phase.WAITING,
             relation=state.relation,
@@ -194,6 +197,7 @@ class Router:
             reason=reason,
             audience=audience,
         )
+        routed.due[table] = waiting
         return self._set(table, waiting, routed, keep_chunks=False)
 
     def _set(

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from cdc.engine import coordinator
-from cdc.model import ChangeBatch, TableSchema
+from cdc.model import ChangeBatch, Resnapshot, TableSchema
 from cdc.spi import SnapshotChunk
+from cdc.testing.events import transaction
 from cdc.testing.memory import MemorySnapshot
 from tests.integration.engine.conftest import Bench
 from tests.integration.engine.test_engine_follows_table_identity import (
@@ -82,3 +83,28 @@ def test_names_swapped_while_one_is_copied_begin_anew(
     bench.wait_until_equal("public.t")
     bench.wait_until_equal("public.other")
     assert "t" in ops(bench, "public.other")
+
+
+@BOTH_IDENTITIES
+def test_a_live_table_renamed_in_the_set_that_asks_to_read_it_again_is_equal(
+    bench: Bench, schema: TableSchema
+) -> None:
+    # GIVEN a live table
+    bench.database.create(schema, ROWS)
+    bench.start()
+    bench.wait_until_equal("public.t")
+    # WHEN one set asks for a new copy and holds a change under the table's new name
+    with bench.database.changed:
+        at = bench.database.now.order
+        renamed = bench.database.rename("public.t", "t2")
+        bench.database.tables[renamed.table].tuples[3:7] = [None] * 4
+        bench.database.tables[renamed.table].tuples.append((at, dict(row(50))))
+        request = Resnapshot(schema.table, "its rows were rewritten", schema.relation)
+        *parts, last = transaction(at, [(renamed, "c", row(50))])
+        bench.database.append(*parts, replace(last, resnapshot=(request,)))
+    # THEN the capture goes on, and the copy is the table's
+    bench.wait_until_equal("public.t2")
+    assert ops(bench, "public.t2")[0] == "t"
+    bench.database.commit([("public.t2", "c", row(51))])
+    bench.wait_until_equal("public.t2")
+    assert not any("operator must act" in e["event"] for e in bench.events)
