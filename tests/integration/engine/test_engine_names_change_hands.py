@@ -73,6 +73,9 @@ def test_names_swapped_while_one_is_copied_begin_anew(
                 bench.database.rename("public.between", "other")
                 bench.database.commit([("public.t", "c", row(80)), ("public.other", "c", row(81))])
                 ask_to_read_again(bench, renamed)
+            # A copy that ended first would leave two live tables, whose swap needs none.
+            told = 'table:["public", "other"]'
+            bench.wait_for(lambda: '"relation":1' in facts(bench).get(told, ""), "the swap to be captured")
         return read(self, chunk)
 
     monkeypatch.setattr(MemorySnapshot, "read", swap_before_the_third)
