@@ -74,10 +74,11 @@ def _end(log: LogView) -> int:
 
 
 def _check_tables(log: LogView, patterns: Sequence[str]) -> None:
-    known = [str(table) for table in log.schemas]
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in known):
-            remedy = did_you_mean(pattern, known) or "The log has no table yet."
+        if not any(_is_wanted(table, [pattern]) for table in log.schemas):
+            remedy = (
+                did_you_mean(pattern, [str(table) for table in log.schemas]) or "The log has no table yet."
+            )
             raise ConfigError(f"no table in the log matches {pattern!r}", where="--table", remedy=remedy)
 
 
@@ -95,7 +96,9 @@ def _newest(log: LogView, patterns: Sequence[str], count: int) -> int:
 
 
 def _is_wanted(table: TableId, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(str(table), pattern) for pattern in patterns)
+    """Whether a pattern matches the name as it is printed, quotes and all, or as it is."""
+    names = (str(table), f"{table.schema}.{table.name}")
+    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def _changes(log: LogView, first: int, *, follow: bool) -> Iterator[list[ChangeBatch]]:

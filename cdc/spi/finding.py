@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
+from cdc.model import shown
+
 # A message that names more than this is no sentence any more; the fix beside it names all.
 NAMES_IN_MESSAGE = 5
 
@@ -58,6 +60,11 @@ def listed(names: Sequence[object]) -> str:
     shown = ", ".join(str(name) for name in names[:NAMES_IN_MESSAGE])
     rest = len(names) - NAMES_IN_MESSAGE
     return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def named(names: Sequence[str]) -> str:
+    """As `listed`, of names that a database gave: columns, schemas, roles."""
+    return listed([shown(name) for name in names])
 
 
 def counted(count: int, noun: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from cdc.errors import UnsupportedSchema
-from cdc.model import Column, TableId, TableSchema
+from cdc.model import Column, TableId, TableSchema, shown
 from cdc.model.batch import RESERVED_PREFIX
 from cdc.model.schema import Identity
 from connectors.mysql import column_types as types
@@ -207,7 +207,7 @@ def _refuse(table: TableId, column: ColumnDefinition, parsed: ParsedType, flavou
         message = f"its type ({column.column_type}) is not known"
         remedy = _FOLLOW_LATER
     if message:
-        raise UnsupportedSchema(message, where=f"{table}, column {column.name}", remedy=remedy)
+        raise UnsupportedSchema(message, where=f"{table}, column {shown(column.name)}", remedy=remedy)
 
 
 def _kind(column: ColumnDefinition, parsed: ParsedType) -> tuple[str, pa.DataType]:
@@ -238,7 +238,7 @@ def _with_charset(plan: ColumnPlan, table: TableId, column: ColumnDefinition) ->
     try:
         charset = wire_charset(column.charset or "binary")
     except UnsupportedSchema as error:
-        where = f"{table}, column {column.name}"
+        where = f"{table}, column {shown(column.name)}"
         raise UnsupportedSchema(error.message, where=where, remedy=error.remedy) from error
     return replace(plan, charset=charset)
 

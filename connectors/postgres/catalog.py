@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow, dict_row
 
 from cdc.errors import UnsupportedSchema
-from cdc.model import Column, TableId, TableSchema
+from cdc.model import Column, TableId, TableSchema, shown
 from cdc.model.batch import RESERVED_PREFIX
 from cdc.spi.selection import TableSelection
 from connectors.postgres.statements import identifier, table_name
@@ -354,7 +354,7 @@ def _key(info: TableInfo, names: Collection[str]) -> tuple[str, ...]:
 
 
 def _reserved(table: TableId, column: str) -> UnsupportedSchema:
-    message = f"the column {column} has a name that is reserved for the envelope ({RESERVED_PREFIX}*)"
+    message = f"the column {shown(column)} has a name that is reserved for the envelope ({RESERVED_PREFIX}*)"
     rename = f"alter table {table_name(table)} rename column {identifier(column)} to ..."
     return UnsupportedSchema(
         message, where=str(table), remedy=f"Exclude the table from tables, or run: {rename};"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from cdc.errors import UnsupportedSchema
+from cdc.model import shown
 from cdc.model.batch import RESERVED_PREFIX
 from connectors.postgres.codec import Codec, arrow_list
 from connectors.postgres.render.render import renderer
@@ -98,7 +99,7 @@ def plan_column(
         UnsupportedSchema: the type is not in the catalog, or the column's name is one of ours.
     """
     source_type = format_type(type_oid, typmod, catalog)
-    where = f"column {name}"
+    where = f"column {shown(name)}"
     if name.startswith(RESERVED_PREFIX):
         message = f"the name begins with {RESERVED_PREFIX}, which the envelope of changes uses"
         raise UnsupportedSchema(message, where=where, remedy="Rename the column, or leave the table out.")

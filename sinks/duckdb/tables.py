@@ -6,6 +6,7 @@ All of it happens in the transaction of the delivery: after a roll-back a new ob
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -168,7 +169,8 @@ class Tables:
     def _unconvertible(self, schema: TableSchema, changes: Sequence[str]) -> SchemaChangeRefused:
         remedy = f"Drop the table {schema.table} in {self._options.path}: the daemon makes it again."
         if self._begins_empty:
-            remedy = f"Copy it again: cdc snapshot {self._source} {schema.table} --sink {self._context.name}"
+            table = shlex.quote(str(schema.table))
+            remedy = f"Copy it again: cdc snapshot {self._source} {table} --sink {self._context.name}"
         message = f"the stored values can't be converted ({'; '.join(changes)})"
         return SchemaChangeRefused(message, where=str(schema.table), remedy=remedy)
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import pymysql
 
 from cdc.errors import UnsupportedSchema
-from cdc.model import TableId
+from cdc.model import TableId, shown
 from cdc.model.batch import RESERVED_PREFIX
 from cdc.spi.finding import counted, listed
 from cdc.spi.selection import TableSelection, exclusion_of, nearest
@@ -70,8 +70,8 @@ def _check_selection(
             message = f"{table} is {_KINDS.get(kind, kind.lower())}: the binlog has no changes of it"
             report.error("table-kind", message, "Name the tables under it, or take it out of tables.")
     if infos:
-        shown = listed(sorted(infos))
-        report.ok("tables", f"{counted(len(infos), 'table')} will be followed: {shown}")
+        tables = listed(sorted(infos))
+        report.ok("tables", f"{counted(len(infos), 'table')} will be followed: {tables}")
     else:
         fix = "Write patterns of database.table, such as shop.*; cdc init lists what is there."
         report.error("tables-empty", "tables selects nothing that can be followed", fix)
@@ -155,8 +155,8 @@ def _check_cascades(server: Server, infos: Infos, report: Report) -> None:
         for cascade in cascades(child, _shown(server, child)):
             rules = ", ".join(f"on {when} {what}".lower() for when, what in cascade.actions.items())
             message = (
-                f"{child} changes with {cascade.parent.name} by its foreign key {cascade.name} ({rules}),"
-                " and the binlog"
+                f"{child} changes with {shown(cascade.parent.name)} by its foreign key"
+                f" {shown(cascade.name)} ({rules}), and the binlog"
                 " does not tell: its copy keeps what the server has changed or deleted"
             )
             report.warn("cascade", message, _cascade_fix(server, child, cascade.name))
@@ -194,7 +194,7 @@ def _check_reserved(infos: Infos, report: Report) -> None:
         for column in info.definition.columns:
             if column.name.lower().startswith(RESERVED_PREFIX):
                 message = (
-                    f"{table} has a column {column.name}; names that begin with {RESERVED_PREFIX} are"
+                    f"{table} has a column {shown(column.name)}; names that begin with {RESERVED_PREFIX} are"
                     " reserved"
                 )
                 rename = f"alter table {table_name(table)} rename column {identifier(column.name)} to ...;"

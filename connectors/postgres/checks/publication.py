@@ -7,8 +7,8 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from cdc.model import TableId
-from cdc.spi.finding import Report, listed
+from cdc.model import TableId, shown
+from cdc.spi.finding import Report, listed, named
 from connectors.postgres.catalog import read_infos
 from connectors.postgres.checks.report import Server
 from connectors.postgres.publication import read_published
@@ -229,16 +229,16 @@ def _check_list_columns(info: TableInfo, columns: Sequence[str] | None, report: 
     names = [column.name for column in info.columns]
     unknown = [column for column in columns if column not in names]
     if unknown:
-        message = f"columns of {info.table} names {listed(unknown)}, which the table does not have"
-        report.error("column-list", message, f"It has: {', '.join(names)}.")
+        message = f"columns of {info.table} names {named(unknown)}, which the table does not have"
+        report.error("column-list", message, f"It has: {', '.join(map(shown, names))}.")
     key = info.identity_columns if info.replica_identity != "f" else names
     lacking = [column for column in key if column not in columns]
     if lacking:
         message = (
-            f"columns of {info.table} leaves out {listed(lacking)} of its replica identity: its updates"
+            f"columns of {info.table} leaves out {named(lacking)} of its replica identity: its updates"
             " and deletes would fail"
         )
-        report.error("column-list", message, f"Add {', '.join(lacking)} to columns.")
+        report.error("column-list", message, f"Add {', '.join(map(shown, lacking))} to columns.")
 
 
 def _check_everything(

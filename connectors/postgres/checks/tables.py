@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cdc.errors import UnsupportedSchema
-from cdc.model import TableId
+from cdc.model import TableId, shown
 from cdc.model.batch import RESERVED_PREFIX
-from cdc.spi.finding import Report, counted, listed
+from cdc.spi.finding import Report, counted, listed, named
 from cdc.spi.selection import TableSelection, exclusion_of, nearest
 from connectors.postgres.catalog import read_types
 from connectors.postgres.checks.identity import check_identities
@@ -119,7 +119,7 @@ def _check_privileges(server: Server, infos: Sequence[TableInfo], report: Report
     if hidden:
         message = (
             f"the role '{server.role}' may not use"
-            f" {'the schema' if len(hidden) == 1 else 'the schemas'} {listed(hidden)}"
+            f" {'the schema' if len(hidden) == 1 else 'the schemas'} {named(hidden)}"
         )
         report.error("usage-privilege", message, f"{grant_usage(server.role, hidden)};")
     unreadable = [physical[relid] for relid in _unreadable(server, infos, list(physical))]
@@ -215,7 +215,7 @@ def _check_reserved(infos: Sequence[TableInfo], report: Report) -> None:
         for column in info.columns:
             if column.name.startswith(RESERVED_PREFIX):
                 message = (
-                    f"{info.table} has a column {column.name}; names that begin with {RESERVED_PREFIX}"
+                    f"{info.table} has a column {shown(column.name)}; names that begin with {RESERVED_PREFIX}"
                     " are reserved"
                 )
                 rename = (
@@ -241,8 +241,8 @@ def _check_generated(server: Server, infos: Sequence[TableInfo], report: Report)
     if server.version >= GENERATED_SINCE and stored:
         when = "" if sends is not None else "Once the publication exists: "
         fix = f"{when}{publish_generated(server.publication)};"
-    shown = listed([f"{table}.{column.name}" for table, column in names])
-    report.warn("generated-columns", f"Postgres does not send generated columns: {shown}", fix)
+    columns = listed([f"{table}.{shown(column.name)}" for table, column in names])
+    report.warn("generated-columns", f"Postgres does not send generated columns: {columns}", fix)
 
 
 def _is_listed(server: Server, table: TableId, column: str) -> bool:
@@ -279,7 +279,7 @@ def _check_types(server: Server, infos: Sequence[TableInfo], report: Report) -> 
             except UnsupportedSchema as error:
                 refused += 1
                 fix = error.remedy or f"Exclude the table: {exclusion_of(info.table)}"
-                report.error("column-type", f"{info.table}.{column.name}: {error.message}", fix)
+                report.error("column-type", f"{info.table}.{shown(column.name)}: {error.message}", fix)
             else:
                 if plan.text_only:
                     as_text.add(plan.source_type)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from cdc.spi.finding import Finding, Severity
+from connectors.postgres.connection import Connector
+from connectors.postgres.options import PostgresOptions
 from tests.support.findings import Check
 from tests.support.postgres import Database
 
@@ -240,3 +242,39 @@ def test_check_finds_partitions_without_identity_or_changes(check: Check, databa
         " send: public.far",
         'Exclude the table: "!public.root"',
     )
+
+
+def test_check_prints_odd_names_quoted_and_in_one_line(check: Check, database15: Database) -> None:
+    database15.execute(
+        'create table "odd.one" (id int primary key)',
+        'create table "line\nbreak" ("na\nme" int, "_cdc_ ""x" int)',
+        'create table "esc\x1b[2J" (id int)',
+    )
+    findings = check(database15.url)
+    said = "\n".join(f"{finding.message} {finding.fix}" for finding in findings)
+    for name in ('public."odd.one"', 'public."line\\nbreak"', 'public."esc\\x1b[2J"', '"_cdc_ ""x"'):
+        assert name in said
+    assert [f for f in findings if not f"{f.message}{f.fix}".replace("\n", "").isprintable()] == []
+    for finding in findings.all_of("replica-identity"):
+        database15.execute(finding.fix.partition(";")[0])
+    assert "replica-identity" not in check(database15.url).errors
+
+
+def test_check_and_connection_work_for_a_role_that_is_read_only(check: Check, database15: Database) -> None:
+    role = f"reader_{database15.name}"
+    database15.execute(
+        "create table t (id int primary key)",
+        f"create role {role} superuser login",
+        f"alter role {role} set default_transaction_read_only = on",
+    )
+    url = database15.dsn(
+        user=role, application_name="nightly", options="-c work_mem=123kB -c datestyle=German"
+    )
+    assert check(url).errors == []
+    with Connector(PostgresOptions.model_validate({"url": url}), "shop").connect("to try it") as connection:
+        connection.execute("create table public.made (id int)")
+        assert connection.execute(
+            "select current_setting('work_mem'), current_setting('datestyle'), application_name"
+            " from pg_stat_activity where pid = pg_backend_pid()"
+        ).fetchone() == ("123kB", "ISO, DMY", "nightly")
+    database15.execute(f"drop owned by {role}", f"drop role {role}")
