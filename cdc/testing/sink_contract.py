@@ -21,6 +21,7 @@ from cdc.errors import SinkFenced, SinkRefused, SinkUnavailable
 from cdc.model import ChangeBatch, Envelope, TableSchema
 from cdc.spi import Delivery, Finding, Sink, SupportsRewind
 from cdc.testing.contract_waivers import honours_waivers
+from cdc.testing.copy_contract import CopyContract
 from cdc.testing.events import Change, changes, delivery, position, table
 from cdc.testing.fold import Row, fold
 
@@ -44,7 +45,7 @@ class Interrupted(Exception):
 
 
 @honours_waivers
-class SinkContract:
+class SinkContract(CopyContract):
     """Promises of every sink. `place` is a folder (or a name for a database) of one test."""
 
     waived: ClassVar[Mapping[str, str]] = {}

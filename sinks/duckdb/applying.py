@@ -15,7 +15,7 @@ import duckdb
 import numpy as np
 
 from cdc.errors import DecodeError, SchemaChangeRefused, SinkRefused, UnsupportedSchema
-from cdc.model import ChangeBatch, Operation, TableId, TableSchema
+from cdc.model import ChangeBatch, CopyStep, Operation, TableId, TableSchema
 from cdc.spi import Delivery, SinkContext
 from sinks.duckdb import append, history, mirror
 from sinks.duckdb.aside import Entry, Shelf, TableRefused
@@ -76,15 +76,12 @@ class Application:
                 self.step(begun.then(done))
 
     def _piece(self, piece: Sequence[ChangeBatch], replayed_below: int) -> None:
-        for batch in self._lower_case_first(piece, lambda batch: batch.schema):
-            if batch.row_count == 0 and self.shelf.find(batch.schema) is None:
-                # The word that a table is there, before it has rows.
-                with self._of_table(batch.schema):
-                    self.tables.shape([batch], replayed_below)
         for batches in self._lower_case_first(list(_grouped(piece)), lambda run: run[0].schema):
             admitted = self._admitted(batches)
-            if admitted:
-                with self._of_table(admitted[0].schema):
+            if not admitted:
+                continue
+            with self._of_table(admitted[0].schema):
+                if admitted[0].mark is None or self._step_of_copy(admitted[0], replayed_below):
                     self._apply(admitted, replayed_below)
 
     def _lower_case_first(self, items: Sequence[T], schema_of: Callable[[T], TableSchema]) -> list[T]:
@@ -97,7 +94,30 @@ class Application:
         first = [item for item, is_late in zip(items, late, strict=True) if not is_late]
         return first + [item for item, is_late in zip(items, late, strict=True) if is_late]
 
+    def _step_of_copy(self, batch: ChangeBatch, replayed_below: int) -> bool:
+        """Take one step of a table's copy; whether the mark's truncate is for the table that readers see.
+
+        A step that the sink has had before a replay is known: only what is in its place is put right.
+        """
+        assert batch.mark is not None
+        copies = self.tables.copies
+        if batch.mark.seq < replayed_below:
+            copies.passed(batch.schema)
+        elif batch.mark.step is CopyStep.PENDING:
+            copies.await_one(batch.schema, batch.mark)
+        elif batch.mark.step is CopyStep.BEGIN:
+            return copies.begin(batch.schema, batch.mark) and batch.row_count > 0
+        elif batch.mark.step is CopyStep.FINISHED:
+            copies.finish(batch.schema, batch.mark)
+        else:
+            copies.cancel(batch.schema)
+        return batch.row_count > 0
+
     def _apply(self, batches: Sequence[ChangeBatch], replayed_below: int) -> None:
+        if batches[0].row_count == 0:
+            # The word that a table is there, before it has rows.
+            self.tables.shape(batches, replayed_below)
+            return
         shape = self.tables.shape(batches, replayed_below)
         change = Change(self.connection, shape, batches, replayed_below, self.context.count, self.room)
         # What is new must see the rows as the replayed changes leave them: one after the other.
@@ -164,18 +184,28 @@ def _anew(batches: Sequence[ChangeBatch], since: int) -> list[ChangeBatch]:
 
 
 def _grouped(part: Sequence[ChangeBatch]) -> Iterator[list[ChangeBatch]]:
-    """Runs of batches of one table and schema version, in the order of their first change.
+    """Runs of batches of one table and schema version, in the order of their first change; a mark, and a
+    batch without rows, is a run of its own.
 
     Tables are independent of each other; within one the order is kept.
     """
     runs: list[list[ChangeBatch]] = []
     newest: dict[TableId, list[ChangeBatch]] = {}
     for batch in part:
-        if batch.row_count == 0:
+        if batch.row_count == 0 or batch.mark is not None:
+            newest.pop(batch.table, None)
+            runs.append([batch])
             continue
         last = newest.get(batch.table)
         if last is None or not (last[0].schema is batch.schema or last[0].schema == batch.schema):
             last = newest[batch.table] = []
             runs.append(last)
         last.append(batch)
-    return iter(sorted(runs, key=lambda batches: batches[0].seq[0].as_py()))
+    return iter(sorted(runs, key=lambda batches: _first_seq(batches[0])))
+
+
+def _first_seq(batch: ChangeBatch) -> int:
+    """Where a batch stands; one that only makes a table known stands first."""
+    if batch.mark is not None:
+        return batch.mark.seq
+    return int(batch.seq[0].as_py()) if batch.row_count else -1

@@ -36,12 +36,16 @@ create table if not exists _cdc.tables (
 );
 alter table _cdc.tables add column if not exists stored_schema varchar;
 alter table _cdc.tables add column if not exists stored_name varchar;
+alter table _cdc.tables add column if not exists incomplete_since timestamptz;
 """
 _COLUMNS = (
     "source, schema_name, table_name, relation, version, schema_seq, since_seq, mode, deletes, schema, "
-    "stored_schema, stored_name"
+    "stored_schema, stored_name, incomplete_since"
 )
-_SELECTED = _COLUMNS.replace(" schema,", " schema::varchar,")
+# Microseconds, not a timestamp: DuckDB would need the package pytz to make Python values of those.
+_SELECTED = _COLUMNS.replace(" schema,", " schema::varchar,").replace(
+    "incomplete_since", "epoch_us(incomplete_since)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,10 @@ class StoredTable:
     `schema_seq` is the `_cdc_seq` from which on changes have the present shape; `since_seq` the one from
     which on the table has been the same relation with the same key: a mirror can't replay what is older, and
     needn't.
+
+    `incomplete_since` (microseconds) is when rows or changes began to be missing, because a copy is due or
+    under way; None while the table is whole. `is_new` says that it never was. `copy` is the table that a copy
+    of a table with older rows grows in; its `since_seq` is the offset at which the copy began.
     """
 
     source: str
@@ -82,10 +90,19 @@ class StoredTable:
     mode: Mode
     deletes: Deletes
     place: TableId
+    incomplete_since: int | None = None
+    is_new: bool = False
+    copy: StoredTable | None = None
 
     def to_row(self) -> list[Any]:
         """The values of a row of `_cdc.tables`."""
-        described = {"columns": [asdict(c) for c in self.columns], "key": self.key, "identity": self.identity}
+        described = {
+            "columns": [asdict(c) for c in self.columns],
+            "key": self.key,
+            "identity": self.identity,
+            "is_new": self.is_new,
+            "copy": self.copy and self.copy.to_row(),
+        }
         numbers = [self.relation, self.version, self.schema_seq, self.since_seq]
         return [
             self.source,
@@ -97,12 +114,13 @@ class StoredTable:
             json.dumps(described),
             self.place.schema,
             self.place.name,
+            self.incomplete_since,
         ]
 
     @classmethod
     def from_row(cls, row: Iterable[Any]) -> StoredTable:
         """The table that `to_row` gave."""
-        source, schema_name, name, relation, version, schema_seq, since_seq, mode, deletes, text, *place = row
+        source, schema_name, name, relation, version, schema_seq, since_seq, mode, deletes, text, *rest = row
         described = json.loads(text)
         columns = tuple(StoredColumn(**column) for column in described["columns"])
         return cls(
@@ -117,7 +135,10 @@ class StoredTable:
             since_seq=since_seq,
             mode=mode,
             deletes=deletes,
-            place=TableId(place[0] or schema_name, place[1] or name),
+            place=TableId(rest[0] or schema_name, rest[1] or name),
+            incomplete_since=rest[2],
+            is_new=described.get("is_new", False),
+            copy=cls.from_row(described["copy"]) if described.get("copy") else None,
         )
 
 
@@ -200,13 +221,21 @@ class Catalog:
             ).fetchall()
         self._note(stored)
         self._existing[_folded(stored.place)] = stored.place
-        marks = ", ".join("?" * len(stored.to_row()))
+        marks = ", ".join([*"?" * (len(stored.to_row()) - 1), "make_timestamptz(cast(? as bigint))"])
         insert = f"insert into _cdc.tables ({_COLUMNS}) values ({marks})"
         self._connection.execute(insert, stored.to_row()).fetchall()
 
-    def free_name(self, stored: StoredTable) -> TableId:
-        """A name to move a table to, out of the way of another."""
-        table = replace(stored.place, name=f"{stored.place.name}__{stored.relation or 'old'}")
+    def made(self, place: TableId) -> None:
+        """Note a table of ours that is no table of the source."""
+        self._existing[_folded(place)] = place
+
+    def dropped(self, place: TableId) -> None:
+        """Note that a table is gone from the file."""
+        self._existing.pop(_folded(place), None)
+
+    def free_name(self, stored: StoredTable, suffix: str = "") -> TableId:
+        """A name beside the table's own: to move it out of the way of another, or for a copy of it."""
+        table = replace(stored.place, name=f"{stored.place.name}__{suffix or stored.relation or 'old'}")
         while self.exists(table):
             table = replace(table, name=f"{table.name}_")
         return table

@@ -148,6 +148,7 @@ class DuckDBSink:
             application.run(delivery, before.high if before else 0)
             steps.write(connection, delivery.source, delivery.first, None)
             cursor.write(connection, cursor.advanced(before, delivery, self._context.epoch))
+        self._make_indexes(self._tables)
         if self._publisher is not None:
             self._publisher.changed()
             if self._publisher.due(PUBLISH_PATIENCE):
@@ -216,6 +217,17 @@ class DuckDBSink:
             if connection is not None:
                 with translated("closing the database", self._options.path):
                     connection.close()
+
+    def _make_indexes(self, tables: Tables) -> None:
+        """Make again what was lost with replaced tables: an index is yours, and must not stop a delivery."""
+        statements, tables.copies.lost_indexes = tables.copies.lost_indexes, []
+        for statement in statements:
+            try:
+                run(self._open(), statement)
+            except duckdb.Error as error:
+                self._context.log(
+                    "index_not_made_again", level="warning", statement=statement, kind=type(error).__name__
+                )
 
     def _check_modes(self, tables: Tables, source: str) -> None:
         for stored in tables.stored():

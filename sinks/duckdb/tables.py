@@ -18,6 +18,7 @@ from cdc.model import ChangeBatch, Operation, TableId, TableSchema
 from cdc.spi import SinkContext
 from sinks.duckdb import names
 from sinks.duckdb.catalog import Catalog, StoredTable
+from sinks.duckdb.copies import Copies
 from sinks.duckdb.evolve import create, evolve, fresh_columns
 from sinks.duckdb.options import Options
 from sinks.duckdb.shape import Shape, run
@@ -34,6 +35,7 @@ class Tables:
         self._catalog = Catalog(connection, source, str(options.path))
         self._shapes: dict[TableId, Shape] = {}
         self._looked_at: dict[TableId, TableSchema] = {}
+        self.copies = Copies(self, connection, self._catalog, options, context)
 
     def stored(self) -> list[StoredTable]:
         """The tables of our source that are in the file."""
@@ -55,15 +57,20 @@ class Tables:
         known = self._shapes.get(schema.table)
         if known is not None and (known.schema is schema or known.schema == schema):
             return known
-        stored = self._find(schema)
+        stored = self.find(schema)
         if stored is None:
-            stored = self._create(schema, first)
+            stored = self.create(schema, first)
+        elif stored.copy is not None and first >= stored.copy.since_seq:
+            copy = stored.copy
+            if not (first < replayed_below and first < copy.schema_seq):
+                copy = self.evolve(copy, schema, first, anew=False, owner=stored)
+            stored = copy
         elif first < replayed_below and first < stored.schema_seq:
             # An older version of the table: its rows go into the columns that it has now.
             return Shape(stored, schema, self.target(stored))
         else:
             anew = _starts_with_truncate(batches) and (stored.mode, stored.deletes) == ("mirror", "hard")
-            stored = self._evolve(self._rename(stored, schema), schema, first, anew=anew)
+            stored = self.evolve(self.rename(stored, schema), schema, first, anew=anew)
         shape = Shape(stored, schema, self.target(stored))
         self._check_key(shape)
         self._shapes[schema.table] = shape
@@ -104,18 +111,23 @@ class Tables:
 
     @property
     def _begins_empty(self) -> bool:
-        """Whether a truncate leaves nothing that would have to be converted."""
-        return (self._options.mode, self._options.deletes) == ("mirror", "hard")
+        """Whether a copy leaves nothing that would have to be converted."""
+        return self._options.mode != "append"
 
-    def _find(self, schema: TableSchema) -> StoredTable | None:
+    def forget_shape(self, table: TableId) -> None:
+        """Look for the table's place again."""
+        self._shapes.pop(table, None)
+
+    def find(self, schema: TableSchema) -> StoredTable | None:
         """The table of this number, else of this name; made again when someone dropped it in the file."""
         stored = self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)
         if stored is not None and not self._catalog.exists(stored.place):
-            self._make(stored)
+            self.make(stored)
             self._catalog.save(stored, stored)
         return stored
 
-    def _create(self, schema: TableSchema, first: int) -> StoredTable:
+    def create(self, schema: TableSchema, first: int) -> StoredTable:
+        """Make a table that the file does not have; its first change is `first`."""
         mode, deletes, identifiers = self._options.mode, self._options.deletes, self._options.identifiers
         stored = StoredTable(
             source=self._source,
@@ -131,12 +143,13 @@ class Tables:
             deletes=deletes,
             place=self._catalog.place_for(schema.table, identifiers),
         )
-        self._make(stored)
+        self.make(stored)
         self._catalog.save(stored, None)
         self._context.log("table_created", table=str(schema.table), stored_as=str(stored.place), mode=mode)
         return stored
 
-    def _make(self, stored: StoredTable) -> None:
+    def make(self, stored: StoredTable) -> None:
+        """Make the table in the file."""
         self._make_schema(stored.place)
         run(self._connection, create(stored, self.target(stored)))
 
@@ -144,7 +157,16 @@ class Tables:
         catalog = names.quoted(self._catalog.name)
         run(self._connection, f"create schema if not exists {catalog}.{names.quoted(table.schema)}")
 
-    def _evolve(self, stored: StoredTable, schema: TableSchema, first: int, *, anew: bool) -> StoredTable:
+    def evolve(
+        self,
+        stored: StoredTable,
+        schema: TableSchema,
+        first: int,
+        *,
+        anew: bool,
+        owner: StoredTable | None = None,
+    ) -> StoredTable:
+        """Bring a table to this schema; `owner` is the table that `stored` is the copy of."""
         target = self.target(stored)
         step = evolve(stored, schema, self._options, first, target)
         if not step.statements and _same_but_start(step.stored, stored):
@@ -159,7 +181,10 @@ class Tables:
                 run(self._connection, statement)
         except duckdb.ConversionException as error:
             raise self._unconvertible(schema, step.changes) from error
-        self._catalog.save(step.stored, stored)
+        if owner is None:
+            self._catalog.save(step.stored, stored)
+        else:
+            self._catalog.save(replace(owner, copy=step.stored), owner)
         self._report_ignored(schema, step.ignored)
         if step.changes:
             self._context.log("table_evolved", table=str(schema.table), changes=step.changes)
@@ -179,7 +204,7 @@ class Tables:
             self._context.log("columns_ignored", table=str(schema.table), columns=ignored)
             self._context.count("columns_ignored", len(ignored))
 
-    def _rename(self, stored: StoredTable, schema: TableSchema) -> StoredTable:
+    def rename(self, stored: StoredTable, schema: TableSchema) -> StoredTable:
         """Follow the source's name of the table, unless the policy keeps tables as they are."""
         policy = self._options.schema_changes
         if stored.table == schema.table or policy == "freeze":

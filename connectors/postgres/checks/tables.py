@@ -189,7 +189,7 @@ def _check_partitions(infos: Sequence[TableInfo], relations: Sequence[Relation],
             f"{info.table} is delivered as one table with its {partitions}; Postgres does not send"
             " TRUNCATE, DETACH or"
             " DROP of a single partition, so those rows stay in the sinks",
-            "Delete a partition's rows before it is detached or dropped, or copy the table again afterwards.",
+            f"Delete a partition's rows before it is detached or dropped, or run: cdc snapshot {info.table}",
         )
         silent = [r.table for r in _under(info.relid, by_parent) if r.kind == "f" or r.persistence != "p"]
         if silent:
