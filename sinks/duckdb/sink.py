@@ -148,7 +148,8 @@ class DuckDBSink:
             application.run(delivery, before.high if before else 0)
             steps.write(connection, delivery.source, delivery.first, None)
             cursor.write(connection, cursor.advanced(before, delivery, self._context.epoch))
-        self._make_indexes(self._tables)
+        if self._tables is not None:
+            self._make_indexes(self._tables)
         if self._publisher is not None:
             self._publisher.changed()
             if self._publisher.due(PUBLISH_PATIENCE):

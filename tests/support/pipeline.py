@@ -78,6 +78,11 @@ class Pipeline:
         self._config["sources"][SOURCE].update(options)
         self._write()
 
+    def configure_sink(self, name: str, **options: Any) -> None:
+        """Change options of a sink, for the next start."""
+        self._config["sinks"][name].update(options)
+        self._write()
+
     def add_duckdb(self, name: str, **options: Any) -> Path:
         """One more DuckDB sink; the path of its file."""
         path = self.folder / f"{name}.duckdb"
