@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import duckdb
+import pyarrow as pa
 
 from cdc.model import TableSchema
 from cdc.spi import Sink
-from cdc.testing.events import sink_context
+from cdc.testing.events import sink_context, table
 from cdc.testing.fold import Row, fold
 from cdc.testing.sink_contract import SinkContract
 from sinks.duckdb import DuckDBSink
@@ -23,6 +24,9 @@ class DuckDBContract(SinkContract):
 
     def make_sink(self, place: Path, epoch: int) -> Sink:
         return DuckDBSink(Options(path=place, **self.options), sink_context(epoch=epoch))
+
+    def refused_table(self) -> TableSchema:
+        return table("public.odd", {"id": pa.int64(), "n": pa.month_day_nano_interval()}, version=1)
 
     def rows(self, place: Path, schema: TableSchema, where: str = "true") -> list[Row]:
         name = ".".join(

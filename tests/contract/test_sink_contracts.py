@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cdc.model import TableSchema
 from cdc.spi import Sink
-from cdc.testing.events import sink_context
+from cdc.testing.events import sink_context, table
 from cdc.testing.fold import Row, fold
 from cdc.testing.memory import MemorySink, MemorySinkOptions, load_store
 from cdc.testing.sink_contract import SinkContract
@@ -28,6 +29,10 @@ class TestMemorySink(SinkContract):
 class TestParquetSink(SinkContract):
     def make_sink(self, place: Path, epoch: int) -> Sink:
         return ParquetSink(ParquetOptions(url=str(place)), sink_context(epoch=epoch))
+
+    def refused_table(self) -> TableSchema:
+        # Each of these characters takes three in a folder's name.
+        return table("public." + "?" * 100, {"id": pa.int64()}, version=1)
 
     def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
         files = sorted((place / table_folder(schema.table)).rglob("*.parquet"))

@@ -8,9 +8,11 @@ import orjson
 import pytest
 
 from tests.support.equality.lake import read_lake, replay
+from tests.support.equality.mysql import read_source as read_mysql
 from tests.support.equality.postgres import read_source
 from tests.support.equality.tables import differences, read_mirror
-from tests.support.pipeline import Pipeline
+from tests.support.mysql import MysqlDatabase
+from tests.support.pipeline import MysqlPipeline, Pipeline
 from tests.support.postgres import Database
 from tests.support.processes import run_cdc
 
@@ -51,6 +53,38 @@ def test_tables_that_swap_their_names_end_whole_in_mirror_and_lake(
     manifests = sorted((pipeline.lake / "_cdc" / "commits").rglob("*.json"))
     told = {one["table"] for path in manifests for one in orjson.loads(path.read_bytes())["set_aside"]}
     assert told == {"a", "b"}
+
+
+def test_tables_that_swap_their_names_on_mysql_end_whole_in_mirror_and_lake(
+    mysql_database: MysqlDatabase, tmp_path: Path
+) -> None:
+    server, name = mysql_database.server, mysql_database.name
+    mysql_database.execute(
+        "create table a (id int primary key, v text)",
+        "create table b (id int primary key, v text)",
+        "insert into a values (1, 'a1'), (2, 'a2'), (3, 'a3')",
+        "insert into b values (2, 'b2'), (3, 'b3'), (4, 'b4')",
+        # As gh-ost does: a copy beside the table takes its name.
+        "create table orders (id int primary key, v text)",
+        "insert into orders values (1, 'o1'), (2, 'o2')",
+    )
+    pipeline = MysqlPipeline(server, tmp_path, url=mysql_database.url, tables=[f"{name}.*", f"!{name}._*"])
+    pipeline.catch_up()
+    mysql_database.execute(
+        "rename table a to x, b to a, x to b",
+        "update a set v = 'new' where id = 2",
+        "delete from b where id = 3",
+        "create table _orders_gho (id int primary key, v text, w int default 5)",
+        "insert into _orders_gho (id, v) select id, v from orders where id > 1",
+        "rename table orders to _orders_del, _orders_gho to orders",
+        "insert into orders values (9, 'o9', 9)",
+    )
+    pipeline.catch_up()
+    for table in ("a", "b", "orders"):
+        source = read_mysql(server, f"{name}.{table}", ("id",))
+        assert differences(source, read_mirror(pipeline.mirror, source)) == []
+        held = replay(read_lake(pipeline.lake, source), source, copies_run_ahead=True)
+        assert differences(source, held) == []
 
 
 def test_tables_that_sinks_can_not_take_do_not_stop_the_others_and_come_back(
