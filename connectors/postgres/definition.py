@@ -11,7 +11,8 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 from typing import Any, Self
 
 from cdc.model import TableId
@@ -68,6 +69,12 @@ class Node:
     toast: int
     version: str
     bound: str
+
+
+# `dataclasses.asdict` copies deeply, which thousands of tables would notice.
+_COLUMN_VALUES, _KEY_VALUES, _NODE_VALUES = (
+    attrgetter(*(each.name for each in fields(kind))) for kind in (ColumnDefinition, Key, Node)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +145,11 @@ class Definition:
 
     def text(self) -> str:
         """For the log's memory: short, and read again by `from_text`."""
-        values = asdict(self)
-        for name in ("columns", "keys", "tree"):
-            values[name] = [list(entry.values()) for entry in values[name]]
-        packed = zlib.compress(json.dumps(values, separators=(",", ":")).encode(), 9)
+        values: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        values["columns"] = [_COLUMN_VALUES(column) for column in self.columns]
+        values["keys"] = [_KEY_VALUES(key) for key in self.keys]
+        values["tree"] = [_NODE_VALUES(node) for node in self.tree]
+        packed = zlib.compress(json.dumps(values, separators=(",", ":")).encode())
         return _FORM + base64.b85encode(packed).decode()
 
     @classmethod
