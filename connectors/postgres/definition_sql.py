@@ -150,7 +150,7 @@ _PUBLICATION = """
                               m.oid::text || ':' || m.xmin::text, to_jsonb(m) ->> 'prattrs',
                               md5(to_jsonb(m) ->> 'prqual'),
                               md5((to_jsonb(m) - array['oid', 'prqual', 'prattrs'])::text)))
-                     from pg_catalog.pg_publication_rel m where m.prpubid = p.oid),
+                     from pg_catalog.pg_publication_rel m where m.prpubid = p.oid{members}),
                'schemas', {schemas})
       from pg_catalog.pg_publication p
      where p.pubname = {name}
@@ -175,12 +175,14 @@ def definition_query(server_version: int, relid: str) -> str:
     )
 
 
-def publication_query(server_version: int, name: str) -> str:
+def publication_query(server_version: int, name: str, relids: str = "") -> str:
     """Return a query of one jsonb value, the definition of the publication whose name the SQL expression
-    gives; it finds no row when there is no such publication.
+    gives, with those members only that the SQL array `relids` holds, if given; it finds no row when there is
+    no such publication.
     """
     schemas = _SCHEMAS if server_version >= SCHEMAS_SINCE else "null"
-    return _PUBLICATION.format(schemas=schemas, name=name)
+    members = f" and m.prrelid = any({relids})" if relids else ""
+    return _PUBLICATION.format(schemas=schemas, name=name, members=members)
 
 
 # Only functions of the server print missing values: those of an extension, or of an enum whose labels were

@@ -64,9 +64,14 @@ _MARKS = """
           from pg_index x
          where x.indrelid = any(%(relids)s::oid[]) and (x.indisprimary or x.indisreplident)
          group by x.indrelid
+    ), members as (
+        select m.prrelid, sum(hashint8extended(m.oid::int8, m.xmin::text::int8)) as mark
+          from pg_publication_rel m join pg_publication p on p.oid = m.prpubid
+         where p.pubname = %(publication)s group by m.prrelid
     )
-    select c.root::int8, concat_ws(',', c.mark, a.mark, d.mark, x.mark)
+    select c.root::int8, concat_ws(',', c.mark, a.mark, d.mark, x.mark, m.mark)
       from classes c
+      left join members m on m.prrelid = c.root
       left join attributes a on a.attrelid = c.root
       left join defaults d on d.adrelid = c.root
       left join indexes x on x.indrelid = c.root
@@ -146,7 +151,9 @@ class Looker:
     def __init__(self, publication: str) -> None:
         self._publication = publication
         self._marks: dict[int, str] = {}
-        self._typed: dict[int, bool] = {}
+        # Tables whose definition depends on more than their marks: on types, or on tables above them.
+        self._reaching: dict[int, bool] = {}
+        self._general: PublicationDefinition | None = None
 
     def look(
         self, conn: Connection, relids: Sequence[int], leaves: Mapping[int, Collection[int]]
@@ -156,23 +163,27 @@ class Looker:
         `leaves` are the partitions known of each; the others are asked whether they have rows.
         """
         with one_view(conn):
-            marks: dict[int, str] = dict(conn.execute(_MARKS, {"relids": list(relids)}).fetchall())
-            moved = [
-                relid
-                for relid in relids
-                if relid in marks and (self._typed.get(relid, True) or marks[relid] != self._marks.get(relid))
-            ]
+            parameters = {"relids": list(relids), "publication": self._publication}
+            marks: dict[int, str] = dict(conn.execute(_MARKS, parameters).fetchall())
+            general = _read_publication(conn, self._publication, [])
+            if general != self._general:
+                self._marks = {}
+            moved = [relid for relid in relids if relid in marks and self._has_moved(relid, marks[relid])]
             view, published, definitions = _read(conn, self._publication, moved)
         look = Look.of(_reached(conn), *view)
         empty = _empty(conn, definitions.values(), leaves)
         self._marks.update(marks)
-        self._typed.update((relid, bool(found.types)) for relid, found in definitions.items())
+        self._general = general
+        self._reaching.update((r, bool(found.types or found.ancestors)) for r, found in definitions.items())
         seen = {relid: _seen(look, published, found, empty) for relid, found in definitions.items()}
         return look, seen, set(relids) - marks.keys(), published
 
     def forget(self) -> None:
         """Read everything at the next look."""
-        self._marks, self._typed = {}, {}
+        self._marks, self._reaching, self._general = {}, {}, None
+
+    def _has_moved(self, relid: int, mark: str) -> bool:
+        return self._reaching.get(relid, True) or mark != self._marks.get(relid)
 
 
 def look_at(conn: Connection, publication: str, relid: int, leaves: Collection[int]) -> Seen | None:
@@ -192,13 +203,22 @@ def _read(
     """The snapshot and the version of the event triggers in it, the publication, the tables."""
     version = conn.info.server_version
     view = (_value(conn, _SNAPSHOT), standing_version(conn))
-    row = conn.execute(publication_query(version, "%s").encode(), (publication,)).fetchone()
     query = (
         f"select w.relid::int8, ({definition_query(version, 'w.relid')}) from unnest(%s::oid[]) as w (relid)"
     )
     found = conn.execute(query.encode(), (list(relids),)).fetchall() if relids else []
     definitions = {relid: Definition.parse(document) for relid, document in found if document}
-    return view, PublicationDefinition.parse(row[0]) if row else None, definitions
+    above = {ancestor for definition in definitions.values() for ancestor in definition.ancestors}
+    return view, _read_publication(conn, publication, [*relids, *above]), definitions
+
+
+def _read_publication(
+    conn: Connection, publication: str, relids: Sequence[int]
+) -> PublicationDefinition | None:
+    """The publication with those of its members: it may have thousands."""
+    query = publication_query(conn.info.server_version, "%s", "%s::oid[]")
+    row = conn.execute(query.encode(), (list(relids), publication)).fetchone()
+    return PublicationDefinition.parse(row[0]) if row else None
 
 
 def _seen(
