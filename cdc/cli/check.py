@@ -1,4 +1,4 @@
-"""`cdc check`: everything that would stop the daemon, found before it starts, each finding with its fix."""
+"""`cdc check`: everything the daemon needs, checked before it starts; each finding has its fix."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Look for all that would stop the daemon.
+    """Check everything the daemon needs before it starts.
 
     Connections, privileges, settings, tables, sinks, disk: each finding comes with its fix. The exit code is
     1 when one of them is an error.

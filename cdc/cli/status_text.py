@@ -61,9 +61,9 @@ def _headline(document: dict[str, Any]) -> Iterator[Text]:
     if document.get("died"):
         yield Text(f"process {document['pid']} ended without stopping: killed, or a crash", "bold red")
     if document["running"] and age is not None and age > STALE_SECONDS:
-        yield Text(f"silent for {show_seconds(age)}: the daemon hangs, or its disk does", "bold red")
+        yield Text(f"no status for {show_seconds(age)}: the daemon or its disk does not respond", "bold red")
     if document.get("state_dir_full"):
-        yield Text("the disk under state_dir is full: make room on it", "bold red")
+        yield Text("the disk under state_dir is full: free space on it", "bold red")
 
 
 def _title(kind: str, name: str, state: str) -> Text:

@@ -35,9 +35,9 @@ class Meaning:
     remedy: str
 
 
-_WAIT = Meaning(SourceUnavailable, "It is tried again until it works.")
+_WAIT = Meaning(SourceUnavailable, "Nothing to do: it is retried automatically.")
 _LOCK = Meaning(SourceUnavailable, "Another session has a lock or a transaction open; it is tried again.")
-_LIMIT = Meaning(SourceUnavailable, "It is tried again; raise max_connections if it lasts.")
+_LIMIT = Meaning(SourceUnavailable, "It is retried automatically. If it lasts, raise max_connections.")
 _ALTERED = Meaning(
     SourceUnavailable, "The table was altered, dropped or renamed; the tables are looked up again."
 )

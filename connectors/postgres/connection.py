@@ -177,7 +177,7 @@ class ReplicationConnection:
             return SourceUnavailable(
                 f"{doing}: the connection was closed",
                 where=self._where,
-                remedy="It is tried again until it works.",
+                remedy="Nothing to do: it is retried automatically.",
             )
         try:
             result = self.pgconn.get_result()

@@ -38,9 +38,9 @@ class Meaning:
     remedy: str
 
 
-_WAIT = Meaning(SourceUnavailable, "It is tried again until it works.")
+_WAIT = Meaning(SourceUnavailable, "Nothing to do: it is retried automatically.")
 _LOGIN = Meaning(SourceRefused, "Check user and password in url, and that pg_hba.conf lets this host in.")
-_LIMIT = Meaning(SourceUnavailable, "It is tried again; raise max_connections if it lasts.")
+_LIMIT = Meaning(SourceUnavailable, "It is retried automatically. If it lasts, raise max_connections.")
 _GONE = (
     "Set on_gap: resnapshot to copy the tables again, or drop the slot and start with an empty state_dir and "
     "new, empty sinks."
@@ -64,7 +64,9 @@ _STATES = {
     "3D000": Meaning(SourceRefused, "Check the database name in url."),
     "42501": Meaning(SourceRefused, "Run cdc check: it prints the grant for each missing privilege."),
     "42601": Meaning(SourceRefused, _POOLER),
-    "42P01": Meaning(SourceUnavailable, "The table was dropped or renamed; the tables are looked up again."),
+    "42P01": Meaning(
+        SourceUnavailable, "The table was dropped or renamed. The tables are looked up again automatically."
+    ),
     "53400": Meaning(
         SourceRefused, f"Drop a slot that nobody uses. {raise_setting('max_replication_slots')}"
     ),

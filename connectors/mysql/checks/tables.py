@@ -86,7 +86,7 @@ def _others(server: Server) -> dict[TableId, str]:
 def _check_keys(server: Server, infos: Infos, report: Report) -> None:
     without = [table for table, info in sorted(infos.items()) if not info.definition.key]
     if not without:
-        report.ok("key", "every selected table has a key that updates and deletes are told by")
+        report.ok("key", "every selected table has a key")
         return
     image = server.value("binlog_row_image") or "FULL"
     fix = " ".join(f"{add_key(table)};" for table in without)

@@ -26,7 +26,7 @@ def check_identities(infos: Sequence[TableInfo], report: Report) -> None:
             _report_full(info, report)
         _check_leaves(info, report)
     if len(report.findings) == before:
-        report.ok("replica-identity", "every selected table has a key that updates and deletes are told by")
+        report.ok("replica-identity", "every selected table has a key or replica identity")
 
 
 def _report_missing(info: TableInfo, leaf: Leaf, report: Report) -> None:
