@@ -13,11 +13,13 @@ from connectors.postgres.catalog import Connection, read_infos, read_relations, 
 from connectors.postgres.checks.connections import check_connections
 from connectors.postgres.checks.ddl import check_ddl
 from connectors.postgres.checks.login import explain
+from connectors.postgres.checks.money import check_money
 from connectors.postgres.checks.publication import check_publication
 from connectors.postgres.checks.report import Server, describe_server
 from connectors.postgres.checks.server import check_server, is_too_old
 from connectors.postgres.checks.slot import check_slot
 from connectors.postgres.checks.tables import check_tables
+from connectors.postgres.checks.waits import check_waits
 from connectors.postgres.connection import Connector
 from connectors.postgres.options import PostgresOptions
 
@@ -72,6 +74,8 @@ def _check(
     check_publication(server, infos, relations, report)
     check_slot(server, owner, report, connector.where)
     check_ddl(server, report)
+    check_waits(server, report)
+    check_money(conn, connector, infos, report)
 
 
 def _check_replication(connector: Connector, options: PostgresOptions, report: Report) -> None:

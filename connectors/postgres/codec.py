@@ -5,7 +5,7 @@ decoders.
     bool int2 int4 int8 uint4 uint8 float4 float8   numbers
     date time timestamp                             since 2000-01-01 on the wire, since 1970-01-01 in Arrow
     numeric                                         to decimal128 or decimal256
-    money                                           to decimal128(19, 2)
+    money                                           to decimal128(19, the currency's fraction digits)
     numtext                                         numeric to text, as the server writes it
     text jsonb char bytes uuid                      as they are (jsonb without its version byte)
     list                                            arrays, with `element` (`element_oid` is a domain's own)

@@ -33,13 +33,15 @@ _SETTINGS = {
     "timezone": "UTC",
     "bytea_output": "hex",
     "extra_float_digits": "3",
-    "lc_monetary": "C",
     "search_path": "pg_catalog",
     "row_security": "off",
     "default_transaction_read_only": "off",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
 }
+# Set once a connection is there: what it would be without us says how many digits money has.
+_MONEY_AS_TEXT = "set lc_monetary = 'C'"
+_MONEY_UNITS = "select ('x' || encode(cash_send('1'::money), 'hex'))::bit(64)::int8; " + _MONEY_AS_TEXT
 # The same, for settings that older servers do not know: (from server_version_num on, setting).
 _NEWER_SETTINGS = ((140000, "idle_session_timeout"), (170000, "transaction_timeout"))
 # A lock that somebody keeps longer than this is somebody's business to know about; what waits is tried again.
@@ -63,7 +65,11 @@ _FINE = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK, pq.ExecStatus.COPY_B
 
 
 class Connector:
-    """Makes connections for one source; holds none."""
+    """Makes connections for one source; holds none.
+
+    `money_scale` is the number of fraction digits of `money`, as database, role and server gave it to the
+    newest ordinary connection.
+    """
 
     def __init__(self, options: PostgresOptions, source: str) -> None:
         self._url = options.url.get_secret_value()
@@ -72,16 +78,30 @@ class Connector:
         given = parse_url(self._url).get("application_name") or f"cdc_{source}"
         self.application_name = given[:MAX_NAME_BYTES]
         self.where = f"sources.{source}"
+        self.money_scale = 2
 
     def connect(self, purpose: str) -> Connection:
         """An ordinary autocommit connection."""
         with self.translated(f"connecting {purpose}"):
-            return _connect(self._conninfo())
+            connection = _connect(self._conninfo())
+            try:
+                row = connection.execute(_MONEY_UNITS).fetchone()
+            except psycopg.Error:
+                connection.close()
+                raise
+            assert row is not None
+            self.money_scale = len(str(row[0])) - 1
+        return connection
 
     def replicate(self) -> ReplicationConnection:
         """A connection that takes replication commands."""
         with self.translated("connecting for replication"):
             connection = _connect(make_conninfo(self._conninfo(), replication="database"))
+            try:
+                connection.execute(_MONEY_AS_TEXT)
+            except psycopg.Error:
+                connection.close()
+                raise
         return ReplicationConnection(connection, self.where)
 
     @contextmanager

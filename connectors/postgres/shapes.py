@@ -7,7 +7,7 @@ One function serves discovery, snapshot and stream, so that all three give the s
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -48,8 +48,9 @@ class Shaper:
     Used by the capture thread and the coordinator at the same time: the type catalog only grows.
     """
 
-    def __init__(self, unrepresentable: str) -> None:
+    def __init__(self, unrepresentable: str, money_scale: Callable[[], int] = lambda: 2) -> None:
         self._unrepresentable = unrepresentable
+        self._money_scale = money_scale
         self._types = TypeCatalog()
 
     def learn_types(self, conn: Connection) -> None:
@@ -72,6 +73,7 @@ class Shaper:
             UnsupportedSchema: a column name or type that can't be delivered.
         """
         columns = info.sent_columns(sent)
+        self._types.money_scale = self._money_scale()
         plans = tuple(
             plan_column(c.name, c.type_oid, c.typmod, c.ndims, self._types, self._unrepresentable)
             for c in columns

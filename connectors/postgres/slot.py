@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -18,6 +18,7 @@ from psycopg.rows import class_row
 
 from cdc.errors import CdcError, SourceUnavailable
 from cdc.model import Position
+from connectors.postgres.blockers import Blocker, open_transactions
 from connectors.postgres.connection import LOCK_TIMEOUT_SECONDS, Connection, Connector, ReplicationConnection
 from connectors.postgres.errors import slot_ahead, slot_foreign, slot_lost, slot_missing, slot_taken
 from connectors.postgres.messages import lsn_int, lsn_text
@@ -54,16 +55,6 @@ _STATE = """
       left join pg_stat_activity a on a.pid = s.active_pid
       left join pg_stat_replication r on r.pid = s.active_pid
      where s.slot_name = %s
-"""
-_BLOCKERS = """
-    select format('process %s (%s, user %s), in a transaction for %s s', pid,
-                  coalesce(nullif(application_name, ''), 'no name'), usename,
-                  extract(epoch from now() - xact_start)::int)
-      from pg_stat_activity
-     where (backend_xid is not null) and pid <> pg_backend_pid() and xact_start is not null
-     union all
-    select format('the prepared transaction %s', quote_literal(gid)) from pg_prepared_xacts
-     limit 5
 """
 
 
@@ -222,8 +213,14 @@ def _create(
             rows = replication.command(f"CREATE_REPLICATION_SLOT {clause}", "creating a slot", CREATE_SECONDS)
         except SourceUnavailable as error:
             replication.close()
-            blockers = _blockers(conn)
-            log("waiting for open transactions to create a slot", attempt=attempt, blockers=blockers)
+            blockers = open_transactions(conn)
+            log(
+                "waiting for open transactions to create a slot",
+                level="warning",
+                attempt=attempt,
+                blockers=[blocker.who for blocker in blockers],
+                remedy=_end_of(conn, blockers),
+            )
             if attempt == CREATE_ATTEMPTS:
                 raise _still_waiting(connector, conn, blockers) from error
         except CdcError:
@@ -239,19 +236,18 @@ def drop_slot(conn: Connection, slot: str) -> None:
     conn.execute("select pg_drop_replication_slot(%s)", (slot,))
 
 
-def _blockers(conn: Connection) -> list[str]:
-    return [str(row[0]) for row in conn.execute(_BLOCKERS).fetchall()]
-
-
-def _still_waiting(connector: Connector, conn: Connection, blockers: list[str]) -> CdcError:
+def _still_waiting(connector: Connector, conn: Connection, blockers: Sequence[Blocker]) -> CdcError:
     waited = CREATE_ATTEMPTS * LOCK_TIMEOUT_SECONDS
+    who = "; ".join(blocker.who for blocker in blockers) or "no transaction that is visible here"
+    message = f"creating a slot has waited {waited} s for open transactions: {who}"
+    return SourceUnavailable(message, where=connector.where, remedy=_end_of(conn, blockers))
+
+
+def _end_of(conn: Connection, blockers: Sequence[Blocker]) -> str:
+    """The statement that ends the wait, for the oldest transaction."""
     if conn.execute("select pg_is_in_recovery()").fetchone() == (True,):
-        remedy = "On the primary, run: select pg_log_standby_snapshot();"
-    else:
-        remedy = "End the transactions; it is tried again."
-    who = "; ".join(blockers) or "nobody visible to this role"
-    message = f"creating a slot waits since {waited} s for open transactions, held by {who}"
-    return SourceUnavailable(message, where=connector.where, remedy=remedy)
+        return "On the primary, run: select pg_log_standby_snapshot();"
+    return blockers[0].remedy if blockers else "It is tried again."
 
 
 def position_of(text: str) -> Position:

@@ -24,6 +24,7 @@ from connectors.postgres.check import run_checks
 from connectors.postgres.connection import Connection, Connector, ReplicationConnection
 from connectors.postgres.ddl_setup import listens, use_trigger
 from connectors.postgres.errors import publication_dropped
+from connectors.postgres.inheritance import HeirsWarning
 from connectors.postgres.layout import Layout
 from connectors.postgres.messages import lsn_int
 from connectors.postgres.monitor import Monitor
@@ -80,13 +81,14 @@ class PostgresSource:
         self._connector = Connector(options, context.name)
         self._slot = options.slot_name(context.name)
         self._publication = options.publication_name(context.name)
-        self._shaper = Shaper(options.unrepresentable)
+        self._shaper = Shaper(options.unrepresentable, lambda: self._connector.money_scale)
         self._history = ReportedHistory(options.selection)
         self._layout = Layout(configured=options.publish_via_partition_root)
         self._monitor = Monitor(
             self._connector, context, self._slot, self._publication, self._history, self._layout
         )
         self._turns = Turns()
+        self._heirs = HeirsWarning(context.log)
         self._ownership = Ownership(context.owner, self._slot, self._publication, self._connector.where)
         self._acks: Acknowledgements | None = None
         self._durable = 0
@@ -122,7 +124,9 @@ class PostgresSource:
 
     def discover(self) -> Sequence[TableSchema]:
         with self._connection("reading the tables") as connection:
-            return [shape.schema for shape in self._shapes(connection)]
+            shapes = self._shapes(connection)
+            self._heirs.look(connection, [shape.info.relation for shape in shapes])
+        return [shape.schema for shape in shapes]
 
     def selects(self, table: TableId) -> bool:
         return self._options.selection.matches(table)

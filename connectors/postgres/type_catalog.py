@@ -46,10 +46,14 @@ class PgType:
 
 
 class TypeCatalog:
-    """Types by oid; the built-in ones are known from the start."""
+    """Types by oid; the built-in ones are known from the start.
 
-    def __init__(self) -> None:
+    `money_scale` is the number of fraction digits of the server's currency.
+    """
+
+    def __init__(self, money_scale: int = 2) -> None:
         self._types = dict(_BUILTIN)
+        self.money_scale = money_scale
 
     def add(self, types: Iterable[PgType]) -> None:
         """Take in types; a type with a known oid replaces it."""

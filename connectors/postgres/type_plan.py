@@ -21,8 +21,8 @@ from connectors.postgres.type_names import format_type, numeric_typmod
 # What decimal128 and decimal256 hold.
 DECIMAL128_DIGITS = 38
 DECIMAL256_DIGITS = 76
-# money is 64 bits of hundredths under lc_monetary=C.
-MONEY = pa.decimal128(19, 2)
+# money is 64 bits of a currency's smallest unit; how many of them make one is up to the server's lc_monetary.
+MONEY_DIGITS = 19
 MAX_DIMENSIONS = 6
 MAX_DOMAIN_DEPTH = 64
 
@@ -34,7 +34,6 @@ _SIMPLE: dict[str, tuple[str, pa.DataType]] = {
     "xid8": ("uint8", pa.uint64()),
     "float4": ("float4", pa.float32()),
     "float8": ("float8", pa.float64()),
-    "money": ("money", MONEY),
     "date": ("date", pa.date32()),
     "time": ("time", pa.time64("us")),
     "timestamp": ("timestamp", pa.timestamp("us")),
@@ -133,13 +132,15 @@ def _codec(oid: int, typmod: int, ndims: int, catalog: TypeCatalog, depth: int =
         return _list(type_, typmod, ndims, catalog, depth)
     if type_.name == "numeric" and type_.is_builtin:
         return _numeric(oid, typmod)
+    if type_.name == "money" and type_.is_builtin:
+        scale = catalog.money_scale
+        return Codec("money", pa.decimal128(MONEY_DIGITS, scale), oid, scale=scale)
     if type_.kind == "e":
         return Codec("text", pa.string(), oid)
     known = _SIMPLE if type_.is_builtin else _EXTENSIONS
     if type_.kind == "b" and type_.name in known:
         kind, arrow = known[type_.name]
-        scale = MONEY.scale if kind == "money" else 0
-        return Codec(kind, arrow, oid, scale=scale)
+        return Codec(kind, arrow, oid)
     return Codec("render", pa.string(), oid, render=renderer(oid, catalog))
 
 

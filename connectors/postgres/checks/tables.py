@@ -4,6 +4,7 @@ types.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from cdc.errors import UnsupportedSchema
@@ -14,6 +15,7 @@ from cdc.spi.selection import TableSelection, exclusion_of, nearest
 from connectors.postgres.catalog import read_types
 from connectors.postgres.checks.identity import check_identities
 from connectors.postgres.checks.report import Server
+from connectors.postgres.inheritance import heirs_outside
 from connectors.postgres.statements import (
     bypass_row_security,
     grant_select,
@@ -42,6 +44,7 @@ def check_tables(
     _check_row_security(server, infos, report)
     check_identities(infos, report)
     _check_partitions(infos, relations, report)
+    _check_inheritance(server, infos, relations, report)
     _check_reserved(infos, report)
     _check_generated(server, infos, report)
     _check_types(server, infos, report)
@@ -198,6 +201,19 @@ def _check_partitions(infos: Sequence[TableInfo], relations: Sequence[Relation],
                 f" does not send: {listed(silent)}"
             )
             report.error("partition-kind", message, f"Exclude the table: {exclusion_of(info.table)}")
+
+
+def _check_inheritance(
+    server: Server, infos: Sequence[TableInfo], relations: Sequence[Relation], report: Report
+) -> None:
+    for outside in heirs_outside(server.conn, [info.relation for info in infos], relations):
+        verb = "inherits from it and is" if len(outside.children) == 1 else "inherit from it and are"
+        message = (
+            f"{outside.parent} is followed without the rows of {listed(list(outside.children))}, which {verb}"
+            " not selected"
+        )
+        entries = ", ".join(json.dumps(pattern, ensure_ascii=False) for pattern in outside.patterns)
+        report.warn("inheritance", message, f"Add to tables: {entries}")
 
 
 def _under(relid: int, by_parent: dict[int, list[Relation]]) -> list[Relation]:

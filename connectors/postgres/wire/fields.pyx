@@ -198,18 +198,18 @@ cdef class TimestampField(Field):
 
 @cython.final
 cdef class MoneyField(Field):
-    """64 bits of hundredths, widened to the 128 of a decimal."""
+    """64 bits of a currency's smallest unit, widened to the 128 of a decimal."""
 
     def __init__(self, codec, refusals):
         super().__init__(codec, refusals)
         self.column = FixedColumn(16)
 
     cdef int binary(self, Cursor* value) except -1:
-        cdef int64_t hundredths[2]
+        cdef int64_t units[2]
         require_size(value, 8)
-        read_i64(value, &hundredths[0])
-        hundredths[1] = -1 if hundredths[0] < 0 else 0
-        memcpy(fixed_slot(<FixedColumn>self.column), hundredths, 16)
+        read_i64(value, &units[0])
+        units[1] = -1 if units[0] < 0 else 0
+        memcpy(fixed_slot(<FixedColumn>self.column), units, 16)
         return 0
 
 
