@@ -22,9 +22,11 @@ from dataclasses import dataclass
 
 from cdc.model import TableId
 
-# About a second of COPY BINARY: fine enough to share out and to show progress, coarse enough for 16,000
-# chunks a terabyte.
-CHUNK_BYTES = 64 * 1024 * 1024
+# A fraction of a second of COPY BINARY: what is lost when a snapshot gives way. Large tables are cut more
+# coarsely, so that each has some thousand chunks, up to MAX_CHUNK_BYTES: 16,000 chunks a terabyte.
+CHUNK_BYTES = 8 * 1024 * 1024
+MAX_CHUNK_BYTES = 64 * 1024 * 1024
+CHUNKS_A_TABLE = 2000
 # However much a table has outside its own pages (TOAST), a chunk has at least this many.
 MIN_CHUNK_PAGES = 128
 # Ages compare correctly below 2^31 transactions; the margin is what may happen while we read.
@@ -71,13 +73,13 @@ class PageRange:
 class Token:
     """What a later process needs to go on: which rows the finished chunks' ids stand for.
 
-    `xmin` is of the first snapshot; `attributes` are all live columns, attnum → xmin of their pg_attribute
-    row; `columns` are the attnums of those that are copied.
+    `xmin` is of the first snapshot; `attributes` are all live columns, attnum → all that decides how a stored
+    value reads; `columns` are the attnums of those that are copied.
     """
 
     relid: int
     xmin: int
-    attributes: Mapping[int, int]
+    attributes: Mapping[int, str]
     columns: tuple[int, ...]
     key: tuple[str, ...]
     row_filter: str | None
@@ -91,7 +93,7 @@ class Token:
         values = {
             "relid": self.relid,
             "xmin": self.xmin,
-            "attributes": {str(number): xmin for number, xmin in self.attributes.items()},
+            "attributes": {str(number): text for number, text in self.attributes.items()},
             "columns": self.columns,
             "key": self.key,
             "row_filter": self.row_filter,
@@ -105,7 +107,7 @@ class Token:
         layouts = {int(relid): Layout(*layout) for relid, layout in values["leaves"].items()}
         if "key" not in values:
             return None
-        attributes = {int(number): xmin for number, xmin in values["attributes"].items()}
+        attributes = {int(number): text for number, text in values["attributes"].items()}
         columns, key = tuple(values["columns"]), tuple(values["key"])
         return cls(values["relid"], values["xmin"], attributes, columns, key, values["row_filter"], layouts)
 
@@ -120,7 +122,11 @@ class Token:
         return same_table and same_files and is_young and self._has_same_columns(now)
 
     def _has_same_columns(self, now: Token) -> bool:
-        """Whether columns only came or went: in the same files a new one is its fill in every old row."""
+        """Whether columns only came or went: in the same files a new one is its fill in every old row.
+
+        Whatever else ALTER TABLE does without a rewrite (a default, NOT NULL, statistics) changes no stored
+        value.
+        """
         stayed = self.attributes.keys() & now.attributes.keys()
         last = max(self.attributes, default=0)
         return (
@@ -131,14 +137,15 @@ class Token:
 
 
 def layout_of(leaf: LeafSize, page_bytes: int, *, ranges: bool) -> Layout:
-    """Cut a physical table so that a chunk is about CHUNK_BYTES, TOAST included; in one piece when the server
-    can't read ranges of pages.
+    """Cut a physical table into chunks of CHUNK_BYTES or somewhat more, TOAST included; in one piece when the
+    server can't read ranges of pages.
     """
     pages = leaf.main_bytes // page_bytes
     if not ranges or pages == 0:
         return Layout(leaf.filenode, max(pages, 1), 1)
     share = leaf.main_bytes / max(leaf.total_bytes, leaf.main_bytes)
-    size = max(MIN_CHUNK_PAGES, int(CHUNK_BYTES * share) // page_bytes)
+    wanted = max(CHUNK_BYTES, min(leaf.total_bytes // CHUNKS_A_TABLE, MAX_CHUNK_BYTES))
+    size = max(MIN_CHUNK_PAGES, int(wanted * share) // page_bytes)
     return Layout(leaf.filenode, size, -(-pages // size))
 
 

@@ -93,7 +93,9 @@ class PostgresSnapshot:
         with self._counting:
             self._unread[chunk.table] -= 1
             is_read = self._unread[chunk.table] == 0
-        if is_read or (shape.schema.key and not chunk.id.startswith(AGAIN)):
+        if is_read:
+            self._parts.turns.finished(shape.info.relid)
+        elif shape.schema.key and not chunk.id.startswith(AGAIN):
             self._parts.turns.progressed(shape.info.relid)
 
     def close(self) -> None:
@@ -142,7 +144,9 @@ class PostgresSnapshot:
         now = Token(
             relid=shape.info.relid,
             xmin=view.xmin,
-            attributes=shape.info.attribute_xmins,
+            attributes={
+                c.attnum: f"{c.type_oid}:{c.typmod}:{c.generated}:{c.name}" for c in shape.info.columns
+            },
             columns=tuple(column.id or 0 for column in shape.schema.columns),
             key=shape.schema.key,
             row_filter=published.row_filter if published else None,
@@ -151,6 +155,8 @@ class PostgresSnapshot:
         before = Token.parse(earlier.token) if earlier and shape.schema.key else None
         finished = earlier.finished if earlier else frozenset[str]()
         resumes = before is not None and before.holds_for(now, view.next_xid)
+        if earlier is not None and not resumes:
+            self._parts.turns.started_again(shape.info.relid)
         token = before if before is not None and resumes else now
         layouts = {**now.layouts, **token.layouts}
         # New partitions join the token: their chunks are whole under this snapshot, which is newer than the

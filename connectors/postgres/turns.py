@@ -20,9 +20,9 @@ from connectors.postgres.tables import Relation
 # enough locks for the server's default lock table.
 GROUP_BYTES = 256 * 1024 * 1024
 GROUP_TABLES = 500
-# Interruptions of one table's copy without progress that are made good at once. After them each attempt waits
-# twice as long as the one before.
-FREE_INTERRUPTIONS = 3
+# Interruptions of one table's copy without progress, or starts from nothing, that are made good at once.
+# After them each attempt waits twice as long as the one before.
+FREE_SETBACKS = 3
 FIRST_DELAY_SECONDS = 1.0
 LONGEST_DELAY_SECONDS = 60.0
 _PAGE_BYTES = 8192
@@ -41,10 +41,19 @@ class Waiter:
 
 
 @dataclass(slots=True)
-class _Interrupted:
-    times: int
-    by: Waiter
-    not_before: float
+class _Setbacks:
+    """What befell one table's copy: interruptions since it last got further, and starts from nothing."""
+
+    interruptions: int = 0
+    restarts: int = 0
+    by: Waiter | None = None
+    not_before: float = 0.0
+
+    def put_off(self) -> None:
+        times = max(self.interruptions, self.restarts) - FREE_SETBACKS
+        if times > 0:
+            wait = min(FIRST_DELAY_SECONDS * 2 ** (times - 1), LONGEST_DELAY_SECONDS)
+            self.not_before = time.monotonic() + wait
 
 
 class Turns:
@@ -52,7 +61,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._bytes: dict[int, int] = {}
-        self._interrupted: dict[int, _Interrupted] = {}
+        self._setbacks: dict[int, _Setbacks] = {}
         self._lock = threading.Lock()
         self._small_ones_had_it = False
 
@@ -90,26 +99,37 @@ class Turns:
         """The copies of these tables gave way."""
         with self._lock:
             for relid in relids:
-                before = self._interrupted.get(relid)
-                times = (before.times if before else 0) + 1
-                delay = FIRST_DELAY_SECONDS * 2 ** (times - FREE_INTERRUPTIONS)
-                wait = min(delay, LONGEST_DELAY_SECONDS) if times > FREE_INTERRUPTIONS else 0.0
-                self._interrupted[relid] = _Interrupted(times, by, time.monotonic() + wait)
+                setbacks = self._setbacks.setdefault(relid, _Setbacks())
+                setbacks.interruptions, setbacks.by = setbacks.interruptions + 1, by
+                setbacks.put_off()
+
+    def started_again(self, relid: int) -> None:
+        """The table's copy begins from nothing: what was read of it is not good any more."""
+        with self._lock:
+            setbacks = self._setbacks.setdefault(relid, _Setbacks())
+            setbacks.restarts += 1
+            setbacks.put_off()
 
     def progressed(self, relid: int) -> None:
         """A part of the table was copied that need not be read again."""
         with self._lock:
-            self._interrupted.pop(relid, None)
+            if relid in self._setbacks:
+                self._setbacks[relid].interruptions = 0
+
+    def finished(self, relid: int) -> None:
+        """Every part of the table was copied."""
+        with self._lock:
+            self._setbacks.pop(relid, None)
 
     def delays(self, wanted: Iterable[Relation], where: str) -> Mapping[TableId, SourceUnavailable]:
         """The tables that are left alone for a while, with the reason."""
         now = time.monotonic()
         with self._lock:
-            found = {r.table: self._interrupted.get(r.relid) for r in wanted}
+            found = {r.table: self._setbacks.get(r.relid) for r in wanted}
         return {
-            table: _too_often(interrupted, f"{where}, {table}")
-            for table, interrupted in found.items()
-            if interrupted is not None and interrupted.not_before > now
+            table: _too_often(setbacks, f"{where}, {table}")
+            for table, setbacks in found.items()
+            if setbacks is not None and setbacks.not_before > now
         }
 
     def _size(self, relation: Relation, relations: Sequence[Relation]) -> int:
@@ -118,11 +138,14 @@ class Turns:
         return _PAGE_BYTES * sum(max(leaf.pages, 0) for leaf in leaf_relations(relation, relations))
 
 
-def _too_often(interrupted: _Interrupted, where: str) -> SourceUnavailable:
+def _too_often(setbacks: _Setbacks, where: str) -> SourceUnavailable:
     message = (
-        f"the copy of the table was interrupted {interrupted.times} times by statements that wait for its "
-        f"lock, last by {interrupted.by}; the next attempt is put off"
+        f"the copy of the table was interrupted {setbacks.interruptions} times by statements that wait for"
+        f" its lock and began {setbacks.restarts} times from nothing; the next attempt is put off"
     )
-    pid = interrupted.by.pid
-    remedy = f"Find what alters the table: select query from pg_stat_activity where pid = {pid};"
-    return SourceUnavailable(message, where=where, remedy=remedy)
+    if setbacks.by is None:
+        return SourceUnavailable(
+            message, where=where, remedy="Alter the table less often until it is copied."
+        )
+    remedy = f"Find what alters the table: select query from pg_stat_activity where pid = {setbacks.by.pid};"
+    return SourceUnavailable(f"{message} (last: {setbacks.by})", where=where, remedy=remedy)

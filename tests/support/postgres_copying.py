@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cdc.errors import SnapshotYielded
-from cdc.model import Envelope, Position, TableId
+from cdc.model import Envelope, Position, TableId, TableSchema
 from cdc.spi.source import EarlierSnapshot, Snapshot, SnapshotChunk
 from cdc.testing.fold import fold
 from connectors.postgres.messages import lsn_int
 from tests.support.follower import Follower, Row, position_of
 from tests.support.postgres import Database
+from tests.support.waiting import wait_until
 
 T = TableId("public", "t")
 # Too long for one page and not compressible to less: stored out of line. {0} makes it another value.
@@ -37,7 +38,8 @@ class Copying:
         earlier = {}
         if self.position is not None:
             earlier[T] = EarlierSnapshot(self.token, self.position, frozenset(self.finished))
-        snapshot = self.follower.source.snapshot(schemas, earlier)
+        snapshot = wait_until(lambda: self._covering(schemas, earlier), "a snapshot of the table")
+        assert snapshot is not None
         resumes = T in snapshot.resumed
         self.resumed.append(resumes)
         self.held += self.follower.rows("public.t")
@@ -53,6 +55,16 @@ class Copying:
         ]
         self.token, self.position = snapshot.tokens[T], position_of(snapshot)
         return snapshot
+
+    def _covering(
+        self, schemas: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]
+    ) -> Snapshot | None:
+        """A snapshot of the table; None while the table has to wait."""
+        snapshot = self.follower.source.snapshot(schemas, earlier)
+        if T in snapshot.positions:
+            return snapshot
+        snapshot.close()
+        return None
 
     def read(
         self, snapshot: Snapshot, chunk: SnapshotChunk, between: Callable[[], object] = lambda: None

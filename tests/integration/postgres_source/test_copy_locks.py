@@ -194,20 +194,27 @@ def test_small_tables_share_a_snapshot_and_a_large_one_has_its_own(
     assert sizes == [5, 1]
 
 
-def test_a_copy_that_is_interrupted_all_the_time_waits_and_says_so() -> None:
+def test_a_copy_that_meets_statements_all_the_time_waits_and_says_so() -> None:
     class Table:
         relid, table = 7, T
 
-    found, by = Turns(), Waiter(42, "AccessExclusiveLock", "public.t")
-    for _ in range(turns.FREE_INTERRUPTIONS):
-        found.interrupted([7], by)
-        assert found.delays([Table], "sources.shop") == {}  # type: ignore[list-item]
-    found.interrupted([7], by)
-    reason = found.delays([Table], "sources.shop")[T]  # type: ignore[list-item]
-    assert "interrupted 4 times" in reason.message
-    assert "pid = 42" in reason.remedy
-    found.progressed(7)
-    assert found.delays([Table], "sources.shop") == {}  # type: ignore[list-item]
+    def reason() -> str:
+        found = kept.delays([Table], "sources.shop")  # type: ignore[list-item]
+        return f"{found[T].message} {found[T].remedy}" if found else ""
+
+    kept, by = Turns(), Waiter(42, "AccessExclusiveLock", "public.t")
+    for _ in range(turns.FREE_SETBACKS):
+        kept.interrupted([7], by)
+        kept.started_again(7)
+        assert reason() == ""
+    kept.interrupted([7], by)
+    assert "interrupted 4 times" in reason()
+    assert "pid = 42" in reason()
+    kept.progressed(7)
+    kept.started_again(7)
+    assert "began 4 times from nothing" in reason()
+    kept.finished(7)
+    assert reason() == ""
 
 
 def test_a_snapshot_holds_no_lock_once_it_is_closed(database: Database, follow: FollowerFactory) -> None:
