@@ -8,19 +8,17 @@ instead.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from connectors.postgres.ddl_messages import Malformed, Report, parse_report, relid_of, whole_definition
 from connectors.postgres.ddl_objects import PREFIX
-from connectors.postgres.definition import ColumnDefinition, Definition
+from connectors.postgres.definition import Definition
 from connectors.postgres.entries import Place
+from connectors.postgres.looks import is_since
 from connectors.postgres.messages import parse_message
 from connectors.postgres.monitor import Monitor
 from connectors.postgres.reported import ReportedHistory
 
-# Transaction numbers are compared in a circle of 32 bits.
-_CIRCLE = 1 << 32
 # The server keeps texts in its own encoding, and hands messages on as they are.
 _TO_TEXT = "select convert_from(%s, getdatabaseencoding())"
 
@@ -95,14 +93,9 @@ def _fits(before: Definition, found: Definition, xid: int) -> bool:
     """Whether a statement of this transaction can have led from one to the other: the catalog row of each
     column that differs is of the transaction itself, or of a subtransaction, which has a later number.
     """
-    former = {column.number: _meaning(column) for column in before.columns}
+    former = {column.number: column.meaning for column in before.columns}
     return found.attributes >= before.attributes and all(
-        (int(column.version) - xid) % _CIRCLE < _CIRCLE // 2
+        is_since(int(column.version), xid)
         for column in found.columns
-        if _meaning(column) != former.get(column.number)
+        if column.meaning != former.get(column.number)
     )
-
-
-def _meaning(column: ColumnDefinition) -> ColumnDefinition:
-    """Without what other statements move too: a GRANT the version, VACUUM FULL the missing value."""
-    return replace(column, missing=None, version="", default_version="")

@@ -11,7 +11,7 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from operator import attrgetter
 from typing import Any, Self
 
@@ -40,6 +40,13 @@ class ColumnDefinition:
     missing: str | None
     version: str
     default_version: str
+
+    @property
+    def meaning(self) -> ColumnDefinition:
+        """Without what is no part of the column's own DDL: a GRANT moves the version, VACUUM FULL also takes
+        the missing value away.
+        """
+        return replace(self, missing=None, version="", default_version="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,14 @@ class Definition:
             if by_default or (self.identity == "i" and key.is_identity):
                 return key.columns
         return ()
+
+    @property
+    def row_key(self) -> tuple[int, ...]:
+        """The numbers of the columns by which sinks tell rows; empty when all columns do."""
+        primary = self.primary_key
+        if self.identity == "f" and primary is not None and primary.is_immediate:
+            return primary.columns
+        return self.identity_columns
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:

@@ -38,7 +38,7 @@ class Entry:
     `triggers` is the version of the event triggers at the newest look that counts here; `watched`: since the
     entry before, they reported all DDL. `touched` is the newest transaction whose DDL messages count here and
     that no look has confirmed; `told`: they described the table. `blind`: one of them did not, so that what
-    follows is left to the next look.
+    follows is left to the next look. `looked_key` is the key at the newest look, where messages changed it.
     """
 
     known: Known
@@ -51,6 +51,12 @@ class Entry:
     touched: Place | None = None
     told: bool = False
     blind: bool = False
+    looked_key: tuple[int, ...] | None = None
+
+    @property
+    def row_key(self) -> tuple[int, ...]:
+        """The key that the newest look found."""
+        return self.known.definition.row_key if self.looked_key is None else self.looked_key
 
     def is_behind(self, look: Look) -> bool:
         """Whether the look is older than what we know."""
@@ -75,6 +81,7 @@ class Entry:
             "touched": self.touched,
             "told": self.told,
             "blind": self.blind,
+            "key": self.looked_key,
         }
         return json.dumps(values, separators=(",", ":"))
 
@@ -91,6 +98,8 @@ class Entry:
         touched = values.get("touched")
         entry.touched = Place(*touched) if touched else None
         entry.told, entry.blind = values.get("told", False), values.get("blind", False)
+        key = values.get("key")
+        entry.looked_key = None if key is None else tuple(key)
         return entry, values["doubt"]
 
 

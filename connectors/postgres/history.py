@@ -29,6 +29,7 @@ MEMORY_PREFIX = "definition:"
 LEGACY_PREFIX = "rewrite:"
 OUTSIDE = "the table was not among `tables` for a while"
 UNPROVEN = "changes of the table have other columns than the catalog had when they were made"
+REKEYED = "the key of the table was changed"
 LEGACY = "the log is of a release that kept no definition of it"
 
 
@@ -268,7 +269,13 @@ class History:
             self._ask(relid, entries, index, entry.step.reason, entry.first)
 
     def _step_between(self, before: Entry, after: Entry) -> Step:
-        return self._step(before.known, after.known, Circumstances(empty=after.empty))
+        step = self._step(before.known, after.known, Circumstances(empty=after.empty))
+        return step if step.reason else self._rekeyed(before, after, step)
+
+    def _rekeyed(self, before: Entry, after: Entry, step: Step) -> Step:
+        """Changes under another key can't be put together with those before, where a sink keeps them all."""
+        former = before.row_key
+        return Step(REKEYED) if former and former != after.row_key and after.known.selected else step
 
     def _step(self, before: Known, after: Known, circumstances: Circumstances) -> Step:
         if not after.selected:

@@ -78,6 +78,11 @@ _MARKS = """
 """
 
 
+def is_since(number: int, other: int) -> bool:
+    """Whether the transaction of that 32-bit number is the other one, or began after it."""
+    return (number - other) % _EPOCH < _EPOCH // 2
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """One view of the catalog: `lsn` is at or behind every commit that it contains, `snapshot` is the

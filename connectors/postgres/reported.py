@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from cdc.spi.selection import TableSelection
-from connectors.postgres.definition import ColumnDefinition, Definition
+from connectors.postgres.definition import Definition
 from connectors.postgres.entries import Entry, Known, Place
 from connectors.postgres.history import OUTSIDE, History
-from connectors.postgres.looks import Look, Seen
+from connectors.postgres.looks import Look, Seen, is_since
 from connectors.postgres.steps import Circumstances, Step
 
 # The version of the event triggers, and the position of the first look that saw it.
@@ -56,7 +56,15 @@ class ReportedHistory(History):
     def observe(self, seen: Seen) -> None:
         with self._lock:
             self.sees_triggers(seen.look)
+            relid = seen.definition.relid
             super().observe(seen)
+            self._settle_key(relid)
+
+    def confirm(self, relids: Iterable[int], look: Look) -> None:
+        with self._lock:
+            super().confirm(relids, look)
+            for relid in relids:
+                self._settle_key(relid)
 
     def current(self, relid: int, place: Place) -> Definition | None:
         """What a known table was right before this place of the stream; None where it does not matter: a
@@ -89,7 +97,9 @@ class ReportedHistory(History):
             if reason and is_seen:
                 self._copy_of_newest(relid, reason, place)
                 return True
-            entries[0] = replace(base, known=known, last=None, touched=place, told=True)
+            entries[0] = replace(
+                base, known=known, last=None, touched=place, told=True, looked_key=base.row_key
+            )
             self._save(relid, entries[0])
             if reason:
                 self._doubts.pop(relid, None)
@@ -134,23 +144,44 @@ class ReportedHistory(History):
 
     def _step_between(self, before: Entry, after: Entry) -> Step:
         then, now = before.known.definition, after.known.definition
-        if before.told and _described(then) != _described(now):
+        if before.told and not _confirms(now, then):
             return Step(UNCONFIRMED) if after.known.selected else Step()
-        if not after.watched or before.blind:
+        if not after.watched or before.blind or not _same_rows(then, now):
             return super()._step_between(before, after)
-        same = _meanings(then) == _meanings(now)
-        if same and now.persistence == then.persistence:
-            # Rows of the catalog moved by what is no DDL of the table: a GRANT, VACUUM FULL.
-            known = replace(after.known, definition=replace(now, columns=then.columns))
-            return self._step(before.known, known, Circumstances(watched=True, empty=after.empty))
-        return super()._step_between(before, after)
+        # Where rows of the catalog moved, it was by what is no DDL of the table: a GRANT, VACUUM FULL.
+        same = replace(after.known, definition=replace(now, columns=then.columns))
+        step = self._step(before.known, same, Circumstances(watched=True, empty=after.empty))
+        return step if step.reason else self._rekeyed(before, after, step)
+
+    def _settle_key(self, relid: int) -> None:
+        """A look has confirmed what messages said of a key."""
+        for entry in self._entries.get(relid, ())[-1:]:
+            if entry.touched is None and entry.looked_key is not None:
+                step = self._rekeyed(entry, replace(entry, looked_key=None), Step())
+                entry.looked_key = None
+                if step.reason:
+                    entries = self._entries[relid]
+                    self._ask(relid, entries, len(entries) - 1, step.reason, entry.last)
 
 
-def _described(definition: Definition) -> tuple[object, ...]:
-    """What a message says of a table that only DDL of the table changes."""
-    return (definition.attributes, definition.persistence, definition.columns)
+def _confirms(look: Definition, told: Definition) -> bool:
+    """Whether a look finds what messages said: the same meaning, in catalog rows that are no older."""
+    return _meaning(look) == _meaning(told) and all(
+        is_since(int(seen.version), int(said.version))
+        for seen, said in zip(look.columns, told.columns, strict=True)
+    )
 
 
-def _meanings(definition: Definition) -> tuple[int, tuple[ColumnDefinition, ...]]:
-    columns = tuple(replace(c, missing=None, version="", default_version="") for c in definition.columns)
-    return definition.attributes, columns
+def _meaning(definition: Definition) -> tuple[object, ...]:
+    """What only reported DDL of the table changes."""
+    columns = tuple(column.meaning for column in definition.columns)
+    return definition.attributes, definition.persistence, columns
+
+
+def _same_rows(then: Definition, now: Definition) -> bool:
+    """Whether no DDL lies between the two, and rows older than a column still have what they had: VACUUM FULL
+    takes missing values out of the catalog, where sinks find them for rows that they have.
+    """
+    return _meaning(then) == _meaning(now) and all(
+        old.missing in (None, new.missing) for old, new in zip(then.columns, now.columns, strict=True)
+    )
