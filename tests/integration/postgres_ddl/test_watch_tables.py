@@ -111,6 +111,8 @@ COLUMNS = {
         " alter table app.renewed add v text; insert into app.renewed values (21, 'new'); commit"
     ],
 }
+# Event triggers report each statement of these: nothing is left to guess.
+EXACT = ("lowered", "counted", "renewed")
 OTHER_SETUP = {
     "ungenerated": "(id int primary key, v text, g int generated always as (id * 2) stored)",
     "lowered_key": "(id int, v text primary key)",
@@ -238,15 +240,17 @@ def later() -> list[str]:
 
 
 @pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
+@pytest.mark.parametrize("ddl", ["watch", "trigger"])
 def test_ddl_that_changes_rows_in_silence_has_the_table_copied_again(
-    database: Database, tmp_path: Path, running: bool
+    database: Database, tmp_path: Path, ddl: str, running: bool
 ) -> None:
     database.execute(*setup())
-    watched = Watched(database, tmp_path, ["app.*", "!app.hidden_*"])
+    watched = Watched(database, tmp_path, ["app.*", "!app.hidden_*"], ddl=ddl)
     changes = [statement for _, made in PARTITIONS.values() for statement in made]
     for made in (*COLUMNS.values(), *OUTSIDE.values(), *HARMLESS.values()):
         changes += made
-    expected = [f"app.{name}" for name in (*PARTITIONS, *COLUMNS, *TYPES, *OUTSIDE)]
+    exact = EXACT if ddl == "trigger" else ()
+    expected = [f"app.{name}" for name in (*PARTITIONS, *COLUMNS, *TYPES, *OUTSIDE) if name not in exact]
     watched.migrate(changes + TYPE_CHANGES, expected=expected, later=later(), running=running)
     # Whether a look finds the new partition still empty is a matter of time while the daemon runs.
     in_doubt = {"app.prepared"} if running else set()
