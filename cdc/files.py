@@ -18,7 +18,22 @@ from cdc.errors import StateError
 # Names that end so are leftovers of a crash between write and rename; whoever owns the folder removes them.
 TEMPORARY_SUFFIX = ".tmp"
 LOCK_NAME = "LOCK"
-_PRIVATE_FILE = 0o640  # Changes hold the users' data: nothing for others to read.
+# Changes hold the users' data: files for the owner and to read for the group, nothing for others.
+DEFAULT_UMASK = 0o027
+
+_mask = DEFAULT_UMASK
+
+
+def set_umask(mask: int) -> None:
+    """Have all files and folders of this process made without these rights, whatever the umask was before."""
+    global _mask  # noqa: PLW0603  (it is the process's own state, like the umask itself)
+    _mask = mask
+    os.umask(mask)
+
+
+def file_mode() -> int:
+    """The rights of a new file."""
+    return 0o666 & ~_mask
 
 
 def write_atomically(path: Path, chunks: Iterable[bytes | memoryview], *, durable: bool = True) -> None:
@@ -29,7 +44,7 @@ def write_atomically(path: Path, chunks: Iterable[bytes | memoryview], *, durabl
     """
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _PRIVATE_FILE)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, file_mode())
         try:
             for chunk in chunks:
                 write_all(descriptor, chunk)
@@ -81,7 +96,7 @@ class FolderLock:
 
     def __init__(self, folder: Path, purpose: str) -> None:
         self._path = folder / LOCK_NAME
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE)
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, file_mode())
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(self._descriptor, 0)

@@ -18,11 +18,18 @@ from pydantic import BaseModel
 from cdc.errors import ConfigError, PluginError
 from config.document import Document, describe, read_document
 from config.problem import InvalidConfig, Path, did_you_mean
-from config.settings import DEFAULT_STATE_DIR, NAME_PATTERN, SinkSettings, SourceSettings
+from config.settings import (
+    DEFAULT_STATE_DIR,
+    DEFAULT_UMASK,
+    NAME_PATTERN,
+    UMASK_PATTERN,
+    SinkSettings,
+    SourceSettings,
+)
 from config.validation import known_keys, validate
 
 Group = Literal["cdc.sources", "cdc.sinks"]
-_TOP_KEYS = ("state_dir", "sources", "sinks")
+_TOP_KEYS = ("state_dir", "umask", "sources", "sinks")
 _NAME_RULE = "A name starts with a-z and has only a-z, 0-9 and _, at most 48 characters."
 
 
@@ -55,12 +62,13 @@ class ConfiguredSink:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A whole file. `state_dir` is absolute."""
+    """A whole file. `state_dir` is absolute; `umask` takes rights from all files that the daemon makes."""
 
     file: FilePath
     state_dir: FilePath
     sources: Mapping[str, ConfiguredSource]
     sinks: Mapping[str, ConfiguredSink]
+    umask: int
 
 
 def load(file: FilePath, plugin: PluginLoader, environment: Mapping[str, str] | None = None) -> Configuration:
@@ -94,7 +102,7 @@ class _Loading:
         self._refuse_waiting_for_nobody(sources, sinks)
         if self._problems:
             raise InvalidConfig(self._problems)
-        return Configuration(file.absolute(), folder / self._state_dir(), sources, sinks)
+        return Configuration(file.absolute(), folder / self._state_dir(), sources, sinks, self._umask())
 
     def _add(self, path: Path, message: str, remedy: str = "") -> None:
         self._problems.append(self._document.problem(path, message, remedy))
@@ -104,6 +112,7 @@ class _Loading:
             if key not in _TOP_KEYS:
                 self._add((key,), "is not a known key", did_you_mean(key, _TOP_KEYS))
         self._state_dir()
+        self._umask()
         if not self._document.value.get("sources"):
             remedy = "`cdc init URL` writes one to begin with."
             self._add(("sources",), "must name at least one source", remedy)
@@ -115,6 +124,17 @@ class _Loading:
         got = "an empty text" if value == "" else describe(value)
         self._add(("state_dir",), f"must be a folder (got {got})")
         return DEFAULT_STATE_DIR
+
+    def _umask(self) -> int:
+        value = self._document.value.get("umask", DEFAULT_UMASK)
+        if isinstance(value, str) and re.fullmatch(UMASK_PATTERN, value):
+            return int(value, 8)
+        shown = repr(value) if isinstance(value, str) else describe(value)
+        remedy = 'Write umask: "027" (nothing for others), or "022" for files that all may read.'
+        self._add(
+            ("umask",), f"must be three octal digits that leave the owner's rights (got {shown})", remedy
+        )
+        return int(DEFAULT_UMASK, 8)
 
     def _names(self, key: str) -> tuple[str, ...]:
         value = self._document.value.get(key)

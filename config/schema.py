@@ -8,7 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from config.settings import DEFAULT_STATE_DIR, NAME_PATTERN, SinkSettings, SourceSettings
+from config.settings import (
+    DEFAULT_STATE_DIR,
+    DEFAULT_UMASK,
+    NAME_PATTERN,
+    UMASK_PATTERN,
+    SinkSettings,
+    SourceSettings,
+)
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # A text with a reference may stand wherever a number, a choice or a flag is wanted.
@@ -35,6 +42,12 @@ def json_schema(sources: Options, sinks: Options) -> dict[str, Any]:
                 "type": "string",
                 "default": DEFAULT_STATE_DIR,
                 "description": "Where the log, the checkpoints and the status live; relative to this file.",
+            },
+            "umask": {
+                "type": "string",
+                "pattern": f"^{UMASK_PATTERN}$",
+                "default": DEFAULT_UMASK,
+                "description": "Rights that files and folders are made without, in octal.",
             },
             "sources": _named("source", SourceSettings, sources, definitions) | {"minProperties": 1},
             "sinks": _named("sink", SinkSettings, sinks, definitions),

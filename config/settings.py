@@ -16,6 +16,11 @@ NAME_PATTERN = r"[a-z][a-z0-9_]{0,47}"
 # Beside the configuration, visible, and ignored by our .gitignore.
 DEFAULT_STATE_DIR = "./cdc-data"
 
+# Files for the owner and to read for the group, nothing for others.
+DEFAULT_UMASK = "027"
+# Octal; the owner keeps all rights.
+UMASK_PATTERN = r"0?0[0-7]{2}"
+
 # A copy of what is there already is what nearly everyone wants first.
 DEFAULT_SNAPSHOT: Literal["initial"] = "initial"
 # What is fsynced in our log is safe, and no sink's outage fills the production disk.

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cdc.files import set_umask
 from cdc.spi import registry
 from config import Configuration, load
 
@@ -46,7 +47,11 @@ ConfigOption = Annotated[
 
 
 def open_configuration(file: Path) -> Configuration:
-    """Load the file and make its folder the working directory: relative paths mean that, plug-ins' too."""
+    """Load the file and make its folder the working directory: relative paths mean that, plug-ins' too.
+
+    The process makes files with the rights that the file names.
+    """
     configuration = load(file, registry.load)
+    set_umask(configuration.umask)
     os.chdir(configuration.file.parent)
     return configuration

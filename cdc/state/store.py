@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cdc.errors import CdcError, StateError, StateFull
-from cdc.files import FolderLock, make_folder
+from cdc.files import FolderLock, file_mode, make_folder
 from cdc.model import Position
 from cdc.state.copies import ReadsCopyRequests, WritesCopyRequests
 from cdc.state.schema import check_version, migrate
@@ -180,6 +180,8 @@ class StateStore(StateReader, WritesCopyRequests):
         try:
             make_folder(state_dir)
             self._lock = FolderLock(state_dir, "this state directory")
+            # SQLite would make it for others to read, or for nobody.
+            os.close(os.open(state_dir / DATABASE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, file_mode()))
         except OSError as error:
             raise _failure(error, state_dir) from error
         try:

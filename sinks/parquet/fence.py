@@ -12,6 +12,7 @@ import os
 import orjson
 
 from cdc.errors import SinkRefused, SinkUnavailable
+from cdc.files import file_mode
 from cdc.model import TableId, TableSchema
 from cdc.spi import SinkContext, fencing
 from sinks.parquet.files import create_file, make_folders, replace_file
@@ -62,7 +63,7 @@ class Fence:
         self._lock = None
 
     def _acquire(self) -> int:
-        lock = os.open(self._paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock = os.open(self._paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, file_mode())
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -21,7 +21,7 @@ CASES = {
     ),
     "unknown key with nothing near": (
         SOURCE + "zzz: 1\n",
-        "cdc.yaml:4: zzz: is not a known key. Known here: sinks, sources, state_dir.",
+        "cdc.yaml:4: zzz: is not a known key. Known here: sinks, sources, state_dir, umask.",
     ),
     "unknown plugin key": (
         SOURCE + "    tabels: []\n",
@@ -119,6 +119,11 @@ CASES = {
     "no sources": (
         "state_dir: ./x\n",
         "cdc.yaml:1: sources: must name at least one source. `cdc init URL` writes one to begin with.",
+    ),
+    "umask that takes the owner's rights": (
+        'umask: "777"\n' + SOURCE,
+        "cdc.yaml:1: umask: must be three octal digits that leave the owner's rights (got '777')."
+        ' Write umask: "027" (nothing for others), or "022" for files that all may read.',
     ),
     "state_dir that is no text": (
         "state_dir: 5\n" + SOURCE,

@@ -52,6 +52,12 @@ def test_file_gives_engine_settings_and_plugin_options(load_text: Load) -> None:
     assert sink.settings.flush == FlushSettings(rows=10, size="1MiB", interval=timedelta(0))
 
 
+def test_umask_is_octal_and_leaves_nothing_for_others(load_text: Load) -> None:
+    assert load_text("sources: {a: {type: postgres}}").umask == 0o027
+    for text in ('"022"', "0022", "022"):
+        assert load_text(f"umask: {text}\nsources: {{a: {{type: postgres}}}}").umask == 0o022
+
+
 def test_state_dir_is_relative_to_the_file(load_text: Load) -> None:
     assert load_text(FULL, {"PASSWORD": "x"}).state_dir == Path.cwd() / "state"
     assert load_text("sources: {a: {type: postgres}}").state_dir == Path.cwd() / "cdc-data"
