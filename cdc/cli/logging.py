@@ -9,35 +9,59 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
 from typing import Any
 
 import structlog
+import typer
 from structlog.typing import EventDict, WrappedLogger
 
+from cdc.cli.session import exit_code
 from cdc.errors import CdcError
 from cdc.model import printable
 
 Log = Callable[..., None]
 
 
-def configure(*, debug: bool) -> None:
-    """Set up logging for the process; to be called once, by `cdc run`."""
+class LogLevel(StrEnum):
+    """The levels of `--log-level`."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def configure(*, debug: bool, level: LogLevel = LogLevel.INFO) -> None:
+    """Set up logging for the process; to be called once, by `cdc run`. `debug` shows tracebacks, too."""
+    is_terminal = sys.stderr.isatty()
     last: Any = (
-        structlog.dev.ConsoleRenderer(colors=True, exception_formatter=structlog.dev.plain_traceback)
-        if sys.stderr.isatty()
+        structlog.dev.ConsoleRenderer(
+            colors=True, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+        )
+        if is_terminal
         else structlog.processors.JSONRenderer()
+    )
+    at: Any = (
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
+        if is_terminal
+        else structlog.processors.TimeStamper(fmt="iso", utc=True, key="at")
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            at,
+            _line_only if is_terminal else _fields_only,
             structlog.processors.format_exc_info if debug else _describe_exception,
             *((_escape_controls,) if sys.stderr.isatty() else ()),
             last,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.DEBUG if debug else logging.getLevelNamesMapping()[level.value.upper()]
+        ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
@@ -54,6 +78,41 @@ def logger(**fields: Any) -> Log:
         bound.log(logging.getLevelNamesMapping()[level.upper()], event, **more)
 
     return log
+
+
+@contextmanager
+def told_as_the_logs_are(log: Log, *, as_they_are: bool) -> Iterator[None]:
+    """Log an error that keeps the daemon from starting as JSON, where the logs are JSON: whoever collects
+    them reads nothing else. On a terminal, or `as_they_are`, the error is left to the caller.
+    """
+    try:
+        yield
+    except CdcError as error:
+        if as_they_are or sys.stderr.isatty():
+            raise
+        for problem in getattr(error, "problems", ()) or (error,):
+            log(
+                "not started",
+                level="error",
+                kind=type(problem).__name__,
+                where=problem.where,
+                error=problem.message,
+                remedy=problem.remedy,
+            )
+        raise typer.Exit(exit_code(error)) from error
+
+
+def _line_only(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """For terminals: a line that was made for people stands in place of its fields."""
+    line = event.get("line")
+    if line is None:
+        return event
+    return {key: event[key] for key in ("timestamp", "level") if key in event} | {"event": line}
+
+
+def _fields_only(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    event.pop("line", None)
+    return event
 
 
 def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

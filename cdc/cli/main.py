@@ -32,11 +32,9 @@ from cdc.cli import (
 )
 from cdc.cli.demo import command as demo
 from cdc.cli.output import console, print_error
-from cdc.cli.session import Session, session_of
-from cdc.errors import CdcError, ConfigError, PluginError
+from cdc.cli.session import Session, exit_code, session_of
+from cdc.errors import CdcError, ConfigError
 
-EXIT_FAILED = 1
-EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130  # What a shell gives for SIGINT.
 
 
@@ -51,8 +49,7 @@ class Commands(TyperGroup):
             if session.debug:
                 raise
             print_error(error, as_json=session.as_json)
-            usage = isinstance(error, (ConfigError, PluginError))
-            raise typer.Exit(EXIT_USAGE if usage else EXIT_FAILED) from error
+            raise typer.Exit(exit_code(error)) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(EXIT_INTERRUPTED) from error
         except BrokenPipeError as error:

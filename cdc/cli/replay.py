@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -140,11 +141,15 @@ def _refuse_ahead(task: Replay, cursor: int | None) -> None:
 
 
 def _wait_until_applied(task: Replay) -> None:
+    taken_at = datetime.now(UTC)
     while True:
+        document = last_status(task.configuration)
         pair = _pair(task)
-        if pair.get("next", 0) >= task.end and pair.get("state") != "replaying":
+        # The daemon writes its status once a second: an older one is of before the replay.
+        is_new = "at" in document and datetime.fromisoformat(document["at"]) >= taken_at
+        if is_new and pair.get("next", 0) >= task.end and pair.get("state") != "replaying":
             return
-        if not last_status(task.configuration)["running"]:
+        if not document["running"]:
             raise StateError(
                 "the daemon has stopped", where="--wait", remedy="The replay goes on when `cdc run` starts."
             )

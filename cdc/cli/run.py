@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,21 +10,19 @@ from typing import Annotated, Any
 
 import typer
 
-from cdc.cli.allocators import GIVE_BACK_SECONDS, bound_resident_memory, give_back_free_memory
+from cdc.cli.allocators import bound_resident_memory
 from cdc.cli.composition import pick_source, sink_spec, source_spec
-from cdc.cli.logging import Log, configure, logger
+from cdc.cli.logging import Log, LogLevel, configure, logger, told_as_the_logs_are
 from cdc.cli.once import Deadline, timeout_seconds
 from cdc.cli.output import print_error, print_json, say, show_count
+from cdc.cli.progress import Progress
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration, session_of
 from cdc.engine import Engine, Outcome, RunResult
 from cdc.errors import CdcError
 from config import Configuration
 
-# Rows that moved are worth a log line now and then: a person follows it, a journal isn't flooded.
-PROGRESS_INTERVAL_SECONDS = 10.0
 
-
-def run(
+def run(  # noqa: PLR0917  (each is an option of the command)
     context: typer.Context,
     config: ConfigOption = DEFAULT_CONFIG,
     once: Annotated[
@@ -48,66 +45,37 @@ def run(
             help="Give this source's replication slot to this state_dir, although another one made it."
         ),
     ] = None,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="The least level of a log line that is written.", case_sensitive=False)
+    ] = LogLevel.INFO,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Log warnings and errors only, and print no summary.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
     seconds = timeout_seconds(timeout, once=once)
-    configuration = open_configuration(config)
+    debug = session_of(context).debug
+    configure(debug=debug, level=LogLevel.WARNING if quiet else log_level)
+    log = logger()
+    with told_as_the_logs_are(log, as_they_are=debug or as_json):
+        configuration = open_configuration(config)
     accepted = {pick_source(configuration, name, "--accept-source").name for name in accept_source or ()}
     adopting = {pick_source(configuration, name, "--adopt-slot").name for name in adopt_slot or ()}
-    configure(debug=session_of(context).debug)
-    log = logger()
-    progress = Progress(log)
+    progress = Progress(log, quiet=quiet)
     bound_resident_memory()
-    engine = _build(configuration, accepted, adopting, log)
+    with told_as_the_logs_are(log, as_they_are=debug or as_json):
+        engine = _build(configuration, accepted, adopting, log)
     deadline = Deadline(seconds, engine.stop)
     with _stopped_by_signals(engine):
         result = engine.run(once=once, on_tick=deadline.after(progress.tick))
     log("stopped", outcome=result.outcome.value)
-    _show(result, progress.document, once=once, as_json=as_json)
+    _show(result, progress.document, once=once and not quiet, as_json=as_json)
     late = deadline.expired and result.outcome is not Outcome.DONE
     for error in deadline.errors(progress.document) if late else ():
         print_error(error, as_json=as_json)
     if late or result.outcome is Outcome.FAILED:
         raise typer.Exit(1)
-
-
-class Progress:
-    """Logs what moved since the last line, keeps the newest status document and the process small."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._at = self._gave_back_at = time.monotonic()
-        self._rows: dict[str, int] = {}
-        self.document: dict[str, Any] = {}
-
-    def tick(self, document: dict[str, Any]) -> None:
-        self.document = document
-        if time.monotonic() - self._gave_back_at >= GIVE_BACK_SECONDS:
-            self._gave_back_at = time.monotonic()
-            give_back_free_memory()
-        if time.monotonic() - self._at < PROGRESS_INTERVAL_SECONDS:
-            return
-        self._at = time.monotonic()
-        for name, source in document["sources"].items():
-            if self._rows.get(name, 0) != source["rows"]:
-                self._rows[name] = source["rows"]
-                self._log("progress", source=name, **_moved(source), sinks=_behind(document, name))
-
-
-def _moved(source: dict[str, Any]) -> dict[str, Any]:
-    fields = {key: source[key] for key in ("state", "position", "rows", "rows_per_second", "behind_bytes")}
-    snapshot = source["snapshot"]
-    return fields | ({"snapshot": snapshot} if snapshot else {})
-
-
-def _behind(document: dict[str, Any], source: str) -> dict[str, int]:
-    return {
-        name: pair["behind_changes"]
-        for name, pairs in document["sinks"].items()
-        for pair in pairs
-        if pair["source"] == source
-    }
 
 
 def _build(configuration: Configuration, accepted: set[str], adopting: set[str], log: Log) -> Engine:

@@ -9,11 +9,21 @@ from typing import Annotated
 
 import typer
 
+from cdc.errors import CdcError, ConfigError, PluginError
 from cdc.files import set_umask
 from cdc.spi import registry
 from config import Configuration, load
 
 DEFAULT_CONFIG = Path("cdc.yaml")
+
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+def exit_code(error: CdcError) -> int:
+    """The exit code of a command that ends with this error."""
+    return EXIT_USAGE if isinstance(error, ConfigError | PluginError) else EXIT_FAILED
 
 
 @dataclass(slots=True)

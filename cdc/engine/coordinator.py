@@ -107,10 +107,20 @@ class Coordinator:
         self._tell_mended()
         self._requests.finish(self.refused)
         if not self._to_copy():
-            self._status.snapshot = None
+            self._tell_finished()
         if not stop.is_set() and not self._to_copy() and not self._ahead:
             self._status.waiting_tables = 0
             self.settled.set()
+
+    def _tell_finished(self) -> None:
+        progress, self._status.snapshot = self._status.snapshot, None
+        if progress is not None:
+            self._report(
+                "copy finished",
+                tables=progress.tables_done,
+                rows=progress.rows,
+                seconds=round(progress.seconds, 1),
+            )
 
     def _tell_mended(self) -> None:
         for table in sorted(self._reported - self.refused.keys()):

@@ -108,6 +108,7 @@ class Delivery:
         if not self.opened.is_set():
             return
         high = cursor.high if cursor else 0
+        self._status.replaying_to = high if cursor and cursor.next < high else None
         start = cursor.next if cursor else self._log.start
         planner = Planner(self._log, self._status.name, self._policy, start)
         stop_at: float | None = None

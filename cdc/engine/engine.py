@@ -61,7 +61,7 @@ class Engine:
             starts = max((starts_in(by_name[name].log.facts) + 1 for name in spec.sources), default=1)
             epoch = self.state.next_epoch(spec.name, at_least=starts)
             for name in spec.sources:
-                by_name[name].add_sink(spec, epoch, StoredPlans(self.state, spec.name, name))
+                by_name[name].add_sink(spec, epoch, StoredPlans(self.state, spec.name, name, self._report))
         self._books = BookKeeper(self.state, self.pipelines)
 
     def stop(self) -> None:

@@ -118,6 +118,10 @@ class Pipeline:
     def tick(self) -> None:
         """Say what has begun to wait, and what works again."""
         self.status.waits.tell(self._bound)
+        for status in self.sink_statuses:
+            if status.replaying_to is not None and status.next >= status.replaying_to:
+                self._bound("replay finished", sink=status.name, offset=status.next)
+                status.replaying_to = None
         for worker in self.workers:
             worker.tick()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from cdc.engine.copies import CopyRequest
 from cdc.engine.planning import Plan
+from cdc.engine.workers import Log
 from cdc.model import TableId
 from cdc.state import StateStore
 from cdc.state.store import Plan as StoredPlan
@@ -15,10 +16,11 @@ from cdc.state.store import Plan as StoredPlan
 class StoredPlans:
     """The PlanStore of a delivery."""
 
-    def __init__(self, state: StateStore, sink: str, source: str) -> None:
+    def __init__(self, state: StateStore, sink: str, source: str, report: Log) -> None:
         self._state = state
         self._sink = sink
         self._source = source
+        self._report = report
 
     def load(self) -> Plan | None:
         stored = self._state.plan(self._sink, self._source)
@@ -46,6 +48,9 @@ class StoredPlans:
         self._state.request_copy(self._source, [table], self._sink)
 
     def replay_finished(self, handle: Any, error: str | None) -> None:
+        event = "replaying" if error is None else "replay refused"
+        level = "info" if error is None else "warning"
+        self._report(event, level=level, sink=self._sink, source=self._source, request=handle, reason=error)
         self._state.finish_replay(handle, error)
 
 

@@ -99,9 +99,7 @@ class Trouble:
 
 @dataclass(slots=True)
 class SnapshotProgress:
-    """Of the snapshot under way:
-    tables and chunks done of all, rows copied in this process, rows estimated.
-    """
+    """The copy under way: tables and chunks done of all, rows copied in this process, rows estimated."""
 
     tables: int = 0
     tables_done: int = 0
@@ -109,6 +107,34 @@ class SnapshotProgress:
     chunks_done: int = 0
     rows: int = 0
     estimated_rows: int = 0
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.begun
+
+    def document(self) -> dict[str, Any]:
+        rate = self.rows / max(self.seconds, 1.0)
+        left = max(0, self.estimated_rows - self.rows)
+        return {
+            "tables": self.tables,
+            "tables_done": self.tables_done,
+            "chunks": self.chunks,
+            "chunks_done": self.chunks_done,
+            "rows": self.rows,
+            "estimated_rows": self.estimated_rows,
+            "percent": self._percent(),
+            "rows_per_second": round(rate, 1),
+            "remaining_seconds": round(left / rate) if rate and self.estimated_rows else None,
+        }
+
+    def _percent(self) -> int:
+        """Of the estimated rows, or of the tables where nobody knows; 100 only when all is done."""
+        if self.tables_done >= self.tables:
+            return 100
+        if self.estimated_rows:
+            return min(99, 100 * self.rows // self.estimated_rows)
+        return min(99, 100 * self.tables_done // self.tables)
 
 
 @dataclass(slots=True)
@@ -197,7 +223,7 @@ class SourceStatus:
             "rows_per_second": round(self.rate.per_second(), 1),
             "rows": self.rate.total,
             "transactions": self.transactions,
-            "snapshot": _fields(self.snapshot) if self.snapshot else None,
+            "snapshot": self.snapshot.document() if self.snapshot else None,
             "waiting_tables": self.waiting_tables,
             "refused": [{"table": t, **trouble.document()} for t, trouble in sorted(self.refused.items())],
             "counters": dict(self.counters),
@@ -223,6 +249,8 @@ class SinkStatus:
     counters: dict[str, int] = field(default_factory=dict)
     trouble: Trouble | None = None
     set_aside: Mapping[str, Trouble] = field(default_factory=dict)
+    # The offset at which a replay is over; None when none is under way.
+    replaying_to: int | None = None
 
     def count(self, name: str, amount: int) -> None:
         with _COUNTING:
@@ -247,7 +275,3 @@ class SinkStatus:
             "counters": dict(self.counters),
             "error": self.trouble.document() if self.trouble else None,
         }
-
-
-def _fields(progress: SnapshotProgress) -> dict[str, int]:
-    return {name: getattr(progress, name) for name in SnapshotProgress.__slots__}

@@ -230,3 +230,33 @@ def test_state_before_the_first_run_is_named(project: Project) -> None:
     assert project.cdc("checkpoints").code == 1
     configuration = load(Path("cdc.yaml"), registry.load)
     assert last_status(configuration)["running"] is False
+
+
+def test_a_daemon_that_does_not_start_says_so_in_the_form_of_its_logs(
+    daemon: CdcProcess, project: Project
+) -> None:
+    refused = run_cdc("run", cwd=project.folder)
+    assert refused.returncode == 1
+    (line,) = map(orjson.loads, refused.stderr.splitlines())
+    assert (line["event"], line["level"], line["kind"]) == ("not started", "error", "StateError")
+    (project.folder / "broken.yaml").write_text("sources: {shop: {type: nonsense}}\numask: 7\n")
+    broken = run_cdc("run", "-c", "broken.yaml", cwd=project.folder)
+    assert broken.returncode == 2
+    lines = [orjson.loads(line) for line in broken.stderr.splitlines()]
+    assert {line["event"] for line in lines} == {"not started"}
+    assert len(lines) == 2
+
+
+def test_quiet_runs_log_warnings_only_and_print_no_summary(project: Project) -> None:
+    result = run_cdc("run", "--once", "--quiet", cwd=project.folder)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert delivered(project) == 10
+    result = run_cdc("run", "--once", "--log-level", "error", cwd=project.folder)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_replay_is_logged_when_it_ends(finished: Project) -> None:
+    finished.cdc("replay", "store", "--from", "earliest")
+    result = run_cdc("run", "--once", cwd=finished.folder)
+    assert result.returncode == 0
+    assert result.stderr.count("replay finished") == 1

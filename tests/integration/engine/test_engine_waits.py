@@ -48,6 +48,8 @@ def test_a_sink_that_needs_an_operator_goes_on_by_itself(bench: Bench) -> None:
     bench.database.commit([("public.t", "c", {"id": 50, "note": "new"})])
     bench.wait_until_equal("public.t")
     bench.wait_for(lambda: events(bench, "works again"), "the sink to work again")
+    (copied,) = events(bench, "copy finished")
+    assert (copied["tables"], copied["rows"]) == (1, len(ROWS))
     (stopped,) = events(bench, "an operator must act")
     assert (stopped["level"], stopped["kind"]) == ("error", "SinkRefused")
     (again,) = events(bench, "works again")

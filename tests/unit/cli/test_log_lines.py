@@ -9,7 +9,7 @@ import orjson
 import pytest
 import structlog
 
-from cdc.cli.logging import configure, logger
+from cdc.cli.logging import LogLevel, configure, logger
 from cdc.errors import SourceRefused
 
 
@@ -48,6 +48,18 @@ class TestLines:
         configure(debug=False)
         logger()("detail", level="debug")
         assert self.lines(capsys) == []
+
+    def test_a_level_leaves_out_what_is_below_it(self, capsys: pytest.CaptureFixture[str]) -> None:
+        configure(debug=False, level=LogLevel.WARNING)
+        logger()("progress")
+        logger()("the disk is full", level="warning")
+        assert [line["event"] for line in self.lines(capsys)] == ["the disk is full"]
+
+    def test_a_line_for_people_is_no_field(self, capsys: pytest.CaptureFixture[str]) -> None:
+        configure(debug=False)
+        logger()("progress", line="shop: 5 rows", rows=5)
+        (line,) = self.lines(capsys)
+        assert (line["rows"], "line" in line) == (5, False)
 
     def test_foreign_exception_is_named_without_its_text(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure(debug=False)
