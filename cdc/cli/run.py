@@ -21,36 +21,38 @@ from cdc.engine import Engine, Outcome, RunResult
 from cdc.errors import CdcError
 from config import Configuration
 
+OnceOption = Annotated[
+    bool,
+    typer.Option("--once", help="Copy, catch up to the sources' positions at the start, flush, and end."),
+]
+TimeoutOption = Annotated[
+    str | None, typer.Option(help="With --once: end with exit code 1 after this long, such as 10m.")
+]
+AcceptOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Accept that this source is another database than before (after a planned failover)."),
+]
+AdoptOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Give this source's replication slot to this state_dir, although another one made it."),
+]
+LevelOption = Annotated[
+    LogLevel, typer.Option(help="The least level of a log line that is written.", case_sensitive=False)
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Log warnings and errors only, and print no summary.")
+]
+
 
 def run(  # noqa: PLR0917  (each is an option of the command)
     context: typer.Context,
     config: ConfigOption = DEFAULT_CONFIG,
-    once: Annotated[
-        bool,
-        typer.Option("--once", help="Copy, catch up to the sources' positions at the start, flush, and end."),
-    ] = False,
-    timeout: Annotated[
-        str | None,
-        typer.Option(help="With --once: end with exit code 1 after this long, such as 10m."),
-    ] = None,
-    accept_source: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Accept that this source is another database than before (after a planned failover)."
-        ),
-    ] = None,
-    adopt_slot: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Give this source's replication slot to this state_dir, although another one made it."
-        ),
-    ] = None,
-    log_level: Annotated[
-        LogLevel, typer.Option(help="The least level of a log line that is written.", case_sensitive=False)
-    ] = LogLevel.INFO,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Log warnings and errors only, and print no summary.")
-    ] = False,
+    once: OnceOption = False,
+    timeout: TimeoutOption = None,
+    accept_source: AcceptOption = None,
+    adopt_slot: AdoptOption = None,
+    log_level: LevelOption = LogLevel.INFO,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
