@@ -17,6 +17,7 @@ from cdc.engine.tables import Facts
 from cdc.engine.waiting import WaitingTables
 from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
 from cdc.model import ChangeSet, CopyStep, Position, TableId, TableSchema
+from cdc.spi.source import NamesUnreadable
 
 # A new table is copied within seconds of its creation,
 # and the catalog is asked rarely enough not to be noticed.
@@ -89,6 +90,7 @@ class Coordinator:
             self.refused.clear()
         self._adopt(list(schemas.values()), before)
         self._follow(list(schemas.values()))
+        self._refuse_unreadable(schemas)
         self._forget_dropped(schemas, before)
         if self._requests.is_open:
             self.settled.clear()
@@ -179,6 +181,13 @@ class Coordinator:
             for schema in schemas:
                 with self._refusable(schema):
                     self._source.follow([schema])
+
+    def _refuse_unreadable(self, schemas: Collection[TableId]) -> None:
+        """Name the tables that the source cannot read, though discovery may not show them."""
+        if isinstance(self._source, NamesUnreadable):
+            hidden = [table for table in self._to_copy() if table not in schemas]
+            for table, error in self._source.unreadable(hidden).items():
+                self._refuse(table, error)
 
     def _copy_all(self, wanted: Sequence[TableSchema], stop: threading.Event) -> None:
         """Copy with one snapshot after the other while tables become live and the catalog was just read."""

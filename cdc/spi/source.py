@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -219,6 +219,20 @@ class MeasuresDistance(Protocol):
     def distance(self, position: Position, target: Position) -> int | None:
         """Bytes of the source's history from one position to another, 0 when it is past it, None when not
         known. Cheap: asked once a second.
+        """
+        ...
+
+
+@runtime_checkable
+class NamesUnreadable(Protocol):
+    """A source whose stream shows tables that discovery may not show."""
+
+    def unreadable(self, hidden: Collection[TableId]) -> Mapping[TableId, CdcError]:
+        """Return the tables whose changes are skipped now, and those of the `hidden` ones (known, but not
+        discovered) that exist and may not be read, each with the reason and what to do.
+
+        The engine shows them as skipped, and takes none of them for dropped. Such a table is copied once it
+        is readable.
         """
         ...
 

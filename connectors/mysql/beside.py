@@ -8,15 +8,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from pymysql.err import MySQLError
-
 from cdc.errors import CdcError
 from cdc.model import TableId
 from connectors.mysql.catalog import Knowledge, read_tables
 from connectors.mysql.channel import Connection
 from connectors.mysql.connection import one
 from connectors.mysql.definitions import TableDefinition
-from connectors.mysql.grants import DENIED, lacks, probe
+from connectors.mysql.grants import denied
 from connectors.mysql.gtid import Gtids, MariadbGtids
 from connectors.mysql.history.history import History
 from connectors.mysql.history.lookahead import Proof, place_of, prove
@@ -74,16 +72,7 @@ class Beside:
 
     def denied(self, table: TableId) -> CdcError | None:
         """The privilege that the account lacks on a table that it does not see; None when it lacks none."""
-        try:
-            with self.look(f"reading {table}") as connection, connection.cursor() as cursor:
-                cursor.execute("select current_user()")
-                account = str(one(cursor))
-                cursor.execute(probe(table))
-        except CdcError as error:
-            if isinstance(error.__cause__, MySQLError) and error.__cause__.args[0] in DENIED:
-                return lacks(account, "select", [table], self.reader.connector.where)
-            return None
-        return None
+        return denied(self.look, table, self.reader.connector.where)
 
     def reach(self, history: History, selects: Callable[[TableId], bool]) -> Reach:
         """What statements on other tables may change besides."""

@@ -15,7 +15,7 @@ from cdc.spi.source import LogIdentity
 from connectors.mysql.catalog import list_tables, read_tables
 from connectors.mysql.channel import Connection
 from connectors.mysql.checks.login import explain
-from connectors.mysql.checks.privileges import check_privileges, read_grants, unreadable_tables
+from connectors.mysql.checks.privileges import check_privileges, check_roles, read_grants, unreadable_tables
 from connectors.mysql.checks.replication import check_replication
 from connectors.mysql.checks.report import Report, describe_server
 from connectors.mysql.checks.server import check_server
@@ -69,6 +69,7 @@ def _check(conn: Any, options: MysqlOptions, name: str, owner: LogIdentity | Non
         infos = read_tables(cursor, [table for table in known if selection.matches(table)], server.flavour)
     check_replication(server, owner, {table.schema for table in infos}, report)
     grants = read_grants(server)
+    check_roles(server, report)
     check_privileges(
         server, grants, tables_to_lock(server, infos), unreadable_tables(server, grants, infos), report
     )

@@ -38,6 +38,19 @@ class Meaning:
 _WAIT = Meaning(SourceUnavailable, "Nothing to do: it is retried automatically.")
 _LOCK = Meaning(SourceUnavailable, "Another session has a lock or a transaction open; it is tried again.")
 _LIMIT = Meaning(SourceUnavailable, "It is retried automatically. If it lasts, raise max_connections.")
+_USER_LIMIT = Meaning(
+    SourceUnavailable,
+    "It is retried automatically. If it lasts, raise the account's limit: alter user ... with"
+    " max_user_connections 0; or the server's: set global max_user_connections = 0;",
+)
+_EXPIRED = Meaning(
+    SourceRefused,
+    "The password has expired: alter user ... identified by '...'; and write it in url.",
+)
+_INIT = Meaning(
+    SourceUnavailable,
+    "It is retried automatically. If it lasts, init_connect fails for this account: select @@global.init_connect;",
+)
 _ALTERED = Meaning(
     SourceUnavailable, "The table was altered, dropped or renamed; the tables are looked up again."
 )
@@ -114,11 +127,11 @@ _MEANINGS: dict[int, Meaning] = {
     1159: _WAIT,
     1160: _WAIT,
     1161: _WAIT,
-    1184: _WAIT,
-    1203: _LIMIT,
+    1184: _INIT,
+    1203: _USER_LIMIT,
     1205: _LOCK,
     1213: _LOCK,
-    1226: _LIMIT,
+    1226: _USER_LIMIT,
     1227: _GRANT,
     1251: _PLUGIN,
     1275: _PLUGIN,
@@ -134,9 +147,9 @@ _MEANINGS: dict[int, Meaning] = {
     1735: _ALTERED,
     1789: _GONE,
     1792: _READ_ONLY,
-    1820: Meaning(SourceRefused, "The account's password has expired: give it a new one."),
+    1820: _EXPIRED,
     1836: _READ_ONLY,
-    1862: Meaning(SourceRefused, "The account's password has expired: give it a new one."),
+    1862: _EXPIRED,
     1927: _WAIT,
     1969: _WAIT,
     2002: _WAIT,
@@ -235,6 +248,12 @@ def meaning_of(number: int, message: str) -> Meaning:
     if number == 0:  # PyMySQL's own: closed, or out of step.
         return _WAIT
     return _MEANINGS.get(number, _UNKNOWN)
+
+
+def number_of(error: CdcError) -> int:
+    """The server's number of an error that was translated; 0 without one."""
+    cause = error.__cause__
+    return _parts(cause)[0] if isinstance(cause, MySQLError) else 0
 
 
 def _parts(error: BaseException) -> tuple[int, str]:

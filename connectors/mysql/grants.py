@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 from pymysql.err import MySQLError
 
-from cdc.errors import SourceRefused
+from cdc.errors import CdcError, SourceRefused
 from cdc.model import TableId
+from connectors.mysql.channel import Connection
 from connectors.mysql.statements import account_name, quoted, table_name
 
 # Of a database, a table, a column, a global privilege, a routine.
@@ -38,6 +39,25 @@ def granted(account: str, privileges: str, tables: Sequence[TableId], where: str
 def probe(table: TableId) -> str:
     """Reads nothing, but is refused without the privilege to read."""
     return f"select 1 from {quoted(table.schema)}.{quoted(table.name)} where false"
+
+
+def denied(
+    look: Callable[[str], AbstractContextManager[Connection]], table: TableId, where: str
+) -> CdcError | None:
+    """The privilege that the account lacks on a table that it does not see; None when it lacks none. `look`
+    opens the catalog.
+    """
+    account = ""
+    try:
+        with look(f"reading {table}") as connection, connection.cursor() as cursor:
+            cursor.execute("select current_user()")
+            account = str(cursor.fetchone()[0])
+            cursor.execute(probe(table))
+    except CdcError as error:
+        cause = error.__cause__
+        if isinstance(cause, MySQLError) and cause.args and cause.args[0] in DENIED:
+            return lacks(account, "select", [table], where)
+    return None
 
 
 def _grant(privileges: str, table: TableId, account: str) -> str:

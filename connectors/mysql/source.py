@@ -7,7 +7,7 @@ The capture thread owns the stream's connections; everything else shares one ord
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import ClassVar
@@ -30,6 +30,7 @@ from connectors.mysql.connection import Connector, ServerFacts
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.dump import Dump, Replica, dump_after, dump_from
 from connectors.mysql.file_sizes import FileSizes
+from connectors.mysql.grants import denied
 from connectors.mysql.history.history import MEMORY_PREFIX as TABLE_MEMORY
 from connectors.mysql.history.history import History
 from connectors.mysql.left_out import Tells, leaves_generated_out, planned, remembered, sent_again
@@ -124,8 +125,9 @@ class MysqlSource:
         self._refusals.look()
         self._refusals.require_none({schema.table for schema in tables})
 
-    def unreadable(self) -> Mapping[TableId, CdcError]:
-        return self._refusals.current()
+    def unreadable(self, hidden: Collection[TableId]) -> Mapping[TableId, CdcError]:
+        found = {table: denied(self._connection, table, self._connector.where) for table in hidden}
+        return {**self._refusals.current(), **{t: error for t, error in found.items() if error is not None}}
 
     def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:
         with self._opened("to open the stream") as (connection, facts), self._noting_gaps():

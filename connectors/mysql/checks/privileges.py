@@ -11,9 +11,11 @@ from cdc.model import TableId
 from cdc.spi.finding import counted, listed
 from connectors.mysql.checks.replication import BINLOG_STATUS
 from connectors.mysql.checks.report import Report, Server
-from connectors.mysql.statements import grant, grant_select, quoted
+from connectors.mysql.statements import account_name, grant, grant_select, quoted
 
 _GRANT = re.compile(r"GRANT (?P<what>.+?) ON (?:TABLE )?(?P<on>\S.*?) TO ", re.DOTALL)
+# MySQL, which names hosts of roles, and MariaDB.
+_ROLES = re.compile(r"GRANT (?P<roles>[`'].+?) TO [`']\S*@", re.DOTALL)
 _PATTERN = re.compile(r"\\(.)|(%)|(_)")
 
 
@@ -60,6 +62,24 @@ def read_grants(server: Asked) -> Grants:
         else:
             tables.append((on, held))
     return Grants(frozenset(everywhere), tuple(databases), tuple(tables))
+
+
+def check_roles(server: Server, report: Report) -> None:
+    """Roles that were granted but are not active bring nothing: our sessions activate none."""
+    granted = [match["roles"] for (text,) in server.query("show grants") if (match := _role(str(text)))]
+    if not granted or server.query("select current_role()")[0][0] not in (None, "NONE"):
+        return
+    roles = ", ".join(granted)
+    account = account_name(server.account)
+    if server.is_mariadb:
+        fix = f"set default role {granted[0]} for {account};"
+    else:
+        fix = f"set default role all to {account};"
+    report.warn("default-role", f"{server.account} has roles that are not active by default: {roles}", fix)
+
+
+def _role(text: str) -> re.Match[str] | None:
+    return None if _GRANT.match(text) else _ROLES.match(text)
 
 
 def check_privileges(

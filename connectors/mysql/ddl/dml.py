@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cdc.model import TableId
-from connectors.mysql.ddl.changes import Dml, TableChange
+from connectors.mysql.ddl.changes import Dml, TableChange, Truncated
 from connectors.mysql.ddl.cursor import Cursor, NotUnderstood
 from connectors.mysql.ddl.dml_names import every_name, named_in
 from connectors.mysql.ddl.tokens import BYTES, QUOTED, STRING, Token
@@ -30,6 +30,10 @@ def parse_dml(cursor: Cursor, keyword: str) -> tuple[TableChange, ...]:
         pass
     if keyword in {"INSERT", "REPLACE"}:
         cursor.accept("INTO")
+    emptied = _emptied(cursor) if keyword == "DELETE" else None
+    if emptied is not None:
+        # What hangs on the table may change more; servers empty MEMORY tables so after a start.
+        return (Truncated(emptied), Dml(keyword, (), (emptied,), (emptied,)))
     tokens = cursor.rest()
     named = named_in(
         tokens, cursor.context.database, begins_with_table=keyword in {"INSERT", "REPLACE", "UPDATE"}
@@ -42,6 +46,16 @@ def parse_dml(cursor: Cursor, keyword: str) -> tuple[TableChange, ...]:
     if found is None:
         return (replace(dml, tables=tuple(sorted(every_name(tokens, cursor.context.database))) or None),)
     return (replace(dml, tables=found or None, written=found),)
+
+
+def _emptied(cursor: Cursor) -> TableId | None:
+    """The table of a DELETE FROM that has nothing else."""
+    tokens = cursor.rest()
+    is_qualified = len(tokens) == 4 and cursor.sees_symbol(".", 2)
+    if not cursor.sees("FROM") or not (len(tokens) == 2 or is_qualified):
+        return None
+    cursor.take()
+    return cursor.table()
 
 
 def _loaded(cursor: Cursor) -> TableId:
