@@ -49,7 +49,7 @@ _EXPIRED = Meaning(
 )
 _INIT = Meaning(
     SourceUnavailable,
-    "It is retried automatically. If it lasts, init_connect fails for this account: select @@global.init_connect;",
+    "It is retried automatically. If it lasts, init_connect fails for the account: select @@init_connect;",
 )
 _ALTERED = Meaning(
     SourceUnavailable, "The table was altered, dropped or renamed; the tables are looked up again."
