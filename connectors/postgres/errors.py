@@ -52,11 +52,17 @@ _SENDERS = Meaning(
 _NO_REPLICATION = Meaning(SourceRefused, "Give the role REPLICATION; cdc check prints the statement.")
 _UNKNOWN = Meaning(SourceRefused, "The server's log says more; run cdc check.")
 
+_NOT_UTF8 = Meaning(
+    SourceRefused,
+    "Write the value as UTF-8, or leave its column out with `columns`, or exclude the table in `tables`.",
+)
+
 # By exact SQLSTATE; then by class (the first two characters); then `_UNKNOWN`: what nobody thought of stops
 # the source.
 _STATES = {
     "08P01": Meaning(SourceRefused, _POOLER),
     "0A000": Meaning(SourceRefused, "The server can't do this in its present version or role."),
+    "22021": _NOT_UTF8,
     "25006": Meaning(SourceRefused, "The server is a standby: create the publication on its primary."),
     "25P03": _WAIT,
     "25P04": _WAIT,
@@ -91,6 +97,11 @@ _QUOTES_DATA = {
     "22": "the server refused a value",
     "23": "the server refused a value",
     "P0": "a function in the database raised an error",
+}
+
+# The same for a SQLSTATE whose primary message quotes bytes of the value.
+_SAID = {
+    "22021": "a text has bytes that are not UTF-8: the database's encoding is SQL_ASCII, which takes any"
 }
 
 # The functions of the server that raise 42704 for a slot or publication that the stream needs, and 55000 for
@@ -181,7 +192,7 @@ def translate_state(state: str, primary: str, where: str, doing: str = "", *, fu
     `function` is the one in the server's source that raised the error.
     """
     meaning = _meaning(state, primary, function)
-    said = _QUOTES_DATA.get(state[:2]) or " ".join(primary.split())
+    said = _SAID.get(state) or _QUOTES_DATA.get(state[:2]) or " ".join(primary.split())
     return _error(meaning, f"{said} (SQLSTATE {state})", where, doing)
 
 

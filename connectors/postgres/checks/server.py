@@ -181,7 +181,8 @@ def _check_encoding(server: Server, report: Report) -> None:
         report.warn(
             "encoding",
             "the database's encoding is SQL_ASCII: text that is not valid UTF-8 stops the source",
-            "Copy the data into a database created with encoding 'UTF8'.",
+            "Copy the data into a database created with encoding 'UTF8', or leave such columns out with"
+            " `columns` or their tables out of `tables`.",
         )
     else:
         report.ok("encoding", f"the database's encoding is {encoding}")
