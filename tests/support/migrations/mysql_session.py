@@ -52,7 +52,7 @@ class LiveColumn:
             return f"2026-0{rng.randint(1, 9)}-1{rng.randint(0, 9)} 12:00:00"
         if self.base == "enum":
             return rng.choice(self.type[len("enum('") : -len("')")].split("','"))
-        assert self.base in ("varchar", "text"), self.base
+        assert self.base in ("varchar", "text", "mediumtext", "longtext"), self.base
         if self.is_key:
             # Two spellings of one key: a change of case only is a change.
             return rng.choice(["k", "K"]) + str(rng.randrange(150))
