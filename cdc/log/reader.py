@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cdc.errors import LogTrimmed
@@ -159,7 +159,7 @@ def _batches(
         trailer = decode_trailer(body)
         batch = decode_batch(body, trailer, shortcuts.schema(reader, frame, trailer.schema_at), sink)
         if batch is not None:
-            yield batch
+            yield replace(batch, commit=group.commit)
 
 
 def _schema_at(reader: SegmentReader, user: Frame, at: int) -> TableSchema:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,9 @@ from cdc.model.audience import EVERYONE, Audience
 from cdc.model.copy_mark import CopyMark
 from cdc.model.operation import OPERATION_DICTIONARY, Operation
 from cdc.model.schema import TableId, TableSchema
+
+if TYPE_CHECKING:
+    from cdc.model.transaction import Commit
 
 RESERVED_PREFIX = "_cdc_"
 # `_cdc_tx` of changes that no transaction of the stream brought.
@@ -56,12 +59,15 @@ class ChangeBatch:
 
     `audience` are the sinks that see the batch. A batch with a `mark` tells of a step of the table's copy: it
     has no row, or, where a copy of a known table begins, one truncate.
+
+    `commit` is the log commit that holds the batch, set when the log is read for delivery.
     """
 
     schema: TableSchema
     data: pa.RecordBatch
     audience: Audience = EVERYONE
     mark: CopyMark | None = None
+    commit: Commit | None = field(default=None, compare=False, repr=False)
 
     @property
     def table(self) -> TableId:

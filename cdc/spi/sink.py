@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -62,7 +62,8 @@ class Delivery:
     `first`, or goes on there, although it has not had the offsets before: the log no longer holds them.
 
     Batches of which the sink is not in the audience are left out, so that `parts()` may give nothing for a
-    range that is not empty.
+    range that is not empty. The batches of one log commit follow each other, in one part or several; where
+    the `commit` of two neighbours has another `next`, a commit ends.
     """
 
     source: str
@@ -75,6 +76,17 @@ class Delivery:
     replaying: bool
     parts: Callable[[], Iterator[Sequence[ChangeBatch]]]
     begins: bool = False
+
+    def behind(self, offset: int) -> Delivery:
+        """Return the rest of the delivery from the end of a commit on."""
+
+        def parts() -> Iterator[Sequence[ChangeBatch]]:
+            for part in self.parts():
+                rest = [batch for batch in part if batch.commit is None or batch.commit.next > offset]
+                if rest:
+                    yield rest
+
+        return replace(self, first=offset, parts=parts, begins=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +150,13 @@ class Sink(Protocol):
     def apply(self, delivery: Delivery) -> None:
         """Apply all changes of the delivery and store its `next`, atomically.
 
-        After a crash at any instruction either all or nothing of it is there, and applying the same delivery
-        again gives the same result as once. New tables and schema versions are created or evolved on the way,
+        After a return the whole delivery is applied. After an error, or a crash at any instruction, it is not
+        applied at all, or up to the end of one of its log commits, with the cursor there: `next` and
+        `position` of the cursor are those of that commit, and the engine plans anew from there. Applying the
+        same delivery again gives the same result as once. A sink that cannot hold a log commit in one
+        transaction may commit a part of it, with the cursor before it; its documentation says so.
+
+        New tables and schema versions are created or evolved on the way,
         at their place in the order. An empty delivery (first == next) only moves position and commit time.
         One that would leave a hole (its first is above the cursor's next, or above 0 without a cursor) is
         refused with SinkRefused, naming both offsets, unless it `begins`: then the cursor jumps to it.

@@ -24,6 +24,7 @@ from cdc.testing.contract_waivers import honours_waivers
 from cdc.testing.copy_contract import CopyContract
 from cdc.testing.events import Change, changes, delivery, position, table
 from cdc.testing.fold import Row, fold
+from cdc.testing.prefix_contract import PrefixContract
 
 SOURCE = "shop"
 ORDERS = table(
@@ -45,7 +46,7 @@ class Interrupted(Exception):
 
 
 @honours_waivers
-class SinkContract(CopyContract):
+class SinkContract(CopyContract, PrefixContract):
     """Promises of every sink. `place` is a folder (or a name for a database) of one test."""
 
     waived: ClassVar[Mapping[str, str]] = {}

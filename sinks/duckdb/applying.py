@@ -1,4 +1,4 @@
-"""The changes of one delivery, put into the tables within one transaction.
+"""The changes of one delivery, put into the tables within one transaction, or a few (`steps`).
 
 What one table can't take ends the attempt with `TableRefused`; the sink then sets that table aside and tries
 again without it.
@@ -23,7 +23,8 @@ from sinks.duckdb.change import Change
 from sinks.duckdb.database import concerns_one_table, translation
 from sinks.duckdb.names import is_folded
 from sinks.duckdb.options import Options
-from sinks.duckdb.steps import Done, Room, behind
+from sinks.duckdb.progress import Overfull, Progress, end_of
+from sinks.duckdb.steps import Room
 from sinks.duckdb.tables import Tables
 
 T = TypeVar("T")
@@ -36,8 +37,9 @@ _OF_A_TABLE = (SinkRefused, UnsupportedSchema, SchemaChangeRefused, DecodeError)
 class Application:
     """One attempt at a delivery.
 
-    `refused` are the tables that ended an earlier attempt, `done` is what is committed of it already, `step`
-    commits what is done now.
+    `refused` are the tables that ended an earlier attempt, `apart` the commits (their first offsets) that
+    begin a transaction, `high` is the highest offset that the sink ever had. `step` commits what is done: up
+    to the end of a commit, given the prefix of the delivery that ends there, or, given None, within one.
     """
 
     connection: Any
@@ -46,34 +48,45 @@ class Application:
     options: Options
     context: SinkContext
     refused: Collection[TableId]
+    apart: Collection[int]
     room: Room
-    done: Done
-    step: Callable[[Done], None]
+    progress: Progress
+    high: int
+    step: Callable[[Delivery | None], None]
+    _replayed_below: int = 0
+    _forgotten: int = 0
 
-    def run(self, delivery: Delivery, high: int) -> None:
-        """Apply all parts; `high` is the highest offset that the sink ever had.
+    def run(self, delivery: Delivery) -> None:
+        """Apply all parts.
 
         Raises:
             TableRefused: a table can't be taken.
+            Overfull: a commit needs a transaction of its own.
         """
-        replayed_below = high if delivery.first < high else 0
-        if replayed_below and self.options.mode == "append":
-            self._forget(delivery)
-        done, start = self.done, 0
+        self._replayed_below = self.high if delivery.first < self.high else 0
         for part in delivery.parts():
-            count = len(part)
-            # Batches of the part that an earlier attempt has committed are not applied again.
-            begun = Done(min(max(done.batches - start, 0), count), done.rows if done.batches >= start else 0)
-            if begun.batches < count:
-                self._part(behind(part, begun), replayed_below, Done(start).then(begun))
-            start += count
+            rest = self.progress.undone(part)
+            for piece in self.room.pieces(rest, self.progress.last, self.apart):
+                if piece.apart or self.room.is_full_for(piece.batches):
+                    self._make_room(piece.batches[0])
+                self._forget(end_of(piece.batches))
+                self._piece(piece.batches, self._replayed_below)
+                self.room.take(piece.batches)
+                self.progress.applied(piece)
+        self._forget(delivery.next)
 
-    def _part(self, part: Sequence[ChangeBatch], replayed_below: int, begun: Done) -> None:
-        for piece, done in self.room.pieces(part):
-            self._piece(piece, replayed_below)
-            self.room.take(piece)
-            if self.room.is_full:
-                self.step(begun.then(done))
+    def _make_room(self, batch: ChangeBatch) -> None:
+        """Commit what is done, in front of this batch."""
+        if self.progress.ends_before(batch) and not self.progress.is_saved:
+            prefix = self.progress.moved()
+            self._forget(prefix.next)
+            self.step(prefix)
+        elif self.progress.is_saved or self.progress.is_in_first(batch):
+            self.step(None)
+            self.progress.stepped()
+        else:
+            assert batch.commit is not None
+            raise Overfull(batch.commit.first)
 
     def _piece(self, piece: Sequence[ChangeBatch], replayed_below: int) -> None:
         for batches in self._lower_case_first(list(_grouped(piece)), lambda run: run[0].schema):
@@ -124,13 +137,19 @@ class Application:
         for piece in change.split_at(replayed_below):
             _APPLY[self.options.mode](piece)
 
-    def _forget(self, delivery: Delivery) -> None:
-        """Take out of a changelog what comes again; a table that is set aside keeps what it has."""
+    def _forget(self, end: int) -> None:
+        """Take what comes again, up to an offset, out of a changelog; a table that is set aside keeps what it
+        has. No further than the changes at hand: the rest stays readable when a step ends here.
+        """
+        first = max(self._forgotten, self.progress.skipped_below)
+        end = min(end, self._replayed_below)
+        if self.options.mode != "append" or first >= end:
+            return
         kept = {said.table for said in self.shelf}
         for stored in self.tables.stored():
             if stored.table not in kept:
-                target = self.tables.target(stored)
-                append.forget(self.connection, target, delivery.first, delivery.next)
+                append.forget(self.connection, self.tables.target(stored), first, end)
+        self._forgotten = end
 
     def _admitted(self, batches: list[ChangeBatch]) -> list[ChangeBatch]:
         """The changes of one table that the sink takes: none while it is set aside, until it begins anew."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cdc.model import CopyMark, TableSchema
 from cdc.spi import SinkContext
-from sinks.duckdb import names
+from sinks.duckdb import indexes, names
 from sinks.duckdb.catalog import Catalog, StoredTable
 from sinks.duckdb.evolve import evolve, fresh_columns, match
 from sinks.duckdb.layout import own_columns
@@ -41,8 +41,6 @@ class Copies:
         self._catalog = catalog
         self._options = options
         self._context = context
-        self.lost_indexes: list[str] = []
-        """Statements that make the indexes again that went with replaced tables, for after the commit."""
 
     def passed(self, schema: TableSchema) -> None:
         """A step that the sink has taken before: from here on changes may be for another table."""
@@ -70,6 +68,7 @@ class Copies:
         shaped = replace(self._shaped(stored, schema, mark), incomplete_since=since, is_new=stored.is_new)
         if stored.is_new:
             # Nobody has seen it whole, so nothing of it needs to be kept.
+            indexes.note(self._connection, stored.place)
             run(self._connection, f"drop table {self._tables.target(stored)}")
             self._tables.make(shaped)
             self._save(shaped, stored)
@@ -132,13 +131,7 @@ class Copies:
 
     def _replace(self, stored: StoredTable, copy: StoredTable) -> None:
         """Drop the table, and give its name to the copy. Views go by the name, and stay."""
-        place = stored.place
-        found = self._connection.execute(
-            "select sql from duckdb_indexes() where database_name = current_database() "
-            "and schema_name = ? and table_name = ? and sql is not null",
-            [place.schema, place.name],
-        ).fetchall()
-        self.lost_indexes += [sql for (sql,) in found]
+        indexes.note(self._connection, stored.place)
         run(self._connection, f"drop table {self._tables.target(stored)}")
         self._take_place(stored, copy)
 

@@ -1,4 +1,4 @@
-"""The sink itself: one delivery, one transaction, the cursor in it.
+"""The sink itself: one delivery, one transaction (or a few, see `steps`), the cursor in each.
 
 After any error the transaction is rolled back and the same delivery can be applied again on the same object.
 """
@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from cdc.errors import CdcError, SinkRefused, SinkUnavailable
 from cdc.model import TableId, TableSchema
 from cdc.spi import Cursor, Delivery, Finding, SetAside, SinkContext
-from sinks.duckdb import aside, cursor, steps
+from sinks.duckdb import aside, cursor, indexes, steps
 from sinks.duckdb.applying import Application
 from sinks.duckdb.aside import Shelf, TableRefused, report_set_aside
 from sinks.duckdb.checks import findings, named_like
@@ -32,6 +32,7 @@ from sinks.duckdb.database import (
     wal_bytes,
 )
 from sinks.duckdb.options import Options as DuckDBOptions
+from sinks.duckdb.progress import Overfull, Progress
 from sinks.duckdb.publish import Publisher
 from sinks.duckdb.shape import run
 from sinks.duckdb.steps import Done, Room
@@ -80,7 +81,10 @@ class DuckDBSink:
             aside.prepare(connection)
             for statement in steps.TABLES:
                 run(connection, statement)
+            indexes.prepare(connection)
             self._check_modes(Tables(connection, source, self._options, self._context), source)
+        with self._guarded("making indexes again"):
+            indexes.make_again(self._open(), self._context)
 
     def committed(self, source: str) -> Cursor | None:
         """See `Sink.committed`."""
@@ -102,18 +106,23 @@ class DuckDBSink:
     def apply(self, delivery: Delivery) -> None:
         """See `Sink.apply`."""
         refused: list[TableRefused] = []
+        apart: set[int] = set()
+        rest = delivery
         while True:
             try:
                 with self._guarded(f"applying changes of {delivery.source}"):
-                    self._apply(delivery, refused)
+                    self._apply(rest, refused, apart)
             except TableRefused as error:
                 # The next attempt goes without that table.
                 refused.append(error)
+            except Overfull as error:
+                apart.add(error.first)
             except SinkUnavailable as error:
                 if not (is_out_of_memory(error) and self._raise_memory_limit()):
                     raise
             else:
                 break
+            rest = self._rest(delivery)
         self._lower_memory_limit()
         for one in refused:
             self._returned_in_vain.add(one.schema.table)
@@ -136,43 +145,73 @@ class DuckDBSink:
             Shelf(connection, source).mark_deliverable(entry, schema.table)
             return True
 
-    def _apply(self, delivery: Delivery, refused: Sequence[TableRefused]) -> None:
+    def _rest(self, delivery: Delivery) -> Delivery:
+        """What of a delivery is left: attempts before may have committed steps of it."""
+        reached = self.committed(delivery.source)
+        if reached is None or reached.next <= delivery.first:
+            return delivery
+        return delivery.behind(reached.next)
+
+    def _apply(self, delivery: Delivery, refused: Sequence[TableRefused], apart: Collection[int]) -> None:
         path = str(self._options.path)
         with self._transaction() as connection:
             cursor.check_fence(connection, delivery.source, self._context, path)
             before = cursor.read(connection, delivery.source)
             if cursor.is_applied(before, delivery, path):
                 return
-            done = steps.read(connection, delivery.source, delivery.first, path)
-            application = self._application(connection, delivery, refused, done)
-            application.run(delivery, before.high if before else 0)
-            steps.write(connection, delivery.source, delivery.first, None)
+            # A sink that is told where to begin anew gets copies of its tables.
+            done = (
+                Done() if delivery.begins else steps.read(connection, delivery.source, delivery.first, path)
+            )
+            progress = Progress(delivery, done)
+            self._application(connection, progress, before, delivery, refused, apart).run(delivery)
+            steps.clear(connection, delivery.source)
             cursor.write(connection, cursor.advanced(before, delivery, self._context.epoch))
-        if self._tables is not None:
-            self._make_indexes(self._tables)
+        indexes.make_again(self._open(), self._context)
         if self._publisher is not None:
             self._publisher.changed()
             if self._publisher.due(PUBLISH_PATIENCE):
                 self._publish(self._publisher)
 
     def _application(
-        self, connection: Any, delivery: Delivery, refused: Sequence[TableRefused], done: Done
+        self,
+        connection: Any,
+        progress: Progress,
+        before: Cursor | None,
+        delivery: Delivery,
+        refused: Sequence[TableRefused],
+        apart: Collection[int],
     ) -> Application:
         if self._tables is None:
             self._tables = Tables(connection, delivery.source, self._options, self._context)
         shelf = Shelf(connection, delivery.source)
         for one in refused:
             shelf.put(one.schema, delivery.first, one.error, deliverable=self._tables.heals_anew(one.error))
+        room = self._new_room(connection)
 
-        def step(done: Done) -> None:
-            steps.write(connection, delivery.source, delivery.first, done)
+        def step(prefix: Delivery | None) -> None:
+            if prefix is not None:
+                steps.clear(connection, delivery.source)
+                cursor.write(connection, cursor.advanced(before, prefix, self._context.epoch))
+            elif not progress.is_saved:
+                steps.write(connection, delivery.source, progress.cursor, progress.done)
+            room.end_step()
             self._commit(connection)
+            room.begin()
             run(connection, "begin transaction")
 
-        given = {one.schema.table for one in refused}
-        room = self._new_room(connection)
         return Application(
-            connection, self._tables, shelf, self._options, self._context, given, room, done, step
+            connection=connection,
+            tables=self._tables,
+            shelf=shelf,
+            options=self._options,
+            context=self._context,
+            refused={one.schema.table for one in refused},
+            apart=apart,
+            room=room,
+            progress=progress,
+            high=before.high if before else 0,
+            step=step,
         )
 
     def _new_room(self, connection: Any) -> Room:
@@ -218,17 +257,6 @@ class DuckDBSink:
             if connection is not None:
                 with translated("closing the database", self._options.path):
                     connection.close()
-
-    def _make_indexes(self, tables: Tables) -> None:
-        """Make again what was lost with replaced tables: an index is yours, and must not stop a delivery."""
-        statements, tables.copies.lost_indexes = tables.copies.lost_indexes, []
-        for statement in statements:
-            try:
-                run(self._open(), statement)
-            except duckdb.Error as error:
-                self._context.log(
-                    "index_not_made_again", level="warning", statement=statement, kind=type(error).__name__
-                )
 
     def _check_modes(self, tables: Tables, source: str) -> None:
         for stored in tables.stored():

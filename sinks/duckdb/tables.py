@@ -16,7 +16,7 @@ import duckdb
 from cdc.errors import CdcError, SchemaChangeRefused
 from cdc.model import ChangeBatch, Operation, TableId, TableSchema
 from cdc.spi import SinkContext
-from sinks.duckdb import names
+from sinks.duckdb import indexes, names
 from sinks.duckdb.catalog import Catalog, StoredTable
 from sinks.duckdb.copies import Copies
 from sinks.duckdb.evolve import create, evolve, fresh_columns
@@ -175,6 +175,7 @@ class Tables:
         statements = step.statements
         if statements and anew:
             # Its rows go anyway; altered, they would have to be converted even after a delete.
+            indexes.note(self._connection, stored.place)
             statements = [f"drop table {target}", create(step.stored, target)]
         try:
             for statement in statements:
@@ -234,6 +235,7 @@ class Tables:
         else:
             self._make_schema(place)
             run(self._connection, f"create table {new} as select * from {old}")
+            indexes.note(self._connection, stored.place)
             run(self._connection, f"drop table {old}")
         self._catalog.save(moved, stored)
         self._context.log("table_renamed", table=str(stored.table), to=str(table), stored_as=str(place))

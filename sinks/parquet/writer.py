@@ -119,6 +119,9 @@ class TableFile:
 
     def abandon(self) -> None:
         """Close without a footer; the file is useless and the caller removes it."""
+        if self._writer is not None:
+            # It would write the footer when it is collected, into a closed file.
+            self._writer.is_open = False
         if self._sink is not None:
             self._sink.close()
         self._writer = self._sink = None

@@ -143,6 +143,19 @@ def test_views_stay_and_indexes_are_made_again(tmp_path: Path) -> None:
     assert duck.query("select index_name from duckdb_indexes()") == [("by_v",)]
 
 
+def test_an_index_that_a_killed_process_did_not_make_again_is_made_at_the_next_start(tmp_path: Path) -> None:
+    duck = Duck(tmp_path)
+    duck.change(T, *OLD)
+    # What a commit that replaced the table leaves behind, of an index that fits and of one that does not.
+    for statement in ("create index by_v on public.t (v)", "create index by_gone on public.t (gone)"):
+        duck.query(f"insert into _cdc.indexes values ('{statement}')")
+    duck.sink.close()
+    again = Duck(tmp_path, epoch=2)
+    assert again.query("select index_name from duckdb_indexes()") == [("by_v",)]
+    assert [event for event, _ in again.logged] == ["index_not_made_again"]
+    assert again.query("select * from _cdc.indexes") == []
+
+
 def test_a_table_that_was_renamed_before_its_copy_is_replaced_under_its_new_name(tmp_path: Path) -> None:
     duck = Duck(tmp_path)
     duck.change(T, *OLD)
