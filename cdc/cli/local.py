@@ -15,9 +15,9 @@ from cdc.cli.output import show_bytes, show_seconds
 from cdc.cli.stored import log_folder, log_view
 from cdc.engine.capture import MEMORY_PREFIX
 from cdc.engine.identity import IDENTITY_FACT, verify_identity
+from cdc.engine.specs import effective_backfill
 from cdc.errors import CdcError, SourceGap, SourceMismatch, StateError
 from cdc.log import LogView, verify_log
-from cdc.model import Commit
 from cdc.spi import Cursor, Finding, Severity, Sink, Source, SupportsPeek, VerifiesReach
 from config import Configuration
 
@@ -89,8 +89,14 @@ def reach_findings(configuration: Configuration, name: str, source: Source) -> I
         verify_identity(source.identity(), facts.get(IDENTITY_FACT), accept=False)
         if isinstance(source, VerifiesReach):
             source.verify_reach(log.end.position, memory)
-    except (SourceGap, SourceMismatch) as error:
-        yield _finding("log-end", error)
+    except SourceGap as error:
+        if configuration.sources[name].settings.on_gap == "resnapshot":
+            fix = "The daemon copies all tables again at its start."
+            yield Finding(Severity.WARNING, "log-end", error.message, fix)
+        else:
+            yield Finding(Severity.ERROR, "log-end", error.message, error.remedy)
+    except SourceMismatch as error:
+        yield Finding(Severity.ERROR, "log-end", error.message, error.remedy)
     except CdcError:
         return  # The check of the source itself names what keeps it from answering.
     else:
@@ -109,22 +115,40 @@ def cursor_findings(
         except CdcError:
             return  # The sink's own check names what keeps it from being read.
         log = _log_of(configuration, source)
-        found = _compare(cursor, log, source, configuration.state_dir)
-        if found is not None:
-            yield found
+        start = log.start if log else 0
+        if (cursor.next if cursor else 0) < start and (cursor is None or _belongs(cursor, log)):
+            yield _backfill(configuration, name, source, cursor, start)
+        elif cursor is not None:
+            yield _compare(cursor, log, source, configuration.state_dir)
 
 
-def _compare(cursor: Cursor | None, log: LogView | None, source: str, state_dir: Path) -> Finding | None:
-    end = log.end if log else None
-    start = log.start if log else 0
+def _backfill(
+    configuration: Configuration, name: str, source: str, cursor: Cursor | None, start: int
+) -> Finding:
+    """What the daemon does about changes that the log no longer has."""
     if cursor is None:
-        if start == 0:
-            return None
+        code = "sink-new"
         message = f"the sink has nothing of {source}, and the log starts at offset {start:,}: it was trimmed"
-        return Finding(
-            Severity.WARNING, "sink-new", message, "The daemon copies the tables into it at its start."
-        )
-    if not _belongs(cursor, log, end):
+    else:
+        code = "sink-behind"
+        message = f"the sink needs {source} from offset {cursor.next:,}, and the log starts at {start:,}"
+    mode = effective_backfill(
+        configuration.sources[source].settings.snapshot, configuration.sinks[name].settings.backfill
+    )
+    request = f"cdc snapshot {source} --sink {name}"
+    if mode == "fail":
+        return Finding(Severity.ERROR, code, message, f"Copy the tables into it: {request}")
+    fix = (
+        "The daemon copies the tables into it at its start."
+        if mode == "snapshot"
+        else f"The sink begins at offset {start:,}, without the rows before. To copy all rows: {request}"
+    )
+    return Finding(Severity.WARNING, code, message, fix)
+
+
+def _compare(cursor: Cursor, log: LogView | None, source: str, state_dir: Path) -> Finding:
+    end = log.end if log else None
+    if not _belongs(cursor, log):
         ends = f"ends at offset {end.next:,}" if end else "is empty"
         message = (
             f"the sink holds changes of {source} up to offset {cursor.next:,} ({cursor.position}), which is"
@@ -135,17 +159,13 @@ def _compare(cursor: Cursor | None, log: LogView | None, source: str, state_dir:
             " empty target."
         )
         return Finding(Severity.ERROR, "sink-cursor", message, fix)
-    if cursor.next < start:
-        message = f"the sink needs {source} from offset {cursor.next:,}, and the log starts at {start:,}"
-        return Finding(
-            Severity.WARNING, "sink-behind", message, "The daemon copies the tables into it at its start."
-        )
     waiting = end.next - cursor.next if end else 0
     return Finding(Severity.OK, "sink-cursor", f"the sink belongs to the log of {source}, {waiting:,} behind")
 
 
-def _belongs(cursor: Cursor, log: LogView | None, end: Commit | None) -> bool:
+def _belongs(cursor: Cursor, log: LogView | None) -> bool:
     """Whether the cursor stands behind a commit of this log, or before its beginning."""
+    end = log.end if log else None
     if log is None or end is None or cursor.next > end.next:
         return False
     if cursor.next <= log.start:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -18,6 +19,9 @@ from cdc.model import printable
 # Wide enough that no table of ours is cut when it goes into a file or a pipe.
 PIPE_WIDTH = 200
 _JSON_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
+# A full stop behind a command would be pasted with it.
+_ENDS_WITH_COMMAND = re.compile(r"(?:^|: )(?:cdc|kill|pip|uv|python3?) [^:]*$")
 
 Cell = str | Text
 
@@ -87,8 +91,9 @@ def print_error(error: CdcError, *, as_json: bool) -> None:
 
 
 def as_sentence(text: str) -> str:
-    """The text with a full stop, unless it ends a sentence already."""
-    return text if text.endswith((".", "?", "!", ";")) else f"{text}."
+    """The text with a full stop, unless it ends a sentence already, or with a command to be pasted."""
+    is_ended = text.endswith((".", "?", "!", ";")) or _ENDS_WITH_COMMAND.search(text) is not None
+    return text if is_ended else f"{text}."
 
 
 def _error_document(error: CdcError, kind: str) -> dict[str, Any]:

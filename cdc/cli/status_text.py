@@ -170,7 +170,8 @@ def _troubles_of(subject: str, part: dict[str, Any]) -> Iterator[tuple[str, dict
 
 def _trouble_lines(subject: str, error: dict[str, Any]) -> Iterator[Text]:
     head = f"{subject}: "
-    lines = textwrap.wrap(f"{head}{error['kind']}: {error['message']}", COLUMNS, break_long_words=False)
+    message = error["message"].removeprefix(head)
+    lines = textwrap.wrap(f"{head}{error['kind']}: {message}", COLUMNS, break_long_words=False)
     first, *rest = lines
     yield Text.assemble((first[: len(head)], "bold red"), first[len(head) :])
     yield from map(Text, rest)

@@ -49,7 +49,8 @@ class BookKeeper:
         if final or now - self._checkpoint_at >= CHECKPOINT_INTERVAL_SECONDS:
             self._checkpoint_at = now
             self._checkpoint()
-        if now - self._trimmed_at >= TRIM_INTERVAL_SECONDS:
+        # At the end too: a run that is shorter than the interval (`--once`, by cron) would never trim.
+        if final or now - self._trimmed_at >= TRIM_INTERVAL_SECONDS:
             self._trimmed_at = now
             self._trim()
         document["state_dir_full"] = self._is_full

@@ -15,7 +15,7 @@ from cdc.engine.held import CuttableLog, HeldLogs
 from cdc.engine.identity import starts_in
 from cdc.engine.reading import Reading
 from cdc.engine.routing import Router
-from cdc.engine.specs import SinkSpec, SourceSpec
+from cdc.engine.specs import SinkSpec, SourceSpec, effective_backfill
 from cdc.engine.status import SinkStatus, SourceStatus
 from cdc.engine.tables import TableBook
 from cdc.engine.workers import Log, Worker
@@ -72,8 +72,7 @@ class Pipeline:
         report = _bound(self._report, sink=spec.name)
         context = SinkContext(spec.name, epoch, report, status.count, self.log.identity)
         make: Callable[[], Sink] = lambda: spec.make(context)  # noqa: E731  (a name for the type's sake)
-        # Where nothing is ever copied by itself, a new sink has what the stream brings.
-        mode = "log" if self.spec.snapshot == "never" and spec.backfill == "snapshot" else spec.backfill
+        mode = effective_backfill(self.spec.snapshot, spec.backfill)
         beginning = Beginning(self.log, self.copies, mode, status, context.log)
         delivery = Delivery(self.spec.name, self.log, make, plans, beginning, spec.flush, status)
         self._sinks.add(spec.name)

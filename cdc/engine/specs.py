@@ -69,3 +69,10 @@ class SinkSpec:
     sources: tuple[str, ...]
     flush: FlushPolicy = field(default_factory=FlushPolicy)
     backfill: BackfillMode = "snapshot"
+
+
+def effective_backfill(snapshot: str, backfill: BackfillMode) -> BackfillMode:
+    """Return what a sink does whose history the log no longer has. Where nothing is ever copied by itself
+    (`snapshot: never`), a new sink has what the stream brings.
+    """
+    return "log" if snapshot == "never" and backfill == "snapshot" else backfill

@@ -197,6 +197,9 @@ class PostgresSource:
         """
         with self._ownership.decided(connection):
             state = read_slot(connection, self._slot)
+            if state is not None:
+                # First: a slot of another database or plugin is not to be adopted either.
+                check_ours(state, self._slot, self._connector.where)
             self._ownership.verify(connection, exists=state is not None)
             created = ensure_publication(connection, self._connector, self._options, self._publication)
             if created:
@@ -205,7 +208,6 @@ class PostgresSource:
 
     def _open_slot(self, connection: Connection, state: SlotState | None, *, created: bool) -> Position:
         if state is not None:
-            check_ours(state, self._slot, self._connector.where)
             release_slot(connection, self._connector, self._slot, self._context.log)
             self._ownership.claim(connection, self._context.log)
             # Servers up to 17 look the publication up as it was when the change was made: before it was, they

@@ -6,11 +6,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cdc.log import SegmentedLog
+from cdc.model import ChangeSet
 from tests.integration.cli.conftest import Project
 from tests.support.postgres import Database, PostgresServer
 from tests.support.processes import CdcProcess, run_cdc
@@ -136,6 +139,36 @@ def test_check_finds_a_slot_that_moved_past_the_log(project: Project, database15
     database15.query("select pg_drop_replication_slot(%s)", [slot(database15)])
     assert errors(project) == {"sources.shop": ["log-end"]}
     assert "does not exist any more" in message(project, "log-end")
+    config = project.config
+    config["sources"]["shop"]["on_gap"] = "resnapshot"
+    project.write(config)
+    assert errors(project) == {}
+    (found,) = [f for f in findings(project) if f["code"] == "log-end"]
+    assert found["fix"] == "The daemon copies all tables again at its start."
+
+
+@pytest.mark.parametrize(
+    ("backfill", "severity", "fix"),
+    [
+        ("snapshot", "warning", "The daemon copies the tables into it at its start."),
+        ("log", "warning", "The sink begins at offset {}, without the rows before. To copy all rows: "),
+        ("fail", "error", "Copy the tables into it: cdc snapshot shop --sink late"),
+    ],
+)
+def test_check_says_what_a_new_sink_gets_from_a_log_that_was_trimmed(
+    copied: Project, backfill: str, severity: str, fix: str
+) -> None:
+    with closing(SegmentedLog(Path("state/log/shop"), segment_bytes=1)) as log:
+        assert log.end is not None
+        log.append(ChangeSet((), log.end.position))
+        log.append(ChangeSet((), log.end.position))
+        start = log.trim(log.end.next, max_bytes=0).start
+    config = copied.config
+    config["sinks"]["late"] = {"type": "duckdb", "path": "./late.duckdb", "backfill": backfill}
+    copied.write(config)
+    (found,) = [f for f in findings(copied) if f["code"] == "sink-new"]
+    assert (found["subject"], found["severity"]) == ("sinks.late", severity)
+    assert fix.format(start) in found["fix"]
 
 
 def test_check_finds_a_flipped_byte_in_the_log(copied: Project) -> None:

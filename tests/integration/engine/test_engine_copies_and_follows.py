@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from datetime import timedelta
+
 import pyarrow as pa
 import pytest
 
 from cdc.engine import Outcome
+from cdc.engine.specs import Retention
 from cdc.errors import SinkRefused, SinkUnavailable, SourceGap, SourceMismatch, SourceUnavailable
+from cdc.log import SegmentedLog
+from cdc.model import ChangeSet
 from cdc.testing.events import table
 from tests.integration.engine.conftest import Bench
 
@@ -218,3 +224,17 @@ def test_a_selection_that_matches_nothing_is_said_once(bench: Bench) -> None:
     bench.start(once=True).join()
     said = [e for e in bench.events if "no table matches" in e["event"]]
     assert [e["level"] for e in said] == ["warning"]
+
+
+def test_runs_that_are_shorter_than_a_look_at_retention_trim_the_log(bench: Bench) -> None:
+    bench.retention = Retention(timedelta(0), 0)
+    bench.database.create(ORDERS, rows(20))
+    bench.start(once=True).join()
+    with closing(SegmentedLog(bench.folder / "log" / "shop", segment_bytes=1)) as log:
+        assert log.end is not None
+        log.append(ChangeSet((), log.end.position))
+        log.append(ChangeSet((), log.end.position))
+        assert (log.start, len(log.segments)) == (0, 3)
+    bench.start(once=True).join()
+    with closing(SegmentedLog(bench.folder / "log" / "shop")) as log:
+        assert log.start > 0

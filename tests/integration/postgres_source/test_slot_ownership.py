@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from cdc.errors import SourceClaimed
+from cdc.errors import SourceClaimed, SourceRefused
 from cdc.spi import LogIdentity
 from connectors.postgres import slot
 from tests.integration.postgres_source.conftest import FollowerFactory
-from tests.support.postgres import Database
+from tests.support.postgres import Database, PostgresServer
 from tests.support.postgres_follower import PostgresFollower
 from tests.support.waiting import wait_until
 
@@ -78,6 +78,19 @@ def test_an_empty_log_leaves_a_slot_that_nobody_marked(
     follower.source = follower._new_source()
     follower.open().let_go()
     assert follower.owner.log_id in database15.value(COMMENT)
+
+
+def test_a_slot_of_another_database_is_not_offered_to_be_adopted(
+    database15: Database, postgres15: PostgresServer, make_follower: FollowerFactory
+) -> None:
+    other = postgres15.create_database()
+    taken = f"slot_of_{other.name}"
+    other.query("select pg_create_logical_replication_slot(%s, 'pgoutput')", [taken])
+    follower = make_follower(database15, owner=log(), slot=taken)
+    with pytest.raises(SourceRefused, match=f"is of the database {other.name}") as caught:
+        follower.open()
+    assert "adopt" not in caught.value.remedy
+    other.drop()
 
 
 def test_a_log_that_was_written_before_owners_were_remembered_marks_its_slot(
