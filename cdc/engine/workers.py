@@ -121,7 +121,7 @@ class Worker:
 
     def _say(self, trouble: Trouble, level: str, seconds: float) -> None:
         event = (
-            "worker stopped: an operator must act; it looks again by itself"
+            "worker stopped: an operator must act; retried every minute while the daemon runs"
             if trouble.needs_operator
             else "worker waits and tries again"
         )
