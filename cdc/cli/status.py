@@ -51,11 +51,14 @@ def status(
 def _show(document: dict[str, Any], *, clear: bool, as_json: bool) -> None:
     if as_json:
         print_json(document)
+        sys.stdout.flush()
         return
     if clear:
         sys.stdout.write(_CLEAR_SCREEN)
     for line in lines_of(document):
         say(line)
+    # Whoever reads from a pipe sees each look at once.
+    sys.stdout.flush()
 
 
 def gather(configuration: Configuration) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cdc.errors import SinkRefused
 from cdc.testing.events import table
 from tests.support.ducks import Duck
 
@@ -153,12 +152,14 @@ def test_json_text_without_the_extension_type_becomes_json(tmp_path: Path) -> No
     assert duck.query("select v->>'$.a[0]' from public.t") == [("1",)]
 
 
-def test_type_without_counterpart_is_refused(tmp_path: Path) -> None:
+def test_table_with_a_type_without_counterpart_is_set_aside(tmp_path: Path) -> None:
     duck = Duck(tmp_path)
     schema = table("public.t", {"id": pa.int32(), "v": pa.month_day_nano_interval()})
-    with pytest.raises(SinkRefused) as caught:
-        duck.change(schema, ("c", {"id": 1}))
-    assert str(caught.value) == (
-        "public.t.v: the Arrow type month_day_nano_interval has no exact counterpart in DuckDB. "
-        "Leave the column or the table out of the source's configuration."
-    )
+    duck.change(schema, ("c", {"id": 1}))
+    assert duck.query("select table_name, reason, remedy from _cdc.set_aside") == [
+        (
+            "t",
+            "public.t.v: the Arrow type month_day_nano_interval has no exact counterpart in DuckDB",
+            "Leave the column or the table out of the source's configuration.",
+        )
+    ]
