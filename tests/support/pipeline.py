@@ -129,7 +129,7 @@ class Pipeline:
         return found
 
     def wait_until_streaming(
-        self, process: CdcProcess, timeout_seconds: float = 60.0, *, copied: bool = True
+        self, process: CdcProcess, timeout_seconds: float = 180.0, *, copied: bool = True
     ) -> None:
         """Until changes flow and, unless told otherwise, all tables are copied (one must have rows)."""
 

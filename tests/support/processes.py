@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 # The promise of `cdc run` on SIGTERM is 30 s; the rest is for a loaded machine.
 STOP_TIMEOUT_SECONDS = 45.0
 # One-shot commands (`check`, `status`, `run --once` on small tables) end in a few seconds.
-COMMAND_TIMEOUT_SECONDS = 60.0
+COMMAND_TIMEOUT_SECONDS = 180.0
 KIBIBYTE = 1024
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -112,7 +112,7 @@ class CdcProcess:
         """Wait for it to end by itself, give the exit code."""
         return self._process.wait(timeout_seconds)
 
-    def wait_for_log(self, text: str, timeout_seconds: float = 30.0) -> None:
+    def wait_for_log(self, text: str, timeout_seconds: float = 90.0) -> None:
         """Until a log line contains `text`; fails with the log's tail when the process ends first."""
 
         def seen() -> bool:

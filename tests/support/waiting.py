@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 # Long enough for a loaded two-core machine; a passing test never waits that long.
-DEFAULT_TIMEOUT_SECONDS = 30.0
+DEFAULT_TIMEOUT_SECONDS = 90.0
 # Short beside everything that is waited for (a server's answer, a commit), long enough to cost no processor
 # time.
 POLL_SECONDS = 0.02

@@ -112,16 +112,16 @@ def copies_arrive(
     late = pipeline.add_duckdb("late")
     with writing(write):
         with pipeline.start({"CDC_FAILPOINT": "snapshot.rows-durable=2"}) as daemon:
-            daemon.wait(60)
+            daemon.wait(120)
         with pipeline.start() as daemon:
             pipeline.wait_until_streaming(daemon)
-            wait_until(lambda: pipeline.sink_status("late").get("rows", 0) > ROWS, "the copies", 60)
+            wait_until(lambda: pipeline.sink_status("late").get("rows", 0) > ROWS, "the copies")
             wait_until(published.exists, "the published copy")
             # AND one table is copied again into one mirror
             with Watcher(published, f"{schema}.orders") as watcher:
                 asked = run_cdc("snapshot", f"{schema}.orders", "--sink", "warehouse", cwd=pipeline.folder)
                 assert asked.returncode == 0, asked.stderr
-                wait_until(lambda: not requests(pipeline), "the end of the request", 60)
+                wait_until(lambda: not requests(pipeline), "the end of the request")
                 seen = len(watcher.counts)
                 wait_until(lambda: len(watcher.counts) > seen + 5, "readers of the new rows")
             daemon.terminate()
