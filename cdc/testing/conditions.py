@@ -12,7 +12,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 # Long enough for a loaded machine with two cores; a condition that holds ends the wait at once.
-DEFAULT_TIMEOUT_SECONDS = 30.0
+DEFAULT_TIMEOUT_SECONDS = 90.0
 # Between two looks: short against what is waited for, long against the cost of a look at a database.
 POLL_SECONDS = 0.01
 
