@@ -80,7 +80,7 @@ def test_locked_account_is_refused_with_the_statement(mysql: MysqlServer) -> Non
 def test_full_server_is_waited_for(mysql: MysqlServer) -> None:
     mysql.execute("create user busy@'%' identified by '' with max_user_connections 1")
     connector = connector_to(mysql.url(user="busy"))
-    with connector.connect("for the test"), pytest.raises(SourceUnavailable, match="max_connections"):
+    with connector.connect("for the test"), pytest.raises(SourceUnavailable, match="max_user_connections"):
         connector.connect("for the test")
     mysql.execute("drop user busy@'%'")
 

@@ -281,7 +281,7 @@ def test_a_missing_select_privilege_names_its_grant(shop: MysqlDatabase) -> None
     bench = SnapshotBench(shop, user=user)
     with pytest.raises(SourceRefused) as refused:
         bench.open("keyed")
-    assert refused.value.remedy == f"Grant it: grant select on {shop.name}.keyed to '{user}'@'%';"
+    assert refused.value.remedy == f"Run: grant select on {shop.name}.keyed to '{user}'@'%';"
     assert refused.value.where.endswith(f"{shop.name}.keyed")
 
 
@@ -296,7 +296,7 @@ def test_a_missing_lock_privilege_names_its_grant(mysql9_database: MysqlDatabase
     with pytest.raises(SourceRefused) as refused:
         SnapshotBench(database, user=user).open("keyless")
     expected = f"grant select, lock tables on `{database.name}`.* to '{user}'@'%';"
-    assert refused.value.remedy == f"Grant it: {expected}"
+    assert refused.value.remedy == f"Run: {expected}"
 
 
 def test_engines_without_views_are_read_under_a_lock_when_they_have_no_key(shop: MysqlDatabase) -> None:
