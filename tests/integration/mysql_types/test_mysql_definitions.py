@@ -12,6 +12,7 @@ from connectors.mysql.catalog import read_collations, read_tables
 from connectors.mysql.charsets import Collation
 from connectors.mysql.definitions import TableDefinition
 from connectors.mysql.history.event_definitions import definition_of, fits, merge
+from connectors.mysql.session import prepare_session
 from connectors.mysql.table_map import TableMap, parse_table_map
 from connectors.mysql.type_plan import plan_table, schema_of
 from tests.support.binlog_file import Recorded
@@ -263,6 +264,7 @@ def test_mysql_tells_of_generated_primary_keys_that_the_session_would_hide(
         cursor.execute("set sql_generate_invisible_primary_key = on")
         cursor.execute("create table t (a int)")
         cursor.execute("set show_gipk_in_create_table_and_information_schema = off")
+        prepare_session(cursor)
         table = TableId(mysql9_database.name, "t")
         definition = read_tables(cursor, [table], "mysql")[table].definition
     assert definition.key == ("my_row_id",)
