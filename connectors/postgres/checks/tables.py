@@ -191,8 +191,8 @@ def _check_partitions(infos: Sequence[TableInfo], relations: Sequence[Relation],
             "partitioned",
             f"{info.table} is delivered as one table with its {partitions}; Postgres does not send"
             " TRUNCATE, DETACH or"
-            " DROP of a single partition, so those rows stay in the sinks",
-            f"Delete a partition's rows before it is detached or dropped, or run: cdc snapshot {info.table}",
+            " DROP of a single partition, so the daemon copies the table again when that happens",
+            "To spare the copy, delete a partition's rows before it is detached or dropped.",
         )
         silent = [r.table for r in _under(info.relid, by_parent) if r.kind == "f" or r.persistence != "p"]
         if silent:

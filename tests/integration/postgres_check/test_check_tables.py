@@ -208,8 +208,8 @@ def test_check_describes_partitioned_tables(check: Check, database: Database) ->
         "partitioned",
         "public.root is delivered as one table with its 2 partitions; Postgres does not send"
         " TRUNCATE, DETACH or DROP"
-        " of a single partition, so those rows stay in the sinks",
-        "Delete a partition's rows before it is detached or dropped, or copy the table again afterwards.",
+        " of a single partition, so the daemon copies the table again when that happens",
+        "To spare the copy, delete a partition's rows before it is detached or dropped.",
     )
     different = findings.of("partition-identity")
     assert different.message == (
