@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # How long generated input takes says nothing about the code on a machine that others use too.
@@ -9,3 +13,14 @@ settings.register_profile("loaded", deadline=None, suppress_health_check=[Health
 settings.load_profile("loaded")
 
 pytest_plugins = ["tests.support.fixtures", "tests.support.mysql_fixtures"]
+
+
+@pytest.fixture(autouse=True)
+def umask_of_the_process() -> Iterator[None]:
+    """Restore the umask after a test that runs a command in this process: servers run as another account and
+    must be able to read what later tests make.
+    """
+    mask = os.umask(0o022)
+    os.umask(mask)
+    yield
+    os.umask(mask)
