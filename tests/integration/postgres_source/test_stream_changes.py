@@ -188,7 +188,7 @@ def test_names_with_quotes_dots_and_capitals_are_kept(database: Database, follow
     _, (copied,) = follower.copy()
     database.execute("""update "Od.d"."we""ird \\ ta.ble" set "Größe %s" = 'y'""")
     (changed,) = follower.rows()
-    assert copied["table"] == changed["table"] == 'Od.d.we"ird \\ ta.ble'
+    assert copied["table"] == changed["table"] == '"Od.d"."we""ird \\ ta.ble"'
     assert [copied[name] for name in ('Ke"y', "Größe %s", "a", "A")] == [1, "x", 1, 2]
     assert changed["Größe %s"] == "y"
 
