@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup venv build demo test test-all lint format bench fuzz clean
+.PHONY: help setup venv build wheel demo test test-all lint format bench fuzz clean
 
 PY := .venv/bin/python
 # Two workers: the tests wait for servers and disks more than they compute. `make test WORKERS=4` for more.
@@ -36,6 +36,15 @@ venv: ## Make .venv with this project and its tools
 
 build: venv ## Compile the decoders in place
 	$(PY) setup.py -q build_ext --inplace
+
+wheel: venv ## Wheels of every supported Python in dist/ where Docker answers, else one for this Python
+	@if docker info >/dev/null 2>&1; then \
+		$(PY) -m cibuildwheel --platform linux --output-dir dist; \
+	else \
+		echo "wheel: no Docker engine answers: building for this Python and machine only (two to three minutes)" >&2; \
+		$(PY) -m pip wheel -q --no-build-isolation --no-deps --wheel-dir dist .; \
+	fi
+	@ls dist/*.whl
 
 lint: venv ## Style, formatting, types, import contracts
 	.venv/bin/ruff check .

@@ -1,5 +1,6 @@
 """Builds the compiled decoders where a C compiler answers; all metadata is in pyproject.toml."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -15,7 +16,17 @@ if sys.version_info < (3, 11):  # noqa: UP036  (who runs an older one gets its a
         "  Use another one, for example: python3.11 -m pip install ."
     )
 
+# Python's own flags ask for debug symbols, which are most of a compiled module; who sets CFLAGS decides.
+NO_DEBUG_SYMBOLS = [] if "CFLAGS" in os.environ or sys.platform == "win32" else ["-g0"]
+# Folders whose packages are installed under their own names: pyproject.toml says why.
+ROOTS = (Path("connectors"), Path())
 SOURCES = [*Path("cdc/native").glob("*.pyx"), *Path("connectors").glob("**/*.pyx")]
+
+
+def module_name(source: Path) -> str:
+    """`connectors/cdc_source_mysql/wire/json.pyx` is `cdc_source_mysql.wire.json`."""
+    root = next(root for root in ROOTS if source.is_relative_to(root))
+    return ".".join(source.relative_to(root).with_suffix("").parts)
 
 
 class OptionalBuild(build_ext):
@@ -27,13 +38,18 @@ class OptionalBuild(build_ext):
         extensions = cythonize(
             self.distribution.ext_modules,
             build_dir="build/cython",
-            include_path=["."],
+            include_path=[str(root) for root in ROOTS],
             compiler_directives={"language_level": "3"},
         )
         for extension in extensions:
             extension.optional = True  # cythonize makes new objects, and leaves this out.
         self.distribution.ext_modules = extensions
         super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
+    def run(self) -> None:
+        sys.stderr.write(f"cdcd: compiling {len(SOURCES)} decoder modules, which takes a minute or two\n")
+        super().run()
 
 
 class BuildWithDocs(build_py):
@@ -50,6 +66,6 @@ class BuildWithDocs(build_py):
 
 
 setup(
-    ext_modules=[Extension(".".join(p.with_suffix("").parts), [str(p)]) for p in SOURCES],
+    ext_modules=[Extension(module_name(p), [str(p)], extra_compile_args=NO_DEBUG_SYMBOLS) for p in SOURCES],
     cmdclass={"build_ext": OptionalBuild, "build_py": BuildWithDocs},
 )

@@ -16,9 +16,9 @@ from types import ModuleType
 # The frames are those of the tests, and a script's folder is all that Python puts on its path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from connectors.postgres.builtin_types import OID_OF
-from connectors.postgres.wire import native as wire_native
-from connectors.postgres.wire import python as wire_python
+from cdc_source_postgres.builtin_types import OID_OF
+from cdc_source_postgres.wire import native as wire_native
+from cdc_source_postgres.wire import python as wire_python
 from tests.support import pgoutput_frames as frames
 from tests.support.pgoutput_frames import Frames
 

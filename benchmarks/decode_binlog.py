@@ -16,9 +16,9 @@ from types import ModuleType
 # The frames are those of the tests, and a script's folder is all that Python puts on its path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from connectors.mysql.wire import codes
-from connectors.mysql.wire import native as wire_native
-from connectors.mysql.wire import python as wire_python
+from cdc_source_mysql.wire import codes
+from cdc_source_mysql.wire import native as wire_native
+from cdc_source_mysql.wire import python as wire_python
 from tests.support import binlog_frames as frames
 
 TYPES = [

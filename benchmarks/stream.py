@@ -19,7 +19,7 @@ from cdc.cli.allocators import bound_resident_memory
 from cdc.cli.composition import sink_spec, source_spec
 from cdc.engine import Engine, Outcome
 from cdc.spi import registry
-from config import load
+from cdc_config import load
 from tests.support.postgres import PostgresServer
 
 TABLE = """create table bench (id bigint primary key, customer bigint not null, quantity int not null,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from connectors.mysql.wire import codes
+from cdc_source_mysql.wire import codes
 from tests.support import binlog_frames as frames
 from tests.support.binlog_decoders import cut, outcome
 

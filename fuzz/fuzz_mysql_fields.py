@@ -1,7 +1,7 @@
 """Fuzzes the decoding of single values of the binlog."""
 
-from connectors.mysql.wire import values as wire_values
-from connectors.mysql.wire import values_python as wire_values_python
+from cdc_source_mysql.wire import values as wire_values
+from cdc_source_mysql.wire import values_python as wire_values_python
 from fuzz import mutation
 from fuzz.mysql_fields import fields
 

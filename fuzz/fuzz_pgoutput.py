@@ -1,7 +1,7 @@
 """Fuzzes the decoding of pgoutput messages."""
 
-from connectors.postgres.wire import native as wire_native
-from connectors.postgres.wire import python as wire_python
+from cdc_source_postgres.wire import native as wire_native
+from cdc_source_postgres.wire import python as wire_python
 from fuzz import mutation, outcomes
 
 mutation.run("pgoutput", outcomes.pgoutput(wire_native), outcomes.pgoutput(wire_python))

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from cdc.errors import CdcError
-from connectors.postgres.builtin_types import BASE, OID_OF
+from cdc_source_postgres.builtin_types import BASE, OID_OF
 from tests.support import pgoutput_frames as frames
 from tests.support.plain_arrow import plain_batch
 

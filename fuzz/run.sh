@@ -21,6 +21,6 @@ for target in pgoutput copy mysql_fields binlog result_sets; do
     # Python's own allocations that live until exit are no leaks of ours. PYTHONMALLOC=malloc shows reads past
     # the end of a bytes object, which its pools would hide.
     LD_PRELOAD="$asan" ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1" PYTHONMALLOC=malloc CDC_NATIVE=c \
-        PYTHONPATH=. "$python" "fuzz/fuzz_$target.py" --seconds "$seconds" --seed "$seed" ||
+        PYTHONPATH=.:connectors "$python" "fuzz/fuzz_$target.py" --seconds "$seconds" --seed "$seed" ||
         { test ! -f fuzz/last-input.hex || cp fuzz/last-input.hex "../../fuzz/last-input.$target.hex"; exit 1; }
 done

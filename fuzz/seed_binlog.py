@@ -6,7 +6,7 @@ its case.
 
 from __future__ import annotations
 
-from connectors.mysql.wire import codes
+from cdc_source_mysql.wire import codes
 from fuzz.binlog_outcome import TYPES
 from fuzz.seed import write
 from tests.support import binlog_frames as frames

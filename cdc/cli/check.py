@@ -21,7 +21,7 @@ from cdc.spi import Finding, Severity
 from cdc.spi.finding import counted
 from cdc.spi.sink import Sink
 from cdc.spi.source import Source
-from config import Configuration, ConfiguredSink, ConfiguredSource
+from cdc_config import Configuration, ConfiguredSink, ConfiguredSource
 
 PluginT = TypeVar("PluginT", Source, Sink)
 Result = tuple[str, Finding]

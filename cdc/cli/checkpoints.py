@@ -12,7 +12,7 @@ from cdc.cli.output import print_json, print_table, show_count, show_time
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
 from cdc.cli.stored import log_folder, log_view
 from cdc.state import StateReader
-from config import Configuration
+from cdc_config import Configuration
 
 # A screenful; --limit gives more.
 DEFAULT_LIMIT = 20

@@ -10,7 +10,7 @@ from cdc.engine import FlushPolicy, Retention, SinkSpec, SourceSpec
 from cdc.engine.specs import DEFAULT_SNAPSHOT_WORKERS
 from cdc.errors import ConfigError
 from cdc.spi import LogIdentity, Sink, SinkContext, Source, SourceContext
-from config import Configuration, ConfiguredSink, ConfiguredSource
+from cdc_config import Configuration, ConfiguredSink, ConfiguredSource
 
 Log = Callable[..., None]
 

@@ -9,7 +9,7 @@ from typing import Any
 from cdc.engine.tables import Phase, TableBook
 from cdc.errors import StateError
 from cdc.state import StateReader
-from config import Configuration
+from cdc_config import Configuration
 
 
 def copies_of(facts: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from cdc.engine.specs import effective_backfill
 from cdc.errors import CdcError, SourceGap, SourceMismatch, StateError
 from cdc.log import LogView, verify_log
 from cdc.spi import Cursor, Finding, Severity, Sink, Source, SupportsPeek, VerifiesReach
-from config import Configuration
+from cdc_config import Configuration
 
 # Read and checksummed at each check: a second's work, and what is newest is what sinks still need.
 NEWEST_LOG_BYTES = 256 * 1024 * 1024

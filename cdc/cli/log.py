@@ -12,7 +12,7 @@ from cdc.cli.output import print_error, print_json, print_table, say, show_bytes
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration, session_of
 from cdc.cli.stored import log_folder, log_view
 from cdc.log import Segment, verify_log
-from config import Configuration
+from cdc_config import Configuration
 
 app = typer.Typer(help="Look inside the durable log.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -22,7 +22,7 @@ from cdc.engine.identity import starts_in
 from cdc.errors import ConfigError, SinkRefused, StateError
 from cdc.spi import SupportsRewind
 from cdc.state import ReplayRequest, StateReader, StateStore
-from config import Configuration, ConfiguredSink
+from cdc_config import Configuration, ConfiguredSink
 
 # A healthy sink takes a request up within a second or a flush; after this long the command ends and says so.
 TAKEN_SECONDS = 60.0

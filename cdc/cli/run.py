@@ -19,7 +19,7 @@ from cdc.cli.progress import Progress
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration, session_of
 from cdc.engine import Engine, Outcome, RunResult
 from cdc.errors import CdcError
-from config import Configuration
+from cdc_config import Configuration
 
 OnceOption = Annotated[
     bool,

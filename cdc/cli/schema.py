@@ -11,7 +11,7 @@ from cdc.cli.output import print_error, print_json
 from cdc.cli.session import JsonOption
 from cdc.errors import PluginError
 from cdc.spi import registry
-from config import json_schema
+from cdc_config import json_schema
 
 
 def schema(as_json: JsonOption = False) -> None:

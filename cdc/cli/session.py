@@ -12,7 +12,7 @@ import typer
 from cdc.errors import CdcError, ConfigError, PluginError
 from cdc.files import set_umask
 from cdc.spi import registry
-from config import Configuration, load
+from cdc_config import Configuration, load
 
 DEFAULT_CONFIG = Path("cdc.yaml")
 

@@ -23,7 +23,7 @@ from cdc.engine.tables import TableBook
 from cdc.errors import CdcError, ConfigError, SourceRefused
 from cdc.model import TableId
 from cdc.state import StateReader, StoredCopyRequest
-from config import Configuration, ConfiguredSource
+from cdc_config import Configuration, ConfiguredSource
 
 # A daemon that copies nothing else takes a request within a second; after this long the command says that it
 # waits for the copies under way.

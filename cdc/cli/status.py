@@ -16,7 +16,7 @@ from cdc.cli.status_text import lines_of
 from cdc.cli.stored import last_status, log_folder, log_view
 from cdc.engine.retry import waits_for_operator
 from cdc.errors import CdcError
-from config import Configuration
+from cdc_config import Configuration
 
 # As often as the daemon writes its status.
 WATCH_SECONDS = 1.0

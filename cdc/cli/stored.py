@@ -16,7 +16,7 @@ from cdc.log import LogView
 from cdc.model import Position
 from cdc.spi import LogIdentity
 from cdc.state import StateReader, read_status
-from config import Configuration, ConfiguredSource
+from cdc_config import Configuration, ConfiguredSource
 
 
 def log_folder(configuration: Configuration, source: str) -> Path:

@@ -20,7 +20,7 @@ from cdc.cli.stored import finder, log_view
 from cdc.errors import ConfigError
 from cdc.log import LogView
 from cdc.model import ChangeBatch, Commit, TableId
-from config.problem import did_you_mean
+from cdc_config.problem import did_you_mean
 
 # As tail(1) does.
 DEFAULT_LINES = 10

@@ -9,7 +9,7 @@ from typing import Any
 
 from cdc.spi import Finding, Severity
 from cdc.spi.sink import ChecksSchemas, Sink
-from config import Configuration, ConfiguredSink
+from cdc_config import Configuration, ConfiguredSink
 
 
 def schema_findings(

@@ -13,8 +13,8 @@ from cdc.spi import Sink
 from cdc.testing.events import sink_context, table
 from cdc.testing.fold import Row, fold
 from cdc.testing.sink_contract import SinkContract
-from sinks.duckdb import DuckDBSink
-from sinks.duckdb.options import Options
+from cdc_sink_duckdb import DuckDBSink
+from cdc_sink_duckdb.options import Options
 
 
 class DuckDBContract(SinkContract):

@@ -13,9 +13,9 @@ from cdc.testing.events import sink_context, table
 from cdc.testing.fold import Row, fold
 from cdc.testing.memory import MemorySink, MemorySinkOptions, load_store
 from cdc.testing.sink_contract import SinkContract
-from sinks.parquet import ParquetSink
-from sinks.parquet.layout import table_folder
-from sinks.parquet.options import ParquetOptions
+from cdc_sink_parquet import ParquetSink
+from cdc_sink_parquet.layout import table_folder
+from cdc_sink_parquet.options import ParquetOptions
 
 
 class TestMemorySink(SinkContract):

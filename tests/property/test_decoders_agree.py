@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from cdc.errors import DecodeError, UnrepresentableValue
 from cdc.native import implementation
-from connectors.postgres.builtin_types import BASE, OID_OF
-from connectors.postgres.codec import Codec
-from connectors.postgres.types import ColumnPlan
-from connectors.postgres.wire import python as wire_python
+from cdc_source_postgres.builtin_types import BASE, OID_OF
+from cdc_source_postgres.codec import Codec
+from cdc_source_postgres.types import ColumnPlan
+from cdc_source_postgres.wire import python as wire_python
 from tests.support import pgoutput_frames as frames
 from tests.support.pgoutput_frames import UNCHANGED, Text
 from tests.support.plain_arrow import plain_batch
@@ -176,7 +176,7 @@ def outcome(wire: ModuleType, columns: list[Any], policy: str, key: list[int], m
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.data())
 def test_decoders_agree_on_every_stream(data: st.DataObject) -> None:
-    from connectors.postgres.wire import native as wire_native
+    from cdc_source_postgres.wire import native as wire_native
 
     policy = data.draw(st.sampled_from(["error", "null", "null", "string"]))
     types = data.draw(st.lists(st.sampled_from(TYPES), min_size=1, max_size=3))
@@ -203,7 +203,7 @@ def copy_outcome(wire: ModuleType, columns: list[Any], policy: str, chunks: list
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.data())
 def test_decoders_agree_on_every_copy(data: st.DataObject) -> None:
-    from connectors.postgres.wire import native as wire_native
+    from cdc_source_postgres.wire import native as wire_native
 
     policy = data.draw(st.sampled_from(["error", "null", "string"]))
     types = data.draw(st.lists(st.sampled_from(TYPES), max_size=3))

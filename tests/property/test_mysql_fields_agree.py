@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from cdc.errors import DecodeError, UnrepresentableValue
 from cdc.native import implementation
 from cdc.native.refusals import Refusals, RowError
-from connectors.mysql.type_plan import ColumnPlan
-from connectors.mysql.wire import values_python as wire_values_python
+from cdc_source_mysql.type_plan import ColumnPlan
+from cdc_source_mysql.wire import values_python as wire_values_python
 from tests.support.json_binary import encode
 from tests.support.json_documents import random_value
 from tests.support.mysql_fields import json_plan
@@ -63,7 +63,7 @@ def outcome(wire: ModuleType, column: ColumnPlan, policy: str, values: list[byte
 
 
 def check(column: ColumnPlan, policy: str, values: list[bytes | None]) -> None:
-    from connectors.mysql.wire import values as wire_values
+    from cdc_source_mysql.wire import values as wire_values
 
     assert outcome(wire_values, column, policy, values) == outcome(wire_values_python, column, policy, values)
 

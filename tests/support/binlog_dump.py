@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import Any
 
-from connectors.mysql.catalog import read_collations
-from connectors.mysql.connection import Connector
-from connectors.mysql.dump import Replica, dump_from
-from connectors.mysql.history.event_definitions import definition_of
-from connectors.mysql.options import MysqlOptions
-from connectors.mysql.table_map import parse_table_map
-from connectors.mysql.type_plan import plan_table
-from connectors.mysql.wire import codes
-from connectors.mysql.wire.decoder import Binlog
-from connectors.mysql.wire.target import Target
+from cdc_source_mysql.catalog import read_collations
+from cdc_source_mysql.connection import Connector
+from cdc_source_mysql.dump import Replica, dump_from
+from cdc_source_mysql.history.event_definitions import definition_of
+from cdc_source_mysql.options import MysqlOptions
+from cdc_source_mysql.table_map import parse_table_map
+from cdc_source_mysql.type_plan import plan_table
+from cdc_source_mysql.wire import codes
+from cdc_source_mysql.wire.decoder import Binlog
+from cdc_source_mysql.wire.target import Target
 from tests.support.mysql import MysqlServer
 
 RECEIVE_BYTES = 1 << 20

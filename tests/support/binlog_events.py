@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from connectors.mysql.dump import Dump
-from connectors.mysql.errors import translate_packet
+from cdc_source_mysql.dump import Dump
+from cdc_source_mysql.errors import translate_packet
 
 ROTATE, FORMAT, WRITE_ROWS, XID, HEARTBEATS = 4, 15, (30, 23), 16, (27, 41)
 # Far over the time that a server on this machine takes to send what it has.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from connectors.mysql.events import parse_header
-from connectors.mysql.wire.codes import (
+from cdc_source_mysql.events import parse_header
+from cdc_source_mysql.wire.codes import (
     CHECKSUM_BYTES,
     FORMAT_DESCRIPTION_EVENT,
     HEADER_BYTES,

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from cdc.model import TableId
-from connectors.mysql.definitions import ColumnDefinition, TableDefinition
-from connectors.mysql.type_plan import ColumnPlan, plan_table
-from connectors.mysql.wire import codes
-from connectors.mysql.wire.target import Target
+from cdc_source_mysql.definitions import ColumnDefinition, TableDefinition
+from cdc_source_mysql.type_plan import ColumnPlan, plan_table
+from cdc_source_mysql.wire import codes
+from cdc_source_mysql.wire.target import Target
 
 UUID = bytes(range(16))
 UUID_TEXT = "00010203-0405-0607-0809-0a0b0c0d0e0f"

@@ -12,8 +12,8 @@ import duckdb
 from cdc.model import ChangeBatch, TableSchema
 from cdc.spi import SinkContext
 from cdc.testing.events import Change, changes, delivery
-from sinks.duckdb import DuckDBSink
-from sinks.duckdb.options import Options
+from cdc_sink_duckdb import DuckDBSink
+from cdc_sink_duckdb.options import Options
 
 SOURCE = "shop"
 

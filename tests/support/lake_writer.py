@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from cdc.model import ChangeBatch
 from cdc.testing.events import EPOCH, changes, delivery, sink_context, table
-from sinks.parquet import ParquetSink
-from sinks.parquet.options import ParquetOptions
+from cdc_sink_parquet import ParquetSink
+from cdc_sink_parquet.options import ParquetOptions
 
 SOURCE = "shop"
 ORDERS = table("public.orders", {"id": pa.int64(), "note": pa.string()}, version=1)

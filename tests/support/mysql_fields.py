@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from cdc.native import implementation
 from cdc.native.refusals import Refusals
-from connectors.mysql.type_plan import ColumnPlan
-from connectors.mysql.wire import values_python as wire_values_python
+from cdc_source_mysql.type_plan import ColumnPlan
+from cdc_source_mysql.wire import values_python as wire_values_python
 
 WRITES = (23, 30)
 PARTIAL_UPDATE = 39
@@ -22,13 +22,13 @@ def field_modules() -> list[ModuleType]:
     """Each implementation of the fields that can be used here."""
     if implementation() != "c":
         return [wire_values_python]
-    from connectors.mysql.wire import values as wire_values
+    from cdc_source_mysql.wire import values as wire_values
 
     return [wire_values, wire_values_python]
 
 
 def plan(kind: str, arrow: Any, **attributes: Any) -> ColumnPlan:
-    """A column's plan as `connectors.mysql.type_plan` would make it."""
+    """A column's plan as `cdc_source_mysql.type_plan` would make it."""
     return ColumnPlan("v", arrow, kind, kind, type_code=0, meta=0, **attributes)
 
 

@@ -6,8 +6,8 @@ import zlib
 from typing import Any, Self
 
 from cdc.spi.source import SourceContext
-from connectors.mysql.options import MysqlOptions
-from connectors.mysql.source import MysqlSource
+from cdc_source_mysql.options import MysqlOptions
+from cdc_source_mysql.source import MysqlSource
 from tests.support.follower import Follower
 from tests.support.mysql import MysqlDatabase
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 
-from connectors.postgres.types import ColumnPlan, TypeCatalog, plan_column
-from connectors.postgres.wire.codes import COPY_SIGNATURE
+from cdc_source_postgres.types import ColumnPlan, TypeCatalog, plan_column
+from cdc_source_postgres.wire.codes import COPY_SIGNATURE
 
 UNCHANGED = object()
 

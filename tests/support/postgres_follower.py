@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cdc.spi.source import LogIdentity, SourceContext
-from connectors.postgres import PostgresSource
-from connectors.postgres.options import PostgresOptions
+from cdc_source_postgres import PostgresSource
+from cdc_source_postgres.options import PostgresOptions
 from tests.support.follower import Follower
 from tests.support.postgres import Database
 from tests.support.waiting import wait_until

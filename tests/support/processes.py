@@ -146,7 +146,8 @@ def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     """Ours and `extra`, with the checkout importable from any working folder and crashes of native code
     shown.
     """
-    path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)
+    roots = [str(ROOT), *(str(ROOT / name) for name in ("connectors", "sinks", "config"))]
+    path = os.pathsep.join([*roots, *filter(None, [os.environ.get("PYTHONPATH")])])
     return {**os.environ, "PYTHONPATH": path, "PYTHONFAULTHANDLER": "1", **(extra or {})}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.mysql.wire.target import Target
+from cdc_source_mysql.wire.target import Target
 from tests.support import binlog_frames as frames
 from tests.support.binlog_decoders import modules, start
 from tests.support.plain_arrow import plain

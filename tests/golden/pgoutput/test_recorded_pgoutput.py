@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cdc.native import implementation
-from connectors.postgres.messages import parse_relation, parse_truncate
-from connectors.postgres.types import TypeCatalog, plan_column
-from connectors.postgres.wire import python as wire_python
+from cdc_source_postgres.messages import parse_relation, parse_truncate
+from cdc_source_postgres.types import TypeCatalog, plan_column
+from cdc_source_postgres.wire import python as wire_python
 from tests.support.plain_arrow import plain
 
 RECORDINGS = sorted(Path(__file__).parent.glob("*.hex"))
@@ -20,7 +20,7 @@ NOON = 1_582_977_600_500_000
 def implementations() -> list[ModuleType]:
     if implementation() != "c":
         return [wire_python]
-    from connectors.postgres.wire import native as wire_native
+    from cdc_source_postgres.wire import native as wire_native
 
     return [wire_native, wire_python]
 

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from cdc.spi import registry
-from config import load
+from cdc_config import load
 from tests.integration.cli.conftest import Project
 from tests.support.postgres import Database
 from tests.support.processes import ROOT, cdc_command, run_cdc

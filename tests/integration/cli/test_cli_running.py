@@ -15,7 +15,7 @@ from cdc.errors import StateError
 from cdc.spi import registry
 from cdc.state import StateReader
 from cdc.testing.memory import load_store
-from config import load
+from cdc_config import load
 from tests.integration.cli.conftest import Project, minimal
 from tests.support.processes import ROOT, CdcProcess, cdc_command, run_cdc
 from tests.support.waiting import wait_until

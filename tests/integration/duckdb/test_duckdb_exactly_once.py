@@ -17,8 +17,8 @@ from cdc.errors import LogCorrupt, SinkFenced, SinkRefused
 from cdc.model import ChangeBatch
 from cdc.spi.sink import SupportsIdle, SupportsRewind
 from cdc.testing.events import changes, delivery, table
-from sinks.duckdb import DuckDBSink
-from sinks.duckdb.options import Options
+from cdc_sink_duckdb import DuckDBSink
+from cdc_sink_duckdb.options import Options
 from tests.support.ducks import SOURCE, Duck, read_file
 
 T = table("public.t", {"id": pa.int32(), "v": pa.string()})

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from cdc.errors import SinkRefused, SinkUnavailable
 from cdc.spi import Severity
 from cdc.testing.events import changes, delivery, sink_context, table
-from sinks.duckdb import DuckDBSink, database
-from sinks.duckdb.options import Options, Publish
-from sinks.duckdb.publish import Publisher
+from cdc_sink_duckdb import DuckDBSink, database
+from cdc_sink_duckdb.options import Options, Publish
+from cdc_sink_duckdb.publish import Publisher
 from tests.support.ducks import Duck, read_file
 
 T = table("public.t", {"id": pa.int64(), "v": pa.string()})
@@ -115,7 +115,7 @@ def test_close_may_be_called_twice_and_the_sink_opens_again(tmp_path: Path) -> N
 
 
 def test_idle_empties_a_large_write_ahead_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sinks.duckdb.sink.IDLE_WAL_BYTES", 1000)
+    monkeypatch.setattr("cdc_sink_duckdb.sink.IDLE_WAL_BYTES", 1000)
     duck = Duck(tmp_path)
     duck.change(T, *[("c", {"id": i, "v": "x" * 50}) for i in range(100)])
     assert database.wal_bytes(duck.path) > 1000

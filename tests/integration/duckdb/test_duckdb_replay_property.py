@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from cdc.model import ChangeBatch, TableSchema
 from cdc.testing.events import changes, delivery, sink_context, table
-from sinks.duckdb import DuckDBSink
-from sinks.duckdb.options import Options
+from cdc_sink_duckdb import DuckDBSink
+from cdc_sink_duckdb.options import Options
 from tests.support.histories import COLUMNS, Change, History
 
 KEYED = table("public.t", COLUMNS, key=("k1", "k2"), relation=7)

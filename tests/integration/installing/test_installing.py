@@ -61,6 +61,45 @@ def test_installation_without_a_compiler_runs_on_python_decoders(tmp_path: Path)
     assert shown.stdout == (ROOT / "docs/sinks/duckdb.md").read_text("utf-8")
 
 
+def test_the_wheel_installs_names_that_no_application_uses(tmp_path: Path) -> None:
+    project = copy_of_the_project(tmp_path / "project")
+    for source in project.rglob("*.pyx"):
+        source.unlink()  # Compiling takes minutes and changes no top-level name.
+    pip = (sys.executable, "-m", "pip")
+    wheel = run(
+        *pip, "wheel", "-q", "--no-build-isolation", "--no-deps", "--no-index", str(project), cwd=tmp_path
+    )
+    assert wheel.returncode == 0, wheel.stderr
+    bare = tmp_path / "bare"
+    run(sys.executable, "-m", "venv", "--without-pip", str(bare), cwd=tmp_path)
+    (built,) = tmp_path.glob("*.whl")
+    python = str(bare / "bin/python")
+    installed = run(
+        *pip, "--python", python, "install", "-q", "--no-deps", "--no-index", str(built), cwd=tmp_path
+    )
+    assert installed.returncode == 0, installed.stderr
+    names = {path.name for path in bare.glob("lib/python*/site-packages/*") if path.suffix != ".dist-info"}
+    assert names == {
+        "cdc",
+        "cdc_config",
+        "cdc_sink_duckdb",
+        "cdc_sink_parquet",
+        "cdc_source_mysql",
+        "cdc_source_postgres",
+    }
+
+
+def test_wheels_are_built_for_every_supported_python_and_processor() -> None:
+    command = (sys.executable, "-m", "cibuildwheel", "--platform", "linux", "--print-build-identifiers")
+    listed = run(*command, str(ROOT), cwd=ROOT)
+    assert listed.returncode == 0, listed.stderr
+    assert set(listed.stdout.split()) == {
+        f"cp3{minor}-manylinux_{processor}"
+        for minor in (11, 12, 13, 14)
+        for processor in ("x86_64", "aarch64")
+    }
+
+
 @pytest.fixture
 def old_python(tmp_path: Path) -> Path:
     """A Python that says that it is 3.10, and whose `-c` ends as it would there."""

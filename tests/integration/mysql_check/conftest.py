@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from cdc.spi.finding import Finding
-from connectors.mysql.check import run_checks
-from connectors.mysql.options import MysqlOptions
+from cdc_source_mysql.check import run_checks
+from cdc_source_mysql.options import MysqlOptions
 from tests.support.findings import Check, Findings, statements_of
 from tests.support.mysql import MysqlServer
 

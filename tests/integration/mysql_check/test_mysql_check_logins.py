@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 
 from cdc.errors import SourceRefused, SourceUnavailable
-from connectors.mysql.connection import Connector
-from connectors.mysql.options import MysqlOptions
+from cdc_source_mysql.connection import Connector
+from cdc_source_mysql.options import MysqlOptions
 from tests.integration.mysql_check.conftest import create_account
 from tests.support.findings import Check
 from tests.support.mysql import MysqlServer

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from cdc.spi.finding import Severity
-from connectors.mysql.checks.report import Report, Server, describe_server
-from connectors.mysql.checks.retention import check_retention
-from connectors.mysql.checks.server import check_server
-from connectors.mysql.connection import version_of
-from connectors.mysql.options import MysqlOptions
+from cdc_source_mysql.checks.report import Report, Server, describe_server
+from cdc_source_mysql.checks.retention import check_retention
+from cdc_source_mysql.checks.server import check_server
+from cdc_source_mysql.connection import version_of
+from cdc_source_mysql.options import MysqlOptions
 from tests.support.mysql import MysqlServer
 from tests.support.mysql_fixtures import MysqlFactory
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.spi.finding import Severity
-from connectors.mysql.options import MysqlOptions
+from cdc_source_mysql.options import MysqlOptions
 from tests.support.findings import Check
 from tests.support.mysql import MysqlDatabase, MysqlServer
 from tests.support.mysql_fixtures import MysqlFactory

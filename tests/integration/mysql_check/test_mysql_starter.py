@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from cdc.errors import ConfigError, SourceRefused, SourceUnavailable
-from connectors.mysql.starter import describe
+from cdc_source_mysql.starter import describe
 from tests.integration.mysql_check.conftest import create_account
 from tests.support.findings import Check
 from tests.support.mysql import MysqlDatabase

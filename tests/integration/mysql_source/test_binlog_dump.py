@@ -8,11 +8,11 @@ import pytest
 
 from cdc.errors import CdcError, SourceBusy, SourceGap, SourceMismatch, SourceRefused, SourceUnavailable
 from cdc.spi import LogIdentity, Severity
-from connectors.mysql.check import run_checks
-from connectors.mysql.connection import Connector
-from connectors.mysql.dump import Dump, Replica, dump_after, dump_from
-from connectors.mysql.gtid import Gtids, GtidSet, MariadbGtids
-from connectors.mysql.options import MysqlOptions
+from cdc_source_mysql.check import run_checks
+from cdc_source_mysql.connection import Connector
+from cdc_source_mysql.dump import Dump, Replica, dump_after, dump_from
+from cdc_source_mysql.gtid import Gtids, GtidSet, MariadbGtids
+from cdc_source_mysql.options import MysqlOptions
 from tests.support.binlog_events import FORMAT, HEARTBEATS, ROTATE, WRITE_ROWS, XID, events, until
 from tests.support.findings import Findings
 from tests.support.mysql import MysqlDatabase, MysqlServer

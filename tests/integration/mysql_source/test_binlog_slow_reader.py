@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import SourceUnavailable
-from connectors.mysql import session
+from cdc_source_mysql import session
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_follower import MysqlFollower

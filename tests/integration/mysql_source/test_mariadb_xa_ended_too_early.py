@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 
 from cdc.spi.finding import Severity
-from connectors.mysql.check import run_checks
-from connectors.mysql.options import MysqlOptions
+from cdc_source_mysql.check import run_checks
+from cdc_source_mysql.options import MysqlOptions
 from tests.support.mysql import MysqlServer
 from tests.support.mysql_branches import ATTEMPTS, end_too_early
 from tests.support.mysql_fixtures import MysqlFactory

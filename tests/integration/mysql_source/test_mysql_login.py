@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from cdc.errors import SourceRefused, SourceUnavailable
-from connectors.mysql.connection import Connector, one
-from connectors.mysql.options import MysqlOptions
+from cdc_source_mysql.connection import Connector, one
+from cdc_source_mysql.options import MysqlOptions
 from tests.support.mysql import MysqlServer
 from tests.support.mysql_fixtures import MysqlFactory
 from tests.support.waiting import wait_until

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from cdc.errors import ConfigError, SourceRefused
-from connectors.mysql.connection import Connector
-from connectors.mysql.dump import Replica, dump_from
-from connectors.mysql.options import MysqlOptions
+from cdc_source_mysql.connection import Connector
+from cdc_source_mysql.dump import Replica, dump_from
+from cdc_source_mysql.options import MysqlOptions
 from tests.support.binlog_events import WRITE_ROWS, XID, until
 from tests.support.certificates import Authority
 from tests.support.mysql import MysqlServer

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from pymysql.err import MySQLError
 
-from connectors.mysql.check import run_checks
-from connectors.mysql.connection import Connector
-from connectors.mysql.options import MysqlOptions
-from connectors.mysql.session import (
+from cdc_source_mysql.check import run_checks
+from cdc_source_mysql.connection import Connector
+from cdc_source_mysql.options import MysqlOptions
+from cdc_source_mysql.session import (
     CHARACTER_VARIABLES,
     OPTIONAL_SETTINGS,
     SETTINGS,
     TRANSACTION_VARIABLES,
 )
-from connectors.mysql.starter import describe
+from cdc_source_mysql.starter import describe
 from tests.support.mysql import MysqlServer
 from tests.support.mysql_fixtures import EVERY_SERVER, MysqlFactory
 from tests.support.mysql_session_variables import HARMLESS

@@ -11,10 +11,10 @@ import pytest
 
 from cdc.model import TableId
 from cdc.native.refusals import Refusals
-from connectors.mysql.catalog import definitions, read_tables
-from connectors.mysql.table_map import parse_table_map
-from connectors.mysql.type_plan import ColumnPlan, plan_table
-from connectors.mysql.wire.codes import TABLE_MAP_EVENT
+from cdc_source_mysql.catalog import definitions, read_tables
+from cdc_source_mysql.table_map import parse_table_map
+from cdc_source_mysql.type_plan import ColumnPlan, plan_table
+from cdc_source_mysql.wire.codes import TABLE_MAP_EVENT
 from tests.support.binlog_file import Recorded, recorded
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fields import feed_inserts, field_modules

@@ -10,8 +10,8 @@ import duckdb
 import pytest
 
 from cdc.testing.events import sink_context
-from sinks.parquet import ParquetSink
-from sinks.parquet.options import ParquetOptions
+from cdc_sink_parquet import ParquetSink
+from cdc_sink_parquet.options import ParquetOptions
 
 SOURCE = "shop"
 

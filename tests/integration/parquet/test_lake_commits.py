@@ -14,9 +14,9 @@ import pytest
 from cdc.errors import SinkFenced, SinkRefused, SinkUnavailable
 from cdc.spi import Delivery
 from cdc.testing.events import changes, delivery, position, sink_context, table
-from sinks.parquet import ParquetSink, generations, journal, sink
-from sinks.parquet.layout import LakePaths
-from sinks.parquet.options import ParquetOptions
+from cdc_sink_parquet import ParquetSink, generations, journal, sink
+from cdc_sink_parquet.layout import LakePaths
+from cdc_sink_parquet.options import ParquetOptions
 
 OpenLake = Callable[..., ParquetSink]
 ORDERS = table("public.orders", {"id": pa.int64(), "note": pa.string()})

@@ -12,7 +12,7 @@ import pytest
 from cdc.testing.events import delivery
 from cdc.testing.fold import fold
 from cdc.testing.sink_contract import ORDERS, random_history
-from sinks.parquet import ParquetSink
+from cdc_sink_parquet import ParquetSink
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "sinks" / "parquet.md"
 

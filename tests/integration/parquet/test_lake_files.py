@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from cdc.model import Envelope
 from cdc.testing.events import EPOCH, changes, delivery, table
-from sinks.parquet import ParquetSink
+from cdc_sink_parquet import ParquetSink
 
 OpenLake = Callable[..., ParquetSink]
 Query = Callable[..., list[tuple[Any, ...]]]

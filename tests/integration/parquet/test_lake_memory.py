@@ -16,8 +16,8 @@ import re, sys
 import pyarrow as pa
 import pyarrow.compute as pc
 from cdc.testing.events import changes, delivery, sink_context, table
-from sinks.parquet import ParquetSink
-from sinks.parquet.options import ParquetOptions
+from cdc_sink_parquet import ParquetSink
+from cdc_sink_parquet.options import ParquetOptions
 
 rows, lake, tables = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 texts, numbers = {f"text{i}": pa.string() for i in range(5)}, {f"n{i}": pa.int64() for i in range(4)}

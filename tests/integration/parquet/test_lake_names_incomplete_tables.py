@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from cdc.model import CopyMark, CopyStep, TableSchema
 from cdc.testing.events import EPOCH, changes, delivery, table
-from sinks.parquet import ParquetSink
+from cdc_sink_parquet import ParquetSink
 
 ORDERS = table("public.orders", {"id": pa.int64()}, relation=1)
 RENAMED = replace(ORDERS, table=replace(ORDERS.table, name="renamed"))

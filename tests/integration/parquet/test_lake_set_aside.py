@@ -15,7 +15,7 @@ import pytest
 from cdc.model import ChangeBatch, TableId, TableSchema
 from cdc.spi import SetAside
 from cdc.testing.events import changes, delivery, table
-from sinks.parquet import ParquetSink
+from cdc_sink_parquet import ParquetSink
 
 OpenLake = Callable[..., ParquetSink]
 ORDERS = table("public.orders", {"id": pa.int64()}, relation=1)

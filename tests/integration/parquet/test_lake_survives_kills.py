@@ -18,9 +18,9 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from sinks.parquet.generations import manifests
-from sinks.parquet.journal import load_state
-from sinks.parquet.layout import LakePaths
+from cdc_sink_parquet.generations import manifests
+from cdc_sink_parquet.journal import load_state
+from cdc_sink_parquet.layout import LakePaths
 from tests.support import lake_writer
 
 KILLS = 25

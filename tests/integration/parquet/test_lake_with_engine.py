@@ -16,10 +16,10 @@ from cdc.testing.database import MemoryDatabase
 from cdc.testing.events import table
 from cdc.testing.fold import fold
 from cdc.testing.memory import MemorySource, MemorySourceOptions
-from sinks.parquet import ParquetSink
-from sinks.parquet.journal import load_state
-from sinks.parquet.layout import LakePaths
-from sinks.parquet.options import ParquetOptions
+from cdc_sink_parquet import ParquetSink
+from cdc_sink_parquet.journal import load_state
+from cdc_sink_parquet.layout import LakePaths
+from cdc_sink_parquet.options import ParquetOptions
 
 ORDERS = table("public.orders", {"id": pa.int64(), "note": pa.string()})
 

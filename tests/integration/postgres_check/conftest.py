@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cdc.spi.finding import Finding
-from connectors.postgres.check import run_checks
-from connectors.postgres.options import PostgresOptions
+from cdc_source_postgres.check import run_checks
+from cdc_source_postgres.options import PostgresOptions
 from tests.support.findings import Check, Findings, statements_of
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from cdc.errors import UnsupportedSchema
 from cdc.model import TableId, TableSchema
-from connectors.postgres.catalog import (
+from cdc_source_postgres.catalog import (
     Connection,
     build_schema,
     read_table,
@@ -14,9 +14,9 @@ from connectors.postgres.catalog import (
     read_types,
     server_version,
 )
-from connectors.postgres.options import select
-from connectors.postgres.tables import TableInfo
-from connectors.postgres.types import TypeCatalog, plan_column
+from cdc_source_postgres.options import select
+from cdc_source_postgres.tables import TableInfo
+from cdc_source_postgres.types import TypeCatalog, plan_column
 from tests.support.postgres import Database
 
 EVERYTHING = select(["*.*"])

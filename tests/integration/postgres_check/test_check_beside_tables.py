@@ -6,7 +6,7 @@ import pytest
 from psycopg import sql
 
 from cdc.spi.finding import Severity
-from connectors.postgres.checks import waits
+from cdc_source_postgres.checks import waits
 from tests.integration.postgres_source.conftest import FollowerFactory, follow, make_follower
 from tests.support.findings import Check
 from tests.support.postgres import Database

@@ -173,8 +173,8 @@ def test_check_warns_of_failover_without_synchronized_standbys(check: Check, dat
 
 
 def test_check_ends_with_one_finding_when_names_are_too_long(database15: Database) -> None:
-    from connectors.postgres.check import run_checks
-    from connectors.postgres.options import PostgresOptions
+    from cdc_source_postgres.check import run_checks
+    from cdc_source_postgres.options import PostgresOptions
 
     (finding,) = run_checks(PostgresOptions.model_validate({"url": database15.url}), "s" * 70)
     assert (finding.severity, finding.code) == (ERROR, "name")

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from cdc.spi.finding import Finding, Severity
-from connectors.postgres.connection import Connector
-from connectors.postgres.options import PostgresOptions
+from cdc_source_postgres.connection import Connector
+from cdc_source_postgres.options import PostgresOptions
 from tests.support.findings import Check
 from tests.support.postgres import Database
 

@@ -5,7 +5,7 @@ import pytest
 from psycopg import pq
 
 from cdc.errors import CdcError, SourceBusy, SourceGap, SourceRefused, SourceUnavailable
-from connectors.postgres.errors import translate, translate_result
+from cdc_source_postgres.errors import translate, translate_result
 from tests.support.fixtures import PostgresFactory
 from tests.support.postgres import Database, PostgresServer
 

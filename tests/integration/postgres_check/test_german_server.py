@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from cdc.errors import CdcError, SourceGap, SourceRefused, SourceUnavailable
-from connectors.postgres.connection import Connector
-from connectors.postgres.options import PostgresOptions
+from cdc_source_postgres.connection import Connector
+from cdc_source_postgres.options import PostgresOptions
 from tests.support.findings import Check
 from tests.support.postgres import PostgresServer
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from cdc.errors import ConfigError, SourceRefused
-from connectors.postgres.starter import describe
+from cdc_source_postgres.starter import describe
 from tests.support.findings import Check
 from tests.support.postgres import Database
 

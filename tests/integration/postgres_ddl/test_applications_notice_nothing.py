@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from connectors.postgres import ddl_objects
-from connectors.postgres.ddl_objects import MAX_TABLES, install_statements
+from cdc_source_postgres import ddl_objects
+from cdc_source_postgres.ddl_objects import MAX_TABLES, install_statements
 from tests.integration.postgres_ddl.conftest import Reporting, reporting_on
 from tests.support.fixtures import PostgresFactory
 from tests.support.postgres import Database

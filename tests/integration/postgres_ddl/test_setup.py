@@ -9,12 +9,12 @@ import pytest
 
 from cdc.errors import SourceRefused
 from cdc.spi.finding import Severity
-from connectors.postgres.check import run_checks
-from connectors.postgres.connection import Connector
-from connectors.postgres.ddl_objects import REMOVE, read_objects
-from connectors.postgres.ddl_setup import SHOW_SQL, use_trigger
-from connectors.postgres.options import PostgresOptions
-from connectors.postgres.publication import ensure_publication
+from cdc_source_postgres.check import run_checks
+from cdc_source_postgres.connection import Connector
+from cdc_source_postgres.ddl_objects import REMOVE, read_objects
+from cdc_source_postgres.ddl_setup import SHOW_SQL, use_trigger
+from cdc_source_postgres.options import PostgresOptions
+from cdc_source_postgres.publication import ensure_publication
 from tests.support.findings import Findings
 from tests.support.fixtures import PostgresFactory
 from tests.support.postgres import Database

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.postgres.reported import UNCONFIRMED
+from cdc_source_postgres.reported import UNCONFIRMED
 from tests.integration.postgres_source.conftest import FollowerFactory, follow, make_follower
 from tests.support.follower import Follower
 from tests.support.postgres import Database

@@ -10,8 +10,8 @@ from psycopg import sql
 
 from cdc.model import TableId
 from cdc.spi.source import Snapshot
-from connectors.postgres import chunks, snapshot, turns
-from connectors.postgres.turns import Turns, Waiter
+from cdc_source_postgres import chunks, snapshot, turns
+from cdc_source_postgres.turns import Turns, Waiter
 from tests.integration.postgres_source.conftest import FollowerFactory
 from tests.support.postgres import Database
 from tests.support.postgres_copying import CHANGES, Copying, T, expected, filled

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.postgres.definition import Definition, PublicationDefinition
-from connectors.postgres.definition_sql import PRINTING, definition_query, publication_query
+from cdc_source_postgres.definition import Definition, PublicationDefinition
+from cdc_source_postgres.definition_sql import PRINTING, definition_query, publication_query
 from tests.support.postgres import Database
 
 SETUP = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.postgres.looks import Looker, look_at
+from cdc_source_postgres.looks import Looker, look_at
 from tests.support.postgres import Database
 
 SETUP = (

@@ -7,8 +7,8 @@ import pytest
 from cdc.spi import Source
 from cdc.testing.events import source_context
 from cdc.testing.source_contract import SourceContract, Step
-from connectors.postgres import PostgresSource, chunks
-from connectors.postgres.options import PostgresOptions
+from cdc_source_postgres import PostgresSource, chunks
+from cdc_source_postgres.options import PostgresOptions
 from tests.support.postgres import Database
 
 _STATEMENTS = {

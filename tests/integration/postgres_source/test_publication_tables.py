@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.model import TableId
-from connectors.postgres.publication import read_publication
+from cdc_source_postgres.publication import read_publication
 from tests.support.postgres import Database
 
 SETUP = (

@@ -18,8 +18,8 @@ from cdc.errors import (
     UnsupportedSchema,
 )
 from cdc.model import Position
-from connectors.postgres import connection, monitor, slot
-from connectors.postgres.messages import lsn_int
+from cdc_source_postgres import connection, monitor, slot
+from cdc_source_postgres.messages import lsn_int
 from tests.integration.postgres_source.conftest import FollowerFactory
 from tests.support.postgres import Database
 from tests.support.waiting import wait_until

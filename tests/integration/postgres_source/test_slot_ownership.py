@@ -10,7 +10,7 @@ import pytest
 
 from cdc.errors import SourceClaimed, SourceRefused
 from cdc.spi import LogIdentity
-from connectors.postgres import slot
+from cdc_source_postgres import slot
 from tests.integration.postgres_source.conftest import FollowerFactory
 from tests.support.postgres import Database, PostgresServer
 from tests.support.postgres_follower import PostgresFollower

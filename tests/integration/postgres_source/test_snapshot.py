@@ -13,8 +13,8 @@ import pytest
 from cdc.errors import SourceRefused, SourceUnavailable, UnrepresentableValue
 from cdc.model import Envelope, Position, TableId
 from cdc.testing.fold import fold
-from connectors.postgres import chunks, view
-from connectors.postgres.messages import lsn_int
+from cdc_source_postgres import chunks, view
+from cdc_source_postgres.messages import lsn_int
 from tests.integration.postgres_source.conftest import FollowerFactory
 from tests.support.follower import Follower, Row, position_of, read_chunks
 from tests.support.postgres import Database

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cdc.model import Envelope
-from connectors.postgres import chunks
-from connectors.postgres.chunks import RESUMABLE_TRANSACTIONS, Layout, Token
+from cdc_source_postgres import chunks
+from cdc_source_postgres.chunks import RESUMABLE_TRANSACTIONS, Layout, Token
 from tests.integration.postgres_source.conftest import FollowerFactory
 from tests.support.postgres import Database
 from tests.support.postgres_copying import CHANGES, Copying, expected, filled

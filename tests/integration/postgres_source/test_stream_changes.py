@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.postgres import stream
+from cdc_source_postgres import stream
 from tests.integration.postgres_source.conftest import FollowerFactory
 from tests.support.postgres import Database
 

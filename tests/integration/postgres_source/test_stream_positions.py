@@ -9,8 +9,8 @@ import pytest
 
 from cdc.errors import CdcError, SourceUnavailable
 from cdc.model import Position
-from connectors.postgres import acks, stream
-from connectors.postgres.messages import lsn_int
+from cdc_source_postgres import acks, stream
+from cdc_source_postgres.messages import lsn_int
 from tests.integration.postgres_source.conftest import FollowerFactory
 from tests.support.fixtures import PostgresFactory
 from tests.support.follower import Follower, rows_of

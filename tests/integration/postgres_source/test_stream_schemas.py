@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from cdc.model import TableSchema
-from connectors.postgres import monitor
+from cdc_source_postgres import monitor
 from tests.integration.postgres_source.conftest import FollowerFactory
 from tests.support.follower import Follower
 from tests.support.postgres import Database

@@ -13,10 +13,10 @@ import pytest
 from cdc.errors import SinkFenced, SinkRefused
 from cdc.spi import Sink, SinkContext
 from cdc.testing.events import changes, delivery, sink_context, table
-from sinks.duckdb import DuckDBSink
-from sinks.duckdb.options import Options as DuckDBOptions
-from sinks.parquet import ParquetSink
-from sinks.parquet.options import ParquetOptions
+from cdc_sink_duckdb import DuckDBSink
+from cdc_sink_duckdb.options import Options as DuckDBOptions
+from cdc_sink_parquet import ParquetSink
+from cdc_sink_parquet.options import ParquetOptions
 from tests.support.equality import mysql, postgres
 from tests.support.equality.tables import differences, read_mirror
 from tests.support.mysql import MysqlDatabase

@@ -12,8 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from connectors.postgres.messages import Relation, parse_relation
-from connectors.postgres.types import (
+from cdc_source_postgres.messages import Relation, parse_relation
+from cdc_source_postgres.types import (
     CATALOG_QUERY,
     ColumnPlan,
     TypeCatalog,
@@ -21,7 +21,7 @@ from connectors.postgres.types import (
     plan_column,
     types_from_rows,
 )
-from connectors.postgres.wire.decoder import CopyDecoder, PgoutputDecoder
+from cdc_source_postgres.wire.decoder import CopyDecoder, PgoutputDecoder
 from tests.support.plain_arrow import plain
 from tests.support.postgres import Database
 from tests.support.type_values import setup_types

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from cdc import errors
 from cdc.cli.docs import anchor_of, command_for, section_of, topics
 from cdc.errors import ConfigError
-from connectors.mysql.options import MysqlOptions
-from connectors.postgres.options import PostgresOptions
+from cdc_source_mysql.options import MysqlOptions
+from cdc_source_postgres.options import PostgresOptions
 from tests.architecture.tree import product_files
 
 OPTION = re.compile(r"^\| `(\w+)` \| ([^|]+) \|", re.MULTILINE)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from cdc.errors import ConfigError, PluginError
 from cdc.spi.units import Duration
-from config import Configuration, InvalidConfig, load
+from cdc_config import Configuration, InvalidConfig, load
 
 Load = Callable[..., Configuration]
 Messages = Callable[..., list[str]]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cdc.errors import ConfigError
-from config import InvalidConfig, load
+from cdc_config import InvalidConfig, load
 from tests.unit.config.conftest import Load, Messages, find_plugin
 
 SOURCE = "sources:\n  shop:\n    type: postgres\n"

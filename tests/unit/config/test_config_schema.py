@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import orjson
 import pytest
 import yaml
 
-import config
+from cdc.cli.schema import configuration_schema
 from cdc.spi import registry
-from config import json_schema, load
-from config.settings import SinkSettings, SourceSettings
+from cdc_config import json_schema, load
+from cdc_config.settings import SinkSettings, SourceSettings
+from tests.support.processes import ROOT
 from tests.unit.config.conftest import Options
 
-EXAMPLES = sorted((Path(config.__file__).parent / "examples").glob("*.yaml"))
+EXAMPLES = sorted((ROOT / "config/examples").glob("*.yaml"))
 
 
 @pytest.fixture
@@ -27,6 +29,11 @@ def schema() -> dict[str, Any]:
 def errors(schema: dict[str, Any], text: str) -> list[str]:
     validator = jsonschema.Draft202012Validator(schema)
     return [error.json_path for error in validator.iter_errors(yaml.safe_load(text))]
+
+
+def test_the_schema_in_the_repository_is_what_the_command_prints() -> None:
+    """Otherwise: `cdc schema > config/schema.json`."""
+    assert orjson.loads((ROOT / "config/schema.json").read_bytes()) == configuration_schema()
 
 
 def test_schema_is_valid_itself(schema: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from cdc.engine import specs
-from config import Configuration, FlushSettings, RetainSettings
+from cdc_config import Configuration, FlushSettings, RetainSettings
 from tests.unit.config.conftest import Load
 
 FULL = """

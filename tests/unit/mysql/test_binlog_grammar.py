@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 
 from cdc.errors import DecodeError, SourceGap, StateError, UnknownEvent
-from connectors.mysql.places import ServerMemory
-from connectors.mysql.transactions import Grammar, RolledBack, Savepoint, XaEnded, XaStarted, Xid, parse_xid
-from connectors.mysql.wire.payload import Payload
-from connectors.mysql.xa.book import Prepared, XaBook
+from cdc_source_mysql.places import ServerMemory
+from cdc_source_mysql.transactions import Grammar, RolledBack, Savepoint, XaEnded, XaStarted, Xid, parse_xid
+from cdc_source_mysql.wire.payload import Payload
+from cdc_source_mysql.xa.book import Prepared, XaBook
 
 XID = Xid(1, b"global", b"branch")
 

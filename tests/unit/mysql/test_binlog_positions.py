@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import ConfigError
-from connectors.mysql import positions
-from connectors.mysql.gtid import GtidSet, MariadbGtids
-from connectors.mysql.positions import BinlogPosition
+from cdc_source_mysql import positions
+from cdc_source_mysql.gtid import GtidSet, MariadbGtids
+from cdc_source_mysql.positions import BinlogPosition
 
 SERVER = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from cdc.errors import DecodeError, UnsupportedSchema
-from connectors.mysql.wire import codes
-from connectors.mysql.wire.target import Target
+from cdc_source_mysql.wire import codes
+from cdc_source_mysql.wire.target import Target
 from tests.support import binlog_frames as frames
 from tests.support.binlog_decoders import Decoding, modules, start
 from tests.support.binlog_frames import ABSENT, i32, text

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cdc.errors import DecodeError, UnknownEvent
-from connectors.mysql.wire import codes
+from cdc_source_mysql.wire import codes
 from tests.support import binlog_frames as frames
 from tests.support.binlog_decoders import Decoding, modules, start
 from tests.support.binlog_frames import UUID_TEXT, i32, text

@@ -15,7 +15,7 @@ from cdc.errors import (
     SourceRefused,
     SourceUnavailable,
 )
-from connectors.mysql import errors
+from cdc_source_mysql import errors
 
 WHERE = "sources.shop"
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from cdc.model import TableId
-from connectors.mysql.options import FIRST_SERVER_ID, MAX_SERVER_ID, MysqlOptions
+from cdc_source_mysql.options import FIRST_SERVER_ID, MAX_SERVER_ID, MysqlOptions
 
 PASSWORD = "s3cret"
 

@@ -7,13 +7,13 @@ import pytest
 
 from cdc.errors import StateError, UnknownEvent
 from cdc.model import TableId
-from connectors.mysql import column_types as types
-from connectors.mysql.charsets import Collation
-from connectors.mysql.ddl.changes import Default
-from connectors.mysql.ddl.classify import classify
-from connectors.mysql.definitions import ColumnDefinition, TableDefinition
-from connectors.mysql.history.history import MOST_OTHERS, Applied, History
-from connectors.mysql.table_map import TableMap
+from cdc_source_mysql import column_types as types
+from cdc_source_mysql.charsets import Collation
+from cdc_source_mysql.ddl.changes import Default
+from cdc_source_mysql.ddl.classify import classify
+from cdc_source_mysql.definitions import ColumnDefinition, TableDefinition
+from cdc_source_mysql.history.history import MOST_OTHERS, Applied, History
+from cdc_source_mysql.table_map import TableMap
 
 T = TableId("db", "t")
 UTF8 = Collation(255, "utf8mb4_0900_ai_ci", "utf8mb4", 4)

@@ -5,13 +5,13 @@ from types import ModuleType
 import pytest
 
 from cdc.native import implementation
-from connectors.postgres.wire import python as wire_python
+from cdc_source_postgres.wire import python as wire_python
 
 
 def _modules() -> list[ModuleType]:
     if implementation() != "c":
         return [wire_python]
-    from connectors.postgres.wire import native as wire_native
+    from cdc_source_postgres.wire import native as wire_native
 
     return [wire_native, wire_python]
 

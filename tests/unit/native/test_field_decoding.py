@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from cdc.errors import DecodeError, UnrepresentableValue
-from connectors.postgres.builtin_types import BASE, OID_OF
+from cdc_source_postgres.builtin_types import BASE, OID_OF
 from tests.support import pgoutput_frames as frames
 from tests.support.plain_arrow import plain
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from cdc.native import implementation
-from connectors.postgres.builtin_types import OID_OF
+from cdc_source_postgres.builtin_types import OID_OF
 from tests.support import pgoutput_frames as frames
 
 MEBIBYTE = 1 << 20

@@ -8,7 +8,7 @@ import pytest
 
 from cdc.native import unavailable_reason
 
-SHOW = "from connectors.postgres.wire.decoder import PgoutputDecoder as d; print(d.__module__.split('.')[-1])"
+SHOW = "from cdc_source_postgres.wire.decoder import PgoutputDecoder as d; print(d.__module__.split('.')[-1])"
 # What a machine without a compiler has: modules that can't be imported.
 NOT_BUILT = "import sys; sys.modules['cdc.native.columns'] = None; "
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cdc.errors import DecodeError
-from connectors.postgres.builtin_types import OID_OF
-from connectors.postgres.wire.codes import ENDED, FULL, KEEPALIVE, MESSAGE, PART, WOULD_BLOCK
+from cdc_source_postgres.builtin_types import OID_OF
+from cdc_source_postgres.wire.codes import ENDED, FULL, KEEPALIVE, MESSAGE, PART, WOULD_BLOCK
 from tests.support import pgoutput_frames as frames
 from tests.support.pgoutput_frames import UNCHANGED, Frames, Text
 from tests.support.plain_arrow import plain_batch

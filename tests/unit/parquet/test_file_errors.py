@@ -11,9 +11,9 @@ import pytest
 from cdc.errors import CdcError, SinkRefused, SinkUnavailable, UnsupportedSchema
 from cdc.spi import Severity
 from cdc.testing.events import sink_context
-from sinks.parquet import ParquetSink
-from sinks.parquet.files import create_file, exchange, translated
-from sinks.parquet.options import ParquetOptions
+from cdc_sink_parquet import ParquetSink
+from cdc_sink_parquet.files import create_file, exchange, translated
+from cdc_sink_parquet.options import ParquetOptions
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,15 @@ import orjson
 import pytest
 
 from cdc.model import Position
-from sinks.parquet.journal import LakeState, Manifest, load_manifest, load_state, save_state, write_manifest
-from sinks.parquet.layout import LakePaths
+from cdc_sink_parquet.journal import (
+    LakeState,
+    Manifest,
+    load_manifest,
+    load_state,
+    save_state,
+    write_manifest,
+)
+from cdc_sink_parquet.layout import LakePaths
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 # MySQL's positions pass 64 bits once a failover began a new epoch.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cdc.errors import ConfigError
 from cdc.model import TableId
 from cdc.testing.events import table
-from sinks.parquet.layout import (
+from cdc_sink_parquet.layout import (
     partition_folder,
     partition_keys,
     partition_prefix,
@@ -20,7 +20,7 @@ from sinks.parquet.layout import (
     table_folder,
     table_of,
 )
-from sinks.parquet.options import ParquetOptions, Partition
+from cdc_sink_parquet.options import ParquetOptions, Partition
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
 OFFSETS = st.integers(0, 2**63 - 1)

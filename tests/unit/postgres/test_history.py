@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.postgres.definition import Definition
-from connectors.postgres.entries import Place
-from connectors.postgres.history import LEGACY, OUTSIDE, UNPROVEN, History
-from connectors.postgres.looks import Look, Seen
-from connectors.postgres.messages import Relation, RelationColumn
-from connectors.postgres.options import select
-from connectors.postgres.shapes import UNKNOWN_ATTNUM
+from cdc_source_postgres.definition import Definition
+from cdc_source_postgres.entries import Place
+from cdc_source_postgres.history import LEGACY, OUTSIDE, UNPROVEN, History
+from cdc_source_postgres.looks import Look, Seen
+from cdc_source_postgres.messages import Relation, RelationColumn
+from cdc_source_postgres.options import select
+from cdc_source_postgres.shapes import UNKNOWN_ATTNUM
 from tests.support.definitions import INT, RELID, TEXT, column, sent, table
 
 BASE = table(column(1, "id"), column(2, "a", TEXT), column(3, "b", TEXT))

@@ -10,8 +10,8 @@ import yaml
 
 from cdc.errors import ConfigError
 from cdc.spi import registry
-from config import json_schema, load
-from connectors.postgres.options import PostgresOptions
+from cdc_config import json_schema, load
+from cdc_source_postgres.options import PostgresOptions
 
 FILE = "sources: {{shop: {{type: postgres, url: 'postgresql://h/d', unrepresentable: {}}}}}\n"
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.postgres.catalog import missing_element
-from connectors.postgres.checks.server import minor_is_flawed, standby_names
-from connectors.postgres.statements import grant_replication, identifier, literal, wal_level_fix
+from cdc_source_postgres.catalog import missing_element
+from cdc_source_postgres.checks.server import minor_is_flawed, standby_names
+from cdc_source_postgres.statements import grant_replication, identifier, literal, wal_level_fix
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import CdcError, SourceBusy, SourceGap, SourceRefused, SourceUnavailable
-from connectors.postgres import errors
+from cdc_source_postgres import errors
 
 WHERE = "sources.shop"
 GONE = (

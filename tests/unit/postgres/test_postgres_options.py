@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from cdc.errors import ConfigError
 from cdc.model import TableId
-from connectors.postgres.options import PostgresOptions
+from cdc_source_postgres.options import PostgresOptions
 
 URL = "postgresql://cdc:s3cr3t-word@db.example/shop"
 

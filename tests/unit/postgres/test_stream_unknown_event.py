@@ -9,8 +9,8 @@ import pytest
 
 from cdc.errors import UnknownEvent
 from cdc.model import Position
-from connectors.postgres.stream import Session, SessionParts
-from connectors.postgres.wire.decoder import PgoutputDecoder
+from cdc_source_postgres.stream import Session, SessionParts
+from cdc_source_postgres.wire.decoder import PgoutputDecoder
 
 
 class _Frames:

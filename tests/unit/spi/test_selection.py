@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cdc.model import TableId
 from cdc.spi.selection import entry_for, nearest, parse_table
-from connectors.postgres.options import select
+from cdc_source_postgres.options import select
 
 ORDERS = TableId("public", "orders")
 AUDIT = TableId("public", "audit_log")

@@ -1,0 +1,251 @@
+"""Loads one file into validated settings and plug-in options, or says what is wrong, all of it at once.
+
+Plug-ins are found by a function that the caller gives: this package imports none. Relative paths in the file
+mean the file's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel
+
+from cdc.errors import ConfigError, PluginError
+from cdc_config.document import Document, describe, read_document
+from cdc_config.problem import InvalidConfig, Path, did_you_mean
+from cdc_config.settings import (
+    DEFAULT_STATE_DIR,
+    DEFAULT_UMASK,
+    NAME_PATTERN,
+    UMASK_PATTERN,
+    SinkSettings,
+    SourceSettings,
+)
+from cdc_config.validation import known_keys, validate
+
+Group = Literal["cdc.sources", "cdc.sinks"]
+_TOP_KEYS = ("state_dir", "umask", "sources", "sinks")
+_NAME_RULE = "A name starts with a-z and has only a-z, 0-9 and _, at most 48 characters."
+
+
+class PluginLoader(Protocol):
+    """Gives the class for a `type:`; raises PluginError. `cdc.spi.registry.load` is one."""
+
+    def __call__(self, group: Group, type_name: str, /) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredSource:
+    """One source: what the engine reads, and the plug-in with its own validated options."""
+
+    name: str
+    settings: SourceSettings
+    plugin: Any
+    options: BaseModel
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredSink:
+    """One sink; `sources` are the names it takes changes from."""
+
+    name: str
+    settings: SinkSettings
+    plugin: Any
+    options: BaseModel
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A whole file. `state_dir` is absolute; `umask` takes rights from all files that the daemon makes."""
+
+    file: FilePath
+    state_dir: FilePath
+    sources: Mapping[str, ConfiguredSource]
+    sinks: Mapping[str, ConfiguredSink]
+    umask: int
+
+
+def load(file: FilePath, plugin: PluginLoader, environment: Mapping[str, str] | None = None) -> Configuration:
+    """The configuration in `file`, its references replaced from `environment` (the process's own by default).
+
+    Raises:
+        ConfigError: the file can't be read or parsed.
+        InvalidConfig: with every problem that could be found in one go.
+    """
+    document = read_document(file, os.environ if environment is None else environment)
+    return _Loading(document, plugin).configuration(file)
+
+
+class _Loading:
+    """One pass over a document; collects problems instead of stopping at the first."""
+
+    def __init__(self, document: Document, plugin: PluginLoader) -> None:
+        self._document = document
+        self._plugin = plugin
+        self._problems: list[ConfigError] = []
+
+    def configuration(self, file: FilePath) -> Configuration:
+        folder = file.absolute().parent
+        self._top_level()
+        names = self._names("sources")
+        found = [self._source(name, body) for name, body in self._sections("sources")]
+        taken = [self._sink(name, body, names) for name, body in self._sections("sinks")]
+        sources = {source.name: source for source in found if source}
+        sinks = {sink.name: sink for sink in taken if sink}
+        self._refuse_shared_targets(sinks.values(), folder)
+        self._refuse_waiting_for_nobody(sources, sinks)
+        if self._problems:
+            raise InvalidConfig(self._problems)
+        return Configuration(file.absolute(), folder / self._state_dir(), sources, sinks, self._umask())
+
+    def _add(self, path: Path, message: str, remedy: str = "") -> None:
+        self._problems.append(self._document.problem(path, message, remedy))
+
+    def _top_level(self) -> None:
+        for key in self._document.value:
+            if key not in _TOP_KEYS:
+                self._add((key,), "is not a known key", did_you_mean(key, _TOP_KEYS))
+        self._state_dir()
+        self._umask()
+        if not self._document.value.get("sources"):
+            remedy = "`cdc init URL` writes one to begin with."
+            self._add(("sources",), "must name at least one source", remedy)
+
+    def _state_dir(self) -> str:
+        value = self._document.value.get("state_dir", DEFAULT_STATE_DIR)
+        if isinstance(value, str) and value:
+            return value
+        got = "an empty text" if value == "" else describe(value)
+        self._add(("state_dir",), f"must be a folder (got {got})")
+        return DEFAULT_STATE_DIR
+
+    def _umask(self) -> int:
+        value = self._document.value.get("umask", DEFAULT_UMASK)
+        if isinstance(value, str) and re.fullmatch(UMASK_PATTERN, value):
+            return int(value, 8)
+        shown = repr(value) if isinstance(value, str) else describe(value)
+        remedy = 'Write umask: "027" (nothing for others), or "022" for files that all may read.'
+        self._add(
+            ("umask",), f"must be three octal digits that leave the owner's rights (got {shown})", remedy
+        )
+        return int(DEFAULT_UMASK, 8)
+
+    def _names(self, key: str) -> tuple[str, ...]:
+        value = self._document.value.get(key)
+        return tuple(value) if isinstance(value, dict) else ()
+
+    def _sections(self, key: str) -> list[tuple[str, dict[str, Any]]]:
+        value = self._document.value.get(key)
+        if value is None or value == {}:
+            return []
+        if not isinstance(value, dict):
+            self._add((key,), f"must be a mapping of names to settings (got {describe(value)})")
+            return []
+        return [(name, body) for name, body in value.items() if self._is_section((key, name), body)]
+
+    def _is_section(self, path: tuple[str, str], body: object) -> bool:
+        if not re.fullmatch(NAME_PATTERN, path[1]):
+            self._add(path, "is not a valid name", _NAME_RULE)
+        if isinstance(body, dict):
+            return True
+        self._add(path, f"must be a mapping (got {describe(body)})", "It needs at least 'type'.")
+        return False
+
+    def _source(self, name: str, body: dict[str, Any]) -> ConfiguredSource | None:
+        path = ("sources", name)
+        settings, plugin, options = self._section("cdc.sources", SourceSettings, path, body)
+        if settings is not None and (settings.snapshot, settings.on_gap) == ("never", "resnapshot"):
+            message = "can't be resnapshot where snapshot is never: nothing may be copied again after a gap"
+            self._add((*path, "on_gap"), message, "Write on_gap: fail, or snapshot: initial.")
+        if settings is None or options is None:
+            return None
+        return ConfiguredSource(name, settings, plugin, options)
+
+    def _sink(self, name: str, body: dict[str, Any], known: tuple[str, ...]) -> ConfiguredSink | None:
+        path = ("sinks", name)
+        settings, plugin, options = self._section("cdc.sinks", SinkSettings, path, body)
+        if settings is None:
+            return None
+        sources = self._from(path, settings, known)
+        if options is None:
+            return None
+        return ConfiguredSink(name, settings, plugin, options, sources)
+
+    def _section(
+        self, group: Group, model: Any, path: tuple[str, str], body: dict[str, Any]
+    ) -> tuple[Any, Any, BaseModel | None]:
+        """The engine's keys to `model`, all others to the plug-in's options."""
+        engine_keys = known_keys(model)
+        own = {k: v for k, v in body.items() if k in engine_keys}
+        settings, problems = validate(model, own, self._document, path)
+        self._problems += problems
+        type_name = body.get("type")
+        if not isinstance(type_name, str) or not type_name:
+            return settings, None, None
+        plugin = self._load_plugin(group, type_name, path)
+        if plugin is None:
+            return settings, None, None
+        rest = {k: v for k, v in body.items() if k not in engine_keys}
+        options, problems = validate(plugin.Options, rest, self._document, path, engine_keys)
+        self._problems += problems
+        return settings, plugin, options
+
+    def _load_plugin(self, group: Group, type_name: str, path: Path) -> Any:
+        try:
+            return self._plugin(group, type_name)
+        except PluginError as error:
+            self._add((*path, "type"), error.message, error.remedy)
+            return None
+
+    def _from(self, path: Path, settings: SinkSettings, known: tuple[str, ...]) -> tuple[str, ...]:
+        wanted = settings.sources
+        if wanted is None:
+            if len(known) > 1:
+                remedy = f"Write from: [{', '.join(known)}]."
+                self._add((*path, "from"), "is required where there are several sources", remedy)
+            return known
+        for index, name in enumerate(wanted):
+            if name not in known:
+                self._add((*path, "from", index), f"there is no source {name!r}", did_you_mean(name, known))
+            elif name in wanted[:index]:
+                self._add((*path, "from", index), f"the source {name!r} stands twice", "Keep one of them.")
+        return wanted
+
+    def _refuse_shared_targets(self, sinks: Any, folder: FilePath) -> None:
+        """Two sinks that write to one place would fight over it: the later one is named."""
+        owners: dict[tuple[str, str], str] = {}
+        for sink in sinks:
+            for key in ("path", "url"):
+                target = getattr(sink.options, key, None)
+                if target is None:
+                    continue
+                place = (sink.settings.type, _place(target, folder))
+                owner = owners.setdefault(place, sink.name)
+                if owner != sink.name:
+                    message = f"is also the {key} of the sink {owner!r}"
+                    self._add(("sinks", sink.name, key), message, "Give each sink a place of its own.")
+
+    def _refuse_waiting_for_nobody(
+        self, sources: Mapping[str, ConfiguredSource], sinks: Mapping[str, ConfiguredSink]
+    ) -> None:
+        wanted = {name for sink in sinks.values() for name in sink.sources}
+        for name, source in sources.items():
+            if source.settings.acknowledge == "sinks" and name not in wanted and not self._problems:
+                message = "waits for sinks, but no sink takes changes from this source"
+                remedy = "Add a sink with this source in its 'from', or write acknowledge: log."
+                self._add(("sources", name, "acknowledge"), message, remedy)
+
+
+def _place(target: object, folder: FilePath) -> str:
+    """A form in which two spellings of one target are equal."""
+    reveal = getattr(target, "get_secret_value", None)
+    text = str(reveal() if reveal else target)
+    if "://" in text and not text.startswith("file://"):
+        return text.rstrip("/")
+    return os.path.realpath(folder / text.removeprefix("file://"))

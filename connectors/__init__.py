@@ -1,1 +1,0 @@
-"""Sources, one package a database family; found through the entry points `cdc.sources`."""

@@ -1,0 +1,83 @@
+"""Why there is no connection, and what to do about each reason. Error numbers decide: texts come in the
+server's language.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from cdc.errors import CdcError, ConfigError
+from cdc.spi.finding import Finding, Severity
+from cdc_source_mysql.checks.report import DOCS
+from cdc_source_mysql.errors import number_of
+from cdc_source_mysql.options import MysqlOptions
+from cdc_source_mysql.statements import identifier, literal
+
+_CLOSED_DATABASE = 1044
+_RENEW = "alter user {user}@'%' identified by '...';"
+_UNLOCK = "alter user {user}@'%' account unlock;"
+_TLS = ("tls", "Set ssl-mode and ssl-ca in url to what the server offers.")
+_METHOD = (
+    "login",
+    "Give the account a method that is known: alter user {user}@'%' identified with caching_sha2_password by"
+    " '...'; (MariaDB: identified via mysql_native_password).",
+)
+_LOGIN = ("login", "Correct user and password in url; to set a new one: " + _RENEW)
+# Error number → code, and what to do; `{user}` and `{database}` are those of the url, quoted.
+_REASONS = {
+    _CLOSED_DATABASE: (
+        "database",
+        "Correct the database in url, or run: grant select on {database}.* to {user}@'%';",
+    ),
+    1045: _LOGIN,
+    1698: _LOGIN,
+    1049: ("database", "Correct the database in url; show databases lists those that there are."),
+    1130: ("host", "Let the account in from here: create user {user}@'<our address>' identified by '...';"),
+    1129: ("host", "On the server, run: flush hosts; or truncate table performance_schema.host_cache;"),
+    # MySQL, MariaDB.
+    3118: ("login", _UNLOCK),
+    4151: ("login", _UNLOCK),
+    1820: ("login", _RENEW),
+    1862: ("login", _RENEW),
+    1040: ("connections", "Close connections that nobody needs, or raise max_connections."),
+    1203: ("connections", "set global max_user_connections = 0;"),
+    1226: (
+        "connections",
+        "alter user {user}@'%' with max_user_connections 0"
+        " max_connections_per_hour 0 max_queries_per_hour 0;",
+    ),
+    1251: _METHOD,
+    1275: _METHOD,
+    1524: _METHOD,
+    2059: _METHOD,
+    2026: _TLS,
+    2061: _TLS,
+    3159: _TLS,
+}
+_UNREACHABLE = (
+    "Start the server, or correct host and port in url (inside a container, localhost is the container)."
+)
+
+
+def is_closed_database(error: CdcError) -> bool:
+    """Whether the account was let in, but not into the url's database."""
+    return number_of(error) == _CLOSED_DATABASE
+
+
+def explain(error: CdcError, options: MysqlOptions) -> Finding:
+    """The finding for a connection that was not made."""
+    if isinstance(error, ConfigError):
+        return Finding(Severity.ERROR, "tls", error.message, error.remedy, DOCS)
+    code, fix = _reason(error)
+    user, database = literal(options.address.user), identifier(options.address.database)
+    remedy = fix.format(user=user, database=database)
+    return Finding(Severity.ERROR, code, error.message, remedy, DOCS)
+
+
+def _reason(error: CdcError) -> tuple[str, str]:
+    cause = error.__cause__
+    if isinstance(getattr(cause, "original_exception", cause), ssl.SSLError):
+        return _TLS
+    if isinstance(cause, RuntimeError):  # A package for the login's kind of password is missing.
+        return _METHOD
+    return _REASONS.get(number_of(error), ("connection", _UNREACHABLE))

@@ -1,0 +1,175 @@
+"""Whether the binlog can be followed over time: positions, retention, replicas, filters, our own number, and
+transactions that were prepared before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from cdc.spi.finding import listed
+from cdc.spi.source import LogIdentity
+from cdc_source_mysql.checks.report import Report, Server
+from cdc_source_mysql.checks.retention import check_retention
+from cdc_source_mysql.checks.settings import set_at_start, set_variable
+from cdc_source_mysql.checks.xa import check_xa
+from cdc_source_mysql.dump import label_of
+from cdc_source_mysql.statements import grant
+
+# Each statement in its forms, the newest first.
+BINLOG_STATUS = ("show binary log status", "show binlog status", "show master status")
+_REPLICA_STATUS = {
+    "mysql": ("show replica status", "show slave status"),
+    "mariadb": ("show all slaves status",),
+}
+_REPLICAS = ("show replicas", "show slave hosts")
+# MySQL turns GTIDs on in these steps, while it runs; each has to reach every replica before the next.
+_GTID_STEPS = (
+    "set @@global.enforce_gtid_consistency = WARN",
+    "set @@global.enforce_gtid_consistency = ON",
+    "set @@global.gtid_mode = OFF_PERMISSIVE",
+    "set @@global.gtid_mode = ON_PERMISSIVE",
+    "set @@global.gtid_mode = ON",
+)
+
+
+def check_replication(
+    server: Server, owner: LogIdentity | None, databases: Collection[str], report: Report
+) -> None:
+    """Everything that concerns the binlog as a whole; `databases` are those of the selected tables."""
+    _check_gtids(server, report)
+    check_retention(server, report)
+    _check_replica(server, report)
+    _check_filters(server, databases, report)
+    _check_server_id(server, owner.log_id if owner else "", report)
+    check_xa(server, report)
+
+
+def _check_gtids(server: Server, report: Report) -> None:
+    if server.is_mariadb:
+        report.ok("gtid", "positions are GTIDs of MariaDB: after a failover a replica goes on")
+        return
+    mode, enforced = server.value("gtid_mode").upper(), server.value("enforce_gtid_consistency").upper()
+    if mode == "ON":
+        if enforced == "ON":
+            report.ok("gtid", "gtid_mode is ON: after a failover a replica goes on")
+        else:
+            message = f"gtid_mode is ON and enforce_gtid_consistency is {enforced}, expected ON"
+            report.warn("gtid", message, set_variable(server, "enforce_gtid_consistency", "ON"))
+        return
+    message = (
+        f"gtid_mode is {mode or 'OFF'}, expected ON: positions are files and offsets of this one server, so a"
+        " failover to a replica needs a new copy of all tables"
+    )
+    report.warn("gtid", message, _gtid_fix(server))
+
+
+def _gtid_fix(server: Server) -> str:
+    if server.provider:
+        return " ".join(set_at_start(server, (n, "ON")) for n in ("enforce_gtid_consistency", "gtid_mode"))
+    return (
+        "One after the other, on every server of the replication, each step everywhere before the next: "
+        + "; ".join(_GTID_STEPS)
+        + "; and write gtid_mode = ON and enforce_gtid_consistency = ON into the option file."
+    )
+
+
+def _check_replica(server: Server, report: Report) -> None:
+    rows = server.first(_REPLICA_STATUS[server.flavour])
+    if rows is None:
+        privilege = "slave monitor" if server.is_mariadb else "replication client"
+        report.ok(
+            "replica",
+            "whether the server is itself a replica is not visible to this account",
+            f"To have it checked: {grant(privilege, server.account)};",
+        )
+        return
+    if not rows:
+        return
+    updates = "log_replica_updates" if server.has("log_replica_updates") else "log_slave_updates"
+    if not server.is_on(updates):
+        message = (
+            f"the server is a replica and {updates} is OFF: its binlog lacks the changes that it replicates"
+        )
+        report.error("replica", message, set_at_start(server, (updates, "ON")))
+        return
+    report.ok("replica", f"the server is a replica that logs what it replicates ({updates} is ON)")
+    _check_replica_order(server, report)
+
+
+def _check_replica_order(server: Server, report: Report) -> None:
+    for prefix in ("replica", "slave"):
+        workers, order = f"{prefix}_parallel_workers", f"{prefix}_preserve_commit_order"
+        if server.has(order):
+            if server.value(workers) not in ("", "0", "1") and not server.is_on(order):
+                message = f"{order} is OFF: the replica commits in another order than its source"
+                fix = set_variable(server, order, "ON")
+                if not server.provider:  # It can't be set while rows are applied.
+                    fix = f"stop {prefix} sql_thread; {fix.rstrip(';')}; start {prefix} sql_thread;"
+                report.warn("replica-order", message, fix)
+            return
+
+
+def _check_filters(server: Server, databases: Collection[str], report: Report) -> None:
+    rows = server.first(BINLOG_STATUS)
+    if not rows:
+        return  # `privileges` says so when it may not be asked.
+    row = {key.lower(): str(value or "") for key, value in rows[0].items()}
+    only = _names(row.get("binlog_do_db", ""))
+    without = _names(row.get("binlog_ignore_db", ""))
+    lost = sorted(d for d in databases if (only and d not in only) or (not only and d in without))
+    if not only and not without:
+        report.ok("binlog-filter", "the binlog leaves out no database")
+    elif lost:
+        setting = "binlog-do-db" if only else "binlog-ignore-db"
+        message = f"the binlog leaves out the changes of {listed(lost)} ({setting})"
+        report.error(
+            "binlog-filter",
+            message,
+            f"Remove {setting} from the server's option file; then restart the server.",
+        )
+    else:
+        message = "the binlog leaves out databases, none of them selected (binlog-do-db, binlog-ignore-db)"
+        report.ok("binlog-filter", message)
+
+
+def _names(text: str) -> set[str]:
+    return {name.strip() for name in text.split(",") if name.strip()}
+
+
+def _check_server_id(server: Server, log_id: str, report: Report) -> None:
+    if server.value("server_id") == "0":
+        message = "server_id is 0: the server sends its binlog to nobody"
+        report.error("server-id", message, set_variable(server, "server_id", "1"))
+        return
+    ours = server.options.replica_id(server.source)
+    remedy = (
+        "Set another server_id: for this source in the config, one that no server of the replication has."
+    )
+    if server.value("server_id") == str(ours):
+        report.error("server-id", f"the server has our own server_id {ours}", remedy)
+        return
+    taken = [row for row in server.first(_REPLICAS) or [] if _field(row, "server_id") == str(ours)]
+    foreign = [row for row in taken if not _is_ours(server, log_id, row)]
+    if foreign:
+        host = _field(foreign[0], "host")
+        message = (
+            f"another replica or daemon{f' ({host})' if host else ''} has our server_id {ours}: the two push"
+            " each other out"
+        )
+        report.error("server-id", message, remedy)
+    else:
+        report.ok("server-id", f"we are replica {ours}, a number that no other replica has")
+
+
+def _is_ours(server: Server, log_id: str, row: dict[str, Any]) -> bool:
+    """Whether this log registered under our number. MariaDB shows no uuid, but the name that we gave."""
+    found = _field(row, "replica_uuid") or _field(row, "slave_uuid")
+    if not found:
+        _, _, label = _field(row, "host").partition(" ")
+        return label in ("", label_of(log_id))
+    return found in {server.options.replica_uuid(server.source, known) for known in ("", log_id)}
+
+
+def _field(row: dict[str, Any], name: str) -> str:
+    return next((str(value) for key, value in row.items() if key.lower() == name and value is not None), "")

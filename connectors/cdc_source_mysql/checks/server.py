@@ -1,0 +1,191 @@
+"""Whether the server as a whole can be followed: product and version, binlog, what it writes there, and for
+how long it keeps it.
+"""
+
+from __future__ import annotations
+
+from cdc_source_mysql.checks.report import Report, Server
+from cdc_source_mysql.checks.settings import set_at_start, set_variable
+
+OLDEST = {"mysql": (5, 7, 0), "mariadb": (10, 5, 0)}
+# The newest release series that the connector was written for.
+NEWEST_MAJOR = {"mysql": 9, "mariadb": 12}
+# What else speaks this protocol and has no binlog to read, or another one.
+_STRANGERS = ("vitess", "tidb", "oceanbase", "singlestore", "doris", "starrocks", "clickhouse")
+
+
+def check_server(server: Server, report: Report) -> bool:
+    """Everything that concerns the whole server; False when the rest of the check would make no sense."""
+    if not _check_product(server, report):
+        return False
+    if not _check_version(server, report) or not _check_log_bin(server, report):
+        return False
+    _check_format(server, report)
+    _check_image(server, report)
+    _check_metadata(server, report)
+    _check_partial_json(server, report)
+    _check_compression(server, report)
+    _check_durability(server, report)
+    _check_commit_order(server, report)
+    _check_names(server, report)
+    return True
+
+
+def _check_product(server: Server, report: Report) -> bool:
+    said = f"{server.text} {server.value('version_comment')}".lower()
+    stranger = next((name for name in _STRANGERS if name in said), "")
+    if not stranger:
+        return True
+    message = f"the server is no MySQL or MariaDB but says of itself: {server.text}"
+    if stranger == "vitess":
+        fix = "Vitess gateways send no binlog: give the address of a MySQL server of the shard in url."
+    else:
+        fix = "Give the address of a MySQL or MariaDB server in url."
+    report.error("server-product", message, fix)
+    return False
+
+
+def _check_version(server: Server, report: Report) -> bool:
+    oldest, newest = OLDEST[server.flavour], NEWEST_MAJOR[server.flavour]
+    shown = f"{server.product} {server.number}"
+    if server.version < oldest:
+        wanted = f"{oldest[0]}.{oldest[1]}"
+        message = f"the server is {shown}, expected {wanted} or newer"
+        report.error("server-version", message, f"Upgrade the server to {server.product} {wanted} or newer.")
+        return False
+    if server.version[0] > newest:
+        message = f"the server is {shown}, which is newer than any that this version was tested with"
+        report.warn("server-version", message, "Look for a newer version of the daemon.")
+    else:
+        report.ok("server-version", f"the server is {shown}")
+    return True
+
+
+def _check_log_bin(server: Server, report: Report) -> bool:
+    if server.value("binlog_storage_engine").lower() == "innodb":
+        message = "binlog_storage_engine is innodb, a binlog without files, which this version does not read"
+        report.error("log-bin", message, set_at_start(server, ("binlog_storage_engine", "''")))
+        return False
+    if server.is_on("log_bin"):
+        report.ok("log-bin", "the binlog is on")
+        return True
+    report.error("log-bin", "log_bin is OFF: the server keeps no binlog of its changes", _log_bin_fix(server))
+    return False
+
+
+def _log_bin_fix(server: Server) -> str:
+    match server.provider:
+        case "rds":
+            return (
+                "Turn on automated backups of the instance (a retention of at least 1 day): they turn"
+                " on the binlog."
+            )
+        case "aurora":
+            return "Set binlog_format = ROW in the parameter group of the cluster, and restart it."
+        case "cloudsql":
+            return "Turn on point-in-time recovery (binary logging) of the instance."
+        case "azure":
+            return "Set the server parameter log_bin to ON, and restart it."
+    number = server.value("server_id")
+    return set_at_start(
+        server, ("log_bin", "mysql-bin"), ("server_id", number if number not in ("", "0") else "1")
+    )
+
+
+def _check_format(server: Server, report: Report) -> None:
+    found = server.value("binlog_format") or "ROW"
+    if found.upper() == "ROW":
+        report.ok("binlog-format", "binlog_format is ROW")
+        return
+    message = f"binlog_format is {found}, expected ROW: the server logs statements, which tell no rows"
+    report.error("binlog-format", message, set_variable(server, "binlog_format", "ROW"))
+
+
+def _check_image(server: Server, report: Report) -> None:
+    found = server.value("binlog_row_image") or "FULL"
+    if found.upper() == "FULL":
+        report.ok("row-image", "binlog_row_image is FULL")
+        return
+    message = (
+        f"binlog_row_image is {found}, expected FULL: values that an update leaves alone are not sent, and"
+        " changes of a table without key stop the source; so does an insert without a column whose default"
+        " is not known exactly (virtual ones on MariaDB, some of FLOAT, BINARY and TIMESTAMP)"
+    )
+    report.warn("row-image", message, set_variable(server, "binlog_row_image", "FULL"))
+
+
+def _check_metadata(server: Server, report: Report) -> None:
+    if not server.has("binlog_row_metadata"):
+        report.ok(
+            "row-metadata",
+            f"{server.product} {server.number} sends no names of columns: the schema is followed by the DDL"
+            " in the binlog",
+        )
+        return
+    found = server.value("binlog_row_metadata")
+    if found.upper() == "FULL":
+        report.ok(
+            "row-metadata", "binlog_row_metadata is FULL: each change carries the schema it was made under"
+        )
+        return
+    message = (
+        f"binlog_row_metadata is {found}: the schema is followed by the DDL in the binlog, and DDL that is"
+        " not understood stops the source"
+    )
+    report.warn("row-metadata", message, set_variable(server, "binlog_row_metadata", "FULL"))
+
+
+def _check_partial_json(server: Server, report: Report) -> None:
+    if "PARTIAL_JSON" not in server.value("binlog_row_value_options").upper():
+        return
+    if server.value("binlog_row_image").upper() == "FULL":
+        report.ok(
+            "row-value-options",
+            "binlog_row_value_options is PARTIAL_JSON: changed parts of JSON are applied to the old value",
+        )
+        return
+    message = (
+        "binlog_row_value_options is PARTIAL_JSON and binlog_row_image is not FULL: changed parts"
+        " of JSON come"
+        " without the old value that they belong to"
+    )
+    report.error("row-value-options", message, set_variable(server, "binlog_row_image", "FULL"))
+
+
+def _check_compression(server: Server, report: Report) -> None:
+    for name in ("binlog_transaction_compression", "log_bin_compress"):
+        if server.is_on(name):
+            report.ok("compression", f"{name} is ON: compressed changes are read")
+
+
+def _check_durability(server: Server, report: Report) -> None:
+    wanted = {"sync_binlog": "1", "innodb_flush_log_at_trx_commit": "1"}
+    lax = {name: value for name, value in wanted.items() if server.value(name) not in ("", value)}
+    if not lax:
+        report.ok("durability", "a commit is on disk, and in the binlog, before it is confirmed")
+        return
+    found = " and ".join(f"{name} is {server.value(name)}" for name in lax)
+    message = (
+        f"{found}: after a crash of its machine the server can hold changes that its binlog has lost, or the"
+        " other way round"
+    )
+    report.warn("durability", message, "\n".join(set_variable(server, n, v) for n, v in lax.items()))
+
+
+def _check_commit_order(server: Server, report: Report) -> None:
+    if server.has("binlog_order_commits") and not server.is_on("binlog_order_commits"):
+        message = "binlog_order_commits is OFF: changes become visible in another order than the binlog's"
+        report.warn("commit-order", message, set_variable(server, "binlog_order_commits", "ON"))
+
+
+def _check_names(server: Server, report: Report) -> None:
+    found = server.value("lower_case_table_names") or "0"
+    if found == "0":
+        return
+    kept = "in lower case" if found == "1" else "as they were created"
+    report.ok(
+        "table-names",
+        f"lower_case_table_names is {found}: the server takes names that differ in case for the"
+        " same, and keeps"
+        f" them {kept}",
+    )

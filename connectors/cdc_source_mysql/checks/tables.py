@@ -1,0 +1,246 @@
+"""Whether the selected tables can be followed and copied: what matches, keys, engines, cascades, types."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import pymysql
+
+from cdc.errors import UnsupportedSchema
+from cdc.model import TableId, shown
+from cdc.model.batch import RESERVED_PREFIX
+from cdc.spi.finding import counted, listed
+from cdc.spi.selection import TableSelection, exclusion_of, nearest
+from cdc_source_mysql.catalog import TableInfo
+from cdc_source_mysql.checks.report import Report, Server, is_denied, is_unknown
+from cdc_source_mysql.foreign_keys import cascades
+from cdc_source_mysql.left_out import leaves_generated_out
+from cdc_source_mysql.statements import add_key, force, identifier, table_name, use_innodb
+from cdc_source_mysql.type_plan import left_out, plan_table
+from cdc_source_mysql.xa.use import may_have_xa
+
+# MySQL logs what a foreign key does to children from this version on, where the server itself does it.
+CASCADES_LOGGED_SINCE = (9, 6, 0)
+
+_KINDS = {
+    "VIEW": "a view",
+    "SYSTEM VIEW": "a view",
+    "SEQUENCE": "a sequence",
+    "TEMPORARY": "a temporary table",
+}
+_OTHERS = (
+    "select table_schema, table_name, table_type from information_schema.tables where table_type not in %s"
+)
+_TRANSACTIONAL = "select engine from information_schema.engines where transactions = 'YES'"
+
+Infos = Mapping[TableId, TableInfo]
+
+
+def check_tables(server: Server, infos: Infos, known: Collection[TableId], report: Report) -> None:
+    """Everything that concerns the selected tables; `known` are all that there are."""
+    selection = server.options.selection(ignores_case=server.ignores_case)
+    _check_selection(server, selection, infos, known, report)
+    if not infos:
+        return
+    _check_keys(server, infos, report)
+    _check_engines(server, infos, report)
+    _check_versioning(infos, report)
+    _check_generated(server, infos, report)
+    _check_cascades(server, infos, report)
+    _check_reserved(infos, report)
+    _check_formats(infos, report)
+    _check_types(server, infos, report)
+
+
+def _check_selection(
+    server: Server, selection: TableSelection, infos: Infos, known: Collection[TableId], report: Report
+) -> None:
+    others = _others(server)
+    for entry in selection.unmatched([*known, *others]):
+        near = nearest(entry, known)
+        hint = (
+            f"Did you mean {near}?"
+            if near
+            else "Correct it, or leave it for tables that are created later; a table on which"
+            f" {server.account} has no privilege does not show."
+        )
+        report.warn("tables-unmatched", f"tables: {entry} matches nothing on this server", hint)
+    for table, kind in others.items():
+        if selection.names(table) and selection.matches(table):
+            message = f"{table} is {_KINDS.get(kind, kind.lower())}: the binlog has no changes of it"
+            report.error("table-kind", message, "Name the tables under it, or take it out of tables.")
+    if infos:
+        tables = listed(sorted(infos))
+        report.ok("tables", f"{counted(len(infos), 'table')} will be followed: {tables}")
+    else:
+        fix = "Write patterns of database.table, such as shop.*; cdc init lists what is there."
+        report.error("tables-empty", "tables selects nothing that can be followed", fix)
+
+
+def _others(server: Server) -> dict[TableId, str]:
+    """What can be selected by name and has no changes → its kind."""
+    rows = server.query(_OTHERS, (("BASE TABLE", "SYSTEM VERSIONED"),))
+    return {TableId(str(schema), str(name)): str(kind).upper() for schema, name, kind in rows}
+
+
+def _check_keys(server: Server, infos: Infos, report: Report) -> None:
+    without = [table for table, info in sorted(infos.items()) if not info.definition.key]
+    if not without:
+        report.ok("key", "every selected table has a key")
+        return
+    image = server.value("binlog_row_image") or "FULL"
+    fix = " ".join(f"{add_key(table)};" for table in without)
+    if image.upper() == "FULL":
+        message = (
+            f"without primary key or unique index of NOT NULL columns: {listed(without)}; a mirror finds the"
+            " rows to change by all their values, and equal rows count"
+        )
+        report.warn("no-key", message, f"Where there is a key in fact: {fix}")
+    else:
+        message = (
+            f"without a key, while binlog_row_image is {image}: {listed(without)}; their changes can't"
+            " be told"
+        )
+        report.error("no-key", message, f"set global binlog_row_image = 'FULL'; or: {fix}")
+
+
+def _check_engines(server: Server, infos: Infos, report: Report) -> None:
+    safe = _transactional(server)
+    for table, info in sorted(infos.items()):
+        engine = info.definition.engine
+        if engine and engine.lower() not in safe:
+            message = (
+                f"{table} is stored by {engine}, which has no transactions: what a failed statement did there"
+                " stays, and a copy sees changes that other tables do not show yet"
+            )
+            if not info.definition.key:
+                message += "; without a key, it is locked for writers until it is copied"
+            report.warn("engine", message, f"{use_innodb(table)};")
+
+
+def _transactional(server: Server) -> set[str]:
+    """The engines that have transactions, in lower case."""
+    return {str(engine).lower() for (engine,) in server.query(_TRANSACTIONAL)}
+
+
+def _check_versioning(infos: Infos, report: Report) -> None:
+    tables = [
+        t for t, info in sorted(infos.items()) if info.definition.period or info.kind == "SYSTEM VERSIONED"
+    ]
+    if tables:
+        report.ok(
+            "system-versioning",
+            "system-versioned tables are delivered as their current rows, without the history:"
+            f" {listed(tables)}",
+        )
+
+
+def _check_generated(server: Server, infos: Infos, report: Report) -> None:
+    if not leaves_generated_out(server):
+        return
+    for table, info in sorted(infos.items()):
+        names = left_out(info.definition)
+        if names:
+            message = (
+                f"MariaDB 11 leaves generated columns out of its binlog's updates, so the copy of {table} is"
+                f" without {', '.join(names)}"
+            )
+            report.warn("generated", message, "Compute them where the data is read.")
+
+
+def _check_cascades(server: Server, infos: Infos, report: Report) -> None:
+    if _logs_cascades(server) and not server.is_on("innodb_native_foreign_keys"):
+        return
+    for child in sorted(infos):
+        for cascade in cascades(child, _shown(server, child)):
+            rules = ", ".join(f"on {when} {what}".lower() for when, what in cascade.actions.items())
+            message = (
+                f"{child} changes with {shown(cascade.parent.name)} by its foreign key"
+                f" {shown(cascade.name)} ({rules}), and the binlog"
+                " does not tell: its copy keeps what the server has changed or deleted"
+            )
+            report.warn("cascade", message, _cascade_fix(server, child, cascade.name))
+
+
+def _shown(server: Server, table: TableId) -> str:
+    """SHOW CREATE TABLE; empty where the account may not read the table, which is a finding of its own."""
+    try:
+        return str(server.query(f"show create table {table_name(table)}")[0][1])
+    except pymysql.MySQLError as error:
+        if is_denied(error) or is_unknown(error):
+            return ""
+        raise
+
+
+def _logs_cascades(server: Server) -> bool:
+    return not server.is_mariadb and server.version >= CASCADES_LOGGED_SINCE
+
+
+def _cascade_fix(server: Server, child: TableId, constraint: str) -> str:
+    drop = f"alter table {table_name(child)} drop foreign key {identifier(constraint)}"
+    fix = (
+        f"Let the application change the children: {drop}, add foreign key ... on delete restrict on"
+        " update restrict;"
+    )
+    if server.is_mariadb:
+        return fix
+    if _logs_cascades(server):
+        return "Start the server with innodb_native_foreign_keys = OFF: it then logs what foreign keys do."
+    return f"{fix} MySQL 9.6 and newer log what foreign keys do."
+
+
+def _check_reserved(infos: Infos, report: Report) -> None:
+    for table, info in sorted(infos.items()):
+        for column in info.definition.columns:
+            if column.name.lower().startswith(RESERVED_PREFIX):
+                message = (
+                    f"{table} has a column {shown(column.name)}; names that begin with {RESERVED_PREFIX} are"
+                    " reserved"
+                )
+                rename = f"alter table {table_name(table)} rename column {identifier(column.name)} to ...;"
+                report.error("reserved-column", message, f"{rename} {_or_exclude(table)}")
+
+
+def _check_formats(infos: Infos, report: Report) -> None:
+    for table, info in sorted(infos.items()):
+        old = [column.name for column in info.definition.columns if column.legacy_temporal]
+        if old:
+            message = (
+                f"{table} stores {listed(old)} in the format of MariaDB 5.3 or MySQL 5.5, whose values the"
+                " binlog does not tell exactly"
+            )
+            report.error("old-temporal", message, f"{force(table)};")
+
+
+def _check_types(server: Server, infos: Infos, report: Report) -> None:
+    refused = 0
+    for table, info in sorted(infos.items()):
+        if any(column.legacy_temporal for column in info.definition.columns):
+            continue  # `old-temporal` says it.
+        if any(column.name.lower().startswith(RESERVED_PREFIX) for column in info.definition.columns):
+            continue  # `reserved-column` says it.
+        try:
+            plan_table(info.definition, None, server.flavour, server.options.unrepresentable)
+        except UnsupportedSchema as error:
+            refused += 1
+            where = error.where or str(table)
+            fix = error.remedy or _or_exclude(table)
+            report.error("column-type", f"{where}: {error.message}", fix)
+    if not refused:
+        report.ok("column-types", "every column's type is understood")
+
+
+def tables_to_lock(server: Server, infos: Infos) -> Sequence[TableId]:
+    """Those of which a copy takes the exact position under a lock held for an instant."""
+    keyless = sorted(table for table, info in infos.items() if not info.definition.key)
+    if server.is_mariadb:
+        with server.conn.cursor() as cursor:
+            if may_have_xa(cursor):
+                return sorted(infos)
+        safe = _transactional(server)
+        return [table for table in keyless if infos[table].definition.engine.lower() not in safe]
+    return keyless if server.value("gtid_mode").upper() == "ON" else sorted(infos)
+
+
+def _or_exclude(table: TableId) -> str:
+    return f"or exclude the table: {exclusion_of(table)}"

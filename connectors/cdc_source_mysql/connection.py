@@ -1,0 +1,184 @@
+"""The one place that makes connections to a source server.
+
+All carry the same session settings (`cdc_source_mysql.session`), so that a value has the same form whatever
+the server's and the user's defaults say. PyMySQL's errors leave this boundary translated
+(`cdc_source_mysql.errors`); the url, which holds the password, never does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pymysql
+from pymysql.err import MySQLError
+
+from cdc_source_mysql.channel import Connection, notice_death
+from cdc_source_mysql.errors import translate
+from cdc_source_mysql.options import Address, MysqlOptions
+from cdc_source_mysql.session import prepare_session
+from cdc_source_mysql.tls import tls_context
+from cdc_source_mysql.wire.codes import Flavour
+
+CONNECT_TIMEOUT_SECONDS = 10
+# The longest that a statement of ours may be silent: the walk to a far bound of a large table, not a dead
+# server, which the kernel notices sooner.
+READ_TIMEOUT_SECONDS = 600
+WRITE_TIMEOUT_SECONDS = 60
+_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a server is. `flavour` is `mysql` or `mariadb`; `server_uuid` is empty on MariaDB; `gtid_mode` is
+    ON, ON_PERMISSIVE, OFF_PERMISSIVE or OFF, on MariaDB always ON.
+    """
+
+    flavour: Flavour
+    version: tuple[int, int, int]
+    version_text: str
+    server_id: int
+    server_uuid: str
+    gtid_mode: str
+    lower_case_table_names: int
+    log_bin: bool
+
+    @property
+    def is_mariadb(self) -> bool:
+        return self.flavour == "mariadb"
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        """Which server it is: MySQL's number may be set while it runs."""
+        return (self.server_uuid, 0) if self.server_uuid else ("", self.server_id)
+
+    @property
+    def ignores_case(self) -> bool:
+        """Whether names of tables and databases that differ only in case are the same."""
+        return self.lower_case_table_names != 0
+
+    @property
+    def has_gtids(self) -> bool:
+        """Whether every transaction has a GTID, so that positions carry them."""
+        return self.gtid_mode == "ON"
+
+
+class Connector:
+    """Makes connections for one source; holds none."""
+
+    def __init__(self, options: MysqlOptions, source: str) -> None:
+        self.options = options
+        self.source = source
+        self.program_name = f"cdc_{source}"
+        self.where = f"sources.{source}"
+
+    def connect(
+        self, purpose: str, *, database: str | None = None, read_timeout_seconds: float = READ_TIMEOUT_SECONDS
+    ) -> Connection:
+        """An autocommit connection with our session settings, in no database; `purpose` is as in `connecting
+        for the copy`. Its PyMySQL errors want `translated`.
+        """
+        with self.translated(f"connecting to {self.options.address.shown} {purpose}"):
+            connection = self._log_in(database, read_timeout_seconds)
+            try:
+                notice_death(connection)
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def facts(self, connection: Connection) -> ServerFacts:
+        """Who the server at the other end is."""
+        with self.translated("asking the server for its settings"), connection.cursor() as cursor:
+            return read_facts(cursor)
+
+    @contextmanager
+    def translated(self, doing: str) -> Iterator[None]:
+        """Turns PyMySQL's errors inside the block into ours; `doing` is a gerund."""
+        try:
+            yield
+        except (MySQLError, OSError) as error:
+            raise translate(error, self.where, doing) from error
+
+    def _log_in(self, database: str | None, read_timeout_seconds: float) -> Connection:
+        address = self.options.address
+        try:
+            connection = pymysql.connect(
+                user=address.user,
+                # PyMySQL takes a str for latin1; the server compares bytes, and people type UTF-8.
+                password=cast("str", address.password.encode()),
+                database=database,
+                charset="utf8mb4",
+                autocommit=True,
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                # Of the login alone; the caller's limit follows.
+                read_timeout=CONNECT_TIMEOUT_SECONDS,
+                write_timeout=WRITE_TIMEOUT_SECONDS,
+                program_name=self.program_name,
+                **_place(address),
+                **self._tls(address),
+            )
+        except RuntimeError as error:  # A package for the login's kind of password is missing.
+            raise translate(error, self.where, "logging in") from error
+        vars(connection)["_read_timeout"] = read_timeout_seconds
+        return connection
+
+    def _tls(self, address: Address) -> dict[str, Any]:
+        context = tls_context(address, self.where)
+        if context is not None:
+            return {"ssl": context}
+        # PyMySQL by itself asks for TLS where the server has it, and does not look at certificates.
+        plain = address.ssl_mode == "disabled" or (address.socket and address.ssl_mode is None)
+        return {"ssl_disabled": True} if plain else {}
+
+    def _prepare(self, connection: Connection) -> None:
+        with connection.cursor() as cursor:
+            prepare_session(cursor)
+
+
+def read_facts(cursor: Any) -> ServerFacts:
+    """Who the server is, on any open cursor; its errors are the caller's."""
+    cursor.execute(
+        "show global variables where variable_name in ('version', 'server_id', 'server_uuid', 'gtid_mode',"
+        " 'lower_case_table_names', 'log_bin')"
+    )
+    found = {str(name).lower(): str(value) for name, value in cursor.fetchall()}
+    # Behind `SELECT VERSION()`, as in the variable, no prefix hides the version (the handshake's has 5.5.5-).
+    flavour = flavour_of(found["version"])
+    return ServerFacts(
+        flavour=flavour,
+        version=version_of(found["version"]),
+        version_text=found["version"],
+        server_id=int(found.get("server_id", "0")),
+        server_uuid=found.get("server_uuid", "").lower() if flavour == "mysql" else "",
+        gtid_mode=found.get("gtid_mode", "OFF").upper() if flavour == "mysql" else "ON",
+        lower_case_table_names=int(found.get("lower_case_table_names", "0")),
+        log_bin=found.get("log_bin", "OFF").upper() in ("ON", "1"),
+    )
+
+
+def one(cursor: Any) -> Any:
+    """The first column of the first row of what was asked; None when there is no row."""
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def flavour_of(version_text: str) -> Flavour:
+    """`mysql` or `mariadb`, by what the server says of its version."""
+    return "mariadb" if "mariadb" in version_text.lower() else "mysql"
+
+
+def version_of(version_text: str) -> tuple[int, int, int]:
+    """`10.11.18-MariaDB-log` → (10, 11, 18); (0, 0, 0) where there is no number."""
+    found = _VERSION.search(version_text.removeprefix("5.5.5-"))
+    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else (0, 0, 0)
+
+
+def _place(address: Address) -> dict[str, Any]:
+    if address.socket:
+        return {"unix_socket": address.socket, "host": address.host}
+    return {"host": address.host, "port": address.port}

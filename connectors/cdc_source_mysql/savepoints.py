@@ -1,0 +1,72 @@
+"""The savepoints of the transaction at hand, and the rows that a rollback to one of them takes back.
+
+A server leaves such rows out of its binlog where it can; where it can't (a temporary table was made, or rows
+of an engine without transactions changed) it writes them, and ROLLBACK TO behind them.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from cdc.errors import UnknownEvent
+from cdc_source_mysql.taken_back import Retractions
+from cdc_source_mysql.transactions import Savepoint
+from cdc_source_mysql.wire.decoder import Binlog
+
+
+class Savepoints:
+    """Of one decoder. How many rows the transaction had when each was set, in the order of setting."""
+
+    def __init__(self, decoder: Binlog, retractions: Retractions) -> None:
+        self._decoder = decoder
+        self._retractions = retractions
+        self._transaction = ""
+        self._marks: dict[str, int] = {}
+
+    def apply(self, savepoint: Savepoint) -> bool:
+        """Follow the statement; true when it took rows back.
+
+        Raises:
+            UnknownEvent: the transaction has no savepoint of this name.
+        """
+        if self._transaction != self._decoder.position_text:
+            self._transaction = self._decoder.position_text
+            self._marks = {}
+        name = _folded(savepoint.name)
+        if savepoint.verb == "rollback":
+            return self._roll_back(name)
+        # One that is set again is the latest; release ends the later ones too.
+        if savepoint.verb == "release":
+            self._marks = self._before(name)
+            return False
+        self._marks.pop(name, None)
+        self._marks[name] = self._decoder.transaction_changes
+        return False
+
+    def _roll_back(self, name: str) -> bool:
+        mark = self._marks.get(name)
+        if mark is None:
+            raise UnknownEvent(
+                "a transaction is rolled back to a savepoint that it has not set",
+                where=self._decoder.position_text,
+                remedy="Take the tables that this transaction changes out of tables, let the source pass this"
+                " place, and put them back: they are copied again.",
+            )
+        has_rows = self._decoder.transaction_changes > mark
+        self._retractions.take_back(mark)
+        # What is gone need not be taken back again.
+        now = self._decoder.transaction_changes
+        kept = {**self._before(name), name: mark}
+        self._marks = {each: now if at == mark else at for each, at in kept.items()}
+        return has_rows
+
+    def _before(self, name: str) -> dict[str, int]:
+        names = list(self._marks)
+        end = names.index(name) if name in self._marks else len(names)
+        return {each: self._marks[each] for each in names[:end]}
+
+
+def _folded(name: str) -> str:
+    """As servers compare the names of savepoints: without case and accents."""
+    plain = unicodedata.normalize("NFD", name.upper())
+    return "".join(c for c in plain if not unicodedata.combining(c)).rstrip(" ")

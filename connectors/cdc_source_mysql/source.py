@@ -1,0 +1,387 @@
+"""MySQL and MariaDB as a source of changes: ties binlog, history and snapshot together behind the contract of
+`cdc.spi.source`.
+
+The capture thread owns the stream's connections; everything else shares one ordinary connection under a lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import ClassVar
+
+import pymysql
+from pydantic import BaseModel
+
+from cdc.errors import CdcError, SourceGap
+from cdc.model import ChangeSet, Position, TableId, TableSchema
+from cdc.spi.finding import Finding
+from cdc.spi.selection import TableSelection
+from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
+from cdc_source_mysql import catalog
+from cdc_source_mysql.begun import Begun, CatalogNow, SessionStart
+from cdc_source_mysql.beside import Beside
+from cdc_source_mysql.catalog import Knowledge, read_databases, read_knowledge
+from cdc_source_mysql.channel import Connection
+from cdc_source_mysql.check import run_checks
+from cdc_source_mysql.connection import Connector, ServerFacts
+from cdc_source_mysql.definitions import TableDefinition
+from cdc_source_mysql.dump import Dump, Replica, dump_after, dump_from
+from cdc_source_mysql.file_sizes import FileSizes
+from cdc_source_mysql.grants import denied
+from cdc_source_mysql.history.history import MEMORY_PREFIX as TABLE_MEMORY
+from cdc_source_mysql.history.history import History
+from cdc_source_mysql.left_out import Tells, leaves_generated_out, planned, remembered, sent_again
+from cdc_source_mysql.opening import Opening, Start
+from cdc_source_mysql.options import MysqlOptions
+from cdc_source_mysql.parts import Captured, Parts
+from cdc_source_mysql.places import MEMORY_SERVER, Places, ServerMemory
+from cdc_source_mysql.positions import BinlogPosition, parse
+from cdc_source_mysql.replay import Reader, open_replay
+from cdc_source_mysql.skipped import Refusals
+from cdc_source_mysql.snapshot import open_snapshot
+from cdc_source_mysql.starter import describe
+from cdc_source_mysql.stream import Session, SessionParts
+from cdc_source_mysql.taken_back import TakenBack
+from cdc_source_mysql.temporary import open_temporary
+from cdc_source_mysql.tracking import Tracking, TrackingParts
+from cdc_source_mysql.transactions import Grammar
+from cdc_source_mysql.type_plan import schema_of
+from cdc_source_mysql.wire.decoder import BinlogDecoder
+from cdc_source_mysql.xa.book import XaBook, memory_of
+
+# Definitions and position are read again when a table was altered between them.
+BEGIN_ATTEMPTS = 5
+
+
+class MysqlSource:
+    """One MySQL or MariaDB server. See `cdc.spi.source.Source` for what each method promises."""
+
+    Options: ClassVar[type[BaseModel]] = MysqlOptions
+    url_schemes: ClassVar[tuple[str, ...]] = ("mysql", "mariadb")
+
+    @classmethod
+    def starter(cls, url: str) -> str:
+        """A first configuration for the server behind that URL, as `cdc init` writes it."""
+        return describe(url)
+
+    def __init__(self, options: MysqlOptions, context: SourceContext) -> None:
+        self._options = options
+        self._context = context
+        self._connector = Connector(options, context.name)
+        self._replica = Replica.of(options, context.name, context.owner)
+        self._captured: Captured | None = None
+        # The definitions at the position that `open` gave to an empty log.
+        self._begun: Begun | None = None
+        self._server: ServerMemory | None = None
+        self._taken_back = TakenBack()
+        self._tells = Tells(context.log)
+        self._refusals = Refusals()
+        self._wanted = 0
+        self._epoch = 0
+        # A gap was found: positions from now on are not those of the history before.
+        self._is_spent = False
+        self._sizes = FileSizes()
+        self._dump: Dump | None = None
+        self._ordinary: Connection | None = None
+        self._lock = threading.Lock()
+        self._ignores_case = False
+        self._closed = False
+
+    def check(self) -> Sequence[Finding]:
+        return run_checks(self._options, self._context.name, self._context.owner)
+
+    def verify_reach(self, after: Position, memory: Mapping[str, str]) -> None:
+        """As `cdc.spi.VerifiesReach`: the binlogs still hold everything after the log's end."""
+        with self._opened("to compare the binlog with the log") as (connection, facts):
+            self._start(self._opening(connection, facts), after, memory)
+
+    def identity(self) -> SourceIdentity:
+        with self._connection("asking the server who it is") as connection:
+            facts = self._connector.facts(connection)
+        values: dict[str, str] = {"flavour": facts.flavour}
+        if not facts.has_gtids:
+            values["server_uuid"] = facts.server_uuid
+        return SourceIdentity(values)
+
+    def discover(self) -> Sequence[TableSchema]:
+        with self._connection("reading the tables") as connection:
+            facts = self._connector.facts(connection)
+            definitions = self._definitions(connection, facts)
+        schemas = []
+        for table in sorted(definitions):
+            plans = planned(definitions[table], facts, self._options.unrepresentable)
+            self._tells.tell(table, plans)
+            schemas.append(schema_of(definitions[table], plans))
+        return schemas
+
+    def selects(self, table: TableId) -> bool:
+        return self._options.selection(ignores_case=self._ignores_case).matches(table)
+
+    def follow(self, tables: Sequence[TableSchema]) -> None:
+        """The binlog holds the changes of every table; those that the stream cannot read are refused."""
+        self._refusals.look()
+        self._refusals.require_none({schema.table for schema in tables})
+
+    def unreadable(self, hidden: Collection[TableId]) -> Mapping[TableId, CdcError]:
+        found = {table: denied(self._connection, table, self._connector.where) for table in hidden}
+        return {**self._refusals.current(), **{t: error for t, error in found.items() if error is not None}}
+
+    def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:
+        with self._opened("to open the stream") as (connection, facts), self._noting_gaps():
+            if after is None:
+                return self._open_new(connection, facts)
+            self._start(self._opening(connection, facts), after, memory)
+            history = self._history(read_knowledge(connection, facts))
+            self._restore(history, after, memory)
+            self._captured = Captured(after, dict(history.definitions()), XaBook(memory).keys())
+            return after
+
+    def stream(self, after: Position, memory: Mapping[str, str]) -> Iterator[ChangeSet | None]:
+        with self._noting_gaps(), self._session(after, memory) as session:
+            yield from session.changes()
+
+    def acknowledge(self, durable: Position) -> None:
+        """The server keeps its binlog by its own rules."""
+
+    def snapshot(self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]) -> Snapshot:
+        self._refusals.look()
+        return open_snapshot(
+            Parts(self._connector, self._context, self._options, self._captured_now, lambda: self._server),
+            tables,
+            earlier,
+        )
+
+    def current(self) -> Position:
+        with self._connection("asking for the current position") as connection:
+            opening = self._opening(connection, self._connector.facts(connection))
+            opening.require_binlog()
+            end = opening.status()
+            self._sizes.read_if_due(opening.files)
+        position = BinlogPosition(end.file, end.offset, self._epoch).to_position()
+        self._wanted = max(self._wanted, position.order)
+        return position
+
+    def distance(self, position: Position, target: Position) -> int | None:
+        return self._sizes.distance(position, target)
+
+    def position(self, text: str) -> Position:
+        return parse(text, self._connector.where).to_position()
+
+    def close(self) -> None:
+        self._closed = True
+        dump = self._dump
+        if dump is not None:
+            dump.close()
+        with self._lock:
+            if self._ordinary is not None and self._ordinary.open:
+                self._ordinary.close()
+
+    def _open_new(self, connection: Connection, facts: ServerFacts) -> Position:
+        reader = self._reader(read_knowledge(connection, facts))
+        epoch = self._epoch + 1 if self._is_spent else self._epoch
+        opening = self._opening(connection, facts)
+        before = self._catalog(connection, facts)
+        for _ in range(BEGIN_ATTEMPTS):
+            start = opening.begin(reader, epoch)
+            found = self._catalog(connection, facts)
+            if before == found:
+                break
+            before = found
+        else:
+            # Somebody alters tables all the time: each definition is proven when it is needed.
+            found = CatalogNow({}, {}, {})
+        definitions = found.tables
+        position = start.position.to_position()
+        prepared = memory_of(start.prepared)
+        self._begun = Begun(position.order, definitions, found.databases, start.server, prepared)
+        self._epoch, self._is_spent, self._server = epoch, False, start.server
+        self._captured = Captured(position, definitions, frozenset(start.prepared))
+        return position
+
+    def _start(self, opening: Opening, after: Position, memory: Mapping[str, str]) -> Start:
+        place = parse(after.text, self._connector.where)
+        self._epoch = max(self._epoch, place.epoch)
+        start = opening.go_on(place, self._server_of(after, memory))
+        self._epoch, self._server = start.server.epoch, start.server
+        return start
+
+    def _server_of(self, after: Position, memory: Mapping[str, str]) -> ServerMemory | None:
+        text = memory.get(MEMORY_SERVER)
+        if text:
+            return ServerMemory.from_json(text)
+        begun = self._begun
+        return begun.server if begun is not None and begun.order == after.order else None
+
+    @contextmanager
+    def _session(self, after: Position, memory: Mapping[str, str]) -> Iterator[Session]:
+        """A started stream; its connections end with the block."""
+        with self._opened("to start the stream") as (connection, facts):
+            opening = self._opening(connection, facts)
+            start = self._start(opening, after, memory)
+            knowledge = read_knowledge(connection, facts)
+            history = self._history(knowledge)
+            kept = self._restore(history, after, memory)
+            temporary = open_temporary(
+                connection, facts, memory, lambda: replace(opening.status(), epoch=self._epoch)
+            )
+        if memory.get(MEMORY_SERVER) != start.server.to_json():
+            kept[MEMORY_SERVER] = start.server.to_json()
+        kept |= remembered(memory, facts)
+        with closing(self._start_dump(start)) as dump:
+            self._dump = dump
+            self._context.log("streaming", position=start.position.place, by_gtid=start.by_gtid)
+            try:
+                begun = SessionStart(after, memory, knowledge, history, kept, temporary)
+                yield self._new_session(dump, start, begun)
+            finally:
+                self._dump = None
+
+    def _start_dump(self, start: Start) -> Dump:
+        place = start.place
+        if isinstance(place, tuple):
+            return dump_from(self._connector, *place, self._replica)
+        return dump_after(self._connector, place, self._replica)
+
+    def _history(self, knowledge: Knowledge) -> History:
+        return History(
+            self._selection(knowledge.facts).matches,
+            flavour=knowledge.flavour,
+            collations=knowledge.collations,
+            default_collations=knowledge.defaults,
+            fold=knowledge.facts.ignores_case,
+            unrepresentable=self._options.unrepresentable,
+        )
+
+    def _restore(self, history: History, after: Position, memory: Mapping[str, str]) -> dict[str, str | None]:
+        """Bring the history to the stream's position; gives what the next set is to keep."""
+        begun = self._begun
+        known = any(key.startswith(TABLE_MEMORY) for key in memory)
+        if not known and begun is not None and begun.order == after.order:
+            learned = history.begin(begun.definitions.values(), begun.databases)
+            return {**learned, **begun.prepared}
+        history.restore(memory)
+        return {}
+
+    def _new_session(self, dump: Dump, start: Start, begun: SessionStart) -> Session:
+        knowledge, epoch = begun.knowledge, start.server.epoch
+        flavour = knowledge.flavour
+        decoder = BinlogDecoder(self._options.unrepresentable, self._context.count, flavour, epoch)
+        grammar = Grammar(flavour, knowledge.collations, lambda: decoder.position_text)
+        reader = self._reader(knowledge)
+        places = Places(epoch, start.position.gtids)
+        beside = Beside(self._connection, reader, knowledge, decoder, start.place, epoch)
+        tracking = Tracking(self._tracking_parts(begun, beside), decoder)
+        tracking.remember(begun.kept)
+        known = {**begun.memory, **begun.kept}
+        xa = XaBook({key: text for key, text in known.items() if text is not None})
+        self._captured = Captured(begun.after, tracking.definitions(), xa.keys())
+
+        def captured(position: Position) -> None:
+            self._captured = Captured(position, tracking.definitions(), xa.keys())
+
+        distrusted = start.lost or sent_again(begun.kept)
+        if distrusted:
+            tracking.distrust(distrusted)
+        parts = SessionParts(
+            dump=dump,
+            decoder=decoder,
+            tracking=tracking,
+            grammar=grammar,
+            xa=xa,
+            places=places,
+            replay=lambda xid, prepared: open_replay(
+                reader, grammar, self._taken_back, xid, prepared, epoch, places.gtids
+            ),
+            search=beside.search,
+            taken_back=self._taken_back,
+            heartbeat_seconds=self._options.heartbeat.total_seconds(),
+            where=self._connector.where,
+            wanted=lambda: self._wanted,
+            server=start.server,
+            captured=captured,
+        )
+        place = start.place
+        return Session(parts, begun.after, *(place if isinstance(place, tuple) else ("", 0)))
+
+    def _tracking_parts(self, begun: SessionStart, beside: Beside) -> TrackingParts:
+        selection = self._selection(begun.knowledge.facts)
+        return TrackingParts(
+            history=begun.history,
+            selection=selection,
+            flavour=begun.knowledge.flavour,
+            unrepresentable=self._options.unrepresentable,
+            reread=beside.reread,
+            denied=beside.denied,
+            refusals=self._refusals,
+            leaves_generated_out=leaves_generated_out(begun.knowledge.facts),
+            tells=self._tells,
+            temporary=begun.temporary,
+            reach=beside.reach(begun.history, selection.matches),
+            log=self._context.log,
+        )
+
+    def _reader(self, knowledge: Knowledge) -> Reader:
+        return Reader(
+            self._connector,
+            knowledge.flavour,
+            self._options.unrepresentable,
+            self._context.count,
+            knowledge.collations,
+        )
+
+    def _selection(self, facts: ServerFacts) -> TableSelection:
+        return self._options.selection(ignores_case=facts.ignores_case)
+
+    def _definitions(self, connection: Connection, facts: ServerFacts) -> dict[TableId, TableDefinition]:
+        with connection.cursor() as cursor:
+            infos = catalog.select_tables(cursor, self._selection(facts), facts.flavour)
+            return catalog.definitions(infos)
+
+    def _catalog(self, connection: Connection, facts: ServerFacts) -> CatalogNow:
+        definitions = self._definitions(connection, facts)
+        collations = {table: found.default_collation for table, found in definitions.items()}
+        return CatalogNow(definitions, collations, read_databases(connection))
+
+    def _captured_now(self) -> Captured:
+        if self._captured is None:
+            # Nobody streams: now is as good a place as any.
+            self.open(None, {})
+        assert self._captured is not None
+        return self._captured
+
+    def _opening(self, connection: Connection, facts: ServerFacts) -> Opening:
+        return Opening(self._connector, self._context, connection, facts)
+
+    @contextmanager
+    def _opened(self, purpose: str) -> Iterator[tuple[Connection, ServerFacts]]:
+        """A connection of its own for the block, and who answers."""
+        with closing(self._connector.connect(purpose)) as connection:
+            facts = self._connector.facts(connection)
+            self._ignores_case = facts.ignores_case
+            with self._connector.translated("looking at the server"):
+                yield connection, facts
+
+    @contextmanager
+    def _connection(self, doing: str) -> Iterator[Connection]:
+        """The connection of everything but the stream; opened anew after it was lost."""
+        with self._lock, self._connector.translated(doing):
+            if self._ordinary is None or not self._ordinary.open:
+                self._ordinary = self._connector.connect("to read the catalog")
+            try:
+                yield self._ordinary
+            except pymysql.MySQLError:
+                # Whatever it was, nothing is sure of this connection any more.
+                self._ordinary.close()
+                raise
+
+    @contextmanager
+    def _noting_gaps(self) -> Iterator[None]:
+        """Remembers that the server does not hold what comes after our log: beginning anew is a new epoch."""
+        try:
+            yield
+        except SourceGap:
+            self._is_spent = True
+            raise

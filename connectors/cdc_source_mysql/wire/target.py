@@ -1,0 +1,88 @@
+"""Where the rows of a table go, and what makes its images too poor to be followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cdc.errors import UnsupportedSchema
+
+if TYPE_CHECKING:
+    from cdc_source_mysql.type_plan import ColumnPlan
+
+# The values of a system-versioned table's row end that say "still there", as they lie in the binlog:
+# TIMESTAMP(6) 2038-01-19 03:14:07.999999, from MariaDB 11.5 on 2106-02-07 06:28:15.999999, and the largest
+# transaction number.
+LIVE_ROW_ENDS = frozenset({b"\x7f\xff\xff\xff\x0f\x42\x3f", b"\xff\xff\xff\xff\x0f\x42\x3f", b"\xff" * 8})
+_COPY_AGAIN = (
+    "Then have the table copied again: leave it out of `tables` until the stream has passed this place, and "
+    "take it in again."
+)
+WANT_FULL_IMAGES = (
+    "Set binlog_row_image to FULL (SET GLOBAL binlog_row_image = 'FULL', and in sessions that set it). "
+    + _COPY_AGAIN
+)
+WANT_WHOLE_DOCUMENTS = (
+    "Set binlog_row_value_options to '' or binlog_row_image to FULL, and in sessions that set them. "
+    + _COPY_AGAIN
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One plan per column of its table map, in that order; `key` are indices of columns.
+
+    `handle` is the caller's own number: batches come out of `take` under it. A batch ends where another
+    target of the same `table` begins. `row_end` is the column that ends a row of a MariaDB system-versioned
+    table: rows of history are dropped, and an update that ends a row is a delete. `defaults` are scalars of
+    the plans' Arrow types, one per column: what an INSERT put into a column that it left out; None where that
+    isn't known, () where it isn't of any column. `derived` are MariaDB's generated columns: a new image may
+    lack a virtual one that has changed. `left_out` are those that aren't delivered: whether an image has them
+    or not, they are null and count as there.
+    """
+
+    handle: int
+    table: str
+    plans: tuple[ColumnPlan, ...]
+    key: tuple[int, ...] = ()
+    row_end: int | None = None
+    defaults: tuple[Any, ...] = ()
+    derived: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()
+
+
+def diffs_without_document() -> UnsupportedSchema:
+    message = "an update of a JSON document in parts, without the document that the parts belong to"
+    return UnsupportedSchema(message, remedy=WANT_WHOLE_DOCUMENTS)
+
+
+def check_insert(target: Target, absent: Iterable[int]) -> None:
+    """Refuse the rows of an INSERT that left out columns whose defaults aren't known."""
+    unknown = [
+        target.plans[i].name
+        for i in absent
+        if i not in target.left_out and (not target.defaults or target.defaults[i] is None)
+    ]
+    if not unknown:
+        return
+    raise UnsupportedSchema(
+        f"an inserted row without {', '.join(unknown)}: what the server put there is not told",
+        remedy=WANT_FULL_IMAGES,
+    )
+
+
+def check_update(target: Target, absent: Iterable[int]) -> None:
+    """Refuse the rows of an UPDATE without generated columns that may have changed."""
+    unknown = [target.plans[i].name for i in absent if i in target.derived]
+    if not unknown:
+        return
+    raise UnsupportedSchema(
+        f"an updated row without {', '.join(unknown)}: generated columns may have changed without being sent",
+        remedy=WANT_FULL_IMAGES,
+    )
+
+
+def unidentified_row() -> UnsupportedSchema:
+    message = "an old row image that holds neither all columns nor the table's key"
+    return UnsupportedSchema(message, remedy=WANT_FULL_IMAGES)

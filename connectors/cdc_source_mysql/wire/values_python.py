@@ -1,0 +1,269 @@
+"""One column's values decoded in pure Python: the twin of `values.pyx` and the modules of its fields."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from cdc.errors import DecodeError
+from cdc.native.columns_python import build_array
+from cdc.native.cursor_python import Cursor
+from cdc.native.refusals import Refusals
+from cdc_source_mysql.charsets import NATIVE, decode_text
+from cdc_source_mysql.type_plan import ColumnPlan
+from cdc_source_mysql.wire import codes
+from cdc_source_mysql.wire.calendar import YEAR_BASE
+from cdc_source_mysql.wire.clock_python import CLOCK_DECODERS, clock_bytes
+from cdc_source_mysql.wire.compressed import inflate
+from cdc_source_mysql.wire.decimals import stored_bytes, unscaled
+from cdc_source_mysql.wire.inet import inet4_text, inet6_text
+from cdc_source_mysql.wire.json_binary import json_text
+from cdc_source_mysql.wire.json_partial import patched_text
+from cdc_source_mysql.wire.piles import convert_texts
+from cdc_source_mysql.wire.wkb import ewkb
+
+Decoder = Callable[[bytes], Any]
+
+_NUMBERS = {
+    "int8": ("<b", "<B"),
+    "int16": ("<h", "<H"),
+    "int32": ("<i", "<I"),
+    "int64": ("<q", "<Q"),
+    "float32": ("<f", "<f"),
+    "float64": ("<d", "<d"),
+}
+_INT24_BYTES = 3
+_UUID_BYTES = 16
+_INET4_BYTES = 4
+_INET6_BYTES = 16
+_FLOAT_BYTES = 4
+_MAX_WORD_BYTES = 8
+_MAX_PREFIX_BYTES = 4
+_MAX_SET_LABELS = 64
+
+
+class Field:
+    """The values of one column in the order they came.
+
+    `size` is the number of bytes of every value; 0 where a length is in front of it.
+    """
+
+    def __init__(self, plan: ColumnPlan, refusals: Refusals) -> None:
+        self._plan = plan
+        self._refusals = refusals
+        self._values: list[Any] = []
+        self.size, self._decode = _decoder(plan, refusals)
+        self._is_piled = plan.kind == "string" and plan.charset not in NATIVE - {"binary"}
+        if not self.size and not 1 <= plan.prefix_bytes <= _MAX_PREFIX_BYTES:
+            message = f"a length of {plan.prefix_bytes} bytes where 1 to 4 are expected"
+            raise DecodeError(message)
+
+    @property
+    def length(self) -> int:
+        return len(self._values)
+
+    def null(self) -> None:
+        self._values.append(None)
+
+    def value(self, cursor: Cursor) -> None:
+        """Exactly one value as rows events hold it, its length prefix included."""
+        data = self.span(cursor)
+        self._values.append(self._decode(inflate(data) if self._plan.compressed else data))
+
+    def span(self, cursor: Cursor) -> bytes:
+        """The same value without decoding it: its bytes without the length prefix."""
+        size = self.size or int.from_bytes(cursor.take(self._plan.prefix_bytes), "little")
+        return cursor.take(size)
+
+    def partial(self, before: bytes, diffs: bytes) -> None:
+        """A JSON value: the document `before` with the sequence of diffs applied."""
+        if self._plan.kind != "json":
+            message = "a partial update of a column that is not JSON"
+            raise DecodeError(message)
+        self._values.append(_utf8(patched_text(before, diffs), self._refusals))
+
+    def append(self, data: bytes) -> int:
+        """One value from the start of `data`: how many bytes it had."""
+        cursor = Cursor(data)
+        self.value(cursor)
+        return len(data) - cursor.left
+
+    append_null = null
+    append_partial = partial
+
+    def finish(self) -> pa.Array:
+        """Everything so far as an array; begins anew."""
+        values, self._values = self._values, []
+        if not self._is_piled:
+            return build_array(self._plan.arrow, values)
+        stored = build_array(pa.binary(), values)
+        return convert_texts(stored, self._plan.charset, self._plan.arrow, self._refusals)
+
+
+def make_field(plan: ColumnPlan, refusals: Refusals) -> Field:
+    """The field that decodes a column's values by its plan."""
+    return Field(plan, refusals)
+
+
+def _decoder(plan: ColumnPlan, refusals: Refusals) -> tuple[int, Decoder]:
+    """The size of every value (0: behind a length), and what decodes one."""
+    if plan.kind in CLOCK_DECODERS:
+        return clock_bytes(plan), CLOCK_DECODERS[plan.kind](plan, refusals)
+    if plan.kind in _NUMBERS:
+        number = struct.Struct(_NUMBERS[plan.kind][plan.unsigned])
+        return number.size, lambda data: number.unpack(data)[0]
+    if plan.kind in _SIZED:
+        return _SIZED[plan.kind](plan)
+    return 0, _PREFIXED[plan.kind](plan, refusals)
+
+
+def _int24(plan: ColumnPlan) -> tuple[int, Decoder]:
+    return _INT24_BYTES, lambda data: int.from_bytes(data, "little", signed=not plan.unsigned)
+
+
+def _decimal(plan: ColumnPlan) -> tuple[int, Decoder]:
+    precision, scale = plan.precision, plan.scale
+    return stored_bytes(precision, scale), lambda data: unscaled(data, precision, scale)
+
+
+def _year(plan: ColumnPlan) -> tuple[int, Decoder]:
+    return 1, lambda data: data[0] + YEAR_BASE if data[0] else 0
+
+
+def _bool(plan: ColumnPlan) -> tuple[int, Decoder]:
+    def decode(data: bytes) -> bool:
+        if data[0] > 1:
+            message = "a bit that is neither 0 nor 1"
+            raise DecodeError(message)
+        return data[0] == 1
+
+    return 1, decode
+
+
+def _word_bytes(plan: ColumnPlan, what: str) -> int:
+    if not 1 <= plan.size <= _MAX_WORD_BYTES:
+        message = f"{what} {plan.size} bytes where 1 to {_MAX_WORD_BYTES} are expected"
+        raise DecodeError(message)
+    return plan.size
+
+
+def _bit(plan: ColumnPlan) -> tuple[int, Decoder]:
+    return _word_bytes(plan, "a bit value of"), lambda data: int.from_bytes(data, "big")
+
+
+def _enum(plan: ColumnPlan) -> tuple[int, Decoder]:
+    labels = ("", *plan.labels)
+
+    def decode(data: bytes) -> str:
+        number = int.from_bytes(data, "little")
+        if number >= len(labels):
+            message = f"label {number} of an ENUM of {len(plan.labels)} labels"
+            raise DecodeError(message)
+        return labels[number]
+
+    return _word_bytes(plan, "labels chosen by"), decode
+
+
+def _set(plan: ColumnPlan) -> tuple[int, Decoder]:
+    labels = plan.labels
+    if len(labels) > _MAX_SET_LABELS:
+        message = f"a SET of {len(labels)} labels"
+        raise DecodeError(message)
+
+    def decode(data: bytes) -> str:
+        bits = int.from_bytes(data, "little")
+        if bits >> len(labels):
+            message = f"a label beyond the {len(labels)} of a SET"
+            raise DecodeError(message)
+        return ",".join(label for index, label in enumerate(labels) if bits >> index & 1)
+
+    return _word_bytes(plan, "labels chosen by"), decode
+
+
+def _string(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+    if plan.charset not in NATIVE or plan.charset == "binary":
+        return bytes
+
+    def decode(data: bytes) -> str | None:
+        text = decode_text(data, "utf8mb4" if plan.charset == "utf8" else plan.charset)
+        return refusals.refuse(codes.UNDEFINED_BYTES) if text is None else text
+
+    return decode
+
+
+def _bytes(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+    return bytes
+
+
+def _binary(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+    return lambda data: _padded(data, plan.size)
+
+
+def _uuid(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+    return lambda data: _padded(data, _UUID_BYTES)
+
+
+def _inet4(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+    return lambda data: inet4_text(_padded(data, _INET4_BYTES))
+
+
+def _inet6(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+    return lambda data: inet6_text(_padded(data, _INET6_BYTES))
+
+
+def _json(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+    return lambda data: _utf8(json_text(data), refusals)
+
+
+def _geometry(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+    return ewkb
+
+
+def _vector(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+    def decode(data: bytes) -> list[float]:
+        if len(data) % _FLOAT_BYTES:
+            message = f"a vector of {len(data)} bytes, which is no whole number of floats"
+            raise DecodeError(message)
+        return list(struct.unpack(f"<{len(data) // _FLOAT_BYTES}f", data))
+
+    return decode
+
+
+def _padded(data: bytes, size: int) -> bytes:
+    """Rows events leave out the zeros at the end of what is stored with a fixed width."""
+    if len(data) > size:
+        message = f"{len(data)} bytes where at most {size} are expected"
+        raise DecodeError(message)
+    return data.ljust(size, b"\0")
+
+
+def _utf8(data: bytes, refusals: Refusals) -> str | None:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return refusals.refuse(codes.UNDEFINED_BYTES)
+
+
+_SIZED: dict[str, Callable[[ColumnPlan], tuple[int, Decoder]]] = {
+    "int24": _int24,
+    "decimal": _decimal,
+    "year": _year,
+    "bool": _bool,
+    "bit": _bit,
+    "enum": _enum,
+    "set": _set,
+}
+_PREFIXED: dict[str, Callable[[ColumnPlan, Refusals], Decoder]] = {
+    "string": _string,
+    "bytes": _bytes,
+    "binary": _binary,
+    "uuid": _uuid,
+    "inet4": _inet4,
+    "inet6": _inet6,
+    "json": _json,
+    "geometry": _geometry,
+    "vector": _vector,
+}

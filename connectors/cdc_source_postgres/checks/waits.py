@@ -1,0 +1,34 @@
+"""Transactions that keep a slot, and with it a copy, from being made: prepared ones, and very long ones."""
+
+from __future__ import annotations
+
+from cdc.spi.finding import Report, counted
+from cdc_source_postgres.blockers import Blocker, open_transactions
+from cdc_source_postgres.checks.report import Server
+
+# A transaction manager commits what it has prepared within moments; after a minute it has lost it.
+PREPARED_SECONDS = 60
+# Longer than the daemon waits before it reports an error, and than most transactions that write.
+OPEN_SECONDS = 600
+
+
+def check_waits(server: Server, report: Report) -> None:
+    """One finding a transaction, with the statement that ends it."""
+    if server.is_standby:
+        return
+    found = [blocker for blocker in open_transactions(server.conn) if _is_old(blocker)]
+    for blocker in found:
+        kind = "prepared-transaction" if blocker.gid is not None else "open-transaction"
+        report.warn(
+            kind,
+            f"{blocker.who} keeps slots from being created, and tables from being copied, until it ends",
+            blocker.remedy,
+        )
+    if not found:
+        minutes = counted(OPEN_SECONDS // 60, "minute")
+        report.ok("open-transactions", f"no prepared transaction and none of over {minutes} is open")
+
+
+def _is_old(blocker: Blocker) -> bool:
+    limit = PREPARED_SECONDS if blocker.gid is not None else OPEN_SECONDS
+    return blocker.seconds is not None and blocker.seconds >= limit

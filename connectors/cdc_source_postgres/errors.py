@@ -1,0 +1,272 @@
+"""What a Postgres server's refusals mean to us, decided by SQLSTATE at this one boundary, and the errors that
+the stream raises by name.
+
+The server's primary message is kept (it names the object), its DETAIL, HINT and CONTEXT never are: they can
+hold row values. Messages of the classes that quote data (22, 23, and P0: a function's own `raise`) are
+dropped too. Messages come in the server's language, so none of them decides. Where one SQLSTATE has several
+meanings, the function of the server's source that raised it decides, or what no server translates: names of
+settings, and internal errors (XX000).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import pq
+
+from cdc.errors import CdcError, SourceBusy, SourceGap, SourceRefused, SourceUnavailable
+from cdc_source_postgres.connecting import ConnectionRefused, Refusal, Step
+from cdc_source_postgres.statements import (
+    ALTER_WAL_LEVEL,
+    drop_slot,
+    raise_setting,
+    terminate,
+)
+
+# The server's own function that carries out a `raise`, and the first function that an error's context names.
+_RAISE = "exec_stmt_raise"
+_RAISED_BY = re.compile(r"(\S+)\(")
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a SQLSTATE is to us, and what the operator can do."""
+
+    kind: type[CdcError]
+    remedy: str
+
+
+_WAIT = Meaning(SourceUnavailable, "Nothing to do: it is retried automatically.")
+_LOGIN = Meaning(SourceRefused, "Check user and password in url, and that pg_hba.conf lets this host in.")
+_LIMIT = Meaning(SourceUnavailable, "It is retried automatically. If it lasts, raise max_connections.")
+_GONE = (
+    "Set on_gap: resnapshot to copy the tables again, or drop the slot and start with an empty state_dir and "
+    "new, empty sinks."
+)
+_POOLER = "Give the url of the server itself: a connection pooler does not pass replication on."
+_SENDERS = Meaning(
+    SourceUnavailable, f"It is tried again until a wal sender is free. {raise_setting('max_wal_senders')}"
+)
+_NO_REPLICATION = Meaning(SourceRefused, "Give the role REPLICATION; cdc check prints the statement.")
+_UNKNOWN = Meaning(SourceRefused, "The server's log says more; run cdc check.")
+
+_NOT_UTF8 = Meaning(
+    SourceRefused,
+    "Write the value as UTF-8, or leave its column out with `columns`, or exclude the table in `tables`.",
+)
+
+# By exact SQLSTATE; then by class (the first two characters); then `_UNKNOWN`: what nobody thought of stops
+# the source.
+_STATES = {
+    "08P01": Meaning(SourceRefused, _POOLER),
+    "0A000": Meaning(SourceRefused, "The server can't do this in its present version or role."),
+    "22021": _NOT_UTF8,
+    "25006": Meaning(SourceRefused, "The server is a standby: create the publication on its primary."),
+    "25P03": _WAIT,
+    "25P04": _WAIT,
+    "26000": Meaning(SourceRefused, _POOLER),
+    "3D000": Meaning(SourceRefused, "Check the database name in url."),
+    "42501": Meaning(SourceRefused, "Run cdc check: it prints the grant for each missing privilege."),
+    "42601": Meaning(SourceRefused, _POOLER),
+    "42P01": Meaning(
+        SourceUnavailable, "The table was dropped or renamed. The tables are looked up again automatically."
+    ),
+    "53400": Meaning(
+        SourceRefused, f"Drop a slot that nobody uses. {raise_setting('max_replication_slots')}"
+    ),
+    "55006": Meaning(SourceBusy, "Stop the other process that reads this slot; one slot has one reader."),
+    "55P03": Meaning(
+        SourceUnavailable, "Another session has a lock or a transaction open; it is tried again."
+    ),
+    "57014": _WAIT,
+    "57P04": Meaning(SourceRefused, "The database was dropped."),
+    "58P01": Meaning(SourceGap, _GONE),
+}
+_CLASSES = {
+    "08": _WAIT,
+    "28": _LOGIN,
+    "40": _WAIT,
+    "53": _LIMIT,
+    "57": _WAIT,
+    "58": _WAIT,
+}
+# Classes whose primary message can quote a value of a row, and what is said instead.
+_QUOTES_DATA = {
+    "22": "the server refused a value",
+    "23": "the server refused a value",
+    "P0": "a function in the database raised an error",
+}
+
+# The same for a SQLSTATE whose primary message quotes bytes of the value.
+_SAID = {
+    "22021": "a text has bytes that are not UTF-8: the database's encoding is SQL_ASCII, which takes any"
+}
+
+# The functions of the server that raise 42704 for a slot or publication that the stream needs, and 55000 for
+# a slot that was invalidated (13 to 18 differ).
+_MISSING_FOR_STREAM = ("ReplicationSlotAcquire", "get_publication_oid")
+_SLOT_INVALID = (
+    "CreateDecodingContext",
+    "RaiseSlotInvalidationError",
+    "ReplicationSlotAcquire",
+    "StartLogicalReplication",
+)
+# Raises 42501 for a role that may not start a walsender, and no other 42501.
+_STARTS_SESSION = "InitPostgres"
+# palloc's limit of 1 GB, met when a value's text form is longer (a bytea over 512 MB has a text form of twice
+# its size).
+_TOO_LONG = re.compile(r"invalid memory alloc request size|out of memory")
+# Measured on 18.6 in 1 of 170 slots that were made while others rewrote tables: the slot meets it at the same
+# transaction however often it is read, a new slot doesn't.
+_NOT_DECODABLE = re.compile(r"could not map file(?:number|node) .* to relation OID")
+
+_STEPS = {
+    Step.REACH: _WAIT,
+    Step.TLS: Meaning(SourceRefused, "Check sslmode and the certificates in url."),
+    Step.PASSWORD: _LOGIN,
+}
+
+
+def translate(error: psycopg.Error, where: str, doing: str = "") -> CdcError:
+    """A psycopg error as one of ours, to be raised `from` it; `doing` is a gerund (`creating the slot`)."""
+    if isinstance(error, ConnectionRefused):
+        return _refused(error.refusal, where, doing)
+    diagnosis = error.diag
+    state = error.sqlstate or diagnosis.sqlstate
+    if state is None:
+        return _error(_WAIT, _connection_text(str(error)), where, doing)
+    return translate_state(
+        state, diagnosis.message_primary or "", where, doing, function=diagnosis.source_function or ""
+    )
+
+
+def translate_ddl(error: psycopg.Error, where: str, doing: str) -> CdcError:
+    """The same for a statement of ours that changes the schema. No row is near, so what a function of the
+    application says is shown.
+    """
+    diagnosis = error.diag
+    state = error.sqlstate or diagnosis.sqlstate or ""
+    if state[:2] != "P0" and diagnosis.source_function != _RAISE:
+        return translate(error, where, doing)
+    function = _RAISED_BY.search(diagnosis.context or "")
+    name = f"the function {function[1]}" if function else "a function"
+    said = " ".join((diagnosis.message_primary or "").split())
+    message = f"{doing}: {name} of the database refused it: {said} (SQLSTATE {state})"
+    remedy = (
+        "Let this role through in that function; it runs in an event trigger (select evtname,"
+        " evtfoid::regprocedure from pg_event_trigger where evtenabled <> 'D';)."
+    )
+    return SourceRefused(message, where=where, remedy=remedy)
+
+
+def translate_result(
+    connection: pq.abc.PGconn, result: pq.abc.PGresult | None, where: str, doing: str = ""
+) -> CdcError:
+    """The error of a libpq result, or of the connection when there is no result (it was cut)."""
+    if result is not None:
+        state = _field(result, pq.DiagnosticField.SQLSTATE)
+        if state:
+            primary = _field(result, pq.DiagnosticField.MESSAGE_PRIMARY)
+            function = _field(result, pq.DiagnosticField.SOURCE_FUNCTION)
+            return translate_state(state, primary, where, doing, function=function)
+    return _error(_WAIT, _connection_text(connection.get_error_message()), where, doing)
+
+
+def _field(result: pq.abc.PGresult, field: pq.DiagnosticField) -> str:
+    return (result.error_field(field) or b"").decode("utf-8", "replace")
+
+
+def _refused(refusal: Refusal, where: str, doing: str) -> CdcError:
+    """Why there is no connection. The server's message quotes no data before a login."""
+    if not refusal.state:
+        return _error(_STEPS[refusal.step], refusal.message, where, doing)
+    meaning = _meaning(refusal.state, refusal.message, refusal.function)
+    return _error(meaning, f"{refusal.message} (SQLSTATE {refusal.state})", where, doing)
+
+
+def translate_state(state: str, primary: str, where: str, doing: str = "", *, function: str = "") -> CdcError:
+    """The kind of error and its remedy, with the server's primary message where it is safe.
+
+    `function` is the one in the server's source that raised the error.
+    """
+    meaning = _meaning(state, primary, function)
+    said = _SAID.get(state) or _QUOTES_DATA.get(state[:2]) or " ".join(primary.split())
+    return _error(meaning, f"{said} (SQLSTATE {state})", where, doing)
+
+
+def _meaning(state: str, primary: str, function: str) -> Meaning:
+    if state == "55000" and "wal_level" in primary:
+        return Meaning(SourceRefused, ALTER_WAL_LEVEL)
+    if (state == "55000" and function in _SLOT_INVALID) or (
+        state == "42704" and function in _MISSING_FOR_STREAM
+    ):
+        return Meaning(SourceGap, _GONE)
+    if state == "42501" and function == _STARTS_SESSION:
+        return _NO_REPLICATION
+    if state == "53300" and "max_wal_senders" in primary:
+        return _SENDERS
+    if state == "XX000" and _TOO_LONG.search(primary):
+        return Meaning(
+            SourceRefused, "A value is over 1 GB in text form; Postgres 14 and newer send it in binary."
+        )
+    if state == "XX000" and _NOT_DECODABLE.search(primary):
+        return Meaning(
+            SourceGap, f"The server can't decode its WAL for this slot, but can for a new one. {_GONE}"
+        )
+    return _STATES.get(state) or _CLASSES.get(state[:2]) or _UNKNOWN
+
+
+def _connection_text(message: str) -> str:
+    """The first line of what libpq says of a connection that broke."""
+    return message.strip().partition("\n")[0].strip() or "the connection was closed"
+
+
+def _error(meaning: Meaning, text: str, where: str, doing: str) -> CdcError:
+    return meaning.kind(f"{doing}: {text}" if doing else text, where=where, remedy=meaning.remedy)
+
+
+def slot_missing(where: str, slot: str) -> SourceGap:
+    """The slot existed when we last streamed."""
+    return SourceGap(f"the replication slot {slot!r} does not exist any more", where=where, remedy=_GONE)
+
+
+def slot_lost(where: str, slot: str, reason: str) -> SourceGap:
+    """The server threw away WAL that the slot needed; `reason` is invalidation_reason or wal_status."""
+    remedy = f"{_GONE} The slot itself: {drop_slot(slot)};"
+    return SourceGap(f"the replication slot {slot!r} is invalidated ({reason})", where=where, remedy=remedy)
+
+
+def slot_ahead(where: str, slot: str, log_end: str, confirmed: str) -> SourceGap:
+    """Somebody else read from the slot, or made it anew: the server would skip ahead in silence."""
+    message = f"the replication slot {slot!r} is at {confirmed}, past the end of our log at {log_end}"
+    return SourceGap(message, where=where, remedy=f"The changes between them are gone. {_GONE}")
+
+
+def slot_taken(where: str, slot: str, pid: int, application: str = "") -> SourceBusy:
+    """Another process streams from the slot."""
+    who = f"process {pid}" + (f" ({application})" if application else "")
+    remedy = f"Stop it, or on the server: {terminate(pid)};"
+    return SourceBusy(f"the replication slot {slot!r} is in use by {who}", where=where, remedy=remedy)
+
+
+def slot_foreign(where: str, slot: str, found: str, expected: str) -> SourceRefused:
+    """The name belongs to a slot that is not ours: another plugin, another database, or a physical slot."""
+    remedy = f"Set slot: to another name, or on the server: {drop_slot(slot)};"
+    message = f"the replication slot {slot!r} is of {found}, expected {expected}"
+    return SourceRefused(message, where=where, remedy=remedy)
+
+
+def publication_dropped(where: str, publication: str) -> SourceGap:
+    """What was written meanwhile is not in the stream: Postgres 18 skips a missing publication in silence,
+    older ones stop for good.
+    """
+    message = f"the publication {publication!r} was dropped; changes made since then are not in the stream"
+    return SourceGap(message, where=where, remedy=_GONE)
+
+
+def publication_missing(where: str, publication: str, statement: str) -> SourceRefused:
+    """There is none and we may not (or can't) create it."""
+    message = f"the publication {publication!r} does not exist"
+    return SourceRefused(message, where=where, remedy=f"Run: {statement};")

@@ -1,0 +1,184 @@
+"""Looks at the source every few seconds, beside the stream: publication, slot, and the definitions of the
+tables that we hold.
+
+The stream alone does not tell: Postgres 18 skips a dropped publication with a warning in its own log, an
+invalidated slot shows only as a cut connection, and DDL makes no event.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from cdc.errors import SourceUnavailable
+from cdc.spi.source import SourceContext
+from cdc_source_postgres.connection import Connection, Connector
+from cdc_source_postgres.ddl_setup import SHOW_SQL
+from cdc_source_postgres.definition import PublicationDefinition
+from cdc_source_postgres.entries import News
+from cdc_source_postgres.errors import publication_dropped
+from cdc_source_postgres.layout import Layout
+from cdc_source_postgres.looks import Looker, look_at
+from cdc_source_postgres.reported import ReportedHistory
+from cdc_source_postgres.slot import check_slot, read_slot
+
+# Bounds how long a dropped publication goes unnoticed, and keeps apart what happened apart: the fewer
+# statements lie between two looks, the more of them can be proven harmless.
+INTERVAL_SECONDS = 10.0
+# The publication's oid, so that one dropped and created again between two looks is noticed.
+MEMORY_PUBLICATION = "publication"
+
+_PUBLICATION = "select oid::int8 from pg_publication where pubname = %s"
+_PARTITIONED = "select from pg_class where oid = %s and relkind = 'p'"
+
+
+class Monitor:
+    """One connection for the capture thread: catalog lookups of the stream, and the periodic look."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        context: SourceContext,
+        slot: str,
+        publication: str,
+        history: ReportedHistory,
+        layout: Layout,
+    ) -> None:
+        self._connector = connector
+        self._context = context
+        self._slot = slot
+        self._publication = publication
+        self._history = history
+        self._layout = layout
+        self._looker = Looker(publication)
+        self._connection: Connection | None = None
+        self._due = 0.0
+        self._publication_oid: int | None = None
+        self._saved_oid: int | None = None
+
+    def restore(self, memory: Mapping[str, str], resumed: int) -> None:
+        """Begin from what the log remembers; the stream goes on at `resumed`."""
+        self._history.restore(memory, resumed)
+        self._looker.forget()
+        text = memory.get(MEMORY_PUBLICATION)
+        self._publication_oid = self._saved_oid = int(text) if text else None
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the next ChangeSet has something to carry."""
+        return (
+            self._history.has_news or self._publication_oid != self._saved_oid or bool(self._layout.unsaved)
+        )
+
+    def news(self, lsn: int) -> News:
+        """What a ChangeSet that ends at `lsn` carries."""
+        self._history.passed(lsn)
+        news = self._history.news()
+        if self._publication_oid != self._saved_oid:
+            news.memory[MEMORY_PUBLICATION] = str(self._publication_oid)
+        news.memory.update(self._layout.unsaved)
+        return news
+
+    def news_within(self) -> News:
+        """What a part of a transaction carries: tables to copy again, before rows of theirs that are not
+        proven become visible. The facts follow with the last part.
+        """
+        return News({}, self._history.news().stale)
+
+    def delivered(self, news: News) -> None:
+        """The log has it."""
+        self._history.delivered(news)
+        self._layout.delivered(news.memory)
+        if MEMORY_PUBLICATION in news.memory:
+            self._saved_oid = self._publication_oid
+
+    @property
+    def connection(self) -> Connection:
+        """Open, or opened anew after it was lost."""
+        if self._connection is None or self._connection.closed:
+            self._connection = self._connector.connect("to read the catalog")
+        return self._connection
+
+    def look_if_due(self) -> None:
+        """A look that fails for want of a connection is made up for at the next one.
+
+        Raises:
+            SourceGap: the publication was dropped, or the slot is gone or invalidated.
+        """
+        if time.monotonic() >= self._due:
+            try:
+                self.look()
+            except SourceUnavailable as error:
+                self._context.log("looking at the source later", reason=error.message)
+
+    def look(self) -> None:
+        """Look now; raises what `look_if_due` raises, and SourceUnavailable."""
+        self._due = time.monotonic() + INTERVAL_SECONDS
+        connection = self.connection
+        with self._connector.translated("looking at the source"):
+            self._look_at_publication(connection)
+            self._look_at_slot(connection)
+            self._look_at_tables(connection)
+
+    def look_at(self, relid: int) -> bool:
+        """Look at one table now; whether it is still there. psycopg errors are the caller's."""
+        seen = look_at(self.connection, self._publication, relid, self._history.leaves_of(relid))
+        if seen is None:
+            return False
+        self._history.observe(seen)
+        return True
+
+    def look_soon(self) -> None:
+        """Something is to be seen: look as soon as the stream has a pause."""
+        self._due = 0.0
+
+    def is_partitioned(self, relid: int) -> bool:
+        """Whether that is a partitioned table now. psycopg errors are the caller's."""
+        row = self.connection.execute(_PARTITIONED, (relid,)).fetchone()
+        return row is not None
+
+    def close(self) -> None:
+        """May be called twice."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _look_at_publication(self, connection: Connection) -> None:
+        row = connection.execute(_PUBLICATION, (self._publication,)).fetchone()
+        if row is None or (self._publication_oid is not None and row[0] != self._publication_oid):
+            raise publication_dropped(self._connector.where, self._publication)
+        self._publication_oid = row[0]
+
+    def _look_at_slot(self, connection: Connection) -> None:
+        state = check_slot(read_slot(connection, self._slot), self._slot, self._connector.where)
+        if state.wal_status == "unreserved":
+            self._context.log(
+                "the slot is about to lose WAL", slot=self._slot, safe_wal_bytes=state.safe_wal_size
+            )
+            self._context.count("slot_unreserved", 1)
+
+    def _look_at_tables(self, connection: Connection) -> None:
+        relids = self._history.relids()
+        look, seen, gone, publication = self._looker.look(connection, relids, self._history.leaves())
+        was_reported = self._history.is_reported
+        self._history.sees_triggers(look)
+        if was_reported and not self._history.is_reported:
+            self._context.log(
+                "the event triggers no longer report DDL: it is learned from the catalog",
+                level="warning",
+                remedy=f"Run {SHOW_SQL} and follow it.",
+            )
+        for found in seen.values():
+            self._history.observe(found)
+        self._history.confirm(set(relids) - seen.keys() - gone, look)
+        self._history.dropped(gone, look)
+        self._warn_of_layout(publication)
+
+    def _warn_of_layout(self, publication: PublicationDefinition | None) -> None:
+        if publication is not None and self._layout.differs(via_root=publication.via_root):
+            self._context.log(
+                "the publication sends partitions in another way than when this log was begun: their changes "
+                "are not captured until it is set back, and copied then",
+                level="warning",
+                publication=self._publication,
+                remedy=self._layout.remedy(self._publication),
+            )

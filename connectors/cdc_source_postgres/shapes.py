@@ -1,0 +1,103 @@
+"""Turns what the catalog or a Relation message says of a table into its schema and the plans that decode its
+rows.
+
+One function serves discovery, snapshot and stream, so that all three give the same columns, types and key.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from cdc.model import Column, TableSchema
+from cdc_source_postgres.catalog import build_schema, read_types
+from cdc_source_postgres.connection import Connection
+from cdc_source_postgres.tables import TableInfo
+from cdc_source_postgres.types import ColumnPlan, PgType, TypeCatalog, plan_column
+from cdc_source_postgres.wire.decoder import PgoutputDecoder
+
+# attnum of a column that the catalog does not have (any more): real ones start at 1.
+UNKNOWN_ATTNUM = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A table's schema and how its rows are decoded."""
+
+    info: TableInfo
+    schema: TableSchema
+    plans: tuple[ColumnPlan, ...]
+
+    @property
+    def key_indexes(self) -> list[int]:
+        names = [plan.name for plan in self.plans]
+        return [names.index(name) for name in self.schema.key]
+
+    @property
+    def wants_text(self) -> bool:
+        """Whether some column would come in a binary form that we do not read."""
+        return any(plan.needs_text_stream for plan in self.plans)
+
+
+class Shaper:
+    """Plans tables under one policy; knows the types seen so far and forgets none of them.
+
+    Used by the capture thread and the coordinator at the same time: the type catalog only grows.
+    """
+
+    def __init__(self, unrepresentable: str, money_scale: Callable[[], int] = lambda: 2) -> None:
+        self._unrepresentable = unrepresentable
+        self._money_scale = money_scale
+        self._types = TypeCatalog()
+
+    def learn_types(self, conn: Connection) -> None:
+        """Read the database's own types."""
+        self._types.add(read_types(conn))
+
+    def unknown_types(self, oids: Iterable[int]) -> list[int]:
+        return [oid for oid in oids if self._types.get(oid) is None]
+
+    def learn_dropped(self, oid: int, schema: str, name: str) -> None:
+        """A type that only the stream still tells of: its values are delivered as the text that the server
+        makes of them.
+        """
+        self._types.add([PgType(oid, name, schema, "b")])
+
+    def shape(self, info: TableInfo, sent: Collection[str]) -> Shape:
+        """The shape of the columns that are sent, in the table's order.
+
+        Raises:
+            UnsupportedSchema: a column name or type that can't be delivered.
+        """
+        columns = info.sent_columns(sent)
+        self._types.money_scale = self._money_scale()
+        plans = tuple(
+            plan_column(c.name, c.type_oid, c.typmod, c.ndims, self._types, self._unrepresentable)
+            for c in columns
+        )
+        fills = {
+            plan.name: scalar_of_text(plan, column.missing_text)
+            for plan, column in zip(plans, columns, strict=True)
+            if column.has_missing and column.missing_text is not None
+        }
+        schema = build_schema(info, plans, fills)
+        known = tuple(_without_unknown_id(column) for column in schema.columns)
+        return Shape(info, replace(schema, columns=known), plans)
+
+
+def scalar_of_text(plan: ColumnPlan, text: str) -> pa.Scalar:
+    """A value that the server printed, as the plan's Arrow type: decoded as an inserted row's one cell."""
+    decoder = PgoutputDecoder("error", lambda name, amount: None)
+    decoder.set_relation(1, "", "", [plan], [], "n")
+    cell = text.encode()
+    decoder.feed(struct.pack(">cQqI", b"B", 1, 0, 1))
+    decoder.feed(struct.pack(">cIchci", b"I", 1, b"N", 1, b"t", len(cell)) + cell)
+    decoder.feed(struct.pack(">cBQQq", b"C", 0, 1, 1, 0))
+    return decoder.take()[0][1].column(0)[0]
+
+
+def _without_unknown_id(column: Column) -> Column:
+    return replace(column, id=None) if column.id == UNKNOWN_ATTNUM else column

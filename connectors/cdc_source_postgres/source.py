@@ -1,0 +1,368 @@
+"""PostgreSQL as a source of changes: ties slot, publication, stream and snapshot together behind the contract
+of `cdc.spi.source`.
+
+The capture thread owns the stream's connections; everything else shares one ordinary connection under a lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from cdc.errors import ConfigError, SourceGap, SourceMismatch, SourceUnavailable
+from cdc.model import ChangeSet, Position, TableId, TableSchema
+from cdc.spi.finding import Finding
+from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
+from cdc_source_postgres import snapshot as snapshots
+from cdc_source_postgres.acks import Acknowledgements
+from cdc_source_postgres.catalog import read_tables
+from cdc_source_postgres.check import run_checks
+from cdc_source_postgres.connection import Connection, Connector, ReplicationConnection
+from cdc_source_postgres.ddl_setup import listens, use_trigger
+from cdc_source_postgres.errors import publication_dropped
+from cdc_source_postgres.inheritance import HeirsWarning
+from cdc_source_postgres.layout import Layout
+from cdc_source_postgres.messages import lsn_int
+from cdc_source_postgres.monitor import Monitor
+from cdc_source_postgres.options import PostgresOptions
+from cdc_source_postgres.ownership import Ownership
+from cdc_source_postgres.parts import Parts
+from cdc_source_postgres.publication import (
+    add_to_publication,
+    ensure_publication,
+    read_publication,
+    sent_columns,
+)
+from cdc_source_postgres.reported import ReportedHistory
+from cdc_source_postgres.shapes import Shape, Shaper
+from cdc_source_postgres.slot import (
+    SlotState,
+    check_ours,
+    check_reach,
+    check_slot,
+    create_slot,
+    drop_slot,
+    position_of,
+    read_slot,
+    release_slot,
+)
+from cdc_source_postgres.starter import describe
+from cdc_source_postgres.stream import BINARY_SINCE, Session, SessionParts, start_command
+from cdc_source_postgres.tables import TableInfo
+from cdc_source_postgres.tracking import TextWanted, Tracking
+from cdc_source_postgres.turns import Turns
+from cdc_source_postgres.wire.decoder import PgoutputDecoder
+
+_CURRENT = """
+    select case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
+                else pg_current_wal_flush_lsn() end::text
+"""
+_SENDER_TIMEOUT = "select setting::int8 from pg_settings where name = 'wal_sender_timeout'"
+
+
+class PostgresSource:
+    """One PostgreSQL database. See `cdc.spi.source.Source` for what each method promises."""
+
+    Options: ClassVar[type[BaseModel]] = PostgresOptions
+    url_schemes: ClassVar[tuple[str, ...]] = ("postgresql", "postgres")
+
+    @classmethod
+    def starter(cls, url: str) -> str:
+        """A first configuration for the database behind that URL, as `cdc init` writes it."""
+        return describe(url)
+
+    def __init__(self, options: PostgresOptions, context: SourceContext) -> None:
+        self._options = options
+        self._context = context
+        self._connector = Connector(options, context.name)
+        self._slot = options.slot_name(context.name)
+        self._publication = options.publication_name(context.name)
+        self._shaper = Shaper(options.unrepresentable, lambda: self._connector.money_scale)
+        self._history = ReportedHistory(options.selection)
+        self._layout = Layout(configured=options.publish_via_partition_root)
+        self._monitor = Monitor(
+            self._connector, context, self._slot, self._publication, self._history, self._layout
+        )
+        self._turns = Turns()
+        self._heirs = HeirsWarning(context.log)
+        self._ownership = Ownership(context.owner, self._slot, self._publication, self._connector.where)
+        self._acks: Acknowledgements | None = None
+        self._durable = 0
+        self._wanted = 0
+        # Until a table shows a type whose binary form we do not read.
+        self._binary = True
+        # A gap was found: the slot at hand is of no use any more.
+        self._slot_is_spent = False
+        self._ordinary: Connection | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def check(self) -> Sequence[Finding]:
+        return run_checks(self._options, self._context.name, self._context.owner)
+
+    def verify_reach(self, after: Position, memory: Mapping[str, str]) -> None:
+        """As `cdc.spi.VerifiesReach`: the slot is there, whole, and not past the log's end."""
+        del memory
+        with self._connection("comparing the slot with the log") as connection:
+            state = check_slot(read_slot(connection, self._slot), self._slot, self._connector.where)
+        check_reach(state, self._slot, after, self._connector.where)
+
+    def identity(self) -> SourceIdentity:
+        with closing(self._connector.replicate()) as connection:
+            row = connection.command("IDENTIFY_SYSTEM", "identifying the server")[0]
+        return SourceIdentity(
+            {
+                "system_identifier": str(row["systemid"]),
+                "timeline": str(row["timeline"]),
+                "database": str(row["dbname"]),
+            }
+        )
+
+    def discover(self) -> Sequence[TableSchema]:
+        with self._connection("reading the tables") as connection:
+            shapes = self._shapes(connection)
+            self._heirs.look(connection, [shape.info.relation for shape in shapes])
+        return [shape.schema for shape in shapes]
+
+    def selects(self, table: TableId) -> bool:
+        return self._options.selection.matches(table)
+
+    def follow(self, tables: Sequence[TableSchema]) -> None:
+        wanted = {table.relation for table in tables}
+        with self._connection("following tables") as connection:
+            infos = [info for info in self._infos(connection) if info.relid in wanted]
+            added = add_to_publication(connection, self._connector, self._options, self._publication, infos)
+        if added:
+            self._context.log("added tables to the publication", tables=[str(table) for table in added])
+
+    def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:
+        self._layout.restore(memory)
+        connection = self._connector.connect("to open the slot")
+        with self._noting_gaps(), closing(connection), self._connector.translated("opening the slot"):
+            position = self._open_new(connection) if after is None else self._open_again(connection, after)
+            use_trigger(connection, self._connector, self._options, self._context.log)
+        return position
+
+    def stream(self, after: Position, memory: Mapping[str, str]) -> Iterator[ChangeSet | None]:
+        self._monitor.restore(memory, after.order)
+        with self._noting_gaps():
+            while not self._closed:
+                with self._session(after) as session:
+                    try:
+                        yield from session.changes()
+                    except TextWanted as wanted:
+                        self._binary = False
+                        if session.in_parts:
+                            raise self._restart_in_text() from wanted
+                    after = session.position
+
+    def acknowledge(self, durable: Position) -> None:
+        self._durable = max(self._durable, durable.order)
+        if self._acks is not None:
+            self._acks.acknowledge(self._durable)
+
+    def snapshot(self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]) -> Snapshot:
+        self._follow_first(tables)
+        return snapshots.open_snapshot(self._snapshot_parts(), tables, earlier)
+
+    def current(self) -> Position:
+        with self._connection("asking for the current position") as connection:
+            row = connection.execute(_CURRENT).fetchone()
+        position = position_of(str(row[0]) if row else "0/0")
+        self._wanted = max(self._wanted, position.order)
+        return position
+
+    def position(self, text: str) -> Position:
+        try:
+            return Position(lsn_int(text), text)
+        except ValueError as error:
+            remedy = "Give it as it stands in _cdc_position, such as 16/B374D848."
+            raise ConfigError(
+                f"{text!r} is not a position of PostgreSQL", where=self._connector.where, remedy=remedy
+            ) from error
+
+    def close(self) -> None:
+        self._closed = True
+        with self._lock:
+            if self._ordinary is not None:
+                self._ordinary.close()
+
+    def _open_new(self, connection: Connection) -> Position:
+        """The log is empty: what a slot holds is worth nothing to us, but a healthy one is a fine place to
+        begin.
+        """
+        with self._ownership.decided(connection):
+            state = read_slot(connection, self._slot)
+            if state is not None:
+                # First: a slot of another database or plugin is not to be adopted either.
+                check_ours(state, self._slot, self._connector.where)
+            self._ownership.verify(connection, exists=state is not None)
+            created = ensure_publication(connection, self._connector, self._options, self._publication)
+            if created:
+                self._context.log("created the publication", publication=self._publication)
+            return self._open_slot(connection, state, created=created)
+
+    def _open_slot(self, connection: Connection, state: SlotState | None, *, created: bool) -> Position:
+        if state is not None:
+            release_slot(connection, self._connector, self._slot, self._context.log)
+            self._ownership.claim(connection, self._context.log)
+            # Servers up to 17 look the publication up as it was when the change was made: before it was, they
+            # stop for good.
+            if not (created or state.is_lost or self._slot_is_spent):
+                return state.position
+            drop_slot(connection, self._slot)
+            self._context.log("dropped the slot to begin anew", slot=self._slot, position=state.confirmed)
+        self._ownership.claim(connection, self._context.log)
+        position = create_slot(
+            self._connector, connection, self._slot, failover=self._options.failover, log=self._context.log
+        )
+        self._slot_is_spent = False
+        return position
+
+    def _open_again(self, connection: Connection, after: Position) -> Position:
+        where = self._connector.where
+        if read_publication(connection, self._publication) is None:
+            raise publication_dropped(where, self._publication)
+        check_slot(read_slot(connection, self._slot), self._slot, where)
+        with self._ownership.decided(connection):
+            # While we waited, another log may have read on, or have been given the slot.
+            release_slot(connection, self._connector, self._slot, self._context.log)
+            self._ownership.verify(connection, exists=True)
+            state = check_slot(read_slot(connection, self._slot), self._slot, where)
+            check_reach(state, self._slot, after, where)
+            self._require_history(connection, after)
+            self._ownership.claim(connection, self._context.log)
+        return after
+
+    def _require_history(self, connection: Connection, after: Position) -> None:
+        row = connection.execute(_CURRENT).fetchone()
+        if row is not None and lsn_int(str(row[0])) < after.order:
+            message = f"the server is at {row[0]}, before the end of our log at {after.text}: it was set back"
+            raise SourceMismatch(
+                message,
+                where=self._connector.where,
+                remedy="Begin with an empty state_dir and new, empty sinks, or point url at the server that "
+                "the log is from.",
+            )
+
+    @contextmanager
+    def _session(self, after: Position) -> Iterator[Session]:
+        """A started stream; its connections end with the block."""
+        with closing(self._monitor):
+            ordinary = self._monitor.connection
+            self._history.listens = listens(ordinary, self._options)
+            self._monitor.look()
+            with self._connector.translated("starting the stream"):
+                release_slot(ordinary, self._connector, self._slot, self._context.log)
+                self._ownership.verify(ordinary, exists=True)
+                state = check_slot(read_slot(ordinary, self._slot), self._slot, self._connector.where)
+                check_reach(state, self._slot, after, self._connector.where)
+                row = ordinary.execute(_SENDER_TIMEOUT).fetchone()
+            timeout_seconds = row[0] / 1000 if row else 0.0
+            with closing(self._connector.replicate()) as connection:
+                binary = self._binary and connection.server_version >= BINARY_SINCE
+                start = start_command(
+                    self._slot, self._publication, after, binary=binary, with_messages=self._history.listens
+                )
+                connection.command(start, "starting the stream")
+                self._context.log("streaming", slot=self._slot, position=after.text, binary=binary)
+                acks = Acknowledgements(connection.send, after.order, timeout_seconds)
+                acks.acknowledge(self._durable)
+                self._acks = acks
+                try:
+                    yield self._new_session(connection, acks, after, binary=binary)
+                finally:
+                    self._acks = None
+
+    def _new_session(
+        self,
+        connection: ReplicationConnection,
+        acks: Acknowledgements,
+        after: Position,
+        *,
+        binary: bool,
+    ) -> Session:
+        decoder = PgoutputDecoder(self._options.unrepresentable, self._context.count)
+        tracking = Tracking(
+            self._connector,
+            self._monitor,
+            self._history,
+            self._layout,
+            self._shaper,
+            self._options.selection,
+            decoder,
+        )
+        parts = SessionParts(
+            connection=connection,
+            decoder=decoder,
+            tracking=tracking,
+            monitor=self._monitor,
+            acks=acks,
+            heartbeat_seconds=self._options.heartbeat.total_seconds(),
+            where=self._connector.where,
+            wanted=lambda: self._wanted,
+        )
+        return Session(parts, after, binary=binary)
+
+    def _infos(self, connection: Connection) -> list[TableInfo]:
+        publication = read_publication(connection, self._publication)
+        if publication is None:
+            via_root = self._options.publish_via_partition_root
+        else:
+            via_root = self._layout.decide(published=publication.via_root)
+        return read_tables(connection, self._options.selection, via_root=via_root)
+
+    def _shapes(self, connection: Connection) -> list[Shape]:
+        publication = read_publication(connection, self._publication)
+        self._shaper.learn_types(connection)
+        return [
+            self._shaper.shape(info, sent_columns(info, publication, self._options))
+            for info in self._infos(connection)
+        ]
+
+    def _snapshot_parts(self) -> Parts:
+        return Parts(
+            connector=self._connector,
+            context=self._context,
+            options=self._options,
+            publication=self._publication,
+            shaper=self._shaper,
+            history=self._history,
+            turns=self._turns,
+        )
+
+    def _follow_first(self, tables: Sequence[TableSchema]) -> None:
+        """A snapshot of a table that is not in the publication would have no changes to go on with. Where
+        there is no publication at all, nobody streams.
+        """
+        with self._connection("reading the publication") as connection:
+            publication = read_publication(connection, self._publication)
+        if publication is not None and any(table.table not in publication.tables for table in tables):
+            self.follow(tables)
+
+    @contextmanager
+    def _connection(self, doing: str) -> Iterator[Connection]:
+        """The connection of everything but the stream; opened anew after it was lost."""
+        with self._lock, self._connector.translated(doing):
+            if self._ordinary is None or self._ordinary.closed:
+                self._ordinary = self._connector.connect("to read the catalog")
+            yield self._ordinary
+
+    @contextmanager
+    def _noting_gaps(self) -> Iterator[None]:
+        """Remembers that the slot does not hold what comes after our log, so that beginning anew takes a new
+        one.
+        """
+        try:
+            yield
+        except SourceGap:
+            self._slot_is_spent = True
+            raise
+
+    def _restart_in_text(self) -> SourceUnavailable:
+        message = "a table has a type that is only read as text; the stream starts again in text"
+        return SourceUnavailable(message, where=self._connector.where, remedy="Nothing is to be done.")

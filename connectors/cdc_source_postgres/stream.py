@@ -1,0 +1,263 @@
+"""One session of the replication stream: from START_REPLICATION to ChangeSets.
+
+The server sends whole transactions in commit order (protocol 1; it spills large ones itself). They are
+gathered until the socket is empty and a short wait is over, and cut where a transaction ends; or until
+`SOFT_BYTES` and `HARD_BYTES`, which are equal, are there, and then cut at that mark, inside of a transaction
+too. A session ends with an error,
+always; nothing it yielded is taken back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cdc.errors import SourceUnavailable, UnknownEvent
+from cdc.model import ChangeSet, Position
+from cdc_source_postgres import messages
+from cdc_source_postgres.acks import Acknowledgements
+from cdc_source_postgres.connection import ReplicationConnection
+from cdc_source_postgres.monitor import Monitor
+from cdc_source_postgres.statements import identifier, literal
+from cdc_source_postgres.tracking import Tracking
+from cdc_source_postgres.wire import decoder as wire
+
+# A set this large is worth a log frame of its own; larger ones only cost memory.
+SOFT_BYTES = 4 * 1024 * 1024
+# The mark inside of a transaction, handed on in parts from there: the bound of what a stream holds in memory.
+HARD_BYTES = 4 * 1024 * 1024
+# How long small transactions are gathered: a sixth of the latency we promise, and enough for one fsync to
+# serve many.
+GATHER_SECONDS = 0.003
+# The caller gets None this often when there is nothing, so that it can stop: five wakes a second cost nothing
+# that can be measured, and a stop or a `run --once` ends 0.8 s sooner than with one.
+NOTHING_SECONDS = 0.2
+# An idle position is worth a write to the log this often. Somebody who waits for it gets it at once.
+IDLE_SECONDS = 5.0
+# How often a position that somebody waits for is asked for.
+ASK_SECONDS = 0.2
+# A server that shuts down asks about 20 times a second for progress that may never come (the caller does not
+# acknowledge): this many questions within so many seconds of its clock, without data between them, end the
+# session, so that it can go.
+SHUTDOWN_QUESTIONS = 20
+SHUTDOWN_SECONDS = 5.0
+# The server supports binary values from this version on.
+BINARY_SINCE = 140000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Bytes of protocol messages that come in one piece and need no table.
+_ORIGIN, _TYPE, _RELATION, _TRUNCATE, _MESSAGE = b"OYRTM"
+# PostgreSQL 18 sends a bare Stream Abort, between transactions, for a rolled back subtransaction whose
+# changes it had spilled and then dropped. Streaming is off, so nothing of it was ever sent, and there is
+# nothing to take back.
+_STREAM_ABORT = ord("A")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionParts:
+    """What a session works with. `wanted` gives the position that somebody waits for."""
+
+    connection: ReplicationConnection
+    decoder: wire.Pgoutput
+    tracking: Tracking
+    monitor: Monitor
+    acks: Acknowledgements
+    heartbeat_seconds: float
+    where: str
+    wanted: Callable[[], int]
+
+
+class Session:
+    """One START_REPLICATION. Used by the capture thread only."""
+
+    def __init__(self, parts: SessionParts, after: Position, *, binary: bool) -> None:
+        self._connection = parts.connection
+        self._decoder = parts.decoder
+        self._tracking = parts.tracking
+        self._monitor = parts.monitor
+        self._acks = parts.acks
+        self._heartbeat_seconds = parts.heartbeat_seconds
+        self._where = parts.where
+        self._wanted = parts.wanted
+        self._position = after
+        self._binary = binary
+        self._idle_lsn = after.order
+        self._gathering_since: float | None = None
+        self._yielded_at = self._asked_at = self._heard_at = self._advanced_at = time.monotonic()
+        self._questions: deque[int] = deque(maxlen=SHUTDOWN_QUESTIONS)
+        # The server asked: it may be waiting for us to move before it can shut down.
+        self._hurry = False
+        self.in_parts = False
+
+    @property
+    def position(self) -> Position:
+        """Where the last whole set that was yielded ends."""
+        return self._position
+
+    def changes(self) -> Iterator[ChangeSet | None]:
+        """Everything from here on; ends only by an error."""
+        get_copy_data = self._connection.pgconn.get_copy_data
+        while True:
+            code, payload = self._decoder.drain(get_copy_data, SOFT_BYTES, HARD_BYTES)
+            if code == wire.MESSAGE and payload is not None:
+                self._message(payload)
+            elif code == wire.KEEPALIVE and payload is not None:
+                self._keepalive(payload)
+            elif code == wire.FULL:
+                yield from self._yield_set()
+            elif code == wire.PART:
+                yield from self._yield_part()
+            elif code == wire.ENDED:
+                raise self._connection.ended("reading the stream")
+            else:
+                yield from self._pause()
+
+    def _pause(self) -> Iterator[ChangeSet | None]:
+        """The socket is empty: hand on what is ready, keep the connection alive, then wait."""
+        now = time.monotonic()
+        if not self._decoder.in_transaction:
+            if self._is_ripe(now) or self._monitor.has_news or self._idle_is_due(now):
+                yield from self._yield_set()
+                return
+            self._monitor.look_if_due()
+        if now - self._yielded_at >= NOTHING_SECONDS:
+            yield None
+            self._yielded_at = time.monotonic()
+        self._ask_if_due(now)
+        self._acks.received(max(self._decoder.received_lsn, self._decoder.end_lsn))
+        self._acks.send_if_due()
+        self._connection.wait(self._patience_seconds(now))
+
+    def _is_ripe(self, now: float) -> bool:
+        if self._tracking.changes == 0:
+            return False
+        if self._gathering_since is None:
+            self._gathering_since = now
+        return now - self._gathering_since >= GATHER_SECONDS
+
+    def _idle_is_due(self, now: float) -> bool:
+        """Whether only the position moved, and it is time to say so."""
+        if self._tracking.changes:
+            return False
+        reached = max(self._idle_lsn, self._decoder.end_lsn)
+        if reached <= self._position.order:
+            return False
+        return now - self._advanced_at >= IDLE_SECONDS or self._position.order < self._wanted() or self._hurry
+
+    def _patience_seconds(self, now: float) -> float:
+        if self._gathering_since is not None:
+            return max(0.0, GATHER_SECONDS - (now - self._gathering_since))
+        left = NOTHING_SECONDS - (now - self._yielded_at)
+        waited_for = ASK_SECONDS if self._position.order < self._wanted() else NOTHING_SECONDS
+        return max(0.0, min(left, waited_for, self._acks.interval_seconds))
+
+    def _ask_if_due(self, now: float) -> None:
+        """Ask for a keepalive, which tells how far an idle server has looked."""
+        waited_for = self._position.order < self._wanted() and now - self._asked_at >= ASK_SECONDS
+        silent_seconds = now - max(self._heard_at, self._asked_at)
+        if waited_for or 0 < self._heartbeat_seconds <= silent_seconds:
+            self._asked_at = now
+            self._acks.send(ask=True)
+
+    def _yield_set(self) -> Iterator[ChangeSet]:
+        """A set that ends at a commit, with the monitor's news; may hold no changes."""
+        batches, ordinals, transactions = self._tracking.take()
+        end = self._decoder.end_lsn if ordinals else max(self._idle_lsn, self._decoder.end_lsn)
+        order = max(end, self._position.order)
+        news = self._monitor.news(order)
+        commit_us = self._decoder.commit_ts_us if ordinals else None
+        changes = ChangeSet(
+            batches=batches,
+            position=Position(order, messages.lsn_text(order)),
+            changes=ordinals,
+            transactions=transactions,
+            commit_at=None if commit_us is None else _EPOCH + timedelta(microseconds=commit_us),
+            memory=news.memory,
+            resnapshot=news.stale,
+        )
+        yield from self._hand_over(changes)
+        self._monitor.delivered(news)
+
+    def _yield_part(self) -> Iterator[ChangeSet]:
+        batches, ordinals, transactions = self._tracking.take()
+        self.in_parts = True
+        news = self._monitor.news_within()
+        part = ChangeSet(batches, None, ordinals, transactions, resnapshot=news.stale)
+        yield from self._hand_over(part)
+        self._monitor.delivered(news)
+
+    def _hand_over(self, changes: ChangeSet) -> Iterator[ChangeSet]:
+        self._gathering_since = None
+        self._acks.received(max(self._decoder.received_lsn, self._decoder.end_lsn, self._idle_lsn))
+        yield changes
+        self._yielded_at = time.monotonic()
+        if changes.position is not None:
+            if changes.position.order > self._position.order:
+                self._questions.clear()
+            self._position = changes.position
+            self._advanced_at = self._yielded_at
+            self._hurry = self.in_parts = False
+            self._monitor.look_if_due()
+        self._acks.send_if_due()
+
+    def _keepalive(self, payload: memoryview) -> None:
+        keepalive = messages.parse_keepalive(payload)
+        self._heard_at = time.monotonic()
+        self._acks.received(keepalive.wal_end)
+        if not self._decoder.in_transaction:
+            self._idle_lsn = max(self._idle_lsn, keepalive.wal_end)
+        if keepalive.reply_requested:
+            self._hurry = True
+            self._acks.send()
+            self._leave_if_shut_down(keepalive.sent_at_us)
+
+    def _leave_if_shut_down(self, sent_at_us: int) -> None:
+        self._questions.append(sent_at_us)
+        full = len(self._questions) == SHUTDOWN_QUESTIONS
+        if full and sent_at_us - self._questions[0] < SHUTDOWN_SECONDS * 1e6:
+            raise SourceUnavailable(
+                "the server is shutting down and waits for acknowledgements that can't be given yet",
+                where=self._where,
+                remedy="The stream goes on when it is back.",
+            )
+
+    def _message(self, payload: memoryview) -> None:
+        """A message that the decoder leaves to us."""
+        self._heard_at = time.monotonic()
+        self._questions.clear()
+        tag = payload[0]
+        if tag == _RELATION:
+            self._tracking.relation(payload, binary=self._binary)
+        elif tag == _TRUNCATE:
+            self._tracking.truncate(payload)
+        elif tag == _TYPE:
+            self._tracking.type(payload)
+        elif tag == _MESSAGE:
+            self._tracking.message(payload)
+        elif tag not in (_ORIGIN, _STREAM_ABORT):
+            lsn = messages.lsn_text(self._decoder.received_lsn)
+            raise UnknownEvent(
+                f"the server sent an event {chr(tag)!r} at {lsn} that this version does not know",
+                where=self._where,
+                remedy="Update the daemon; nothing after this position was read.",
+            )
+
+
+def start_command(
+    slot: str, publication: str, after: Position, *, binary: bool, with_messages: bool = False
+) -> str:
+    """START_REPLICATION for whole transactions."""
+    options = f"proto_version '1', publication_names {literal(identifier_quoted(publication))}"
+    if binary:
+        options += ", binary 'true'"
+    if with_messages:
+        options += ", messages 'true'"
+    return f"START_REPLICATION SLOT {identifier(slot)} LOGICAL {after.text} ({options})"
+
+
+def identifier_quoted(name: str) -> str:
+    """Always in double quotes: the server splits the list of publications itself and folds bare names."""
+    return '"' + name.replace('"', '""') + '"'

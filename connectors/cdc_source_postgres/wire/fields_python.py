@@ -1,0 +1,233 @@
+"""One column's values decoded in pure Python: the twin of `fields.pyx`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from cdc.errors import DecodeError
+from cdc.native.columns_python import build_array
+from cdc.native.cursor_python import Cursor, decode_utf8
+from cdc.native.refusals import Refusals
+from cdc_source_postgres.codec import TEXT_IS_VALUE, Codec
+from cdc_source_postgres.parse.clock import checked_days, checked_time, checked_timestamp
+from cdc_source_postgres.parse.text import unreadable
+from cdc_source_postgres.render.nested import array_shape
+from cdc_source_postgres.render.scalar import (
+    NUMERIC_NEGATIVE,
+    NUMERIC_SPECIALS,
+    bool_value,
+    char_text,
+    numeric_digits,
+    numeric_text,
+    versioned_text,
+)
+from cdc_source_postgres.wire import codes
+from cdc_source_postgres.wire.calendar import (
+    DATE_INFINITIES,
+    EPOCH_DAYS,
+    EPOCH_MICROSECONDS,
+    TIMESTAMP_INFINITIES,
+)
+from cdc_source_postgres.wire.decimals import checked_decimal
+from cdc_source_postgres.wire.piles import Pile
+
+UUID_BYTES = 16
+
+# A value in a pile is decoded when the column is finished; its place is held by a null.
+_PILED = None
+
+
+class Field:
+    """The values of one column, or of the elements of a list column, in the order they came."""
+
+    def __init__(self, codec: Codec, refusals: Refusals) -> None:
+        self._codec = codec
+        self._refusals = refusals
+        self._values: list[Any] = []
+        self._pile = Pile(codec, refusals)
+        self._is_text_value = codec.kind in TEXT_IS_VALUE
+        self._decode = _decoder(codec, refusals)
+
+    @property
+    def length(self) -> int:
+        return len(self._values)
+
+    def null(self) -> None:
+        self._values.append(None)
+
+    def binary(self, data: bytes) -> None:
+        if self._codec.kind == "render":
+            if self._codec.render is None:
+                unreadable()
+            self._pile.add(len(self._values), data)
+            self._values.append(_PILED)
+        else:
+            self._values.append(self._decode(data))
+
+    def text(self, data: bytes) -> None:
+        if self._is_text_value:
+            self._values.append(decode_utf8(data))
+        else:
+            self._pile.add(len(self._values), data)
+            self._values.append(_PILED)
+
+    def finish(self) -> pa.Array:
+        """Everything so far as an array; begins anew."""
+        values, self._values = self._values, []
+        return self._pile.merge(build_array(self._codec.arrow, values))
+
+
+def _decoder(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
+    return _DECODERS[codec.kind](codec, refusals)
+
+
+def _reads(read: Callable[[Cursor], Any]) -> Callable[[Codec, Refusals], Callable[[bytes], Any]]:
+    """A decoder that reads one value of fixed width."""
+
+    def decode(data: bytes) -> Any:
+        cursor = Cursor(data)
+        value = read(cursor)
+        cursor.finish()
+        return value
+
+    return lambda codec, refusals: decode
+
+
+def _calls(function: Callable[[bytes], Any]) -> Callable[[Codec, Refusals], Callable[[bytes], Any]]:
+    return lambda codec, refusals: function
+
+
+def _date(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
+    def decode(data: bytes) -> int | None:
+        cursor = Cursor(data)
+        days = cursor.i32()
+        cursor.finish()
+        if days in DATE_INFINITIES:
+            return refusals.refuse(codes.INFINITY)
+        return checked_days(days + EPOCH_DAYS, refusals)
+
+    return decode
+
+
+def _time(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
+    def decode(data: bytes) -> int | None:
+        cursor = Cursor(data)
+        value = cursor.i64()
+        cursor.finish()
+        return checked_time(value, refusals)
+
+    return decode
+
+
+def _timestamp(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
+    def decode(data: bytes) -> int | None:
+        cursor = Cursor(data)
+        value = cursor.i64()
+        cursor.finish()
+        if value in TIMESTAMP_INFINITIES:
+            return refusals.refuse(codes.INFINITY)
+        return checked_timestamp(value + EPOCH_MICROSECONDS, refusals)
+
+    return decode
+
+
+def _numeric(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
+    def decode(data: bytes) -> int | None:
+        digits, weight, sign, _ = numeric_digits(data)
+        special = NUMERIC_SPECIALS.get(sign)
+        if special is not None:
+            return refusals.refuse(codes.NOT_A_NUMBER if special == "NaN" else codes.INFINITY)
+        value = 0
+        for digit in digits:
+            value = value * 10_000 + digit
+        if value == 0:
+            return 0
+        after_point = 4 * (len(digits) - 1 - weight)
+        if after_point < 0:
+            value, after_point = value * 10**-after_point, 0
+        value = checked_decimal(value, after_point, codec.precision, codec.scale)
+        return -value if sign == NUMERIC_NEGATIVE else value
+
+    return decode
+
+
+def _uuid(data: bytes) -> bytes:
+    if len(data) != UUID_BYTES:
+        message = f"{UUID_BYTES} bytes expected, {len(data)} came"
+        raise DecodeError(message)
+    return data
+
+
+def _list(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
+    element = codec.element
+    if element is None:
+        return unsupported
+    decode_element = _element_decoder(element, refusals)
+
+    def decode(data: bytes) -> list[Any] | None:
+        cursor = Cursor(data)
+        oid, shape = array_shape(cursor)
+        if oid != codec.element_oid:
+            message = f"an array of elements of type oid {oid} where {codec.element_oid} is declared"
+            raise DecodeError(message)
+        if not shape:
+            cursor.finish()
+            return []
+        if len(shape) != codec.dims:
+            return refusals.refuse(codes.ARRAY_DIMENSIONS)
+        if any(low != 1 for _, low in shape):
+            return refusals.refuse(codes.ARRAY_BOUNDS)
+        values = _nested(cursor, [length for length, _ in shape], decode_element)
+        cursor.finish()
+        return values
+
+    return decode
+
+
+def _element_decoder(element: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
+    if element.kind == "render":
+        render = element.render
+        return unsupported if render is None else render
+    return _decoder(element, refusals)
+
+
+def _nested(cursor: Cursor, lengths: list[int], decode: Callable[[bytes], Any]) -> list[Any]:
+    if len(lengths) > 1:
+        return [_nested(cursor, lengths[1:], decode) for _ in range(lengths[0])]
+    values = []
+    for _ in range(lengths[0]):
+        length = cursor.i32()
+        values.append(None if length == -1 else decode(cursor.take(length)))
+    return values
+
+
+def unsupported(data: bytes) -> Any:
+    return unreadable()
+
+
+_DECODERS: dict[str, Callable[[Codec, Refusals], Callable[[bytes], Any]]] = {
+    "bool": _calls(bool_value),
+    "int2": _reads(Cursor.i16),
+    "int4": _reads(Cursor.i32),
+    "int8": _reads(Cursor.i64),
+    "uint4": _reads(Cursor.u32),
+    "uint8": _reads(Cursor.u64),
+    "float4": _reads(Cursor.f32),
+    "float8": _reads(Cursor.f64),
+    "money": _reads(Cursor.i64),
+    "date": _date,
+    "time": _time,
+    "timestamp": _timestamp,
+    "numeric": _numeric,
+    "numtext": _calls(numeric_text),
+    "text": _calls(decode_utf8),
+    "jsonb": _calls(versioned_text),
+    "char": _calls(char_text),
+    "bytes": _calls(bytes),
+    "uuid": _calls(_uuid),
+    "list": _list,
+    "render": _calls(unsupported),
+}

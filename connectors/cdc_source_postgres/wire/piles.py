@@ -1,0 +1,55 @@
+"""Values set aside while a column is gathered, to be converted all together when it is finished.
+
+Used by both decoders for what they don't decode themselves: the text form of types that are not text, and
+the binary form of types that become the server's text.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from cdc.native.refusals import Refusals, RowError
+from cdc_source_postgres.codec import Codec
+from cdc_source_postgres.parse.text import TextError, convert_renders, convert_texts
+
+
+class Pile:
+    """Pairs of row number and bytes of one column."""
+
+    __slots__ = ("_codec", "_refusals", "_rows", "_values")
+
+    def __init__(self, codec: Codec, refusals: Refusals) -> None:
+        self._codec = codec
+        self._refusals = refusals
+        self._rows: list[int] = []
+        self._values: list[bytes] = []
+
+    def add(self, row: int, value: bytes) -> None:
+        self._rows.append(row)
+        self._values.append(value)
+
+    def merge(self, array: pa.Array) -> pa.Array:
+        """`array` with the piled values in their rows; the pile is empty then.
+
+        Raises:
+            RowError: a value can't be converted.
+        """
+        if not self._rows:
+            return array
+        rows, self._rows = self._rows, []
+        values, self._values = self._values, []
+        try:
+            converted = self._convert(values)
+        except TextError as error:
+            raise RowError(rows[error.index], error.cause) from error.cause
+        if len(rows) == len(array):
+            return converted
+        places = np.arange(len(array), dtype=np.int64)
+        places[rows] = np.arange(len(array), len(array) + len(rows))
+        return pa.concat_arrays([array, converted]).take(pa.array(places))
+
+    def _convert(self, values: list[bytes]) -> pa.Array:
+        if self._codec.kind == "render":
+            return convert_renders(self._codec, values)
+        return convert_texts(self._codec, values, self._refusals)

@@ -1,1 +1,0 @@
-"""Sinks, one package a target; found through the entry points `cdc.sinks`."""

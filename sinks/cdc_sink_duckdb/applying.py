@@ -1,0 +1,230 @@
+"""The changes of one delivery, put into the tables within one transaction, or a few (`steps`).
+
+What one table can't take ends the attempt with `TableRefused`; the sink then sets that table aside and tries
+again without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import duckdb
+import numpy as np
+
+from cdc.errors import DecodeError, SchemaChangeRefused, SinkRefused, UnsupportedSchema
+from cdc.model import ChangeBatch, CopyStep, Operation, TableId, TableSchema
+from cdc.spi import Delivery, SinkContext
+from cdc_sink_duckdb import append, history, mirror
+from cdc_sink_duckdb.aside import Entry, Shelf, TableRefused
+from cdc_sink_duckdb.change import Change
+from cdc_sink_duckdb.database import concerns_one_table, translation
+from cdc_sink_duckdb.names import is_folded
+from cdc_sink_duckdb.options import Options
+from cdc_sink_duckdb.progress import Overfull, Progress, end_of
+from cdc_sink_duckdb.steps import Room
+from cdc_sink_duckdb.tables import Tables
+
+T = TypeVar("T")
+
+_APPLY = {"mirror": mirror.apply, "append": append.apply, "history": history.apply}
+_OF_A_TABLE = (SinkRefused, UnsupportedSchema, SchemaChangeRefused, DecodeError)
+
+
+@dataclass(slots=True)
+class Application:
+    """One attempt at a delivery.
+
+    `refused` are the tables that ended an earlier attempt, `apart` the commits (their first offsets) that
+    begin a transaction, `high` is the highest offset that the sink ever had. `step` commits what is done: up
+    to the end of a commit, given the prefix of the delivery that ends there, or, given None, within one.
+    """
+
+    connection: Any
+    tables: Tables
+    shelf: Shelf
+    options: Options
+    context: SinkContext
+    refused: Collection[TableId]
+    apart: Collection[int]
+    room: Room
+    progress: Progress
+    high: int
+    step: Callable[[Delivery | None], None]
+    _replayed_below: int = 0
+    _forgotten: int = 0
+
+    def run(self, delivery: Delivery) -> None:
+        """Apply all parts.
+
+        Raises:
+            TableRefused: a table can't be taken.
+            Overfull: a commit needs a transaction of its own.
+        """
+        self._replayed_below = self.high if delivery.first < self.high else 0
+        for part in delivery.parts():
+            rest = self.progress.undone(part)
+            for piece in self.room.pieces(rest, self.progress.last, self.apart):
+                if piece.apart or self.room.is_full_for(piece.batches):
+                    self._make_room(piece.batches[0])
+                self._forget(end_of(piece.batches))
+                self._piece(piece.batches, self._replayed_below)
+                self.room.take(piece.batches)
+                self.progress.applied(piece)
+        self._forget(delivery.next)
+
+    def _make_room(self, batch: ChangeBatch) -> None:
+        """Commit what is done, in front of this batch."""
+        if self.progress.ends_before(batch) and not self.progress.is_saved:
+            prefix = self.progress.moved()
+            self._forget(prefix.next)
+            self.step(prefix)
+        elif self.progress.is_saved or self.progress.is_in_first(batch):
+            self.step(None)
+            self.progress.stepped()
+        else:
+            assert batch.commit is not None
+            raise Overfull(batch.commit.first)
+
+    def _piece(self, piece: Sequence[ChangeBatch], replayed_below: int) -> None:
+        for batches in self._lower_case_first(list(_grouped(piece)), lambda run: run[0].schema):
+            admitted = self._admitted(batches)
+            if not admitted:
+                continue
+            with self._of_table(admitted[0].schema):
+                if admitted[0].mark is None or self._step_of_copy(admitted[0], replayed_below):
+                    self._apply(admitted, replayed_below)
+
+    def _lower_case_first(self, items: Sequence[T], schema_of: Callable[[T], TableSchema]) -> list[T]:
+        """New tables with a capital letter last: of names that differ in case only, the one in lower case is
+        taken over as it is, whichever comes first.
+        """
+        late = [
+            self.tables.is_new(schema_of(item)) and not is_folded(schema_of(item).table) for item in items
+        ]
+        first = [item for item, is_late in zip(items, late, strict=True) if not is_late]
+        return first + [item for item, is_late in zip(items, late, strict=True) if is_late]
+
+    def _step_of_copy(self, batch: ChangeBatch, replayed_below: int) -> bool:
+        """Take one step of a table's copy; whether the mark's truncate is for the table that readers see.
+
+        A step that the sink has had before a replay is known: only what is in its place is put right.
+        """
+        assert batch.mark is not None
+        copies = self.tables.copies
+        if batch.mark.seq < replayed_below:
+            copies.passed(batch.schema)
+        elif batch.mark.step is CopyStep.PENDING:
+            copies.await_one(batch.schema, batch.mark)
+        elif batch.mark.step is CopyStep.BEGIN:
+            return copies.begin(batch.schema, batch.mark) and batch.row_count > 0
+        elif batch.mark.step is CopyStep.FINISHED:
+            copies.finish(batch.schema, batch.mark)
+        else:
+            copies.cancel(batch.schema)
+        return batch.row_count > 0
+
+    def _apply(self, batches: Sequence[ChangeBatch], replayed_below: int) -> None:
+        if batches[0].row_count == 0:
+            # The word that a table is there, before it has rows.
+            self.tables.shape(batches, replayed_below)
+            return
+        shape = self.tables.shape(batches, replayed_below)
+        change = Change(self.connection, shape, batches, replayed_below, self.context.count, self.room)
+        # What is new must see the rows as the replayed changes leave them: one after the other.
+        for piece in change.split_at(replayed_below):
+            _APPLY[self.options.mode](piece)
+
+    def _forget(self, end: int) -> None:
+        """Take what comes again, up to an offset, out of a changelog; a table that is set aside keeps what it
+        has. No further than the changes at hand: the rest stays readable when a step ends here.
+        """
+        first = max(self._forgotten, self.progress.skipped_below)
+        end = min(end, self._replayed_below)
+        if self.options.mode != "append" or first >= end:
+            return
+        kept = {said.table for said in self.shelf}
+        for stored in self.tables.stored():
+            if stored.table not in kept:
+                append.forget(self.connection, self.tables.target(stored), first, end)
+        self._forgotten = end
+
+    def _admitted(self, batches: list[ChangeBatch]) -> list[ChangeBatch]:
+        """The changes of one table that the sink takes: none while it is set aside, until it begins anew."""
+        schema = batches[0].schema
+        entry = self.shelf.find(schema)
+        if entry is None:
+            return batches
+        rest = _anew(batches, entry.said.since)
+        if rest and entry.said.table not in self.refused and self.tables.refusal(schema) is None:
+            self.shelf.take_back(entry)
+            self.context.log("table_taken_again", table=str(schema.table))
+            return rest
+        self.context.count("changes_set_aside", sum(batch.row_count for batch in batches))
+        self._look_again(entry, schema)
+        return []
+
+    def _look_again(self, entry: Entry, schema: TableSchema) -> None:
+        """Whether a table that is set aside could be taken as it is since this change."""
+        if entry.said.deliverable or entry.said.table in self.refused or not self.tables.is_news(schema):
+            return
+        refusal = self.tables.refusal(schema)
+        if refusal is None:
+            self.shelf.mark_deliverable(entry, schema.table)
+        elif schema.table != entry.said.table:
+            self.shelf.put(schema, entry.said.since, refusal)
+
+    @contextmanager
+    def _of_table(self, schema: TableSchema) -> Iterator[None]:
+        """Tell what one table can't take from what stops the sink."""
+        try:
+            yield
+        except _OF_A_TABLE as error:
+            if self.options.schema_changes == "stop" and isinstance(error, SchemaChangeRefused):
+                raise
+            raise TableRefused(schema, error) from error
+        except duckdb.Error as error:
+            if not concerns_one_table(error):
+                raise
+            told = translation(error, "applying its changes", self.options.path)
+            raise TableRefused(schema, told) from error
+
+
+def _anew(batches: Sequence[ChangeBatch], since: int) -> list[ChangeBatch]:
+    """The changes from the first truncate on that is not older than `since`."""
+    for i, batch in enumerate(batches):
+        mask = (np.asarray(batch.ops) == Operation.TRUNCATE.code) & (np.asarray(batch.seq) >= since)
+        if mask.any():
+            start = int(np.flatnonzero(mask)[0])
+            return [replace(batch, data=batch.data.slice(start)), *batches[i + 1 :]]
+    return []
+
+
+def _grouped(part: Sequence[ChangeBatch]) -> Iterator[list[ChangeBatch]]:
+    """Runs of batches of one table and schema version, in the order of their first change; a mark, and a
+    batch without rows, is a run of its own.
+
+    Tables are independent of each other; within one the order is kept.
+    """
+    runs: list[list[ChangeBatch]] = []
+    newest: dict[TableId, list[ChangeBatch]] = {}
+    for batch in part:
+        if batch.row_count == 0 or batch.mark is not None:
+            newest.pop(batch.table, None)
+            runs.append([batch])
+            continue
+        last = newest.get(batch.table)
+        if last is None or not (last[0].schema is batch.schema or last[0].schema == batch.schema):
+            last = newest[batch.table] = []
+            runs.append(last)
+        last.append(batch)
+    return iter(sorted(runs, key=lambda batches: _first_seq(batches[0])))
+
+
+def _first_seq(batch: ChangeBatch) -> int:
+    """Where a batch stands; one that only makes a table known stands first."""
+    if batch.mark is not None:
+        return batch.mark.seq
+    return int(batch.seq[0].as_py()) if batch.row_count else -1

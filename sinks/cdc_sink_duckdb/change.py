@@ -1,0 +1,53 @@
+"""What the three modes are given: the changes of one table under one schema version, and the way into its
+table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cdc.model import ChangeBatch
+from cdc_sink_duckdb.shape import Shape
+from cdc_sink_duckdb.steps import Room
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`replayed_below`: changes with a lower `_cdc_seq` have been in this sink before; 0 when nothing is
+    replayed. `room` is told of values that are taken over from stored rows.
+    """
+
+    connection: Any
+    shape: Shape
+    batches: Sequence[ChangeBatch]
+    replayed_below: int
+    count: Callable[[str, int], None]
+    room: Room
+
+    @property
+    def is_replay(self) -> bool:
+        return bool(self.batches) and self.batches[0].seq[0].as_py() < self.replayed_below
+
+    def split_at(self, seq: int) -> list[Change]:
+        """The changes below `seq`, then the others; only what there is."""
+        if not self.is_replay:
+            return [self]
+        below = [batch.filtered(pc.less(batch.seq, pa.scalar(seq, pa.int64()))) for batch in self.batches]
+        kept = [batch for batch in below if batch.row_count]
+        return [one for one in (replace(self, batches=kept), self.not_below(seq)) if one.batches]
+
+    def not_below(self, seq: int) -> Change:
+        """Only the changes at `seq` and after it."""
+        kept = [_from(batch, seq) for batch in self.batches]
+        return replace(self, batches=[batch for batch in kept if batch.row_count])
+
+
+def _from(batch: ChangeBatch, seq: int) -> ChangeBatch:
+    if batch.row_count and batch.seq[0].as_py() >= seq:
+        return batch
+    return batch.filtered(pc.greater_equal(batch.seq, pa.scalar(seq, pa.int64())))

@@ -1,0 +1,85 @@
+"""Preflight: whether the file can be opened and written, without creating anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from cdc.errors import CdcError
+from cdc.spi import Finding, Severity
+from cdc_sink_duckdb.aside import all_of
+from cdc_sink_duckdb.database import translated
+from cdc_sink_duckdb.names import folded
+from cdc_sink_duckdb.options import Options
+
+DOCS = "docs/sinks/duckdb.md"
+
+
+def findings(options: Options, daemon_pid: int) -> list[Finding]:
+    """What `cdc check` shows of this sink; `daemon_pid` is the running daemon's process, or 0."""
+    found = [_folder(options.path, "duckdb-folder")]
+    if options.path.exists():
+        found += _file(options.path, daemon_pid)
+    if options.publish is not None:
+        found.append(_folder(options.publish.path, "duckdb-publish"))
+    return found
+
+
+def _folder(path: Path, code: str) -> Finding:
+    folder = path.parent
+    if not folder.is_dir():
+        return Finding(
+            Severity.ERROR, code, f"the folder {folder} does not exist", f"mkdir -p {folder}", DOCS
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Finding(
+            Severity.ERROR, code, f"the folder {folder} can't be written", f"chown or chmod {folder}", DOCS
+        )
+    return Finding(Severity.OK, code, f"the folder {folder} can be written")
+
+
+def _file(path: Path, daemon_pid: int) -> list[Finding]:
+    code = "duckdb-file"
+    if not os.access(path, os.R_OK | os.W_OK):
+        message = f"the file {path} can't be written"
+        return [Finding(Severity.ERROR, code, message, f"chown or chmod {path}", DOCS)]
+    try:
+        with (
+            translated("opening the database", path),
+            closing(duckdb.connect(str(path), read_only=True)) as connection,
+        ):
+            schemas, aside = _schemas(connection), all_of(connection)
+    except CdcError as error:
+        if daemon_pid and f"(PID {daemon_pid})" in str(error.__cause__):
+            message = f"the file {path} is open in the running daemon (process {daemon_pid})"
+            return [Finding(Severity.OK, code, message)]
+        return [Finding(Severity.ERROR, code, f"{path}: {error.message}", error.remedy, DOCS)]
+    free = Finding(Severity.OK, code, f"the file {path} is a DuckDB database and free")
+    return [free, *named_like(path, schemas), *(said.finding(DOCS) for said in aside)]
+
+
+def named_like(path: Path, schemas: Iterable[str]) -> list[Finding]:
+    """Warn if SQL can't tell a schema from the database, which is named after the file."""
+    if folded(path.stem) not in map(folded, schemas):
+        return []
+    other = path.with_name(f"{path.stem}_mirror{path.suffix}")
+    message = (
+        f"the file {path} is called like the schema {path.stem!r} in it: DuckDB names the database after the "
+        f"file, so a query on `{path.stem}.TABLE` is ambiguous"
+    )
+    fix = f"Set `path: {other}` for this sink."
+    if path.exists():
+        fix = f"mv {path} {other}   # with the daemon stopped; then set `path: {other}`"
+    return [Finding(Severity.WARNING, "duckdb-file-name", message, fix, DOCS)]
+
+
+def _schemas(connection: Any) -> list[str]:
+    found = connection.execute(
+        "select schema_name from duckdb_schemas() where database_name = current_database() and not internal"
+    ).fetchall()
+    return [name for (name,) in found]

@@ -1,0 +1,179 @@
+"""The connection to the file: how it is opened, who may use it when, and what its errors mean.
+
+One process holds the file. Within it two sinks (two sources into one file) share DuckDB's instance, and a
+lock per file lets one of them write, checkpoint or copy at a time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from cdc.errors import CdcError, SinkRefused, SinkUnavailable
+from cdc_sink_duckdb.options import Options
+
+# DuckDB checkpoints inside a commit when the write-ahead log passes this: at its default of 16 MB every other
+# commit of 100,000 rows took 0.3 to 1.2 s instead of 0.1 s. We do it when idle (`IDLE_WAL_BYTES`), so this is
+# only the bound under a load that never pauses: some 1.7 million rows, 2 s. More would make the start after a
+# crash slow: replaying 250 MB took 2 s here, 900 MB took 20 s.
+CHECKPOINT_WAL_BYTES = 256 * 2**20
+# A checkpoint of this much took 0.1 s here; after a crash replaying it takes as long.
+IDLE_WAL_BYTES = 32 * 2**20
+
+_locks: dict[Path, threading.RLock] = {}
+_locks_guard = threading.Lock()
+
+
+def lock_of(path: Path) -> threading.RLock:
+    """The one lock of this file in this process."""
+    with _locks_guard:
+        return _locks.setdefault(path.resolve(), threading.RLock())
+
+
+def settings(options: Options) -> dict[str, str]:
+    """The same for every connection to a file: DuckDB refuses two instances of one file that differ."""
+    return {
+        "memory_limit": f"{options.memory_limit}B",
+        "threads": str(options.threads),
+        "temp_directory": f"{options.path}.spill",
+        "checkpoint_threshold": f"{CHECKPOINT_WAL_BYTES}B",
+        # A commit that makes a checkpoint need not write the log too, where wide values take memory twice.
+        "auto_checkpoint_skip_wal_threshold": "0",
+        # Rows of a mirror have no order of their own; keeping one costs memory in large inserts.
+        "preserve_insertion_order": "false",
+        # The daemon needs nothing beyond the core, and must not go to the network on its own.
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+
+
+def connect(options: Options) -> Any:
+    """Open the file, creating it when missing.
+
+    Raises:
+        SinkUnavailable: another process has it, or there is no space.
+        SinkRefused: it is not a DuckDB file, is damaged, or may not be opened.
+    """
+    with translated("opening the database", options.path):
+        if not options.path.exists():
+            _create(options.path)
+        connection = duckdb.connect(str(options.path), config=settings(options))
+        connection.execute("set TimeZone = 'UTC'").fetchall()
+        return connection
+
+
+def _create(path: Path) -> None:
+    """Make the file whole or not at all: a crash while DuckDB writes the headers would leave one that it
+    can't open.
+    """
+    new = path.with_name(f".{path.name}.new")
+    for stale in (new, Path(f"{new}.wal")):
+        stale.unlink(missing_ok=True)
+    duckdb.connect(str(new)).close()
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        return
+    finally:
+        new.unlink()
+
+
+def wal_bytes(path: Path) -> int:
+    """The size of the write-ahead log beside the file."""
+    try:
+        return Path(f"{path}.wal").stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+@contextmanager
+def translated(operation: str, path: Path) -> Iterator[None]:
+    """DuckDB's and the system's errors as ours; `operation` is a gerund.
+
+    Their texts may hold row values, so they are chained and never repeated.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        raise translation(error, operation, path) from error
+    except OSError as error:
+        raise _translate_system(error, operation, path) from error
+
+
+def concerns_one_table(error: BaseException) -> bool:
+    """Whether DuckDB refused what was done to one table, and nothing is wrong with the database, its disk or
+    its memory.
+    """
+    kinds = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError, duckdb.IntegrityError)
+    return isinstance(error, kinds) and not is_fatal(error)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether DuckDB could not do something within its memory limit."""
+    cause = error.__cause__ if isinstance(error, CdcError) else error
+    texts = ("failed to pin block", "failed to allocate", "Out of Memory", "could not allocate block")
+    return isinstance(cause, duckdb.Error) and any(text in str(cause) for text in texts)
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Whether DuckDB has closed the database in its own mind: only a new connection helps."""
+    cause = error.__cause__ if isinstance(error, CdcError) else error
+    fatal = (duckdb.FatalException, duckdb.InternalException, duckdb.ConnectionException)
+    return isinstance(cause, fatal) or "invalidated" in str(cause)
+
+
+def translation(error: Any, operation: str, path: Path) -> CdcError:
+    """Return DuckDB's error as ours; `operation` is a gerund."""
+    text, where = str(error), str(path)
+    if "Could not set lock" in text:
+        return SinkUnavailable(
+            f"{operation} is not possible while another process holds the file",
+            where=where,
+            remedy="Close it there. To read while the daemon runs, set `publish` and open the copy.",
+        )
+    if is_out_of_memory(error):
+        remedy = "Raise `memory_limit` of this sink, or see that there is space beside the database file."
+        return SinkUnavailable(
+            f"{operation} needs more memory than DuckDB may use", where=where, remedy=remedy
+        )
+    if "No space left" in text:
+        return SinkUnavailable(
+            f"{operation} needs disk space", where=where, remedy="Free space on that disk."
+        )
+    if "not a valid DuckDB database" in text or "Corrupt" in text or "checksum" in text:
+        remedy = "Restore it from a backup, or move it away: the daemon then builds a new one."
+        return SinkRefused("the file is not a DuckDB database, or is damaged", where=where, remedy=remedy)
+    if "version number" in text:
+        remedy = "Upgrade the Python package duckdb to the version that wrote it."
+        return SinkRefused("the file was written by another version of DuckDB", where=where, remedy=remedy)
+    if isinstance(error, (duckdb.TransactionException, duckdb.FatalException, duckdb.InternalException)):
+        remedy = "It is tried again on a new connection."
+        return SinkUnavailable(
+            f"{operation} was cancelled by DuckDB ({type(error).__name__})", where=where, remedy=remedy
+        )
+    if isinstance(error, duckdb.IOException):
+        remedy = "See that the folder exists and that the daemon's user may write there."
+        return SinkRefused(
+            f"{operation} is not possible: the file can't be read or written", where=where, remedy=remedy
+        )
+    remedy = "Undo what was altered by hand in the file; if nothing was, please report it."
+    return SinkRefused(
+        f"{operation} was refused by DuckDB ({type(error).__name__})", where=where, remedy=remedy
+    )
+
+
+def _translate_system(error: OSError, operation: str, path: Path) -> CdcError:
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return SinkUnavailable(
+            f"{operation} stopped: {reason}", where=str(path), remedy="Free space on that disk."
+        )
+    remedy = "See that the folder exists and that the daemon's user may write there."
+    return SinkRefused(f"{operation} is not possible: {reason}", where=str(path), remedy=remedy)

@@ -1,0 +1,124 @@
+"""How changes of one schema version go into one table: the pieces of SQL and the Arrow tables that they read.
+
+Arrow columns are handed over under positions (`c0`, `c1`, …), so that no source name meets DuckDB's rules for
+names there. Beside them: `s` (`_cdc_seq`) and `at` (`_cdc_commit_at`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from cdc.model import Envelope, TableSchema
+from cdc_sink_duckdb.catalog import StoredTable
+from cdc_sink_duckdb.evolve import match
+from cdc_sink_duckdb.names import quoted
+from cdc_sink_duckdb.types import column_type, readable
+
+
+@dataclass(frozen=True, slots=True)
+class TargetColumn:
+    """A column of the DuckDB table: `index` is the place of its source column in the schema, None when that
+    has none.
+    """
+
+    name: str
+    type: str
+    index: int | None
+    fill: str
+
+
+class Shape:
+    """A schema version's way into a table of the sink."""
+
+    def __init__(self, stored: StoredTable, schema: TableSchema, target: str) -> None:
+        self.stored = stored
+        self.schema = schema
+        self.target = target
+        pairs = match(stored, schema)
+        places = {pairs[c.name].name: i for i, c in enumerate(schema.columns) if c.name in pairs}
+        self.columns = [
+            TargetColumn(quoted(c.name), c.type, places.get(c.name), c.fill or f"cast(null as {c.type})")
+            for c in stored.columns
+        ]
+        self._types = [column_type(c, str(schema.table)) for c in schema.columns]
+        self._by_index = {c.index: c for c in self.columns if c.index is not None}
+        self._index = {c.name: i for i, c in enumerate(schema.columns)}
+
+    @property
+    def names(self) -> str:
+        """The table's columns from the source, for an insert; a comma follows when there are any."""
+        return "".join(f"{c.name}, " for c in self.columns)
+
+    @property
+    def has_key(self) -> bool:
+        """Whether the table has every column of the schema's key."""
+        return bool(self.schema.key) and all(self._index[name] in self._by_index for name in self.schema.key)
+
+    def values(self, alias: str) -> str:
+        """The expressions for `names` from a staged table."""
+        return "".join(f"{self.value(alias, c)}, " for c in self.columns)
+
+    def value(self, alias: str, column: TargetColumn) -> str:
+        """The value of one column of the table, or its fill where the schema has no such column."""
+        return column.fill if column.index is None else f"cast({alias}.c{column.index} as {column.type})"
+
+    def key_equals(self, alias: str, keys: pa.Table, prefix: str = "c") -> str:
+        """A join condition between the table, as `t`, and staged keys."""
+        terms = []
+        for name in self.schema.key:
+            column = self._by_index[self._index[name]]
+            place = f"{prefix}{column.index}"
+            # Joining by plain equality is faster, and a null in a key is rare.
+            equals = "=" if keys[place].null_count == 0 else "is not distinct from"
+            terms.append(f"t.{column.name} {equals} cast({alias}.{place} as {column.type})")
+        return " and ".join(terms)
+
+    def row_equals(self, alias: str) -> str:
+        """A join condition between whole rows of the table, as `t`, and staged rows."""
+        terms = [
+            f"t.{c.name} is not distinct from {self.value(alias, c)}"
+            for c in self.columns
+            if c.index is not None
+        ]
+        return " and ".join(terms) or "true"
+
+    def staged(self, rows: pa.Table, extra: Mapping[str, Any] | None = None) -> pa.Table:
+        """Rows as DuckDB reads them; columns that the rows lack (keys only) are left out."""
+        made: dict[str, Any] = {}
+        for name in rows.column_names:
+            if name in self._index:
+                index = self._index[name]
+                made[f"c{index}"] = readable(rows[name], self._types[index])
+        made["s"] = rows[Envelope.SEQ]
+        made["at"] = rows[Envelope.COMMIT_AT]
+        return pa.table({**made, **(extra or {})})
+
+    def staged_keys(self, keys: pa.Table, prefix: str) -> dict[str, Any]:
+        """Key columns under `prefix` and their places."""
+        return {
+            f"{prefix}{self._index[name]}": readable(keys[name], self._types[self._index[name]])
+            for name in keys.column_names
+        }
+
+    def readable(self, index: int, array: Any) -> Any:
+        """Values of the schema's column at that place, as DuckDB reads them."""
+        return readable(array, self._types[index])
+
+    def place(self, name: str) -> int:
+        """The place of the schema's column of that name."""
+        return self._index[name]
+
+
+def run(connection: Any, sql: str, _cdc_given: pa.Table | None = None) -> int:
+    """Run a statement to its end (DuckDB streams results) and give the number of rows that it changed.
+
+    The statement reads the Arrow table as `_cdc_given`: DuckDB finds it among the variables of this function.
+    A registered view would keep the table in memory until the transaction ends, and with it all parts of a
+    large delivery.
+    """
+    rows = connection.execute(sql).fetchall()
+    return int(rows[0][0]) if rows and rows[0] and isinstance(rows[0][0], int) else 0
