@@ -1,4 +1,4 @@
-"""Files and functions stay small; an exception needs a reason, and one that is no longer needed fails."""
+"""Functions stay small; an exception needs a reason, and one that is no longer needed fails."""
 
 from __future__ import annotations
 
@@ -9,21 +9,12 @@ from pathlib import Path
 
 from tests.architecture.tree import ROOT, python_files
 
-FILE_LINES = 400
 FUNCTION_LINES = 50
-CYTHON_FILE_LINES = 600
 CYTHON_FUNCTION_LINES = 60
-# `path` or `path::function` → why it may be longer.
+# `path::function` → why it may be longer.
 WAIVED: dict[str, str] = {}
 
 _CYTHON_FUNCTION = re.compile(r"^(\s*)(?:cdef|cpdef|def)\s(?!class\b)[^=\n]*?(\w+)\s*\(")
-
-
-def _long_files() -> Iterator[str]:
-    for path in python_files("*.py", "*.pyx", "*.pxd"):
-        budget = FILE_LINES if path.suffix == ".py" else CYTHON_FILE_LINES
-        if len(path.read_text(encoding="utf-8").splitlines()) > budget:
-            yield str(path.relative_to(ROOT))
 
 
 def _long_functions() -> Iterator[str]:
@@ -56,7 +47,7 @@ def _cython_functions(path: Path) -> Iterator[tuple[str, int]]:
         yield match[2], last - start + 1
 
 
-def test_files_and_functions_keep_their_budget() -> None:
-    over = {*_long_files(), *_long_functions()}
+def test_functions_keep_their_budget() -> None:
+    over = set(_long_functions())
     assert over - WAIVED.keys() == set(), "too long: split it, or waive it with a reason"
     assert WAIVED.keys() - over == set(), "stale waivers: these are short now"
