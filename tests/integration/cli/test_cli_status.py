@@ -123,6 +123,17 @@ def test_status_exits_with_1_when_an_operator_must_act(
     assert project.cdc("status", "--json").code == code
 
 
+def test_status_of_a_stopped_daemon_shows_no_rates_waits_or_retries(project: Project) -> None:
+    wait = {"reason": "the stream has not come to it", "remedy": "", "since": "2026-11-30T00:00:00Z"}
+    retried = {"waits": [wait], "error": error("SourceUnavailable", 4.0)}
+    write(project, retried, running=False)
+    shown = project.cdc("status").out
+    assert "copy paused 1 of 3 tables" in shown
+    assert [word for word in ("rows/s", "waits", "tried again") if word in shown] == []
+    source = project.cdc("status", "--json").json["sources"]["shop"]
+    assert (source["rows_per_second"], source["waits"], source["error"]["retry_seconds"]) == (0.0, [], None)
+
+
 def test_status_says_that_the_daemon_died(project: Project) -> None:
     write(project, pid=2**22 + 1)
     assert f"process {2**22 + 1} ended without stopping" in project.cdc("status").out
