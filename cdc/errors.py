@@ -43,7 +43,7 @@ class SourceRefused(CdcError):
 
 
 class StreamBehind(SourceUnavailable):
-    """The stream has not come to what the catalog shows of a table: it does so by itself, or never."""
+    """The stream has not reached a table's definition in the catalog; it will soon, or never."""
 
 
 class SourceBusy(CdcError):
@@ -83,7 +83,7 @@ class LogCorrupt(CdcError):
 
 
 class LogFull(CdcError):
-    """The disk under the log is full; capture pauses and goes on by itself when there is space."""
+    """The disk under the log is full; capture pauses, and resumes when there is space."""
 
 
 class LogTrimmed(CdcError):
@@ -95,7 +95,7 @@ class StateError(CdcError):
 
 
 class StateFull(CdcError):
-    """The disk under `state_dir` is full; work goes on by itself when there is space."""
+    """The disk under `state_dir` is full; work resumes when there is space."""
 
 
 class SinkUnavailable(CdcError):

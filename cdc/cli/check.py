@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.text import Text
 
-from cdc.cli import local, told
+from cdc.cli import local, sink_findings
 from cdc.cli.composition import open_sink, open_source
 from cdc.cli.docs import command_for
 from cdc.cli.output import console, print_json, say
@@ -102,8 +102,8 @@ def _of_sink(
     def look(opened: Sink) -> Iterator[Finding]:
         found = list(opened.check())
         yield from found
-        yield from told.schema_findings(configuration, sink, opened, found)
-        yield from told.aside_findings(document, sink.name, found)
+        yield from sink_findings.schema_findings(configuration, sink, opened, found)
+        yield from sink_findings.aside_findings(document, sink.name, found)
         yield from local.cursor_findings(configuration, sink.name, opened, document)
 
     pid = int(document["pid"]) if document["running"] else 0

@@ -81,9 +81,9 @@ def logger(**fields: Any) -> Log:
 
 
 @contextmanager
-def told_as_the_logs_are(log: Log, *, as_they_are: bool) -> Iterator[None]:
-    """Log an error that keeps the daemon from starting as JSON, where the logs are JSON: whoever collects
-    them reads nothing else. On a terminal, or `as_they_are`, the error is left to the caller.
+def errors_in_the_log(log: Log, *, as_they_are: bool) -> Iterator[None]:
+    """Log an error that prevents the start as JSON where the logs are JSON. On a terminal, or `as_they_are`,
+    leave the error to the caller.
     """
     try:
         yield

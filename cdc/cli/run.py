@@ -1,4 +1,4 @@
-"""`cdc run`: the daemon, until it is told to stop or (`--once`) until everything there was is delivered."""
+"""`cdc run`: the daemon, until a signal stops it or, with `--once`, until it has caught up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from cdc.cli.allocators import bound_resident_memory
 from cdc.cli.composition import pick_source, sink_spec, source_spec
-from cdc.cli.logging import Log, LogLevel, configure, logger, told_as_the_logs_are
+from cdc.cli.logging import Log, LogLevel, configure, errors_in_the_log, logger
 from cdc.cli.once import Deadline, timeout_seconds
 from cdc.cli.output import print_error, print_json, say, show_count
 from cdc.cli.progress import Progress
@@ -60,13 +60,13 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     debug = session_of(context).debug
     configure(debug=debug, level=LogLevel.WARNING if quiet else log_level)
     log = logger()
-    with told_as_the_logs_are(log, as_they_are=debug or as_json):
+    with errors_in_the_log(log, as_they_are=debug or as_json):
         configuration = open_configuration(config)
     accepted = {pick_source(configuration, name, "--accept-source").name for name in accept_source or ()}
     adopting = {pick_source(configuration, name, "--adopt-slot").name for name in adopt_slot or ()}
     progress = Progress(log, quiet=quiet)
     bound_resident_memory()
-    with told_as_the_logs_are(log, as_they_are=debug or as_json):
+    with errors_in_the_log(log, as_they_are=debug or as_json):
         engine = _build(configuration, accepted, adopting, log)
     deadline = Deadline(seconds, engine.stop)
     with _stopped_by_signals(engine):

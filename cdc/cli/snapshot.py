@@ -7,6 +7,7 @@ start.
 from __future__ import annotations
 
 import difflib
+import shlex
 import time
 from collections.abc import Collection, Sequence
 from contextlib import closing
@@ -75,6 +76,8 @@ def snapshot(
 def _wish(configuration: Configuration, names: Sequence[str], sink: str | None) -> Wish:
     # A source's name has no dot, a table's always has one.
     has_source = bool(names) and "." not in names[0]
+    if has_source and names[0] not in configuration.sources:
+        _refuse_bare_table(configuration, names[0])
     source = pick_source(configuration, names[0] if has_source else None, "snapshot SOURCE")
     wanted = names[1:] if has_source else names
     if sink is not None:
@@ -87,6 +90,23 @@ def _wish(configuration: Configuration, names: Sequence[str], sink: str | None) 
         return Wish(source.name, None, sink)
     known = _tables(configuration, source)
     return Wish(source.name, tuple(_pick(name, known, source.name) for name in wanted), sink)
+
+
+def _refuse_bare_table(configuration: Configuration, name: str) -> None:
+    """Raise ConfigError if `name` is the name of a table without its schema, not that of a source."""
+    for source in configuration.sources.values():
+        try:
+            known = _tables(configuration, source)
+        except CdcError:
+            continue  # The name is reported as that of an unknown source.
+        found = sorted(str(table) for table in known if table.name == name)
+        if found:
+            commands = [shlex.join(("cdc", "snapshot", source.name, table)) for table in found]
+            raise ConfigError(
+                f"there is no source {name!r}, and a table needs its schema",
+                where="snapshot SOURCE",
+                remedy=f"Did you mean: {' or '.join(commands)}",
+            )
 
 
 def _tables(configuration: Configuration, source: ConfiguredSource) -> Collection[TableId]:
@@ -116,7 +136,9 @@ def _pick(name: str, known: Collection[TableId], source: str) -> TableId:
         message = f"{name!r} is the name of several tables"
         remedy = f"Write it as one of {', '.join(sorted(map(str, found)))}."
         raise ConfigError(message, where="snapshot TABLE", remedy=remedy)
-    near = difflib.get_close_matches(name, [str(table) for table in known], n=NEAR_NAMES, cutoff=LIKENESS)
+    near = sorted(str(table) for table in known if table.name == name) or difflib.get_close_matches(
+        name, [str(table) for table in known], n=NEAR_NAMES, cutoff=LIKENESS
+    )
     remedy = (
         f"Did you mean {' or '.join(near)}?"
         if near

@@ -77,8 +77,23 @@ def gather(configuration: Configuration) -> dict[str, Any]:
     document["requests"] = requests_of(configuration)
     if not document["running"]:
         for part in _parts(document):
-            part["state"] = part["state"] if part["state"] in ("failed", "never run") else "stopped"
+            _as_stopped(part)
     return document
+
+
+def _as_stopped(part: dict[str, Any]) -> None:
+    """Remove what holds only while the daemon runs: rates, waits and retries."""
+    if part["state"] not in ("failed", "never run"):
+        part["state"] = "stopped"
+    if "rows_per_second" in part:
+        part["rows_per_second"] = 0.0
+    if "waits" in part:
+        part["waits"] = []
+    if part.get("snapshot"):
+        part["snapshot"] |= {"rows_per_second": 0.0, "remaining_seconds": None}
+    for error in (part["error"], *(part.get("refused") or ()), *(part.get("set_aside") or ())):
+        if error:
+            error["retry_seconds"] = None
 
 
 def needs_operator(document: dict[str, Any]) -> bool:

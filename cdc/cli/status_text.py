@@ -17,7 +17,7 @@ from cdc.spi.finding import counted
 
 # What a terminal shows without being widened.
 COLUMNS = 80
-# The longest label is `re-copied`.
+# The longest label is `copy paused`.
 LABEL_WIDTH = 14
 # Longer lists are no longer read; --json has all.
 MOST_TABLES = 20
@@ -42,9 +42,9 @@ def lines_of(document: dict[str, Any]) -> Iterator[Text]:
     for line in request_lines(document.get("requests", ())):
         yield Text("")
         yield from map(Text, textwrap.wrap(line, COLUMNS))
-    for subject, error in troubles(document):
+    for subject, error in errors_of(document):
         yield Text("")
-        yield from _trouble_lines(subject, error)
+        yield from _error_lines(subject, error)
 
 
 def _headline(document: dict[str, Any]) -> Iterator[Text]:
@@ -96,7 +96,8 @@ def _copy_lines(source: dict[str, Any]) -> Iterator[Text]:
             parts.append(f"{progress['rows']:,} of about {progress['estimated_rows']:,} rows ({done}%)")
         else:
             parts.append(counted(progress["rows"], "row"))
-        yield from _field("copying", ", ".join(parts))
+        is_stopped = source["state"] in ("stopped", "failed")
+        yield from _field("copy paused" if is_stopped else "copying", ", ".join(parts))
     elif waiting:
         yield from _field("waiting", f"{counted(waiting, 'table')} to be copied")
     yield from _waits(source)
@@ -149,18 +150,18 @@ def _field(label: str, value: str) -> Iterator[Text]:
         yield Text.assemble((head, "dim"), line)
 
 
-def troubles(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def errors_of(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every error, each with what it concerns: a source, a sink, or a table that one of them refuses."""
     for name, source in document["sources"].items():
-        yield from _troubles_of(f"sources.{name}", source)
+        yield from _errors_in(f"sources.{name}", source)
         if source["log"] and "error" in source["log"]:
             yield f"sources.{name}", source["log"]["error"]
     for name, pairs in document["sinks"].items():
         for pair in pairs:
-            yield from _troubles_of(f"sinks.{name}", pair)
+            yield from _errors_in(f"sinks.{name}", pair)
 
 
-def _troubles_of(subject: str, part: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _errors_in(subject: str, part: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     refused = [*(part.get("refused") or ()), *(part.get("set_aside") or ())]
     if part["error"] and part["error"]["message"] not in [each["message"] for each in refused]:
         yield subject, part["error"]
@@ -168,7 +169,7 @@ def _troubles_of(subject: str, part: dict[str, Any]) -> Iterator[tuple[str, dict
         yield f"{subject}, table {each['table']} is skipped", each
 
 
-def _trouble_lines(subject: str, error: dict[str, Any]) -> Iterator[Text]:
+def _error_lines(subject: str, error: dict[str, Any]) -> Iterator[Text]:
     head = f"{subject}: "
     message = error["message"].removeprefix(head)
     lines = textwrap.wrap(f"{head}{error['kind']}: {message}", COLUMNS, break_long_words=False)

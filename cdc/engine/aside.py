@@ -1,5 +1,5 @@
-"""Follows the tables that a sink has set aside: shows them in the status, looks at them again now and then,
-and has them copied for the sink when it could take them.
+"""Watches the tables that a sink has set aside: shows them in the status, asks the sink again once a minute,
+and requests a copy of each table that the sink can take again.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from cdc.engine.status import SinkStatus, Trouble
+from cdc.engine.status import LastError, SinkStatus
 from cdc.model import TableId
 from cdc.spi import ChangeLog, SetAside, SetsAside, Sink
 
@@ -42,7 +42,7 @@ class AsideWatch:
             for one in found:
                 self._reconsider(sink, one)
             found = sink.set_aside(self._source)
-        self._status.set_aside = {str(one.table): _trouble(one) for one in found if one.skips}
+        self._status.set_aside = {str(one.table): _as_error(one) for one in found if one.skips}
         wanted = {one.table for one in found if one.deliverable}
         for table in sorted(wanted - self._requested):
             self._request_copy(table)
@@ -55,6 +55,6 @@ class AsideWatch:
             sink.reconsider(self._source, schema)
 
 
-def _trouble(one: SetAside) -> Trouble:
+def _as_error(one: SetAside) -> LastError:
     since = f" (the sink has its changes below offset {one.since})"
-    return Trouble.said(one.kind, one.message + since, one.remedy)
+    return LastError.noted(one.kind, one.message + since, one.remedy)

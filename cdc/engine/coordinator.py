@@ -24,7 +24,7 @@ from cdc.spi.source import NamesUnreadable
 DISCOVER_INTERVAL_SECONDS = 5.0
 # How often tables that the stream showed first are looked for.
 POLL_SECONDS = 0.1
-# While a table waits for the stream to tell what became of it, the catalog is asked this often.
+# While a table waits for the stream, the catalog is read this often.
 ROUND_SECONDS = 0.3
 # What concerns one table and must not hold up the others: no key, no privilege.
 TABLE_REFUSALS = (UnsupportedSchema, SourceRefused)
@@ -105,16 +105,16 @@ class Coordinator:
         self._waiting.keep({*self._to_copy(), *self.refused})
         for table, error in self._waiting.hopeless().items():
             self._refuse(table, error)
-        self._status.copying.trouble = self._waiting.trouble
-        self._tell_mended()
+        self._status.copying.last_error = self._waiting.last_error
+        self._report_recovered()
         self._requests.finish(self.refused)
         if not self._to_copy():
-            self._tell_finished()
+            self._report_finished()
         if not stop.is_set() and not self._to_copy() and not self._ahead:
             self._status.waiting_tables = 0
             self.settled.set()
 
-    def _tell_finished(self) -> None:
+    def _report_finished(self) -> None:
         progress, self._status.snapshot = self._status.snapshot, None
         if progress is not None:
             self._report(
@@ -124,9 +124,9 @@ class Coordinator:
                 seconds=round(progress.seconds, 1),
             )
 
-    def _tell_mended(self) -> None:
+    def _report_recovered(self) -> None:
         for table in sorted(self._reported - self.refused.keys()):
-            self._report("a table is no longer skipped", table=str(table))
+            self._report("table no longer skipped", table=str(table))
         self._reported &= self.refused.keys()
         self._status.refuse_only({str(table) for table in self.refused})
 
@@ -220,7 +220,7 @@ class Coordinator:
                 self._refuse(schema.table, error)
             else:
                 self._waiting.note(schema.table, error, self._status.source_position)
-        self._status.copying.trouble = self._waiting.trouble
+        self._status.copying.last_error = self._waiting.last_error
 
     @contextmanager
     def _refusable(self, schema: TableSchema) -> Iterator[None]:

@@ -191,7 +191,7 @@ class Delivery:
             # Before the status says that the sink has it all: `run --once` waits for copies.
             self._aside.look(sink, at_once=True)
         self._status.rate.add(plan.row_count)
-        self._status.trouble = None
+        self._status.last_error = None
         self._position_at = time.monotonic()
         self._moved(plan.next, plan)
 

@@ -85,9 +85,9 @@ class Pipeline:
     def set_aside(self) -> dict[str, BaseException]:
         """The tables that sinks have set aside, as errors by sink and table."""
         return {
-            f"{status.name}: {table}": SinkRefused(trouble.message, remedy=trouble.remedy)
+            f"{status.name}: {table}": SinkRefused(error.message, remedy=error.remedy)
             for status in self.sink_statuses
-            for table, trouble in status.set_aside.items()
+            for table, error in status.set_aside.items()
         }
 
     @property
@@ -103,20 +103,18 @@ class Pipeline:
 
     @property
     def is_dead(self) -> bool:
-        """Whether capture ended for good, or needs an operator and has never worked in this process."""
-        capture = self.reading[0]
-        is_blocked = capture.blocked is not None and not self.capture.opened.is_set()
-        return capture.failed is not None or is_blocked
+        """Whether capture has stopped and is not retried."""
+        return self.reading[0].failed is not None
 
     @property
     def waiting_for(self) -> set[str]:
-        """The kinds of errors and waits at hand."""
-        troubles = (worker.trouble for worker in self.workers)
-        return self.status.waits.kinds | {trouble.kind for trouble in troubles if trouble is not None}
+        """The kinds of the current errors and waits."""
+        errors = (worker.last_error for worker in self.workers)
+        return self.status.waits.kinds | {error.kind for error in errors if error is not None}
 
     def tick(self) -> None:
-        """Say what has begun to wait, and what works again."""
-        self.status.waits.tell(self._bound)
+        """Log waits that have begun or ended, and workers that have recovered."""
+        self.status.waits.report(self._bound)
         for status in self.sink_statuses:
             if status.replaying_to is not None and status.next >= status.replaying_to:
                 self._bound("replay finished", sink=status.name, offset=status.next)

@@ -51,10 +51,10 @@ class Rate:
 
 
 @dataclass(slots=True)
-class Trouble:
-    """The newest error of a worker, as an operator should read it.
+class LastError:
+    """The last error of a worker, as operators read it.
 
-    `retry_seconds` None: not tried again. `since` and `attempts` count from the first error of the series.
+    `retry_seconds` is None if nothing retries. `since` and `attempts` count from the first error in a row.
     """
 
     kind: str
@@ -69,7 +69,7 @@ class Trouble:
     @classmethod
     def of(
         cls, error: BaseException, retry_seconds: float | None, *, needs_operator: bool = False
-    ) -> Trouble:
+    ) -> LastError:
         if isinstance(error, CdcError):
             where = f"{error.where}: " if error.where else ""
             kind, message, remedy = type(error).__name__, where + error.message, error.remedy
@@ -80,8 +80,8 @@ class Trouble:
         return cls(kind, message, remedy, datetime.now(UTC), retry_seconds, needs_operator)
 
     @classmethod
-    def said(cls, kind: str, message: str, remedy: str) -> Trouble:
-        """Trouble that someone else has noted, and that nobody retries by itself."""
+    def noted(cls, kind: str, message: str, remedy: str) -> LastError:
+        """Return an error that a sink has recorded, and that has no retry of its own."""
         return cls(kind, message, remedy, datetime.now(UTC), None)
 
     def document(self) -> dict[str, Any]:
@@ -139,11 +139,11 @@ class SnapshotProgress:
 
 @dataclass(slots=True)
 class CopyStatus:
-    """The snapshot coordinator's own state and trouble, beside capture's."""
+    """State and last error of the snapshot coordinator, beside those of capture."""
 
     rate: Rate
     state: str = "starting"
-    trouble: Trouble | None = None
+    last_error: LastError | None = None
 
 
 def order_distance(position: Position, target: Position) -> int:
@@ -166,9 +166,9 @@ class SourceStatus:
     transactions: int = 0
     snapshot: SnapshotProgress | None = None
     waiting_tables: int = 0
-    refused: Mapping[str, Trouble] = field(default_factory=dict)
+    refused: Mapping[str, LastError] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
-    trouble: Trouble | None = None
+    last_error: LastError | None = None
     waits: Waits = field(default_factory=Waits)
     copying: CopyStatus = field(init=False)
 
@@ -180,7 +180,7 @@ class SourceStatus:
 
     def streaming(self) -> None:
         self.state = "streaming"
-        self.trouble = None
+        self.last_error = None
 
     def positioned(self, commit: Commit | None) -> None:
         if commit is not None:
@@ -198,21 +198,21 @@ class SourceStatus:
 
     def refuse(self, table: str, error: BaseException, retry_seconds: float) -> None:
         """Note that the source refused this table; one that is refused again keeps its first time."""
-        trouble = Trouble.of(error, retry_seconds, needs_operator=True)
+        refusal = LastError.of(error, retry_seconds, needs_operator=True)
         known = self.refused.get(table)
         if known is not None:
-            trouble.at = known.at
-        self.refused = {**self.refused, table: trouble}
+            refusal.at = known.at
+        self.refused = {**self.refused, table: refusal}
 
     def refuse_only(self, tables: Collection[str]) -> None:
         """Forget the refusals of all tables but these."""
-        self.refused = {table: trouble for table, trouble in self.refused.items() if table in tables}
+        self.refused = {table: error for table, error in self.refused.items() if table in tables}
 
     def document(self) -> dict[str, Any]:
         behind = None
         if self.source_position is not None and self.position is not None:
             behind = self.distance(self.position, self.source_position)
-        trouble = self.trouble or self.copying.trouble or next(iter(self.refused.values()), None)
+        error = self.last_error or self.copying.last_error or next(iter(self.refused.values()), None)
         return {
             "state": self.state,
             "position": str(self.position) if self.position else None,
@@ -225,10 +225,10 @@ class SourceStatus:
             "transactions": self.transactions,
             "snapshot": self.snapshot.document() if self.snapshot else None,
             "waiting_tables": self.waiting_tables,
-            "refused": [{"table": t, **trouble.document()} for t, trouble in sorted(self.refused.items())],
+            "refused": [{"table": t, **one.document()} for t, one in sorted(self.refused.items())],
             "counters": dict(self.counters),
             "waits": self.waits.document(),
-            "error": trouble.document() if trouble else None,
+            "error": error.document() if error else None,
         }
 
 
@@ -247,8 +247,8 @@ class SinkStatus:
     commit_at: datetime | None = None
     rate: Rate = field(default_factory=Rate)
     counters: dict[str, int] = field(default_factory=dict)
-    trouble: Trouble | None = None
-    set_aside: Mapping[str, Trouble] = field(default_factory=dict)
+    last_error: LastError | None = None
+    set_aside: Mapping[str, LastError] = field(default_factory=dict)
     # The offset at which a replay is over; None when none is under way.
     replaying_to: int | None = None
 
@@ -273,5 +273,5 @@ class SinkStatus:
             "rows": self.rate.total,
             "set_aside": [{"table": t, **one.document()} for t, one in sorted(self.set_aside.items())],
             "counters": dict(self.counters),
-            "error": self.trouble.document() if self.trouble else None,
+            "error": self.last_error.document() if self.last_error else None,
         }

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from cdc.engine.reading import Reading
-from cdc.engine.status import Trouble
+from cdc.engine.status import LastError
 from cdc.engine.waits import TABLE
 from cdc.errors import CdcError, StreamBehind, UnsupportedSchema
 from cdc.model import Position, TableId
@@ -29,9 +29,9 @@ class WaitingTables:
         self._seen_at: dict[TableId, Position] = {}
 
     @property
-    def trouble(self) -> Trouble | None:
-        """The first waiting table's reason, as status shows it."""
-        return Trouble.of(next(iter(self._errors.values())), None) if self._errors else None
+    def last_error(self) -> LastError | None:
+        """The reason of the first waiting table, as the status shows it."""
+        return LastError.of(next(iter(self._errors.values())), None) if self._errors else None
 
     def keep(self, tables: Collection[TableId]) -> None:
         """Forget the tables that are not among those still to copy."""
@@ -52,12 +52,14 @@ class WaitingTables:
         self._waits.begin(what, error.message, error.remedy, kind=type(error).__name__)
 
     def keep_unready(self, tables: Collection[TableId]) -> None:
-        """Keep that these tables wait for the stream to come to what the catalog shows of their names."""
+        """Keep the tables that wait until the stream reaches what the catalog shows under their names."""
         for table in self._unready - set(tables) - self._errors.keys():
             self._waits.end(f"{TABLE}{table}")
         self._unready = set(tables)
         for table in self._unready:
-            self._waits.begin(f"{TABLE}{table}", "the stream has not come to what the catalog shows of it")
+            self._waits.begin(
+                f"{TABLE}{table}", "the stream has not reached the table's latest definition in the catalog"
+            )
 
     def hopeless(self) -> dict[TableId, UnsupportedSchema]:
         """Return the tables that wait for a stream that has passed them, each with its error."""

@@ -1,8 +1,8 @@
-"""What a source or a sink waits for: each wait that lasts is said once when it begins to last, shown in the
-status with its reason, and said once when it ends.
+"""What a source or a sink waits for. A wait that lasts is logged once, shown in the status with its reason,
+and logged again when it ends.
 
-Waits of a whole worker (an unreachable server, a locked file) are errors that its retries report; these here
-are waits inside of work that goes on: one table, one copy.
+A worker that waits as a whole (an unreachable server, a locked file) reports an error instead. These waits
+are parts of work that continues: one table, one copy.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-# What a table that waits is known by, before its name.
+# Precedes the name of a table that waits.
 TABLE = "table "
-# A wait shorter than this is the ordinary course of things.
+# Shorter waits are ordinary.
 LASTING_SECONDS = 3.0
+# The remedy of a wait that ends without an operator.
+NO_ACTION = "No action needed: the daemon continues when the wait is over."
 
 
 @dataclass(slots=True)
 class Wait:
-    """One wait: `what` waits, `reason` why; `is_told` when it was logged."""
+    """One wait: `what` waits for `reason`; `is_reported` once it was logged."""
 
     what: str
     reason: str
@@ -31,7 +33,7 @@ class Wait:
     kind: str
     since: datetime
     begun: float
-    is_told: bool = False
+    is_reported: bool = False
 
     @property
     def lasts(self) -> bool:
@@ -58,21 +60,27 @@ class Waits:
         self._lock = threading.Lock()
 
     def begin(
-        self, what: str, reason: str, remedy: str = "", *, level: str = "warning", kind: str = "waiting"
+        self,
+        what: str,
+        reason: str,
+        remedy: str = NO_ACTION,
+        *,
+        level: str = "warning",
+        kind: str = "waiting",
     ) -> None:
-        """Note that `what` waits; again with the same reason it goes on, with another it begins anew."""
+        """Note that `what` waits; the same reason continues the wait, another one starts a new wait."""
         with self._lock:
             known = self._waits.get(what)
             if known is not None and known.reason == reason:
                 return
             now = datetime.now(UTC)
-            self._waits[what] = Wait(what, reason, remedy, level, kind, now, time.monotonic())
+            self._waits[what] = Wait(what, reason, remedy or NO_ACTION, level, kind, now, time.monotonic())
 
     def end(self, what: str) -> None:
-        """Note that `what` waits no longer; no-op when it did not."""
+        """End the wait of `what`, if there is one."""
         with self._lock:
             known = self._waits.pop(what, None)
-            if known is not None and known.is_told:
+            if known is not None and known.is_reported:
                 self._ended.append(known)
 
     def end_all(self, prefix: str, but: set[str] | frozenset[str] = frozenset()) -> None:
@@ -81,29 +89,29 @@ class Waits:
             self.end(what)
 
     def seconds(self, what: str) -> float:
-        """Return how long `what` has waited for its reason; 0 when it doesn't wait."""
+        """Return how long `what` has waited for its reason; 0 if it does not wait."""
         known = self._waits.get(what)
         return 0.0 if known is None else time.monotonic() - known.begun
 
-    def tell(self, report: Callable[..., None]) -> None:
-        """Log what has begun to last, and what has ended, each once."""
+    def report(self, log: Callable[..., None]) -> None:
+        """Log waits that have begun to last and waits that have ended, each once."""
         with self._lock:
-            begun = [wait for wait in self._waits.values() if wait.lasts and not wait.is_told]
+            begun = [wait for wait in self._waits.values() if wait.lasts and not wait.is_reported]
             for wait in begun:
-                wait.is_told = True
+                wait.is_reported = True
             ended, self._ended = self._ended, []
         for wait in begun:
-            report(
+            log(
                 "waiting",
                 level=wait.level,
                 what=wait.what,
                 reason=wait.reason,
-                remedy=wait.remedy or None,
+                remedy=wait.remedy,
                 since=wait.since.isoformat(timespec="seconds"),
             )
         for wait in ended:
             seconds = round(time.monotonic() - wait.begun)
-            report("no longer waiting", what=wait.what, reason=wait.reason, waited_seconds=seconds)
+            log("no longer waiting", what=wait.what, reason=wait.reason, waited_seconds=seconds)
 
     def document(self) -> list[dict[str, Any]]:
         """The waits that last, the longest first."""

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from cdc.engine.retry import Attempts, Directive, directive
-from cdc.engine.status import CopyStatus, SinkStatus, SourceStatus, Trouble
+from cdc.engine.status import CopyStatus, LastError, SinkStatus, SourceStatus
 from cdc.errors import LogFull, StateFull
 
 Log = Callable[..., None]
 
-# From this attempt on a retry is no longer the ordinary course of things.
+# From this attempt on, a retry is worth a warning.
 WARNED_ATTEMPT = 3
-# An attempt that has run so long works again, even if nothing came to show it.
+# An attempt that has run so long has recovered, even if no rows arrived to prove it.
 RECOVERED_SECONDS = 5.0
 
 
@@ -43,7 +43,7 @@ class Worker:
         self._log = log
         self._seen = 0
         self._moved_at = 0
-        self._trouble: Trouble | None = None
+        self._last_error: LastError | None = None
         self._since = 0.0
         self._attempts = Attempts(
             lambda: body(self.stop), self.stop, progressed=self._progressed, report=self._retrying
@@ -52,13 +52,13 @@ class Worker:
 
     @property
     def error(self) -> BaseException | None:
-        """What keeps the worker from working until someone acts."""
+        """The error that needs an operator."""
         return self.failed or self.blocked
 
     @property
-    def trouble(self) -> Trouble | None:
-        """The error of the attempt before, until the worker works again."""
-        return self._trouble
+    def last_error(self) -> LastError | None:
+        """The error of the previous attempt; None once the worker has recovered."""
+        return self._last_error
 
     @property
     def is_alive(self) -> bool:
@@ -71,22 +71,22 @@ class Worker:
         self._thread.join(timeout_seconds)
 
     def tick(self) -> None:
-        """Notice that the worker works again; called now and then by the engine's thread."""
-        trouble, seconds = self._trouble, self._attempts.running_seconds
-        if trouble is None or seconds is None or self.failed is not None:
+        """Detect recovery; called regularly by the engine's thread."""
+        last_error, seconds = self._last_error, self._attempts.running_seconds
+        if last_error is None or seconds is None or self.failed is not None:
             return
         if self._status.rate.total == self._moved_at and seconds < RECOVERED_SECONDS:
             return
-        self._trouble = self.blocked = None
-        if self._status.trouble is trouble:
-            self._status.trouble = None
+        self._last_error = self.blocked = None
+        if self._status.last_error is last_error:
+            self._status.last_error = None
         lasted = round(time.monotonic() - self._since)
         self._log(
-            "worker works again",
+            "recovered",
             worker=self.name,
-            kind=trouble.kind,
+            kind=last_error.kind,
             after_seconds=lasted,
-            attempts=trouble.attempts,
+            attempts=last_error.attempts,
         )
 
     def _run(self) -> None:
@@ -102,54 +102,54 @@ class Worker:
 
     def _retrying(self, error: BaseException, seconds: float) -> None:
         needs_operator = directive(error) is Directive.OPERATOR
-        trouble = Trouble.of(error, round(seconds, 1), needs_operator=needs_operator)
-        before = self._trouble
+        last_error = LastError.of(error, round(seconds, 1), needs_operator=needs_operator)
+        before = self._last_error
         if before is None:
             self._since = time.monotonic()
             before_attempts, since, is_same = 0, datetime.now(UTC), False
         else:
-            is_same = (before.kind, before.message) == (trouble.kind, trouble.message)
+            is_same = (before.kind, before.message) == (last_error.kind, last_error.message)
             before_attempts, since = before.attempts, before.since
-        trouble.attempts, trouble.since = before_attempts + 1, since
-        self._trouble, self._moved_at = trouble, self._status.rate.total
+        last_error.attempts, last_error.since = before_attempts + 1, since
+        self._last_error, self._moved_at = last_error, self._status.rate.total
         self.blocked = error if needs_operator else None
         self._status.state = "failed" if needs_operator else "retrying"
-        self._status.trouble = trouble
-        level = _level(error, trouble.attempts, needs_operator=needs_operator)
-        if not is_same or (trouble.attempts == WARNED_ATTEMPT and not needs_operator):
-            self._say(trouble, level, seconds)
+        self._status.last_error = last_error
+        level = _level(error, last_error.attempts, needs_operator=needs_operator)
+        if not is_same or (last_error.attempts == WARNED_ATTEMPT and not needs_operator):
+            self._report(last_error, level, seconds)
 
-    def _say(self, trouble: Trouble, level: str, seconds: float) -> None:
+    def _report(self, error: LastError, level: str, seconds: float) -> None:
         event = (
-            "worker stopped: an operator must act; retried every minute while the daemon runs"
-            if trouble.needs_operator
-            else "worker waits and tries again"
+            "operator action needed: retrying every minute while the daemon runs"
+            if error.needs_operator
+            else "retrying after an error"
         )
         self._log(
             event,
             level=level,
             worker=self.name,
-            kind=trouble.kind,
-            error=trouble.message,
-            remedy=trouble.remedy,
-            attempts=trouble.attempts,
+            kind=error.kind,
+            error=error.message,
+            remedy=error.remedy,
+            attempts=error.attempts,
             seconds=round(seconds, 1),
         )
 
     def _fail(self, error: Exception) -> None:
         self.failed = error
         self._status.state = "failed"
-        self._status.trouble = trouble = Trouble.of(error, None, needs_operator=True)
+        self._status.last_error = last_error = LastError.of(error, None, needs_operator=True)
         # Frames only: the text of a foreign error may hold row values.
         frames = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
         self._log(
-            "worker stopped: an operator must act",
+            "operator action needed: stopped until the daemon is restarted",
             level="error",
             worker=self.name,
-            kind=trouble.kind,
-            error=trouble.message,
-            remedy=trouble.remedy,
-            frames=frames if trouble.kind == "InternalError" else None,
+            kind=last_error.kind,
+            error=last_error.message,
+            remedy=last_error.remedy,
+            frames=frames if last_error.kind == "InternalError" else None,
         )
 
 

@@ -108,7 +108,7 @@ def full(folder: Path, error: OSError) -> LogFull:
     return LogFull(
         message,
         where=str(folder),
-        remedy="Make room on this disk or lower the source's log.retain; capture goes on by itself.",
+        remedy="Free space on this disk, or lower the source's log.retain. Capture resumes automatically.",
     )
 
 

@@ -91,13 +91,13 @@ class Starter:
 
 
 def unusable_url(error: ValueError, shape: str) -> ConfigError:
-    """Return what `cdc init` says of a URL that the options refused; `shape` shows a right one."""
-    reason = (
-        error.errors()[0]["msg"].removeprefix("Value error, ")
-        if isinstance(error, ValidationError)
-        else error
-    )
-    return ConfigError(str(reason), where="cdc init", remedy=f"Give the URL as {shape}")
+    """Return the error of `cdc init` for a URL that the options refused; `shape` is an example of a URL."""
+    reason: object = error
+    if isinstance(error, ValidationError):
+        detail = error.errors()[0]
+        reason = detail.get("ctx", {}).get("error") or detail["msg"]
+    remedy = getattr(reason, "remedy", "") or f"Give the URL as {shape}"
+    return ConfigError(str(reason), where="cdc init", remedy=remedy)
 
 
 def source_name(shown: str) -> str:

@@ -1,6 +1,7 @@
 """What people paste as a connection URL: raw characters in passwords, other tools' schemes and parameters.
 
-The messages are those of `ValueError`s, and hold no part of the user, password or host.
+The errors are `ValueError`s, as pydantic expects of validators. They contain no part of the user, password or
+host.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import parse_qsl
 
-# Prints the form that a URL takes of a password that is typed in, hidden.
+# Reads a password without echo, and prints it encoded for a URL.
 ENCODE_COMMAND = (
     "python3 -c 'import getpass, urllib.parse as u; print(u.quote(getpass.getpass(), safe=\"\"))'"
 )
@@ -48,8 +49,16 @@ COMMON_FOREIGN: Mapping[str, tuple[str, str]] = {
 }
 
 
+class UnusableUrl(ValueError):
+    """A URL that can not be used as written; `remedy` is the instruction that mends it."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        self.remedy = remedy
+        super().__init__(message)
+
+
 def refuse_raw_characters(url: str, breaking: str) -> None:
-    """Raise ValueError where the user or password holds one of the `breaking` characters, which end it.
+    """Raise UnusableUrl where the user or password holds one of the `breaking` characters, which end it.
 
     What follows such a character would be taken for the host or database, and be shown in messages. Only URLs
     are looked at: a list of `key=value` pairs needs no codes.
@@ -67,11 +76,9 @@ def refuse_raw_characters(url: str, breaking: str) -> None:
         found.append("%")
         codes.append("% as %25")
     if found:
-        message = (
-            f"the user, password or database in the url holds a raw {' and '.join(found)}: write"
-            f" {', '.join(codes)}. To see a password in the form that a url takes, run: {ENCODE_COMMAND}"
-        )
-        raise ValueError(message)
+        message = f"the user, password or database in the url contains a raw {' and '.join(found)}"
+        remedy = f"Write {', '.join(codes)}. To encode a password for a url, run: {ENCODE_COMMAND}"
+        raise UnusableUrl(message, remedy)
 
 
 def parameter_names(url: str) -> list[str]:
@@ -99,11 +106,11 @@ def nearest_scheme(url: str, schemes: Iterable[str]) -> str:
 
 
 def refuse_scheme(url: str, schemes: Iterable[str], shape: str) -> None:
-    """Raise ValueError for a URL with the scheme of another tool, such as `jdbc:postgresql://`."""
+    """Raise UnusableUrl for a URL with the scheme of another tool, such as `jdbc:postgresql://`."""
     scheme, is_url, _ = url.partition("://")
     if is_url and scheme.lower() not in schemes and _SCHEME.fullmatch(scheme):
-        message = f"the url begins with {scheme}://, which this connector does not read: write {shape}"
-        raise ValueError(message)
+        message = f"the url begins with {scheme}://, which this connector does not read"
+        raise UnusableUrl(message, f"Write {shape}")
 
 
 def refuse_foreign_parameters(
@@ -119,10 +126,10 @@ def refuse_foreign_parameters(
     if not unknown:
         return
     table = {**COMMON_FOREIGN, **foreign}
-    raise ValueError("; ".join(dict.fromkeys(_told(name, table, taken) for name in unknown)))
+    raise ValueError("; ".join(dict.fromkeys(_unknown_parameter(name, table, taken) for name in unknown)))
 
 
-def _told(name: str, foreign: Mapping[str, tuple[str, str]], known: Sequence[str]) -> str:
+def _unknown_parameter(name: str, foreign: Mapping[str, tuple[str, str]], known: Sequence[str]) -> str:
     if name.lower() in foreign:
         tool, way_out = foreign[name.lower()]
         return f"the url has {tool}'s parameter {name}: {way_out}"

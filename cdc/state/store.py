@@ -292,7 +292,7 @@ def _failure(error: OSError | sqlite3.Error, path: Path) -> CdcError:
         return StateFull(
             "the disk under state_dir is full",
             where=str(path),
-            remedy="Make room on this disk; the daemon goes on by itself.",
+            remedy="Free space on this disk. The daemon resumes automatically.",
         )
     return StateError(
         "the state can't be read or written",

@@ -95,7 +95,8 @@ class _Section:
             return self.document.problem(path, "is not a known key", remedy)
         if kind in _EXPECTED:
             return self._expected(detail, path)
-        return self.document.problem(path, _own_words(detail), "")
+        reason = detail.get("ctx", {}).get("error")
+        return self.document.problem(path, _own_words(detail), getattr(reason, "remedy", ""))
 
     def _expected(self, detail: ErrorDetails, path: Path) -> ConfigError:
         context = dict(detail.get("ctx", {}))

@@ -160,7 +160,7 @@ class Application:
         rest = _anew(batches, entry.said.since)
         if rest and entry.said.table not in self.refused and self.tables.refusal(schema) is None:
             self.shelf.take_back(entry)
-            self.context.log("table_taken_again", table=str(schema.table))
+            self.context.log("table no longer skipped", table=str(schema.table))
             return rest
         self.context.count("changes_set_aside", sum(batch.row_count for batch in batches))
         self._look_again(entry, schema)

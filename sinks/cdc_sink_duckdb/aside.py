@@ -103,7 +103,7 @@ def report_set_aside(context: SinkContext, refused: TableRefused) -> None:
     """Tell the operator of a table that was set aside."""
     error = refused.error
     context.log(
-        "table_set_aside",
+        "skipping a table until its error is resolved",
         level="warning",
         table=str(refused.schema.table),
         kind=type(error).__name__,

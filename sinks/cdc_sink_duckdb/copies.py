@@ -96,7 +96,7 @@ class Copies:
             self._replace(stored, stored.copy)
         else:
             self._merge(stored, schema, mark)
-        self._context.log("table_replaced", table=str(schema.table))
+        self._context.log("replaced the table with its new copy", table=str(schema.table))
 
     def cancel(self, schema: TableSchema) -> None:
         """Throw an unfinished copy away; the table stays as it is, and incomplete."""
@@ -151,7 +151,11 @@ class Copies:
         self._catalog.made(free)
         self._take_place(stored, copy)
         self._context.log(
-            "table_kept", level="warning", table=str(stored.table), stored_as=str(free), reason="its types"
+            "kept the old rows under another name",
+            level="warning",
+            table=str(stored.table),
+            stored_as=str(free),
+            reason="their types do not convert to the table's new types",
         )
 
     def _fits(self, stored: StoredTable, schema: TableSchema) -> bool:

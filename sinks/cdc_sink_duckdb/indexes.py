@@ -42,7 +42,10 @@ def make_again(connection: Any, context: SinkContext) -> None:
         except duckdb.Error as error:
             run(connection, "rollback")
             context.log(
-                "index_not_made_again", level="warning", statement=statement, kind=type(error).__name__
+                "could not recreate an index: it no longer fits its table",
+                level="warning",
+                statement=statement,
+                kind=type(error).__name__,
             )
             _forget(connection, statement)
 

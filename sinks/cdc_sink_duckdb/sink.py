@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from cdc.errors import CdcError, SinkRefused, SinkUnavailable
 from cdc.model import TableId, TableSchema
 from cdc.spi import Cursor, Delivery, Finding, SetAside, SinkContext
+from cdc.spi.units import format_size
 from cdc_sink_duckdb import aside, cursor, indexes, steps
 from cdc_sink_duckdb.applying import Application
 from cdc_sink_duckdb.aside import Shelf, TableRefused, report_set_aside
@@ -283,7 +284,10 @@ class DuckDBSink:
         if self._memory_limit >= MOST_MEMORY_BYTES:
             return False
         self._memory_limit *= 2
-        self._context.log("memory_limit_raised", bytes=self._memory_limit)
+        self._context.log(
+            "doubled DuckDB's memory limit for this delivery, which holds very large values",
+            memory_limit=format_size(self._memory_limit),
+        )
         with self._guarded("raising the memory limit"):
             run(self._open(), f"set memory_limit = '{self._memory_limit}B'")
         return True
@@ -342,7 +346,7 @@ class DuckDBSink:
             run(connection, "rollback")
         except duckdb.Error:
             # A commit that failed has rolled back by itself; in a database that is gone nothing remains.
-            self._context.log("rollback_refused")
+            self._context.log("DuckDB had already rolled back the failed transaction", level="debug")
 
     def _abandon(self) -> None:
         connection, self._connection = self._connection, None
@@ -351,7 +355,7 @@ class DuckDBSink:
             try:
                 connection.close()
             except duckdb.Error:
-                self._context.log("close_refused")
+                self._context.log("could not close the DuckDB database after an error; opening it again")
 
     def _checkpoint(self) -> bool:
         """Move the write-ahead log into the file; False when another transaction is in the way."""
@@ -370,5 +374,9 @@ class DuckDBSink:
             publisher.copy()
         except OSError as error:
             publisher.postpone()
-            self._context.log("publish_refused", reason=os.strerror(error.errno or 0))
+            self._context.log(
+                "could not publish a copy of the database, retrying",
+                level="warning",
+                reason=os.strerror(error.errno or 0),
+            )
             self._context.count("publish_errors", 1)

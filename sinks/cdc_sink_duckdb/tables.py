@@ -145,7 +145,9 @@ class Tables:
         )
         self.make(stored)
         self._catalog.save(stored, None)
-        self._context.log("table_created", table=str(schema.table), stored_as=str(stored.place), mode=mode)
+        self._context.log(
+            "created the table", table=str(schema.table), stored_as=str(stored.place), mode=mode
+        )
         return stored
 
     def make(self, stored: StoredTable) -> None:
@@ -188,7 +190,9 @@ class Tables:
             self._catalog.save(replace(owner, copy=step.stored), owner)
         self._report_ignored(schema, step.ignored)
         if step.changes:
-            self._context.log("table_evolved", table=str(schema.table), changes=step.changes)
+            self._context.log(
+                "changed the columns of the table", table=str(schema.table), changes=step.changes
+            )
             self._context.count("schema_changes", 1)
         return step.stored
 
@@ -202,7 +206,9 @@ class Tables:
 
     def _report_ignored(self, schema: TableSchema, ignored: list[str]) -> None:
         if ignored:
-            self._context.log("columns_ignored", table=str(schema.table), columns=ignored)
+            self._context.log(
+                "ignoring new columns (schema_changes: freeze)", table=str(schema.table), columns=ignored
+            )
             self._context.count("columns_ignored", len(ignored))
 
     def rename(self, stored: StoredTable, schema: TableSchema) -> StoredTable:
@@ -238,7 +244,7 @@ class Tables:
             indexes.note(self._connection, stored.place)
             run(self._connection, f"drop table {old}")
         self._catalog.save(moved, stored)
-        self._context.log("table_renamed", table=str(stored.table), to=str(table), stored_as=str(place))
+        self._context.log("renamed the table", table=str(stored.table), to=str(table), stored_as=str(place))
         return moved
 
     def _check_key(self, shape: Shape) -> None:

@@ -158,7 +158,9 @@ def report(context: SinkContext, before: Sequence[Aside], after: Sequence[Aside]
         said = entry.said
         if said.table not in known:
             context.log(
-                "table_set_aside" if said.skips else "table_goes_on_in_another_folder",
+                "skipping a table until its error is resolved"
+                if said.skips
+                else "writing a renamed table to another folder",
                 level="warning",
                 table=str(said.table),
                 kind=said.kind,
@@ -166,7 +168,7 @@ def report(context: SinkContext, before: Sequence[Aside], after: Sequence[Aside]
                 remedy=said.remedy,
             )
     for table in known.keys() - {entry.said.table for entry in after}:
-        context.log("table_taken_again", table=str(table))
+        context.log("table no longer skipped", table=str(table))
 
 
 def _renamed(schema: TableSchema, since: int) -> Aside:

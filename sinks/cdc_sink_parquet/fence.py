@@ -71,7 +71,7 @@ class Fence:
             self.verify()
             message = "another process writes this source's changes to this lake"
             raise SinkUnavailable(
-                message, where=str(self._paths.lock), remedy="Stop it; delivery goes on by itself."
+                message, where=str(self._paths.lock), remedy="Stop it. Delivery resumes automatically."
             ) from error
         return lock
 

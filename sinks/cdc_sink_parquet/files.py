@@ -39,7 +39,9 @@ def _translate(error: OSError, operation: str, where: Path) -> CdcError:
     reason = os.strerror(error.errno) if error.errno else type(error).__name__
     if error.errno in _FULL:
         message = f"{operation}: the disk is full"
-        return SinkUnavailable(message, where=place, remedy="Free space there; delivery goes on by itself.")
+        return SinkUnavailable(
+            message, where=place, remedy="Free space there. Delivery resumes automatically."
+        )
     if error.errno in _DENIED:
         message = f"{operation}: {reason.lower()}"
         return SinkRefused(message, where=place, remedy="Let the daemon's user write there.")

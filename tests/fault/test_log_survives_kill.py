@@ -7,15 +7,15 @@ from pathlib import Path
 
 from cdc.log import verify_log
 from tests.support.logs import opened, rows
+from tests.support.processes import child_environment
 
 KILLS = 6
 
 
 def _kill_after(folder: Path, lines: int) -> list[tuple[int, int]]:
     """Run the appender, kill -9 it after so many commits, and give every commit that it printed."""
-    root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-m", "tests.fault.log_appender", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as child:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=child_environment()) as child:
         assert child.stdout is not None
         printed = [child.stdout.readline() for _ in range(lines)]
         child.kill()

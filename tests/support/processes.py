@@ -38,7 +38,7 @@ def run_cdc(
     return subprocess.run(
         cdc_command(*arguments),
         cwd=cwd,
-        env=_environment(environment),
+        env=child_environment(environment),
         capture_output=True,
         text=True,
         timeout=timeout_seconds,
@@ -63,7 +63,7 @@ class CdcProcess:
             self._process = subprocess.Popen(
                 cdc_command(*arguments),
                 cwd=cwd,
-                env=_environment(environment),
+                env=child_environment(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -142,9 +142,9 @@ class CdcProcess:
             self.kill9()
 
 
-def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
-    """Ours and `extra`, with the checkout importable from any working folder and crashes of native code
-    shown.
+def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for every Python process that a test starts: this checkout is importable from any
+    working folder, and crashes of native code are shown.
     """
     roots = [str(ROOT), *(str(ROOT / name) for name in ("connectors", "sinks", "config"))]
     path = os.pathsep.join([*roots, *filter(None, [os.environ.get("PYTHONPATH")])])

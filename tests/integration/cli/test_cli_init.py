@@ -16,7 +16,7 @@ from cdc.spi import registry
 from cdc_config import load
 from tests.integration.cli.conftest import Project
 from tests.support.postgres import Database
-from tests.support.processes import ROOT, cdc_command, run_cdc
+from tests.support.processes import cdc_command, child_environment, run_cdc
 
 
 @pytest.fixture
@@ -80,7 +80,13 @@ def test_init_takes_the_url_from_the_environment(
 def test_init_asks_for_the_url_and_does_not_show_it(database15: Database, empty: Project) -> None:
     terminal, child = pty.openpty()
     process = subprocess.Popen(
-        cdc_command("init"), cwd=empty.folder, stdin=child, stdout=child, stderr=child, start_new_session=True
+        cdc_command("init"),
+        cwd=empty.folder,
+        env=child_environment(),
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        start_new_session=True,
     )
     os.close(child)
     shown = b""
@@ -116,7 +122,7 @@ def test_init_needs_the_extra_of_its_own_connector_only(
     result = subprocess.run(
         [sys.executable, "-c", program, "init", target],
         cwd=empty.folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=child_environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -134,7 +140,7 @@ def test_init_says_what_another_tools_url_should_be(empty: Project) -> None:
         "  Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE.\n"
     )
     raw = empty.cdc("init", "postgresql://cdc:hunter2@hunter2@db/shop").err
-    assert "holds a raw @: write @ as %40" in raw
+    assert "contains a raw @\n  Write @ as %40. To encode a password for a url, run: python3 -c " in raw
     assert "hunter2" not in raw
 
 

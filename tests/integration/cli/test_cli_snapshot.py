@@ -42,6 +42,8 @@ def test_all_tables_into_one_sink_as_json_and_not_asked_for_twice(finished: Proj
     [
         (["shop", "public.item"], ["no selected table 'public.item'", "Did you mean public.items?"]),
         (["public.unlike"], ["no selected table 'public.unlike'", "`tables` of sources.shop"]),
+        (["items"], ["a table needs its schema", "Did you mean: cdc snapshot shop public.items\n"]),
+        (["shop", "items"], ["no selected table 'items'", "Did you mean public.items?"]),
         (["shup", "public.items"], ["no source 'shup'", "Did you mean 'shop'?"]),
         (["shop", "--sink", "stor"], ["no sink 'stor'", "Did you mean 'store'?"]),
     ],

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from tests.integration.cli.conftest import Project
-from tests.support.processes import cdc_command
+from tests.support.processes import cdc_command, child_environment
 from tests.support.waiting import wait_until
 
 POSITION = "mysql-bin.000123:104857600;3e11fa47-71ca-11e1-9e33-c80aa9429562:1-1234567,5f11fa47-71ca-11e1:1-99"
@@ -123,6 +123,17 @@ def test_status_exits_with_1_when_an_operator_must_act(
     assert project.cdc("status", "--json").code == code
 
 
+def test_status_of_a_stopped_daemon_shows_no_rates_waits_or_retries(project: Project) -> None:
+    wait = {"reason": "the stream has not come to it", "remedy": "", "since": "2026-11-30T00:00:00Z"}
+    retried = {"waits": [wait], "error": error("SourceUnavailable", 4.0)}
+    write(project, retried, running=False)
+    shown = project.cdc("status").out
+    assert "copy paused 1 of 3 tables" in shown
+    assert [word for word in ("rows/s", "waits", "tried again") if word in shown] == []
+    source = project.cdc("status", "--json").json["sources"]["shop"]
+    assert (source["rows_per_second"], source["waits"], source["error"]["retry_seconds"]) == (0.0, [], None)
+
+
 def test_status_says_that_the_daemon_died(project: Project) -> None:
     write(project, pid=2**22 + 1)
     assert f"process {2**22 + 1} ended without stopping" in project.cdc("status").out
@@ -139,7 +150,9 @@ def test_status_watches_until_it_is_interrupted(project: Project) -> None:
     write(project)
     output = project.folder / "watched"
     with output.open("wb") as file:
-        watching = subprocess.Popen(cdc_command("status", "--watch"), cwd=project.folder, stdout=file)
+        watching = subprocess.Popen(
+            cdc_command("status", "--watch"), cwd=project.folder, env=child_environment(), stdout=file
+        )
         wait_until(lambda: output.read_text("utf-8").count("source shop") >= 2, "it to be shown twice")
         watching.send_signal(2)
         assert watching.wait(20) == 130

@@ -20,6 +20,7 @@ from cdc.testing.events import changes, delivery, table
 from cdc_sink_duckdb import DuckDBSink
 from cdc_sink_duckdb.options import Options
 from tests.support.ducks import SOURCE, Duck, read_file
+from tests.support.processes import child_environment
 
 T = table("public.t", {"id": pa.int32(), "v": pa.string()})
 U = table("public.u", {"id": pa.int32()})
@@ -214,7 +215,7 @@ def test_killed_sink_holds_whole_deliveries_only(tmp_path: Path) -> None:
             [sys.executable, "-c", _CHILD, str(tmp_path), str(epoch)],
             stdout=subprocess.PIPE,
             text=True,
-            cwd=Path.cwd(),
+            env=child_environment(),
         )
         assert child.stdout is not None
         for _ in range(chance.randint(1, 4)):

@@ -205,7 +205,7 @@ def test_copy_that_can_not_be_made_does_not_stop_the_sink(tmp_path: Path) -> Non
     duck.change(T, ("c", {"id": 1}))
     duck.sink.idle()
     assert duck.counted["publish_errors"] >= 1
-    assert ("publish_refused", {"reason": "No such file or directory"}) in duck.logged
+    assert "could not publish a copy of the database, retrying" in [event for event, _ in duck.logged]
 
 
 @pytest.mark.parametrize(

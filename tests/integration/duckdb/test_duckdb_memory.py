@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.processes import child_environment
+
 # What DuckDB may use (120 MiB), what it takes beyond that, and a part in Arrow with its staged copy.
 GROWTH_MIB = 220
 
@@ -56,7 +58,11 @@ print(duck.query("select count(*), min(_cdc_seq) from public.t")[0], high() - be
 
 def test_million_row_deliveries_stay_in_memory_bounds(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _CHILD, str(tmp_path)], check=True, capture_output=True, text=True
+        [sys.executable, "-c", _CHILD, str(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=child_environment(),
     )
     rows, _, growth = done.stdout.strip().rpartition(" ")
     assert rows == "(1000000, 1000000)"

@@ -15,6 +15,7 @@ from cdc.log import SegmentedLog
 from cdc.testing.events import table
 from tests.support.ducks import Duck
 from tests.support.prefixes import Step, delivery_from, narrow, transactions_below, wide, written
+from tests.support.processes import child_environment
 
 MIB = 2**20
 EACH_MODE: list[dict[str, Any]] = [
@@ -243,7 +244,7 @@ def test_after_a_kill_the_file_shows_whole_transactions(tmp_path: Path) -> None:
     # Some batches into the first, second and third transaction of the sink, then to the end.
     for epoch, kill_at in enumerate((10, 50, 50, 0), start=1):
         command = [sys.executable, "-c", _CHILD, str(tmp_path), str(epoch), str(kill_at)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=child_environment())
         assert done.returncode == (-9 if kill_at else 0), done.stderr
         log = SegmentedLog(tmp_path / "log")
         duck = Duck(tmp_path, epoch=epoch)

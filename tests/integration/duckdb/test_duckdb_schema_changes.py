@@ -140,7 +140,10 @@ def test_freeze_leaves_the_table_and_counts_what_it_ignores(tmp_path: Path) -> N
     )
     assert duck.rows("public.t", "id, a, b") == [(1, "x", 2), (2, "y", None)]
     assert duck.counted == {"columns_ignored": 1}
-    assert ("columns_ignored", {"table": "public.t", "columns": ["c"]}) in duck.logged
+    assert (
+        "ignoring new columns (schema_changes: freeze)",
+        {"table": "public.t", "columns": ["c"]},
+    ) in duck.logged
 
 
 def test_stop_refuses_and_names_the_change(tmp_path: Path) -> None:

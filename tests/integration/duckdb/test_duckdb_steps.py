@@ -14,6 +14,7 @@ import pytest
 from cdc.model import ChangeBatch
 from cdc.testing.events import Change, changes, delivery, table
 from tests.support.ducks import Duck
+from tests.support.processes import child_environment
 
 WIDE = table("public.wide", {"id": pa.int32(), "v": pa.int32(), "big": pa.string()}, relation=1)
 ROWS = 300
@@ -159,7 +160,7 @@ GROWTH_MIB = 270
 def growth(folder: Path, kind: str, mode: str) -> int:
     """How much memory two deliveries take, in MiB."""
     command = [sys.executable, "-c", _CHILD, str(folder), kind, mode]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=child_environment())
     right, _, grown = done.stdout.strip().rpartition(" ")
     assert right == "True"
     return int(grown)

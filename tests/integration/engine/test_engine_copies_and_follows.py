@@ -190,7 +190,7 @@ def test_another_database_is_refused_until_accepted(bench: Bench) -> None:
     assert bench.running is not None
     bench.running.stop()
     bench.database.name = "restored"
-    result = bench.start().join()
+    result = bench.start(once=True).join()
     error = result.errors["capture:shop"]
     assert isinstance(error, SourceMismatch)
     assert "database was 'memory' and is 'restored'" in str(error)

@@ -64,7 +64,9 @@ def hold_copies(bench: Bench, failures: int = 2) -> None:
 
 def wait_for_retry(bench: Bench, worker: str) -> None:
     bench.wait_for(
-        lambda: any(e.get("worker") == worker and "again" in e["event"] for e in bench.events),
+        lambda: any(
+            e.get("worker") == worker and e["event"] == "retrying after an error" for e in bench.events
+        ),
         f"{worker} to meet its error",
     )
 

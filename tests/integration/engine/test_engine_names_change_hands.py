@@ -110,4 +110,4 @@ def test_a_live_table_renamed_in_the_set_that_asks_to_read_it_again_is_equal(
     assert ops(bench, "public.t2")[0] == "t"
     bench.database.commit([("public.t2", "c", row(51))])
     bench.wait_until_equal("public.t2")
-    assert not any("operator must act" in e["event"] for e in bench.events)
+    assert not any("operator action needed" in e["event"] for e in bench.events)

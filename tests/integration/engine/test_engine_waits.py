@@ -47,20 +47,22 @@ def test_a_sink_that_needs_an_operator_goes_on_by_itself(bench: Bench) -> None:
     bench.store.fail(*[SinkRefused("the file is locked for us")] * 3)
     bench.database.commit([("public.t", "c", {"id": 50, "note": "new"})])
     bench.wait_until_equal("public.t")
-    bench.wait_for(lambda: events(bench, "works again"), "the sink to work again")
+    bench.wait_for(lambda: events(bench, "recovered"), "the sink to work again")
     (copied,) = events(bench, "copy finished")
     assert (copied["tables"], copied["rows"]) == (1, len(ROWS))
-    (stopped,) = events(bench, "an operator must act")
+    (stopped,) = events(bench, "operator action needed")
     assert (stopped["level"], stopped["kind"]) == ("error", "SinkRefused")
-    (again,) = events(bench, "works again")
+    (again,) = events(bench, "recovered")
     assert (again["worker"], again["attempts"]) == ("deliver:shop:lake", 3)
     assert running.stop().outcome is Outcome.STOPPED
 
 
-def test_a_login_that_fails_later_is_tried_again_and_one_at_the_start_ends_the_run(bench: Bench) -> None:
+def test_a_refused_login_is_retried_at_the_start_of_the_only_source_and_later(bench: Bench) -> None:
     bench.database.create(T, ROWS)
+    bench.database.fail("identity", *[SourceRefused("password authentication failed")] * 3)
     running = bench.start()
-    bench.wait_until_equal("public.t")
+    bench.wait_for(lambda: events(bench, "operator action needed"), "the refusal")
+    bench.wait_for(lambda: events(bench, "recovered"), "the source to recover")
     bench.database.fail("identity", *[SourceRefused("password authentication failed")] * 15)
     bench.database.fail("stream", SourceRefused("password authentication failed"))
     bench.wait_for(lambda: source_status(bench).get("state") == "failed", "the status to say so")
@@ -68,10 +70,10 @@ def test_a_login_that_fails_later_is_tried_again_and_one_at_the_start_ends_the_r
     assert (error["needs_operator"], error["retry_seconds"]) == (True, 0.2)
     bench.database.commit([("public.t", "c", {"id": 50, "note": "new"})])
     bench.wait_until_equal("public.t")
-    bench.wait_for(lambda: events(bench, "works again"), "the source to work again")
+    bench.wait_for(lambda: len(events(bench, "recovered")) >= 2, "the source to recover")
     assert running.stop().outcome is Outcome.STOPPED
     bench.database.fail("identity", *[SourceRefused("password authentication failed")] * 15)
-    result = bench.start().join()
+    result = bench.start(once=True).join()
     assert result.outcome is Outcome.FAILED
     assert isinstance(result.errors["capture:shop"], SourceRefused)
 

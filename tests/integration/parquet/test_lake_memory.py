@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support.processes import child_environment
+
 ROWS = 3_000_000
 LIMIT_MIB = 400
 WRITER = """
@@ -50,7 +51,9 @@ print(int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]
 
 def peak_mib(lake: Path, tables: int) -> int:
     command = [sys.executable, "-c", WRITER, str(ROWS), str(lake), str(tables)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=110)
+    done = subprocess.run(
+        command, env=child_environment(), capture_output=True, text=True, check=True, timeout=110
+    )
     return int(done.stdout)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.pipeline import CATCH_UP_SECONDS, Pipeline
 from tests.support.postgres import Database
-from tests.support.processes import _environment, cdc_command
+from tests.support.processes import cdc_command, child_environment
 
 
 @pytest.mark.parametrize(("umask", "configured"), [("000", None), ("077", None), ("077", "002")])
@@ -28,7 +28,7 @@ def test_files_have_the_rights_of_the_config_whatever_the_umask(
     subprocess.run(
         ["/bin/sh", "-c", f"umask {umask}; exec {command}"],
         cwd=tmp_path,
-        env=_environment(None),
+        env=child_environment(),
         timeout=CATCH_UP_SECONDS,
         check=True,
         capture_output=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.processes import ROOT
+from tests.support.processes import child_environment
 from tests.support.waiting import wait_until
 
 _CHILD = """
@@ -23,7 +23,7 @@ sys.stdin.read()
 def test_server_of_a_killed_test_run_is_stopped_and_removed() -> None:
     command = [sys.executable, "-c", _CHILD]
     with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, env=child_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout is not None
         pid, folder = child.stdout.readline().split()

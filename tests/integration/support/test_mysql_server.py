@@ -14,7 +14,7 @@ import pytest
 from tests.support.mysql import MysqlDatabase, MysqlServer
 from tests.support.mysql_binaries import mysql_binaries
 from tests.support.mysql_fixtures import MysqlFactory
-from tests.support.processes import ROOT
+from tests.support.processes import child_environment
 from tests.support.waiting import wait_until
 
 _CHILD = """
@@ -93,7 +93,7 @@ def test_missing_server_names_the_command_that_installs_it() -> None:
 def test_mysql_server_of_a_killed_test_run_is_stopped_and_removed() -> None:
     command = [sys.executable, "-c", _CHILD]
     with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, env=child_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout is not None
         pid, folder = child.stdout.readline().split()

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 import pytest
 
 from cdc.native import unavailable_reason
+from tests.support.processes import child_environment
 
 SHOW = "from cdc_source_postgres.wire.decoder import PgoutputDecoder as d; print(d.__module__.split('.')[-1])"
 # What a machine without a compiler has: modules that can't be imported.
@@ -14,7 +14,7 @@ NOT_BUILT = "import sys; sys.modules['cdc.native.columns'] = None; "
 
 
 def outcome(code: str, wanted: str | None) -> tuple[int, str]:
-    environment = {name: value for name, value in os.environ.items() if name != "CDC_NATIVE"}
+    environment = {name: value for name, value in child_environment().items() if name != "CDC_NATIVE"}
     if wanted is not None:
         environment["CDC_NATIVE"] = wanted
     run = subprocess.run(

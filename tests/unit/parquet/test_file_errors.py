@@ -22,12 +22,12 @@ from cdc_sink_parquet.options import ParquetOptions
         (
             errno.ENOSPC,
             SinkUnavailable,
-            "/l/x: writing: the disk is full. Free space there; delivery goes on by itself.",
+            "/l/x: writing: the disk is full. Free space there. Delivery resumes automatically.",
         ),
         (
             errno.EDQUOT,
             SinkUnavailable,
-            "/l/x: writing: the disk is full. Free space there; delivery goes on by itself.",
+            "/l/x: writing: the disk is full. Free space there. Delivery resumes automatically.",
         ),
         (errno.EACCES, SinkRefused, "/l/x: writing: permission denied. Let the daemon's user write there."),
         (

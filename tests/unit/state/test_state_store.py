@@ -180,7 +180,7 @@ def test_write_without_room_is_retried_and_works_when_there_is_room(tmp_path: Pa
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert str(caught.value) == (
             f"{tmp_path / 'state.sqlite'}: the disk under state_dir is full. "
-            "Make room on this disk; the daemon goes on by itself."
+            "Free space on this disk. The daemon resumes automatically."
         )
         assert directive(caught.value) is Directive.RETRY
         assert state.plan("lake", "shop") is None

@@ -1,5 +1,5 @@
-"""What `cdc check` knows of a sink beyond the sink itself: from its sources' configuration, and from the
-status of a running daemon.
+"""Findings of `cdc check` on a sink that come from the configuration of its sources, or from the status of a
+running daemon.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cdc_config import Configuration, ConfiguredSink
 def schema_findings(
     configuration: Configuration, sink: ConfiguredSink, opened: Sink, found: Sequence[Finding]
 ) -> Iterator[Finding]:
-    """What the sink says of the schemas that its sources' `tables` name, unless it has said so."""
+    """Yield the sink's findings on the schemas that its sources' `tables` name, without repeating any."""
     if not isinstance(opened, ChecksSchemas):
         return
     known = {finding.code for finding in found}
@@ -25,8 +25,8 @@ def schema_findings(
 
 
 def aside_findings(document: Mapping[str, Any], sink: str, found: Sequence[Finding]) -> Iterator[Finding]:
-    """The tables that the sink has set aside, as the running daemon tells; a sink that could be read has told
-    them itself.
+    """Yield the tables that the sink has set aside, from the running daemon's status. A sink that could be
+    read has listed them already.
     """
     if not document["running"] or any(finding.code == "table-set-aside" for finding in found):
         return
