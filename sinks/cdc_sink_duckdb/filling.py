@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cdc.transform import Holes, Rows
+from cdc.merge import Holes, Rows
 from cdc_sink_duckdb.change import Change
 from cdc_sink_duckdb.shape import run
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cdc.transform import Segment, Versions, multiset_delta, row_versions, segments
+from cdc.merge import Segment, Versions, multiset_delta, row_versions, segments
 from cdc_sink_duckdb.change import Change
 from cdc_sink_duckdb.filling import fill, split
 from cdc_sink_duckdb.keyless import insert_added, oldest_removed

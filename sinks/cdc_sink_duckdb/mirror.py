@@ -10,8 +10,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 from cdc.errors import UnsupportedSchema
+from cdc.merge import Rows, Segment, multiset_delta, reduce_batches, segments
 from cdc.model import Envelope, Operation
-from cdc.transform import Rows, Segment, multiset_delta, reduce_batches, segments
 from cdc_sink_duckdb.change import Change
 from cdc_sink_duckdb.filling import fill, split
 from cdc_sink_duckdb.keyless import insert_added, oldest_removed

@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cdc.merge import Reduced, Rows, multiset_delta, reduce_batches, row_versions, segments
 from cdc.model import ChangeBatch
 from cdc.testing.events import changes, table
-from cdc.transform import Reduced, Rows, multiset_delta, reduce_batches, row_versions, segments
 from tests.support.histories import COLUMNS, History, Key, Row
 
 KEYED = table("public.t", COLUMNS, key=("k1", "k2"))

@@ -13,9 +13,9 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from cdc.merge.segment import segments
+from cdc.merge.timeline import Rows, Timeline
 from cdc.model import ChangeBatch, Envelope, TableSchema
-from cdc.transform.segment import segments
-from cdc.transform.timeline import Rows, Timeline
 
 
 @dataclass(frozen=True, slots=True)

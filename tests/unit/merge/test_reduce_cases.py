@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from cdc.errors import DecodeError
+from cdc.merge import Reduced, multiset_delta, reduce_batches, segments
 from cdc.model import ChangeBatch
 from cdc.testing.events import changes, table
-from cdc.transform import Reduced, multiset_delta, reduce_batches, segments
 
 T = table("public.t", {"id": pa.int32(), "v": pa.string(), "big": pa.string()})
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from cdc.merge.codes import Codes, row_codes
 from cdc.model import ChangeBatch, Envelope, Operation, TableSchema
-from cdc.transform.codes import Codes, row_codes
 
 Mask = npt.NDArray[np.bool_]
 

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cdc.merge.timeline import Rows, Timeline
 from cdc.model import ChangeBatch, Envelope
-from cdc.transform.timeline import Rows, Timeline
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,20 @@
+"""Changes → rows to write, a column at a time: what sinks that hold a state or a history have to do."""
+
+from cdc.merge.multiset import Delta, multiset_delta
+from cdc.merge.reduce import Reduced, reduce_batches
+from cdc.merge.segment import Segment, segments
+from cdc.merge.timeline import Holes, Rows
+from cdc.merge.versions import Versions, row_versions
+
+__all__ = [
+    "Delta",
+    "Holes",
+    "Reduced",
+    "Rows",
+    "Segment",
+    "Versions",
+    "multiset_delta",
+    "reduce_batches",
+    "row_versions",
+    "segments",
+]
