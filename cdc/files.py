@@ -1,23 +1,38 @@
-"""Small files that survive a crash: one way to write them, one way to lock a folder.
+"""Files that survive a crash: one way to write them whole, one way to lock, and what errors of a disk mean.
 
-A file written here is either the old one, whole, or the new one, whole: tmp → fsync → rename → fsync of the
+A file written here is either the old one, whole, or the new one, whole: draft → fsync → rename → fsync of the
 folder.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from cdc.errors import StateError
 
 # Names that end so are leftovers of a crash between write and rename; whoever owns the folder removes them.
 TEMPORARY_SUFFIX = ".tmp"
 LOCK_NAME = "LOCK"
+
+# No room on the disk, none in the quota, or a file size limit (RLIMIT_FSIZE): all go away without us.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# Rights that only an operator can give.
+DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+# A path that leads to something else than a folder or a file of ours.
+MISPLACED = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EXDEV, errno.ELOOP})
+
+# From <fcntl.h> and <linux/fs.h>.
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP})
+
 # Changes hold the users' data: files for the owner and to read for the group, nothing for others.
 DEFAULT_UMASK = 0o027
 
@@ -36,29 +51,67 @@ def file_mode() -> int:
     return 0o666 & ~_mask
 
 
-def write_atomically(path: Path, chunks: Iterable[bytes | memoryview], *, durable: bool = True) -> None:
-    """Make `path` hold exactly these bytes, or leave it as it was.
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Give a new file that takes the place of `path` at the end of the block; after an error `path` is as it
+    was.
 
-    Durable on return, unless `durable` is False: for what is written every second and means nothing after a
-    crash.
+    Durable then, unless `durable` is False: for what is written every second and means nothing after a crash.
     """
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    draft = draft_of(path)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, file_mode())
-        try:
-            for chunk in chunks:
-                write_all(descriptor, chunk)
+        with open_draft(draft) as file:
+            yield file
             if durable:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.rename(path)
+                file.flush()
+                os.fsync(file.fileno())
+        draft.rename(path)
     except BaseException:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def write_atomically(path: Path, chunks: Iterable[bytes | memoryview], *, durable: bool = True) -> None:
+    """Make `path` hold exactly these bytes, or leave it as it was; see `replacing`."""
+    with replacing(path, durable=durable) as file:
+        for chunk in chunks:
+            file.write(chunk)
+
+
+def create_atomically(path: Path, content: bytes) -> bool:
+    """Make `path` hold these bytes, whole and durable; or give False and leave what is there."""
+    draft = draft_of(path)
+    try:
+        with open_draft(draft) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return False
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return True
+
+
+def draft_of(path: Path) -> Path:
+    """The name under which a file is written before it takes the place of `path`: hidden, beside it."""
+    return path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
+
+
+def open_draft(draft: Path) -> BinaryIO:
+    """Open a new file under a name of `draft_of`.
+
+    A leftover is removed, not written into: a process that outlived a killed daemon may have it open.
+    """
+    draft.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    return os.fdopen(os.open(draft, flags, file_mode()), "wb")
 
 
 def write_all(descriptor: int, data: bytes | memoryview, at: int | None = None) -> int:
@@ -73,15 +126,68 @@ def write_all(descriptor: int, data: bytes | memoryview, at: int | None = None) 
 
 def make_folder(folder: Path) -> None:
     """Make the folder and those above it, durably; no-op when it is there."""
+    if folder.is_dir():
+        return
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for path in reversed(missing):
-        sync_folder(path.parent)
+    sync_folders(path.parent for path in missing)
 
 
 def sync_folder(folder: Path) -> None:
     """Make the folder's entries (created, renamed, removed names) durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def sync_folders(folders: Iterable[Path]) -> None:
+    """`sync_folder` for each, outermost first."""
+    for folder in sorted(set(folders)):
+        sync_folder(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Make a closed file's content durable."""
+    _sync(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Swap two paths in one step; False where the kernel or the file system can't."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    code = rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), ctypes.c_uint(_RENAME_EXCHANGE))
+    if code == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(one))
+
+
+class FileLock:
+    """An exclusive lock of a file for one process; the kernel drops it when the process dies. Raises
+    BlockingIOError when another process holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, file_mode())
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.release()
+            # What some network file systems say instead.
+            if error.errno == errno.EACCES:
+                raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), path) from error
+            raise
+
+    def release(self) -> None:
+        """Give the lock back; may be called twice."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:
@@ -89,31 +195,28 @@ def sync_folder(folder: Path) -> None:
 
 
 class FolderLock:
-    """An exclusive lock of a folder for one process; the kernel drops it when the process dies.
+    """An exclusive lock of a folder for one process.
 
-    The file holds the owner's pid for the error message only; what counts is the flock.
+    The file holds the owner's pid for the error message only; what counts is the lock of the file.
     """
 
     def __init__(self, folder: Path, purpose: str) -> None:
-        self._path = folder / LOCK_NAME
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, file_mode())
+        path = folder / LOCK_NAME
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
-        except OSError as error:
-            owner = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
-            os.close(self._descriptor)
-            self._descriptor = -1
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise
+            self._lock = FileLock(path)
+        except BlockingIOError as error:
+            owner = path.read_bytes()[:32].decode("ascii", "replace").strip()
             message = f"process {owner or 'unknown'} holds {purpose}"
             raise StateError(
                 message, where=str(folder), remedy="Stop that process first; only one may write here."
             ) from error
+        try:
+            os.ftruncate(self._lock.descriptor, 0)
+            os.pwrite(self._lock.descriptor, f"{os.getpid()}\n".encode(), 0)
+        except BaseException:
+            self._lock.release()
+            raise
 
     def release(self) -> None:
         """Give the lock back; may be called twice."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._lock.release()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cdc.errors import LogCorrupt, LogFull
-from cdc.files import write_all, write_atomically
+from cdc.files import NO_ROOM, write_all, write_atomically
 from cdc.log.arrow import encode_schema
 from cdc.log.frame import (
     PREAMBLE_BYTES,
@@ -25,9 +25,6 @@ from cdc.log.records import HeaderRecord, encode_header
 from cdc.log.scan import StoredSchema
 from cdc.log.segment import Segment, segment_name
 from cdc.model import TableId, TableSchema
-
-# No room on the disk, none in the quota, or a file size limit (RLIMIT_FSIZE): all go away without us.
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class SegmentWriter:
@@ -98,7 +95,7 @@ def create_segment(
 
 def is_no_room(error: OSError) -> bool:
     """Whether waiting for space may help."""
-    return error.errno in _NO_ROOM
+    return error.errno in NO_ROOM
 
 
 def full(folder: Path, error: OSError) -> LogFull:

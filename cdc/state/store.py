@@ -8,7 +8,6 @@ call.
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import tempfile
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cdc.errors import CdcError, StateError, StateFull
-from cdc.files import FolderLock, file_mode, make_folder
+from cdc.files import NO_ROOM, FolderLock, file_mode, make_folder
 from cdc.model import Position
 from cdc.state.copies import ReadsCopyRequests, WritesCopyRequests
 from cdc.state.schema import check_version, migrate
@@ -37,8 +36,6 @@ KEEP_HOURLY = timedelta(days=30)
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What waiting for space may help against.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # More than SQLite asks for at once, so that what it found no room for has none here either.
 _PROBE_BYTES = 64 * 1024
 
@@ -303,7 +300,7 @@ def _failure(error: OSError | sqlite3.Error, path: Path) -> CdcError:
 
 def _is_no_room(error: OSError | sqlite3.Error, path: Path) -> bool:
     if isinstance(error, OSError):
-        return error.errno in _NO_ROOM
+        return error.errno in NO_ROOM
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
     # SQLite calls a quota that is used up an I/O error; a write of our own is told the reason.
     return code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR_WRITE and _probe_finds_no_room(path))
@@ -316,7 +313,7 @@ def _probe_finds_no_room(path: Path) -> bool:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        return error.errno in _NO_ROOM
+        return error.errno in NO_ROOM
     return False
 
 

@@ -7,7 +7,6 @@ that is replaced atomically, so that a killed process finds exactly what its las
 
 from __future__ import annotations
 
-import os
 import pickle
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +19,13 @@ from pydantic import BaseModel, ConfigDict
 from cdc.errors import (
     CdcError,
     ConfigError,
-    SinkRefused,
     SourceGap,
     SourceUnavailable,
     UnsupportedSchema,
 )
+from cdc.files import replacing
 from cdc.model import ChangeBatch, ChangeSet, Envelope, Position, TableId, TableSchema
-from cdc.spi import fencing
+from cdc.spi import continuity, fencing
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.sink import Cursor, Delivery, SinkContext
 from cdc.spi.source import EarlierSnapshot, SnapshotChunk, SourceContext, SourceIdentity
@@ -291,32 +290,20 @@ class MemorySink:
         with self.store.changed:
             self._check_fence(delivery.source, has_rows=True)
             known = self.store.cursors.get(delivery.source)
-            reached = known.next if known else 0
-            if delivery.first != reached and not (delivery.begins and delivery.first > reached):
-                if delivery.next <= reached:
-                    return
-                message = f"the delivery starts at offset {delivery.first}, the sink is at {reached}"
-                raise SinkRefused(message, remedy="Use one store with one log.")
+            if continuity.is_applied(known, delivery, "memory"):
+                return
             for batch in batches:
                 self.store.tables.setdefault(batch.table, []).extend(batch.rows())
                 self.store.keys[batch.table] = batch.schema.key
-            high = max(delivery.next, known.high if known else 0)
-            self.store.cursors[delivery.source] = Cursor(
-                delivery.source,
-                delivery.next,
-                delivery.position,
-                delivery.commit_at,
-                self._context.epoch,
-                high,
-            )
+            self.store.cursors[delivery.source] = continuity.advanced(known, delivery, self._context.epoch)
             self._save()
             self.store.changed.notify_all()
 
     def rewind(self, source: str, offset: int) -> None:
         """Drop what lies at or beyond `offset`; one sink with several sources is not rewound apart."""
         with self.store.changed:
-            known = self.store.cursors[source]
-            self.store.cursors[source] = replace(known, next=min(offset, known.next))
+            known = continuity.check_rewind(self.store.cursors.get(source), offset, "memory")
+            self.store.cursors[source] = replace(known, next=offset)
             for rows in self.store.tables.values():
                 rows[:] = [row for row in rows if row[Envelope.SEQ] < offset]
             self._save()
@@ -339,12 +326,8 @@ class MemorySink:
         if self._path is None:
             return
         content = (self.store.tables, self.store.keys, self.store.cursors, self.store.fences)
-        draft = self._path.with_name(f".{self._path.name}.tmp")
-        with draft.open("wb") as file:
+        with replacing(self._path) as file:
             pickle.dump(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)
 
 
 def load_store(path: Path) -> MemoryStore:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from cdc.errors import SinkRefused
 from cdc.model import Position
-from cdc.spi import Cursor, Delivery, SinkContext, fencing
+from cdc.spi import Cursor, SinkContext, fencing
 from cdc.spi.fencing import Fence
 from cdc_sink_duckdb.catalog import FORMAT_VERSION, TABLES
 from cdc_sink_duckdb.shape import run
@@ -91,23 +91,3 @@ def write(connection: Any, cursor: Cursor) -> None:
     )
     connection.execute("delete from _cdc.cursors where source = ?", [cursor.source]).fetchall()
     run(connection, "insert into _cdc.cursors select * from _cdc_given", row)
-
-
-def advanced(before: Cursor | None, delivery: Delivery, epoch: int) -> Cursor:
-    """The cursor after this delivery."""
-    high = max(delivery.next, before.high if before else 0)
-    return Cursor(delivery.source, delivery.next, delivery.position, delivery.commit_at, epoch, high)
-
-
-def is_applied(cursor: Cursor | None, delivery: Delivery, path: str) -> bool:
-    """Whether the sink has this delivery already; SinkRefused when it doesn't follow what the sink has."""
-    reached = cursor.next if cursor else 0
-    if delivery.first == reached or (delivery.begins and delivery.first > reached):
-        return False
-    if delivery.next <= reached:
-        return True
-    raise SinkRefused(
-        f"the delivery starts at offset {delivery.first}, the sink is at {reached}",
-        where=f"{path}: source {delivery.source}",
-        remedy="The file and the daemon's log don't belong together: restore both, or start with a new file.",
-    )

@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 
 from cdc.errors import CdcError, SinkRefused, SinkUnavailable
+from cdc.files import NO_ROOM
 from cdc_sink_duckdb.options import Options
 
 # DuckDB checkpoints inside a commit when the write-ahead log passes this: at its default of 16 MB every other
@@ -171,9 +172,12 @@ def translation(error: Any, operation: str, path: Path) -> CdcError:
 
 def _translate_system(error: OSError, operation: str, path: Path) -> CdcError:
     reason = os.strerror(error.errno) if error.errno else type(error).__name__
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+    if error.errno in NO_ROOM:
         return SinkUnavailable(
             f"{operation} stopped: {reason}", where=str(path), remedy="Free space on that disk."
         )
+    if error.errno == errno.EIO:
+        remedy = "Look at the file system; delivery is tried again."
+        return SinkUnavailable(f"{operation} stopped: {reason}", where=str(path), remedy=remedy)
     remedy = "See that the folder exists and that the daemon's user may write there."
     return SinkRefused(f"{operation} is not possible: {reason}", where=str(path), remedy=remedy)

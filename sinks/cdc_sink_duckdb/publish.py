@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import IO
 
+from cdc.files import replacing
 from cdc_sink_duckdb import copying
 from cdc_sink_duckdb.options import Publish
 
@@ -47,17 +48,8 @@ class Publisher:
 
     def copy(self) -> None:
         """Replace the copy. The database has just been checkpointed and nobody writes to it."""
-        temporary = self._target.with_name(f".{self._target.name}.tmp")
-        try:
-            # A new inode: a child that outlived a killed daemon may still be writing into the old one.
-            temporary.unlink(missing_ok=True)
-            with temporary.open("xb") as copy:
-                _copy(self._database, copy)
-                os.fsync(copy.fileno())
-            temporary.replace(self._target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(self._target.parent)
+        with replacing(self._target) as copy:
+            _copy(self._database, copy)
         self._changed = False
         self.postpone()
 
@@ -70,11 +62,3 @@ def _copy(database: Path, target: IO[bytes]) -> None:
     if status != 0:
         number = status if status > 0 else errno.EINTR
         raise OSError(number, os.strerror(number))
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

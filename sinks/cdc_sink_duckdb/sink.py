@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from cdc.errors import CdcError, SinkRefused, SinkUnavailable
 from cdc.model import TableId, TableSchema
-from cdc.spi import Cursor, Delivery, Finding, SetAside, SinkContext
+from cdc.spi import Cursor, Delivery, Finding, SetAside, SinkContext, continuity
 from cdc.spi.units import format_size
 from cdc_sink_duckdb import aside, cursor, indexes, steps
 from cdc_sink_duckdb.applying import Application
@@ -158,7 +158,7 @@ class DuckDBSink:
         with self._transaction() as connection:
             cursor.check_fence(connection, delivery.source, self._context, path)
             before = cursor.read(connection, delivery.source)
-            if cursor.is_applied(before, delivery, path):
+            if continuity.is_applied(before, delivery, f"{path}: source {delivery.source}"):
                 return
             # A sink that is told where to begin anew gets copies of its tables.
             done = (
@@ -167,7 +167,7 @@ class DuckDBSink:
             progress = Progress(delivery, done)
             self._application(connection, progress, before, delivery, refused, apart).run(delivery)
             steps.clear(connection, delivery.source)
-            cursor.write(connection, cursor.advanced(before, delivery, self._context.epoch))
+            cursor.write(connection, continuity.advanced(before, delivery, self._context.epoch))
         indexes.make_again(self._open(), self._context)
         if self._publisher is not None:
             self._publisher.changed()
@@ -193,7 +193,7 @@ class DuckDBSink:
         def step(prefix: Delivery | None) -> None:
             if prefix is not None:
                 steps.clear(connection, delivery.source)
-                cursor.write(connection, cursor.advanced(before, prefix, self._context.epoch))
+                cursor.write(connection, continuity.advanced(before, prefix, self._context.epoch))
             elif not progress.is_saved:
                 steps.write(connection, delivery.source, progress.cursor, progress.done)
             room.end_step()
@@ -231,13 +231,7 @@ class DuckDBSink:
             cursor.check_fence(connection, source, self._context, path)
             at = cursor.read(connection, source)
             steps.read(connection, source, offset, path)
-            if at is None or offset > at.next:
-                reached = "nothing was applied yet" if at is None else f"the sink is at offset {at.next}"
-                raise SinkRefused(
-                    f"rewinding to offset {offset} is not possible: {reached}",
-                    where=f"{path}: source {source}",
-                    remedy="Choose an earlier checkpoint.",
-                )
+            at = continuity.check_rewind(at, offset, f"{path}: source {source}")
             cursor.write(connection, replace(at, next=offset, epoch=self._context.epoch))
 
     def idle(self) -> None:

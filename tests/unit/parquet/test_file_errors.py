@@ -12,7 +12,7 @@ from cdc.errors import CdcError, SinkRefused, SinkUnavailable, UnsupportedSchema
 from cdc.spi import Severity
 from cdc.testing.events import sink_context
 from cdc_sink_parquet import ParquetSink
-from cdc_sink_parquet.files import create_file, exchange, translated
+from cdc_sink_parquet.files import translated
 from cdc_sink_parquet.options import ParquetOptions
 
 
@@ -66,26 +66,3 @@ def test_a_lake_below_a_file_is_refused(tmp_path: Path) -> None:
     assert (finding.severity, finding.code) == (Severity.ERROR, "lake-folder")
     with pytest.raises(SinkRefused, match="opening the lake: not a directory"):
         sink.prepare("shop")
-
-
-def test_a_file_is_created_once(tmp_path: Path) -> None:
-    assert create_file(tmp_path / "m", b"one")
-    assert not create_file(tmp_path / "m", b"two")
-    assert (tmp_path / "m").read_bytes() == b"one"
-    assert [path.name for path in tmp_path.iterdir()] == ["m"]
-
-
-def test_two_folders_are_exchanged_in_one_step(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).touch()
-    if not exchange(tmp_path / "a", tmp_path / "b"):
-        pytest.skip("this file system can't exchange folders")
-    assert (tmp_path / "a" / "b").exists()
-    assert (tmp_path / "b" / "a").exists()
-
-
-def test_an_exchange_with_nothing_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    with pytest.raises(FileNotFoundError):
-        exchange(tmp_path / "a", tmp_path / "b")

@@ -1,0 +1,48 @@
+"""Whether a delivery, or a replay, goes on where the sink is: what every sink compares before it writes."""
+
+from __future__ import annotations
+
+from cdc.errors import SinkRefused
+from cdc.spi.sink import Cursor, Delivery
+
+
+def is_applied(cursor: Cursor | None, delivery: Delivery, where: str) -> bool:
+    """Whether the sink has this delivery already. An empty one, and one that `begins` above the cursor, is
+    news.
+
+    Raises:
+        SinkRefused: the delivery doesn't begin where the sink's cursor is.
+    """
+    reached = cursor.next if cursor else 0
+    if delivery.first == reached or (delivery.begins and delivery.first > reached):
+        return False
+    if delivery.next <= reached:
+        return True
+    raise SinkRefused(
+        f"the delivery starts at offset {delivery.first}, the sink is at {reached}",
+        where=where,
+        remedy="The sink and the daemon's log don't belong together: restore both, or give the sink a new, "
+        "empty place.",
+    )
+
+
+def check_rewind(cursor: Cursor | None, offset: int, where: str) -> Cursor:
+    """Return the cursor that a rewind to `offset` starts from.
+
+    Raises:
+        SinkRefused: the sink has not reached that offset.
+    """
+    if cursor is not None and offset <= cursor.next:
+        return cursor
+    reached = "nothing was applied yet" if cursor is None else f"the sink is at offset {cursor.next}"
+    raise SinkRefused(
+        f"rewinding to offset {offset} is not possible: {reached}",
+        where=where,
+        remedy="Choose an earlier checkpoint.",
+    )
+
+
+def advanced(cursor: Cursor | None, delivery: Delivery, epoch: int) -> Cursor:
+    """Return the cursor after this delivery."""
+    high = max(delivery.next, cursor.high if cursor else 0)
+    return Cursor(delivery.source, delivery.next, delivery.position, delivery.commit_at, epoch, high)
