@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cdc.lake.layout import table_folder
 from cdc.model import TableSchema
 from cdc.spi import Sink
 from cdc.testing.events import sink_context, table
@@ -14,7 +15,6 @@ from cdc.testing.fold import Row, fold
 from cdc.testing.memory import MemorySink, MemorySinkOptions, load_store
 from cdc.testing.sink_contract import SinkContract
 from cdc_sink_parquet import ParquetSink
-from cdc_sink_parquet.layout import table_folder
 from cdc_sink_parquet.options import ParquetOptions
 
 

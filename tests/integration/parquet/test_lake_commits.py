@@ -12,10 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from cdc.errors import SinkFenced, SinkRefused, SinkUnavailable
+from cdc.lake import generations, journal, sink, store
+from cdc.lake.layout import LakePaths
+from cdc.lake.store import LocalStore
 from cdc.spi import Delivery
 from cdc.testing.events import changes, delivery, position, sink_context, table
-from cdc_sink_parquet import ParquetSink, generations, journal, sink
-from cdc_sink_parquet.layout import LakePaths
+from cdc_sink_parquet import ParquetSink
 from cdc_sink_parquet.options import ParquetOptions
 
 OpenLake = Callable[..., ParquetSink]
@@ -31,6 +33,11 @@ def some(first: int, after: int) -> Delivery:
     orders = changes(ORDERS, [("c", {"id": i}) for i in range(first, after - 1)], start=first)
     events = changes(EVENTS, [("c", {"id": after})], start=after - 1)
     return delivery([orders, events], first=first, next=after)
+
+
+def key_of(lake: Path, name: str) -> Path:
+    """The path of one of the source's objects, or of a folder of them."""
+    return lake / str(getattr(LakePaths(LocalStore(lake), "shop"), name))
 
 
 def found(lake: Path) -> list[int]:
@@ -52,13 +59,19 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, module: object, name: str, call: i
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "decided"),
+    ("module", "name", "call", "decided"),
     [
-        (sink, "save_state", False),
-        (sink, "complete", True),
-        (journal, "make_folders", True),
-        (journal, "sync_folders", True),
-        (journal, "create_file", True),
+        (sink, "save_state", 1, False),
+        (sink, "complete", 1, True),
+        # Two staged files, the cursor, two files' names, the manifest.
+        (LocalStore, "_made", 2, False),
+        (LocalStore, "_made", 3, False),
+        (LocalStore, "_made", 4, True),
+        (LocalStore, "_made", 5, True),
+        (LocalStore, "_made", 6, True),
+        (store, "sync_folders", 2, True),
+        (journal, "write_manifest", 1, True),
+        (store, "create_atomically", 1, True),
     ],
 )
 def test_a_commit_that_breaks_off_is_completed_or_undone_by_the_next_process(
@@ -67,13 +80,14 @@ def test_a_commit_that_breaks_off_is_completed_or_undone_by_the_next_process(
     monkeypatch: pytest.MonkeyPatch,
     module: object,
     name: str,
+    call: int,
     *,
     decided: bool,
 ) -> None:
     first = open_lake()
     first.apply(some(0, 5))
     with monkeypatch.context() as patch:
-        crash_at(patch, module, name)
+        crash_at(patch, module, name, call)
         with pytest.raises(Crash):
             first.apply(some(5, 9))
     first.close()
@@ -107,7 +121,7 @@ def test_the_same_object_goes_on_after_a_commit_that_broke_off(
     one = open_lake()
     one.apply(some(0, 5))
     with monkeypatch.context() as patch:
-        crash_at(patch, journal, "create_file")
+        crash_at(patch, journal, "write_manifest")
         with pytest.raises(Crash):
             one.apply(some(5, 9))
     one.apply(some(5, 9))
@@ -122,14 +136,14 @@ def replay_all(sink: ParquetSink) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "call"),
+    ("module", "name", "call"),
     [
-        ("_inherit", 2),
-        ("save_state", 1),
-        ("clear_generations", 1),
-        ("_swap_table", 1),
-        ("_swap_table", 2),
-        ("save_state", 2),
+        (generations, "_inherit", 2),
+        (generations, "save_state", 1),
+        (generations, "clear_generations", 1),
+        (store, "_swap", 1),
+        (store, "_swap", 2),
+        (generations, "save_state", 2),
     ],
 )
 @pytest.mark.parametrize("can_exchange", [True, False])
@@ -137,6 +151,7 @@ def test_a_replay_that_breaks_off_is_taken_up_again(
     lake: Path,
     open_lake: OpenLake,
     monkeypatch: pytest.MonkeyPatch,
+    module: object,
     name: str,
     call: int,
     *,
@@ -146,9 +161,9 @@ def test_a_replay_that_breaks_off_is_taken_up_again(
     for start in range(0, 20, 5):
         first.apply(some(start, start + 5))
     if not can_exchange:
-        monkeypatch.setattr(generations, "exchange", lambda *_: False)
+        monkeypatch.setattr(store, "exchange", lambda *_: False)
     with monkeypatch.context() as patch:
-        crash_at(patch, generations, name, call)
+        crash_at(patch, module, name, call)
         with pytest.raises(Crash):
             replay_all(first)
     first.close()
@@ -193,14 +208,14 @@ def test_files_below_the_offset_are_linked_not_copied(lake: Path, open_lake: Ope
 def test_going_back_to_what_the_lake_has_not_reached_is_refused(open_lake: OpenLake) -> None:
     one = open_lake()
     one.apply(some(0, 5))
-    with pytest.raises(SinkRefused, match="going back to 9 is not possible: the lake has reached 5"):
+    with pytest.raises(SinkRefused, match="rewinding to offset 9 is not possible: the sink is at offset 5"):
         one.rewind("shop", 9)
 
 
 def test_a_delivery_that_overlaps_the_cursor_is_refused(open_lake: OpenLake) -> None:
     one = open_lake()
     one.apply(some(0, 5))
-    with pytest.raises(SinkRefused, match="the delivery starts at offset 3, the lake is at 5"):
+    with pytest.raises(SinkRefused, match="the delivery starts at offset 3, the sink is at 5"):
         one.apply(some(3, 8))
 
 
@@ -216,7 +231,7 @@ def test_an_epoch_that_was_overtaken_is_fenced_where_locks_do_not_hold(
     lake: Path, open_lake: OpenLake
 ) -> None:
     one = open_lake(epoch=1)
-    LakePaths(lake, "shop").owner.write_bytes(orjson.dumps({"epoch": 5}))
+    key_of(lake, "owner").write_bytes(orjson.dumps({"epoch": 5}))
     with pytest.raises(SinkFenced, match="opened with epoch 5, this process has epoch 1"):
         one.apply(some(0, 5))
 
@@ -235,7 +250,7 @@ def test_two_sources_share_a_lake_but_not_a_table(lake: Path, open_lake: OpenLak
 
 def test_a_damaged_cursor_is_refused_by_name(lake: Path, open_lake: OpenLake) -> None:
     open_lake().close()
-    LakePaths(lake, "shop").cursor.write_text("{")
+    key_of(lake, "cursor").write_text("{")
     with pytest.raises(SinkRefused, match=r"cursor\.json: the cursor is not valid JSON"):
         open_lake(epoch=2)
 
@@ -244,7 +259,7 @@ def test_a_lake_of_a_newer_format_is_refused(lake: Path, open_lake: OpenLake) ->
     one = open_lake()
     one.apply(some(0, 5))
     one.close()
-    path = LakePaths(lake, "shop").cursor
+    path = key_of(lake, "cursor")
     path.write_bytes(orjson.dumps({**orjson.loads(path.read_bytes()), "format": 99}))
     with pytest.raises(SinkRefused, match="the lake has format 99, this version writes 1"):
         open_lake(epoch=2)
@@ -272,7 +287,7 @@ def test_a_full_disk_is_named_cleaned_up_and_waited_out(small_disk: Path) -> Non
     big = delivery([changes(ORDERS, rows)], first=0, next=5_000)
     with pytest.raises(SinkUnavailable, match="the disk is full"):
         made.apply(big)
-    assert not any(LakePaths(small_disk / "lake", "shop").staging.iterdir())
+    assert not any(key_of(small_disk / "lake", "staging").iterdir())
     assert made.committed("shop") is None
     filler.unlink()
     made.apply(big)

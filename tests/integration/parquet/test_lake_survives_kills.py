@@ -18,9 +18,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from cdc_sink_parquet.generations import manifests
-from cdc_sink_parquet.journal import load_state
-from cdc_sink_parquet.layout import LakePaths
+from cdc.lake.generations import manifests
+from cdc.lake.journal import load_state
+from cdc.lake.layout import LakePaths
+from cdc.lake.store import LocalStore
 from tests.support import lake_writer
 
 KILLS = 25
@@ -137,13 +138,13 @@ def test_the_manifests_of_a_killed_lake_name_all_files_and_adjoin(
     context: multiprocessing.context.ForkServerContext, lake: Path
 ) -> None:
     run_with_kills(context, lake_writer.write, lake, TOTAL // 2, 6)
-    paths = LakePaths(lake, lake_writer.SOURCE)
+    paths = LakePaths(LocalStore(lake), lake_writer.SOURCE)
     found = list(manifests(paths, 1))
     assert [m.first for m in found] == [0, *(m.next for m in found[:-1])]
     assert found[-1].next == TOTAL // 2
     named = {file.path for manifest in found for file in manifest.files}
     assert named == {str(p.relative_to(lake)) for p in lake.glob("public.*/**/*.parquet")}
-    assert not any(paths.staging.iterdir())
+    assert paths.store.children(paths.staging) == []
 
 
 def test_a_replay_that_is_killed_has_every_change_once(
@@ -153,6 +154,6 @@ def test_a_replay_that_is_killed_has_every_change_once(
     run_with_kills(context, lake_writer.write, lake, total, 0)
     run_with_kills(context, lake_writer.replay, lake, total, KILLS)
     assert sorted(sequence_numbers(lake)) == list(range(total))
-    state = load_state(LakePaths(lake, lake_writer.SOURCE))
+    state = load_state(LakePaths(LocalStore(lake), lake_writer.SOURCE))
     assert state is not None
     assert (state.next, state.is_replaying, state.live > 1) == (total, False, True)

@@ -11,14 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from cdc.engine import Engine, FlushPolicy, SinkSpec, SourceSpec
+from cdc.lake.journal import load_state
+from cdc.lake.layout import LakePaths
+from cdc.lake.store import LocalStore
 from cdc.state import StateReader
 from cdc.testing.database import MemoryDatabase
 from cdc.testing.events import table
 from cdc.testing.fold import fold
 from cdc.testing.memory import MemorySource, MemorySourceOptions
 from cdc_sink_parquet import ParquetSink
-from cdc_sink_parquet.journal import load_state
-from cdc_sink_parquet.layout import LakePaths
 from cdc_sink_parquet.options import ParquetOptions
 
 ORDERS = table("public.orders", {"id": pa.int64(), "note": pa.string()})
@@ -87,7 +88,7 @@ def test_a_replayed_lake_equals_one_that_never_was(database: MemoryDatabase, tmp
     assert request is not None
     assert request.finished_at is not None
     assert request.error is None
-    state = load_state(LakePaths(tmp_path / "lake", "shop"))
+    state = load_state(LakePaths(LocalStore(tmp_path / "lake"), "shop"))
     assert state is not None
     assert (state.live, state.is_replaying) == (2, False)
     assert history(tmp_path) == before

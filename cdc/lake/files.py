@@ -1,0 +1,183 @@
+"""One file in the making: rows are gathered to groups and encoded into a staged object.
+
+The file is not part of the lake before the sink's commit gives it its final name. Whoever makes a TableFile
+calls `finish` or `abandon`. What the bytes look like is the format's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from cdc.lake.columns import file_batch, file_schema
+from cdc.lake.store import ObjectStore, ObjectWriter
+from cdc.model import ChangeBatch, Envelope, TableSchema
+
+
+class Encoder(Protocol):
+    """Turns row groups into the bytes of one file."""
+
+    def write(self, group: pa.Table) -> None:
+        """Encode a group of rows."""
+        ...
+
+    def finish(self, metadata: Mapping[str, str]) -> None:
+        """Write what follows the last row; the file object stays open."""
+        ...
+
+    def abandon(self) -> None:
+        """Write nothing more."""
+        ...
+
+
+class FileFormat(Protocol):
+    """How a lake's files are encoded. ArrowException says that a table can't be."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        ...
+
+    @property
+    def suffix(self) -> str:
+        """What ends the names of its files, without the dot."""
+        ...
+
+    @property
+    def row_group_rows(self) -> int:
+        """Rows at which a group is encoded."""
+        ...
+
+    @property
+    def file_bytes(self) -> int:
+        """Size at which a file of one delivery is ended and the next begun."""
+        ...
+
+    def check(self, schema: pa.Schema) -> None:
+        """Raise ArrowException for a schema (of `cdc.lake.columns.file_schema`) that has no place in it."""
+        ...
+
+    def encoder(self, file: Any, schema: pa.Schema, sample: pa.Table) -> Encoder:
+        """An encoder into an `ObjectWriter.file`; `sample` is the first group."""
+        ...
+
+    def cut(self, source: pa.NativeFile, file: Any, offset: int) -> tuple[int, int]:
+        """Write the rows of the file `source` that lie below `offset` as a file of their own, in bounded
+        memory; gives their number and the last one's `_cdc_seq`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """A finished, durable file that waits for its name; `path` is relative to the lake."""
+
+    staged: str
+    path: str
+    table: str
+    schema_version: int
+    first: int
+    last: int
+    rows: int
+    byte_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlace:
+    """Where a file's rows belong: a table's partition folder, relative to the lake."""
+
+    folder: str
+    schema: TableSchema
+
+
+class TableFile:
+    """Rows of one table, partition and schema version, in `_cdc_seq` order; staged as `staging` + `name`."""
+
+    def __init__(
+        self, store: ObjectStore, staging: str, name: str, place: FilePlace, form: FileFormat
+    ) -> None:
+        self.place = place
+        self.buffered_bytes = 0
+        self.buffered_rows = 0
+        self._store = store
+        self._staging = staging
+        self._name = name
+        self._format = form
+        self._schema = file_schema(place.schema)
+        self._batches: list[pa.RecordBatch] = []
+        self._writer: ObjectWriter | None = None
+        self._encoder: Encoder | None = None
+        self._rows = 0
+        self._first = -1
+        self._last = -1
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds a file descriptor."""
+        return self._writer is not None
+
+    @property
+    def encoded_bytes(self) -> int:
+        return self._writer.byte_count if self._writer is not None else 0
+
+    def add(self, batch: ChangeBatch) -> None:
+        """Gather a batch; full row groups are written."""
+        made = file_batch(batch, self._schema)
+        seq = made.column(Envelope.SEQ)
+        if self._first < 0:
+            self._first = seq[0].as_py()
+        self._last = seq[-1].as_py()
+        self._batches.append(made)
+        self.buffered_rows += made.num_rows
+        self.buffered_bytes += made.nbytes
+        if self.buffered_rows >= self._format.row_group_rows:
+            self.write_row_group()
+
+    def write_row_group(self) -> None:
+        """Encode what is gathered."""
+        if not self._batches:
+            return
+        # One dictionary per row group: Parquet falls back to slower plain pages when it changes under way.
+        table = pa.Table.from_batches(self._batches, self._schema).unify_dictionaries()
+        if self._encoder is None:
+            self._writer = self._store.write(self._staging + self._name)
+            self._encoder = self._format.encoder(self._writer.file, self._schema, table)
+        self._encoder.write(table)
+        self._rows += table.num_rows
+        self._batches, self.buffered_rows, self.buffered_bytes = [], 0, 0
+
+    def finish(self, path: str, metadata: Mapping[str, str]) -> StagedFile:
+        """Write the rest, and end the file, which is to be named `path`; its content is durable on return."""
+        self.write_row_group()
+        assert self._encoder is not None
+        assert self._writer is not None
+        self._encoder.finish({**metadata, "cdc.first": str(self._first), "cdc.last": str(self._last)})
+        byte_count = self._writer.close()
+        self._writer = self._encoder = None
+        return StagedFile(
+            staged=self._name,
+            path=path,
+            table=str(self.place.schema.table),
+            schema_version=self.place.schema.version,
+            first=self._first,
+            last=self._last,
+            rows=self._rows,
+            byte_count=byte_count,
+        )
+
+    def abandon(self) -> None:
+        """Leave nothing of it."""
+        if self._encoder is not None:
+            self._encoder.abandon()
+        if self._writer is not None:
+            self._writer.abandon()
+        self._writer = self._encoder = None
+        self._batches = []
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """First and last `_cdc_seq` so far."""
+        return self._first, self._last

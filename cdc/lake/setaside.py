@@ -1,0 +1,195 @@
+"""Tables that the lake can't take, or whose folder holds more than their rows; kept in `cursor.json`, so that
+they change with the cursor.
+
+A table that is set aside has all its changes up to an offset and none after it, until it begins anew: with a
+truncate, which a copy begins with too. A table that was renamed goes on in the folder of its new name, and is
+copied again so that this folder gives its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from cdc.errors import CdcError, SinkRefused, UnsupportedSchema
+from cdc.lake.claims import TableClaims
+from cdc.lake.columns import file_schema
+from cdc.lake.completeness import Aside
+from cdc.lake.files import FileFormat
+from cdc.model import ChangeBatch, Operation, TableId, TableSchema
+from cdc.spi import SetAside, SinkContext
+
+RENAMED = "TableRenamed"
+
+
+class TableRefused(Exception):
+    """One table can't be taken, for the reason `error`; nothing is wrong with the others."""
+
+    def __init__(self, schema: TableSchema, error: CdcError) -> None:
+        super().__init__(str(schema.table))
+        self.schema = schema
+        self.error = error
+
+
+class Shelf:
+    """The tables of one source that are set aside, as they are after the changes seen so far.
+
+    `refused` are those that ended an earlier attempt at the delivery that starts at `first`.
+    """
+
+    def __init__(
+        self,
+        entries: Iterable[Aside],
+        claims: TableClaims,
+        form: FileFormat,
+        refused: Sequence[TableRefused],
+        first: int,
+    ) -> None:
+        self._entries = {entry.said.table: entry for entry in entries}
+        self._claims = claims
+        self._format = form
+        self._refused = {one.schema.table for one in refused}
+        self._looked_at: dict[TableId, TableSchema] = {}
+        self.skipped = 0
+        for one in refused:
+            self._put(one.schema, first, one.error)
+
+    @property
+    def entries(self) -> tuple[Aside, ...]:
+        return tuple(self._entries[table] for table in sorted(self._entries))
+
+    def admitted(self, batch: ChangeBatch) -> ChangeBatch | None:
+        """What the lake takes of a batch: nothing while the table is set aside, until it begins anew."""
+        entry = self._find(batch.schema)
+        if entry is None or not entry.said.skips:
+            self._follow_name(batch, entry)
+            return batch
+        if batch.row_count and batch.seq[-1].as_py() < entry.said.since:
+            # A replay of what the lake had of the table.
+            return batch
+        rest = _anew(batch, entry.said.since)
+        if (
+            rest is not None
+            and entry.said.table not in self._refused
+            and not refusal(batch.schema, self._claims, self._format)
+        ):
+            del self._entries[entry.said.table]
+            self._claims.adopt(batch.schema)
+            return rest
+        self.skipped += batch.row_count
+        self._look_again(entry, batch.schema)
+        return None
+
+    def _follow_name(self, batch: ChangeBatch, entry: Aside | None) -> None:
+        """Notice a table that goes on in another folder, and one that begins anew in its own."""
+        schema = batch.schema
+        if not batch.row_count or schema.relation is None:
+            return
+        begins = _anew(batch, entry.said.since if entry else 0) is not None
+        if begins:
+            if entry is not None:
+                del self._entries[entry.said.table]
+            self._claims.adopt(schema)
+        elif entry is not None and entry.said.table != schema.table:
+            del self._entries[entry.said.table]
+            self._entries[schema.table] = _renamed(schema, entry.said.since)
+        elif entry is None and not self._claims.is_home(schema):
+            self._entries[schema.table] = _renamed(schema, batch.seq[0].as_py())
+
+    def _find(self, schema: TableSchema) -> Aside | None:
+        if schema.relation is not None:
+            for one in self._entries.values():
+                if one.relation == schema.relation:
+                    return one
+        found = self._entries.get(schema.table)
+        # Another table of the same name is not meant, unless one of the two numbers is unknown.
+        return found if found is not None and None in (found.relation, schema.relation) else None
+
+    def _put(self, schema: TableSchema, since: int, error: CdcError) -> None:
+        known = self._find(schema)
+        if known is not None:
+            del self._entries[known.said.table]
+            since = min(since, known.said.since)
+        message = f"{error.where}: {error.message}" if error.where else error.message
+        said = SetAside(schema.table, since, type(error).__name__, message, error.remedy)
+        self._entries[schema.table] = Aside(schema.relation, said)
+
+    def _look_again(self, entry: Aside, schema: TableSchema) -> None:
+        known = self._looked_at.get(schema.table)
+        if entry.said.deliverable or entry.said.table in self._refused or known is schema or known == schema:
+            return
+        self._looked_at[schema.table] = schema
+        if schema.table != entry.said.table and refusal(schema, self._claims, self._format) is None:
+            del self._entries[entry.said.table]
+            self._entries[schema.table] = replace(
+                entry, said=replace(entry.said, table=schema.table, deliverable=True)
+            )
+
+
+def refusal(schema: TableSchema, claims: TableClaims, form: FileFormat) -> CdcError | None:
+    """Return why the lake can't take a table of this shape; None when it can."""
+    try:
+        claims.partition_prefix(schema)
+        form.check(file_schema(schema))
+    except CdcError as error:
+        return error
+    except pa.ArrowException:
+        return unwritable(schema.table, form)
+    return None
+
+
+def unwritable(table: TableId, form: FileFormat) -> UnsupportedSchema:
+    """Return the error of a table that the format has no types for."""
+    remedy = "Leave the table or the column out, and report the column's type."
+    return UnsupportedSchema(f"a column can't be written as {form.name}", where=str(table), remedy=remedy)
+
+
+@contextmanager
+def of_table(schema: TableSchema) -> Iterator[None]:
+    """Tell what one table can't take from what stops the sink."""
+    try:
+        yield
+    except (SinkRefused, UnsupportedSchema) as error:
+        raise TableRefused(schema, error) from error
+
+
+def report(context: SinkContext, before: Sequence[Aside], after: Sequence[Aside]) -> None:
+    """Tell the operator of tables that were set aside, and of those that came back."""
+    known = {entry.said.table: entry.said for entry in before}
+    for entry in after:
+        said = entry.said
+        if said.table not in known:
+            context.log(
+                "skipping a table until its error is resolved"
+                if said.skips
+                else "writing a renamed table to another folder",
+                level="warning",
+                table=str(said.table),
+                kind=said.kind,
+                error=said.message,
+                remedy=said.remedy,
+            )
+    for table in known.keys() - {entry.said.table for entry in after}:
+        context.log("table no longer skipped", table=str(table))
+
+
+def _renamed(schema: TableSchema, since: int) -> Aside:
+    message = (
+        f"the table was renamed: before offset {since} its folder holds rows of another table, or lacks rows "
+        f"that are in the folder of its earlier name. Its number in the source is {schema.relation}"
+    )
+    remedy = "Nothing: the table is copied again for this lake. Until then tell rows apart by `cdc.relation`."
+    said = SetAside(schema.table, since, RENAMED, message, remedy, deliverable=True, skips=False)
+    return Aside(schema.relation, said)
+
+
+def _anew(batch: ChangeBatch, since: int) -> ChangeBatch | None:
+    """The changes from the first truncate on that is not older than `since`."""
+    mask = (np.asarray(batch.ops) == Operation.TRUNCATE.code) & (np.asarray(batch.seq) >= since)
+    if not mask.any():
+        return None
+    return replace(batch, data=batch.data.slice(int(np.flatnonzero(mask)[0])))

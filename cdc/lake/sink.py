@@ -1,0 +1,271 @@
+"""A sink that writes the history of every table as immutable files, exactly once. A file format and a store
+make it a plug-in.
+
+A delivery is staged as durable files, decided by one replacement of the source's cursor, then made visible by
+giving the files their names, and named by a manifest. What is decided is completed by whoever opens the lake
+next, so that readers never see rows come, go and come again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cdc.errors import SinkRefused
+from cdc.lake.claims import TableClaims
+from cdc.lake.completeness import Aside, Incomplete, after_marks
+from cdc.lake.fence import Fence
+from cdc.lake.files import FileFormat, StagedFile
+from cdc.lake.generations import begin_generation, clear_generations, swap_generation
+from cdc.lake.journal import LakeState, Manifest, complete, load_state, save_state, states
+from cdc.lake.layout import LakePaths, Partition, partition_keys
+from cdc.lake.setaside import Shelf, TableRefused, of_table, refusal, report
+from cdc.lake.staging import Staging, clear_staging
+from cdc.lake.store import ObjectStore
+from cdc.model import ChangeBatch, Position, TableId, TableSchema
+from cdc.spi import Cursor, Delivery, Finding, SetAside, Severity, SinkContext, continuity
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What a delivery makes of a lake: durable files that wait for their names, and what the lake lacks."""
+
+    files: tuple[StagedFile, ...]
+    incomplete: tuple[Incomplete, ...]
+    aside: tuple[Aside, ...]
+
+
+class LakeSink:
+    """One (source, lake) pair; `close` lets go of the lake. A plug-in adds its `Options` and makes the store
+    and the format from them. `docs` is its page.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        form: FileFormat,
+        context: SinkContext,
+        *,
+        docs: str,
+        partition: Partition = Partition.NONE,
+    ) -> None:
+        self._store = store
+        self._format = form
+        self._context = context
+        self._docs = docs
+        self._partition = partition
+        self._fence: Fence | None = None
+        self._claims: TableClaims | None = None
+        # What cursor.json holds; None when it must be read (again).
+        self._state: LakeState | None = None
+        # Tables that could not be taken in this process: they are not asked for again and again.
+        self._in_vain: set[TableId] = set()
+
+    def check(self) -> Sequence[Finding]:
+        found = self._store.check(self._docs)
+        if found.severity is not Severity.OK:
+            return [found]
+        aside = [one for state in states(self._store) for one in state.aside]
+        return [found, *(one.said.finding(self._docs) for one in aside)]
+
+    def prepare(self, source: str) -> None:
+        paths = LakePaths(self._store, source)
+        with self._store.guard("opening the lake"):
+            fence = self._fence or Fence(paths, self._context)
+            fence.take()
+            self._fence, self._claims, self._state = fence, self._claimed(paths), None
+            state = self._settled(paths)
+            self._store.delete_all(paths.staging)
+            if state is not None:
+                clear_generations(paths, state)
+
+    def committed(self, source: str) -> Cursor | None:
+        paths = LakePaths(self._store, source)
+        with self._store.guard("reading the lake's cursor", paths.cursor):
+            if self._fence is not None and self._fence.is_taken:
+                state = self._settled(paths)
+                return state.cursor if state else None
+            return self.peek(source)
+
+    def peek(self, source: str) -> Cursor | None:
+        paths = LakePaths(self._store, source)
+        with self._store.guard("reading the lake's cursor", paths.cursor):
+            state = load_state(paths)
+            return _visible(state, paths) if state else None
+
+    def apply(self, delivery: Delivery) -> None:
+        paths = LakePaths(self._store, delivery.source)
+        with self._store.guard("writing to the lake"):
+            self._opened().verify()
+            state = self._settled(paths)
+            if self._has(delivery, state):
+                return
+            try:
+                staged = Staged((), state.incomplete if state else (), state.aside if state else ())
+                if delivery.next > delivery.first:
+                    staged = self._stage(delivery, paths, state)
+                self._commit(delivery, paths, state, staged)
+            except BaseException:
+                # Whether the cursor was replaced is for the disk to say.
+                self._state = None
+                raise
+
+    def rewind(self, source: str, offset: int) -> None:
+        paths = LakePaths(self._store, source)
+        with self._store.guard("beginning a replay into the lake"):
+            self._opened().verify()
+            state = self._settled(paths)
+            continuity.check_rewind(state.cursor if state else None, offset, self._where(source))
+            if state is not None and offset < state.next:
+                self._state = None
+                self._state = begin_generation(paths, state, offset, self._format)
+
+    def close(self) -> None:
+        if self._fence is not None:
+            self._fence.release()
+        self._fence = self._claims = self._state = None
+
+    def _opened(self) -> Fence:
+        if self._fence is None:
+            raise SinkRefused("the lake is not open", where=self._store.root, remedy="Call prepare first.")
+        return self._fence
+
+    def _where(self, source: str) -> str:
+        return f"{self._store.root}: source {source}"
+
+    def _claimed(self, paths: LakePaths) -> TableClaims:
+        return TableClaims(paths, self._format.suffix)
+
+    def _has(self, delivery: Delivery, state: LakeState | None) -> bool:
+        """Whether the lake has this delivery, or it is an empty one that says nothing new."""
+        cursor = state.cursor if state else None
+        if continuity.is_applied(cursor, delivery, self._where(delivery.source)):
+            return True
+        is_empty = delivery.first == delivery.next
+        return is_empty and cursor is not None and _reached(cursor) == _reached(delivery)
+
+    def _settled(self, paths: LakePaths) -> LakeState | None:
+        """The state, with everything that it decided carried out."""
+        state = self._state or load_state(paths)
+        if state is not None and self._state is None:
+            complete(paths, state)
+            state = self._swap_if_whole(paths, state)
+        self._state = state
+        return state
+
+    def _swap_if_whole(self, paths: LakePaths, state: LakeState) -> LakeState:
+        if not state.is_replaying or state.next < state.high or self._claims is None:
+            return state
+        return swap_generation(paths, state, self._claims.folders())
+
+    def set_aside(self, source: str) -> Sequence[SetAside]:
+        """See `SetsAside.set_aside`."""
+        state = self._settled(LakePaths(self._store, source))
+        return [one.said for one in state.aside] if state else []
+
+    def reconsider(self, source: str, schema: TableSchema) -> bool:
+        """See `SetsAside.reconsider`."""
+        paths = LakePaths(self._store, source)
+        with self._store.guard("looking again at what is set aside"):
+            state = self._settled(paths)
+            if state is None or schema.table in self._in_vain:
+                return False
+            if refusal(schema, self._claimed(paths), self._format) is not None:
+                return False
+            made = tuple(
+                replace(one, said=replace(one.said, deliverable=True))
+                if one.said.table == schema.table
+                else one
+                for one in state.aside
+            )
+            self._state = None
+            save_state(paths, replace(state, aside=made))
+            return made != state.aside
+
+    def _stage(self, delivery: Delivery, paths: LakePaths, state: LakeState | None) -> Staged:
+        """Stage a delivery; a table that can't be taken is set aside, and all begins again without it."""
+        refused: list[TableRefused] = []
+        while True:
+            try:
+                staged = self._stage_without(refused, delivery, paths, state)
+            except TableRefused as error:
+                refused.append(error)
+                self._in_vain.add(error.schema.table)
+            else:
+                report(self._context, state.aside if state else (), staged.aside)
+                return staged
+
+    def _stage_without(
+        self, refused: Sequence[TableRefused], delivery: Delivery, paths: LakePaths, state: LakeState | None
+    ) -> Staged:
+        assert self._claims is not None
+        # Names no earlier delivery of this lake had: a leftover is never taken for one of ours.
+        prefix = f"{state.generation if state else 1}-{delivery.first}"
+        clear_staging(paths)
+        staging = Staging(paths, prefix, self._format, self._partition, delivery)
+        incomplete = state.incomplete if state else ()
+        shelf = Shelf(state.aside if state else (), self._claims, self._format, refused, delivery.first)
+        try:
+            for part in delivery.parts():
+                incomplete = after_marks(incomplete, part)
+                for batch in part:
+                    with of_table(batch.schema):
+                        admitted = shelf.admitted(batch)
+                        if admitted is not None:
+                            staging.add(admitted, self._partition_keys(admitted))
+            files = tuple(staging.finish())
+        except BaseException:
+            staging.discard()
+            raise
+        self._context.count("changes_set_aside", shelf.skipped)
+        return Staged(files, incomplete, shelf.entries)
+
+    def _partition_keys(self, batch: ChangeBatch) -> tuple[str, ...]:
+        assert self._claims is not None
+        return partition_keys(self._partition, self._claims.partition_prefix(batch.schema))
+
+    def _commit(
+        self,
+        delivery: Delivery,
+        paths: LakePaths,
+        state: LakeState | None,
+        staged: Staged,
+    ) -> None:
+        after = replace(
+            state or LakeState(delivery.source, 0, delivery.position, None, self._context.epoch, 0),
+            next=delivery.next,
+            position=delivery.position,
+            commit_at=delivery.commit_at,
+            epoch=self._context.epoch,
+            high=max(delivery.next, state.high if state else 0),
+            last=None,
+            before=None,
+            incomplete=staged.incomplete,
+            aside=staged.aside,
+        )
+        # A range without rows for this lake leaves no trace but the cursor's.
+        lacking = (state.incomplete, state.aside) if state else ((), ())
+        if staged.files or (staged.incomplete, staged.aside) != lacking:
+            manifest = Manifest(
+                delivery.source, after.generation, after.commits, delivery.first, delivery.next,
+                delivery.position, delivery.commit_at, self._context.epoch, staged.files, staged.incomplete,
+                staged.aside,
+            )  # fmt: skip
+            before = state.position if state else None
+            after = replace(after, commits=after.commits + 1, last=manifest, before=before)
+        after = save_state(paths, after)
+        complete(paths, after)
+        self._state = self._swap_if_whole(paths, after)
+
+
+def _reached(what: Cursor | Delivery) -> tuple[int, Position]:
+    return what.next, what.position
+
+
+def _visible(state: LakeState, paths: LakePaths) -> Cursor | None:
+    """The cursor without a commit that was decided but not carried out."""
+    if state.last is None or state.is_settled(paths):
+        return state.cursor
+    if state.before is None:
+        return None
+    return replace(state.cursor, next=state.last.first, position=state.before, commit_at=None)

@@ -1,0 +1,165 @@
+"""Turns the parts of a delivery into staged files, within bounds of memory and open files.
+
+Files are staged under plain numbers, where no reader's pattern finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cdc.lake.columns import file_metadata
+from cdc.lake.files import FileFormat, FilePlace, StagedFile, TableFile
+from cdc.lake.layout import LakePaths, Partition, partition_folder, range_name, table_folder
+from cdc.lake.setaside import TableRefused, unwritable
+from cdc.model import ChangeBatch, Envelope, TableId, TableSchema
+from cdc.spi import Delivery
+
+# Rows gathered over all files before the largest gathering is written as a (short) row group. With one part
+# of the delivery and one row group being encoded beside it, a delivery stays under 200 MiB however many
+# tables and partitions it touches.
+BUFFER_BYTES = 32 * 1024**2
+# Files with a descriptor and encoder state (some 100 KiB each); beyond, the one unused for longest is ended.
+OPEN_FILES = 32
+
+FileKey = tuple[TableId, str]
+
+_UNITS = {Partition.MONTH: "month", Partition.DAY: "day", Partition.HOUR: "hour"}
+
+
+class Staging:
+    """The files of one delivery. `finish` gives them; without it the caller calls `discard`."""
+
+    def __init__(
+        self, paths: LakePaths, prefix: str, form: FileFormat, partition: Partition, delivery: Delivery
+    ) -> None:
+        self._paths = paths
+        self._prefix = prefix
+        self._format = form
+        self._partition = partition
+        self._delivery = delivery
+        self._files: dict[FileKey, TableFile] = {}
+        self._open: set[FileKey] = set()
+        self._buffered = 0
+        self._finished: list[StagedFile] = []
+        self._count = 0
+
+    def add(self, batch: ChangeBatch, keys: tuple[str, ...]) -> None:
+        """Put a batch's rows into the files of their partitions; `keys` are the table's partition keys."""
+        for rows, moment in split_by_commit(batch, self._partition):
+            key = (rows.table, partition_folder(keys, moment))
+            with self._changing(key, self._file(rows.schema, key[1])) as file:
+                file.add(rows)
+            self._roll(*key)
+        self._bound_memory()
+
+    def finish(self) -> list[StagedFile]:
+        """All files of the delivery, durable."""
+        for key in list(self._files):
+            self._end(key)
+        self._paths.store.sync(self._paths.staging)
+        return self._finished
+
+    def discard(self) -> None:
+        """Close and remove everything staged."""
+        for file in self._files.values():
+            file.abandon()
+        self._files.clear()
+        clear_staging(self._paths)
+
+    def _file(self, schema: TableSchema, partition: str) -> TableFile:
+        key = (schema.table, partition)
+        file = self._files.pop(key, None)
+        if file is not None and not _same_files(file.place.schema, schema):
+            self._files[key] = file
+            self._end(key)
+            file = None
+        if file is None:
+            folder = "/".join(filter(None, (table_folder(schema.table), partition)))
+            name, place = f"{self._prefix}-{self._count:06d}", FilePlace(folder, schema)
+            file = TableFile(self._paths.store, self._paths.staging, name, place, self._format)
+            self._count += 1
+        # Last in the dictionary is most recently used.
+        self._files[key] = file
+        return file
+
+    def _roll(self, table: TableId, partition: str) -> None:
+        if self._files[table, partition].encoded_bytes >= self._format.file_bytes:
+            self._end((table, partition))
+
+    def _bound_memory(self) -> None:
+        while self._buffered > BUFFER_BYTES:
+            key = max(self._files, key=lambda key: self._files[key].buffered_bytes)
+            with self._changing(key, self._files[key]) as file:
+                file.write_row_group()
+        if len(self._open) > OPEN_FILES:
+            least_used = [key for key in self._files if key in self._open]
+            for key in least_used[: len(least_used) - OPEN_FILES]:
+                self._end(key)
+
+    def _end(self, key: FileKey) -> None:
+        file = self._files[key]
+        path = f"{file.place.folder}/{range_name(*file.range)}.{self._format.suffix}"
+        metadata = file_metadata(file.place.schema, self._delivery.source, self._delivery.position.text)
+        with self._changing(key, file):
+            self._finished.append(file.finish(path, metadata))
+        del self._files[key]
+
+    @contextmanager
+    def _changing(self, key: FileKey, file: TableFile) -> Iterator[TableFile]:
+        """Keep the totals of all files while one changes, and say whose values can't be written."""
+        before = file.buffered_bytes
+        try:
+            yield file
+        except pa.ArrowException as error:
+            raise TableRefused(file.place.schema, unwritable(key[0], self._format)) from error
+        self._buffered += file.buffered_bytes - before
+        if file.is_open:
+            self._open.add(key)
+        else:
+            self._open.discard(key)
+
+
+def clear_staging(paths: LakePaths) -> None:
+    """Remove what an unfinished delivery staged."""
+    paths.store.delete(list(paths.store.keys(paths.staging)))
+
+
+def split_by_commit(
+    batch: ChangeBatch, partition: Partition
+) -> Iterator[tuple[ChangeBatch, datetime | None]]:
+    """The batch in pieces of one partition each, with the partition's begin (None for rows without a commit
+    time).
+
+    A batch of one partition, by far the usual case, is given back as it is.
+    """
+    if partition is Partition.NONE or not batch.row_count:
+        yield from [(batch, None)] if batch.row_count else []
+        return
+    # As wall clock in UTC: rounding a zoned timestamp would need the machine's time zone files.
+    moments = batch.data.column(Envelope.COMMIT_AT).cast(pa.int64()).cast(pa.timestamp("us"))
+    ends = pc.min_max(moments)
+    begins = pc.floor_temporal(
+        pa.array([ends["min"].as_py(), ends["max"].as_py()], moments.type), unit=_UNITS[partition]
+    )
+    if begins[0] == begins[1] and moments.null_count in {0, len(moments)}:
+        yield batch, _aware(begins[0])
+        return
+    floors = pc.floor_temporal(moments, unit=_UNITS[partition])
+    for begin in pc.unique(floors):
+        # Nulls compare as null, and a filter drops null.
+        mask = pc.is_null(floors) if begin.as_py() is None else pc.equal(floors, begin)
+        yield batch.filtered(mask), _aware(begin)
+
+
+def _aware(moment: pa.Scalar) -> datetime | None:
+    value = moment.as_py()
+    return None if value is None else value.replace(tzinfo=UTC)
+
+
+def _same_files(one: TableSchema, other: TableSchema) -> bool:
+    return one is other or (one.version == other.version and one.same_shape(other))

@@ -1,0 +1,348 @@
+"""Where a lake's objects are: a small protocol that a local disk and an object storage can both keep.
+
+There is no rename, no append and no folder in it. Keys are relative, with `/` between their parts; a prefix
+ends with `/`, or is empty.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from cdc.errors import CdcError, SinkRefused, SinkUnavailable, UnsupportedSchema
+from cdc.files import (
+    DENIED,
+    MISPLACED,
+    NO_ROOM,
+    FileLock,
+    create_atomically,
+    draft_of,
+    exchange,
+    make_folder,
+    open_draft,
+    sync_file,
+    sync_folder,
+    sync_folders,
+    write_atomically,
+)
+from cdc.spi import Finding, Severity
+
+# The version of an object that isn't there.
+ABSENT = ""
+# Where a local swap puts what the new objects replace, below the prefix that they come from.
+REPLACED = ".replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """A small object's content, and its version: another one for another content."""
+
+    data: bytes
+    version: str
+
+
+class ObjectWriter(Protocol):
+    """An object in the making; nobody sees it before `close`. Whoever opens it calls `close` or `abandon`."""
+
+    file: Any
+    """Open for writing, as pyarrow takes it."""
+
+    @property
+    def byte_count(self) -> int:
+        """What is written so far."""
+        ...
+
+    def close(self) -> int:
+        """Make the object whole; gives its size. Its name is durable after `sync`."""
+        ...
+
+    def abandon(self) -> None:
+        """Leave nothing; may be called twice."""
+        ...
+
+
+class StoreLock(Protocol):
+    """What `ObjectStore.lock` gives."""
+
+    def release(self) -> None:
+        """Give the lock back; may be called twice."""
+        ...
+
+
+class ObjectStore(Protocol):
+    """The objects below one root. What is written is durable on return, unless said otherwise.
+
+    Errors are those of the store's own library; `guard` turns them into errors of `cdc.errors`.
+    """
+
+    root: str
+    """For people."""
+
+    def guard(self, operation: str, key: str = "") -> AbstractContextManager[None]:
+        """Turn the store's errors of the block into the CdcError that the retry table knows."""
+        ...
+
+    def check(self, docs: str) -> Finding:
+        """Whether objects can be written here; creates nothing."""
+        ...
+
+    def path(self, key: str) -> str:
+        """How an error names the object."""
+        ...
+
+    def get(self, key: str) -> StoredObject | None:
+        """A small object; None when it isn't there."""
+        ...
+
+    def put(self, key: str, data: bytes, *, over: str | None = None) -> str | None:
+        """Put a whole object in place, and give its version.
+
+        With `over` only if the object there has that version (`ABSENT`: only if there is none), else None.
+        """
+        ...
+
+    def has(self, key: str) -> bool: ...
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys below a prefix, sorted."""
+        ...
+
+    def children(self, prefix: str) -> list[str]:
+        """The next parts of the names below a prefix, sorted."""
+        ...
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove these objects; those that aren't there are passed over."""
+        ...
+
+    def delete_all(self, prefix: str) -> None:
+        """Remove all objects below a prefix."""
+        ...
+
+    def write(self, key: str) -> ObjectWriter:
+        """Begin a large object."""
+        ...
+
+    def read(self, key: str) -> pa.NativeFile:
+        """Open an object to be read in any order."""
+        ...
+
+    def copy(self, source: str, target: str) -> None:
+        """Give an immutable object a second key, without moving its bytes through here. Durable after
+        `sync`.
+        """
+        ...
+
+    def sync(self, prefix: str) -> None:
+        """Make durable what `write` and `copy` made below a prefix."""
+        ...
+
+    def publish(self, moves: Mapping[str, str]) -> None:
+        """Give finished objects (the keys of `moves`) their final keys (the values), each whole at once.
+
+        May be repeated after a crash: an object that has no key of the first kind has its final one.
+        """
+        ...
+
+    def swap(self, prefixes: Mapping[str, str], mark: str) -> None:
+        """Have readers of each prefix (the keys) see the objects of another one (the values) instead, in one
+        step where the store can; nothing where the other one has none.
+
+        May be repeated after a crash: a prefix that was swapped has an object `mark`.
+        """
+        ...
+
+    def lock(self, key: str) -> StoreLock | None:
+        """Lock for this process; None when another one holds the lock. A store without locks gives one that
+        does nothing: there `put` with `over` is what keeps two writers apart.
+        """
+        ...
+
+
+class LocalStore:
+    """A folder on a local disk. Files are written under hidden names and renamed when they are whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = str(folder)
+
+    @contextmanager
+    def guard(self, operation: str, key: str = "") -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise _translate(error, operation, self.folder / key) from error
+
+    def check(self, docs: str) -> Finding:
+        nearest = self.folder
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            message = f"{nearest} is not a folder"
+            return Finding(Severity.ERROR, "lake-folder", message, "Give a folder in url.", docs)
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            message = f"the lake's folder can't be written: {nearest}"
+            fix = f"chown the folder {nearest} to the daemon's user."
+            return Finding(Severity.ERROR, "lake-writable", message, fix, docs)
+        message = f"{self.root} can be written; commits are exactly once per table"
+        return Finding(Severity.OK, "lake-writable", message, docs=docs)
+
+    def path(self, key: str) -> str:
+        return str(self.folder / key)
+
+    def get(self, key: str) -> StoredObject | None:
+        try:
+            with (self.folder / key).open("rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            return None
+        return StoredObject(data, _version(data))
+
+    def put(self, key: str, data: bytes, *, over: str | None = None) -> str | None:
+        # Between the comparison and the rename another process could write: `lock` keeps it away.
+        path = self._made(key)
+        if over == ABSENT:
+            return _version(data) if create_atomically(path, data) else None
+        if over is not None:
+            found = self.get(key)
+            if found is None or found.version != over:
+                return None
+        write_atomically(path, [data])
+        return _version(data)
+
+    def has(self, key: str) -> bool:
+        return (self.folder / key).exists()
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        for path in sorted((self.folder / prefix).rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                yield path.relative_to(self.folder).as_posix()
+
+    def children(self, prefix: str) -> list[str]:
+        folder = self.folder / prefix
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            (self.folder / key).unlink(missing_ok=True)
+
+    def delete_all(self, prefix: str) -> None:
+        folder = self.folder / prefix
+        if folder.is_dir():
+            shutil.rmtree(folder)
+
+    def write(self, key: str) -> LocalWriter:
+        return LocalWriter(self._made(key))
+
+    def read(self, key: str) -> pa.NativeFile:
+        return pa.OSFile(str(self.folder / key), "rb")
+
+    def copy(self, source: str, target: str) -> None:
+        self._made(target).hardlink_to(self.folder / source)
+
+    def sync(self, prefix: str) -> None:
+        sync_folders(Path(folder) for folder, _, _ in os.walk(self.folder / prefix))
+
+    def publish(self, moves: Mapping[str, str]) -> None:
+        folders: set[Path] = set()
+        for source, target in moves.items():
+            path = self._made(target)
+            with suppress(FileNotFoundError):
+                (self.folder / source).replace(path)
+            folders.add(path.parent)
+        sync_folders(folders)
+
+    def swap(self, prefixes: Mapping[str, str], mark: str) -> None:
+        folders: set[Path] = set()
+        for live, fresh in prefixes.items():
+            old, new = self.folder / live, self.folder / fresh
+            aside = new.parent / REPLACED
+            make_folder(aside)
+            _swap(old, new, aside / old.name, mark)
+            folders |= {old.parent, new.parent, aside}
+        sync_folders(folders)
+
+    def lock(self, key: str) -> FileLock | None:
+        try:
+            return FileLock(self._made(key))
+        except BlockingIOError:
+            return None
+
+    def _made(self, key: str) -> Path:
+        path = self.folder / key
+        make_folder(path.parent)
+        return path
+
+
+class LocalWriter:
+    """An `ObjectWriter` of a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._draft = draft_of(path)
+        open_draft(self._draft).close()
+        self.file = pa.OSFile(str(self._draft), "wb")
+
+    @property
+    def byte_count(self) -> int:
+        return int(self.file.tell())
+
+    def close(self) -> int:
+        self.file.close()
+        sync_file(self._draft)
+        size = self._draft.stat().st_size
+        self._draft.rename(self._path)
+        return size
+
+    def abandon(self) -> None:
+        self.file.close()
+        self._draft.unlink(missing_ok=True)
+
+
+def _version(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _swap(old: Path, new: Path, aside: Path, mark: str) -> None:
+    """Give `new` the name `old`; what was there goes to `aside`, or to the name `new`."""
+    if (old / mark).exists():
+        return
+    if new.exists():
+        (new / mark).touch()
+        sync_folder(new)
+        if old.exists() and exchange(old, new):
+            return
+    if old.exists():
+        old.rename(aside)
+    if new.exists():
+        new.rename(old)
+
+
+def _translate(error: OSError, operation: str, where: Path) -> CdcError:
+    place = str(error.filename or where)
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    if error.errno in NO_ROOM:
+        message = f"{operation}: the disk is full"
+        return SinkUnavailable(
+            message, where=place, remedy="Free space there. Delivery resumes automatically."
+        )
+    if error.errno in DENIED:
+        message = f"{operation}: {reason.lower()}"
+        return SinkRefused(message, where=place, remedy="Let the daemon's user write there.")
+    if error.errno in MISPLACED:
+        message = f"{operation}: {reason.lower()}"
+        return SinkRefused(message, where=place, remedy="The lake must be one folder on one file system.")
+    if error.errno == errno.ENAMETOOLONG:
+        message = f"{operation}: the escaped table name is too long for a folder name"
+        return UnsupportedSchema(message, where=place, remedy="Leave the table out, or rename it.")
+    message = f"{operation}: {reason.lower()}"
+    return SinkUnavailable(message, where=place, remedy="Look at the file system; delivery is tried again.")
