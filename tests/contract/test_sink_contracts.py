@@ -1,9 +1,11 @@
-"""The sink contract on every sink of the registry, and on the one in memory."""
+"""The sink contract on every sink of the registry, on the one in memory, and on the smallest file sink."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,6 +18,7 @@ from cdc.testing.memory import MemorySink, MemorySinkOptions, load_store
 from cdc.testing.sink_contract import SinkContract
 from cdc_sink_parquet import ParquetSink
 from cdc_sink_parquet.options import ParquetOptions
+from tests.support.json_lines_sink import JsonLinesOptions, JsonLinesSink
 
 
 class TestMemorySink(SinkContract):
@@ -38,6 +41,21 @@ class TestParquetSink(SinkContract):
         files = sorted((place / table_folder(schema.table)).rglob("*.parquet"))
         rows = [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
         return _complete(fold(rows, schema.key), schema)
+
+
+class TestJsonLinesSink(SinkContract):
+    def make_sink(self, place: Path, epoch: int) -> Sink:
+        return JsonLinesSink(JsonLinesOptions(path=place), sink_context(epoch=epoch))
+
+    def refused_table(self) -> TableSchema:
+        return table("public." + "?" * 100, {"id": pa.int64()}, version=1)
+
+    def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
+        files = sorted((place / table_folder(schema.table)).rglob("*.jsonl"))
+        lines = [line for file in files for line in file.read_bytes().splitlines()]
+        rows = _complete(fold([orjson.loads(line) for line in lines], schema.key), schema)
+        decimals = [column.name for column in schema.columns if pa.types.is_decimal(column.type)]
+        return [{k: Decimal(v) if k in decimals and v else v for k, v in row.items()} for row in rows]
 
 
 def _complete(rows: list[Row], schema: TableSchema) -> list[Row]:
