@@ -18,7 +18,9 @@ from pathlib import Path
 from cdc.cli.allocators import bound_resident_memory
 from cdc.cli.composition import sink_spec, source_spec
 from cdc.engine import Engine, Outcome
+from cdc.log import LocalLogs
 from cdc.spi import registry
+from cdc.state import StateStore
 from cdc_config import load
 from tests.support.postgres import PostgresServer
 
@@ -100,7 +102,8 @@ def run_once(config: Path) -> float:
     configuration = load(config, registry.load)
     sources = [source_spec(source, accept_identity=False) for source in configuration.sources.values()]
     sinks = [sink_spec(sink) for sink in configuration.sinks.values()]
-    engine = Engine(sources, sinks, configuration.state_dir, lambda event, **fields: None)
+    state, logs = StateStore(configuration.state_dir), LocalLogs(configuration.state_dir)
+    engine = Engine(sources, sinks, state, logs, lambda event, **fields: None)
     began = time.perf_counter()
     result = engine.run(once=True)
     if result.outcome is not Outcome.DONE:

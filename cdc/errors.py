@@ -86,6 +86,14 @@ class LogFull(CdcError):
     """The disk under the log is full; capture pauses, and resumes when there is space."""
 
 
+class LogUnavailable(CdcError):
+    """The place where the log is kept cannot be reached now; waiting may help."""
+
+
+class LogFenced(CdcError):
+    """Another process has taken over as the writer of this log; this one must step down."""
+
+
 class LogTrimmed(CdcError):
     """The log no longer holds the offset asked for."""
 

@@ -1,6 +1,6 @@
 """Named crash points: no-ops unless CDC_FAILPOINT arms one, then the process kills itself there like kill -9.
 
-`CDC_FAILPOINT=capture.held-durable` dies at the first hit of that point, `…=3` behind it at the third.
+`CDC_FAILPOINT=log.buffers-durable` dies at the first hit of that point, `…=3` behind it at the third.
 Tests read `NAMES`, so that a point that is renamed or lost fails them.
 """
 
@@ -13,8 +13,8 @@ from typing import Final
 NAMES: Final = frozenset(
     {
         "capture.routed",
-        "capture.held-durable",
-        "capture.main-durable",
+        "log.buffers-durable",
+        "capture.durable",
         "snapshot.opened",
         "snapshot.rows-durable",
         "snapshot.before-live",

@@ -12,8 +12,8 @@ from cdc.state import StateReader
 from cdc_config import Configuration
 
 
-def copies_of(facts: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the tables that wait for a copy or are copied, as the facts of their source's log have it."""
+def copies_of(metadata: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the tables that wait for a copy or are copied, as the metadata of their source's log has it."""
     return [
         {
             "table": str(table),
@@ -21,7 +21,7 @@ def copies_of(facts: Mapping[str, str]) -> list[dict[str, Any]]:
             "sinks": None if state.audience.is_everyone else sorted(state.audience.sinks),
             "reason": state.reason or None,
         }
-        for table, state in sorted(TableBook.from_facts(facts).items())
+        for table, state in sorted(TableBook.from_metadata(metadata).items())
         if state.phase is not Phase.LIVE
     ]
 

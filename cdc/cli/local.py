@@ -83,10 +83,10 @@ def reach_findings(configuration: Configuration, name: str, source: Source) -> I
     log = _log_of(configuration, name)
     if log is None or log.end is None:
         return
-    facts = log.facts
-    memory = {k.removeprefix(MEMORY_PREFIX): v for k, v in facts.items() if k.startswith(MEMORY_PREFIX)}
+    metadata = log.metadata
+    memory = {k.removeprefix(MEMORY_PREFIX): v for k, v in metadata.items() if k.startswith(MEMORY_PREFIX)}
     try:
-        verify_identity(source.identity(), facts.get(IDENTITY_FACT), accept=False)
+        verify_identity(source.identity(), metadata.get(IDENTITY_FACT), accept=False)
         if isinstance(source, VerifiesReach):
             source.verify_reach(log.end.position, memory)
     except SourceGap as error:

@@ -97,7 +97,7 @@ def _refuse_without_rewind(sink: ConfiguredSink) -> None:
 def _rewind_here(task: Replay) -> bool:
     with closing(StateStore(task.configuration.state_dir)) as state:
         log = log_view(task.configuration, task.source)
-        epoch = state.next_epoch(task.sink.name, at_least=starts_in(log.facts))
+        epoch = state.next_epoch(task.sink.name, at_least=starts_in(log.metadata))
         sink = open_sink(task.sink, _silent, epoch, log.identity)
         with closing(sink):
             sink.prepare(task.source)

@@ -19,6 +19,8 @@ from cdc.cli.progress import Progress
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration, session_of
 from cdc.engine import Engine, Outcome, RunResult
 from cdc.errors import CdcError
+from cdc.log import LocalLogs
+from cdc.state import StateStore
 from cdc_config import Configuration
 
 OnceOption = Annotated[
@@ -87,7 +89,8 @@ def _build(configuration: Configuration, accepted: set[str], adopting: set[str],
     ]
     sinks = [sink_spec(sink) for sink in configuration.sinks.values()]
     configuration.state_dir.mkdir(parents=True, exist_ok=True)
-    return Engine(sources, sinks, configuration.state_dir, log)
+    state_dir = configuration.state_dir
+    return Engine(sources, sinks, StateStore(state_dir), LocalLogs(state_dir), log)
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def _tables(configuration: Configuration, source: ConfiguredSource) -> Collectio
 
 def _book(configuration: Configuration, source: str) -> TableBook:
     try:
-        return TableBook.from_facts(log_view(configuration, source).facts)
+        return TableBook.from_metadata(log_view(configuration, source).metadata)
     except CdcError:
         return TableBook()
 

@@ -139,6 +139,6 @@ def _log_of(configuration: Configuration, source: str) -> dict[str, Any] | None:
         "position": str(end.position) if end else None,
         "bytes": log.byte_count,
         "segments": len(log.segments),
-        "copies": copies_of(log.facts),
+        "copies": copies_of(log.metadata),
         "written_at": end.written_at if end else None,
     }

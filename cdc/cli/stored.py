@@ -37,7 +37,7 @@ def log_identity(configuration: Configuration, source: str) -> LogIdentity | Non
         log = log_view(configuration, source)
     except CdcError:
         return None
-    return LogIdentity(log.identity, starts_in(log.facts), is_new=log.end is None)
+    return LogIdentity(log.identity, starts_in(log.metadata), is_new=log.end is None)
 
 
 def finder(configuration: Configuration, source: ConfiguredSource, log: LogView, where: str) -> Finder:

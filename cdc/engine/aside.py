@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from cdc.engine.status import LastError, SinkStatus
 from cdc.model import TableId
-from cdc.spi import ChangeLog, SetAside, SetsAside, Sink
+from cdc.spi import LogReader, SetAside, SetsAside, Sink
 
 # A table is set aside within a delivery; a second's delay is not felt.
 LOOK_SECONDS = 1.0
@@ -21,7 +21,7 @@ class AsideWatch:
     """Watches one (source, sink) pair; `request_copy` asks that a table is copied for the sink."""
 
     def __init__(
-        self, source: str, log: ChangeLog, status: SinkStatus, request_copy: Callable[[TableId], None]
+        self, source: str, log: LogReader, status: SinkStatus, request_copy: Callable[[TableId], None]
     ) -> None:
         self._source = source
         self._log = log

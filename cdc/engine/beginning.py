@@ -12,7 +12,7 @@ from cdc.engine.status import SinkStatus
 from cdc.engine.workers import Log
 from cdc.errors import LogTrimmed
 from cdc.model import Position
-from cdc.spi import ChangeLog, Cursor
+from cdc.spi import Cursor, LogReader
 
 # How often a sink that waits for the copies of its tables looks whether they are due in the log.
 POLL_SECONDS = 0.2
@@ -39,7 +39,7 @@ class Beginning:
 
     def __init__(
         self,
-        log: ChangeLog,
+        log: LogReader,
         beginnings: Beginnings,
         mode: BackfillMode,
         status: SinkStatus,

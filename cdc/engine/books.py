@@ -109,5 +109,5 @@ class BookKeeper:
 
     def _trim_of(self, pipeline: Pipeline, name: str, keep_from: int) -> None:
         retention = pipeline.spec.retention
-        pipeline.log.trim(keep_from, max_age=retention.age, max_bytes=retention.bytes)
+        pipeline.retention.trim(keep_from, max_age=retention.age, max_bytes=retention.bytes)
         self._state.thin_checkpoints(name, pipeline.log.start)

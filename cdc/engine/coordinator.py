@@ -13,7 +13,6 @@ from cdc.engine.copies import CopyRequests
 from cdc.engine.reading import Reading
 from cdc.engine.reset import mark_batch
 from cdc.engine.snapshot import TableCopier
-from cdc.engine.tables import Facts
 from cdc.engine.waiting import WaitingTables
 from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
 from cdc.model import ChangeSet, CopyStep, Position, TableId, TableSchema
@@ -38,8 +37,8 @@ class Coordinator:
 
     def __init__(self, reading: Reading, opened: threading.Event, requests: CopyRequests) -> None:
         self._source = reading.source
+        self._ledger = reading.ledger
         self._log = reading.log
-        self._held = reading.held
         self._router = reading.router
         self._status = reading.status
         self._report = reading.report
@@ -77,7 +76,7 @@ class Coordinator:
         return time.monotonic() - self._discovered_at >= ROUND_SECONDS
 
     def _to_copy(self) -> list[TableId]:
-        return [table for table in self._router.book.unfinished() if table not in self.refused]
+        return [table for table in self._ledger.tables.unfinished() if table not in self.refused]
 
     def _round(self, stop: threading.Event) -> None:
         due = self._due()
@@ -141,7 +140,7 @@ class Coordinator:
 
     def _is_ready(self, table: TableId, schemas: Mapping[TableId, TableSchema]) -> bool:
         """Whether the catalog and the stream speak of the same table."""
-        return table in schemas and self._router.agrees(schemas[table])
+        return table in schemas and self._ledger.tables.agrees(schemas[table])
 
     def _adopt(self, schemas: Sequence[TableSchema], before: Position) -> None:
         """Make new tables known.
@@ -149,13 +148,22 @@ class Coordinator:
         A known name with another number (dropped and created again), or a known number under another name
         (renamed), is the stream's to tell: earlier changes are still to come under the old one.
         """
-        with self._router.lock:
-            for schema in schemas:
+        known = self._ledger.tables
+        for schema in schemas:
+            if known.agrees(schema):
+                self._ahead.pop((schema.table, schema.relation), None)
+        ahead = [schema for schema in schemas if not known.agrees(schema)]
+        if not ahead:
+            return
+        with self._ledger.begin() as entry:
+            for schema in ahead:
+                if entry.tables.agrees(schema):
+                    continue
                 sight = (schema.table, schema.relation)
-                if self._router.agrees(schema):
-                    self._ahead.pop(sight, None)
-                elif self._router.is_new(schema) or self._is_passed(sight, before):
-                    self._commit(self._router.adopt(schema))
+                if entry.tables.is_new(schema) or self._is_passed(sight, before):
+                    self._router.adopt(entry.tables, schema)
+            if entry.tables.metadata:
+                entry.commit()
 
     def _is_passed(self, sight: object, seen_at: Position) -> bool:
         """Whether the stream has passed the place where the catalog first showed this."""
@@ -165,11 +173,6 @@ class Coordinator:
             return False
         del self._ahead[sight]
         return True
-
-    def _commit(self, facts: Facts) -> None:
-        end = self._log.end
-        if facts and end is not None:
-            self._log.append(ChangeSet((), end.position), facts=facts)
 
     def _follow(self, schemas: Sequence[TableSchema]) -> None:
         """Have all tables followed; a table that the source refuses is left out, named,
@@ -246,27 +249,21 @@ class Coordinator:
     def _forget_dropped(self, schemas: dict[TableId, TableSchema], before: Position) -> None:
         """A table that went away before it was copied has nothing left to copy.
 
-        What was held of it goes too, once the stream has passed the drop.
+        What was buffered of it goes too, once the stream has passed the drop.
         """
         for table in self._to_copy():
             if table in schemas:
                 self._ahead.pop(table, None)
                 continue
-            with self._router.lock:
-                state = self._router.book.get(table)
+            with self._ledger.begin() as entry:
+                state = entry.tables.get(table)
                 if state is None or not self._is_passed(table, before):
                     continue
-                schema, end = self._log.schema(table), self._log.end
-                assert end is not None, "the stream has passed the drop"
-                marks = (
-                    ()
-                    if schema is None
-                    else (mark_batch(schema, CopyStep.CANCELLED, end.position, state.audience),)
-                )
-                facts = self._router.book.facts_of(table, None)
-                self._log.append(ChangeSet(marks, end.position, len(marks)), facts=facts)
-                self._router.book.remove(table)
-                if state.held is not None:
-                    self._held.destroy(state.held)
+                schema, reached = entry.schema(table), self._ledger.reached
+                if schema is not None:
+                    mark = mark_batch(schema, CopyStep.CANCELLED, reached, state.audience)
+                    entry.append(ChangeSet((mark,), None, 1))
+                entry.tables.remove(table)
+                entry.commit()
             self._status.count("tables_dropped_before_copy", 1)
             self._report("a table was dropped before it was copied", level="warning", table=str(table))

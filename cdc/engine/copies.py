@@ -13,12 +13,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from cdc.engine.ledger import Entry
 from cdc.engine.reading import Reading
 from cdc.engine.reset import due_batches, mark_batch
-from cdc.engine.tables import Facts, Phase, TableState
+from cdc.engine.tables import Metadata, Phase, TableState
 from cdc.model import Audience, ChangeSet, CopyStep, TableId
 from cdc.model.audience import EVERYONE
-from cdc.spi import ChangeLog
 
 BEGIN_PREFIX = "begin:"
 # Requests are people's doing; a second's delay is not felt.
@@ -68,8 +68,8 @@ class CopyRequests:
     """
 
     def __init__(self, reading: Reading, store: CopyRequestStore) -> None:
-        self._log: ChangeLog = reading.log
-        self._held = reading.held
+        self._ledger = reading.ledger
+        self._log = reading.log
         self._router = reading.router
         self._sinks = reading.sinks
         self._report = reading.report
@@ -89,7 +89,7 @@ class CopyRequests:
 
     def beginning(self, sink: str) -> int | None:
         """Return the newest offset from which on the log has all tables whole for this sink."""
-        text = self._log.facts.get(f"{BEGIN_PREFIX}{sink}")
+        text = self._log.metadata.get(f"{BEGIN_PREFIX}{sink}")
         return None if text is None else int(text)
 
     @property
@@ -109,24 +109,21 @@ class CopyRequests:
 
     def take(self, selected: Collection[TableId]) -> None:
         """Take what can be taken now; `selected` are the source's tables."""
-        with self._router.lock:
-            self._end_orphans()
-            with self._asking:
-                beginners = set(self._beginners)
-            if beginners and not self._are_copying(selected):
-                self._begin(beginners, selected)
-                with self._asking:
-                    self._beginners -= beginners
-            for request in self._store.unfinished():
-                if not request.is_taken:
-                    self._take(request, selected)
+        self._end_orphans()
+        with self._asking:
+            beginners = set(self._beginners)
+        if beginners:
+            self._begin_for(beginners, selected)
+        for request in self._store.unfinished():
+            if not request.is_taken:
+                self._take(request, selected)
 
     def finish(self, refused: Collection[TableId]) -> None:
         """Finish the requests whose tables are all live, gone, or refused by the source."""
         for request in self._store.unfinished():
             if not request.is_taken or request.tables is None:
                 continue
-            states = {table: self._router.book.get(table) for table in request.tables}
+            states = {table: self._ledger.tables.get(table) for table in request.tables}
             waiting = [t for t, state in states.items() if state and state.phase is not Phase.LIVE]
             if not [table for table in waiting if table not in refused]:
                 names = ", ".join(map(str, waiting))
@@ -138,69 +135,81 @@ class CopyRequests:
         if request.sink is not None and request.sink not in self._sinks:
             self._store.finish(request.number, f"no sink {request.sink!r} takes changes from this source")
             return
+        with self._ledger.begin() as entry:
+            taken = self._taken(entry, request, selected)
+        if taken is not None:
+            self._store.take(request.number, taken)
+
+    def _taken(
+        self, entry: Entry, request: CopyRequest, selected: Collection[TableId]
+    ) -> Sequence[TableId] | None:
+        """Have the log take a request, for the tables that are returned; None when it has to wait, or is
+        refused.
+        """
         wanted = selected if request.tables is None else request.tables
-        unknown = [t for t in wanted if t not in selected and self._router.book.get(t) is None]
+        tables = [table for table in wanted if entry.tables.get(table) is not None]
+        unknown = [table for table in wanted if table not in selected and table not in tables]
         if unknown:
             names = ", ".join(map(str, unknown))
             self._store.finish(request.number, f"not a selected table of the source: {names}")
-            return
-        tables = [table for table in wanted if self._router.book.get(table) is not None]
+            return None
         if len(tables) < len(wanted) and request.tables is not None:
-            return
+            return None
         if request.tables is None and request.sink is not None:
-            if not self._are_copying(tables):
-                self._begin({request.sink}, tables, ASKED_FOR)
-                self._store.take(request.number, tables)
-            return
+            return tables if self._begin(entry, {request.sink}, tables, ASKED_FOR) else None
         # A copy under way that is for these sinks too is the copy that was asked for.
-        states = {table: self._router.book[table] for table in tables}
+        states = {table: entry.tables[table] for table in tables}
         if any(s.phase is Phase.COPYING and not s.audience.covers(request.audience) for s in states.values()):
-            return
+            return None
         idle = [table for table, state in states.items() if state.phase is not Phase.COPYING]
-        self._commit(idle, request.audience, ASKED_FOR, {})
-        self._store.take(request.number, tables)
+        self._commit(entry, idle, request.audience, ASKED_FOR, {})
+        return tables
 
-    def _begin(self, sinks: set[str], tables: Iterable[TableId], reason: str = NEW_SINK) -> None:
-        """Have these tables copied for the sinks, which may begin at the log's end as it is now."""
+    def _begin_for(self, sinks: set[str], tables: Iterable[TableId]) -> None:
+        with self._ledger.begin() as entry:
+            begun = self._begin(entry, sinks, tables, NEW_SINK)
+        if begun:
+            with self._asking:
+                self._beginners -= sinks
+
+    def _begin(self, entry: Entry, sinks: set[str], tables: Iterable[TableId], reason: str) -> bool:
+        """Have these tables copied for the sinks, which may begin at the log's end as it is now. False while
+        a copy is under way that they would see half of.
+        """
+        known = [table for table in tables if entry.tables.get(table) is not None]
+        if any(entry.tables[table].phase is Phase.COPYING for table in known):
+            return False
         end = self._log.end
         assert end is not None, "the log has a first commit before any request is taken"
-        facts: Facts = {f"{BEGIN_PREFIX}{sink}": str(end.next) for sink in sinks}
-        known = [table for table in tables if self._router.book.get(table) is not None]
-        self._commit(known, Audience.only(sinks), reason, facts)
+        begins: Metadata = {f"{BEGIN_PREFIX}{sink}": str(end.next) for sink in sinks}
+        self._commit(entry, known, Audience.only(sinks), reason, begins)
+        return True
 
-    def _commit(self, tables: Sequence[TableId], audience: Audience, reason: str, facts: Facts) -> None:
-        end = self._log.end
-        assert end is not None, "the log has a first commit before any request is taken"
-        routed = self._router.copy_for(tables, audience, reason)
-        marks = tuple(due_batches(routed.due, self._log, end.position))
-        self._log.append(ChangeSet(marks, end.position, len(marks)), facts=facts | routed.facts)
+    def _commit(
+        self, entry: Entry, tables: Sequence[TableId], audience: Audience, reason: str, metadata: Metadata
+    ) -> None:
+        routed = self._router.copy_for(entry.tables, tables, audience, reason)
+        marks = tuple(due_batches(routed.due, entry.schema, self._ledger.reached))
+        entry.append(ChangeSet(marks, None, len(marks)))
+        entry.commit(metadata=metadata)
         for table in routed.due:
             sinks = "all" if audience.is_everyone else sorted(audience.sinks)
             self._report("copying a table", table=str(table), sinks=sinks, reason=reason)
 
-    def _are_copying(self, tables: Iterable[TableId]) -> bool:
-        """Whether a copy has begun that a sink which begins now would see half of."""
-        states = [self._router.book.get(table) for table in tables]
-        return any(state is not None and state.phase is Phase.COPYING for state in states)
-
     def _end_orphans(self) -> None:
         """Make tables live whose copy was for sinks that are no longer configured."""
-        for table, state in self._router.book.items():
-            audience = state.audience
-            if state.phase is Phase.LIVE or audience.excluded or audience.sinks & self._sinks:
-                continue
-            self._end(table, state)
+        if not any(self._is_orphan(state) for _, state in self._ledger.tables.items()):
+            return
+        with self._ledger.begin() as entry:
+            for table, state in entry.tables.items():
+                if self._is_orphan(state):
+                    schema = entry.schema(table)
+                    if schema is not None:
+                        mark = mark_batch(schema, CopyStep.CANCELLED, self._ledger.reached, state.audience)
+                        entry.append(ChangeSet((mark,), None, 1))
+                    entry.tables.put(table, TableState(Phase.LIVE, relation=state.relation, dirty=True))
+            entry.commit()
 
-    def _end(self, table: TableId, state: TableState) -> None:
-        end = self._log.end
-        assert end is not None, "the log has a first commit before any copy"
-        schema = self._log.schema(table)
-        marks = (
-            () if schema is None else (mark_batch(schema, CopyStep.CANCELLED, end.position, state.audience),)
-        )
-        live = TableState(phase=Phase.LIVE, relation=state.relation, dirty=True)
-        facts = self._router.book.facts_of(table, live)
-        self._log.append(ChangeSet(marks, end.position, len(marks)), facts=facts)
-        self._router.book.set(table, live)
-        if state.held is not None:
-            self._held.destroy(state.held)
+    def _is_orphan(self, state: TableState) -> bool:
+        audience = state.audience
+        return state.phase is not Phase.LIVE and not (audience.excluded or audience.sinks & self._sinks)

@@ -21,7 +21,7 @@ from cdc.engine.specs import FlushPolicy
 from cdc.engine.status import SinkStatus
 from cdc.errors import SinkRefused
 from cdc.model import Position, TableId
-from cdc.spi import ChangeLog, Cursor, Sink, SupportsRewind
+from cdc.spi import Cursor, LogReader, Sink, SupportsRewind
 from cdc.spi.sink import SupportsIdle
 
 # How often an idle sink is told the newest position, so that `_cdc.cursors` shows a fresh "consistent as of"
@@ -66,7 +66,7 @@ class Delivery:
     def __init__(
         self,
         source: str,
-        log: ChangeLog,
+        log: LogReader,
         make_sink: Callable[[], Sink],
         plans: PlanStore,
         beginning: Beginning,

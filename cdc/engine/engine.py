@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from cdc.engine.books import BookKeeper
@@ -18,8 +17,8 @@ from cdc.engine.plans import StoredCopyRequests, StoredPlans
 from cdc.engine.specs import SinkSpec, SourceSpec
 from cdc.engine.workers import Log
 from cdc.errors import CdcError
-from cdc.log import SegmentedLog
 from cdc.model import Position
+from cdc.spi import LogStore
 from cdc.state import StateStore
 
 # How often status, checkpoints, retention and the end of `--once` are looked at.
@@ -46,19 +45,25 @@ class RunResult:
 
 
 class Engine:
-    """Runs sources into sinks under one state directory, which it locks. Use once."""
+    """Runs sources into sinks. Takes over the state, and closes it at the end. Use once."""
 
     def __init__(
-        self, sources: Sequence[SourceSpec], sinks: Sequence[SinkSpec], state_dir: Path, report: Log
+        self,
+        sources: Sequence[SourceSpec],
+        sinks: Sequence[SinkSpec],
+        state: StateStore,
+        logs: LogStore,
+        report: Log,
     ) -> None:
         self._report = report
         self._stop = threading.Event()
-        self.state = StateStore(state_dir)
-        self.pipelines = [self._pipeline(spec, state_dir) for spec in sources]
+        self.state = state
+        self._logs = logs
+        self.pipelines = [self._pipeline(spec) for spec in sources]
         by_name = {pipeline.spec.name: pipeline for pipeline in self.pipelines}
         for spec in sinks:
             # The logs count too: an epoch never goes back, even where the state is lost and the logs aren't.
-            starts = max((starts_in(by_name[name].log.facts) + 1 for name in spec.sources), default=1)
+            starts = max((starts_in(by_name[name].log.metadata) + 1 for name in spec.sources), default=1)
             epoch = self.state.next_epoch(spec.name, at_least=starts)
             for name in spec.sources:
                 by_name[name].add_sink(spec, epoch, StoredPlans(self.state, spec.name, name, self._report))
@@ -112,10 +117,8 @@ class Engine:
             return RunResult(Outcome.FAILED, {**errors, **refused})
         return RunResult(Outcome.DONE if done else Outcome.STOPPED, {})
 
-    def _pipeline(self, spec: SourceSpec, state_dir: Path) -> Pipeline:
-        log = SegmentedLog(state_dir / "log" / spec.name)
-        requests = StoredCopyRequests(self.state, spec.name)
-        return Pipeline(spec, log, state_dir / "held" / spec.name, SegmentedLog, self._report, requests)
+    def _pipeline(self, spec: SourceSpec) -> Pipeline:
+        return Pipeline(spec, self._logs, self._report, StoredCopyRequests(self.state, spec.name))
 
     def _only_snapshots(self) -> bool:
         return all(pipeline.spec.snapshot == "only" for pipeline in self.pipelines)

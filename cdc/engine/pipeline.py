@@ -4,55 +4,58 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from cdc.engine.beginning import Beginning
 from cdc.engine.capture import Capture
 from cdc.engine.coordinator import Coordinator
 from cdc.engine.copies import CopyRequests, CopyRequestStore
 from cdc.engine.delivery import Delivery, PlanStore
-from cdc.engine.held import CuttableLog, HeldLogs
 from cdc.engine.identity import starts_in
+from cdc.engine.ledger import Ledger
 from cdc.engine.reading import Reading
 from cdc.engine.routing import Router
 from cdc.engine.specs import SinkSpec, SourceSpec, effective_backfill
 from cdc.engine.status import SinkStatus, SourceStatus
-from cdc.engine.tables import TableBook
 from cdc.engine.workers import Log, Worker
 from cdc.errors import SinkRefused
-from cdc.log import SegmentedLog
 from cdc.model import Position
-from cdc.spi import LogIdentity, MeasuresDistance, Sink, SinkContext, Source, SourceContext
+from cdc.spi import (
+    LogIdentity,
+    LogStore,
+    LogWriter,
+    MeasuresDistance,
+    Sink,
+    SinkContext,
+    Source,
+    SourceContext,
+)
 
 
 class Pipeline:
-    """Owns one source, its log and held logs, and the workers of all its deliveries."""
+    """Owns one source, its log, and the workers of all its deliveries."""
 
     def __init__(
         self,
         spec: SourceSpec,
-        log_store: SegmentedLog,
-        held_folder: Path,
-        open_log: Callable[[Path], CuttableLog],
+        logs: LogStore,
         report: Log,
         requests: CopyRequestStore,
     ) -> None:
         self.spec = spec
-        self.log = log_store
+        self.log = logs.writer(spec.name)
+        self.retention = logs.retention(spec.name)
         self.status = SourceStatus(spec.name)
         self.source: Source = spec.make(
             SourceContext(
-                spec.name, _bound(report, source=spec.name), self.status.count, _owner(spec, log_store)
+                spec.name, _bound(report, source=spec.name), self.status.count, _owner(spec, self.log)
             )
         )
         if isinstance(self.source, MeasuresDistance):
             self.status.distance = self.source.distance
         self._report = report
         self._bound = _bound(report, source=spec.name)
-        self._held = HeldLogs(held_folder, open_log)
-        router = Router(TableBook.from_facts(log_store.facts), spec.snapshot)
-        bound = _bound(report, source=spec.name)
-        reading = Reading(spec, self.source, log_store, self._held, router, self.status, bound)
+        router = Router(spec.snapshot)
+        reading = Reading(spec, self.source, Ledger(self.log), router, self.status, self._bound)
         self.capture = Capture(reading, self._acknowledgeable)
         self._sinks = reading.sinks
         self.copies = CopyRequests(reading, requests)
@@ -64,7 +67,7 @@ class Pipeline:
             Worker(f"snapshot:{spec.name}", self.coordinator.run, self.status.copying, report),
         ]
         self.writing: list[Worker] = []
-        self.status.positioned(log_store.end)
+        self.status.positioned(self.log.end)
 
     def add_sink(self, spec: SinkSpec, epoch: int, plans: PlanStore) -> None:
         """Add the delivery of this source's log to one sink."""
@@ -144,7 +147,6 @@ class Pipeline:
 
     def close(self) -> None:
         self.source.close()
-        self._held.close()
         self.log.close()
 
     def _acknowledgeable(self) -> Position | None:
@@ -159,8 +161,8 @@ class Pipeline:
         return min(known) if len(known) == len(positions) else None
 
 
-def _owner(spec: SourceSpec, log: SegmentedLog) -> LogIdentity:
-    starts = starts_in(log.facts) + 1
+def _owner(spec: SourceSpec, log: LogWriter) -> LogIdentity:
+    starts = starts_in(log.metadata) + 1
     return LogIdentity(log.identity, starts, is_new=log.end is None, takes_over=spec.takes_over)
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from cdc.engine.specs import FlushPolicy
 from cdc.model import ChangeBatch, Commit, Position
-from cdc.spi import ChangeLog, Delivery
+from cdc.spi import Delivery, LogReader
 
 # A part is reduced and staged in memory at once:
 # with Arrow, keys and sort indices it needs about three times this.
@@ -33,7 +33,7 @@ class Plan:
 class Planner:
     """Collects the commits that wait for one sink, each looked at once."""
 
-    def __init__(self, log: ChangeLog, sink: str, policy: FlushPolicy, start: int) -> None:
+    def __init__(self, log: LogReader, sink: str, policy: FlushPolicy, start: int) -> None:
         self._log = log
         self._sink = sink
         self._policy = policy
@@ -98,7 +98,7 @@ class Planner:
 
 
 def delivery_of(
-    plan: Plan, log: ChangeLog, source: str, sink: str, *, replaying: bool, begins: bool = False
+    plan: Plan, log: LogReader, source: str, sink: str, *, replaying: bool, begins: bool = False
 ) -> Delivery:
     """Return the delivery that applies a plan: what the sink is to see of its range."""
     return Delivery(
@@ -115,7 +115,7 @@ def delivery_of(
     )
 
 
-def _parts(log: ChangeLog, plan: Plan, sink: str) -> Callable[[], Iterator[Sequence[ChangeBatch]]]:
+def _parts(log: LogReader, plan: Plan, sink: str) -> Callable[[], Iterator[Sequence[ChangeBatch]]]:
     def parts() -> Iterator[Sequence[ChangeBatch]]:
         part: list[ChangeBatch] = []
         gathered = 0

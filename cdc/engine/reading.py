@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cdc.engine.held import HeldLogs
+from cdc.engine.ledger import Ledger
 from cdc.engine.routing import Router
 from cdc.engine.specs import SourceSpec
 from cdc.engine.status import SourceStatus
 from cdc.engine.workers import Log
-from cdc.spi import ChangeLog, Source
+from cdc.spi import LogWriter, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,12 @@ class Reading:
 
     spec: SourceSpec
     source: Source
-    log: ChangeLog
-    held: HeldLogs
+    ledger: Ledger
     router: Router
     status: SourceStatus
     report: Log
     sinks: set[str] = field(default_factory=set)
+
+    @property
+    def log(self) -> LogWriter:
+        return self.ledger.log

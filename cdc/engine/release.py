@@ -1,7 +1,7 @@
-"""Moves held changes of one table into the main log, in order, each exactly once.
+"""Catch-up: moves the buffered changes of one table into the log, in order, each exactly once.
 
-Held commits hold whole transactions in commit order. `handled` in the table's state is the position order
-below which every change is in the main log or contained in the snapshot; it moves in the same commit as the
+Commits of a buffer hold whole transactions in commit order. `handled` in the table's state is the position
+order below which every change is in the log or contained in the snapshot; it moves in the same commit as the
 changes. They are for the copy's audience: the other sinks saw them when they were streamed.
 """
 
@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cdc import failpoints
+from cdc.engine.ledger import Entry
 from cdc.engine.reading import Reading
-from cdc.engine.tables import TableState
 from cdc.errors import SourceUnavailable
-from cdc.model import Audience, ChangeBatch, ChangeSet, Commit, Envelope, Position, TableId
+from cdc.model import Audience, ChangeBatch, ChangeSet, Commit, Envelope, TableId
 from cdc.model.audience import EVERYONE
+from cdc.spi import BufferReader
 
-# One commit of the main log takes in so many held commits: a sync each would release a few hundred
+# One commit of the log takes in so many commits of a buffer: a sync each would release a few hundred
 # transactions a second.
 RUN_COMMITS = 2000
 RUN_BYTES = 8 * 1024 * 1024
@@ -31,7 +33,7 @@ PART_BYTES = 8 * 1024 * 1024
 
 @dataclass(slots=True)
 class _Gathered:
-    """Batches that go over as one part; their seqs still those of the held log."""
+    """Batches that go over as one part; their seqs still those of the buffer."""
 
     audience: Audience = EVERYONE
     batches: list[ChangeBatch] = field(default_factory=list)
@@ -41,91 +43,79 @@ class _Gathered:
         self.batches.append(batch)
         self.byte_count += batch.byte_count
 
-    def as_set(self, position: Position | None, last: Commit) -> ChangeSet:
-        """One ChangeSet, seqs turned back into ordinals."""
+    def as_set(self, last: Commit) -> ChangeSet:
+        """One part, seqs turned back into ordinals."""
         joined = _joined(self.batches)
-        if not joined:
-            return ChangeSet((), position)
         first = joined[0].seq[0].as_py()
         end = joined[-1].seq[joined[-1].row_count - 1].as_py()
         shifted = tuple(replace(batch.shifted(-first), audience=self.audience) for batch in joined)
-        return ChangeSet(shifted, position, end - first + 1, 0, last.commit_at)
+        return ChangeSet(shifted, None, end - first + 1, 0, last.commit_at)
+
+
+class _Moved(Enum):
+    """How much of a run was moved; NOTHING where there is no run."""
+
+    NOTHING = auto()
+    UP_TO_LIMIT = auto()
+    WHOLE_RUN = auto()
 
 
 class Releaser:
-    """Releases held changes; used by the snapshot coordinator's thread only."""
+    """Releases buffered changes; used by the snapshot coordinator's thread only."""
 
     def __init__(self, reading: Reading) -> None:
-        self._log = reading.log
-        self._held = reading.held
-        self._router = reading.router
+        self._ledger = reading.ledger
         self._parse = reading.source.position
 
     def release(self, table: TableId, token: str, limit: int | None, *, runs: int | None = None) -> None:
-        """Move every confirmed held change whose position orders below `limit` (None: all).
+        """Move every buffered change whose position orders below `limit` (None: all).
 
-        At most `runs` runs of them; between two runs the capture goes on.
+        At most `runs` runs of them, each with a commit of its own; between two runs the capture goes on.
         """
         while runs is None or runs > 0:
-            with self._router.lock:
-                state = self._router.book.get(table)
-                if state is None or state.token != token:
-                    raise superseded(table)
-                run = self._next_run(table, state)
-                if not run or not self._move_whole(table, state, run, limit):
-                    return
+            with self._ledger.begin() as entry:
+                moved = self._move(entry, table, token, limit)
+                if moved is not _Moved.NOTHING:
+                    entry.commit()
+                    failpoints.hit("release.durable")
+            if moved is not _Moved.WHOLE_RUN:
+                return
             runs = None if runs is None else runs - 1
 
-    def _next_run(self, table: TableId, state: TableState) -> list[Commit]:
-        """The next held commits that the main log confirms."""
-        assert state.held is not None
-        confirmed = self._router.book.held_next(table)
-        run: list[Commit] = []
-        byte_count = 0
-        for commit in self._held.log(state.held).commits(state.released):
-            if commit.next > confirmed or len(run) >= RUN_COMMITS or byte_count >= RUN_BYTES:
-                break
-            if commit.first != commit.next:
-                run.append(commit)
-                byte_count += commit.byte_count
-        return run
+    def release_rest(self, entry: Entry, table: TableId, token: str) -> None:
+        """Move all that is left with the commit of this entry."""
+        while self._move(entry, table, token, None) is not _Moved.NOTHING:
+            pass
 
-    def _move_whole(self, table: TableId, state: TableState, run: list[Commit], limit: int | None) -> bool:
-        try:
-            return self._move(table, state, run, limit)
-        except BaseException:
-            self._log.abandon()
-            raise
-
-    def _move(self, table: TableId, state: TableState, run: list[Commit], limit: int | None) -> bool:
-        """Move one run of held commits; whether all of it lay below the limit."""
-        assert state.held is not None
+    def _move(self, entry: Entry, table: TableId, token: str, limit: int | None) -> _Moved:
+        """Move the next run of buffered commits, as far as it lies below the limit."""
+        state = entry.tables.get(table)
+        if state is None or state.token != token:
+            raise superseded(table)
+        assert state.buffer is not None, "a table that is copied has a buffer"
+        buffer = self._ledger.log.buffered(state.buffer)
+        run = _next_run(buffer, state.released)
+        if not run:
+            return _Moved.NOTHING
         highest = -1
         part = _Gathered(state.audience)
-        anything = False
-        for batch in self._held.log(state.held).read(run[0].first, run[-1].next):
+        for batch in buffer.read(run[0].first, run[-1].next):
             orders = self._orders(batch)
             highest = max(highest, *orders)
             kept = _keep(batch, [state.handled <= o and (limit is None or o < limit) for o in orders])
             if kept is None:
                 continue
             if part.byte_count >= PART_BYTES:
-                self._log.append(part.as_set(None, run[-1]))
+                entry.append(part.as_set(run[-1]))
                 part = _Gathered(state.audience)
             part.add(kept)
-            anything = True
+        if part.batches:
+            entry.append(part.as_set(run[-1]))
         whole = limit is None or highest < limit
         handled = max(state.handled, highest + 1 if whole else limit or 0)
-        after = replace(state, released=run[-1].next if whole else state.released, handled=handled)
-        if anything:
-            end = self._log.end
-            assert end is not None
-            self._log.append(
-                part.as_set(end.position, run[-1]), facts=self._router.book.facts_of(table, after)
-            )
-            failpoints.hit("release.durable")
-        self._router.book.set(table, after)
-        return whole
+        released = run[-1].next if whole else state.released
+        entry.tables.put(table, replace(state, released=released, handled=handled))
+        return _Moved.WHOLE_RUN if whole else _Moved.UP_TO_LIMIT
 
     def _orders(self, batch: ChangeBatch) -> list[int]:
         """One position order per entry of the batch's position dictionary; -1 for those that no row uses."""
@@ -151,6 +141,19 @@ def batches_with_last(batches: Iterator[ChangeBatch]) -> Iterator[tuple[ChangeBa
         pending = batch
     if pending is not None:
         yield pending, True
+
+
+def _next_run(buffer: BufferReader, start: int) -> list[Commit]:
+    """Return the next commits of a buffer that go over together."""
+    run: list[Commit] = []
+    byte_count = 0
+    for commit in buffer.commits(start):
+        if len(run) >= RUN_COMMITS or byte_count >= RUN_BYTES:
+            break
+        if commit.first != commit.next:
+            run.append(commit)
+            byte_count += commit.byte_count
+    return run
 
 
 def _keep(batch: ChangeBatch, wanted: list[bool]) -> ChangeBatch | None:

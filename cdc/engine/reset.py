@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,7 +11,6 @@ import pyarrow as pa
 from cdc.engine.tables import TableState
 from cdc.model import Audience, ChangeBatch, CopyMark, CopyStep, Operation, Position, TableId, TableSchema
 from cdc.model.batch import snapshot_batch
-from cdc.spi import ChangeLog
 
 
 def mark_batch(
@@ -26,7 +25,10 @@ def mark_batch(
 
 
 def due_batches(
-    due: Mapping[TableId, TableState], log: ChangeLog, position: Position, first: int = 0
+    due: Mapping[TableId, TableState],
+    schema_of: Callable[[TableId], TableSchema | None],
+    position: Position,
+    first: int = 0,
 ) -> list[ChangeBatch]:
     """Return a PENDING mark for each table that the log has a schema of, with ordinals from `first` on.
 
@@ -34,7 +36,7 @@ def due_batches(
     """
     made: list[ChangeBatch] = []
     for table, state in due.items():
-        schema = log.schema(table)
+        schema = schema_of(table)
         if schema is not None and (
             None in (schema.relation, state.relation) or schema.relation == state.relation
         ):

@@ -26,11 +26,12 @@ class Directive(StrEnum):
 
 
 # Looking again is safe where nothing was taken or written when the error came: the next attempt starts from
-# what is durable, and meets the same error or goes on. A gap, a damaged log and a fenced sink stay errors
+# what is durable, and meets the same error or goes on. A gap, a damaged log, a fenced log and a fenced sink stay errors
 # whatever changes outside; repeated looks would only hide that they were met.
 POLICY: dict[type[errors.CdcError], Directive] = {
     errors.SourceUnavailable: Directive.RETRY,
     errors.SourceBusy: Directive.RETRY,
+    errors.LogUnavailable: Directive.RETRY,
     errors.LogFull: Directive.RETRY,
     errors.StateFull: Directive.RETRY,
     errors.SinkUnavailable: Directive.RETRY,
@@ -45,6 +46,7 @@ POLICY: dict[type[errors.CdcError], Directive] = {
     errors.SchemaChangeRefused: Directive.OPERATOR,
     errors.SourceGap: Directive.STOP,
     errors.LogCorrupt: Directive.STOP,
+    errors.LogFenced: Directive.STOP,
     errors.SinkFenced: Directive.STOP,
 }
 

@@ -16,13 +16,14 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from cdc import failpoints
+from cdc.engine.ledger import Entry
 from cdc.engine.reading import Reading
 from cdc.engine.release import Releaser, batches_with_last, superseded
 from cdc.engine.reset import mark_batch
 from cdc.engine.status import SnapshotProgress
-from cdc.engine.tables import Facts, Phase, TableState, chunk_facts
+from cdc.engine.tables import Phase, TableState
 from cdc.errors import CdcError, LogFull, SnapshotYielded
-from cdc.model import ChangeBatch, ChangeSet, CopyStep, Position, TableId, TableSchema
+from cdc.model import ChangeSet, CopyStep, Position, TableId, TableSchema
 from cdc.spi import EarlierSnapshot, Snapshot, SnapshotChunk
 
 # What waits inside of a copy, as `Waits` knows it.
@@ -42,9 +43,7 @@ class TableCopier:
 
     def __init__(self, reading: Reading) -> None:
         self._source = reading.source
-        self._log = reading.log
-        self._held = reading.held
-        self._router = reading.router
+        self._ledger = reading.ledger
         self._status = reading.status
         self._workers = reading.spec.snapshot_workers
         self._releaser = Releaser(reading)
@@ -57,9 +56,8 @@ class TableCopier:
         """
         if self._is_begun(schemas) and not self._wait_until_passed(self._source.current(), stop):
             return {}
-        with self._router.lock:
-            marks = {s.table: self._mark(s.table) for s in schemas}
-            earlier = self._earlier(schemas)
+        marks = {s.table: self._mark(s.table) for s in schemas}
+        earlier = self._earlier(schemas)
         try:
             snapshot = self._source.snapshot(schemas, earlier)
         except SnapshotYielded:
@@ -86,8 +84,7 @@ class TableCopier:
         The stream has to pass it before rows are read, and catches up before it is opened, so that its locks
         are not held meanwhile.
         """
-        with self._router.lock:
-            return bool(self._earlier(schemas))
+        return bool(self._earlier(schemas))
 
     def _show(self, table_count: int, snapshot: Snapshot) -> None:
         """Add a snapshot to the progress of the whole copy."""
@@ -99,15 +96,16 @@ class TableCopier:
 
     def _mark(self, table: TableId) -> object:
         """Changes when the table has to be read by a snapshot that is opened later."""
-        state = self._router.book.get(table)
-        return self._router.requests(table), state.token if state else None
+        state = self._ledger.tables.get(table)
+        return self._ledger.requests(table), state.token if state else None
 
     def _earlier(self, schemas: Sequence[TableSchema]) -> Mapping[TableId, EarlierSnapshot]:
         found: dict[TableId, EarlierSnapshot] = {}
+        tables = self._ledger.tables
         for schema in schemas:
-            state = self._router.book.get(schema.table)
+            state = tables.get(schema.table)
             if state and state.phase is Phase.COPYING and state.token and state.position:
-                finished = self._router.book.finished_chunks(schema.table)
+                finished = tables.finished_chunks(schema.table)
                 found[schema.table] = EarlierSnapshot(state.token, state.position, finished)
         return found
 
@@ -116,9 +114,9 @@ class TableCopier:
         whether held changes before it must be released first. `mark` is from before the snapshot was opened.
         """
         table, position = schema.table, snapshot.positions[schema.table]
-        with self._router.lock:
-            state = self._router.book.get(table)
-            if state is None or state.phase is Phase.LIVE or not self._router.agrees(schema):
+        with self._ledger.begin() as entry:
+            state = entry.tables.get(table)
+            if state is None or state.phase is Phase.LIVE or not entry.tables.agrees(schema):
                 raise superseded(table)
             if self._mark(table) != mark:
                 raise superseded(table)
@@ -131,26 +129,18 @@ class TableCopier:
                 dirty=True,
                 handled=state.handled if resumed else max(state.handled, position.order),
             )
-            batches: tuple[ChangeBatch, ...] = ()
             if not resumed:
-                known = state.dirty or self._log.schema(table) is not None
-                batches = (mark_batch(schema, CopyStep.BEGIN, position, state.audience, truncates=known),)
-            facts = self._router.book.facts_of(table, after, keep_chunks=resumed)
-            self._log.append(ChangeSet(batches, self._reached(), len(batches)), facts=facts)
-            if not resumed:
-                self._router.book.forget_chunks(table)
-            self._router.book.set(table, after)
+                known = state.dirty or entry.schema(table) is not None
+                mark = mark_batch(schema, CopyStep.BEGIN, position, state.audience, truncates=known)
+                entry.append(ChangeSet((mark,), None, 1))
+            entry.tables.put(table, after, keep_chunks=resumed)
+            entry.commit()
         return resumed
-
-    def _reached(self) -> Position:
-        end = self._log.end
-        assert end is not None, "the log has a first commit before any snapshot"
-        return end.position
 
     def _wait_until_passed(
         self, position: Position, stop: threading.Event, snapshot: Snapshot | None = None
     ) -> bool:
-        while self._reached().order < position.order:
+        while self._ledger.reached.order < position.order:
             self._wait_for_stream(position)
             if stop.wait(PASS_POLL_SECONDS) or (snapshot is not None and snapshot.is_ending):
                 return False
@@ -196,7 +186,7 @@ class TableCopier:
                 snapshot.close()
             # Not before the stream is past the snapshot: a live table takes every change that still comes,
             # and those that the snapshot contains must come while they are held back and can be dropped.
-            reached = self._reached().order
+            reached = self._ledger.reached.order
             table = next((t for t in ready if snapshot.positions[t].order <= reached), None)
             if table is None and ready:
                 self._wait_for_stream(snapshot.positions[ready[0]])
@@ -238,30 +228,36 @@ class TableCopier:
         token = snapshot.tokens[chunk.table]
         for batch, last in batches_with_last(snapshot.read(chunk)):
             rows += batch.row_count
-            facts = chunk_facts(chunk.table, chunk.id, rows) if last else {}
-            self._append(chunk.table, token, ChangeSet((batch,), None, batch.row_count), facts, halt)
+            finished = rows if last else None
+            self._append(chunk, token, ChangeSet((batch,), None, batch.row_count), finished, halt)
             if halt.is_set() and not last:
                 return False
             self._count(batch.row_count)
         if rows == 0:
-            self._append(chunk.table, token, ChangeSet((), None), chunk_facts(chunk.table, chunk.id, 0), halt)
-        self._router.book.set_chunk(chunk.table, chunk.id, rows)
+            self._append(chunk, token, ChangeSet((), None), 0, halt)
         progress = self._status.snapshot
         if progress is not None:
             progress.chunks_done += 1
         return True
 
     def _append(
-        self, table: TableId, token: str, changes: ChangeSet, facts: Facts, halt: threading.Event
+        self,
+        chunk: SnapshotChunk,
+        token: str,
+        changes: ChangeSet,
+        finished: int | None,
+        halt: threading.Event,
     ) -> None:
+        """Append rows of a chunk; `finished` is how many it has in all, with the last of them."""
         while True:
             try:
-                with self._router.lock:
-                    audience = self._require(table, token).audience
+                with self._ledger.begin() as entry:
+                    audience = _require(entry, chunk.table, token).audience
                     batches = tuple(replace(batch, audience=audience) for batch in changes.batches)
-                    seen = replace(changes, batches=batches, position=self._reached())
-                    commit = self._log.append(seen, facts=facts)
-                    self._status.positioned(commit)
+                    entry.append(replace(changes, batches=batches))
+                    if finished is not None:
+                        entry.tables.finish_chunk(chunk.table, chunk.id, finished)
+                    self._status.positioned(entry.commit())
                 failpoints.hit("snapshot.rows-durable")
                 self._status.waits.end(DISK_WAIT)
                 return
@@ -270,12 +266,6 @@ class TableCopier:
                 if halt.wait(DISK_FULL_WAIT_SECONDS):
                     raise
 
-    def _require(self, table: TableId, token: str) -> TableState:
-        state = self._router.book.get(table)
-        if state is None or state.token != token:
-            raise superseded(table)
-        return state
-
     def _count(self, rows: int) -> None:
         self._status.rate.add(rows)
         progress = self._status.snapshot
@@ -283,25 +273,26 @@ class TableCopier:
             progress.rows += rows
 
     def _go_live(self, table: TableId, token: str) -> None:
-        """Release what is held beside the running capture,
-        then the rest and the change of phase under the lock.
-        """
+        """Release what is buffered beside the running capture, then the rest with the change of phase."""
         self._releaser.release(table, token, None, runs=RELEASE_RUNS)
         failpoints.hit("snapshot.before-live")
-        with self._router.lock:
-            self._releaser.release(table, token, None)
-            state = self._require(table, token)
-            live = TableState(phase=Phase.LIVE, relation=state.relation, dirty=True)
-            schema = self._log.schema(table)
+        with self._ledger.begin() as entry:
+            self._releaser.release_rest(entry, table, token)
+            state = _require(entry, table, token)
+            schema = entry.schema(table)
             assert schema is not None, "the copy began with a mark"
-            mark = mark_batch(schema, CopyStep.FINISHED, self._reached(), state.audience)
-            self._log.append(
-                ChangeSet((mark,), self._reached(), 1), facts=self._router.book.facts_of(table, live)
-            )
-            self._router.book.set(table, live)
-            if state.held is not None:
-                self._held.destroy(state.held)
+            mark = mark_batch(schema, CopyStep.FINISHED, self._ledger.reached, state.audience)
+            entry.append(ChangeSet((mark,), None, 1))
+            entry.tables.put(table, TableState(phase=Phase.LIVE, relation=state.relation, dirty=True))
+            entry.commit()
         failpoints.hit("snapshot.live")
         progress = self._status.snapshot
         if progress is not None:
             progress.tables_done += 1
+
+
+def _require(entry: Entry, table: TableId, token: str) -> TableState:
+    state = entry.tables.get(table)
+    if state is None or state.token != token:
+        raise superseded(table)
+    return state

@@ -1,30 +1,31 @@
-"""What capture knows of each table: live, or held back while a snapshot of it is read;
-kept as facts in the log.
+"""What capture knows of each table: live, or buffered while a snapshot of it is read; kept in the log
+metadata.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
-from cdc.model import Audience, Position, TableId
+from cdc.model import Audience, Position, TableId, TableSchema
 from cdc.model.audience import EVERYONE
 
 _TABLE_PREFIX = "table:"
 _CHUNK_PREFIX = "chunk:"
-_HELD_PREFIX = "held:"
 
-Facts = dict[str, str | None]
+Metadata = dict[str, str | None]
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 class Phase(StrEnum):
-    """Durable, in the log's facts.
+    """Durable, in the log metadata.
 
     A table enters WAITING when it is first seen, COPYING when a snapshot of it is open, LIVE when all rows
-    and all held changes are in the log.
+    and all buffered changes are in the log.
     """
 
     WAITING = "waiting"
@@ -36,16 +37,16 @@ class Phase(StrEnum):
 class TableState:
     """One table's capture state.
 
-    While not LIVE, its streamed changes go to the held log number `held`. `released` is the offset in it
-    below which everything is done; changes whose position orders below `handled` are done or contained in the
-    snapshot. `token` and `position` are the open (or last) snapshot's. `dirty` says that the log may hold
+    While not LIVE, its streamed changes go to the log's buffer number `buffer`. `released` is the offset in
+    it below which everything is done; changes whose position orders below `handled` are done or contained in
+    the snapshot. `token` and `position` are the open (or last) snapshot's. `dirty` says that the log may hold
     rows of this table from an earlier copy or life; `reason` why a live table is copied again. `audience` are
     the sinks that the copy is for: the others see the table's changes as if it were live.
     """
 
     phase: Phase
     relation: int | None = None
-    held: int | None = None
+    buffer: int | None = None
     released: int = 0
     handled: int = 0
     token: str | None = None
@@ -58,7 +59,7 @@ class TableState:
         value: dict[str, Any] = {
             "phase": self.phase.value,
             "relation": self.relation,
-            "held": self.held,
+            "held": self.buffer,
             "released": self.released,
             "handled": self.handled,
             "token": self.token,
@@ -77,45 +78,41 @@ class TableState:
             phase=Phase(value.pop("phase")),
             position=Position.from_json(position) if position else None,
             audience=Audience.from_json(value.pop("audience", None)),
+            buffer=value.pop("held"),
             **value,
         )
 
 
-@dataclass(slots=True)
 class TableBook:
-    """All tables' states, as the log's facts have them.
+    """All tables' states, as the metadata of one commit has them; the next commit makes another book."""
 
-    Changing a state takes two steps: commit the facts that `facts_of…` give, together with the changes that
-    they belong to, then `set_…` the same here. So no thread ever commits what another thread has not done
-    yet. Chunk facts carry the chunk's row count;
-    `held_next` is how far the main log confirms a table's held log.
-    """
-
-    _states: dict[TableId, TableState] = field(default_factory=dict)
-    _chunks: dict[TableId, dict[str, int]] = field(default_factory=dict)
-    _held_next: dict[TableId, int] = field(default_factory=dict)
+    def __init__(
+        self,
+        states: Mapping[TableId, TableState] | None = None,
+        chunks: Mapping[TableId, Mapping[str, int]] | None = None,
+    ) -> None:
+        self._states = states or {}
+        # Rows of each finished chunk, by table.
+        self._chunks = chunks or {}
 
     @classmethod
-    def from_facts(cls, facts: Mapping[str, str]) -> TableBook:
-        book = cls()
-        book.reload(facts)
-        return book
+    def from_metadata(cls, metadata: Mapping[str, str]) -> TableBook:
+        return TableBook().following(metadata)
 
-    def reload(self, facts: Mapping[str, str]) -> None:
-        """Forget everything and take it from the facts again."""
-        states: dict[TableId, TableState] = {}
+    def following(self, changes: Mapping[str, str | None]) -> TableBook:
+        """Return the book after a commit that changes the metadata so."""
+        states: dict[TableId, TableState] | None = None
         chunks: dict[TableId, dict[str, int]] = {}
-        held_next: dict[TableId, int] = {}
-        for key, text in facts.items():
+        for key, text in changes.items():
             if key.startswith(_TABLE_PREFIX):
-                states[_table_of(key)] = TableState.from_text(text)
-            elif key.startswith(_HELD_PREFIX):
-                held_next[_table_of(key)] = int(text)
+                states = dict(self._states) if states is None else states
+                _apply(states, _table_of(key), text, TableState.from_text)
             elif key.startswith(_CHUNK_PREFIX):
                 schema, name, chunk = json.loads(key.removeprefix(_CHUNK_PREFIX))
-                chunks.setdefault(TableId(schema, name), {})[chunk] = int(text)
-        # Swapped whole: other threads read without the lock.
-        self._states, self._chunks, self._held_next = states, chunks, held_next
+                table = TableId(schema, name)
+                _apply(chunks.setdefault(table, dict(self._chunks.get(table, {}))), chunk, text, int)
+        all_chunks = {**self._chunks, **chunks} if chunks else self._chunks
+        return TableBook(self._states if states is None else states, all_chunks)
 
     def __getitem__(self, table: TableId) -> TableState:
         return self._states[table]
@@ -127,69 +124,84 @@ class TableBook:
         return iter(list(self._states.items()))
 
     def by_relation(self, relation: int | None) -> TableId | None:
-        """The table that has this source number now."""
+        """Return the table that has this source number now."""
         if relation is None:
             return None
         return next((table for table, state in self.items() if state.relation == relation), None)
 
+    def is_new(self, schema: TableSchema) -> bool:
+        """Return whether neither the table's name nor its number is known: the stream has not shown it."""
+        return self.get(schema.table) is None and self.by_relation(schema.relation) is None
+
+    def agrees(self, schema: TableSchema) -> bool:
+        """Return whether the book has this name with this number (or with none yet)."""
+        state = self.get(schema.table)
+        return state is not None and (schema.relation is None or state.relation in (None, schema.relation))
+
     def unfinished(self) -> list[TableId]:
-        """Tables that are not live, in name order."""
+        """Return the tables that are not live, in name order."""
         return sorted(table for table, state in self.items() if state.phase is not Phase.LIVE)
 
     def finished_chunks(self, table: TableId) -> frozenset[str]:
         return frozenset(self._chunks.get(table, ()))
 
-    def held_next(self, table: TableId) -> int:
-        return self._held_next.get(table, 0)
+    @property
+    def buffers(self) -> set[int]:
+        """The numbers of all buffers that tables use."""
+        return {state.buffer for state in self._states.values() if state.buffer is not None}
 
-    def next_held(self) -> int:
-        """A number for a new held log that no table uses."""
-        return 1 + max((s.held for _, s in self.items() if s.held is not None), default=0)
 
-    def set(self, table: TableId, state: TableState) -> None:
-        self._states[table] = state
-        if state.phase is Phase.LIVE:
-            self._chunks.pop(table, None)
-            self._held_next.pop(table, None)
+class TableDraft(TableBook):
+    """The book as it will be after a commit, and the metadata that the commit needs for that."""
 
-    def set_chunk(self, table: TableId, chunk: str, rows: int) -> None:
-        self._chunks.setdefault(table, {})[chunk] = rows
+    def __init__(self, book: TableBook) -> None:
+        super().__init__(book._states, book._chunks)  # noqa: SLF001  (of the same class)
+        self._book = book
+        self.metadata: Metadata = {}
 
-    def forget_chunks(self, table: TableId) -> None:
-        self._chunks.pop(table, None)
-
-    def set_held_next(self, table: TableId, offset: int) -> None:
-        self._held_next[table] = offset
+    def put(self, table: TableId, state: TableState, *, keep_chunks: bool = True) -> TableState:
+        """Change a table's state. A live table has no finished chunks; others lose them on request."""
+        changes: Metadata = {_key(table): state.to_text()}
+        if not keep_chunks or state.phase is Phase.LIVE:
+            changes |= self._without_chunks(table)
+        self._change(changes)
+        return state
 
     def remove(self, table: TableId) -> None:
-        for mapping in (self._states, self._chunks, self._held_next):
-            mapping.pop(table, None)
+        """Forget a table."""
+        self._change({_key(table): None, **self._without_chunks(table)})
 
-    def facts_of(self, table: TableId, state: TableState | None, *, keep_chunks: bool = True) -> Facts:
-        """The facts that make `state` durable (None forgets the table);
-        live tables lose their chunk and held facts.
-        """
-        facts: Facts = {_key(_TABLE_PREFIX, table): state.to_text() if state else None}
-        if state is None or state.phase is Phase.LIVE:
-            facts[_key(_HELD_PREFIX, table)] = None
-            keep_chunks = False
-        if not keep_chunks:
-            facts |= {_chunk_key(table, chunk): None for chunk in self.finished_chunks(table)}
-        return facts
+    def finish_chunk(self, table: TableId, chunk: str, rows: int) -> None:
+        """Note that a chunk's rows are all in the log."""
+        self._change({_chunk_key(table, chunk): str(rows)})
+
+    def new_buffer(self) -> int:
+        """Return the number of a buffer that no table uses, before the commit or after it."""
+        return 1 + max(self.buffers | self._book.buffers, default=0)
+
+    @property
+    def unused_buffers(self) -> set[int]:
+        """The buffers that no table needs after the commit."""
+        return self._book.buffers - self.buffers if self.metadata else set()
+
+    def _without_chunks(self, table: TableId) -> Metadata:
+        return {_chunk_key(table, chunk): None for chunk in self.finished_chunks(table)}
+
+    def _change(self, changes: Metadata) -> None:
+        after = self.following(changes)
+        self._states, self._chunks = after._states, after._chunks  # noqa: SLF001  (of the same class)
+        self.metadata |= changes
 
 
-def chunk_facts(table: TableId, chunk: str, rows: int) -> Facts:
-    """The fact that a chunk's rows are all in the log."""
-    return {_chunk_key(table, chunk): str(rows)}
+def _apply(values: dict[_K, _V], key: _K, text: str | None, parse: Callable[[str], _V]) -> None:
+    if text is None:
+        values.pop(key, None)
+    else:
+        values[key] = parse(text)
 
 
-def held_facts(table: TableId, offset: int) -> Facts:
-    """The fact that the main log confirms a held log up to `offset`."""
-    return {_key(_HELD_PREFIX, table): str(offset)}
-
-
-def _key(prefix: str, table: TableId) -> str:
-    return prefix + json.dumps([table.schema, table.name])
+def _key(table: TableId) -> str:
+    return _TABLE_PREFIX + json.dumps([table.schema, table.name])
 
 
 def _chunk_key(table: TableId, chunk: str) -> str:

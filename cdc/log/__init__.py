@@ -1,17 +1,17 @@
 """The durable segmented log: what capture writes and every delivery reads."""
 
 from cdc.log.inspection import Verified, verify_log
+from cdc.log.local import LocalLogs
 from cdc.log.log import DEFAULT_SEGMENT_BYTES, SegmentedLog
-from cdc.log.retention import Trimmed
 from cdc.log.segment import Segment
 from cdc.log.view import LogView
 
 __all__ = [
     "DEFAULT_SEGMENT_BYTES",
+    "LocalLogs",
     "LogView",
     "Segment",
     "SegmentedLog",
-    "Trimmed",
     "Verified",
     "verify_log",
 ]

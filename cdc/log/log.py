@@ -2,35 +2,37 @@
 reading threads.
 
 What is published (`_state`) is durable, immutable, and replaced as a whole after each sync; readers take it
-without a lock. Appending threads take turns: whoever has appended a part keeps the turn until it ends or
-abandons its transaction.
+without a lock. One transaction is open at a time: `begin` waits for the end of another one.
 """
 
 from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
 from cdc.errors import CdcError, LogFull, StateError
 from cdc.files import FolderLock, make_folder
-from cdc.log.arrow import EncodedBatch, encode_batch
+from cdc.log.arrow import EncodedBatch
+from cdc.log.buffers import Buffers, renamed_keys, without_buffers
 from cdc.log.frame import FORMAT_VERSION, Preamble
 from cdc.log.index import save_index, with_commit
 from cdc.log.reader import Shortcuts, find_commit, read_batches, read_commits
 from cdc.log.records import HeaderRecord, Previous
 from cdc.log.recovery import recover
-from cdc.log.retention import Trimmed, cut_back, removable, remove_folder, remove_segments
-from cdc.log.scan import StoredSchema, apply_facts
+from cdc.log.retention import cut_back, removable, remove_segments
+from cdc.log.scan import StoredSchema, apply_metadata
 from cdc.log.segment import Segment, segment_name
-from cdc.log.transaction import Pending, write_commit, write_part
+from cdc.log.transaction import Pending, Transaction, Writes, write_commit, write_part
 from cdc.log.writer import SegmentWriter, create_segment, full, is_no_room, refused
 from cdc.model import ChangeBatch, ChangeSet, Commit, Position, TableId, TableSchema
+from cdc.spi.log import BufferReader, Trimmed
 
 # Retention removes whole segments, and opening reads the newest one whole (about 0.1 s for this size):
 # small enough for both, large enough that a 20 GiB log has 320 files. A transaction never spans two, so a
@@ -45,7 +47,7 @@ class _State:
     sealed: tuple[Segment, ...]
     active: Segment
     end: Commit | None
-    facts: Mapping[str, str]
+    metadata: Mapping[str, str]
     schemas: Mapping[TableId, StoredSchema]
 
     @property
@@ -54,15 +56,16 @@ class _State:
 
 
 class SegmentedLog:
-    """Implements `cdc.spi.ChangeLog`. Owns its folder (locked) until `close`.
+    """Implements `cdc.spi.LogWriter` and `LogRetention`. Owns its folders (locked) until `close`.
 
-    `clock` gives the wall clock; `on_full` is told when an append finds no room, just before LogFull is
-    raised. After LogFull the same append may be made again on this object: parts appended before stay.
+    `buffers` is the folder of the log's buffers. `clock` gives the wall clock; `on_full` is told when an
+    append finds no room, just before LogFull is raised.
     """
 
     def __init__(
         self,
         folder: Path,
+        buffers: Path | None = None,
         *,
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -73,8 +76,10 @@ class SegmentedLog:
         self._clock = clock
         self._on_full = on_full
         self._turn = threading.Condition()  # Guards all below; held during one call, never between two.
-        self._owner: int | None = None
+        self._transaction: Transaction | None = None
         self._pending: Pending | None = None
+        # Goes with the next commit: metadata of an earlier version, under the keys of this one.
+        self._renamed: dict[str, str | None] = {}
         self._broken: CdcError | None = None
         self._grown = threading.Condition()
         self._is_closed = False
@@ -82,6 +87,7 @@ class SegmentedLog:
         self._state: _State
         self._writer: SegmentWriter
         self._recovered_bytes = 0
+        self._writes = Writes(self._write, self._commit, self._end)
         try:
             make_folder(folder)
             self._lock = FolderLock(folder, "this log")
@@ -89,6 +95,7 @@ class SegmentedLog:
             raise _unusable(folder, error) from error
         try:
             self._open()
+            self._buffers = None if buffers is None else self._open_buffers(buffers)
         except BaseException:
             self._lock.release()
             raise
@@ -101,6 +108,10 @@ class SegmentedLog:
     def identity(self) -> str:
         """The uuid that was made with the log; a copy of the folder has the same."""
         return str(UUID(bytes=self._writer.preamble.log_id))
+
+    @property
+    def is_closed(self) -> bool:
+        return self._is_closed
 
     @property
     def recovered_bytes(self) -> int:
@@ -116,8 +127,8 @@ class SegmentedLog:
         return self._state.segments[0].first
 
     @property
-    def facts(self) -> Mapping[str, str]:
-        return dict(self._state.facts)
+    def metadata(self) -> Mapping[str, str]:
+        return without_buffers(self._state.metadata)
 
     @property
     def byte_count(self) -> int:
@@ -138,39 +149,18 @@ class SegmentedLog:
         """The newest schema of every table that the log ever had."""
         return {table: stored.schema for table, stored in self._state.schemas.items()}
 
-    def append(
-        self,
-        changes: ChangeSet,
-        position: Position | None = None,
-        facts: Mapping[str, str | None] | None = None,
-    ) -> Commit | None:
-        # Encoding and compressing need no turn, so several threads do it side by side.
-        batches = [encode_batch(batch, changes.changes) for batch in changes.batches]
-        reached = position or changes.position
+    def begin(self) -> Transaction:
         with self._turn:
-            self._take_turn()
-            try:
-                return self._append(changes, batches, reached, facts or {})
-            except OSError as error:
-                raise self._after_failure(error) from error
-            except BaseException:
-                self._cut()
-                raise
-            finally:
-                self._pass_turn_if_idle()
+            self._turn.wait_for(lambda: self._broken is not None or self._transaction is None)
+            self._check_usable()
+            self._transaction = Transaction(self._writes, self._buffers)
+            return self._transaction
 
-    def abandon(self) -> None:
-        with self._turn:
-            if self._owner != threading.get_ident():
-                return
-            self._pending = None
-            try:
-                if self._broken is None:
-                    self._cut()
-            except OSError as error:
-                raise self._break(refused(self._writer.path, error)) from error
-            finally:
-                self._pass_turn_if_idle()
+    def buffered(self, number: int) -> BufferReader:
+        if self._buffers is None:
+            message = "this log has no place for buffers"
+            raise ValueError(message)
+        return self._buffers.reader(number)
 
     def commits(self, start: int) -> Iterator[Commit]:
         """As the contract says. Commits without changes that lie at `start`, before the one that holds it,
@@ -178,8 +168,14 @@ class SegmentedLog:
         """
         return read_commits(self._state.segments, start, self._shortcuts)
 
-    def read(self, first: int, next: int, sink: str | None = None) -> Iterator[ChangeBatch]:  # noqa: A002
-        return read_batches(self._state.segments, first, next, self._shortcuts, sink)
+    def read(
+        self,
+        first: int,
+        next: int,  # noqa: A002
+        sink: str | None = None,
+        tables: Collection[TableId] | None = None,
+    ) -> Iterator[ChangeBatch]:
+        return read_batches(self._state.segments, first, next, self._shortcuts, sink, tables)
 
     def find(self, *, position: Position | None = None, at: datetime | None = None) -> Commit | None:
         return find_commit(self._state.segments, position, at)
@@ -224,7 +220,7 @@ class SegmentedLog:
         """
         with self._turn:
             self._check_usable()
-            if self._pending is not None:
+            if self._transaction is not None:
                 message = "a log with an open transaction can't be cut back"
                 raise ValueError(message)
             if next_offset == self._state.active.next:
@@ -238,11 +234,6 @@ class SegmentedLog:
                 self._shortcuts = Shortcuts()
                 self._open()
 
-    def destroy(self) -> None:
-        """Close the log and delete its folder."""
-        self.close()
-        remove_folder(self._folder)
-
     def close(self) -> None:
         """Release the files and the lock; waiting appends are refused. May be called twice."""
         with self._turn:
@@ -254,9 +245,12 @@ class SegmentedLog:
             self._writer.close()
             self._broken = self._broken or StateError("the log is closed", where=str(self._folder))
             self._lock.release()
+            self._transaction = None
             self._turn.notify_all()
         with self._grown:
             self._grown.notify_all()
+        if self._buffers is not None:
+            self._buffers.close()
 
     def _open(self) -> None:
         try:
@@ -269,45 +263,84 @@ class SegmentedLog:
             else:
                 contents, preamble = found.contents, found.preamble
                 self._state = _State(
-                    found.sealed, contents.segment, contents.end, contents.facts, contents.schemas
+                    found.sealed, contents.segment, contents.end, contents.metadata, contents.schemas
                 )
         except OSError as error:
             raise _unusable(self._folder, error) from error
         self._recovered_bytes = found.cut_bytes if found else 0
         self._writer = SegmentWriter(self._state.active.path, preamble, self._state.active.byte_count)
 
-    def _append(
-        self,
-        changes: ChangeSet,
-        batches: list[EncodedBatch],
-        position: Position | None,
-        facts: Mapping[str, str | None],
-    ) -> Commit | None:
-        pending = self._pending
-        if pending is None:
-            self._roll_if_large()
-            active = self._state.active
-            pending = Pending(active.next, active.next, active.byte_count, active.byte_count)
-        pending = write_part(self._writer, pending, changes, batches, self._state.schemas, facts)
-        if position is None:
-            self._pending = pending
-            return None
-        commit = pending.commit(position, self._clock())
-        write_commit(self._writer, pending, commit)
-        self._publish(pending, commit)
-        self._pending = None
-        return commit
+    def _open_buffers(self, folder: Path) -> Buffers:
+        self._renamed = renamed_keys(self._state.metadata)
+        metadata = dict(self._state.metadata)
+        apply_metadata(metadata, self._renamed)
+        self._state = replace(self._state, metadata=metadata)
+        open_log = partial(SegmentedLog, segment_bytes=self._segment_bytes, clock=self._clock)
+        return Buffers(folder, open_log, lambda: self._state.metadata)
 
-    def _publish(self, pending: Pending, commit: Commit) -> None:
+    def _write(self, changes: ChangeSet, batches: Sequence[EncodedBatch]) -> None:
+        with self._turn:
+            self._check_usable()
+            try:
+                pending = self._started()
+                self._pending = write_part(self._writer, pending, changes, batches, self._state.schemas)
+            except OSError as error:
+                raise self._after_failure(error) from error
+            except BaseException:
+                self._cut()
+                raise
+
+    def _commit(self, position: Position, metadata: Mapping[str, str | None]) -> Commit:
+        with self._turn:
+            self._check_usable()
+            try:
+                pending = self._started()
+                commit = pending.commit(position, self._clock())
+                changed = {**self._renamed, **metadata}
+                write_commit(self._writer, pending, commit, changed)
+            except OSError as error:
+                self._pending = None
+                raise self._after_failure(error) from error
+            except BaseException:
+                self._pending = None
+                self._cut()
+                raise
+            self._publish(pending, commit, changed)
+            self._pending, self._renamed = None, {}
+            return commit
+
+    def _end(self, transaction: Transaction) -> None:
+        with self._turn:
+            if self._transaction is not transaction:
+                return
+            self._pending = None
+            try:
+                if self._broken is None:
+                    self._cut()
+            except OSError as error:
+                raise self._break(refused(self._writer.path, error)) from error
+            finally:
+                self._transaction = None
+                self._turn.notify_all()
+
+    def _started(self) -> Pending:
+        """What the open transaction has written so far; a new one begins behind the newest commit."""
+        if self._pending is not None:
+            return self._pending
+        self._roll_if_large()
+        active = self._state.active
+        return Pending(active.next, active.next, active.byte_count, active.byte_count)
+
+    def _publish(self, pending: Pending, commit: Commit, changed: Mapping[str, str | None]) -> None:
         state = self._state
-        facts = state.facts
-        if pending.facts:
-            facts = dict(facts)
-            apply_facts(facts, pending.facts)
+        metadata = state.metadata
+        if changed:
+            metadata = dict(metadata)
+            apply_metadata(metadata, changed)
         schemas = {**state.schemas, **pending.schemas} if pending.schemas else state.schemas
         active = with_commit(state.active, commit, pending.group_at, self._writer.position)
         with self._grown:
-            self._state = _State(state.sealed, active, commit, facts, schemas)
+            self._state = _State(state.sealed, active, commit, metadata, schemas)
             self._grown.notify_all()
 
     def _roll_if_large(self) -> None:
@@ -318,7 +351,7 @@ class SegmentedLog:
         preamble = replace(old.preamble, version=FORMAT_VERSION, number=state.active.number + 1)
         previous = Previous(state.active.number, state.active.byte_count, state.end)
         schemas = [stored.schema for stored in state.schemas.values()]
-        header = HeaderRecord(state.active.next, self._clock(), state.facts, len(schemas), previous)
+        header = HeaderRecord(state.active.next, self._clock(), state.metadata, len(schemas), previous)
         save_index(state.active, old.preamble)
         try:
             active, stored = create_segment(self._folder, preamble, header, schemas)
@@ -328,19 +361,8 @@ class SegmentedLog:
                 raise self._break(refused(path, error)) from error
             raise
         self._writer = SegmentWriter(active.path, preamble, active.byte_count)
-        self._state = _State(state.segments, active, state.end, state.facts, stored)
+        self._state = _State(state.segments, active, state.end, state.metadata, stored)
         old.close()
-
-    def _take_turn(self) -> None:
-        me = threading.get_ident()
-        self._turn.wait_for(lambda: self._broken is not None or self._owner in (None, me))
-        self._check_usable()
-        self._owner = me
-
-    def _pass_turn_if_idle(self) -> None:
-        if self._pending is None:
-            self._owner = None
-            self._turn.notify_all()
 
     def _check_usable(self) -> None:
         if self._broken is not None:
@@ -348,14 +370,14 @@ class SegmentedLog:
 
     def _cut(self) -> None:
         """Cut the file back to the last whole part of the open transaction, or to the newest commit."""
-        self._writer.cut(self._pending.end if self._pending else self._state.active.byte_count)
+        end = self._pending.end if self._pending else self._state.active.byte_count
+        if self._writer.is_beyond(end):
+            self._writer.cut(end)
 
     def _after_failure(self, error: OSError) -> CdcError:
-        """Make the log ready for the same append again, or refuse every further one."""
-        # What a failed sync left of earlier parts is unknown; what this append wrote is cut and written
-        # again.
-        lost_parts = self._writer.sync_failed and self._pending is not None
-        if is_no_room(error) and not lost_parts:
+        """Make the log ready for the same append or another transaction, or refuse every further one."""
+        # What a failed sync left of the transaction is unknown: all of it is cut, and written again.
+        if is_no_room(error):
             try:
                 self._cut()
             except OSError as cut_error:

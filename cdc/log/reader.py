@@ -7,7 +7,7 @@ Holds one batch at a time; bodies of batches that are not asked for are skipped 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from cdc.log.arrow import decode_batch, decode_schema, decode_trailer
 from cdc.log.frame import Frame, FrameKind
 from cdc.log.records import decode_commit, to_microseconds
 from cdc.log.segment import Block, Segment, SegmentReader
-from cdc.model import ChangeBatch, Commit, Position, TableSchema
+from cdc.model import ChangeBatch, Commit, Position, TableId, TableSchema
 
 # Every delivery goes on where it stopped; so many places are remembered, and the oldest is forgotten.
 _PLACES = 64
@@ -76,10 +76,15 @@ def read_commits(segments: Sequence[Segment], start: int, shortcuts: Shortcuts) 
 
 
 def read_batches(
-    segments: Sequence[Segment], first: int, next_offset: int, shortcuts: Shortcuts, sink: str | None = None
+    segments: Sequence[Segment],
+    first: int,
+    next_offset: int,
+    shortcuts: Shortcuts,
+    sink: str | None = None,
+    tables: Collection[TableId] | None = None,
 ) -> Iterator[ChangeBatch]:
-    """The batches with first ≤ offset < next_offset, of one sink's audience where that is given. ValueError
-    when one of the two offsets is inside a commit.
+    """The batches with first ≤ offset < next_offset, of one sink's audience and of some tables where these
+    are given. ValueError when one of the two offsets is inside a commit.
     """
     check_range(segments, first)
     check_range(segments, next_offset)
@@ -93,7 +98,7 @@ def read_batches(
             message = f"the range {first} to {next_offset} cuts the commit {commit.first} to {commit.next}"
             raise ValueError(message)
         if sink is None or commit.audience.includes(sink):
-            yield from _batches(reader, group, shortcuts, sink)
+            yield from _batches(reader, group, shortcuts, sink, tables)
         if commit.next == next_offset and commit.first < next_offset:
             shortcuts.remember(next_offset, segment.number, group.end)
             return
@@ -152,12 +157,19 @@ def check_range(segments: Sequence[Segment], offset: int) -> None:
 
 
 def _batches(
-    reader: SegmentReader, group: Group, shortcuts: Shortcuts, sink: str | None
+    reader: SegmentReader,
+    group: Group,
+    shortcuts: Shortcuts,
+    sink: str | None,
+    tables: Collection[TableId] | None,
 ) -> Iterator[ChangeBatch]:
     for frame in group.batches:
         body = reader.body(frame)
         trailer = decode_trailer(body)
-        batch = decode_batch(body, trailer, shortcuts.schema(reader, frame, trailer.schema_at), sink)
+        schema = shortcuts.schema(reader, frame, trailer.schema_at)
+        if tables is not None and schema.table not in tables:
+            continue
+        batch = decode_batch(body, trailer, schema, sink)
         if batch is not None:
             yield replace(batch, commit=group.commit)
 

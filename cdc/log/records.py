@@ -30,7 +30,7 @@ class CommitRecord:
     commit: Commit
     group_at: int
     synced: int
-    facts: Mapping[str, str | None] = field(default_factory=dict)
+    metadata: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class HeaderRecord:
 
     first: int
     created_at: datetime
-    facts: Mapping[str, str]
+    metadata: Mapping[str, str]
     schema_count: int
     previous: Previous | None
 
@@ -66,7 +66,7 @@ def encode_commit(record: CommitRecord) -> bytes:
         "commit": commit_to_json(record.commit),
         "group_at": record.group_at,
         "synced": record.synced,
-        "facts": dict(record.facts),
+        "facts": dict(record.metadata),
     }
     return orjson.dumps(body)
 
@@ -81,7 +81,7 @@ def encode_header(record: HeaderRecord) -> bytes:
     body = {
         "first": record.first,
         "created_at": to_microseconds(record.created_at),
-        "facts": dict(record.facts),
+        "facts": dict(record.metadata),
         "schemas": record.schema_count,
         "previous": None
         if previous is None
@@ -101,7 +101,7 @@ def decode_header(body: bytes | memoryview) -> HeaderRecord:
     return HeaderRecord(
         first=value["first"],
         created_at=from_microseconds(value["created_at"]),
-        facts=value["facts"],
+        metadata=value["facts"],
         schema_count=value["schemas"],
         previous=previous,
     )

@@ -1,4 +1,4 @@
-"""Takes away what is not needed: whole segments from the old end, commits from the new end, or all.
+"""Takes away what is not needed: whole segments from the old end, or commits from the new end.
 
 Every step leaves a log that opens: old segments go oldest first, new ones newest first.
 """
@@ -7,22 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from cdc.files import sync_folder
 from cdc.log.reader import check_range, groups_of
 from cdc.log.segment import Segment, SegmentReader
-
-
-@dataclass(frozen=True, slots=True)
-class Trimmed:
-    """What retention did: segments and bytes removed, and where the log starts now."""
-
-    segment_count: int
-    byte_count: int
-    start: int
 
 
 def removable(
@@ -73,14 +62,6 @@ def cut_back(segments: Sequence[Segment], next_offset: int) -> None:
     finally:
         os.close(descriptor)
     sync_folder(target.path.parent)
-
-
-def remove_folder(folder: Path) -> None:
-    """Delete a log's folder, newest segments first, so an interrupted removal leaves a log that opens."""
-    for path in sorted(folder.iterdir(), reverse=True):
-        path.unlink(missing_ok=True)
-    folder.rmdir()
-    sync_folder(folder.parent)
 
 
 def _border(segment: Segment, next_offset: int) -> int:

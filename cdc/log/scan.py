@@ -34,7 +34,7 @@ class Contents:
 
     segment: Segment
     end: Commit | None
-    facts: Mapping[str, str]
+    metadata: Mapping[str, str]
     schemas: Mapping[TableId, StoredSchema]
     bad_at: int | None = None
     tail_bytes: int = 0
@@ -44,7 +44,7 @@ class Contents:
 class _Walk:
     segment: Segment
     end: Commit | None
-    facts: dict[str, str]
+    metadata: dict[str, str]
     schemas: dict[TableId, StoredSchema] = field(default_factory=dict)
     pending: dict[TableId, StoredSchema] = field(default_factory=dict)
 
@@ -57,16 +57,16 @@ class _Walk:
         self.end = record.commit
         self.schemas.update(self.pending)
         self.pending.clear()
-        apply_facts(self.facts, record.facts)
+        apply_metadata(self.metadata, record.metadata)
 
 
-def apply_facts(facts: dict[str, str], changes: Mapping[str, str | None]) -> None:
-    """Change `facts` in place; None deletes a key."""
+def apply_metadata(metadata: dict[str, str], changes: Mapping[str, str | None]) -> None:
+    """Change `metadata` in place; None deletes a key."""
     for key, value in changes.items():
         if value is None:
-            facts.pop(key, None)
+            metadata.pop(key, None)
         else:
-            facts[key] = value
+            metadata[key] = value
 
 
 def scan_segment(reader: SegmentReader, empty: Segment, *, check_bodies: bool) -> Contents:
@@ -83,13 +83,13 @@ def scan_segment(reader: SegmentReader, empty: Segment, *, check_bodies: bool) -
             break
         at = frame.end
     tail = size - walk.segment.byte_count
-    return Contents(walk.segment, walk.end, walk.facts, walk.schemas, bad_at, tail)
+    return Contents(walk.segment, walk.end, walk.metadata, walk.schemas, bad_at, tail)
 
 
 def extend(contents: Contents, reader: SegmentReader) -> Contents:
     """The contents with the commits that a writer added since; bodies of batches are not checked."""
     segment = contents.segment
-    walk = _Walk(segment, contents.end, dict(contents.facts), dict(contents.schemas))
+    walk = _Walk(segment, contents.end, dict(contents.metadata), dict(contents.schemas))
     at, size = segment.byte_count, reader.size
     while at < size:
         frame = reader.frame_at(at, size)
@@ -97,7 +97,7 @@ def extend(contents: Contents, reader: SegmentReader) -> Contents:
             break
         at = frame.end
     tail = size - walk.segment.byte_count
-    return Contents(walk.segment, walk.end, walk.facts, walk.schemas, None, tail)
+    return Contents(walk.segment, walk.end, walk.metadata, walk.schemas, None, tail)
 
 
 def _scan_head(reader: SegmentReader, empty: Segment) -> tuple[_Walk, int]:
@@ -106,7 +106,7 @@ def _scan_head(reader: SegmentReader, empty: Segment) -> tuple[_Walk, int]:
         message = f"the segment begins at offset {header.first}; its name says {empty.first}"
         raise reader.corrupt(frame.at, message)
     previous = header.previous
-    walk = _Walk(empty, previous.commit if previous else None, dict(header.facts))
+    walk = _Walk(empty, previous.commit if previous else None, dict(header.metadata))
     at, size = frame.end, reader.size
     for _ in range(header.schema_count):
         schema_frame = reader.frame_at(at, size)

@@ -1,22 +1,100 @@
-"""One commit in the making: parts already written to the newest segment and what they add up to.
+"""One commit in the making: the transaction that callers hold, and the parts already written to the newest
+segment with what they add up to.
 
-Frozen, so a part that could not be written leaves nothing behind: the log keeps the earlier value and cuts
-the file to it.
+`Pending` is frozen, so a part that could not be written leaves nothing behind: the log keeps the earlier
+value and cuts the file to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Self
 
-from cdc.log.arrow import BatchTrailer, EncodedBatch, encode_schema, encode_trailer
+from cdc.log.arrow import BatchTrailer, EncodedBatch, encode_batch, encode_schema, encode_trailer
+from cdc.log.buffers import Buffers
 from cdc.log.frame import FrameKind, checksum
 from cdc.log.records import CommitRecord, encode_commit
 from cdc.log.scan import StoredSchema
 from cdc.log.writer import SegmentWriter
 from cdc.model import Audience, ChangeSet, Commit, Position, TableId, TableSchema
 from cdc.model.audience import EVERYONE
+from cdc.spi.log import LogTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """What a transaction may do to its log, as long as it is open."""
+
+    write: Callable[[ChangeSet, Sequence[EncodedBatch]], None]
+    commit: Callable[[Position, Mapping[str, str | None]], Commit]
+    end: Callable[[Transaction], None]
+
+
+class Transaction:
+    """Implements `cdc.spi.log.LogTransaction` on local disk; made by `SegmentedLog.begin`."""
+
+    def __init__(self, writes: Writes, buffers: Buffers | None) -> None:
+        self._writes = writes
+        self._buffers = buffers
+        self._touched: dict[int, LogTransaction] = {}
+        self._dropped: set[int] = set()
+        self._commit_at: datetime | None = None
+        self._is_over = self._is_closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def append(self, changes: ChangeSet) -> None:
+        self._check_open()
+        self._commit_at = changes.commit_at or self._commit_at
+        self._writes.write(changes, [encode_batch(batch, changes.changes) for batch in changes.batches])
+
+    def buffer(self, number: int, changes: ChangeSet) -> None:
+        self._check_open()
+        if number not in self._touched:
+            self._touched[number] = self._buffers_of_log().begin(number)
+        self._commit_at = changes.commit_at or self._commit_at
+        self._touched[number].append(changes)
+
+    def drop(self, number: int) -> None:
+        self._check_open()
+        self._buffers_of_log()
+        self._dropped.add(number)
+
+    def commit(self, position: Position, metadata: Mapping[str, str | None] | None = None) -> Commit:
+        self._check_open()
+        self._is_over = True
+        changed = dict(metadata or {})
+        if self._buffers is not None:
+            changed |= self._buffers.commit(self._touched, self._dropped, position, self._commit_at)
+        commit = self._writes.commit(position, changed)
+        if self._dropped:
+            self._buffers_of_log().remove(self._dropped)
+        return commit
+
+    def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_over = self._is_closed = True
+        for transaction in self._touched.values():
+            transaction.close()
+        self._writes.end(self)
+
+    def _check_open(self) -> None:
+        if self._is_over:
+            message = "the transaction is committed or closed"
+            raise ValueError(message)
+
+    def _buffers_of_log(self) -> Buffers:
+        if self._buffers is None:
+            message = "this log has no place for buffers"
+            raise ValueError(message)
+        return self._buffers
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +109,6 @@ class Pending:
     byte_count: int = 0
     transactions: int = 0
     commit_at: datetime | None = None
-    facts: Mapping[str, str | None] = field(default_factory=dict)
     schemas: Mapping[TableId, StoredSchema] = field(default_factory=dict)
     audience: Audience | None = None
 
@@ -55,7 +132,6 @@ def write_part(
     changes: ChangeSet,
     batches: Sequence[EncodedBatch],
     known: Mapping[TableId, StoredSchema],
-    facts: Mapping[str, str | None],
 ) -> Pending:
     """Write a set's frames (schemas before their first use) and give what the commit has become."""
     schemas = dict(pending.schemas)
@@ -77,15 +153,16 @@ def write_part(
         byte_count=pending.byte_count + sum(batch.byte_count for batch in batches),
         transactions=pending.transactions + changes.transactions,
         commit_at=changes.commit_at or pending.commit_at,
-        facts={**pending.facts, **facts},
         schemas=schemas,
         audience=audience,
     )
 
 
-def write_commit(writer: SegmentWriter, pending: Pending, commit: Commit) -> None:
+def write_commit(
+    writer: SegmentWriter, pending: Pending, commit: Commit, metadata: Mapping[str, str | None]
+) -> None:
     """Write the commit frame and make all of it durable."""
-    record = CommitRecord(commit, pending.group_at, synced=pending.group_at, facts=pending.facts)
+    record = CommitRecord(commit, pending.group_at, synced=pending.group_at, metadata=metadata)
     writer.add_body(FrameKind.COMMIT, encode_commit(record))
     writer.sync()
 

@@ -7,24 +7,28 @@ the few milliseconds that a sync takes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
 from cdc.errors import LogTrimmed, StateError
+from cdc.log.buffers import without_buffers
 from cdc.log.reader import Shortcuts, find_commit, read_batches, read_commits
 from cdc.log.recovery import load_folder
 from cdc.log.scan import Contents, extend, scan_segment
 from cdc.log.segment import Segment, SegmentReader, list_segments
 from cdc.model import ChangeBatch, Commit, Position, TableId, TableSchema
 
+# How often `wait` looks for new commits of the other process.
+_POLL_SECONDS = 0.05
 # Retention may remove a segment between listing and opening; each try lists again.
 _TRIES = 5
 
 
 class LogView:
-    """The commits of a log as of the last `refresh`. Holds no files open."""
+    """Implements `cdc.spi.LogReader` as of the last `refresh` or `wait`. Holds no files open."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -48,8 +52,8 @@ class LogView:
         return self.segments[0].first
 
     @property
-    def facts(self) -> Mapping[str, str]:
-        return dict(self._contents.facts)
+    def metadata(self) -> Mapping[str, str]:
+        return without_buffers(self._contents.metadata)
 
     @property
     def schemas(self) -> Mapping[TableId, TableSchema]:
@@ -83,15 +87,28 @@ class LogView:
         return self.schemas.get(table)
 
     def commits(self, start: int) -> Iterator[Commit]:
-        """As `ChangeLog.commits`."""
         return read_commits(self.segments, start, self._shortcuts)
 
-    def read(self, first: int, next: int, sink: str | None = None) -> Iterator[ChangeBatch]:  # noqa: A002
-        """As `ChangeLog.read`."""
-        return read_batches(self.segments, first, next, self._shortcuts, sink)
+    def read(
+        self,
+        first: int,
+        next: int,  # noqa: A002
+        sink: str | None = None,
+        tables: Collection[TableId] | None = None,
+    ) -> Iterator[ChangeBatch]:
+        return read_batches(self.segments, first, next, self._shortcuts, sink, tables)
+
+    def wait(self, offset: int, timeout_seconds: float) -> bool:
+        deadline = time.monotonic() + timeout_seconds
+        while self._contents.segment.next <= offset:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(left, _POLL_SECONDS))
+            self.refresh()
+        return True
 
     def find(self, *, position: Position | None = None, at: datetime | None = None) -> Commit | None:
-        """As `ChangeLog.find`."""
         return find_commit(self.segments, position, at)
 
     def _load(self) -> None:

@@ -61,6 +61,10 @@ class SegmentWriter:
         os.fdatasync(self._descriptor)
         self.sync_failed = False
 
+    def is_beyond(self, position: int) -> bool:
+        """Whether the file has bytes behind `position`, also of a frame that was not written whole."""
+        return self._descriptor >= 0 and os.fstat(self._descriptor).st_size > position
+
     def cut(self, position: int) -> None:
         """Forget what lies at or behind `position`."""
         os.ftruncate(self._descriptor, position)

@@ -1,7 +1,7 @@
 """The contracts that plug-ins implement and the engine relies on."""
 
 from cdc.spi.finding import Finding, Severity
-from cdc.spi.log import ChangeLog
+from cdc.spi.log import BufferReader, LogReader, LogRetention, LogStore, LogTransaction, LogWriter, Trimmed
 from cdc.spi.sink import (
     Cursor,
     Delivery,
@@ -25,12 +25,17 @@ from cdc.spi.source import (
 )
 
 __all__ = [
-    "ChangeLog",
+    "BufferReader",
     "Cursor",
     "Delivery",
     "EarlierSnapshot",
     "Finding",
     "LogIdentity",
+    "LogReader",
+    "LogRetention",
+    "LogStore",
+    "LogTransaction",
+    "LogWriter",
     "MeasuresDistance",
     "SetAside",
     "SetsAside",
@@ -44,5 +49,6 @@ __all__ = [
     "SourceIdentity",
     "SupportsPeek",
     "SupportsRewind",
+    "Trimmed",
     "VerifiesReach",
 ]

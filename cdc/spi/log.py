@@ -1,22 +1,54 @@
-"""The contract of the durable log: what capture writes and delivery reads."""
+"""The contract of the durable log: what capture writes and deliveries read.
+
+A log is an ordered, durable sequence of ChangeSets of one source, with a dictionary of text beside it: the
+log metadata. Offsets are the values of `_cdc_seq`. Each commit changes position, changes, buffered changes
+and metadata together, or not at all. A reader sees committed changes only.
+
+Changes of a table whose copy is not finished wait in a buffer of the log, which has a number, until the
+engine appends them to the log itself (catch-up).
+
+Every method may raise LogUnavailable, LogCorrupt, LogFull, LogFenced (another process has taken over as the
+writer) or LogTrimmed where these apply. Methods may be called from any thread.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, Self
 
 from cdc.model import ChangeBatch, ChangeSet, Commit, Position, TableId, TableSchema
 
 
-class ChangeLog(Protocol):
-    """An ordered, durable sequence of ChangeSets of one source, with a small dictionary of facts beside it.
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """What retention removed, and the oldest offset that the log still has."""
 
-    Offsets are the values of `_cdc_seq`. One process writes; in it, several threads may append and read. A
-    reader sees only what is durable and committed. Facts (text by key) change atomically with the commit that
-    carries them and are complete at every open. All methods raise LogCorrupt, LogFull or LogTrimmed where
-    those apply.
-    """
+    segment_count: int
+    byte_count: int
+    start: int
+
+
+class BufferReader(Protocol):
+    """The committed changes of one buffer, with offsets of their own."""
+
+    def commits(self, start: int) -> Iterator[Commit]:
+        """Yield the commits from the one that holds offset `start` to the newest."""
+        ...
+
+    def read(self, first: int, next: int) -> Iterator[ChangeBatch]:  # noqa: A002  (the term of the docs)
+        """Yield the batches with first ≤ offset < next in order. Both offsets are commit boundaries."""
+        ...
+
+
+class LogReader(Protocol):
+    """Read access to one source's log, for a delivery in any process."""
+
+    @property
+    def identity(self) -> str:
+        """The unique name of this history; a log that is created anew has another."""
+        ...
 
     @property
     def end(self) -> Commit | None:
@@ -29,31 +61,12 @@ class ChangeLog(Protocol):
         ...
 
     @property
-    def facts(self) -> Mapping[str, str]:
-        """All facts as of the newest durable commit (a copy)."""
-        ...
-
-    def append(
-        self,
-        changes: ChangeSet,
-        position: Position | None = None,
-        facts: Mapping[str, str | None] | None = None,
-    ) -> Commit | None:
-        """Append a set.
-
-        When it carries a position (or `position` is given: snapshot reads give the newest known one) it is
-        durable on return and its Commit is given back. A set without one is a part: it becomes visible with
-        the part that ends it; until then other threads' appends wait. Ordinals become offsets; schemas are
-        numbered (same shape, same version).
-        """
-        ...
-
-    def abandon(self) -> None:
-        """Forget parts that this thread appended and never ended. No-op when there are none."""
+    def metadata(self) -> Mapping[str, str]:
+        """A copy of the log metadata as of the newest durable commit."""
         ...
 
     def commits(self, start: int) -> Iterator[Commit]:
-        """The durable commits from the one that holds offset `start` on, oldest first; ends at the newest.
+        """Yield the durable commits from the one that holds offset `start` to the newest, oldest first.
 
         LogTrimmed when `start` is gone.
         """
@@ -64,10 +77,11 @@ class ChangeLog(Protocol):
         first: int,
         next: int,  # noqa: A002  (the term of the docs)
         sink: str | None = None,
+        tables: Collection[TableId] | None = None,
     ) -> Iterator[ChangeBatch]:
-        """Yield the batches with first ≤ offset < next in the order they were appended, with `sink` only
-        those whose audience includes that sink.
+        """Yield the batches with first ≤ offset < next in the order they were appended.
 
+        `sink` restricts them to those whose audience includes that sink, `tables` to those of these tables.
         Both offsets must be commit boundaries.
         """
         ...
@@ -77,13 +91,102 @@ class ChangeLog(Protocol):
         ...
 
     def schema(self, table: TableId) -> TableSchema | None:
-        """The newest version of a table's schema; None when the log never had it."""
+        """Return the newest version of a table's schema; None when the log never had it."""
         ...
 
     def find(self, *, position: Position | None = None, at: datetime | None = None) -> Commit | None:
-        """The newest commit whose position is ≤ `position`, or that was written at or before `at`."""
+        """Return the newest commit whose position is ≤ `position`, or that was written at or before `at`."""
+        ...
+
+
+class LogTransaction(Protocol):
+    """One commit in the making. While it is open, `begin` of the same log waits.
+
+    `with` closes it. What was not committed by then never happened.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def append(self, changes: ChangeSet) -> None:
+        """Add a set, or a part of a large one, whose ordinals become offsets.
+
+        Schemas are numbered: same shape, same version. After an error the transaction is as it was before,
+        so the same append may be repeated.
+        """
+        ...
+
+    def buffer(self, number: int, changes: ChangeSet) -> None:
+        """Add a set, or a part of one, to the buffer of that number; a new buffer when there is none."""
+        ...
+
+    def drop(self, number: int) -> None:
+        """Delete the buffer of that number with this commit, if there is one."""
+        ...
+
+    def commit(self, position: Position, metadata: Mapping[str, str | None] | None = None) -> Commit:
+        """Make everything durable and visible at once, at this position; once a transaction.
+
+        `metadata` changes the log metadata: None deletes a key. The transaction still excludes others until
+        it is closed. After LogFull, close it and begin again.
+        """
         ...
 
     def close(self) -> None:
-        """Release the files. Parts that were never ended are gone."""
+        """End the transaction. Without a commit, discard it. May be called twice."""
+        ...
+
+
+class LogWriter(LogReader, Protocol):
+    """The log of one source, opened by the one process that writes it; several threads may begin in turn."""
+
+    def begin(self) -> LogTransaction:
+        """Open a transaction, as soon as no other one of this log is open."""
+        ...
+
+    def buffered(self, number: int) -> BufferReader:
+        """Return a reader of the buffer of that number, which may be empty."""
+        ...
+
+    def close(self) -> None:
+        """Release what the log holds. An open transaction is discarded. May be called twice."""
+        ...
+
+
+class LogRetention(Protocol):
+    """The upkeep of one source's log."""
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes that the log's changes take where they are stored."""
+        ...
+
+    def trim(
+        self,
+        keep_from_offset: int,
+        *,
+        max_age: timedelta | None = None,
+        max_bytes: int | None = None,
+        force: bool = False,
+    ) -> Trimmed:
+        """Remove the oldest changes that are below `keep_from_offset` (unless `force`) and older than
+        `max_age` or above `max_bytes`. Without either limit nothing is removed.
+        """
+        ...
+
+
+class LogStore(Protocol):
+    """Opens the logs of one deployment by the names of their sources."""
+
+    def writer(self, source: str) -> LogWriter:
+        """Open the log for writing, and create it if there is none."""
+        ...
+
+    def reader(self, source: str) -> LogReader:
+        """Open the log for reading."""
+        ...
+
+    def retention(self, source: str) -> LogRetention:
+        """Return the upkeep of a log that this process writes."""
         ...

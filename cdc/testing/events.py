@@ -13,9 +13,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from cdc.model import ChangeBatch, ChangeSet, Column, Envelope, Operation, Position, TableId, TableSchema
+from cdc.model import (
+    ChangeBatch,
+    ChangeSet,
+    Column,
+    Commit,
+    Envelope,
+    Operation,
+    Position,
+    TableId,
+    TableSchema,
+)
 from cdc.model.operation import OPERATION_DICTIONARY
 from cdc.model.schema import Identity
+from cdc.spi.log import LogWriter
 from cdc.spi.sink import Delivery, SinkContext
 from cdc.spi.source import SourceContext
 
@@ -179,3 +190,29 @@ def _unchanged(names: list[Sequence[str] | None]) -> pa.DictionaryArray:
     indices = pa.array([where[tuple(n)] if n else None for n in names], pa.int32())
     values = pa.array([list(n) for n in distinct], pa.list_(pa.string()))
     return pa.DictionaryArray.from_arrays(indices, values)
+
+
+def append(
+    log: LogWriter,
+    changes: ChangeSet,
+    position: Position | None = None,
+    metadata: Mapping[str, str | None] | None = None,
+) -> Commit:
+    """Append one set to a log as a commit of its own, at its position or at the given one."""
+    reached = position or changes.position
+    assert reached is not None, "a set without a position is a part"
+    with log.begin() as transaction:
+        transaction.append(changes)
+        return transaction.commit(reached, metadata)
+
+
+def append_parts(
+    log: LogWriter, parts: Iterable[ChangeSet], metadata: Mapping[str, str | None] | None = None
+) -> Commit:
+    """Append the parts of one transaction to a log as one commit."""
+    with log.begin() as transaction:
+        for part in parts:
+            transaction.append(part)
+            reached = part.position
+        assert reached is not None, "the last part has the position"
+        return transaction.commit(reached, metadata)

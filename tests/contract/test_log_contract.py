@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cdc.log import SegmentedLog
-from cdc.spi import ChangeLog
+import pytest
+
+from cdc.log import LocalLogs
+from cdc.spi import LogWriter
 from cdc.testing.log_contract import LogContract
 
 
-class TestSegmentedLog(LogContract):
-    def open_log(self, place: Path) -> ChangeLog:
-        return SegmentedLog(place)
+class TestLocalLogs(LogContract):
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Path:
+        return tmp_path
+
+    def open_log(self, place: Path) -> LogWriter:
+        return LocalLogs(place).writer("shop")

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from cdc.log import SegmentedLog
+from cdc.testing.events import append_parts
 from tests.support.logs import one, parts
 
 
@@ -14,10 +15,8 @@ def append_for_ever(folder: Path) -> None:
     at = log.end.position.order if log.end else 0
     while True:
         at += 1
-        commit = None
-        for part in parts(at, 3, 20) if at % 5 == 0 else [one(at, *range(at % 7))]:
-            commit = log.append(part, facts={"at": str(at)})
-        assert commit is not None
+        sets = parts(at, 3, 20) if at % 5 == 0 else [one(at, *range(at % 7))]
+        commit = append_parts(log, sets, {"at": str(at)})
         sys.stdout.write(f"{commit.next} {at}\n")
         sys.stdout.flush()
 

@@ -7,7 +7,7 @@ import pytest
 
 from cdc.errors import LogCorrupt, LogFull
 from cdc.log import SegmentedLog
-from cdc.testing.events import position, transaction
+from cdc.testing.events import append, append_parts, position, transaction
 from tests.support.disks import small_file_system
 from tests.support.logs import ORDERS, ids, newest, one, opened, parts, rows
 
@@ -36,21 +36,21 @@ def _fill(folder: Path, spare: int) -> Path:
 def test_full_disk_is_reported_and_the_same_append_works_when_there_is_room(small_disk: Path) -> None:
     told: list[LogFull] = []
     with opened(small_disk / "log", on_full=told.append) as log:
-        log.append(one(1, 1), facts={"a": "1"})
+        append(log, one(1, 1), metadata={"a": "1"})
         ballast = _fill(small_disk, 8192)
         big = one(3, *range(20_000))
         with pytest.raises(LogFull, match=r"there is no room for the next changes \(ENOSPC\)") as caught:
-            log.append(big)
+            append(log, big)
         assert told == [caught.value]
         assert str(small_disk) in caught.value.where
         assert ids(log) == [(0, 1)]
-        log.append(one(2, 2))
+        append(log, one(2, 2))
         before = (log.end, rows(log))
         with pytest.raises(LogFull):
-            log.append(big)
+            append(log, big)
         assert (log.end, rows(log)) == before
         ballast.unlink()
-        commit = log.append(big)
+        commit = append(log, big)
         assert commit is not None
         after = (log.end, rows(log))
     with opened(small_disk / "log") as log:
@@ -60,43 +60,45 @@ def test_full_disk_is_reported_and_the_same_append_works_when_there_is_room(smal
 def test_a_part_that_found_no_room_is_appended_again_after_the_earlier_parts(small_disk: Path) -> None:
     first, second, last = parts(5, 3, 3000)
     with opened(small_disk / "log") as log:
-        log.append(one(1, 7))
-        log.append(first)
-        ballast = _fill(small_disk, 4096)
-        with pytest.raises(LogFull):
-            log.append(second)
-        ballast.unlink()
-        for part in (second, last):
-            log.append(part)
+        append(log, one(1, 7))
+        with log.begin() as entry:
+            entry.append(first)
+            ballast = _fill(small_disk, 4096)
+            with pytest.raises(LogFull):
+                entry.append(second)
+            ballast.unlink()
+            entry.append(second)
+            entry.append(last)
+            entry.commit(position(6))
         assert [i for _, i in ids(log)] == [7, *range(9000)]
 
 
 def test_parts_can_be_abandoned_on_a_full_disk(small_disk: Path) -> None:
     first, second, _ = parts(5, 3, 3000)
     with opened(small_disk / "log") as log:
-        log.append(one(1, 7))
-        log.append(first)
-        _fill(small_disk, 4096)
-        with pytest.raises(LogFull):
-            log.append(second)
-        log.abandon()
-        log.append(one(6, 8))
+        append(log, one(1, 7))
+        with log.begin() as entry:
+            entry.append(first)
+            _fill(small_disk, 4096)
+            with pytest.raises(LogFull):
+                entry.append(second)
+        append(log, one(6, 8))
         assert ids(log) == [(0, 7), (1, 8)]
 
 
 def test_a_new_segment_that_found_no_room_is_made_later(small_disk: Path) -> None:
     with opened(small_disk / "log", segment_bytes=1) as log:
-        log.append(one(1, 1), facts={"large": "x" * 100_000})
+        append(log, one(1, 1), metadata={"large": "x" * 100_000})
         ballast = _fill(small_disk, 4096)
         with pytest.raises(LogFull):
-            log.append(one(2, 2))
+            append(log, one(2, 2))
         ballast.unlink()
-        log.append(one(2, 2))
+        append(log, one(2, 2))
         assert ids(log) == [(0, 1), (1, 2)]
         assert len(log.segments) == 2
     with opened(small_disk / "log") as log:
         assert ids(log) == [(0, 1), (1, 2)]
-        assert len(log.facts["large"]) == 100_000
+        assert len(log.metadata["large"]) == 100_000
 
 
 def test_a_log_that_can_not_be_made_says_so(small_disk: Path) -> None:
@@ -113,10 +115,29 @@ def test_a_log_that_can_not_be_made_says_so(small_disk: Path) -> None:
 def test_reading_works_on_a_full_disk(small_disk: Path) -> None:
     with opened(small_disk / "log") as log:
         for at in range(20):
-            log.append(one(at, at))
+            append(log, one(at, at))
         _fill(small_disk, 0)
         assert len(rows(log)) == 20
         assert log.find(position=position(10)) is not None
+
+
+def test_parts_whose_sync_found_no_room_are_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with opened(tmp_path) as log:
+        append(log, one(1, 7))
+        with monkeypatch.context() as patch:
+            patch.setattr("os.fdatasync", refuse)
+            with pytest.raises(LogFull):
+                append_parts(log, parts(5, 3, 2))
+        assert ids(log) == [(0, 7)]
+        append_parts(log, parts(5, 3, 2))
+        assert [i for _, i in ids(log)] == [7, *range(6)]
+    with opened(tmp_path) as log:
+        assert [i for _, i in ids(log)] == [7, *range(6)]
 
 
 def test_after_a_refused_sync_the_log_takes_nothing_more_until_reopened(
@@ -126,16 +147,16 @@ def test_after_a_refused_sync_the_log_takes_nothing_more_until_reopened(
         raise OSError(5, "Input/output error")
 
     with opened(tmp_path) as log:
-        log.append(one(1, 1))
+        append(log, one(1, 1))
         with monkeypatch.context() as patch:
             patch.setattr("os.fdatasync", refuse)
             with pytest.raises(LogCorrupt, match=r"the disk refused to write the log \(EIO\)") as caught:
-                log.append(one(2, 2))
+                append(log, one(2, 2))
             assert newest(tmp_path).name in caught.value.where
         with pytest.raises(LogCorrupt, match="start again"):
-            log.append(one(3, 3))
+            append(log, one(3, 3))
         assert ids(log) == [(0, 1)]
     with opened(tmp_path) as log:
-        log.append(transaction(9, [(ORDERS, "c", {"id": 9})])[0])
+        append(log, transaction(9, [(ORDERS, "c", {"id": 9})])[0])
         assert ids(log)[0] == (0, 1)
         assert ids(log)[-1][1] == 9

@@ -32,4 +32,4 @@ def test_log_killed_at_random_moments_holds_every_commit_it_reported(tmp_path: P
             assert log.end is not None
             assert set(printed) <= {(c.next, c.position.order - 1) for c in log.commits(0)}
             assert [row["_cdc_seq"] for row in rows(log)] == list(range(log.end.next))
-            assert int(log.facts["at"]) == log.end.position.order - 1
+            assert int(log.metadata["at"]) == log.end.position.order - 1

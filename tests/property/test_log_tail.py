@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from cdc.errors import LogCorrupt, StateError
 from cdc.log import SegmentedLog
 from cdc.model import Commit
+from cdc.testing.events import append, append_parts
 from tests.support.logs import idle, newest, one, opened, parts, rows
 
 # Every byte is tried in a stride that the seed moves, so that runs together try all and each is quick.
@@ -33,13 +34,12 @@ class _History:
             self.head = newest(folder).stat().st_size
             steps = [[one(1, 1, 2)], parts(2, 2, 3), [idle(3)], [one(4, 5)]]
             for number, step in enumerate(steps):
-                for part in step:
-                    log.append(part, facts={"n": str(number), f"k{number}": "x"})
+                append_parts(log, step, {"n": str(number), f"k{number}": "x"})
                 self._note(log)
         self.data = newest(folder).read_bytes()
 
     def _note(self, log: SegmentedLog) -> None:
-        self.states.append((log.end, dict(log.facts), rows(log)))
+        self.states.append((log.end, dict(log.metadata), rows(log)))
 
     def open_with(
         self, data: bytes, folder: Path
@@ -48,8 +48,8 @@ class _History:
         try:
             (folder / newest(self.folder).name).write_bytes(data)
             with opened(folder) as log:
-                state = (log.end, dict(log.facts), rows(log))
-                log.append(one(99, 99))
+                state = (log.end, dict(log.metadata), rows(log))
+                append(log, one(99, 99))
                 assert [*state[2], rows(log)[-1]] == rows(log)
             return state
         finally:
@@ -144,7 +144,7 @@ def test_any_sequence_of_calls_leaves_what_a_list_would_hold(
             found = rows(log)
             assert [row["_cdc_seq"] for row in found] == list(range(log.start, len(model.ids())))
             assert [row["id"] for row in found] == model.ids()[log.start :]
-            assert log.facts == (model.commits[-1][1] if model.commits else {})
+            assert log.metadata == (model.commits[-1][1] if model.commits else {})
             assert log.start <= model.trimmed
     finally:
         log.close()
@@ -156,20 +156,19 @@ def _step(
 ) -> SegmentedLog:
     facts = dict(model.commits[-1][1]) if model.commits else {}
     if kind == "one":
-        log.append(one(at, *range(number)), facts={"at": str(at)})
+        append(log, one(at, *range(number)), metadata={"at": str(at)})
         model.commits.append((list(range(number)), facts | {"at": str(at)}))
     elif kind == "idle":
-        log.append(idle(at), facts={"at": None, "idle": str(at)})
+        append(log, idle(at), metadata={"at": None, "idle": str(at)})
         facts.pop("at", None)
         model.commits.append(([], facts | {"idle": str(at)}))
     elif kind == "parts":
-        for part in parts(at, number, 2):
-            log.append(part)
+        append_parts(log, parts(at, number, 2))
         model.commits.append((list(range(2 * number)), facts))
     elif kind == "abandon":
-        for part in parts(at, number + 1, 2)[:-1]:
-            log.append(part, facts={"lost": "x"})
-        log.abandon()
+        with log.begin() as entry:
+            for part in parts(at, number + 1, 2)[:-1]:
+                entry.append(part)
     elif kind == "reopen":
         log.close()
         return SegmentedLog(log.folder, segment_bytes=segment_bytes)

@@ -13,7 +13,7 @@ from cdc.engine.planning import Plan, delivery_of
 from cdc.log import SegmentedLog
 from cdc.model import ChangeBatch, Commit
 from cdc.spi import Delivery
-from cdc.testing.events import table, transaction
+from cdc.testing.events import append_parts, table, transaction
 from tests.support.ducks import SOURCE
 
 WIDE = table("public.wide", {"id": pa.int32(), "v": pa.int32(), "big": pa.string()}, relation=1, version=1)
@@ -41,8 +41,7 @@ def written(folder: Path, transactions: Iterable[Sequence[Step]], part_rows: int
     at = log.end.position.order if log.end else 0
     for steps in transactions:
         at += 1
-        for changes in transaction(at, [*steps, note(at)], part_rows=part_rows):
-            log.append(changes)
+        append_parts(log, transaction(at, [*steps, note(at)], part_rows=part_rows))
     return log
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from cdc.log import LogView, SegmentedLog, verify_log
 from cdc.model import Column
-from cdc.testing.events import table, transaction
+from cdc.testing.events import append, append_parts, table, transaction
 from tests.support.logs import opened, rows
 
 HERE = Path(__file__).parent
@@ -60,16 +60,17 @@ ROW: dict[str, Any] = {
 def write(folder: Path) -> None:
     """Every kind of frame, two segments, an index, two schema versions, a transaction in parts."""
     log = SegmentedLog(folder, segment_bytes=12_000, clock=lambda: WRITTEN_AT)
-    log.append(
-        transaction(10, [(WIDE, "c", ROW), (WIDE, "c", ROW | {"id": 2, "doc": None})])[0], facts={"a": "1"}
+    append(
+        log,
+        transaction(10, [(WIDE, "c", ROW), (WIDE, "c", ROW | {"id": 2, "doc": None})])[0],
+        metadata={"a": "1"},
     )
-    log.append(transaction(20, [])[0], facts={"a": None, "b": "two"})
+    append(log, transaction(20, [])[0], metadata={"a": None, "b": "two"})
     update = (GROWN, "u", ROW | {"id": 3, "added": 7}, ROW, ["raw"])
-    for part in transaction(30, [update, (GROWN, "d", {"id": 2}), (GROWN, "t", None)], part_rows=2):
-        log.append(part)
+    append_parts(log, transaction(30, [update, (GROWN, "d", {"id": 2}), (GROWN, "t", None)], part_rows=2))
     bulk = [(GROWN, "c", ROW | {"id": i, 'odd "name"': "z" * 100}) for i in range(100, 140)]
-    log.append(transaction(40, bulk)[0], facts={"c": "3"})
-    log.append(transaction(50, [(WIDE, "c", ROW | {"id": 4})])[0])
+    append(log, transaction(40, bulk)[0], metadata={"c": "3"})
+    append(log, transaction(50, [(WIDE, "c", ROW | {"id": 4})])[0])
     log.close()
     (folder / "LOCK").unlink()
 
@@ -81,7 +82,7 @@ def contents(log: SegmentedLog | LogView) -> Any:
     ]
     schemas = [str(log.schemas), [str(c.fill) for s in log.schemas.values() for c in s.columns]]
     versions = [batch.schema.version for batch in log.read(0, log.end.next if log.end else 0)]
-    return json.loads(json.dumps([commits, rows(log), dict(log.facts), schemas, versions], default=str))
+    return json.loads(json.dumps([commits, rows(log), dict(log.metadata), schemas, versions], default=str))
 
 
 def test_log_of_format_1_is_read_as_when_it_was_written() -> None:
@@ -97,7 +98,7 @@ def test_log_of_format_1_is_continued(tmp_path: Path) -> None:
         assert contents(log) == json.loads(before)
         assert log.recovered_bytes == 0
         next_offset = log.end.next if log.end else 0
-        commit = log.append(transaction(60, [(WIDE, "c", ROW)])[0])
+        commit = append(log, transaction(60, [(WIDE, "c", ROW)])[0])
         assert commit is not None
         assert commit.first == next_offset
         assert next(log.read(next_offset, next_offset + 1)).schema.version == 3

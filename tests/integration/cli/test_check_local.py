@@ -14,6 +14,7 @@ import pytest
 
 from cdc.log import SegmentedLog
 from cdc.model import ChangeSet
+from cdc.testing.events import append
 from tests.integration.cli.conftest import Project
 from tests.support.postgres import Database, PostgresServer
 from tests.support.processes import CdcProcess, run_cdc
@@ -160,8 +161,8 @@ def test_check_says_what_a_new_sink_gets_from_a_log_that_was_trimmed(
 ) -> None:
     with closing(SegmentedLog(Path("state/log/shop"), segment_bytes=1)) as log:
         assert log.end is not None
-        log.append(ChangeSet((), log.end.position))
-        log.append(ChangeSet((), log.end.position))
+        append(log, ChangeSet((), log.end.position))
+        append(log, ChangeSet((), log.end.position))
         start = log.trim(log.end.next, max_bytes=0).start
     config = copied.config
     config["sinks"]["late"] = {"type": "duckdb", "path": "./late.duckdb", "backfill": backfill}

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from cdc.log import SegmentedLog
 from cdc.model import ChangeSet
 from cdc.state import StateReader, StoredCopyRequest
+from cdc.testing.events import append
 from tests.support.equality import mysql, postgres
 from tests.support.equality.lake import read_lake, replay
 from tests.support.equality.tables import SourceTable, differences, read_mirror
@@ -34,8 +35,8 @@ def trim(pipeline: Pipeline) -> None:
     """Remove all that the log can spare, as retention does in time."""
     with closing(SegmentedLog(pipeline.folder / "state" / "log" / "shop", segment_bytes=1)) as log:
         assert log.end is not None
-        log.append(ChangeSet((), log.end.position))
-        log.append(ChangeSet((), log.end.position))
+        append(log, ChangeSet((), log.end.position))
+        append(log, ChangeSet((), log.end.position))
         assert log.trim(log.end.next, max_bytes=0).start > 0
 
 

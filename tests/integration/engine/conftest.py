@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from cdc.engine import Engine, FlushPolicy, Retention, RunResult, SinkSpec, SourceSpec
-from cdc.log import SegmentedLog
+from cdc.log import LocalLogs, SegmentedLog
 from cdc.model import ChangeSet
-from cdc.state import StateReader
+from cdc.state import StateReader, StateStore
 from cdc.testing.conditions import wait_for
 from cdc.testing.database import MemoryDatabase, table_id
+from cdc.testing.events import append
 from cdc.testing.memory import MemorySink, MemorySource, MemoryStore
 
 WAIT_SECONDS = 60.0
@@ -82,7 +83,7 @@ class Bench:
         )
         stores = {"lake": self.store, **self.others}
         sinks = [self._sink(name, store) for name, store in stores.items()]
-        engine = Engine([source], sinks, self.folder, self._report)
+        engine = Engine([source], sinks, StateStore(self.folder), LocalLogs(self.folder), self._report)
         running = Running(
             engine, threading.Thread(target=lambda: running.results.append(engine.run(once=once)))
         )
@@ -103,8 +104,8 @@ class Bench:
         """Remove all that the log can spare, as retention does in time; its start. Not while running."""
         with closing(SegmentedLog(self.folder / "log" / "shop", segment_bytes=1)) as log:
             assert log.end is not None
-            log.append(ChangeSet((), log.end.position))
-            log.append(ChangeSet((), log.end.position))
+            append(log, ChangeSet((), log.end.position))
+            append(log, ChangeSet((), log.end.position))
             return log.trim(log.end.next, max_bytes=0).start
 
     def request(self, *tables: str, sink: str | None = None) -> int:

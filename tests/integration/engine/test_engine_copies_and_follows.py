@@ -13,7 +13,7 @@ from cdc.engine.specs import Retention
 from cdc.errors import SinkRefused, SinkUnavailable, SourceGap, SourceMismatch, SourceUnavailable
 from cdc.log import SegmentedLog
 from cdc.model import ChangeSet
-from cdc.testing.events import table
+from cdc.testing.events import append, table
 from tests.integration.engine.conftest import Bench
 
 ORDERS = table("public.orders", {"id": pa.int64(), "note": pa.string()}, relation=1)
@@ -232,8 +232,8 @@ def test_runs_that_are_shorter_than_a_look_at_retention_trim_the_log(bench: Benc
     bench.start(once=True).join()
     with closing(SegmentedLog(bench.folder / "log" / "shop", segment_bytes=1)) as log:
         assert log.end is not None
-        log.append(ChangeSet((), log.end.position))
-        log.append(ChangeSet((), log.end.position))
+        append(log, ChangeSet((), log.end.position))
+        append(log, ChangeSet((), log.end.position))
         assert (log.start, len(log.segments)) == (0, 3)
     bench.start(once=True).join()
     with closing(SegmentedLog(bench.folder / "log" / "shop")) as log:

@@ -77,7 +77,7 @@ def held_folders(bench: Bench) -> list[Path]:
 
 def facts(bench: Bench) -> dict[str, str]:
     assert bench.running is not None
-    return dict(bench.running.engine.pipelines[0].log.facts)
+    return dict(bench.running.engine.pipelines[0].log.metadata)
 
 
 def test_a_saved_plan_is_not_applied_to_an_emptied_sink(bench: Bench) -> None:
@@ -107,7 +107,7 @@ def test_a_failure_behind_the_first_held_changes_leaves_nothing_behind(
     left = [1]
 
     def full_once(name: str) -> None:
-        if name == "capture.held-durable" and left:
+        if name == "log.buffers-durable" and left:
             left.pop()
             raise LogFull("no room")
 

@@ -21,7 +21,7 @@ def row(identity: int) -> dict[str, object]:
 
 def facts(bench: Bench) -> dict[str, str]:
     assert bench.running is not None
-    return dict(bench.running.engine.pipelines[0].log.facts)
+    return dict(bench.running.engine.pipelines[0].log.metadata)
 
 
 def stop(bench: Bench) -> None:

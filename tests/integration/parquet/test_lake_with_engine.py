@@ -14,7 +14,8 @@ from cdc.engine import Engine, FlushPolicy, SinkSpec, SourceSpec
 from cdc.lake.journal import load_state
 from cdc.lake.layout import LakePaths
 from cdc.lake.store import LocalStore
-from cdc.state import StateReader
+from cdc.log import LocalLogs
+from cdc.state import StateReader, StateStore
 from cdc.testing.database import MemoryDatabase
 from cdc.testing.events import table
 from cdc.testing.fold import fold
@@ -43,7 +44,8 @@ def run_once(database: MemoryDatabase, folder: Path) -> None:
         ("shop",),
         FlushPolicy(rows=7, interval_seconds=0.0),
     )
-    Engine([source], [sink], folder / "state", lambda event, **fields: None).run(once=True)
+    state = folder / "state"
+    Engine([source], [sink], StateStore(state), LocalLogs(state), lambda event, **fields: None).run(once=True)
 
 
 def history(folder: Path) -> list[dict[str, Any]]:

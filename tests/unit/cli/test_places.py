@@ -13,7 +13,7 @@ from cdc.cli.places import Finder
 from cdc.errors import ConfigError, LogTrimmed
 from cdc.log import SegmentedLog
 from cdc.model import Position
-from cdc.testing.events import position, table, transaction
+from cdc.testing.events import append_parts, position, table, transaction
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ITEMS = table("public.items", {"id": pa.int64()})
@@ -43,8 +43,7 @@ def log(tmp_path: Path) -> Iterator[SegmentedLog]:
     made = SegmentedLog(tmp_path, segment_bytes=1, clock=clock)
     for number in range(5):
         rows = [(ITEMS, "c", {"id": number}), (ITEMS, "c", {"id": -number})]
-        for part in transaction(10 + number, rows):
-            made.append(part)
+        append_parts(made, transaction(10 + number, rows))
         clock.now += timedelta(minutes=1)
     yield made
     made.close()

@@ -8,6 +8,7 @@ import pytest
 from cdc.errors import LogCorrupt, StateError
 from cdc.log import LogView, SegmentedLog, verify_log
 from cdc.log.frame import encode_preamble
+from cdc.testing.events import append, position
 from tests.support.logs import ids, newest, one, opened, parts
 
 
@@ -16,7 +17,7 @@ def _fill(folder: Path, commits: int = 3, segment_bytes: int = 1 << 20) -> list[
     with opened(folder, segment_bytes=segment_bytes) as log:
         sizes = []
         for at in range(commits):
-            log.append(one(at, at, at + 100), facts={"n": str(at)})
+            append(log, one(at, at, at + 100), metadata={"n": str(at)})
             sizes.append(newest(folder).stat().st_size)
         return sizes
 
@@ -34,14 +35,14 @@ def test_a_torn_tail_is_cut_and_the_next_append_follows_the_last_commit(tmp_path
     with opened(tmp_path) as log:
         assert log.recovered_bytes == 1000
         assert newest(tmp_path).stat().st_size == sizes[-1]
-        log.append(one(9, 9))
+        append(log, one(9, 9))
         assert [i for i, _ in ids(log)] == list(range(7))
 
 
 def test_parts_that_were_never_ended_are_cut(tmp_path: Path) -> None:
     _fill(tmp_path, 1)
     log = SegmentedLog(tmp_path)
-    log.append(parts(5, 2, 10)[0])
+    log.begin().append(parts(5, 2, 10)[0])
     shutil.copytree(tmp_path, tmp_path / "crashed", ignore=shutil.ignore_patterns("crashed"))
     log.close()
     with opened(tmp_path / "crashed") as again:
@@ -54,7 +55,7 @@ def test_a_damaged_newest_commit_is_taken_for_torn(tmp_path: Path) -> None:
     _flip(newest(tmp_path), sizes[-1] - 3)
     with opened(tmp_path) as log:
         assert len(ids(log)) == 4
-        assert log.facts == {"n": "1"}
+        assert log.metadata == {"n": "1"}
 
 
 @pytest.mark.parametrize("commit", [0, 1])
@@ -160,26 +161,28 @@ def test_a_newer_format_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_view_sees_only_whole_commits(tmp_path: Path) -> None:
     with opened(tmp_path) as log:
-        log.append(one(1, 1))
+        append(log, one(1, 1))
         view = LogView(tmp_path)
         first, last = parts(5, 2, 2)
-        log.append(first)
-        assert not view.refresh()
-        assert len(ids(view)) == 1
-        log.append(last)
+        with log.begin() as entry:
+            entry.append(first)
+            assert not view.refresh()
+            assert len(ids(view)) == 1
+            entry.append(last)
+            entry.commit(position(6))
         assert view.refresh()
         assert (view.end, ids(view)) == (log.end, ids(log))
 
 
 def test_a_view_follows_over_segments_and_retention(tmp_path: Path) -> None:
     with opened(tmp_path, segment_bytes=1) as log:
-        log.append(one(1, 1), facts={"a": "1"})
+        append(log, one(1, 1), metadata={"a": "1"})
         view = LogView(tmp_path)
         for at in range(2, 6):
-            log.append(one(at, at), facts={"a": str(at)})
+            append(log, one(at, at), metadata={"a": str(at)})
         log.trim(3, max_bytes=0)
         assert view.refresh()
-        assert (view.start, view.end, view.facts, view.schemas) == (
+        assert (view.start, view.end, view.metadata, view.schemas) == (
             log.start,
             log.end,
             {"a": "5"},

@@ -7,7 +7,7 @@ import pytest
 
 from cdc.errors import LogTrimmed
 from cdc.log import SegmentedLog
-from cdc.testing.events import position
+from cdc.testing.events import append, append_parts, position
 from tests.support.logs import idle, ids, newest, one, opened, parts, rows
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -24,7 +24,7 @@ class _Clock:
 
 def _fill(log: SegmentedLog, commits: int) -> None:
     for at in range(commits):
-        log.append(one(at * 10, at), facts={"n": str(at)})
+        append(log, one(at * 10, at), metadata={"n": str(at)})
 
 
 def test_trim_without_a_limit_removes_nothing(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_what_was_trimmed_stays_away_after_reopening(tmp_path: Path) -> None:
         log.trim(3, max_bytes=0)
         end = log.end
     with opened(tmp_path) as log:
-        assert (log.start, log.end, log.facts) == (3, end, {"n": "4"})
+        assert (log.start, log.end, log.metadata) == (3, end, {"n": "4"})
         with pytest.raises(LogTrimmed, match="offset 2 is not in the log, which holds 3 to 5"):
             list(log.commits(2))
 
@@ -94,15 +94,15 @@ def test_truncate_goes_back_to_a_commit_with_its_facts_and_schemas(tmp_path: Pat
     with opened(tmp_path, segment_bytes=6000) as log:
         states = []
         for at in range(8):
-            log.append(one(at, at, -at), facts={"n": str(at), f"only {at}": "x"})
-            states.append((log.end, log.facts, rows(log)))
+            append(log, one(at, at, -at), metadata={"n": str(at), f"only {at}": "x"})
+            states.append((log.end, log.metadata, rows(log)))
         assert len(log.segments) > 2
         for commit in (6, 3, 2, 0):
             log.truncate(2 * commit + 2)
-            assert (log.end, log.facts, rows(log)) == states[commit]
+            assert (log.end, log.metadata, rows(log)) == states[commit]
         log.truncate(0)
-        assert (log.end, log.facts, log.schemas, ids(log)) == (None, {}, {}, [])
-        log.append(one(50, 7))
+        assert (log.end, log.metadata, log.schemas, ids(log)) == (None, {}, {}, [])
+        append(log, one(50, 7))
         assert ids(log) == [(0, 7)]
     with opened(tmp_path) as log:
         assert ids(log) == [(0, 7)]
@@ -119,43 +119,35 @@ def test_truncate_to_the_end_changes_nothing(tmp_path: Path) -> None:
 def test_truncate_inside_a_commit_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     with opened(tmp_path, segment_bytes=1) as log:
         for at in range(4):
-            log.append(one(at, 1, 2))
+            append(log, one(at, 1, 2))
         with pytest.raises(ValueError, match="offset 3 is not a border between commits"):
             log.truncate(3)
         with pytest.raises(LogTrimmed):
             log.truncate(100)
         assert len(ids(log)) == 8
-        log.append(one(9, 9))
+        append(log, one(9, 9))
         assert len(ids(log)) == 9
 
 
 def test_truncate_during_a_transaction_is_refused(tmp_path: Path) -> None:
     with opened(tmp_path) as log:
-        log.append(one(1, 1))
-        log.append(parts(2, 2, 2)[0])
+        append(log, one(1, 1))
+        log.begin().append(parts(2, 2, 2)[0])
         with pytest.raises(ValueError, match="open transaction"):
             log.truncate(0)
 
 
-def test_destroy_leaves_nothing(tmp_path: Path) -> None:
-    log = SegmentedLog(tmp_path / "held", segment_bytes=1)
-    _fill(log, 3)
-    log.destroy()
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_transaction_is_never_split_over_segments(tmp_path: Path) -> None:
     with opened(tmp_path, segment_bytes=1) as log:
-        log.append(one(1, 1))
-        for part in parts(2, 5, 100):
-            log.append(part)
+        append(log, one(1, 1))
+        append_parts(log, parts(2, 5, 100))
         assert [segment.commit_count for segment in log.segments] == [1, 1]
 
 
 def test_find_gives_the_newest_commit_at_or_before(tmp_path: Path) -> None:
     clock = _Clock()
     with opened(tmp_path, segment_bytes=6000, clock=clock) as log:
-        commits = [log.append(one(at * 10, at)) for at in range(12)]
+        commits = [append(log, one(at * 10, at)) for at in range(12)]
         assert len(log.segments) > 2
         for at, commit in enumerate(commits):
             assert commit is not None
@@ -173,7 +165,7 @@ def test_find_by_time_works_where_the_clock_went_back(tmp_path: Path) -> None:
         for at in range(12):
             if at == 6:
                 clock.now = START
-            log.append(one(at, at))
+            append(log, one(at, at))
         everything = list(log.commits(0))
         for when in (START + timedelta(minutes=m) for m in range(15)):
             fitting = [commit for commit in everything if commit.written_at <= when]
@@ -182,14 +174,14 @@ def test_find_by_time_works_where_the_clock_went_back(tmp_path: Path) -> None:
 
 def test_commits_begin_with_the_one_that_holds_the_offset(tmp_path: Path) -> None:
     with opened(tmp_path, segment_bytes=4000) as log:
-        log.append(idle(1))
-        log.append(one(2, 1, 2, 3))
+        append(log, idle(1))
+        append(log, one(2, 1, 2, 3))
         for at in range(3, 6):
-            log.append(idle(at))
-        log.append(one(6, 4))
-        log.append(idle(7))
-        log.append(one(8, 5))
-        log.append(idle(9))
+            append(log, idle(at))
+        append(log, one(6, 4))
+        append(log, idle(7))
+        append(log, one(8, 5))
+        append(log, idle(9))
         spans = [(c.first, c.next) for c in log.commits(0)]
         assert spans == [(0, 3), (3, 3), (3, 3), (3, 3), (3, 4), (4, 4), (4, 5), (5, 5)]
         assert [(c.first, c.next) for c in log.commits(2)] == spans

@@ -8,7 +8,7 @@ import pytest
 
 from cdc.log.arrow import decode_schema, encode_schema
 from cdc.model import ChangeSet, Column, TableId, TableSchema
-from cdc.testing.events import changes, position, table
+from cdc.testing.events import append, changes, position, table
 from tests.support.logs import ORDERS, one, opened, rows
 
 TYPES = [
@@ -61,7 +61,7 @@ def test_any_column_name_survives(tmp_path: Path) -> None:
     odd = table("odd.names", dict.fromkeys(ODD_NAMES, pa.string()), key=())
     row = {name: f"value of {name}" for name in ODD_NAMES}
     with opened(tmp_path) as log:
-        log.append(ChangeSet((changes(odd, [("u", row, row)]),), position(1), 1))
+        append(log, ChangeSet((changes(odd, [("u", row, row)]),), position(1), 1))
         (found,) = rows(log)
         assert {name: found[name] for name in ODD_NAMES} == row
         assert found["_cdc_before"] == row
@@ -70,7 +70,7 @@ def test_any_column_name_survives(tmp_path: Path) -> None:
 def test_a_table_without_columns_survives(tmp_path: Path) -> None:
     bare = table("public.bare", {}, key=())
     with opened(tmp_path) as log:
-        log.append(ChangeSet((changes(bare, [("c", {}), ("c", {})]),), position(1), 2))
+        append(log, ChangeSet((changes(bare, [("c", {}), ("c", {})]),), position(1), 2))
         assert len(rows(log)) == 2
 
 
@@ -80,11 +80,11 @@ def test_same_shape_keeps_its_version_and_a_change_takes_the_next(tmp_path: Path
     )
     with opened(tmp_path) as log:
         for at, schema in enumerate([ORDERS, ORDERS, wider, wider, ORDERS]):
-            log.append(ChangeSet((changes(schema, [("c", {"id": at})]),), position(at), 1))
+            append(log, ChangeSet((changes(schema, [("c", {"id": at})]),), position(at), 1))
         assert [batch.schema.version for batch in log.read(0, 5)] == [1, 1, 2, 2, 3]
         assert log.schema(ORDERS.table) == ORDERS.with_version(3)
     with opened(tmp_path) as log:
-        log.append(one(9, 9))
+        append(log, one(9, 9))
         assert [batch.schema.version for batch in log.read(0, 6)] == [1, 1, 2, 2, 3, 3]
 
 
@@ -92,7 +92,7 @@ def test_versions_go_on_over_segments(tmp_path: Path) -> None:
     wider = replace(ORDERS, columns=(*ORDERS.columns, Column("extra", pa.int32())))
     with opened(tmp_path, segment_bytes=1) as log:
         for at, schema in enumerate([ORDERS, wider, wider]):
-            log.append(ChangeSet((changes(schema, [("c", {"id": at})]),), position(at), 1))
+            append(log, ChangeSet((changes(schema, [("c", {"id": at})]),), position(at), 1))
         assert len(log.segments) == 3
         assert [batch.schema.version for batch in log.read(0, 3)] == [1, 2, 2]
         log.trim(2, max_bytes=0)
@@ -105,5 +105,5 @@ def test_two_shapes_of_one_table_in_one_set_are_two_versions(tmp_path: Path) -> 
     wider = replace(ORDERS, columns=(*ORDERS.columns, Column("extra", pa.int32())))
     both = (changes(ORDERS, [("c", {"id": 1})]), changes(wider, [("c", {"id": 2, "extra": 3})], start=1))
     with opened(tmp_path) as log:
-        log.append(ChangeSet(both, position(1), 2))
+        append(log, ChangeSet(both, position(1), 2))
         assert [batch.schema.version for batch in log.read(0, 2)] == [1, 2]

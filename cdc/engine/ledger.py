@@ -1,0 +1,114 @@
+"""A source's log together with the states of its tables.
+
+One discipline: what changes a state is committed first, and memory follows. An entry works on a draft of
+its own; nobody else sees it before the commit, and after a commit that fails it is gone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Self
+
+from cdc.engine.tables import TableBook, TableDraft
+from cdc.model import ChangeSet, Commit, Position, TableId, TableSchema
+from cdc.spi import LogTransaction, LogWriter
+
+
+class Ledger:
+    """Reads may come from any thread at any time; changes are made by one entry after the other."""
+
+    def __init__(self, log: LogWriter) -> None:
+        self.log = log
+        self._book = TableBook.from_metadata(log.metadata)
+        self._requests: Counter[TableId] = Counter()
+
+    @property
+    def tables(self) -> TableBook:
+        """The states as of the newest commit."""
+        return self._book
+
+    @property
+    def reached(self) -> Position:
+        """The position of the newest commit; the log has one before the stream begins."""
+        end = self.log.end
+        assert end is not None, "the log has no commit yet"
+        return end.position
+
+    def requests(self, table: TableId) -> int:
+        """Return how often the source has asked in this process for the table to be read again.
+
+        A snapshot that was opened before such a request may lack what it is about, even of a table that only
+        waits for its copy, whose phase the request leaves as it is.
+        """
+        return self._requests[table]
+
+    def begin(self) -> Entry:
+        """Open an entry, as soon as no other one is open."""
+        transaction = self.log.begin()
+        return Entry(transaction, self._book, self.log, self._follow)
+
+    def _follow(self, changes: Mapping[str, str | None] | None, requested: Iterable[TableId]) -> None:
+        if changes is None:
+            # A commit that failed may have happened all the same: the log knows.
+            self._book = TableBook.from_metadata(self.log.metadata)
+            return
+        self._book = self._book.following(changes) if changes else self._book
+        self._requests.update(requested)
+
+
+class Entry:
+    """One commit of a ledger in the making. `with` closes it; without a commit nothing of it stays."""
+
+    def __init__(
+        self,
+        transaction: LogTransaction,
+        book: TableBook,
+        log: LogWriter,
+        follow: Callable[[Mapping[str, str | None] | None, Iterable[TableId]], None],
+    ) -> None:
+        self._transaction = transaction
+        self._log = log
+        self._follow = follow
+        self.tables = TableDraft(book)
+        # Tables that the source asks to be read again.
+        self.requested: list[TableId] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def schema(self, table: TableId) -> TableSchema | None:
+        """Return the newest schema of a table as of the commit before."""
+        return self._log.schema(table)
+
+    def append(self, changes: ChangeSet) -> None:
+        self._transaction.append(changes)
+
+    def buffer(self, number: int, changes: ChangeSet) -> None:
+        self._transaction.buffer(number, changes)
+
+    def commit(
+        self, position: Position | None = None, metadata: Mapping[str, str | None] | None = None
+    ) -> Commit:
+        """Commit at this position (None: that of the commit before) and let memory follow."""
+        if position is None:
+            end = self._log.end
+            assert end is not None, "the first commit has a position of its own"
+            position = end.position
+        for number in self.tables.unused_buffers:
+            self._transaction.drop(number)
+        changes = {**self.tables.metadata, **(metadata or {})}
+        try:
+            commit = self._transaction.commit(position, changes)
+        except BaseException:
+            self._follow(None, ())
+            raise
+        self._follow(changes, self.requested)
+        return commit
+
+    def close(self) -> None:
+        """End the entry. May be called twice."""
+        self._transaction.close()

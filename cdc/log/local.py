@@ -1,0 +1,30 @@
+"""The logs of one deployment under its state directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cdc.log.log import SegmentedLog
+from cdc.log.view import LogView
+from cdc.spi import LogReader
+
+
+class LocalLogs:
+    """Implements `cdc.spi.LogStore`: a source's log is in `log/<source>`, its buffers in `held/<source>`."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._writers: dict[str, SegmentedLog] = {}
+
+    def writer(self, source: str) -> SegmentedLog:
+        folder, buffers = self._state_dir / "log" / source, self._state_dir / "held" / source
+        self._writers[source] = SegmentedLog(folder, buffers)
+        return self._writers[source]
+
+    def reader(self, source: str) -> LogReader:
+        """Open the log for reading, which may be written here or by another process."""
+        writer = self._writers.get(source)
+        return LogView(self._state_dir / "log" / source) if writer is None or writer.is_closed else writer
+
+    def retention(self, source: str) -> SegmentedLog:
+        return self._writers[source]

@@ -1,0 +1,109 @@
+"""What changes a table's state is committed first, and memory follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from cdc import failpoints
+from cdc.engine.ledger import Entry, Ledger
+from cdc.engine.routing import Router
+from cdc.engine.tables import Phase, TableBook, TableState
+from cdc.errors import LogFull
+from cdc.log import LocalLogs
+from cdc.log.buffers import Buffers
+from cdc.model import ChangeSet, Resnapshot
+from cdc.testing.events import position, table, transaction
+
+ORDERS = table("public.orders", {"id": pa.int64()}, relation=1)
+CHANGES = transaction(10, [(ORDERS, "c", {"id": i}) for i in range(4)], part_rows=2)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with closing(LocalLogs(tmp_path).writer("shop")) as log:
+        with log.begin() as first:
+            first.commit(position(1))
+        yield Ledger(log)
+
+
+def take(entry: Entry, changes: ChangeSet) -> None:
+    """What capture does with a set."""
+    for number, batches in Router("initial").route(entry, changes).buffered.items():
+        entry.buffer(number, ChangeSet(tuple(batches), None, changes.changes))
+
+
+def test_states_are_seen_when_they_are_committed(ledger: Ledger) -> None:
+    with ledger.begin() as entry:
+        for part in CHANGES:
+            take(entry, part)
+            assert entry.tables[ORDERS.table].phase is Phase.WAITING
+            assert ledger.tables.unfinished() == []
+        entry.commit(position(11))
+        assert ledger.tables.unfinished() == [ORDERS.table]
+    assert states(TableBook.from_metadata(ledger.log.metadata)) == states(ledger.tables)
+
+
+def test_a_transaction_that_breaks_off_leaves_the_states_of_before(ledger: Ledger) -> None:
+    before = states(ledger.tables)
+    with pytest.raises(ConnectionError), ledger.begin() as entry:
+        take(entry, CHANGES[0])
+        raise ConnectionError
+    assert states(ledger.tables) == before
+
+
+def test_a_commit_that_fails_leaves_the_states_of_before(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_name: str) -> None:
+        raise LogFull("no room")
+
+    before = states(ledger.tables)
+    request = Resnapshot(ORDERS.table, "rewritten", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(failpoints, "hit", full)
+        with ledger.begin() as entry:
+            take(entry, ChangeSet(CHANGES[0].batches, position(11), 2, resnapshot=(request,)))
+            with pytest.raises(LogFull):
+                entry.commit(position(11))
+            assert states(ledger.tables) == before
+    assert states(ledger.tables) == before
+    assert ledger.requests(ORDERS.table) == 0
+    assert states(TableBook.from_metadata(ledger.log.metadata)) == before
+
+
+def test_a_commit_that_happened_in_spite_of_an_error_is_followed(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(_buffers: Buffers, _numbers: object) -> None:
+        raise ConnectionError
+
+    with ledger.begin() as entry:
+        take(entry, CHANGES[0])
+        entry.commit(position(11))
+    monkeypatch.setattr(Buffers, "remove", break_off)
+    with ledger.begin() as entry:
+        entry.tables.put(ORDERS.table, TableState(Phase.LIVE, relation=1))
+        with pytest.raises(ConnectionError):
+            entry.commit()
+    assert ledger.tables.unfinished() == []
+    assert states(TableBook.from_metadata(ledger.log.metadata)) == states(ledger.tables)
+
+
+def test_a_number_that_a_commit_frees_is_not_given_again_in_it(ledger: Ledger) -> None:
+    with ledger.begin() as entry:
+        take(entry, CHANGES[0])
+        entry.commit(position(11))
+    with ledger.begin() as entry:
+        freed = entry.tables[ORDERS.table].buffer
+        entry.tables.remove(ORDERS.table)
+        assert entry.tables.unused_buffers == {freed}
+        assert entry.tables.new_buffer() != freed
+
+
+def states(book: TableBook) -> dict[object, TableState]:
+    return dict(book.items())
