@@ -6,15 +6,12 @@ import os
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
-
-import duckdb
 
 from cdc.errors import CdcError
 from cdc.spi import Finding, Severity
-from cdc_sink_duckdb.aside import all_of
-from cdc_sink_duckdb.database import translated
-from cdc_sink_duckdb.names import folded
+from cdc.sql.set_aside import all_of
+from cdc_sink_duckdb.database import DuckDBConnection, connect_to_read, translated
+from cdc_sink_duckdb.dialect import DuckDBDialect
 from cdc_sink_duckdb.options import Options
 
 DOCS = "docs/sinks/duckdb.md"
@@ -51,7 +48,7 @@ def _file(path: Path, daemon_pid: int) -> list[Finding]:
     try:
         with (
             translated("opening the database", path),
-            closing(duckdb.connect(str(path), read_only=True)) as connection,
+            closing(connect_to_read(path)) as connection,
         ):
             schemas, aside = _schemas(connection), all_of(connection)
     except CdcError as error:
@@ -65,6 +62,7 @@ def _file(path: Path, daemon_pid: int) -> list[Finding]:
 
 def named_like(path: Path, schemas: Iterable[str]) -> list[Finding]:
     """Warn if SQL can't tell a schema from the database, which is named after the file."""
+    folded = DuckDBDialect(path.stem).folded
     if folded(path.stem) not in map(folded, schemas):
         return []
     other = path.with_name(f"{path.stem}_mirror{path.suffix}")
@@ -78,8 +76,8 @@ def named_like(path: Path, schemas: Iterable[str]) -> list[Finding]:
     return [Finding(Severity.WARNING, "duckdb-file-name", message, fix, DOCS)]
 
 
-def _schemas(connection: Any) -> list[str]:
-    found = connection.execute(
+def _schemas(connection: DuckDBConnection) -> list[str]:
+    found = connection.query(
         "select schema_name from duckdb_schemas() where database_name = current_database() and not internal"
-    ).fetchall()
+    )
     return [name for (name,) in found]

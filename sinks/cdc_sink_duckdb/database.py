@@ -9,15 +9,20 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from cdc.errors import CdcError, SinkRefused, SinkUnavailable
 from cdc.files import NO_ROOM
+from cdc.model import TableId
+from cdc.sql import Connection
+from cdc_sink_duckdb import indexes
+from cdc_sink_duckdb.dialect import DuckDBDialect
 from cdc_sink_duckdb.options import Options
 
 # DuckDB checkpoints inside a commit when the write-ahead log passes this: at its default of 16 MB every other
@@ -27,6 +32,8 @@ from cdc_sink_duckdb.options import Options
 CHECKPOINT_WAL_BYTES = 256 * 2**20
 # A checkpoint of this much took 0.1 s here; after a crash replaying it takes as long.
 IDLE_WAL_BYTES = 32 * 2**20
+# Any commit is larger: DuckDB then makes a checkpoint instead of writing its log.
+SMALLEST_WAL_BYTES = 1
 
 _locks: dict[Path, threading.RLock] = {}
 _locks_guard = threading.Lock()
@@ -55,7 +62,76 @@ def settings(options: Options) -> dict[str, str]:
     }
 
 
-def connect(options: Options) -> Any:
+class DuckDBConnection(Connection):
+    """A connection to the file at `path`."""
+
+    Error = duckdb.Error
+
+    def __init__(self, handle: Any, path: Path) -> None:
+        self.handle = handle
+        self._path = path
+        self.dialect = DuckDBDialect(handle.execute("select current_database()").fetchall()[0][0])
+
+    def run(self, statement: str, given: pa.Table | None = None) -> int:
+        """Run a statement to its end: DuckDB streams results.
+
+        The statement finds the Arrow table among the variables of this function. A registered view would keep
+        the table in memory until the transaction ends, and with it all parts of a large delivery.
+        """
+        _cdc_given = given
+        rows = self.handle.execute(statement).fetchall()
+        return int(rows[0][0]) if rows and rows[0] and isinstance(rows[0][0], int) else 0
+
+    def query(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return list(self.handle.execute(statement, list(values)).fetchall())
+
+    def places(self) -> Collection[TableId]:
+        found = self.query(
+            "select schema_name, table_name from duckdb_tables() where database_name = current_database() "
+            "union all "
+            "select schema_name, view_name from duckdb_views() where database_name = current_database()"
+        )
+        return [TableId(*row) for row in found]
+
+    def close(self) -> None:
+        self.handle.close()
+
+    def table_refusal(self, error: Exception) -> CdcError | None:
+        kinds = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError, duckdb.IntegrityError)
+        if not isinstance(error, kinds) or is_fatal(error):
+            return None
+        return translation(error, "applying its changes", self._path)
+
+    def is_conversion(self, error: Exception) -> bool:
+        return isinstance(error, duckdb.ConversionException)
+
+    def dropping(self, place: TableId) -> None:
+        indexes.note(self, place)
+
+    def limit_memory(self, limit: int) -> None:
+        """Set what DuckDB may use."""
+        self.run(f"set memory_limit = '{limit}B'")
+
+    def checkpoint(self) -> bool:
+        """Move the write-ahead log into the file; False when another transaction is in the way."""
+        try:
+            self.run("checkpoint")
+        except duckdb.TransactionException:
+            return False
+        return wal_bytes(self._path) == 0
+
+    def commit_by_checkpoint(self) -> None:
+        """Commit by a checkpoint at once, instead of through the write-ahead log."""
+        self.run(f"set checkpoint_threshold = '{SMALLEST_WAL_BYTES}B'")
+        try:
+            self.commit()
+        finally:
+            self.run(f"set checkpoint_threshold = '{CHECKPOINT_WAL_BYTES}B'")
+        if wal_bytes(self._path):
+            self.checkpoint()
+
+
+def connect(options: Options) -> DuckDBConnection:
     """Open the file, creating it when missing.
 
     Raises:
@@ -65,9 +141,14 @@ def connect(options: Options) -> Any:
     with translated("opening the database", options.path):
         if not options.path.exists():
             _create(options.path)
-        connection = duckdb.connect(str(options.path), config=settings(options))
-        connection.execute("set TimeZone = 'UTC'").fetchall()
-        return connection
+        handle = duckdb.connect(str(options.path), config=settings(options))
+        handle.execute("set TimeZone = 'UTC'").fetchall()
+        return DuckDBConnection(handle, options.path)
+
+
+def connect_to_read(path: Path) -> DuckDBConnection:
+    """Open the file beside others that read it, and create nothing."""
+    return DuckDBConnection(duckdb.connect(str(path), read_only=True), path)
 
 
 def _create(path: Path) -> None:
@@ -106,14 +187,6 @@ def translated(operation: str, path: Path) -> Iterator[None]:
         raise translation(error, operation, path) from error
     except OSError as error:
         raise _translate_system(error, operation, path) from error
-
-
-def concerns_one_table(error: BaseException) -> bool:
-    """Whether DuckDB refused what was done to one table, and nothing is wrong with the database, its disk or
-    its memory.
-    """
-    kinds = (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError, duckdb.IntegrityError)
-    return isinstance(error, kinds) and not is_fatal(error)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

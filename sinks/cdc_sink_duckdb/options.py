@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cdc.spi.units import Duration, Size
-
-Mode = Literal["mirror", "append", "history"]
-Deletes = Literal["hard", "soft"]
-SchemaChanges = Literal["evolve", "freeze", "stop"]
-Identifiers = Literal["suffix", "fail"]
+from cdc.sql import TableOptions
 
 # The daemon stays under 400 MiB: 130 MiB are Python, Arrow and DuckDB's code, and DuckDB takes up to 50 MiB
 # beyond its limit. Deliveries of 3 million rows peaked at 300 MiB in all; larger work spills beside the file.
@@ -43,27 +39,10 @@ class Publish(BaseModel):
     )
 
 
-class Options(BaseModel):
+class Options(TableOptions):
     """The options of a DuckDB sink."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     path: Path = Field(description="The database file; created when missing, in a folder that exists.")
-    mode: Mode = Field(
-        default="mirror",
-        description="mirror: the source's rows; append: every change; history: every version of each row.",
-    )
-    deletes: Deletes = Field(
-        default="hard", description="hard: rows go; soft: they stay, marked `_cdc_deleted` (mirror only)."
-    )
-    schema_changes: SchemaChanges = Field(
-        default="evolve",
-        description="evolve: alter the tables; freeze: leave them, ignore new columns; stop: refuse.",
-    )
-    identifiers: Identifiers = Field(
-        default="suffix",
-        description="Names that DuckDB takes for one: suffix: one gets a suffix; fail: set aside.",
-    )
     memory_limit: Size = Field(
         default=DEFAULT_MEMORY_LIMIT_BYTES, description="What DuckDB may use before it spills to disk."
     )
@@ -74,8 +53,6 @@ class Options(BaseModel):
     def _consistent(self) -> Self:
         if self.memory_limit < SMALLEST_MEMORY_LIMIT_BYTES:
             raise ValueError("memory_limit must be at least 64MiB: DuckDB can't work with less")
-        if self.deletes == "soft" and self.mode != "mirror":
-            raise ValueError(f"deletes: soft is for mode mirror; mode {self.mode} keeps deletes anyway")
         if self.publish is not None and self.publish.path.resolve() == self.path.resolve():
             raise ValueError("publish.path must differ from path: the copy would replace the database")
         return self

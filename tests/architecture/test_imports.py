@@ -26,7 +26,7 @@ SYSTEM_NAMES = re.compile(
     re.MULTILINE,
 )
 # Plug-in authors' test tools may start a real server.
-ENGINE_FOLDERS = ("engine", "lake", "log", "state", "model", "spi", "native", "merge")
+ENGINE_FOLDERS = ("engine", "lake", "log", "state", "model", "spi", "native", "merge", "sql")
 
 
 def test_import_contracts_hold() -> None:

@@ -58,13 +58,13 @@ class Duck:
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of a query, through the sink's own connection: the file is locked for others."""
-        return list(self.sink._connection.execute(sql).fetchall())
+        return list(handle_of(self.sink).execute(sql).fetchall())
 
     def rows(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
         """All rows, sorted. By way of Arrow: DuckDB makes Python values of timestamps only with the package
         pytz.
         """
-        found = self.sink._connection.sql(f"select {columns} from {table}").to_arrow_table()
+        found = handle_of(self.sink).sql(f"select {columns} from {table}").to_arrow_table()
         return sorted((tuple(row.values()) for row in found.to_pylist()), key=repr)
 
     def columns(self, table: str) -> dict[str, str]:
@@ -77,6 +77,12 @@ class Duck:
 
     def _count(self, name: str, amount: int) -> None:
         self.counted[name] = self.counted.get(name, 0) + amount
+
+
+def handle_of(sink: DuckDBSink) -> Any:
+    """DuckDB's own connection of an open sink."""
+    assert sink._connection is not None
+    return sink._connection.handle
 
 
 def read_file(path: Path, sql: str) -> list[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ import pytest
 
 from cdc.log import SegmentedLog
 from cdc.testing.events import table
-from tests.support.ducks import Duck
+from tests.support.ducks import Duck, handle_of
 from tests.support.prefixes import Step, delivery_from, narrow, transactions_below, wide, written
 from tests.support.processes import child_environment
 
@@ -46,7 +46,7 @@ class Watch:
             raise Interrupted
 
     def look(self, *, is_whole: bool = True) -> None:
-        reader = self.duck.sink._connection.cursor()
+        reader = handle_of(self.duck.sink).cursor()
         found = reader.execute('select "offset", position_order from _cdc.cursors').fetchall()
         offset, order = found[0] if found else (0, "0")
         half_done = reader.execute('select "first" from _cdc.steps').fetchall()
@@ -203,7 +203,7 @@ def test_a_changelog_keeps_during_a_replay_what_has_not_come_again(tmp_path: Pat
     held: list[int] = []
 
     def looked() -> None:
-        reader = duck.sink._connection.cursor()
+        reader = handle_of(duck.sink).cursor()
         held.append(reader.execute("select count(distinct _cdc_seq) from public.wide").fetchall()[0][0])
         if len(held) == 100:
             raise Interrupted

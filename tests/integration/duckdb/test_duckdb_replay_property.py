@@ -16,6 +16,7 @@ from cdc.model import ChangeBatch, TableSchema
 from cdc.testing.events import changes, delivery, sink_context, table
 from cdc_sink_duckdb import DuckDBSink
 from cdc_sink_duckdb.options import Options
+from tests.support.ducks import handle_of
 from tests.support.histories import COLUMNS, Change, History
 
 KEYED = table("public.t", COLUMNS, key=("k1", "k2"), relation=7)
@@ -56,7 +57,7 @@ class Run:
     def contents(self) -> Contents:
         """All rows with all columns, sorted."""
         rows = (
-            self.sink._connection.sql(f"select * from {self.batch.schema.table}").to_arrow_table().to_pylist()
+            handle_of(self.sink).sql(f"select * from {self.batch.schema.table}").to_arrow_table().to_pylist()
         )
         return sorted((tuple(row.values()) for row in rows), key=repr)
 

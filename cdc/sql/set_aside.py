@@ -8,20 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from cdc.errors import CdcError
 from cdc.model import TableId, TableSchema
 from cdc.spi import SetAside, SinkContext
-from cdc_sink_duckdb.shape import run
+from cdc.sql.connection import Connection
 
-TABLES = """
-create table if not exists _cdc.set_aside (
-    source varchar not null, schema_name varchar not null, table_name varchar not null, relation bigint,
-    since_seq bigint not null, kind varchar not null, reason varchar not null, remedy varchar not null,
-    deliverable boolean not null, noted_at timestamptz not null
-)
-"""
 _COLUMNS = "source, schema_name, table_name, relation, since_seq, kind, reason, remedy, deliverable"
 
 
@@ -35,7 +29,7 @@ class TableRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SetAsideEntry:
     """One table that is set aside; `relation` is the source's number of it."""
 
     relation: int | None
@@ -45,19 +39,19 @@ class Entry:
 class Shelf:
     """The tables of one source that are set aside, as of the running transaction."""
 
-    def __init__(self, connection: Any, source: str) -> None:
+    def __init__(self, connection: Connection, source: str) -> None:
         self._connection = connection
         self._source = source
-        rows = connection.execute(
-            f"select {_COLUMNS} from _cdc.set_aside where source = ? order by schema_name, table_name",
-            [source],
-        ).fetchall()
+        self._own = connection.dialect.own("set_aside")
+        rows = connection.query(
+            f"select {_COLUMNS} from {self._own} where source = ? order by schema_name, table_name", [source]
+        )
         self._entries = [_entry(row) for row in rows]
 
     def __iter__(self) -> Iterator[SetAside]:
         return (entry.said for entry in self._entries)
 
-    def find(self, schema: TableSchema) -> Entry | None:
+    def find(self, schema: TableSchema) -> SetAsideEntry | None:
         """Return the entry of the source's table, by its number, else by its name."""
         for entry in self._entries:
             if entry.relation is not None and entry.relation == schema.relation:
@@ -69,34 +63,37 @@ class Shelf:
         known = self.find(schema)
         if known is not None:
             since = known.said.since
-            self.take_back(known)
+            self.readmit(known)
         kind = type(error).__name__
         message = f"{error.where}: {error.message}" if error.where else error.message
         self._add(
-            Entry(schema.relation, SetAside(schema.table, since, kind, message, error.remedy, deliverable))
+            SetAsideEntry(
+                schema.relation, SetAside(schema.table, since, kind, message, error.remedy, deliverable)
+            )
         )
 
-    def mark_deliverable(self, entry: Entry, table: TableId) -> None:
+    def mark_deliverable(self, entry: SetAsideEntry, table: TableId) -> None:
         """Note that the sink could take the table, which is called `table` now, if it began anew."""
-        self.take_back(entry)
+        self.readmit(entry)
         self._add(replace(entry, said=replace(entry.said, table=table, deliverable=True)))
 
-    def take_back(self, entry: Entry) -> None:
+    def readmit(self, entry: SetAsideEntry) -> None:
         """Forget an entry: the table begins anew."""
         self._entries.remove(entry)
-        self._connection.execute(
-            "delete from _cdc.set_aside where source = ? and schema_name = ? and table_name = ?",
+        self._connection.query(
+            f"delete from {self._own} where source = ? and schema_name = ? and table_name = ?",
             [self._source, entry.said.table.schema, entry.said.table.name],
-        ).fetchall()
+        )
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: SetAsideEntry) -> None:
         self._entries.append(entry)
         said = entry.said
         values = [self._source, said.table.schema, said.table.name, entry.relation, said.since]
         values += [said.kind, said.message, said.remedy, said.deliverable]
         marks = ", ".join("?" * len(values))
-        insert = f"insert into _cdc.set_aside ({_COLUMNS}, noted_at) values ({marks}, now())"
-        self._connection.execute(insert, values).fetchall()
+        now = self._connection.dialect.moment(datetime.now(UTC))
+        insert = f"insert into {self._own} ({_COLUMNS}, noted_at) values ({marks}, {now})"
+        self._connection.query(insert, values)
 
 
 def report_set_aside(context: SinkContext, refused: TableRefused) -> None:
@@ -113,23 +110,15 @@ def report_set_aside(context: SinkContext, refused: TableRefused) -> None:
     context.count("tables_set_aside", 1)
 
 
-def prepare(connection: Any) -> None:
-    """Make the sink's own table of tables that are set aside."""
-    run(connection, TABLES)
-
-
-def all_of(connection: Any) -> list[SetAside]:
-    """What is set aside in the file, whatever its source."""
-    known = connection.execute(
-        "select 1 from duckdb_tables() where database_name = current_database() "
-        "and schema_name = '_cdc' and table_name = 'set_aside'"
-    ).fetchall()
-    if not known:
+def all_of(connection: Connection) -> list[SetAside]:
+    """What is set aside in the target, whatever its source."""
+    if not connection.has("set_aside"):
         return []
-    rows = connection.execute(f"select {_COLUMNS} from _cdc.set_aside order by 1, 2, 3").fetchall()
-    return [_entry(row).said for row in rows]
+    own = connection.dialect.own("set_aside")
+    return [_entry(row).said for row in connection.query(f"select {_COLUMNS} from {own} order by 1, 2, 3")]
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
+def _entry(row: tuple[Any, ...]) -> SetAsideEntry:
     _, schema, name, relation, since, kind, reason, remedy, deliverable = row
-    return Entry(relation, SetAside(TableId(schema, name), since, kind, reason, remedy, deliverable))
+    said = SetAside(TableId(schema, name), since, kind, reason, remedy, bool(deliverable))
+    return SetAsideEntry(relation, said)

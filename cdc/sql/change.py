@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cdc.model import ChangeBatch
-from cdc_sink_duckdb.shape import Shape
-from cdc_sink_duckdb.steps import Room
+from cdc.sql.connection import Connection
+from cdc.sql.mapping import ColumnMapping
+from cdc.sql.steps import Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class Change:
     replayed. `room` is told of values that are taken over from stored rows.
     """
 
-    connection: Any
-    shape: Shape
+    connection: Connection
+    mapping: ColumnMapping
     batches: Sequence[ChangeBatch]
     replayed_below: int
     count: Callable[[str, int], None]

@@ -1,7 +1,7 @@
 """How changes of one schema version go into one table: the pieces of SQL and the Arrow tables that they read.
 
-Arrow columns are handed over under positions (`c0`, `c1`, …), so that no source name meets DuckDB's rules for
-names there. Beside them: `s` (`_cdc_seq`) and `at` (`_cdc_commit_at`).
+Arrow columns are handed over under positions (`c0`, `c1`, …), so that no source name meets the target's rules
+for names there. Beside them: `s` (`_cdc_seq`) and `at` (`_cdc_commit_at`).
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 import pyarrow as pa
 
 from cdc.model import Envelope, TableSchema
-from cdc_sink_duckdb.catalog import StoredTable
-from cdc_sink_duckdb.evolve import match
-from cdc_sink_duckdb.names import quoted
-from cdc_sink_duckdb.types import column_type, readable
+from cdc.sql.catalog import StoredTable
+from cdc.sql.dialect import Dialect
+from cdc.sql.evolve import match
+from cdc.sql.readable import by_chunk
 
 
 @dataclass(frozen=True, slots=True)
 class TargetColumn:
-    """A column of the DuckDB table: `index` is the place of its source column in the schema, None when that
+    """A column of the target's table: `index` is the place of its source column in the schema, None when that
     has none.
     """
 
@@ -31,20 +31,23 @@ class TargetColumn:
     fill: str
 
 
-class Shape:
-    """A schema version's way into a table of the sink."""
+class ColumnMapping:
+    """A schema version's way into a table of the sink, whose qualified name is `target`."""
 
-    def __init__(self, stored: StoredTable, schema: TableSchema, target: str) -> None:
+    def __init__(self, stored: StoredTable, schema: TableSchema, target: str, dialect: Dialect) -> None:
         self.stored = stored
         self.schema = schema
         self.target = target
+        self.dialect = dialect
         pairs = match(stored, schema)
         places = {pairs[c.name].name: i for i, c in enumerate(schema.columns) if c.name in pairs}
         self.columns = [
-            TargetColumn(quoted(c.name), c.type, places.get(c.name), c.fill or f"cast(null as {c.type})")
+            TargetColumn(
+                dialect.quoted(c.name), c.type, places.get(c.name), c.fill or f"cast(null as {c.type})"
+            )
             for c in stored.columns
         ]
-        self._types = [column_type(c, str(schema.table)) for c in schema.columns]
+        self._types = [dialect.column_type(c, str(schema.table)) for c in schema.columns]
         self._by_index = {c.index: c for c in self.columns if c.index is not None}
         self._index = {c.name: i for i, c in enumerate(schema.columns)}
 
@@ -87,12 +90,12 @@ class Shape:
         return " and ".join(terms) or "true"
 
     def staged(self, rows: pa.Table, extra: Mapping[str, Any] | None = None) -> pa.Table:
-        """Rows as DuckDB reads them; columns that the rows lack (keys only) are left out."""
+        """Rows as the target reads them; columns that the rows lack (keys only) are left out."""
         made: dict[str, Any] = {}
         for name in rows.column_names:
             if name in self._index:
                 index = self._index[name]
-                made[f"c{index}"] = readable(rows[name], self._types[index])
+                made[f"c{index}"] = self.readable(index, rows[name])
         made["s"] = rows[Envelope.SEQ]
         made["at"] = rows[Envelope.COMMIT_AT]
         return pa.table({**made, **(extra or {})})
@@ -100,25 +103,14 @@ class Shape:
     def staged_keys(self, keys: pa.Table, prefix: str) -> dict[str, Any]:
         """Key columns under `prefix` and their places."""
         return {
-            f"{prefix}{self._index[name]}": readable(keys[name], self._types[self._index[name]])
+            f"{prefix}{self._index[name]}": self.readable(self._index[name], keys[name])
             for name in keys.column_names
         }
 
     def readable(self, index: int, array: Any) -> Any:
-        """Values of the schema's column at that place, as DuckDB reads them."""
-        return readable(array, self._types[index])
+        """Values of the schema's column at that place, as the target reads them."""
+        return by_chunk(array, lambda one: self.dialect.readable(one, self._types[index]))
 
     def place(self, name: str) -> int:
         """The place of the schema's column of that name."""
         return self._index[name]
-
-
-def run(connection: Any, sql: str, _cdc_given: pa.Table | None = None) -> int:
-    """Run a statement to its end (DuckDB streams results) and give the number of rows that it changed.
-
-    The statement reads the Arrow table as `_cdc_given`: DuckDB finds it among the variables of this function.
-    A registered view would keep the table in memory until the transaction ends, and with it all parts of a
-    large delivery.
-    """
-    rows = connection.execute(sql).fetchall()
-    return int(rows[0][0]) if rows and rows[0] and isinstance(rows[0][0], int) else 0

@@ -9,52 +9,53 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
-
-import duckdb
 
 from cdc.errors import CdcError, SchemaChangeRefused
 from cdc.model import ChangeBatch, Operation, TableId, TableSchema
 from cdc.spi import SinkContext
-from cdc_sink_duckdb import indexes, names
-from cdc_sink_duckdb.catalog import Catalog, StoredTable
-from cdc_sink_duckdb.copies import Copies
-from cdc_sink_duckdb.evolve import create, evolve, fresh_columns
-from cdc_sink_duckdb.options import Options
-from cdc_sink_duckdb.shape import Shape, run
+from cdc.sql.catalog import Catalog, StoredTable
+from cdc.sql.connection import Connection
+from cdc.sql.copies import Copies
+from cdc.sql.evolve import Evolution, create, evolve, fresh_columns
+from cdc.sql.mapping import ColumnMapping
+from cdc.sql.options import TableOptions
 
 
 class Tables:
-    """The sink's tables for one source."""
+    """The sink's tables for one source; `where` names the target in errors."""
 
-    def __init__(self, connection: Any, source: str, options: Options, context: SinkContext) -> None:
+    def __init__(
+        self, connection: Connection, source: str, options: TableOptions, context: SinkContext, where: str
+    ) -> None:
         self._connection = connection
+        self._dialect = connection.dialect
         self._source = source
         self._options = options
         self._context = context
-        self._catalog = Catalog(connection, source, str(options.path))
-        self._shapes: dict[TableId, Shape] = {}
+        self._where = where
+        self._catalog = Catalog(connection, source, where)
+        self._mappings: dict[TableId, ColumnMapping] = {}
         self._looked_at: dict[TableId, TableSchema] = {}
         self.copies = Copies(self, connection, self._catalog, options, context)
 
     def stored(self) -> list[StoredTable]:
-        """The tables of our source that are in the file."""
+        """The tables of our source that are there."""
         return [table for table in self._catalog if self._catalog.exists(table.place)]
 
     def target(self, stored: StoredTable) -> str:
         """The table's name in SQL."""
-        return names.qualified(self._catalog.name, stored.place)
+        return self._dialect.qualified(stored.place)
 
-    def shape(self, batches: Sequence[ChangeBatch], replayed_below: int) -> Shape:
+    def mapping(self, batches: Sequence[ChangeBatch], replayed_below: int) -> ColumnMapping:
         """The way in for these changes of one schema version.
 
         Raises:
-            SinkRefused: DuckDB can't hold the table, or its name is taken.
+            SinkRefused: the target can't hold the table, or its name is taken.
             SchemaChangeRefused: it may not be altered, or its values can't be converted.
         """
         schema = batches[0].schema
         first = batches[0].seq[0].as_py() if batches[0].row_count else 0
-        known = self._shapes.get(schema.table)
+        known = self._mappings.get(schema.table)
         if known is not None and (known.schema is schema or known.schema == schema):
             return known
         stored = self.find(schema)
@@ -63,32 +64,41 @@ class Tables:
         elif stored.copy is not None and first >= stored.copy.since_seq:
             copy = stored.copy
             if not (first < replayed_below and first < copy.schema_seq):
-                copy = self.evolve(copy, schema, first, anew=False, owner=stored)
+                copy = self.evolve(copy, schema, first, empties=False, owner=stored)
             stored = copy
         elif first < replayed_below and first < stored.schema_seq:
             # An older version of the table: its rows go into the columns that it has now.
-            return Shape(stored, schema, self.target(stored))
+            return self._mapped(stored, schema)
         else:
-            anew = _starts_with_truncate(batches) and (stored.mode, stored.deletes) == ("mirror", "hard")
-            stored = self.evolve(self.rename(stored, schema), schema, first, anew=anew)
-        shape = Shape(stored, schema, self.target(stored))
-        self._check_key(shape)
-        self._shapes[schema.table] = shape
-        return shape
+            empties = _starts_with_truncate(batches) and (stored.mode, stored.deletes) == ("mirror", "hard")
+            stored = self.evolve(self.rename(stored, schema), schema, first, empties=empties)
+        mapping = self._mapped(stored, schema)
+        self._check_key(mapping)
+        self._mappings[schema.table] = mapping
+        return mapping
+
+    def _mapped(self, stored: StoredTable, schema: TableSchema) -> ColumnMapping:
+        return ColumnMapping(stored, schema, self.target(stored), self._dialect)
+
+    def evolution(self, stored: StoredTable, schema: TableSchema, first: int) -> Evolution:
+        """What it takes to bring a table to this schema, whose first change is `first`."""
+        return evolve(stored, schema, self._options, first, self.target(stored), self._dialect)
 
     def refusal(self, schema: TableSchema) -> CdcError | None:
-        """Return why the table can't be taken in this shape when it begins anew; None when it can."""
+        """Return why the table can't be taken in this shape when it is copied again; None when
+        it can.
+        """
         options = self._options
         stored = self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)
         try:
             if stored is None:
-                fresh_columns(schema, options.mode, options.deletes, options.identifiers)
+                fresh_columns(schema, options, self._dialect)
                 self._catalog.place_for(schema.table, options.identifiers)
                 return None
             if stored.table != schema.table and options.schema_changes != "freeze":
                 self._catalog.place_for(schema.table, options.identifiers, moving=stored)
-            step = evolve(stored, schema, options, 0, self.target(stored))
-            self._check_key(Shape(step.stored, schema, self.target(stored)))
+            step = self.evolution(stored, schema, 0)
+            self._check_key(self._mapped(step.stored, schema))
         except CdcError as error:
             return error
         if step.converts and not self._begins_empty and self._catalog.exists(stored.place):
@@ -96,11 +106,11 @@ class Tables:
         return None
 
     def is_new(self, schema: TableSchema) -> bool:
-        """Whether the file has no table for it."""
+        """Whether the sink has no table for it."""
         return (self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)) is None
 
-    def heals_anew(self, error: CdcError) -> bool:
-        """Whether a table that was refused for this reason is fine once it begins anew."""
+    def is_healed_by_copy(self, error: CdcError) -> bool:
+        """Whether a table that was refused for this reason is fine once it is copied again."""
         return isinstance(error, SchemaChangeRefused) and self._begins_empty
 
     def is_news(self, schema: TableSchema) -> bool:
@@ -114,12 +124,12 @@ class Tables:
         """Whether a copy leaves nothing that would have to be converted."""
         return self._options.mode != "append"
 
-    def forget_shape(self, table: TableId) -> None:
+    def forget_mapping(self, table: TableId) -> None:
         """Look for the table's place again."""
-        self._shapes.pop(table, None)
+        self._mappings.pop(table, None)
 
     def find(self, schema: TableSchema) -> StoredTable | None:
-        """The table of this number, else of this name; made again when someone dropped it in the file."""
+        """The table of this number, else of this name; made again when someone dropped it."""
         stored = self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)
         if stored is not None and not self._catalog.exists(stored.place):
             self.make(stored)
@@ -127,37 +137,42 @@ class Tables:
         return stored
 
     def create(self, schema: TableSchema, first: int) -> StoredTable:
-        """Make a table that the file does not have; its first change is `first`."""
-        mode, deletes, identifiers = self._options.mode, self._options.deletes, self._options.identifiers
+        """Make a table that the sink does not have; its first change is `first`."""
+        options = self._options
         stored = StoredTable(
             source=self._source,
             table=schema.table,
             relation=schema.relation,
             version=schema.version,
-            columns=fresh_columns(schema, mode, deletes, identifiers),
+            columns=fresh_columns(schema, options, self._dialect),
             key=schema.key,
             identity=schema.identity,
             schema_seq=first,
             since_seq=0,
-            mode=mode,
-            deletes=deletes,
-            place=self._catalog.place_for(schema.table, identifiers),
+            mode=options.mode,
+            deletes=options.deletes,
+            place=self._catalog.place_for(schema.table, options.identifiers),
         )
         self.make(stored)
         self._catalog.save(stored, None)
         self._context.log(
-            "created the table", table=str(schema.table), stored_as=str(stored.place), mode=mode
+            "created the table", table=str(schema.table), stored_as=str(stored.place), mode=options.mode
         )
         return stored
 
     def make(self, stored: StoredTable) -> None:
-        """Make the table in the file."""
+        """Make the table itself."""
         self._make_schema(stored.place)
-        run(self._connection, create(stored, self.target(stored)))
+        self._connection.run(create(stored, self.target(stored), self._dialect))
 
-    def _make_schema(self, table: TableId) -> None:
-        catalog = names.quoted(self._catalog.name)
-        run(self._connection, f"create schema if not exists {catalog}.{names.quoted(table.schema)}")
+    def drop(self, stored: StoredTable) -> None:
+        """Drop the table itself, since another takes its place."""
+        self._connection.dropping(stored.place)
+        self._connection.run(f"drop table {self.target(stored)}")
+
+    def _make_schema(self, place: TableId) -> None:
+        for statement in self._dialect.create_schema(place.schema):
+            self._connection.run(statement)
 
     def evolve(
         self,
@@ -165,25 +180,23 @@ class Tables:
         schema: TableSchema,
         first: int,
         *,
-        anew: bool,
+        empties: bool,
         owner: StoredTable | None = None,
     ) -> StoredTable:
-        """Bring a table to this schema; `owner` is the table that `stored` is the copy of."""
-        target = self.target(stored)
-        step = evolve(stored, schema, self._options, first, target)
+        """Bring a table to this schema; `empties`: its rows go with the first change.
+
+        `owner` is the table that `stored` is the copy of.
+        """
+        step = self.evolution(stored, schema, first)
         if not step.statements and _same_but_start(step.stored, stored):
             self._report_ignored(schema, step.ignored)
             return stored
-        statements = step.statements
-        if statements and anew:
+        if step.statements and empties:
             # Its rows go anyway; altered, they would have to be converted even after a delete.
-            indexes.note(self._connection, stored.place)
-            statements = [f"drop table {target}", create(step.stored, target)]
-        try:
-            for statement in statements:
-                run(self._connection, statement)
-        except duckdb.ConversionException as error:
-            raise self._unconvertible(schema, step.changes) from error
+            self.drop(stored)
+            self.make(step.stored)
+        else:
+            self._alter(schema, step)
         if owner is None:
             self._catalog.save(step.stored, stored)
         else:
@@ -196,8 +209,17 @@ class Tables:
             self._context.count("schema_changes", 1)
         return step.stored
 
+    def _alter(self, schema: TableSchema, step: Evolution) -> None:
+        try:
+            for statement in step.statements:
+                self._connection.run(statement)
+        except self._connection.Error as error:
+            if not self._connection.is_conversion(error):
+                raise
+            raise self._unconvertible(schema, step.changes) from error
+
     def _unconvertible(self, schema: TableSchema, changes: Sequence[str]) -> SchemaChangeRefused:
-        remedy = f"Drop the table {schema.table} in {self._options.path}: the daemon makes it again."
+        remedy = f"Drop the table {schema.table} in {self._where}: the daemon makes it again."
         if self._begins_empty:
             table = shlex.quote(str(schema.table))
             remedy = f"Copy it again: cdc snapshot {self._source} {table} --sink {self._context.name}"
@@ -231,27 +253,26 @@ class Tables:
         return self._move(stored, schema.table, place)
 
     def _move(self, stored: StoredTable, table: TableId, place: TableId) -> StoredTable:
-        self._shapes.pop(stored.table, None)
+        self._mappings.pop(stored.table, None)
         moved = replace(stored, table=table, place=place)
-        old, new = self.target(stored), self.target(moved)
         if stored.place.schema == place.schema:
-            between = names.qualified(self._catalog.name, replace(place, name="_cdc_rename"))
-            run(self._connection, f"alter table {old} rename to {names.quoted('_cdc_rename')}")
-            run(self._connection, f"alter table {between} rename to {names.quoted(place.name)}")
+            between = replace(place, name="_cdc_rename")
+            self._connection.run(self._dialect.rename_table(stored.place, between.name))
+            self._connection.run(self._dialect.rename_table(between, place.name))
         else:
             self._make_schema(place)
-            run(self._connection, f"create table {new} as select * from {old}")
-            indexes.note(self._connection, stored.place)
-            run(self._connection, f"drop table {old}")
+            copied = f"create table {self.target(moved)} as select * from {self.target(stored)}"
+            self._connection.run(copied)
+            self.drop(stored)
         self._catalog.save(moved, stored)
         self._context.log("renamed the table", table=str(stored.table), to=str(table), stored_as=str(place))
         return moved
 
-    def _check_key(self, shape: Shape) -> None:
-        if self._options.mode != "append" and shape.schema.key and not shape.has_key:
+    def _check_key(self, mapping: ColumnMapping) -> None:
+        if self._options.mode != "append" and mapping.schema.key and not mapping.has_key:
             raise SchemaChangeRefused(
                 "the table's new key has a column that the frozen table lacks",
-                where=str(shape.schema.table),
+                where=str(mapping.schema.table),
                 remedy="Set schema_changes to evolve for this sink and start again.",
             )
 

@@ -10,20 +10,19 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
-from cdc_sink_duckdb.change import Change
-from cdc_sink_duckdb.shape import run
+from cdc.sql.change import Change
+from cdc.sql.dialect import GIVEN
 
 
 def insert_added(change: Change, rows: pa.Table, own: Mapping[str, str]) -> None:
     """Insert these rows, as `r`, with the sink's own columns by name and expression."""
     if rows.num_rows == 0:
         return
-    shape = change.shape
-    run(
-        change.connection,
-        f"insert into {shape.target} ({shape.names}{', '.join(own)}) "
-        f"select {shape.values('r')}{', '.join(own.values())} from _cdc_given r",
-        shape.staged(rows),
+    mapping = change.mapping
+    change.connection.run(
+        f"insert into {mapping.target} ({mapping.names}{', '.join(own)}) "
+        f"select {mapping.values('r')}{', '.join(own.values())} from {GIVEN} r",
+        mapping.staged(rows),
     )
 
 
@@ -36,20 +35,21 @@ def oldest_removed(change: Change, rows: pa.Table, *, alive: str) -> Iterator[st
     share, never by its rowid: DuckDB 2.0.0 damages its memory (wrong rows, a crash, or the words "Corrupted
     uncompressed string segment") when rows that the same transaction inserted are deleted by rowid.
     """
-    shape = change.shape
+    mapping = change.mapping
     # The stored rows are numbered by kind, not by all their columns: one integer to sort by.
-    places = [f"c{c.index}" for c in shape.columns if c.index is not None]
+    places = [f"c{c.index}" for c in mapping.columns if c.index is not None]
     equal = " and ".join(f"a.{p} is not distinct from b.{p}" for p in places) or "true"
     partition = f"partition by {', '.join(places)}" if places else ""
-    numbered = f"select *, row_number() over ({partition} order by s) as n from _cdc_given"
-    run(change.connection, f"create or replace temp table _cdc_gone as {numbered}", shape.staged(rows))
-    kinds = "select *, row_number() over () as g from temp.main._cdc_gone where n = 1"
-    run(change.connection, f"create or replace temp table _cdc_kinds as {kinds}")
+    connection = change.connection
+    numbered = f"select *, row_number() over ({partition} order by s) as n from {GIVEN}"
+    gone = connection.keep("_cdc_gone", numbered, mapping.staged(rows))
+    kinds = f"select *, row_number() over () as g from {gone} where n = 1"
+    kinds = connection.keep("_cdc_kinds", kinds)
     stored = (
         "select t._cdc_seq as r, a.g, row_number() over (partition by a.g order by t._cdc_seq) as n "
-        f"from {shape.target} t join temp.main._cdc_kinds a on {shape.row_equals('a')} where {alive}"
+        f"from {mapping.target} t join {kinds} a on {mapping.row_equals('a')} where {alive}"
     )
-    removed = f"select b.*, a.g from temp.main._cdc_gone b join temp.main._cdc_kinds a on {equal}"
+    removed = f"select b.*, a.g from {gone} b join {kinds} a on {equal}"
     yield f"(select o.r, b.s, b.at from ({stored}) o join ({removed}) b on o.g = b.g and o.n = b.n)"
-    run(change.connection, "drop table temp.main._cdc_gone")
-    run(change.connection, "drop table temp.main._cdc_kinds")
+    connection.run(f"drop table {gone}")
+    connection.run(f"drop table {kinds}")

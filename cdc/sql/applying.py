@@ -9,23 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import duckdb
 import numpy as np
 
 from cdc.errors import DecodeError, SchemaChangeRefused, SinkRefused, UnsupportedSchema
 from cdc.model import ChangeBatch, CopyStep, Operation, TableId, TableSchema
 from cdc.spi import Delivery, SinkContext
-from cdc_sink_duckdb import append, history, mirror
-from cdc_sink_duckdb.aside import Entry, Shelf, TableRefused
-from cdc_sink_duckdb.change import Change
-from cdc_sink_duckdb.database import concerns_one_table, translation
-from cdc_sink_duckdb.names import is_folded
-from cdc_sink_duckdb.options import Options
-from cdc_sink_duckdb.progress import Overfull, Progress, end_of
-from cdc_sink_duckdb.steps import Room
-from cdc_sink_duckdb.tables import Tables
+from cdc.sql import append, history, mirror
+from cdc.sql.change import Change
+from cdc.sql.connection import Connection
+from cdc.sql.options import TableOptions
+from cdc.sql.progress import DeliveryProgress, Overfull, end_of
+from cdc.sql.set_aside import SetAsideEntry, Shelf, TableRefused
+from cdc.sql.steps import Room
+from cdc.sql.tables import Tables
 
 T = TypeVar("T")
 
@@ -42,15 +40,15 @@ class Application:
     to the end of a commit, given the prefix of the delivery that ends there, or, given None, within one.
     """
 
-    connection: Any
+    connection: Connection
     tables: Tables
     shelf: Shelf
-    options: Options
+    options: TableOptions
     context: SinkContext
     refused: Collection[TableId]
     apart: Collection[int]
     room: Room
-    progress: Progress
+    progress: DeliveryProgress
     high: int
     step: Callable[[Delivery | None], None]
     _replayed_below: int = 0
@@ -101,11 +99,13 @@ class Application:
         """New tables with a capital letter last: of names that differ in case only, the one in lower case is
         taken over as it is, whichever comes first.
         """
-        late = [
-            self.tables.is_new(schema_of(item)) and not is_folded(schema_of(item).table) for item in items
-        ]
+        late = [self._is_late(schema_of(item)) for item in items]
         first = [item for item, is_late in zip(items, late, strict=True) if not is_late]
         return first + [item for item, is_late in zip(items, late, strict=True) if is_late]
+
+    def _is_late(self, schema: TableSchema) -> bool:
+        name = str(schema.table)
+        return self.tables.is_new(schema) and self.connection.dialect.folded(name) != name
 
     def _step_of_copy(self, batch: ChangeBatch, replayed_below: int) -> bool:
         """Take one step of a table's copy; whether the mark's truncate is for the table that readers see.
@@ -129,10 +129,10 @@ class Application:
     def _apply(self, batches: Sequence[ChangeBatch], replayed_below: int) -> None:
         if batches[0].row_count == 0:
             # The word that a table is there, before it has rows.
-            self.tables.shape(batches, replayed_below)
+            self.tables.mapping(batches, replayed_below)
             return
-        shape = self.tables.shape(batches, replayed_below)
-        change = Change(self.connection, shape, batches, replayed_below, self.context.count, self.room)
+        mapping = self.tables.mapping(batches, replayed_below)
+        change = Change(self.connection, mapping, batches, replayed_below, self.context.count, self.room)
         # What is new must see the rows as the replayed changes leave them: one after the other.
         for piece in change.split_at(replayed_below):
             _APPLY[self.options.mode](piece)
@@ -159,14 +159,14 @@ class Application:
             return batches
         rest = _anew(batches, entry.said.since)
         if rest and entry.said.table not in self.refused and self.tables.refusal(schema) is None:
-            self.shelf.take_back(entry)
+            self.shelf.readmit(entry)
             self.context.log("table no longer skipped", table=str(schema.table))
             return rest
         self.context.count("changes_set_aside", sum(batch.row_count for batch in batches))
         self._look_again(entry, schema)
         return []
 
-    def _look_again(self, entry: Entry, schema: TableSchema) -> None:
+    def _look_again(self, entry: SetAsideEntry, schema: TableSchema) -> None:
         """Whether a table that is set aside could be taken as it is since this change."""
         if entry.said.deliverable or entry.said.table in self.refused or not self.tables.is_news(schema):
             return
@@ -185,10 +185,10 @@ class Application:
             if self.options.schema_changes == "stop" and isinstance(error, SchemaChangeRefused):
                 raise
             raise TableRefused(schema, error) from error
-        except duckdb.Error as error:
-            if not concerns_one_table(error):
+        except self.connection.Error as error:
+            told = self.connection.table_refusal(error)
+            if told is None:
                 raise
-            told = translation(error, "applying its changes", self.options.path)
             raise TableRefused(schema, told) from error
 
 

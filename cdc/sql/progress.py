@@ -8,7 +8,7 @@ from datetime import datetime
 
 from cdc.model import ChangeBatch
 from cdc.spi import Delivery
-from cdc_sink_duckdb.steps import Done, Piece, ends_before, sliced
+from cdc.sql.steps import Done, Piece, ends_before, sliced
 
 
 class Overfull(Exception):
@@ -21,7 +21,7 @@ class Overfull(Exception):
         self.first = first
 
 
-class Progress:
+class DeliveryProgress:
     """What is applied since the cursor, and what of that is committed.
 
     `done` is what an earlier attempt has committed behind the cursor.

@@ -7,60 +7,62 @@ A table that never was complete grows in its place, and a changelog only gets mo
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cdc.model import CopyMark, TableSchema
 from cdc.spi import SinkContext
-from cdc_sink_duckdb import indexes, names
-from cdc_sink_duckdb.catalog import Catalog, StoredTable
-from cdc_sink_duckdb.evolve import evolve, fresh_columns, match
-from cdc_sink_duckdb.layout import own_columns
-from cdc_sink_duckdb.literals import moment
-from cdc_sink_duckdb.options import Options
-from cdc_sink_duckdb.shape import run
-from cdc_sink_duckdb.types import column_type
+from cdc.sql.catalog import Catalog, StoredTable
+from cdc.sql.connection import Connection
+from cdc.sql.cursor import from_microseconds, to_microseconds
+from cdc.sql.dialect import Dialect
+from cdc.sql.evolve import fresh_columns, match
+from cdc.sql.layout import own_columns
+from cdc.sql.options import TableOptions
 
 if TYPE_CHECKING:
-    from cdc_sink_duckdb.tables import Tables
+    from cdc.sql.tables import Tables
 
 # The name of a copy is the table's with this behind it.
 COPY_SUFFIX = "cdc_copy"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Copies:
     """The steps of copies, within the transaction of a delivery."""
 
     def __init__(
-        self, tables: Tables, connection: Any, catalog: Catalog, options: Options, context: SinkContext
+        self,
+        tables: Tables,
+        connection: Connection,
+        catalog: Catalog,
+        options: TableOptions,
+        context: SinkContext,
     ) -> None:
         self._tables = tables
         self._connection = connection
+        self._dialect = connection.dialect
         self._catalog = catalog
         self._options = options
         self._context = context
 
     def passed(self, schema: TableSchema) -> None:
         """A step that the sink has taken before: from here on changes may be for another table."""
-        self._tables.forget_shape(schema.table)
+        self._tables.forget_mapping(schema.table)
 
     def await_one(self, schema: TableSchema, mark: CopyMark) -> None:
         """A copy is due: no further change comes before it begins."""
         stored = self._tables.find(schema)
         if stored is not None and stored.incomplete_since is None:
-            self._save(replace(stored, incomplete_since=_micros(mark)), stored)
+            self._save(replace(stored, incomplete_since=to_microseconds(mark.at)), stored)
 
     def begin(self, schema: TableSchema, mark: CopyMark) -> bool:
         """Begin a copy; whether its rows go into the table that readers see."""
-        self._tables.forget_shape(schema.table)
+        self._tables.forget_mapping(schema.table)
         stored = self._tables.find(schema)
         if stored is None:
             stored = self._tables.create(schema, mark.seq)
-            self._save(replace(stored, incomplete_since=_micros(mark), is_new=True), stored)
+            self._save(replace(stored, incomplete_since=to_microseconds(mark.at), is_new=True), stored)
             return True
-        since = stored.incomplete_since or _micros(mark)
+        since = stored.incomplete_since or to_microseconds(mark.at)
         if self._options.mode == "append":
             self._save(replace(stored, incomplete_since=since), stored)
             return True
@@ -68,15 +70,14 @@ class Copies:
         shaped = replace(self._shaped(stored, schema, mark), incomplete_since=since, is_new=stored.is_new)
         if stored.is_new:
             # Nobody has seen it whole, so nothing of it needs to be kept.
-            indexes.note(self._connection, stored.place)
-            run(self._connection, f"drop table {self._tables.target(stored)}")
+            self._tables.drop(stored)
             self._tables.make(shaped)
             self._save(shaped, stored)
             return True
         copy = replace(
             shaped,
             place=self._catalog.free_name(stored, COPY_SUFFIX),
-            incomplete_since=_micros(mark),
+            incomplete_since=to_microseconds(mark.at),
         )
         self._tables.make(copy)
         self._catalog.made(copy.place)
@@ -85,7 +86,7 @@ class Copies:
 
     def finish(self, schema: TableSchema, mark: CopyMark) -> None:
         """Show the copy in place of the older rows: everything up to the mark is in it."""
-        self._tables.forget_shape(schema.table)
+        self._tables.forget_mapping(schema.table)
         stored = self._tables.find(schema)
         if stored is None:
             return
@@ -100,7 +101,7 @@ class Copies:
 
     def cancel(self, schema: TableSchema) -> None:
         """Throw an unfinished copy away; the table stays as it is, and incomplete."""
-        self._tables.forget_shape(schema.table)
+        self._tables.forget_mapping(schema.table)
         stored = self._tables.find(schema)
         if stored is not None:
             self._without_copy(stored)
@@ -109,13 +110,13 @@ class Copies:
         """The table as it would be made now: as the source has it, unless the policy keeps shapes."""
         options = self._options
         if options.schema_changes != "evolve":
-            shaped = evolve(stored, schema, options, mark.seq, self._tables.target(stored)).stored
+            shaped = self._tables.evolution(stored, schema, mark.seq).stored
         else:
             shaped = replace(
                 stored,
                 relation=schema.relation,
                 version=schema.version,
-                columns=fresh_columns(schema, options.mode, options.deletes, options.identifiers),
+                columns=fresh_columns(schema, options, self._dialect),
                 key=schema.key,
                 identity=schema.identity,
             )
@@ -131,14 +132,12 @@ class Copies:
 
     def _replace(self, stored: StoredTable, copy: StoredTable) -> None:
         """Drop the table, and give its name to the copy. Views go by the name, and stay."""
-        indexes.note(self._connection, stored.place)
-        run(self._connection, f"drop table {self._tables.target(stored)}")
+        self._tables.drop(stored)
         self._take_place(stored, copy)
 
     def _take_place(self, stored: StoredTable, copy: StoredTable) -> None:
         """Give the copy the name that the table had until now."""
-        name = names.quoted(stored.place.name)
-        run(self._connection, f"alter table {self._tables.target(copy)} rename to {name}")
+        self._connection.run(self._dialect.rename_table(copy.place, stored.place.name))
         self._catalog.dropped(copy.place)
         whole = replace(copy, table=stored.table, place=stored.place, incomplete_since=None, is_new=False)
         self._save(whole, stored)
@@ -146,8 +145,7 @@ class Copies:
     def _leave_behind(self, stored: StoredTable, copy: StoredTable) -> None:
         """Keep older rows that do not fit the table's new shape, under another name."""
         free = self._catalog.free_name(stored)
-        name = names.quoted(free.name)
-        run(self._connection, f"alter table {self._tables.target(stored)} rename to {name}")
+        self._connection.run(self._dialect.rename_table(stored.place, free.name))
         self._catalog.made(free)
         self._take_place(stored, copy)
         self._context.log(
@@ -164,14 +162,13 @@ class Copies:
             return True
         target, wrong = self._tables.target(stored), []
         for name, column in match(stored, schema).items():
-            wanted = column_type(schema.column(name), str(schema.table))
+            wanted = self._dialect.column_type(schema.column(name), str(schema.table))
             if column.type != wanted:
-                old = names.quoted(column.name)
-                wrong.append(f"({old} is not null and try_cast({old} as {wanted}) is null)")
+                wrong.append(self._dialect.is_not_castable(self._dialect.quoted(column.name), wanted))
         if not wrong:
             return True
         query = f"select exists (select 1 from {target} where {' or '.join(wrong)})"
-        return not self._connection.execute(query).fetchall()[0][0]
+        return not self._connection.query(query)[0][0]
 
     def _merge(self, stored: StoredTable, schema: TableSchema, mark: CopyMark) -> None:
         """Put the copy's rows beside what is kept of the older ones: marked deleted, or ended."""
@@ -179,60 +176,52 @@ class Copies:
         if not self._fits(stored, schema):
             self._leave_behind(stored, stored.copy)
             return
-        begun_seq, begun_at = (
-            stored.copy.since_seq,
-            _EPOCH + (stored.copy.incomplete_since or 0) * _MICROSECOND,
-        )
-        copy = self._tables.evolve(stored.copy, schema, mark.seq, anew=False, owner=stored)
+        begun_seq, begun_at = stored.copy.since_seq, from_microseconds(stored.copy.incomplete_since or 0)
+        moment = self._dialect.moment(begun_at)
+        copy = self._tables.evolve(stored.copy, schema, mark.seq, empties=False, owner=stored)
         stored = replace(stored, copy=copy)
         alone = replace(stored, copy=None, incomplete_since=None)
         self._save(alone, self._tables.find(schema) or stored)
-        main = self._tables.evolve(alone, schema, mark.seq, anew=False)
+        main = self._tables.evolve(alone, schema, mark.seq, empties=False)
         target, origin = self._tables.target(main), self._tables.target(copy)
         if self._options.mode == "history":
-            ended = f"valid_to = greatest(valid_from, {moment(begun_at)}), _cdc_end_seq = {begun_seq}"
+            end = self._dialect.later("valid_from", moment)
+            ended = f"valid_to = {end}, _cdc_end_seq = {begun_seq}"
             is_older = f"_cdc_end_seq is null and _cdc_seq < {begun_seq}"
-            run(self._connection, f"update {target} set {ended} where {is_older}")
+            self._connection.run(f"update {target} set {ended} where {is_older}")
         else:
-            deleted = f"_cdc_deleted = true, _cdc_seq = {begun_seq}, _cdc_commit_at = {moment(begun_at)}"
+            deleted = f"_cdc_deleted = true, _cdc_seq = {begun_seq}, _cdc_commit_at = {moment}"
             is_older = f"not _cdc_deleted and _cdc_seq < {begun_seq}"
-            run(self._connection, f"update {target} set {deleted} where {is_older}")
+            self._connection.run(f"update {target} set {deleted} where {is_older}")
             if schema.key:
-                run(
-                    self._connection,
-                    f"delete from {target} as t using {origin} s where {_keys_equal(main, copy, schema)}",
-                )
-        run(self._connection, _insert_all(main, copy, target, origin))
+                matches = _keys_equal(main, copy, schema, self._dialect)
+                self._connection.run(self._dialect.delete(target, f"{origin} s", matches))
+        self._connection.run(_insert_all(main, copy, target, origin, self._dialect))
         self._drop(copy)
 
     def _drop(self, copy: StoredTable) -> None:
-        run(self._connection, f"drop table if exists {self._tables.target(copy)}")
+        self._connection.run(f"drop table if exists {self._tables.target(copy)}")
         self._catalog.dropped(copy.place)
 
     def _save(self, stored: StoredTable, before: StoredTable) -> None:
         self._catalog.save(stored, before)
 
 
-def _insert_all(main: StoredTable, copy: StoredTable, target: str, origin: str) -> str:
+def _insert_all(main: StoredTable, copy: StoredTable, target: str, origin: str, dialect: Dialect) -> str:
     given = {column.source_name: column for column in copy.columns if not column.retired}
     columns: list[tuple[str, str]] = []
     for column in main.columns:
         from_copy = None if column.retired else given.get(column.source_name)
-        value = column.fill or "null" if from_copy is None else f"s.{names.quoted(from_copy.name)}"
-        columns.append((names.quoted(column.name), f"cast({value} as {column.type})"))
-    columns += [(name, f"s.{name}") for name, _ in own_columns(main.mode, main.deletes)]
+        value = column.fill or "null" if from_copy is None else f"s.{dialect.quoted(from_copy.name)}"
+        columns.append((dialect.quoted(column.name), f"cast({value} as {column.type})"))
+    columns += [(name, f"s.{name}") for name, _ in own_columns(main.mode, main.deletes, dialect.types)]
     into, selected = ", ".join(name for name, _ in columns), ", ".join(value for _, value in columns)
     return f"insert into {target} ({into}) select {selected} from {origin} s"
 
 
-def _keys_equal(main: StoredTable, copy: StoredTable, schema: TableSchema) -> str:
+def _keys_equal(main: StoredTable, copy: StoredTable, schema: TableSchema, dialect: Dialect) -> str:
     ours = {column.source_name: column for column in main.columns if not column.retired}
     given = {column.source_name: column for column in copy.columns if not column.retired}
-    return " and ".join(
-        f"t.{names.quoted(ours[name].name)} = cast(s.{names.quoted(given[name].name)} as {ours[name].type})"
-        for name in schema.key
-    )
-
-
-def _micros(mark: CopyMark) -> int:
-    return (mark.at - _EPOCH) // _MICROSECOND
+    pairs = [(ours[name], given[name]) for name in schema.key]
+    quoted = dialect.quoted
+    return " and ".join(f"t.{quoted(t.name)} = cast(s.{quoted(s.name)} as {t.type})" for t, s in pairs)

@@ -10,8 +10,11 @@ from typing import Any
 import pyarrow as pa
 
 from cdc.model import ChangeBatch, Envelope
-from cdc_sink_duckdb.change import Change
-from cdc_sink_duckdb.shape import Shape, run
+from cdc.sql.change import Change
+from cdc.sql.connection import Connection
+from cdc.sql.dialect import GIVEN
+from cdc.sql.layout import BEFORE
+from cdc.sql.mapping import ColumnMapping
 
 _OWN = {
     "_cdc_op": "r.op",
@@ -30,55 +33,54 @@ def apply(change: Change) -> None:
         _insert(change, batch)
 
 
-def forget(connection: Any, target: str, first: int, end: int) -> None:
+def forget(connection: Connection, target: str, first: int, end: int) -> None:
     """Take out the changes with first ≤ `_cdc_seq` < end, which are about to be inserted again."""
-    run(connection, f"delete from {target} where _cdc_seq >= {first} and _cdc_seq < {end}")
+    connection.run(f"delete from {target} where _cdc_seq >= {first} and _cdc_seq < {end}")
 
 
 def _insert(change: Change, batch: ChangeBatch) -> None:
-    shape = change.shape
+    mapping = change.mapping
     own = dict(_OWN)
-    if shape.columns:
-        own["_cdc_before"] = _before_values(shape) if batch.before is not None else "null"
-    run(
-        change.connection,
-        f"insert into {shape.target} ({shape.names}{', '.join(own)}) "
-        f"select {_row_values(shape)}{', '.join(own.values())} from _cdc_given r",
-        _staged(shape, batch),
+    if mapping.columns:
+        own[BEFORE] = _before_values(mapping) if batch.before is not None else "null"
+    change.connection.run(
+        f"insert into {mapping.target} ({mapping.names}{', '.join(own)}) "
+        f"select {_row_values(mapping)}{', '.join(own.values())} from {GIVEN} r",
+        _staged(mapping, batch),
     )
 
 
-def _row_values(shape: Shape) -> str:
+def _row_values(mapping: ColumnMapping) -> str:
     """A column that this schema version lacks is null here, not its fill: a changelog says what was sent."""
     return "".join(
-        f"{shape.value('r', c)}, " if c.index is not None else f"cast(null as {c.type}), "
-        for c in shape.columns
+        f"{mapping.value('r', c)}, " if c.index is not None else f"cast(null as {c.type}), "
+        for c in mapping.columns
     )
 
 
-def _before_values(shape: Shape) -> str:
-    fields = ", ".join(
-        f"{c.name} := cast({'null' if c.index is None else f'r.b{c.index}'} as {c.type})"
-        for c in shape.columns
-    )
-    return f"case when r.has_before then struct_pack({fields}) end"
+def _before_values(mapping: ColumnMapping) -> str:
+    fields = [
+        (column.name, f"cast({'null' if c.index is None else f'r.b{c.index}'} as {c.type})")
+        for column, c in zip(mapping.stored.columns, mapping.columns, strict=True)
+    ]
+    return f"case when r.has_before then {mapping.dialect.image(fields)} end"
 
 
-def _staged(shape: Shape, batch: ChangeBatch) -> pa.Table:
+def _staged(mapping: ColumnMapping, batch: ChangeBatch) -> pa.Table:
     data = batch.data
-    columns = {f"c{i}": shape.readable(i, column) for i, column in enumerate(batch.row_columns())}
+    columns = {f"c{i}": mapping.readable(i, column) for i, column in enumerate(batch.row_columns())}
     columns |= {
         "op": data.column(Envelope.OP),
         "s": batch.seq,
         "tx": data.column(Envelope.TX),
         "position": data.column(Envelope.POSITION),
         "at": data.column(Envelope.COMMIT_AT),
-        "unchanged": _unchanged(batch),
+        "unchanged": mapping.dialect.readable(_unchanged(batch), mapping.dialect.types.texts),
     }
     if batch.before is not None:
         columns["has_before"] = batch.before.is_valid()
         for i, column in enumerate(batch.schema.columns):
-            columns[f"b{i}"] = shape.readable(i, batch.before.field(column.name))
+            columns[f"b{i}"] = mapping.readable(i, batch.before.field(column.name))
     return pa.table(columns)
 
 

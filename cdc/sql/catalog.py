@@ -1,6 +1,6 @@
-"""What the sink remembers of its tables, in `_cdc.tables` of the file itself.
+"""What the sink remembers of its tables, in `_cdc.tables` of the target itself.
 
-A column of a DuckDB table belongs to a column of the source by the source's own numbers (table and column),
+A column of a table belongs to a column of the source by the source's own numbers (table and column),
 so that renames are told from a drop and an add.
 """
 
@@ -13,44 +13,21 @@ from typing import Any
 
 from cdc.errors import SinkRefused
 from cdc.model import TableId
-from cdc_sink_duckdb.names import FAIL_REMEDY, SYSTEM_SCHEMAS, folded, suffixed
-from cdc_sink_duckdb.options import Deletes, Identifiers, Mode
+from cdc.sql.connection import Connection
+from cdc.sql.cursor import from_microseconds
+from cdc.sql.dialect import OWN_SCHEMA
+from cdc.sql.names import FAIL_REMEDY, extended, is_too_long, suffixed
+from cdc.sql.options import Deletes, Identifiers, Mode
 
-# Changes when an older daemon could no longer use the file.
-FORMAT_VERSION = 1
-
-TABLES = """
-create schema if not exists _cdc;
-create table if not exists _cdc.meta (format integer not null);
-create table if not exists _cdc.fences (source varchar not null, epoch bigint not null);
-alter table _cdc.fences add column if not exists log varchar;
-create table if not exists _cdc.cursors (
-    source varchar not null, "offset" bigint not null, position varchar not null, commit_at timestamptz,
-    epoch bigint not null, high bigint not null, applied_at timestamptz not null,
-    position_order varchar not null
-);
-create table if not exists _cdc.tables (
-    source varchar not null, schema_name varchar not null, table_name varchar not null, relation bigint,
-    version integer not null, schema_seq bigint not null, since_seq bigint not null,
-    mode varchar not null, deletes varchar not null, schema json not null
-);
-alter table _cdc.tables add column if not exists stored_schema varchar;
-alter table _cdc.tables add column if not exists stored_name varchar;
-alter table _cdc.tables add column if not exists incomplete_since timestamptz;
-"""
 _COLUMNS = (
     "source, schema_name, table_name, relation, version, schema_seq, since_seq, mode, deletes, schema, "
     "stored_schema, stored_name, incomplete_since"
-)
-# Microseconds, not a timestamp: DuckDB would need the package pytz to make Python values of those.
-_SELECTED = _COLUMNS.replace(" schema,", " schema::varchar,").replace(
-    "incomplete_since", "epoch_us(incomplete_since)"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class StoredColumn:
-    """One column of a DuckDB table and the source's column that it holds.
+    """One column of a table and the source's column that it holds.
 
     `fill` is the SQL expression for rows older than the column. A `retired` column is gone in the source and
     kept here.
@@ -67,7 +44,7 @@ class StoredColumn:
 
 @dataclass(frozen=True, slots=True)
 class StoredTable:
-    """One table of the sink: `table` in the source, `place` in the file.
+    """One table of the sink: `table` in the source, `place` in the target.
 
     `schema_seq` is the `_cdc_seq` from which on changes have the present shape; `since_seq` the one from
     which on the table has been the same relation with the same key: a mirror can't replay what is older, and
@@ -145,23 +122,20 @@ class StoredTable:
 class Catalog:
     """All tables of the sink, as of the running transaction; thrown away when that is rolled back."""
 
-    def __init__(self, connection: Any, source: str, path: str) -> None:
+    def __init__(self, connection: Connection, source: str, where: str) -> None:
         self._connection = connection
+        self._dialect = connection.dialect
         self._source = source
-        self._path = path
-        self.name: str = connection.execute("select current_database()").fetchall()[0][0]
-        rows = connection.execute(f"select {_SELECTED} from _cdc.tables").fetchall()
+        self._where = where
+        self._own = self._dialect.own("tables")
+        since = self._dialect.microseconds("incomplete_since")
         self._places: dict[tuple[str, str], StoredTable] = {}
         self._names: dict[TableId, StoredTable] = {}
         self._relations: dict[int | None, StoredTable] = {}
-        for row in rows:
+        selected = _COLUMNS.replace("incomplete_since", since)
+        for row in connection.query(f"select {selected} from {self._own}"):
             self._note(StoredTable.from_row(row))
-        found = connection.execute(
-            "select schema_name, table_name from duckdb_tables() where database_name = current_database() "
-            "union all "
-            "select schema_name, view_name from duckdb_views() where database_name = current_database()"
-        ).fetchall()
-        self._existing = {_folded(TableId(*row)): TableId(*row) for row in found}
+        self._existing = {self._folded(place): place for place in connection.places()}
 
     def __iter__(self) -> Iterator[StoredTable]:
         """The tables of our source."""
@@ -176,94 +150,113 @@ class Catalog:
         return self._names.get(table)
 
     def exists(self, place: TableId) -> bool:
-        """Whether DuckDB has a table or view of that name."""
-        return _folded(place) in self._existing
+        """Whether the target has a table or view of that name."""
+        return self._folded(place) in self._existing
 
     def place_for(
         self, table: TableId, identifiers: Identifiers, moving: StoredTable | None = None
     ) -> TableId:
-        """Return where a table of the source goes in the file; `moving` is the table that gives up its place.
+        """Return where a table of the source goes in the target; `moving` is the table that gives up its
+        place.
 
         Raises:
             SinkRefused: the name is taken by another source or by what isn't ours, or, where `identifiers`
-                is `fail`, by a table that differs in case only or by DuckDB itself.
+                is `fail`, by a table that differs in case only or by the target itself, or is too long.
         """
-        schema = table.schema
-        if folded(schema) in SYSTEM_SCHEMAS:
+        dialect = self._dialect
+        place = dialect.place(TableId(self._schema_for(table, identifiers), table.name))
+        if is_too_long(place.name, dialect):
             if identifiers == "fail":
-                message = f"the source's schema {schema!r} has the name of one of the sink's own schemas"
-                raise SinkRefused(message, where=f"{self._path}: {table}", remedy=FAIL_REMEDY)
-            schema = suffixed(schema, schema, SYSTEM_SCHEMAS)
-        place = TableId(schema, table.name)
-        holder = self._places.get(_folded(place))
+                message = f"its name has more than {dialect.longest_name} bytes"
+                raise SinkRefused(message, where=f"{self._where}: {table}", remedy=FAIL_REMEDY)
+            place = replace(place, name=suffixed(place.name, str(table), (), dialect))
+        holder = self._places.get(self._folded(place))
         if holder is None:
-            self._refuse_stranger(place)
+            self._refuse_stranger(table, place)
             return place
         if holder is moving:
             return place
         if holder.source != self._source and holder.table == table:
-            remedy = "Give each source a sink (a file) of its own, or leave the table out of one of them."
+            remedy = "Give each source a sink of its own, or leave the table out of one of them."
             message = f"the table is already filled by the source {holder.source!r}"
-            raise SinkRefused(message, where=f"{self._path}: {table}", remedy=remedy)
+            raise SinkRefused(message, where=f"{self._where}: {table}", remedy=remedy)
         if identifiers == "fail":
-            message = f"its name differs from that of {holder.table} in case only, which DuckDB ignores"
-            raise SinkRefused(message, where=f"{self._path}: {table}", remedy=FAIL_REMEDY)
-        taken = {name for of_schema, name in self._existing if of_schema == folded(schema)}
-        return replace(place, name=suffixed(table.name, str(table), taken))
+            message = (
+                f"its name differs from that of {holder.table} in case only, which {dialect.product} ignores"
+            )
+            raise SinkRefused(message, where=f"{self._where}: {table}", remedy=FAIL_REMEDY)
+        schema = dialect.folded(place.schema)
+        taken = {name for of_schema, name in self._existing if of_schema == schema}
+        return replace(place, name=suffixed(place.name, str(table), taken, dialect))
+
+    def _schema_for(self, table: TableId, identifiers: Identifiers) -> str:
+        dialect, schema = self._dialect, table.schema
+        reserved = dialect.system_schemas | {OWN_SCHEMA}
+        if dialect.folded(schema) not in reserved and not is_too_long(schema, dialect):
+            return schema
+        if identifiers == "fail":
+            message = f"the source's schema {schema!r} has the name of one of the sink's own schemas"
+            if is_too_long(schema, dialect):
+                message = f"the name of its schema has more than {dialect.longest_name} bytes"
+            raise SinkRefused(message, where=f"{self._where}: {table}", remedy=FAIL_REMEDY)
+        return suffixed(schema, schema, reserved, dialect)
 
     def save(self, stored: StoredTable, before: StoredTable | None) -> None:
         """Remember a table; `before` is what it was called and looked like until now."""
         if before is not None:
             self._forget(before)
-            self._connection.execute(
-                "delete from _cdc.tables where source = ? and schema_name = ? and table_name = ?",
+            self._connection.query(
+                f"delete from {self._own} where source = ? and schema_name = ? and table_name = ?",
                 [before.source, before.table.schema, before.table.name],
-            ).fetchall()
+            )
         self._note(stored)
-        self._existing[_folded(stored.place)] = stored.place
-        marks = ", ".join([*"?" * (len(stored.to_row()) - 1), "make_timestamptz(cast(? as bigint))"])
-        insert = f"insert into _cdc.tables ({_COLUMNS}) values ({marks})"
-        self._connection.execute(insert, stored.to_row()).fetchall()
+        self._existing[self._folded(stored.place)] = stored.place
+        *values, since = stored.to_row()
+        at = self._dialect.moment(None if since is None else from_microseconds(since))
+        marks = ", ".join([*"?" * len(values), at])
+        self._connection.query(f"insert into {self._own} ({_COLUMNS}) values ({marks})", values)
 
     def made(self, place: TableId) -> None:
         """Note a table of ours that is no table of the source."""
-        self._existing[_folded(place)] = place
+        self._existing[self._folded(place)] = place
 
     def dropped(self, place: TableId) -> None:
-        """Note that a table is gone from the file."""
-        self._existing.pop(_folded(place), None)
+        """Note that a table is gone from the target."""
+        self._existing.pop(self._folded(place), None)
 
     def free_name(self, stored: StoredTable, suffix: str = "") -> TableId:
         """A name beside the table's own: to move it out of the way of another, or for a copy of it."""
-        table = replace(stored.place, name=f"{stored.place.name}__{suffix or stored.relation or 'old'}")
-        while self.exists(table):
-            table = replace(table, name=f"{table.name}_")
-        return table
+        suffix = suffix or str(stored.relation or "old")
+        while True:
+            table = replace(stored.place, name=extended(stored.place.name, suffix, self._dialect))
+            if not self.exists(table):
+                return table
+            suffix += "_"
 
     def _note(self, stored: StoredTable) -> None:
-        self._places[_folded(stored.place)] = stored
+        self._places[self._folded(stored.place)] = stored
         if stored.source == self._source:
             self._names[stored.table] = stored
             self._relations[stored.relation] = stored
 
     def _forget(self, stored: StoredTable) -> None:
-        self._existing.pop(_folded(stored.place), None)
-        if self._places.get(_folded(stored.place)) is stored:
-            del self._places[_folded(stored.place)]
+        place = self._folded(stored.place)
+        self._existing.pop(place, None)
+        if self._places.get(place) is stored:
+            del self._places[place]
         if self._names.get(stored.table) is stored:
             del self._names[stored.table]
         if self._relations.get(stored.relation) is stored:
             del self._relations[stored.relation]
 
-    def _refuse_stranger(self, table: TableId) -> None:
-        found = self._existing.get(_folded(table))
+    def _refuse_stranger(self, table: TableId, place: TableId) -> None:
+        found, container = self._existing.get(self._folded(place)), self._dialect.container
         if found is not None:
             raise SinkRefused(
-                f"the file has a table or view {found} that was not made by this sink",
-                where=f"{self._path}: {table}",
-                remedy="Rename it or drop it in the file, or choose another file.",
+                f"the {container} has a table or view {found} that was not made by this sink",
+                where=f"{self._where}: {table}",
+                remedy=f"Rename it or drop it in the {container}, or choose another {container}.",
             )
 
-
-def _folded(table: TableId) -> tuple[str, str]:
-    return folded(table.schema), folded(table.name)
+    def _folded(self, table: TableId) -> tuple[str, str]:
+        return self._dialect.folded(table.schema), self._dialect.folded(table.name)

@@ -1,0 +1,13 @@
+"""What every SQL target shares: tables, their evolution, the cursor, and the three modes.
+
+A target brings a `Dialect` (how its SQL is written), a `Connection` (how it is run) and a subclass of
+`SqlSink`.
+"""
+
+from cdc.sql.connection import Connection
+from cdc.sql.dialect import Dialect, OwnTypes
+from cdc.sql.options import TableOptions
+from cdc.sql.sink import SqlSink
+from cdc.sql.steps import StepLimits
+
+__all__ = ["Connection", "Dialect", "OwnTypes", "SqlSink", "StepLimits", "TableOptions"]

@@ -1,0 +1,75 @@
+"""How statements are run: what a target's driver is wrapped in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from cdc.errors import CdcError
+from cdc.model import TableId
+from cdc.sql.dialect import OWN_SCHEMA, Dialect
+
+
+class Connection(ABC):
+    """One open connection. All errors of `run` and `query` are the driver's own (`Error`)."""
+
+    Error: ClassVar[type[Exception]]
+    """What the driver's errors have in common."""
+    dialect: Dialect
+
+    @abstractmethod
+    def run(self, statement: str, given: pa.Table | None = None) -> int:
+        """Run a statement, which may read the Arrow table as `GIVEN`; return how many rows it changed."""
+
+    @abstractmethod
+    def query(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement with these values for its `?`, and return its rows."""
+
+    @abstractmethod
+    def places(self) -> Collection[TableId]:
+        """All tables and views, as of the running transaction."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the connection back."""
+
+    def table_refusal(self, error: Exception) -> CdcError | None:
+        """The driver's error as ours, if it refused what was done to one table; None if the database, its
+        disk or its memory is at fault, or the driver does not tell.
+        """
+        del error
+        return None
+
+    def is_conversion(self, error: Exception) -> bool:
+        """Whether the driver could not convert a value to another type."""
+        del error
+        return False
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self.run("begin transaction")
+
+    def commit(self) -> None:
+        """Commit the running transaction."""
+        self.run("commit")
+
+    def roll_back(self) -> None:
+        """Undo the running transaction; raise nothing of the driver's."""
+        self.run("rollback")
+
+    def dropping(self, place: TableId) -> None:  # noqa: B027  (nothing unless a target has some)
+        """Called before a table is dropped whose place another takes."""
+
+    def has(self, name: str) -> bool:
+        """Whether the sink's own table of that name is there."""
+        return self.dialect.place(TableId(OWN_SCHEMA, name)) in self.places()
+
+    def keep(self, name: str, query: str, given: pa.Table | None = None) -> str:
+        """Put what a query gives into a temporary table; return its qualified name."""
+        table = self.dialect.temporary(name)
+        self.run(f"drop table if exists {table}")
+        self.run(f"create temp table {name} as {query}", given)
+        return table

@@ -1,0 +1,75 @@
+"""How far the sink is, kept in `_cdc.cursors` and changed in the same transaction as the tables.
+
+`_cdc.fences` holds the newest epoch that opened the sink: an older process is refused, whatever it still has
+in hand.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from cdc.model import Position
+from cdc.spi import Cursor, SinkContext, fencing
+from cdc.spi.fencing import Fence
+from cdc.sql.connection import Connection
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def take_fence(connection: Connection, source: str, context: SinkContext, where: str) -> None:
+    """Be the newest process that opened the sink for this source; within a transaction."""
+    check_fence(connection, source, context, where, has_rows=read(connection, source) is not None)
+    fences = connection.dialect.own("fences")
+    connection.query(f"delete from {fences} where source = ?", [source])
+    connection.query(
+        f"insert into {fences} (source, epoch, log) values (?, ?, ?)", [source, context.epoch, context.log_id]
+    )
+
+
+def check_fence(
+    connection: Connection, source: str, context: SinkContext, where: str, *, has_rows: bool = True
+) -> None:
+    """SinkFenced when a newer process has opened the sink, SinkRefused when it holds another log's rows."""
+    query = f"select epoch, log from {connection.dialect.own('fences')} where source = ?"
+    found = connection.query(query, [source])
+    fence = Fence(found[0][0], found[0][1] or "") if found else None
+    fencing.check_fence(fence, context, has_rows=has_rows, where=where)
+
+
+def read(connection: Connection, source: str) -> Cursor | None:
+    """The cursor; None when nothing was ever applied."""
+    dialect = connection.dialect
+    found = connection.query(
+        f'select "offset", position_order, position, {dialect.microseconds("commit_at")}, epoch, high '
+        f"from {dialect.own('cursors')} where source = ?",
+        [source],
+    )
+    if not found:
+        return None
+    offset, order, text, commit_us, epoch, high = found[0]
+    commit_at = None if commit_us is None else from_microseconds(commit_us)
+    return Cursor(source, offset, Position(int(order), text), commit_at, epoch, high)
+
+
+def write(connection: Connection, cursor: Cursor) -> None:
+    """Replace the cursor of this source."""
+    dialect = connection.dialect
+    cursors, position = dialect.own("cursors"), cursor.position
+    columns = 'source, "offset", position, commit_at, epoch, high, applied_at, position_order'
+    commit_at, now = dialect.moment(cursor.commit_at), dialect.moment(datetime.now(UTC))
+    connection.query(f"delete from {cursors} where source = ?", [cursor.source])
+    connection.query(
+        f"insert into {cursors} ({columns}) values (?, ?, ?, {commit_at}, ?, ?, {now}, ?)",
+        [cursor.source, cursor.next, position.text, cursor.epoch, cursor.high, str(position.order)],
+    )
+
+
+def to_microseconds(at: datetime) -> int:
+    """A time since 1970."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(count: int) -> datetime:
+    """The time that `to_microseconds` gave."""
+    return _EPOCH + count * _MICROSECOND

@@ -1,0 +1,162 @@
+"""How a target's SQL is written, as far as targets differ. What is the same everywhere stands where it is
+used.
+
+Statements read staged Arrow tables under the name `GIVEN` (`Connection.run`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from cdc.model import Column, TableId
+
+# The schema of the sink's own tables.
+OWN_SCHEMA = "_cdc"
+# The name under which a statement reads the Arrow table that it is given.
+GIVEN = "_cdc_given"
+
+_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTypes:
+    """The types of the columns that the sink itself adds; `texts` is a list of texts."""
+
+    text: str
+    integer: str
+    bigint: str
+    flag: str
+    moment: str
+    texts: str
+    json: str
+
+
+class Dialect(ABC):
+    """One target's SQL."""
+
+    product: ClassVar[str]
+    """The target's name, for messages."""
+    container: ClassVar[str] = "database"
+    """What holds the tables, for messages."""
+    types: ClassVar[OwnTypes]
+    system_schemas: ClassVar[frozenset[str]] = frozenset()
+    """Folded names of schemas that nothing can be put into."""
+    longest_name: ClassVar[int | None] = None
+    """The most bytes (UTF-8) that a name may have; None without a limit."""
+
+    def quoted(self, name: str) -> str:
+        """The name as an identifier, whatever characters it has."""
+        return '"' + name.replace('"', '""') + '"'
+
+    def folded(self, name: str) -> str:
+        """Equal for two names exactly when the target takes them for one."""
+        return name.translate(_ASCII_LOWER)
+
+    def place(self, table: TableId) -> TableId:
+        """Where a table goes by its name in the source, if nothing else is there."""
+        return table
+
+    def qualified(self, place: TableId) -> str:
+        """The name of a table, as statements have it."""
+        return f"{self.quoted(place.schema)}.{self.quoted(place.name)}"
+
+    def temporary(self, name: str) -> str:
+        """The name of a temporary table, as statements have it once it is there."""
+        return name
+
+    def own(self, name: str) -> str:
+        """The qualified name of one of the sink's own tables."""
+        return self.qualified(self.place(TableId(OWN_SCHEMA, name)))
+
+    def create_schema(self, name: str) -> list[str]:
+        """The statements that make a schema if it isn't there."""
+        return [f"create schema if not exists {self.quoted(name)}"]
+
+    def literal(self, text: str) -> str:
+        """The text as a string."""
+        return "'" + text.replace("'", "''") + "'"
+
+    def value(self, value: Any, kind: str) -> str:
+        """An expression with exactly this value (an Arrow scalar, or None), of this type."""
+        if value is None or not value.is_valid:
+            return f"cast(null as {kind})"
+        return f"cast({self.constant(value, kind)} as {kind})"
+
+    @abstractmethod
+    def constant(self, value: Any, kind: str) -> str:
+        """A value that isn't null (an Arrow scalar), in a form that can be cast to the type."""
+
+    @abstractmethod
+    def moment(self, at: datetime | None) -> str:
+        """A time as an expression of the type `types.moment`."""
+
+    @abstractmethod
+    def microseconds(self, moment: str) -> str:
+        """A time, an expression, as microseconds since 1970."""
+
+    def later(self, one: str, other: str) -> str:
+        """The later of two times; the first where the other is null."""
+        return f"greatest({one}, {other})"
+
+    @abstractmethod
+    def column_type(self, column: Column, where: str) -> str:
+        """The type for a source's column.
+
+        Raises:
+            SinkRefused: no type holds its values exactly.
+        """
+
+    @abstractmethod
+    def readable(self, array: Any, kind: str) -> Any:
+        """The same Arrow values in a form that the target reads into a column of type `kind`."""
+
+    def is_not_castable(self, value: str, kind: str) -> str:
+        """A condition: the value, an expression, can't be cast to the type."""
+        return f"({value} is not null and try_cast({value} as {kind}) is null)"
+
+    def byte_length(self, value: str, kind: str) -> str | None:
+        """The bytes of a value of that type; None for types whose values are always small."""
+        del value, kind
+        return None
+
+    def image_type(self, columns: Sequence[tuple[str, str]]) -> str:
+        """The type of `_cdc_before`: old images of these columns, by name and type; JSON without structs."""
+        del columns
+        return self.types.json
+
+    @abstractmethod
+    def image(self, fields: Sequence[tuple[str, str]]) -> str:
+        """An old image of these columns, by name and expression."""
+
+    @abstractmethod
+    def image_field(self, image: str, name: str) -> str:
+        """The value of a column in an old image, an expression."""
+
+    def change_type(self, target: str, name: str, kind: str, value: str | None = None) -> list[str]:
+        """The statements that give a column another type; its values are cast, or become `value`."""
+        using = f" using {value}" if value else ""
+        return [f"alter table {target} alter column {self.quoted(name)} type {kind}{using}"]
+
+    def add_column(self, target: str, name: str, kind: str, fill: str | None = None) -> list[str]:
+        """The statements that add a column; rows that are there get `fill`, an expression of a constant."""
+        added = f"alter table {target} add column {self.quoted(name)} {kind}"
+        if fill is None:
+            return [added]
+        return [
+            f"{added} default {fill}",
+            f"alter table {target} alter column {self.quoted(name)} drop default",
+        ]
+
+    def rename_table(self, place: TableId, name: str) -> str:
+        """The statement that renames a table within its schema."""
+        return f"alter table {self.qualified(place)} rename to {self.quoted(name)}"
+
+    def delete(self, target: str, origin: str, condition: str) -> str:
+        """Delete the rows of the table, `t`, that meet a condition with rows of `origin`, which has an alias
+        of its own.
+        """
+        return f"delete from {target} as t using {origin} where {condition}"

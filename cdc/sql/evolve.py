@@ -1,0 +1,250 @@
+"""From a table as it is to the shape of a new schema version: which statements, and what the table is then.
+
+A mirror drops what the source dropped. Changelogs and histories keep it (retired), since their older rows
+have values there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from cdc.errors import SchemaChangeRefused
+from cdc.model import Column, TableSchema
+from cdc.sql.catalog import StoredColumn, StoredTable
+from cdc.sql.dialect import Dialect
+from cdc.sql.layout import BEFORE, own_columns, reserved_names
+from cdc.sql.names import column_names, extended
+from cdc.sql.options import TableOptions
+
+
+@dataclass(slots=True)
+class Evolution:
+    """`changes` names the differences for people; `ignored` are the columns left out; `origins` says which
+    column of before each column now goes on from; `converts` whether stored values get another type.
+    """
+
+    stored: StoredTable
+    target: str
+    statements: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
+    converts: bool = False
+
+
+def create(stored: StoredTable, target: str, dialect: Dialect) -> str:
+    """The statement that creates the table under the qualified name `target`."""
+    columns = [(column.name, column.type) for column in stored.columns]
+    columns += own_columns(stored.mode, stored.deletes, dialect.types)
+    if stored.mode == "append" and stored.columns:
+        columns.append((BEFORE, _image_type(stored, dialect)))
+    return f"create table {target} (" + ", ".join(f"{dialect.quoted(n)} {t}" for n, t in columns) + ")"
+
+
+def fresh_columns(schema: TableSchema, options: TableOptions, dialect: Dialect) -> tuple[StoredColumn, ...]:
+    """The columns of a new table."""
+    reserved = reserved_names(options.mode, options.deletes, dialect.types)
+    names = column_names(schema, reserved, {}, options.identifiers, dialect)
+    return tuple(_fresh(column, schema, names, dialect) for column in schema.columns)
+
+
+def evolve(
+    stored: StoredTable, schema: TableSchema, options: TableOptions, seq: int, target: str, dialect: Dialect
+) -> Evolution:
+    """What it takes to bring `stored`, the table `target`, to `schema`, whose first change is `seq`.
+
+    Raises:
+        SchemaChangeRefused: the policy is `stop` and columns differ.
+        SinkRefused: a column's name is taken, and `identifiers` is `fail`.
+    """
+    return _Evolver(stored, schema, options, target, dialect).evolve(seq)
+
+
+def match(stored: StoredTable, schema: TableSchema) -> dict[str, StoredColumn]:
+    """Which stored column holds each of the schema's columns, by the source's numbers, else by name."""
+    by_id: dict[tuple[int | None, int | None], StoredColumn] = {
+        (c.relation, c.id): c for c in stored.columns if c.id is not None
+    }
+    by_name = {c.source_name: c for c in stored.columns if not c.retired}
+    pairs: dict[str, StoredColumn] = {}
+    for column in schema.columns:
+        found = by_id.get((schema.relation, column.id))
+        if found is not None:
+            pairs[column.name] = found
+    taken = {id(column) for column in pairs.values()}
+    for column in schema.columns:
+        found = by_name.get(column.name)
+        if column.name in pairs or found is None or id(found) in taken:
+            continue
+        # Same table, other number: that one was dropped, and this one added under its name.
+        if found.relation != schema.relation or found.id is None or column.id is None:
+            pairs[column.name] = found
+    return pairs
+
+
+class _Evolver:
+    def __init__(
+        self, stored: StoredTable, schema: TableSchema, options: TableOptions, target: str, dialect: Dialect
+    ) -> None:
+        self._stored = stored
+        self._schema = schema
+        self._policy = options.schema_changes
+        self._target = target
+        self._dialect = dialect
+        self._pairs = match(stored, schema)
+        held = {name: column.name for name, column in self._pairs.items() if column.source_name == name}
+        reserved = reserved_names(stored.mode, stored.deletes, dialect.types)
+        self._names = column_names(schema, reserved, held, options.identifiers, dialect)
+        self._step = Evolution(stored, target)
+
+    def evolve(self, seq: int) -> Evolution:
+        stored, schema, step = self._stored, self._schema, self._step
+        same_key = stored.relation == schema.relation and self._key() == _stored_key(stored)
+        matched = {id(column) for column in self._pairs.values()}
+        columns = self._leave([c for c in stored.columns if id(c) not in matched])
+        columns += self._carry_over()
+        columns += self._add()
+        if self._policy == "stop" and step.changes:
+            raise SchemaChangeRefused(
+                f"the source's table changed ({'; '.join(step.changes)}) and schema_changes is stop",
+                where=str(schema.table),
+                remedy="Set schema_changes to evolve or freeze for this sink and start again.",
+            )
+        step.stored = replace(
+            stored,
+            columns=tuple(columns),
+            relation=schema.relation,
+            version=schema.version,
+            key=schema.key,
+            identity=schema.identity,
+            schema_seq=seq,
+            since_seq=stored.since_seq if same_key else seq,
+        )
+        if stored.mode == "append" and step.statements:
+            step.statements += self._rebuild_before()
+        return step
+
+    def _leave(self, left: Sequence[StoredColumn]) -> list[StoredColumn]:
+        """Columns that the source doesn't have: dropped just now, or retired before."""
+        step, folded = self._step, self._dialect.folded
+        if self._policy == "freeze":
+            step.origins.update({c.name: c.name for c in left})
+            return list(left)
+        step.changes += [f"column {c.source_name!r} was dropped" for c in left if not c.retired]
+        if self._stored.mode == "mirror":
+            step.statements += [
+                f"alter table {self._target} drop column {self._dialect.quoted(c.name)}" for c in left
+            ]
+            return []
+        wanted = {folded(name) for name in self._names.values()}
+        taken = wanted | {folded(c.name) for c in left}
+        kept = []
+        for column in left:
+            name, number = column.name, str(column.id or "old")
+            if folded(name) in wanted:
+                # A new column has its name: the old one steps aside, with the source's number of it.
+                suffix = number
+                while folded(name := extended(column.name, suffix, self._dialect)) in taken:
+                    suffix = f"{suffix}__{number}"
+                taken.add(folded(name))
+                step.statements.append(self._rename(column.name, name))
+            step.origins[name] = column.name
+            kept.append(replace(column, name=name, retired=True))
+        return kept
+
+    def _carry_over(self) -> list[StoredColumn]:
+        """Columns on both sides: renamed, of another type, or as they were."""
+        step, dialect = self._step, self._dialect
+        renames: list[tuple[str, str]] = []
+        types: list[str] = []
+        made = []
+        for column in self._schema.columns:
+            if column.name not in self._pairs:
+                continue
+            old = self._pairs[column.name]
+            new = replace(
+                old, source_name=column.name, relation=self._schema.relation, id=column.id, retired=False
+            )
+            wanted = self._type(column)
+            if self._policy != "freeze":
+                name = self._names[column.name]
+                if old.name != name:
+                    step.changes.append(f"column {old.source_name!r} was renamed to {column.name!r}")
+                    renames.append((old.name, name))
+                if old.type != wanted:
+                    step.changes.append(
+                        f"column {column.name!r} changed its type from {old.type} to {wanted}"
+                    )
+                    types += dialect.change_type(self._target, name, wanted)
+                fill = old.fill if old.type == wanted else _recast(old.fill, wanted)
+                new = replace(new, name=name, type=wanted, fill=fill)
+            step.origins[new.name] = old.name
+            made.append(new)
+        # By way of names that nothing has: two columns may have swapped theirs.
+        step.statements += [self._rename(old, f"_cdc_rename_{i}") for i, (old, _) in enumerate(renames)]
+        step.statements += [self._rename(f"_cdc_rename_{i}", new) for i, (_, new) in enumerate(renames)]
+        step.statements += types
+        step.converts = bool(types)
+        return made
+
+    def _add(self) -> list[StoredColumn]:
+        step = self._step
+        columns = [c for c in self._schema.columns if c.name not in self._pairs]
+        if self._policy == "freeze":
+            step.ignored = [c.name for c in columns]
+            return []
+        made = [_fresh(column, self._schema, self._names, self._dialect) for column in columns]
+        for new in made:
+            step.changes.append(f"column {new.source_name!r} was added")
+            fill = None if self._stored.mode == "append" else new.fill
+            step.statements += self._dialect.add_column(self._target, new.name, new.type, fill)
+        return made
+
+    def _rebuild_before(self) -> list[str]:
+        """The old images hold the same columns as the rows: give them the new names and types."""
+        dialect, stored = self._dialect, self._step.stored
+        kind = _image_type(stored, dialect)
+        if not self._stored.columns:
+            return dialect.add_column(self._target, BEFORE, kind)
+        fields = []
+        for column in stored.columns:
+            origin = self._step.origins.get(column.name)
+            value = "null" if origin is None else dialect.image_field(BEFORE, origin)
+            fields.append((column.name, f"cast({value} as {column.type})"))
+        image = f"case when {BEFORE} is null then null else {dialect.image(fields)} end"
+        return dialect.change_type(self._target, BEFORE, kind, image)
+
+    def _key(self) -> list[tuple[str, str]] | None:
+        key = self._schema.key
+        if any(name not in self._pairs for name in key):
+            return None
+        found = [(self._pairs[name].name, self._type(self._schema.column(name))) for name in key]
+        return [*found, ("", self._schema.identity)]
+
+    def _type(self, column: Column) -> str:
+        return self._dialect.column_type(column, str(self._schema.table))
+
+    def _rename(self, old: str, new: str) -> str:
+        quoted = self._dialect.quoted
+        return f"alter table {self._target} rename column {quoted(old)} to {quoted(new)}"
+
+
+def _fresh(column: Column, schema: TableSchema, names: Mapping[str, str], dialect: Dialect) -> StoredColumn:
+    kind = dialect.column_type(column, str(schema.table))
+    fill = None if column.fill is None else dialect.value(column.fill, kind)
+    return StoredColumn(names[column.name], kind, column.name, schema.relation, column.id, fill)
+
+
+def _stored_key(stored: StoredTable) -> list[tuple[str, str]]:
+    by_source = {c.source_name: c for c in stored.columns if not c.retired}
+    found = [by_source[name] for name in stored.key if name in by_source]
+    return [(c.name, c.type) for c in found] + [("", stored.identity)]
+
+
+def _image_type(stored: StoredTable, dialect: Dialect) -> str:
+    return dialect.image_type([(column.name, column.type) for column in stored.columns])
+
+
+def _recast(fill: str | None, kind: str) -> str | None:
+    return None if fill is None else f"cast({fill} as {kind})"

@@ -1,0 +1,40 @@
+"""What every sink into SQL tables can be told."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Mode = Literal["mirror", "append", "history"]
+Deletes = Literal["hard", "soft"]
+SchemaChanges = Literal["evolve", "freeze", "stop"]
+Identifiers = Literal["suffix", "fail"]
+
+
+class TableOptions(BaseModel):
+    """How tables are kept; a target's options add where."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mode: Mode = Field(
+        default="mirror",
+        description="mirror: the source's rows; append: every change; history: every version of each row.",
+    )
+    deletes: Deletes = Field(
+        default="hard", description="hard: rows go; soft: they stay, marked `_cdc_deleted` (mirror only)."
+    )
+    schema_changes: SchemaChanges = Field(
+        default="evolve",
+        description="evolve: alter the tables; freeze: leave them, ignore new columns; stop: refuse.",
+    )
+    identifiers: Identifiers = Field(
+        default="suffix",
+        description="Names that the target takes for one: suffix: one gets a suffix; fail: set aside.",
+    )
+
+    @model_validator(mode="after")
+    def _soft_only_in_mirrors(self) -> Self:
+        if self.deletes == "soft" and self.mode != "mirror":
+            raise ValueError(f"deletes: soft is for mode mirror; mode {self.mode} keeps deletes anyway")
+        return self
