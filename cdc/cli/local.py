@@ -152,7 +152,7 @@ def _compare(cursor: Cursor, log: LogView | None, source: str, state_dir: Path) 
         ends = f"ends at offset {end.next:,}" if end else "is empty"
         message = (
             f"the sink holds changes of {source} up to offset {cursor.next:,} ({cursor.position}), which is"
-            f" no place in the log under {state_dir}: it {ends}"
+            f" not in the log under {state_dir}: it {ends}"
         )
         fix = (
             "Put back the state_dir that filled this sink (is its volume mounted?), or give the sink a new,"

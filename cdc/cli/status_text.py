@@ -95,7 +95,7 @@ def _copy_lines(source: dict[str, Any]) -> Iterator[Text]:
             done = min(99, 100 * progress["rows"] // progress["estimated_rows"])
             parts.append(f"{progress['rows']:,} of about {progress['estimated_rows']:,} rows ({done}%)")
         else:
-            parts.append(counted(progress["rows"], "row"))
+            parts.append(f"{counted(progress['rows'], 'row')} ({progress.get('percent', 0)}%)")
         is_stopped = source["state"] in ("stopped", "failed")
         yield from _field("copy paused" if is_stopped else "copying", ", ".join(parts))
     elif waiting:
@@ -169,6 +169,12 @@ def _errors_in(subject: str, part: dict[str, Any]) -> Iterator[tuple[str, dict[s
         yield f"{subject}, table {each['table']} is skipped", each
 
 
+def _retry(error: dict[str, Any]) -> str:
+    seconds = show_seconds(error["retry_seconds"])
+    # What needs an operator is retried at one interval, everything else after waits that grow.
+    return f"Retried every {seconds}." if error.get("needs_operator") else f"Next attempt after {seconds}."
+
+
 def _error_lines(subject: str, error: dict[str, Any]) -> Iterator[Text]:
     head = f"{subject}: "
     message = error["message"].removeprefix(head)
@@ -177,6 +183,6 @@ def _error_lines(subject: str, error: dict[str, Any]) -> Iterator[Text]:
     yield Text.assemble((first[: len(head)], "bold red"), first[len(head) :])
     yield from map(Text, rest)
     if error.get("retry_seconds") is not None:
-        yield Text(f"  tried again after {show_seconds(error['retry_seconds'])}")
+        yield Text(f"  {_retry(error)}")
     if error["remedy"]:
         yield Text(f"  {as_sentence(error['remedy'])}", "green")

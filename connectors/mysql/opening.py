@@ -294,7 +294,7 @@ class Opening:
         reason = "the server lost transactions of it, which was accepted" if lost else ""
         if lost:
             gtids = self._connector.options.accept_lost_gtids
-            self._context.log("going on without lost transactions", level="warning", gtids=gtids)
+            self._context.log("continuing without lost transactions", level="warning", gtids=gtids)
         return Start(after, self._server(after, epoch, 0), by_gtid=True, lost=reason)
 
     def _by_file(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:

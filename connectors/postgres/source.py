@@ -215,7 +215,9 @@ class PostgresSource:
             if not (created or state.is_lost or self._slot_is_spent):
                 return state.position
             drop_slot(connection, self._slot)
-            self._context.log("dropped the slot to begin anew", slot=self._slot, position=state.confirmed)
+            self._context.log(
+                "dropped the slot to start a new history", slot=self._slot, position=state.confirmed
+            )
         self._ownership.claim(connection, self._context.log)
         position = create_slot(
             self._connector, connection, self._slot, failover=self._options.failover, log=self._context.log

@@ -129,7 +129,7 @@ def test_status_of_a_stopped_daemon_shows_no_rates_waits_or_retries(project: Pro
     write(project, retried, running=False)
     shown = project.cdc("status").out
     assert "copy paused 1 of 3 tables" in shown
-    assert [word for word in ("rows/s", "waits", "tried again") if word in shown] == []
+    assert [word for word in ("rows/s", "waits", "attempt") if word in shown] == []
     source = project.cdc("status", "--json").json["sources"]["shop"]
     assert (source["rows_per_second"], source["waits"], source["error"]["retry_seconds"]) == (0.0, [], None)
 

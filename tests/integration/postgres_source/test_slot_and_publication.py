@@ -80,7 +80,7 @@ def test_after_a_gap_beginning_anew_takes_a_new_slot(database: Database, follow:
     follower.position = follower.source.open(None, {})
     database.execute("insert into t values (2)")
     assert [row["id"] for row in follower.rows()] == [2]
-    assert "dropped the slot to begin anew" in [event for event, _ in follower.events]
+    assert "dropped the slot to start a new history" in [event for event, _ in follower.events]
 
 
 def test_a_server_behind_the_end_of_the_log_is_another_one(
