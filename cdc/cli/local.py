@@ -35,6 +35,11 @@ def state_findings(configuration: Configuration, document: Mapping[str, Any]) ->
         fix = f"Make {parent} a folder that the user {os.geteuid()} may write, or set state_dir."
         yield Finding(Severity.ERROR, "state-dir", f"{folder} can't be written", fix)
         return
+    if document["running"] and document.get("state_dir_full"):
+        message = f"the disk under {folder} is full: the daemon waits for space"
+        yield Finding(
+            Severity.ERROR, "disk-full", message, "Free space on this disk. Work resumes automatically."
+        )
     free = shutil.disk_usage(parent).free
     wanted = sum(source.settings.log.retain.size for source in configuration.sources.values())
     held = _bytes_in(folder / "log")

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cdc.cli.copies import request_lines
 from cdc.cli.output import as_sentence, show_bytes, show_seconds
+from cdc.engine.waits import NO_ACTION
 from cdc.spi.finding import counted
 
 # What a terminal shows without being widened.
@@ -119,6 +120,8 @@ def _waits(part: dict[str, Any]) -> Iterator[Text]:
         since = f", since {wait['since'][:19]}Z" if wait.get("since") else ""
         subject = f"{wait['table']}: " if wait.get("table") else ""
         yield from _field("waits", f"{subject}{wait['reason']}{since}")
+        if wait.get("remedy") and wait["remedy"] != NO_ACTION:
+            yield Text(f"{'':<{LABEL_WIDTH}}{as_sentence(wait['remedy'])}", "green")
 
 
 def _sink_lines(pair: dict[str, Any]) -> Iterator[Text]:

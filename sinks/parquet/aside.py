@@ -161,7 +161,7 @@ def report(context: SinkContext, before: Sequence[Aside], after: Sequence[Aside]
                 "skipping a table until its error is resolved"
                 if said.skips
                 else "writing a renamed table to another folder",
-                level="warning",
+                level="error" if said.skips else "warning",
                 table=str(said.table),
                 kind=said.kind,
                 error=said.message,
