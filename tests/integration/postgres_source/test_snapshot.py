@@ -18,8 +18,8 @@ from connectors.postgres.messages import lsn_int
 from tests.integration.postgres_source.conftest import FollowerFactory
 from tests.support.follower import Follower, Row, position_of, read_chunks
 from tests.support.postgres import Database
-from tests.support.waiting import wait_until
 from tests.support.postgres_follower import PostgresFollower
+from tests.support.waiting import wait_until
 
 T = TableId("public", "t")
 
