@@ -16,8 +16,8 @@ from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 
 ROWS = 60_000
-# The copy of the big table crawls, so that it lasts as long as the statements beside it: what reads it has had
-# so many bytes before, which nothing else asks for.
+# The copy of the big table crawls, so that it lasts as long as the statements beside it: only what reads that
+# table asks for so many bytes.
 CRAWL_SECONDS = 0.1
 CRAWL_AFTER_BYTES = 1 << 20
 GAVE_WAY = "the snapshot gave way to a statement that waits for it"
