@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,11 @@ def reach_findings(configuration: Configuration, name: str, source: Source) -> I
         return
     facts = log.facts
     memory = {k.removeprefix(MEMORY_PREFIX): v for k, v in facts.items() if k.startswith(MEMORY_PREFIX)}
+    found: Sequence[Finding] = ()
     try:
         verify_identity(source.identity(), facts.get(IDENTITY_FACT), accept=False)
         if isinstance(source, VerifiesReach):
-            source.verify_reach(log.end.position, memory)
+            found = source.verify_reach(log.end.position, memory)
     except SourceGap as error:
         if configuration.sources[name].settings.on_gap == "resnapshot":
             fix = "The daemon copies all tables again at its start."
@@ -106,6 +107,7 @@ def reach_findings(configuration: Configuration, name: str, source: Source) -> I
         return  # The check of the source itself names what keeps it from answering.
     else:
         yield Finding(Severity.OK, "log-end", f"the source has everything after {log.end.position}")
+    yield from found
 
 
 def cursor_findings(

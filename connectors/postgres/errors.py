@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import pq
 
-from cdc.errors import CdcError, SourceBusy, SourceGap, SourceRefused, SourceUnavailable
+from cdc.errors import CdcError, DecodeError, SourceBusy, SourceGap, SourceRefused, SourceUnavailable
 from connectors.postgres.connecting import ConnectionRefused, Refusal, Step
 from connectors.postgres.statements import (
     ALTER_WAL_LEVEL,
@@ -103,6 +103,9 @@ _QUOTES_DATA = {
 _SAID = {
     "22021": "a text has bytes that are not UTF-8: the database's encoding is SQL_ASCII, which takes any"
 }
+
+# What our decoder says of such bytes.
+_NOT_VALID = "text that is not valid UTF-8"
 
 # The functions of the server that raise 42704 for a slot or publication that the stream needs, and 55000 for
 # a slot that was invalidated (13 to 18 differ).
@@ -225,6 +228,20 @@ def _connection_text(message: str) -> str:
 
 def _error(meaning: Meaning, text: str, where: str, doing: str) -> CdcError:
     return meaning.kind(f"{doing}: {text}" if doing else text, where=where, remedy=meaning.remedy)
+
+
+def not_utf8(error: DecodeError, where: str) -> CdcError:
+    """A DecodeError in the stream of a database whose encoding takes any bytes. What is in the WAL stays in
+    it: only a table that is left out is passed over.
+    """
+    if error.message != _NOT_VALID:
+        return error
+    table = error.where.partition(",")[0]
+    remedy = (
+        f'Exclude the table by the entry "!{table}" in tables. Then write the value as UTF-8 and take the'
+        " entry out again: the table is copied anew."
+    )
+    return SourceRefused(_SAID["22021"], where=f"{where}, {error.where}", remedy=remedy)
 
 
 def slot_missing(where: str, slot: str) -> SourceGap:

@@ -17,7 +17,7 @@ from connectors.postgres.ddl_setup import SHOW_SQL
 from connectors.postgres.definition import PublicationDefinition
 from connectors.postgres.entries import News
 from connectors.postgres.errors import publication_dropped
-from connectors.postgres.layout import Layout
+from connectors.postgres.layout import SENT_ANOTHER_WAY, Layout
 from connectors.postgres.looks import Looker, look_at
 from connectors.postgres.reported import ReportedHistory
 from connectors.postgres.slot import check_slot, read_slot
@@ -176,9 +176,8 @@ class Monitor:
     def _warn_of_layout(self, publication: PublicationDefinition | None) -> None:
         if publication is not None and self._layout.differs(via_root=publication.via_root):
             self._context.log(
-                "the publication sends partitions in another way than when this log was begun: their changes "
-                "are not captured until it is set back, and copied then",
+                f"the publication {SENT_ANOTHER_WAY}",
                 level="warning",
                 publication=self._publication,
-                remedy=self._layout.remedy(self._publication),
+                remedy=f"Run: {self._layout.remedy(self._publication)}",
             )

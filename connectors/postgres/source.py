@@ -13,19 +13,24 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from cdc.errors import ConfigError, SourceGap, SourceMismatch, SourceUnavailable
+from cdc.errors import ConfigError, DecodeError, SourceGap, SourceMismatch, SourceUnavailable
 from cdc.model import ChangeSet, Position, TableId, TableSchema
-from cdc.spi.finding import Finding
+from cdc.spi.finding import Finding, Severity
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
 from connectors.postgres import snapshot as snapshots
 from connectors.postgres.acks import Acknowledgements
 from connectors.postgres.catalog import read_tables
 from connectors.postgres.check import run_checks
-from connectors.postgres.connection import Connection, Connector, ReplicationConnection
+from connectors.postgres.connection import (
+    Connection,
+    Connector,
+    ReplicationConnection,
+    takes_any_bytes,
+)
 from connectors.postgres.ddl_setup import listens, use_trigger
-from connectors.postgres.errors import publication_dropped
+from connectors.postgres.errors import not_utf8, publication_dropped
 from connectors.postgres.inheritance import HeirsWarning
-from connectors.postgres.layout import Layout
+from connectors.postgres.layout import SENT_ANOTHER_WAY, Layout
 from connectors.postgres.messages import lsn_int
 from connectors.postgres.monitor import Monitor
 from connectors.postgres.options import PostgresOptions
@@ -104,12 +109,18 @@ class PostgresSource:
     def check(self) -> Sequence[Finding]:
         return run_checks(self._options, self._context.name, self._context.owner)
 
-    def verify_reach(self, after: Position, memory: Mapping[str, str]) -> None:
+    def verify_reach(self, after: Position, memory: Mapping[str, str]) -> Sequence[Finding]:
         """As `cdc.spi.VerifiesReach`: the slot is there, whole, and not past the log's end."""
-        del memory
         with self._connection("comparing the slot with the log") as connection:
             state = check_slot(read_slot(connection, self._slot), self._slot, self._connector.where)
+            publication = read_publication(connection, self._publication)
         check_reach(state, self._slot, after, self._connector.where)
+        layout = Layout(configured=self._options.publish_via_partition_root)
+        layout.restore(memory)
+        if publication is None or not layout.differs(via_root=publication.via_root):
+            return ()
+        message = f"the publication '{self._publication}' {SENT_ANOTHER_WAY}"
+        return (Finding(Severity.WARNING, "log-partitions", message, layout.remedy(self._publication)),)
 
     def identity(self) -> SourceIdentity:
         with closing(self._connector.replicate()) as connection:
@@ -277,6 +288,10 @@ class PostgresSource:
                 self._acks = acks
                 try:
                     yield self._new_session(connection, acks, after, binary=binary)
+                except DecodeError as error:
+                    if not takes_any_bytes(connection.pgconn):
+                        raise
+                    raise not_utf8(error, self._connector.where) from error
                 finally:
                     self._acks = None
 
