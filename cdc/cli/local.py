@@ -62,7 +62,7 @@ def _daemon(document: Mapping[str, Any]) -> Finding:
     pid, age = document["pid"], document.get("age_seconds", 0.0)
     if age > STALE_SECONDS:
         message = f"the daemon (process {pid}) has written no status for {show_seconds(age)}"
-        return Finding(Severity.WARNING, "daemon", message, f"If it stays so: kill {pid}")
+        return Finding(Severity.WARNING, "daemon", message, f"If this persists, run: kill {pid}")
     return Finding(Severity.OK, "daemon", f"the daemon runs as process {pid}")
 
 
@@ -80,7 +80,7 @@ def log_findings(configuration: Configuration, source: str) -> Iterator[Finding]
         yield _finding("log-damaged", damage)
     if not verified.damage:
         size = show_bytes(verified.byte_count)
-        yield Finding(Severity.OK, "log", f"the newest {size} of the log are whole")
+        yield Finding(Severity.OK, "log", f"the newest {size} of the log are intact")
 
 
 def reach_findings(configuration: Configuration, name: str, source: Source) -> Iterator[Finding]:
@@ -162,8 +162,8 @@ def _compare(cursor: Cursor, log: LogView | None, source: str, state_dir: Path) 
             f" not in the log under {state_dir}: it {ends}"
         )
         fix = (
-            "Put back the state_dir that filled this sink (is its volume mounted?), or give the sink a new,"
-            " empty target."
+            "Mount the state_dir that filled this sink. If it is lost, give the sink a new, empty location:"
+            " its tables are then copied again."
         )
         return Finding(Severity.ERROR, "sink-cursor", message, fix)
     waiting = end.next - cursor.next if end else 0

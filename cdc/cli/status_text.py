@@ -60,7 +60,7 @@ def _headline(document: dict[str, Any]) -> Iterator[Text]:
             line.append(f"; what follows is {show_seconds(age)} old", "none")
     yield line
     if document.get("died"):
-        yield Text(f"process {document['pid']} ended without stopping: killed, or a crash", "bold red")
+        yield Text(f"process {document['pid']} was killed or crashed", "bold red")
     if document["running"] and age is not None and age > STALE_SECONDS:
         yield Text(f"no status for {show_seconds(age)}: the daemon or its disk does not respond", "bold red")
     if document.get("state_dir_full"):

@@ -25,7 +25,7 @@ BEGIN_PREFIX = "begin:"
 REQUEST_POLL_SECONDS = 1.0
 
 ASKED_FOR = "requested with `cdc snapshot`"
-NEW_SINK = "a sink begins whose history the log no longer has"
+NEW_SINK = "the log no longer has the history that the sink needs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,7 +189,7 @@ class Opening:
                 packet = dump.answer("reading the beginning of a binlog")
                 if packet[:1] != b"\0":
                     message = f"the server does not send the beginning of {file}"
-                    raise SourceUnavailable(message, where=self._where, remedy="It is tried again.")
+                    raise SourceUnavailable(message, where=self._where, remedy="It is retried automatically.")
                 header = parse_header(packet[1:])
                 if header.type == codes.FORMAT_DESCRIPTION_EVENT:
                     return header.timestamp_seconds
@@ -238,7 +238,7 @@ class Opening:
         raise SourceUnavailable(
             f"the server does not tell the GTIDs of a place in {end.file}",
             where=self._where,
-            remedy="Run FLUSH BINARY LOGS; the source begins in the next file then.",
+            remedy="Run FLUSH BINARY LOGS; the source then starts in the next file.",
         )
 
     def _end_by_gtid(self, reader: Reader) -> BinlogPosition:
@@ -289,7 +289,8 @@ class Opening:
     def _new_epoch(self, after: BinlogPosition, memory: ServerMemory | None, *, lost: bool) -> Start:
         epoch = max(after.epoch, memory.epoch if memory else 0) + 1
         self._context.log(
-            f"{after.file} is not this server's, or purged: going on by GTID", server=self._facts.server_uuid
+            f"{after.file} is not this server's, or purged: continuing by GTID",
+            server=self._facts.server_uuid,
         )
         reason = "the server lost transactions of it, which was accepted" if lost else ""
         if lost:
@@ -315,7 +316,7 @@ class Opening:
             raise SourceUnavailable(
                 f"the end of our log is past 4 GiB in {after.file}, where the protocol can't begin",
                 where=self._where,
-                remedy="Run FLUSH BINARY LOGS; the source goes on in the next file then.",
+                remedy="Run FLUSH BINARY LOGS; the source then continues in the next file.",
             )
         left = dict(files)[after.file] - after.offset
         if left not in _ends(later):

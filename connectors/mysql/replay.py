@@ -85,7 +85,7 @@ class Reading:
 
         Raises:
             SourceUnavailable: the connection is lost or silent.
-            SourceGap: the place is not on the server any more.
+            SourceGap: the place is no longer on the server.
         """
         while True:
             code, payload = self.decoder.next(soft_bytes, PART_BYTES)

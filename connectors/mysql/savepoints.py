@@ -49,8 +49,8 @@ class Savepoints:
             raise UnknownEvent(
                 "a transaction is rolled back to a savepoint that it has not set",
                 where=self._decoder.position_text,
-                remedy="Take the tables that this transaction changes out of tables, let the source pass this"
-                " place, and put them back: they are copied again.",
+                remedy="Exclude the tables that this transaction changes in tables and restart. When the"
+                " source has passed this position, include them again: the daemon then copies them.",
             )
         has_rows = self._decoder.transaction_changes > mark
         self._retractions.take_back(mark)

@@ -130,7 +130,7 @@ class Session:
                 raise SourceUnavailable(
                     "reading the binary log: the server ended the stream",
                     where=self._parts.where,
-                    remedy="It is started again.",
+                    remedy="It is restarted automatically.",
                 )
 
     def _next(self) -> tuple[int, bytes | None]:
@@ -173,9 +173,9 @@ class Session:
             self._decoder.feed(data)
         elif now - self._heard_at > self._silent_seconds:
             raise SourceUnavailable(
-                f"reading the binary log: no sign of life for {self._silent_seconds:g} seconds",
+                f"reading the binary log: no packet for {self._silent_seconds:g} seconds",
                 where=self._parts.where,
-                remedy="The stream is started again.",
+                remedy="The stream is restarted automatically.",
             )
 
     def _is_due(self, now: float, *, quiet: bool) -> bool:

@@ -135,7 +135,7 @@ class Tracking:
         self._memory |= applied.memory
         self._resnapshots += applied.resnapshots
         for note in applied.notes:
-            self._parts.log("a statement changes tables", position=where, note=note)
+            self._parts.log("a statement affects tables", position=where, note=note)
         for table in applied.truncated:
             self._truncate(table)
         if applied.changed:
@@ -149,15 +149,15 @@ class Tracking:
         obstacle = self._parts.reach.obstacle(dml)
         if obstacle is None:
             return
-        seen = f" Or, to let the source see that it reaches none: {obstacle.fix}; then start it again."
+        seen = f" Or, to let the source see that it reaches none, run: {obstacle.fix};"
         raise UnknownEvent(
             f"{dml.keyword} on {', '.join(map(str, dml.written)) or 'no table'} is logged as a statement,"
             f" without the rows of followed tables that it may change: {obstacle.reason}",
             where=where,
-            remedy="Run: set global binlog_format = row; and let no session set another. To go on, take the"
-            " tables that it may change out of tables, let the source pass this statement, and put them back;"
-            " where they can't be told, begin with an empty state_dir and new, empty sinks."
-            + (seen if obstacle.fix else ""),
+            remedy="Run: set global binlog_format = row; and let no session set another. To continue,"
+            " exclude the tables that it may change in tables and restart. When the source has passed this"
+            " statement, include them again: the daemon then copies them. If they are not known, begin with"
+            " an empty state_dir and new, empty sinks." + (seen if obstacle.fix else ""),
         )
 
     def remember(self, memory: Mapping[str, str | None]) -> None:
@@ -335,6 +335,7 @@ def _refuse_unsure_labels(definition: TableDefinition, where: str) -> None:
                 f"{definition.table}, column {column.name}: a label has `?` in the catalog, which may stand"
                 " for a character that the catalog can't show",
                 where=where,
-                remedy="Run: set global binlog_row_metadata = full; then have the table copied again: leave"
-                " it out of `tables` until the stream has passed this place, and take it in again.",
+                remedy="Run: set global binlog_row_metadata = full; then exclude the table in tables and"
+                " restart. When the source has passed this position, include the table again: the daemon then"
+                " copies it.",
             )

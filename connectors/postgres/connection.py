@@ -211,7 +211,9 @@ class ReplicationConnection:
         if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
             return translate(error_from_result(result), self._where, doing)
         return SourceUnavailable(
-            f"{doing}: the server ended the stream", where=self._where, remedy="It is started again."
+            f"{doing}: the server ended the stream",
+            where=self._where,
+            remedy="It is restarted automatically.",
         )
 
     def close(self) -> None:
@@ -236,7 +238,9 @@ class ReplicationConnection:
         if left <= 0:
             self.close()
             raise SourceUnavailable(
-                f"{doing}: the server gave no answer in time", where=self._where, remedy="It is tried again."
+                f"{doing}: the server gave no answer in time",
+                where=self._where,
+                remedy="It is retried automatically.",
             )
         if self._poll.poll(min(left, _POLL_SECONDS) * 1000):
             self.pgconn.consume_input()

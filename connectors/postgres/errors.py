@@ -45,7 +45,7 @@ _GONE = (
     "Set on_gap: resnapshot to copy the tables again, or drop the slot and start with an empty state_dir and "
     "new, empty sinks."
 )
-_POOLER = "Give the url of the server itself: a connection pooler does not pass replication on."
+_POOLER = "Give the url of the server itself: a connection pooler does not support replication."
 _SENDERS = Meaning(
     SourceUnavailable, f"It is tried again until a wal sender is free. {raise_setting('max_wal_senders')}"
 )
@@ -78,7 +78,7 @@ _STATES = {
     ),
     "55006": Meaning(SourceBusy, "Stop the other process that reads this slot; one slot has one reader."),
     "55P03": Meaning(
-        SourceUnavailable, "Another session has a lock or a transaction open; it is tried again."
+        SourceUnavailable, "Another session has a lock or a transaction open. It is retried automatically."
     ),
     "57014": _WAIT,
     "57P04": Meaning(SourceRefused, "The database was dropped."),

@@ -109,7 +109,7 @@ class Monitor:
             try:
                 self.look()
             except SourceUnavailable as error:
-                self._context.log("looking at the source later", reason=error.message)
+                self._context.log("could not look at the source, retrying", reason=error.message)
 
     def look(self) -> None:
         """Look now; raises what `look_if_due` raises, and SourceUnavailable."""

@@ -206,7 +206,7 @@ class Catalog:
             message = f"the table is already filled by the source {holder.source!r}"
             raise SinkRefused(message, where=f"{self._path}: {table}", remedy=remedy)
         if identifiers == "fail":
-            message = f"its name differs from that of {holder.table} in case only, which DuckDB ignores"
+            message = f"its name differs from {holder.table} only in case, which DuckDB ignores"
             raise SinkRefused(message, where=f"{self._path}: {table}", remedy=FAIL_REMEDY)
         taken = {name for of_schema, name in self._existing if of_schema == folded(schema)}
         return replace(place, name=suffixed(table.name, str(table), taken))

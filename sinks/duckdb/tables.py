@@ -197,7 +197,7 @@ class Tables:
         return step.stored
 
     def _unconvertible(self, schema: TableSchema, changes: Sequence[str]) -> SchemaChangeRefused:
-        remedy = f"Drop the table {schema.table} in {self._options.path}: the daemon makes it again."
+        remedy = f"Drop the table {schema.table} in {self._options.path}: the daemon recreates it."
         if self._begins_empty:
             table = shlex.quote(str(schema.table))
             remedy = f"Copy it again: cdc snapshot {self._source} {table} --sink {self._context.name}"

@@ -176,7 +176,9 @@ def _renamed(schema: TableSchema, since: int) -> Aside:
         f"the table was renamed: before offset {since} its folder holds rows of another table, or lacks rows "
         f"that are in the folder of its earlier name. Its number in the source is {schema.relation}"
     )
-    remedy = "Nothing: the table is copied again for this lake. Until then tell rows apart by `cdc.relation`."
+    remedy = (
+        "Nothing: the table is copied again for this lake. Until then, distinguish rows by `cdc.relation`."
+    )
     said = SetAside(schema.table, since, RENAMED, message, remedy, deliverable=True, skips=False)
     return Aside(schema.relation, said)
 

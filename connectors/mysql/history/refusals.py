@@ -10,6 +10,7 @@ def statement_logged(keyword: str, named: str, where: str) -> UnknownEvent:
     return UnknownEvent(
         f"{keyword} changes {named} by a statement, which the binary log holds without its rows",
         where=where,
-        remedy="Run: set global binlog_format = row; and let no session set another. To go on, take the"
-        " table out of tables, let the source pass this statement, and put it back.",
+        remedy="Run: set global binlog_format = row; and let no session set another. To continue,"
+        " exclude the table in tables and restart. When the source has passed this statement, include the"
+        " table again: the daemon then copies it.",
     )

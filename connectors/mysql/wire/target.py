@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 # transaction number.
 LIVE_ROW_ENDS = frozenset({b"\x7f\xff\xff\xff\x0f\x42\x3f", b"\xff\xff\xff\xff\x0f\x42\x3f", b"\xff" * 8})
 _COPY_AGAIN = (
-    "Then have the table copied again: leave it out of `tables` until the stream has passed this place, and "
-    "take it in again."
+    "Then exclude the table in tables and restart. When the source has passed this position, include the "
+    "table again: the daemon then copies it."
 )
 WANT_FULL_IMAGES = (
     "Set binlog_row_image to FULL (SET GLOBAL binlog_row_image = 'FULL', and in sessions that set it). "

@@ -152,7 +152,7 @@ def test_a_table_that_the_stream_is_not_sure_of_waits_for_a_stream_that_is_behin
     # It holds up no other table.
     with closing(open_snapshot(parts, schemas, {})) as snapshot:
         assert {table.name: error.message for table, error in snapshot.waiting.items()} == {
-            "keyed": "the stream has not come to it yet"
+            "keyed": "the stream has not reached it yet"
         }
         assert snapshot.positions.keys() == {keyless}
 

@@ -149,7 +149,7 @@ CASES = {
     ),
     "duplicate key": (
         SOURCE + "    slot: a\n    slot: b\n",
-        "cdc.yaml:5: sources.shop.slot: stands twice (first on line 4). Keep one of them.",
+        "cdc.yaml:5: sources.shop.slot: is defined twice (first on line 4). Keep one of them.",
     ),
     "variable that is not set": (
         SOURCE + "    url: ${SHOP_URL}\n",
