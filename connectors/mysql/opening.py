@@ -289,8 +289,7 @@ class Opening:
     def _new_epoch(self, after: BinlogPosition, memory: ServerMemory | None, *, lost: bool) -> Start:
         epoch = max(after.epoch, memory.epoch if memory else 0) + 1
         self._context.log(
-            f"{after.file} is not this server's, or purged: continuing by GTID",
-            server=self._facts.server_uuid,
+            f"{after.file} is not this server's, or purged: using GTIDs", server=self._facts.server_uuid
         )
         reason = "the server lost transactions of it, which was accepted" if lost else ""
         if lost:

@@ -22,6 +22,10 @@ SAMPLE_ROWS = 4096
 # limit and is thrown away.
 SAMPLE_REPEATS = 4
 
+# While a column is written, its statistics hold copies of its smallest and largest value: for one of 50 MB
+# some 300 MB. From this size on they count in the memory budget.
+WIDE_VALUE_BYTES = 1024**2
+
 _ENVELOPE_DICTIONARIES = (Envelope.OP, Envelope.TX, Envelope.POSITION, f"{Envelope.UNCHANGED}.list.element")
 
 
@@ -56,6 +60,33 @@ def file_batch(batch: ChangeBatch, schema: pa.Schema) -> pa.RecordBatch:
     else:
         arrays.append(unchanged.dictionary.take(unchanged.indices))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def has_wide_values(batch: pa.RecordBatch) -> bool:
+    """Whether a text or binary value has WIDE_VALUE_BYTES or more."""
+    return bool(batch.nbytes >= WIDE_VALUE_BYTES) and any(map(_is_wide, batch.columns))
+
+
+def _is_wide(array: pa.Array) -> bool:
+    kind = array.type
+    if _is_text(kind):
+        longest = pc.max(pc.binary_length(array)).as_py()
+        return longest is not None and longest >= WIDE_VALUE_BYTES
+    if pa.types.is_struct(kind):
+        return any(_is_wide(array.field(i)) for i in range(kind.num_fields))
+    return bool(pa.types.is_list(kind)) and _is_wide(array.values)
+
+
+def wide_arguments(schema: pa.Schema) -> dict[str, Any]:
+    """Arguments of ParquetWriter for a file with wide values: text and binary columns get no statistics."""
+    narrow = [
+        field.name for field in schema if not _is_text(field.type) and not pa.types.is_nested(field.type)
+    ]
+    return {
+        "use_dictionary": list(_ENVELOPE_DICTIONARIES),
+        "write_statistics": [*narrow, *(name for name in Envelope.ALWAYS if name not in narrow)],
+        "store_decimal_as_integer": True,
+    }
 
 
 def encodings(sample: pa.Table) -> dict[str, Any]:

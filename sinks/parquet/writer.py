@@ -15,7 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cdc.model import ChangeBatch, Envelope, TableSchema
-from sinks.parquet.columns import description, encodings, file_batch, file_schema
+from sinks.parquet.columns import (
+    description,
+    encodings,
+    file_batch,
+    file_schema,
+    has_wide_values,
+    wide_arguments,
+)
 from sinks.parquet.files import sync_file
 from sinks.parquet.options import ParquetOptions
 
@@ -55,6 +62,7 @@ class TableFile:
         self._batches: list[pa.RecordBatch] = []
         self._writer: Any = None
         self._sink: Any = None
+        self._is_wide = False
         self._rows = 0
         self._first = -1
         self._last = -1
@@ -68,9 +76,17 @@ class TableFile:
     def encoded_bytes(self) -> int:
         return int(self._sink.tell()) if self._sink is not None else 0
 
-    def add(self, batch: ChangeBatch) -> None:
-        """Gather a batch; full row groups are written."""
+    def add(self, batch: ChangeBatch) -> bool:
+        """Gather a batch; full row groups are written.
+
+        Return False for a batch with wide values if the file already has a row group with statistics: it
+        belongs into another file.
+        """
         made = file_batch(batch, self._schema)
+        if not self._is_wide and has_wide_values(made):
+            if self.is_open:
+                return False
+            self._is_wide = True
         seq = made.column(Envelope.SEQ)
         if self._first < 0:
             self._first = seq[0].as_py()
@@ -80,6 +96,7 @@ class TableFile:
         self.buffered_bytes += made.nbytes
         if self.buffered_rows >= self._options.row_group_rows:
             self.write_row_group()
+        return True
 
     def write_row_group(self) -> None:
         """Encode what is gathered."""
@@ -143,7 +160,7 @@ class TableFile:
             compression_level=level,
             write_page_index=True,
             store_schema=False,
-            **encodings(sample),
+            **(wide_arguments(self._schema) if self._is_wide else encodings(sample)),
         )
 
 
