@@ -364,7 +364,18 @@ class Opening:
             self._require_whole(after, memory, is_same=is_same)
         if not ours:
             raise binlog_gone(self._where, after.file)
+        self._require_kept(left)
         return self._new_epoch(replace(after, gtids=left), memory, lost=left != ours)
+
+    def _require_kept(self, ours: MariadbGtids) -> None:
+        """Some file begins with nothing that we lack. A domain that was deleted may stand in older ones."""
+        lacked = ""
+        for file, _ in self.files():
+            begun = self._mariadb_gtids(BinlogPosition(file, FIRST_OFFSET))
+            if begun is None or ours.covers(begun):
+                return
+            lacked = lacked or f"those before {begun}"
+        raise transactions_purged(self._where, lacked)
 
     def _mariadb_gtids(self, place: BinlogPosition) -> MariadbGtids | None:
         """All before that place; None when it is none of this server's."""
