@@ -157,6 +157,8 @@ class CopyRequests:
         if any(s.phase is Phase.COPYING and not s.audience.covers(request.audience) for s in states.values()):
             return
         idle = [table for table, state in states.items() if state.phase is not Phase.COPYING]
+        for table in idle:
+            self._router.repeats.forget(table)
         self._commit(idle, request.audience, ASKED_FOR, {})
         self._store.take(request.number, tables)
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from cdc.engine.repeats import Repeats
 from cdc.engine.specs import SnapshotMode
 from cdc.engine.tables import Facts, Phase, TableBook, TableState, held_facts
 from cdc.model import Audience, ChangeBatch, ChangeSet, TableId, TableSchema
@@ -42,6 +43,8 @@ class Router:
         self.lock = threading.RLock()
         self._first_phase = Phase.LIVE if mode == "never" else Phase.WAITING
         self._requests: Counter[TableId] = Counter()
+        self._requested_at: dict[TableId, int] = {}
+        self.repeats = Repeats()
 
     def route(self, changes: ChangeSet) -> Routed:
         """Split a set; new states are in the book at once, the caller commits the facts with the set."""
@@ -50,9 +53,12 @@ class Router:
             # By number first: the source may know the table under a newer name than the stream has shown.
             table = self.book.by_relation(request.relation) or request.table
             self._requests[table] += 1
+            if changes.position is not None:
+                self._requested_at[table] = changes.position.order
             state = self.book.get(table)
             if state is not None and not (state.phase is Phase.WAITING and state.audience.is_everyone):
                 self._start_over(table, state, request.reason, routed)
+                self.repeats.note(table, request)
         for batch in changes.batches:
             state = self._state_of(batch.schema, routed)
             if state.phase is Phase.LIVE:
@@ -72,6 +78,12 @@ class Router:
         """
         return self._requests[table]
 
+    def requested_at(self, table: TableId) -> int:
+        """The order of the position of the last such request: what it is about may be missing in a snapshot
+        that orders before.
+        """
+        return self._requested_at.get(table, 0)
+
     def is_new(self, schema: TableSchema) -> bool:
         """Whether neither the table's name nor its number is known: the stream has nothing to tell of it."""
         return self.book.get(schema.table) is None and self.book.by_relation(schema.relation) is None
@@ -90,6 +102,7 @@ class Router:
     def start_all_over(self, reason: str) -> Routed:
         """Copy every table again from nothing: changes of all of them may be missing."""
         routed = Routed()
+        self._requested_at.clear()
         for table, state in self.book.items():
             self._start_over(table, state, reason, routed)
         return routed

@@ -122,7 +122,7 @@ class TableCopier:
             state = self._router.book.get(table)
             if state is None or state.phase is Phase.LIVE or not self._router.agrees(schema):
                 raise superseded(table)
-            if self._mark(table) != mark:
+            if self._mark(table) != mark or position.order < self._router.requested_at(table):
                 raise superseded(table)
             resumed = table in snapshot.resumed
             after = replace(

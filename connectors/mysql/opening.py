@@ -146,9 +146,7 @@ class Opening:
         return after
 
     def status(self) -> BinlogPosition:
-        """The end of the binlog now, without GTIDs: those of transactions that are still being committed are
-        behind the offset, but not in the server's set yet.
-        """
+        """The end of the binlog now, without GTIDs: the set lags behind while transactions commit."""
         if row := self._first(("show binary log status", "show binlog status", "show master status")):
             return BinlogPosition(str(row[0]), int(row[1]))
         raise self._no_binlog()
@@ -364,18 +362,8 @@ class Opening:
             self._require_whole(after, memory, is_same=is_same)
         if not ours:
             raise binlog_gone(self._where, after.file)
-        self._require_kept(left)
+        self._losses().require_kept(left)
         return self._new_epoch(replace(after, gtids=left), memory, lost=left != ours)
-
-    def _require_kept(self, ours: MariadbGtids) -> None:
-        """Some file begins with nothing that we lack. A domain that was deleted may stand in older ones."""
-        lacked = ""
-        for file, _ in self.files():
-            begun = self._mariadb_gtids(BinlogPosition(file, FIRST_OFFSET))
-            if begun is None or ours.covers(begun):
-                return
-            lacked = lacked or f"those before {begun}"
-        raise transactions_purged(self._where, lacked)
 
     def _mariadb_gtids(self, place: BinlogPosition) -> MariadbGtids | None:
         """All before that place; None when it is none of this server's."""

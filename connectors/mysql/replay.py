@@ -25,6 +25,7 @@ from connectors.mysql.tracking import Tracking
 from connectors.mysql.transactions import Grammar, Meaning, Savepoint, XaPrepared, XaStarted, Xid
 from connectors.mysql.wire import codes
 from connectors.mysql.wire import decoder as wire
+from connectors.mysql.wire.target import PoorImage
 from connectors.mysql.xa.book import Prepared
 
 # One read of the socket.
@@ -163,10 +164,10 @@ class Replay:
             SourceUnavailable: rows were taken back that had been handed on; a new replay leaves them out.
         """
         decoder = self._reading.decoder
-        savepoints = Savepoints(decoder, self._retractions)
+        savepoints = Savepoints(decoder, self._retractions, tracking.copy_everything)
         found = False
         while True:
-            code, payload = self._reading.next()
+            code, payload = self._next(tracking)
             if code == wire.NEED:
                 yield Step.WAITING
             elif code == wire.ENDED:
@@ -188,6 +189,14 @@ class Replay:
                     return
             elif found:
                 yield from self._part(tracking)
+
+    def _next(self, tracking: Tracking) -> tuple[int, bytes | None]:
+        """What the reading gives next; rows that its decoder refuses are left out."""
+        while True:
+            try:
+                return self._reading.next()
+            except PoorImage as poor:
+                tracking.leave_out(poor, self._reading.decoder)
 
     def _part(self, tracking: Tracking) -> Iterator[Step]:
         if self._retractions.is_late:

@@ -225,6 +225,8 @@ class MysqlSource:
             knowledge = read_knowledge(connection, facts)
             history = self._history(knowledge)
             kept = self._restore(history, after, memory)
+            with connection.cursor() as cursor:
+                history.expect(catalog.list_tables(cursor))
             temporary = open_temporary(
                 connection, facts, memory, lambda: replace(opening.status(), epoch=self._epoch)
             )
