@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,11 @@ def state_findings(configuration: Configuration, document: Mapping[str, Any]) ->
         fix = f"Make {parent} a folder that the user {os.geteuid()} may write, or set state_dir."
         yield Finding(Severity.ERROR, "state-dir", f"{folder} can't be written", fix)
         return
+    if document["running"] and document.get("state_dir_full"):
+        message = f"the disk under {folder} is full: the daemon waits for space"
+        yield Finding(
+            Severity.ERROR, "disk-full", message, "Free space on this disk. Work resumes automatically."
+        )
     free = shutil.disk_usage(parent).free
     wanted = sum(source.settings.log.retain.size for source in configuration.sources.values())
     held = _bytes_in(folder / "log")
@@ -57,7 +62,7 @@ def _daemon(document: Mapping[str, Any]) -> Finding:
     pid, age = document["pid"], document.get("age_seconds", 0.0)
     if age > STALE_SECONDS:
         message = f"the daemon (process {pid}) has written no status for {show_seconds(age)}"
-        return Finding(Severity.WARNING, "daemon", message, f"If it stays so: kill {pid}")
+        return Finding(Severity.WARNING, "daemon", message, f"If this persists, run: kill {pid}")
     return Finding(Severity.OK, "daemon", f"the daemon runs as process {pid}")
 
 
@@ -75,7 +80,7 @@ def log_findings(configuration: Configuration, source: str) -> Iterator[Finding]
         yield _finding("log-damaged", damage)
     if not verified.damage:
         size = show_bytes(verified.byte_count)
-        yield Finding(Severity.OK, "log", f"the newest {size} of the log are whole")
+        yield Finding(Severity.OK, "log", f"the newest {size} of the log are intact")
 
 
 def reach_findings(configuration: Configuration, name: str, source: Source) -> Iterator[Finding]:
@@ -85,10 +90,11 @@ def reach_findings(configuration: Configuration, name: str, source: Source) -> I
         return
     metadata = log.metadata
     memory = {k.removeprefix(MEMORY_PREFIX): v for k, v in metadata.items() if k.startswith(MEMORY_PREFIX)}
+    found: Sequence[Finding] = ()
     try:
         verify_identity(source.identity(), metadata.get(IDENTITY_FACT), accept=False)
         if isinstance(source, VerifiesReach):
-            source.verify_reach(log.end.position, memory)
+            found = source.verify_reach(log.end.position, memory)
     except SourceGap as error:
         if configuration.sources[name].settings.on_gap == "resnapshot":
             fix = "The daemon copies all tables again at its start."
@@ -101,6 +107,7 @@ def reach_findings(configuration: Configuration, name: str, source: Source) -> I
         return  # The check of the source itself names what keeps it from answering.
     else:
         yield Finding(Severity.OK, "log-end", f"the source has everything after {log.end.position}")
+    yield from found
 
 
 def cursor_findings(
@@ -152,11 +159,11 @@ def _compare(cursor: Cursor, log: LogView | None, source: str, state_dir: Path) 
         ends = f"ends at offset {end.next:,}" if end else "is empty"
         message = (
             f"the sink holds changes of {source} up to offset {cursor.next:,} ({cursor.position}), which is"
-            f" no place in the log under {state_dir}: it {ends}"
+            f" not in the log under {state_dir}: it {ends}"
         )
         fix = (
-            "Put back the state_dir that filled this sink (is its volume mounted?), or give the sink a new,"
-            " empty target."
+            "Mount the state_dir that filled this sink. If it is lost, give the sink a new, empty location:"
+            " its tables are then copied again."
         )
         return Finding(Severity.ERROR, "sink-cursor", message, fix)
     waiting = end.next - cursor.next if end else 0

@@ -121,5 +121,5 @@ class Finder:
         try:
             return self._position(text)
         except ConfigError as error:
-            message = f"{text!r} is no place in the log: {error.message}"
+            message = f"{text!r} is not a place in the log: {error.message}"
             raise ConfigError(message, where=self._where, remedy=f"Give {HELP}.") from error

@@ -41,7 +41,7 @@ class Replay:
 
 
 def replay(
-    sink: Annotated[str, typer.Argument(help="The sink that goes back.")],
+    sink: Annotated[str, typer.Argument(help="The sink to rewind.")],
     start: Annotated[str, typer.Option("--from", help=f"Where to: {HELP}.")],
     config: ConfigOption = DEFAULT_CONFIG,
     source: Annotated[
@@ -136,7 +136,7 @@ def _refuse_ahead(task: Replay, cursor: int | None) -> None:
         remedy = "Start `cdc run`: it delivers from the beginning of the log."
         raise StateError(f"the sink has nothing of {task.source!r} yet", where=where, remedy=remedy)
     if task.offset > cursor:
-        remedy = "A replay goes back only; to catch up, start `cdc run`."
+        remedy = "A replay only goes back. To catch up, start `cdc run`."
         raise ConfigError(f"the sink is at offset {cursor}, before {task.offset}", where=where, remedy=remedy)
 
 
@@ -151,7 +151,7 @@ def _wait_until_applied(task: Replay) -> None:
             return
         if not document["running"]:
             raise StateError(
-                "the daemon has stopped", where="--wait", remedy="The replay goes on when `cdc run` starts."
+                "the daemon has stopped", where="--wait", remedy="The replay continues when `cdc run` starts."
             )
         if pair.get("state") == "failed":
             raise SinkRefused(

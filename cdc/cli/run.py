@@ -39,7 +39,7 @@ AdoptOption = Annotated[
     typer.Option(help="Give this source's replication slot to this state_dir, although another one made it."),
 ]
 LevelOption = Annotated[
-    LogLevel, typer.Option(help="The least level of a log line that is written.", case_sensitive=False)
+    LogLevel, typer.Option(help="Write log lines of this level and above.", case_sensitive=False)
 ]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Log warnings and errors only, and print no summary.")

@@ -28,9 +28,7 @@ _UNKNOWN_SOURCE: dict[str, Any] = {"state": "never run", "error": None}
 
 def status(
     config: ConfigOption = DEFAULT_CONFIG,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Show it again every second, until Ctrl-C.")
-    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second until Ctrl-C.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show states, lags and errors.

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cdc.cli.copies import request_lines
 from cdc.cli.output import as_sentence, show_bytes, show_seconds
+from cdc.engine.waits import NO_ACTION
 from cdc.spi.finding import counted
 
 # What a terminal shows without being widened.
@@ -59,7 +60,7 @@ def _headline(document: dict[str, Any]) -> Iterator[Text]:
             line.append(f"; what follows is {show_seconds(age)} old", "none")
     yield line
     if document.get("died"):
-        yield Text(f"process {document['pid']} ended without stopping: killed, or a crash", "bold red")
+        yield Text(f"process {document['pid']} was killed or crashed", "bold red")
     if document["running"] and age is not None and age > STALE_SECONDS:
         yield Text(f"no status for {show_seconds(age)}: the daemon or its disk does not respond", "bold red")
     if document.get("state_dir_full"):
@@ -95,7 +96,7 @@ def _copy_lines(source: dict[str, Any]) -> Iterator[Text]:
             done = min(99, 100 * progress["rows"] // progress["estimated_rows"])
             parts.append(f"{progress['rows']:,} of about {progress['estimated_rows']:,} rows ({done}%)")
         else:
-            parts.append(counted(progress["rows"], "row"))
+            parts.append(f"{counted(progress['rows'], 'row')} ({progress.get('percent', 0)}%)")
         is_stopped = source["state"] in ("stopped", "failed")
         yield from _field("copy paused" if is_stopped else "copying", ", ".join(parts))
     elif waiting:
@@ -119,6 +120,8 @@ def _waits(part: dict[str, Any]) -> Iterator[Text]:
         since = f", since {wait['since'][:19]}Z" if wait.get("since") else ""
         subject = f"{wait['table']}: " if wait.get("table") else ""
         yield from _field("waits", f"{subject}{wait['reason']}{since}")
+        if wait.get("remedy") and wait["remedy"] != NO_ACTION:
+            yield Text(f"{'':<{LABEL_WIDTH}}{as_sentence(wait['remedy'])}", "green")
 
 
 def _sink_lines(pair: dict[str, Any]) -> Iterator[Text]:
@@ -169,6 +172,12 @@ def _errors_in(subject: str, part: dict[str, Any]) -> Iterator[tuple[str, dict[s
         yield f"{subject}, table {each['table']} is skipped", each
 
 
+def _retry(error: dict[str, Any]) -> str:
+    seconds = show_seconds(error["retry_seconds"])
+    # What needs an operator is retried at one interval, everything else after waits that grow.
+    return f"Retried every {seconds}." if error.get("needs_operator") else f"Next attempt after {seconds}."
+
+
 def _error_lines(subject: str, error: dict[str, Any]) -> Iterator[Text]:
     head = f"{subject}: "
     message = error["message"].removeprefix(head)
@@ -177,6 +186,6 @@ def _error_lines(subject: str, error: dict[str, Any]) -> Iterator[Text]:
     yield Text.assemble((first[: len(head)], "bold red"), first[len(head) :])
     yield from map(Text, rest)
     if error.get("retry_seconds") is not None:
-        yield Text(f"  tried again after {show_seconds(error['retry_seconds'])}")
+        yield Text(f"  {_retry(error)}")
     if error["remedy"]:
         yield Text(f"  {as_sentence(error['remedy'])}", "green")

@@ -56,5 +56,5 @@ class AsideWatch:
 
 
 def _as_error(one: SetAside) -> LastError:
-    since = f" (the sink has its changes below offset {one.since})"
+    since = f" (the sink has its changes below offset {one.since:,})" if one.since else ""
     return LastError.noted(one.kind, one.message + since, one.remedy)

@@ -69,9 +69,9 @@ class Beginning:
         if self._mode == "fail" and not is_asked_for:
             raise self._trimmed(cursor)
         if self._mode == "log" and not is_asked_for:
-            self._say(cursor, "it begins with what the log has, without the rows before")
+            self._say(cursor, "it starts with the oldest change in the log, without the rows before")
             return self._log.start
-        self._say(cursor, "all tables are copied for it")
+        self._say(cursor, "copying all tables for it")
         self._status.state = "waiting for its copies"
         while found is None and not stop.is_set():
             if not is_asked_for:

@@ -156,6 +156,7 @@ class Capture:
             routed = self._router.start_all_over(entry.tables, "changes were lost at the source")
             marks = tuple(due_batches(routed.due, entry.schema, position))
             entry.append(ChangeSet(marks, None, len(marks)))
+            self._ledger.start_new_history()
             entry.commit(self._newest(position), forgotten)
         self._gap, self._is_fresh = None, False
         self._status.count("resnapshots_after_gap", 1)

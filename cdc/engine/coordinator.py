@@ -50,6 +50,8 @@ class Coordinator:
         self._ahead: dict[object, Position] = {}
         self.refused: dict[TableId, CdcError] = {}
         self._reported: set[TableId] = set()
+        # Refused here, not by the source: a copy is due again and again.
+        self._paused: dict[TableId, CdcError] = {}
         self._waiting = WaitingTables(reading)
         self._saw_tables = True
         self.settled = threading.Event()
@@ -94,6 +96,7 @@ class Coordinator:
         if self._requests.is_open:
             self.settled.clear()
         self._requests.take(schemas)
+        self._pause_repeated()
         wanted = [schemas[table] for table in self._to_copy() if self._is_ready(table, schemas)]
         self._status.waiting_tables = len(wanted)
         if wanted:
@@ -139,8 +142,25 @@ class Coordinator:
         self._saw_tables = bool(schemas)
 
     def _is_ready(self, table: TableId, schemas: Mapping[TableId, TableSchema]) -> bool:
-        """Whether the catalog and the stream speak of the same table."""
-        return table in schemas and self._ledger.tables.agrees(schemas[table])
+        """Whether the catalog and the stream speak of the same table, and the stream is where its copy may
+        begin.
+        """
+        if table not in schemas or not self._ledger.tables.agrees(schemas[table]):
+            return False
+        source, end = self._status.source_position, self._log.end
+        if source is None or end is None:
+            return True
+        return not self._ledger.repeats.is_behind(table, source, end.position)
+
+    def _pause_repeated(self) -> None:
+        """Refuse the tables of which a copy is due again and again until their pause is over."""
+        for table in self._ledger.tables.unfinished():
+            error, ours = self._ledger.repeats.pause(table), self._paused.pop(table, None)
+            if ours is not None and self.refused.get(table) is ours:
+                del self.refused[table]
+            if error is not None and table not in self.refused:
+                self._paused[table] = error
+                self._refuse(table, error)
 
     def _adopt(self, schemas: Sequence[TableSchema], before: Position) -> None:
         """Make new tables known.

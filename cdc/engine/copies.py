@@ -25,7 +25,7 @@ BEGIN_PREFIX = "begin:"
 REQUEST_POLL_SECONDS = 1.0
 
 ASKED_FOR = "requested with `cdc snapshot`"
-NEW_SINK = "a sink begins whose history the log no longer has"
+NEW_SINK = "the log no longer has the history that the sink needs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,8 @@ class CopyRequests:
         if any(s.phase is Phase.COPYING and not s.audience.covers(request.audience) for s in states.values()):
             return None
         idle = [table for table, state in states.items() if state.phase is not Phase.COPYING]
+        for table in idle:
+            self._ledger.repeats.forget(table)
         self._commit(entry, idle, request.audience, ASKED_FOR, {})
         return tables
 

@@ -164,7 +164,7 @@ class Delivery:
                 where=f"sinks.{self._status.name}",
                 remedy=(
                     "Mount the newest state_dir (this one was emptied, replaced, or restored from a backup), "
-                    "or give the sink a new, empty place."
+                    "or give the sink a new, empty location."
                 ),
             )
 

@@ -99,9 +99,7 @@ class Engine:
         writing = [worker for pipeline in self.pipelines for worker in pipeline.writing]
         stuck = stop_all(reading, STOP_READING_SECONDS) + stop_all(writing, STOP_WRITING_SECONDS)
         if stuck:
-            self._report(
-                "stopping without waiting longer: what is unfinished is done at the next start", workers=stuck
-            )
+            self._report("stopping now: unfinished work continues at the next start", workers=stuck)
         self._books.tick(final=True)
         errors = {worker.name: worker.error for worker in [*reading, *writing] if worker.error is not None}
         refused: dict[str, BaseException] = {

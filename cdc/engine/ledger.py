@@ -7,12 +7,25 @@ its own; nobody else sees it before the commit, and after a commit that fails it
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
+from cdc.engine.repeats import Repeats
 from cdc.engine.tables import TableBook, TableDraft
-from cdc.model import ChangeSet, Commit, Position, TableId, TableSchema
+from cdc.model import ChangeSet, Commit, Position, Resnapshot, TableId, TableSchema
 from cdc.spi import LogTransaction, LogWriter
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """What the source asks to be read again. `is_void`: the copy that the table has, or the one that is being
+    made, is worthless now.
+    """
+
+    table: TableId
+    request: Resnapshot
+    is_void: bool
 
 
 class Ledger:
@@ -22,6 +35,8 @@ class Ledger:
         self.log = log
         self._book = TableBook.from_metadata(log.metadata)
         self._requests: Counter[TableId] = Counter()
+        self._requested_at: dict[TableId, int] = {}
+        self.repeats = Repeats()
 
     @property
     def tables(self) -> TableBook:
@@ -43,18 +58,34 @@ class Ledger:
         """
         return self._requests[table]
 
+    def requested_at(self, table: TableId) -> int:
+        """Return the order of the position of the last such request: what it is about may be missing in a
+        snapshot that orders before.
+        """
+        return self._requested_at.get(table, 0)
+
+    def start_new_history(self) -> None:
+        """Forget the positions of requests: those to come belong to another history of the source."""
+        self._requested_at.clear()
+
     def begin(self) -> Entry:
         """Open an entry, as soon as no other one is open."""
         transaction = self.log.begin()
         return Entry(transaction, self._book, self.log, self._follow)
 
-    def _follow(self, changes: Mapping[str, str | None] | None, requested: Iterable[TableId]) -> None:
+    def _follow(
+        self, changes: Mapping[str, str | None] | None, requested: Sequence[Requested], position: Position
+    ) -> None:
         if changes is None:
             # A commit that failed may have happened all the same: the log knows.
             self._book = TableBook.from_metadata(self.log.metadata)
             return
         self._book = self._book.following(changes) if changes else self._book
-        self._requests.update(requested)
+        for one in requested:
+            self._requests[one.table] += 1
+            self._requested_at[one.table] = position.order
+            if one.is_void:
+                self.repeats.note(one.table, one.request)
 
 
 class Entry:
@@ -65,14 +96,13 @@ class Entry:
         transaction: LogTransaction,
         book: TableBook,
         log: LogWriter,
-        follow: Callable[[Mapping[str, str | None] | None, Iterable[TableId]], None],
+        follow: Callable[[Mapping[str, str | None] | None, Sequence[Requested], Position], None],
     ) -> None:
         self._transaction = transaction
         self._log = log
         self._follow = follow
         self.tables = TableDraft(book)
-        # Tables that the source asks to be read again.
-        self.requested: list[TableId] = []
+        self.requested: list[Requested] = []
 
     def __enter__(self) -> Self:
         return self
@@ -104,9 +134,9 @@ class Entry:
         try:
             commit = self._transaction.commit(position, changes)
         except BaseException:
-            self._follow(None, ())
+            self._follow(None, (), position)
             raise
-        self._follow(changes, self.requested)
+        self._follow(changes, self.requested, position)
         return commit
 
     def close(self) -> None:

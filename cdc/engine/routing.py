@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from cdc.engine.ledger import Entry
+from cdc.engine.ledger import Entry, Requested
 from cdc.engine.specs import SnapshotMode
 from cdc.engine.tables import Phase, TableBook, TableDraft, TableState
 from cdc.model import Audience, ChangeBatch, ChangeSet, TableId, TableSchema
@@ -43,9 +43,10 @@ class Router:
         for request in changes.resnapshot:
             # By number first: the source may know the table under a newer name than the stream has shown.
             table = draft.by_relation(request.relation) or request.table
-            entry.requested.append(table)
             state = draft.get(table)
-            if state is not None and not (state.phase is Phase.WAITING and state.audience.is_everyone):
+            is_void = state is not None and not (state.phase is Phase.WAITING and state.audience.is_everyone)
+            entry.requested.append(Requested(table, request, is_void=is_void))
+            if state is not None and is_void:
                 self._start_over(draft, table, state, request.reason, routed)
         for batch in changes.batches:
             state = self._state_of(draft, batch.schema, routed)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -28,7 +29,7 @@ from cdc.spi import EarlierSnapshot, Snapshot, SnapshotChunk
 
 # What waits inside of a copy, as `Waits` knows it.
 COPY = "the copy"
-STREAM_WAIT = f"{COPY} behind the stream"
+STREAM_WAIT = f"{COPY} catching up with the stream"
 DISK_WAIT = f"{COPY} on a full disk"
 # While the disk is full the copy asks again this often; capture does the same through its own retries.
 DISK_FULL_WAIT_SECONDS = 2.0
@@ -71,7 +72,7 @@ class TableCopier:
                     return snapshot.waiting
                 self._releaser.release(table, snapshot.tokens[table], snapshot.positions[table].order)
             if covered:
-                self._show(len(schemas), snapshot)
+                self._show(len(schemas), snapshot, is_last=len(covered) == len(schemas))
                 self._copy_rows(covered, snapshot, stop)
             return snapshot.waiting
         finally:
@@ -86,13 +87,14 @@ class TableCopier:
         """
         return bool(self._earlier(schemas))
 
-    def _show(self, table_count: int, snapshot: Snapshot) -> None:
-        """Add a snapshot to the progress of the whole copy."""
+    def _show(self, table_count: int, snapshot: Snapshot, *, is_last: bool) -> None:
+        """Add a snapshot to the progress of the whole copy; `is_last`: it covers all tables left."""
         progress = self._status.snapshot = self._status.snapshot or SnapshotProgress()
         progress.tables = progress.tables_done + table_count
         progress.chunks = progress.chunks_done + len(snapshot.chunks)
+        progress.has_all_chunks = is_last
         estimated = sum(chunk.estimated_rows for chunk in snapshot.chunks) + snapshot.rows_left
-        progress.estimated_rows = progress.rows + estimated
+        progress.estimated_rows = progress.rows + estimated if _are_known(snapshot) else 0
 
     def _mark(self, table: TableId) -> object:
         """Changes when the table has to be read by a snapshot that is opened later."""
@@ -118,7 +120,7 @@ class TableCopier:
             state = entry.tables.get(table)
             if state is None or state.phase is Phase.LIVE or not entry.tables.agrees(schema):
                 raise superseded(table)
-            if self._mark(table) != mark:
+            if self._mark(table) != mark or position.order < self._ledger.requested_at(table):
                 raise superseded(table)
             resumed = table in snapshot.resumed
             after = replace(
@@ -296,3 +298,9 @@ def _require(entry: Entry, table: TableId, token: str) -> TableState:
     if state is None or state.token != token:
         raise superseded(table)
     return state
+
+
+def _are_known(snapshot: Snapshot) -> bool:
+    """Whether the server estimates the rows of every table that is large enough to have several chunks."""
+    counts = Counter(chunk.table for chunk in snapshot.chunks)
+    return all(chunk.estimated_rows > 0 or counts[chunk.table] == 1 for chunk in snapshot.chunks)

@@ -99,7 +99,11 @@ class LastError:
 
 @dataclass(slots=True)
 class SnapshotProgress:
-    """The copy under way: tables and chunks done of all, rows copied in this process, rows estimated."""
+    """The copy under way: tables and chunks done of all, rows copied in this process, rows estimated.
+
+    `estimated_rows` is 0 where the server does not know them. `has_all_chunks` is False while tables wait for
+    a later snapshot, which will add chunks.
+    """
 
     tables: int = 0
     tables_done: int = 0
@@ -107,6 +111,7 @@ class SnapshotProgress:
     chunks_done: int = 0
     rows: int = 0
     estimated_rows: int = 0
+    has_all_chunks: bool = False
     begun: float = field(default_factory=time.monotonic)
 
     @property
@@ -115,7 +120,6 @@ class SnapshotProgress:
 
     def document(self) -> dict[str, Any]:
         rate = self.rows / max(self.seconds, 1.0)
-        left = max(0, self.estimated_rows - self.rows)
         return {
             "tables": self.tables,
             "tables_done": self.tables_done,
@@ -125,15 +129,25 @@ class SnapshotProgress:
             "estimated_rows": self.estimated_rows,
             "percent": self._percent(),
             "rows_per_second": round(rate, 1),
-            "remaining_seconds": round(left / rate) if rate and self.estimated_rows else None,
+            "remaining_seconds": self._remaining_seconds(rate),
         }
 
+    def _remaining_seconds(self, rate: float) -> int | None:
+        """By rows, or by chunks, which have similar sizes; None as long as neither is known."""
+        if self.estimated_rows and rate:
+            return round(max(0, self.estimated_rows - self.rows) / rate)
+        if not self.estimated_rows and self.has_all_chunks and self.chunks_done:
+            return round(self.seconds * (self.chunks - self.chunks_done) / self.chunks_done)
+        return None
+
     def _percent(self) -> int:
-        """Of the estimated rows, or of the tables where nobody knows; 100 only when all is done."""
+        """Of the estimated rows, or else of the chunks or tables; 100 only when all is done."""
         if self.tables_done >= self.tables:
             return 100
         if self.estimated_rows:
             return min(99, 100 * self.rows // self.estimated_rows)
+        if self.has_all_chunks and self.chunks:
+            return min(99, 100 * self.chunks_done // self.chunks)
         return min(99, 100 * self.tables_done // self.tables)
 
 

@@ -60,6 +60,12 @@ class FileFormat(Protocol):
         """Raise ArrowException for a schema (of `cdc.lake.columns.file_schema`) that has no place in it."""
         ...
 
+    def stands_apart(self, batch: pa.RecordBatch) -> bool:
+        """Whether rows like these are encoded in another way, so that no file may begin without them and go
+        on with them.
+        """
+        ...
+
     def encoder(self, file: Any, schema: pa.Schema, sample: pa.Table) -> Encoder:
         """An encoder into an `ObjectWriter.file`; `sample` is the first group."""
         ...
@@ -110,6 +116,7 @@ class TableFile:
         self._batches: list[pa.RecordBatch] = []
         self._writer: ObjectWriter | None = None
         self._encoder: Encoder | None = None
+        self._stands_apart = False
         self._rows = 0
         self._first = -1
         self._last = -1
@@ -123,9 +130,17 @@ class TableFile:
     def encoded_bytes(self) -> int:
         return self._writer.byte_count if self._writer is not None else 0
 
-    def add(self, batch: ChangeBatch) -> None:
-        """Gather a batch; full row groups are written."""
+    def add(self, batch: ChangeBatch) -> bool:
+        """Gather a batch; full row groups are written.
+
+        Return False for a batch that needs another encoding than what is in the file: it belongs into
+        another file.
+        """
         made = file_batch(batch, self._schema)
+        if not self._stands_apart and self._format.stands_apart(made):
+            if self.is_open:
+                return False
+            self._stands_apart = True
         seq = made.column(Envelope.SEQ)
         if self._first < 0:
             self._first = seq[0].as_py()
@@ -135,6 +150,7 @@ class TableFile:
         self.buffered_bytes += made.nbytes
         if self.buffered_rows >= self._format.row_group_rows:
             self.write_row_group()
+        return True
 
     def write_row_group(self) -> None:
         """Encode what is gathered."""

@@ -30,6 +30,10 @@ SAMPLE_ROWS = 4096
 # limit and is thrown away.
 SAMPLE_REPEATS = 4
 
+# While a column is written, its statistics hold copies of its smallest and largest value: for one of 50 MB
+# some 300 MB. From this size on they count in the memory budget.
+WIDE_VALUE_BYTES = 1024**2
+
 _ENVELOPE_DICTIONARIES = (Envelope.OP, Envelope.TX, Envelope.POSITION, f"{Envelope.UNCHANGED}.list.element")
 
 
@@ -46,6 +50,9 @@ class ParquetFormat:
 
     def check(self, schema: pa.Schema) -> None:
         pq.ParquetWriter(pa.BufferOutputStream(), schema, store_schema=False).close()
+
+    def stands_apart(self, batch: pa.RecordBatch) -> bool:
+        return has_wide_values(batch)
 
     def encoder(self, file: Any, schema: pa.Schema, sample: pa.Table) -> ParquetEncoder:
         return ParquetEncoder(self._writer(file, schema, sample), 2 * self.row_group_rows)
@@ -79,7 +86,7 @@ class ParquetFormat:
             compression_level=self.compression_level if self.compression == "zstd" else None,
             write_page_index=True,
             store_schema=False,
-            **encodings(sample),
+            **(wide_arguments(schema) if has_wide_values(sample) else encodings(sample)),
         )
 
 
@@ -101,6 +108,35 @@ class ParquetEncoder:
     def abandon(self) -> None:
         # It would write the footer when it is collected, into a closed file.
         self._writer.is_open = False
+
+
+def has_wide_values(rows: pa.RecordBatch | pa.Table) -> bool:
+    """Whether a text or binary value has WIDE_VALUE_BYTES or more."""
+    return bool(rows.nbytes >= WIDE_VALUE_BYTES) and any(map(_is_wide, rows.columns))
+
+
+def _is_wide(array: pa.Array | pa.ChunkedArray) -> bool:
+    if isinstance(array, pa.ChunkedArray):
+        return any(map(_is_wide, array.chunks))
+    kind = array.type
+    if _is_text(kind):
+        longest = pc.max(pc.binary_length(array)).as_py()
+        return longest is not None and longest >= WIDE_VALUE_BYTES
+    if pa.types.is_struct(kind):
+        return any(_is_wide(array.field(i)) for i in range(kind.num_fields))
+    return bool(pa.types.is_list(kind)) and _is_wide(array.values)
+
+
+def wide_arguments(schema: pa.Schema) -> dict[str, Any]:
+    """Arguments of ParquetWriter for a file with wide values: text and binary columns get no statistics."""
+    narrow = [
+        field.name for field in schema if not _is_text(field.type) and not pa.types.is_nested(field.type)
+    ]
+    return {
+        "use_dictionary": list(_ENVELOPE_DICTIONARIES),
+        "write_statistics": [*narrow, *(name for name in Envelope.ALWAYS if name not in narrow)],
+        "store_decimal_as_integer": True,
+    }
 
 
 def encodings(sample: pa.Table) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def report(context: SinkContext, before: Sequence[Aside], after: Sequence[Aside]
                 "skipping a table until its error is resolved"
                 if said.skips
                 else "writing a renamed table to another folder",
-                level="warning",
+                level="error" if said.skips else "warning",
                 table=str(said.table),
                 kind=said.kind,
                 error=said.message,
@@ -182,7 +182,9 @@ def _renamed(schema: TableSchema, since: int) -> Aside:
         f"the table was renamed: before offset {since} its folder holds rows of another table, or lacks rows "
         f"that are in the folder of its earlier name. Its number in the source is {schema.relation}"
     )
-    remedy = "Nothing: the table is copied again for this lake. Until then tell rows apart by `cdc.relation`."
+    remedy = (
+        "Nothing: the table is copied again for this lake. Until then, distinguish rows by `cdc.relation`."
+    )
     said = SetAside(schema.table, since, RENAMED, message, remedy, deliverable=True, skips=False)
     return Aside(schema.relation, said)
 

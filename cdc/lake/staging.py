@@ -52,10 +52,15 @@ class Staging:
         """Put a batch's rows into the files of their partitions; `keys` are the table's partition keys."""
         for rows, moment in split_by_commit(batch, self._partition):
             key = (rows.table, partition_folder(keys, moment))
-            with self._changing(key, self._file(rows.schema, key[1])) as file:
-                file.add(rows)
+            if not self._add_rows(key, rows):
+                self._end(key)
+                self._add_rows(key, rows)
             self._roll(*key)
         self._bound_memory()
+
+    def _add_rows(self, key: FileKey, rows: ChangeBatch) -> bool:
+        with self._changing(key, self._file(rows.schema, key[1])) as file:
+            return file.add(rows)
 
     def finish(self) -> list[StagedFile]:
         """All files of the delivery, durable."""

@@ -345,4 +345,6 @@ def _translate(error: OSError, operation: str, where: Path) -> CdcError:
         message = f"{operation}: the escaped table name is too long for a folder name"
         return UnsupportedSchema(message, where=place, remedy="Leave the table out, or rename it.")
     message = f"{operation}: {reason.lower()}"
-    return SinkUnavailable(message, where=place, remedy="Look at the file system; delivery is tried again.")
+    return SinkUnavailable(
+        message, where=place, remedy="Check the file system. Delivery is retried automatically."
+    )

@@ -185,7 +185,7 @@ class SegmentReader:
         try:
             return os.pread(self._descriptor, byte_count, at)
         except OSError as error:
-            raise self.corrupt(at, "the disk does not give these bytes") from error
+            raise self.corrupt(at, "these bytes cannot be read from the disk") from error
 
     def header(self) -> tuple[HeaderRecord, Frame]:
         """The segment's header record and its frame."""
@@ -227,7 +227,7 @@ class SegmentReader:
             try:
                 count = os.preadv(self._descriptor, [data[done:]], at + done)
             except OSError as error:
-                raise self.corrupt(at + done, "the disk does not give these bytes") from error
+                raise self.corrupt(at + done, "these bytes cannot be read from the disk") from error
             if count == 0:
                 raise self.corrupt(at + done, "the file ends inside a frame")
             done += count

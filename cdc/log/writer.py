@@ -105,7 +105,7 @@ def is_no_room(error: OSError) -> bool:
 def full(folder: Path, error: OSError) -> LogFull:
     """What the log raises when there is no room."""
     name = errno.errorcode.get(error.errno or 0, "unknown")
-    message = f"there is no room for the next changes ({name})"
+    message = f"there is no space left for the log ({name})"
     return LogFull(
         message,
         where=str(folder),

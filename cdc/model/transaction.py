@@ -16,12 +16,14 @@ from cdc.model.schema import TableId
 class Resnapshot:
     """A source's word that a table's rows changed without row events (a rewrite) and must be read again.
 
-    `relation` is the source's number of the table, which stays when it is renamed.
+    `relation` is the source's number of the table, which stays when it is renamed. `remedy` ends what an
+    application may do again and again: then each copy waits longer than the one before.
     """
 
     table: TableId
     reason: str
     relation: int | None = None
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,8 @@ class Refusals:
 
 
 def locate(error: CdcError, where: str) -> CdcError:
-    """The same error with its place, unless it has one."""
-    if not error.where:
-        error = type(error)(error.message, where=where, remedy=error.remedy)
+    """The error, with this place unless it has one."""
+    error.where = error.where or where
     return error
 
 

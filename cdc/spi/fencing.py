@@ -42,7 +42,7 @@ def _other_log(fence: Fence, context: SinkContext, where: str) -> SinkRefused:
         f"the sink was filled from another log ({fence.log_id[:_SHORT]}) than that of this state_dir"
         f" ({context.log_id[:_SHORT]}): the state_dir is not mounted, or was emptied or replaced",
         where=where,
-        remedy="Mount the state_dir that filled the sink. If it is lost, give the sink a new, empty place:"
+        remedy="Mount the state_dir that filled the sink. If it is lost, give the sink a new, empty location:"
         " its tables are then copied again.",
     )
 
@@ -54,11 +54,11 @@ def _newer(fence: Fence, context: SinkContext, where: str) -> SinkFenced:
             f"{epochs}: a newer daemon writes to it, or this state_dir is not the one that filled it",
             where=where,
             remedy="Stop the other daemon, or mount the state_dir that filled the sink. If it is lost, give"
-            " the sink a new, empty place.",
+            " the sink a new, empty location.",
         )
     return SinkFenced(
         f"{epochs}: a newer daemon on a copy of this state_dir writes to it, or this state_dir was restored"
         " from a backup",
         where=where,
-        remedy="Stop this daemon and use the newest state_dir, or give the sink a new, empty place.",
+        remedy="Stop this daemon and use the newest state_dir, or give the sink a new, empty location.",
     )

@@ -49,7 +49,9 @@ class Readers(Generic[ConnectionT]):
 
     def gone(self) -> SourceUnavailable:
         """What a reader of a closed snapshot is told."""
-        return SourceUnavailable("the snapshot is closed", where=self._where, remedy="It is taken again.")
+        return SourceUnavailable(
+            "the snapshot is closed", where=self._where, remedy="It is retried automatically."
+        )
 
     def close(self) -> None:
         """Close what nobody reads from; the others are closed by their readers. May be called twice."""

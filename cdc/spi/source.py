@@ -241,8 +241,9 @@ class NamesUnreadable(Protocol):
 class VerifiesReach(Protocol):
     """A source that can tell, without changing anything, whether it can continue a log."""
 
-    def verify_reach(self, after: Position, memory: Mapping[str, str]) -> None:
-        """Return if the source still has everything after the log's end.
+    def verify_reach(self, after: Position, memory: Mapping[str, str]) -> Sequence[Finding]:
+        """Return if the source still has everything after the log's end, with what else the log's memory
+        makes worth knowing.
 
         Raises:
             SourceGap, SourceMismatch: as `open` would with these arguments.

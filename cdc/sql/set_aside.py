@@ -101,7 +101,7 @@ def report_set_aside(context: SinkContext, refused: TableRefused) -> None:
     error = refused.error
     context.log(
         "skipping a table until its error is resolved",
-        level="warning",
+        level="error",
         table=str(refused.schema.table),
         kind=type(error).__name__,
         error=error.message,

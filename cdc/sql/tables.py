@@ -219,7 +219,7 @@ class Tables:
             raise self._unconvertible(schema, step.changes) from error
 
     def _unconvertible(self, schema: TableSchema, changes: Sequence[str]) -> SchemaChangeRefused:
-        remedy = f"Drop the table {schema.table} in {self._where}: the daemon makes it again."
+        remedy = f"Drop the table {schema.table} in {self._where}: the daemon recreates it."
         if self._begins_empty:
             table = shlex.quote(str(schema.table))
             remedy = f"Copy it again: cdc snapshot {self._source} {table} --sink {self._context.name}"

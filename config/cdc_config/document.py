@@ -216,7 +216,7 @@ class _Reader:
 
     def _duplicate(self, path: Path, first: int, second: int) -> None:
         where = f"{self.document.name}:{second}: {format_path(path)}"
-        message = f"stands twice (first on line {first})"
+        message = f"is defined twice (first on line {first})"
         self.problems.append(ConfigError(message, where=where, remedy="Keep one of them."))
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:

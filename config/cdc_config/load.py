@@ -214,7 +214,7 @@ class _Loading:
             if name not in known:
                 self._add((*path, "from", index), f"there is no source {name!r}", did_you_mean(name, known))
             elif name in wanted[:index]:
-                self._add((*path, "from", index), f"the source {name!r} stands twice", "Keep one of them.")
+                self._add((*path, "from", index), f"the source {name!r} is listed twice", "Keep one of them.")
         return wanted
 
     def _refuse_shared_targets(self, sinks: Any, folder: FilePath) -> None:

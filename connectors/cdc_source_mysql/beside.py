@@ -80,7 +80,7 @@ class Beside:
             ReachParts(
                 look=self.look,
                 selects=selects,
-                followed=history.definitions,
+                followed=history.selected,
                 later=self._later,
                 order=lambda file, offset: order_of(file_number(file), offset, self.epoch),
                 flavour=self.knowledge.flavour,

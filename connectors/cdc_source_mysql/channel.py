@@ -102,7 +102,7 @@ class Channel:
                 raise SourceUnavailable(
                     f"{doing}: the server gave no answer in time",
                     where=self.where,
-                    remedy="It is tried again.",
+                    remedy="It is retried automatically.",
                 )
             found += self.recv(size - len(found), left)
         return found
@@ -144,7 +144,9 @@ class Channel:
 
     def _lost(self) -> SourceUnavailable:
         return SourceUnavailable(
-            "the connection to the server was closed", where=self.where, remedy="It is made again."
+            "the connection to the server was closed",
+            where=self.where,
+            remedy="The connection is reopened automatically.",
         )
 
 

@@ -87,7 +87,9 @@ class Copying:
         )
 
     def _stopped(self) -> SourceUnavailable:
-        return SourceUnavailable("the snapshot is closed", where=self._where, remedy="It is taken again.")
+        return SourceUnavailable(
+            "the snapshot is closed", where=self._where, remedy="It is retried automatically."
+        )
 
 
 def select_statement(shape: Shape, chunk: KeyRange) -> str:

@@ -70,6 +70,11 @@ class TableDefinition:
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
+    @property
+    def has_versions_by_transaction(self) -> bool:
+        """Whether its period is one of transaction numbers: MariaDB logs its changes as statements only."""
+        return any(self.column(name).column_type.startswith("bigint") for name in self.period)
+
     def labelled_as(self, other: TableDefinition) -> TableDefinition:
         """With the other's labels of enums and sets where this has only `?` for some of their characters."""
         known = {column.name: column for column in other.columns}

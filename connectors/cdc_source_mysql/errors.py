@@ -36,7 +36,9 @@ class Meaning:
 
 
 _WAIT = Meaning(SourceUnavailable, "Nothing to do: it is retried automatically.")
-_LOCK = Meaning(SourceUnavailable, "Another session has a lock or a transaction open; it is tried again.")
+_LOCK = Meaning(
+    SourceUnavailable, "Another session has a lock or a transaction open. It is retried automatically."
+)
 _LIMIT = Meaning(SourceUnavailable, "It is retried automatically. If it lasts, raise max_connections.")
 _USER_LIMIT = Meaning(
     SourceUnavailable,
@@ -106,7 +108,7 @@ _MEANINGS: dict[int, Meaning] = {
     1044: _GRANT,
     1045: _LOGIN,
     1046: Meaning(SourceRefused, "Name the database in url."),
-    1047: Meaning(SourceRefused, "Give the url of the server itself: a proxy does not pass replication on."),
+    1047: Meaning(SourceRefused, "Give the url of the server itself: a proxy does not support replication."),
     1049: Meaning(SourceRefused, "Check the database name in url."),
     1051: _ALTERED,
     1053: _WAIT,
@@ -154,7 +156,7 @@ _MEANINGS: dict[int, Meaning] = {
     1969: _WAIT,
     2002: _WAIT,
     2003: _WAIT,
-    2005: Meaning(SourceUnavailable, "Check the host in url; it is tried again."),
+    2005: Meaning(SourceUnavailable, "Check the host in url. It is retried automatically."),
     2006: _WAIT,
     2013: _WAIT,
     2014: _WAIT,
@@ -284,7 +286,7 @@ def _error(meaning: Meaning, text: str, where: str, doing: str) -> CdcError:
 
 def binlog_gone(where: str, file: str) -> SourceGap:
     """The file that we must go on from is not among the server's any more."""
-    message = f"the binlog {file} is not on the server any more"
+    message = f"the binlog {file} is no longer on the server"
     return SourceGap(message, where=where, remedy=_GONE.remedy)
 
 

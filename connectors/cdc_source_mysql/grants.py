@@ -21,7 +21,9 @@ def lacks(account: str, privileges: str, tables: Sequence[TableId], where: str) 
     names = ", ".join(map(str, tables))
     grants = " ".join(f"{_grant(privileges, table, account)};" for table in tables)
     return SourceRefused(
-        f"the account {account} lacks {privileges.upper()} on {names}", where=where, remedy=f"Run: {grants}"
+        f"the account {account} lacks {privileges.upper()}",
+        where=f"{where}, {names}",
+        remedy=f"Run: {grants}",
     )
 
 

@@ -77,6 +77,20 @@ class Losses:
                 rest.add(gtid.domain, *before)
         return rest
 
+    def require_kept(self, ours: MariadbGtids) -> None:
+        """See that some file begins with nothing that we lack; older ones may have a domain that was deleted.
+
+        Raises:
+            SourceGap: none does.
+        """
+        lacked = ""
+        for file in self.files():
+            text = str(self.ask("select binlog_gtid_pos(%s, %s)", (file, FIRST_OFFSET)) or "")
+            if ours.covers(MariadbGtids.parse(text)):
+                return
+            lacked = lacked or f"those before {text}"
+        raise transactions_purged(self.where, lacked)
+
     def _lost(self, ours: MariadbGtids) -> list[MariadbGtid]:
         """By the rule that the server itself has for its replicas."""
         last = {(gtid.domain, gtid.server_id): gtid.sequence for gtid in self._state(set(ours.last))}

@@ -146,9 +146,7 @@ class Opening:
         return after
 
     def status(self) -> BinlogPosition:
-        """The end of the binlog now, without GTIDs: those of transactions that are still being committed are
-        behind the offset, but not in the server's set yet.
-        """
+        """The end of the binlog now, without GTIDs: the set lags behind while transactions commit."""
         if row := self._first(("show binary log status", "show binlog status", "show master status")):
             return BinlogPosition(str(row[0]), int(row[1]))
         raise self._no_binlog()
@@ -189,7 +187,7 @@ class Opening:
                 packet = dump.answer("reading the beginning of a binlog")
                 if packet[:1] != b"\0":
                     message = f"the server does not send the beginning of {file}"
-                    raise SourceUnavailable(message, where=self._where, remedy="It is tried again.")
+                    raise SourceUnavailable(message, where=self._where, remedy="It is retried automatically.")
                 header = parse_header(packet[1:])
                 if header.type == codes.FORMAT_DESCRIPTION_EVENT:
                     return header.timestamp_seconds
@@ -238,7 +236,7 @@ class Opening:
         raise SourceUnavailable(
             f"the server does not tell the GTIDs of a place in {end.file}",
             where=self._where,
-            remedy="Run FLUSH BINARY LOGS; the source begins in the next file then.",
+            remedy="Run FLUSH BINARY LOGS; the source then starts in the next file.",
         )
 
     def _end_by_gtid(self, reader: Reader) -> BinlogPosition:
@@ -289,12 +287,12 @@ class Opening:
     def _new_epoch(self, after: BinlogPosition, memory: ServerMemory | None, *, lost: bool) -> Start:
         epoch = max(after.epoch, memory.epoch if memory else 0) + 1
         self._context.log(
-            f"{after.file} is not this server's, or purged: going on by GTID", server=self._facts.server_uuid
+            f"{after.file} is not this server's, or purged: using GTIDs", server=self._facts.server_uuid
         )
         reason = "the server lost transactions of it, which was accepted" if lost else ""
         if lost:
             gtids = self._connector.options.accept_lost_gtids
-            self._context.log("going on without lost transactions", level="warning", gtids=gtids)
+            self._context.log("continuing without lost transactions", level="warning", gtids=gtids)
         return Start(after, self._server(after, epoch, 0), by_gtid=True, lost=reason)
 
     def _by_file(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
@@ -315,7 +313,7 @@ class Opening:
             raise SourceUnavailable(
                 f"the end of our log is past 4 GiB in {after.file}, where the protocol can't begin",
                 where=self._where,
-                remedy="Run FLUSH BINARY LOGS; the source goes on in the next file then.",
+                remedy="Run FLUSH BINARY LOGS; the source then continues in the next file.",
             )
         left = dict(files)[after.file] - after.offset
         if left not in _ends(later):
@@ -364,6 +362,7 @@ class Opening:
             self._require_whole(after, memory, is_same=is_same)
         if not ours:
             raise binlog_gone(self._where, after.file)
+        self._losses().require_kept(left)
         return self._new_epoch(replace(after, gtids=left), memory, lost=left != ours)
 
     def _mariadb_gtids(self, place: BinlogPosition) -> MariadbGtids | None:

@@ -206,7 +206,7 @@ def parse_url(url: str) -> Address:
     """The parts of a connection URL; ValueError without a word of it, for it may hold a password."""
     refuse_scheme(url, _SCHEMES, URL_SHAPE)
     refuse_raw_characters(url, "@/?#")
-    refuse_foreign_parameters(map(_key, parameter_names(url)), _FOREIGN, _SETTINGS)
+    refuse_foreign_parameters(map(_as_written, parameter_names(url)), _FOREIGN, _SETTINGS)
     try:
         parts = urlsplit(url)
         port = parts.port or DEFAULT_PORT
@@ -239,6 +239,12 @@ def _key(name: str) -> str:
     """A parameter's name as `_SETTINGS` has it: `ssl-mode`, `sslMode` and `SSL_MODE` are one."""
     plain = name.replace("-", "_").lower()
     return _ALIASES.get(plain, plain)
+
+
+def _as_written(name: str) -> str:
+    """Ours by its key, another tool's as that tool spells it."""
+    key = _key(name)
+    return key if key in _SETTINGS else name
 
 
 def _ssl_mode(settings: dict[str, str]) -> SslMode | None:

@@ -66,7 +66,7 @@ def require_same(parts: Parts, server: ServerFacts | ServerMemory, other: Server
 
 def _not_the_streams(parts: Parts) -> SourceUnavailable:
     return SourceUnavailable(
-        "the stream has not come to this server yet",
+        "the stream has not reached this server yet",
         where=parts.connector.where,
-        remedy="The snapshot is taken again by itself.",
+        remedy="The snapshot is retried automatically.",
     )

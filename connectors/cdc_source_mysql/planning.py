@@ -134,10 +134,10 @@ class Planner:
         infos = read_tables(cursor, list(self._schemas), self._facts.flavour)
         for table in self._schemas:
             if table not in infos:
-                self._waits(table, "it is not there any more")
+                self._waits(table, "it no longer exists")
             elif table not in self._captured.definitions and table not in self._settled:
                 del infos[table]
-                self._waits(table, "the stream has not come to it yet")
+                self._waits(table, "the stream has not reached it yet")
         return {table: infos[table] for table in self._schemas if table in infos}
 
     def _waits(self, table: TableId, why: str, remedy: str = "") -> None:
@@ -151,7 +151,7 @@ class Planner:
         definition = info.definition.labelled_as(known)
         plans = plans_of(self._parts, self._facts, definition)
         if known.key != definition.key or plans_of(self._parts, self._facts, known) != plans:
-            self._waits(table, "the stream has not come to its latest ALTER yet", _DIFFERS)
+            self._waits(table, "the stream has not reached its latest ALTER yet", _DIFFERS)
             return None
         schema = schema_of(definition, plans, self._schemas[table].identity)
         if schema.same_shape(self._schemas[table]):
@@ -203,7 +203,7 @@ class Planner:
 def altered(parts: Parts, table: TableId, what: str) -> SourceUnavailable:
     """The copy of a table must begin again."""
     return SourceUnavailable(
-        what, where=f"{parts.connector.where}, {table}", remedy="The snapshot is taken again by itself."
+        what, where=f"{parts.connector.where}, {table}", remedy="The snapshot is retried automatically."
     )
 
 

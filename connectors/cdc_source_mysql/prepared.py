@@ -94,5 +94,7 @@ def _packets(channel: Channel, where: str, doing: str) -> Iterator[bytes]:
         pending += channel.recv(READ_BYTES, POLL_SECONDS)
         if time.monotonic() > deadline:
             raise SourceUnavailable(
-                f"{doing}: the server gave no answer in time", where=where, remedy="It is tried again."
+                f"{doing}: the server gave no answer in time",
+                where=where,
+                remedy="It is retried automatically.",
             )

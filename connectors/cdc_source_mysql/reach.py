@@ -1,4 +1,4 @@
-"""Whether a statement on other tables, logged as text, can change followed ones by what hangs on them.
+"""Which followed tables a statement that is logged as text changes by what hangs on its tables.
 
 The catalog shows what is now. It holds for the statement when nothing that it rests on was changed in the
 binlog between the statement and what was looked at; the proof then holds up to there, for every statement on
@@ -8,7 +8,7 @@ the same tables, and on from there until a statement changes a table, view, trig
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,8 +47,8 @@ class LaterStatements(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReachParts:
-    """`look` opens the catalog; `followed` are the followed tables that are known; `later` reads on from the
-    place of the statement at hand; `order` is that of a file and offset.
+    """`look` opens the catalog; `followed` are the followed tables that may be there; `later` reads on from
+    the place of the statement at hand; `order` is that of a file and offset.
     """
 
     look: Callable[[str], AbstractContextManager[Connection]]
@@ -65,21 +65,23 @@ class Reach:
 
     def __init__(self, parts: ReachParts) -> None:
         self._parts = parts
-        self._proven: dict[tuple[object, ...], int] = {}
+        self._proven: dict[tuple[object, ...], tuple[int, Mapping[TableId, str]]] = {}
 
     def forget(self, order: int) -> None:
         """A statement at that place changes what the catalog shows."""
-        self._proven = {key: end for key, end in self._proven.items() if end >= order}
+        self._proven = {key: proof for key, proof in self._proven.items() if proof[0] >= order}
 
-    def obstacle(self, dml: Dml) -> Obstacle | None:
-        """What makes it possible that the statement changes followed tables; None when nothing does."""
+    def of(self, dml: Dml) -> Mapping[TableId, str] | Obstacle:
+        """The followed tables that the statement may change besides those that its text says, with how; or
+        why that can't be told.
+        """
         named = frozenset(table for table in dml.named if not is_system(table))
         written = named & frozenset(dml.written)
         if not named and not dml.calls:
-            return None
+            return {}
         key = (named, written, dml.calls)
         if key in self._proven:
-            return None
+            return self._proven[key][1]
         parts = self._parts
         with parts.look("looking at what a statement can reach") as connection:
             explorer = Explorer(
@@ -95,8 +97,8 @@ class Reach:
                 return Obstacle(f"{reason} at {statement.where}, so the catalog shows what came later")
         if len(self._proven) >= MAX_PROVEN:
             self._proven.clear()
-        self._proven[key] = parts.order(*later.end)
-        return None
+        self._proven[key] = parts.order(*later.end), explorer.reached
+        return explorer.reached
 
     def _touches(self, statement: Statement, touched: Iterable[TableId]) -> str:
         """How a later statement may have changed what was looked at; '' when it can't."""

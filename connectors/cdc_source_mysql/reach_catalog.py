@@ -1,7 +1,7 @@
 """Follows in the catalog what a change of some tables sets off: triggers, views, routines, foreign keys.
 
-The texts of triggers, views and routines are searched for names. Whatever is not sure is an obstacle: what
-the account may not see, and every mention of a followed table.
+The texts of triggers, views and routines are searched for names: every mention of a followed table counts as
+a change of it. What is not sure is an obstacle: what the account may not see, or can't be read.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _MORE_THAN_SELECT: Final = ("INSERT", "UPDATE", "DELETE", "REFERENCES", "TRIGGER
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why a statement may reach followed tables, and the SQL that would let us see that it doesn't."""
+    """Why it can't be told which followed tables a statement reaches, and the SQL that lets us see it."""
 
     reason: str
     fix: str = ""
@@ -64,7 +64,9 @@ def is_system(table: TableId) -> bool:
 
 
 class Explorer:
-    """One look; `touched` is everything that its answer rests on."""
+    """One look; `touched` is everything that its answer rests on, `reached` the followed tables that it
+    found, with how each is reached.
+    """
 
     def __init__(
         self,
@@ -83,14 +85,15 @@ class Explorer:
         self._grants: Grants = read_grants(self)
         self._account = str(self.query("select current_user()")[0][0])
         self._kinds: dict[TableId, str | None] = {}
-        self._parents: dict[TableId, TableId] | None = None
+        self._children: dict[TableId, set[TableId]] | None = None
         self._seen: set[tuple[TableId, bool]] = set()
         self.touched: set[TableId] = set()
+        self.reached: dict[TableId, str] = {}
 
     def explore(
         self, named: Iterable[TableId], written: Collection[TableId], calls: Iterable[TableId]
     ) -> Obstacle | None:
-        """What makes it possible that followed tables are changed; None when nothing does."""
+        """Find the followed tables that are changed besides those of the statement; what keeps us from it."""
         try:
             for routine in calls:
                 self._routine(routine)
@@ -166,7 +169,7 @@ class Explorer:
         named = {self._cased(table) for table in every_name(tokens, schema)}
         for table in sorted(named):
             if self._selects(table) and (table in self._followed or self._exists(table)):
-                raise _Met(f"{what} names {table}")
+                self.reached.setdefault(table, f"{what} names it")
         for routine in (*named_in(tokens, schema).calls, *_called(tokens, schema)):
             self._routine(routine)
         for table in sorted(named):
@@ -185,27 +188,36 @@ class Explorer:
         return self._kinds[table]
 
     def _foreign_keys(self, table: TableId) -> None:
-        if self._parents is None:
-            self._parents = self._ancestors()
-        child = self._parents.get(table)
-        if child is not None:
-            raise _Met(f"a foreign key takes changes of {table} on to {child}")
+        if self._children is None:
+            self._children = self._descent()
+        passed, left = {table}, [table]
+        while left:
+            parent = left.pop()
+            for child in sorted(self._children.get(parent, set()) - passed):
+                if self._selects(child):
+                    self.reached.setdefault(child, f"a foreign key takes changes of {parent} on to it")
+                passed.add(child)
+                left.append(child)
 
-    def _ancestors(self) -> dict[TableId, TableId]:
-        """Every table whose changes come down to a followed one, with the child on the way."""
+    def _descent(self) -> dict[TableId, set[TableId]]:
+        """The children, by cascading foreign keys, of every table whose changes come down to a followed one;
+        only those on the way there.
+        """
         listed: dict[TableId, set[TableId]] = {}
         for schema, name, parent_schema, parent_name in self.query(_CASCADES):
             parents = listed.setdefault(self._cased(TableId(schema, name)), set())
             parents.add(self._cased(TableId(parent_schema, parent_name)))
         below = {child for child in listed if self._selects(child)}
         below |= {table for table in self._followed if self._hides_keys(table)}
-        found: dict[TableId, TableId] = {}
+        passed: set[TableId] = set()
+        found: dict[TableId, set[TableId]] = {}
         while below:
             child = below.pop()
+            passed.add(child)
             for parent in self._shown(child) if self._hides_keys(child) else listed.get(child, set()):
-                if parent not in found:
-                    self._require(parent, child)
-                    found[parent] = child
+                self._require(parent, child)
+                found.setdefault(parent, set()).add(child)
+                if parent not in passed:
                     below.add(parent)
         self.touched |= {table for table in found if not self._selects(table)}
         return found

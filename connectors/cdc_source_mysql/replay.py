@@ -25,6 +25,7 @@ from cdc_source_mysql.tracking import Tracking
 from cdc_source_mysql.transactions import Grammar, Meaning, Savepoint, XaPrepared, XaStarted, Xid
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire import decoder as wire
+from cdc_source_mysql.wire.target import PoorImage
 from cdc_source_mysql.xa.book import Prepared
 
 # One read of the socket.
@@ -85,7 +86,7 @@ class Reading:
 
         Raises:
             SourceUnavailable: the connection is lost or silent.
-            SourceGap: the place is not on the server any more.
+            SourceGap: the place is no longer on the server.
         """
         while True:
             code, payload = self.decoder.next(soft_bytes, PART_BYTES)
@@ -163,10 +164,10 @@ class Replay:
             SourceUnavailable: rows were taken back that had been handed on; a new replay leaves them out.
         """
         decoder = self._reading.decoder
-        savepoints = Savepoints(decoder, self._retractions)
+        savepoints = Savepoints(decoder, self._retractions, tracking.copy_everything)
         found = False
         while True:
-            code, payload = self._reading.next()
+            code, payload = self._next(tracking)
             if code == wire.NEED:
                 yield Step.WAITING
             elif code == wire.ENDED:
@@ -188,6 +189,14 @@ class Replay:
                     return
             elif found:
                 yield from self._part(tracking)
+
+    def _next(self, tracking: Tracking) -> tuple[int, bytes | None]:
+        """What the reading gives next; rows that its decoder refuses are left out."""
+        while True:
+            try:
+                return self._reading.next()
+            except PoorImage as poor:
+                tracking.leave_out(poor, self._reading.decoder)
 
     def _part(self, tracking: Tracking) -> Iterator[Step]:
         if self._retractions.is_late:

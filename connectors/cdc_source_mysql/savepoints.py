@@ -7,8 +7,8 @@ of an engine without transactions changed) it writes them, and ROLLBACK TO behin
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 
-from cdc.errors import UnknownEvent
 from cdc_source_mysql.taken_back import Retractions
 from cdc_source_mysql.transactions import Savepoint
 from cdc_source_mysql.wire.decoder import Binlog
@@ -17,18 +17,16 @@ from cdc_source_mysql.wire.decoder import Binlog
 class Savepoints:
     """Of one decoder. How many rows the transaction had when each was set, in the order of setting."""
 
-    def __init__(self, decoder: Binlog, retractions: Retractions) -> None:
+    def __init__(self, decoder: Binlog, retractions: Retractions, doubt: Callable[[str], None]) -> None:
+        """`doubt` has every table copied again, for a reason."""
+        self._doubt = doubt
         self._decoder = decoder
         self._retractions = retractions
         self._transaction = ""
         self._marks: dict[str, int] = {}
 
     def apply(self, savepoint: Savepoint) -> bool:
-        """Follow the statement; true when it took rows back.
-
-        Raises:
-            UnknownEvent: the transaction has no savepoint of this name.
-        """
+        """Follow the statement; true when it took rows back."""
         if self._transaction != self._decoder.position_text:
             self._transaction = self._decoder.position_text
             self._marks = {}
@@ -46,12 +44,11 @@ class Savepoints:
     def _roll_back(self, name: str) -> bool:
         mark = self._marks.get(name)
         if mark is None:
-            raise UnknownEvent(
-                "a transaction is rolled back to a savepoint that it has not set",
-                where=self._decoder.position_text,
-                remedy="Take the tables that this transaction changes out of tables, let the source pass this"
-                " place, and put them back: they are copied again.",
+            self._doubt(
+                "a transaction was rolled back to a savepoint that the binary log does not show, at"
+                f" {self._decoder.position_text}"
             )
+            return False
         has_rows = self._decoder.transaction_changes > mark
         self._retractions.take_back(mark)
         # What is gone need not be taken back again.

@@ -93,10 +93,11 @@ class MysqlSource:
     def check(self) -> Sequence[Finding]:
         return run_checks(self._options, self._context.name, self._context.owner)
 
-    def verify_reach(self, after: Position, memory: Mapping[str, str]) -> None:
+    def verify_reach(self, after: Position, memory: Mapping[str, str]) -> Sequence[Finding]:
         """As `cdc.spi.VerifiesReach`: the binlogs still hold everything after the log's end."""
         with self._opened("to compare the binlog with the log") as (connection, facts):
             self._start(self._opening(connection, facts), after, memory)
+        return ()
 
     def identity(self) -> SourceIdentity:
         with self._connection("asking the server who it is") as connection:
@@ -224,6 +225,8 @@ class MysqlSource:
             knowledge = read_knowledge(connection, facts)
             history = self._history(knowledge)
             kept = self._restore(history, after, memory)
+            with connection.cursor() as cursor:
+                history.expect(catalog.list_tables(cursor))
             temporary = open_temporary(
                 connection, facts, memory, lambda: replace(opening.status(), epoch=self._epoch)
             )

@@ -37,6 +37,7 @@ from cdc_source_mysql.transactions import (
     Xid,
 )
 from cdc_source_mysql.wire import decoder as wire
+from cdc_source_mysql.wire.target import PoorImage
 from cdc_source_mysql.xa.book import Prepared, XaBook, unknown_commit
 from cdc_source_mysql.xa.search import Search
 
@@ -60,6 +61,8 @@ IDLE_SECONDS = 5.0
 SILENT_HEARTBEATS = 3
 MIN_SILENT_SECONDS = 10.0
 
+# The decoder was taken past a rows event that it refused.
+_PASSED = -1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -100,7 +103,7 @@ class Session:
         self._start = (file, offset)
         self._xa_place: Prepared | None = None
         self._retractions = Retractions(parts.decoder, parts.taken_back)
-        self._savepoints = Savepoints(parts.decoder, self._retractions)
+        self._savepoints = Savepoints(parts.decoder, self._retractions, parts.tracking.copy_everything)
         self._gathering_since: float | None = None
         self._yielded_at = self._heard_at = self._advanced_at = time.monotonic()
         self._silent_seconds = max(MIN_SILENT_SECONDS, SILENT_HEARTBEATS * parts.heartbeat_seconds)
@@ -124,19 +127,25 @@ class Session:
                 yield from self._yield_set()
             elif code == wire.PART:
                 yield from self._yield_part()
+            elif code == _PASSED:
+                yield from self._breathe()
             elif code == wire.REFUSED and payload is not None:
                 raise translate_packet(payload, self._parts.where, "reading the binary log")
             else:
                 raise SourceUnavailable(
                     "reading the binary log: the server ended the stream",
                     where=self._parts.where,
-                    remedy="It is started again.",
+                    remedy="It is restarted automatically.",
                 )
 
     def _next(self) -> tuple[int, bytes | None]:
         self._start_again_if_late()
         self._tracking.ask_again()
-        found = self._decoder.next(self._soft_bytes(), SET_BYTES)
+        try:
+            found = self._decoder.next(self._soft_bytes(), SET_BYTES)
+        except PoorImage as poor:
+            self._tracking.leave_out(poor)
+            return _PASSED, None
         self._start_again_if_late()
         return found
 
@@ -173,9 +182,9 @@ class Session:
             self._decoder.feed(data)
         elif now - self._heard_at > self._silent_seconds:
             raise SourceUnavailable(
-                f"reading the binary log: no sign of life for {self._silent_seconds:g} seconds",
+                f"reading the binary log: no packet for {self._silent_seconds:g} seconds",
                 where=self._parts.where,
-                remedy="The stream is started again.",
+                remedy="The stream is restarted automatically.",
             )
 
     def _is_due(self, now: float, *, quiet: bool) -> bool:
@@ -242,7 +251,12 @@ class Session:
                     transactions=gathered.transactions,
                 )
             )
-        elif time.monotonic() - self._yielded_at >= NOTHING_SECONDS:
+        else:
+            yield from self._breathe()
+
+    def _breathe(self) -> Iterator[ChangeSet | None]:
+        """Let the caller stop now and then while there is nothing for it."""
+        if time.monotonic() - self._yielded_at >= NOTHING_SECONDS:
             yield from self._hand_over(None)
 
     def _hand_over(self, changes: ChangeSet | None) -> Iterator[ChangeSet | None]:
@@ -321,8 +335,7 @@ class Session:
         """Where a transaction was prepared before the stream began; the stream's dump waits meanwhile."""
         search = self._parts.search(xid)
         for _ in search.steps():
-            if time.monotonic() - self._yielded_at >= NOTHING_SECONDS:
-                yield from self._hand_over(None)
+            yield from self._breathe()
         return search.found.get(xid.key)
 
     def _replay(self, xid: Xid, place: Prepared) -> Iterator[ChangeSet | None]:
@@ -333,8 +346,8 @@ class Session:
             for step in replay.steps(self._tracking):
                 if step is Step.PART:
                     yield from self._yield_part()
-                elif time.monotonic() - self._yielded_at >= NOTHING_SECONDS:
-                    yield from self._hand_over(None)
+                else:
+                    yield from self._breathe()
         if self._tracking.byte_count >= SET_BYTES:
             yield from self._yield_set()
 

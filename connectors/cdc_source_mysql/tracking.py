@@ -16,15 +16,17 @@ from cdc_source_mysql.ddl.changes import Dml, TableChange
 from cdc_source_mysql.definitions import TableDefinition
 from cdc_source_mysql.history.history import History
 from cdc_source_mysql.history.lookahead import Proof, place_of
+from cdc_source_mysql.history.refusals import ROWS_REMEDY, statement_logged
 from cdc_source_mysql.left_out import Tells, without_left_out
 from cdc_source_mysql.reach import Reach
+from cdc_source_mysql.reach_catalog import Obstacle
 from cdc_source_mysql.skipped import Refusals, Waits
 from cdc_source_mysql.table_map import TableMap, named_in, parse_table_map
 from cdc_source_mysql.temporary import Origin, TemporaryTables
 from cdc_source_mysql.type_plan import ColumnPlan, plan_table, schema_of
 from cdc_source_mysql.wire.codes import Flavour
 from cdc_source_mysql.wire.decoder import Binlog
-from cdc_source_mysql.wire.target import Target
+from cdc_source_mysql.wire.target import PoorImage, Target
 
 # What a ROLLBACK takes back.
 TRANSACTIONAL_ENGINES = frozenset({"innodb", "ndb", "ndbcluster", "rocksdb", "tokudb"})
@@ -115,7 +117,7 @@ class Tracking:
 
     def _skip(self, table: TableId, reason: str) -> None:
         """Every skipped change is in a copy that begins behind it."""
-        self._resnapshots.append(Resnapshot(table, f"its rows could not be read: {reason}"))
+        self._copy_again(table, f"its rows could not be read: {reason}")
         self._parts.log(
             "rows are skipped, and the table is copied again",
             level="warning",
@@ -130,12 +132,12 @@ class Tracking:
         if any(not isinstance(change, Dml) for change in real):
             self._parts.reach.forget(order)
         applied = self._history.apply(real, where=where)
-        for dml in applied.foreign:
-            self._refuse_far_reaching(dml, where)
+        for dml in applied.statements:
+            self._copy_reached(dml, where)
         self._memory |= applied.memory
         self._resnapshots += applied.resnapshots
         for note in applied.notes:
-            self._parts.log("a statement changes tables", position=where, note=note)
+            self._parts.log("a statement affects tables", position=where, note=note)
         for table in applied.truncated:
             self._truncate(table)
         if applied.changed:
@@ -145,20 +147,46 @@ class Tracking:
         """At the place of that order no session had temporary tables."""
         self._parts.temporary.server_started(order)
 
-    def _refuse_far_reaching(self, dml: Dml, where: str) -> None:
-        obstacle = self._parts.reach.obstacle(dml)
-        if obstacle is None:
+    def _copy_reached(self, dml: Dml, where: str) -> None:
+        """Have copied again what a statement that is logged as text changes by what hangs on its tables.
+
+        Raises:
+            UnknownEvent: that can't be told, and the account lacks a privilege to see it.
+        """
+        reason = statement_logged(dml.keyword, where)
+        if dml.tables is None and not dml.named and not dml.calls:
+            self.copy_everything(f"{reason}, and its text does not tell the tables", ROWS_REMEDY)
             return
-        seen = f" Or, to let the source see that it reaches none: {obstacle.fix}; then start it again."
-        raise UnknownEvent(
-            f"{dml.keyword} on {', '.join(map(str, dml.written)) or 'no table'} is logged as a statement,"
-            f" without the rows of followed tables that it may change: {obstacle.reason}",
-            where=where,
-            remedy="Run: set global binlog_format = row; and let no session set another. To go on, take the"
-            " tables that it may change out of tables, let the source pass this statement, and put them back;"
-            " where they can't be told, begin with an empty state_dir and new, empty sinks."
-            + (seen if obstacle.fix else ""),
-        )
+        found = self._parts.reach.of(dml)
+        if not isinstance(found, Obstacle):
+            for table, how in found.items():
+                self._copy_again(table, f"{reason}: {how}", ROWS_REMEDY)
+        elif found.fix:
+            raise UnknownEvent(
+                f"{dml.keyword} on {', '.join(map(str, dml.written)) or 'no table'} is logged as a statement,"
+                f" without the rows of followed tables that it may change: {found.reason}",
+                where=where,
+                remedy=f"To let the source see which it changes: {found.fix}; it then goes on by itself, and"
+                f" copies those tables again. To have no such statements: {ROWS_REMEDY}",
+            )
+        else:
+            self.copy_everything(f"{reason}: {found.reason}", ROWS_REMEDY)
+
+    def copy_everything(self, reason: str, remedy: str = "") -> None:
+        """Have every selected table copied again."""
+        for table in self._history.selected():
+            self._copy_again(table, reason, remedy)
+
+    def leave_out(self, poor: PoorImage, decoder: Binlog | None = None) -> None:
+        """Pass the rows event that a decoder (default: the main one) has refused so; its table is copied
+        again.
+        """
+        (decoder or self._decoder).skip_rows()
+        table = self._schemas[poor.handle].table
+        self._copy_again(table, f"{poor.message}, at {self._decoder.position_text}", poor.remedy)
+
+    def _copy_again(self, table: TableId, reason: str, remedy: str = "") -> None:
+        self._resnapshots.append(Resnapshot(table, reason, remedy=remedy))
 
     def remember(self, memory: Mapping[str, str | None]) -> None:
         """What the source wants back at its next start, from this place on."""
@@ -178,7 +206,7 @@ class Tracking:
                 keeps = (
                     f"{engine} keeps its rows" if engine else "its engine, which isn't known, may keep rows"
                 )
-                self._resnapshots.append(Resnapshot(table, f"a transaction was rolled back, and {keeps}"))
+                self._copy_again(table, f"a transaction was rolled back, and {keeps}")
 
     def _engine(self, table: TableId) -> str:
         """The engine of a table that a statement made without naming it; '' where nothing tells."""
@@ -200,7 +228,9 @@ class Tracking:
     def take(self) -> Gathered:
         """Everything gathered, in order."""
         memory = self._parts.temporary.take_memory() | self._memory
-        resnapshots = tuple(dict.fromkeys(self._resnapshots))
+        # One a table: the first, but one whose cause may come again before others.
+        ordered = sorted(self._resnapshots, key=lambda request: bool(request.remedy), reverse=True)
+        resnapshots = tuple({request.table: request for request in reversed(ordered)}.values())
         self._memory, self._resnapshots = {}, []
         return self.take_part()._replace(memory=memory, resnapshots=resnapshots)
 
@@ -322,7 +352,7 @@ class Tracking:
             self._reread(table)
         definition = self._history.definition(table)
         if definition is None:
-            self._resnapshots.append(Resnapshot(table, "truncated while its columns were not known"))
+            self._copy_again(table, "truncated while its columns were not known")
             return
         self._decoder.truncate(self._target_of(definition, self._plans(definition, None)))
 
@@ -335,6 +365,5 @@ def _refuse_unsure_labels(definition: TableDefinition, where: str) -> None:
                 f"{definition.table}, column {column.name}: a label has `?` in the catalog, which may stand"
                 " for a character that the catalog can't show",
                 where=where,
-                remedy="Run: set global binlog_row_metadata = full; then have the table copied again: leave"
-                " it out of `tables` until the stream has passed this place, and take it in again.",
+                remedy="Run: set global binlog_row_metadata = full; the table is then copied by itself.",
             )

@@ -166,7 +166,7 @@ class Views:
                 raise SourceUnavailable(
                     "a prepared XA transaction does not end",
                     where=self._connector.where,
-                    remedy="The copy is tried again; end the transaction: XA RECOVER lists it.",
+                    remedy="The copy is retried automatically. End the transaction: XA RECOVER lists it.",
                 )
             time.sleep(VISIBLE_POLL_SECONDS)
             listed &= self._listed()
@@ -200,7 +200,7 @@ class Views:
             raise SourceUnavailable(
                 "the server does not show what its binlog has held for a while",
                 where=self._connector.where,
-                remedy="It is tried again; look for commits that wait for a replica's acknowledgement.",
+                remedy="Retried automatically. Look for commits that wait for a replica's acknowledgement.",
             )
 
     def _open_view(self) -> Connection:
@@ -273,7 +273,7 @@ class Views:
         raise SourceUnavailable(
             f"a transaction that writes {' or '.join(map(str, tables))} does not end",
             where=self._connector.where,
-            remedy="The copy is tried again; see information_schema.innodb_trx for who holds it.",
+            remedy="The copy is retried automatically. See information_schema.innodb_trx for who holds it.",
         )
 
     def _got_lock(self, connection: Connection, statement: str, tables: Sequence[TableId]) -> bool:

@@ -41,6 +41,9 @@ _SETTINGS = {
 }
 # Set once a connection is there: what it would be without us says how many digits money has.
 _MONEY_AS_TEXT = "set lc_monetary = 'C'"
+# Under an encoding that takes any bytes nothing is converted: the decoder then finds which value is not
+# UTF-8, and passes over the tables that are left out, where the server would stop at the first.
+ANY_BYTES = "SQL_ASCII"
 _MONEY_UNITS = "select ('x' || encode(cash_send('1'::money), 'hex'))::bit(64)::int8; " + _MONEY_AS_TEXT
 # The same, for settings that older servers do not know: (from server_version_num on, setting).
 _NEWER_SETTINGS = ((140000, "idle_session_timeout"), (170000, "transaction_timeout"))
@@ -99,6 +102,8 @@ class Connector:
             connection = _connect(make_conninfo(self._conninfo(), replication="database"))
             try:
                 connection.execute(_MONEY_AS_TEXT)
+                if takes_any_bytes(connection.pgconn):
+                    connection.execute(f"set client_encoding = '{ANY_BYTES}'".encode())
             except psycopg.Error:
                 connection.close()
                 raise
@@ -206,7 +211,9 @@ class ReplicationConnection:
         if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
             return translate(error_from_result(result), self._where, doing)
         return SourceUnavailable(
-            f"{doing}: the server ended the stream", where=self._where, remedy="It is started again."
+            f"{doing}: the server ended the stream",
+            where=self._where,
+            remedy="It is restarted automatically.",
         )
 
     def close(self) -> None:
@@ -231,10 +238,17 @@ class ReplicationConnection:
         if left <= 0:
             self.close()
             raise SourceUnavailable(
-                f"{doing}: the server gave no answer in time", where=self._where, remedy="It is tried again."
+                f"{doing}: the server gave no answer in time",
+                where=self._where,
+                remedy="It is retried automatically.",
             )
         if self._poll.poll(min(left, _POLL_SECONDS) * 1000):
             self.pgconn.consume_input()
+
+
+def takes_any_bytes(pgconn: pq.abc.PGconn) -> bool:
+    """Whether the database's encoding is none."""
+    return pgconn.parameter_status(b"server_encoding") == ANY_BYTES.encode()
 
 
 def _rows(result: pq.abc.PGresult) -> list[dict[str, str | None]]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import pq
 
-from cdc.errors import CdcError, SourceBusy, SourceGap, SourceRefused, SourceUnavailable
+from cdc.errors import CdcError, DecodeError, SourceBusy, SourceGap, SourceRefused, SourceUnavailable
 from cdc_source_postgres.connecting import ConnectionRefused, Refusal, Step
 from cdc_source_postgres.statements import (
     ALTER_WAL_LEVEL,
@@ -45,7 +45,7 @@ _GONE = (
     "Set on_gap: resnapshot to copy the tables again, or drop the slot and start with an empty state_dir and "
     "new, empty sinks."
 )
-_POOLER = "Give the url of the server itself: a connection pooler does not pass replication on."
+_POOLER = "Give the url of the server itself: a connection pooler does not support replication."
 _SENDERS = Meaning(
     SourceUnavailable, f"It is tried again until a wal sender is free. {raise_setting('max_wal_senders')}"
 )
@@ -78,7 +78,7 @@ _STATES = {
     ),
     "55006": Meaning(SourceBusy, "Stop the other process that reads this slot; one slot has one reader."),
     "55P03": Meaning(
-        SourceUnavailable, "Another session has a lock or a transaction open; it is tried again."
+        SourceUnavailable, "Another session has a lock or a transaction open. It is retried automatically."
     ),
     "57014": _WAIT,
     "57P04": Meaning(SourceRefused, "The database was dropped."),
@@ -103,6 +103,9 @@ _QUOTES_DATA = {
 _SAID = {
     "22021": "a text has bytes that are not UTF-8: the database's encoding is SQL_ASCII, which takes any"
 }
+
+# What our decoder says of such bytes.
+_NOT_VALID = "text that is not valid UTF-8"
 
 # The functions of the server that raise 42704 for a slot or publication that the stream needs, and 55000 for
 # a slot that was invalidated (13 to 18 differ).
@@ -225,6 +228,20 @@ def _connection_text(message: str) -> str:
 
 def _error(meaning: Meaning, text: str, where: str, doing: str) -> CdcError:
     return meaning.kind(f"{doing}: {text}" if doing else text, where=where, remedy=meaning.remedy)
+
+
+def not_utf8(error: DecodeError, where: str) -> CdcError:
+    """A DecodeError in the stream of a database whose encoding takes any bytes. What is in the WAL stays in
+    it: only a table that is left out is passed over.
+    """
+    if error.message != _NOT_VALID:
+        return error
+    table = error.where.partition(",")[0]
+    remedy = (
+        f'Exclude the table by the entry "!{table}" in tables. Then write the value as UTF-8 and take the'
+        " entry out again: the table is copied anew."
+    )
+    return SourceRefused(_SAID["22021"], where=f"{where}, {error.where}", remedy=remedy)
 
 
 def slot_missing(where: str, slot: str) -> SourceGap:

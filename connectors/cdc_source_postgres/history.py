@@ -57,6 +57,8 @@ class History:
         # Why rows of a table that is not selected just now are not what we hold.
         self._doubts: dict[int, str] = {}
         self._doubted_at: dict[int, Place] = {}
+        # Keys that rows came with, where the catalog had another.
+        self._foreign_keys: dict[int, object] = {}
         self._lock = threading.RLock()
 
     def restore(self, memory: Mapping[str, str]) -> None:
@@ -190,6 +192,23 @@ class History:
             meaning = self._by_entry(message, place, entries[-1])
             assert meaning is not None
             return meaning
+
+    def keyed(self, relid: int, key: Collection[int | None], place: Place) -> None:
+        """Rows that the key with these columns tells apart came here; none: all columns do. When the newest
+        look has another key, it was changed for a while, whatever became of it.
+        """
+        with self._lock:
+            entries = self._entries.get(relid)
+            if not entries or not key or (entries[0].first is not None and entries[0].first.contains(*place)):
+                return
+            known = entries[-1].known
+            found = (frozenset(key), known.definition.row_key, known.definition.keys)
+            # Once for a key that the catalog has in another form for good.
+            if found[0] == set(entries[-1].row_key) or self._foreign_keys.get(relid) == found:
+                return
+            self._foreign_keys[relid] = found
+            if known.selected:
+                self._ask_anew(relid, REKEYED, place)
 
     def left_out(self, relid: int, place: Place) -> None:
         """The stream showed the table under a name that is not selected: what follows is not captured."""
@@ -338,11 +357,15 @@ class History:
 
     def _unproven(self, message: Message, place: Place) -> Meaning:
         """A message that no definition explains: whatever follows in its transaction is copied again."""
-        entries = self._entries[message.relid]
+        self._ask_anew(message.relid, UNPROVEN, place)
+        return self._moot(message, self._entries[message.relid][-1])
+
+    def _ask_anew(self, relid: int, reason: str, place: Place) -> None:
+        """Have the table copied again, with what follows in the transaction at this place."""
+        entries = self._entries[relid]
         newest = entries[-1]
         until = newest.last if newest.last is not None and newest.last.contains(*place) else None
-        self._ask(message.relid, entries, len(entries) - 1, UNPROVEN, until or Look(place.commit_lsn + 1))
-        return self._moot(message, newest)
+        self._ask(relid, entries, len(entries) - 1, reason, until or Look(place.commit_lsn + 1))
 
     def _is_selected(self, definition: Definition) -> bool:
         return self._selection.matches(definition.table)

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cdc_source_postgres.statements import identifier
+from cdc_source_postgres.statements import set_via_root
 
 MEMORY_LAYOUT = "via_root"
+SENT_ANOTHER_WAY = (
+    "sends partitions in another way than when this log was begun: their changes are not captured until it is"
+    " set back, and copied then"
+)
 
 
 class Layout:
@@ -43,9 +47,8 @@ class Layout:
         return is_news
 
     def remedy(self, publication: str) -> str:
-        value = "true" if self.via_root else "false"
-        name = identifier(publication)
-        return f"Run: alter publication {name} set (publish_via_partition_root = {value});"
+        """The statement that sets the publication back."""
+        return f"{set_via_root(publication, via_root=bool(self.via_root))};"
 
     def delivered(self, memory: Mapping[str, str | None]) -> None:
         """The log has it."""

@@ -17,7 +17,7 @@ from cdc_source_postgres.ddl_setup import SHOW_SQL
 from cdc_source_postgres.definition import PublicationDefinition
 from cdc_source_postgres.entries import News
 from cdc_source_postgres.errors import publication_dropped
-from cdc_source_postgres.layout import Layout
+from cdc_source_postgres.layout import SENT_ANOTHER_WAY, Layout
 from cdc_source_postgres.looks import Looker, look_at
 from cdc_source_postgres.reported import ReportedHistory
 from cdc_source_postgres.slot import check_slot, read_slot
@@ -109,7 +109,7 @@ class Monitor:
             try:
                 self.look()
             except SourceUnavailable as error:
-                self._context.log("looking at the source later", reason=error.message)
+                self._context.log("could not look at the source, retrying", reason=error.message)
 
     def look(self) -> None:
         """Look now; raises what `look_if_due` raises, and SourceUnavailable."""
@@ -176,9 +176,8 @@ class Monitor:
     def _warn_of_layout(self, publication: PublicationDefinition | None) -> None:
         if publication is not None and self._layout.differs(via_root=publication.via_root):
             self._context.log(
-                "the publication sends partitions in another way than when this log was begun: their changes "
-                "are not captured until it is set back, and copied then",
+                f"the publication {SENT_ANOTHER_WAY}",
                 level="warning",
                 publication=self._publication,
-                remedy=self._layout.remedy(self._publication),
+                remedy=f"Run: {self._layout.remedy(self._publication)}",
             )

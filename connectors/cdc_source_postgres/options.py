@@ -55,7 +55,7 @@ URL_SHAPE = "postgresql://user:password@host:port/database"
 _SCHEMES = ("postgresql", "postgres")
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _SELECT = 'remove it, and select the tables of a schema NAME with `tables: ["NAME.*"]`'
-_DIRECT = "remove it, and give the address of the server itself: a pooler passes no replication on"
+_DIRECT = "remove it, and give the address of the server itself: a pooler does not support replication"
 _MODES = "remove it, and set sslmode=verify-full (or sslmode=require, which checks no certificate)"
 _REMOVE = "it has no meaning here: remove it"
 # Parameters that other tools read from the URLs of Postgres: whose they are, and what does the same here.

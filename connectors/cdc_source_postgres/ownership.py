@@ -148,8 +148,8 @@ def write_mark(conn: Connection, publication: str, slot: str, mark: Mark) -> Non
 def claimed(where: str, slot: str, mark: Mark) -> SourceClaimed:
     """Another log made the slot, or was given it."""
     return SourceClaimed(
-        f"the replication slot {slot!r} belongs to another log ({mark.log_id[:_SHORT]}, started"
-        f" {mark.starts} times): this state_dir did not make it",
+        f"the replication slot {slot!r} belongs to another log ({mark.log_id[:_SHORT]}): this"
+        " state_dir did not make it",
         where=where,
         remedy="Mount the state_dir that made the slot, or set another slot: for this source. To give that"
         f" log up for good, run: {adopt(where)}",

@@ -247,7 +247,7 @@ def _end_of(conn: Connection, blockers: Sequence[Blocker]) -> str:
     """The statement that ends the wait, for the oldest transaction."""
     if conn.execute("select pg_is_in_recovery()").fetchone() == (True,):
         return "On the primary, run: select pg_log_standby_snapshot();"
-    return blockers[0].remedy if blockers else "It is tried again."
+    return blockers[0].remedy if blockers else "It is retried automatically."
 
 
 def position_of(text: str) -> Position:

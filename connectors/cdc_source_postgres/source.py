@@ -13,19 +13,24 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from cdc.errors import ConfigError, SourceGap, SourceMismatch, SourceUnavailable
+from cdc.errors import ConfigError, DecodeError, SourceGap, SourceMismatch, SourceUnavailable
 from cdc.model import ChangeSet, Position, TableId, TableSchema
-from cdc.spi.finding import Finding
+from cdc.spi.finding import Finding, Severity
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
 from cdc_source_postgres import snapshot as snapshots
 from cdc_source_postgres.acks import Acknowledgements
 from cdc_source_postgres.catalog import read_tables
 from cdc_source_postgres.check import run_checks
-from cdc_source_postgres.connection import Connection, Connector, ReplicationConnection
+from cdc_source_postgres.connection import (
+    Connection,
+    Connector,
+    ReplicationConnection,
+    takes_any_bytes,
+)
 from cdc_source_postgres.ddl_setup import listens, use_trigger
-from cdc_source_postgres.errors import publication_dropped
+from cdc_source_postgres.errors import not_utf8, publication_dropped
 from cdc_source_postgres.inheritance import HeirsWarning
-from cdc_source_postgres.layout import Layout
+from cdc_source_postgres.layout import SENT_ANOTHER_WAY, Layout
 from cdc_source_postgres.messages import lsn_int
 from cdc_source_postgres.monitor import Monitor
 from cdc_source_postgres.options import PostgresOptions
@@ -104,12 +109,18 @@ class PostgresSource:
     def check(self) -> Sequence[Finding]:
         return run_checks(self._options, self._context.name, self._context.owner)
 
-    def verify_reach(self, after: Position, memory: Mapping[str, str]) -> None:
+    def verify_reach(self, after: Position, memory: Mapping[str, str]) -> Sequence[Finding]:
         """As `cdc.spi.VerifiesReach`: the slot is there, whole, and not past the log's end."""
-        del memory
         with self._connection("comparing the slot with the log") as connection:
             state = check_slot(read_slot(connection, self._slot), self._slot, self._connector.where)
+            publication = read_publication(connection, self._publication)
         check_reach(state, self._slot, after, self._connector.where)
+        layout = Layout(configured=self._options.publish_via_partition_root)
+        layout.restore(memory)
+        if publication is None or not layout.differs(via_root=publication.via_root):
+            return ()
+        message = f"the publication '{self._publication}' {SENT_ANOTHER_WAY}"
+        return (Finding(Severity.WARNING, "log-partitions", message, layout.remedy(self._publication)),)
 
     def identity(self) -> SourceIdentity:
         with closing(self._connector.replicate()) as connection:
@@ -215,7 +226,9 @@ class PostgresSource:
             if not (created or state.is_lost or self._slot_is_spent):
                 return state.position
             drop_slot(connection, self._slot)
-            self._context.log("dropped the slot to begin anew", slot=self._slot, position=state.confirmed)
+            self._context.log(
+                "dropped the slot to start a new history", slot=self._slot, position=state.confirmed
+            )
         self._ownership.claim(connection, self._context.log)
         position = create_slot(
             self._connector, connection, self._slot, failover=self._options.failover, log=self._context.log
@@ -275,6 +288,10 @@ class PostgresSource:
                 self._acks = acks
                 try:
                     yield self._new_session(connection, acks, after, binary=binary)
+                except DecodeError as error:
+                    if not takes_any_bytes(connection.pgconn):
+                        raise
+                    raise not_utf8(error, self._connector.where) from error
                 finally:
                     self._acks = None
 

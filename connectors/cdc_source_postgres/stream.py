@@ -221,7 +221,7 @@ class Session:
             raise SourceUnavailable(
                 "the server is shutting down and waits for acknowledgements that can't be given yet",
                 where=self._where,
-                remedy="The stream goes on when it is back.",
+                remedy="The stream continues when it is back.",
             )
 
     def _message(self, payload: memoryview) -> None:

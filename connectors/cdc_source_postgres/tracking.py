@@ -102,7 +102,7 @@ class Tracking:
     def message(self, payload: memoryview) -> None:
         """Take in a logical message: DDL that an event trigger reports, or something that is not for us."""
         with self._connector.translated("reading a DDL message"):
-            self._ddl.message(payload, Place(self._decoder.xid, self._decoder.commit_lsn))
+            self._ddl.message(payload, self._place)
 
     def truncate(self, payload: memoryview) -> None:
         """Take in a Truncate message."""
@@ -133,11 +133,18 @@ class Tracking:
         with self._connector.translated(f"reading the catalog for {table}"):
             meaning = self._meaning(relation)
             self._learn_types(relation)
-        return shape_of_message(relation, meaning.numbers, meaning.around, self._shaper)
+        shape = shape_of_message(relation, meaning.numbers, meaning.around, self._shaper)
+        key = [column.id for column in shape.schema.columns if column.name in shape.schema.key]
+        self._history.keyed(relation.relid, key, self._place)
+        return shape
+
+    @property
+    def _place(self) -> Place:
+        return Place(self._decoder.xid, self._decoder.commit_lsn)
 
     def _meaning(self, relation: messages.Relation) -> Meaning:
         """Looked up in the history, with as many looks as it takes until one contains this transaction."""
-        place = Place(self._decoder.xid, self._decoder.commit_lsn)
+        place = self._place
         if not self._history.knows(relation.relid) and not self._monitor.look_at(relation.relid):
             return self._history.meaning_dropped(relation)
         patience = time.monotonic() + PATIENCE_SECONDS
@@ -158,7 +165,7 @@ class Tracking:
         """Whether rows under this relation are rows of a table of its own that the config selects."""
         follows_root, self._root = self._root, None
         if not self._selection.matches(table):
-            self._history.left_out(relation.relid, Place(self._decoder.xid, self._decoder.commit_lsn))
+            self._history.left_out(relation.relid, self._place)
             return False
         if not self._layout.via_root:
             # Roots are no tables here; the publication may send them for a while.

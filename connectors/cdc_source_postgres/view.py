@@ -226,7 +226,7 @@ class _Opener:
         return SourceUnavailable(
             f"the copy of the table waits for an exclusive lock of another session{holder}",
             where=f"{self._parts.connector.where}, {relation.table}",
-            remedy=who[0].remedy if who else "It is tried again.",
+            remedy=who[0].remedy if who else "It is retried automatically.",
         )
 
     def _take(
@@ -283,7 +283,7 @@ class _Opener:
                 self._waiting[relation.table] = SourceUnavailable(
                     "the table was altered, truncated or dropped while its snapshot was opened",
                     where=f"{self._parts.connector.where}, {relation.table}",
-                    remedy="It is tried again.",
+                    remedy="It is retried automatically.",
                 )
         return same
 

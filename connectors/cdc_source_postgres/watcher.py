@@ -92,7 +92,9 @@ class Watcher:
         if self.waiter is None:
             return error
         where = self._parts.connector.where
-        return SnapshotYielded(f"the snapshot gave way to {self.waiter}", where=where, remedy="It goes on.")
+        return SnapshotYielded(
+            f"the snapshot gave way to {self.waiter}", where=where, remedy="It continues automatically."
+        )
 
     def close(self) -> None:
         """May be called twice."""

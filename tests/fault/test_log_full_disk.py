@@ -39,7 +39,7 @@ def test_full_disk_is_reported_and_the_same_append_works_when_there_is_room(smal
         append(log, one(1, 1), metadata={"a": "1"})
         ballast = _fill(small_disk, 8192)
         big = one(3, *range(20_000))
-        with pytest.raises(LogFull, match=r"there is no room for the next changes \(ENOSPC\)") as caught:
+        with pytest.raises(LogFull, match=r"there is no space left for the log \(ENOSPC\)") as caught:
             append(log, big)
         assert told == [caught.value]
         assert str(small_disk) in caught.value.where

@@ -32,6 +32,7 @@ class _Valve:
         self.flowing = threading.Event()
         self.flowing.set()
         self.delay_seconds = 0.0
+        self.delay_after_bytes = 0
         self.cut_after_bytes: int | None = None
         self.passed_bytes = 0
         self.lock = threading.Lock()
@@ -101,10 +102,10 @@ class Proxy:
         for valve in self._chosen(direction):
             valve.flowing.set()
 
-    def delay(self, seconds: float, direction: Direction = "both") -> None:
-        """Hold each chunk for a time; 0 ends it."""
+    def delay(self, seconds: float, direction: Direction = "both", *, after_bytes: int = 0) -> None:
+        """Hold each chunk for a time, on connections that have carried so many bytes; 0 seconds end it."""
         for valve in self._chosen(direction):
-            valve.delay_seconds = seconds
+            valve.delay_seconds, valve.delay_after_bytes = seconds, after_bytes
 
     def refuse(self, *, cut: bool = True) -> None:
         """Reset new connections at once (a server that is down), and the open ones too unless told not to."""
@@ -160,10 +161,12 @@ class Proxy:
         valve: _Valve,
         pair: tuple[socket.socket, socket.socket],
     ) -> None:
+        carried = 0
         with contextlib.suppress(OSError):
             for chunk in _chunks(source):
-                if valve.delay_seconds:
+                if valve.delay_seconds and carried >= valve.delay_after_bytes:
                     self._closed.wait(valve.delay_seconds)
+                carried += len(chunk)
                 valve.flowing.wait()
                 allowed = valve.admit(len(chunk))
                 target.sendall(chunk[:allowed])

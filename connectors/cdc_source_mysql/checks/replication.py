@@ -47,12 +47,14 @@ def check_replication(
 
 def _check_gtids(server: Server, report: Report) -> None:
     if server.is_mariadb:
-        report.ok("gtid", "positions are GTIDs of MariaDB: after a failover a replica goes on")
+        report.ok(
+            "gtid", "positions are GTIDs of MariaDB: after a failover the source continues on a replica"
+        )
         return
     mode, enforced = server.value("gtid_mode").upper(), server.value("enforce_gtid_consistency").upper()
     if mode == "ON":
         if enforced == "ON":
-            report.ok("gtid", "gtid_mode is ON: after a failover a replica goes on")
+            report.ok("gtid", "gtid_mode is ON: after a failover the source continues on a replica")
         else:
             message = f"gtid_mode is ON and enforce_gtid_consistency is {enforced}, expected ON"
             report.warn("gtid", message, set_variable(server, "enforce_gtid_consistency", "ON"))

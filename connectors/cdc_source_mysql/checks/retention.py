@@ -28,7 +28,7 @@ def check_retention(server: Server, report: Report) -> None:
     seconds = _seconds(server)
     _check_size(server, report)
     if seconds == 0 or server.value("binlog_expire_logs_auto_purge").upper() == "OFF":
-        report.ok("binlog-retention", "the server keeps its binlog until it is told to purge it")
+        report.ok("binlog-retention", "the server keeps its binlog until a statement purges it")
     elif seconds < LEAST_SECONDS:
         message = (
             f"the server keeps its binlog for {_shown(seconds)}: a daemon stopped for longer has to"

@@ -108,8 +108,8 @@ def _check_image(server: Server, report: Report) -> None:
         return
     message = (
         f"binlog_row_image is {found}, expected FULL: values that an update leaves alone are not sent, and"
-        " changes of a table without key stop the source; so does an insert without a column whose default"
-        " is not known exactly (virtual ones on MariaDB, some of FLOAT, BINARY and TIMESTAMP)"
+        " a table is copied again, ever more rarely, after an insert without a column whose default is not"
+        " known exactly (virtual ones on MariaDB, some of FLOAT, BINARY and TIMESTAMP)"
     )
     report.warn("row-image", message, set_variable(server, "binlog_row_image", "FULL"))
 
@@ -129,8 +129,8 @@ def _check_metadata(server: Server, report: Report) -> None:
         )
         return
     message = (
-        f"binlog_row_metadata is {found}: the schema is followed by the DDL in the binlog, and DDL that is"
-        " not understood stops the source"
+        f"binlog_row_metadata is {found}: the schema is followed by the DDL in the binlog, and a table is"
+        " copied again after DDL that is not understood"
     )
     report.warn("row-metadata", message, set_variable(server, "binlog_row_metadata", "FULL"))
 

@@ -42,7 +42,7 @@ def check_tables(server: Server, infos: Infos, known: Collection[TableId], repor
     _check_selection(server, selection, infos, known, report)
     if not infos:
         return
-    _check_keys(server, infos, report)
+    _check_keys(infos, report)
     _check_engines(server, infos, report)
     _check_versioning(infos, report)
     _check_generated(server, infos, report)
@@ -83,25 +83,17 @@ def _others(server: Server) -> dict[TableId, str]:
     return {TableId(str(schema), str(name)): str(kind).upper() for schema, name, kind in rows}
 
 
-def _check_keys(server: Server, infos: Infos, report: Report) -> None:
+def _check_keys(infos: Infos, report: Report) -> None:
     without = [table for table, info in sorted(infos.items()) if not info.definition.key]
     if not without:
         report.ok("key", "every selected table has a key")
         return
-    image = server.value("binlog_row_image") or "FULL"
     fix = " ".join(f"{add_key(table)};" for table in without)
-    if image.upper() == "FULL":
-        message = (
-            f"without primary key or unique index of NOT NULL columns: {listed(without)}; a mirror finds the"
-            " rows to change by all their values, and equal rows count"
-        )
-        report.warn("no-key", message, f"Where there is a key in fact: {fix}")
-    else:
-        message = (
-            f"without a key, while binlog_row_image is {image}: {listed(without)}; their changes can't"
-            " be told"
-        )
-        report.error("no-key", message, f"set global binlog_row_image = 'FULL'; or: {fix}")
+    message = (
+        f"without primary key or unique index of NOT NULL columns: {listed(without)}; a mirror finds the"
+        " rows to change by all their values, and equal rows count"
+    )
+    report.warn("no-key", message, f"Where there is a key in fact: {fix}")
 
 
 def _check_engines(server: Server, infos: Infos, report: Report) -> None:
@@ -127,6 +119,13 @@ def _check_versioning(infos: Infos, report: Report) -> None:
     tables = [
         t for t, info in sorted(infos.items()) if info.definition.period or info.kind == "SYSTEM VERSIONED"
     ]
+    for table in [table for table in tables if infos[table].definition.has_versions_by_transaction]:
+        message = (
+            f"{table} has versions by transaction: MariaDB logs its changes as statements, so it is copied"
+            " again after them, ever more rarely"
+        )
+        report.warn("system-versioning", message, f"Give it versions by timestamp(6), {_or_exclude(table)}")
+        tables.remove(table)
     if tables:
         report.ok(
             "system-versioning",

@@ -16,14 +16,20 @@ from cdc_source_mysql.ddl.cursor import Cursor, NotUnderstood
 from cdc_source_mysql.ddl.dml_names import every_name, named_in
 from cdc_source_mysql.ddl.tokens import BYTES, QUOTED, STRING, Token
 
+# What changes tables only by the functions that it calls.
+CALLING = frozenset({"DO", "SELECT", "VALUES"})
 # What may call a function or procedure that changes any table.
-OPAQUE = frozenset({"CALL", "DO", "SELECT", "EXECUTE", "HANDLER", "VALUES"})
+OPAQUE = frozenset({*CALLING, "CALL", "EXECUTE", "HANDLER"})
 CHANGING = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "WITH"})
 _LOWER = frozenset({"LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE", "QUICK"})
 
 
 def parse_dml(cursor: Cursor, keyword: str) -> tuple[TableChange, ...]:
     """The statement that begins with `keyword`, which the cursor has passed."""
+    if keyword in CALLING:
+        # Servers log a query where it called a function that changes rows.
+        named = named_in(cursor.rest(), cursor.context.database)
+        return (Dml(keyword, (), named.tables, (), named.calls),)
     if keyword in OPAQUE:
         return (Dml(keyword, None),)
     while cursor.accept_any(_LOWER):

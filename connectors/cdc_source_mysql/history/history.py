@@ -47,7 +47,7 @@ from cdc_source_mysql.history.event_definitions import definition_of, fits
 from cdc_source_mysql.history.events import is_sequence, judge, known_by
 from cdc_source_mysql.history.fills import scalar
 from cdc_source_mysql.history.hashes import require_same_hashes
-from cdc_source_mysql.history.refusals import statement_logged
+from cdc_source_mysql.history.refusals import rows_remedy, statement_logged
 from cdc_source_mysql.history.results import Applied, Outcome, Resolved
 from cdc_source_mysql.history.rows import RowEffects, rows_after
 from cdc_source_mysql.history.states import State
@@ -57,6 +57,8 @@ from cdc_source_mysql.type_plan import plan_table
 __all__ = ["MEMORY_PREFIX", "Applied", "History", "Resolved"]
 
 MEMORY_PREFIX = "table:"
+# Of a table that only the catalog has shown.
+_UNSEEN = "the stream has shown nothing of it yet"
 # Tables that aren't selected are kept from their creation on: gh-ost and others build a table beside, and
 # swap it in. So many work at a time hardly anywhere; what was forgotten is read again, if it must be.
 MOST_OTHERS = 50
@@ -111,6 +113,12 @@ class History:
         outcome.memory |= self._databases.begin({n: c for n, c in found.items() if c is not None})
         return outcome.memory
 
+    def expect(self, tables: Iterable[TableId]) -> None:
+        """Take in the selected ones of the tables that the catalog shows: they may have been copied."""
+        for table in map(self._name, tables):
+            if table not in self._states and self._selects(table):
+                self._states[table] = State(table, reason=_UNSEEN)
+
     def distrust(self, reason: str) -> Applied:
         """Nothing that is known is sure any more, and every table is to be copied again."""
         outcome = Outcome()
@@ -127,13 +135,10 @@ class History:
         return outcome.memory
 
     def apply(self, changes: Iterable[TableChange], *, where: str = "") -> Applied:
-        """Apply a statement's changes.
+        """Apply a statement's changes, at the position `where`.
 
         A statement that isn't understood and names selected tables has them copied again, and says so in
         `notes`.
-
-        Raises:
-            UnknownEvent: statement-based DML on a selected table. `where` (the position) is in the error.
         """
         outcome = Outcome()
         for change in changes:
@@ -143,7 +148,7 @@ class History:
     def resolve(self, table_map: TableMap) -> Resolved:
         """The definition under which the rows of this event are to be read."""
         table = self._name(table_map.table)
-        state = self._states.get(table)
+        state = self._seen(table)
         event = definition_of(table_map, self._collations, self._flavour)
         if event is None:
             return self._without_metadata(table, state, table_map)
@@ -156,7 +161,7 @@ class History:
 
     def is_table(self, table_map: TableMap) -> bool:
         """False for MariaDB's sequences: they log their numbers as rows."""
-        state = self._states.get(self._name(table_map.table))
+        state = self._seen(self._name(table_map.table))
         return self._flavour != "mariadb" or not is_sequence(state, table_map)
 
     def definition(self, table: TableId) -> TableDefinition | None:
@@ -167,6 +172,10 @@ class History:
     def definitions(self) -> Mapping[TableId, TableDefinition]:
         """All that is sure of selected tables."""
         return {table: known for table, state in self._selected() if (known := state.definition) is not None}
+
+    def selected(self) -> tuple[TableId, ...]:
+        """Every selected table that may be there."""
+        return tuple(table for table, _ in self._selected())
 
     def engines(self) -> dict[TableId, str]:
         """The engine of every selected table; '' where it isn't known."""
@@ -197,8 +206,10 @@ class History:
             case Altered():
                 self._alter(change, outcome)
             case Dml():
-                self._refuse(change, where)
-                outcome.foreign.append(change)
+                reason = statement_logged(change.keyword, where)
+                for table in map(self._name, change.written if change.tables is None else change.tables):
+                    self._copy_again(table, reason, outcome, rows_remedy(self.definition(table)))
+                outcome.statements.append(change)
             case Unknown():
                 self._doubt(change, outcome)
             case TemporaryCreated() | TemporaryDropped() | ObjectChanged():
@@ -230,10 +241,10 @@ class History:
 
     def _create(self, change: Created, outcome: Outcome) -> None:
         table = self._name(change.table)
-        before, is_selected = self._states.get(table), self._selects(table)
+        before, is_selected = self._seen(table), self._selects(table)
         if change.if_not_exists and (before is not None or not is_selected):
             return
-        original = None if change.like is None else self._states.get(self._name(change.like))
+        original = None if change.like is None else self._seen(self._name(change.like))
         database = self._databases.get(table.schema)
         state = created(table, change, original, self._default_collations, database, self._flavour)
         if is_selected or (state.known and any(table.schema == t.schema for t, _ in self._selected())):
@@ -242,7 +253,7 @@ class History:
 
     def _rename(self, change: Renamed, outcome: Outcome) -> None:
         old, new = self._name(change.old), self._name(change.new)
-        state = self._states.get(old)
+        state = self._seen(old)
         self._forget(old, outcome)
         if state is None and not self._selects(new):
             return
@@ -254,7 +265,7 @@ class History:
         table = self._name(change.table)
         if not self._selects(table) and table not in self._states:
             return
-        state = self._states.get(table) or State(table, reason="no statement created it")
+        state = self._seen(table) or State(table, reason="no statement created it")
         known = state.known
         after: Known | None = None
         if known is not None:
@@ -288,17 +299,6 @@ class History:
             fills=effects.fills,
             dropped=effects.dropped,
         )
-
-    def _refuse(self, change: Dml, where: str) -> None:
-        """Rows of a selected table changed by a statement that only its text tells of."""
-        if change.tables is None:
-            named = "tables that can't be told"
-        else:
-            selected = [t for t in map(self._name, change.tables) if self._selects(t)]
-            if not selected:
-                return
-            named = ", ".join(map(str, selected))
-        raise statement_logged(change.keyword, named, where)
 
     def _doubt(self, change: Unknown, outcome: Outcome) -> None:
         words = {self._cased(word) for word in change.words}
@@ -356,7 +356,7 @@ class History:
 
     def _learned(self, definition: TableDefinition) -> State:
         table = self._name(definition.table)
-        kept = self._states.get(table) or State(table)
+        kept = self._seen(table) or State(table)
         return State(
             table,
             definition=replace(definition, table=table),
@@ -381,12 +381,17 @@ class History:
             outcome.memory[f"{MEMORY_PREFIX}{table}"] = None
             outcome.changed[table] = None
 
+    def _seen(self, table: TableId) -> State | None:
+        """What the stream has shown of a table."""
+        state = self._states.get(table)
+        return None if state is not None and state.reason == _UNSEEN else state
+
     def _selected(self) -> Iterator[tuple[TableId, State]]:
         return ((table, state) for table, state in self._states.items() if self._selects(table))
 
-    def _copy_again(self, table: TableId, reason: str, outcome: Outcome) -> None:
+    def _copy_again(self, table: TableId, reason: str, outcome: Outcome, remedy: str = "") -> None:
         if self._selects(table):
-            outcome.resnapshots.setdefault(table, reason)
+            outcome.resnapshots.setdefault(table, Resnapshot(table, reason, remedy=remedy))
 
     def _name(self, table: TableId) -> TableId:
         return TableId(self._cased(table.schema), self._cased(table.name)) if self._fold else table

@@ -1,15 +1,21 @@
-"""Errors of statements that the history cannot follow."""
+"""Why a table is copied again whose rows a statement changed of which the binlog has the text only."""
 
 from __future__ import annotations
 
-from cdc.errors import UnknownEvent
+from cdc_source_mysql.definitions import TableDefinition
+
+ROWS_REMEDY = "Run: set global binlog_format = row; and let no session set another."
+_VERSIONS_REMEDY = (
+    "MariaDB logs every change of a table with versions by transaction as a statement: give it versions by"
+    " timestamp(6), or exclude the table."
+)
 
 
-def statement_logged(keyword: str, named: str, where: str) -> UnknownEvent:
-    """Rows of followed tables were changed by a statement of which the binlog has the text only."""
-    return UnknownEvent(
-        f"{keyword} changes {named} by a statement, which the binary log holds without its rows",
-        where=where,
-        remedy="Run: set global binlog_format = row; and let no session set another. To go on, take the"
-        " table out of tables, let the source pass this statement, and put it back.",
-    )
+def statement_logged(keyword: str, where: str) -> str:
+    return f"{keyword} was logged as a statement, without its rows, at {where}"
+
+
+def rows_remedy(definition: TableDefinition | None) -> str:
+    """What makes the server log rows of the table."""
+    by_transaction = definition is not None and definition.has_versions_by_transaction
+    return _VERSIONS_REMEDY if by_transaction else ROWS_REMEDY

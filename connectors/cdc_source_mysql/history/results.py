@@ -16,15 +16,16 @@ class Applied:
 
     `memory` goes with the ChangeSet. `changed` are the selected tables whose definition is another, or gone:
     plans made from the old one are void. `truncated` get a truncate row. `resnapshots` are to be copied again
-    (with CREATE or RENAME over a selected name too). `foreign` are statements that change rows of other
-    tables, and maybe, by what hangs on those, of selected ones. `notes` are for the log.
+    (with CREATE or RENAME over a selected name too). `statements` are those that change rows without row
+    events, and maybe, by what hangs on their tables, rows of other selected ones than `resnapshots` has.
+    `notes` are for the log.
     """
 
     memory: Mapping[str, str | None] = field(default_factory=dict)
     changed: tuple[TableId, ...] = ()
     truncated: tuple[TableId, ...] = ()
     resnapshots: tuple[Resnapshot, ...] = ()
-    foreign: tuple[Dml, ...] = ()
+    statements: tuple[Dml, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -48,8 +49,8 @@ class Outcome:
     memory: dict[str, str | None] = field(default_factory=dict)
     changed: dict[TableId, None] = field(default_factory=dict)
     truncated: list[TableId] = field(default_factory=list)
-    resnapshots: dict[TableId, str] = field(default_factory=dict)
-    foreign: list[Dml] = field(default_factory=list)
+    resnapshots: dict[TableId, Resnapshot] = field(default_factory=dict)
+    statements: list[Dml] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def finish(self) -> Applied:
@@ -57,7 +58,7 @@ class Outcome:
             memory=self.memory,
             changed=tuple(self.changed),
             truncated=tuple(self.truncated),
-            resnapshots=tuple(Resnapshot(table, reason) for table, reason in self.resnapshots.items()),
-            foreign=tuple(self.foreign),
+            resnapshots=tuple(self.resnapshots.values()),
+            statements=tuple(self.statements),
             notes=tuple(self.notes),
         )

@@ -1,8 +1,8 @@
 """Decoding of the binlog into Arrow: the contract, and the choice of its implementation.
 
-Both implementations give equal batches for equal input, or both raise (DecodeError, UnknownEvent,
-UnrepresentableValue, UnsupportedSchema). After an error a decoder is good for nothing more. No error carries
-a value.
+Both implementations give equal batches for equal input, or both raise (DecodeError, PoorImage, UnknownEvent,
+UnrepresentableValue). After an error a decoder is good for nothing more, but for PoorImage: `skip_rows` takes
+it past the event. No error carries a value.
 """
 
 from __future__ import annotations
@@ -129,6 +129,10 @@ class Binlog(Protocol):
 
     def skip_transaction(self) -> None:
         """Leave out what follows of the rows of the transaction at hand; its end is seen as ever."""
+        ...
+
+    def skip_rows(self) -> None:
+        """Leave out the rows event that `next` has just refused by a PoorImage, or what is left of it."""
         ...
 
     def drop_transaction(self, kept: int = 0, end: int | None = None) -> bool:

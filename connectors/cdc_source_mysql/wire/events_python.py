@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from enum import Enum, auto
 from zlib import crc32
 
 from cdc.errors import DecodeError
@@ -23,6 +24,17 @@ _ANY_XA = 0xC0
 _HAS_ORIGINAL = 1 << 55
 _FLAGS, _UUID, _NUMBER, _TAG, _, _, _IMMEDIATE, _ORIGINAL = range(8)
 _LAST_KNOWN_FIELD = _ORIGINAL + 4
+
+
+class State(Enum):
+    """Where in a transaction the stream is. NAMED: its GTID came, and BEGIN or its only statement is due.
+    CLOSED: its end came inside of a compressed payload, whose own end is due.
+    """
+
+    OUTSIDE = auto()
+    NAMED = auto()
+    OPEN = auto()
+    CLOSED = auto()
 
 
 @dataclass(slots=True)

@@ -70,6 +70,7 @@ cdef class Gatherer:
     cdef int delete(self, Table table, Cursor* cursor) except -1
     cdef int update(self, Table table, Cursor* cursor, bint may_be_partial, bint is_whole) except -1
     cdef int append_delete(self, Table table) except -1
+    cdef int require_documents(self, Table table) except -1
     cdef int append_update(self, Table table, bint is_whole) except -1
     cdef int begin_row(self, Table table, int op) except -1
     cdef int truncate(self, object target) except -1

@@ -17,6 +17,8 @@ from cdc_source_mysql.wire.events cimport MARIADB_GTID, MYSQL_GTID, Gtid, read_l
 from cdc_source_mysql.wire.field cimport little_u16, little_u32
 from cdc_source_mysql.wire.table cimport (
     ABSENT,
+    DIFFS,
+    PRESENT,
     Image,
     Moment,
     Table,
@@ -26,7 +28,7 @@ from cdc_source_mysql.wire.table cimport (
 
 from cdc.errors import DecodeError
 from cdc_source_mysql.wire import codes as _codes
-from cdc_source_mysql.wire.target import check_insert, check_update, unidentified_row
+from cdc_source_mysql.wire.target import check_insert, check_update, diffs_without_document, unidentified_row
 from cdc_source_mysql.wire.rare import inflate_body, without_dropped
 
 cdef Py_ssize_t ROW_OVERHEAD = _codes.ROW_OVERHEAD_BYTES
@@ -244,7 +246,7 @@ cdef class Gatherer:
         else:
             read_present(cursor, &self.old, table.width)
             if not table.has_key(&self.old):
-                raise unidentified_row()
+                raise unidentified_row(table.target)
             if operation == UPDATE:
                 is_whole = table.is_whole(&self.old)
                 read_present(cursor, &self.new, table.width)
@@ -294,11 +296,21 @@ cdef class Gatherer:
             elif options:
                 raise DecodeError(f"an update with options {options}, which this version does not understand")
         table.read_image(cursor, &self.new, diffs)
+        if diffs != NULL:
+            self.require_documents(table)
         if table.is_history(&self.old):
             return 0
         if table.is_history(&self.new):
             return self.append_delete(table)
         return self.append_update(table, is_whole)
+
+    cdef int require_documents(self, Table table) except -1:
+        """Refuse an update whose diffs have no document, before any of its values is appended."""
+        cdef Py_ssize_t i
+        for i in range(table.width):
+            if self.new.values[i].kind == DIFFS and self.old.values[i].kind != PRESENT:
+                raise diffs_without_document(table.target)
+        return 0
 
     cdef int append_update(self, Table table, bint is_whole) except -1:
         """Keep the old image if it is whole or its key differs, and fill from it what the new one lacks."""

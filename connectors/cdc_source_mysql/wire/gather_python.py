@@ -20,7 +20,13 @@ from cdc_source_mysql.wire.table_python import (
     read_present,
     unexpected_options,
 )
-from cdc_source_mysql.wire.target import Target, check_insert, check_update, unidentified_row
+from cdc_source_mysql.wire.target import (
+    Target,
+    check_insert,
+    check_update,
+    diffs_without_document,
+    unidentified_row,
+)
 
 _PARTIAL_JSON = 1
 OPERATIONS = {
@@ -169,7 +175,7 @@ class Gatherer:
         if operation == CREATE and not all(first):
             check_insert(table.target, (i for i, is_there in enumerate(first) if not is_there))
         if operation != CREATE and not table.has_key(first):
-            raise unidentified_row()
+            raise unidentified_row(table.target)
         second = read_present(cursor, table.width) if operation == UPDATE else []
         if operation == UPDATE and table.target.derived:
             check_update(table.target, (i for i, is_there in enumerate(second) if not is_there))
@@ -204,6 +210,8 @@ class Gatherer:
 
     def _update(self, table: Table, old: Image, new: Image, *, is_whole: bool) -> None:
         """Keep the old image if it is whole or its key differs, and fill from it what the new one lacks."""
+        if any(b.kind is Kind.DIFFS and a.kind is not Kind.PRESENT for a, b in zip(old, new, strict=True)):
+            raise diffs_without_document(table.target)
         if table.is_history(old):
             return
         if table.is_history(new):

@@ -118,6 +118,8 @@ cdef class BinlogDecoder:
     cdef uint64_t event_end
     cdef int state
     cdef bint is_skipped
+    # The rows of the event at hand.
+    cdef bint skips_rows
     cdef bint has_begun
     cdef int64_t commit_at
     # GTIDs of transactions ended: runs, and the one that goes on.
@@ -295,7 +297,8 @@ cdef class BinlogDecoder:
     cdef int read_rows(self, uint8_t kind, Cursor* body) except -1:
         if self.state != OPEN:
             raise DecodeError("rows outside of a transaction")
-        if self.is_skipped:
+        if self.is_skipped or self.skips_rows:
+            self.skips_rows = False
             return CONSUMED
         return TABLE if self.rows.rows(kind, body) else CONSUMED
 
@@ -578,6 +581,9 @@ cdef class BinlogDecoder:
 
     def skip_transaction(self):
         self.is_skipped = True
+
+    def skip_rows(self):
+        self.skips_rows = True
 
     def drop_transaction(self, kept=0, end=None):
         return self.rows.drop_transaction(kept, self.rows.transaction_changes if end is None else end)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, auto
 
 import pyarrow as pa
 
@@ -24,6 +23,7 @@ from cdc_source_mysql.wire.events_python import (
     Gtid,
     Run,
     Runs,
+    State,
     end_of,
     read_fields,
     read_gtid,
@@ -45,17 +45,6 @@ _CONSUMED = -1
 _ERROR_PACKET = 0xFF
 _END_PACKET = 0xFE
 _END_PACKET_BYTES = 9
-
-
-class State(Enum):
-    """Where in a transaction the stream is. NAMED: its GTID came, and BEGIN or its only statement is due.
-    CLOSED: its end came inside of a compressed payload, whose own end is due.
-    """
-
-    OUTSIDE = auto()
-    NAMED = auto()
-    OPEN = auto()
-    CLOSED = auto()
 
 
 class BinlogDecoder:
@@ -81,6 +70,7 @@ class BinlogDecoder:
         self._event_end = 0
         self._state = State.OUTSIDE
         self._is_skipped = False
+        self._skips_rows = False  # Of the event at hand.
         self._runs = Runs()
 
     @property
@@ -184,7 +174,8 @@ class BinlogDecoder:
         if self._state is not State.OPEN:
             message = "rows outside of a transaction"
             raise DecodeError(message)
-        if self._is_skipped:
+        if self._is_skipped or self._skips_rows:
+            self._skips_rows = False
             return _CONSUMED
         return TABLE if self._rows.rows(kind, body) else _CONSUMED
 
@@ -366,6 +357,9 @@ class BinlogDecoder:
 
     def skip_transaction(self) -> None:
         self._is_skipped = True
+
+    def skip_rows(self) -> None:
+        self._skips_rows = True
 
     def drop_transaction(self, kept: int = 0, end: int | None = None) -> bool:
         return self._rows.drop_transaction(kept, end)

@@ -218,7 +218,7 @@ cdef class Table(TableRows):
                 finish(&whole)
             elif value.kind == DIFFS:
                 if old == NULL or old.values[i].kind != PRESENT:
-                    raise diffs_without_document()
+                    raise diffs_without_document(self.target)
                 field.partial(&old.values[i].content, &value.content)
             else:
                 field.null()

@@ -147,7 +147,7 @@ class Table(TableRows[Field]):
                 cursor.finish()
             elif value.kind is Kind.DIFFS:
                 if old is None or old[i].kind is not Kind.PRESENT:
-                    raise diffs_without_document()
+                    raise diffs_without_document(self.target)
                 field.partial(old[i].content, value.content)
             else:
                 field.null()

@@ -15,18 +15,25 @@ if TYPE_CHECKING:
 # TIMESTAMP(6) 2038-01-19 03:14:07.999999, from MariaDB 11.5 on 2106-02-07 06:28:15.999999, and the largest
 # transaction number.
 LIVE_ROW_ENDS = frozenset({b"\x7f\xff\xff\xff\x0f\x42\x3f", b"\xff\xff\xff\xff\x0f\x42\x3f", b"\xff" * 8})
-_COPY_AGAIN = (
-    "Then have the table copied again: leave it out of `tables` until the stream has passed this place, and "
-    "take it in again."
-)
 WANT_FULL_IMAGES = (
-    "Set binlog_row_image to FULL (SET GLOBAL binlog_row_image = 'FULL', and in sessions that set it). "
-    + _COPY_AGAIN
+    "Run: set global binlog_row_image = full; and let no session set another. Sessions that are open keep"
+    " theirs until they connect anew. The table is then copied again by itself."
 )
 WANT_WHOLE_DOCUMENTS = (
-    "Set binlog_row_value_options to '' or binlog_row_image to FULL, and in sessions that set them. "
-    + _COPY_AGAIN
+    "Run: set global binlog_row_value_options = ''; or set global binlog_row_image = full; and let no session"
+    " set others. Sessions that are open keep theirs until they connect anew. The table is then copied again"
+    " by itself."
 )
+
+
+class PoorImage(UnsupportedSchema):
+    """A rows event leaves out what its table's rows can't be followed without; `handle` is the table's."""
+
+    def __init__(
+        self, message: str, *, where: str = "", remedy: str = WANT_FULL_IMAGES, handle: int = -1
+    ) -> None:
+        super().__init__(message, where=where, remedy=remedy)
+        self.handle = handle
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +59,9 @@ class Target:
     left_out: tuple[int, ...] = ()
 
 
-def diffs_without_document() -> UnsupportedSchema:
+def diffs_without_document(target: Target) -> PoorImage:
     message = "an update of a JSON document in parts, without the document that the parts belong to"
-    return UnsupportedSchema(message, remedy=WANT_WHOLE_DOCUMENTS)
+    return PoorImage(message, remedy=WANT_WHOLE_DOCUMENTS, handle=target.handle)
 
 
 def check_insert(target: Target, absent: Iterable[int]) -> None:
@@ -64,25 +71,22 @@ def check_insert(target: Target, absent: Iterable[int]) -> None:
         for i in absent
         if i not in target.left_out and (not target.defaults or target.defaults[i] is None)
     ]
-    if not unknown:
-        return
-    raise UnsupportedSchema(
-        f"an inserted row without {', '.join(unknown)}: what the server put there is not told",
-        remedy=WANT_FULL_IMAGES,
-    )
+    if unknown:
+        message = f"an inserted row without {', '.join(unknown)}: what the server put there is not told"
+        raise PoorImage(message, handle=target.handle)
 
 
 def check_update(target: Target, absent: Iterable[int]) -> None:
     """Refuse the rows of an UPDATE without generated columns that may have changed."""
     unknown = [target.plans[i].name for i in absent if i in target.derived]
-    if not unknown:
-        return
-    raise UnsupportedSchema(
-        f"an updated row without {', '.join(unknown)}: generated columns may have changed without being sent",
-        remedy=WANT_FULL_IMAGES,
-    )
+    if unknown:
+        message = (
+            f"an updated row without {', '.join(unknown)}: generated columns may have changed without being"
+            " sent"
+        )
+        raise PoorImage(message, handle=target.handle)
 
 
-def unidentified_row() -> UnsupportedSchema:
+def unidentified_row(target: Target) -> PoorImage:
     message = "an old row image that holds neither all columns nor the table's key"
-    return UnsupportedSchema(message, remedy=WANT_FULL_IMAGES)
+    return PoorImage(message, handle=target.handle)

@@ -51,7 +51,7 @@ class Branches:
             raise SourceUnavailable(
                 f"{len(purged)} prepared XA transactions hold rows that no binary log has any more",
                 where=self._where,
-                remedy="Commit them or roll them back: XA RECOVER lists them; the source starts then.",
+                remedy="Commit them or roll them back: XA RECOVER lists them. The source then starts.",
             )
         return found.found
 

@@ -16,7 +16,7 @@ from cdc_source_postgres.statements import identifier, raise_setting
 _ADDRESS = re.compile(r"[0-9a-fA-F.:]{3,}")
 # The functions in the server's source that refuse for lack of a line in pg_hba.conf, and because of the role.
 _HBA, _ROLE, _DATABASE = "ClientAuthentication", "InitializeSessionUserId", "CheckMyDatabase"
-_POOLER = "Give the address of the server itself in url: a connection pooler does not pass replication on."
+_POOLER = "Give the address of the server itself in url: a connection pooler does not support replication."
 _UNREACHABLE = (
     "Start the server, or correct host and port in url (inside a container, localhost is the container)."
 )

@@ -127,8 +127,8 @@ def _check_operations(server: Server, found: Row, report: Report) -> None:
     missing = [word for column, word in _OPERATIONS.items() if not found[column]]
     if missing:
         message = (
-            f"the publication '{server.publication}' does not send {', '.join(missing)}: sinks never"
-            " learn of them"
+            f"the publication '{server.publication}' does not send {', '.join(missing)},"
+            " so sinks do not receive them"
         )
         report.warn("publication-operations", message, f"{publish_everything(server.publication)};")
 

@@ -128,7 +128,7 @@ def test_check_finds_a_state_dir_that_did_not_fill_the_sinks(copied: Project) ->
     found = errors(copied)
     assert found["sources.shop"] == ["slot-owner"]
     assert found["sinks.mirror"] == found["sinks.lake"] == ["sink-cursor"]
-    assert "which is no place in the log under" in message(copied, "sink-cursor")
+    assert "which is not in the log under" in message(copied, "sink-cursor")
 
 
 def test_check_finds_a_slot_that_moved_past_the_log(project: Project, database15: Database) -> None:

@@ -178,7 +178,7 @@ def test_replay_forward_is_refused(finished: Project) -> None:
     assert answer.code == 2
     assert answer.err == (
         "error: sinks.store: the sink is at offset 2, before 8\n"
-        "  A replay goes back only; to catch up, start `cdc run`.\n"
+        "  A replay only goes back. To catch up, start `cdc run`.\n"
     )
 
 

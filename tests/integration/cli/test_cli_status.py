@@ -82,7 +82,12 @@ def write(project: Project, source: dict[str, Any] | None = None, **top: Any) ->
 
 def test_status_fits_80_columns(project: Project) -> None:
     waits = [
-        {"table": "public.big", "reason": "the disk under state_dir is full", "since": "2026-11-30T00:00:00Z"}
+        {
+            "table": "public.big",
+            "reason": "the disk under state_dir is full",
+            "since": "2026-11-30T00:00:00Z",
+            "remedy": "Free space on this disk.",
+        }
     ]
     write(project, {"refused": [REFUSED], "waits": waits, "error": REFUSED})
     answer = project.cdc("status")
@@ -92,6 +97,7 @@ def test_status_fits_80_columns(project: Project) -> None:
         "source shop  streaming",
         "copying     1 of 3 tables, 1,200,000 of about 3,000,000 rows (40%)",
         "waits       public.big: the disk under state_dir is full",
+        "              Free space on this disk.\n",
         "from        shop, at offset 81,234,567, 1,234 changes behind, 12 s",
         'sources.shop, table public."odd\\nname" is skipped: UnsupportedSchema:',
         "  Add a primary key.",
@@ -123,20 +129,26 @@ def test_status_exits_with_1_when_an_operator_must_act(
     assert project.cdc("status", "--json").code == code
 
 
+def test_check_reports_the_full_disk_that_a_running_daemon_waits_for(project: Project) -> None:
+    write(project, state_dir_full=True)
+    found = {finding["code"]: finding["severity"] for finding in project.cdc("check", "--json").json}
+    assert found["disk-full"] == "error"
+
+
 def test_status_of_a_stopped_daemon_shows_no_rates_waits_or_retries(project: Project) -> None:
     wait = {"reason": "the stream has not come to it", "remedy": "", "since": "2026-11-30T00:00:00Z"}
     retried = {"waits": [wait], "error": error("SourceUnavailable", 4.0)}
     write(project, retried, running=False)
     shown = project.cdc("status").out
     assert "copy paused 1 of 3 tables" in shown
-    assert [word for word in ("rows/s", "waits", "tried again") if word in shown] == []
+    assert [word for word in ("rows/s", "waits", "attempt") if word in shown] == []
     source = project.cdc("status", "--json").json["sources"]["shop"]
     assert (source["rows_per_second"], source["waits"], source["error"]["retry_seconds"]) == (0.0, [], None)
 
 
 def test_status_says_that_the_daemon_died(project: Project) -> None:
     write(project, pid=2**22 + 1)
-    assert f"process {2**22 + 1} ended without stopping" in project.cdc("status").out
+    assert f"process {2**22 + 1} was killed or crashed" in project.cdc("status").out
 
 
 def test_status_never_writes_a_control_character(project: Project) -> None:

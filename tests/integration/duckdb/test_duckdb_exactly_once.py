@@ -98,7 +98,7 @@ def test_older_process_is_fenced(duck: Duck) -> None:
     assert str(caught.value) == (
         f"{duck.path}: the sink has been opened with epoch 2, this process has epoch 1: a newer daemon writes"
         " to it, or this state_dir is not the one that filled it. Stop the other daemon, or mount the"
-        " state_dir that filled the sink. If it is lost, give the sink a new, empty place."
+        " state_dir that filled the sink. If it is lost, give the sink a new, empty location."
     )
     with pytest.raises(SinkFenced):
         DuckDBSink(duck.options, duck.context(epoch=1)).prepare(SOURCE)

@@ -17,7 +17,7 @@ T = table("public.t", {"id": pa.int64(), "note": pa.string()}, relation=1)
 OTHER = table("public.other", {"id": pa.int64(), "note": pa.string()}, relation=2)
 ROWS = [{"id": i, "note": "old"} for i in range(30)]
 LATER = StreamBehind(
-    "the stream has not come to its latest ALTER yet", remedy="Run: alter table other force;"
+    "the stream has not reached its latest ALTER yet", remedy="Run: alter table other force;"
 )
 
 

@@ -43,7 +43,7 @@ def test_check_warns_without_gtids(check: Check, mysql_server_factory: MysqlFact
         server.execute(step)
     assert check(server.url()).said("gtid") == (
         OK,
-        "gtid_mode is ON: after a failover a replica goes on",
+        "gtid_mode is ON: after a failover the source continues on a replica",
         "",
     )
 
@@ -72,7 +72,7 @@ def test_check_tells_when_nothing_is_purged(check: Check, mysql_server_factory: 
     server = mysql_server_factory({"binlog-expire-logs-auto-purge": "OFF"})
     assert check(server.url()).said("binlog-retention") == (
         OK,
-        "the server keeps its binlog until it is told to purge it",
+        "the server keeps its binlog until a statement purges it",
         "",
     )
 

@@ -69,15 +69,14 @@ def test_check_asks_for_rows_and_whole_images_on_mysql(
     assert findings.said("row-image") == (
         WARNING,
         "binlog_row_image is MINIMAL, expected FULL: values that an update leaves alone are not"
-        " sent, and changes"
-        " of a table without key stop the source; so does an insert without a column whose default"
+        " sent, and a table is copied again, ever more rarely, after an insert without a column whose default"
         " is not known exactly (virtual ones on MariaDB, some of FLOAT, BINARY and TIMESTAMP)",
         "set persist binlog_row_image = 'FULL';",
     )
     assert findings.said("row-metadata") == (
         WARNING,
-        "binlog_row_metadata is MINIMAL: the schema is followed by the DDL in the binlog, and DDL that is not"
-        " understood stops the source",
+        "binlog_row_metadata is MINIMAL: the schema is followed by the DDL in the binlog, and a table is"
+        " copied again after DDL that is not understood",
         "set persist binlog_row_metadata = 'FULL';",
     )
     for code in ("binlog-format", "row-image", "row-metadata"):

@@ -68,18 +68,6 @@ def test_check_warns_of_tables_without_key(check: Check, mysql_database: MysqlDa
     )
 
 
-def test_check_refuses_tables_without_key_and_whole_images(
-    check: Check, mysql_server_factory: MysqlFactory
-) -> None:
-    server = mysql_server_factory({"binlog-row-image": "MINIMAL"})
-    server.execute("create database shop", "create table shop.lines_read (line text)")
-    finding = check(server.url("shop")).of("no-key")
-    assert (finding.severity, finding.message) == (
-        ERROR,
-        "without a key, while binlog_row_image is MINIMAL: shop.lines_read; their changes can't be told",
-    )
-
-
 def test_check_warns_of_engines_without_transactions(check: Check, mysql_database: MysqlDatabase) -> None:
     mysql_database.execute("create table notes (id int primary key) engine = MyISAM")
     finding = check(mysql_database.url).of("engine")

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from cdc.errors import ConfigError, SourceGap, SourceMismatch, SourceRefused, SourceUnavailable
+from cdc.spi import VerifiesReach
 from cdc_source_mysql import opening, stream
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.follower import rows_of
@@ -239,6 +240,13 @@ def test_a_killed_server_is_unavailable_and_the_stream_goes_on(
     assert [row["note"] for row in follower.rows()] == ["y"]
 
 
+def verify_reach(follower: MysqlFollower) -> None:
+    """As `cdc check` does while the daemon is stopped."""
+    assert isinstance(follower.source, VerifiesReach)
+    assert follower.position is not None
+    follower.source.verify_reach(follower.position, follower.facts)
+
+
 def purge(server: MysqlServer) -> None:
     """Leave a new file only."""
     server.execute("flush binary logs")
@@ -262,6 +270,7 @@ def test_purged_files_without_anything_new_are_no_gap(
     before = follower.position
     follower.close()
     purge(server)
+    verify_reach(follower)
     database.execute("insert into t (note) values ('b')")
     for note in ("b", "c"):
         follower.restart()
@@ -281,7 +290,10 @@ def test_purged_files_are_a_gap(
     follower.catch_up()
     follower.close()
     database.execute("insert into t (note) values ('lost')")
+    verify_reach(follower)
     purge(server)
+    with pytest.raises(SourceGap):
+        verify_reach(follower)
     with pytest.raises(SourceGap) as error:
         follower.restart().rows()
     assert error.value.remedy
@@ -321,6 +333,8 @@ def test_a_different_server_is_refused(
     stranger = mysql_server_factory({}, mysql_database.server.name)
     with pytest.raises((SourceMismatch, SourceGap)):
         follower.point_to(stranger.url(mysql_database.name)).restart()
+    with pytest.raises((SourceMismatch, SourceGap)):
+        verify_reach(follower)
 
 
 def test_a_server_without_a_binary_log_is_refused(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from cdc.errors import UnknownEvent
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_follower import MysqlFollower
@@ -18,19 +17,25 @@ def stale(follower: MysqlFollower) -> list[str]:
     return [request.table.name for request in follower.stale]
 
 
-def test_a_statement_that_changes_rows_of_a_followed_table_stops_the_source(
+def test_a_statement_that_changes_a_followed_table_has_that_one_copied_again(
     mysql_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
-    mysql_database.execute("create table t (id int primary key)")
+    mysql_database.execute("create table t (id int primary key)", "create table u (id int primary key)")
     follower = follow(mysql_database)
-    mysql_database.execute("set session binlog_format = statement", "insert into t values (1)")
-    with pytest.raises(UnknownEvent) as error:
-        follower.rows()
-    assert "binlog." in f"{error.value.where} {error.value.message}"
-    assert "binlog_format" in error.value.remedy
+    mysql_database.execute(
+        "set session binlog_format = statement", "insert into t values (1)", "update t set id = 2"
+    )
+    mysql_database.execute("insert into u values (1)", "insert into t values (3)")
+    assert [(row["table"].partition(".")[2], row["id"]) for row in follower.rows()] == [("u", 1), ("t", 3)]
+    assert {request.table.name for request in follower.stale} == {"t"}
+    request = follower.stale[0]
+    assert "INSERT was logged as a statement" in request.reason
+    assert "binlog." in request.reason
+    assert "binlog_format = row" in request.remedy
+    assert [row["id"] for row in follower.copy(f"{mysql_database.name}.t")[1]] == [2, 3]
 
 
-def test_a_file_loaded_by_a_statement_stops_the_source(
+def test_a_file_loaded_by_a_statement_has_its_table_copied_again(
     mysql9_database: MysqlDatabase, follow: FollowerFactory, tmp_path: Path
 ) -> None:
     mysql9_database.execute("create table t (id int primary key)")
@@ -42,8 +47,28 @@ def test_a_file_loaded_by_a_statement_stops_the_source(
     mysql9_database.execute(
         "delete from t", "set session binlog_format = statement", f"load data infile '{file}' into table t"
     )
-    with pytest.raises(UnknownEvent, match="LOAD"):
-        follower.rows()
+    follower.catch_up()
+    assert ["LOAD was logged as a statement" in request.reason for request in follower.stale] == [True]
+
+
+def test_what_concerns_every_table_concerns_one_that_the_stream_has_not_shown(
+    mysql_database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    """It was copied when `tables` took it in, and has had no change since."""
+    mysql_database.execute("create table t (id int primary key)", "create table u (id int primary key)")
+    follower = follow(mysql_database, tables=(f"{mysql_database.name}.t",))
+    mysql_database.execute("insert into t values (1)")
+    follower.catch_up()
+    follower.given["tables"] = (f"{mysql_database.name}.*",)
+    follower.restart()
+    follower.copy(f"{mysql_database.name}.u")
+    mysql_database.execute(
+        "set session binlog_format = statement",
+        "create procedure p() insert into u values (9)",
+        "prepare s from 'call p()'",
+        "execute s",
+    )
+    assert "u" in stale(follower)
 
 
 def test_a_statement_on_another_table_does_not(

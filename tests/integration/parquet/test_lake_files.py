@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from cdc.lake.parquet import WIDE_VALUE_BYTES
 from cdc.model import Envelope
 from cdc.testing.events import EPOCH, changes, delivery, table
 from cdc_sink_parquet import ParquetSink
@@ -141,6 +142,18 @@ def test_columns_have_statistics_and_page_indexes(lake: Path, open_lake: OpenLak
     assert by_name["_cdc_seq"].has_column_index
     assert by_name["id"].compression == "ZSTD"
     assert "DELTA_BINARY_PACKED" in by_name["id"].encodings
+
+
+def test_wide_values_go_into_a_file_without_statistics_of_texts(lake: Path, open_lake: OpenLake) -> None:
+    narrow = [("c", {"id": i, "note": f"n{i}"}) for i in range(1024)]
+    wide = [("c", {"id": 1024, "note": "x" * WIDE_VALUE_BYTES}), ("c", {"id": 1025, "note": None})]
+    parts = [[changes(ORDERS, narrow)], [changes(ORDERS, wide, start=1024)]]
+    open_lake(row_group_rows=1024).apply(delivery([], first=0, next=1026, parts=lambda: iter(parts)))
+    files = sorted(lake.glob("public.orders/**/*.parquet"))
+    assert [pq.read_metadata(file).num_rows for file in files] == [1024, 2]
+    notes = [pq.read_metadata(file).row_group(0).column(1) for file in files]
+    assert [column.is_stats_set for column in notes] == [True, False]
+    assert pq.read_metadata(files[1]).row_group(0).column(0).statistics.max == 1025
 
 
 def test_rows_are_split_by_the_day_of_their_commit(lake: Path, open_lake: OpenLake) -> None:

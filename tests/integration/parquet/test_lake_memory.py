@@ -49,8 +49,29 @@ print(int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]
 """
 
 
-def peak_mib(lake: Path, tables: int) -> int:
-    command = [sys.executable, "-c", WRITER, str(ROWS), str(lake), str(tables)]
+WIDE_WRITER = """
+import re, sys
+import pyarrow as pa
+from cdc.testing.events import changes, delivery, sink_context, table
+from cdc_sink_parquet import ParquetSink
+from cdc_sink_parquet.options import ParquetOptions
+
+schema = table("public.t", {"id": pa.int64(), "v": pa.string()})
+
+def parts():
+    for i in range(3):
+        yield [changes(schema, [("c", {"id": i, "v": "z" * 50_000_000})], start=i)]
+
+sink = ParquetSink(ParquetOptions(url=sys.argv[2]), sink_context())
+sink.prepare("shop")
+sink.apply(delivery([], first=0, next=3, parts=parts))
+sink.close()
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) // 1024)
+"""
+
+
+def peak_mib(lake: Path, tables: int, writer: str = WRITER) -> int:
+    command = [sys.executable, "-c", writer, str(ROWS), str(lake), str(tables)]
     done = subprocess.run(
         command, env=child_environment(), capture_output=True, text=True, check=True, timeout=110
     )
@@ -65,3 +86,7 @@ def test_three_million_rows_in_one_delivery_stay_under_400_mib(tmp_path: Path) -
 
 def test_three_million_rows_over_sixty_tables_stay_under_400_mib(tmp_path: Path) -> None:
     assert peak_mib(tmp_path / "lake", tables=60) < LIMIT_MIB
+
+
+def test_values_of_50_mb_stay_under_400_mib(tmp_path: Path) -> None:
+    assert peak_mib(tmp_path / "lake", tables=1, writer=WIDE_WRITER) < LIMIT_MIB

@@ -116,7 +116,7 @@ def test_check_finds_a_pooler_that_refuses_replication(check: Check, database15:
         ERROR,
         "replication-connection",
         "connecting for replication: unsupported startup parameter: replication (SQLSTATE 08P01)",
-        "Give the address of the server itself in url: a connection pooler does not pass replication on.",
+        "Give the address of the server itself in url: a connection pooler does not support replication.",
     )
     assert findings.of("connection").severity is Severity.OK
 

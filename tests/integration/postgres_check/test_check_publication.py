@@ -81,7 +81,7 @@ def test_check_warns_of_operations_that_are_not_sent(check: Check, shop: Databas
     assert finding == Finding(
         WARNING,
         "publication-operations",
-        "the publication 'cdc_shop' does not send delete, truncate: sinks never learn of them",
+        "the publication 'cdc_shop' does not send delete, truncate, so sinks do not receive them",
         "alter publication cdc_shop set (publish = 'insert, update, delete, truncate');",
     )
     shop.execute(finding.fix)

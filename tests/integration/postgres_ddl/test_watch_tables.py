@@ -110,6 +110,14 @@ COLUMNS = {
         "begin; insert into app.renewed values (20, 'old'); alter table app.renewed drop v;"
         " alter table app.renewed add v text; insert into app.renewed values (21, 'new'); commit"
     ],
+    # Rows under another key, which is gone again at the next look.
+    "reidentified": [
+        "alter table app.reidentified add u int; update app.reidentified set u = 100 + id",
+        "alter table app.reidentified alter u set not null, add constraint reidentified_u unique (u)",
+        "alter table app.reidentified replica identity using index reidentified_u",
+        "update app.reidentified set u = 200 where id = 2; update app.reidentified set id = 60 where id = 6",
+        "alter table app.reidentified replica identity default",
+    ],
 }
 # Event triggers report each statement of these: nothing is left to guess.
 EXACT = ("lowered", "counted", "renewed")

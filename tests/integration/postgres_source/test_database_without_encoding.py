@@ -17,18 +17,27 @@ def ascii_database(database: Database) -> Database:
     return Database(database.server, name)
 
 
-def test_bytes_that_are_not_utf8_are_told_with_the_encoding_and_what_to_do(
+def test_bytes_that_are_not_utf8_are_told_with_encoding_table_and_way_out_which_leads_out(
     ascii_database: Database, make_follower: FollowerFactory
 ) -> None:
     bad = r"insert into t values (1, convert_from('\xff41', 'SQL_ASCII'))"
-    ascii_database.execute("create table t (id int primary key, note text)")
+    ascii_database.execute(
+        "create table t (id int primary key, note text)", "create table u (id int primary key, note text)"
+    )
     follower = make_follower(ascii_database).open()
-    ascii_database.execute(bad)
+    ascii_database.execute("insert into t values (0, 'fine'), (2, 'é')")
+    assert [row["note"] for row in follower.rows()] == ["fine", "é"]
+    ascii_database.execute(bad, "insert into u values (1, 'behind')")
     with pytest.raises(SourceRefused, match="SQL_ASCII") as streamed:
         follower.rows()
     with pytest.raises(SourceRefused, match="SQL_ASCII") as copied:
         follower.copy()
+    assert "public.t, column note" in str(streamed.value.where)
     assert "public.t" in str(copied.value.where)
+    assert '"!public.t" in tables' in streamed.value.remedy
+    assert "exclude the table" in copied.value.remedy
     for error in (streamed.value, copied.value):
-        assert "exclude the table" in error.remedy
         assert "xff" not in error.message.lower()
+    # WHEN the table is left out
+    follower.options = follower.options.model_copy(update={"tables": ["public.*", "!public.t"]})
+    assert [row["note"] for row in follower.restart().rows()] == ["behind"]

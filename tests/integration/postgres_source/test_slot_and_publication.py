@@ -18,7 +18,7 @@ from cdc.errors import (
     UnsupportedSchema,
 )
 from cdc.model import Position
-from cdc_source_postgres import connection, monitor, slot
+from cdc_source_postgres import PostgresSource, connection, monitor, slot
 from cdc_source_postgres.messages import lsn_int
 from tests.integration.postgres_source.conftest import FollowerFactory
 from tests.support.postgres import Database
@@ -80,7 +80,7 @@ def test_after_a_gap_beginning_anew_takes_a_new_slot(database: Database, follow:
     follower.position = follower.source.open(None, {})
     database.execute("insert into t values (2)")
     assert [row["id"] for row in follower.rows()] == [2]
-    assert "dropped the slot to begin anew" in [event for event, _ in follower.events]
+    assert "dropped the slot to start a new history" in [event for event, _ in follower.events]
 
 
 def test_a_server_behind_the_end_of_the_log_is_another_one(
@@ -140,6 +140,24 @@ def test_creating_the_slot_names_who_it_waits_for(
         with pytest.raises(SourceUnavailable, match="nightly report"):
             make_follower(database).open()
         assert database.query("select from pg_replication_slots where database = current_database()") == []
+
+
+def test_check_tells_a_publication_that_sends_partitions_in_another_way_than_the_log_has_them(
+    database: Database, follow: FollowerFactory
+) -> None:
+    database.execute("create table t (id int primary key)")
+    follower = follow(database)
+    follower.rows()
+    source, position = follower.source, follower.position
+    assert isinstance(source, PostgresSource)
+    assert position is not None
+    assert source.verify_reach(position, follower.facts) == ()
+    database.execute("alter publication cdc_shop set (publish_via_partition_root = false)")
+    (finding,) = source.verify_reach(position, follower.facts)
+    assert finding.code == "log-partitions"
+    assert "their changes are not captured until it is set back" in finding.message
+    database.execute(finding.fix)
+    assert source.verify_reach(position, follower.facts) == ()
 
 
 def test_a_dropped_publication_stops_the_stream(

@@ -18,13 +18,15 @@ def test_server_is_set_for_logical_replication(postgres: PostgresServer) -> None
 
 def test_database_is_fresh_and_drops_its_slots(postgres: PostgresServer) -> None:
     database = postgres.create_database()
-    database.execute("select pg_create_logical_replication_slot('left_behind', 'pgoutput')")
+    # The servers of a run are shared: others have slots of their own.
+    database.execute(f"select pg_create_logical_replication_slot('{database.name}', 'pgoutput')")
     database.execute(
-        "create table t (i int)", "begin; insert into t values (1); prepare transaction 'left behind'"
+        "create table t (i int)", f"begin; insert into t values (1); prepare transaction '{database.name}'"
     )
     database.drop()
     with postgres.connect() as connection:
-        assert connection.execute("select count(*) from pg_replication_slots").fetchone() == (0,)
+        slots = "select count(*) from pg_replication_slots where database = %s"
+        assert connection.execute(slots, [database.name]).fetchone() == (0,)
 
 
 def test_killed_server_keeps_committed_rows_and_its_port(database: Database) -> None:

@@ -44,6 +44,16 @@ def test_percent_is_100_only_when_every_table_is_done() -> None:
     assert SnapshotProgress(2, 2, 9, 9, 500, 100).document()["percent"] == 100
 
 
+def test_a_copy_of_unknown_size_counts_its_chunks_once_all_are_known() -> None:
+    copy = SnapshotProgress(3, 0, 20, 5, 500, has_all_chunks=True)
+    copy.begun -= 10.0
+    shown = copy.document()
+    assert (shown["percent"], shown["remaining_seconds"]) == (25, 30)
+    copy.has_all_chunks = False
+    shown = copy.document()
+    assert (shown["percent"], shown["remaining_seconds"]) == (0, None)
+
+
 def test_progress_has_fields_for_programs_and_nothing_when_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PROGRESS_INTERVAL_SECONDS", 0.0)
     told: list[dict[str, object]] = []

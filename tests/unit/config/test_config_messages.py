@@ -94,7 +94,7 @@ CASES = {
     ),
     "source twice": (
         SOURCE + "sinks: {lake: {type: parquet, from: [shop, shop]}}\n",
-        "cdc.yaml:4: sinks.lake.from[1]: the source 'shop' stands twice. Keep one of them.",
+        "cdc.yaml:4: sinks.lake.from[1]: the source 'shop' is listed twice. Keep one of them.",
     ),
     "from left out with two sources": (
         SOURCE + "  crm: {type: postgres}\nsinks: {lake: {type: parquet}}\n",
@@ -149,7 +149,7 @@ CASES = {
     ),
     "duplicate key": (
         SOURCE + "    slot: a\n    slot: b\n",
-        "cdc.yaml:5: sources.shop.slot: stands twice (first on line 4). Keep one of them.",
+        "cdc.yaml:5: sources.shop.slot: is defined twice (first on line 4). Keep one of them.",
     ),
     "variable that is not set": (
         SOURCE + "    url: ${SHOP_URL}\n",

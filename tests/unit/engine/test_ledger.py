@@ -50,9 +50,14 @@ def test_states_are_seen_when_they_are_committed(ledger: Ledger) -> None:
 
 def test_a_transaction_that_breaks_off_leaves_the_states_of_before(ledger: Ledger) -> None:
     before = states(ledger.tables)
-    with pytest.raises(ConnectionError), ledger.begin() as entry:
-        take(entry, CHANGES[0])
-        raise ConnectionError
+
+    def break_off() -> None:
+        with ledger.begin() as entry:
+            take(entry, CHANGES[0])
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        break_off()
     assert states(ledger.tables) == before
 
 

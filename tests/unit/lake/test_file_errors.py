@@ -49,7 +49,7 @@ from cdc_sink_parquet.options import ParquetOptions
         (
             errno.EIO,
             SinkUnavailable,
-            "/l/x: writing: input/output error. Look at the file system; delivery is tried again.",
+            "/l/x: writing: input/output error. Check the file system. Delivery is retried automatically.",
         ),
     ],
 )

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from cdc.errors import DecodeError, UnsupportedSchema
+from cdc.errors import DecodeError
 from cdc_source_mysql.wire import codes
-from cdc_source_mysql.wire.target import Target
+from cdc_source_mysql.wire.target import PoorImage, Target
 from tests.support import binlog_frames as frames
 from tests.support.binlog_decoders import Decoding, modules, start
 from tests.support.binlog_frames import ABSENT, i32, text
@@ -104,10 +104,16 @@ def test_minimal_delete_names_what_it_does_not_say(wire: ModuleType) -> None:
 def test_images_too_poor_to_follow_are_refused_with_a_remedy(
     wire: ModuleType, event: bytes, key: tuple[int, ...], said: str
 ) -> None:
-    with pytest.raises(UnsupportedSchema, match=said) as refused:
-        rows_of(wire, event, target=frames.target(COLUMNS, key))
-    assert "binlog_row_image = 'FULL'" in refused.value.remedy
+    running = decoding(wire, frames.target(COLUMNS, key))
+    events = frames.transaction(frames.table_map(columns=3), event, frames.write(ROW))
+    with pytest.raises(PoorImage, match=said) as refused:
+        running.feed(frames.packets([*frames.start(), *events]))
+    assert "binlog_row_image = full" in refused.value.remedy
     assert refused.value.where.startswith("s.t, commit binlog.000001:")
+    assert refused.value.handle == frames.target(COLUMNS, key).handle
+    running.decoder.skip_rows()
+    running.feed(b"")
+    assert [(row["_cdc_op"], row["c0"]) for row in running.rows()] == [("c", 1)]
 
 
 def test_rows_of_version_1_are_read(wire: ModuleType) -> None:
@@ -186,9 +192,11 @@ def test_diffs_without_their_document_are_refused(wire: ModuleType) -> None:
     events = frames.transaction(
         frames.table_map(columns=2), frames.event(codes.PARTIAL_UPDATE_ROWS_EVENT, body)
     )
-    with pytest.raises(UnsupportedSchema, match="without the document") as refused:
+    with pytest.raises(PoorImage, match="without the document") as refused:
         running.feed(frames.packets([*frames.start(), *events]))
-    assert "column c1" in refused.value.where
+    assert refused.value.where.startswith("s.t, commit binlog.000001:")
+    running.decoder.skip_rows()
+    assert running.feed(b"").rows() == []
 
 
 @pytest.mark.parametrize(

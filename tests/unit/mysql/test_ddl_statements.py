@@ -231,8 +231,8 @@ CASES: list[tuple[str, tuple[TableChange, ...]]] = [
     ("DELETE FROM `db`.`t`", (Truncated(T), Dml("DELETE", ()))),
     ("DELETE FROM t LIMIT 5", (Dml("DELETE", (T,)),)),
     ("CALL p(1)", (Dml("CALL", None),)),
-    ("SELECT `db`.`f`(1)", (Dml("SELECT", None),)),
-    ("DO f()", (Dml("DO", None),)),
+    ("SELECT `db`.`f`(1)", (Dml("SELECT", ()),)),
+    ("DO f()", (Dml("DO", ()),)),
 ]  # fmt: skip
 
 

@@ -58,7 +58,11 @@ def test_an_unusable_url_is_refused_without_a_word_of_it(url: str) -> None:
         (f"jdbc:mysql://h/shop?user=cdc&password={PASSWORD}", "begins with jdbc:mysql://"),
         (f"mysql+pymysql://cdc:{PASSWORD}@h/shop", "begins with mysql+pymysql://"),
         (f"mysql2://cdc:{PASSWORD}@h/shop", "begins with mysql2://"),
-        ("mysql://cdc@h/shop?useSSL=true", "JDBC's parameter usessl: remove it, and set ssl-mode=required"),
+        ("mysql://cdc@h/shop?useSSL=true", "JDBC's parameter useSSL: remove it, and set ssl-mode=required"),
+        (
+            "mysql://cdc@h/shop?serverTimezone=UTC",
+            "JDBC's parameter serverTimezone: times are always read in",
+        ),
         ("mysql://cdc@h/shop?charset=utf8", "SQLAlchemy's parameter charset: text is always read as UTF-8"),
         ("mysql://cdc@h/shop?connection_limit=5", "Prisma's parameter connection_limit: the daemon opens"),
         ("mysql://cdc@h/shop?sslmod=required", "an unknown parameter sslmod: did you mean ssl_mode?"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cdc.errors import StateError, UnknownEvent
+from cdc.errors import StateError
 from cdc.model import TableId
 from cdc_source_mysql import column_types as types
 from cdc_source_mysql.charsets import Collation
@@ -206,19 +206,20 @@ def test_statements_on_other_tables_change_nothing() -> None:
     for sql in ("alter table _x add a int", "drop table _x"):
         assert _run(history, sql) == Applied()
     applied = _run(history, "insert into _x select * from t")
-    assert applied == Applied(foreign=applied.foreign)
-    assert [dml.tables for dml in applied.foreign] == [(TableId("db", "_x"),)]
+    assert applied == Applied(statements=applied.statements)
+    assert [dml.tables for dml in applied.statements] == [(TableId("db", "_x"),)]
 
 
 @pytest.mark.parametrize(
-    "sql",
-    ["insert into t values (1)", "update t set v = 1", "delete from db.t limit 1", "call p()", "select f()"],
+    "sql", ["insert into t values (1)", "update t set v = 1", "delete from db.t limit 1"]
 )
-def test_statement_based_dml_on_a_selected_table_stops(sql: str) -> None:
-    history = _history(DEFINITION)
-    with pytest.raises(UnknownEvent, match="binlog_format = row") as caught:
-        _run(history, sql)
-    assert "binlog.000001:4" in str(caught.value)
+def test_a_selected_table_that_a_statement_changes_without_rows_is_copied_again(sql: str) -> None:
+    history = _history(DEFINITION, replace(DEFINITION, table=TableId("db", "u")))
+    (request,) = _run(history, sql).resnapshots
+    assert request.table == T
+    assert "binlog.000001:4" in request.reason
+    assert "binlog_format = row" in request.remedy
+    assert history.definition(T) == DEFINITION
 
 
 def test_an_unknown_statement_copies_the_tables_that_it_names_and_says_so() -> None:

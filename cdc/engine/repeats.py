@@ -1,0 +1,86 @@
+"""Tables of which a copy is due again and again, because an application goes on doing what only a copy makes
+up for.
+
+The first copy begins at once. Each later one waits twice as long as the one before, as an error that names
+the remedy, so that a source is not read for ever. All of them begin when the stream has caught up with the
+source: what is still to come would throw the copy away.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from cdc.errors import UnsupportedSchema
+from cdc.model import Position, Resnapshot, TableId
+
+# The pause before the second copy: longer than what a session that is put right within the minute needs to
+# end, short enough for somebody who waits for it.
+FIRST_PAUSE_SECONDS = 30.0
+# A table that is never right is still tried: an hour is no burden, and a day would be forgotten.
+LONGEST_PAUSE_SECONDS = 3600.0
+# After so long, and at least two pauses, without it the next time counts as the first.
+CALM_SECONDS = 600.0
+
+
+@dataclass(slots=True)
+class _Repeat:
+    request: Resnapshot
+    count: int
+    at: float
+    # The order of the source's position when the coordinator first saw the request.
+    source_order: int | None = None
+
+    @property
+    def pause_seconds(self) -> float:
+        if self.count == 1:
+            return 0.0
+        return float(min(FIRST_PAUSE_SECONDS * 2 ** min(self.count - 2, 32), LONGEST_PAUSE_SECONDS))
+
+
+class Repeats:
+    """Thread-safe: capture notes, the coordinator asks."""
+
+    def __init__(self) -> None:
+        self._repeats: dict[TableId, _Repeat] = {}
+        self._lock = threading.Lock()
+
+    def note(self, table: TableId, request: Resnapshot) -> None:
+        """A copy that the table has, or that is being made, is void."""
+        if not request.remedy:
+            return
+        now = time.monotonic()
+        with self._lock:
+            known = self._repeats.get(table)
+            is_again = known is not None and now - known.at < max(CALM_SECONDS, 2 * known.pause_seconds)
+            count = known.count + 1 if known is not None and is_again else 1
+            self._repeats[table] = _Repeat(request, count, now)
+
+    def forget(self, table: TableId) -> None:
+        """Let the next copy begin at once: an operator asks for it."""
+        with self._lock:
+            self._repeats.pop(table, None)
+
+    def pause(self, table: TableId) -> UnsupportedSchema | None:
+        """Return why a copy of this table does not begin yet; None when it may."""
+        with self._lock:
+            known = self._repeats.get(table)
+        if known is None or time.monotonic() - known.at >= known.pause_seconds:
+            return None
+        return UnsupportedSchema(
+            f"a copy was due {known.count} times in a row, the last time because {known.request.reason}:"
+            f" the next copy begins {known.pause_seconds:g} s after that",
+            where=str(table),
+            remedy=known.request.remedy,
+        )
+
+    def is_behind(self, table: TableId, source: Position, reached: Position) -> bool:
+        """Whether the stream has not come to where the source (now at `source`) was at the request."""
+        with self._lock:
+            known = self._repeats.get(table)
+            if known is None:
+                return False
+            if known.source_order is None:
+                known.source_order = source.order
+            return reached.order < known.source_order
