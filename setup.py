@@ -20,13 +20,36 @@ if sys.version_info < (3, 11):  # noqa: UP036  (who runs an older one gets its a
 NO_DEBUG_SYMBOLS = [] if "CFLAGS" in os.environ or sys.platform == "win32" else ["-g0"]
 # Folders whose packages are installed under their own names: pyproject.toml says why.
 ROOTS = (Path("connectors"), Path())
-SOURCES = [*Path("cdc/native").glob("*.pyx"), *Path("connectors").glob("**/*.pyx")]
+BUILD = Path("build/cython")
+TYPES = [path for folder in ("cdc", "connectors") for path in Path(folder).glob("**/*.pxd")]
+# A module whose source serves where nothing is compiled, too, has another name when it is: `copy_native` is
+# `copy.py` with the types in `copy_native.pxd`.
+SUFFIX = "_native"
+SHARED = {
+    path.with_name(path.stem.removesuffix(SUFFIX) + ".py"): path
+    for path in TYPES
+    if path.stem.endswith(SUFFIX)
+}
+COMPILED = {path: path for folder in ("cdc", "connectors") for path in Path(folder).glob("**/*.pyx")}
+DIRECTIVES = {"language_level": "3"}
+# In Python's sources an annotation is for readers and mypy; what is declared for C stands beside them.
+SHARED_DIRECTIVES = {**DIRECTIVES, "annotation_typing": False, "initializedcheck": False}
 
 
-def module_name(source: Path) -> str:
+def extension_of(source: Path, named: Path) -> Extension:
     """`connectors/cdc_source_mysql/wire/json.pyx` is `cdc_source_mysql.wire.json`."""
-    root = next(root for root in ROOTS if source.is_relative_to(root))
-    return ".".join(source.relative_to(root).with_suffix("").parts)
+    root = next(root for root in ROOTS if named.is_relative_to(root))
+    name = ".".join(named.relative_to(root).with_suffix("").parts)
+    return Extension(name, [str(source)], extra_compile_args=NO_DEBUG_SYMBOLS)
+
+
+def forget_outdated() -> None:
+    """Cython looks for declarations by the source's name, and would miss that these changed."""
+    newest = max((path.stat().st_mtime for path in TYPES), default=0)
+    for source in SHARED:
+        generated = BUILD / source.with_suffix(".c")
+        if generated.exists() and generated.stat().st_mtime < newest:
+            generated.unlink()
 
 
 class OptionalBuild(build_ext):
@@ -35,12 +58,17 @@ class OptionalBuild(build_ext):
     def finalize_options(self) -> None:
         from Cython.Build import cythonize
 
-        extensions = cythonize(
-            self.distribution.ext_modules,
-            build_dir="build/cython",
-            include_path=[str(root) for root in ROOTS],
-            compiler_directives={"language_level": "3"},
-        )
+        forget_outdated()
+        extensions = [
+            built
+            for sources, directives in ((COMPILED, DIRECTIVES), (SHARED, SHARED_DIRECTIVES))
+            for built in cythonize(
+                [extension_of(*source) for source in sources.items()],
+                build_dir=str(BUILD),
+                include_path=[str(root) for root in ROOTS],
+                compiler_directives=directives,
+            )
+        ]
         for extension in extensions:
             extension.optional = True  # cythonize makes new objects, and leaves this out.
         self.distribution.ext_modules = extensions
@@ -48,7 +76,9 @@ class OptionalBuild(build_ext):
         self.parallel = self.parallel or os.cpu_count()
 
     def run(self) -> None:
-        sys.stderr.write(f"cdcd: compiling {len(SOURCES)} decoder modules, which takes a minute or two\n")
+        sys.stderr.write(
+            f"cdcd: compiling {len(COMPILED) + len(SHARED)} decoder modules, which takes a minute or two\n"
+        )
         super().run()
 
 
@@ -66,6 +96,6 @@ class BuildWithDocs(build_py):
 
 
 setup(
-    ext_modules=[Extension(module_name(p), [str(p)], extra_compile_args=NO_DEBUG_SYMBOLS) for p in SOURCES],
+    ext_modules=[extension_of(*source) for source in (COMPILED | SHARED).items()],
     cmdclass={"build_ext": OptionalBuild, "build_py": BuildWithDocs},
 )

@@ -11,16 +11,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 # The frames are those of the tests, and a script's folder is all that Python puts on its path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cdc_source_postgres.builtin_types import OID_OF
-from cdc_source_postgres.wire import native as wire_native
-from cdc_source_postgres.wire import python as wire_python
 from tests.support import pgoutput_frames as frames
 from tests.support.pgoutput_frames import Frames
+from tests.support.postgres_decoders import PYTHON, Wire, compiled
 
 NUMERIC_12_2 = (12 << 16 | 2) + 4
 TYPES: list[tuple[int, int, int] | int] = [
@@ -60,7 +58,7 @@ def stream(rows: int) -> list[bytes]:
     return [frames.xlog(message) for message in messages]
 
 
-def run_stream(wire: ModuleType, source: list[bytes]) -> int:
+def run_stream(wire: Wire, source: list[bytes]) -> int:
     decoder = wire.PgoutputDecoder("error", lambda name, amount: None)
     decoder.set_relation(TABLE, "public", "orders", frames.plans(*TYPES), (0,), "d")
     connection = Frames(source)
@@ -72,7 +70,7 @@ def run_stream(wire: ModuleType, source: list[bytes]) -> int:
             return rows
 
 
-def run_copy(wire: ModuleType, source: list[bytes]) -> int:
+def run_copy(wire: Wire, source: list[bytes]) -> int:
     decoder = wire.CopyDecoder("public.orders", frames.plans(*TYPES), "error", lambda name, amount: None)
     connection = Frames(source)
     rows = 0
@@ -84,7 +82,7 @@ def run_copy(wire: ModuleType, source: list[bytes]) -> int:
             return rows
 
 
-def rate(run: Callable[[ModuleType, list[bytes]], int], wire: ModuleType, source: list[bytes]) -> float:
+def rate(run: Callable[[Wire, list[bytes]], int], wire: Wire, source: list[bytes]) -> float:
     """The best of three, in processor time, so that other programs matter little."""
     best = 0.0
     for _ in range(3):
@@ -100,10 +98,10 @@ def main() -> None:
     copy[0] = frames.copy_header() + copy[0]
     copy.append(frames.COPY_TRAILER)
     for name, run, source in (("pgoutput", run_stream, stream(rows)), ("copy binary", run_copy, copy)):
-        compiled = rate(run, wire_native, source)
-        python = rate(run, wire_python, source[: len(source) // 10])
-        ratio = f"ratio {compiled / python:5.1f}"
-        print(f"{name:12} c {compiled:12,.0f} rows/s   python {python:10,.0f} rows/s   {ratio}")
+        native = rate(run, compiled(), source)
+        python = rate(run, PYTHON, source[: len(source) // 10])
+        ratio = f"ratio {native / python:5.1f}"
+        print(f"{name:12} c {native:12,.0f} rows/s   python {python:10,.0f} rows/s   {ratio}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Fuzzes the decoding of COPY BINARY."""
 
-from cdc_source_postgres.wire import native as wire_native
-from cdc_source_postgres.wire import python as wire_python
 from fuzz import mutation, outcomes
+from tests.support.postgres_decoders import PYTHON, compiled
 
-mutation.run("copy", outcomes.copy(wire_native), outcomes.copy(wire_python))
+mutation.run("copy", outcomes.copy(compiled()), outcomes.copy(PYTHON))

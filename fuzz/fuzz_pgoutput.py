@@ -1,7 +1,6 @@
 """Fuzzes the decoding of pgoutput messages."""
 
-from cdc_source_postgres.wire import native as wire_native
-from cdc_source_postgres.wire import python as wire_python
 from fuzz import mutation, outcomes
+from tests.support.postgres_decoders import PYTHON, compiled
 
-mutation.run("pgoutput", outcomes.pgoutput(wire_native), outcomes.pgoutput(wire_python))
+mutation.run("pgoutput", outcomes.pgoutput(compiled()), outcomes.pgoutput(PYTHON))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 from cdc.errors import CdcError
 from cdc_source_postgres.builtin_types import BASE, OID_OF
 from tests.support import pgoutput_frames as frames
 from tests.support.plain_arrow import plain_batch
+from tests.support.postgres_decoders import Wire
 
 ARRAY_OF = {name: array_oid for name, _, array_oid in BASE}
 # One column of each way of decoding.
@@ -32,7 +32,7 @@ def _ignore(name: str, amount: int) -> None:
     """Counters are compared by the property tests."""
 
 
-def pgoutput(wire: ModuleType) -> Callable[[list[bytes]], Any]:
+def pgoutput(wire: Wire) -> Callable[[list[bytes]], Any]:
     def decode(messages: list[bytes]) -> Any:
         decoder = wire.PgoutputDecoder("null", _ignore)
         decoder.set_relation(1, "s", "t", PLANS, (0,), "d")
@@ -45,7 +45,7 @@ def pgoutput(wire: ModuleType) -> Callable[[list[bytes]], Any]:
     return decode
 
 
-def copy(wire: ModuleType) -> Callable[[list[bytes]], Any]:
+def copy(wire: Wire) -> Callable[[list[bytes]], Any]:
     def decode(chunks: list[bytes]) -> Any:
         decoder = wire.CopyDecoder("s.t", PLANS, "null", _ignore)
         try:

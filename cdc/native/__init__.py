@@ -30,7 +30,7 @@ def _probe() -> str:
     try:
         import cdc.native.columns
         import cdc.native.cursor
-        import cdc.native.gathering  # noqa: F401
+        import cdc.native.gathering_native  # noqa: F401
     except ImportError as error:
         return str(error)
     return ""

@@ -1,6 +1,6 @@
 """Append-only builders of Arrow columns; their memory is handed over, never copied."""
 
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 
@@ -70,6 +70,31 @@ cdef inline unsigned char* fixed_slot(FixedColumn column) except NULL:
     """Where to write the next value, which is valid."""
     note_valid(column)
     return extend(&column.values, column.width)
+
+
+# The next number of a column of this width that never has nulls.
+cdef inline int append_int8(FixedColumn column, int value) except -1:
+    column.length += 1
+    extend(&column.values, 1)[0] = <unsigned char>value
+    return 0
+
+
+cdef inline int append_int32(FixedColumn column, int32_t value) except -1:
+    column.length += 1
+    (<int32_t*>extend(&column.values, 4))[0] = value
+    return 0
+
+
+cdef inline int append_int64(FixedColumn column, int64_t value) except -1:
+    column.length += 1
+    (<int64_t*>extend(&column.values, 8))[0] = value
+    return 0
+
+
+cdef inline int set_last_int32(FixedColumn column, int32_t value) except -1:
+    """In place of the last value, which there is."""
+    (<int32_t*>column.values.data)[column.length - 1] = value
+    return 0
 
 
 cdef class BoolColumn(Column):

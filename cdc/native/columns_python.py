@@ -7,6 +7,7 @@ and decimals (unscaled), str, bytes, bool, float, list; None for null.
 from __future__ import annotations
 
 import itertools
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,38 @@ from cdc.errors import DecodeError
 
 # Arrow's 32-bit offsets.
 MAX_OFFSET = 2**31 - 1
+_TYPE_CODES = {1: "b", 4: "i", 8: "q"}
+
+
+class FixedColumn:
+    """Whole numbers of `width` bytes each, none of them null."""
+
+    __slots__ = ("values", "width")
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.values = array(_TYPE_CODES[width])
+
+    @property
+    def length(self) -> int:
+        return len(self.values)
+
+    def release(self) -> array[int]:
+        """The values alone, as a buffer."""
+        values, self.values = self.values, array(_TYPE_CODES[self.width])
+        return values
+
+
+def append_int(column: FixedColumn, value: int) -> None:
+    column.values.append(value)
+
+
+append_int8 = append_int32 = append_int64 = append_int
+
+
+def set_last_int32(column: FixedColumn, value: int) -> None:
+    """In place of the last value, which there is."""
+    column.values[-1] = value
 
 
 def build_array(type_: Any, values: Sequence[Any]) -> pa.Array:

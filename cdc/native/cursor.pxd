@@ -1,5 +1,6 @@
 """The checked byte cursor: nothing else moves the pointer, and it never moves past the end."""
 
+cimport cython
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
@@ -78,3 +79,49 @@ cdef inline int read_i64(Cursor* cursor, int64_t* value) except -1:
 
 
 cdef int require_utf8(const unsigned char* at, Py_ssize_t size) except -1
+
+
+@cython.final
+cdef class Reader:
+    """The cursor as an object over the bytes of another one, for code that has a form in pure Python, too."""
+
+    cdef Cursor cursor
+    cdef Py_buffer view
+    cdef bint is_open
+
+    cdef int open(self, object data) except -1
+    cdef int close(self) except -1
+
+    cdef inline Py_ssize_t remaining(self) noexcept:
+        return self.cursor.left
+
+    cdef inline int skip(self, Py_ssize_t count) except -1:
+        advance(&self.cursor, count)
+        return 0
+
+    cdef inline int u8(self) except -1:
+        return advance(&self.cursor, 1)[0]
+
+    cdef inline int u16(self) except -1:
+        return load_u16(advance(&self.cursor, 2))
+
+    cdef inline int i16(self) except? -1:
+        return <int16_t>load_u16(advance(&self.cursor, 2))
+
+    cdef inline uint32_t u32(self) except? 0xFFFFFFFF:
+        return load_u32(advance(&self.cursor, 4))
+
+    cdef inline int32_t i32(self) except? -1:
+        return <int32_t>load_u32(advance(&self.cursor, 4))
+
+    cdef inline uint64_t u64(self) except? 0xFFFFFFFFFFFFFFFF:
+        return load_u64(advance(&self.cursor, 8))
+
+    cdef inline int64_t i64(self) except? -1:
+        return <int64_t>load_u64(advance(&self.cursor, 8))
+
+    cdef inline bytes take(self, Py_ssize_t count):
+        return (<const char*>advance(&self.cursor, count))[:count]
+
+    cdef inline int finish(self) except -1:
+        return finish(&self.cursor)

@@ -1,6 +1,8 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 """What the checked cursor does when a check fails, and the check of text."""
 
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.string cimport memcpy
 
 from cdc.errors import DecodeError
@@ -73,3 +75,27 @@ cdef Py_ssize_t _sequence(const unsigned char* at, Py_ssize_t left) noexcept nog
         if at[i] < 0x80 or at[i] > 0xBF:
             return 0
     return length
+
+
+@cython.final
+cdef class Reader:
+    def __dealloc__(self):
+        self.close()
+
+    cdef int open(self, object data) except -1:
+        """Read these bytes from their start, until `close`."""
+        self.close()
+        PyObject_GetBuffer(data, &self.view, PyBUF_SIMPLE)
+        self.is_open = True
+        self.cursor.at = <const unsigned char*>self.view.buf
+        self.cursor.left = self.view.len
+        if self.cursor.at == NULL:
+            self.cursor.at = b""
+        return 0
+
+    cdef int close(self) except -1:
+        if self.is_open:
+            self.is_open = False
+            self.cursor.left = 0
+            PyBuffer_Release(&self.view)
+        return 0

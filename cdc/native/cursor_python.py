@@ -111,6 +111,25 @@ class Cursor(ByteCursor):
         return decode_utf8(self.until_nul())
 
 
+class Reader(Cursor):
+    """A cursor that is used for one object's bytes after the other's: the twin of the compiled one."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(b"")
+
+    def open(self, data: bytes | memoryview) -> None:
+        """Read these bytes from their start, until `close`."""
+        super().__init__(data)
+
+    def close(self) -> None:
+        super().__init__(b"")
+
+    def remaining(self) -> int:
+        return self.left
+
+
 def decode_utf8(data: bytes) -> str:
     """Strict UTF-8, else DecodeError."""
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from math import prod
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,10 +19,10 @@ from cdc.native import implementation
 from cdc_source_postgres.builtin_types import BASE, OID_OF
 from cdc_source_postgres.codec import Codec
 from cdc_source_postgres.types import ColumnPlan
-from cdc_source_postgres.wire import python as wire_python
 from tests.support import pgoutput_frames as frames
 from tests.support.pgoutput_frames import UNCHANGED, Text
 from tests.support.plain_arrow import plain_batch
+from tests.support.postgres_decoders import PYTHON, Wire, compiled
 
 pytestmark = pytest.mark.skipif(implementation() != "c", reason="there is only one decoder here")
 
@@ -160,7 +159,7 @@ def damaged(message: bytes) -> st.SearchStrategy[bytes]:
     )
 
 
-def outcome(wire: ModuleType, columns: list[Any], policy: str, key: list[int], messages: list[bytes]) -> Any:
+def outcome(wire: Wire, columns: list[Any], policy: str, key: list[int], messages: list[bytes]) -> Any:
     counted: list[tuple[str, int]] = []
     decoder = wire.PgoutputDecoder(policy, lambda name, amount: counted.append((name, amount)))
     try:
@@ -176,19 +175,17 @@ def outcome(wire: ModuleType, columns: list[Any], policy: str, key: list[int], m
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.data())
 def test_decoders_agree_on_every_stream(data: st.DataObject) -> None:
-    from cdc_source_postgres.wire import native as wire_native
-
     policy = data.draw(st.sampled_from(["error", "null", "null", "string"]))
     types = data.draw(st.lists(st.sampled_from(TYPES), min_size=1, max_size=3))
     columns = frames.plans(*types, policy=policy)
     key = data.draw(st.sampled_from([[], [0]]))
     messages = data.draw(st.lists(changes(columns), min_size=1, max_size=4))
-    assert outcome(wire_native, columns, policy, key, messages) == outcome(
-        wire_python, columns, policy, key, messages
+    assert outcome(compiled(), columns, policy, key, messages) == outcome(
+        PYTHON, columns, policy, key, messages
     )
 
 
-def copy_outcome(wire: ModuleType, columns: list[Any], policy: str, chunks: list[bytes]) -> Any:
+def copy_outcome(wire: Wire, columns: list[Any], policy: str, chunks: list[bytes]) -> Any:
     counted: list[tuple[str, int]] = []
     decoder = wire.CopyDecoder("s.t", columns, policy, lambda name, amount: counted.append((name, amount)))
     try:
@@ -203,8 +200,6 @@ def copy_outcome(wire: ModuleType, columns: list[Any], policy: str, chunks: list
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.data())
 def test_decoders_agree_on_every_copy(data: st.DataObject) -> None:
-    from cdc_source_postgres.wire import native as wire_native
-
     policy = data.draw(st.sampled_from(["error", "null", "string"]))
     types = data.draw(st.lists(st.sampled_from(TYPES), max_size=3))
     columns = frames.plans(*types, policy=policy)
@@ -215,6 +210,4 @@ def test_decoders_agree_on_every_copy(data: st.DataObject) -> None:
     if data.draw(st.integers(0, 4)) == 0:
         index = data.draw(st.integers(0, len(chunks) - 1))
         chunks[index] = data.draw(damaged(chunks[index]))
-    assert copy_outcome(wire_native, columns, policy, chunks) == copy_outcome(
-        wire_python, columns, policy, chunks
-    )
+    assert copy_outcome(compiled(), columns, policy, chunks) == copy_outcome(PYTHON, columns, policy, chunks)

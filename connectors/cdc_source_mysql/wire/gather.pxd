@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from cdc.native.cursor cimport Cursor
-from cdc.native.gathering cimport Gathering
+from cdc.native.gathering_native cimport Gathering
 from cdc_source_mysql.wire.events cimport Gtid
 from cdc_source_mysql.wire.table cimport Image, Moment, Table
 

@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from cdc.native.cursor cimport Cursor, advance
-from cdc.native.gathering cimport CREATE, DELETE, TRUNCATE, UPDATE, Gathering, append_envelope
+from cdc.native.gathering_native cimport Gathering
 from cdc_source_mysql.wire.events cimport MARIADB_GTID, MYSQL_GTID, Gtid, read_lenenc
 from cdc_source_mysql.wire.field cimport little_u16, little_u32
 from cdc_source_mysql.wire.table cimport (
@@ -30,6 +30,12 @@ from cdc.errors import DecodeError
 from cdc_source_mysql.wire import codes as _codes
 from cdc_source_mysql.wire.target import check_insert, check_update, diffs_without_document, unidentified_row
 from cdc_source_mysql.wire.rare import inflate_body, without_dropped
+
+cdef enum:
+    CREATE = 1
+    UPDATE = 2
+    DELETE = 3
+    TRUNCATE = 4
 
 cdef Py_ssize_t ROW_OVERHEAD = _codes.ROW_OVERHEAD_BYTES
 cdef Py_ssize_t MOST_TABLE_MAPS = _codes.MOST_TABLE_MAPS
@@ -331,7 +337,7 @@ cdef class Gatherer:
             tx, position = self.attributed or (self.tx_text(), self.position_text())
             table.transactions.append(tx)
             table.positions.append(position)
-        append_envelope(table, op, self.changes, self.moment.commit_at)
+        table.append_envelope(op, self.changes, self.moment.commit_at)
         if self.transaction_changes == 0:
             self.first_change = self.changes
         self.changes += 1

@@ -7,7 +7,7 @@ import pyarrow as pa
 from cdc.errors import DecodeError
 from cdc.native.cursor_python import Cursor
 from cdc.native.gathered import CREATE, DELETE, TRUNCATE, UPDATE, Count
-from cdc.native.gathering_python import Gathering
+from cdc.native.gathering import Gathering
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire.events_python import Gtid
 from cdc_source_mysql.wire.little_endian import LittleEndian, lenenc
@@ -55,7 +55,7 @@ class Gatherer:
         self._ids: dict[int, Mapped] = {}
         self._wanted = b""
         self._active: dict[str, Table] = {}
-        self._gathering: Gathering[Table] = Gathering(count)
+        self._gathering: Gathering = Gathering(count)
         self._dropped: list[tuple[int, int]] = []
         self.changes = 0
         self.byte_count = 0
@@ -224,7 +224,7 @@ class Gatherer:
         table.append_row(filled, old)
 
     def _begin_row(self, table: Table, op: int) -> None:
-        if not table.ops:
+        if not table.ops.length:
             self._gathering.touched.append(table)
         if table.last_transaction != self._moment.number:
             table.last_transaction = self._moment.number

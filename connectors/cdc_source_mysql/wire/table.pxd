@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from cdc.native.cursor cimport Cursor
-from cdc.native.gathering cimport TableRows
+from cdc.native.gathering_native cimport TableRows
 from cdc_source_mysql.wire.field cimport Field
 
 

@@ -11,7 +11,7 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp
 
 from cdc.native.cursor cimport Cursor, advance, finish
-from cdc.native.gathering cimport TableRows
+from cdc.native.gathering_native cimport TableRows
 from cdc_source_mysql.wire.field cimport (
     Field,
     PrefixedField,

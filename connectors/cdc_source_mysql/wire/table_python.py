@@ -11,7 +11,7 @@ import pyarrow as pa
 from cdc.errors import DecodeError
 from cdc.native.cursor_python import Cursor
 from cdc.native.gathered import Gathered, TableShape
-from cdc.native.gathering_python import TableRows
+from cdc.native.gathering import TableRows
 from cdc_source_mysql.wire.defaults import with_defaults
 from cdc_source_mysql.wire.target import LIVE_ROW_ENDS, Target, diffs_without_document
 from cdc_source_mysql.wire.values_python import Field, make_field
@@ -59,7 +59,7 @@ def read_present(cursor: Cursor, columns: int) -> list[bool]:
     return [is_set(bits, i) for i in range(columns)]
 
 
-class Table(TableRows[Field]):
+class Table(TableRows):
     """The rows of one table since the last take. `column` is the one at hand, for errors; -1 for none."""
 
     def __init__(self, target: Target, unrepresentable: str) -> None:
@@ -71,7 +71,7 @@ class Table(TableRows[Field]):
         self.json_columns = [i for i, plan in enumerate(target.plans) if plan.kind == "json"]
         self.column = -1
 
-    def _make_fields(self) -> list[Field]:
+    def make_fields(self) -> list[Field]:
         return [make_field(p, r) for p, r in zip(self.shape.plans, self.shape.refusals, strict=True)]
 
     def read_image(self, cursor: Cursor, present: Sequence[bool], diffs: bytes = b"") -> Image:
@@ -104,6 +104,10 @@ class Table(TableRows[Field]):
         content = cursor.take(int.from_bytes(prefix, "little"))
         return Value(Kind.PRESENT, prefix + content, content)
 
+    def append_nulls(self) -> None:
+        for field in self.columns:
+            field.null()
+
     def is_history(self, image: Image) -> bool:
         """Whether the row's end, in a system-versioned table, has come."""
         if self.target.row_end is None:
@@ -130,7 +134,9 @@ class Table(TableRows[Field]):
         """The values of the newest row; those that it lacks are named as unchanged. JSON columns may have
         diffs to the old image.
         """
-        self.mark_unchanged(tuple(i for i, value in enumerate(image) if value.kind is Kind.ABSENT))
+        absent = tuple(i for i, value in enumerate(image) if value.kind is Kind.ABSENT)
+        if absent:
+            self.mark_unchanged(absent)
         self._append_values(self.columns, image, old)
 
     def append_before(self, old: Image) -> None:
@@ -153,7 +159,7 @@ class Table(TableRows[Field]):
                 field.null()
         self.column = -1
 
-    def _completed(self, gathered: Gathered, columns: list[pa.Array]) -> list[pa.Array]:
+    def completed(self, gathered: Gathered, columns: list[pa.Array]) -> list[pa.Array]:
         if self.unchanged is None:
             return columns
         return with_defaults(gathered, columns, self.target.defaults)

@@ -131,10 +131,10 @@ class Copy(Protocol):
 PgoutputDecoder: type[Pgoutput]
 CopyDecoder: type[Copy]
 if implementation() == "c":
-    from cdc_source_postgres.wire import native
+    from cdc_source_postgres.wire import copy_native, stream_native
 
-    PgoutputDecoder, CopyDecoder = native.PgoutputDecoder, native.CopyDecoder
+    PgoutputDecoder, CopyDecoder = stream_native.PgoutputDecoder, copy_native.CopyDecoder
 else:
-    from cdc_source_postgres.wire import python
+    from cdc_source_postgres.wire import copy, stream
 
-    PgoutputDecoder, CopyDecoder = python.PgoutputDecoder, python.CopyDecoder
+    PgoutputDecoder, CopyDecoder = stream.PgoutputDecoder, copy.CopyDecoder

@@ -80,6 +80,9 @@ class Field:
         return self._pile.merge(build_array(self._codec.arrow, values))
 
 
+make_field = Field
+
+
 def _decoder(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
     return _DECODERS[codec.kind](codec, refusals)
 

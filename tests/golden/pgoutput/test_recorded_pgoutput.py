@@ -2,30 +2,20 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from cdc.native import implementation
 from cdc_source_postgres.messages import parse_relation, parse_truncate
 from cdc_source_postgres.types import TypeCatalog, plan_column
-from cdc_source_postgres.wire import python as wire_python
 from tests.support.plain_arrow import plain
+from tests.support.postgres_decoders import Wire, wires
 
 RECORDINGS = sorted(Path(__file__).parent.glob("*.hex"))
 NOON = 1_582_977_600_500_000
 
 
-def implementations() -> list[ModuleType]:
-    if implementation() != "c":
-        return [wire_python]
-    from cdc_source_postgres.wire import native as wire_native
-
-    return [wire_native, wire_python]
-
-
-def decoded(wire: ModuleType, recording: Path) -> dict[str, list[dict[str, Any]]]:
+def decoded(wire: Wire, recording: Path) -> dict[str, list[dict[str, Any]]]:
     """Table → its changes, with only what every server sends alike."""
     decoder = wire.PgoutputDecoder("error", lambda name, amount: None)
     tables: dict[int, str] = {}
@@ -56,9 +46,9 @@ def decoded(wire: ModuleType, recording: Path) -> dict[str, list[dict[str, Any]]
     return rows
 
 
-@pytest.mark.parametrize("wire", implementations(), ids=lambda module: module.__name__.rpartition("_")[2])
+@pytest.mark.parametrize("wire", wires(), ids=lambda wire: wire.name)
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
-def test_recorded_stream_decodes_as_it_did(wire: ModuleType, recording: Path) -> None:
+def test_recorded_stream_decodes_as_it_did(wire: Wire, recording: Path) -> None:
     rows = decoded(wire, recording)
     big = "0123456789" * 1000
     price, tags = Decimal("12.50"), ["x", None, "y z"]

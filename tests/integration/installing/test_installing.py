@@ -63,8 +63,9 @@ def test_installation_without_a_compiler_runs_on_python_decoders(tmp_path: Path)
 
 def test_the_wheel_installs_names_that_no_application_uses(tmp_path: Path) -> None:
     project = copy_of_the_project(tmp_path / "project")
-    for source in project.rglob("*.pyx"):
-        source.unlink()  # Compiling takes minutes and changes no top-level name.
+    for pattern in ("*.pyx", "*.pxd"):
+        for source in project.rglob(pattern):
+            source.unlink()  # Compiling takes minutes and changes no top-level name.
     pip = (sys.executable, "-m", "pip")
     wheel = run(
         *pip, "wheel", "-q", "--no-build-isolation", "--no-deps", "--no-index", str(project), cwd=tmp_path

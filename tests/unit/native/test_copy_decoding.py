@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import struct
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -11,20 +10,21 @@ from cdc_source_postgres.builtin_types import OID_OF
 from cdc_source_postgres.wire.codes import ENDED, FULL, WOULD_BLOCK
 from tests.support import pgoutput_frames as frames
 from tests.support.pgoutput_frames import COPY_TRAILER, Frames, copy_header, copy_row
+from tests.support.postgres_decoders import Wire
 
 ONE = struct.pack(">i", 1)
 ROW = copy_row([ONE, b"x" * 50])
 
 
-def decoder_of(wire: ModuleType, *types: int) -> Any:
+def decoder_of(wire: Wire, *types: int) -> Any:
     return wire.CopyDecoder("s.t", frames.plans(*types), "error", lambda name, amount: None)
 
 
-def two_columns(wire: ModuleType) -> Any:
+def two_columns(wire: Wire) -> Any:
     return decoder_of(wire, OID_OF["int4"], OID_OF["text"])
 
 
-def test_rows_come_with_header_and_trailer_in_any_frames(wire: ModuleType) -> None:
+def test_rows_come_with_header_and_trailer_in_any_frames(wire: Wire) -> None:
     row = copy_row([ONE, None])
     for chunks in (
         [copy_header() + row, row, COPY_TRAILER],
@@ -39,20 +39,20 @@ def test_rows_come_with_header_and_trailer_in_any_frames(wire: ModuleType) -> No
         assert decoder.take() is None
 
 
-def test_empty_table_has_no_batch(wire: ModuleType) -> None:
+def test_empty_table_has_no_batch(wire: Wire) -> None:
     decoder = two_columns(wire)
     decoder.feed(copy_header() + COPY_TRAILER)
     assert decoder.finished
     assert decoder.take() is None
 
 
-def test_table_without_columns_keeps_its_rows(wire: ModuleType) -> None:
+def test_table_without_columns_keeps_its_rows(wire: Wire) -> None:
     decoder = decoder_of(wire)
     decoder.feed(copy_header() + copy_row([]) * 3)
     assert decoder.take().num_rows == 3
 
 
-def test_drain_stops_when_full_and_goes_on(wire: ModuleType) -> None:
+def test_drain_stops_when_full_and_goes_on(wire: Wire) -> None:
     decoder = two_columns(wire)
     source = Frames([copy_header() + ROW, ROW, ROW, COPY_TRAILER], ended=True)
     assert decoder.drain(source, 150) == FULL
@@ -64,7 +64,7 @@ def test_drain_stops_when_full_and_goes_on(wire: ModuleType) -> None:
     assert decoder.drain(Frames([]), 1000) == WOULD_BLOCK
 
 
-def test_column_without_readable_binary_form_is_read_as_text(wire: ModuleType) -> None:
+def test_column_without_readable_binary_form_is_read_as_text(wire: Wire) -> None:
     decoder = decoder_of(wire, OID_OF["aclitem"], 1034)
     decoder.feed(copy_header() + copy_row([b"=r/postgres", b"{=r/postgres,=w/postgres}"]))
     assert decoder.take().to_pylist() == [{"c0": "=r/postgres", "c1": ["=r/postgres", "=w/postgres"]}]
@@ -90,7 +90,7 @@ def test_column_without_readable_binary_form_is_read_as_text(wire: ModuleType) -
         [copy_header() + struct.pack(">hii", 2, 4, 2**31 - 1)],
     ],
 )
-def test_malformed_copy_is_an_error_that_names_its_table(wire: ModuleType, chunks: list[bytes]) -> None:
+def test_malformed_copy_is_an_error_that_names_its_table(wire: Wire, chunks: list[bytes]) -> None:
     decoder = two_columns(wire)
 
     def run() -> None:

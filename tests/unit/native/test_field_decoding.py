@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import struct
 from decimal import Decimal
-from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ from cdc.errors import DecodeError, UnrepresentableValue
 from cdc_source_postgres.builtin_types import BASE, OID_OF
 from tests.support import pgoutput_frames as frames
 from tests.support.plain_arrow import plain
+from tests.support.postgres_decoders import Wire
 
 ARRAY_OF = {name: array_oid for name, _, array_oid in BASE}
 INT64 = struct.Struct(">q")
@@ -29,7 +29,7 @@ def special(sign: int) -> bytes:
 
 
 def column(
-    wire: ModuleType, type_: tuple[int, int, int] | int, cells: list[bytes | None], policy: str = "error"
+    wire: Wire, type_: tuple[int, int, int] | int, cells: list[bytes | None], policy: str = "error"
 ) -> pa.Array:
     counted: list[tuple[str, int]] = []
     decoder = wire.CopyDecoder(
@@ -69,7 +69,7 @@ def column(
     ],
 )
 def test_value_becomes_its_arrow_counterpart(
-    wire: ModuleType, name: str, cell: bytes, arrow: Any, value: Any
+    wire: Wire, name: str, cell: bytes, arrow: Any, value: Any
 ) -> None:
     array = column(wire, OID_OF[name], [cell, None])
     assert array.type == arrow
@@ -91,7 +91,7 @@ def test_value_becomes_its_arrow_counterpart(
     ],
 )
 def test_numeric_with_precision_is_an_exact_decimal(
-    wire: ModuleType, precision: int, scale: int, text: str, arrow: Any
+    wire: Wire, precision: int, scale: int, text: str, arrow: Any
 ) -> None:
     array = column(wire, numeric_type(precision, scale), [frames.numeric(text), frames.numeric("0")])
     assert array.type == arrow
@@ -99,7 +99,7 @@ def test_numeric_with_precision_is_an_exact_decimal(
 
 
 @pytest.mark.parametrize("text", ["100", "0.001", "-99.999", "99999999999999999999999999999999999999999999"])
-def test_numeric_beyond_its_declaration_is_an_error(wire: ModuleType, text: str) -> None:
+def test_numeric_beyond_its_declaration_is_an_error(wire: Wire, text: str) -> None:
     with pytest.raises(DecodeError, match=r"does not fit \(4,2\)"):
         column(wire, numeric_type(4, 2), [frames.numeric(text)])
 
@@ -120,9 +120,7 @@ UNREPRESENTABLE = [
 
 
 @pytest.mark.parametrize(("type_", "cell", "text"), UNREPRESENTABLE)
-def test_value_without_counterpart_follows_the_policy(
-    wire: ModuleType, type_: Any, cell: bytes, text: str
-) -> None:
+def test_value_without_counterpart_follows_the_policy(wire: Wire, type_: Any, cell: bytes, text: str) -> None:
     with pytest.raises(UnrepresentableValue) as caught:
         column(wire, type_, [cell])
     assert caught.value.where == "s.t, column c0"
@@ -131,7 +129,7 @@ def test_value_without_counterpart_follows_the_policy(
     assert plain(column(wire, type_, [cell], "string")) == [text]
 
 
-def test_array_elements_follow_the_policy_one_by_one(wire: ModuleType) -> None:
+def test_array_elements_follow_the_policy_one_by_one(wire: Wire) -> None:
     cell = frames.array(1184, [(3, 1)], [INFINITE, None, INT64.pack(0)])
     counted: list[tuple[str, int]] = []
     plans = frames.plans(ARRAY_OF["timestamptz"])
@@ -141,7 +139,7 @@ def test_array_elements_follow_the_policy_one_by_one(wire: ModuleType) -> None:
     assert counted == [("unrepresentable_values", 1)]
 
 
-def test_arrays_nest_as_declared(wire: ModuleType) -> None:
+def test_arrays_nest_as_declared(wire: Wire) -> None:
     values = [struct.pack(">i", i) for i in range(6)]
     cell = frames.array(23, [(2, 1), (3, 1)], [*values[:5], None])
     array = column(wire, (ARRAY_OF["int4"], -1, 2), [cell, None, frames.array(23, [], []), cell])
@@ -166,7 +164,7 @@ def test_arrays_nest_as_declared(wire: ModuleType) -> None:
         b"",
     ],
 )
-def test_malformed_array_is_an_error(wire: ModuleType, cell: bytes) -> None:
+def test_malformed_array_is_an_error(wire: Wire, cell: bytes) -> None:
     with pytest.raises(DecodeError):
         column(wire, ARRAY_OF["bool"], [cell])
 
@@ -201,13 +199,13 @@ def test_malformed_array_is_an_error(wire: ModuleType, cell: bytes) -> None:
         ("aclitem", b"\xff"),
     ],
 )
-def test_malformed_value_is_an_error_that_names_its_column(wire: ModuleType, name: str, cell: bytes) -> None:
+def test_malformed_value_is_an_error_that_names_its_column(wire: Wire, name: str, cell: bytes) -> None:
     with pytest.raises(DecodeError) as caught:
         column(wire, OID_OF[name], [cell])
     assert caught.value.where == "s.t, column c0"
 
 
-def test_text_of_64_mebibytes_passes_whole(wire: ModuleType) -> None:
+def test_text_of_64_mebibytes_passes_whole(wire: Wire) -> None:
     value = "é" * (32 << 20)
     array = column(wire, OID_OF["text"], [value.encode(), b"x"])
     assert array[0].as_py() == value
@@ -215,5 +213,5 @@ def test_text_of_64_mebibytes_passes_whole(wire: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "plain ascii beyond eight", "é", "abcdefg日本", "🙂" * 5, "\x00\x7f"])
-def test_valid_utf8_passes(wire: ModuleType, text: str) -> None:
+def test_valid_utf8_passes(wire: Wire, text: str) -> None:
     assert column(wire, OID_OF["text"], [text.encode()]).to_pylist() == [text]

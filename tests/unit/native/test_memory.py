@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from types import ModuleType
 
 import psutil
 import pyarrow as pa
@@ -10,12 +9,13 @@ import pytest
 from cdc.native import implementation
 from cdc_source_postgres.builtin_types import OID_OF
 from tests.support import pgoutput_frames as frames
+from tests.support.postgres_decoders import Wire
 
 MEBIBYTE = 1 << 20
 
 
 @pytest.mark.skipif(implementation() != "c", reason="only the compiled builders manage memory")
-def test_take_gives_the_memory_away(wire: ModuleType) -> None:
+def test_take_gives_the_memory_away(wire: Wire) -> None:
     decoder = wire.CopyDecoder("s.t", frames.plans(OID_OF["text"]), "error", lambda name, amount: None)
     decoder.feed(frames.copy_header())
     process = psutil.Process(os.getpid())
@@ -29,7 +29,7 @@ def test_take_gives_the_memory_away(wire: ModuleType) -> None:
     assert process.memory_info().rss - before < 64 * MEBIBYTE
 
 
-def test_batch_outlives_its_decoder(wire: ModuleType) -> None:
+def test_batch_outlives_its_decoder(wire: Wire) -> None:
     decoder = wire.CopyDecoder("s.t", frames.plans(OID_OF["text"]), "error", lambda name, amount: None)
     decoder.feed(frames.copy_header() + frames.copy_row([b"kept"]))
     batch: pa.RecordBatch = decoder.take()

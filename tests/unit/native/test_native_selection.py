@@ -24,13 +24,15 @@ def outcome(code: str, wanted: str | None) -> tuple[int, str]:
 
 
 @pytest.mark.skipif(unavailable_reason() != "", reason="nothing is compiled here")
-@pytest.mark.parametrize(("wanted", "module"), [(None, "native"), ("c", "native"), ("python", "python")])
+@pytest.mark.parametrize(
+    ("wanted", "module"), [(None, "stream_native"), ("c", "stream_native"), ("python", "stream")]
+)
 def test_variable_chooses_the_decoders(wanted: str | None, module: str) -> None:
     assert outcome(SHOW, wanted) == (0, module)
 
 
 def test_pure_python_serves_where_nothing_is_built() -> None:
-    assert outcome(NOT_BUILT + SHOW, None) == (0, "python")
+    assert outcome(NOT_BUILT + SHOW, None) == (0, "stream")
 
 
 def test_asking_for_compiled_decoders_that_are_not_built_says_why() -> None:

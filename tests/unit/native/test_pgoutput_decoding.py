@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import struct
 from datetime import UTC, datetime
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from cdc_source_postgres.wire.codes import ENDED, FULL, KEEPALIVE, MESSAGE, PART
 from tests.support import pgoutput_frames as frames
 from tests.support.pgoutput_frames import UNCHANGED, Frames, Text
 from tests.support.plain_arrow import plain_batch
+from tests.support.postgres_decoders import Wire
 
 INT4, TEXT = OID_OF["int4"], OID_OF["text"]
 TABLE = 5
@@ -22,7 +22,7 @@ def int4(value: int) -> bytes:
     return struct.pack(">i", value)
 
 
-def decoder_of(wire: ModuleType, key: tuple[int, ...] = (0,), identity: str = "d") -> Any:
+def decoder_of(wire: Wire, key: tuple[int, ...] = (0,), identity: str = "d") -> Any:
     decoder = wire.PgoutputDecoder("error", lambda name, amount: None)
     decoder.set_relation(TABLE, "public", "t", frames.plans(INT4, TEXT, TEXT), key, identity)
     return decoder
@@ -37,7 +37,7 @@ def rows_of(decoder: Any, *messages: bytes) -> list[dict[str, Any]]:
     return [{name: values[i] for name, values in columns.items()} for i in range(batch.num_rows)]
 
 
-def test_insert_carries_its_values_and_its_envelope(wire: ModuleType) -> None:
+def test_insert_carries_its_values_and_its_envelope(wire: Wire) -> None:
     decoder = decoder_of(wire)
     message = frames.insert(TABLE, [int4(7), b"x", None])
     decoder.feed(frames.begin(commit_lsn=0x16B374D848, commit_ts=1, xid=99))
@@ -57,21 +57,21 @@ def test_insert_carries_its_values_and_its_envelope(wire: ModuleType) -> None:
     ]
 
 
-def test_delete_by_key_names_what_was_not_sent(wire: ModuleType) -> None:
+def test_delete_by_key_names_what_was_not_sent(wire: Wire) -> None:
     [row] = rows_of(decoder_of(wire), frames.delete(TABLE, [int4(1), None, None]))
     assert (row["c0"], row["c1"], row["_cdc_op"]) == (1, None, "d")
     assert row["_cdc_unchanged"] == ["c1", "c2"]
     assert "_cdc_before" not in row
 
 
-def test_delete_of_a_full_identity_keeps_nulls_as_nulls(wire: ModuleType) -> None:
+def test_delete_of_a_full_identity_keeps_nulls_as_nulls(wire: Wire) -> None:
     decoder = decoder_of(wire, identity="f")
     [row] = rows_of(decoder, frames.delete(TABLE, [int4(1), b"a", None], kind=b"O"))
     assert (row["c0"], row["c1"], row["c2"]) == (1, "a", None)
     assert "_cdc_unchanged" not in row
 
 
-def test_update_names_unchanged_columns_for_its_row_only(wire: ModuleType) -> None:
+def test_update_names_unchanged_columns_for_its_row_only(wire: Wire) -> None:
     rows = rows_of(
         decoder_of(wire),
         frames.insert(TABLE, [int4(1), b"a", b"b"]),
@@ -83,7 +83,7 @@ def test_update_names_unchanged_columns_for_its_row_only(wire: ModuleType) -> No
     assert rows[1]["c1"] is None
 
 
-def test_update_of_the_key_has_the_old_key_before(wire: ModuleType) -> None:
+def test_update_of_the_key_has_the_old_key_before(wire: Wire) -> None:
     rows = rows_of(
         decoder_of(wire),
         frames.insert(TABLE, [int4(1), None, None]),
@@ -93,7 +93,7 @@ def test_update_of_the_key_has_the_old_key_before(wire: ModuleType) -> None:
     assert rows[1]["_cdc_unchanged"] == ["c2"]
 
 
-def test_old_key_that_equals_the_new_one_is_not_a_key_change(wire: ModuleType) -> None:
+def test_old_key_that_equals_the_new_one_is_not_a_key_change(wire: Wire) -> None:
     # The server also sends the old key when the key did not change but is stored out of line.
     decoder = wire.PgoutputDecoder("error", lambda name, amount: None)
     decoder.set_relation(TABLE, "public", "t", frames.plans(TEXT, TEXT), (0,), "d")
@@ -107,7 +107,7 @@ def test_old_key_that_equals_the_new_one_is_not_a_key_change(wire: ModuleType) -
     assert "_cdc_unchanged" not in rows[0]
 
 
-def test_full_identity_fills_unchanged_columns_from_the_old_image(wire: ModuleType) -> None:
+def test_full_identity_fills_unchanged_columns_from_the_old_image(wire: Wire) -> None:
     decoder = decoder_of(wire, key=(), identity="f")
     [row] = rows_of(
         decoder, frames.update(TABLE, [int4(1), UNCHANGED, b"n"], old=[int4(1), b"kept", b"o"], kind=b"O")
@@ -116,7 +116,7 @@ def test_full_identity_fills_unchanged_columns_from_the_old_image(wire: ModuleTy
     assert "_cdc_unchanged" not in row
 
 
-def test_text_and_binary_values_of_one_column_mix_in_order(wire: ModuleType) -> None:
+def test_text_and_binary_values_of_one_column_mix_in_order(wire: Wire) -> None:
     rows = rows_of(
         decoder_of(wire),
         frames.insert(TABLE, [Text(b"1"), Text(b"a"), None]),
@@ -127,7 +127,7 @@ def test_text_and_binary_values_of_one_column_mix_in_order(wire: ModuleType) -> 
     assert [row["c0"] for row in rows] == [1, 2, None, -3]
 
 
-def test_truncate_is_a_row_of_nulls_in_each_table_in_turn(wire: ModuleType) -> None:
+def test_truncate_is_a_row_of_nulls_in_each_table_in_turn(wire: Wire) -> None:
     decoder = decoder_of(wire)
     decoder.set_relation(6, "public", "u", frames.plans(INT4), (0,), "d")
     decoder.set_relation(7, "public", "ignored", None, (), "d")
@@ -142,7 +142,7 @@ def test_truncate_is_a_row_of_nulls_in_each_table_in_turn(wire: ModuleType) -> N
     assert taken[1][1]["c0"] == [None]
 
 
-def test_take_starts_ordinals_and_dictionaries_anew_inside_a_transaction(wire: ModuleType) -> None:
+def test_take_starts_ordinals_and_dictionaries_anew_inside_a_transaction(wire: Wire) -> None:
     decoder = decoder_of(wire)
     decoder.feed(frames.begin(commit_lsn=1, xid=1))
     for _ in range(2):
@@ -154,7 +154,7 @@ def test_take_starts_ordinals_and_dictionaries_anew_inside_a_transaction(wire: M
     assert (decoder.changes, decoder.byte_count) == (0, 0)
 
 
-def test_new_plans_keep_the_former_rows_in_a_batch_of_their_own(wire: ModuleType) -> None:
+def test_new_plans_keep_the_former_rows_in_a_batch_of_their_own(wire: Wire) -> None:
     decoder = decoder_of(wire)
     decoder.feed(frames.begin())
     decoder.feed(frames.insert(TABLE, [int4(1), b"a", b"b"]))
@@ -167,7 +167,7 @@ def test_new_plans_keep_the_former_rows_in_a_batch_of_their_own(wire: ModuleType
     assert [batch.column("_cdc_seq").to_pylist() for _, batch in taken] == [[0], [1]]
 
 
-def test_tables_come_in_the_order_of_their_first_change(wire: ModuleType) -> None:
+def test_tables_come_in_the_order_of_their_first_change(wire: Wire) -> None:
     decoder = decoder_of(wire)
     decoder.set_relation(6, "public", "u", frames.plans(INT4), (0,), "d")
     decoder.feed(frames.begin())
@@ -177,14 +177,14 @@ def test_tables_come_in_the_order_of_their_first_change(wire: ModuleType) -> Non
     assert [relid for relid, _ in decoder.take()] == [6, TABLE]
 
 
-def test_table_without_columns_keeps_its_rows(wire: ModuleType) -> None:
+def test_table_without_columns_keeps_its_rows(wire: Wire) -> None:
     decoder = wire.PgoutputDecoder("error", lambda name, amount: None)
     decoder.set_relation(TABLE, "public", "empty", [], (), "f")
     rows = rows_of(decoder, frames.insert(TABLE, []), frames.update(TABLE, [], old=[], kind=b"O"))
     assert [row["_cdc_op"] for row in rows] == ["c", "u"]
 
 
-def test_commit_is_told_by_attributes(wire: ModuleType) -> None:
+def test_commit_is_told_by_attributes(wire: Wire) -> None:
     decoder = decoder_of(wire)
     assert (decoder.end_lsn, decoder.commit_ts_us, decoder.in_transaction) == (0, None, False)
     decoder.feed(frames.begin())
@@ -196,11 +196,11 @@ def test_commit_is_told_by_attributes(wire: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("tag", [b"R", b"Y", b"T", b"M", b"O", b"S", b"?"])
-def test_other_messages_are_left_to_the_caller(wire: ModuleType, tag: bytes) -> None:
+def test_other_messages_are_left_to_the_caller(wire: Wire, tag: bytes) -> None:
     assert decoder_of(wire).feed(tag + b"anything") == tag[0]
 
 
-def test_drain_tells_why_it_stopped(wire: ModuleType) -> None:
+def test_drain_tells_why_it_stopped(wire: Wire) -> None:
     decoder = decoder_of(wire)
     row = frames.xlog(frames.insert(TABLE, [int4(1), b"x" * 100, None]), wal_end=90)
     other = frames.xlog(b"Mlogical")
@@ -238,7 +238,7 @@ def test_drain_tells_why_it_stopped(wire: ModuleType) -> None:
         ([b""], "1 bytes expected"),
     ],
 )
-def test_malformed_message_is_an_error(wire: ModuleType, messages: list[bytes], problem: str) -> None:
+def test_malformed_message_is_an_error(wire: Wire, messages: list[bytes], problem: str) -> None:
     decoder = decoder_of(wire)
 
     def run() -> None:
@@ -250,7 +250,7 @@ def test_malformed_message_is_an_error(wire: ModuleType, messages: list[bytes], 
         run()
 
 
-def test_error_names_table_column_and_commit_but_no_value(wire: ModuleType) -> None:
+def test_error_names_table_column_and_commit_but_no_value(wire: Wire) -> None:
     decoder = decoder_of(wire)
     decoder.feed(frames.begin(commit_lsn=0x100000020))
     with pytest.raises(DecodeError) as caught:
@@ -260,7 +260,7 @@ def test_error_names_table_column_and_commit_but_no_value(wire: ModuleType) -> N
     assert caught.value.__cause__ is None
 
 
-def test_error_in_a_text_value_is_placed_by_its_own_row(wire: ModuleType) -> None:
+def test_error_in_a_text_value_is_placed_by_its_own_row(wire: Wire) -> None:
     decoder = decoder_of(wire)
     decoder.feed(frames.begin(commit_lsn=100))
     decoder.feed(frames.insert(TABLE, [Text(b"1"), b"", b""]))

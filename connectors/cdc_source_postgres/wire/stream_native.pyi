@@ -1,0 +1,1 @@
+from cdc_source_postgres.wire.stream import PgoutputDecoder as PgoutputDecoder
