@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-import numpy as np
 import pyarrow as pa
 
 from cdc.errors import CdcError, SinkRefused, UnsupportedSchema
@@ -20,19 +19,11 @@ from cdc.lake.claims import TableClaims
 from cdc.lake.columns import file_schema
 from cdc.lake.completeness import Aside
 from cdc.lake.files import FileFormat
-from cdc.model import ChangeBatch, Operation, TableId, TableSchema
+from cdc.merge import TableRefused, from_truncate, set_aside_for
+from cdc.model import ChangeBatch, TableId, TableSchema
 from cdc.spi import SetAside, SinkContext
 
 RENAMED = "TableRenamed"
-
-
-class TableRefused(Exception):
-    """One table can't be taken, for the reason `error`; nothing is wrong with the others."""
-
-    def __init__(self, schema: TableSchema, error: CdcError) -> None:
-        super().__init__(str(schema.table))
-        self.schema = schema
-        self.error = error
 
 
 class Shelf:
@@ -71,7 +62,7 @@ class Shelf:
         if batch.row_count and batch.seq[-1].as_py() < entry.said.since:
             # A replay of what the lake had of the table.
             return batch
-        rest = _anew(batch, entry.said.since)
+        rest = from_truncate(batch, entry.said.since)
         if (
             rest is not None
             and entry.said.table not in self._refused
@@ -89,7 +80,7 @@ class Shelf:
         schema = batch.schema
         if not batch.row_count or schema.relation is None:
             return
-        begins = _anew(batch, entry.said.since if entry else 0) is not None
+        begins = from_truncate(batch, entry.said.since if entry else 0) is not None
         if begins:
             if entry is not None:
                 del self._entries[entry.said.table]
@@ -114,9 +105,7 @@ class Shelf:
         if known is not None:
             del self._entries[known.said.table]
             since = min(since, known.said.since)
-        message = f"{error.where}: {error.message}" if error.where else error.message
-        said = SetAside(schema.table, since, type(error).__name__, message, error.remedy)
-        self._entries[schema.table] = Aside(schema.relation, said)
+        self._entries[schema.table] = Aside(schema.relation, set_aside_for(error, schema, since))
 
     def _look_again(self, entry: Aside, schema: TableSchema) -> None:
         known = self._looked_at.get(schema.table)
@@ -187,11 +176,3 @@ def _renamed(schema: TableSchema, since: int) -> Aside:
     )
     said = SetAside(schema.table, since, RENAMED, message, remedy, deliverable=True, skips=False)
     return Aside(schema.relation, said)
-
-
-def _anew(batch: ChangeBatch, since: int) -> ChangeBatch | None:
-    """The changes from the first truncate on that is not older than `since`."""
-    mask = (np.asarray(batch.ops) == Operation.TRUNCATE.code) & (np.asarray(batch.seq) >= since)
-    if not mask.any():
-        return None
-    return replace(batch, data=batch.data.slice(int(np.flatnonzero(mask)[0])))

@@ -19,9 +19,10 @@ from cdc.lake.files import FileFormat, StagedFile
 from cdc.lake.generations import begin_generation, clear_generations, swap_generation
 from cdc.lake.journal import LakeState, Manifest, complete, load_state, save_state, states
 from cdc.lake.layout import LakePaths, Partition, partition_keys
-from cdc.lake.setaside import Shelf, TableRefused, of_table, refusal, report
+from cdc.lake.setaside import Shelf, of_table, refusal, report
 from cdc.lake.staging import Staging, clear_staging
 from cdc.lake.store import ObjectStore
+from cdc.merge import TableRefused
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
 from cdc.spi import Cursor, Delivery, Finding, SetAside, Severity, SinkContext, continuity
 

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from cdc.lake.columns import file_metadata
 from cdc.lake.files import FileFormat, FilePlace, StagedFile, TableFile
 from cdc.lake.layout import LakePaths, Partition, partition_folder, range_name, table_folder
-from cdc.lake.setaside import TableRefused, unwritable
+from cdc.lake.setaside import unwritable
+from cdc.merge import TableRefused
 from cdc.model import ChangeBatch, Envelope, TableId, TableSchema
 from cdc.spi import Delivery
 

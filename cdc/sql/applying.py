@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
-
 from cdc.errors import DecodeError, SchemaChangeRefused, SinkRefused, UnsupportedSchema
-from cdc.model import ChangeBatch, CopyStep, Operation, TableId, TableSchema
+from cdc.merge import TableRefused, from_truncate
+from cdc.model import ChangeBatch, CopyStep, TableId, TableSchema
 from cdc.spi import Delivery, SinkContext
 from cdc.sql import append, history, mirror
 from cdc.sql.change import Change
 from cdc.sql.connection import Connection
 from cdc.sql.options import TableOptions
 from cdc.sql.progress import DeliveryProgress, Overfull, end_of
-from cdc.sql.set_aside import SetAsideEntry, Shelf, TableRefused
+from cdc.sql.set_aside import SetAsideEntry, Shelf
 from cdc.sql.steps import Room
 from cdc.sql.tables import Tables
 
@@ -157,7 +156,7 @@ class Application:
         entry = self.shelf.find(schema)
         if entry is None:
             return batches
-        rest = _anew(batches, entry.said.since)
+        rest = _from_truncate(batches, entry.said.since)
         if rest and entry.said.table not in self.refused and self.tables.refusal(schema) is None:
             self.shelf.readmit(entry)
             self.context.log("table no longer skipped", table=str(schema.table))
@@ -192,13 +191,11 @@ class Application:
             raise TableRefused(schema, told) from error
 
 
-def _anew(batches: Sequence[ChangeBatch], since: int) -> list[ChangeBatch]:
-    """The changes from the first truncate on that is not older than `since`."""
+def _from_truncate(batches: Sequence[ChangeBatch], since: int) -> list[ChangeBatch]:
     for i, batch in enumerate(batches):
-        mask = (np.asarray(batch.ops) == Operation.TRUNCATE.code) & (np.asarray(batch.seq) >= since)
-        if mask.any():
-            start = int(np.flatnonzero(mask)[0])
-            return [replace(batch, data=batch.data.slice(start)), *batches[i + 1 :]]
+        rest = from_truncate(batch, since)
+        if rest is not None:
+            return [rest, *batches[i + 1 :]]
     return []
 
 

@@ -12,20 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cdc.errors import CdcError
+from cdc.merge import TableRefused, set_aside_for
 from cdc.model import TableId, TableSchema
 from cdc.spi import SetAside, SinkContext
 from cdc.sql.connection import Connection
 
 _COLUMNS = "source, schema_name, table_name, relation, since_seq, kind, reason, remedy, deliverable"
-
-
-class TableRefused(Exception):
-    """One table can't be taken, for the reason `error`; nothing is wrong with the others."""
-
-    def __init__(self, schema: TableSchema, error: CdcError) -> None:
-        super().__init__(str(schema.table))
-        self.schema = schema
-        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +56,8 @@ class Shelf:
         if known is not None:
             since = known.said.since
             self.readmit(known)
-        kind = type(error).__name__
-        message = f"{error.where}: {error.message}" if error.where else error.message
-        self._add(
-            SetAsideEntry(
-                schema.relation, SetAside(schema.table, since, kind, message, error.remedy, deliverable)
-            )
-        )
+        said = set_aside_for(error, schema, since, deliverable=deliverable)
+        self._add(SetAsideEntry(schema.relation, said))
 
     def mark_deliverable(self, entry: SetAsideEntry, table: TableId) -> None:
         """Note that the sink could take the table, which is called `table` now, if it began anew."""

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 from cdc.errors import SinkRefused, SinkUnavailable
+from cdc.merge import TableRefused
 from cdc.model import TableId, TableSchema
 from cdc.spi import Cursor, Delivery, Finding, SetAside, SinkContext, continuity
 from cdc.sql import cursor, own_tables, steps
@@ -19,7 +20,7 @@ from cdc.sql.applying import Application
 from cdc.sql.connection import Connection
 from cdc.sql.options import TableOptions
 from cdc.sql.progress import DeliveryProgress, Overfull
-from cdc.sql.set_aside import Shelf, TableRefused, report_set_aside
+from cdc.sql.set_aside import Shelf, report_set_aside
 from cdc.sql.steps import Done, Room, StepLimits
 from cdc.sql.tables import Tables
 
