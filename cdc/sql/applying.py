@@ -151,7 +151,7 @@ class Application:
         self._forgotten = end
 
     def _admitted(self, batches: list[ChangeBatch]) -> list[ChangeBatch]:
-        """The changes of one table that the sink takes: none while it is set aside, until it begins anew."""
+        """The changes of one table that the sink takes: none while it is set aside, until a truncate."""
         schema = batches[0].schema
         entry = self.shelf.find(schema)
         if entry is None:

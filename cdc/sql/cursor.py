@@ -1,7 +1,7 @@
 """How far the sink is, kept in `_cdc.cursors` and changed in the same transaction as the tables.
 
-`_cdc.fences` holds the newest epoch that opened the sink: an older process is refused, whatever it still has
-in hand.
+`_cdc.fences` holds the newest epoch that opened the sink: an older process is refused, whatever it has left
+to write.
 """
 
 from __future__ import annotations

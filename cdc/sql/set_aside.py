@@ -1,7 +1,7 @@
 """Tables that the sink can't take: kept in `_cdc.set_aside`, and changed in the transaction of the cursor.
 
-A table that is set aside has all its changes up to an offset and none after it, until it begins anew: with a
-truncate, which a copy begins with too.
+A table that is set aside has all its changes up to an offset and none after it, until a truncate, with which
+a copy begins.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ class Shelf:
         self._add(SetAsideEntry(schema.relation, said))
 
     def mark_deliverable(self, entry: SetAsideEntry, table: TableId) -> None:
-        """Note that the sink could take the table, which is called `table` now, if it began anew."""
+        """Note that the sink could take the table, which is called `table` now, after a truncate."""
         self.readmit(entry)
         self._add(replace(entry, said=replace(entry.said, table=table, deliverable=True)))
 
     def readmit(self, entry: SetAsideEntry) -> None:
-        """Forget an entry: the table begins anew."""
+        """Forget an entry: the table is taken again."""
         self._entries.remove(entry)
         self._connection.query(
             f"delete from {self._own} where source = ? and schema_name = ? and table_name = ?",

@@ -47,7 +47,7 @@ class Tables:
         return self._dialect.qualified(stored.place)
 
     def mapping(self, batches: Sequence[ChangeBatch], replayed_below: int) -> ColumnMapping:
-        """The way in for these changes of one schema version.
+        """Return how these changes of one schema version go into their table, which is made or altered first.
 
         Raises:
             SinkRefused: the target can't hold the table, or its name is taken.
