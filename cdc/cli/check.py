@@ -102,6 +102,7 @@ def _of_sink(
     def look(opened: Sink) -> Iterator[Finding]:
         found = list(opened.check())
         yield from found
+        yield from sink_findings.capability_findings(sink)
         yield from sink_findings.schema_findings(configuration, sink, opened, found)
         yield from sink_findings.aside_findings(document, sink.name, found)
         yield from local.cursor_findings(configuration, sink.name, opened, document)

@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cdc.engine import FlushPolicy, Retention, SinkSpec, SourceSpec
-from cdc.engine.specs import DEFAULT_SNAPSHOT_WORKERS
+from cdc.engine import Retention, SinkSpec, SourceSpec
 from cdc.errors import ConfigError
-from cdc.spi import LogIdentity, Sink, SinkContext, Source, SourceContext
+from cdc.spi import Capabilities, CopiesInParallel, LogIdentity, Sink, SinkContext, Source, SourceContext
+from cdc.spi.defaults import DEFAULT_SNAPSHOT_WORKERS
 from cdc_config import Configuration, ConfiguredSink, ConfiguredSource
 
 Log = Callable[..., None]
@@ -22,7 +22,7 @@ def source_spec(
     source: ConfiguredSource, *, accept_identity: bool = False, takes_over: bool = False
 ) -> SourceSpec:
     """What the engine needs to run this source."""
-    settings = source.settings
+    settings, options = source.settings, source.options
     return SourceSpec(
         name=source.name,
         make=lambda context: source.plugin(source.options, context),
@@ -30,8 +30,9 @@ def source_spec(
         acknowledge=settings.acknowledge,
         on_gap=settings.on_gap,
         retention=Retention(settings.log.retain.age, settings.log.retain.size),
-        # A connector that copies with several connections has this option; the engine drives them.
-        snapshot_workers=getattr(source.options, "snapshot_workers", DEFAULT_SNAPSHOT_WORKERS),
+        snapshot_workers=options.snapshot_workers
+        if isinstance(options, CopiesInParallel)
+        else DEFAULT_SNAPSHOT_WORKERS,
         accept_identity=accept_identity,
         takes_over=takes_over,
     )
@@ -39,13 +40,14 @@ def source_spec(
 
 def sink_spec(sink: ConfiguredSink) -> SinkSpec:
     """What the engine needs to run this sink."""
-    flush = sink.settings.flush
+    capabilities: Capabilities = sink.plugin.capabilities
     return SinkSpec(
         name=sink.name,
         make=lambda context: sink.plugin(sink.options, context),
         sources=sink.sources,
-        flush=FlushPolicy(flush.rows, flush.size, flush.interval.total_seconds()),
+        flush=capabilities.obeyed(sink.settings.flush.policy(capabilities.flush)),
         backfill=sink.settings.backfill,
+        part_bytes=capabilities.part_bytes,
     )
 
 

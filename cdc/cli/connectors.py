@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cdc.cli.output import print_json, print_table
+from cdc.cli.output import print_json, print_table, say
 from cdc.cli.session import JsonOption
 from cdc.errors import PluginError
 from cdc.spi import registry
@@ -25,15 +25,23 @@ def connectors(as_json: JsonOption = False) -> None:
         for p in found
     ]
     print_table(("kind", "type", "state", "package", "class"), rows)
+    for described in found:
+        if described.get("capabilities"):
+            say(f"\n{described['type']}")
+            print_table((), list(described["capabilities"].items()))
 
 
 def _describe(group: registry.Group, plugin: registry.Plugin) -> dict[str, Any]:
+    capabilities: dict[str, str] = {}
     try:
-        registry.load(group, plugin.name)
+        found = registry.load(group, plugin.name)
         problem = ""
     except PluginError as error:
         problem = f"{error.message}. {error.remedy}".strip()
-    return {
+    else:
+        if group == "cdc.sinks":
+            capabilities = dict(found.capabilities.facts())
+    described: dict[str, Any] = {
         "kind": group.removeprefix("cdc.")[:-1],
         "type": plugin.name,
         "class": plugin.path,
@@ -41,3 +49,4 @@ def _describe(group: registry.Group, plugin: registry.Plugin) -> dict[str, Any]:
         "ready": not problem,
         "problem": problem,
     }
+    return described | ({"capabilities": capabilities} if group == "cdc.sinks" else {})

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, JsonOption
 from cdc.errors import ConfigError, PluginError
 from cdc.files import write_atomically
-from cdc.spi import registry
+from cdc.spi import WritesStarter, registry
 from cdc.spi.urls import nearest_scheme
 
 FileOption = Annotated[Path, typer.Option("--config", "-c", envvar="CDC_CONFIG", help="The file to write.")]
@@ -78,7 +78,7 @@ def _set_variable(name: str) -> str:
     return f"read -rs {name} && export {name}   # then paste the URL and press Enter: no history keeps it"
 
 
-def _starter_of(url: str) -> Any:
+def _starter_of(url: str) -> WritesStarter:
     """The connector that understands the URL's scheme and can describe its database.
 
     A connector whose extra is not installed is passed over: another one may be meant.
@@ -92,10 +92,9 @@ def _starter_of(url: str) -> Any:
         except PluginError as error:
             unusable[plugin.name] = error
             continue
-        schemes = getattr(source, "url_schemes", (plugin.name,))
-        if hasattr(source, "starter"):
-            able += schemes
-            if scheme in schemes:
+        if isinstance(source, WritesStarter):
+            able += source.url_schemes
+            if scheme in source.url_schemes:
                 return source
     raise _not_understood(url, scheme, able, unusable)
 

@@ -87,7 +87,7 @@ def _task(configuration: Configuration, sink: ConfiguredSink, source: str, start
 
 
 def _refuse_without_rewind(sink: ConfiguredSink) -> None:
-    if not hasattr(sink.plugin, "rewind"):
+    if not issubclass(sink.plugin, SupportsRewind):
         remedy = "Empty it and give it a new name: a new sink starts at the beginning of the log."
         raise SinkRefused(
             f"a sink of type {sink.settings.type} can't go back", where=f"sinks.{sink.name}", remedy=remedy

@@ -90,7 +90,8 @@ def _build(configuration: Configuration, accepted: set[str], adopting: set[str],
     sinks = [sink_spec(sink) for sink in configuration.sinks.values()]
     configuration.state_dir.mkdir(parents=True, exist_ok=True)
     state_dir = configuration.state_dir
-    return Engine(sources, sinks, StateStore(state_dir), LocalLogs(state_dir), log)
+    state, logs = StateStore(state_dir), LocalLogs(state_dir)
+    return Engine(sources, sinks, state, logs, log, state_dir / "scratch")
 
 
 @contextmanager

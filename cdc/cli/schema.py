@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,14 +22,20 @@ def schema(as_json: JsonOption = False) -> None:
 
 def configuration_schema() -> dict[str, Any]:
     """The schema with all plug-ins that can be imported; the others are named on stderr."""
-    return json_schema(_options("cdc.sources"), _options("cdc.sinks"))
+    sinks = _classes("cdc.sinks")
+    flush = {name: sink.capabilities.flush for name, sink in sinks.items()}
+    return json_schema(_options(_classes("cdc.sources")), _options(sinks), flush)
 
 
-def _options(group: registry.Group) -> dict[str, type[BaseModel]]:
-    found: dict[str, type[BaseModel]] = {}
+def _options(classes: Mapping[str, Any]) -> dict[str, type[BaseModel]]:
+    return {name: one.Options for name, one in classes.items()}
+
+
+def _classes(group: registry.Group) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for plugin in registry.installed(group):
         try:
-            found[plugin.name] = registry.load(group, plugin.name).Options
+            found[plugin.name] = registry.load(group, plugin.name)
         except PluginError as error:
             print_error(error, as_json=not sys.stderr.isatty())
     return found

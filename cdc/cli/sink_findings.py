@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cdc.spi import Finding, Severity
+from cdc.spi import Atomicity, Capabilities, Finding, SelectsTables, Severity
 from cdc.spi.sink import ChecksSchemas, Sink
 from cdc_config import Configuration, ConfiguredSink
 
@@ -24,6 +24,21 @@ def schema_findings(
             yield finding
 
 
+def capability_findings(sink: ConfiguredSink) -> Iterator[Finding]:
+    """What the sink promises, and where the configuration asks for more than it keeps."""
+    capabilities: Capabilities = sink.plugin.capabilities
+    facts = "; ".join(f"{name}: {value}" for name, value in capabilities.facts().items())
+    yield Finding(Severity.OK, "sink-capabilities", facts)
+    wanted = sink.settings.flush.policy(capabilities.flush)
+    if capabilities.obeyed(wanted) != wanted:
+        smallest = capabilities.facts()["smallest flush interval"]
+        message = f"flush.interval is below what this type of sink does: it flushes every {smallest} at most"
+        yield Finding(Severity.WARNING, "flush-interval", message, f"Write flush: {{interval: {smallest}}}.")
+    if capabilities.atomic is Atomicity.NOTHING:
+        message = "a delivery that breaks off stays visible in part, and is completed by the next attempt"
+        yield Finding(Severity.WARNING, "sink-not-atomic", message)
+
+
 def aside_findings(document: Mapping[str, Any], sink: str, found: Sequence[Finding]) -> Iterator[Finding]:
     """Yield the tables that the sink has set aside, from the running daemon's status. A sink that could be
     read has listed them already.
@@ -38,11 +53,13 @@ def aside_findings(document: Mapping[str, Any], sink: str, found: Sequence[Findi
 
 def _schemas(configuration: Configuration, sink: ConfiguredSink) -> set[str]:
     """The schemas that the patterns of the sink's sources name in full."""
+    options = [configuration.sources[source].options for source in sink.sources]
     patterns = [
         pattern
-        for source in sink.sources
-        for pattern in getattr(configuration.sources[source].options, "tables", ())
-        if isinstance(pattern, str) and not pattern.startswith("!")
+        for one in options
+        if isinstance(one, SelectsTables)
+        for pattern in one.tables
+        if not pattern.startswith("!")
     ]
     schemas = {pattern.partition(".")[0].strip('"') for pattern in patterns}
     return {schema for schema in schemas if "*" not in schema and "?" not in schema}

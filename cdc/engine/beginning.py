@@ -7,12 +7,12 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
-from cdc.engine.specs import BackfillMode
 from cdc.engine.status import SinkStatus
 from cdc.engine.workers import Log
 from cdc.errors import LogTrimmed
 from cdc.model import Position
 from cdc.spi import Cursor, LogReader
+from cdc.spi.defaults import BackfillMode
 
 # How often a sink that waits for the copies of its tables looks whether they are due in the log.
 POLL_SECONDS = 0.2

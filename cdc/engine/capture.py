@@ -80,9 +80,7 @@ class Capture:
         finally:
             # After an error or a stop: nothing of a half-received transaction stays.
             self._close_entry()
-            close = getattr(stream, "close", None)
-            if close is not None:
-                close()
+            stream.close()
         self._acknowledge(force=True)
 
     def _open(self) -> Position:

@@ -17,7 +17,7 @@ from cdc import failpoints
 from cdc.engine.aside import AsideWatch
 from cdc.engine.beginning import Beginning
 from cdc.engine.planning import Plan, Planner, delivery_of
-from cdc.engine.specs import FlushPolicy
+from cdc.engine.specs import SinkSpec
 from cdc.engine.status import SinkStatus
 from cdc.errors import SinkRefused
 from cdc.model import Position, TableId
@@ -70,7 +70,7 @@ class Delivery:
         make_sink: Callable[[], Sink],
         plans: PlanStore,
         beginning: Beginning,
-        policy: FlushPolicy,
+        spec: SinkSpec,
         status: SinkStatus,
     ) -> None:
         self._source = source
@@ -78,7 +78,8 @@ class Delivery:
         self._make_sink = make_sink
         self._plans = plans
         self._beginning = beginning
-        self._policy = policy
+        self._policy = spec.flush
+        self._part_bytes = spec.part_bytes
         self._status = status
         self._aside = AsideWatch(source, log, status, plans.request_copy)
         self._position_at = 0.0
@@ -183,8 +184,16 @@ class Delivery:
         if plan.first != plan.next:
             self._plans.save(plan)
         failpoints.hit("delivery.planned")
-        name = self._status.name
-        sink.apply(delivery_of(plan, self._log, self._source, name, replaying=replaying, begins=begins))
+        delivery = delivery_of(
+            plan,
+            self._log,
+            self._source,
+            self._status.name,
+            replaying=replaying,
+            begins=begins,
+            part_bytes=self._part_bytes,
+        )
+        sink.apply(delivery)
         failpoints.hit("delivery.applied")
         if plan.first != plan.next:
             self._plans.clear()

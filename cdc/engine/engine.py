@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from cdc.engine.books import BookKeeper
 from cdc.engine.identity import starts_in
 from cdc.engine.pipeline import Pipeline, start_all, stop_all
 from cdc.engine.plans import StoredCopyRequests, StoredPlans
-from cdc.engine.specs import SinkSpec, SourceSpec
+from cdc.engine.specs import SinkSpec, SourceSpec, delivery_memory
 from cdc.engine.workers import Log
 from cdc.errors import CdcError
 from cdc.model import Position
@@ -54,6 +56,7 @@ class Engine:
         state: StateStore,
         logs: LogStore,
         report: Log,
+        scratch: Path | None = None,
     ) -> None:
         self._report = report
         self._stop = threading.Event()
@@ -61,12 +64,18 @@ class Engine:
         self._logs = logs
         self.pipelines = [self._pipeline(spec) for spec in sources]
         by_name = {pipeline.spec.name: pipeline for pipeline in self.pipelines}
+        memory_bytes = delivery_memory(sum(len(spec.sources) for spec in sinks))
+        if scratch is not None:
+            # What another process left there means nothing any more.
+            shutil.rmtree(scratch, ignore_errors=True)
         for spec in sinks:
             # The logs count too: an epoch never goes back, even where the state is lost and the logs aren't.
             starts = max((starts_in(by_name[name].log.metadata) + 1 for name in spec.sources), default=1)
             epoch = self.state.next_epoch(spec.name, at_least=starts)
             for name in spec.sources:
-                by_name[name].add_sink(spec, epoch, StoredPlans(self.state, spec.name, name, self._report))
+                plans = StoredPlans(self.state, spec.name, name, self._report)
+                folder = scratch / name / spec.name if scratch is not None else None
+                by_name[name].add_sink(spec, epoch, plans, memory_bytes, folder)
         self._books = BookKeeper(self.state, self.pipelines)
 
     def stop(self) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from cdc.engine.beginning import Beginning
 from cdc.engine.capture import Capture
@@ -14,7 +17,7 @@ from cdc.engine.identity import starts_in
 from cdc.engine.ledger import Ledger
 from cdc.engine.reading import Reading
 from cdc.engine.routing import Router
-from cdc.engine.specs import SinkSpec, SourceSpec, effective_backfill
+from cdc.engine.specs import PARTS_IN_MEMORY, SinkSpec, SourceSpec, effective_backfill
 from cdc.engine.status import SinkStatus, SourceStatus
 from cdc.engine.workers import Log, Worker
 from cdc.errors import SinkRefused
@@ -69,20 +72,34 @@ class Pipeline:
         self.writing: list[Worker] = []
         self.status.positioned(self.log.end)
 
-    def add_sink(self, spec: SinkSpec, epoch: int, plans: PlanStore) -> None:
+    def add_sink(
+        self, spec: SinkSpec, epoch: int, plans: PlanStore, memory_bytes: int, scratch: Path | None
+    ) -> None:
         """Add the delivery of this source's log to one sink."""
         status = SinkStatus(spec.name, self.spec.name)
         report = _bound(self._report, sink=spec.name)
-        context = SinkContext(spec.name, epoch, report, status.count, self.log.identity)
+        stop = threading.Event()
+        context = SinkContext(
+            spec.name,
+            epoch,
+            report,
+            status.count,
+            self.log.identity,
+            gauge=status.gauge,
+            memory_bytes=memory_bytes,
+            scratch=scratch,
+            stop=stop,
+        )
         make: Callable[[], Sink] = lambda: spec.make(context)  # noqa: E731  (a name for the type's sake)
         mode = effective_backfill(self.spec.snapshot, spec.backfill)
         beginning = Beginning(self.log, self.copies, mode, status, context.log)
-        delivery = Delivery(self.spec.name, self.log, make, plans, beginning, spec.flush, status)
+        spec = replace(spec, part_bytes=min(spec.part_bytes, memory_bytes // PARTS_IN_MEMORY))
+        delivery = Delivery(self.spec.name, self.log, make, plans, beginning, spec, status)
         self._sinks.add(spec.name)
         self.deliveries.append(delivery)
         self.sink_statuses.append(status)
         name = f"deliver:{self.spec.name}:{spec.name}"
-        self.writing.append(Worker(name, delivery.run, status, self._report))
+        self.writing.append(Worker(name, delivery.run, status, self._report, stop))
 
     @property
     def set_aside(self) -> dict[str, BaseException]:

@@ -7,13 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from cdc.engine.specs import FlushPolicy
 from cdc.model import ChangeBatch, Commit, Position
-from cdc.spi import Delivery, LogReader
+from cdc.spi import Delivery, FlushPolicy, LogReader
+from cdc.spi.capabilities import DEFAULT_PART_BYTES
 
-# A part is reduced and staged in memory at once:
-# with Arrow, keys and sort indices it needs about three times this.
-PART_BYTES = 4 * 1024 * 1024
 # One batch costs a sink about as much as thousands of rows; parts of many one-row batches end here.
 PART_BATCHES = 4096
 
@@ -98,9 +95,16 @@ class Planner:
 
 
 def delivery_of(
-    plan: Plan, log: LogReader, source: str, sink: str, *, replaying: bool, begins: bool = False
+    plan: Plan,
+    log: LogReader,
+    source: str,
+    sink: str,
+    *,
+    replaying: bool,
+    begins: bool = False,
+    part_bytes: int = DEFAULT_PART_BYTES,
 ) -> Delivery:
-    """Return the delivery that applies a plan: what the sink is to see of its range."""
+    """Return the delivery that applies a plan: what the sink is to see of its range, in parts."""
     return Delivery(
         source=source,
         first=plan.first,
@@ -110,19 +114,21 @@ def delivery_of(
         row_count=plan.row_count,
         byte_count=plan.byte_count,
         replaying=replaying,
-        parts=_parts(log, plan, sink),
+        parts=_parts(log, plan, sink, part_bytes),
         begins=begins,
     )
 
 
-def _parts(log: LogReader, plan: Plan, sink: str) -> Callable[[], Iterator[Sequence[ChangeBatch]]]:
+def _parts(
+    log: LogReader, plan: Plan, sink: str, part_bytes: int
+) -> Callable[[], Iterator[Sequence[ChangeBatch]]]:
     def parts() -> Iterator[Sequence[ChangeBatch]]:
         part: list[ChangeBatch] = []
         gathered = 0
         for batch in log.read(plan.first, plan.next, sink):
             part.append(batch)
             gathered += batch.byte_count
-            if gathered >= PART_BYTES or len(part) >= PART_BATCHES:
+            if gathered >= part_bytes or len(part) >= PART_BATCHES:
                 yield part
                 part, gathered = [], 0
         if part:

@@ -5,36 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
 
-from cdc.spi import Sink, SinkContext, Source, SourceContext
+from cdc.spi import FlushPolicy, Sink, SinkContext, Source, SourceContext
+from cdc.spi.capabilities import DEFAULT_PART_BYTES
+from cdc.spi.defaults import (
+    DEFAULT_ACKNOWLEDGE,
+    DEFAULT_BACKFILL,
+    DEFAULT_ON_GAP,
+    DEFAULT_RETAIN_AGE,
+    DEFAULT_RETAIN_BYTES,
+    DEFAULT_SNAPSHOT,
+    DEFAULT_SNAPSHOT_WORKERS,
+    AcknowledgeMode,
+    BackfillMode,
+    GapMode,
+    SnapshotMode,
+)
 
-SnapshotMode = Literal["initial", "never", "only"]
-AcknowledgeMode = Literal["log", "sinks"]
-GapMode = Literal["fail", "resnapshot"]
-BackfillMode = Literal["snapshot", "log", "fail"]
-
-# Two readers keep one core of a small source busy and leave the other to its users;
-# more rarely help below 8 cores.
-DEFAULT_SNAPSHOT_WORKERS = 2
-# Large enough for well-filled Parquet row groups and few DuckDB transactions,
-# small enough to fit in memory twice.
-DEFAULT_FLUSH_ROWS = 500_000
-DEFAULT_FLUSH_BYTES = 128 * 1024 * 1024
-# A second is what people call live; sinks that make a file per flush set it higher.
-DEFAULT_FLUSH_INTERVAL_SECONDS = 1.0
-# A week survives a long weekend's outage of a sink and allows replay from last Monday.
-DEFAULT_RETAIN_AGE = timedelta(days=7)
-DEFAULT_RETAIN_BYTES = 20 * 1024**3
+# What deliveries may hold in memory beside DuckDB's own limit, together: with capture and the code this stays
+# under the 400 MiB that the daemon promises, however many sinks there are.
+DELIVERIES_MEMORY_BYTES = 192 * 1024**2
+# More gains nothing measurable for one delivery.
+DELIVERY_MEMORY_BYTES = 64 * 1024**2
+# A part in the making, the one being staged, and what staging makes of it, several times over.
+PARTS_IN_MEMORY = 16
 
 
-@dataclass(frozen=True, slots=True)
-class FlushPolicy:
-    """When a sink is given what waits for it: whichever limit is reached first."""
-
-    rows: int = DEFAULT_FLUSH_ROWS
-    bytes: int = DEFAULT_FLUSH_BYTES
-    interval_seconds: float = DEFAULT_FLUSH_INTERVAL_SECONDS
+def delivery_memory(deliveries: int) -> int:
+    """Return what each of so many deliveries may hold in memory."""
+    return min(DELIVERY_MEMORY_BYTES, DELIVERIES_MEMORY_BYTES // max(1, deliveries))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,9 @@ class SourceSpec:
 
     name: str
     make: Callable[[SourceContext], Source]
-    snapshot: SnapshotMode = "initial"
-    acknowledge: AcknowledgeMode = "log"
-    on_gap: GapMode = "fail"
+    snapshot: SnapshotMode = DEFAULT_SNAPSHOT
+    acknowledge: AcknowledgeMode = DEFAULT_ACKNOWLEDGE
+    on_gap: GapMode = DEFAULT_ON_GAP
     retention: Retention = field(default_factory=Retention)
     snapshot_workers: int = DEFAULT_SNAPSHOT_WORKERS
     accept_identity: bool = False
@@ -68,7 +67,8 @@ class SinkSpec:
     make: Callable[[SinkContext], Sink]
     sources: tuple[str, ...]
     flush: FlushPolicy = field(default_factory=FlushPolicy)
-    backfill: BackfillMode = "snapshot"
+    backfill: BackfillMode = DEFAULT_BACKFILL
+    part_bytes: int = DEFAULT_PART_BYTES
 
 
 def effective_backfill(snapshot: str, backfill: BackfillMode) -> BackfillMode:

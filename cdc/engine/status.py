@@ -261,6 +261,7 @@ class SinkStatus:
     commit_at: datetime | None = None
     rate: Rate = field(default_factory=Rate)
     counters: dict[str, int] = field(default_factory=dict)
+    gauges: dict[str, float] = field(default_factory=dict)
     last_error: LastError | None = None
     set_aside: Mapping[str, LastError] = field(default_factory=dict)
     # The offset at which a replay is over; None when none is under way.
@@ -269,6 +270,10 @@ class SinkStatus:
     def count(self, name: str, amount: int) -> None:
         with _COUNTING:
             self.counters[name] = self.counters.get(name, 0) + amount
+
+    def gauge(self, name: str, value: float) -> None:
+        with _COUNTING:
+            self.gauges[name] = value
 
     def document(self, end: int, end_commit_at: datetime | None) -> dict[str, Any]:
         behind = max(0, end - self.next)
@@ -287,5 +292,6 @@ class SinkStatus:
             "rows": self.rate.total,
             "set_aside": [{"table": t, **one.document()} for t, one in sorted(self.set_aside.items())],
             "counters": dict(self.counters),
+            "gauges": dict(self.gauges),
             "error": self.last_error.document() if self.last_error else None,
         }

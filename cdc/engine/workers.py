@@ -34,9 +34,10 @@ class Worker:
         body: Callable[[threading.Event], None],
         status: SourceStatus | SinkStatus | CopyStatus,
         log: Log,
+        stop: threading.Event | None = None,
     ) -> None:
         self.name = name
-        self.stop = threading.Event()
+        self.stop = stop or threading.Event()
         self.failed: BaseException | None = None
         self.blocked: BaseException | None = None
         self._status = status

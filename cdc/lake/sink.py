@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from cdc.errors import SinkRefused
 from cdc.lake.claims import TableClaims
@@ -24,7 +25,21 @@ from cdc.lake.staging import Staging, clear_staging
 from cdc.lake.store import ObjectStore
 from cdc.merge import TableRefused
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
-from cdc.spi import Cursor, Delivery, Finding, SetAside, Severity, SinkContext, continuity
+from cdc.spi import (
+    Atomicity,
+    Capabilities,
+    Cursor,
+    Delivery,
+    Finding,
+    FlushPolicy,
+    SetAside,
+    Severity,
+    SinkContext,
+    continuity,
+)
+
+# Each flush makes a file a table and partition, and many small files are slow to read.
+FLUSH_INTERVAL_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +55,14 @@ class LakeSink:
     """One (source, lake) pair; `close` lets go of the lake. A plug-in adds its `Options` and makes the store
     and the format from them. `docs` is its page.
     """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        modes=("append",),
+        deletes=(),
+        atomic=Atomicity.ONE_TABLE,
+        transactional_ddl=True,
+        flush=FlushPolicy(interval_seconds=FLUSH_INTERVAL_SECONDS),
+    )
 
     def __init__(
         self,
@@ -203,7 +226,9 @@ class LakeSink:
         # Names no earlier delivery of this lake had: a leftover is never taken for one of ours.
         prefix = f"{state.generation if state else 1}-{delivery.first}"
         clear_staging(paths)
-        staging = Staging(paths, prefix, self._format, self._partition, delivery)
+        staging = Staging(
+            paths, prefix, self._format, self._partition, delivery, self._context.memory_bytes // 2
+        )
         incomplete = state.incomplete if state else ()
         shelf = Shelf(state.aside if state else (), self._claims, self._format, refused, delivery.first)
         try:
@@ -219,6 +244,7 @@ class LakeSink:
             staging.discard()
             raise
         self._context.count("changes_set_aside", shelf.skipped)
+        self._context.gauge("files_in_last_commit", len(files))
         return Staged(files, incomplete, shelf.entries)
 
     def _partition_keys(self, batch: ChangeBatch) -> tuple[str, ...]:

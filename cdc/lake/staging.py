@@ -20,10 +20,6 @@ from cdc.merge import TableRefused
 from cdc.model import ChangeBatch, Envelope, TableId, TableSchema
 from cdc.spi import Delivery
 
-# Rows gathered over all files before the largest gathering is written as a (short) row group. With one part
-# of the delivery and one row group being encoded beside it, a delivery stays under 200 MiB however many
-# tables and partitions it touches.
-BUFFER_BYTES = 32 * 1024**2
 # Files with a descriptor and encoder state (some 100 KiB each); beyond, the one unused for longest is ended.
 OPEN_FILES = 32
 
@@ -36,13 +32,23 @@ class Staging:
     """The files of one delivery. `finish` gives them; without it the caller calls `discard`."""
 
     def __init__(
-        self, paths: LakePaths, prefix: str, form: FileFormat, partition: Partition, delivery: Delivery
+        self,
+        paths: LakePaths,
+        prefix: str,
+        form: FileFormat,
+        partition: Partition,
+        delivery: Delivery,
+        buffer_bytes: int,
     ) -> None:
         self._paths = paths
         self._prefix = prefix
         self._format = form
         self._partition = partition
         self._delivery = delivery
+        # Rows gathered over all files before the largest gathering is written as a (short) row group. One
+        # part of the delivery and one row group being encoded come beside it, however many tables and
+        # partitions it touches.
+        self._buffer_bytes = buffer_bytes
         self._files: dict[FileKey, TableFile] = {}
         self._open: set[FileKey] = set()
         self._buffered = 0
@@ -98,7 +104,7 @@ class Staging:
             self._end((table, partition))
 
     def _bound_memory(self) -> None:
-        while self._buffered > BUFFER_BYTES:
+        while self._buffered > self._buffer_bytes:
             key = max(self._files, key=lambda key: self._files[key].buffered_bytes)
             with self._changing(key, self._files[key]) as file:
                 file.write_row_group()

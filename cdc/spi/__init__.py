@@ -1,5 +1,6 @@
 """The contracts that plug-ins implement and the engine relies on."""
 
+from cdc.spi.capabilities import Atomicity, Capabilities, FlushPolicy, OwnsPlaces
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.log import BufferReader, LogReader, LogRetention, LogStore, LogTransaction, LogWriter, Trimmed
 from cdc.spi.sink import (
@@ -13,23 +14,30 @@ from cdc.spi.sink import (
     SupportsRewind,
 )
 from cdc.spi.source import (
+    CopiesInParallel,
     EarlierSnapshot,
     LogIdentity,
     MeasuresDistance,
+    SelectsTables,
     Snapshot,
     SnapshotChunk,
     Source,
     SourceContext,
     SourceIdentity,
     VerifiesReach,
+    WritesStarter,
 )
 
 __all__ = [
+    "Atomicity",
     "BufferReader",
+    "Capabilities",
+    "CopiesInParallel",
     "Cursor",
     "Delivery",
     "EarlierSnapshot",
     "Finding",
+    "FlushPolicy",
     "LogIdentity",
     "LogReader",
     "LogRetention",
@@ -37,6 +45,8 @@ __all__ = [
     "LogTransaction",
     "LogWriter",
     "MeasuresDistance",
+    "OwnsPlaces",
+    "SelectsTables",
     "SetAside",
     "SetsAside",
     "Severity",
@@ -51,4 +61,5 @@ __all__ = [
     "SupportsRewind",
     "Trimmed",
     "VerifiesReach",
+    "WritesStarter",
 ]

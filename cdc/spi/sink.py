@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
+from cdc.spi.capabilities import Capabilities
 from cdc.spi.finding import Finding, Severity
+
+# What a delivery may hold in memory where no engine says so: tests, and commands that look.
+DEFAULT_MEMORY_BYTES = 64 * 1024**2
+
+
+def _no_gauge(_name: str, _value: float) -> None:
+    """Gauges are read in the daemon only."""
 
 
 @dataclass(frozen=True, slots=True)
 class SinkContext:
     """What the engine gives a sink: its name in the config, its epoch,
     and where to report (never a row value, never a secret).
+
+    `count(name, amount)` adds to a counter of that name, `gauge(name, value)` sets what is so at present; the
+    status shows both. `memory_bytes` is what the sink may hold in memory for a delivery, beside what its own
+    options allow. `scratch` is a folder for files that mean nothing to another process: the sink makes it
+    when it needs it, and what an earlier process left there is gone; None where nothing is applied. `stop` is
+    set when the daemon stops: a sink that waits for long ends its wait by an error then.
 
     `epoch` grows by one with every process that opens the sink with this state directory; a sink refuses
     (SinkFenced) to apply for an epoch older than the newest that it has seen. `log_id` is the uuid of the log
@@ -31,6 +47,10 @@ class SinkContext:
     count: Callable[[str, int], None]
     log_id: str = ""
     daemon_pid: int = 0
+    gauge: Callable[[str, float], None] = _no_gauge
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    scratch: Path | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +76,9 @@ class Delivery:
     so that a retry does the same again.
 
     Holds all changes with first ≤ offset < next, whole source transactions. `parts()` gives them in order,
-    each part a list of batches that fits in memory (`PART_BYTES` of the engine); it may be called again for a
-    retry. Batches of one part are in `_cdc_seq` order within a table; between tables order by `_cdc_seq`.
+    each part a list of batches that fits in memory (`Capabilities.part_bytes`, or less); it may be called
+    again for a retry. Batches of one part are in `_cdc_seq` order within a table; between tables order by
+    `_cdc_seq`.
     `replaying` says that the sink has had these offsets before. `begins` says that the sink begins at
     `first`, or goes on there, although it has not had the offsets before: the log no longer holds them.
 
@@ -126,6 +147,7 @@ class Sink(Protocol):
     """
 
     Options: ClassVar[type[BaseModel]]
+    capabilities: ClassVar[Capabilities]
 
     def __init__(self, options: Any, context: SinkContext) -> None: ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -177,7 +177,7 @@ class Source(Protocol):
         """
         ...
 
-    def stream(self, after: Position, memory: Mapping[str, str]) -> Iterator[ChangeSet | None]:
+    def stream(self, after: Position, memory: Mapping[str, str]) -> Generator[ChangeSet | None]:
         """Every committed change after that position, in commit order, transactions whole, for ever.
 
         `memory` is all that earlier ChangeSets of this source's log asked to keep. Yields None at least every
@@ -249,3 +249,32 @@ class VerifiesReach(Protocol):
             SourceGap, SourceMismatch: as `open` would with these arguments.
         """
         ...
+
+
+@runtime_checkable
+class WritesStarter(Protocol):
+    """A source whose class can describe a database that it finds behind a URL, for `cdc init`."""
+
+    url_schemes: ClassVar[tuple[str, ...]]
+    """What its URLs begin with."""
+
+    @classmethod
+    def starter(cls, url: str) -> str:
+        """Return the text of a configuration for the database; connects, and changes nothing."""
+        ...
+
+
+@runtime_checkable
+class CopiesInParallel(Protocol):
+    """Options of a source that copies tables over several connections, which the engine drives."""
+
+    @property
+    def snapshot_workers(self) -> int: ...
+
+
+@runtime_checkable
+class SelectsTables(Protocol):
+    """Options of a source whose tables are selected by patterns (`cdc.spi.selection`)."""
+
+    @property
+    def tables(self) -> Sequence[str]: ...

@@ -10,11 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from typing import ClassVar
 
 from cdc.errors import SinkRefused, SinkUnavailable
 from cdc.merge import TableRefused
 from cdc.model import TableId, TableSchema
-from cdc.spi import Cursor, Delivery, Finding, SetAside, SinkContext, continuity
+from cdc.spi import Atomicity, Capabilities, Cursor, Delivery, Finding, SetAside, SinkContext, continuity
 from cdc.sql import cursor, own_tables, steps
 from cdc.sql.applying import Application
 from cdc.sql.connection import Connection
@@ -30,8 +31,15 @@ class SqlSink(ABC):
 
     A target says how to connect, what its errors mean (`guarded`), what one transaction may hold
     (`new_room`), and what else belongs to its transactions (`prepared`, `committing`, `applied`). `where`
-    names it in errors.
+    names it in errors. One whose schema changes are not part of its transactions declares so.
     """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        modes=("mirror", "append", "history"),
+        deletes=("hard", "soft"),
+        atomic=Atomicity.ALL_TABLES,
+        transactional_ddl=True,
+    )
 
     def __init__(self, options: TableOptions, context: SinkContext, where: str) -> None:
         self._options = options

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +25,7 @@ from cdc.errors import (
 )
 from cdc.files import replacing
 from cdc.model import ChangeBatch, ChangeSet, Envelope, Position, TableId, TableSchema
-from cdc.spi import continuity, fencing
+from cdc.spi import Atomicity, Capabilities, continuity, fencing
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.sink import Cursor, Delivery, SinkContext
 from cdc.spi.source import EarlierSnapshot, SnapshotChunk, SourceContext, SourceIdentity
@@ -94,7 +94,7 @@ class MemorySource:
             raise SourceGap(f"the changes between {after} and {position(self._database.oldest)} are gone")
         return after
 
-    def stream(self, after: Position, memory: Mapping[str, str]) -> Iterator[ChangeSet | None]:  # noqa: ARG002
+    def stream(self, after: Position, memory: Mapping[str, str]) -> Generator[ChangeSet | None]:  # noqa: ARG002
         reached = after
         while True:
             self._database.raise_fault("stream")
@@ -260,11 +260,17 @@ class MemorySinkOptions(BaseModel):
     store: MemoryStore | None = None
     path: Path | None = None
 
+    def places(self) -> Mapping[str, str]:
+        return {} if self.path is None else {"path": str(self.path)}
+
 
 class MemorySink:
     """Keeps the history of all changes; can rewind; `store` is for looking at it."""
 
     Options: ClassVar[type[Any]] = MemorySinkOptions
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        modes=("append",), deletes=(), atomic=Atomicity.ALL_TABLES, transactional_ddl=True
+    )
 
     def __init__(self, options: MemorySinkOptions, context: SinkContext) -> None:
         self._path = options.path

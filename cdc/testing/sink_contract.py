@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import pyarrow as pa
 import pytest
@@ -78,6 +78,15 @@ class SinkContract(CopyContract, PrefixContract):
         sink = self.make_sink(place, 1)
         assert issubclass(type(sink).Options, BaseModel)
         assert type(sink).Options.model_config.get("extra") == "forbid"
+
+    def test_the_declared_modes_and_deletes_are_what_the_options_take(self, place: Path) -> None:
+        sink = type(self.make_sink(place, 1))
+        fields = sink.Options.model_fields
+        declared = {"mode": sink.capabilities.modes, "deletes": sink.capabilities.deletes}
+        assert sink.capabilities.modes
+        for name, values in declared.items():
+            if name in fields:
+                assert get_args(fields[name].annotation) == values
 
     def test_check_reports_findings_and_creates_nothing(self, place: Path) -> None:
         findings = self.make_sink(place, 1).check()

@@ -141,7 +141,7 @@ class SourceContract:
         try:
             wait_for(lambda: next(stream) is None, IDLE_DEADLINE_SECONDS, "a None from the idle stream")
         finally:
-            stream.close()  # type: ignore[attr-defined]
+            stream.close()
 
     def test_the_current_position_is_reached_by_the_stream(self, source: Source, opened: Position) -> None:
         self.commit(("c", 1, "one"))
@@ -261,7 +261,7 @@ class SourceContract:
         try:
             wait_for(is_whole, what=f"{row_count} rows from the stream")
         finally:
-            stream.close()  # type: ignore[attr-defined]
+            stream.close()
         return sets
 
 

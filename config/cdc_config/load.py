@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from cdc.errors import ConfigError, PluginError
+from cdc.spi.capabilities import OwnsPlaces
 from cdc_config.document import Document, describe, read_document
 from cdc_config.problem import InvalidConfig, Path, did_you_mean
 from cdc_config.settings import (
@@ -221,10 +222,8 @@ class _Loading:
         """Two sinks that write to one place would fight over it: the later one is named."""
         owners: dict[tuple[str, str], str] = {}
         for sink in sinks:
-            for key in ("path", "url"):
-                target = getattr(sink.options, key, None)
-                if target is None:
-                    continue
+            places = sink.options.places() if isinstance(sink.options, OwnsPlaces) else {}
+            for key, target in places.items():
                 place = (sink.settings.type, _place(target, folder))
                 owner = owners.setdefault(place, sink.name)
                 if owner != sink.name:
@@ -242,10 +241,8 @@ class _Loading:
                 self._add(("sources", name, "acknowledge"), message, remedy)
 
 
-def _place(target: object, folder: FilePath) -> str:
+def _place(text: str, folder: FilePath) -> str:
     """A form in which two spellings of one target are equal."""
-    reveal = getattr(target, "get_secret_value", None)
-    text = str(reveal() if reveal else target)
     if "://" in text and not text.startswith("file://"):
         return text.rstrip("/")
     return os.path.realpath(folder / text.removeprefix("file://"))

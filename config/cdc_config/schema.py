@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel
 
+from cdc.spi.capabilities import FlushPolicy
 from cdc_config.settings import (
     DEFAULT_STATE_DIR,
     DEFAULT_UMASK,
     NAME_PATTERN,
     UMASK_PATTERN,
+    FlushSettings,
     SinkSettings,
     SourceSettings,
 )
@@ -28,8 +31,10 @@ Model = type[BaseModel]
 Options = Mapping[str, Model]
 
 
-def json_schema(sources: Options, sinks: Options) -> dict[str, Any]:
-    """The schema, given the options models of the installed plug-ins by type name."""
+def json_schema(sources: Options, sinks: Options, flush: Mapping[str, FlushPolicy]) -> dict[str, Any]:
+    """The schema, given the options models of the installed plug-ins, and how sinks are flushed, by type
+    name.
+    """
     definitions: dict[str, Any] = {}
     schema = {
         "$schema": _DIALECT,
@@ -53,7 +58,19 @@ def json_schema(sources: Options, sinks: Options) -> dict[str, Any]:
             "sinks": _named("sink", SinkSettings, sinks, definitions),
         },
     }
+    for name, policy in flush.items():
+        _set_flush(definitions, f"sink.{name}", policy)
     return schema | {"$defs": definitions}
+
+
+def _set_flush(definitions: Schema, prefix: str, policy: FlushPolicy) -> None:
+    """Show a sink's own policy as the default."""
+    own = FlushSettings(
+        rows=policy.rows, size=f"{policy.bytes}B", interval=timedelta(seconds=policy.interval_seconds)
+    ).model_dump(mode="json")
+    definitions[prefix]["properties"]["flush"]["default"] = own
+    for key, value in own.items():
+        definitions[f"{prefix}.FlushSettings"]["properties"][key]["default"] = value
 
 
 def _named(kind: str, settings: Model, options: Options, definitions: Schema) -> Schema:

@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cdc.spi.capabilities import (
+    DEFAULT_FLUSH_BYTES,
+    DEFAULT_FLUSH_INTERVAL_SECONDS,
+    DEFAULT_FLUSH_ROWS,
+    FlushPolicy,
+)
+from cdc.spi.defaults import (
+    DEFAULT_ACKNOWLEDGE,
+    DEFAULT_BACKFILL,
+    DEFAULT_ON_GAP,
+    DEFAULT_RETAIN_AGE,
+    DEFAULT_RETAIN_BYTES,
+    DEFAULT_SNAPSHOT,
+    AcknowledgeMode,
+    BackfillMode,
+    GapMode,
+    SnapshotMode,
+)
 from cdc.spi.units import Duration, Size
 
 # Lower case and underscores: a name is at once a folder, a part of a Postgres slot name and a value in SQL;
@@ -20,27 +38,6 @@ DEFAULT_STATE_DIR = "./cdc-data"
 DEFAULT_UMASK = "027"
 # Octal; the owner keeps all rights.
 UMASK_PATTERN = r"0?0[0-7]{2}"
-
-# A copy of what is there already is what nearly everyone wants first.
-DEFAULT_SNAPSHOT: Literal["initial"] = "initial"
-# What is fsynced in our log is safe, and no sink's outage fills the production disk.
-DEFAULT_ACKNOWLEDGE: Literal["log"] = "log"
-# Lost changes are shown to an operator before anything is copied again.
-DEFAULT_ON_GAP: Literal["fail"] = "fail"
-
-# A week survives a long weekend's outage of a sink and allows replay from last Monday.
-DEFAULT_RETAIN_AGE = timedelta(days=7)
-# What a small machine's disk has to spare.
-DEFAULT_RETAIN_BYTES = 20 * 1024**3
-
-# A new sink is whole without anyone's doing, as it is while the log has its beginning.
-DEFAULT_BACKFILL: Literal["snapshot"] = "snapshot"
-# Large enough for well-filled Parquet row groups and few DuckDB transactions.
-DEFAULT_FLUSH_ROWS = 500_000
-# Fits in memory twice (one flush on its way, one growing) under the 400 MiB that the daemon promises.
-DEFAULT_FLUSH_BYTES = 128 * 1024**2
-# A second is what people call live; a sink that makes a file per flush wants more.
-DEFAULT_FLUSH_INTERVAL = timedelta(seconds=1)
 
 
 class _Section(BaseModel):
@@ -66,14 +63,14 @@ class SourceSettings(_Section):
     """What the engine reads of a source."""
 
     type: str = Field(min_length=1, description="An installed connector, or `package.module:Class`.")
-    snapshot: Literal["initial", "never", "only"] = Field(
+    snapshot: SnapshotMode = Field(
         DEFAULT_SNAPSHOT, description="Copy existing rows first, never, or copy and stop."
     )
-    acknowledge: Literal["log", "sinks"] = Field(
+    acknowledge: AcknowledgeMode = Field(
         DEFAULT_ACKNOWLEDGE,
         description="When the source may forget a change: durable in our log, or in all sinks.",
     )
-    on_gap: Literal["fail", "resnapshot"] = Field(
+    on_gap: GapMode = Field(
         DEFAULT_ON_GAP, description="What follows when the source no longer has what comes after our log."
     )
     log: LogSettings = Field(LogSettings(), description="The durable log.")
@@ -82,11 +79,22 @@ class SourceSettings(_Section):
 class FlushSettings(_Section):
     """When a sink is given what waits for it; whichever limit is reached first."""
 
+    # The defaults are those of most sinks; `policy` has each sink's own.
     rows: int = Field(DEFAULT_FLUSH_ROWS, ge=1, description="At this many rows.")
     size: Size = Field(DEFAULT_FLUSH_BYTES, ge=1, description="At this many bytes in memory.")
     interval: Duration = Field(
-        DEFAULT_FLUSH_INTERVAL, description="At this age of the oldest change; 0s: at once."
+        timedelta(seconds=DEFAULT_FLUSH_INTERVAL_SECONDS),
+        description="At this age of the oldest change; 0s: at once.",
     )
+
+    def policy(self, own: FlushPolicy) -> FlushPolicy:
+        """What is set here, and the sink's `own` policy for the rest."""
+        given = self.model_fields_set
+        return FlushPolicy(
+            rows=self.rows if "rows" in given else own.rows,
+            bytes=self.size if "size" in given else own.bytes,
+            interval_seconds=self.interval.total_seconds() if "interval" in given else own.interval_seconds,
+        )
 
 
 class SinkSettings(_Section):
@@ -97,7 +105,7 @@ class SinkSettings(_Section):
         None, alias="from", description="The sources to take changes from; may be left out when there is one."
     )
     flush: FlushSettings = Field(FlushSettings(), description="When to write.")
-    backfill: Literal["snapshot", "log", "fail"] = Field(
+    backfill: BackfillMode = Field(
         DEFAULT_BACKFILL,
         description="When the log no longer has the changes that the sink needs: copy all tables for it, "
         "begin with what the log has, or fail.",

@@ -25,6 +25,7 @@ from pydantic import (
     field_validator,
 )
 
+from cdc.spi.defaults import DEFAULT_SNAPSHOT_WORKERS
 from cdc.spi.selection import TableSelection, quoted_part
 from cdc.spi.units import Duration
 from cdc.spi.urls import parameter_names, refuse_foreign_parameters, refuse_raw_characters, refuse_scheme
@@ -32,8 +33,6 @@ from cdc_source_mysql.accepted_loss import AcceptedLoss
 
 # Everything that isn't the server's own, when the url names no database.
 ALL_TABLES = ("*.*",)
-# Two readers keep our two cores busy without taking the server from its users.
-SNAPSHOT_WORKERS = 2
 # More readers than this only queue on the source's disks.
 MAX_SNAPSHOT_WORKERS = 32
 # Often enough that a dead connection is noticed within half a minute, rare enough to cost nothing.
@@ -135,7 +134,7 @@ class MysqlOptions(BaseModel):
         "error", description="what becomes of values that Arrow can't hold (zero dates)"
     )
     snapshot_workers: Annotated[int, Field(ge=1, le=MAX_SNAPSHOT_WORKERS)] = Field(
-        SNAPSHOT_WORKERS, description="connections that copy at the same time"
+        DEFAULT_SNAPSHOT_WORKERS, description="connections that copy at the same time"
     )
     heartbeat: Duration = Field(
         HEARTBEAT, description="how often an idle server gives a sign of life; silence ends the connection"

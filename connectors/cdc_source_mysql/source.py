@@ -7,7 +7,7 @@ The capture thread owns the stream's connections; everything else shares one ord
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import ClassVar
@@ -140,7 +140,7 @@ class MysqlSource:
             self._captured = Captured(after, dict(history.definitions()), XaBook(memory).keys())
             return after
 
-    def stream(self, after: Position, memory: Mapping[str, str]) -> Iterator[ChangeSet | None]:
+    def stream(self, after: Position, memory: Mapping[str, str]) -> Generator[ChangeSet | None]:
         with self._noting_gaps(), self._session(after, memory) as session:
             yield from session.changes()
 

@@ -28,15 +28,13 @@ from pydantic import (
 
 from cdc.errors import ConfigError
 from cdc.model import TableId
+from cdc.spi.defaults import DEFAULT_SNAPSHOT_WORKERS
 from cdc.spi.selection import TableSelection, parse_table
 from cdc.spi.units import Duration
 from cdc.spi.urls import parameter_names, refuse_foreign_parameters, refuse_raw_characters, refuse_scheme
 
 # Everything in `public` is what most applications mean by "my database".
 TABLES = ("public.*",)
-# One COPY BINARY reader gives over a million rows a second, so two keep a small source's disks and our two
-# cores busy without taking the server from its users.
-SNAPSHOT_WORKERS = 2
 # More walsender-free readers than this only queue on the source's disks.
 MAX_SNAPSHOT_WORKERS = 32
 # Often enough that the lag shown for an idle database is honest, rare enough to cost it nothing.
@@ -117,7 +115,7 @@ class PostgresOptions(BaseModel):
         description="what becomes of values that Arrow can't hold (infinity, BC dates, NaN in a decimal)",
     )
     snapshot_workers: Annotated[int, Field(ge=1, le=MAX_SNAPSHOT_WORKERS)] = Field(
-        SNAPSHOT_WORKERS, description="connections that copy at the same time"
+        DEFAULT_SNAPSHOT_WORKERS, description="connections that copy at the same time"
     )
     failover: bool = Field(
         default=False, description="let the slot follow a failover (Postgres 17 and newer)"

@@ -7,7 +7,7 @@ The capture thread owns the stream's connections; everything else shares one ord
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import ClassVar
 
@@ -158,7 +158,7 @@ class PostgresSource:
             use_trigger(connection, self._connector, self._options, self._context.log)
         return position
 
-    def stream(self, after: Position, memory: Mapping[str, str]) -> Iterator[ChangeSet | None]:
+    def stream(self, after: Position, memory: Mapping[str, str]) -> Generator[ChangeSet | None]:
         self._monitor.restore(memory, after.order)
         with self._noting_gaps():
             while not self._closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
@@ -48,6 +49,10 @@ class Options(TableOptions):
     )
     threads: int = Field(default=DEFAULT_THREADS, ge=1, le=MOST_THREADS, description="DuckDB's own threads.")
     publish: Publish | None = Field(default=None, description="A copy of the file for readers.")
+
+    def places(self) -> Mapping[str, str]:
+        """See `OwnsPlaces.places`."""
+        return {"path": str(self.path)}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
@@ -41,6 +42,10 @@ class ParquetOptions(BaseModel):
         ge=1024**2,
         description="Size at which a file of one delivery is ended and the next begun.",
     )
+
+    def places(self) -> Mapping[str, str]:
+        """See `OwnsPlaces.places`."""
+        return {"url": self.url}
 
     @field_validator("url")
     @classmethod

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cdc.spi import Finding, Severity
-from cdc.spi.registry import Group, installed
+from cdc.spi.registry import Group, Plugin, installed, load
 from cdc.testing.contract_waivers import stale_waivers
 from cdc.testing.sink_contract import SinkContract
 from cdc.testing.source_contract import SourceContract
@@ -39,6 +39,15 @@ def test_every_plugin_runs_its_suite(group: Group) -> None:
     plugins = {plugin.name: plugin.path.partition(":")[2] for plugin in installed(group)}
     missing = {n for n, c in plugins.items() if not any(name.startswith(f"Test{c}") for name in classes)}
     assert missing == {name for name in WAIVED if name in plugins}
+
+
+@pytest.mark.parametrize("plugin", installed("cdc.sinks"), ids=lambda plugin: plugin.name)
+def test_every_sinks_page_shows_what_it_declares(plugin: Plugin) -> None:
+    page = (TESTS.parent / f"docs/sinks/{plugin.name}.md").read_text()
+    facts = load("cdc.sinks", plugin.name).capabilities.facts()
+    assert [
+        f"| {name} | {value} |" for name, value in facts.items() if f"| {name} | {value} |" not in page
+    ] == []
 
 
 def test_the_search_for_suites_finds_the_ones_in_memory() -> None:

@@ -163,7 +163,17 @@ def test_damaged_log_is_named_with_segment_and_remedy(finished: Project) -> None
 def test_connectors_are_listed_with_their_state(project: Project) -> None:
     found = {(p["kind"], p["type"]): p for p in project.cdc("connectors", "--json").json}
     assert {("source", "postgres"), ("sink", "duckdb"), ("sink", "parquet")} <= found.keys()
-    assert "postgres" in project.cdc("connectors").out
+    assert found["sink", "parquet"]["capabilities"]["atomic"] == "one table"
+    assert "capabilities" not in found["source", "postgres"]
+    shown = project.cdc("connectors").out
+    assert "postgres" in shown
+    assert "kept as changes" in shown
+
+
+def test_check_shows_what_a_sink_promises(project: Project) -> None:
+    promised = [f for f in project.cdc("check", "--json").json if f["code"] == "sink-capabilities"]
+    assert promised
+    assert all("atomic: all tables" in finding["message"] for finding in promised)
 
 
 def test_schema_accepts_a_file_of_the_documentation(project: Project) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from cdc.engine import Engine, FlushPolicy, Retention, RunResult, SinkSpec, SourceSpec
+from cdc.engine import Engine, Retention, RunResult, SinkSpec, SourceSpec
 from cdc.log import LocalLogs, SegmentedLog
 from cdc.model import ChangeSet
+from cdc.spi import FlushPolicy
 from cdc.state import StateReader, StateStore
 from cdc.testing.conditions import wait_for
 from cdc.testing.database import MemoryDatabase, table_id

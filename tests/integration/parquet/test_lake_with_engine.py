@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cdc.engine import Engine, FlushPolicy, SinkSpec, SourceSpec
+from cdc.engine import Engine, SinkSpec, SourceSpec
 from cdc.lake.journal import load_state
 from cdc.lake.layout import LakePaths
 from cdc.lake.store import LocalStore
 from cdc.log import LocalLogs
+from cdc.spi import FlushPolicy
 from cdc.state import StateReader, StateStore
 from cdc.testing.database import MemoryDatabase
 from cdc.testing.events import table

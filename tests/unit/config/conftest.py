@@ -35,6 +35,10 @@ class Options(BaseModel):
     failover: bool = False
     publish: Publish | None = None
 
+    def places(self) -> Mapping[str, str]:
+        url = self.url.get_secret_value() if self.url else None
+        return {key: str(value) for key, value in (("path", self.path), ("url", url)) if value is not None}
+
     @field_validator("url")
     @classmethod
     def _must_have_a_scheme(cls, value: SecretStr | None) -> SecretStr | None:

@@ -23,7 +23,7 @@ EXAMPLES = sorted((ROOT / "config/examples").glob("*.yaml"))
 
 @pytest.fixture
 def schema() -> dict[str, Any]:
-    return json_schema({"postgres": Options}, {"parquet": Options})
+    return json_schema({"postgres": Options}, {"parquet": Options}, {})
 
 
 def errors(schema: dict[str, Any], text: str) -> list[str]:

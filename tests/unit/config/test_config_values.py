@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from cdc.engine import specs
+from cdc.spi import FlushPolicy
 from cdc_config import Configuration, FlushSettings, RetainSettings
 from tests.unit.config.conftest import Load
 
@@ -68,7 +70,7 @@ def test_defaults_are_the_engines(load_text: Load) -> None:
     retain = configuration.sources["a"].settings.log.retain
     flush = configuration.sinks["b"].settings.flush
     assert specs.Retention(retain.age, retain.size) == specs.Retention()
-    assert specs.FlushPolicy(flush.rows, flush.size, flush.interval.total_seconds()) == specs.FlushPolicy()
+    assert FlushPolicy(flush.rows, flush.size, flush.interval.total_seconds()) == FlushPolicy()
     source = configuration.sources["a"].settings
     spec = specs.SourceSpec("a", make=lambda _: None)  # type: ignore[arg-type,return-value]
     assert (source.snapshot, source.acknowledge, source.on_gap) == (
@@ -76,6 +78,18 @@ def test_defaults_are_the_engines(load_text: Load) -> None:
         spec.acknowledge,
         spec.on_gap,
     )
+
+
+def test_what_is_not_set_of_flush_is_the_sinks_own(load_text: Load) -> None:
+    text = "sources: {{a: {{type: postgres}}}}\nsinks: {{b: {{type: duckdb, flush: {}}}}}"
+    own = FlushPolicy(rows=7, bytes=8, interval_seconds=30.0)
+
+    def policy(flush: str) -> FlushPolicy:
+        return load_text(text.format(flush)).sinks["b"].settings.flush.policy(own)
+
+    assert policy("{}") == own
+    assert policy("{interval: 1s}") == replace(own, interval_seconds=1.0)
+    assert policy("{rows: 500000, size: 1MiB}") == replace(own, rows=500_000, bytes=1024**2)
 
 
 def test_from_may_be_left_out_when_there_is_one_source(load_text: Load) -> None:

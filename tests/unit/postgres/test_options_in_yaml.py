@@ -25,7 +25,7 @@ def policy_of(folder: Path, text: str) -> object:
 
 
 def fits_the_schema(text: str) -> bool:
-    schema = json_schema({"postgres": PostgresOptions}, {})
+    schema = json_schema({"postgres": PostgresOptions}, {}, {})
     return jsonschema.Draft202012Validator(schema).is_valid(yaml.safe_load(FILE.format(text)))
 
 
