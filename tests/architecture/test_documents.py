@@ -5,18 +5,27 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from cdc.cli.docs import anchor_of
 from tests.architecture.tree import ROOT, files, matching
 
-LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]*)(?:#([^)]*))?\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 # Folders of one machine, in any spelling that a paste would leave behind.
 MACHINE_PATHS = re.compile(r"/(?:root|home/\w+|Users/\w+|work)/\w|/tmp/(?:brief|bash)", re.IGNORECASE)
 TEXT_SUFFIXES = {".py", ".pyx", ".pxd", ".pyi", ".md", ".toml", ".yaml", ".yml", ".sh", ".cfg", ".json", ""}
 
 
 def _dead_links(document: Path) -> list[str]:
-    targets = LINK.findall(document.read_text(encoding="utf-8"))
-    local = [t for t in targets if not re.match(r"[a-z]+:", t)]
-    return [f"{document.relative_to(ROOT)} → {t}" for t in local if not (document.parent / t).exists()]
+    links = LINK.findall(document.read_text(encoding="utf-8"))
+    local = [(t, anchor) for t, anchor in links if not re.match(r"[a-z]+:", t)]
+    return [f"{document.relative_to(ROOT)} → {t}#{a}" for t, a in local if not _leads(document, t, a)]
+
+
+def _leads(document: Path, target: str, anchor: str) -> bool:
+    file = document.parent / target if target else document
+    if not anchor or file.suffix != ".md":
+        return file.exists()
+    return file.exists() and anchor in map(anchor_of, HEADING.findall(file.read_text(encoding="utf-8")))
 
 
 def test_links_between_documents_lead_somewhere() -> None:
