@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from cdc.cli.allocators import bound_resident_memory
-from cdc.cli.composition import sink_spec, source_spec
+from cdc.control.composition import sink_spec, source_spec
 from cdc.engine import Engine, Outcome
 from cdc.log import LocalLogs
 from cdc.spi import registry

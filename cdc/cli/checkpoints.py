@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import Annotated
 
 import typer
 
-from cdc.cli.composition import pick_source
-from cdc.cli.output import print_json, print_table, show_count, show_time
+from cdc.cli.output import print_json, print_table
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
-from cdc.cli.stored import log_folder, log_view
-from cdc.state import StateReader
-from cdc_config import Configuration
+from cdc.control.composition import pick_source
+from cdc.control.readable import show_count, show_time
+from cdc.control.stored import kept_checkpoints
 
 # A screenful; --limit gives more.
 DEFAULT_LIMIT = 20
@@ -27,9 +25,7 @@ def checkpoints(
     """List the places to replay from, newest first."""
     configuration = open_configuration(config)
     name = None if source is None else pick_source(configuration, source, "checkpoints SOURCE").name
-    with closing(StateReader(configuration.state_dir)) as state:
-        found = state.checkpoints(name, limit)
-    starts = {source: _start(configuration, source) for source in {point.source for point in found}}
+    found = kept_checkpoints(configuration, name, limit)
     if as_json:
         print_json(
             [
@@ -39,9 +35,9 @@ def checkpoints(
                     "offset": point.offset,
                     "position": str(point.position),
                     "at": point.at,
-                    "in_log": point.offset >= starts[point.source],
+                    "in_log": is_in_log,
                 }
-                for point in found
+                for point, is_in_log in found
             ]
         )
         return
@@ -52,12 +48,8 @@ def checkpoints(
             show_time(point.at),
             show_count(point.offset),
             str(point.position),
-            "yes" if point.offset >= starts[point.source] else "no longer",
+            "yes" if is_in_log else "no longer",
         )
-        for point in found
+        for point, is_in_log in found
     ]
     print_table(("id", "source", "at", "offset", "position", "in the log"), rows, right=("offset",))
-
-
-def _start(configuration: Configuration, source: str) -> int:
-    return log_view(configuration, source).start if log_folder(configuration, source).is_dir() else 0

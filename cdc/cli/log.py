@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from cdc.cli.composition import pick_source
-from cdc.cli.output import print_error, print_json, print_table, say, show_bytes, show_count, show_time
+from cdc.cli.output import print_error, print_json, print_table, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration, session_of
-from cdc.cli.stored import log_folder, log_view
+from cdc.control.composition import pick_source
+from cdc.control.readable import show_bytes, show_count, show_time
+from cdc.control.stored import log_folder, log_view
 from cdc.log import Segment, verify_log
 from cdc_config import Configuration
 

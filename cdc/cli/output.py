@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import Any, TextIO
 
 import orjson
@@ -98,36 +97,3 @@ def as_sentence(text: str) -> str:
 
 def _error_document(error: CdcError, kind: str) -> dict[str, Any]:
     return {"kind": kind, "where": error.where, "message": error.message, "remedy": error.remedy}
-
-
-def show_count(value: int | None) -> str:
-    """1234567 as 1,234,567; a dash for the unknown."""
-    return "–" if value is None else f"{value:,}"
-
-
-def show_bytes(value: int | None) -> str:
-    """A size in the largest unit that keeps three digits."""
-    if value is None:
-        return "–"
-    size = float(value)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
-
-
-def show_time(value: datetime | None) -> str:
-    """To the second, in UTC."""
-    return "–" if value is None else f"{value:%Y-%m-%d %H:%M:%SZ}"
-
-
-def show_seconds(value: float | None) -> str:
-    """0.4 s, 12 s, 3 min, 5 h, 2 d."""
-    if value is None:
-        return "–"
-    span = timedelta(seconds=value).total_seconds()
-    for limit, unit, name in ((10, 1.0, "s"), (120, 1.0, "s"), (7200, 60.0, "min"), (172800, 3600.0, "h")):
-        if span < limit:
-            return f"{span / unit:.1f} {name}" if limit == 10 else f"{span / unit:.0f} {name}"
-    return f"{span / 86400:.0f} d"

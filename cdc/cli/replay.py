@@ -1,43 +1,18 @@
-"""`cdc replay SINK --from PLACE`: sends a sink back, so that it applies again what the log still holds.
-
-A running daemon is asked to do it between two deliveries; without one, the sink is opened and rewound here.
-"""
+"""`cdc replay SINK --from PLACE`."""
 
 from __future__ import annotations
 
-import time
-from contextlib import closing
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cdc.cli.composition import open_sink, pick_sink
 from cdc.cli.output import print_json, say
-from cdc.cli.places import HELP
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
-from cdc.cli.stored import finder, last_status, log_view
-from cdc.engine.identity import starts_in
-from cdc.errors import ConfigError, SinkRefused, StateError
-from cdc.spi import SupportsRewind
-from cdc.state import ReplayRequest, StateReader, StateStore
-from cdc_config import Configuration, ConfiguredSink
-
-# A healthy sink takes a request up within a second or a flush; after this long the command ends and says so.
-TAKEN_SECONDS = 60.0
-POLL_SECONDS = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """What is to be done: `sink` goes back to `offset` of `source`, whose log ends at `end`."""
-
-    configuration: Configuration
-    sink: ConfiguredSink
-    source: str
-    offset: int
-    end: int
+from cdc.control.composition import pick_sink
+from cdc.control.places import HELP
+from cdc.control.replay import Replay, plan_replay, send_back, source_of, wait_until_applied
+from cdc.control.stored import last_status
+from cdc.errors import StateError
 
 
 def replay(
@@ -56,114 +31,17 @@ def replay(
     """
     configuration = open_configuration(config)
     chosen = pick_sink(configuration, sink, "replay SINK")
-    task = _task(configuration, chosen, _source_of(chosen, source), start)
-    _refuse_without_rewind(chosen)
+    task = plan_replay(configuration, chosen, source_of(chosen, source, "--source"), start, "--from")
     running = bool(last_status(configuration)["running"])
     if wait and not running:
         remedy = "Leave --wait out; the sink catches up when `cdc run` starts."
         raise StateError(
             "no daemon is running that would apply the changes again", where="--wait", remedy=remedy
         )
-    taken = _ask_daemon(task) if running else _rewind_here(task)
+    taken = send_back(task, running=running)
     if wait and taken:
-        _wait_until_applied(task)
+        wait_until_applied(task, "--wait")
     _show(task, running=running, taken=taken, as_json=as_json)
-
-
-def _source_of(sink: ConfiguredSink, name: str | None) -> str:
-    if name is None and len(sink.sources) == 1:
-        return sink.sources[0]
-    if name in sink.sources:
-        return name
-    what = "changes from several sources" if name is None else f"nothing from {name!r}"
-    message = f"the sink {sink.name!r} takes {what}"
-    raise ConfigError(message, where="--source", remedy=f"Name one of {', '.join(sink.sources)}.")
-
-
-def _task(configuration: Configuration, sink: ConfiguredSink, source: str, start: str) -> Replay:
-    log = log_view(configuration, source)
-    offset = finder(configuration, configuration.sources[source], log, "--from").offset(start)
-    return Replay(configuration, sink, source, offset, log.end.next if log.end else log.start)
-
-
-def _refuse_without_rewind(sink: ConfiguredSink) -> None:
-    if not issubclass(sink.plugin, SupportsRewind):
-        remedy = "Empty it and give it a new name: a new sink starts at the beginning of the log."
-        raise SinkRefused(
-            f"a sink of type {sink.settings.type} can't go back", where=f"sinks.{sink.name}", remedy=remedy
-        )
-
-
-def _rewind_here(task: Replay) -> bool:
-    with closing(StateStore(task.configuration.state_dir)) as state:
-        log = log_view(task.configuration, task.source)
-        epoch = state.next_epoch(task.sink.name, at_least=starts_in(log.metadata))
-        sink = open_sink(task.sink, _silent, epoch, log.identity)
-        with closing(sink):
-            sink.prepare(task.source)
-            cursor = sink.committed(task.source)
-            _refuse_ahead(task, None if cursor is None else cursor.next)
-            if not isinstance(sink, SupportsRewind):
-                raise SinkRefused("this sink can't go back", where=f"sinks.{task.sink.name}")
-            state.clear_plan(task.sink.name, task.source)
-            sink.rewind(task.source, task.offset)
-    return True
-
-
-def _ask_daemon(task: Replay) -> bool:
-    """Leave the request; whether the daemon has taken it up in time."""
-    _refuse_ahead(task, _pair(task).get("next"))
-    with closing(StateReader(task.configuration.state_dir)) as state:
-        number = state.request_replay(task.sink.name, task.source, task.offset)
-        deadline = time.monotonic() + TAKEN_SECONDS
-        while time.monotonic() < deadline:
-            request = state.replay(number)
-            if request is not None and request.finished_at is not None:
-                _raise_refusal(task, request)
-                return True
-            time.sleep(POLL_SECONDS)
-    return False
-
-
-def _raise_refusal(task: Replay, request: ReplayRequest) -> None:
-    if request.error:
-        raise SinkRefused(f"the daemon refused the replay: {request.error}", where=f"sinks.{task.sink.name}")
-
-
-def _refuse_ahead(task: Replay, cursor: int | None) -> None:
-    where = f"sinks.{task.sink.name}"
-    if cursor is None:
-        remedy = "Start `cdc run`: it delivers from the beginning of the log."
-        raise StateError(f"the sink has nothing of {task.source!r} yet", where=where, remedy=remedy)
-    if task.offset > cursor:
-        remedy = "A replay only goes back. To catch up, start `cdc run`."
-        raise ConfigError(f"the sink is at offset {cursor}, before {task.offset}", where=where, remedy=remedy)
-
-
-def _wait_until_applied(task: Replay) -> None:
-    taken_at = datetime.now(UTC)
-    while True:
-        document = last_status(task.configuration)
-        pair = _pair(task)
-        # The daemon writes its status once a second: an older one is of before the replay.
-        is_new = "at" in document and datetime.fromisoformat(document["at"]) >= taken_at
-        if is_new and pair.get("next", 0) >= task.end and pair.get("state") != "replaying":
-            return
-        if not document["running"]:
-            raise StateError(
-                "the daemon has stopped", where="--wait", remedy="The replay continues when `cdc run` starts."
-            )
-        if pair.get("state") == "failed":
-            raise SinkRefused(
-                "the sink has failed", where=f"sinks.{task.sink.name}", remedy="See `cdc status`."
-            )
-        time.sleep(POLL_SECONDS)
-
-
-def _pair(task: Replay) -> dict[str, Any]:
-    """What the daemon last said of this sink and source."""
-    pairs = last_status(task.configuration)["sinks"].get(task.sink.name, [])
-    return next((pair for pair in pairs if pair["source"] == task.source), {})
 
 
 def _show(task: Replay, *, running: bool, taken: bool, as_json: bool) -> None:
@@ -184,7 +62,3 @@ def _show(task: Replay, *, running: bool, taken: bool, as_json: bool) -> None:
         say("`cdc run` applies them when it starts.")
     elif not taken:
         say("The daemon has not taken it up yet; it will as soon as this sink works (see `cdc status`).")
-
-
-def _silent(_event: str, **_fields: object) -> None:
-    """The sink's own log lines are the daemon's business."""

@@ -11,12 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from cdc.cli.allocators import bound_resident_memory
-from cdc.cli.composition import pick_source, sink_spec, source_spec
 from cdc.cli.logging import Log, LogLevel, configure, errors_in_the_log, logger
 from cdc.cli.once import Deadline, timeout_seconds
-from cdc.cli.output import print_error, print_json, say, show_count
+from cdc.cli.output import print_error, print_json, say
 from cdc.cli.progress import Progress
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration, session_of
+from cdc.control.composition import pick_source, sink_spec, source_spec
+from cdc.control.readable import show_count
 from cdc.engine import Engine, Outcome, RunResult
 from cdc.errors import CdcError
 from cdc.log import LocalLogs

@@ -1,48 +1,14 @@
-"""`cdc snapshot [SOURCE] [TABLE…]`: copies tables again, or for the first time, into all sinks or one.
-
-The request is kept in the state: a running daemon takes it within seconds, else the next one does at its
-start.
-"""
+"""`cdc snapshot [SOURCE] [TABLE…]`."""
 
 from __future__ import annotations
 
-import difflib
-import shlex
-import time
-from collections.abc import Collection, Sequence
-from contextlib import closing
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
-from cdc.cli.composition import open_source, pick_sink, pick_source
 from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
-from cdc.cli.stored import last_status, log_view
-from cdc.engine.tables import TableBook
-from cdc.errors import CdcError, ConfigError, SourceRefused
-from cdc.model import TableId
-from cdc.state import StateReader, StoredCopyRequest
-from cdc_config import Configuration, ConfiguredSource
-
-# A daemon that copies nothing else takes a request within a second; after this long the command says that it
-# waits for the copies under way.
-TAKEN_SECONDS = 15.0
-POLL_SECONDS = 0.2
-# So many near names are as many as help.
-NEAR_NAMES = 3
-# Names of one schema are half alike already.
-LIKENESS = 0.8
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is asked for; `tables` None are all of the source, `sink` None all sinks."""
-
-    source: str
-    tables: tuple[TableId, ...] | None
-    sink: str | None
+from cdc.control.snapshot import Asked, Wish, ask_for_copy, wish_of
 
 
 def snapshot(
@@ -62,132 +28,28 @@ def snapshot(
     Mirrors keep their rows until the new ones are complete.
     """
     configuration = open_configuration(config)
-    wish = _wish(configuration, names or [], sink)
-    running = bool(last_status(configuration)["running"])
-    with closing(StateReader(configuration.state_dir)) as state:
-        number = _leave(state, wish)
-        request = _await(state, number) if running else state.copy_request(number)
-    if request is not None and request.error:
-        raise SourceRefused(request.error, where=f"sources.{wish.source}", remedy="cdc status")
-    taken = request is not None and (request.taken_at or request.finished_at) is not None
-    _show(wish, number, running=running, taken=taken, as_json=as_json)
+    wish = wish_of(configuration, names or [], sink)
+    _show(wish, ask_for_copy(configuration, wish), as_json=as_json)
 
 
-def _wish(configuration: Configuration, names: Sequence[str], sink: str | None) -> Wish:
-    # A source's name has no dot, a table's always has one.
-    has_source = bool(names) and "." not in names[0]
-    if has_source and names[0] not in configuration.sources:
-        _refuse_bare_table(configuration, names[0])
-    source = pick_source(configuration, names[0] if has_source else None, "snapshot SOURCE")
-    wanted = names[1:] if has_source else names
-    if sink is not None:
-        chosen = pick_sink(configuration, sink, "--sink")
-        if source.name not in chosen.sources:
-            message = f"the sink {sink!r} takes no changes from {source.name!r}"
-            remedy = f"Name one of its sources: {', '.join(chosen.sources)}."
-            raise ConfigError(message, where="--sink", remedy=remedy)
-    if not wanted:
-        return Wish(source.name, None, sink)
-    known = _tables(configuration, source)
-    return Wish(source.name, tuple(_pick(name, known, source.name) for name in wanted), sink)
-
-
-def _refuse_bare_table(configuration: Configuration, name: str) -> None:
-    """Raise ConfigError if `name` is the name of a table without its schema, not that of a source."""
-    for source in configuration.sources.values():
-        try:
-            known = _tables(configuration, source)
-        except CdcError:
-            continue  # The name is reported as that of an unknown source.
-        found = sorted(str(table) for table in known if table.name == name)
-        if found:
-            commands = [shlex.join(("cdc", "snapshot", source.name, table)) for table in found]
-            raise ConfigError(
-                f"there is no source {name!r}, and a table needs its schema",
-                where="snapshot SOURCE",
-                remedy=f"Did you mean: {' or '.join(commands)}",
-            )
-
-
-def _tables(configuration: Configuration, source: ConfiguredSource) -> Collection[TableId]:
-    """The source's selected tables; those of the log where the source can't be asked now."""
-    try:
-        with closing(open_source(source, _silent)) as opened:
-            return {schema.table for schema in opened.discover()}
-    except CdcError:
-        captured = {table for table, _ in _book(configuration, source.name).items()}
-        if not captured:
-            raise
-        return captured
-
-
-def _book(configuration: Configuration, source: str) -> TableBook:
-    try:
-        return TableBook.from_metadata(log_view(configuration, source).metadata)
-    except CdcError:
-        return TableBook()
-
-
-def _pick(name: str, known: Collection[TableId], source: str) -> TableId:
-    found = [table for table in known if name in (str(table), f"{table.schema}.{table.name}")]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        message = f"{name!r} is the name of several tables"
-        remedy = f"Write it as one of {', '.join(sorted(map(str, found)))}."
-        raise ConfigError(message, where="snapshot TABLE", remedy=remedy)
-    near = sorted(str(table) for table in known if table.name == name) or difflib.get_close_matches(
-        name, [str(table) for table in known], n=NEAR_NAMES, cutoff=LIKENESS
-    )
-    remedy = (
-        f"Did you mean {' or '.join(near)}?"
-        if near
-        else f"Add it to `tables` of sources.{source}, then restart the daemon."
-    )
-    raise ConfigError(f"the source has no selected table {name!r}", where="snapshot TABLE", remedy=remedy)
-
-
-def _leave(state: StateReader, wish: Wish) -> int:
-    """Leave the request; the same one again, if it waits already, is not asked for twice."""
-    for request in state.unfinished_copies(wish.source):
-        if (request.tables, request.sink, request.taken_at) == (wish.tables, wish.sink, None):
-            return request.id
-    return state.request_copy(wish.source, wish.tables, wish.sink)
-
-
-def _await(state: StateReader, number: int) -> StoredCopyRequest | None:
-    """The request once the daemon has taken or refused it, or as it is when the time is up."""
-    deadline = time.monotonic() + TAKEN_SECONDS
-    while True:
-        request = state.copy_request(number)
-        done = request is None or request.taken_at is not None or request.finished_at is not None
-        if done or time.monotonic() > deadline:
-            return request
-        time.sleep(POLL_SECONDS)
-
-
-def _show(wish: Wish, number: int, *, running: bool, taken: bool, as_json: bool) -> None:
+def _show(wish: Wish, asked: Asked, *, as_json: bool) -> None:
     if as_json:
         document: dict[str, Any] = {
-            "request": number,
+            "request": asked.number,
             "source": wish.source,
             "tables": None if wish.tables is None else [str(table) for table in wish.tables],
             "sink": wish.sink,
-            "daemon": running,
-            "taken": taken,
+            "daemon": asked.running,
+            "taken": asked.taken,
         }
         print_json(document)
         return
     tables = "all tables" if wish.tables is None else ", ".join(map(str, wish.tables))
     target = "all sinks" if wish.sink is None else wish.sink
-    say(f"Request {number}: copy {tables} of {wish.source} into {target}.")
-    if not running:
+    say(f"Request {asked.number}: copy {tables} of {wish.source} into {target}.")
+    if not asked.running:
         say("No daemon is running: `cdc run` makes the copy when it starts.")
-    elif taken:
+    elif asked.taken:
         say("The daemon has begun; `cdc status` shows how far it is.")
     else:
         say("The daemon begins when the copies under way are finished; `cdc status` lists the request.")
-
-
-def _silent(_event: str, **_fields: object) -> None:
-    """This command reports on stdout."""

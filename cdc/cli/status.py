@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from cdc.cli.copies import copies_of, requests_of
 from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
 from cdc.cli.status_text import lines_of
-from cdc.cli.stored import last_status, log_folder, log_view
+from cdc.control.copies import copies_of, requests_of
+from cdc.control.stored import last_status, log_folder, log_view
 from cdc.engine.retry import waits_for_operator
 from cdc.errors import CdcError
 from cdc_config import Configuration

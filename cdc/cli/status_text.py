@@ -11,8 +11,8 @@ from typing import Any
 
 from rich.text import Text
 
-from cdc.cli.copies import request_lines
-from cdc.cli.output import as_sentence, show_bytes, show_seconds
+from cdc.cli.output import as_sentence
+from cdc.control.readable import show_bytes, show_seconds
 from cdc.engine.waits import NO_ACTION
 from cdc.spi.finding import counted
 
@@ -40,7 +40,7 @@ def lines_of(document: dict[str, Any]) -> Iterator[Text]:
             yield Text("")
             yield _title("sink", name, pair["state"])
             yield from _sink_lines(pair)
-    for line in request_lines(document.get("requests", ())):
+    for line in _request_lines(document.get("requests", ())):
         yield Text("")
         yield from map(Text, textwrap.wrap(line, COLUMNS))
     for subject, error in errors_of(document):
@@ -151,6 +151,17 @@ def _field(label: str, value: str) -> Iterator[Text]:
     for number, line in enumerate(lines):
         head = f"  {label:<{LABEL_WIDTH - 2}}" if number == 0 else " " * LABEL_WIDTH
         yield Text.assemble((head, "dim"), line)
+
+
+def _request_lines(requests: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield one line for each request, for people."""
+    for request in requests:
+        tables = "all tables" if request["tables"] is None else ", ".join(request["tables"])
+        target = request["sink"] or "all sinks"
+        yield (
+            f"request {request['request']}, {request['state']}: copy {tables} of {request['source']} "
+            f"into {target}"
+        )
 
 
 def errors_of(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

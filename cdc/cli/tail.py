@@ -12,11 +12,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from cdc.cli.composition import pick_source
 from cdc.cli.lines import to_lines
-from cdc.cli.places import HELP
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
-from cdc.cli.stored import finder, log_view
+from cdc.control.composition import pick_source
+from cdc.control.places import HELP
+from cdc.control.stored import finder, log_view
 from cdc.errors import ConfigError
 from cdc.log import LogView
 from cdc.model import ChangeBatch, Commit, TableId

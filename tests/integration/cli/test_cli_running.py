@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from cdc.cli.stored import last_status
+from cdc.control.stored import last_status
 from cdc.errors import StateError
 from cdc.spi import registry
 from cdc.state import StateReader

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cdc.cli.output import show_bytes, show_seconds
-from cdc.cli.stored import log_folder, log_view
+from cdc.control.readable import show_bytes, show_seconds
+from cdc.control.stored import log_folder, log_view
 from cdc.engine.capture import MEMORY_PREFIX
 from cdc.engine.identity import IDENTITY_FACT, verify_identity
 from cdc.engine.specs import effective_backfill

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cdc.cli.output import as_sentence, show_bytes, show_count, show_seconds, show_time
+from cdc.control.readable import show_bytes, show_count, show_seconds, show_time
 
 
 @pytest.mark.parametrize(
@@ -37,13 +37,3 @@ def test_count_and_time_are_shown() -> None:
     assert show_count(None) == "–"
     assert show_time(datetime(2026, 11, 23, 1, 2, 3, tzinfo=UTC)) == "2026-11-23 01:02:03Z"
     assert show_time(None) == "–"
-
-
-def test_remedy_is_a_sentence() -> None:
-    assert as_sentence("Do this") == "Do this."
-    assert as_sentence("Did you mean 'x'?") == "Did you mean 'x'?"
-
-
-def test_remedy_that_ends_with_a_command_can_be_pasted() -> None:
-    for remedy in ("cdc snapshot shop --sink lake", "To use the slot, run: cdc run --adopt-slot shop"):
-        assert as_sentence(remedy) == remedy

@@ -1,8 +1,8 @@
-"""What `cdc status` says of copies: requests that are not finished, and tables that are copied."""
+"""Copies: requests that are not finished, and tables that are copied."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
@@ -44,14 +44,3 @@ def requests_of(configuration: Configuration) -> list[dict[str, Any]]:
         }
         for request in found
     ]
-
-
-def request_lines(requests: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield one line for each request, for people."""
-    for request in requests:
-        tables = "all tables" if request["tables"] is None else ", ".join(request["tables"])
-        target = request["sink"] or "all sinks"
-        yield (
-            f"request {request['request']}, {request['state']}: copy {tables} of {request['source']} "
-            f"into {target}"
-        )

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cdc.cli.composition import open_source
-from cdc.cli.places import Finder
+from cdc.control.composition import open_source, silent
+from cdc.control.places import Finder
 from cdc.engine.identity import starts_in
 from cdc.errors import CdcError
 from cdc.log import LogView
 from cdc.model import Position
 from cdc.spi import LogIdentity
-from cdc.state import StateReader, read_status
+from cdc.state import Checkpoint, StateReader, read_status
 from cdc_config import Configuration, ConfiguredSource
 
 
@@ -40,6 +40,20 @@ def log_identity(configuration: Configuration, source: str) -> LogIdentity | Non
     return LogIdentity(log.identity, starts_in(log.metadata), is_new=log.end is None)
 
 
+def kept_checkpoints(
+    configuration: Configuration, source: str | None, limit: int
+) -> list[tuple[Checkpoint, bool]]:
+    """The newest checkpoints of that source, or of all, each with whether it is still in the log."""
+    with closing(StateReader(configuration.state_dir)) as state:
+        found = state.checkpoints(source, limit)
+    starts = {name: _start(configuration, name) for name in {point.source for point in found}}
+    return [(point, point.offset >= starts[point.source]) for point in found]
+
+
+def _start(configuration: Configuration, source: str) -> int:
+    return log_view(configuration, source).start if log_folder(configuration, source).is_dir() else 0
+
+
 def finder(configuration: Configuration, source: ConfiguredSource, log: LogView, where: str) -> Finder:
     """Finds places in that source's log; `where` names the option in messages."""
 
@@ -49,7 +63,7 @@ def finder(configuration: Configuration, source: ConfiguredSource, log: LogView,
         return found.offset if found and found.source == source.name else None
 
     def position(text: str) -> Position:
-        with closing(open_source(source, _silent)) as opened:
+        with closing(open_source(source, silent)) as opened:
             return opened.position(text)
 
     return Finder(log, where, checkpoint, position)
@@ -79,7 +93,3 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _silent(_event: str, **_fields: object) -> None:
-    """A look at what is stored logs nothing."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Protocol
 
-from cdc.cli.output import show_time
+from cdc.control.readable import show_time
 from cdc.errors import ConfigError, LogTrimmed
 from cdc.model import Commit, Position
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from cdc.cli.places import Finder
+from cdc.control.places import Finder
 from cdc.errors import ConfigError, LogTrimmed
 from cdc.log import SegmentedLog
 from cdc.model import Position

@@ -1,0 +1,80 @@
+"""Everything the daemon needs, checked before it starts: the state folder, every source and every sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from typing import Any, TypeVar
+
+from cdc.control import local, sink_findings
+from cdc.control.composition import open_sink, open_source, silent
+from cdc.control.stored import last_status, log_identity
+from cdc.errors import CdcError, SourceUnavailable
+from cdc.spi import Finding, Severity
+from cdc.spi.sink import Sink
+from cdc.spi.source import Source
+from cdc_config import Configuration, ConfiguredSink, ConfiguredSource
+
+PluginT = TypeVar("PluginT", Source, Sink)
+Result = tuple[str, Finding]
+
+UNREACHABLE = "Check host and port, and that the server runs."
+
+
+def find_all(configuration: Configuration) -> Iterator[Result]:
+    """The findings of the state folder, of every source and of every sink, in the file's order."""
+    document = last_status(configuration)
+    for finding in local.state_findings(configuration, document):
+        yield "state_dir", finding
+    for name, source in configuration.sources.items():
+        for finding in _of_source(configuration, source, document):
+            yield f"sources.{name}", finding
+    for name, sink in configuration.sinks.items():
+        for finding in _of_sink(configuration, sink, document):
+            yield f"sinks.{name}", finding
+
+
+def _of_source(
+    configuration: Configuration, source: ConfiguredSource, document: Mapping[str, Any]
+) -> Iterator[Finding]:
+    def look(opened: Source) -> Iterator[Finding]:
+        found = list(opened.check())
+        yield from found
+        # A running daemon reads the slot at this moment. A slot that is wrong is named already.
+        if not document["running"] and not any(_is_error(f) and f.code.startswith("slot") for f in found):
+            yield from local.reach_findings(configuration, source.name, opened)
+
+    owner = log_identity(configuration, source.name)
+    yield from _ask(lambda: open_source(source, silent, owner), look)
+    yield from local.log_findings(configuration, source.name)
+
+
+def _of_sink(
+    configuration: Configuration, sink: ConfiguredSink, document: Mapping[str, Any]
+) -> Iterator[Finding]:
+    def look(opened: Sink) -> Iterator[Finding]:
+        found = list(opened.check())
+        yield from found
+        yield from sink_findings.capability_findings(sink)
+        yield from sink_findings.schema_findings(configuration, sink, opened, found)
+        yield from sink_findings.aside_findings(document, sink.name, found)
+        yield from local.cursor_findings(configuration, sink.name, opened, document)
+
+    pid = int(document["pid"]) if document["running"] else 0
+    yield from _ask(lambda: open_sink(sink, silent, daemon_pid=pid), look)
+
+
+def _ask(make: Callable[[], PluginT], look: Callable[[PluginT], Iterator[Finding]]) -> Iterator[Finding]:
+    """What a plug-in finds; what it raises instead is a finding too."""
+    try:
+        with closing(make()) as plugin:
+            yield from look(plugin)
+    except CdcError as error:
+        where = f"{error.where}: " if error.where else ""
+        # A connector's remedy is that of a daemon, which tries again; this command looks once.
+        remedy = UNREACHABLE if isinstance(error, SourceUnavailable) else error.remedy
+        yield Finding(Severity.ERROR, type(error).__name__, where + error.message, remedy)
+
+
+def _is_error(finding: Finding) -> bool:
+    return finding.severity is Severity.ERROR
