@@ -43,4 +43,5 @@ def requests_of(configuration: Configuration) -> list[dict[str, Any]]:
             "requested_at": request.requested_at,
         }
         for request in found
+        if request.reason is None
     ]

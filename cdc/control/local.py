@@ -175,6 +175,8 @@ def _belongs(cursor: Cursor, log: LogView | None) -> bool:
     end = log.end if log else None
     if log is None or end is None or cursor.next > end.next:
         return False
+    if cursor.log_id and cursor.log_id != log.identity:
+        return False
     if cursor.next <= log.start:
         return True
     commit = next(log.commits(cursor.next - 1))

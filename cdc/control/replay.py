@@ -15,8 +15,8 @@ from cdc.control.composition import open_sink, silent
 from cdc.control.stored import finder, last_status, log_view
 from cdc.engine.identity import starts_in
 from cdc.errors import ConfigError, SinkRefused, StateError
-from cdc.spi import SupportsRewind
-from cdc.state import ReplayRequest, StateReader, StateStore
+from cdc.spi import ReplayRequest, SupportsRewind
+from cdc.state import StateReader, StateStore
 from cdc_config import Configuration, ConfiguredSink
 
 # A healthy sink takes a request up within a second or a flush; after this long the command ends and says so.

@@ -18,7 +18,8 @@ from cdc.control.stored import last_status, log_view
 from cdc.engine.tables import TableBook
 from cdc.errors import CdcError, ConfigError, SourceRefused
 from cdc.model import TableId
-from cdc.state import StateReader, StoredCopyRequest
+from cdc.spi import CopyRequest
+from cdc.state import StateReader
 from cdc_config import Configuration, ConfiguredSource
 
 # A daemon that copies nothing else takes a request within a second; after this long the command says that it
@@ -153,7 +154,7 @@ def _leave(state: StateReader, wish: Wish) -> int:
     return state.request_copy(wish.source, wish.tables, wish.sink)
 
 
-def _await(state: StateReader, number: int) -> StoredCopyRequest | None:
+def _await(state: StateReader, number: int) -> CopyRequest | None:
     """The request once the daemon has taken or refused it, or as it is when the time is up."""
     deadline = time.monotonic() + TAKEN_SECONDS
     while True:

@@ -14,8 +14,8 @@ from cdc.engine.identity import starts_in
 from cdc.errors import CdcError
 from cdc.log import LogView
 from cdc.model import Position
-from cdc.spi import LogIdentity
-from cdc.state import Checkpoint, StateReader, read_status
+from cdc.spi import Checkpoint, LogIdentity
+from cdc.state import StateReader, read_status
 from cdc_config import Configuration, ConfiguredSource
 
 

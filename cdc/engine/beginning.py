@@ -5,33 +5,18 @@ retention has passed.
 from __future__ import annotations
 
 import threading
-from typing import Protocol
 
+from cdc.engine.copies import BEGIN_PREFIX
 from cdc.engine.status import SinkStatus
 from cdc.engine.workers import Log
 from cdc.errors import LogTrimmed
 from cdc.model import Position
-from cdc.spi import Cursor, LogReader
+from cdc.spi import Cursor, DeliveryState, LogReader
 from cdc.spi.defaults import BackfillMode
 
 # How often a sink that waits for the copies of its tables looks whether they are due in the log.
 POLL_SECONDS = 0.2
-
-
-class Beginnings(Protocol):
-    """Where copies for single sinks are asked for."""
-
-    def ask(self, sink: str) -> None:
-        """Ask that all tables are copied for this sink; may be repeated."""
-        ...
-
-    def is_asked_for(self, sink: str) -> bool:
-        """Whether an operator has asked that all tables are copied for this sink."""
-        ...
-
-    def beginning(self, sink: str) -> int | None:
-        """Return the newest offset from which on the log has all tables whole for this sink."""
-        ...
+NEW_SINK = "the log no longer has the history that the sink needs"
 
 
 class Beginning:
@@ -40,13 +25,13 @@ class Beginning:
     def __init__(
         self,
         log: LogReader,
-        beginnings: Beginnings,
+        state: DeliveryState,
         mode: BackfillMode,
         status: SinkStatus,
         report: Log,
     ) -> None:
         self._log = log
-        self._beginnings = beginnings
+        self._state = state
         self._mode = mode
         self._status = status
         self._report = report
@@ -65,7 +50,7 @@ class Beginning:
         found = self._copied_from(reached)
         if found is not None:
             return found
-        is_asked_for = self._beginnings.is_asked_for(self._status.name)
+        is_asked_for = self._is_asked_for()
         if self._mode == "fail" and not is_asked_for:
             raise self._trimmed(cursor)
         if self._mode == "log" and not is_asked_for:
@@ -75,10 +60,11 @@ class Beginning:
         self._status.state = "waiting for its copies"
         while found is None and not stop.is_set():
             if not is_asked_for:
-                self._beginnings.ask(self._status.name)
+                self._state.request_copy(self._status.source, None, self._status.name, NEW_SINK)
+                is_asked_for = True
             stop.wait(POLL_SECONDS)
             found = self._copied_from(reached)
-            if found is None and is_asked_for and not self._beginnings.is_asked_for(self._status.name):
+            if found is None and not self._is_asked_for():
                 # The request was refused: the policy decides again.
                 return self._copied_from(reached) or self.find(cursor, stop)
         return found
@@ -90,8 +76,17 @@ class Beginning:
         before = offset - 1 if offset > self._log.start else offset
         return next((commit.position for commit in self._log.commits(before)), end.position)
 
+    def _is_asked_for(self) -> bool:
+        """Whether a request for all tables of this sink waits to be taken."""
+        name, source = self._status.name, self._status.source
+        return any(
+            request.sink == name and request.tables is None and not request.is_taken
+            for request in self._state.unfinished_copies(source)
+        )
+
     def _copied_from(self, reached: int) -> int | None:
-        offset = self._beginnings.beginning(self._status.name)
+        text = self._log.metadata.get(f"{BEGIN_PREFIX}{self._status.name}")
+        offset = None if text is None else int(text)
         usable = offset is not None and offset > reached and offset >= self._log.start
         return offset if usable else None
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from cdc import failpoints
+from cdc.engine.capture_context import CaptureContext
 from cdc.engine.identity import IDENTITY_FACT, STARTS_FACT, starts_in, verify_identity
 from cdc.engine.ledger import Entry
-from cdc.engine.reading import Reading
 from cdc.engine.reset import due_batches
 from cdc.engine.routing import Routed, unselected
 from cdc.engine.tables import Metadata
@@ -29,17 +29,17 @@ class Capture:
     `run` may be called again after an error: it starts from what is durable.
     """
 
-    def __init__(self, reading: Reading, acknowledgeable: Callable[[], Position | None]) -> None:
-        self._source = reading.source
-        self._ledger = reading.ledger
-        self._log = reading.log
-        self._router = reading.router
-        self._status = reading.status
-        self._report = reading.report
-        self._accept_identity = reading.spec.accept_identity
+    def __init__(self, context: CaptureContext, acknowledgeable: Callable[[], Position | None]) -> None:
+        self._source = context.source
+        self._ledger = context.ledger
+        self._log = context.log
+        self._router = context.router
+        self._status = context.status
+        self._report = context.report
+        self._accept_identity = context.spec.accept_identity
         # Without snapshots there is no copy to begin anew with: a gap would stay a gap.
-        self._copies = reading.spec.snapshot != "never"
-        self._resnapshots = self._copies and reading.spec.on_gap == "resnapshot"
+        self._copies = context.spec.snapshot != "never"
+        self._resnapshots = self._copies and context.spec.on_gap == "resnapshot"
         self._starts = starts_in(self._log.metadata) + 1
         # This run began the log and has taken no change yet.
         self._is_fresh = False

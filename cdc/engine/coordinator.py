@@ -9,8 +9,8 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from cdc.engine.capture_context import CaptureContext
 from cdc.engine.copies import CopyRequests
-from cdc.engine.reading import Reading
 from cdc.engine.reset import mark_batch
 from cdc.engine.snapshot import TableCopier
 from cdc.engine.waiting import WaitingTables
@@ -35,16 +35,16 @@ class Coordinator:
     `settled` is set while every selected table is live or refused.
     """
 
-    def __init__(self, reading: Reading, opened: threading.Event, requests: CopyRequests) -> None:
-        self._source = reading.source
-        self._ledger = reading.ledger
-        self._log = reading.log
-        self._router = reading.router
-        self._status = reading.status
-        self._report = reading.report
+    def __init__(self, context: CaptureContext, opened: threading.Event, requests: CopyRequests) -> None:
+        self._source = context.source
+        self._ledger = context.ledger
+        self._log = context.log
+        self._router = context.router
+        self._status = context.status
+        self._report = context.report
         self._opened = opened
         self._requests = requests
-        self._copier = TableCopier(reading)
+        self._copier = TableCopier(context)
         self._discovered_at = float("-inf")
         # What the catalog shows ahead of the stream, with the position by which the stream must show it.
         self._ahead: dict[object, Position] = {}
@@ -52,7 +52,7 @@ class Coordinator:
         self._reported: set[TableId] = set()
         # Refused here, not by the source: a copy is due again and again.
         self._paused: dict[TableId, CdcError] = {}
-        self._waiting = WaitingTables(reading)
+        self._waiting = WaitingTables(context)
         self._saw_tables = True
         self.settled = threading.Event()
 

@@ -7,138 +7,85 @@ sink that begins, the offset to begin at. So a request that was taken survives a
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Collection, Sequence
 
+from cdc.engine.capture_context import CaptureContext
 from cdc.engine.ledger import Entry
-from cdc.engine.reading import Reading
 from cdc.engine.reset import due_batches, mark_batch
 from cdc.engine.tables import Metadata, Phase, TableState
 from cdc.model import Audience, ChangeSet, CopyStep, TableId
 from cdc.model.audience import EVERYONE
+from cdc.spi import CaptureState, CopyRequest
 
+# The offset from which on the log has all tables whole for a sink.
 BEGIN_PREFIX = "begin:"
 # Requests are people's doing; a second's delay is not felt.
 REQUEST_POLL_SECONDS = 1.0
 
 ASKED_FOR = "requested with `cdc snapshot`"
-NEW_SINK = "the log no longer has the history that the sink needs"
-
-
-@dataclass(frozen=True, slots=True)
-class CopyRequest:
-    """An operator's request that is not finished: `tables` None are all of the source, `sink` None all sinks;
-    `is_taken` when the log has it.
-    """
-
-    number: int
-    tables: tuple[TableId, ...] | None
-    sink: str | None
-    is_taken: bool = False
-
-    @property
-    def audience(self) -> Audience:
-        return EVERYONE if self.sink is None else Audience.only([self.sink])
-
-
-class CopyRequestStore(Protocol):
-    """Where operators leave requests for one source."""
-
-    def unfinished(self) -> Sequence[CopyRequest]:
-        """Return the requests that are not finished, oldest first."""
-        ...
-
-    def take(self, number: int, tables: Sequence[TableId]) -> None:
-        """Note that the log has the request, for exactly these tables."""
-        ...
-
-    def finish(self, number: int, error: str | None) -> None:
-        """Note that the copies are done, or why they are not made."""
-        ...
 
 
 class CopyRequests:
     """Takes requests between two copies, and finishes them when their tables are live.
 
-    `ask`, `is_asked_for`, `beginning` and `is_open` may be called from any thread, all else from the
-    coordinator's.
+    `is_open` may be called from any thread, all else from the coordinator's.
     """
 
-    def __init__(self, reading: Reading, store: CopyRequestStore) -> None:
-        self._ledger = reading.ledger
-        self._log = reading.log
-        self._router = reading.router
-        self._sinks = reading.sinks
-        self._report = reading.report
-        self._store = store
-        self._asking = threading.Lock()
-        self._beginners: set[str] = set()
+    def __init__(self, context: CaptureContext, state: CaptureState) -> None:
+        self._ledger = context.ledger
+        self._log = context.log
+        self._router = context.router
+        self._sinks = context.sinks
+        self._report = context.report
+        self._state = state
+        self._source = context.spec.name
         self._looked_at = float("-inf")
-
-    def ask(self, sink: str) -> None:
-        """Ask that all tables are copied for a sink, which waits for `beginning`."""
-        with self._asking:
-            self._beginners.add(sink)
-
-    def is_asked_for(self, sink: str) -> bool:
-        """Return whether a request for all tables of this sink waits to be taken."""
-        return any(r.sink == sink and r.tables is None and not r.is_taken for r in self._store.unfinished())
-
-    def beginning(self, sink: str) -> int | None:
-        """Return the newest offset from which on the log has all tables whole for this sink."""
-        text = self._log.metadata.get(f"{BEGIN_PREFIX}{sink}")
-        return None if text is None else int(text)
 
     @property
     def is_open(self) -> bool:
         """Whether a request is not finished."""
-        return bool(self._beginners) or bool(self._store.unfinished())
+        return bool(self._unfinished())
 
     @property
     def is_due(self) -> bool:
         """Whether a request waits to be taken; the state is asked now and then."""
-        if self._beginners:
-            return True
         if time.monotonic() - self._looked_at < REQUEST_POLL_SECONDS:
             return False
         self._looked_at = time.monotonic()
-        return any(not request.is_taken for request in self._store.unfinished())
+        return any(not request.is_taken for request in self._unfinished())
 
     def take(self, selected: Collection[TableId]) -> None:
         """Take what can be taken now; `selected` are the source's tables."""
         self._end_orphans()
-        with self._asking:
-            beginners = set(self._beginners)
-        if beginners:
-            self._begin_for(beginners, selected)
-        for request in self._store.unfinished():
+        for request in self._unfinished():
             if not request.is_taken:
                 self._take(request, selected)
 
+    def _unfinished(self) -> Sequence[CopyRequest]:
+        return self._state.unfinished_copies(self._source)
+
     def finish(self, refused: Collection[TableId]) -> None:
         """Finish the requests whose tables are all live, gone, or refused by the source."""
-        for request in self._store.unfinished():
+        for request in self._unfinished():
             if not request.is_taken or request.tables is None:
                 continue
             states = {table: self._ledger.tables.get(table) for table in request.tables}
             waiting = [t for t, state in states.items() if state and state.phase is not Phase.LIVE]
             if not [table for table in waiting if table not in refused]:
                 names = ", ".join(map(str, waiting))
-                self._store.finish(
-                    request.number, f"not copied, see `cdc status`: {names}" if names else None
+                self._state.finish_copy(
+                    request.id, f"not copied, see `cdc status`: {names}" if names else None
                 )
 
     def _take(self, request: CopyRequest, selected: Collection[TableId]) -> None:
         if request.sink is not None and request.sink not in self._sinks:
-            self._store.finish(request.number, f"no sink {request.sink!r} takes changes from this source")
+            self._state.finish_copy(request.id, f"no sink {request.sink!r} takes changes from this source")
             return
         with self._ledger.begin() as entry:
             taken = self._taken(entry, request, selected)
         if taken is not None:
-            self._store.take(request.number, taken)
+            self._state.take_copy(request.id, taken)
 
     def _taken(
         self, entry: Entry, request: CopyRequest, selected: Collection[TableId]
@@ -146,45 +93,44 @@ class CopyRequests:
         """Have the log take a request, for the tables that are returned; None when it has to wait, or is
         refused.
         """
+        audience = EVERYONE if request.sink is None else Audience.only([request.sink])
+        reason = request.reason or ASKED_FOR
         wanted = selected if request.tables is None else request.tables
         tables = [table for table in wanted if entry.tables.get(table) is not None]
         unknown = [table for table in wanted if table not in selected and table not in tables]
         if unknown:
             names = ", ".join(map(str, unknown))
-            self._store.finish(request.number, f"not a selected table of the source: {names}")
+            self._state.finish_copy(request.id, f"not a selected table of the source: {names}")
             return None
         if len(tables) < len(wanted) and request.tables is not None:
             return None
         if request.tables is None and request.sink is not None:
-            return tables if self._begin(entry, {request.sink}, tables, ASKED_FOR) else None
+            return tables if self._begin(entry, request.sink, tables, reason) else None
+        paused = [table for table in tables if entry.tables[table].phase is Phase.PAUSED]
+        if paused:
+            names = ", ".join(map(str, paused))
+            self._state.finish_copy(request.id, f"paused, and not copied before it is resumed: {names}")
+            return None
         # A copy under way that is for these sinks too is the copy that was asked for.
         states = {table: entry.tables[table] for table in tables}
-        if any(s.phase is Phase.COPYING and not s.audience.covers(request.audience) for s in states.values()):
+        if any(s.phase is Phase.COPYING and not s.audience.covers(audience) for s in states.values()):
             return None
         idle = [table for table, state in states.items() if state.phase is not Phase.COPYING]
         for table in idle:
             self._ledger.repeats.forget(table)
-        self._commit(entry, idle, request.audience, ASKED_FOR, {})
+        self._commit(entry, idle, audience, reason, {})
         return tables
 
-    def _begin_for(self, sinks: set[str], tables: Iterable[TableId]) -> None:
-        with self._ledger.begin() as entry:
-            begun = self._begin(entry, sinks, tables, NEW_SINK)
-        if begun:
-            with self._asking:
-                self._beginners -= sinks
-
-    def _begin(self, entry: Entry, sinks: set[str], tables: Iterable[TableId], reason: str) -> bool:
-        """Have these tables copied for the sinks, which may begin at the log's end as it is now. False while
-        a copy is under way that they would see half of.
+    def _begin(self, entry: Entry, sink: str, tables: Sequence[TableId], reason: str) -> bool:
+        """Have these tables copied for a sink, which may begin at the log's end as it is now. False while a
+        copy is under way that it would see half of, or a table is paused.
         """
-        known = [table for table in tables if entry.tables.get(table) is not None]
-        if any(entry.tables[table].phase is Phase.COPYING for table in known):
+        if any(entry.tables[table].phase in (Phase.COPYING, Phase.PAUSED) for table in tables):
             return False
         end = self._log.end
         assert end is not None, "the log has a first commit before any request is taken"
-        begins: Metadata = {f"{BEGIN_PREFIX}{sink}": str(end.next) for sink in sinks}
-        self._commit(entry, known, Audience.only(sinks), reason, begins)
+        begins: Metadata = {f"{BEGIN_PREFIX}{sink}": str(end.next)}
+        self._commit(entry, tables, Audience.only([sink]), reason, begins)
         return True
 
     def _commit(
@@ -214,4 +160,4 @@ class CopyRequests:
 
     def _is_orphan(self, state: TableState) -> bool:
         audience = state.audience
-        return state.phase is not Phase.LIVE and not (audience.excluded or audience.sinks & self._sinks)
+        return state.is_copied and not (audience.excluded or audience.sinks & self._sinks)

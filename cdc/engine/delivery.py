@@ -11,17 +11,25 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
 
 from cdc import failpoints
 from cdc.engine.aside import AsideWatch
 from cdc.engine.beginning import Beginning
-from cdc.engine.planning import Plan, Planner, delivery_of
+from cdc.engine.planning import Planner, delivery_of
 from cdc.engine.specs import SinkSpec
 from cdc.engine.status import SinkStatus
 from cdc.errors import SinkRefused
 from cdc.model import Position, TableId
-from cdc.spi import Cursor, LogReader, Sink, SupportsRewind
+from cdc.spi import (
+    Cursor,
+    DeliveryState,
+    LogReader,
+    Plan,
+    PublishedCursor,
+    Sink,
+    SinkContext,
+    SupportsRewind,
+)
 from cdc.spi.sink import SupportsIdle
 
 # How often an idle sink is told the newest position, so that `_cdc.cursors` shows a fresh "consistent as of"
@@ -38,58 +46,36 @@ STOP_FLUSH_SECONDS = 10.0
 IDLE_INTERVAL_SECONDS = 1.0
 
 
-class PlanStore(Protocol):
-    """Where plans and replay requests are kept, for one (source, sink) pair."""
-
-    def load(self) -> Plan | None: ...
-
-    def save(self, plan: Plan) -> None: ...
-
-    def clear(self) -> None: ...
-
-    def replay_request(self) -> tuple[Any, int] | None:
-        """A request's handle and the offset to go back to."""
-        ...
-
-    def request_copy(self, table: TableId) -> None:
-        """Leave the request that a table is copied for this sink, unless one waits already."""
-        ...
-
-    def replay_finished(self, handle: Any, error: str | None) -> None:
-        """Tell who asked: taken over (None), or refused for that reason."""
-        ...
-
-
 class Delivery:
     """Runs one pair. `run` may be called again after an error, with a fresh sink object from `make_sink`."""
 
     def __init__(
         self,
-        source: str,
         log: LogReader,
+        state: DeliveryState,
         make_sink: Callable[[], Sink],
-        plans: PlanStore,
         beginning: Beginning,
         spec: SinkSpec,
+        context: SinkContext,
         status: SinkStatus,
     ) -> None:
-        self._source = source
+        self._source = status.source
+        self._name = status.name
         self._log = log
+        self._state = state
         self._make_sink = make_sink
-        self._plans = plans
         self._beginning = beginning
         self._policy = spec.flush
         self._part_bytes = spec.part_bytes
+        self._context = context
         self._status = status
-        self._aside = AsideWatch(source, log, status, plans.request_copy)
+        self._aside = AsideWatch(self._source, log, status, self._request_copy)
         self._position_at = 0.0
         self._idle_at = 0.0
         self._replay_at = 0.0
         self.flush_now = threading.Event()
-        # Set once the sink's cursor is known, and with it what the log must keep.
+        # Set once the sink's cursor is published, and with it what the log must keep.
         self.opened = threading.Event()
-        self.position: Position | None = None
-        """The source position that the sink holds; what `acknowledge: sinks` waits for."""
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until stopped, then flush what waits; raises what the sink or the log raises."""
@@ -135,12 +121,12 @@ class Delivery:
             if cursor is None:
                 return None
         self._verify(cursor)
-        plan = self._plans.load()
+        plan = self._state.plan(self._name, self._source)
         if plan is not None and plan.first == (cursor.next if cursor else self._log.start):
             self._apply(sink, plan, replaying=bool(cursor and plan.first < cursor.high))
             cursor = sink.committed(self._source)
         elif plan is not None:
-            self._plans.clear()
+            self._state.clear_plan(self._name, self._source)
         self._note(cursor)
         self.opened.set()
         return cursor
@@ -150,7 +136,7 @@ class Delivery:
         offset = self._beginning.find(cursor, stop)
         if offset is None:
             return None
-        self._plans.clear()
+        self._state.clear_plan(self._name, self._source)
         plan = Plan(offset, offset, self._beginning.position_at(offset), None)
         self._apply(sink, plan, replaying=False, begins=True)
         return sink.committed(self._source)
@@ -172,6 +158,8 @@ class Delivery:
     def _belongs(self, cursor: Cursor) -> bool:
         """Whether the cursor stands behind a commit of this log whose position it has reached."""
         end = self._log.end
+        if cursor.log_id and cursor.log_id != self._log.identity:
+            return False
         if end is None or cursor.next > end.next:
             return False
         if cursor.next <= self._log.start:
@@ -182,57 +170,69 @@ class Delivery:
     def _apply(self, sink: Sink, plan: Plan, *, replaying: bool, begins: bool = False) -> None:
         self._status.state = "replaying" if replaying else "applying"
         if plan.first != plan.next:
-            self._plans.save(plan)
+            self._state.save_plan(self._name, self._source, plan)
         failpoints.hit("delivery.planned")
         delivery = delivery_of(
             plan,
             self._log,
             self._source,
-            self._status.name,
+            self._name,
             replaying=replaying,
             begins=begins,
             part_bytes=self._part_bytes,
         )
         sink.apply(delivery)
         failpoints.hit("delivery.applied")
+        self._publish(plan.next, plan.position)
         if plan.first != plan.next:
-            self._plans.clear()
             # Before the status says that the sink has it all: `run --once` waits for copies.
             self._aside.look(sink, at_once=True)
         self._status.rate.add(plan.row_count)
         self._status.last_error = None
         self._position_at = time.monotonic()
-        self._moved(plan.next, plan)
+        self._status.moved(plan.next, plan.position, plan.commit_at)
 
-    def _moved(self, next_offset: int, plan: Plan) -> None:
-        self._status.next, self._status.position = next_offset, plan.position
-        self._status.commit_at = plan.commit_at or self._status.commit_at
-        self.position = plan.position
+    def _publish(self, next_offset: int, position: Position) -> None:
+        """Say how far the sink is, to capture and its retention; the plan for it is done."""
+        cursor = PublishedCursor(self._name, next_offset, position)
+        self._state.publish_cursor(self._source, cursor, self._context.epoch)
 
     def _note(self, cursor: Cursor | None) -> None:
         if cursor is not None:
-            self._status.next, self._status.position = cursor.next, cursor.position
-            self._status.commit_at = cursor.commit_at
-            self.position = cursor.position
+            self._publish(cursor.next, cursor.position)
+            self._status.moved(cursor.next, cursor.position, cursor.commit_at)
 
     def _replay(self, sink: Sink) -> bool:
         """Go back if someone asked for it; whether the cursor moved."""
         if time.monotonic() - self._replay_at < REPLAY_POLL_SECONDS:
             return False
         self._replay_at = time.monotonic()
-        request = self._plans.replay_request()
+        request = next(iter(self._state.pending_replays(self._name, self._source)), None)
         if request is None:
             return False
-        handle, offset = request
-        refusal = self._refusal(sink, offset)
+        refusal = self._refusal(sink, request.offset)
         if refusal is None:
             assert isinstance(sink, SupportsRewind)
-            self._plans.clear()
-            # Said before it is done, so that retention doesn't pass it.
-            self._status.next = offset
-            sink.rewind(self._source, offset)
-        self._plans.replay_finished(handle, refusal)
+            # Published before it is done, so that retention doesn't pass it.
+            self._publish(request.offset, self._beginning.position_at(request.offset))
+            self._status.next = request.offset
+            sink.rewind(self._source, request.offset)
+        self._context.log(
+            "replaying" if refusal is None else "replay refused",
+            level="info" if refusal is None else "warning",
+            source=self._source,
+            request=request.id,
+            reason=refusal,
+        )
+        self._state.finish_replay(request.id, refusal)
         return refusal is None
+
+    def _request_copy(self, table: TableId) -> None:
+        """Leave the request that a table is copied for this sink, unless one waits already."""
+        for request in self._state.unfinished_copies(self._source):
+            if request.sink == self._name and (request.tables is None or table in request.tables):
+                return
+        self._state.request_copy(self._source, [table], self._name)
 
     def _refusal(self, sink: Sink, offset: int) -> str | None:
         """Why the sink can't go back to that offset."""
@@ -260,6 +260,6 @@ class Delivery:
         self._log.wait(planner.scanned, max(wait, 0.001))
 
     def _stale(self, newest: Position, planner: Planner, now: float) -> bool:
-        nothing_waits = self._status.next == planner.scanned and self.position is not None
+        nothing_waits = self._status.next == planner.scanned and self._status.position is not None
         old = now - self._position_at >= IDLE_POSITION_SECONDS or self.flush_now.is_set()
-        return nothing_waits and old and self.position != newest and self._status.next > 0
+        return nothing_waits and old and self._status.position != newest and self._status.next > 0

@@ -1,4 +1,7 @@
-"""The daemon's heart: starts all pipelines, keeps their books once a second, and stops them in order."""
+"""The daemon's heart: starts all pipelines, does the housekeeping once a second, and stops them in order.
+
+While it runs, sources, sinks and tables can be added, changed, paused, resumed and removed, by any thread.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,21 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from cdc.engine.books import BookKeeper
+from cdc.engine.capture_pipeline import CapturePipeline
+from cdc.engine.delivery_pipeline import DeliveryPipeline, SinkResources
+from cdc.engine.housekeeping import Housekeeping
 from cdc.engine.identity import starts_in
-from cdc.engine.pipeline import Pipeline, start_all, stop_all
-from cdc.engine.plans import StoredCopyRequests, StoredPlans
-from cdc.engine.specs import SinkSpec, SourceSpec, delivery_memory
-from cdc.engine.workers import Log
-from cdc.errors import CdcError
-from cdc.model import Position
-from cdc.spi import LogStore
-from cdc.state import StateStore
+from cdc.engine.pipelines import Pipelines
+from cdc.engine.specs import SinkSpec, SourceSpec, delivery_memory, effective_backfill
+from cdc.engine.workers import Log, stop_all
+from cdc.errors import CdcError, ConfigError
+from cdc.model import Position, TableId
+from cdc.spi import LogStore, State
 
 # How often status, checkpoints, retention and the end of `--once` are looked at.
 TICK_SECONDS = 0.25
@@ -53,30 +56,31 @@ class Engine:
         self,
         sources: Sequence[SourceSpec],
         sinks: Sequence[SinkSpec],
-        state: StateStore,
+        state: State,
         logs: LogStore,
         report: Log,
         scratch: Path | None = None,
     ) -> None:
         self._report = report
-        self._stop = threading.Event()
-        self.state = state
-        self._logs = logs
-        self.pipelines = [self._pipeline(spec) for spec in sources]
-        by_name = {pipeline.spec.name: pipeline for pipeline in self.pipelines}
-        memory_bytes = delivery_memory(sum(len(spec.sources) for spec in sinks))
+        self._scratch = scratch
         if scratch is not None:
             # What another process left there means nothing any more.
             shutil.rmtree(scratch, ignore_errors=True)
-        for spec in sinks:
-            # The logs count too: an epoch never goes back, even where the state is lost and the logs aren't.
-            starts = max((starts_in(by_name[name].log.metadata) + 1 for name in spec.sources), default=1)
-            epoch = self.state.next_epoch(spec.name, at_least=starts)
-            for name in spec.sources:
-                plans = StoredPlans(self.state, spec.name, name, self._report)
-                folder = scratch / name / spec.name if scratch is not None else None
-                by_name[name].add_sink(spec, epoch, plans, memory_bytes, folder)
-        self._books = BookKeeper(self.state, self.pipelines)
+        self._planned = sum(len(spec.sources) for spec in sinks)
+        self._stop = threading.Event()
+        self._state = state
+        self._logs = logs
+        self._sinks: dict[str, SinkSpec] = {}
+        self._epochs: dict[str, int] = {}
+        self._is_running = False
+        # One change of what runs at a time.
+        self._changing = threading.Lock()
+        self.pipelines = Pipelines()
+        for source in sources:
+            self.add_source(source)
+        for sink in sinks:
+            self.add_sink(sink)
+        self._housekeeping = Housekeeping(state, self.pipelines)
 
     def stop(self) -> None:
         """Ask a running engine to finish what is in hand and return; safe from a signal handler."""
@@ -89,13 +93,16 @@ class Engine:
         or (`once`) until everything there was at the start is delivered.
         """
         # There from the first moment: on a full disk it can be written over, but not made.
-        self._books.tick()
-        start_all([worker for pipeline in self.pipelines for worker in pipeline.workers])
-        self._report("running", pid=os.getpid(), sources=[p.spec.name for p in self.pipelines])
+        self._housekeeping.tick()
+        with self._changing:
+            self._is_running = True
+            self._start(list(self.pipelines.captures.values()))
+            self._start(list(self.pipelines.deliveries.values()))
+        self._report("running", pid=os.getpid(), sources=list(self.pipelines.captures))
         end = OnceWatch(self.pipelines) if once or self._only_snapshots() else None
         done = False
         while not self._stop.wait(TICK_SECONDS):
-            document = self._books.tick()
+            document = self._housekeeping.tick()
             if on_tick is not None:
                 on_tick(document)
             done = end is not None and end.is_done()
@@ -103,42 +110,195 @@ class Engine:
                 break
         return self._finish(done=done)
 
+    def add_source(self, spec: SourceSpec) -> None:
+        """Run another source, into the sinks that name it."""
+        with self._changing:
+            if spec.name in self.pipelines.captures:
+                raise ConfigError("this source is already there", where=f"sources.{spec.name}")
+            log, retention = self._logs.writer(spec.name), self._logs.retention(spec.name)
+            pipeline = CapturePipeline(spec, log, retention, self._state, self._report)
+            self.pipelines.captures = {**self.pipelines.captures, spec.name: pipeline}
+            added = [self._deliver(spec.name, sink) for sink in self._sinks.values()]
+            self._start([pipeline, *(delivery for delivery in added if delivery is not None)])
+
+    def change_source(self, spec: SourceSpec) -> None:
+        """Go on with another specification of a source: tables that it selects no longer are forgotten, and
+        those that it selects now are copied and followed. The sinks notice nothing else.
+        """
+        with self._changing:
+            pipeline = self._capture(spec.name)
+            self._check_stopped(pipeline.pause(STOP_READING_SECONDS))
+            pipeline.replace(spec)
+            self._start([pipeline])
+
+    def remove_source(self, name: str) -> None:
+        """Stop a source and its deliveries. Log and state stay, for when it returns."""
+        with self._changing:
+            pipeline = self._capture(name)
+            deliveries = self.pipelines.of_source(name)
+            stuck = stop_all(pipeline.workers, STOP_READING_SECONDS)
+            stuck += stop_all([delivery.worker for delivery in deliveries], STOP_WRITING_SECONDS)
+            self._check_stopped(stuck)
+            with self.pipelines.housekeeping:
+                captures = self.pipelines.captures
+                self.pipelines.captures = {key: one for key, one in captures.items() if key != name}
+                self._forget(deliveries)
+                pipeline.close()
+
+    def pause_source(self, name: str) -> None:
+        """Stop reading a source, which keeps what follows. Its sinks get what is in the log."""
+        with self._changing:
+            self._check_stopped(self._capture(name).pause(STOP_READING_SECONDS))
+
+    def resume_source(self, name: str) -> None:
+        """Go on reading a source that is paused; no-op if it is not."""
+        with self._changing:
+            pipeline = self._capture(name)
+            if pipeline.is_paused:
+                pipeline.resume()
+                self._start([pipeline])
+
+    def add_sink(self, spec: SinkSpec) -> None:
+        """Deliver to another sink, from the beginning of the logs of its sources or from copies."""
+        with self._changing:
+            if spec.name in self._sinks:
+                raise ConfigError("this sink is already there", where=f"sinks.{spec.name}")
+            known = [self._capture(name) for name in spec.sources]
+            # The logs count too: an epoch never goes back, even where the state is lost and the logs aren't.
+            starts = max((starts_in(pipeline.log.metadata) + 1 for pipeline in known), default=1)
+            self._epochs[spec.name] = self._state.next_epoch(spec.name, at_least=starts)
+            self._sinks[spec.name] = spec
+            added = [self._deliver(name, spec) for name in spec.sources]
+            self._start([delivery for delivery in added if delivery is not None])
+
+    def remove_sink(self, name: str) -> None:
+        """Stop delivering to a sink. The logs keep nothing for it any more."""
+        with self._changing:
+            deliveries = self._deliveries(name)
+            self._check_stopped(stop_all([delivery.worker for delivery in deliveries], STOP_WRITING_SECONDS))
+            del self._sinks[name]
+            self._forget(deliveries)
+
+    def pause_sink(self, name: str) -> None:
+        """Stop delivering to a sink. The logs keep what it lacks."""
+        with self._changing:
+            for delivery in self._deliveries(name):
+                delivery.worker.stop.set()
+            for delivery in self._deliveries(name):
+                self._check_stopped(delivery.pause(STOP_WRITING_SECONDS))
+
+    def resume_sink(self, name: str) -> None:
+        """Go on delivering to a sink that is paused; no-op if it is not."""
+        with self._changing:
+            for delivery in self._deliveries(name):
+                if delivery.is_paused:
+                    delivery.resume()
+                    self._start([delivery])
+
+    def pause_table(self, source: str, table: TableId) -> None:
+        """Keep the changes of a table in a buffer until it is resumed, also after a restart."""
+        self._capture(source).pause_table(table)
+        self._report("table paused", source=source, table=str(table))
+
+    def resume_table(self, source: str, table: TableId) -> None:
+        """Release what was buffered of a paused table, and follow it again."""
+        self._capture(source).resume_table(table)
+        self._report("table resumed", source=source, table=str(table))
+
+    def _deliver(self, source: str, sink: SinkSpec) -> DeliveryPipeline | None:
+        """Make the delivery of a source to a sink, if the sink takes it."""
+        if source not in sink.sources:
+            return None
+        capture = self.pipelines.captures[source]
+        memory = delivery_memory(max(self._planned, len(self.pipelines.deliveries) + 1))
+        self._share_memory(memory)
+        scratch = self._scratch / source / sink.name if self._scratch is not None else None
+        delivery = DeliveryPipeline(
+            source,
+            sink,
+            self._logs.reader(source),
+            self._state,
+            SinkResources(self._epochs[sink.name], memory, scratch),
+            effective_backfill(capture.spec.snapshot, sink.backfill),
+            self._report,
+        )
+        capture.sinks.add(sink.name)
+        self.pipelines.deliveries = {**self.pipelines.deliveries, (source, sink.name): delivery}
+        return delivery
+
+    def _share_memory(self, memory_bytes: int) -> None:
+        """Have the deliveries that hold more go on with so much each."""
+        for delivery in self.pipelines.deliveries.values():
+            if delivery.resources.memory_bytes > memory_bytes:
+                was_paused = delivery.is_paused
+                self._check_stopped(delivery.pause(STOP_WRITING_SECONDS))
+                delivery.resources = replace(delivery.resources, memory_bytes=memory_bytes)
+                if not was_paused:
+                    delivery.resume()
+                    self._start([delivery])
+
+    def _start(self, pipelines: Sequence[CapturePipeline | DeliveryPipeline]) -> None:
+        if self._is_running:
+            for pipeline in pipelines:
+                pipeline.start()
+
+    def _forget(self, deliveries: Sequence[DeliveryPipeline]) -> None:
+        gone = {(delivery.source, delivery.spec.name) for delivery in deliveries}
+        kept = {key: one for key, one in self.pipelines.deliveries.items() if key not in gone}
+        self.pipelines.deliveries = kept
+        for source, sink in gone:
+            if source in self.pipelines.captures:
+                self.pipelines.captures[source].sinks.discard(sink)
+
+    def _capture(self, name: str) -> CapturePipeline:
+        if name not in self.pipelines.captures:
+            raise ConfigError("there is no such source", where=f"sources.{name}")
+        return self.pipelines.captures[name]
+
+    def _deliveries(self, sink: str) -> list[DeliveryPipeline]:
+        if sink not in self._sinks:
+            raise ConfigError("there is no such sink", where=f"sinks.{sink}")
+        return self.pipelines.of_sink(sink)
+
+    def _check_stopped(self, stuck: Sequence[str]) -> None:
+        if stuck:
+            raise CdcError(
+                f"still busy: {', '.join(stuck)}", remedy="Try again; what is unfinished is done later."
+            )
+
     def _finish(self, *, done: bool) -> RunResult:
-        reading = [worker for pipeline in self.pipelines for worker in pipeline.reading]
-        writing = [worker for pipeline in self.pipelines for worker in pipeline.writing]
+        with self._changing:
+            self._is_running = False
+        captures, deliveries = self.pipelines.captures.values(), self.pipelines.deliveries.values()
+        reading = [worker for pipeline in captures for worker in pipeline.workers]
+        writing = [delivery.worker for delivery in deliveries]
         stuck = stop_all(reading, STOP_READING_SECONDS) + stop_all(writing, STOP_WRITING_SECONDS)
         if stuck:
             self._report("stopping now: unfinished work continues at the next start", workers=stuck)
-        self._books.tick(final=True)
+        self._housekeeping.tick(final=True)
         errors = {worker.name: worker.error for worker in [*reading, *writing] if worker.error is not None}
         refused: dict[str, BaseException] = {
-            str(t): e for pipeline in self.pipelines for t, e in pipeline.coordinator.refused.items()
+            str(t): e for pipeline in captures for t, e in pipeline.coordinator.refused.items()
         }
-        for pipeline in self.pipelines:
-            refused |= pipeline.set_aside
+        for delivery in deliveries:
+            refused |= delivery.set_aside
         if not stuck:
-            for pipeline in self.pipelines:
+            for pipeline in captures:
                 pipeline.close()
-            self.state.close()
+            self._state.close()
         if errors or (done and refused):
             return RunResult(Outcome.FAILED, {**errors, **refused})
         return RunResult(Outcome.DONE if done else Outcome.STOPPED, {})
 
-    def _pipeline(self, spec: SourceSpec) -> Pipeline:
-        return Pipeline(spec, self._logs, self._report, StoredCopyRequests(self.state, spec.name))
-
     def _only_snapshots(self) -> bool:
-        return all(pipeline.spec.snapshot == "only" for pipeline in self.pipelines)
+        return all(pipeline.spec.snapshot == "only" for pipeline in self.pipelines.captures.values())
 
     def _nothing_works(self) -> bool:
         """Capture has ended everywhere and the sinks have all that is in the logs, or have ended too."""
-        for pipeline in self.pipelines:
-            end = pipeline.log.end
-            if not pipeline.is_dead:
-                return False
-            if not pipeline.is_delivered(end.next if end else 0):
-                return False
-        return True
+        return all(
+            pipeline.is_dead and self.pipelines.is_delivered(name, pipeline.end)
+            for name, pipeline in self.pipelines.captures.items()
+        )
 
 
 class OnceWatch:
@@ -146,7 +306,7 @@ class OnceWatch:
     the position that each source had at the start is in the log and in every sink.
     """
 
-    def __init__(self, pipelines: Sequence[Pipeline]) -> None:
+    def __init__(self, pipelines: Pipelines) -> None:
         self._pipelines = pipelines
         self._targets: dict[str, Position] = {}
         self._ends: dict[str, int] = {}
@@ -154,24 +314,22 @@ class OnceWatch:
 
     def is_done(self) -> bool:
         # Each is asked, even after one that isn't done: being asked is what sets a pipeline's target.
-        done = [self._is_pipeline_done(pipeline) for pipeline in self._pipelines]
+        done = [self._is_capture_done(pipeline) for pipeline in self._pipelines.captures.values()]
         return all(done)
 
-    def _is_pipeline_done(self, pipeline: Pipeline) -> bool:
+    def _is_capture_done(self, pipeline: CapturePipeline) -> bool:
         name = pipeline.spec.name
-        if any(worker.error is not None for worker in pipeline.reading):
-            end = pipeline.log.end
-            return pipeline.is_delivered(end.next if end else 0)
+        if pipeline.has_error:
+            return self._pipelines.is_delivered(name, pipeline.end)
         if name not in self._targets and not self._aim(pipeline):
             return False
         if name not in self._ends:
-            if not pipeline.is_settled_at(self._targets[name]):
+            if not self._is_settled(pipeline):
                 return False
-            end = pipeline.log.end
-            self._ends[name] = end.next if end else 0
-            for delivery in pipeline.deliveries:
-                delivery.flush_now.set()
-        if not pipeline.is_delivered(self._ends[name]):
+            self._ends[name] = pipeline.end
+            for delivery in self._pipelines.of_source(name):
+                delivery.delivery.flush_now.set()
+        if not self._pipelines.is_delivered(name, self._ends[name]):
             return False
         if pipeline.copies.is_open:
             # A sink had something to be copied again: that is waited for too.
@@ -179,7 +337,15 @@ class OnceWatch:
             return False
         return True
 
-    def _aim(self, pipeline: Pipeline) -> bool:
+    def _is_settled(self, pipeline: CapturePipeline) -> bool:
+        """Whether the target is reached, and no copy is asked for or may still be, by a sink whose cursor is
+        not known.
+        """
+        name = pipeline.spec.name
+        known = all(delivery.is_known for delivery in self._pipelines.of_source(name))
+        return pipeline.is_settled_at(self._targets[name]) and known and not pipeline.copies.is_open
+
+    def _aim(self, pipeline: CapturePipeline) -> bool:
         if not pipeline.capture.opened.is_set() or time.monotonic() - self._asked_at < 1.0:
             return False
         self._asked_at = time.monotonic()

@@ -77,10 +77,9 @@ class Ledger:
         self, changes: Mapping[str, str | None] | None, requested: Sequence[Requested], position: Position
     ) -> None:
         if changes is None:
-            # A commit that failed may have happened all the same: the log knows.
             self._book = TableBook.from_metadata(self.log.metadata)
-            return
-        self._book = self._book.following(changes) if changes else self._book
+        elif changes:
+            self._book = self._book.following(changes)
         for one in requested:
             self._requests[one.table] += 1
             self._requested_at[one.table] = position.order
@@ -131,10 +130,13 @@ class Entry:
         for number in self.tables.unused_buffers:
             self._transaction.drop(number)
         changes = {**self.tables.metadata, **(metadata or {})}
+        before = self._log.end
         try:
             commit = self._transaction.commit(position, changes)
         except BaseException:
-            self._follow(None, (), position)
+            # It may have happened all the same: the log knows.
+            has_happened = self._log.end != before
+            self._follow(None, self.requested if has_happened else (), position)
             raise
         self._follow(changes, self.requested, position)
         return commit

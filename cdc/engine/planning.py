@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
-from cdc.model import ChangeBatch, Commit, Position
-from cdc.spi import Delivery, FlushPolicy, LogReader
+from cdc.model import ChangeBatch, Commit
+from cdc.spi import Delivery, FlushPolicy, LogReader, Plan
 from cdc.spi.capabilities import DEFAULT_PART_BYTES
 
 # One batch costs a sink about as much as thousands of rows; parts of many one-row batches end here.
 PART_BATCHES = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A range of offsets that is, or will be, applied as one."""
-
-    first: int
-    next: int
-    position: Position
-    commit_at: datetime | None
-    row_count: int = 0
-    byte_count: int = 0
 
 
 class Planner:

@@ -7,7 +7,7 @@ changes. They are for the copy's audience: the other sinks saw them when they we
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
@@ -16,10 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cdc import failpoints
-from cdc.engine.ledger import Entry
-from cdc.engine.reading import Reading
+from cdc.engine.ledger import Entry, Ledger
 from cdc.errors import SourceUnavailable
-from cdc.model import Audience, ChangeBatch, ChangeSet, Commit, Envelope, TableId
+from cdc.model import Audience, ChangeBatch, ChangeSet, Commit, Envelope, Position, TableId
 from cdc.model.audience import EVERYONE
 from cdc.spi import BufferReader
 
@@ -29,6 +28,9 @@ RUN_COMMITS = 2000
 RUN_BYTES = 8 * 1024 * 1024
 # A run goes over in parts, so that its size in memory stays that of an ordinary ChangeSet.
 PART_BYTES = 8 * 1024 * 1024
+# Buffered changes are released beside the running capture, up to so many runs; capture then waits for the
+# rest.
+RELEASE_RUNS = 200
 
 
 @dataclass(slots=True)
@@ -61,13 +63,18 @@ class _Moved(Enum):
 
 
 class Releaser:
-    """Releases buffered changes; used by the snapshot coordinator's thread only."""
+    """Releases buffered changes; one thread at a time for a table. `parse` reads the source's positions.
 
-    def __init__(self, reading: Reading) -> None:
-        self._ledger = reading.ledger
-        self._parse = reading.source.position
+    `token` is that of the table's open snapshot, None for a paused table.
+    """
 
-    def release(self, table: TableId, token: str, limit: int | None, *, runs: int | None = None) -> None:
+    def __init__(self, ledger: Ledger, parse: Callable[[str], Position]) -> None:
+        self._ledger = ledger
+        self._parse = parse
+
+    def release(
+        self, table: TableId, token: str | None, limit: int | None, *, runs: int | None = None
+    ) -> None:
         """Move every buffered change whose position orders below `limit` (None: all).
 
         At most `runs` runs of them, each with a commit of its own; between two runs the capture goes on.
@@ -82,12 +89,12 @@ class Releaser:
                 return
             runs = None if runs is None else runs - 1
 
-    def release_rest(self, entry: Entry, table: TableId, token: str) -> None:
+    def release_rest(self, entry: Entry, table: TableId, token: str | None) -> None:
         """Move all that is left with the commit of this entry."""
         while self._move(entry, table, token, None) is not _Moved.NOTHING:
             pass
 
-    def _move(self, entry: Entry, table: TableId, token: str, limit: int | None) -> _Moved:
+    def _move(self, entry: Entry, table: TableId, token: str | None, limit: int | None) -> _Moved:
         """Move the next run of buffered commits, as far as it lies below the limit."""
         state = entry.tables.get(table)
         if state is None or state.token != token:

@@ -114,7 +114,7 @@ class Router:
         # Neither name is that of the table which a copy was due of: the new name says it again.
         for name in (former, table):
             routed.due.pop(name, None)
-        if moved.phase is Phase.LIVE:
+        if not moved.is_copied:
             return draft.put(table, moved)
         # A copy in progress knows the table by its old name: it starts again under the new one.
         return self._start_over(draft, table, moved, "renamed while it was copied", routed, moved.audience)
@@ -132,6 +132,8 @@ class Router:
             if self._first_phase is Phase.LIVE:
                 return draft.put(table, state)
             return self._await_copy(draft, table, state, audience, reason, routed)
+        if state.phase is Phase.PAUSED:
+            return draft.put(table, replace(state, dirty=True, reason=reason))
         # What is buffered so far orders before the snapshot of the new copy, which contains it: also where
         # some sinks saw it live.
         again = TableState(

@@ -17,9 +17,9 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from cdc import failpoints
+from cdc.engine.capture_context import CaptureContext
 from cdc.engine.ledger import Entry
-from cdc.engine.reading import Reading
-from cdc.engine.release import Releaser, batches_with_last, superseded
+from cdc.engine.release import RELEASE_RUNS, Releaser, batches_with_last, superseded
 from cdc.engine.reset import mark_batch
 from cdc.engine.status import SnapshotProgress
 from cdc.engine.tables import Phase, TableState
@@ -35,19 +35,17 @@ DISK_WAIT = f"{COPY} on a full disk"
 DISK_FULL_WAIT_SECONDS = 2.0
 # How often the copy looks whether the stream has passed the snapshot's position.
 PASS_POLL_SECONDS = 0.05
-# Held changes are released beside the running capture, up to so many runs; capture then waits for the rest.
-RELEASE_RUNS = 200
 
 
 class TableCopier:
     """Copies tables, one snapshot a call of `copy`. One call at a time."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._source = reading.source
-        self._ledger = reading.ledger
-        self._status = reading.status
-        self._workers = reading.spec.snapshot_workers
-        self._releaser = Releaser(reading)
+    def __init__(self, context: CaptureContext) -> None:
+        self._source = context.source
+        self._ledger = context.ledger
+        self._status = context.status
+        self._workers = context.spec.snapshot_workers
+        self._releaser = Releaser(context.ledger, context.source.position)
 
     def copy(self, schemas: Sequence[TableSchema], stop: threading.Event) -> Mapping[TableId, CdcError]:
         """Open one snapshot, copy what it covers of these tables and make live those that are whole then.
@@ -118,7 +116,7 @@ class TableCopier:
         table, position = schema.table, snapshot.positions[schema.table]
         with self._ledger.begin() as entry:
             state = entry.tables.get(table)
-            if state is None or state.phase is Phase.LIVE or not entry.tables.agrees(schema):
+            if state is None or not state.is_copied or not entry.tables.agrees(schema):
                 raise superseded(table)
             if self._mark(table) != mark or position.order < self._ledger.requested_at(table):
                 raise superseded(table)

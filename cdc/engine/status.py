@@ -275,6 +275,10 @@ class SinkStatus:
         with _COUNTING:
             self.gauges[name] = value
 
+    def moved(self, next_offset: int, position: Position, commit_at: datetime | None) -> None:
+        self.next, self.position = next_offset, position
+        self.commit_at = commit_at or self.commit_at
+
     def document(self, end: int, end_commit_at: datetime | None) -> dict[str, Any]:
         behind = max(0, end - self.next)
         seconds = None

@@ -25,12 +25,14 @@ class Phase(StrEnum):
     """Durable, in the log metadata.
 
     A table enters WAITING when it is first seen, COPYING when a snapshot of it is open, LIVE when all rows
-    and all buffered changes are in the log.
+    and all buffered changes are in the log; PAUSED when an operator has its changes buffered until it is
+    resumed.
     """
 
     WAITING = "waiting"
     COPYING = "copying"
     LIVE = "live"
+    PAUSED = "paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,11 @@ class TableState:
     dirty: bool = False
     reason: str = ""
     audience: Audience = EVERYONE
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether a copy is due or under way."""
+        return self.phase in (Phase.WAITING, Phase.COPYING)
 
     def to_text(self) -> str:
         value: dict[str, Any] = {
@@ -139,8 +146,8 @@ class TableBook:
         return state is not None and (schema.relation is None or state.relation in (None, schema.relation))
 
     def unfinished(self) -> list[TableId]:
-        """Return the tables that are not live, in name order."""
-        return sorted(table for table, state in self.items() if state.phase is not Phase.LIVE)
+        """Return the tables that wait for a copy or are copied, in name order."""
+        return sorted(table for table, state in self.items() if state.is_copied)
 
     def finished_chunks(self, table: TableId) -> frozenset[str]:
         return frozenset(self._chunks.get(table, ()))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from cdc.engine.reading import Reading
+from cdc.engine.capture_context import CaptureContext
 from cdc.engine.status import LastError
 from cdc.engine.waits import TABLE
 from cdc.errors import CdcError, StreamBehind, UnsupportedSchema
@@ -20,9 +20,9 @@ BEHIND_SECONDS = 60.0
 class WaitingTables:
     """Used by the coordinator's thread only."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._log = reading.log
-        self._waits = reading.status.waits
+    def __init__(self, context: CaptureContext) -> None:
+        self._log = context.log
+        self._waits = context.status.waits
         self._errors: dict[TableId, CdcError] = {}
         self._unready: set[TableId] = set()
         # Where the source was when a table was first seen to wait.

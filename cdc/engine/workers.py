@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from cdc.engine.retry import Attempts, Directive, directive
@@ -69,7 +69,8 @@ class Worker:
         self._thread.start()
 
     def join(self, timeout_seconds: float | None = None) -> None:
-        self._thread.join(timeout_seconds)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_seconds)
 
     def tick(self) -> None:
         """Detect recovery; called regularly by the engine's thread."""
@@ -152,6 +153,25 @@ class Worker:
             remedy=last_error.remedy,
             frames=frames if last_error.kind == "InternalError" else None,
         )
+
+
+def bound(report: Log, **fields: str) -> Log:
+    """Return a log function that adds these fields to each event."""
+
+    def bound_report(event: str, **more: object) -> None:
+        report(event, **fields, **more)
+
+    return bound_report
+
+
+def stop_all(workers: Collection[Worker], timeout_seconds: float) -> list[str]:
+    """Ask all to stop and wait for them together; the names of those that did not in time."""
+    for worker in workers:
+        worker.stop.set()
+    deadline = time.monotonic() + timeout_seconds
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
+    return [worker.name for worker in workers if worker.is_alive]
 
 
 def _level(error: BaseException, attempts: int, *, needs_operator: bool) -> str:

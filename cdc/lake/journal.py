@@ -90,7 +90,8 @@ class LakeState:
     `live` is the generation that readers see, `generation` the one written to; they differ while a replay is
     under way. `commits` counts the manifests of `generation`. `last` is the newest commit, which the next
     one to open the lake completes; `before` is the position that the lake was at without it. `incomplete` are
-    the tables that lack rows or changes in `generation`, `aside` those that the lake can't take.
+    the tables that lack rows or changes in `generation`, `aside` those that the lake can't take. `log_id` is
+    the identity of the log that the offsets are of.
     """
 
     source: str
@@ -106,6 +107,7 @@ class LakeState:
     before: Position | None = None
     incomplete: tuple[Incomplete, ...] = ()
     aside: tuple[Aside, ...] = ()
+    log_id: str = ""
     version: str = field(default=ABSENT, compare=False)
     """Of `cursor.json`, as it was read or written."""
 
@@ -115,7 +117,9 @@ class LakeState:
 
     @property
     def cursor(self) -> Cursor:
-        return Cursor(self.source, self.next, self.position, self.commit_at, self.epoch, self.high)
+        return Cursor(
+            self.source, self.next, self.position, self.commit_at, self.epoch, self.high, self.log_id
+        )
 
     def is_settled(self, paths: LakePaths) -> bool:
         """Whether the newest commit's files are all in place."""
@@ -149,6 +153,7 @@ def load_state(paths: LakePaths) -> LakeState | None:
         before=Position.from_json(content["before"]) if content["before"] else None,
         incomplete=from_json(content.get("incomplete", ())),
         aside=tuple(map(Aside.from_json, content.get("set_aside", ()))),
+        log_id=content.get("log", ""),
         version=found.version,
     )
 
@@ -172,6 +177,7 @@ def save_state(paths: LakePaths, state: LakeState) -> LakeState:
         "position": state.position.to_json(),
         "commit_at": _moment_text(state.commit_at),
         "epoch": state.epoch,
+        "log": state.log_id,
         "high": state.high,
         "generation": state.generation,
         "live": state.live,

@@ -264,6 +264,7 @@ class LakeSink:
             position=delivery.position,
             commit_at=delivery.commit_at,
             epoch=self._context.epoch,
+            log_id=self._context.log_id,
             high=max(delivery.next, state.high if state else 0),
             last=None,
             before=None,

@@ -37,11 +37,14 @@ class SegmentWriter:
         self.preamble = preamble
         self.position = position
         self.sync_failed = False
+        # A frame at `position` may be there in part.
+        self._is_torn = False
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
 
     def add(self, kind: FrameKind, chunks: Sequence[bytes | memoryview], body_crc: int) -> int:
         """Write one frame and give the byte where it begins. On OSError `position` stays."""
         at = self.position
+        self._is_torn = True
         length = sum(len(chunk) for chunk in chunks)
         end = at + write_all(
             self._descriptor, encode_frame_header(self.preamble, at, kind, length, body_crc), at
@@ -49,6 +52,7 @@ class SegmentWriter:
         for chunk in chunks:
             end += write_all(self._descriptor, chunk, end)
         self.position = end
+        self._is_torn = False
         return at
 
     def add_body(self, kind: FrameKind, body: bytes) -> int:
@@ -63,12 +67,13 @@ class SegmentWriter:
 
     def is_beyond(self, position: int) -> bool:
         """Whether the file has bytes behind `position`, also of a frame that was not written whole."""
-        return self._descriptor >= 0 and os.fstat(self._descriptor).st_size > position
+        return self.position > position or self._is_torn
 
     def cut(self, position: int) -> None:
         """Forget what lies at or behind `position`."""
         os.ftruncate(self._descriptor, position)
         self.position = position
+        self._is_torn = False
 
     def close(self) -> None:
         if self._descriptor >= 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cdc.errors import SinkRefused
-from cdc.spi.sink import Cursor, Delivery
+from cdc.spi.sink import Cursor, Delivery, SinkContext
 
 
 def is_applied(cursor: Cursor | None, delivery: Delivery, where: str) -> bool:
@@ -42,7 +42,14 @@ def check_rewind(cursor: Cursor | None, offset: int, where: str) -> Cursor:
     )
 
 
-def advanced(cursor: Cursor | None, delivery: Delivery, epoch: int) -> Cursor:
-    """Return the cursor after this delivery."""
-    high = max(delivery.next, cursor.high if cursor else 0)
-    return Cursor(delivery.source, delivery.next, delivery.position, delivery.commit_at, epoch, high)
+def advanced(cursor: Cursor | None, delivery: Delivery, context: SinkContext) -> Cursor:
+    """Return the cursor after this delivery by a sink with this context."""
+    return Cursor(
+        delivery.source,
+        delivery.next,
+        delivery.position,
+        delivery.commit_at,
+        context.epoch,
+        high=max(delivery.next, cursor.high if cursor else 0),
+        log_id=context.log_id,
+    )

@@ -59,7 +59,8 @@ class Cursor:
 
     Everything with an offset below `next` is applied and visible; all tables of the sink are consistent to
     source commit `position`, made at `commit_at`. `high` is the highest `next` this sink ever had: above
-    `next` while a replay is under way.
+    `next` while a replay is under way. `log_id` is the identity of the log that the offsets are of, '' where
+    an older version did not keep it.
     """
 
     source: str
@@ -68,6 +69,7 @@ class Cursor:
     commit_at: datetime | None
     epoch: int
     high: int
+    log_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,16 @@ def read(connection: Connection, source: str) -> Cursor | None:
     return Cursor(source, offset, Position(int(order), text), commit_at, epoch, high)
 
 
+def log_of(connection: Connection, source: str) -> str:
+    """The identity of the log that the cursor is of; '' in what an older version wrote."""
+    try:
+        query = f"select log from {connection.dialect.own('fences')} where source = ?"
+        found = connection.query(query, [source])
+    except connection.Error:
+        return ""
+    return str(found[0][0] or "") if found else ""
+
+
 def write(connection: Connection, cursor: Cursor) -> None:
     """Replace the cursor of this source."""
     dialect = connection.dialect

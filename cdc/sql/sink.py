@@ -184,7 +184,7 @@ class SqlSink(ABC):
             progress = DeliveryProgress(delivery, done)
             self._application(connection, progress, before, delivery, refused, apart).run(delivery)
             steps.clear(connection, source)
-            cursor.write(connection, continuity.advanced(before, delivery, self._context.epoch))
+            cursor.write(connection, continuity.advanced(before, delivery, self._context))
         self.applied(connection)
 
     def _application(
@@ -210,7 +210,7 @@ class SqlSink(ABC):
         def step(prefix: Delivery | None) -> None:
             if prefix is not None:
                 steps.clear(connection, delivery.source)
-                cursor.write(connection, continuity.advanced(before, prefix, self._context.epoch))
+                cursor.write(connection, continuity.advanced(before, prefix, self._context))
             elif not progress.is_saved:
                 steps.write(connection, delivery.source, progress.cursor, progress.done)
             room.ends_step = True
@@ -272,4 +272,5 @@ class SqlSink(ABC):
 
 def cursor_of(connection: Connection, source: str) -> Cursor | None:
     """The cursor of a source, read from what may not be a sink's yet."""
-    return cursor.read(connection, source) if connection.has("cursors") else None
+    at = cursor.read(connection, source) if connection.has("cursors") else None
+    return None if at is None else replace(at, log_id=cursor.log_of(connection, source))

@@ -2,16 +2,11 @@
 status.
 """
 
-from cdc.state.copies import StoredCopyRequest
 from cdc.state.status_file import read_status
-from cdc.state.store import Checkpoint, Plan, ReplayRequest, StateReader, StateStore
+from cdc.state.store import StateReader, StateStore
 
 __all__ = [
-    "Checkpoint",
-    "Plan",
-    "ReplayRequest",
     "StateReader",
     "StateStore",
-    "StoredCopyRequest",
     "read_status",
 ]

@@ -5,30 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cdc.model import TableId
+from cdc.spi.state import CopyRequest
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredCopyRequest:
-    """A request that tables of a source are copied again: `tables` None are all of them, `sink` None all
-    sinks. `taken_at` is when the daemon took it, `finished_at` when the rows were in the log, or `error` said
-    why not.
-    """
-
-    id: int
-    source: str
-    tables: tuple[TableId, ...] | None
-    sink: str | None
-    requested_at: datetime
-    taken_at: datetime | None = None
-    finished_at: datetime | None = None
-    error: str | None = None
 
 
 class ReadsCopyRequests:
@@ -37,12 +20,19 @@ class ReadsCopyRequests:
     def _all(self, statement: str, *values: object) -> list[sqlite3.Row]:
         raise NotImplementedError
 
-    def request_copy(self, source: str, tables: Sequence[TableId] | None, sink: str | None) -> int:
+    def request_copy(
+        self, source: str, tables: Sequence[TableId] | None, sink: str | None, reason: str | None = None
+    ) -> int:
         """Leave a request and return its id, for `copy_request`. Needs no lock."""
-        statement = "insert into copies (source, tables, sink, requested_at) values (?, ?, ?, ?) returning id"
-        return int(self._all(statement, source, _text(tables), sink, _micros(datetime.now(UTC)))[0]["id"])
+        columns: dict[str, str | int | None] = {"source": source, "tables": _text(tables), "sink": sink}
+        columns |= {"requested_at": _micros(datetime.now(UTC))}
+        if reason is not None:
+            columns |= {"reason": reason}
+        marks = ", ".join("?" * len(columns))
+        statement = f"insert into copies ({', '.join(columns)}) values ({marks}) returning id"  # noqa: S608
+        return int(self._all(statement, *columns.values())[0]["id"])
 
-    def unfinished_copies(self, source: str | None = None) -> list[StoredCopyRequest]:
+    def unfinished_copies(self, source: str | None = None) -> list[CopyRequest]:
         """Return the requests that are not finished, of one source or of all, oldest first."""
         # A state that an older version wrote, and no daemon of this one has opened, has no such table.
         if not self._all("select 1 from sqlite_master where name = 'copies'"):
@@ -53,7 +43,7 @@ class ReadsCopyRequests:
         )
         return [_request(row) for row in rows]
 
-    def copy_request(self, number: int) -> StoredCopyRequest | None:
+    def copy_request(self, number: int) -> CopyRequest | None:
         """Return the request of that id, finished or not."""
         rows = self._all("select * from copies where id = ?", number)
         return _request(rows[0]) if rows else None
@@ -76,11 +66,11 @@ class WritesCopyRequests:
         self._all(statement, _micros(datetime.now(UTC)), error, number)
 
 
-def _request(row: sqlite3.Row) -> StoredCopyRequest:
+def _request(row: sqlite3.Row) -> CopyRequest:
     tables = None if row["tables"] is None else tuple(TableId(*pair) for pair in json.loads(row["tables"]))
     requested = _time(row["requested_at"])
     assert requested is not None
-    return StoredCopyRequest(
+    return CopyRequest(
         id=row["id"],
         source=row["source"],
         tables=tables,
@@ -89,6 +79,8 @@ def _request(row: sqlite3.Row) -> StoredCopyRequest:
         taken_at=_time(row["taken_at"]),
         finished_at=_time(row["finished_at"]),
         error=row["error"],
+        # Not in a state that an older version wrote, and no daemon of this one has opened.
+        reason=row["reason"] if "reason" in row.keys() else None,  # noqa: SIM118  (`in row` looks at values)
     )
 
 

@@ -38,6 +38,14 @@ _MIGRATIONS: tuple[str, ...] = (
         requested_at integer not null, taken_at integer, finished_at integer, error text
     ) strict;
     """,
+    """
+    alter table copies add column reason text;
+    create table cursors (
+        sink text not null, source text not null, epoch integer not null, next_offset integer not null,
+        position_order text not null, position_text text not null, at integer not null,
+        primary key (sink, source)
+    ) strict, without rowid;
+    """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 

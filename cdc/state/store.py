@@ -13,8 +13,7 @@ import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from typing import Any
 from cdc.errors import CdcError, StateError, StateFull
 from cdc.files import NO_ROOM, FolderLock, file_mode, make_folder
 from cdc.model import Position
+from cdc.spi.state import Checkpoint, Plan, PublishedCursor, ReplayRequest
 from cdc.state.copies import ReadsCopyRequests, WritesCopyRequests
 from cdc.state.schema import check_version, migrate
 from cdc.state.status_file import read_status, write_status
@@ -38,44 +38,6 @@ _DAY_US = 24 * _HOUR_US
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # More than SQLite asks for at once, so that what it found no room for has none here either.
 _PROBE_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a delivery was about to do: the offsets first ≤ offset < next of a source, up to that position."""
-
-    sink: str
-    source: str
-    first: int
-    next: int
-    position: Position
-    commit_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A place that a replay can start from."""
-
-    id: int
-    source: str
-    offset: int
-    position: Position
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayRequest:
-    """An operator's wish that a sink goes back; the daemon takes it up and finishes it, with an error when
-    it can't.
-    """
-
-    id: int
-    sink: str
-    source: str
-    offset: int
-    requested_at: datetime
-    finished_at: datetime | None = None
-    error: str | None = None
 
 
 class StateReader(ReadsCopyRequests):
@@ -126,16 +88,14 @@ class StateReader(ReadsCopyRequests):
         return _checkpoint(rows[0]) if rows else None
 
     def request_replay(self, sink: str, source: str, offset: int) -> int:
-        """Leave the wish that `sink` goes back to `offset` of `source`; its id, for `replay`. Needs no
-        lock.
-        """
+        """Leave a request that `sink` goes back to `offset` of `source`; return its id. Needs no lock."""
         statement = (
             "insert into replays (sink, source, from_offset, requested_at) values (?, ?, ?, ?) returning id"
         )
         return int(self._all(statement, sink, source, offset, _micros(datetime.now(UTC)))[0]["id"])
 
     def pending_replays(self, sink: str | None = None, source: str | None = None) -> list[ReplayRequest]:
-        """Wishes not finished yet (of that sink and source, where given), oldest first."""
+        """Return the requests that are not finished, of that sink and source where given, oldest first."""
         rows = self._all(
             "select * from replays where finished_at is null and coalesce(?1, sink) = sink "
             "and coalesce(?2, source) = source order by id",
@@ -145,7 +105,7 @@ class StateReader(ReadsCopyRequests):
         return [_replay(row) for row in rows]
 
     def replay(self, number: int) -> ReplayRequest | None:
-        """The wish of that id, finished or not."""
+        """Return the request of that id, finished or not."""
         rows = self._all("select * from replays where id = ?", number)
         return _replay(rows[0]) if rows else None
 
@@ -163,7 +123,7 @@ class StateReader(ReadsCopyRequests):
 
 
 class StateStore(StateReader, WritesCopyRequests):
-    """The daemon's own hand on the state: makes what is missing and locks `state_dir` for one process until
+    """Implements `cdc.spi.state.State`: creates what is missing and locks `state_dir` for one process until
     `close`.
 
     Raises:
@@ -195,12 +155,12 @@ class StateStore(StateReader, WritesCopyRequests):
         )
         return int(self._all(statement, sink, at_least, at_least)[0]["epoch"])
 
-    def save_plan(self, plan: Plan) -> None:
+    def save_plan(self, sink: str, source: str, plan: Plan) -> None:
         """Fix what the next delivery does, in place of the last one's plan; durable on return."""
         self._all(
             "insert or replace into plans values (?, ?, ?, ?, ?, ?, ?)",
-            plan.sink,
-            plan.source,
+            sink,
+            source,
             plan.first,
             plan.next,
             str(plan.position.order),
@@ -211,6 +171,35 @@ class StateStore(StateReader, WritesCopyRequests):
     def clear_plan(self, sink: str, source: str) -> None:
         """Forget the plan; no-op when there is none."""
         self._all("delete from plans where sink = ? and source = ?", sink, source)
+
+    def publish_cursor(self, source: str, cursor: PublishedCursor, epoch: int) -> None:
+        """Say how far the sink is, and clear the plan; no-op when a newer epoch has said it."""
+        with self._mutex, _translated(self._path), self._transaction() as connection:
+            connection.execute(
+                "insert into cursors values (?, ?, ?, ?, ?, ?, ?) on conflict (sink, source) do update set "
+                "epoch = excluded.epoch, next_offset = excluded.next_offset, "
+                "position_order = excluded.position_order, position_text = excluded.position_text, "
+                "at = excluded.at where excluded.epoch >= epoch",
+                (
+                    cursor.sink,
+                    source,
+                    epoch,
+                    cursor.next,
+                    str(cursor.position.order),
+                    cursor.position.text,
+                    _micros(datetime.now(UTC)),
+                ),
+            )
+            connection.execute(
+                "delete from plans where sink = ?1 and source = ?2 and exists (select 1 from cursors "
+                "where sink = ?1 and source = ?2 and epoch = ?3)",
+                (cursor.sink, source, epoch),
+            )
+
+    def cursors(self, source: str) -> dict[str, PublishedCursor]:
+        """Return by sink how far the deliveries are that run now: those with their sink's newest epoch."""
+        rows = self._all("select * from cursors natural join epochs where source = ?", source)
+        return {row["sink"]: PublishedCursor(row["sink"], row["next_offset"], _position(row)) for row in rows}
 
     def add_checkpoint(self, source: str, offset: int, position: Position, at: datetime) -> int:
         """Remember that the log of `source` reached `offset` at `position`; the checkpoint's id."""
@@ -243,9 +232,20 @@ class StateStore(StateReader, WritesCopyRequests):
         return len(rows)
 
     def finish_replay(self, number: int, error: str | None = None) -> None:
-        """Mark the wish as taken up, or as refused for that reason."""
+        """Mark the request as taken up, or as refused for that reason."""
         statement = "update replays set finished_at = ?, error = ? where id = ?"
         self._all(statement, _micros(datetime.now(UTC)), error, number)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._connection.execute("begin immediate")
+        try:
+            yield self._connection
+            self._connection.execute("commit")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._connection.execute("rollback")
+            raise
 
     def write_status(self, document: Any) -> None:
         """Replace the status document, which any program may read at any time. Not synced: it is of this
@@ -335,8 +335,6 @@ def _position(row: sqlite3.Row) -> Position:
 
 def _plan(row: sqlite3.Row) -> Plan:
     return Plan(
-        sink=row["sink"],
-        source=row["source"],
         first=row["first_offset"],
         next=row["next_offset"],
         position=_position(row),

@@ -35,6 +35,8 @@ Change = Sequence[Any]
 
 # The commit time of everything built without one.
 EPOCH = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+# The identity of the log that built deliveries are of.
+LOG_ID = "5f1a0c9e-0000-4000-8000-000000000000"
 
 
 def position(order: int) -> Position:
@@ -155,7 +157,7 @@ def source_context(name: str = "shop") -> SourceContext:
 
 def sink_context(name: str = "lake", epoch: int = 1) -> SinkContext:
     """A context that reports to nobody."""
-    return SinkContext(name, epoch, log=_ignore, count=_ignore)
+    return SinkContext(name, epoch, log=_ignore, count=_ignore, log_id=LOG_ID)
 
 
 def _ignore(*args: object, **fields: object) -> None:

@@ -301,7 +301,7 @@ class MemorySink:
             for batch in batches:
                 self.store.tables.setdefault(batch.table, []).extend(batch.rows())
                 self.store.keys[batch.table] = batch.schema.key
-            self.store.cursors[delivery.source] = continuity.advanced(known, delivery, self._context.epoch)
+            self.store.cursors[delivery.source] = continuity.advanced(known, delivery, self._context)
             self._save()
             self.store.changed.notify_all()
 

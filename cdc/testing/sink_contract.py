@@ -22,7 +22,7 @@ from cdc.model import ChangeBatch, Envelope, TableSchema
 from cdc.spi import Delivery, Finding, SetsAside, Sink, SupportsRewind
 from cdc.testing.contract_waivers import honours_waivers
 from cdc.testing.copy_contract import CopyContract
-from cdc.testing.events import Change, changes, delivery, position, table
+from cdc.testing.events import LOG_ID, Change, changes, delivery, position, table
 from cdc.testing.fold import Row, fold
 from cdc.testing.prefix_contract import PrefixContract
 
@@ -115,6 +115,16 @@ class SinkContract(CopyContract, PrefixContract):
         assert (cursor.source, cursor.next, cursor.position, cursor.high) == (SOURCE, 3, position(3), 3)
         assert cursor.commit_at is not None
         self._close_and_compare(sink, place, ORDERS, [_order(i) for i in range(3)])
+
+    def test_the_cursor_has_the_identity_of_its_log(self, place: Path, sink: Sink) -> None:
+        sink.apply(_inserts(0, 3))
+        sink.close()
+        again = self.make_sink(place, 2)
+        again.prepare(SOURCE)
+        cursor = again.committed(SOURCE)
+        assert cursor is not None
+        assert cursor.log_id == LOG_ID
+        again.close()
 
     def test_the_same_delivery_twice_is_applied_once(self, place: Path, sink: Sink) -> None:
         sink.apply(_inserts(0, 3))

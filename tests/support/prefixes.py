@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from cdc.engine.planning import Plan, delivery_of
+from cdc.engine.planning import delivery_of
 from cdc.log import SegmentedLog
 from cdc.model import ChangeBatch, Commit
-from cdc.spi import Delivery
+from cdc.spi import Delivery, Plan
 from cdc.testing.events import append_parts, table, transaction
 from tests.support.ducks import SOURCE
 

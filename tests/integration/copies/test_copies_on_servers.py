@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from cdc.log import SegmentedLog
 from cdc.model import ChangeSet
-from cdc.state import StateReader, StoredCopyRequest
+from cdc.spi.state import CopyRequest
+from cdc.state import StateReader
 from cdc.testing.events import append
 from tests.support.equality import mysql, postgres
 from tests.support.equality.lake import read_lake, replay
@@ -40,7 +41,7 @@ def trim(pipeline: Pipeline) -> None:
         assert log.trim(log.end.next, max_bytes=0).start > 0
 
 
-def requests(pipeline: Pipeline) -> list[StoredCopyRequest]:
+def requests(pipeline: Pipeline) -> list[CopyRequest]:
     with closing(StateReader(pipeline.folder / "state")) as state:
         return state.unfinished_copies()
 

@@ -134,7 +134,7 @@ class Bench:
     def status(self) -> dict[str, Any]:
         """The source's status document now."""
         assert self.running is not None
-        return self.running.engine.pipelines[0].status.document()
+        return self.running.engine.pipelines.captures["shop"].status.document()
 
     def _report(self, event: str, **fields: Any) -> None:
         self.events.append({"event": event, **fields})

@@ -158,7 +158,7 @@ def test_backfill_fail_stops_the_sink_with_a_command_that_lets_it_begin(bench: B
     bench.backfill = "fail"
     bench.others = {"mart": (mart := MemoryStore())}
     running = bench.start()
-    worker = running.engine.pipelines[0].writing[1]
+    worker = running.engine.pipelines.of_source("shop")[1].worker
     bench.wait_for(lambda: worker.error is not None, "the sink to fail")
     assert isinstance(worker.error, LogTrimmed)
     assert worker.error.remedy == "cdc snapshot shop --sink mart"
@@ -314,7 +314,7 @@ def test_snapshot_never_copies_on_request_only(bench: Bench) -> None:
     filled(bench)
     bench.database.followed = {ORDERS.table, KEYLESS.table}
     running = bench.start()
-    bench.wait_for(running.engine.pipelines[0].capture.opened.is_set, "the stream")
+    bench.wait_for(running.engine.pipelines.captures["shop"].capture.opened.is_set, "the stream")
     write(bench, 500)
     bench.wait_for(lambda: ops(bench.store) == ["c", "u"], "changes alone")
     assert bench.wait_until_done(bench.request("public.orders")) is None
@@ -362,7 +362,8 @@ def test_a_crash_during_copies_for_one_sink_loses_nothing(
         bench.request("public.orders", sink="lake")
         running = bench.start()
         bench.wait_for(
-            lambda: crash.crashed.is_set() or not running.engine.pipelines[0].copies.is_open, "a crash"
+            lambda: crash.crashed.is_set() or not running.engine.pipelines.captures["shop"].copies.is_open,
+            "a crash",
         )
         running.stop()
         monkeypatch.setattr(failpoints, "hit", lambda _: None)

@@ -77,7 +77,7 @@ def held_folders(bench: Bench) -> list[Path]:
 
 def facts(bench: Bench) -> dict[str, str]:
     assert bench.running is not None
-    return dict(bench.running.engine.pipelines[0].log.metadata)
+    return dict(bench.running.engine.pipelines.captures["shop"].log.metadata)
 
 
 def test_a_saved_plan_is_not_applied_to_an_emptied_sink(bench: Bench) -> None:
@@ -341,7 +341,7 @@ def test_rows_that_change_in_silence_while_a_snapshot_opens_are_read_again(
             bench.database.tables[T.table].tuples[0] = None
             ask_to_read_again(bench, T)
             asked.append(bench.database.now)
-        pipeline = bench.running.engine.pipelines[0] if bench.running else None
+        pipeline = bench.running.engine.pipelines.captures["shop"] if bench.running else None
         assert pipeline is not None
         bench.wait_for(lambda: pipeline.log.end and pipeline.log.end.position >= asked[0], "the request")
 

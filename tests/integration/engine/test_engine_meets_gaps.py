@@ -21,7 +21,7 @@ def row(identity: int) -> dict[str, object]:
 
 def facts(bench: Bench) -> dict[str, str]:
     assert bench.running is not None
-    return dict(bench.running.engine.pipelines[0].log.metadata)
+    return dict(bench.running.engine.pipelines.captures["shop"].log.metadata)
 
 
 def stop(bench: Bench) -> None:

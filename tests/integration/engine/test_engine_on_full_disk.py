@@ -39,12 +39,13 @@ def test_a_full_disk_under_state_dir_stops_nothing_for_good(small_disk: Path) ->
         bench.database.commit([("public.notes", "c", {"id": i, "note": "y" * 500}) for i in range(100, 400)])
         bench.wait_for(lambda: "StateFull" in kinds(bench) or "LogFull" in kinds(bench), "a refused write")
         before = status.stat().st_mtime_ns
-        bench.wait_for(lambda: running.engine._books._refused, "a status without room")
+        bench.wait_for(lambda: running.engine._housekeeping._refused, "a status without room")
         assert running.thread.is_alive()
         ballast.unlink()
         bench.wait_until_equal("public.notes")
         bench.wait_for(lambda: status.stat().st_mtime_ns > before, "a status with room")
-        assert all(worker.failed is None for worker in running.engine.pipelines[0].workers)
+        assert all(worker.failed is None for worker in running.engine.pipelines.captures["shop"].workers)
+        assert all(one.worker.failed is None for one in running.engine.pipelines.of_source("shop"))
     finally:
         running.stop()
 

@@ -102,7 +102,7 @@ def test_a_crash_loses_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch, na
         crash = CrashAt(name, count)
         monkeypatch.setattr(failpoints, "hit", crash.hit)
         running = bench.start()
-        settled = running.engine.pipelines[0].coordinator.settled
+        settled = running.engine.pipelines.captures["shop"].coordinator.settled
         bench.wait_for(
             lambda: crash.crashed.is_set() or (settled.is_set() and writer.commits > 200),
             f"a crash at {name}, or a while without one",

@@ -92,10 +92,13 @@ def test_a_commit_that_happened_in_spite_of_an_error_is_followed(
         entry.commit(position(11))
     monkeypatch.setattr(Buffers, "remove", break_off)
     with ledger.begin() as entry:
+        request = Resnapshot(ORDERS.table, "rewritten", 1)
+        take(entry, ChangeSet((), position(20), resnapshot=(request,)))
         entry.tables.put(ORDERS.table, TableState(Phase.LIVE, relation=1))
         with pytest.raises(ConnectionError):
-            entry.commit()
+            entry.commit(position(20))
     assert ledger.tables.unfinished() == []
+    assert ledger.requests(ORDERS.table) == 1
     assert states(TableBook.from_metadata(ledger.log.metadata)) == states(ledger.tables)
 
 

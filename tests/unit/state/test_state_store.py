@@ -13,7 +13,8 @@ import pytest
 from cdc.engine.retry import Directive, directive
 from cdc.errors import StateError, StateFull
 from cdc.model import Position
-from cdc.state import Checkpoint, Plan, StateReader, StateStore, read_status
+from cdc.spi.state import Checkpoint, Plan
+from cdc.state import StateReader, StateStore, read_status
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 START = NOON - timedelta(days=40)
@@ -33,13 +34,13 @@ def test_epochs_grow_over_restarts_and_are_per_sink(tmp_path: Path) -> None:
 
 
 def test_plan_is_there_after_a_restart_until_cleared(tmp_path: Path) -> None:
-    plan = Plan("lake", "shop", 5, 9, FAR, NOON)
-    other = Plan("lake", "crm", 0, 1, Position(1, "0/1"), None)
+    plan = Plan(5, 9, FAR, NOON)
+    other = Plan(0, 1, Position(1, "0/1"), None)
     with closing(StateStore(tmp_path)) as state:
         assert state.plan("lake", "shop") is None
-        state.save_plan(Plan("lake", "shop", 0, 5, Position(1, "0/1"), None))
-        state.save_plan(plan)
-        state.save_plan(other)
+        state.save_plan("lake", "shop", Plan(0, 5, Position(1, "0/1"), None))
+        state.save_plan("lake", "shop", plan)
+        state.save_plan("lake", "crm", other)
     with closing(StateStore(tmp_path)) as state:
         assert (state.plan("lake", "shop"), state.plan("lake", "crm")) == (plan, other)
         state.clear_plan("lake", "shop")
@@ -143,7 +144,7 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "state.sqlite")) as connection:
         connection.execute("pragma user_version = 7")
     for opening in (StateStore, StateReader):
-        with pytest.raises(StateError, match="the state has version 7; this program knows up to 2"):
+        with pytest.raises(StateError, match="the state has version 7; this program knows up to 3"):
             opening(tmp_path)
 
 
@@ -166,14 +167,14 @@ def test_threads_share_one_store(tmp_path: Path) -> None:
 
 
 def test_write_without_room_is_retried_and_works_when_there_is_room(tmp_path: Path) -> None:
-    plan = Plan("lake", "shop", 0, 5, FAR, NOON)
+    plan = Plan(0, 5, FAR, NOON)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with closing(StateStore(tmp_path)) as state:
         # As with a used-up quota, SQLite learns of this limit as an I/O error.
         resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
         try:
             with pytest.raises(StateFull) as caught:
-                state.save_plan(plan)
+                state.save_plan("lake", "shop", plan)
             with pytest.raises(StateFull):
                 state.write_status({"running": True})
         finally:
@@ -184,5 +185,5 @@ def test_write_without_room_is_retried_and_works_when_there_is_room(tmp_path: Pa
         )
         assert directive(caught.value) is Directive.RETRY
         assert state.plan("lake", "shop") is None
-        state.save_plan(plan)
+        state.save_plan("lake", "shop", plan)
         assert state.plan("lake", "shop") == plan

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from cdc.engine.books import BookKeeper
+from cdc.engine.housekeeping import Housekeeping
+from cdc.engine.pipelines import Pipelines
 from cdc.state import StateStore, read_status
 
 
@@ -22,11 +23,11 @@ def no_room() -> Iterator[None]:
 
 def test_books_without_room_say_so_and_are_kept_again_when_there_is_room(tmp_path: Path) -> None:
     with closing(StateStore(tmp_path)) as state:
-        books = BookKeeper(state, [])
-        assert books.tick(final=True)["state_dir_full"] is False
+        housekeeping = Housekeeping(state, Pipelines())
+        assert housekeeping.tick(final=True)["state_dir_full"] is False
         written = read_status(tmp_path)
         with no_room():
-            assert books.tick(final=True)["state_dir_full"] is True
+            assert housekeeping.tick(final=True)["state_dir_full"] is True
             assert read_status(tmp_path) == written
-        assert books.tick(final=True)["state_dir_full"] is False
+        assert housekeeping.tick(final=True)["state_dir_full"] is False
         assert read_status(tmp_path) != written

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cdc.engine.ledger import Ledger
 from cdc.engine.routing import Router
@@ -13,10 +13,8 @@ from cdc.spi import LogWriter, Source
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """The source's side of a pipeline; owned and closed by the pipeline. `sinks` are the names of its
-    sinks.
-    """
+class CaptureContext:
+    """Owned and closed by the pipeline. `sinks` are the names of the sinks that take its changes."""
 
     spec: SourceSpec
     source: Source
@@ -24,7 +22,7 @@ class Reading:
     router: Router
     status: SourceStatus
     report: Log
-    sinks: set[str] = field(default_factory=set)
+    sinks: set[str]
 
     @property
     def log(self) -> LogWriter:

@@ -1,4 +1,4 @@
-"""Keeps the daemon's books: the status document, the history of checkpoints, and the log's retention.
+"""Housekeeping: the status document, the history of checkpoints, and the log's retention.
 
 A full disk stops none of it: what finds no room is due again later, and the document says so.
 """
@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from cdc.engine.pipeline import Pipeline
+from cdc.engine.capture_pipeline import CapturePipeline
+from cdc.engine.pipelines import Pipelines
 from cdc.errors import LogFull, StateFull
-from cdc.state import StateStore
+from cdc.spi import State
 
 # `cdc status` of another process reads the document; a second old is what people call now.
 STATUS_INTERVAL_SECONDS = 1.0
@@ -24,10 +25,10 @@ CHECKPOINT_INTERVAL_SECONDS = 10.0
 TRIM_INTERVAL_SECONDS = 60.0
 
 
-class BookKeeper:
+class Housekeeping:
     """Called once a tick by the engine's own thread."""
 
-    def __init__(self, state: StateStore, pipelines: Sequence[Pipeline]) -> None:
+    def __init__(self, state: State, pipelines: Pipelines) -> None:
         self._state = state
         self._pipelines = pipelines
         self._started_at = datetime.now(UTC)
@@ -39,9 +40,15 @@ class BookKeeper:
 
     def tick(self, *, final: bool = False) -> dict[str, Any]:
         """Write what is due; the status document."""
+        with self._pipelines.housekeeping:
+            return self._tick(final=final)
+
+    def _tick(self, *, final: bool) -> dict[str, Any]:
         now = time.monotonic()
-        for pipeline in self._pipelines:
-            pipeline.tick()
+        for capture in self._pipelines.captures.values():
+            capture.tick()
+        for delivery in self._pipelines.deliveries.values():
+            delivery.tick()
         document = self._document(running=not final)
         if final or now - self._status_at >= STATUS_INTERVAL_SECONDS:
             self._status_at = now
@@ -59,7 +66,9 @@ class BookKeeper:
     @property
     def _is_full(self) -> bool:
         """Whether something of ours found no room, or a copy or capture waits for it."""
-        kinds = {kind for pipeline in self._pipelines for kind in pipeline.waiting_for}
+        kinds = {kind for capture in self._pipelines.captures.values() for kind in capture.waiting_for}
+        errors = [delivery.worker.last_error for delivery in self._pipelines.deliveries.values()]
+        kinds |= {error.kind for error in errors if error is not None}
         return bool(self._refused) or bool(kinds & {"LogFull", "StateFull"})
 
     def _attempt(self, what: str, write: Callable[[], object]) -> None:
@@ -73,12 +82,11 @@ class BookKeeper:
     def _document(self, *, running: bool) -> dict[str, Any]:
         sources: dict[str, Any] = {}
         sinks: dict[str, list[dict[str, Any]]] = {}
-        for pipeline in self._pipelines:
-            end = pipeline.log.end
-            sources[pipeline.spec.name] = pipeline.status.document()
-            for status in pipeline.sink_statuses:
-                document = status.document(end.next if end else 0, pipeline.status.commit_at)
-                sinks.setdefault(status.name, []).append(document)
+        for name, capture in self._pipelines.captures.items():
+            sources[name] = capture.status.document()
+            for delivery in self._pipelines.of_source(name):
+                document = delivery.status.document(capture.end, capture.status.commit_at)
+                sinks.setdefault(delivery.spec.name, []).append(document)
         return {
             "running": running,
             "pid": os.getpid(),
@@ -90,24 +98,22 @@ class BookKeeper:
         }
 
     def _checkpoint(self) -> None:
-        for pipeline in self._pipelines:
-            name = pipeline.spec.name
-            self._attempt(f"checkpoint of {name}", partial(self._checkpoint_of, pipeline, name))
+        for name, capture in self._pipelines.captures.items():
+            self._attempt(f"checkpoint of {name}", partial(self._checkpoint_of, capture, name))
 
-    def _checkpoint_of(self, pipeline: Pipeline, name: str) -> None:
-        end = pipeline.log.end
+    def _checkpoint_of(self, capture: CapturePipeline, name: str) -> None:
+        end = capture.log.end
         if end is not None and self._checkpointed.get(name) != end.position.text:
             self._state.add_checkpoint(name, end.next, end.position, datetime.now(UTC))
             self._checkpointed[name] = end.position.text
 
     def _trim(self) -> None:
-        for pipeline in self._pipelines:
-            keep_from = pipeline.lowest_cursor
+        for name, capture in self._pipelines.captures.items():
+            keep_from = capture.lowest_cursor
             if keep_from is not None:
-                name = pipeline.spec.name
-                self._attempt(f"retention of {name}", partial(self._trim_of, pipeline, name, keep_from))
+                self._attempt(f"retention of {name}", partial(self._trim_of, capture, name, keep_from))
 
-    def _trim_of(self, pipeline: Pipeline, name: str, keep_from: int) -> None:
-        retention = pipeline.spec.retention
-        pipeline.retention.trim(keep_from, max_age=retention.age, max_bytes=retention.bytes)
-        self._state.thin_checkpoints(name, pipeline.log.start)
+    def _trim_of(self, capture: CapturePipeline, name: str, keep_from: int) -> None:
+        retention = capture.spec.retention
+        capture.retention.trim(keep_from, max_age=retention.age, max_bytes=retention.bytes)
+        self._state.thin_checkpoints(name, capture.log.start)

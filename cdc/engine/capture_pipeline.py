@@ -1,0 +1,162 @@
+"""One source and its log: everything on the side that writes the log. Wiring only."""
+
+from __future__ import annotations
+
+from cdc.engine.capture import Capture
+from cdc.engine.capture_context import CaptureContext
+from cdc.engine.coordinator import Coordinator
+from cdc.engine.copies import CopyRequests
+from cdc.engine.identity import starts_in
+from cdc.engine.ledger import Ledger
+from cdc.engine.pausing import pause_table, resume_table
+from cdc.engine.routing import Router
+from cdc.engine.specs import SourceSpec
+from cdc.engine.status import SourceStatus
+from cdc.engine.workers import Log, Worker, bound, stop_all
+from cdc.model import Position, TableId
+from cdc.spi import (
+    CaptureState,
+    LogIdentity,
+    LogRetention,
+    LogWriter,
+    MeasuresDistance,
+    Source,
+    SourceContext,
+)
+
+
+class CapturePipeline:
+    """Owns a source, its log and their workers. What sinks do, it learns from the state.
+
+    `sinks` are the names of the sinks that take changes from the source.
+    """
+
+    def __init__(
+        self, spec: SourceSpec, log: LogWriter, retention: LogRetention, state: CaptureState, report: Log
+    ) -> None:
+        self.log = log
+        self.retention = retention
+        self.sinks: set[str] = set()
+        self._state = state
+        self._report = report
+        self._ledger = Ledger(log)
+        self._open(spec)
+
+    def _open(self, spec: SourceSpec) -> None:
+        """Make the source, and all that works with it."""
+        self.spec = spec
+        self.status = SourceStatus(spec.name)
+        report = bound(self._report, source=spec.name)
+        owner = _owner(spec, self.log)
+        self.source: Source = spec.make(SourceContext(spec.name, report, self.status.count, owner))
+        if isinstance(self.source, MeasuresDistance):
+            self.status.distance = self.source.distance
+        router = Router(spec.snapshot)
+        context = CaptureContext(spec, self.source, self._ledger, router, self.status, report, self.sinks)
+        self.capture = Capture(context, self._acknowledgeable)
+        self.copies = CopyRequests(context, self._state)
+        self.coordinator = Coordinator(context, self.capture.opened, self.copies)
+        self._make_workers()
+        self.status.positioned(self.log.end)
+
+    def _make_workers(self) -> None:
+        name = self.spec.name
+        self.workers = [
+            Worker(f"capture:{name}", self.capture.run, self.status, self._report),
+            Worker(f"snapshot:{name}", self.coordinator.run, self.status.copying, self._report),
+        ]
+
+    def start(self) -> None:
+        for worker in self.workers:
+            worker.start()
+
+    def pause(self, timeout_seconds: float) -> list[str]:
+        """Stop reading from the source, which keeps what follows; return the workers that did not stop."""
+        stuck = stop_all(self.workers, timeout_seconds)
+        self.status.state = "paused"
+        return stuck
+
+    def resume(self) -> None:
+        """Make fresh workers, to be started."""
+        self.status.state = "starting"
+        self._make_workers()
+
+    def replace(self, spec: SourceSpec) -> None:
+        """Go on with another specification of the same source; while paused."""
+        self.source.close()
+        self._open(spec)
+
+    def pause_table(self, table: TableId) -> None:
+        """Keep the changes of a live table in a buffer from here on."""
+        pause_table(self._ledger, table)
+
+    def resume_table(self, table: TableId) -> None:
+        """Release what was buffered of a paused table, and follow it again."""
+        resume_table(self._ledger, self.source.position, table)
+
+    @property
+    def lowest_cursor(self) -> int | None:
+        """The offset that every sink has passed; None while a sink's cursor is not known."""
+        cursors = self._state.cursors(self.spec.name)
+        if any(sink not in cursors for sink in self.sinks):
+            return None
+        return min((cursors[sink].next for sink in self.sinks), default=None)
+
+    @property
+    def end(self) -> int:
+        """The offset behind the newest commit."""
+        end = self.log.end
+        return end.next if end else 0
+
+    @property
+    def is_paused(self) -> bool:
+        return self.status.state == "paused"
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether capture has stopped and is not retried."""
+        return self.workers[0].failed is not None
+
+    @property
+    def has_error(self) -> bool:
+        """Whether capture or the copies need an operator."""
+        return any(worker.error is not None for worker in self.workers)
+
+    @property
+    def waiting_for(self) -> set[str]:
+        """The kinds of the current errors and waits."""
+        errors = (worker.last_error for worker in self.workers)
+        return self.status.waits.kinds | {error.kind for error in errors if error is not None}
+
+    def tick(self) -> None:
+        """Log waits that have begun or ended, and workers that have recovered."""
+        self.status.waits.report(bound(self._report, source=self.spec.name))
+        for worker in self.workers:
+            worker.tick()
+
+    def is_settled_at(self, target: Position) -> bool:
+        """Whether the log holds everything up to the target and every selected table is live."""
+        end = self.log.end
+        return end is not None and end.position.order >= target.order and self.coordinator.is_settled
+
+    def close(self) -> None:
+        self.source.close()
+        self.log.close()
+
+    def _acknowledgeable(self) -> Position | None:
+        """What the source may forget: what is durable in the log, or (`acknowledge: sinks`) in every sink."""
+        end = self.log.end
+        if self.spec.acknowledge == "log" or end is None:
+            return end.position if end else None
+        cursors = self._state.cursors(self.spec.name)
+        known = [cursors[sink] for sink in self.sinks if sink in cursors]
+        if len(known) == len(self.sinks):
+            is_everywhere = all(cursor.next >= end.next for cursor in known)
+            return end.position if is_everywhere else min(cursor.position for cursor in known)
+        # A log without changes has nothing that a sink could lack.
+        return end.position if end.next == 0 else None
+
+
+def _owner(spec: SourceSpec, log: LogWriter) -> LogIdentity:
+    starts = starts_in(log.metadata) + 1
+    return LogIdentity(log.identity, starts, is_new=log.end is None, takes_over=spec.takes_over)

@@ -1,0 +1,119 @@
+"""One log and one sink: everything on the side that reads the log. Wiring only."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cdc.engine.beginning import Beginning
+from cdc.engine.delivery import Delivery
+from cdc.engine.specs import PARTS_IN_MEMORY, SinkSpec
+from cdc.engine.status import SinkStatus
+from cdc.engine.workers import Log, Worker, bound, stop_all
+from cdc.errors import SinkRefused
+from cdc.spi import DeliveryState, LogReader, SinkContext
+from cdc.spi.defaults import BackfillMode
+
+
+@dataclass(frozen=True, slots=True)
+class SinkResources:
+    """What a delivery's sink is given: its epoch, its share of the memory, a folder for scratch files."""
+
+    epoch: int
+    memory_bytes: int
+    scratch: Path | None
+
+
+class DeliveryPipeline:
+    """Owns the delivery of one source's log to one sink. What capture does, it learns from log and state."""
+
+    def __init__(
+        self,
+        source: str,
+        spec: SinkSpec,
+        log: LogReader,
+        state: DeliveryState,
+        resources: SinkResources,
+        backfill: BackfillMode,
+        report: Log,
+    ) -> None:
+        self.source = source
+        self.spec = spec
+        self.resources = resources
+        self.status = SinkStatus(spec.name, source)
+        self._log = log
+        self._state = state
+        self._backfill = backfill
+        self._report = report
+        self._open()
+
+    def _open(self) -> None:
+        """Make the delivery and its worker, with what the sink may use."""
+        spec, resources, stop = self.spec, self.resources, threading.Event()
+        context = SinkContext(
+            spec.name,
+            resources.epoch,
+            bound(self._report, sink=spec.name),
+            self.status.count,
+            self._log.identity,
+            gauge=self.status.gauge,
+            memory_bytes=resources.memory_bytes,
+            scratch=resources.scratch,
+            stop=stop,
+        )
+        part_bytes = min(spec.part_bytes, resources.memory_bytes // PARTS_IN_MEMORY)
+        self.delivery = Delivery(
+            self._log,
+            self._state,
+            lambda: spec.make(context),
+            Beginning(self._log, self._state, self._backfill, self.status, context.log),
+            replace(spec, part_bytes=part_bytes),
+            context,
+            self.status,
+        )
+        name = f"deliver:{self.source}:{spec.name}"
+        self.worker = Worker(name, self.delivery.run, self.status, self._report, stop)
+
+    def start(self) -> None:
+        self.worker.start()
+
+    def pause(self, timeout_seconds: float) -> list[str]:
+        """Stop delivering; the log keeps what the sink lacks. Return the worker if it did not stop."""
+        stuck = stop_all([self.worker], timeout_seconds)
+        self.status.state = "paused"
+        return stuck
+
+    def resume(self) -> None:
+        """Make a fresh delivery, to be started."""
+        self.status.state = "starting"
+        self._open()
+
+    @property
+    def is_paused(self) -> bool:
+        return self.status.state == "paused"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the sink's cursor is known, or will not be without an operator."""
+        return self.delivery.opened.is_set() or self.worker.error is not None
+
+    @property
+    def set_aside(self) -> dict[str, BaseException]:
+        """The tables that the sink has set aside, as errors by sink and table."""
+        return {
+            f"{self.spec.name}: {table}": SinkRefused(error.message, remedy=error.remedy)
+            for table, error in self.status.set_aside.items()
+        }
+
+    def is_delivered(self, offset: int) -> bool:
+        """Whether the sink, if it still works, has everything below `offset`."""
+        return self.worker.error is not None or self.status.next >= offset
+
+    def tick(self) -> None:
+        """Log a replay that is finished, and a worker that has recovered."""
+        status = self.status
+        if status.replaying_to is not None and status.next >= status.replaying_to:
+            self._report("replay finished", source=self.source, sink=status.name, offset=status.next)
+            status.replaying_to = None
+        self.worker.tick()

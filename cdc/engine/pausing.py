@@ -1,0 +1,64 @@
+"""Pausing one table: its changes wait in a buffer of the log, and are released when it is resumed.
+
+A paused table stays so over restarts. What would have it copied again meanwhile is kept as a reason, and the
+copy is due when it is resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cdc.engine.ledger import Ledger
+from cdc.engine.release import RELEASE_RUNS, Releaser
+from cdc.engine.tables import Phase, TableState
+from cdc.errors import ConfigError
+from cdc.model import Position, TableId
+
+
+def pause_table(ledger: Ledger, table: TableId) -> None:
+    """Keep the changes of a live table in a buffer from here on; no-op when it is paused.
+
+    Raises:
+        ConfigError: the table is unknown, or it is being copied.
+    """
+    with ledger.begin() as entry:
+        state = entry.tables.get(table)
+        if state is not None and state.phase is Phase.PAUSED:
+            return
+        if state is None or state.phase is not Phase.LIVE:
+            raise _not_live(table, state)
+        buffer = entry.tables.new_buffer()
+        entry.tables.put(table, TableState(Phase.PAUSED, state.relation, buffer, dirty=state.dirty))
+        entry.commit()
+
+
+def resume_table(ledger: Ledger, parse: Callable[[str], Position], table: TableId) -> None:
+    """Release what was buffered, then follow the table again; no-op when it is not paused."""
+    state = ledger.tables.get(table)
+    if state is None or state.phase is not Phase.PAUSED:
+        return
+    releaser = Releaser(ledger, parse)
+    if not state.reason:
+        # Beside the running capture, which then waits for the rest only.
+        releaser.release(table, None, None, runs=RELEASE_RUNS)
+    with ledger.begin() as entry:
+        state = entry.tables.get(table)
+        if state is None or state.phase is not Phase.PAUSED:
+            return
+        if state.reason:
+            after = TableState(
+                Phase.WAITING, state.relation, state.buffer, state.released, state.handled, dirty=True
+            )
+        else:
+            releaser.release_rest(entry, table, None)
+            after = TableState(Phase.LIVE, state.relation, dirty=state.dirty)
+        entry.tables.put(table, after)
+        entry.commit()
+
+
+def _not_live(table: TableId, state: TableState | None) -> ConfigError:
+    if state is None:
+        return ConfigError("this table is not known", where=str(table))
+    return ConfigError(
+        "this table is being copied", where=str(table), remedy="Pause it when its copy is finished."
+    )

@@ -1,0 +1,168 @@
+"""The contract of the state: what capture and deliveries keep beside the log, and where they meet.
+
+Logs hold the truth about sources, sinks the truth about what they applied. The state fixes a delivery before
+its first attempt, and carries what one side says to the other: how far sinks are, requests for copies and
+for replays. Every writing method is one durable transaction; any thread may call. StateError or StateFull
+where these apply: nothing was done then, and the call may be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from cdc.model import Position, TableId
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a delivery is about to apply as one: the offsets first ≤ offset < next, up to that position.
+
+    The counts are for flush limits and status only; a plan that was read from the state has none.
+    """
+
+    first: int
+    next: int
+    position: Position
+    commit_at: datetime | None
+    row_count: int = 0
+    byte_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedCursor:
+    """How far a sink is for one source, as its delivery said last; the sink itself may be further."""
+
+    sink: str
+    next: int
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A place that a replay can start from."""
+
+    id: int
+    source: str
+    offset: int
+    position: Position
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """A request that a sink goes back to `offset`; finished when it is taken up, with an error if refused."""
+
+    id: int
+    sink: str
+    source: str
+    offset: int
+    requested_at: datetime
+    finished_at: datetime | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRequest:
+    """A request that tables of a source are copied again: `tables` None are all of them, `sink` None all
+    sinks; `reason` is None for an operator's. `taken_at` is when the log had it, `finished_at` when the rows
+    were in the log, or `error` said why not.
+    """
+
+    id: int
+    source: str
+    tables: tuple[TableId, ...] | None
+    sink: str | None
+    requested_at: datetime
+    taken_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: str | None = None
+    reason: str | None = None
+
+    @property
+    def is_taken(self) -> bool:
+        return self.taken_at is not None
+
+
+class DeliveryState(Protocol):
+    """What the delivery of one source to one sink needs."""
+
+    def plan(self, sink: str, source: str) -> Plan | None:
+        """Return the plan that was saved last and not cleared."""
+        ...
+
+    def save_plan(self, sink: str, source: str, plan: Plan) -> None:
+        """Fix what the next delivery does, in place of the plan before."""
+        ...
+
+    def clear_plan(self, sink: str, source: str) -> None:
+        """Forget the plan; no-op when there is none."""
+        ...
+
+    def publish_cursor(self, source: str, cursor: PublishedCursor, epoch: int) -> None:
+        """Say how far the sink is, and clear the plan; no-op when a newer epoch has said it."""
+        ...
+
+    def pending_replays(self, sink: str | None = None, source: str | None = None) -> Sequence[ReplayRequest]:
+        """Return the requests that are not finished, of that sink and source where given, oldest first."""
+        ...
+
+    def finish_replay(self, number: int, error: str | None = None) -> None:
+        """Mark the request as taken up, or as refused for that reason."""
+        ...
+
+    def unfinished_copies(self, source: str | None = None) -> Sequence[CopyRequest]:
+        """Return the requests that are not finished, of one source or of all, oldest first."""
+        ...
+
+    def request_copy(
+        self, source: str, tables: Sequence[TableId] | None, sink: str | None, reason: str | None = None
+    ) -> int:
+        """Leave a request and return its id."""
+        ...
+
+
+class CaptureState(Protocol):
+    """What the capture of one source needs."""
+
+    def cursors(self, source: str) -> Mapping[str, PublishedCursor]:
+        """Return by sink how far the deliveries are that run now: those with their sink's newest epoch."""
+        ...
+
+    def unfinished_copies(self, source: str | None = None) -> Sequence[CopyRequest]:
+        """As DeliveryState."""
+        ...
+
+    def take_copy(self, number: int, tables: Sequence[TableId]) -> None:
+        """Note that the log has the request, for exactly these tables."""
+        ...
+
+    def finish_copy(self, number: int, error: str | None = None) -> None:
+        """Note that the copies are done, or why they are not made."""
+        ...
+
+
+class State(DeliveryState, CaptureState, Protocol):
+    """The whole state, as the engine uses it. Locked for one process until `close`."""
+
+    def next_epoch(self, sink: str, *, at_least: int = 1) -> int:
+        """Return a number higher than any given before for this sink, and not below `at_least`."""
+        ...
+
+    def add_checkpoint(self, source: str, offset: int, position: Position, at: datetime) -> int:
+        """Remember that the log of `source` reached `offset` at `position`; return the checkpoint's id."""
+        ...
+
+    def thin_checkpoints(self, source: str, start: int, now: datetime | None = None) -> int:
+        """Remove the checkpoints below offset `start` and most of the old ones; return how many."""
+        ...
+
+    def write_status(self, document: Any) -> None:
+        """Replace the status document, which any program may read at any time."""
+        ...
+
+    def close(self) -> None:
+        """Release the state. May be called twice."""
+        ...
