@@ -90,7 +90,8 @@ class Definition:
 
     `identity` is d, n, f or i. `types` gives, for each type of the user's own that a column uses, directly or
     inside of another one, what printed values depend on, by part: an enum's labels by oid, a composite's
-    attributes by number, a domain's base.
+    attributes by number, a domain's base. `named` moves with name, schema or owner of the table, or of one
+    that it is a partition of.
     """
 
     relid: int
@@ -106,6 +107,7 @@ class Definition:
     keys: tuple[Key, ...]
     tree: tuple[Node, ...]
     types: Mapping[str, Mapping[str, str]]
+    named: str = ""
 
     @property
     def table(self) -> TableId:
@@ -156,6 +158,8 @@ class Definition:
             keys=tuple(_key(key) for key in document["keys"] or ()),
             tree=tuple(Node(*node) for node in document["tree"]),
             types={oid: {k: _text(v) for k, v in (parts or {}).items()} for oid, parts in types.items()},
+            # Event triggers do not tell it, and older logs do not have it.
+            named=document.get("named") or "",
         )
 
     def text(self) -> str:
@@ -214,6 +218,11 @@ class Sent(Contents):
     @property
     def is_sent(self) -> bool:
         return self.all_tables or bool(self.members or self.schemas)
+
+    @property
+    def is_by_schema(self) -> bool:
+        """Whether it is sent only because of the schema that it is in."""
+        return bool(self.schemas) and not (self.all_tables or self.members)
 
     def text(self) -> str:
         """For the log's memory."""
