@@ -37,8 +37,8 @@ LIKENESS = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What is asked for; `tables` None are all of the source, `sink` None all sinks."""
+class RequestedCopy:
+    """A copy that the command line asks for; `tables` None are all of the source, `sink` None all sinks."""
 
     source: str
     tables: tuple[TableId, ...] | None
@@ -62,18 +62,18 @@ def snapshot(
     Mirrors keep their rows until the new ones are complete.
     """
     configuration = open_configuration(config)
-    wish = _wish(configuration, names or [], sink)
+    requested = _requested(configuration, names or [], sink)
     running = bool(last_status(configuration)["running"])
     with closing(StateReader(configuration.state_dir)) as state:
-        number = _leave(state, wish)
+        number = _leave(state, requested)
         request = _await(state, number) if running else state.copy_request(number)
     if request is not None and request.error:
-        raise SourceRefused(request.error, where=f"sources.{wish.source}", remedy="cdc status")
+        raise SourceRefused(request.error, where=f"sources.{requested.source}", remedy="cdc status")
     taken = request is not None and (request.taken_at or request.finished_at) is not None
-    _show(wish, number, running=running, taken=taken, as_json=as_json)
+    _show(requested, number, running=running, taken=taken, as_json=as_json)
 
 
-def _wish(configuration: Configuration, names: Sequence[str], sink: str | None) -> Wish:
+def _requested(configuration: Configuration, names: Sequence[str], sink: str | None) -> RequestedCopy:
     # A source's name has no dot, a table's always has one.
     has_source = bool(names) and "." not in names[0]
     if has_source and names[0] not in configuration.sources:
@@ -87,9 +87,9 @@ def _wish(configuration: Configuration, names: Sequence[str], sink: str | None) 
             remedy = f"Name one of its sources: {', '.join(chosen.sources)}."
             raise ConfigError(message, where="--sink", remedy=remedy)
     if not wanted:
-        return Wish(source.name, None, sink)
+        return RequestedCopy(source.name, None, sink)
     known = _tables(configuration, source)
-    return Wish(source.name, tuple(_pick(name, known, source.name) for name in wanted), sink)
+    return RequestedCopy(source.name, tuple(_pick(name, known, source.name) for name in wanted), sink)
 
 
 def _refuse_bare_table(configuration: Configuration, name: str) -> None:
@@ -147,12 +147,12 @@ def _pick(name: str, known: Collection[TableId], source: str) -> TableId:
     raise ConfigError(f"the source has no selected table {name!r}", where="snapshot TABLE", remedy=remedy)
 
 
-def _leave(state: StateReader, wish: Wish) -> int:
+def _leave(state: StateReader, requested: RequestedCopy) -> int:
     """Leave the request; the same one again, if it waits already, is not asked for twice."""
-    for request in state.unfinished_copies(wish.source):
-        if (request.tables, request.sink, request.taken_at) == (wish.tables, wish.sink, None):
+    for request in state.unfinished_copies(requested.source):
+        if (request.tables, request.sink, request.taken_at) == (requested.tables, requested.sink, None):
             return request.id
-    return state.request_copy(wish.source, wish.tables, wish.sink)
+    return state.request_copy(requested.source, requested.tables, requested.sink)
 
 
 def _await(state: StateReader, number: int) -> StoredCopyRequest | None:
@@ -166,21 +166,21 @@ def _await(state: StateReader, number: int) -> StoredCopyRequest | None:
         time.sleep(POLL_SECONDS)
 
 
-def _show(wish: Wish, number: int, *, running: bool, taken: bool, as_json: bool) -> None:
+def _show(requested: RequestedCopy, number: int, *, running: bool, taken: bool, as_json: bool) -> None:
     if as_json:
         document: dict[str, Any] = {
             "request": number,
-            "source": wish.source,
-            "tables": None if wish.tables is None else [str(table) for table in wish.tables],
-            "sink": wish.sink,
+            "source": requested.source,
+            "tables": None if requested.tables is None else [str(table) for table in requested.tables],
+            "sink": requested.sink,
             "daemon": running,
             "taken": taken,
         }
         print_json(document)
         return
-    tables = "all tables" if wish.tables is None else ", ".join(map(str, wish.tables))
-    target = "all sinks" if wish.sink is None else wish.sink
-    say(f"Request {number}: copy {tables} of {wish.source} into {target}.")
+    tables = "all tables" if requested.tables is None else ", ".join(map(str, requested.tables))
+    target = "all sinks" if requested.sink is None else requested.sink
+    say(f"Request {number}: copy {tables} of {requested.source} into {target}.")
     if not running:
         say("No daemon is running: `cdc run` makes the copy when it starts.")
     elif taken:

@@ -39,7 +39,7 @@ class Entry:
     """One table that is set aside; `relation` is the source's number of it."""
 
     relation: int | None
-    said: SetAside
+    details: SetAside
 
 
 class Shelf:
@@ -55,20 +55,20 @@ class Shelf:
         self._entries = [_entry(row) for row in rows]
 
     def __iter__(self) -> Iterator[SetAside]:
-        return (entry.said for entry in self._entries)
+        return (entry.details for entry in self._entries)
 
     def find(self, schema: TableSchema) -> Entry | None:
         """Return the entry of the source's table, by its number, else by its name."""
         for entry in self._entries:
             if entry.relation is not None and entry.relation == schema.relation:
                 return entry
-        return next((entry for entry in self._entries if entry.said.table == schema.table), None)
+        return next((entry for entry in self._entries if entry.details.table == schema.table), None)
 
     def put(self, schema: TableSchema, since: int, error: CdcError, *, deliverable: bool = False) -> None:
         """Set a table aside, or note a new reason for one that is; it keeps its beginning."""
         known = self.find(schema)
         if known is not None:
-            since = known.said.since
+            since = known.details.since
             self.take_back(known)
         kind = type(error).__name__
         message = f"{error.where}: {error.message}" if error.where else error.message
@@ -79,21 +79,21 @@ class Shelf:
     def mark_deliverable(self, entry: Entry, table: TableId) -> None:
         """Note that the sink could take the table, which is called `table` now, if it began anew."""
         self.take_back(entry)
-        self._add(replace(entry, said=replace(entry.said, table=table, deliverable=True)))
+        self._add(replace(entry, details=replace(entry.details, table=table, deliverable=True)))
 
     def take_back(self, entry: Entry) -> None:
         """Forget an entry: the table begins anew."""
         self._entries.remove(entry)
         self._connection.execute(
             "delete from _cdc.set_aside where source = ? and schema_name = ? and table_name = ?",
-            [self._source, entry.said.table.schema, entry.said.table.name],
+            [self._source, entry.details.table.schema, entry.details.table.name],
         ).fetchall()
 
     def _add(self, entry: Entry) -> None:
         self._entries.append(entry)
-        said = entry.said
-        values = [self._source, said.table.schema, said.table.name, entry.relation, said.since]
-        values += [said.kind, said.message, said.remedy, said.deliverable]
+        details = entry.details
+        values = [self._source, details.table.schema, details.table.name, entry.relation, details.since]
+        values += [details.kind, details.message, details.remedy, details.deliverable]
         marks = ", ".join("?" * len(values))
         insert = f"insert into _cdc.set_aside ({_COLUMNS}, noted_at) values ({marks}, now())"
         self._connection.execute(insert, values).fetchall()
@@ -127,7 +127,7 @@ def all_of(connection: Any) -> list[SetAside]:
     if not known:
         return []
     rows = connection.execute(f"select {_COLUMNS} from _cdc.set_aside order by 1, 2, 3").fetchall()
-    return [_entry(row).said for row in rows]
+    return [_entry(row).details for row in rows]
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

@@ -75,7 +75,7 @@ class ParquetSink:
             ]
         message = f"{self._root} can be written; commits are exactly once per table"
         fine = Finding(Severity.OK, "lake-writable", message, docs=DOCS)
-        return [fine, *(one.said.finding(DOCS) for state in states(self._root) for one in state.aside)]
+        return [fine, *(one.details.finding(DOCS) for state in states(self._root) for one in state.aside)]
 
     def prepare(self, source: str) -> None:
         paths = LakePaths(self._root, source)
@@ -160,7 +160,7 @@ class ParquetSink:
     def set_aside(self, source: str) -> Sequence[SetAside]:
         """See `SetsAside.set_aside`."""
         state = self._settled(LakePaths(self._root, source))
-        return [one.said for one in state.aside] if state else []
+        return [one.details for one in state.aside] if state else []
 
     def reconsider(self, source: str, schema: TableSchema) -> bool:
         """See `SetsAside.reconsider`."""
@@ -170,8 +170,8 @@ class ParquetSink:
             if state is None or schema.table in self._in_vain or refusal(schema, claims) is not None:
                 return False
             made = tuple(
-                replace(one, said=replace(one.said, deliverable=True))
-                if one.said.table == schema.table
+                replace(one, details=replace(one.details, deliverable=True))
+                if one.details.table == schema.table
                 else one
                 for one in state.aside
             )
