@@ -8,7 +8,7 @@ import typer
 
 from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
-from cdc.control.snapshot import Asked, Wish, ask_for_copy, wish_of
+from cdc.control.snapshot import Asked, RequestedCopy, ask_for_copy, requested_copy
 
 
 def snapshot(
@@ -28,25 +28,25 @@ def snapshot(
     Mirrors keep their rows until the new ones are complete.
     """
     configuration = open_configuration(config)
-    wish = wish_of(configuration, names or [], sink)
-    _show(wish, ask_for_copy(configuration, wish), as_json=as_json)
+    requested = requested_copy(configuration, names or [], sink)
+    _show(requested, ask_for_copy(configuration, requested), as_json=as_json)
 
 
-def _show(wish: Wish, asked: Asked, *, as_json: bool) -> None:
+def _show(requested: RequestedCopy, asked: Asked, *, as_json: bool) -> None:
     if as_json:
         document: dict[str, Any] = {
             "request": asked.number,
-            "source": wish.source,
-            "tables": None if wish.tables is None else [str(table) for table in wish.tables],
-            "sink": wish.sink,
+            "source": requested.source,
+            "tables": None if requested.tables is None else [str(table) for table in requested.tables],
+            "sink": requested.sink,
             "daemon": asked.running,
             "taken": asked.taken,
         }
         print_json(document)
         return
-    tables = "all tables" if wish.tables is None else ", ".join(map(str, wish.tables))
-    target = "all sinks" if wish.sink is None else wish.sink
-    say(f"Request {asked.number}: copy {tables} of {wish.source} into {target}.")
+    tables = "all tables" if requested.tables is None else ", ".join(map(str, requested.tables))
+    target = "all sinks" if requested.sink is None else requested.sink
+    say(f"Request {asked.number}: copy {tables} of {requested.source} into {target}.")
     if not asked.running:
         say("No daemon is running: `cdc run` makes the copy when it starts.")
     elif asked.taken:

@@ -33,7 +33,7 @@ LIKENESS = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RequestedCopy:
     """What is asked for; `tables` None are all of the source, `sink` None all sinks."""
 
     source: str
@@ -50,7 +50,7 @@ class Asked:
     taken: bool
 
 
-def ask_for_copy(configuration: Configuration, wish: Wish) -> Asked:
+def ask_for_copy(configuration: Configuration, requested: RequestedCopy) -> Asked:
     """Leave the request, and wait a while for a running daemon to take it.
 
     Raises:
@@ -59,15 +59,15 @@ def ask_for_copy(configuration: Configuration, wish: Wish) -> Asked:
     """
     running = bool(last_status(configuration)["running"])
     with closing(StateReader(configuration.state_dir)) as state:
-        number = _leave(state, wish)
+        number = _leave(state, requested)
         request = _await(state, number) if running else state.copy_request(number)
     if request is not None and request.error:
-        raise SourceRefused(request.error, where=f"sources.{wish.source}", remedy="cdc status")
+        raise SourceRefused(request.error, where=f"sources.{requested.source}", remedy="cdc status")
     taken = request is not None and (request.taken_at or request.finished_at) is not None
     return Asked(number, running, taken)
 
 
-def wish_of(configuration: Configuration, names: Sequence[str], sink: str | None) -> Wish:
+def requested_copy(configuration: Configuration, names: Sequence[str], sink: str | None) -> RequestedCopy:
     """What `names` ask for: a source, which may be left out when there is one, then its tables.
 
     Raises:
@@ -86,9 +86,9 @@ def wish_of(configuration: Configuration, names: Sequence[str], sink: str | None
             remedy = f"Name one of its sources: {', '.join(chosen.sources)}."
             raise ConfigError(message, where="--sink", remedy=remedy)
     if not wanted:
-        return Wish(source.name, None, sink)
+        return RequestedCopy(source.name, None, sink)
     known = _tables(configuration, source)
-    return Wish(source.name, tuple(_pick(name, known, source.name) for name in wanted), sink)
+    return RequestedCopy(source.name, tuple(_pick(name, known, source.name) for name in wanted), sink)
 
 
 def _refuse_bare_table(configuration: Configuration, name: str) -> None:
@@ -146,12 +146,12 @@ def _pick(name: str, known: Collection[TableId], source: str) -> TableId:
     raise ConfigError(f"the source has no selected table {name!r}", where="snapshot TABLE", remedy=remedy)
 
 
-def _leave(state: StateReader, wish: Wish) -> int:
+def _leave(state: StateReader, requested: RequestedCopy) -> int:
     """Leave the request; the same one again, if it waits already, is not asked for twice."""
-    for request in state.unfinished_copies(wish.source):
-        if (request.tables, request.sink, request.taken_at) == (wish.tables, wish.sink, None):
+    for request in state.unfinished_copies(requested.source):
+        if (request.tables, request.sink, request.taken_at) == (requested.tables, requested.sink, None):
             return request.id
-    return state.request_copy(wish.source, wish.tables, wish.sink)
+    return state.request_copy(requested.source, requested.tables, requested.sink)
 
 
 def _await(state: StateReader, number: int) -> CopyRequest | None:

@@ -70,7 +70,7 @@ def finder(configuration: Configuration, source: ConfiguredSource, log: LogView,
 
 
 def last_status(configuration: Configuration) -> dict[str, Any]:
-    """The daemon's newest document, `running` put right: a daemon that was killed could not say so itself."""
+    """The daemon's newest document, with `running` corrected for a daemon that was killed."""
     document: dict[str, Any] = read_status(configuration.state_dir) or {
         "running": False,
         "sources": {},

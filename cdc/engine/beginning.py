@@ -54,9 +54,9 @@ class Beginning:
         if self._mode == "fail" and not is_asked_for:
             raise self._trimmed(cursor)
         if self._mode == "log" and not is_asked_for:
-            self._say(cursor, "it starts with the oldest change in the log, without the rows before")
+            self._report_choice(cursor, "it starts with the oldest change in the log")
             return self._log.start
-        self._say(cursor, "copying all tables for it")
+        self._report_choice(cursor, "copying all tables for it")
         self._status.state = "waiting for its copies"
         while found is None and not stop.is_set():
             if not is_asked_for:
@@ -90,7 +90,7 @@ class Beginning:
         usable = offset is not None and offset > reached and offset >= self._log.start
         return offset if usable else None
 
-    def _say(self, cursor: Cursor | None, what: str) -> None:
+    def _report_choice(self, cursor: Cursor | None, what: str) -> None:
         self._report(
             f"the log no longer has what the sink needs: {what}",
             level="warning",

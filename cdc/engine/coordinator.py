@@ -86,7 +86,7 @@ class Coordinator:
         schemas = {schema.table: schema for schema in self._source.discover()}
         self._discovered_at = time.monotonic()
         self._status.source_position = before
-        self._warn_of_nothing(schemas)
+        self._warn_of_empty_selection(schemas)
         if due:
             self.refused.clear()
         self._adopt(list(schemas.values()), before)
@@ -105,7 +105,7 @@ class Coordinator:
         self._waiting.keep_unready([t for t in self._to_copy() if not self._is_ready(t, schemas)])
         # One that is refused because it waits in vain goes on to wait.
         self._waiting.keep({*self._to_copy(), *self.refused})
-        for table, error in self._waiting.hopeless().items():
+        for table, error in self._waiting.stuck().items():
             self._refuse(table, error)
         self._status.copying.last_error = self._waiting.last_error
         self._report_recovered()
@@ -132,7 +132,7 @@ class Coordinator:
         self._reported &= self.refused.keys()
         self._status.refuse_only({str(table) for table in self.refused})
 
-    def _warn_of_nothing(self, schemas: Collection[TableId]) -> None:
+    def _warn_of_empty_selection(self, schemas: Collection[TableId]) -> None:
         """Once each time that the selection matches no table: it may be meant so, and is rarely."""
         if self._saw_tables and not schemas:
             self._report(

@@ -1,4 +1,4 @@
-"""What the engine is told to run: plain frozen values that the composition root makes from the config."""
+"""What the engine runs: plain frozen values that the composition root makes from the config."""
 
 from __future__ import annotations
 

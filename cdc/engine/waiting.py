@@ -61,12 +61,12 @@ class WaitingTables:
                 f"{TABLE}{table}", "the stream has not reached the table's latest definition in the catalog"
             )
 
-    def hopeless(self) -> dict[TableId, UnsupportedSchema]:
+    def stuck(self) -> dict[TableId, UnsupportedSchema]:
         """Return the tables that wait for a stream that has passed them, each with its error."""
-        hopeless = [table for table in self._errors if self._is_hopeless(table)]
-        return {table: _never_copied(table, self._errors[table]) for table in hopeless}
+        stuck = [table for table in self._errors if self._is_stuck(table)]
+        return {table: _never_copied(table, self._errors[table]) for table in stuck}
 
-    def _is_hopeless(self, table: TableId) -> bool:
+    def _is_stuck(self, table: TableId) -> bool:
         if not isinstance(self._errors[table], StreamBehind) or table not in self._seen_at:
             return False
         end = self._log.end

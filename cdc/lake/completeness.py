@@ -34,20 +34,20 @@ class Aside:
     """
 
     relation: int | None
-    said: SetAside
+    details: SetAside
 
     def to_json(self) -> dict[str, Any]:
-        said = self.said
+        details = self.details
         return {
-            "schema": said.table.schema,
-            "table": said.table.name,
+            "schema": details.table.schema,
+            "table": details.table.name,
             "relation": self.relation,
-            "since": said.since,
-            "kind": said.kind,
-            "message": said.message,
-            "remedy": said.remedy,
-            "deliverable": said.deliverable,
-            "skips": said.skips,
+            "since": details.since,
+            "kind": details.kind,
+            "message": details.message,
+            "remedy": details.remedy,
+            "deliverable": details.deliverable,
+            "skips": details.skips,
         }
 
     @classmethod

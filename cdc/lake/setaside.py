@@ -40,7 +40,7 @@ class Shelf:
         refused: Sequence[TableRefused],
         first: int,
     ) -> None:
-        self._entries = {entry.said.table: entry for entry in entries}
+        self._entries = {entry.details.table: entry for entry in entries}
         self._claims = claims
         self._format = form
         self._refused = {one.schema.table for one in refused}
@@ -56,19 +56,19 @@ class Shelf:
     def admitted(self, batch: ChangeBatch) -> ChangeBatch | None:
         """What the lake takes of a batch: nothing while the table is set aside, until it begins anew."""
         entry = self._find(batch.schema)
-        if entry is None or not entry.said.skips:
+        if entry is None or not entry.details.skips:
             self._follow_name(batch, entry)
             return batch
-        if batch.row_count and batch.seq[-1].as_py() < entry.said.since:
+        if batch.row_count and batch.seq[-1].as_py() < entry.details.since:
             # A replay of what the lake had of the table.
             return batch
-        rest = from_truncate(batch, entry.said.since)
+        rest = from_truncate(batch, entry.details.since)
         if (
             rest is not None
-            and entry.said.table not in self._refused
+            and entry.details.table not in self._refused
             and not refusal(batch.schema, self._claims, self._format)
         ):
-            del self._entries[entry.said.table]
+            del self._entries[entry.details.table]
             self._claims.adopt(batch.schema)
             return rest
         self.skipped += batch.row_count
@@ -80,14 +80,14 @@ class Shelf:
         schema = batch.schema
         if not batch.row_count or schema.relation is None:
             return
-        begins = from_truncate(batch, entry.said.since if entry else 0) is not None
+        begins = from_truncate(batch, entry.details.since if entry else 0) is not None
         if begins:
             if entry is not None:
-                del self._entries[entry.said.table]
+                del self._entries[entry.details.table]
             self._claims.adopt(schema)
-        elif entry is not None and entry.said.table != schema.table:
-            del self._entries[entry.said.table]
-            self._entries[schema.table] = _renamed(schema, entry.said.since)
+        elif entry is not None and entry.details.table != schema.table:
+            del self._entries[entry.details.table]
+            self._entries[schema.table] = _renamed(schema, entry.details.since)
         elif entry is None and not self._claims.is_home(schema):
             self._entries[schema.table] = _renamed(schema, batch.seq[0].as_py())
 
@@ -103,19 +103,24 @@ class Shelf:
     def _put(self, schema: TableSchema, since: int, error: CdcError) -> None:
         known = self._find(schema)
         if known is not None:
-            del self._entries[known.said.table]
-            since = min(since, known.said.since)
+            del self._entries[known.details.table]
+            since = min(since, known.details.since)
         self._entries[schema.table] = Aside(schema.relation, set_aside_for(error, schema, since))
 
     def _look_again(self, entry: Aside, schema: TableSchema) -> None:
         known = self._looked_at.get(schema.table)
-        if entry.said.deliverable or entry.said.table in self._refused or known is schema or known == schema:
+        if (
+            entry.details.deliverable
+            or entry.details.table in self._refused
+            or known is schema
+            or known == schema
+        ):
             return
         self._looked_at[schema.table] = schema
-        if schema.table != entry.said.table and refusal(schema, self._claims, self._format) is None:
-            del self._entries[entry.said.table]
+        if schema.table != entry.details.table and refusal(schema, self._claims, self._format) is None:
+            del self._entries[entry.details.table]
             self._entries[schema.table] = replace(
-                entry, said=replace(entry.said, table=schema.table, deliverable=True)
+                entry, details=replace(entry.details, table=schema.table, deliverable=True)
             )
 
 
@@ -148,21 +153,21 @@ def of_table(schema: TableSchema) -> Iterator[None]:
 
 def report(context: SinkContext, before: Sequence[Aside], after: Sequence[Aside]) -> None:
     """Tell the operator of tables that were set aside, and of those that came back."""
-    known = {entry.said.table: entry.said for entry in before}
+    known = {entry.details.table: entry.details for entry in before}
     for entry in after:
-        said = entry.said
-        if said.table not in known:
+        details = entry.details
+        if details.table not in known:
             context.log(
                 "skipping a table until its error is resolved"
-                if said.skips
+                if details.skips
                 else "writing a renamed table to another folder",
-                level="error" if said.skips else "warning",
-                table=str(said.table),
-                kind=said.kind,
-                error=said.message,
-                remedy=said.remedy,
+                level="error" if details.skips else "warning",
+                table=str(details.table),
+                kind=details.kind,
+                error=details.message,
+                remedy=details.remedy,
             )
-    for table in known.keys() - {entry.said.table for entry in after}:
+    for table in known.keys() - {entry.details.table for entry in after}:
         context.log("table no longer skipped", table=str(table))
 
 
@@ -174,5 +179,5 @@ def _renamed(schema: TableSchema, since: int) -> Aside:
     remedy = (
         "Nothing: the table is copied again for this lake. Until then, distinguish rows by `cdc.relation`."
     )
-    said = SetAside(schema.table, since, RENAMED, message, remedy, deliverable=True, skips=False)
-    return Aside(schema.relation, said)
+    details = SetAside(schema.table, since, RENAMED, message, remedy, deliverable=True, skips=False)
+    return Aside(schema.relation, details)

@@ -90,7 +90,7 @@ class LakeSink:
         if found.severity is not Severity.OK:
             return [found]
         aside = [one for state in states(self._store) for one in state.aside]
-        return [found, *(one.said.finding(self._docs) for one in aside)]
+        return [found, *(one.details.finding(self._docs) for one in aside)]
 
     def prepare(self, source: str) -> None:
         paths = LakePaths(self._store, source)
@@ -185,7 +185,7 @@ class LakeSink:
     def set_aside(self, source: str) -> Sequence[SetAside]:
         """See `SetsAside.set_aside`."""
         state = self._settled(LakePaths(self._store, source))
-        return [one.said for one in state.aside] if state else []
+        return [one.details for one in state.aside] if state else []
 
     def reconsider(self, source: str, schema: TableSchema) -> bool:
         """See `SetsAside.reconsider`."""
@@ -197,8 +197,8 @@ class LakeSink:
             if refusal(schema, self._claimed(paths), self._format) is not None:
                 return False
             made = tuple(
-                replace(one, said=replace(one.said, deliverable=True))
-                if one.said.table == schema.table
+                replace(one, details=replace(one.details, deliverable=True))
+                if one.details.table == schema.table
                 else one
                 for one in state.aside
             )

@@ -144,7 +144,7 @@ class Application:
         end = min(end, self._replayed_below)
         if self.options.mode != "append" or first >= end:
             return
-        kept = {said.table for said in self.shelf}
+        kept = {details.table for details in self.shelf}
         for stored in self.tables.stored():
             if stored.table not in kept:
                 append.forget(self.connection, self.tables.target(stored), first, end)
@@ -156,8 +156,8 @@ class Application:
         entry = self.shelf.find(schema)
         if entry is None:
             return batches
-        rest = _from_truncate(batches, entry.said.since)
-        if rest and entry.said.table not in self.refused and self.tables.refusal(schema) is None:
+        rest = _from_truncate(batches, entry.details.since)
+        if rest and entry.details.table not in self.refused and self.tables.refusal(schema) is None:
             self.shelf.readmit(entry)
             self.context.log("table no longer skipped", table=str(schema.table))
             return rest
@@ -167,13 +167,17 @@ class Application:
 
     def _look_again(self, entry: SetAsideEntry, schema: TableSchema) -> None:
         """Whether a table that is set aside could be taken as it is since this change."""
-        if entry.said.deliverable or entry.said.table in self.refused or not self.tables.is_news(schema):
+        if (
+            entry.details.deliverable
+            or entry.details.table in self.refused
+            or not self.tables.is_news(schema)
+        ):
             return
         refusal = self.tables.refusal(schema)
         if refusal is None:
             self.shelf.mark_deliverable(entry, schema.table)
-        elif schema.table != entry.said.table:
-            self.shelf.put(schema, entry.said.since, refusal)
+        elif schema.table != entry.details.table:
+            self.shelf.put(schema, entry.details.since, refusal)
 
     @contextmanager
     def _of_table(self, schema: TableSchema) -> Iterator[None]:

@@ -25,7 +25,7 @@ class SetAsideEntry:
     """One table that is set aside; `relation` is the source's number of it."""
 
     relation: int | None
-    said: SetAside
+    details: SetAside
 
 
 class Shelf:
@@ -41,42 +41,42 @@ class Shelf:
         self._entries = [_entry(row) for row in rows]
 
     def __iter__(self) -> Iterator[SetAside]:
-        return (entry.said for entry in self._entries)
+        return (entry.details for entry in self._entries)
 
     def find(self, schema: TableSchema) -> SetAsideEntry | None:
         """Return the entry of the source's table, by its number, else by its name."""
         for entry in self._entries:
             if entry.relation is not None and entry.relation == schema.relation:
                 return entry
-        return next((entry for entry in self._entries if entry.said.table == schema.table), None)
+        return next((entry for entry in self._entries if entry.details.table == schema.table), None)
 
     def put(self, schema: TableSchema, since: int, error: CdcError, *, deliverable: bool = False) -> None:
         """Set a table aside, or note a new reason for one that is; it keeps its beginning."""
         known = self.find(schema)
         if known is not None:
-            since = known.said.since
+            since = known.details.since
             self.readmit(known)
-        said = set_aside_for(error, schema, since, deliverable=deliverable)
-        self._add(SetAsideEntry(schema.relation, said))
+        details = set_aside_for(error, schema, since, deliverable=deliverable)
+        self._add(SetAsideEntry(schema.relation, details))
 
     def mark_deliverable(self, entry: SetAsideEntry, table: TableId) -> None:
         """Note that the sink could take the table, which is called `table` now, after a truncate."""
         self.readmit(entry)
-        self._add(replace(entry, said=replace(entry.said, table=table, deliverable=True)))
+        self._add(replace(entry, details=replace(entry.details, table=table, deliverable=True)))
 
     def readmit(self, entry: SetAsideEntry) -> None:
         """Forget an entry: the table is taken again."""
         self._entries.remove(entry)
         self._connection.query(
             f"delete from {self._own} where source = ? and schema_name = ? and table_name = ?",
-            [self._source, entry.said.table.schema, entry.said.table.name],
+            [self._source, entry.details.table.schema, entry.details.table.name],
         )
 
     def _add(self, entry: SetAsideEntry) -> None:
         self._entries.append(entry)
-        said = entry.said
-        values = [self._source, said.table.schema, said.table.name, entry.relation, said.since]
-        values += [said.kind, said.message, said.remedy, said.deliverable]
+        details = entry.details
+        values = [self._source, details.table.schema, details.table.name, entry.relation, details.since]
+        values += [details.kind, details.message, details.remedy, details.deliverable]
         marks = ", ".join("?" * len(values))
         now = self._connection.dialect.moment(datetime.now(UTC))
         insert = f"insert into {self._own} ({_COLUMNS}, noted_at) values ({marks}, {now})"
@@ -102,10 +102,10 @@ def all_of(connection: Connection) -> list[SetAside]:
     if not connection.has("set_aside"):
         return []
     own = connection.dialect.own("set_aside")
-    return [_entry(row).said for row in connection.query(f"select {_COLUMNS} from {own} order by 1, 2, 3")]
+    return [_entry(row).details for row in connection.query(f"select {_COLUMNS} from {own} order by 1, 2, 3")]
 
 
 def _entry(row: tuple[Any, ...]) -> SetAsideEntry:
     _, schema, name, relation, since, kind, reason, remedy, deliverable = row
-    said = SetAside(TableId(schema, name), since, kind, reason, remedy, bool(deliverable))
-    return SetAsideEntry(relation, said)
+    details = SetAside(TableId(schema, name), since, kind, reason, remedy, bool(deliverable))
+    return SetAsideEntry(relation, details)

@@ -26,8 +26,10 @@ _REGISTER = 0x15
 _DUMP = 0x12
 _DUMP_GTID = 0x1E
 _STOP_AT_END = 0x01
-# MySQL from 8.0.26 on: heartbeats whose position does not wrap at 4 GiB. Means annotations on MariaDB.
+# MySQL from 8.0.26 on: heartbeats whose position does not wrap at 4 GiB.
 _HEARTBEAT_V2 = 0x02
+# MariaDB: the text of each statement before its rows, as its own replicas ask for.
+_ANNOTATIONS = 0x02
 _HEARTBEAT_V2_SINCE = (8, 0, 26)
 _BY_GTID = 0x04
 # COM_BINLOG_DUMP carries the offset in 32 bits.
@@ -172,8 +174,10 @@ def _registration(connector: Connector, replica: Replica) -> bytes:
 
 
 def _flags(facts: ServerFacts, *, stop_at_end: bool) -> int:
-    heartbeat = not facts.is_mariadb and facts.version >= _HEARTBEAT_V2_SINCE
-    return (_STOP_AT_END if stop_at_end else 0) | (_HEARTBEAT_V2 if heartbeat else 0)
+    flags = _STOP_AT_END if stop_at_end else 0
+    if facts.is_mariadb:
+        return flags | _ANNOTATIONS
+    return flags | (_HEARTBEAT_V2 if facts.version >= _HEARTBEAT_V2_SINCE else 0)
 
 
 def _other_kind(where: str) -> SourceMismatch:

@@ -286,6 +286,7 @@ class Tracking:
                 row_end=names.index(definition.period[1]) if definition.period else None,
                 defaults=self._defaults(definition, plans),
                 derived=self._derived(definition, plans),
+                is_annotated=self._parts.flavour == "mariadb",
                 left_out=tuple(at for at, plan in enumerate(plans) if plan.left_out),
             )
             self._schemas.append(schema)

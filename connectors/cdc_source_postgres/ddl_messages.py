@@ -77,7 +77,8 @@ def whole_definition(
     """The definition that a brief one stands for. None when missing values that it does not tell can't be
     known: neither from `before`, what held until then, nor from `now`, what the catalog has at present.
 
-    The partition tree and the types are those of `before`: looks at the catalog judge what moves in them.
+    The partition tree, the types and `named` are those of `before`: looks at the catalog judge what moves in
+    them.
     """
     missing = {column.number: column.missing for d in (now, before) if d for column in d.columns}
     columns = []
@@ -88,7 +89,8 @@ def whole_definition(
         value = missing[number] if told is False else told
         columns.append([*values[:_MISSING], value, *values[_MISSING + 1 :]])
     found = Definition.parse({**table, "columns": columns, "tree": [], "types": None})
-    return replace(found, tree=tuple(_node(node, table) for node in before.tree), types=before.types)
+    tree = tuple(_node(node, table) for node in before.tree)
+    return replace(found, tree=tree, types=before.types, named=before.named)
 
 
 def _node(node: Node, table: Mapping[str, Any]) -> Node:

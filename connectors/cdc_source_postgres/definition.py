@@ -90,7 +90,8 @@ class Definition:
 
     `identity` is d, n, f or i. `types` gives, for each type of the user's own that a column uses, directly or
     inside of another one, what printed values depend on, by part: an enum's labels by oid, a composite's
-    attributes by number, a domain's base.
+    attributes by number, a domain's base. `named` moves with name, schema or owner of the table, or of one
+    that it is a partition of.
     """
 
     relid: int
@@ -106,6 +107,7 @@ class Definition:
     keys: tuple[Key, ...]
     tree: tuple[Node, ...]
     types: Mapping[str, Mapping[str, str]]
+    named: str = ""
 
     @property
     def table(self) -> TableId:
@@ -156,6 +158,8 @@ class Definition:
             keys=tuple(_key(key) for key in document["keys"] or ()),
             tree=tuple(Node(*node) for node in document["tree"]),
             types={oid: {k: _text(v) for k, v in (parts or {}).items()} for oid, parts in types.items()},
+            # Event triggers do not tell it, and older logs do not have it.
+            named=document.get("named") or "",
         )
 
     def text(self) -> str:
@@ -187,15 +191,12 @@ class Membership:
     rest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What a publication sends of one table: whatever moves in here may have kept changes from us.
-
-    `publication` is oid and xmin of the publication, `operations` letters of `iudt`, `members` the listings
-    of the table and of the tables that it is a partition of, `schemas` those of their schemas.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a publication sends: `operations` are letters of `iudt`, `members` the tables that it lists, by
+    relid, `schemas` the schemas, by oid.
     """
 
-    publication: str
     all_tables: bool
     operations: str
     via_root: bool
@@ -203,9 +204,25 @@ class Sent:
     members: Mapping[str, Membership]
     schemas: Mapping[str, str]
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent(Contents):
+    """What a publication sends of one table: whatever moves in here may have kept changes from us.
+
+    `publication` is oid and xmin of the publication; of the members and schemas those are here that list the
+    table or a table that it is a partition of.
+    """
+
+    publication: str
+
     @property
     def is_sent(self) -> bool:
         return self.all_tables or bool(self.members or self.schemas)
+
+    @property
+    def is_by_schema(self) -> bool:
+        """Whether it is sent only because of the schema that it is in."""
+        return bool(self.schemas) and not (self.all_tables or self.members)
 
     def text(self) -> str:
         """For the log's memory."""
@@ -218,42 +235,29 @@ class Sent:
         return cls(members=members, **values)
 
 
-@dataclass(frozen=True, slots=True)
-class PublicationDefinition:
-    """The publication as a whole; `members` by the relid and `schemas` by the oid that they list."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicationDefinition(Contents):
+    """The publication as a whole."""
 
     oid: int
     version: str
-    all_tables: bool
-    operations: str
-    via_root: bool
-    generated: str
-    members: Mapping[str, Membership]
-    schemas: Mapping[str, str]
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
         """From the JSON value of `publication_query`."""
         values = dict(document)
-        members = values.pop("members") or {}
-        schemas = values.pop("schemas") or {}
-        return cls(members={relid: Membership(*m) for relid, m in members.items()}, schemas=schemas, **values)
+        members = {relid: Membership(*m) for relid, m in (values.pop("members") or {}).items()}
+        return cls(members=members, schemas=values.pop("schemas") or {}, **values)
 
     def sent(self, definition: Definition) -> Sent:
         """What it sends of that table."""
         relids = [str(relid) for relid in (definition.relid, *definition.ancestors)]
         # The schemas of ancestors are not known: with ancestors every schema counts.
         own = str(definition.namespace)
-        schemas = {k: v for k, v in self.schemas.items() if k == own or definition.ancestors}
-        return Sent(
-            publication=f"{self.oid}:{self.version}",
-            all_tables=self.all_tables,
-            operations=self.operations,
-            via_root=self.via_root,
-            generated=self.generated,
-            members={relid: self.members[relid] for relid in relids if relid in self.members},
-            schemas=schemas,
-        )
+        contents = {each.name: getattr(self, each.name) for each in fields(Contents)}
+        contents["members"] = {relid: self.members[relid] for relid in relids if relid in self.members}
+        contents["schemas"] = {k: v for k, v in self.schemas.items() if k == own or definition.ancestors}
+        return Sent(publication=f"{self.oid}:{self.version}", **contents)
 
 
 def _key(values: Sequence[Any]) -> Key:

@@ -48,6 +48,12 @@ _ANCESTORS = """
     )
     select jsonb_agg(u.relid::int8) from up u
 """
+# The row type of a table has its name, schema and owner, and nothing else that moves.
+_NAMED = """
+    select string_agg(y.oid::text || ':' || y.xmin::text, ',' order by y.oid)
+      from pg_catalog.pg_class x join pg_catalog.pg_type y on y.oid = x.reltype
+     where x.oid = any(array[c.oid] || array(select jsonb_array_elements(({ancestors}))::text::oid))
+"""
 # A partitioned table has no rows, so only its partitions know what rows older than a column have.
 _COLUMNS = f"""
     select jsonb_agg(jsonb_build_array(
@@ -127,6 +133,7 @@ _DEFINITION = """
                'kind', c.relkind::text, 'persistence', c.relpersistence::text,
                'identity', c.relreplident::text, 'attributes', c.relnatts,
                'ancestors', ({ancestors}),
+               'named', ({named}),
                'columns', ({columns}),
                'keys', ({keys}),
                'tree', ({nodes}),
@@ -162,11 +169,13 @@ def definition_query(server_version: int, relid: str) -> str:
     gives; it finds no row when there is no such relation.
 
     The query may stand in parentheses as a scalar subquery and in the body of a `language sql` function. It
-    uses the names a, c, d, e, f, i, k, l, m, n, r, t and u, so `relid` qualifies its columns with others.
+    uses the names a, c, d, e, f, i, k, l, m, n, r, t, u, x and y, so `relid` qualifies its columns with
+    others.
     """
     multiranges = _MULTIRANGES if server_version >= MULTIRANGES_SINCE else ""
     return _DEFINITION.format(
         ancestors=_ANCESTORS,
+        named=_NAMED.format(ancestors=_ANCESTORS),
         columns=_COLUMNS,
         keys=_KEYS,
         nodes=_NODES,

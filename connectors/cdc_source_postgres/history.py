@@ -22,7 +22,7 @@ from cdc_source_postgres.definition import Definition
 from cdc_source_postgres.entries import Entry, Known, Meaning, News, Place
 from cdc_source_postgres.looks import Look, Seen
 from cdc_source_postgres.messages import Relation as Message
-from cdc_source_postgres.steps import Circumstances, Step, classify, why_unsent
+from cdc_source_postgres.steps import Circumstances, Step, classify, why_moved, why_unsent
 
 MEMORY_PREFIX = "definition:"
 # What releases before this one remembered of a table.
@@ -303,6 +303,8 @@ class History:
             return Step(OUTSIDE)
         if before.sent is not None and after.sent is not None:
             reason = why_unsent(before.sent, after.sent)
+            if not reason and after.sent.is_by_schema:
+                reason = why_moved(before.definition, after.definition, circumstances)
             if reason:
                 return Step(reason)
         listed = all(k.sent and str(k.definition.relid) in k.sent.members for k in (before, after))

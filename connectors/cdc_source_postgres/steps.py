@@ -89,6 +89,13 @@ def why_unsent(before: Sent, after: Sent) -> str:
     return _why_unlisted(before, after) or "the publication was altered, perhaps for a while only"
 
 
+def why_moved(before: Definition, after: Definition, circumstances: Circumstances) -> str:
+    """Why a table that is sent because of its schema may have been in another one; empty when it was not."""
+    if before.namespace == after.namespace and (circumstances.watched or before.named == after.named):
+        return ""
+    return "the table was renamed or moved, perhaps out of the publication's schemas for a while"
+
+
 def _why_unlisted(before: Sent, after: Sent) -> str:
     if before.members.keys() != after.members.keys() or before.schemas.keys() != after.schemas.keys():
         return "the publication lists the table in another way"

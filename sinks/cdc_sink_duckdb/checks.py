@@ -57,7 +57,7 @@ def _file(path: Path, daemon_pid: int) -> list[Finding]:
             return [Finding(Severity.OK, code, message)]
         return [Finding(Severity.ERROR, code, f"{path}: {error.message}", error.remedy, DOCS)]
     free = Finding(Severity.OK, code, f"the file {path} is a DuckDB database and free")
-    return [free, *named_like(path, schemas), *(said.finding(DOCS) for said in aside)]
+    return [free, *named_like(path, schemas), *(one.finding(DOCS) for one in aside)]
 
 
 def named_like(path: Path, schemas: Iterable[str]) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""What a `type: duckdb` sink can be told."""
+"""Options of a `type: duckdb` sink."""
 
 from __future__ import annotations
 

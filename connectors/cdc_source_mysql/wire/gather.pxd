@@ -49,6 +49,10 @@ cdef class Gatherer:
     cdef object attributed
     cdef unsigned char[16] last_uuid
     cdef object last_uuid_text
+    # The event at hand is left out.
+    cdef bint skips_event
+    # The beginning of the statement at hand, where MariaDB tells it.
+    cdef bytes statement
     # The table at hand, for errors.
     cdef Table place
     cdef Image old
@@ -56,6 +60,7 @@ cdef class Gatherer:
     cdef int begin(self, object file, uint64_t offset, int64_t commit_at) except -1
     cdef object position_text(self)
     cdef object tx_text(self)
+    cdef int annotate(self, Cursor* body) except -1
     cdef int forget_ids(self) except -1
     cdef int forget(self) except -1
     cdef int table_map(self, Cursor* body) except -1

@@ -28,6 +28,7 @@ from cdc_source_mysql.wire.table cimport (
 
 from cdc.errors import DecodeError
 from cdc_source_mysql.wire import codes as _codes
+from cdc_source_mysql.wire.annotations import KEPT_BYTES as _KEPT_BYTES, STATEMENT_END as _STATEMENT_END
 from cdc_source_mysql.wire.target import check_insert, check_update, diffs_without_document, unidentified_row
 from cdc_source_mysql.wire.rare import inflate_body, without_dropped
 
@@ -40,6 +41,8 @@ cdef enum:
 cdef Py_ssize_t ROW_OVERHEAD = _codes.ROW_OVERHEAD_BYTES
 cdef Py_ssize_t MOST_TABLE_MAPS = _codes.MOST_TABLE_MAPS
 cdef uint64_t DUMMY_TABLE = _codes.DUMMY_TABLE
+cdef Py_ssize_t KEPT_BYTES = _KEPT_BYTES
+cdef int STATEMENT_END = _STATEMENT_END
 cdef int PARTIAL_UPDATE = _codes.PARTIAL_UPDATE_ROWS_EVENT
 # The flag of a partial update's row: JSON columns have diffs.
 cdef uint64_t PARTIAL_JSON = 1
@@ -109,6 +112,7 @@ cdef class Gatherer:
         self.gathering = Gathering(count)
         self.dropped = []
         self.begin_file = ""
+        self.statement = b""
 
     def __dealloc__(self):
         free_image(&self.old)
@@ -119,6 +123,7 @@ cdef class Gatherer:
         self.begin_file = file
         self.begin_offset = offset
         self.transaction_changes = 0
+        self.statement = b""
         self.moment.number += 1
         if self.attributed is None:
             self.moment.commit_at = commit_at
@@ -139,6 +144,12 @@ cdef class Gatherer:
         if self.gtid.tag_size:
             return f"{self.last_uuid_text}:{tag_of(&self.gtid)}:{self.gtid.number}"
         return f"{self.last_uuid_text}:{self.gtid.number}"
+
+    cdef int annotate(self, Cursor* body) except -1:
+        """The rows that follow come from this statement."""
+        body.left = min(body.left, KEPT_BYTES)
+        self.statement = bytes_of(body)
+        return 0
 
     cdef int forget_ids(self) except -1:
         self.ids.clear()
@@ -218,7 +229,11 @@ cdef class Gatherer:
         cdef uint64_t table_id = read_table_id(&cursor)
         cdef Mapped mapped
         cdef Py_ssize_t extra
-        advance(&cursor, 2)
+        cdef int flags = little_u16(advance(&cursor, 2))
+        if self.skips_event:
+            self.skips_event = False
+            self.statement = b""
+            return False
         if has_extra(kind):
             extra = little_u16(advance(&cursor, 2))
             advance(&cursor, extra - 2)
@@ -234,6 +249,8 @@ cdef class Gatherer:
             self.place = mapped.table
             self.read_rows(mapped.table, kind, &cursor)
             self.place = None
+        if flags & STATEMENT_END:
+            self.statement = b""
         return False
 
     cdef int read_rows(self, Table table, uint8_t kind, Cursor* cursor) except -1:
@@ -256,8 +273,9 @@ cdef class Gatherer:
             if operation == UPDATE:
                 is_whole = table.is_whole(&self.old)
                 read_present(cursor, &self.new, table.width)
-                if table.target.derived:
-                    check_update(table.target, [i for i in range(table.width) if not self.new.present[i]])
+                if not table.is_whole(&self.new) and (table.target.derived or table.target.is_annotated):
+                    absent = [i for i in range(table.width) if not self.new.present[i]]
+                    check_update(table.target, absent, self.statement)
         if is_compressed(kind):
             data = inflate_body(bytes_of(cursor))
             plain.at = <const unsigned char*>PyBytes_AS_STRING(data)

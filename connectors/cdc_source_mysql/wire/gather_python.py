@@ -9,6 +9,7 @@ from cdc.native.cursor_python import Cursor
 from cdc.native.gathered import CREATE, DELETE, TRUNCATE, UPDATE, Count
 from cdc.native.gathering import Gathering
 from cdc_source_mysql.wire import codes
+from cdc_source_mysql.wire.annotations import STATEMENT_END
 from cdc_source_mysql.wire.events_python import Gtid
 from cdc_source_mysql.wire.little_endian import LittleEndian, lenenc
 from cdc_source_mysql.wire.rare import inflate_body, without_dropped
@@ -67,11 +68,16 @@ class Gatherer:
         self._first_change = 0
         self._attributed: tuple[str, str] | None = None
         self.place: Table | None = None
+        # The event at hand is left out.
+        self.skips_event = False
+        # The beginning of the statement at hand, where MariaDB tells it.
+        self.statement = b""
 
     def begin(self, file: str, offset: int, commit_at: int) -> None:
         """A transaction; `gtid` is its own."""
         self._begin = (file, offset)
         self.transaction_changes = 0
+        self.statement = b""
         self._moment.number += 1
         if self._attributed is None:
             self._moment.commit_at = commit_at
@@ -143,7 +149,10 @@ class Gatherer:
         """Gather a rows event; true when its table is not known, and nothing was gathered."""
         header = LittleEndian(body)
         table_id = header.u48()
-        header.skip(2)
+        flags = header.u16()
+        if self.skips_event:
+            self.skips_event, self.statement = False, b""
+            return False
         if codes.WRITE_ROWS_EVENT <= kind <= codes.PARTIAL_UPDATE_ROWS_EVENT or kind >= 169:
             header.skip(header.u16() - 2)
         if table_id == codes.DUMMY_TABLE:
@@ -162,6 +171,8 @@ class Gatherer:
             self.place = mapped.table
             self._read_rows(mapped.table, kind, header)
             self.place = None
+        if flags & STATEMENT_END:
+            self.statement = b""
         return False
 
     def _read_rows(self, table: Table, kind: int, header: LittleEndian) -> None:
@@ -177,8 +188,9 @@ class Gatherer:
         if operation != CREATE and not table.has_key(first):
             raise unidentified_row(table.target)
         second = read_present(cursor, table.width) if operation == UPDATE else []
-        if operation == UPDATE and table.target.derived:
-            check_update(table.target, (i for i, is_there in enumerate(second) if not is_there))
+        if operation == UPDATE and not table.is_whole(second):
+            absent = (i for i, is_there in enumerate(second) if not is_there)
+            check_update(table.target, absent, self.statement)
         if kind >= codes.WRITE_ROWS_COMPRESSED_EVENT_V1:
             cursor = Cursor(inflate_body(cursor.take(cursor.left)))
         is_whole = table.is_whole(first)

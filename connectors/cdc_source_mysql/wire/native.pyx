@@ -77,6 +77,7 @@ cdef enum:
     TRANSACTION_PAYLOAD = 40
     HEARTBEAT_V2 = 41
     TAGGED_GTID = 42
+    ANNOTATE_ROWS = 160
     MARIADB_GTID_EVENT = 162
     QUERY_COMPRESSED = 165
     PARTIAL_ROW_DATA = 172
@@ -118,8 +119,6 @@ cdef class BinlogDecoder:
     cdef uint64_t event_end
     cdef int state
     cdef bint is_skipped
-    # The rows of the event at hand.
-    cdef bint skips_rows
     cdef bint has_begun
     cdef int64_t commit_at
     # GTIDs of transactions ended: runs, and the one that goes on.
@@ -288,6 +287,9 @@ cdef class BinlogDecoder:
                 return self.heartbeat(event)
         if kind == PARTIAL_ROW_DATA:
             return self.row_piece(event)
+        if kind == ANNOTATE_ROWS:
+            self.rows.annotate(&event.body)
+            return CONSUMED
         if kind in FOR_CALLER:
             return EVENT
         if kind in SKIPPED or event.flags & IGNORABLE:
@@ -297,8 +299,7 @@ cdef class BinlogDecoder:
     cdef int read_rows(self, uint8_t kind, Cursor* body) except -1:
         if self.state != OPEN:
             raise DecodeError("rows outside of a transaction")
-        if self.is_skipped or self.skips_rows:
-            self.skips_rows = False
+        if self.is_skipped:
             return CONSUMED
         return TABLE if self.rows.rows(kind, body) else CONSUMED
 
@@ -583,7 +584,7 @@ cdef class BinlogDecoder:
         self.is_skipped = True
 
     def skip_rows(self):
-        self.skips_rows = True
+        self.rows.skips_event = True
 
     def drop_transaction(self, kept=0, end=None):
         return self.rows.drop_transaction(kept, self.rows.transaction_changes if end is None else end)

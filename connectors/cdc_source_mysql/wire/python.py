@@ -9,6 +9,7 @@ import pyarrow as pa
 from cdc.errors import CdcError, DecodeError
 from cdc.native.refusals import locate
 from cdc_source_mysql.wire import codes
+from cdc_source_mysql.wire.annotations import KEPT_BYTES
 from cdc_source_mysql.wire.codes import (
     ENDED,
     EVENT,
@@ -70,7 +71,6 @@ class BinlogDecoder:
         self._event_end = 0
         self._state = State.OUTSIDE
         self._is_skipped = False
-        self._skips_rows = False  # Of the event at hand.
         self._runs = Runs()
 
     @property
@@ -174,8 +174,7 @@ class BinlogDecoder:
         if self._state is not State.OPEN:
             message = "rows outside of a transaction"
             raise DecodeError(message)
-        if self._is_skipped or self._skips_rows:
-            self._skips_rows = False
+        if self._is_skipped:
             return _CONSUMED
         return TABLE if self._rows.rows(kind, body) else _CONSUMED
 
@@ -192,6 +191,10 @@ class BinlogDecoder:
         if code != TABLE:
             self._joined = None
         return code
+
+    def annotate(self, event: Event) -> int:
+        self._rows.statement = event.body[:KEPT_BYTES]
+        return _CONSUMED
 
     def heartbeat(self, event: Event) -> int:
         position = read_heartbeat(event.body)
@@ -359,7 +362,7 @@ class BinlogDecoder:
         self._is_skipped = True
 
     def skip_rows(self) -> None:
-        self._skips_rows = True
+        self._rows.skips_event = True
 
     def drop_transaction(self, kept: int = 0, end: int | None = None) -> bool:
         return self._rows.drop_transaction(kept, end)
@@ -380,6 +383,7 @@ _STEPS: dict[int, _Step] = {
     codes.XID_EVENT: BinlogDecoder.xid,
     codes.XA_PREPARE_EVENT: BinlogDecoder.xa_prepare,
     codes.PARTIAL_ROW_DATA_EVENT: BinlogDecoder.row_piece,
+    codes.ANNOTATE_ROWS_EVENT: BinlogDecoder.annotate,
 }
 # Not inside of a compressed transaction.
 _OUTER_STEPS: dict[int, _Step] = {

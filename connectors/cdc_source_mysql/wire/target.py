@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cdc.errors import UnsupportedSchema
+from cdc_source_mysql.wire.annotations import is_update_of
 
 if TYPE_CHECKING:
     from cdc_source_mysql.type_plan import ColumnPlan
@@ -45,7 +46,8 @@ class Target:
     table: rows of history are dropped, and an update that ends a row is a delete. `defaults` are scalars of
     the plans' Arrow types, one per column: what an INSERT put into a column that it left out; None where that
     isn't known, () where it isn't of any column. `derived` are MariaDB's generated columns: a new image may
-    lack a virtual one that has changed. `left_out` are those that aren't delivered: whether an image has them
+    lack a virtual one that has changed. `is_annotated`: partial new images need the statement that they come
+    from (MariaDB). `left_out` are those that aren't delivered: whether an image has them
     or not, they are null and count as there.
     """
 
@@ -57,6 +59,7 @@ class Target:
     defaults: tuple[Any, ...] = ()
     derived: tuple[int, ...] = ()
     left_out: tuple[int, ...] = ()
+    is_annotated: bool = False
 
 
 def diffs_without_document(target: Target) -> PoorImage:
@@ -76,14 +79,23 @@ def check_insert(target: Target, absent: Iterable[int]) -> None:
         raise PoorImage(message, handle=target.handle)
 
 
-def check_update(target: Target, absent: Iterable[int]) -> None:
-    """Refuse the rows of an UPDATE without generated columns that may have changed."""
+def check_update(target: Target, absent: Iterable[int], statement: bytes) -> None:
+    """Refuse the new images of an UPDATE event that lack what may have changed: generated columns, or, on
+    MariaDB, whatever a REPLACE does not name. `statement` is its beginning, empty where nothing tells it.
+    """
     unknown = [target.plans[i].name for i in absent if i in target.derived]
+    message = ""
     if unknown:
         message = (
             f"an updated row without {', '.join(unknown)}: generated columns may have changed without being"
             " sent"
         )
+    elif target.is_annotated and not is_update_of(statement, target.table):
+        message = (
+            "an updated row without all of its columns, which may come from a REPLACE: MariaDB then leaves"
+            " out columns that have changed"
+        )
+    if message:
         raise PoorImage(message, handle=target.handle)
 
 

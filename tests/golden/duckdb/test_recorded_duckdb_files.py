@@ -20,7 +20,7 @@ import pyarrow as pa
 import pytest
 
 from cdc.model import ChangeBatch, CopyMark, CopyStep, TableSchema
-from cdc.testing.events import EPOCH, changes, delivery, sink_context, table
+from cdc.testing.events import EPOCH, LOG_ID, changes, delivery, sink_context, table
 from cdc_sink_duckdb import DuckDBSink
 from cdc_sink_duckdb.options import Options
 
@@ -98,8 +98,9 @@ AFTER: list[Step] = [
 ]
 
 
-def _apply(path: Path, mode: str, steps: Sequence[Step], *, epoch: int) -> None:
-    with closing(DuckDBSink(Options(path=path, **MODES[mode]), sink_context(epoch=epoch))) as sink:
+def _apply(path: Path, mode: str, steps: Sequence[Step], *, epoch: int, log_id: str = LOG_ID) -> None:
+    context = replace(sink_context(epoch=epoch), log_id=log_id)
+    with closing(DuckDBSink(Options(path=path, **MODES[mode]), context)) as sink:
         sink.prepare("shop")
         cursor = sink.committed("shop")
         first = cursor.next if cursor else 0
@@ -130,7 +131,7 @@ def test_a_recorded_file_goes_on_as_one_that_is_written_now(mode: str, tmp_path:
     for path in (recorded, new):
         path.parent.mkdir()
     recorded.write_bytes(gzip.decompress((RECORDED / f"{mode}.duckdb.gz").read_bytes()))
-    _apply(new, mode, BEFORE, epoch=1)
+    _apply(new, mode, BEFORE, epoch=1, log_id="")
     assert _content(recorded) == _content(new)
     for path in (recorded, new):
         _apply(path, mode, AFTER, epoch=2)
@@ -143,7 +144,7 @@ def record(folder: Path) -> None:
     for mode in MODES:
         with tempfile.TemporaryDirectory() as temporary:
             path = Path(temporary) / "warehouse.duckdb"
-            _apply(path, mode, BEFORE, epoch=1)
+            _apply(path, mode, BEFORE, epoch=1, log_id="")
             (folder / f"{mode}.duckdb.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
 
 

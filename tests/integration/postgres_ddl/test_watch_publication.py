@@ -122,6 +122,27 @@ def test_a_schema_out_of_the_publication_for_a_while_has_its_tables_copied_again
     watched.assert_equal()
 
 
+@pytest.mark.parametrize("ddl", ["watch", "trigger"])
+def test_a_table_that_was_in_another_schema_within_one_transaction_is_copied_again(
+    database: Database, tmp_path: Path, ddl: str
+) -> None:
+    database.execute(*SETUP)
+    database.execute(
+        "create publication cdc_shop for tables in schema app with (publish_via_partition_root = true)"
+    )
+    watched = Watched(database, tmp_path, ["app.*", "public.*"], ddl=ddl)
+    # At no look do table or publication look any different.
+    statements = [
+        "begin; alter table app.b set schema public",
+        "update public.b set v = 'unsent' where id > 4; delete from public.b where id = 1",
+        "alter table public.b set schema app; commit",
+        "alter table app.a alter v set statistics 10",
+    ]
+    watched.migrate(statements, expected=["app.b"], later=LATER, running=False)
+    assert sorted(watched.copied) == ["app.b"]
+    watched.assert_equal()
+
+
 @RUNNING_IS_SLOW
 @pytest.mark.parametrize("ddl", ["watch", pytest.param("trigger", marks=pytest.mark.slow)])
 def test_tables_that_were_unlogged_for_a_while_are_copied_again(

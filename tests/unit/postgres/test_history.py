@@ -8,7 +8,7 @@ import pytest
 
 from cdc_source_postgres.definition import Definition
 from cdc_source_postgres.entries import Place
-from cdc_source_postgres.history import LEGACY, OUTSIDE, UNPROVEN, History
+from cdc_source_postgres.history import LEGACY, OUTSIDE, REKEYED, UNPROVEN, History
 from cdc_source_postgres.looks import Look, Seen
 from cdc_source_postgres.messages import Relation, RelationColumn
 from cdc_source_postgres.options import select
@@ -208,3 +208,30 @@ def test_a_table_of_an_earlier_release_s_log_is_copied() -> None:
     found.observe(seen(BASE, 10))
     assert reasons(found) == [LEGACY]
     assert found.news().memory[f"rewrite:{RELID}"] is None
+
+
+def test_rows_under_another_key_than_the_newest_look_has_are_a_reason_for_a_copy() -> None:
+    found = history(seen(BASE, 10), seen(BASE, 20))
+    found.passed(1500)
+    found.keyed(RELID, [1], place(15))
+    found.keyed(RELID, [], place(15))
+    assert reasons(found) == []
+    found.keyed(RELID, [2], place(15))
+    assert reasons(found) == [REKEYED]
+    # What the copy contains is no reason for another one, nor is a key that the catalog never has.
+    found.delivered(found.news())
+    found.keyed(RELID, [2], place(16))
+    found.passed(3000)
+    found.keyed(RELID, [2], place(40))
+    assert reasons(found) == []
+
+
+@pytest.mark.parametrize("is_by_schema", [True, False])
+def test_a_table_that_may_have_left_the_schema_that_it_is_sent_by_is_a_reason_for_a_copy(
+    is_by_schema: bool,
+) -> None:
+    published = sent(members={}, schemas={"2200": "950:700"}) if is_by_schema else sent()
+    found = history()
+    for definition, number in ((BASE, 10), (replace(BASE, named="701"), 20)):
+        found.observe(Seen(look(number), definition, published))
+    assert bool(reasons(found)) is is_by_schema
