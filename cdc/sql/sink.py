@@ -30,7 +30,7 @@ class SqlSink(ABC):
     """Keeps the promises of `cdc.spi.Sink`, `SetsAside` and `SupportsRewind`; one connection an object.
 
     A target says how to connect, what its errors mean (`guarded`), what one transaction may hold
-    (`new_room`), and what else belongs to its transactions (`prepared`, `committing`, `applied`). `where`
+    (`new_room`), and what else belongs to its transactions (`preparing`, `committing`, `applied`). `where`
     names it in errors. One whose schema changes are not part of its transactions declares so.
     """
 
@@ -68,7 +68,7 @@ class SqlSink(ABC):
         del connection
         return Room(StepLimits())
 
-    def prepared(self, connection: Connection) -> None:  # noqa: B027  (nothing unless a target has some)
+    def preparing(self, connection: Connection) -> None:  # noqa: B027  (nothing unless a target has some)
         """Add what the target itself keeps; within the transaction of `prepare`."""
 
     def committing(self, connection: Connection) -> None:
@@ -76,7 +76,7 @@ class SqlSink(ABC):
         connection.commit()
 
     def applied(self, connection: Connection) -> None:  # noqa: B027  (nothing unless a target has some)
-        """Called after the transaction of `prepare`, and of every delivery."""
+        """Called after the transaction of every delivery."""
 
     def is_mended(self, error: SinkUnavailable) -> bool:
         """Whether something was done about the error of an attempt, so that the next may succeed at once."""
@@ -85,13 +85,11 @@ class SqlSink(ABC):
 
     def prepare(self, source: str) -> None:
         """See `Sink.prepare`."""
-        with self.guarded("preparing the database"):
-            with self._transaction() as connection:
-                own_tables.make(connection, self._where)
-                self.prepared(connection)
-                cursor.take_fence(connection, source, self._context, self._where)
-                self._check_modes(self._new_tables(connection, source), source)
-            self.applied(connection)
+        with self.guarded("preparing the database"), self._transaction() as connection:
+            own_tables.make(connection, self._where)
+            self.preparing(connection)
+            cursor.take_fence(connection, source, self._context, self._where)
+            self._check_modes(self._new_tables(connection, source), source)
 
     def committed(self, source: str) -> Cursor | None:
         """See `Sink.committed`."""

@@ -70,6 +70,12 @@ class DuckDBSink(SqlSink):
         """See `ChecksSchemas.check_schemas`."""
         return named_like(self._options.path, schemas)
 
+    def prepare(self, source: str) -> None:
+        """See `Sink.prepare`."""
+        super().prepare(source)
+        with self.guarded("making indexes again"):
+            indexes.make_again(self._open(), self._context)
+
     def peek(self, source: str) -> Cursor | None:
         """See `SupportsPeek.peek`."""
         path = self._options.path
@@ -112,7 +118,7 @@ class DuckDBSink(SqlSink):
                 self.abandon()
             raise
 
-    def prepared(self, connection: Connection) -> None:
+    def preparing(self, connection: Connection) -> None:
         """Make the tables that only this sink has, and complete those of an older version."""
         names = {name: connection.dialect.own(name) for name in ("indexes", "wide", "fences", "tables")}
         for statement in _OWN_TABLES:

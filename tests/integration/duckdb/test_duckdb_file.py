@@ -127,6 +127,11 @@ def publishing(folder: Path, **interval: float) -> Duck:
     return Duck(folder, publish=Publish(path=folder / "copy.duckdb", interval=timedelta(**interval)))
 
 
+def test_opening_the_sink_publishes_nothing(tmp_path: Path) -> None:
+    publishing(tmp_path, seconds=0).sink.close()
+    assert not (tmp_path / "copy.duckdb").exists()
+
+
 def test_published_copy_is_readable_while_the_sink_goes_on(tmp_path: Path) -> None:
     duck = publishing(tmp_path, seconds=0)
     copy = tmp_path / "copy.duckdb"

@@ -93,8 +93,8 @@ def test_with_identifiers_fail_such_tables_are_set_aside(tmp_path: Path) -> None
     assert {str(one.table): one.message for one in duck.sink.set_aside("shop")} == {
         "_cdc.t": f"{duck.path}: _cdc.t: the source's schema '_cdc' has the name of one of the sink's own "
         "schemas",
-        "public.Users": f"{duck.path}: public.Users: its name differs from public.users only in case "
-        "only, which DuckDB ignores",
+        "public.Users": f"{duck.path}: public.Users: its name differs from public.users only in case, "
+        "which DuckDB ignores",
         "public.two": "public.two: the column 'ID' has the name of another column, 'id' (DuckDB ignores case "
         "in names)",
     }
