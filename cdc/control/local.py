@@ -14,11 +14,11 @@ from typing import Any
 from cdc.control.readable import show_bytes, show_seconds
 from cdc.control.stored import log_folder, log_view
 from cdc.engine.capture import MEMORY_PREFIX
-from cdc.engine.identity import IDENTITY_FACT, verify_identity
+from cdc.engine.identity import IDENTITY_KEY, verify_identity
 from cdc.engine.specs import effective_backfill
 from cdc.errors import CdcError, SourceGap, SourceMismatch, StateError
 from cdc.log import LogView, verify_log
-from cdc.spi import Cursor, Finding, Severity, Sink, Source, SupportsPeek, VerifiesReach
+from cdc.spi import Cursor, Finding, Severity, Sink, Source, SupportsPeek, VerifiesReach, continuity
 from cdc_config import Configuration
 
 # Read and checksummed at each check: a second's work, and what is newest is what sinks still need.
@@ -92,7 +92,7 @@ def reach_findings(configuration: Configuration, name: str, source: Source) -> I
     memory = {k.removeprefix(MEMORY_PREFIX): v for k, v in metadata.items() if k.startswith(MEMORY_PREFIX)}
     found: Sequence[Finding] = ()
     try:
-        verify_identity(source.identity(), metadata.get(IDENTITY_FACT), accept=False)
+        verify_identity(source.identity(), metadata.get(IDENTITY_KEY), accept=False)
         if isinstance(source, VerifiesReach):
             found = source.verify_reach(log.end.position, memory)
     except SourceGap as error:
@@ -123,7 +123,8 @@ def cursor_findings(
             return  # The sink's own check names what keeps it from being read.
         log = _log_of(configuration, source)
         start = log.start if log else 0
-        if (cursor.next if cursor else 0) < start and (cursor is None or _belongs(cursor, log)):
+        is_ours = cursor is None or (log is not None and continuity.belongs(cursor, log))
+        if is_ours and (cursor.next if cursor else 0) < start:
             yield _backfill(configuration, name, source, cursor, start)
         elif cursor is not None:
             yield _compare(cursor, log, source, configuration.state_dir)
@@ -155,7 +156,7 @@ def _backfill(
 
 def _compare(cursor: Cursor, log: LogView | None, source: str, state_dir: Path) -> Finding:
     end = log.end if log else None
-    if not _belongs(cursor, log):
+    if log is None or not continuity.belongs(cursor, log):
         ends = f"ends at offset {end.next:,}" if end else "is empty"
         message = (
             f"the sink holds changes of {source} up to offset {cursor.next:,} ({cursor.position}), which is"
@@ -168,19 +169,6 @@ def _compare(cursor: Cursor, log: LogView | None, source: str, state_dir: Path) 
         return Finding(Severity.ERROR, "sink-cursor", message, fix)
     waiting = end.next - cursor.next if end else 0
     return Finding(Severity.OK, "sink-cursor", f"the sink belongs to the log of {source}, {waiting:,} behind")
-
-
-def _belongs(cursor: Cursor, log: LogView | None) -> bool:
-    """Whether the cursor stands behind a commit of this log, or before its beginning."""
-    end = log.end if log else None
-    if log is None or end is None or cursor.next > end.next:
-        return False
-    if cursor.log_id and cursor.log_id != log.identity:
-        return False
-    if cursor.next <= log.start:
-        return True
-    commit = next(log.commits(cursor.next - 1))
-    return commit.next == cursor.next and commit.position <= cursor.position <= end.position
 
 
 def _log_of(configuration: Configuration, source: str) -> LogView | None:

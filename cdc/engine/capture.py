@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from cdc import failpoints
 from cdc.engine.capture_context import CaptureContext
-from cdc.engine.identity import IDENTITY_FACT, STARTS_FACT, starts_in, verify_identity
+from cdc.engine.identity import IDENTITY_KEY, STARTS_KEY, starts_in, verify_identity
 from cdc.engine.ledger import Entry
 from cdc.engine.reset import due_batches
 from cdc.engine.routing import Routed, unselected
@@ -88,9 +88,9 @@ class Capture:
         end = self._log.end
         metadata = self._log.metadata
         identity = verify_identity(
-            self._source.identity(), metadata.get(IDENTITY_FACT), accept=self._accept_identity
+            self._source.identity(), metadata.get(IDENTITY_KEY), accept=self._accept_identity
         )
-        starts = {STARTS_FACT: str(self._starts)}
+        starts = {STARTS_KEY: str(self._starts)}
         if end is not None and starts_in(metadata) != self._starts:
             # Before the source remembers this number in its database.
             self._note(end.position, starts)
@@ -100,8 +100,8 @@ class Capture:
             position = self._source.open(end.position if end else None, self._memory())
         except SourceGap as gap:
             position = self._start_again(gap)
-        if end is None or metadata.get(IDENTITY_FACT) != identity:
-            self._note(position, {IDENTITY_FACT: identity, **starts})
+        if end is None or metadata.get(IDENTITY_KEY) != identity:
+            self._note(position, {IDENTITY_KEY: identity, **starts})
         self._forget_unselected(position)
         self._is_fresh = self._is_fresh or (self._copies and end is None)
         self._status.positioned(self._log.end)

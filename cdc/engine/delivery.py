@@ -29,6 +29,7 @@ from cdc.spi import (
     Sink,
     SinkContext,
     SupportsRewind,
+    continuity,
 )
 from cdc.spi.sink import SupportsIdle
 
@@ -143,7 +144,7 @@ class Delivery:
 
     def _verify(self, cursor: Cursor | None) -> None:
         """The sink and the log must belong together."""
-        if cursor is not None and not self._belongs(cursor):
+        if cursor is not None and not continuity.belongs(cursor, self._log):
             end = self._log.end
             raise SinkRefused(
                 f"the sink's cursor (offset {cursor.next}, position {cursor.position}) is no commit of this "
@@ -154,18 +155,6 @@ class Delivery:
                     "or give the sink a new, empty location."
                 ),
             )
-
-    def _belongs(self, cursor: Cursor) -> bool:
-        """Whether the cursor stands behind a commit of this log whose position it has reached."""
-        end = self._log.end
-        if cursor.log_id and cursor.log_id != self._log.identity:
-            return False
-        if end is None or cursor.next > end.next:
-            return False
-        if cursor.next <= self._log.start:
-            return cursor.next == self._log.start
-        commit = next(self._log.commits(cursor.next - 1))
-        return commit.next == cursor.next and commit.position <= cursor.position <= end.position
 
     def _apply(self, sink: Sink, plan: Plan, *, replaying: bool, begins: bool = False) -> None:
         self._status.state = "replaying" if replaying else "applying"

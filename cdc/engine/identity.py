@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from cdc.errors import SourceMismatch
 from cdc.spi import SourceIdentity
 
-IDENTITY_FACT = "identity"
+IDENTITY_KEY = "identity"
 # How many daemons have opened the log.
-STARTS_FACT = "starts"
+STARTS_KEY = "starts"
 
 
-def starts_in(facts: Mapping[str, str]) -> int:
-    """Return how many daemons have opened the log with these facts."""
-    return int(facts.get(STARTS_FACT, "0"))
+def starts_in(metadata: Mapping[str, str]) -> int:
+    """Return how many daemons have opened the log that has this metadata."""
+    return int(metadata.get(STARTS_KEY, "0"))
 
 
 def verify_identity(now: SourceIdentity, stored: str | None, *, accept: bool) -> str:

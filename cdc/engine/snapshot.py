@@ -1,9 +1,10 @@
 """Copies tables into the log while the stream flows, and makes them live:
-rows first, then the changes held meanwhile.
+rows first, then the changes buffered meanwhile.
 
-The order in the log, per table: for a copy that goes on from an earlier one, the held changes that the new
-snapshot contains; the rows; the held changes that come after the snapshot; then live. A copy from nothing of
-a table that the log may already have rows of begins with a truncate: nothing says which of those still live.
+The order in the log, per table: for a copy that goes on from an earlier one, the buffered changes that the
+new snapshot contains; the rows; the buffered changes that come after the snapshot; then live. A copy from
+nothing of a table that the log may already have rows of begins with a truncate: nothing says which of those
+still live.
 All of it has the audience that the table's state names; sinks outside see the changes when they are streamed.
 """
 
@@ -110,8 +111,8 @@ class TableCopier:
         return found
 
     def _begin(self, schema: TableSchema, snapshot: Snapshot, mark: object) -> bool:
-        """Make the open snapshot durable in the table's state;
-        whether held changes before it must be released first. `mark` is from before the snapshot was opened.
+        """Make the open snapshot durable in the table's state; return whether buffered changes before it
+        must be released first. `mark` is from before the snapshot was opened.
         """
         table, position = schema.table, snapshot.positions[schema.table]
         with self._ledger.begin() as entry:
@@ -185,7 +186,7 @@ class TableCopier:
                 # What follows needs no view: its locks go as soon as the rows are read.
                 snapshot.close()
             # Not before the stream is past the snapshot: a live table takes every change that still comes,
-            # and those that the snapshot contains must come while they are held back and can be dropped.
+            # and those that the snapshot contains must come while they are buffered and can be dropped.
             reached = self._ledger.reached.order
             table = next((t for t in ready if snapshot.positions[t].order <= reached), None)
             if table is None and ready:

@@ -215,8 +215,8 @@ class SegmentedLog:
         """Cut back to the newest commit that ends at or before `next_offset`, which must be a border
         between commits.
 
-        Facts and schemas go back with it. Not while a transaction is open. LogTrimmed when the log does not
-        reach that far.
+        Metadata and schemas go back with it. Not while a transaction is open. LogTrimmed when the log does
+        not reach that far.
         """
         with self._turn:
             self._check_usable()

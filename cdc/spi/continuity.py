@@ -1,9 +1,23 @@
-"""Whether a delivery, or a replay, goes on where the sink is: what every sink compares before it writes."""
+"""Whether a delivery, or a replay, goes on where the sink is, and the sink where the log is."""
 
 from __future__ import annotations
 
 from cdc.errors import SinkRefused
+from cdc.spi.log import LogReader
 from cdc.spi.sink import Cursor, Delivery, SinkContext
+
+
+def belongs(cursor: Cursor, log: LogReader) -> bool:
+    """Whether the cursor is behind a commit of this log whose position it has reached, or before its
+    start.
+    """
+    end = log.end
+    if end is None or cursor.next > end.next or cursor.log_id not in ("", log.identity):
+        return False
+    if cursor.next <= log.start:
+        return True
+    commit = next(log.commits(cursor.next - 1))
+    return commit.next == cursor.next and commit.position <= cursor.position <= end.position
 
 
 def is_applied(cursor: Cursor | None, delivery: Delivery, where: str) -> bool:

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from pathlib import Path
+
+from cdc.log import LocalLogs
+from cdc.testing.events import append
+from tests.support.logs import one
+
+
+def test_a_reader_in_another_process_waits_for_what_is_written(tmp_path: Path) -> None:
+    with closing(LocalLogs(tmp_path).writer("shop")) as log:
+        append(log, one(10, 1))
+        reader = LocalLogs(tmp_path).reader("shop")
+        assert reader.identity == log.identity
+        assert not reader.wait(1, 0.0)
+        woken: list[bool] = []
+        waiter = threading.Thread(target=lambda: woken.append(reader.wait(1, 30.0)))
+        waiter.start()
+        append(log, one(20, 2))
+        waiter.join(30.0)
+        assert woken == [True]
+        assert [row["id"] for batch in reader.read(1, 2) for row in batch.rows()] == [2]
+
+
+def test_a_reader_beside_the_writer_is_the_open_log(tmp_path: Path) -> None:
+    logs = LocalLogs(tmp_path)
+    with closing(logs.writer("shop")) as log:
+        assert logs.reader("shop") is log
+        assert logs.retention("shop") is log
+    assert logs.reader("shop") is not log
