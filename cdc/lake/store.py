@@ -28,7 +28,6 @@ from cdc.files import (
     draft_of,
     exchange,
     make_folder,
-    open_draft,
     sync_file,
     sync_folder,
     sync_folders,
@@ -289,7 +288,8 @@ class LocalWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._draft = draft_of(path)
-        open_draft(self._draft).close()
+        # A leftover is not written into: another process may have it open still.
+        self._draft.unlink(missing_ok=True)
         self.file = pa.OSFile(str(self._draft), "wb")
 
     @property
