@@ -13,7 +13,7 @@ from typing import Any
 
 from cdc.errors import CdcError
 from cdc.native.refusals import Refusals, RowError
-from cdc_source_mysql.type_plan import ColumnPlan
+from cdc_source_mysql.schema.type_plan import ColumnPlan
 from fuzz.mutation import FOLDER
 from tests.support.json_binary import encode
 from tests.support.json_documents import random_value

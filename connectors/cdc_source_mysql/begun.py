@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cdc.model import Position, TableId
-from cdc_source_mysql.catalog import Knowledge
-from cdc_source_mysql.definitions import TableDefinition
-from cdc_source_mysql.history.history import History
-from cdc_source_mysql.places import ServerMemory
-from cdc_source_mysql.temporary import TemporaryTables
+from cdc_source_mysql.binlog.places import ServerMemory
+from cdc_source_mysql.binlog.temporary_tables import TemporaryTables
+from cdc_source_mysql.schema.catalog import Knowledge
+from cdc_source_mysql.schema.definitions import TableDefinition
+from cdc_source_mysql.schema.history.history import History
 
 
 @dataclass(frozen=True, slots=True)

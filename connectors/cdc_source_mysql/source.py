@@ -20,37 +20,43 @@ from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding
 from cdc.spi.selection import TableSelection
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
-from cdc_source_mysql import catalog
 from cdc_source_mysql.begun import Begun, CatalogNow, SessionStart
-from cdc_source_mysql.beside import Beside
-from cdc_source_mysql.catalog import Knowledge, read_databases, read_knowledge
+from cdc_source_mysql.binlog.catalog_lookups import Beside
+from cdc_source_mysql.binlog.dump import Dump, Replica, dump_after, dump_from
+from cdc_source_mysql.binlog.file_sizes import FileSizes
+from cdc_source_mysql.binlog.opening import Opening, Start
+from cdc_source_mysql.binlog.places import MEMORY_SERVER, Places, ServerMemory
+from cdc_source_mysql.binlog.positions import BinlogPosition, parse
+from cdc_source_mysql.binlog.replay import Reader, open_replay
+from cdc_source_mysql.binlog.skipped import Refusals
+from cdc_source_mysql.binlog.stream import Session, SessionParts
+from cdc_source_mysql.binlog.taken_back import TakenBack
+from cdc_source_mysql.binlog.temporary_tables import open_temporary
+from cdc_source_mysql.binlog.tracking import Tracking, TrackingParts
+from cdc_source_mysql.binlog.transactions import Grammar
+from cdc_source_mysql.binlog.xa import XaBook, memory_of
 from cdc_source_mysql.channel import Connection
-from cdc_source_mysql.check import run_checks
+from cdc_source_mysql.checks.preflight import run_checks
 from cdc_source_mysql.connection import Connector, ServerFacts
-from cdc_source_mysql.definitions import TableDefinition
-from cdc_source_mysql.dump import Dump, Replica, dump_after, dump_from
-from cdc_source_mysql.file_sizes import FileSizes
 from cdc_source_mysql.grants import denied
-from cdc_source_mysql.history.history import MEMORY_PREFIX as TABLE_MEMORY
-from cdc_source_mysql.history.history import History
-from cdc_source_mysql.left_out import Tells, leaves_generated_out, planned, remembered, sent_again
-from cdc_source_mysql.opening import Opening, Start
 from cdc_source_mysql.options import MysqlOptions
-from cdc_source_mysql.parts import Captured, Parts
-from cdc_source_mysql.places import MEMORY_SERVER, Places, ServerMemory
-from cdc_source_mysql.positions import BinlogPosition, parse
-from cdc_source_mysql.replay import Reader, open_replay
-from cdc_source_mysql.skipped import Refusals
-from cdc_source_mysql.snapshot import open_snapshot
+from cdc_source_mysql.schema import catalog
+from cdc_source_mysql.schema.catalog import Knowledge, read_databases, read_knowledge
+from cdc_source_mysql.schema.definitions import TableDefinition
+from cdc_source_mysql.schema.generated_columns import (
+    Tells,
+    leaves_generated_out,
+    planned,
+    remembered,
+    sent_again,
+)
+from cdc_source_mysql.schema.history.history import MEMORY_PREFIX as TABLE_MEMORY
+from cdc_source_mysql.schema.history.history import History
+from cdc_source_mysql.schema.type_plan import schema_of
+from cdc_source_mysql.snapshot.context import Captured, Parts
+from cdc_source_mysql.snapshot.snapshot import open_snapshot
 from cdc_source_mysql.starter import describe
-from cdc_source_mysql.stream import Session, SessionParts
-from cdc_source_mysql.taken_back import TakenBack
-from cdc_source_mysql.temporary import open_temporary
-from cdc_source_mysql.tracking import Tracking, TrackingParts
-from cdc_source_mysql.transactions import Grammar
-from cdc_source_mysql.type_plan import schema_of
 from cdc_source_mysql.wire.decoder import BinlogDecoder
-from cdc_source_mysql.xa.book import XaBook, memory_of
 
 # Definitions and position are read again when a table was altered between them.
 BEGIN_ATTEMPTS = 5

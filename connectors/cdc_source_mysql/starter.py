@@ -14,12 +14,12 @@ from cdc.errors import CdcError, SourceUnavailable
 from cdc.model import TableId, shown
 from cdc.spi.selection import quoted_part
 from cdc.spi.starter import Starter, entry, note, source_name, table_lines, unusable_url
-from cdc_source_mysql.catalog import TableInfo, list_tables, read_tables
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.login import explain, is_closed_database
 from cdc_source_mysql.checks.report import describe_server
 from cdc_source_mysql.connection import Connector
 from cdc_source_mysql.options import URL_SHAPE, Address, MysqlOptions, parse_url
+from cdc_source_mysql.schema.catalog import TableInfo, list_tables, read_tables
 from cdc_source_mysql.statements import table_name
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cdc_source_mysql.positions import parse
+from cdc_source_mysql.binlog.positions import parse
 from tests.support.mysql import MysqlDatabase
 from tests.support.pipeline import SOURCE, MysqlPipeline
 from tests.support.processes import CdcProcess

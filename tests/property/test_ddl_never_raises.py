@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from cdc.errors import UnknownEvent
 from cdc.model import TableId
-from cdc_source_mysql.ddl.changes import Dml, Unknown
-from cdc_source_mysql.ddl.classify import classify
-from cdc_source_mysql.definitions import ColumnDefinition, TableDefinition
-from cdc_source_mysql.history.history import History
+from cdc_source_mysql.schema.ddl.changes import Dml, Unknown
+from cdc_source_mysql.schema.ddl.classify import classify
+from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
+from cdc_source_mysql.schema.history.history import History
 
 TEXT = r"""
 alter table create drop rename truncate t u `t` `a b` db . , ( ) ; = * - add column modify change id v w

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_source_mysql.gtid import GtidSet
+from cdc_source_mysql.binlog.gtid import GtidSet
 
 SERVERS = ["3e11fa47-71ca-11e1-9e33-c80aa9429562", "024da167-0c0c-11e8-8442-00059a3c7b00"]
 # Small numbers, so that runs touch.

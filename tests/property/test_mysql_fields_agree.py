@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cdc.errors import DecodeError, UnrepresentableValue
 from cdc.native import implementation
 from cdc.native.refusals import Refusals, RowError
-from cdc_source_mysql.type_plan import ColumnPlan
+from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire import values_python as wire_values_python
 from tests.support.json_binary import encode
 from tests.support.json_documents import random_value

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cdc.errors import CdcError
 from cdc.native import implementation
-from cdc_source_mysql.type_plan import ColumnPlan
+from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire import results_python as wire_results_python
 from tests.support.mysql_fields import plan
 from tests.support.plain_arrow import plain

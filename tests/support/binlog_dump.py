@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import Any
 
-from cdc_source_mysql.catalog import read_collations
+from cdc_source_mysql.binlog.dump import Replica, dump_from
 from cdc_source_mysql.connection import Connector
-from cdc_source_mysql.dump import Replica, dump_from
-from cdc_source_mysql.history.event_definitions import definition_of
 from cdc_source_mysql.options import MysqlOptions
-from cdc_source_mysql.table_map import parse_table_map
-from cdc_source_mysql.type_plan import plan_table
+from cdc_source_mysql.schema.catalog import read_collations
+from cdc_source_mysql.schema.history.event_definitions import definition_of
+from cdc_source_mysql.schema.table_map import parse_table_map
+from cdc_source_mysql.schema.type_plan import plan_table
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire.decoder import Binlog
 from cdc_source_mysql.wire.target import Target

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cdc_source_mysql.dump import Dump
+from cdc_source_mysql.binlog.dump import Dump
 from cdc_source_mysql.errors import translate_packet
 
 ROTATE, FORMAT, WRITE_ROWS, XID, HEARTBEATS = 4, 15, (30, 23), 16, (27, 41)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cdc_source_mysql.events import parse_header
+from cdc_source_mysql.binlog.events import parse_header
 from cdc_source_mysql.wire.codes import (
     CHECKSUM_BYTES,
     FORMAT_DESCRIPTION_EVENT,

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from cdc.model import TableId
-from cdc_source_mysql.definitions import ColumnDefinition, TableDefinition
-from cdc_source_mysql.type_plan import ColumnPlan, plan_table
+from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
+from cdc_source_mysql.schema.type_plan import ColumnPlan, plan_table
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire.target import Target
 

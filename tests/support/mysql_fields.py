@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from cdc.native import implementation
 from cdc.native.refusals import Refusals
-from cdc_source_mysql.type_plan import ColumnPlan
+from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire import values_python as wire_values_python
 
 WRITES = (23, 30)
@@ -28,7 +28,7 @@ def field_modules() -> list[ModuleType]:
 
 
 def plan(kind: str, arrow: Any, **attributes: Any) -> ColumnPlan:
-    """A column's plan as `cdc_source_mysql.type_plan` would make it."""
+    """A column's plan as `cdc_source_mysql.schema.type_plan` would make it."""
     return ColumnPlan("v", arrow, kind, kind, type_code=0, meta=0, **attributes)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cdc_source_mysql.type_plan import ColumnPlan
+from cdc_source_mysql.schema.type_plan import ColumnPlan
 from tests.support.mysql_fields import plan
 
 TEXT = pa.string()

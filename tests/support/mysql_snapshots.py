@@ -9,14 +9,14 @@ from typing import Any
 
 from cdc.model import Position, TableId, TableSchema
 from cdc.spi import EarlierSnapshot, SourceContext
-from cdc_source_mysql.catalog import read_tables
+from cdc_source_mysql.binlog.positions import BinlogPosition, parse_gtids
 from cdc_source_mysql.connection import Connector
-from cdc_source_mysql.definitions import TableDefinition
 from cdc_source_mysql.options import MysqlOptions
-from cdc_source_mysql.parts import Captured, Parts
-from cdc_source_mysql.positions import BinlogPosition, parse_gtids
-from cdc_source_mysql.snapshot import MysqlSnapshot, open_snapshot
-from cdc_source_mysql.type_plan import plan_table, schema_of
+from cdc_source_mysql.schema.catalog import read_tables
+from cdc_source_mysql.schema.definitions import TableDefinition
+from cdc_source_mysql.schema.type_plan import plan_table, schema_of
+from cdc_source_mysql.snapshot.context import Captured, Parts
+from cdc_source_mysql.snapshot.snapshot import MysqlSnapshot, open_snapshot
 from tests.support.mysql import MysqlDatabase
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from cdc_source_mysql.type_plan import ColumnPlan
+from cdc_source_mysql.schema.type_plan import ColumnPlan
 from tests.support.mysql_fields import plan
 
 END = b"\xfe\0\0\x02\0"

@@ -11,13 +11,13 @@ from cdc.model import TableId, shown
 from cdc.model.batch import RESERVED_PREFIX
 from cdc.spi.finding import counted, listed
 from cdc.spi.selection import TableSelection, exclusion_of, nearest
-from cdc_source_mysql.catalog import TableInfo
+from cdc_source_mysql.binlog.xa_use import may_have_xa
 from cdc_source_mysql.checks.report import Report, Server, is_denied, is_unknown
-from cdc_source_mysql.foreign_keys import cascades
-from cdc_source_mysql.left_out import leaves_generated_out
+from cdc_source_mysql.schema.catalog import TableInfo
+from cdc_source_mysql.schema.foreign_keys import cascades
+from cdc_source_mysql.schema.generated_columns import leaves_generated_out
+from cdc_source_mysql.schema.type_plan import left_out, plan_table
 from cdc_source_mysql.statements import add_key, force, identifier, table_name, use_innodb
-from cdc_source_mysql.type_plan import left_out, plan_table
-from cdc_source_mysql.xa.use import may_have_xa
 
 # MySQL logs what a foreign key does to children from this version on, where the server itself does it.
 CASCADES_LOGGED_SINCE = (9, 6, 0)

@@ -13,10 +13,10 @@ import time
 import pymysql
 
 from cdc.spi.finding import counted
+from cdc_source_mysql.binlog.xa_listed import STATEMENTS
+from cdc_source_mysql.binlog.xa_use import may_have_xa
 from cdc_source_mysql.checks.report import Report, Server
 from cdc_source_mysql.statements import grant
-from cdc_source_mysql.xa.listed import STATEMENTS
-from cdc_source_mysql.xa.use import may_have_xa
 
 # What is on its way when it is looked at is over by then.
 SECOND_LOOK_SECONDS = 1.0

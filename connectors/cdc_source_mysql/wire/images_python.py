@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from cdc.errors import DecodeError
 from cdc.native.cursor_python import Cursor
-from cdc_source_mysql.type_plan import ColumnPlan
+from cdc_source_mysql.schema.type_plan import ColumnPlan
 
 # Type codes of result columns; what isn't here has a length in front.
 FIXED_BYTES = {1: 1, 2: 2, 3: 4, 4: 4, 5: 8, 8: 8, 9: 4, 13: 2}

@@ -14,7 +14,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from cdc.native import implementation
-from cdc_source_mysql.type_plan import ColumnPlan
+from cdc_source_mysql.schema.type_plan import ColumnPlan
 
 __all__ = ["ResultDecoder", "Results", "comes_as_text", "result_plans"]
 

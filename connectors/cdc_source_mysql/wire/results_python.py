@@ -10,7 +10,7 @@ from cdc.errors import CdcError, DecodeError
 from cdc.native.cursor_python import Cursor
 from cdc.native.gathered import Count, TableShape, take_rows
 from cdc.native.refusals import locate
-from cdc_source_mysql.type_plan import ColumnPlan
+from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire.images_python import FIXED_BYTES, TEMPORAL, image_of, is_expected
 from cdc_source_mysql.wire.little_endian import lenenc
 from cdc_source_mysql.wire.values_python import make_field

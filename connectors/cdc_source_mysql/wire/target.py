@@ -10,7 +10,7 @@ from cdc.errors import UnsupportedSchema
 from cdc_source_mysql.wire.annotations import is_update_of
 
 if TYPE_CHECKING:
-    from cdc_source_mysql.type_plan import ColumnPlan
+    from cdc_source_mysql.schema.type_plan import ColumnPlan
 
 # The values of a system-versioned table's row end that say "still there", as they lie in the binlog:
 # TIMESTAMP(6) 2038-01-19 03:14:07.999999, from MariaDB 11.5 on 2106-02-07 06:28:15.999999, and the largest

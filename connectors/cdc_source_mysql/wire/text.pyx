@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from cdc.errors import DecodeError
 from cdc_source_mysql.wire import codes
-from cdc_source_mysql.charsets import decode_text
+from cdc_source_mysql.schema.charsets import decode_text
 from cdc_source_mysql.wire.piles import convert_texts
 
 # The high bit of eight bytes at once: none set means eight ASCII characters.

@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from cdc.native.refusals import Refusals
-from cdc_source_mysql.type_plan import ColumnPlan
+from cdc_source_mysql.schema.type_plan import ColumnPlan
 
 class Field:
     @property

@@ -12,8 +12,8 @@ from cdc.errors import DecodeError
 from cdc.native.columns_python import build_array
 from cdc.native.cursor_python import Cursor
 from cdc.native.refusals import Refusals
-from cdc_source_mysql.charsets import NATIVE, decode_text
-from cdc_source_mysql.type_plan import ColumnPlan
+from cdc_source_mysql.schema.charsets import NATIVE, decode_text
+from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire.calendar import YEAR_BASE
 from cdc_source_mysql.wire.clock_python import CLOCK_DECODERS, clock_bytes

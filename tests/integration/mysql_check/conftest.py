@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cdc.spi.finding import Finding
-from cdc_source_mysql.check import run_checks
+from cdc_source_mysql.checks.preflight import run_checks
 from cdc_source_mysql.options import MysqlOptions
 from tests.support.findings import Check, Findings, statements_of
 from tests.support.mysql import MysqlServer

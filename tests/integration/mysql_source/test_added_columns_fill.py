@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from cdc.model import TableId
-from cdc_source_mysql.catalog import read_collations, read_tables
-from cdc_source_mysql.ddl.classify import classify
-from cdc_source_mysql.history.history import Applied, History
+from cdc_source_mysql.schema.catalog import read_collations, read_tables
+from cdc_source_mysql.schema.ddl.classify import classify
+from cdc_source_mysql.schema.history.history import Applied, History
 from tests.support.mysql import MysqlDatabase
 
 STRICT = 1 << 21

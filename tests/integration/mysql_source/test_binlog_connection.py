@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from cdc.errors import CdcError, SourceGap, SourceUnavailable
-from cdc_source_mysql import stream
+from cdc_source_mysql.binlog import stream
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_follower import MysqlFollower

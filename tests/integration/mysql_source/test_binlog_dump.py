@@ -8,10 +8,10 @@ import pytest
 
 from cdc.errors import CdcError, SourceBusy, SourceGap, SourceMismatch, SourceRefused, SourceUnavailable
 from cdc.spi import LogIdentity, Severity
-from cdc_source_mysql.check import run_checks
+from cdc_source_mysql.binlog.dump import Dump, Replica, dump_after, dump_from
+from cdc_source_mysql.binlog.gtid import Gtids, GtidSet, MariadbGtids
+from cdc_source_mysql.checks.preflight import run_checks
 from cdc_source_mysql.connection import Connector
-from cdc_source_mysql.dump import Dump, Replica, dump_after, dump_from
-from cdc_source_mysql.gtid import Gtids, GtidSet, MariadbGtids
 from cdc_source_mysql.options import MysqlOptions
 from tests.support.binlog_events import FORMAT, HEARTBEATS, ROTATE, WRITE_ROWS, XID, events, until
 from tests.support.findings import Findings

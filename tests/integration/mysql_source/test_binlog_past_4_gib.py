@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_source_mysql import opening
+from cdc_source_mysql.binlog import opening
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import EVERY_SERVER, MysqlFactory

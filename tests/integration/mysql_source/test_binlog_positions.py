@@ -8,7 +8,7 @@ import pytest
 
 from cdc.errors import ConfigError, SourceGap, SourceMismatch, SourceRefused, SourceUnavailable
 from cdc.spi import VerifiesReach
-from cdc_source_mysql import opening, stream
+from cdc_source_mysql.binlog import opening, stream
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.follower import rows_of
 from tests.support.mysql import MysqlDatabase, MysqlServer

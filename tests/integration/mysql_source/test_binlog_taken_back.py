@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cdc.errors import SourceUnavailable
-from cdc_source_mysql import replay, stream
+from cdc_source_mysql.binlog import replay, stream
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import MysqlFactory

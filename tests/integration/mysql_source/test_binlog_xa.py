@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import SourceGap, SourceUnavailable
-from cdc_source_mysql import opening, replay, stream
-from cdc_source_mysql.positions import BinlogPosition
-from cdc_source_mysql.xa import start as xa_start
+from cdc_source_mysql.binlog import opening, replay, stream
+from cdc_source_mysql.binlog import xa_prepared as xa_start
+from cdc_source_mysql.binlog.positions import BinlogPosition
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import EVERY_SERVER, MysqlFactory

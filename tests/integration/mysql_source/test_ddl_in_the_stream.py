@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cdc.model import TableId
-from cdc_source_mysql.catalog import read_tables
+from cdc_source_mysql.schema.catalog import read_tables
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import EVERY_SERVER

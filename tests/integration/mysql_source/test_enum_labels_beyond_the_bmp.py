@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import UnsupportedSchema
-from cdc_source_mysql import planning
+from cdc_source_mysql.snapshot import planning
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.model import TableId
-from cdc_source_mysql import left_out
+from cdc_source_mysql.schema import generated_columns as left_out
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import EVERY_SERVER, MysqlFactory

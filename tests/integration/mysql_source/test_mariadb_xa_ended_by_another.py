@@ -12,9 +12,9 @@ from dataclasses import replace
 import pytest
 
 from cdc.errors import SourceUnavailable
-from cdc_source_mysql import views
-from cdc_source_mysql.positions import parse
-from cdc_source_mysql.transactions import Xid
+from cdc_source_mysql.binlog.positions import parse
+from cdc_source_mysql.binlog.transactions import Xid
+from cdc_source_mysql.snapshot import views
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_branches import wait_until_let_go
 from tests.support.mysql_fixtures import MysqlFactory

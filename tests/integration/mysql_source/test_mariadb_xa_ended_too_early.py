@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.spi.finding import Severity
-from cdc_source_mysql.check import run_checks
+from cdc_source_mysql.checks.preflight import run_checks
 from cdc_source_mysql.options import MysqlOptions
 from tests.support.mysql import MysqlServer
 from tests.support.mysql_branches import ATTEMPTS, end_too_early

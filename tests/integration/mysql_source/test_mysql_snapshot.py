@@ -12,11 +12,11 @@ from pymysql.err import OperationalError
 
 from cdc.errors import SourceRefused, SourceUnavailable
 from cdc.spi import EarlierSnapshot
-from cdc_source_mysql import planning as planning_module
-from cdc_source_mysql import views as views_module
-from cdc_source_mysql.parts import Captured, Parts
-from cdc_source_mysql.positions import parse
-from cdc_source_mysql.snapshot import open_snapshot
+from cdc_source_mysql.binlog.positions import parse
+from cdc_source_mysql.snapshot import planning as planning_module
+from cdc_source_mysql.snapshot import views as views_module
+from cdc_source_mysql.snapshot.context import Captured, Parts
+from cdc_source_mysql.snapshot.snapshot import open_snapshot
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import MysqlFactory
 from tests.support.mysql_snapshots import SnapshotBench, at, rows_of

@@ -8,7 +8,7 @@ import pytest
 
 from cdc.errors import SourceUnavailable
 from cdc.spi import EarlierSnapshot
-from cdc_source_mysql import planning as planning_module
+from cdc_source_mysql.snapshot import planning as planning_module
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_snapshots import SnapshotBench, at, rows_of
 
@@ -175,7 +175,7 @@ def test_labels_that_the_server_takes_for_equal_are_not_cut_by(mysql_database: M
 
 
 def test_a_chunk_is_read_by_its_range_of_the_index(tables: MysqlDatabase) -> None:
-    from cdc_source_mysql.copying import select_statement
+    from cdc_source_mysql.snapshot.copying import select_statement
 
     bench = SnapshotBench(tables)
     with bench.opened() as snapshot:

@@ -18,9 +18,9 @@ from cdc.errors import SourceUnavailable
 from cdc.model import Envelope, TableId
 from cdc.spi import EarlierSnapshot, Snapshot, SnapshotChunk
 from cdc.testing.fold import fold
-from cdc_source_mysql import planning as planning_module
-from cdc_source_mysql import views as views_module
-from cdc_source_mysql.positions import BinlogPosition, parse, parse_gtids
+from cdc_source_mysql.binlog.positions import BinlogPosition, parse, parse_gtids
+from cdc_source_mysql.snapshot import planning as planning_module
+from cdc_source_mysql.snapshot import views as views_module
 from tests.support.follower import Follower, read_chunks
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import EVERY_SERVER

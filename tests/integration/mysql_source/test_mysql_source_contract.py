@@ -10,8 +10,9 @@ from cdc.model import TableId
 from cdc.spi import Source
 from cdc.testing.events import source_context
 from cdc.testing.source_contract import SourceContract, Step
-from cdc_source_mysql import MysqlSource, chunks
+from cdc_source_mysql import MysqlSource
 from cdc_source_mysql.options import MysqlOptions
+from cdc_source_mysql.snapshot import chunks
 from tests.support.mysql import MysqlDatabase, MysqlServer
 
 _STATEMENTS = {

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from cdc.errors import ConfigError, SourceRefused
+from cdc_source_mysql.binlog.dump import Replica, dump_from
 from cdc_source_mysql.connection import Connector
-from cdc_source_mysql.dump import Replica, dump_from
 from cdc_source_mysql.options import MysqlOptions
 from tests.support.binlog_events import WRITE_ROWS, XID, until
 from tests.support.certificates import Authority

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cdc_source_mysql import stream
+from cdc_source_mysql.binlog import stream
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import MysqlFactory

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pymysql.err import MySQLError
 
-from cdc_source_mysql.check import run_checks
+from cdc_source_mysql.checks.preflight import run_checks
 from cdc_source_mysql.connection import Connector
 from cdc_source_mysql.options import MysqlOptions
 from cdc_source_mysql.session import (

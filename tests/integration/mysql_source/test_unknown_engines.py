@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_source_mysql.ddl.classify import classify
-from cdc_source_mysql.ddl.tokens import NO_ENGINE_SUBSTITUTION
+from cdc_source_mysql.schema.ddl.classify import classify
+from cdc_source_mysql.schema.ddl.tokens import NO_ENGINE_SUBSTITUTION
 from tests.integration.mysql_source.conftest import FollowerFactory
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import MysqlFactory

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cdc_source_mysql.catalog import read_collations
-from cdc_source_mysql.charsets import MAX_BYTES, decode_text, is_known
+from cdc_source_mysql.schema.catalog import read_collations
+from cdc_source_mysql.schema.charsets import MAX_BYTES, decode_text, is_known
 from tests.support.mysql import MysqlDatabase
 
 _ROWS_OF_ONE_INSERT = 8192

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from cdc.model import TableId
-from cdc_source_mysql.catalog import read_collations, read_tables
-from cdc_source_mysql.charsets import Collation
-from cdc_source_mysql.definitions import TableDefinition
-from cdc_source_mysql.history.event_definitions import definition_of, fits, merge
+from cdc_source_mysql.schema.catalog import read_collations, read_tables
+from cdc_source_mysql.schema.charsets import Collation
+from cdc_source_mysql.schema.definitions import TableDefinition
+from cdc_source_mysql.schema.history.event_definitions import definition_of, fits, merge
+from cdc_source_mysql.schema.table_map import TableMap, parse_table_map
+from cdc_source_mysql.schema.type_plan import plan_table, schema_of
 from cdc_source_mysql.session import prepare_session
-from cdc_source_mysql.table_map import TableMap, parse_table_map
-from cdc_source_mysql.type_plan import plan_table, schema_of
 from tests.support.binlog_file import Recorded
 from tests.support.mysql import MysqlDatabase, MysqlServer
 from tests.support.mysql_columns import CHARSETS_WITHOUT_COLUMNS, charset_columns, create_table

@@ -11,9 +11,9 @@ import pytest
 
 from cdc.model import TableId
 from cdc.native.refusals import Refusals
-from cdc_source_mysql.catalog import definitions, read_tables
-from cdc_source_mysql.table_map import parse_table_map
-from cdc_source_mysql.type_plan import ColumnPlan, plan_table
+from cdc_source_mysql.schema.catalog import definitions, read_tables
+from cdc_source_mysql.schema.table_map import parse_table_map
+from cdc_source_mysql.schema.type_plan import ColumnPlan, plan_table
 from cdc_source_mysql.wire.codes import TABLE_MAP_EVENT
 from tests.support.binlog_file import Recorded, recorded
 from tests.support.mysql import MysqlDatabase

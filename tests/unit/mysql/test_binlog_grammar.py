@@ -8,10 +8,18 @@ import pyarrow as pa
 import pytest
 
 from cdc.errors import DecodeError, SourceGap, StateError, UnknownEvent
-from cdc_source_mysql.places import ServerMemory
-from cdc_source_mysql.transactions import Grammar, RolledBack, Savepoint, XaEnded, XaStarted, Xid, parse_xid
+from cdc_source_mysql.binlog.places import ServerMemory
+from cdc_source_mysql.binlog.transactions import (
+    Grammar,
+    RolledBack,
+    Savepoint,
+    XaEnded,
+    XaStarted,
+    Xid,
+    parse_xid,
+)
+from cdc_source_mysql.binlog.xa import Prepared, XaBook
 from cdc_source_mysql.wire.payload import Payload
-from cdc_source_mysql.xa.book import Prepared, XaBook
 
 XID = Xid(1, b"global", b"branch")
 

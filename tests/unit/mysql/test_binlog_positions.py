@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import ConfigError
-from cdc_source_mysql import positions
-from cdc_source_mysql.gtid import GtidSet, MariadbGtids
-from cdc_source_mysql.positions import BinlogPosition
+from cdc_source_mysql.binlog import positions
+from cdc_source_mysql.binlog.gtid import GtidSet, MariadbGtids
+from cdc_source_mysql.binlog.positions import BinlogPosition
 
 SERVER = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.model import TableId
-from cdc_source_mysql.ddl.changes import (
+from cdc_source_mysql.schema.ddl.changes import (
     Altered,
     Created,
     DatabaseDefaults,
@@ -17,7 +17,7 @@ from cdc_source_mysql.ddl.changes import (
     Truncated,
     Unknown,
 )
-from cdc_source_mysql.ddl.classify import classify
+from cdc_source_mysql.schema.ddl.classify import classify
 
 ANSI_QUOTES, NO_BACKSLASH_ESCAPES = 4, 1 << 20
 T = TableId("db", "t")

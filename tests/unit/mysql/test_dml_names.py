@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cdc.model import TableId
-from cdc_source_mysql.ddl.changes import Dml
-from cdc_source_mysql.ddl.classify import classify
+from cdc_source_mysql.schema.ddl.changes import Dml
+from cdc_source_mysql.schema.ddl.classify import classify
 
 # Statement; its tables (`db` where none is said); what it may change; functions that aren't the server's own.
 CASES = [

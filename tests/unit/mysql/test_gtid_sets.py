@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import DecodeError
-from cdc_source_mysql.gtid import GtidSet, MariadbGtids
+from cdc_source_mysql.binlog.gtid import GtidSet, MariadbGtids
 
 A = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 B = "024da167-0c0c-11e8-8442-00059a3c7b00"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc.errors import DecodeError
-from cdc_source_mysql.events import (
+from cdc_source_mysql.binlog.events import (
     Header,
     Incident,
     XaPrepare,

@@ -12,7 +12,7 @@ import pytest
 
 from cdc.errors import DecodeError, UnrepresentableValue
 from cdc.native.refusals import Refusals, RowError
-from cdc_source_mysql.type_plan import ColumnPlan
+from cdc_source_mysql.schema.type_plan import ColumnPlan
 from tests.support.mysql_fields import decoded, field_modules, plan
 from tests.support.plain_arrow import plain
 

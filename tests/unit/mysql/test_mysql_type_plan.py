@@ -9,10 +9,10 @@ import pytest
 
 from cdc.errors import StateError, UnsupportedSchema
 from cdc.model import TableId
-from cdc_source_mysql.column_types import canonical, is_compressed, is_legacy_temporal, parse_type
-from cdc_source_mysql.ddl.changes import Default
-from cdc_source_mysql.definitions import ColumnDefinition, TableDefinition
-from cdc_source_mysql.type_plan import ColumnPlan, plan_table, schema_of
+from cdc_source_mysql.schema.column_types import canonical, is_compressed, is_legacy_temporal, parse_type
+from cdc_source_mysql.schema.ddl.changes import Default
+from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
+from cdc_source_mysql.schema.type_plan import ColumnPlan, plan_table, schema_of
 
 _TABLE = TableId("shop", "orders")
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from cdc.model import TableId
-from cdc_source_mysql.definitions import ColumnDefinition, TableDefinition
-from cdc_source_mysql.history.lookahead import Proof, Statement, prove
+from cdc_source_mysql.binlog.lookahead import Proof, Statement, prove
+from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
 
 T = TableId("db", "t")
 DEFINITION = TableDefinition(T, (ColumnDefinition("id", "int"),))

@@ -7,13 +7,13 @@ import pytest
 
 from cdc.errors import StateError
 from cdc.model import TableId
-from cdc_source_mysql import column_types as types
-from cdc_source_mysql.charsets import Collation
-from cdc_source_mysql.ddl.changes import Default
-from cdc_source_mysql.ddl.classify import classify
-from cdc_source_mysql.definitions import ColumnDefinition, TableDefinition
-from cdc_source_mysql.history.history import MOST_OTHERS, Applied, History
-from cdc_source_mysql.table_map import TableMap
+from cdc_source_mysql.schema import column_types as types
+from cdc_source_mysql.schema.charsets import Collation
+from cdc_source_mysql.schema.ddl.changes import Default
+from cdc_source_mysql.schema.ddl.classify import classify
+from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
+from cdc_source_mysql.schema.history.history import MOST_OTHERS, Applied, History
+from cdc_source_mysql.schema.table_map import TableMap
 
 T = TableId("db", "t")
 UTF8 = Collation(255, "utf8mb4_0900_ai_ci", "utf8mb4", 4)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from cdc.errors import DecodeError
 from cdc.model import TableId
-from cdc_source_mysql import column_types as types
-from cdc_source_mysql.charsets import Collation
-from cdc_source_mysql.history.event_definitions import definition_of
-from cdc_source_mysql.table_map import parse_table_map
+from cdc_source_mysql.schema import column_types as types
+from cdc_source_mysql.schema.charsets import Collation
+from cdc_source_mysql.schema.history.event_definitions import definition_of
+from cdc_source_mysql.schema.table_map import parse_table_map
 from tests.support.table_map_bytes import field, lenenc, lenenc_bytes, table_map_body
 
 _INT = (types.LONG, b"")

@@ -1,0 +1,100 @@
+"""What a stream asks its server on other connections, at its own place in the binlog: what the catalog showed
+there, proven by the statements since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from cdc.errors import CdcError
+from cdc.model import TableId
+from cdc_source_mysql.binlog.gtid import Gtids, MariadbGtids
+from cdc_source_mysql.binlog.lookahead import Proof, place_of, prove
+from cdc_source_mysql.binlog.positions import file_number, order_of
+from cdc_source_mysql.binlog.reach import Reach, ReachParts
+from cdc_source_mysql.binlog.replay import Place, Reader, Statements
+from cdc_source_mysql.binlog.transactions import Xid
+from cdc_source_mysql.binlog.xa_search import Search
+from cdc_source_mysql.channel import Connection
+from cdc_source_mysql.connection import one
+from cdc_source_mysql.grants import denied
+from cdc_source_mysql.schema.catalog import Knowledge, read_tables
+from cdc_source_mysql.schema.definitions import TableDefinition
+from cdc_source_mysql.schema.history.history import History
+from cdc_source_mysql.wire.decoder import Binlog
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """`look` opens the catalog; `begin` is the stream's first place, `decoder` at its present one, both of
+    `epoch`. A stream that began by GTID knows its file only once a transaction has ended.
+    """
+
+    look: Callable[[str], AbstractContextManager[Connection]]
+    reader: Reader
+    knowledge: Knowledge
+    decoder: Binlog
+    begin: Place
+    epoch: int
+
+    def search(self, xid: Xid) -> Search:
+        """For an XA transaction that was prepared before the stream began and ends at its present place."""
+        with self.look("listing the binary logs") as connection, connection.cursor() as cursor:
+            cursor.execute("show binary logs")
+            files = [str(row[0]) for row in cursor.fetchall()]
+        decoder = self.decoder
+        return Search(
+            self.reader,
+            files,
+            self.epoch,
+            frozenset({xid.key}),
+            self._gtids_at,
+            (decoder.file, decoder.offset),
+        )
+
+    def _gtids_at(self, file: str, offset: int) -> Gtids | None:
+        if self.knowledge.flavour != "mariadb":
+            return None
+        with self.look("asking for the GTIDs of a place") as connection, connection.cursor() as cursor:
+            cursor.execute("select binlog_gtid_pos(%s, %s)", (file, offset))
+            text = one(cursor)
+        return MariadbGtids.parse(str(text)) if text else None
+
+    def reread(self, table: TableId) -> Proof:
+        """The table's definition at the stream's place; see `lookahead.prove`."""
+        facts = self.knowledge.facts
+        now = place_of(self.decoder.file, self.decoder.offset)
+        return prove(
+            table, self._read, self._later(), flavour=facts.flavour, fold=facts.ignores_case, now=now
+        )
+
+    def denied(self, table: TableId) -> CdcError | None:
+        """The privilege that the account lacks on a table that it does not see; None when it lacks none."""
+        return denied(self.look, table, self.reader.connector.where)
+
+    def reach(self, history: History, selects: Callable[[TableId], bool]) -> Reach:
+        """What statements on other tables may change besides."""
+        return Reach(
+            ReachParts(
+                look=self.look,
+                selects=selects,
+                followed=history.selected,
+                later=self._later,
+                order=lambda file, offset: order_of(file_number(file), offset, self.epoch),
+                flavour=self.knowledge.flavour,
+                fold=self.knowledge.facts.ignores_case,
+            )
+        )
+
+    def _read(self, table: TableId) -> TableDefinition | None:
+        with self.look(f"reading the columns of {table}") as connection, connection.cursor() as cursor:
+            infos = read_tables(cursor, [table], self.knowledge.flavour)
+        info = infos.get(table)
+        return info.definition if info else None
+
+    def _later(self) -> Statements:
+        decoder = self.decoder
+        place = (decoder.end_file, decoder.end_offset) if decoder.end_file else self.begin
+        return Statements(self.reader, place)

@@ -1,0 +1,399 @@
+"""Where a stream begins: the end of the binlog for an empty log, else the end of our log, once it is sure
+that the server has everything after it.
+
+Files and offsets name places on one server. On another one, and where the protocol can't say the offset, the
+stream goes on by GTID, and the positions begin a new epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pymysql
+
+from cdc.errors import SourceGap, SourceRefused, SourceUnavailable
+from cdc.spi.source import SourceContext
+from cdc_source_mysql.binlog.accepted_loss import AcceptedLoss
+from cdc_source_mysql.binlog.dump import MAX_DUMP_OFFSET, Replica, dump_from
+from cdc_source_mysql.binlog.events import parse_header
+from cdc_source_mysql.binlog.gtid import GtidSet, MariadbGtids
+from cdc_source_mysql.binlog.lost import Losses
+from cdc_source_mysql.binlog.places import ServerMemory
+from cdc_source_mysql.binlog.positions import FIRST_OFFSET, BinlogPosition, file_number, order_of
+from cdc_source_mysql.binlog.replay import Place, Reader, Reading
+from cdc_source_mysql.binlog.xa import Prepared
+from cdc_source_mysql.binlog.xa_prepared import Branches
+from cdc_source_mysql.binlog.xa_search import Search
+from cdc_source_mysql.channel import Connection
+from cdc_source_mysql.connection import Connector, ServerFacts, one
+from cdc_source_mysql.errors import binlog_gone, binlog_shorter, other_server, transactions_purged
+from cdc_source_mysql.wire import codes
+from cdc_source_mysql.wire import decoder as wire
+
+# The moments in which a server writes nothing are longer than three questions, even on a busy one.
+REST_ATTEMPTS = 200
+# A ROTATE has an offset before the name of the file.
+ROTATE_BYTES = 8
+_NO_SUCH_STATEMENT = (1064,)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where to stream from: `position` as file and offset, or, `by_gtid`, after its GTIDs. `lost`: why every
+    table is to be copied again, and what is known of its columns may be wrong. `prepared`: XA transactions
+    before the position that have not ended, by `Xid.key`.
+    """
+
+    position: BinlogPosition
+    server: ServerMemory
+    by_gtid: bool = False
+    lost: str = ""
+    prepared: Mapping[str, Prepared] = field(default_factory=dict)
+
+    @property
+    def place(self) -> Place:
+        gtids = self.position.gtids if self.by_gtid else None
+        return (self.position.file, self.position.offset) if gtids is None else gtids
+
+
+def _ends(following: str) -> frozenset[int]:
+    """How many bytes stand in a file behind its last transaction: none after a crash, a STOP, or a ROTATE to
+    the following file; perhaps with a checksum.
+    """
+    events = (codes.HEADER_BYTES, codes.HEADER_BYTES + ROTATE_BYTES + len(following.encode()))
+    return frozenset({0, *events, *(size + codes.CHECKSUM_BYTES for size in events)})
+
+
+class Opening:
+    """Looks at the server through one connection."""
+
+    def __init__(
+        self, connector: Connector, context: SourceContext, connection: Connection, facts: ServerFacts
+    ) -> None:
+        self._connector = connector
+        self._where = connector.where
+        self._context = context
+        self._connection = connection
+        self._facts = facts
+
+    def begin(self, reader: Reader, epoch: int) -> Start:
+        """From now on.
+
+        Raises:
+            SourceRefused: the server writes no binlog.
+            SourceUnavailable: XA transactions are prepared whose rows are lost.
+        """
+        self.require_binlog()
+        position = replace(self._end(reader), epoch=epoch)
+        # Asked for afterwards, so that none that was prepared before the position is missing.
+        branches = Branches(self._connection, self._facts.flavour, self._context, self._where)
+        found = branches.places(lambda names: self._search(reader, names, epoch))
+        settled = replace(self.status(), epoch=epoch).order
+        # Those behind the position come with the stream.
+        earlier = {
+            name: place
+            for name, place in found.items()
+            if order_of(file_number(place.file), place.offset, epoch) < position.order
+        }
+        return Start(position, self._server(position, epoch, settled), prepared=earlier)
+
+    def _search(self, reader: Reader, names: frozenset[str], epoch: int) -> Search:
+        files = [name for name, _ in self.files()]
+
+        def gtids_at(file: str, offset: int) -> MariadbGtids | None:
+            place = BinlogPosition(file, offset)
+            return self._mariadb_gtids(place) if self._facts.is_mariadb else None
+
+        return Search(reader, files, epoch, names, gtids_at)
+
+    def go_on(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
+        """From the end of our log on.
+
+        Raises:
+            SourceGap: the server does not have everything after it any more.
+            SourceMismatch: the server never had what is before it.
+        """
+        self.require_binlog()
+        after = self._with_gtids(after, had_gtids=memory is not None and memory.gtids)
+        if self._facts.is_mariadb:
+            return self._go_on_mariadb(after, memory)
+        same = memory is None or memory.uuid == self._facts.server_uuid
+        if isinstance(after.gtids, GtidSet):
+            left = self._losses().mysql(after.gtids)
+            is_same = self._is_same_binlog(memory)
+            self._require_same(memory, is_same=is_same)
+            if left != after.gtids:
+                return self._take_over(replace(after, gtids=left), left, memory, lost=True)
+            self._require_whole(after, memory, is_same=is_same)
+            if not same or after.file not in dict(self.files()):
+                return self._take_over(after, after.gtids, memory)
+        elif not same and memory is not None:
+            raise other_server(self._where, self._facts.server_uuid, memory.uuid)
+        else:
+            self._require_same(memory, is_same=self._is_same_binlog(memory))
+        self._check_file(after)
+        return self._by_file(after, memory)
+
+    def _with_gtids(self, after: BinlogPosition, *, had_gtids: bool) -> BinlogPosition:
+        """An empty set leaves no trace in a position. Without GTIDs now, those before say nothing."""
+        if not self._facts.has_gtids:
+            return replace(after, gtids=None)
+        if after.gtids is None and (had_gtids or self._facts.is_mariadb):
+            return replace(after, gtids=MariadbGtids() if self._facts.is_mariadb else GtidSet())
+        return after
+
+    def status(self) -> BinlogPosition:
+        """The end of the binlog now, without GTIDs: the set lags behind while transactions commit."""
+        if row := self._first(("show binary log status", "show binlog status", "show master status")):
+            return BinlogPosition(str(row[0]), int(row[1]))
+        raise self._no_binlog()
+
+    def files(self) -> list[tuple[str, int]]:
+        """The server's binlog files in order, with their sizes."""
+        return [(str(row[0]), int(row[1])) for row in self._rows("show binary logs")]
+
+    def require_binlog(self) -> None:
+        if not self._facts.log_bin:
+            raise self._no_binlog()
+
+    def _no_binlog(self) -> SourceRefused:
+        return SourceRefused(
+            "the server writes no binary log",
+            where=self._where,
+            remedy="Set log_bin in its configuration (on RDS: turn automated backups on) and restart it.",
+        )
+
+    def _server(self, place: BinlogPosition, epoch: int, settled: int) -> ServerMemory:
+        facts, last = self._facts, self.status().file
+        return ServerMemory(
+            flavour=facts.flavour,
+            uuid=facts.server_uuid,
+            epoch=epoch,
+            gtids=place.gtids is not None,
+            settled=settled,
+            server_id=facts.server_id,
+            file=last,
+            began_at=self._began_at(last),
+        )
+
+    def _began_at(self, file: str) -> int:
+        """The time in the file's first event; only a dump tells it."""
+        replica = Replica.beside()
+        with closing(dump_from(self._connector, file, FIRST_OFFSET, replica, stop_at_end=True)) as dump:
+            while True:
+                packet = dump.answer("reading the beginning of a binlog")
+                if packet[:1] != b"\0":
+                    message = f"the server does not send the beginning of {file}"
+                    raise SourceUnavailable(message, where=self._where, remedy="It is retried automatically.")
+                header = parse_header(packet[1:])
+                if header.type == codes.FORMAT_DESCRIPTION_EVENT:
+                    return header.timestamp_seconds
+
+    def _is_same_binlog(self, memory: ServerMemory | None) -> bool | None:
+        """GTIDs don't tell a server that was reset: it counts them from 1 again. None: it is another server,
+        or what it was is not known.
+        """
+        facts = self._facts
+        if memory is None or not memory.file:
+            return None
+        if (memory.uuid, memory.server_id) != (facts.server_uuid, facts.server_id):
+            return None
+        names = [name for name, _ in self.files()]
+        if memory.file in names:
+            return self._began_at(memory.file) == memory.began_at
+        return all(file_number(name) > file_number(memory.file) for name in names)
+
+    def _require_same(self, memory: ServerMemory | None, *, is_same: bool | None) -> None:
+        if memory is not None and is_same is False:
+            raise SourceGap(
+                f"{memory.file} is not the binlog that it was: the binary logs were reset, or the server was"
+                " restored from a backup or built anew",
+                where=self._where,
+                remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir and"
+                " new, empty sinks.",
+            )
+
+    def _end(self, reader: Reader) -> BinlogPosition:
+        """The end of the binlog with exactly the GTIDs before it."""
+        end = self.status()
+        if self._facts.is_mariadb:
+            gtids = self._mariadb_gtids(end)
+            return self._end_at_rest() if gtids is None else replace(end, gtids=gtids)
+        return self._end_by_gtid(reader) if self._facts.has_gtids else end
+
+    def _end_at_rest(self) -> BinlogPosition:
+        """MariaDB 10 tells no place's GTIDs once its file holds an event over max_allowed_packet. Its newest
+        ones are those of the end if nothing was written meanwhile.
+        """
+        for _ in range(REST_ATTEMPTS):
+            end = self.status()
+            gtids = MariadbGtids.parse(str(self._value("select @@global.gtid_binlog_pos")))
+            if end == self.status():
+                return replace(end, gtids=gtids)
+        raise SourceUnavailable(
+            f"the server does not tell the GTIDs of a place in {end.file}",
+            where=self._where,
+            remedy="Run FLUSH BINARY LOGS; the source then starts in the next file.",
+        )
+
+    def _end_by_gtid(self, reader: Reader) -> BinlogPosition:
+        """Asked to send what is not in the set of executed transactions, the server sends what it commits
+        just now, and ends at a place of which both are known: file and offset, and all GTIDs before.
+        """
+        gtids = GtidSet.parse(str(self._value("select @@global.gtid_executed")))
+        with closing(Reading(reader.dump_after(gtids), reader.decoder())) as reading:
+            while True:
+                code, payload = reading.next()
+                if code == wire.ENDED:
+                    break
+                if code == wire.TABLE and payload is not None:
+                    reading.decoder.set_table(payload, None)
+            for run in reading.decoder.gtid_runs():
+                if len(run) == 4:
+                    gtids.add_run(*run)
+            return BinlogPosition(reading.decoder.file, reading.decoder.offset, gtids=gtids)
+
+    def _losses(self) -> Losses:
+        options = self._connector.options
+        return Losses(
+            ask=self._value,
+            files=lambda: [name for name, _ in self.files()],
+            reader=lambda: Reader(
+                self._connector,
+                self._facts.flavour,
+                options.unrepresentable,
+                self._context.count,
+                {},
+            ),
+            accepted=AcceptedLoss.parse(options.accept_lost_gtids),
+            where=self._where,
+        )
+
+    def _take_over(
+        self, after: BinlogPosition, ours: GtidSet, memory: ServerMemory | None, *, lost: bool = False
+    ) -> Start:
+        """Another server with our transactions, a failover, or the same one that has purged our file, but
+        nothing that is not in our log.
+        """
+        purged = GtidSet.parse(str(self._value("select @@global.gtid_purged")))
+        missing = purged.subtract(ours)
+        if missing:
+            raise transactions_purged(self._where, str(missing))
+        return self._new_epoch(after, memory, lost=lost)
+
+    def _new_epoch(self, after: BinlogPosition, memory: ServerMemory | None, *, lost: bool) -> Start:
+        epoch = max(after.epoch, memory.epoch if memory else 0) + 1
+        self._context.log(
+            f"{after.file} is not this server's, or purged: using GTIDs", server=self._facts.server_uuid
+        )
+        reason = "the server lost transactions of it, which was accepted" if lost else ""
+        if lost:
+            gtids = self._connector.options.accept_lost_gtids
+            self._context.log("continuing without lost transactions", level="warning", gtids=gtids)
+        return Start(after, self._server(after, epoch, 0), by_gtid=True, lost=reason)
+
+    def _by_file(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
+        server = self._server(after, after.epoch, memory.settled if memory else 0)
+        if after.offset <= MAX_DUMP_OFFSET:
+            return Start(after, server)
+        if after.gtids is not None:
+            return Start(after, server, by_gtid=True)
+        return Start(replace(after, file=self._next_file(after), offset=FIRST_OFFSET), server)
+
+    def _next_file(self, after: BinlogPosition) -> str:
+        """The file to go on in, once nothing is left in ours but its last event: without GTIDs no server
+        sends what stands past 4 GiB.
+        """
+        files = self.files()
+        later = next((name for name, _ in files if file_number(name) > after.file_number), None)
+        if later is None:
+            raise SourceUnavailable(
+                f"the end of our log is past 4 GiB in {after.file}, where the protocol can't begin",
+                where=self._where,
+                remedy="Run FLUSH BINARY LOGS; the source then continues in the next file.",
+            )
+        left = dict(files)[after.file] - after.offset
+        if left not in _ends(later):
+            raise SourceGap(
+                f"{left} bytes of {after.file} past 4 GiB are not in our log, where the protocol can't begin",
+                where=self._where,
+                remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir. Set"
+                " gtid_mode = ON, or keep transactions small: a file ends after max_binlog_size.",
+            )
+        return later
+
+    def _check_file(self, after: BinlogPosition) -> None:
+        """Whether the server's own files still hold our place."""
+        size = dict(self.files()).get(after.file)
+        if size is None:
+            raise binlog_gone(self._where, after.file)
+        if size < after.offset:
+            raise binlog_shorter(self._where, after.file, after.offset)
+
+    def _require_whole(
+        self, after: BinlogPosition, memory: ServerMemory | None, *, is_same: bool | None
+    ) -> None:
+        """GTIDs don't tell a server that lost the end of its binlog and gave their numbers to others."""
+        # Places of our memory's epoch are in the files of its server.
+        if memory is None or memory.epoch != after.epoch or not is_same:
+            return
+        sizes = dict(self.files())
+        is_past = max(map(file_number, sizes)) < after.file_number
+        if is_past or sizes.get(after.file, after.offset) < after.offset:
+            raise binlog_shorter(self._where, after.file, after.offset)
+
+    def _go_on_mariadb(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
+        """The same server is one whose GTIDs at our file and offset are ours."""
+        ours = after.gtids if isinstance(after.gtids, MariadbGtids) else MariadbGtids()
+        is_same = self._is_same_binlog(memory)
+        if is_same is not False and dict(self.files()).get(after.file, -1) >= after.offset:
+            here = self._mariadb_gtids(after)
+            # Domains that were deleted had nothing behind our place.
+            if here is not None and here == (ours.within(here.last) if is_same else ours):
+                return self._by_file(replace(after, gtids=here), memory)
+        if is_same:
+            ours = self._losses().without_deleted(ours)
+        left = self._losses().mariadb(ours)
+        self._require_same(memory, is_same=is_same)
+        if left == ours:
+            self._require_whole(after, memory, is_same=is_same)
+        if not ours:
+            raise binlog_gone(self._where, after.file)
+        self._losses().require_kept(left)
+        return self._new_epoch(replace(after, gtids=left), memory, lost=left != ours)
+
+    def _mariadb_gtids(self, place: BinlogPosition) -> MariadbGtids | None:
+        """All before that place; None when it is none of this server's."""
+        try:
+            text = self._value("select binlog_gtid_pos(%s, %s)", (place.file, place.offset))
+            return None if text is None else MariadbGtids.parse(str(text))
+        except pymysql.MySQLError:
+            return None
+
+    def _value(self, statement: str, parameters: Iterable[Any] | None = None) -> Any:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, tuple(parameters) if parameters is not None else None)
+            return one(cursor)
+
+    def _rows(self, statement: str) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def _first(self, statements: Iterable[str]) -> tuple[Any, ...] | None:
+        """The first row that the first statement which this server knows gives."""
+        last: Exception | None = None
+        for statement in statements:
+            try:
+                rows = self._rows(statement)
+            except pymysql.MySQLError as error:
+                if not error.args or error.args[0] not in _NO_SUCH_STATEMENT:
+                    raise
+                last = error
+            else:
+                return rows[0] if rows else None
+        assert last is not None
+        raise last

@@ -1,0 +1,244 @@
+"""Reads parts of the binlog again, on connections beside the stream: statements, and the rows of XA
+transactions whose outcome has come.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from cdc.errors import CdcError, SourceGap, SourceUnavailable
+from cdc_source_mysql.binlog.dump import Dump, Replica, dump_after, dump_from
+from cdc_source_mysql.binlog.events import parse_query
+from cdc_source_mysql.binlog.gtid import Gtids, GtidSet
+from cdc_source_mysql.binlog.lookahead import Statement
+from cdc_source_mysql.binlog.positions import parse_gtids
+from cdc_source_mysql.binlog.savepoints import Savepoints
+from cdc_source_mysql.binlog.taken_back import Retractions, TakenBack
+from cdc_source_mysql.binlog.tracking import Tracking
+from cdc_source_mysql.binlog.transactions import Grammar, Meaning, Savepoint, XaPrepared, XaStarted, Xid
+from cdc_source_mysql.binlog.xa import Prepared
+from cdc_source_mysql.connection import Connector
+from cdc_source_mysql.errors import translate_packet
+from cdc_source_mysql.schema.charsets import Collation
+from cdc_source_mysql.wire import codes
+from cdc_source_mysql.wire import decoder as wire
+from cdc_source_mysql.wire.target import PoorImage
+
+# One read of the socket.
+RECEIVE_BYTES = 256 * 1024
+# How long one read waits; the caller hears of it then.
+WAIT_SECONDS = 0.5
+# A server that reads a file from its start to find a place says nothing meanwhile; more than this is death.
+SILENT_SECONDS = 60.0
+# Rows are handed on in parts of this size.
+PART_BYTES = 4 * 1024 * 1024
+
+
+class Step(Enum):
+    """Why a replay stops for its caller."""
+
+    PART = auto()
+    WAITING = auto()
+
+
+# Where to read from: a file and an offset in it, or behind transactions.
+Place = tuple[str, int] | Gtids
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Opens decoders of the same server beside the stream. `collations` by id."""
+
+    connector: Connector
+    flavour: codes.Flavour
+    unrepresentable: str
+    count: Callable[[str, int], None]
+    collations: Mapping[int, Collation]
+
+    def decoder(self) -> wire.Binlog:
+        return wire.BinlogDecoder(self.unrepresentable, self.count, self.flavour)
+
+    def dump(self, file: str, offset: int) -> Dump:
+        return dump_from(self.connector, file, offset, Replica.beside(), stop_at_end=True)
+
+    def dump_after(self, gtids: Gtids) -> Dump:
+        return dump_after(self.connector, gtids, Replica.beside(), stop_at_end=True)
+
+    def charset(self, collation_id: int) -> str:
+        found = self.collations.get(collation_id)
+        return found.charset if found else "utf8mb4"
+
+
+class Reading:
+    """Drives one decoder to the end of its dump."""
+
+    def __init__(self, dump: Dump, decoder: wire.Binlog) -> None:
+        self._dump = dump
+        self.decoder = decoder
+        self._heard_at = time.monotonic()
+
+    def next(self, soft_bytes: int = PART_BYTES) -> tuple[int, bytes | None]:
+        """The decoder's next code; NEED only when nothing came for `WAIT_SECONDS`.
+
+        Raises:
+            SourceUnavailable: the connection is lost or silent.
+            SourceGap: the place is no longer on the server.
+        """
+        while True:
+            code, payload = self.decoder.next(soft_bytes, PART_BYTES)
+            if code == wire.REFUSED:
+                raise self._refused(payload or b"")
+            if code != wire.NEED:
+                return code, payload
+            data = self._dump.recv(RECEIVE_BYTES, WAIT_SECONDS)
+            now = time.monotonic()
+            if not data:
+                if now - self._heard_at > SILENT_SECONDS:
+                    raise SourceUnavailable(
+                        "reading the binary log again: the server is silent", where=self._dump.where
+                    )
+                return code, None
+            self._heard_at = now
+            self.decoder.feed(data)
+
+    def _refused(self, packet: bytes) -> CdcError:
+        return translate_packet(packet, self._dump.where, "reading the binary log again")
+
+    def close(self) -> None:
+        self._dump.close()
+
+
+class Statements:
+    """The statements between the stream's position and the binlog's end: a `lookahead.StatementReader`."""
+
+    def __init__(self, reader: Reader, place: Place) -> None:
+        self._reader = reader
+        self._place = place
+        self.end = place if isinstance(place, tuple) else ("", 0)
+
+    def statements(self) -> Iterator[Statement]:
+        reader = self._reader
+        place = self._place
+        dump = reader.dump(*place) if isinstance(place, tuple) else reader.dump_after(place)
+        with closing(Reading(dump, reader.decoder())) as reading:
+            while True:
+                code, payload = reading.next()
+                if reading.decoder.file:
+                    self.end = (reading.decoder.file, reading.decoder.offset)
+                if code == wire.ENDED:
+                    return
+                if payload is None:
+                    continue
+                if code == wire.TABLE:
+                    reading.decoder.set_table(payload, None)
+                elif code == wire.EVENT and payload[4] == codes.QUERY_EVENT:
+                    query = parse_query(payload[codes.HEADER_BYTES :])
+                    charset = reader.charset(query.charset_id)
+                    where = reading.decoder.position_text
+                    place = reading.decoder.file, reading.decoder.offset
+                    yield Statement(query.sql, query.database, query.sql_mode, charset, where, *place)
+
+
+class Replay:
+    """The rows of one prepared transaction."""
+
+    def __init__(self, reading: Reading, grammar: Grammar, xid: Xid, taken_back: TakenBack) -> None:
+        self._reading = reading
+        self._retractions = Retractions(reading.decoder, taken_back)
+        self._grammar = grammar
+        self._xid = xid
+
+    def attribute(self, main: wire.Binlog) -> None:
+        """The rows belong to the transaction that the main decoder is at."""
+        self._reading.decoder.attribute(main.tx, main.position_text, main.commit_ts_us or 0)
+
+    def steps(self, tracking: Tracking) -> Iterator[Step]:
+        """Gathers all rows into the tracking; stops for its caller in between.
+
+        Raises:
+            SourceGap: the transaction is not there.
+            SourceUnavailable: rows were taken back that had been handed on; a new replay leaves them out.
+        """
+        decoder = self._reading.decoder
+        savepoints = Savepoints(decoder, self._retractions, tracking.copy_everything)
+        found = False
+        while True:
+            code, payload = self._next(tracking)
+            if code == wire.NEED:
+                yield Step.WAITING
+            elif code == wire.ENDED:
+                raise self._missing()
+            elif code == wire.TABLE and payload is not None:
+                if found:
+                    tracking.table(payload, decoder)
+                else:
+                    decoder.skip_transaction()
+                    decoder.set_table(payload, None)
+            elif code == wire.EVENT and payload is not None:
+                meaning: Meaning = self._grammar.read(payload, decoder.gtid_flags)
+                if isinstance(meaning, XaStarted):
+                    found = meaning.xid == self._xid
+                    decoder.forget()
+                elif found and _ends(meaning, savepoints, tracking):
+                    self._retractions.require_none_late()
+                    tracking.gather(decoder)
+                    return
+            elif found:
+                yield from self._part(tracking)
+
+    def _next(self, tracking: Tracking) -> tuple[int, bytes | None]:
+        """What the reading gives next; rows that its decoder refuses are left out."""
+        while True:
+            try:
+                return self._reading.next()
+            except PoorImage as poor:
+                tracking.leave_out(poor, self._reading.decoder)
+
+    def _part(self, tracking: Tracking) -> Iterator[Step]:
+        if self._retractions.is_late:
+            self._reading.decoder.take()
+            yield Step.WAITING
+            return
+        self._retractions.leave_out()
+        tracking.gather(self._reading.decoder)
+        yield Step.PART
+
+    def _missing(self) -> SourceGap:
+        return SourceGap(
+            "the rows of a prepared XA transaction that was committed now are not in the binary log any more",
+            remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir."
+            " End prepared transactions before the binary log is purged.",
+        )
+
+    def close(self) -> None:
+        self._reading.close()
+
+
+def open_replay(
+    reader: Reader,
+    grammar: Grammar,
+    taken_back: TakenBack,
+    xid: Xid,
+    place: Prepared,
+    epoch: int,
+    now: Gtids | None,
+) -> Replay:
+    """A replay on the server of `epoch`; `now` are the GTIDs executed before the outcome."""
+    if place.file and place.epoch == epoch:
+        dump = reader.dump(place.file, place.offset)
+    elif isinstance(now, GtidSet):
+        dump = reader.dump_after(now.subtract(GtidSet.parse(place.tx)))
+    else:
+        dump = reader.dump_after(parse_gtids(place.before))
+    return Replay(Reading(dump, reader.decoder()), grammar, xid, taken_back)
+
+
+def _ends(meaning: Meaning, savepoints: Savepoints, tracking: Tracking) -> bool:
+    """Whether the transaction was prepared; follows its savepoints."""
+    if isinstance(meaning, Savepoint) and savepoints.apply(meaning):
+        tracking.copy_again_without_transactions()
+    return isinstance(meaning, XaPrepared)

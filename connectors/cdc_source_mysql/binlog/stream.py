@@ -1,0 +1,359 @@
+"""One session of the binlog stream: from the dump command to ChangeSets.
+
+The server sends whole transactions in commit order. They are gathered until the socket is empty and a short
+wait is over, and cut where a transaction ends; or until `SET_BYTES` are there, and then cut at that mark,
+inside of a transaction too. A session ends with an error, always; no set that it yielded is taken back, and
+parts of a transaction only by ending inside of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cdc.errors import DecodeError, SourceUnavailable
+from cdc.model import ChangeSet, Position
+from cdc_source_mysql.binlog.dump import Dump
+from cdc_source_mysql.binlog.gtid import MariadbGtids
+from cdc_source_mysql.binlog.places import MEMORY_SERVER, Places, ServerMemory
+from cdc_source_mysql.binlog.replay import Replay, Step
+from cdc_source_mysql.binlog.savepoints import Savepoints
+from cdc_source_mysql.binlog.taken_back import Retractions, TakenBack
+from cdc_source_mysql.binlog.tracking import Gathered, Tracking
+from cdc_source_mysql.binlog.transactions import (
+    Ddl,
+    FileBegun,
+    Grammar,
+    Meaning,
+    RolledBack,
+    Savepoint,
+    XaEnded,
+    XaPrepared,
+    XaStarted,
+    Xid,
+)
+from cdc_source_mysql.binlog.xa import Prepared, XaBook, unknown_commit
+from cdc_source_mysql.binlog.xa_search import Search
+from cdc_source_mysql.errors import translate_packet
+from cdc_source_mysql.wire import decoder as wire
+from cdc_source_mysql.wire.target import PoorImage
+
+# A set this large is worth a log frame of its own; larger ones only cost memory, so a transaction that has
+# come so far is handed on in parts.
+SET_BYTES = 2 * 1024 * 1024
+# One read of the socket.
+RECEIVE_BYTES = 256 * 1024
+# How long small transactions are gathered: a sixth of the latency we promise, and enough for one fsync to
+# serve many.
+GATHER_SECONDS = 0.003
+# Where bytes come without a pause, changes among them are handed on after this time: at the next commit.
+OVERDUE_SECONDS = 0.05
+# The caller gets None this often when there is nothing, so that it can stop: five wakes a second cost nothing
+# that can be measured, and a stop or a `run --once` ends 0.8 s sooner than with one.
+NOTHING_SECONDS = 0.2
+# An idle position is worth a write to the log this often. Somebody who waits for it gets it at once.
+IDLE_SECONDS = 5.0
+# Silence of so many heartbeats is a dead connection; never less than the seconds below, for a loaded server
+# is late.
+SILENT_HEARTBEATS = 3
+MIN_SILENT_SECONDS = 10.0
+
+# The decoder was taken past a rows event that it refused.
+_PASSED = -1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionParts:
+    """What a session works with. `wanted` gives the position that somebody waits for; `server.settled` the
+    one before which the outcome of an XA transaction may concern one that the first copy holds; `captured`
+    is called after each whole set that the caller has taken.
+    """
+
+    dump: Dump
+    decoder: wire.Binlog
+    tracking: Tracking
+    grammar: Grammar
+    xa: XaBook
+    places: Places
+    replay: Callable[[Xid, Prepared], Replay]
+    search: Callable[[Xid], Search]
+    taken_back: TakenBack
+    heartbeat_seconds: float
+    where: str
+    wanted: Callable[[], int]
+    server: ServerMemory
+    captured: Callable[[Position], None]
+
+
+class Session:
+    """One dump. Used by the capture thread only."""
+
+    def __init__(self, parts: SessionParts, after: Position, file: str, offset: int) -> None:
+        """`file` and `offset` are those of `after`."""
+        self._parts = parts
+        self._dump = parts.dump
+        self._decoder = parts.decoder
+        self._tracking = parts.tracking
+        self._server = parts.server
+        self._position = after
+        self._start = (file, offset)
+        self._xa_place: Prepared | None = None
+        self._retractions = Retractions(parts.decoder, parts.taken_back)
+        self._savepoints = Savepoints(parts.decoder, self._retractions, parts.tracking.copy_everything)
+        self._gathering_since: float | None = None
+        self._yielded_at = self._heard_at = self._advanced_at = time.monotonic()
+        self._silent_seconds = max(MIN_SILENT_SECONDS, SILENT_HEARTBEATS * parts.heartbeat_seconds)
+
+    @property
+    def position(self) -> Position:
+        """Where the last whole set that was yielded ends."""
+        return self._position
+
+    def changes(self) -> Iterator[ChangeSet | None]:
+        """Everything from here on; ends only by an error."""
+        while True:
+            code, payload = self._next()
+            if code == wire.NEED:
+                yield from self._pause()
+            elif code == wire.TABLE and payload is not None:
+                self._tracking.table(payload)
+            elif code == wire.EVENT and payload is not None:
+                yield from self._event(payload)
+            elif code == wire.FULL:
+                yield from self._yield_set()
+            elif code == wire.PART:
+                yield from self._yield_part()
+            elif code == _PASSED:
+                yield from self._breathe()
+            elif code == wire.REFUSED and payload is not None:
+                raise translate_packet(payload, self._parts.where, "reading the binary log")
+            else:
+                raise SourceUnavailable(
+                    "reading the binary log: the server ended the stream",
+                    where=self._parts.where,
+                    remedy="It is restarted automatically.",
+                )
+
+    def _next(self) -> tuple[int, bytes | None]:
+        self._start_again_if_late()
+        self._tracking.ask_again()
+        try:
+            found = self._decoder.next(self._soft_bytes(), SET_BYTES)
+        except PoorImage as poor:
+            self._tracking.leave_out(poor)
+            return _PASSED, None
+        self._start_again_if_late()
+        return found
+
+    def _start_again_if_late(self) -> None:
+        if not self._decoder.in_transaction:
+            self._retractions.require_none_late()
+
+    def _soft_bytes(self) -> int:
+        if self._retractions.is_late:
+            return 0  # Nothing of what follows the transaction is wanted.
+        if self._gathering_since is None:
+            return SET_BYTES
+        overdue = time.monotonic() - self._gathering_since >= OVERDUE_SECONDS
+        return 1 if overdue else SET_BYTES
+
+    def _pause(self) -> Iterator[ChangeSet | None]:
+        """No whole event is left: read on; where nothing comes, hand on what is ready, then wait."""
+        now = time.monotonic()
+        if self._tracking.changes and self._gathering_since is None:
+            self._gathering_since = now
+        data = self._dump.recv(RECEIVE_BYTES, 0.0)
+        if not self._decoder.in_transaction and self._is_due(now, quiet=not data):
+            yield from self._yield_set()
+        elif now - self._yielded_at >= NOTHING_SECONDS:
+            yield from self._hand_over(None)
+        elif not data:
+            data = self._dump.recv(RECEIVE_BYTES, self._patience_seconds(now))
+        self._hear(data)
+
+    def _hear(self, data: bytes) -> None:
+        now = time.monotonic()
+        if data:
+            self._heard_at = now
+            self._decoder.feed(data)
+        elif now - self._heard_at > self._silent_seconds:
+            raise SourceUnavailable(
+                f"reading the binary log: no packet for {self._silent_seconds:g} seconds",
+                where=self._parts.where,
+                remedy="The stream is restarted automatically.",
+            )
+
+    def _is_due(self, now: float, *, quiet: bool) -> bool:
+        """Whether a set is to be handed on, between two transactions."""
+        if self._tracking.changes:
+            since = self._gathering_since or now
+            return now - since >= (GATHER_SECONDS if quiet else OVERDUE_SECONDS)
+        if self._tracking.has_news:
+            return True
+        if self._reached_order() <= self._position.order:
+            return False
+        return now - self._advanced_at >= IDLE_SECONDS or (
+            quiet and self._position.order < self._parts.wanted()
+        )
+
+    def _patience_seconds(self, now: float) -> float:
+        if self._gathering_since is not None and not self._decoder.in_transaction:
+            return max(0.0, GATHER_SECONDS - (now - self._gathering_since))
+        return max(0.0, NOTHING_SECONDS - (now - self._yielded_at))
+
+    def _reached_order(self) -> int:
+        decoder = self._decoder
+        return (
+            self._parts.places.order(decoder.file, decoder.offset) if decoder.file else self._position.order
+        )
+
+    def _reached(self) -> Position:
+        """The place between two transactions where the stream is."""
+        if not self._decoder.file:
+            return self._position
+        return self._parts.places.position(self._decoder.file, self._decoder.offset)
+
+    def _yield_set(self) -> Iterator[ChangeSet | None]:
+        """A set that ends at a commit; may hold no changes."""
+        gathered = self._tracking.take()
+        self._parts.places.executed(self._decoder.gtid_runs())
+        reached = self._reached()
+        position = reached if reached.order > self._position.order else self._position
+        commit_us = self._decoder.commit_ts_us if gathered.ordinals else None
+        yield from self._hand_over(
+            ChangeSet(
+                batches=gathered.batches,
+                position=position,
+                changes=gathered.ordinals,
+                transactions=gathered.transactions,
+                commit_at=None if commit_us is None else _EPOCH + timedelta(microseconds=commit_us),
+                memory=gathered.memory,
+                resnapshot=gathered.resnapshots,
+            )
+        )
+        self._position = position
+        self._advanced_at = self._yielded_at
+        self._parts.captured(position)
+
+    def _yield_part(self) -> Iterator[ChangeSet | None]:
+        self._retractions.leave_out()
+        gathered: Gathered = self._tracking.take_part()
+        if gathered.batches and not self._retractions.is_late:
+            yield from self._hand_over(
+                ChangeSet(
+                    batches=gathered.batches,
+                    position=None,
+                    changes=gathered.ordinals,
+                    transactions=gathered.transactions,
+                )
+            )
+        else:
+            yield from self._breathe()
+
+    def _breathe(self) -> Iterator[ChangeSet | None]:
+        """Let the caller stop now and then while there is nothing for it."""
+        if time.monotonic() - self._yielded_at >= NOTHING_SECONDS:
+            yield from self._hand_over(None)
+
+    def _hand_over(self, changes: ChangeSet | None) -> Iterator[ChangeSet | None]:
+        if changes is not None:
+            self._gathering_since = None
+        begun = time.monotonic()
+        yield changes
+        self._yielded_at = time.monotonic()
+        # While the caller is busy nobody listens.
+        self._heard_at += self._yielded_at - begun
+
+    def _event(self, payload: bytes) -> Iterator[ChangeSet | None]:
+        meaning: Meaning = self._parts.grammar.read(payload, self._decoder.gtid_flags)
+        if isinstance(meaning, Ddl):
+            where, order = self._decoder.position_text, self._reached_order()
+            self._tracking.apply(meaning.changes, meaning.origin, order, where)
+        elif isinstance(meaning, XaStarted):
+            self._xa_place = self._place_before()
+            self._decoder.skip_transaction()
+        elif isinstance(meaning, XaPrepared):
+            yield from self._xa_prepared(meaning)
+        elif isinstance(meaning, XaEnded):
+            yield from self._xa_ended(meaning)
+        elif isinstance(meaning, RolledBack):
+            self._roll_back()
+        elif isinstance(meaning, FileBegun):
+            if self._decoder.is_torn:
+                self._roll_back()
+            if meaning.server_started:
+                self._tracking.server_started(self._reached_order())
+            self._note_file(meaning.began_at)
+        elif isinstance(meaning, Savepoint) and self._savepoints.apply(meaning):
+            self._tracking.copy_again_without_transactions()
+
+    def _note_file(self, began_at: int) -> None:
+        """Of two files of one name, before and after a server was restored, the second tells which it is."""
+        server = self._server.in_file(self._decoder.file, began_at)
+        if server != self._server:
+            self._server = server
+            self._tracking.remember({MEMORY_SERVER: server.to_json()})
+
+    def _place_before(self) -> Prepared:
+        """Where the transaction at hand can be read again from."""
+        self._parts.places.executed(self._decoder.gtid_runs())
+        file, offset = self._decoder.end_file, self._decoder.end_offset
+        if not file:
+            file, offset = self._start
+        places = self._parts.places
+        before = str(places.gtids) if isinstance(places.gtids, MariadbGtids) else ""
+        return Prepared(file, offset, places.epoch, self._decoder.tx, before)
+
+    def _xa_prepared(self, meaning: XaPrepared) -> Iterator[ChangeSet | None]:
+        place = self._xa_place
+        if place is None:
+            raise DecodeError(
+                "an XA transaction was prepared that never began", where=self._decoder.position_text
+            )
+        self._xa_place = None
+        if meaning.one_phase:
+            yield from self._replay(meaning.xid, place)
+        else:
+            self._tracking.remember(self._parts.xa.prepared(meaning.xid, place))
+
+    def _xa_ended(self, meaning: XaEnded) -> Iterator[ChangeSet | None]:
+        place = self._parts.xa.get(meaning.xid)
+        if meaning.committed:
+            if place is None:
+                place = yield from self._look_for(meaning.xid)
+            if place is not None:
+                yield from self._replay(meaning.xid, place)
+            elif self._reached_order() > self._server.settled:
+                raise unknown_commit(self._decoder.position_text)
+        self._tracking.remember(self._parts.xa.ended(meaning.xid))
+
+    def _look_for(self, xid: Xid) -> Generator[ChangeSet | None, None, Prepared | None]:
+        """Where a transaction was prepared before the stream began; the stream's dump waits meanwhile."""
+        search = self._parts.search(xid)
+        for _ in search.steps():
+            yield from self._breathe()
+        return search.found.get(xid.key)
+
+    def _replay(self, xid: Xid, place: Prepared) -> Iterator[ChangeSet | None]:
+        """The rows of a prepared transaction, as changes of the transaction at hand."""
+        self._tracking.gather()
+        with closing(self._parts.replay(xid, place)) as replay:
+            replay.attribute(self._decoder)
+            for step in replay.steps(self._tracking):
+                if step is Step.PART:
+                    yield from self._yield_part()
+                else:
+                    yield from self._breathe()
+        if self._tracking.byte_count >= SET_BYTES:
+            yield from self._yield_set()
+
+    def _roll_back(self) -> None:
+        """The rows of engines without transactions stay, and can't be told apart: those tables are copied
+        again.
+        """
+        self._retractions.take_back()
+        self._tracking.copy_again_without_transactions()

@@ -1,0 +1,370 @@
+"""The tables of one stream session: which plans and which schema each table map has at this point of the
+binlog, and what statements make of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from cdc.errors import CdcError, DecodeError, UnknownEvent, UnsupportedSchema
+from cdc.model import ChangeBatch, Resnapshot, TableId, TableSchema
+from cdc.spi.selection import TableSelection
+from cdc_source_mysql.binlog.lookahead import Proof, place_of
+from cdc_source_mysql.binlog.reach import Reach
+from cdc_source_mysql.binlog.reach_catalog import Obstacle
+from cdc_source_mysql.binlog.skipped import Refusals, Waits
+from cdc_source_mysql.binlog.temporary_tables import Origin, TemporaryTables
+from cdc_source_mysql.schema.column_defaults import default_scalar
+from cdc_source_mysql.schema.ddl.changes import Dml, TableChange
+from cdc_source_mysql.schema.definitions import TableDefinition
+from cdc_source_mysql.schema.generated_columns import Tells, without_left_out
+from cdc_source_mysql.schema.history.history import History
+from cdc_source_mysql.schema.history.refusals import ROWS_REMEDY, statement_logged
+from cdc_source_mysql.schema.table_map import TableMap, named_in, parse_table_map
+from cdc_source_mysql.schema.type_plan import ColumnPlan, plan_table, schema_of
+from cdc_source_mysql.wire.codes import Flavour
+from cdc_source_mysql.wire.decoder import Binlog
+from cdc_source_mysql.wire.target import PoorImage, Target
+
+# What a ROLLBACK takes back.
+TRANSACTIONAL_ENGINES = frozenset({"innodb", "ndb", "ndbcluster", "rocksdb", "tokudb"})
+
+
+class Gathered(NamedTuple):
+    """Batches in order, the ordinals that they use, their transactions, and what goes with them."""
+
+    batches: tuple[ChangeBatch, ...]
+    ordinals: int
+    transactions: int
+    memory: dict[str, str | None]
+    resnapshots: tuple[Resnapshot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingParts:
+    """What tables are decoded by. `reread` gives a table's definition at the stream's position from the
+    catalog, proven; `denied` the privilege that is missing on a table that the catalog does not show.
+    """
+
+    history: History
+    selection: TableSelection
+    flavour: Flavour
+    unrepresentable: str
+    reread: Callable[[TableId], Proof]
+    denied: Callable[[TableId], CdcError | None]
+    refusals: Refusals
+    leaves_generated_out: bool
+    tells: Tells
+    temporary: TemporaryTables
+    reach: Reach
+    log: Callable[..., None]
+
+
+class Tracking:
+    """Feeds decoders with plans as table maps come, and gives their batches their schemas.
+
+    The main decoder's rows and those that other decoders read again (XA) come out in one order.
+    """
+
+    def __init__(self, parts: TrackingParts, decoder: Binlog) -> None:
+        self._parts = parts
+        self._history = parts.history
+        self._decoder = decoder
+        self._schemas: list[TableSchema] = []
+        # Of each schema, what its decoder's batches have beside it.
+        self._left_out: list[frozenset[str]] = []
+        self._targets: dict[tuple[Any, ...], Target] = {}
+        self._batches: list[ChangeBatch] = []
+        self._ordinals = 0
+        self._transactions = 0
+        self._byte_count = 0
+        self._memory: dict[str, str | None] = {}
+        self._resnapshots: list[Resnapshot] = []
+        self._waits = Waits()
+        self._looks = parts.refusals.looks
+
+    def table(self, body: bytes, decoder: Binlog | None = None) -> None:
+        """Answer a decoder that asks for the plans of a table map (default: the main one)."""
+        table = named_in(body)
+        target = self._readable(table, body) if self._parts.selection.matches(table) else None
+        (decoder or self._decoder).set_table(body, target)
+
+    def ask_again(self) -> None:
+        """Call before each read of the decoder: what is skipped for good may be readable once a snapshot has
+        looked at the tables, and the snapshot relies on every change behind that moment.
+        """
+        looks = self._parts.refusals.looks
+        if looks != self._looks:
+            self._looks = looks
+            self._decoder.forget()
+
+    def _readable(self, table: TableId, body: bytes) -> Target | None:
+        """What the rows are decoded by; None when they are skipped."""
+        refusals = self._parts.refusals
+        try:
+            table_map = parse_table_map(body, self._parts.flavour)
+            target = self._target(table_map) if self._history.is_table(table_map) else None
+        except (UnsupportedSchema, DecodeError) as error:
+            refused = UnsupportedSchema(error.message, where=error.where, remedy=error.remedy)
+            self._skip(table, error.message)
+            refusals.put(table, refused)
+            return None
+        if target is not None:
+            refusals.drop(table)
+        return target
+
+    def _skip(self, table: TableId, reason: str) -> None:
+        """Every skipped change is in a copy that begins behind it."""
+        self._copy_again(table, f"its rows could not be read: {reason}")
+        self._parts.log(
+            "rows are skipped, and the table is copied again",
+            level="warning",
+            table=str(table),
+            position=self._decoder.position_text,
+            reason=reason,
+        )
+
+    def apply(self, changes: tuple[TableChange, ...], origin: Origin, order: int, where: str) -> None:
+        """Take in what a statement of that origin does to tables, at the place of that order."""
+        real = self._parts.temporary.resolve(changes, origin, order)
+        if any(not isinstance(change, Dml) for change in real):
+            self._parts.reach.forget(order)
+        applied = self._history.apply(real, where=where)
+        for dml in applied.statements:
+            self._copy_reached(dml, where)
+        self._memory |= applied.memory
+        self._resnapshots += applied.resnapshots
+        for note in applied.notes:
+            self._parts.log("a statement affects tables", position=where, note=note)
+        for table in applied.truncated:
+            self._truncate(table)
+        if applied.changed:
+            self._decoder.forget()
+
+    def server_started(self, order: int) -> None:
+        """At the place of that order no session had temporary tables."""
+        self._parts.temporary.server_started(order)
+
+    def _copy_reached(self, dml: Dml, where: str) -> None:
+        """Have copied again what a statement that is logged as text changes by what hangs on its tables.
+
+        Raises:
+            UnknownEvent: that can't be told, and the account lacks a privilege to see it.
+        """
+        reason = statement_logged(dml.keyword, where)
+        if dml.tables is None and not dml.named and not dml.calls:
+            self.copy_everything(f"{reason}, and its text does not tell the tables", ROWS_REMEDY)
+            return
+        found = self._parts.reach.of(dml)
+        if not isinstance(found, Obstacle):
+            for table, how in found.items():
+                self._copy_again(table, f"{reason}: {how}", ROWS_REMEDY)
+        elif found.fix:
+            raise UnknownEvent(
+                f"{dml.keyword} on {', '.join(map(str, dml.written)) or 'no table'} is logged as a statement,"
+                f" without the rows of followed tables that it may change: {found.reason}",
+                where=where,
+                remedy=f"To let the source see which it changes: {found.fix}; it then goes on by itself, and"
+                f" copies those tables again. To have no such statements: {ROWS_REMEDY}",
+            )
+        else:
+            self.copy_everything(f"{reason}: {found.reason}", ROWS_REMEDY)
+
+    def copy_everything(self, reason: str, remedy: str = "") -> None:
+        """Have every selected table copied again."""
+        for table in self._history.selected():
+            self._copy_again(table, reason, remedy)
+
+    def leave_out(self, poor: PoorImage, decoder: Binlog | None = None) -> None:
+        """Pass the rows event that a decoder (default: the main one) has refused so; its table is copied
+        again.
+        """
+        (decoder or self._decoder).skip_rows()
+        table = self._schemas[poor.handle].table
+        self._copy_again(table, f"{poor.message}, at {self._decoder.position_text}", poor.remedy)
+
+    def _copy_again(self, table: TableId, reason: str, remedy: str = "") -> None:
+        self._resnapshots.append(Resnapshot(table, reason, remedy=remedy))
+
+    def remember(self, memory: Mapping[str, str | None]) -> None:
+        """What the source wants back at its next start, from this place on."""
+        self._memory |= memory
+
+    def distrust(self, reason: str) -> None:
+        """Have every table copied again, and forget what is known of its columns."""
+        applied = self._history.distrust(reason)
+        self._memory |= applied.memory
+        self._resnapshots += applied.resnapshots
+
+    def copy_again_without_transactions(self) -> None:
+        """Have every table copied again whose engine keeps what is rolled back, or isn't known."""
+        for table, told in self._history.engines().items():
+            engine = told or self._engine(table)
+            if engine.lower() not in TRANSACTIONAL_ENGINES:
+                keeps = (
+                    f"{engine} keeps its rows" if engine else "its engine, which isn't known, may keep rows"
+                )
+                self._copy_again(table, f"a transaction was rolled back, and {keeps}")
+
+    def _engine(self, table: TableId) -> str:
+        """The engine of a table that a statement made without naming it; '' where nothing tells."""
+        self._reread(table)
+        return self._history.engines().get(table, "")
+
+    def gather(self, decoder: Binlog | None = None) -> None:
+        """Take what a decoder has (default: the main one), behind what was taken before."""
+        source = decoder or self._decoder
+        ordinals, transactions, byte_count = source.changes, source.transactions, source.byte_count
+        for handle, record in source.take():
+            batch = ChangeBatch(self._schemas[handle], without_left_out(record, self._left_out[handle]))
+            self._batches.append(batch.shifted(self._ordinals) if self._ordinals else batch)
+        self._ordinals += ordinals
+        self._byte_count += byte_count
+        if decoder is None:
+            self._transactions += transactions
+
+    def take(self) -> Gathered:
+        """Everything gathered, in order."""
+        memory = self._parts.temporary.take_memory() | self._memory
+        # One a table: the first, but one whose cause may come again before others.
+        ordered = sorted(self._resnapshots, key=lambda request: bool(request.remedy), reverse=True)
+        resnapshots = tuple({request.table: request for request in reversed(ordered)}.values())
+        self._memory, self._resnapshots = {}, []
+        return self.take_part()._replace(memory=memory, resnapshots=resnapshots)
+
+    def take_part(self) -> Gathered:
+        """As `take`, but what goes with a whole transaction waits for its end."""
+        self.gather()
+        gathered = Gathered(tuple(self._batches), self._ordinals, self._transactions, {}, ())
+        self._batches, self._ordinals, self._transactions, self._byte_count = [], 0, 0, 0
+        return gathered
+
+    @property
+    def changes(self) -> int:
+        """Ordinals used since the last `take`."""
+        return self._ordinals + self._decoder.changes
+
+    @property
+    def byte_count(self) -> int:
+        return self._byte_count + self._decoder.byte_count
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the next set has something to carry beside rows."""
+        return bool(self._memory or self._resnapshots)
+
+    def definitions(self) -> Mapping[TableId, TableDefinition]:
+        """What is sure at the stream's position."""
+        return dict(self._history.definitions())
+
+    def _target(self, table_map: TableMap) -> Target | None:
+        definition = self._definition(table_map)
+        if definition is None:
+            return None
+        return self._target_of(definition, self._plans(definition, table_map))
+
+    def _plans(self, definition: TableDefinition, table_map: TableMap | None) -> tuple[ColumnPlan, ...]:
+        parts = self._parts
+        leaves_out = parts.leaves_generated_out
+        return plan_table(
+            definition, table_map, parts.flavour, parts.unrepresentable, leaves_generated_out=leaves_out
+        )
+
+    def _target_of(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> Target:
+        schema = self._with_fills(schema_of(definition, plans))
+        told = tuple(column.default for column in definition.columns)
+        found = self._targets.get((schema, plans, told))
+        if found is None:
+            names = [plan.name for plan in plans]
+            found = Target(
+                handle=len(self._schemas),
+                table=str(schema.table),
+                plans=plans,
+                key=tuple(names.index(name) for name in schema.key),
+                row_end=names.index(definition.period[1]) if definition.period else None,
+                defaults=self._defaults(definition, plans),
+                derived=self._derived(definition, plans),
+                is_annotated=self._parts.flavour == "mariadb",
+                left_out=tuple(at for at, plan in enumerate(plans) if plan.left_out),
+            )
+            self._schemas.append(schema)
+            self._left_out.append(frozenset(plan.name for plan in plans if plan.left_out))
+            self._parts.tells.tell(schema.table, plans)
+            self._targets[(schema, plans, told)] = found
+        return found
+
+    def _derived(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> tuple[int, ...]:
+        if self._parts.flavour != "mariadb":
+            return ()
+        generated = {c.name for c in definition.columns if c.generated} - {*definition.period}
+        return tuple(at for at, p in enumerate(plans) if p.name in generated and not p.left_out)
+
+    def _defaults(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> tuple[Any, ...]:
+        policy = self._parts.unrepresentable
+        return tuple(
+            default_scalar(column, plan.arrow, policy)
+            for column, plan in zip(definition.columns, plans, strict=True)
+        )
+
+    def _with_fills(self, schema: TableSchema) -> TableSchema:
+        fills: Mapping[str, Any] = self._history.fills(schema.table)
+        if not fills:
+            return schema
+        columns = (replace(c, fill=fills[c.name]) if c.name in fills else c for c in schema.columns)
+        return replace(schema, columns=tuple(columns))
+
+    def _definition(self, table_map: TableMap) -> TableDefinition | None:
+        resolved = self._history.resolve(table_map)
+        obstacle = ""
+        if resolved.definition is None:
+            obstacle = self._reread(table_map.table) or resolved.reason
+            resolved = self._history.resolve(table_map)
+        self._memory |= resolved.memory
+        self._resnapshots += resolved.resnapshots
+        if resolved.definition is None:
+            self._skip(table_map.table, obstacle)
+            return None
+        _refuse_unsure_labels(resolved.definition, self._decoder.position_text)
+        return resolved.definition
+
+    def _reread(self, table: TableId) -> str:
+        """Learn the table's definition from the catalog; why it could not be learned, '' when it was."""
+        now = place_of(self._decoder.file, self._decoder.offset)
+        obstacle = self._waits.reason(table, now)
+        if obstacle:
+            return obstacle
+        proof = self._parts.reread(table)
+        if proof.definition is not None:
+            self._memory |= self._history.learn(proof.definition)
+            return ""
+        if proof.obstacle:
+            self._waits.put(table, proof.until, proof.obstacle)
+            return proof.obstacle
+        denied = self._parts.denied(table)
+        if denied is None:
+            return "the table is gone"
+        self._parts.refusals.put(table, denied)
+        return denied.message
+
+    def _truncate(self, table: TableId) -> None:
+        if self._history.definition(table) is None:
+            self._reread(table)
+        definition = self._history.definition(table)
+        if definition is None:
+            self._copy_again(table, "truncated while its columns were not known")
+            return
+        self._decoder.truncate(self._target_of(definition, self._plans(definition, None)))
+
+
+def _refuse_unsure_labels(definition: TableDefinition, where: str) -> None:
+    """Events hold the numbers of labels; a label that isn't known would be delivered as another text."""
+    for column in definition.columns:
+        if column.has_unsure_labels:
+            raise UnsupportedSchema(
+                f"{definition.table}, column {column.name}: a label has `?` in the catalog, which may stand"
+                " for a character that the catalog can't show",
+                where=where,
+                remedy="Run: set global binlog_row_metadata = full; the table is then copied by itself.",
+            )

@@ -1,0 +1,395 @@
+"""A column as CREATE TABLE and ALTER TABLE define it: type, character set, default and attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cdc_source_mysql.schema.charsets import MAX_BYTES
+from cdc_source_mysql.schema.ddl.changes import ColumnSpec, Default, Place
+from cdc_source_mysql.schema.ddl.cursor import Cursor, NotUnderstood
+from cdc_source_mysql.schema.ddl.tokens import BYTES, NUMBER, STRING, WORD
+from cdc_source_mysql.schema.ddl.types import TypeSpec, parse_type
+
+_BINARY_TYPES = {
+    "char": "binary",
+    "varchar": "varbinary",
+    "tinytext": "tinyblob",
+    "text": "blob",
+    "mediumtext": "mediumblob",
+    "longtext": "longblob",
+}
+_OTHER_NAMES = {"utf8": "utf8mb3"}
+# Attributes with one operand that changes nothing for us; MySQL writes some with `=`.
+_OPERAND = frozenset(
+    {"COMMENT", "COLUMN_FORMAT", "STORAGE", "ENGINE_ATTRIBUTE", "SECONDARY_ENGINE_ATTRIBUTE"}
+)
+_TIMES = frozenset({"NOW", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP"})
+_REFERENCE_ACTIONS = frozenset({"RESTRICT", "CASCADE", "SET", "NO"})
+_TEXT_SIZES = ((1 << 8, "tinytext"), (1 << 16, "text"), (1 << 24, "mediumtext"))
+
+
+@dataclass(slots=True)
+class _Draft:
+    type: TypeSpec
+    charset: str | None = None
+    collation: str | None = None
+    is_binary_collated: bool = False
+    nullable: bool | None = None
+    default: Default | None = None
+    flags: set[str] = field(default_factory=set)
+    srid: int | None = None
+
+
+def parse_column(cursor: Cursor, name: str) -> ColumnSpec:
+    """Take everything that follows the name of a column, up to FIRST, AFTER, a comma or the end."""
+    draft = _Draft(parse_type(cursor))
+    if draft.type.is_serial:
+        draft.nullable = False
+        draft.flags |= {"auto_increment", "unique"}
+    while not _at_end(cursor):
+        _attribute(cursor, draft)
+    return _spec(cursor, name, draft)
+
+
+def parse_place(cursor: Cursor) -> Place | None:
+    if cursor.accept("FIRST"):
+        return Place()
+    if cursor.accept("AFTER"):
+        return Place(cursor.column())
+    return None
+
+
+def parse_default(cursor: Cursor) -> Default:
+    """What follows DEFAULT."""
+    if cursor.sees_symbol("("):
+        return _in_parentheses(cursor)
+    negative = False
+    while cursor.sees_symbol("-") or cursor.sees_symbol("+"):
+        negative ^= cursor.take().text == "-"
+    token = cursor.take()
+    if token.kind == NUMBER:
+        return Default("number", f"-{token.text}" if negative else token.text)
+    if negative:
+        raise NotUnderstood(f"a number was expected {cursor.here()}")
+    if token.kind == STRING:
+        return Default("text", token.text + _more_strings(cursor))
+    if token.kind == BYTES:
+        return Default("bytes", token.text)
+    return _word_default(cursor, token.upper)
+
+
+def charset_name(cursor: Cursor) -> str:
+    """A character set's name after CHARACTER SET [=]; canonical."""
+    cursor.accept_symbol("=")
+    token = cursor.take()
+    if token.kind not in {WORD, STRING, "quoted"}:
+        raise NotUnderstood("a character set was expected")
+    name = token.text.lower()
+    return _OTHER_NAMES.get(name, name)
+
+
+def collation_name(cursor: Cursor) -> str:
+    name = charset_name(cursor)
+    return "utf8mb3" + name[4:] if name.startswith("utf8_") else name
+
+
+def charset_of_collation(collation: str) -> str | None:
+    """The character set that a collation's name tells; None for MariaDB's short uca1400 names."""
+    if collation.startswith("uca1400_"):
+        return None
+    return collation.split("_", 1)[0]
+
+
+def accept_charset(cursor: Cursor) -> bool:
+    """Take CHARACTER SET, CHARSET or (MariaDB) CHAR SET."""
+    return cursor.accept("CHARACTER", "SET") or cursor.accept("CHARSET") or cursor.accept("CHAR", "SET")
+
+
+def _at_end(cursor: Cursor) -> bool:
+    if cursor.at_end or cursor.sees_symbol(",") or cursor.sees_symbol(")"):
+        return True
+    return cursor.sees_any({"FIRST", "AFTER"})
+
+
+def _in_parentheses(cursor: Cursor) -> Default:
+    """An expression, unless a literal stands between the parentheses."""
+    negative = cursor.sees_symbol("-", 1)
+    token = cursor.peek(2 if negative else 1)
+    if cursor.sees_symbol(")", 3 if negative else 2) and cursor.context.flavour == "mariadb":
+        cursor.expect_symbol("(")
+        found = parse_default(cursor)
+        cursor.expect_symbol(")")
+        return found
+    if token.upper == "NULL" and cursor.sees_symbol(")", 2):
+        cursor.skip_parentheses()
+        return Default("null")
+    cursor.skip_parentheses()
+    return Default("expression")
+
+
+def _more_strings(cursor: Cursor) -> str:
+    """Strings that stand side by side are one."""
+    text = ""
+    while cursor.peek().kind == STRING:
+        text += cursor.text()
+    return text
+
+
+def _word_default(cursor: Cursor, word: str) -> Default:
+    following = cursor.peek().kind
+    if word == "NULL":
+        return Default("null")
+    if word in {"TRUE", "FALSE"}:
+        return Default("number", "1" if word == "TRUE" else "0")
+    if following == STRING and (word == "N" or word.startswith("_")):
+        text = cursor.text() + _more_strings(cursor)
+        return (
+            Default("text", text)
+            if word.startswith(("N", "_UTF8")) or text.isascii()
+            else Default("expression")
+        )
+    if following == BYTES and word.startswith("_"):
+        cursor.take()
+        return Default("expression")
+    if not word:
+        raise NotUnderstood("a default was expected")
+    return _expression(cursor)
+
+
+def _expression(cursor: Cursor) -> Default:
+    """A function call, or MariaDB's expression without parentheses; ends where an attribute may follow."""
+    if cursor.sees_symbol("("):
+        cursor.skip_parentheses()
+    operators = frozenset("+-*/%|&^.")
+    while cursor.peek().kind == "symbol" and cursor.peek().text in operators:
+        cursor.take()
+        cursor.take()
+        if cursor.sees_symbol("("):
+            cursor.skip_parentheses()
+    return Default("expression")
+
+
+def _attribute(cursor: Cursor, draft: _Draft) -> None:
+    if _characters(cursor, draft) or _flag(cursor, draft):
+        return
+    word = cursor.peek().upper
+    rule = _RULES.get(word)
+    if rule is not None:
+        cursor.take()
+        rule(cursor, draft)
+    elif cursor.sees_symbol("=", 1):
+        # An attribute of MariaDB's storage engines.
+        cursor.take()
+        cursor.take()
+        cursor.take()
+    else:
+        raise NotUnderstood(f"an attribute of a column was expected {cursor.here()}")
+
+
+def _characters(cursor: Cursor, draft: _Draft) -> bool:
+    if accept_charset(cursor):
+        draft.charset = charset_name(cursor)
+    elif cursor.accept("COLLATE"):
+        draft.collation = collation_name(cursor)
+    elif cursor.accept("ASCII"):
+        draft.charset = "latin1"
+    elif cursor.accept("UNICODE"):
+        draft.charset = "ucs2"
+    elif cursor.accept("BYTE"):
+        draft.charset = "binary"
+    elif cursor.accept("BINARY"):
+        draft.is_binary_collated = True
+    else:
+        return False
+    return True
+
+
+_FLAGS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("NOT", "NULL"), "not_null"),
+    (("NULL",), "null"),
+    (("AUTO_INCREMENT",), "auto_increment"),
+    (("UNIQUE", "KEY"), "unique"),
+    (("UNIQUE",), "unique"),
+    (("PRIMARY", "KEY"), "primary"),
+    (("PRIMARY",), "primary"),
+    (("KEY",), "primary"),
+    (("VISIBLE",), "visible"),
+    (("INVISIBLE",), "invisible"),
+    (("NOT", "SECONDARY"), ""),
+    (("NOT", "ENFORCED"), ""),
+    (("ENFORCED",), ""),
+    (("VIRTUAL",), ""),
+    (("STORED",), ""),
+    (("PERSISTENT",), ""),
+    (("WITHOUT", "SYSTEM", "VERSIONING"), ""),
+    (("GENERATED", "ALWAYS"), ""),
+    (("SERIAL", "DEFAULT", "VALUE"), "serial"),
+)
+
+
+def _flag(cursor: Cursor, draft: _Draft) -> bool:
+    for words, flag in _FLAGS:
+        if cursor.accept(*words):
+            if flag in {"not_null", "null"}:
+                draft.nullable = flag == "null"
+            elif flag == "serial":
+                draft.nullable = False
+                draft.flags |= {"auto_increment", "unique"}
+            else:
+                draft.flags.add(flag)
+            return True
+    return False
+
+
+def _default(cursor: Cursor, draft: _Draft) -> None:
+    draft.default = parse_default(cursor)
+
+
+def _operand(cursor: Cursor, draft: _Draft) -> None:
+    cursor.accept_symbol("=")
+    cursor.take()
+
+
+def _on_update(cursor: Cursor, draft: _Draft) -> None:
+    cursor.expect("UPDATE")
+    if not cursor.accept_any(_TIMES):
+        raise NotUnderstood(f"a time was expected {cursor.here()}")
+    if cursor.sees_symbol("("):
+        cursor.skip_parentheses()
+    draft.flags.add("on_update")
+
+
+def _compressed(cursor: Cursor, draft: _Draft) -> None:
+    draft.flags.add("compressed")
+    if cursor.accept_symbol("="):
+        cursor.take()
+
+
+def _srid(cursor: Cursor, draft: _Draft) -> None:
+    cursor.accept_symbol("=")
+    draft.srid = cursor.number()
+
+
+def _as(cursor: Cursor, draft: _Draft) -> None:
+    if cursor.accept("ROW", "START"):
+        draft.flags.add("row_start")
+    elif cursor.accept("ROW", "END"):
+        draft.flags.add("row_end")
+    else:
+        cursor.skip_parentheses()
+        draft.flags.add("generated")
+
+
+def _check(cursor: Cursor, draft: _Draft) -> None:
+    # MariaDB's JSON is a longtext with this check.
+    if cursor.peek(1).upper == "JSON_VALID" and cursor.sees_symbol(")", 4) and cursor.sees_symbol(")", 5):
+        draft.flags.add("json")
+    cursor.skip_parentheses()
+
+
+def _constraint(cursor: Cursor, draft: _Draft) -> None:
+    if not cursor.sees("CHECK"):
+        cursor.name()
+    cursor.expect("CHECK")
+    _check(cursor, draft)
+
+
+def _references(cursor: Cursor, draft: _Draft) -> None:
+    cursor.table()
+    if cursor.sees_symbol("("):
+        cursor.skip_parentheses()
+    if cursor.accept("MATCH"):
+        cursor.take()
+    while cursor.sees("ON", "DELETE") or cursor.sees("ON", "UPDATE"):
+        cursor.take()
+        cursor.take()
+        word = cursor.accept_any(_REFERENCE_ACTIONS)
+        if word in {"SET", "NO"}:
+            cursor.take()
+
+
+_RULES: dict[str, Callable[[Cursor, _Draft], None]] = {
+    "DEFAULT": _default,
+    "ON": _on_update,
+    "COMPRESSED": _compressed,
+    "SRID": _srid,
+    "REF_SYSTEM_ID": _operand,
+    "AS": _as,
+    "CHECK": _check,
+    "CONSTRAINT": _constraint,
+    "REFERENCES": _references,
+    **dict.fromkeys(_OPERAND, _operand),
+}
+
+
+def _spec(cursor: Cursor, name: str, draft: _Draft) -> ColumnSpec:
+    charset, collation = _character_set(draft)
+    column_type, has_characters = draft.type.column_type, draft.type.has_characters
+    base = column_type.split("(")[0]
+    if charset == "binary" and has_characters and base in _BINARY_TYPES:
+        column_type = _BINARY_TYPES[base] + column_type[len(base) :]
+    if charset == "binary":
+        charset, collation, has_characters = None, None, False
+    if draft.type.sized_text is not None:
+        column_type = _sized_text(draft.type.sized_text, charset, is_bytes=not has_characters)
+    flags = draft.flags
+    nullable, is_sure = _nullable(cursor, draft)
+    return ColumnSpec(
+        name=name,
+        column_type=column_type,
+        charset=charset,
+        collation=collation,
+        nullable=nullable,
+        is_sure=is_sure,
+        generated=bool(flags & {"generated", "row_start", "row_end"}),
+        invisible="invisible" in flags,
+        labels=draft.type.labels,
+        default=draft.default,
+        is_json=draft.type.is_json or ("json" in flags and column_type == "longtext"),
+        compressed="compressed" in flags,
+        srid=draft.srid,
+        primary="primary" in flags,
+        unique="unique" in flags,
+        auto_increment="auto_increment" in flags,
+        has_characters=has_characters,
+        on_update="on_update" in flags,
+        period=next((flag for flag in ("row_start", "row_end") if flag in flags), ""),
+    )
+
+
+def _character_set(draft: _Draft) -> tuple[str | None, str | None]:
+    if not draft.type.has_characters:
+        return None, None
+    charset = draft.charset or draft.type.charset
+    collation = draft.collation or (draft.type.collation if draft.charset is None else None)
+    if collation is not None:
+        charset = charset_of_collation(collation) or charset
+    elif draft.is_binary_collated:
+        if charset is None:
+            raise NotUnderstood("BINARY without a character set depends on the table's")
+        collation = f"{charset}_bin"
+    if charset is not None and collation is not None and collation.startswith("uca1400_"):
+        collation = f"{charset}_{collation}"
+    return charset, collation
+
+
+def _nullable(cursor: Cursor, draft: _Draft) -> tuple[bool | None, bool]:
+    """Whether NULL is allowed, and whether that is sure: an old TIMESTAMP is NOT NULL unless it says NULL."""
+    if draft.nullable is not None:
+        return draft.nullable, True
+    if draft.flags & {"auto_increment", "primary", "row_start", "row_end"}:
+        return False, True
+    is_timestamp = draft.type.column_type.startswith("timestamp")
+    if not is_timestamp or "generated" in draft.flags or cursor.context.explicit_timestamps:
+        return None, True
+    return (False, True) if cursor.context.explicit_timestamps is False else (None, False)
+
+
+def _sized_text(size: int, charset: str | None, *, is_bytes: bool) -> str:
+    """TEXT(n) is the smallest type that holds n of the character set's longest characters."""
+    if charset is None and not is_bytes:
+        raise NotUnderstood("TEXT(n) depends on the table's character set")
+    width = MAX_BYTES.get(charset or "", 1)
+    name = next((name for limit, name in _TEXT_SIZES if size * width < limit), "longtext")
+    return _BINARY_TYPES[name] if is_bytes else name

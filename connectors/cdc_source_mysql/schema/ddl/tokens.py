@@ -1,0 +1,201 @@
+"""The words of a statement, as the server's lexer reads them.
+
+Depends on the statement's sql_mode (ANSI_QUOTES, NO_BACKSLASH_ESCAPES) and on the flavour (`/*M! */` is code
+on MariaDB only). Version-dependent comments count as code: the server blanks those it skips before it logs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from cdc_source_mysql.schema.charsets import decode_text
+
+ANSI_QUOTES: Final = 1 << 2
+NO_BACKSLASH_ESCAPES: Final = 1 << 20
+REAL_AS_FLOAT: Final = 1 << 0
+NO_AUTO_VALUE_ON_ZERO: Final = 1 << 19
+STRICT: Final = 1 << 21 | 1 << 22
+NO_ENGINE_SUBSTITUTION: Final = 1 << 30
+# MariaDB: other names of types, other grammar. MySQL has no such mode, and uses the bit for nothing.
+ORACLE: Final = 1 << 9
+
+WORD: Final = "word"
+QUOTED: Final = "quoted"
+STRING: Final = "string"
+NUMBER: Final = "number"
+BYTES: Final = "bytes"
+SYMBOL: Final = "symbol"
+
+_SPACE = re.compile(r"[\s\x00]+")
+_LINE = re.compile(r"(?:#|--(?=[\s\x00-\x1f]|$))[^\n]*", re.MULTILINE)
+_VERSION = re.compile(r"/\*(M?)!(\d{5,6})?")
+_HEX = re.compile(r"[xX]'([0-9a-fA-F]*)'|0x([0-9a-fA-F]+)(?![\w$])")
+_BITS = re.compile(r"[bB]'([01]*)'|0b([01]+)(?![\w$])")
+_NUMBER = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![0-9A-Za-z_$\x80-\U0010ffff])")
+_WORD = re.compile(r"[0-9A-Za-z_$\x80-\U0010ffff]+")
+_ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": "\\%", "_": "\\_"}
+# The character sets in which a statement needs no conversion of its own.
+_PLAIN = frozenset({"utf8mb4", "utf8mb3", "utf8", "ascii", "binary", ""})
+
+
+class NotLexed(Exception):
+    """The text ends inside of a string or a comment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`text` is what it stands for: quotes removed, escapes resolved; of BYTES the hex digits. `start` and
+    `end` are offsets in the statement.
+    """
+
+    kind: str
+    text: str
+    start: int
+    end: int
+
+    @property
+    def upper(self) -> str:
+        """The keyword that an unquoted word may be; '' for anything else than a word."""
+        return self.text.upper() if self.kind == WORD else ""
+
+
+# What is seen behind the last one.
+END: Final = Token("end", "", -1, -1)
+
+
+def decode_statement(sql: bytes, charset: str) -> str:
+    """The statement's text. Bytes without a counterpart (a binary literal) become U+FFFD."""
+    if charset not in _PLAIN:
+        text = decode_text(sql, charset)
+        if text is not None:
+            return text
+    return sql.decode("utf-8", errors="replace")
+
+
+def tokenize(sql: str, sql_mode: int, flavour: str) -> list[Token]:
+    """All tokens in order.
+
+    Raises:
+        NotLexed: the text can't be cut into tokens.
+    """
+    return _Lexer(sql, sql_mode, flavour).run()
+
+
+def words_in(sql: str) -> frozenset[str]:
+    """Everything that may be a name in a text that can't be cut into tokens."""
+    return frozenset(_WORD.findall(sql)) | frozenset(re.findall(r"[`\"]([^`\"]+)[`\"]", sql))
+
+
+class _Lexer:
+    def __init__(self, sql: str, sql_mode: int, flavour: str) -> None:
+        self._sql = sql
+        self._at = 0
+        self._tokens: list[Token] = []
+        self._ansi = bool(sql_mode & ANSI_QUOTES)
+        self._escapes = not sql_mode & NO_BACKSLASH_ESCAPES
+        self._is_mariadb = flavour == "mariadb"
+        self._in_version = False
+
+    def run(self) -> list[Token]:
+        while True:
+            self._skip()
+            if self._at >= len(self._sql):
+                return self._tokens
+            self._token()
+
+    def _skip(self) -> None:
+        while self._at < len(self._sql):
+            match = _SPACE.match(self._sql, self._at) or _LINE.match(self._sql, self._at)
+            if match is not None:
+                self._at = match.end()
+            elif self._sql.startswith("/*", self._at):
+                self._comment()
+            elif self._in_version and self._sql.startswith("*/", self._at):
+                self._in_version = False
+                self._at += 2
+            else:
+                return
+
+    def _comment(self) -> None:
+        version = _VERSION.match(self._sql, self._at)
+        if version is not None and (self._is_mariadb or not version[1]):
+            self._in_version = True
+            self._at = version.end()
+            return
+        end = self._sql.find("*/", self._at + 2)
+        if end < 0:
+            raise NotLexed
+        self._at = end + 2
+
+    def _token(self) -> None:
+        sql, at = self._sql, self._at
+        char = sql[at]
+        if char == "`" or (char == '"' and self._ansi):
+            text, end = self._quoted(char, escapes=False)
+            self._add(QUOTED, text, end)
+        elif char in "'\"":
+            text, end = self._quoted(char, escapes=self._escapes)
+            self._add(STRING, text, end)
+        elif not self._literal():
+            match = _WORD.match(sql, at)
+            if match is not None:
+                self._add(WORD, match[0], match.end())
+            else:
+                self._add(SYMBOL, char, at + 1)
+
+    def _literal(self) -> bool:
+        """Take a number, unless it is part of a name: `db.2024`, `1st`."""
+        if self._after_dot():
+            return False
+        for pattern, base in ((_HEX, 16), (_BITS, 2)):
+            match = pattern.match(self._sql, self._at)
+            if match is not None:
+                self._add(BYTES, _hex_of(match[1] if match[1] is not None else match[2], base), match.end())
+                return True
+        match = _NUMBER.match(self._sql, self._at)
+        if match is None or (match[0][0] == "." and self._touches_name()):
+            return False
+        self._add(NUMBER, match[0], match.end())
+        return True
+
+    def _after_dot(self) -> bool:
+        last = self._tokens[-1] if self._tokens else None
+        return last is not None and last.kind == SYMBOL and last.text == "." and last.end == self._at
+
+    def _touches_name(self) -> bool:
+        last = self._tokens[-1] if self._tokens else None
+        return last is not None and last.kind in {WORD, QUOTED} and last.end == self._at
+
+    def _quoted(self, quote: str, *, escapes: bool) -> tuple[str, int]:
+        sql, at = self._sql, self._at + 1
+        special = re.compile(rf"{re.escape(quote)}|\\" if escapes else re.escape(quote))
+        parts: list[str] = []
+        while True:
+            match = special.search(sql, at)
+            if match is None or match.end() > len(sql):
+                raise NotLexed
+            parts.append(sql[at : match.start()])
+            at = match.end()
+            following = sql[at : at + 1]
+            if match[0] == "\\":
+                if not following:
+                    raise NotLexed
+                parts.append(_ESCAPES.get(following, following))
+            elif following == quote:
+                parts.append(quote)
+            else:
+                return "".join(parts), at
+            at += 1
+
+    def _add(self, kind: str, text: str, end: int) -> None:
+        self._tokens.append(Token(kind, text, self._at, end))
+        self._at = end
+
+
+def _hex_of(digits: str, base: int) -> str:
+    if base == 16:
+        return digits.lower().zfill(len(digits) + len(digits) % 2)
+    size = (len(digits) + 7) // 8
+    return int(digits or "0", 2).to_bytes(size, "big").hex()

@@ -1,0 +1,149 @@
+"""What we know of a table: plain values without a connection, and their one-line JSON for the log.
+
+`column_type` is canonical: information_schema's COLUMN_TYPE in lower case (labels of enum and set as they
+are) without what neither changes a value nor is told by the binlog: display widths (`int(11)`, `tinyint(1)`,
+`year(4)`, `float(7,3)`), `zerofill`, `unsigned` of a year, comments such as `/* mariadb-5.3 */`.
+So the catalog, an event with full metadata and a parsed DDL statement give equal texts for equal columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+import orjson
+
+from cdc.errors import StateError
+from cdc.model import TableId
+from cdc_source_mysql.schema.ddl.changes import Default
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDefinition:
+    """One column, in the order of the row images (hidden and generated columns too).
+
+    `charset` and `collation` are None for a type without characters, and for binary ones. `labels` are those
+    of an enum or set, decoded; `has_unsure_labels`: as information_schema shows them, with `?` where a
+    character may be one beyond the BMP. `default` is what an INSERT that leaves the column out puts into it,
+    None when that isn't known. `is_json` marks MariaDB's JSON (longtext with a json_valid check),
+    `compressed` its COMPRESSED columns. `legacy_temporal`: stored in a format older than MySQL 5.6's. `srid`
+    is MySQL's restriction of a geometry column.
+    """
+
+    name: str
+    column_type: str
+    charset: str | None = None
+    collation: str | None = None
+    nullable: bool = True
+    generated: bool = False
+    invisible: bool = False
+    labels: tuple[str, ...] = ()
+    default: Default | None = None
+    is_json: bool = False
+    compressed: bool = False
+    legacy_temporal: bool = False
+    srid: int | None = None
+    has_unsure_labels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableDefinition:
+    """One version of a table.
+
+    `key` is the primary key, else the first unique index whose columns are all NOT NULL, else (). `period`
+    names the two columns of MariaDB's system versioning (row start, row end), () without. `engine` is empty
+    where the source of the definition doesn't tell (a TABLE_MAP event, a CREATE TABLE without it).
+    `has_primary_key` and `default_collation` (of columns to come): what the catalog tells, None from
+    elsewhere; not a part of the version.
+    """
+
+    table: TableId
+    columns: tuple[ColumnDefinition, ...]
+    key: tuple[str, ...] = ()
+    engine: str = ""
+    period: tuple[str, ...] = ()
+    has_primary_key: bool | None = field(default=None, compare=False)
+    default_collation: str | None = field(default=None, compare=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def has_versions_by_transaction(self) -> bool:
+        """Whether its period is one of transaction numbers: MariaDB logs its changes as statements only."""
+        return any(self.column(name).column_type.startswith("bigint") for name in self.period)
+
+    def labelled_as(self, other: TableDefinition) -> TableDefinition:
+        """With the other's labels of enums and sets where this has only `?` for some of their characters."""
+        known = {column.name: column for column in other.columns}
+        columns = tuple(
+            replace(
+                column,
+                column_type=known[column.name].column_type,
+                labels=known[column.name].labels,
+                has_unsure_labels=known[column.name].has_unsure_labels,
+            )
+            if column.has_unsure_labels and column.name in known and _may_show(column, known[column.name])
+            else column
+            for column in self.columns
+        )
+        return replace(self, columns=columns)
+
+    def column(self, name: str) -> ColumnDefinition:
+        """The column of that name; KeyError when there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    def to_json(self) -> str:
+        """One line; what has its default value is left out."""
+        value = {
+            "schema": self.table.schema,
+            "name": self.table.name,
+            "columns": [_lean(column) for column in self.columns],
+            "key": self.key,
+            "engine": self.engine,
+            "period": self.period,
+        }
+        return orjson.dumps(value).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> TableDefinition:
+        """The reverse of `to_json`; unknown keys are left out, anything else wrong is a StateError."""
+        try:
+            value = orjson.loads(text)
+            return cls(
+                table=TableId(str(value["schema"]), str(value["name"])),
+                columns=tuple(_column(column) for column in value["columns"]),
+                key=tuple(value["key"]),
+                engine=str(value["engine"]),
+                period=tuple(value.get("period", ())),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            message = "the stored definition of a table can't be read"
+            raise StateError(message, remedy="Copy the tables of this source again.") from error
+
+
+_DEFAULTS = asdict(ColumnDefinition(name="", column_type=""))
+_FIELDS = frozenset(each.name for each in fields(ColumnDefinition))
+
+
+def _may_show(shown: ColumnDefinition, column: ColumnDefinition) -> bool:
+    """Whether the labels are those of the column with `?` for each character beyond the BMP."""
+    told = tuple("".join("?" if char > "\uffff" else char for char in label) for label in column.labels)
+    return shown.labels == told and shown.column_type[:4] == column.column_type[:4]
+
+
+def _lean(column: ColumnDefinition) -> dict[str, Any]:
+    return {name: value for name, value in asdict(column).items() if value != _DEFAULTS[name]}
+
+
+def _column(value: Mapping[str, Any]) -> ColumnDefinition:
+    known = {name: item for name, item in value.items() if name in _FIELDS}
+    known["labels"] = tuple(known.get("labels", ()))
+    default = known.get("default")
+    known["default"] = Default(**default) if isinstance(default, dict) else None
+    return ColumnDefinition(**known)

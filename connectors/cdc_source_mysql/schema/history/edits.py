@@ -1,0 +1,397 @@
+"""Applies the clauses of ALTER TABLE to a definition, and CREATE TABLE to nothing, as the server does.
+
+The server first walks the old columns (dropped, or changed, renamed or kept in their places), then adds the
+new ones and moves those with a new place, in the order of the clauses. Where the outcome depends on what
+isn't known (the table's other indexes) the shape is unsure, never guessed; a character set that isn't known
+is UNTOLD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from cdc.model import TableId
+from cdc_source_mysql.schema.catalog import HIDDEN_PERIOD
+from cdc_source_mysql.schema.column_defaults import required, told_default, with_default
+from cdc_source_mysql.schema.ddl.changes import (
+    AddColumn,
+    AddIndex,
+    Altered,
+    ChangeColumn,
+    ColumnSpec,
+    ConvertCharset,
+    DefaultCharset,
+    DropColumn,
+    DropIndex,
+    DropPrimaryKey,
+    Edit,
+    Index,
+    Place,
+    RenameColumn,
+    SetDefault,
+    SetEngine,
+    SetVisible,
+    Shape,
+    Unsure,
+)
+from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
+
+_TEXTS = ("tinytext", "text", "mediumtext", "longtext")
+
+
+# Stands for the character set of a column that has the table's default, where that isn't known.
+UNTOLD: Final = "?"
+
+
+class ShapeUnsure(Exception):
+    """Only the catalog knows what the statement made; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class CharacterSet:
+    """A character set and its collation, None where the server's default isn't known."""
+
+    charset: str
+    collation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a table before a statement. `characters` is its default character set;
+    `has_primary_key` says that its key is the primary one (None: not known).
+    """
+
+    definition: TableDefinition
+    characters: CharacterSet | None = None
+    has_primary_key: bool | None = None
+
+    @property
+    def is_sure(self) -> bool:
+        return all(column.charset != UNTOLD for column in self.definition.columns)
+
+
+@dataclass(slots=True)
+class _Columns:
+    """The columns of a table while it is being altered; names compare without case."""
+
+    old: tuple[ColumnDefinition, ...]
+    made: list[ColumnDefinition] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
+
+    def find(self, name: str) -> int:
+        for at, column in enumerate(self.made):
+            if same(column.name, name):
+                return at
+        raise ShapeUnsure(f"there is no column {name}")
+
+    def has(self, name: str) -> bool:
+        return any(same(column.name, name) for column in self.made)
+
+    def put(self, column: ColumnDefinition, place: Place | None) -> None:
+        if place is None:
+            self.made.append(column)
+        elif not place.after:
+            self.made.insert(0, column)
+        else:
+            self.made.insert(self.find(place.after) + 1, column)
+
+
+def same(one: str, other: str) -> bool:
+    """Column and index names are the same in any case."""
+    return one.lower() == other.lower()
+
+
+def create(
+    table: TableId,
+    shape: Shape,
+    default_collations: Mapping[str, str],
+    database: CharacterSet | None = None,
+) -> Known:
+    """The table that a CREATE TABLE makes in a database with this default character set (None: not known).
+
+    Raises:
+        ShapeUnsure: the statement alone doesn't tell.
+    """
+    characters = _characters(shape.charset, shape.collation, default_collations)
+    if shape.charset is None and shape.collation is None:
+        characters = database
+    columns = [column_of(spec, characters, default_collations) for spec in shape.columns]
+    period = shape.period
+    if shape.versioned and not period:
+        period = HIDDEN_PERIOD
+        columns += [_hidden(name) for name in HIDDEN_PERIOD]
+    draft = _Columns(old=(), made=columns)
+    primary = next((index for index in shape.indexes if index.primary), None)
+    if primary is not None:
+        _require(draft, primary.columns)
+    key = tuple(primary.columns) if primary is not None else _unique_key(draft, shape.indexes)
+    definition = TableDefinition(
+        table=table,
+        columns=tuple(draft.made),
+        key=_spelled(draft, key),
+        engine=shape.engine,
+        period=period,
+    )
+    return Known(definition, characters, bool(primary))
+
+
+def alter(known: Known, altered: Altered, default_collations: Mapping[str, str]) -> Known:
+    """The table after an ALTER TABLE.
+
+    Raises:
+        ShapeUnsure: the statement alone doesn't tell.
+    """
+    unsure = next((edit for edit in altered.edits if isinstance(edit, Unsure)), None)
+    if unsure is not None:
+        raise ShapeUnsure(unsure.reason)
+    characters = _new_default(known.characters, altered.edits, default_collations)
+    known = replace(known, characters=characters)
+    columns = _alter_columns(known, altered.edits, default_collations)
+    for edit in altered.edits:
+        if isinstance(edit, ConvertCharset):
+            _convert(columns, edit, default_collations)
+    key, is_primary = _alter_key(known, altered.edits, columns)
+    engine = next((e.engine for e in altered.edits if isinstance(e, SetEngine)), known.definition.engine)
+    definition = replace(
+        known.definition,
+        columns=tuple(columns.made),
+        key=key,
+        engine=engine,
+        period=_period(known.definition.period, columns),
+    )
+    return Known(definition, characters, is_primary)
+
+
+def column_of(
+    spec: ColumnSpec, characters: CharacterSet | None, default_collations: Mapping[str, str]
+) -> ColumnDefinition:
+    """The column that a statement defines, in a table of that default character set."""
+    if not spec.is_sure:
+        raise ShapeUnsure(f"whether {spec.name} can be null depends on the server's settings")
+    charset, collation = spec.charset, spec.collation
+    if spec.has_characters and charset is None:
+        charset, collation = (characters.charset, characters.collation) if characters else (UNTOLD, None)
+    elif charset is not None and collation is None:
+        collation = default_collations.get(charset)
+    return ColumnDefinition(
+        name=spec.name,
+        column_type=spec.column_type,
+        charset=charset,
+        collation=collation,
+        nullable=spec.nullable is not False,
+        generated=spec.generated,
+        invisible=spec.invisible,
+        labels=spec.labels,
+        default=told_default(spec),
+        is_json=spec.is_json,
+        compressed=spec.compressed,
+        srid=spec.srid,
+    )
+
+
+def _hidden(name: str) -> ColumnDefinition:
+    """A column that system versioning adds."""
+    return ColumnDefinition(name, "timestamp(6)", nullable=False, generated=True, invisible=True)
+
+
+def _characters(
+    charset: str | None, collation: str | None, default_collations: Mapping[str, str]
+) -> CharacterSet | None:
+    if charset is None:
+        return None
+    return CharacterSet(charset, collation or default_collations.get(charset))
+
+
+def _new_default(
+    now: CharacterSet | None, edits: Sequence[Edit], default_collations: Mapping[str, str]
+) -> CharacterSet | None:
+    for edit in edits:
+        if isinstance(edit, DefaultCharset | ConvertCharset):
+            now = _characters(edit.charset, edit.collation, default_collations)
+    return now
+
+
+def _alter_columns(known: Known, edits: Sequence[Edit], default_collations: Mapping[str, str]) -> _Columns:
+    columns = _Columns(old=known.definition.columns)
+    _check_names(known.definition, edits)
+    for column in known.definition.columns:
+        _keep(column, columns, known, edits, default_collations)
+    for edit in edits:
+        if isinstance(edit, AddColumn):
+            _add(edit, columns, known, default_collations)
+        elif isinstance(edit, ChangeColumn) and edit.place is not None:
+            columns.put(columns.made.pop(columns.find(edit.spec.name)), edit.place)
+        elif isinstance(edit, SetVisible):
+            at = columns.find(edit.name)
+            columns.made[at] = replace(columns.made[at], invisible=not edit.visible)
+        elif isinstance(edit, SetDefault):
+            at = columns.find(edit.name)
+            columns.made[at] = with_default(columns.made[at], edit.default)
+    return columns
+
+
+def _check_names(definition: TableDefinition, edits: Sequence[Edit]) -> None:
+    """A clause for a column that isn't there did nothing (IF EXISTS), or our definition is wrong."""
+    for edit in edits:
+        if not isinstance(edit, DropColumn | ChangeColumn | RenameColumn):
+            continue
+        if isinstance(edit, DropColumn) and edit.if_exists:
+            continue
+        if not any(same(edit.name, name) for name in definition.names):
+            raise ShapeUnsure(f"there is no column {edit.name}")
+
+
+def _keep(
+    column: ColumnDefinition,
+    columns: _Columns,
+    known: Known,
+    edits: Sequence[Edit],
+    default_collations: Mapping[str, str],
+) -> None:
+    """Take one old column over: dropped, changed, renamed or as it is."""
+    for edit in edits:
+        if isinstance(edit, DropColumn) and same(edit.name, column.name):
+            return
+        if isinstance(edit, ChangeColumn) and same(edit.name, column.name):
+            columns.renamed[column.name.lower()] = edit.spec.name
+            columns.made.append(column_of(edit.spec, known.characters, default_collations))
+            return
+        if isinstance(edit, RenameColumn) and same(edit.name, column.name):
+            columns.renamed[column.name.lower()] = edit.new
+            columns.made.append(replace(column, name=edit.new))
+            return
+    columns.made.append(column)
+
+
+def _add(edit: AddColumn, columns: _Columns, known: Known, default_collations: Mapping[str, str]) -> None:
+    if columns.has(edit.spec.name):
+        if edit.if_not_exists:
+            return
+        raise ShapeUnsure(f"there is a column {edit.spec.name} already")
+    columns.put(column_of(edit.spec, known.characters, default_collations), edit.place)
+
+
+def _convert(columns: _Columns, edit: ConvertCharset, default_collations: Mapping[str, str]) -> None:
+    """The character columns become of one set; a text type may become a larger one."""
+    characters = _characters(edit.charset, edit.collation, default_collations)
+    if characters is None or characters.charset == "binary":
+        raise ShapeUnsure("CONVERT TO CHARACTER SET without a name, or to bytes")
+    for at, column in enumerate(columns.made):
+        if column.charset is None:
+            continue
+        if column.is_json or (column.column_type in _TEXTS and column.charset != characters.charset):
+            raise ShapeUnsure("CONVERT TO CHARACTER SET may make a text type larger")
+        columns.made[at] = replace(column, charset=characters.charset, collation=characters.collation)
+
+
+def _alter_key(known: Known, edits: Sequence[Edit], columns: _Columns) -> tuple[tuple[str, ...], bool | None]:
+    """The key after the statement, and whether it is the primary one."""
+    added = [edit.index for edit in edits if isinstance(edit, AddIndex)]
+    primary = next((index for index in added if index.primary), None)
+    if primary is not None:
+        _require(columns, primary.columns)
+        return _spelled(columns, primary.columns), True
+    if any(isinstance(edit, DropPrimaryKey) for edit in edits):
+        raise ShapeUnsure("without its primary key the table may have another unique index")
+    key = _kept_key(known, columns)
+    if key and known.has_primary_key:
+        _require(columns, key)
+        return key, True
+    if key and any(columns.made[columns.find(name)].nullable for name in key):
+        raise ShapeUnsure("a column of the unique index can be null")
+    if known.definition.key and any(isinstance(edit, DropIndex) for edit in edits):
+        raise ShapeUnsure("the index that was dropped may have been the key")
+    return _with_unique(key, added, columns), known.has_primary_key if key else False
+
+
+def _with_unique(key: tuple[str, ...], added: Sequence[Index], columns: _Columns) -> tuple[str, ...]:
+    """The key once unique indexes are added and there is no primary key, as far as is known."""
+    if not key and any(not column.nullable for column in columns.made) and _became_required(columns):
+        raise ShapeUnsure("a column that can't be null any more may be in a unique index")
+    if not key:
+        return _unique_key(columns, added)
+    if _unique_candidates(columns, added):
+        raise ShapeUnsure("the table has several unique indexes")
+    return key
+
+
+def _became_required(columns: _Columns) -> bool:
+    """Whether an old column can't be null any more: an index over it may have become a key."""
+    nullable = {column.name.lower() for column in columns.old if column.nullable}
+    now = {columns.renamed.get(name, name).lower() for name in nullable}
+    return any(not column.nullable and column.name.lower() in now for column in columns.made)
+
+
+def _kept_key(known: Known, columns: _Columns) -> tuple[str, ...]:
+    """The old key under its columns' new names."""
+    key = tuple(columns.renamed.get(name.lower(), name) for name in known.definition.key)
+    if not all(columns.has(name) for name in key):
+        raise ShapeUnsure("a column of the key was dropped")
+    return key
+
+
+def _unique_candidates(columns: _Columns, indexes: Sequence[Index]) -> list[tuple[str, ...]]:
+    """The unique indexes that identify every row."""
+    found = []
+    for index in indexes:
+        if index.primary:
+            continue
+        if not index.columns:
+            raise ShapeUnsure("a unique index is over an expression")
+        if not any(columns.made[columns.find(name)].nullable for name in index.columns):
+            found.append(_spelled(columns, index.columns))
+    return found
+
+
+def _unique_key(columns: _Columns, indexes: Sequence[Index]) -> tuple[str, ...]:
+    found = _unique_candidates(columns, indexes)
+    if len(set(found)) > 1:
+        raise ShapeUnsure("the table has several unique indexes")
+    return found[0] if found else ()
+
+
+def _require(columns: _Columns, names: Sequence[str]) -> None:
+    """The columns of a primary key are NOT NULL whatever they say."""
+    if not names:
+        raise ShapeUnsure("the primary key isn't over columns")
+    for name in names:
+        at = columns.find(name)
+        columns.made[at] = required(columns.made[at])
+
+
+def _spelled(columns: _Columns, names: Sequence[str]) -> tuple[str, ...]:
+    """Column names as the columns spell them."""
+    return tuple(columns.made[columns.find(name)].name for name in names)
+
+
+def _period(period: tuple[str, ...], columns: _Columns) -> tuple[str, ...]:
+    if not all(columns.has(columns.renamed.get(name.lower(), name)) for name in period):
+        raise ShapeUnsure("a column of the system versioning was dropped")
+    return tuple(columns.renamed.get(name.lower(), name) for name in period)
+
+
+def guess(definition: TableDefinition, altered: Altered) -> TableDefinition:
+    """The columns after a statement whose outcome isn't sure: good enough to recognise one in an event."""
+    kept = (AddColumn, DropColumn, ChangeColumn, RenameColumn, SetDefault)
+    edits = tuple(_sure(edit) for edit in altered.edits if isinstance(edit, kept))
+    try:
+        return alter(Known(replace(definition, key=())), replace(altered, edits=edits), {}).definition
+    except ShapeUnsure:
+        return definition
+
+
+def guess_created(table: TableId, shape: Shape) -> TableDefinition | None:
+    """As `guess`, for a CREATE TABLE."""
+    columns = tuple(replace(spec, is_sure=True) for spec in shape.columns)
+    try:
+        return create(table, replace(shape, columns=columns, indexes=()), {}).definition
+    except ShapeUnsure:
+        return None
+
+
+def _sure(edit: Edit) -> Edit:
+    if isinstance(edit, AddColumn | ChangeColumn):
+        return replace(edit, spec=replace(edit.spec, is_sure=True))
+    return edit

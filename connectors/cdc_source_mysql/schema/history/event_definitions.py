@@ -1,0 +1,246 @@
+"""What a TABLE_MAP event tells of a table's definition, and whether it contradicts one.
+
+With full metadata the event is the truth for its rows; `merge` adds what no event tells from a definition
+known otherwise. Without it `fits` says whether a known definition can read its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from cdc.errors import DecodeError
+from cdc_source_mysql.schema import column_types as types
+from cdc_source_mysql.schema.charsets import BINARY_COLLATION, Collation, decode_text
+from cdc_source_mysql.schema.column_types import ParsedType, event_forms, label_type, parse_type
+from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
+from cdc_source_mysql.schema.hidden import as_hidden, is_hash
+from cdc_source_mysql.schema.table_map import TableMap
+
+_INTEGER_NAMES = {code: name for name, code in types.INTEGERS.items()}
+_FLOAT_NAMES = {code: name for name, (code, _) in types.FLOATS.items()}
+_TEMPORAL_NAMES = {new: name for name, (new, _) in types.TEMPORALS.items()}
+_LEGACY_NAMES = {old: name for name, (_, old) in types.TEMPORALS.items()}
+_TEXT_NAMES = {size: name for name, size in types.TEXTS.items()}
+_BLOB_NAMES = {size: name for name, size in types.BLOBS.items()}
+_PLAIN_NAMES = {types.YEAR: "year", types.DATE: "date", types.NEWDATE: "date", types.JSON: "json"}
+_LABEL_NAMES = {types.ENUM: "enum", types.SET: "set"}
+_FIXED_NAMES = {types.STRING: ("char", "binary")}
+_VARYING_NAMES = ("varchar", "varbinary")
+_VARYING = frozenset({types.VARCHAR, types.VAR_STRING, types.VARCHAR_COMPRESSED})
+_BLOBS = frozenset({types.BLOB, types.BLOB_COMPRESSED})
+_COMPRESSED = frozenset({types.BLOB_COMPRESSED, types.VARCHAR_COMPRESSED})
+# Types that an event shows as a plain one, and that only a definition known otherwise tells apart.
+_HIDDEN_IN = {
+    "binary": frozenset(types.FIXED_BINARIES),
+    "varbinary": frozenset({"vector"}),
+    "year": frozenset({"year"}),
+}
+
+
+def definition_of(
+    table_map: TableMap, collations: Mapping[int, Collation], flavour: str
+) -> TableDefinition | None:
+    """The definition that the event tells; None without full metadata (binlog_row_metadata=FULL).
+
+    What no event tells is as in a plain column: MariaDB's uuid, inet4, inet6 are binary(n), its JSON is
+    longtext, its vectors are varbinary; no default, no generation, no engine. `merge` fills that in.
+
+    Raises:
+        DecodeError: a collation that the server's list doesn't have, or labels outside their character set.
+    """
+    names, collation_ids = table_map.names, table_map.collation_ids
+    if names is None or collation_ids is None or table_map.unsigned is None or table_map.labels is None:
+        return None
+    columns = tuple(
+        _column(table_map, at, name, _collation(collation_ids[at], collations))
+        for at, name in enumerate(names)
+    )
+    if flavour == "mariadb":
+        columns = tuple(map(as_hidden, columns))
+    key = tuple(names[at] for at in table_map.key or ())
+    return TableDefinition(table=table_map.table, columns=columns, key=key)
+
+
+def _collation(number: int, collations: Mapping[int, Collation]) -> Collation | None:
+    """None for a column without characters, or with bytes."""
+    if number in (0, BINARY_COLLATION):
+        return None
+    collation = collations.get(number)
+    if collation is None:
+        message = f"a column with the unknown collation {number}"
+        raise DecodeError(message)
+    return collation
+
+
+def _column(table_map: TableMap, at: int, name: str, collation: Collation | None) -> ColumnDefinition:
+    code = table_map.types[at]
+    labels = _labels(table_map, at, collation.charset if collation else "binary")
+    has_characters = code in _VARYING or code in _BLOBS or code in _LABEL_NAMES or code in _FIXED_NAMES
+    shown = collation if has_characters else None
+    return ColumnDefinition(
+        name=name,
+        column_type=_type_text(table_map, at, shown, labels),
+        charset=shown.charset if shown else None,
+        collation=shown.name if shown else None,
+        nullable=table_map.nullable[at],
+        invisible=not table_map.visible[at] if table_map.visible else False,
+        labels=labels,
+        compressed=code in _COMPRESSED,
+        legacy_temporal=code in _LEGACY_NAMES,
+    )
+
+
+def _labels(table_map: TableMap, at: int, charset: str) -> tuple[str, ...]:
+    found = []
+    for label in table_map.labels[at] if table_map.labels else ():
+        text = decode_text(label, charset)
+        if text is None:
+            message = f"a label of an enum or set that isn't {charset}"
+            raise DecodeError(message, where=str(table_map.table))
+        found.append(text)
+    return tuple(found)
+
+
+def _type_text(table_map: TableMap, at: int, collation: Collation | None, labels: tuple[str, ...]) -> str:
+    code = table_map.types[at]
+    if code in _LABEL_NAMES:
+        return label_type(_LABEL_NAMES[code], labels)
+    if code == types.GEOMETRY:
+        return _geometry(table_map, at)
+    if code in _VARYING or code in _BLOBS or code in _FIXED_NAMES:
+        return _string_text(code, table_map.metas[at], collation)
+    return _plain(table_map, at).canonical
+
+
+def _plain(table_map: TableMap, at: int) -> ParsedType:
+    """Types without characters or labels."""
+    code, meta = table_map.types[at], table_map.metas[at]
+    unsigned = bool(table_map.unsigned and table_map.unsigned[at])
+    if code in _INTEGER_NAMES or code in _FLOAT_NAMES:
+        return ParsedType(_INTEGER_NAMES.get(code) or _FLOAT_NAMES[code], unsigned=unsigned)
+    if code == types.NEWDECIMAL:
+        return ParsedType("decimal", (meta >> 8, meta & 0xFF), unsigned)
+    if code == types.BIT:
+        return ParsedType("bit", ((meta >> 8) * 8 + (meta & 0xFF),))
+    if code == types.VECTOR:
+        return ParsedType("vector", (table_map.dimensions[at],) if table_map.dimensions else ())
+    if code in _PLAIN_NAMES:
+        return ParsedType(_PLAIN_NAMES[code])
+    return ParsedType(_TEMPORAL_NAMES.get(code) or _LEGACY_NAMES[code], (meta,) if meta else ())
+
+
+def _geometry(table_map: TableMap, at: int) -> str:
+    number = table_map.geometries[at] if table_map.geometries else 0
+    if number >= len(types.GEOMETRIES):
+        message = f"a geometry of the unknown kind {number}"
+        raise DecodeError(message, where=str(table_map.table))
+    return types.GEOMETRIES[number]
+
+
+def _string_text(code: int, meta: int, collation: Collation | None) -> str:
+    if code in _BLOBS:
+        names = _TEXT_NAMES if collation else _BLOB_NAMES
+        if meta not in names:
+            message = f"a blob with lengths of {meta} bytes"
+            raise DecodeError(message)
+        return names[meta]
+    characters, octets = _FIXED_NAMES.get(code, _VARYING_NAMES)
+    size = meta - (code == types.VARCHAR_COMPRESSED)
+    if collation is None:
+        return ParsedType(octets, (size,)).canonical
+    return ParsedType(characters, (size // collation.max_bytes,)).canonical
+
+
+def merge(event: TableDefinition, known: TableDefinition | None) -> TableDefinition:
+    """The event's definition with what it can't tell taken from `known`, column by column of equal name where
+    the two can be the same column. The event's key is the primary key or what the server takes for it.
+    """
+    if known is None:
+        return event
+    by_name = {column.name: column for column in known.columns}
+    columns = tuple(_merged(column, by_name.get(column.name)) for column in event.columns)
+    required = {column.name for column in columns if not column.nullable}
+    period = known.period if set(event.names).issuperset(known.period) else ()
+    # The end of a row's period is a part of every key of a versioned table, but identifies no row.
+    told = tuple(name for name in event.key if name not in period)
+    key = told or (known.key if required.issuperset(known.key) else ())
+    return replace(event, columns=columns, key=key, engine=event.engine or known.engine, period=period)
+
+
+def _merged(event: ColumnDefinition, known: ColumnDefinition | None) -> ColumnDefinition:
+    if known is None or not _can_be_same(event, known):
+        return event
+    if is_hash(event) != is_hash(known):
+        event = replace(event, invisible=False)
+    return replace(
+        event,
+        column_type=known.column_type,
+        generated=known.generated,
+        invisible=event.invisible or known.invisible,
+        default=known.default,
+        is_json=known.is_json,
+        srid=known.srid,
+    )
+
+
+def _can_be_same(event: ColumnDefinition, known: ColumnDefinition) -> bool:
+    """Whether the event shows the known column."""
+    told = (event.collation, event.compressed, event.legacy_temporal)
+    if told != (known.collation, known.compressed, known.legacy_temporal):
+        return False
+    if event.column_type == known.column_type:
+        return True
+    shown, wanted = parse_type(event.column_type), parse_type(known.column_type)
+    if event.legacy_temporal:
+        return shown.base == wanted.base
+    hidden = _HIDDEN_IN.get(shown.base, frozenset())
+    return wanted.base in hidden and bool({*event_forms(event)} & {*event_forms(known)})
+
+
+def fits(table_map: TableMap, definition: TableDefinition, collations: Mapping[int, Collation]) -> str:
+    """'' when rows under this event can be read by the definition, else why not (for people)."""
+    if len(table_map.types) != len(definition.columns):
+        return f"the event has {len(table_map.types)} columns, the definition {len(definition.columns)}"
+    for at, column in enumerate(definition.columns):
+        reason = _contradiction(table_map, at, column, collations)
+        if reason:
+            return f"column {column.name}: {reason}"
+    return ""
+
+
+def _contradiction(
+    table_map: TableMap, at: int, column: ColumnDefinition, collations: Mapping[int, Collation]
+) -> str:
+    form = (table_map.types[at], table_map.metas[at])
+    if form not in event_forms(column):
+        return f"the event's type {form[0]} ({form[1]}) is not that of {column.column_type}"
+    # A column that became nullable is another version of it.
+    if table_map.nullable[at] != column.nullable and not is_hash(column):
+        return "the event and the definition disagree whether it can be null"
+    if table_map.names and table_map.names[at] != column.name:
+        return f"the event names it {table_map.names[at]}"
+    parsed = parse_type(column.column_type)
+    # Events call a year unsigned.
+    signed_matters = parsed.base != "year" and table_map.unsigned is not None
+    if signed_matters and table_map.unsigned and table_map.unsigned[at] != parsed.unsigned:
+        return "the event and the definition disagree whether it is signed"
+    number = table_map.collation_ids[at] if table_map.collation_ids else 0
+    if number and (reason := _wrong_charset(number, column, collations)):
+        return reason
+    if (
+        table_map.labels
+        and column.labels
+        and _labels(table_map, at, column.charset or "binary") != column.labels
+    ):
+        return "the event has other labels"
+    return ""
+
+
+def _wrong_charset(number: int, column: ColumnDefinition, collations: Mapping[int, Collation]) -> str:
+    collation = collations.get(number)
+    charset = collation.charset if collation else f"of collation {number}"
+    told = None if number == BINARY_COLLATION else charset
+    if told != column.charset:
+        return f"the event's character set is {told or 'binary'}, not {column.charset or 'binary'}"
+    return ""

@@ -1,0 +1,400 @@
+"""The definitions of the selected tables at the stream's position, kept by DDL, events and the catalog;
+and of tables created beside them, for one may take the name of a selected one.
+
+A table whose shape isn't sure has no definition until an event with full metadata tells it or the catalog is
+read again with a proof (cdc_source_mysql.binlog.lookahead). Everything that must survive a restart goes into
+`Applied.memory`, which belongs to the ChangeSet that contains the statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from cdc.model import Resnapshot, TableId
+from cdc_source_mysql.schema.charsets import Collation
+from cdc_source_mysql.schema.ddl.changes import (
+    Altered,
+    ConvertCharset,
+    Created,
+    DatabaseDefaults,
+    DatabaseDropped,
+    DefaultCharset,
+    Dml,
+    Dropped,
+    ObjectChanged,
+    Renamed,
+    RowsChanged,
+    TableChange,
+    TemporaryCreated,
+    TemporaryDropped,
+    Truncated,
+    Unknown,
+    Unsure,
+)
+from cdc_source_mysql.schema.definitions import TableDefinition
+from cdc_source_mysql.schema.history.created import created
+from cdc_source_mysql.schema.history.databases import Databases
+from cdc_source_mysql.schema.history.edits import (
+    CharacterSet,
+    Known,
+    ShapeUnsure,
+    alter,
+    guess,
+)
+from cdc_source_mysql.schema.history.event_definitions import definition_of, fits
+from cdc_source_mysql.schema.history.events import is_sequence, judge, known_by
+from cdc_source_mysql.schema.history.fills import scalar
+from cdc_source_mysql.schema.history.hashes import require_same_hashes
+from cdc_source_mysql.schema.history.refusals import rows_remedy, statement_logged
+from cdc_source_mysql.schema.history.results import Applied, Outcome, Resolved
+from cdc_source_mysql.schema.history.rows import RowEffects, rows_after
+from cdc_source_mysql.schema.history.states import State
+from cdc_source_mysql.schema.table_map import TableMap
+from cdc_source_mysql.schema.type_plan import plan_table
+
+__all__ = ["MEMORY_PREFIX", "Applied", "History", "Resolved"]
+
+MEMORY_PREFIX = "table:"
+# Of a table that only the catalog has shown.
+_UNSEEN = "the stream has shown nothing of it yet"
+# Tables that aren't selected are kept from their creation on: gh-ost and others build a table beside, and
+# swap it in. So many work at a time hardly anywhere; what was forgotten is read again, if it must be.
+MOST_OTHERS = 50
+
+
+class History:
+    """Not thread-safe: belongs to the stream's thread."""
+
+    def __init__(
+        self,
+        selects: Callable[[TableId], bool],
+        *,
+        flavour: str,
+        collations: Mapping[int, Collation],
+        default_collations: Mapping[str, str] | None = None,
+        fold: bool = False,
+        unrepresentable: str = "error",
+    ) -> None:
+        """`default_collations`: character set → its default collation on this server
+        (information_schema.COLLATIONS.IS_DEFAULT). `fold`: lower_case_table_names is not 0.
+        """
+        self._selects = selects
+        self._flavour = flavour
+        self._collations = collations
+        self._charsets = {collation.name: collation.charset for collation in collations.values()}
+        self._default_collations = default_collations or {}
+        self._fold = fold
+        self._unrepresentable = unrepresentable
+        self._states: dict[TableId, State] = {}
+        self._databases = Databases()
+
+    def restore(self, memory: Mapping[str, str]) -> None:
+        """Take back what earlier sets' `memory` kept; other keys are left alone."""
+        for key, text in memory.items():
+            if key.startswith(MEMORY_PREFIX):
+                state = State.from_json(text)
+                self._states[state.table] = state
+        self._databases.restore(memory)
+
+    def begin(
+        self, definitions: Iterable[TableDefinition], databases: Mapping[str, str] | None = None
+    ) -> Mapping[str, str | None]:
+        """Start from the catalog, in place of all that was known; gives the memory to keep. `databases`:
+        database → default collation.
+        """
+        outcome = Outcome()
+        for table in list(self._states):
+            self._forget(table, outcome)
+        for definition in definitions:
+            self._put(self._learned(definition), outcome)
+        found = {name: self._characters(collation) for name, collation in (databases or {}).items()}
+        outcome.memory |= self._databases.begin({n: c for n, c in found.items() if c is not None})
+        return outcome.memory
+
+    def expect(self, tables: Iterable[TableId]) -> None:
+        """Take in the selected ones of the tables that the catalog shows: they may have been copied."""
+        for table in map(self._name, tables):
+            if table not in self._states and self._selects(table):
+                self._states[table] = State(table, reason=_UNSEEN)
+
+    def distrust(self, reason: str) -> Applied:
+        """Nothing that is known is sure any more, and every table is to be copied again."""
+        outcome = Outcome()
+        outcome.memory |= self._databases.clear()
+        for table in list(self._states):
+            self._put(State(table, reason=reason), outcome)
+            self._copy_again(table, reason, outcome)
+        return outcome.finish()
+
+    def learn(self, definition: TableDefinition) -> Mapping[str, str | None]:
+        """Take in a definition proven right for the stream's position; gives the memory to keep."""
+        outcome = Outcome()
+        self._put(self._learned(definition), outcome)
+        return outcome.memory
+
+    def apply(self, changes: Iterable[TableChange], *, where: str = "") -> Applied:
+        """Apply a statement's changes, at the position `where`.
+
+        A statement that isn't understood and names selected tables has them copied again, and says so in
+        `notes`.
+        """
+        outcome = Outcome()
+        for change in changes:
+            self._apply(change, outcome, where)
+        return outcome.finish()
+
+    def resolve(self, table_map: TableMap) -> Resolved:
+        """The definition under which the rows of this event are to be read."""
+        table = self._name(table_map.table)
+        state = self._seen(table)
+        event = definition_of(table_map, self._collations, self._flavour)
+        if event is None:
+            return self._without_metadata(table, state, table_map)
+        event = replace(event, table=table)
+        verdict = judge(state, event, table_map, self._collations, self._flavour)
+        base = replace(state or State(table), is_untold=verdict.is_untold or bool(state and state.is_untold))
+        if verdict.definition is None:
+            return self._unresolved(base, state, verdict.reason)
+        return self._resolved(base, state, verdict.definition)
+
+    def is_table(self, table_map: TableMap) -> bool:
+        """False for MariaDB's sequences: they log their numbers as rows."""
+        state = self._seen(self._name(table_map.table))
+        return self._flavour != "mariadb" or not is_sequence(state, table_map)
+
+    def definition(self, table: TableId) -> TableDefinition | None:
+        """What is known of a table; None when it isn't, or isn't sure."""
+        state = self._states.get(self._name(table))
+        return state.definition if state else None
+
+    def definitions(self) -> Mapping[TableId, TableDefinition]:
+        """All that is sure of selected tables."""
+        return {table: known for table, state in self._selected() if (known := state.definition) is not None}
+
+    def selected(self) -> tuple[TableId, ...]:
+        """Every selected table that may be there."""
+        return tuple(table for table, _ in self._selected())
+
+    def engines(self) -> dict[TableId, str]:
+        """The engine of every selected table; '' where it isn't known."""
+        known = {table: state.definition for table, state in self._selected()}
+        return {table: definition.engine if definition else "" for table, definition in known.items()}
+
+    def fills(self, table: TableId) -> Mapping[str, Any]:
+        """Column.fill by column name: what rows older than an added column have (only values that aren't
+        NULL), as pyarrow scalars.
+        """
+        state = self._states.get(self._name(table))
+        if state is None or state.definition is None or not state.fills:
+            return {}
+        plans = plan_table(state.definition, None, self._flavour, self._unrepresentable)
+        arrows = {plan.name: plan.arrow for plan in plans}
+        return {
+            name: scalar(state.definition.column(name).column_type, default, arrows[name])
+            for name, default in state.fills.items()
+            if name in arrows
+        }
+
+    def _apply(self, change: TableChange, outcome: Outcome, where: str) -> None:
+        match change:
+            case Created():
+                self._create(change, outcome)
+            case Renamed():
+                self._rename(change, outcome)
+            case Altered():
+                self._alter(change, outcome)
+            case Dml():
+                reason = statement_logged(change.keyword, where)
+                for table in map(self._name, change.written if change.tables is None else change.tables):
+                    self._copy_again(table, reason, outcome, rows_remedy(self.definition(table)))
+                outcome.statements.append(change)
+            case Unknown():
+                self._doubt(change, outcome)
+            case TemporaryCreated() | TemporaryDropped() | ObjectChanged():
+                pass
+            case _:
+                self._apply_to_rows(change, outcome)
+
+    def _apply_to_rows(
+        self, change: Dropped | DatabaseDropped | DatabaseDefaults | Truncated | RowsChanged, outcome: Outcome
+    ) -> None:
+        match change:
+            case Dropped(table):
+                if self._selects(self._name(table)):
+                    outcome.notes.append(f"{table} was dropped: the sinks keep their rows of it")
+                self._forget(self._name(table), outcome)
+            case DatabaseDefaults(database):
+                name = self._cased(database)
+                outcome.memory |= self._databases.apply(name, change, self._default_collations)
+            case DatabaseDropped(database):
+                gone = self._cased(database)
+                outcome.memory |= self._databases.forget(gone)
+                for table in [table for table in self._states if table.schema == gone]:
+                    self._forget(table, outcome)
+            case Truncated(table):
+                if self._selects(self._name(table)):
+                    outcome.truncated.append(self._name(table))
+            case RowsChanged(table, reason):
+                self._copy_again(self._name(table), reason, outcome)
+
+    def _create(self, change: Created, outcome: Outcome) -> None:
+        table = self._name(change.table)
+        before, is_selected = self._seen(table), self._selects(table)
+        if change.if_not_exists and (before is not None or not is_selected):
+            return
+        original = None if change.like is None else self._seen(self._name(change.like))
+        database = self._databases.get(table.schema)
+        state = created(table, change, original, self._default_collations, database, self._flavour)
+        if is_selected or (state.known and any(table.schema == t.schema for t, _ in self._selected())):
+            self._put(state, outcome)
+        self._copy_again(table, "it was created", outcome)
+
+    def _rename(self, change: Renamed, outcome: Outcome) -> None:
+        old, new = self._name(change.old), self._name(change.new)
+        state = self._seen(old)
+        self._forget(old, outcome)
+        if state is None and not self._selects(new):
+            return
+        renamed = state.renamed(new) if state else State(new, reason=f"it was {old}, whose shape isn't kept")
+        self._put(renamed, outcome)
+        self._copy_again(new, f"{old} was renamed to it", outcome)
+
+    def _alter(self, change: Altered, outcome: Outcome) -> None:
+        table = self._name(change.table)
+        if not self._selects(table) and table not in self._states:
+            return
+        state = self._seen(table) or State(table, reason="no statement created it")
+        known = state.known
+        after: Known | None = None
+        if known is not None:
+            try:
+                after = alter(known, change, self._default_collations)
+                if self._flavour == "mariadb":
+                    require_same_hashes(known.definition, after.definition, change.edits)
+            except ShapeUnsure as error:
+                after = None
+                state = replace(state, reason=str(error))
+                outcome.notes.append(f"{table} is altered in a way that only its catalog tells: {error}")
+        # The columns are good to compare even where the key isn't sure.
+        columns = after.definition if after else (guess(known.definition, change) if known else None)
+        effects = rows_after(state, columns, change)
+        self._put(self._altered(state, after, change, effects), outcome)
+        if effects.reason:
+            self._copy_again(table, effects.reason, outcome)
+
+    def _altered(self, state: State, after: Known | None, change: Altered, effects: RowEffects) -> State:
+        if after is not None:
+            return replace(State.of(after), fills=effects.fills, dropped=effects.dropped)
+        hint = None if state.hint is None else guess(state.hint, change)
+        may_differ = any(isinstance(edit, DefaultCharset | ConvertCharset | Unsure) for edit in change.edits)
+        return replace(
+            state,
+            definition=None,
+            draft=None,
+            hint=hint,
+            characters=None if may_differ else state.characters,
+            has_primary_key=None,
+            fills=effects.fills,
+            dropped=effects.dropped,
+        )
+
+    def _doubt(self, change: Unknown, outcome: Outcome) -> None:
+        words = {self._cased(word) for word in change.words}
+        home = self._cased(change.database)
+        named = [t for t in self._states if t.name in words and (t.schema in words or t.schema == home)]
+        for table in named:
+            state = self._states[table]
+            self._put(State(table, hint=state.hint, reason=change.reason), outcome)
+            self._copy_again(table, f"a statement that isn't understood names it ({change.reason})", outcome)
+        listed = ", ".join(str(table) for table in named if self._selects(table)) or "no selected table"
+        outcome.notes.append(f"a statement isn't understood: {change.reason}; it names {listed}")
+
+    def _without_metadata(self, table: TableId, state: State | None, table_map: TableMap) -> Resolved:
+        """Without full metadata an event can only agree with what is known, or not."""
+        if state is None:
+            return self._unresolved(State(table, is_untold=True), None, "no statement created it")
+        known = known_by(state, table_map, self._collations)
+        if known is None:
+            return Resolved(None, state.reason)
+        reason = fits(table_map, known, self._collations)
+        if reason:
+            return self._unresolved(replace(state, is_untold=True), state, reason)
+        return self._resolved(state, state, known)
+
+    def _resolved(self, now: State, before: State | None, definition: TableDefinition) -> Resolved:
+        """What the event proves is kept; a change that was never told has the table copied again."""
+        is_primary = None if now.is_untold else now.has_primary_key
+        made = replace(
+            now,
+            definition=definition,
+            draft=None,
+            hint=definition,
+            has_primary_key=is_primary,
+            reason="",
+            is_untold=False,
+        )
+        outcome = Outcome()
+        if made != before:
+            self._put(made, outcome)
+        reason = "its shape changed without a statement in the binary log"
+        resnapshots = (Resnapshot(now.table, reason),) if now.is_untold else ()
+        return Resolved(definition, memory=outcome.memory, resnapshots=resnapshots)
+
+    def _unresolved(self, now: State, before: State | None, reason: str) -> Resolved:
+        characters = None if now.is_untold else now.characters
+        made = replace(now, definition=None, draft=None, characters=characters, reason=reason)
+        outcome = Outcome()
+        if made != before:
+            self._put(made, outcome)
+        return Resolved(None, reason, memory=outcome.memory)
+
+    def _characters(self, collation: str | None) -> CharacterSet | None:
+        charset = self._charsets.get(collation) if collation else None
+        return CharacterSet(charset, collation) if charset else None
+
+    def _learned(self, definition: TableDefinition) -> State:
+        table = self._name(definition.table)
+        kept = self._seen(table) or State(table)
+        return State(
+            table,
+            definition=replace(definition, table=table),
+            hint=replace(definition, table=table),
+            characters=self._characters(definition.default_collation) or kept.characters,
+            has_primary_key=definition.has_primary_key,
+            fills={name: fill for name, fill in kept.fills.items() if name in definition.names},
+            dropped=kept.dropped,
+            is_untold=kept.is_untold,
+        )
+
+    def _put(self, state: State, outcome: Outcome) -> None:
+        self._states[state.table] = state
+        outcome.memory[f"{MEMORY_PREFIX}{state.table}"] = state.to_json()
+        outcome.changed[state.table] = None
+        others = [] if self._selects(state.table) else [t for t in self._states if not self._selects(t)]
+        for table in others[:-MOST_OTHERS]:
+            self._forget(table, outcome)
+
+    def _forget(self, table: TableId, outcome: Outcome) -> None:
+        if self._states.pop(table, None) is not None:
+            outcome.memory[f"{MEMORY_PREFIX}{table}"] = None
+            outcome.changed[table] = None
+
+    def _seen(self, table: TableId) -> State | None:
+        """What the stream has shown of a table."""
+        state = self._states.get(table)
+        return None if state is not None and state.reason == _UNSEEN else state
+
+    def _selected(self) -> Iterator[tuple[TableId, State]]:
+        return ((table, state) for table, state in self._states.items() if self._selects(table))
+
+    def _copy_again(self, table: TableId, reason: str, outcome: Outcome, remedy: str = "") -> None:
+        if self._selects(table):
+            outcome.resnapshots.setdefault(table, Resnapshot(table, reason, remedy=remedy))
+
+    def _name(self, table: TableId) -> TableId:
+        return TableId(self._cased(table.schema), self._cased(table.name)) if self._fold else table
+
+    def _cased(self, name: str) -> str:
+        return name.lower() if self._fold else name

@@ -1,0 +1,141 @@
+"""What the history keeps of one table, and its text in the log's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import orjson
+
+from cdc.errors import StateError
+from cdc.model import TableId
+from cdc_source_mysql.schema.charsets import Collation
+from cdc_source_mysql.schema.ddl.changes import Default
+from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
+from cdc_source_mysql.schema.history.edits import UNTOLD, CharacterSet, Known
+from cdc_source_mysql.schema.table_map import TableMap
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One table. Without a `definition` its shape isn't sure, for that `reason`.
+
+    `draft` is then what it would be but for character sets that are UNTOLD; `hint` is only good to recognise
+    columns in an event. `characters` is the default character set for columns to come, `has_primary_key`
+    whether the key is the primary one; both None where not known. `fills` are the defaults of added columns,
+    by name, `dropped` the names (in lower case) of columns that are gone: a sink may still have their values.
+    `is_untold`: rows may have changed without a statement; the next event that is understood says so.
+    """
+
+    table: TableId
+    definition: TableDefinition | None = None
+    draft: TableDefinition | None = None
+    hint: TableDefinition | None = None
+    characters: CharacterSet | None = None
+    has_primary_key: bool | None = None
+    fills: Mapping[str, Default] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
+    reason: str = ""
+    is_untold: bool = False
+
+    @classmethod
+    def of(cls, known: Known) -> State:
+        definition = known.definition
+        state = cls(
+            definition.table,
+            characters=known.characters,
+            has_primary_key=known.has_primary_key,
+            hint=definition,
+        )
+        if known.is_sure:
+            return replace(state, definition=definition)
+        return replace(state, draft=definition, reason="a column has the table's default character set")
+
+    @property
+    def known(self) -> Known | None:
+        """What a statement can be applied to."""
+        definition = self.definition or self.draft
+        return None if definition is None else Known(definition, self.characters, self.has_primary_key)
+
+    def renamed(self, table: TableId) -> State:
+        """The same under another name, or in a table like it; that one is copied anew, so nothing is left to
+        fill.
+        """
+        moved = (
+            None if d is None else replace(d, table=table) for d in (self.definition, self.draft, self.hint)
+        )
+        definition, draft, hint = moved
+        return replace(
+            self, table=table, definition=definition, draft=draft, hint=hint, fills={}, dropped=frozenset()
+        )
+
+    def to_json(self) -> str:
+        value = {
+            "schema": self.table.schema,
+            "name": self.table.name,
+            "definition": _text(self.definition),
+            "draft": _text(self.draft),
+            # A sure definition is its own hint.
+            "hint": None if self.definition is not None else _text(self.hint),
+            "characters": [self.characters.charset, self.characters.collation] if self.characters else None,
+            "primary": self.has_primary_key,
+            "fills": {name: [default.kind, default.text] for name, default in self.fills.items()},
+            "dropped": sorted(self.dropped),
+            "reason": self.reason,
+            "untold": self.is_untold or None,
+        }
+        return orjson.dumps(
+            {key: item for key, item in value.items() if item not in (None, "", {}, [])}
+        ).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> State:
+        try:
+            value = orjson.loads(text)
+            definition, draft, hint = (_definition(value.get(key)) for key in ("definition", "draft", "hint"))
+            return cls(
+                table=TableId(str(value["schema"]), str(value["name"])),
+                definition=definition,
+                draft=draft,
+                hint=definition or hint,
+                characters=CharacterSet(*value["characters"]) if value.get("characters") else None,
+                has_primary_key=value.get("primary"),
+                fills={name: Default(*default) for name, default in value.get("fills", {}).items()},
+                dropped=frozenset(value.get("dropped", ())),
+                reason=str(value.get("reason", "")),
+                is_untold=bool(value.get("untold", False)),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            message = "what is stored of a table's definition can't be read"
+            raise StateError(message, remedy="Copy the tables of this source again.") from error
+
+
+def _text(definition: TableDefinition | None) -> str | None:
+    return None if definition is None else definition.to_json()
+
+
+def _definition(text: str | None) -> TableDefinition | None:
+    return TableDefinition.from_json(text) if text else None
+
+
+def completed(
+    draft: TableDefinition, table_map: TableMap, collations: Mapping[int, Collation]
+) -> TableDefinition | None:
+    """The draft with the character sets that an event tells; None when it tells none."""
+    ids = table_map.collation_ids
+    if ids is None or len(ids) != len(draft.columns):
+        return None
+    columns = [
+        _told(column, collations.get(number)) for column, number in zip(draft.columns, ids, strict=True)
+    ]
+    definition = replace(draft, columns=tuple(columns))
+    return definition if all(column.charset != UNTOLD for column in columns) else None
+
+
+def _told(column: ColumnDefinition, collation: Collation | None) -> ColumnDefinition:
+    if column.charset != UNTOLD or collation is None:
+        return column
+    if collation.charset == "binary":
+        # The table's default may be bytes: then it is another type.
+        return column
+    return replace(column, charset=collation.charset, collation=collation.name)

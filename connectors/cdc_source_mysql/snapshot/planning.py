@@ -1,0 +1,244 @@
+"""Plans a snapshot: sees that the tables are as the stream has them, finds a position that reads have passed,
+and cuts the tables into chunks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cdc.errors import CdcError, SourceUnavailable, StreamBehind
+from cdc.model import Position, TableId, TableSchema
+from cdc.spi.source import EarlierSnapshot
+from cdc_source_mysql.binlog.positions import parse
+from cdc_source_mysql.channel import Connection
+from cdc_source_mysql.connection import ServerFacts, one
+from cdc_source_mysql.grants import probe
+from cdc_source_mysql.schema.catalog import TableInfo, read_tables
+from cdc_source_mysql.schema.definitions import TableDefinition
+from cdc_source_mysql.schema.generated_columns import delivered, planned
+from cdc_source_mysql.schema.type_plan import ColumnPlan, schema_of
+from cdc_source_mysql.snapshot.bounds import find_bounds, key_index
+from cdc_source_mysql.snapshot.chunks import Bound, KeyRange, Token, chunk_rows, ranges
+from cdc_source_mysql.snapshot.context import Parts
+from cdc_source_mysql.snapshot.copying import Shape
+from cdc_source_mysql.snapshot.views import View, Views
+
+# Estimates of now, not of yesterday (MySQL 8 keeps them for a day).
+_FRESH_ESTIMATES = "set session information_schema_stats_expiry = 0"
+_FRESH_SINCE = (8, 0, 0)
+_ENGINES = "select engine from information_schema.engines where transactions = 'YES'"
+_FULL = "FULL"
+# The server waits so long for a reader that a full disk holds up; then the copy goes on from its chunks.
+PATIENCE_SECONDS = 3600
+# Values come in the bytes of their columns, as they stand in the binlog.
+READER_SETTINGS = f"set session net_write_timeout = {PATIENCE_SECONDS}, session character_set_results = null"
+# A stream that stands at the end of the binlog says so within seconds; one that is behind takes its time, and
+# the snapshot comes again.
+SETTLED_SECONDS = 20.0
+SETTLED_POLL_SECONDS = 0.05
+# What helps where catalog and binlog stay different: the source then has the columns from the next change.
+_DIFFERS = (
+    "Run: set global binlog_row_metadata = full; then change a row of the table, or exclude it from tables."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is read: the shapes of all tables, the views of those that need one."""
+
+    facts: ServerFacts
+    position: Position
+    taken_at: datetime
+    shapes: Mapping[TableId, Shape]
+    views: Mapping[TableId, View]
+    ranges: Mapping[TableId, tuple[KeyRange, ...]]
+    tokens: Mapping[TableId, Token]
+    resumed: frozenset[TableId]
+    waiting: Mapping[TableId, CdcError]
+
+
+class Planner:
+    """Plans one snapshot on one connection."""
+
+    def __init__(self, parts: Parts, connection: Connection, tables: Sequence[TableSchema]) -> None:
+        self._parts = parts
+        self._connection = connection
+        self._facts = parts.connector.facts(connection)
+        self._captured = parts.captured_of(self._facts)
+        self._schemas = {schema.table: schema for schema in tables}
+        self._settled: dict[TableId, TableDefinition] = {}
+        self._waiting: dict[TableId, CdcError] = {}
+        self._views = Views(parts.connector, self._facts, connection)
+
+    def plan(self, earlier: Mapping[TableId, EarlierSnapshot]) -> Plan:
+        with self._connection.cursor() as cursor:
+            if not self._facts.is_mariadb and self._facts.version >= _FRESH_SINCE:
+                cursor.execute(_FRESH_ESTIMATES)
+            self._settle(cursor)
+            infos = self._look(cursor)
+            found_shapes = {table: self._shape(cursor, info) for table, info in infos.items()}
+            shapes = {table: shape for table, shape in found_shapes.items() if shape is not None}
+            transactional = _column(cursor, _ENGINES)
+            cursor.execute("select @@global.binlog_row_image")
+            is_full = str(one(cursor)).upper() == _FULL
+            keyed = [table for table, shape in shapes.items() if shape.schema.key]
+            keyless = [table for table in shapes if table not in keyed]
+            self._views.wait_until_visible(self._captured.position, keyed, self._captured.prepared)
+            found = {
+                t: self._ranges(cursor, infos[t], shapes[t], earlier.get(t), is_full=is_full) for t in shapes
+            }
+            cursor.execute("select utc_timestamp(6)")
+            taken_at = one(cursor).replace(tzinfo=UTC)
+            # Last, because views and locks are a burden to the server as long as they stand.
+            views = self._exact(keyless, infos, transactional)
+        return Plan(
+            facts=self._facts,
+            position=self._captured.position,
+            taken_at=taken_at,
+            shapes=shapes,
+            views=views,
+            ranges={table: chunks for table, (chunks, _, _) in found.items()},
+            tokens={table: token for table, (_, token, _) in found.items()},
+            resumed=frozenset(table for table, (_, _, resumes) in found.items() if resumes),
+            waiting=self._waiting,
+        )
+
+    def _settle(self, cursor: Any) -> None:
+        """Look at tables that the stream knows nothing sure of, then let it pass the end of the binlog: if
+        they are still the same after that, this is what they are at its position.
+        """
+        unknown = [table for table in self._schemas if table not in self._captured.definitions]
+        if not unknown:
+            return
+        infos = read_tables(cursor, unknown, self._facts.flavour)
+        end = self._views.place(self._connection, parse(self._captured.position.text).epoch)
+        deadline = time.monotonic() + SETTLED_SECONDS
+        while self._captured.position.order < end.order:
+            if time.monotonic() > deadline:
+                return  # They are left to a later snapshot; the others are copied.
+            time.sleep(SETTLED_POLL_SECONDS)
+            self._captured = self._parts.captured_of(self._facts)
+        self._settled = {table: info.definition for table, info in infos.items()}
+
+    def _look(self, cursor: Any) -> dict[TableId, TableInfo]:
+        """The tables as they are now, which must be as they were where the stream is."""
+        for table in self._schemas:
+            with self._views.granted("select", [table]):
+                cursor.execute(probe(table))
+                cursor.fetchall()
+        infos = read_tables(cursor, list(self._schemas), self._facts.flavour)
+        for table in self._schemas:
+            if table not in infos:
+                self._waits(table, "it no longer exists")
+            elif table not in self._captured.definitions and table not in self._settled:
+                del infos[table]
+                self._waits(table, "the stream has not reached it yet")
+        return {table: infos[table] for table in self._schemas if table in infos}
+
+    def _waits(self, table: TableId, why: str, remedy: str = "") -> None:
+        """Leave the table to a later snapshot."""
+        self._waiting[table] = StreamBehind(why, where=str(table), remedy=remedy)
+
+    def _shape(self, cursor: Any, info: TableInfo) -> Shape | None:
+        """How the table is copied; None while the stream has not come to its latest ALTER."""
+        table = info.table
+        known = self._captured.definitions.get(table) or self._settled[table]
+        definition = info.definition.labelled_as(known)
+        plans = plans_of(self._parts, self._facts, definition)
+        if known.key != definition.key or plans_of(self._parts, self._facts, known) != plans:
+            self._waits(table, "the stream has not reached its latest ALTER yet", _DIFFERS)
+            return None
+        schema = schema_of(definition, plans, self._schemas[table].identity)
+        if schema.same_shape(self._schemas[table]):
+            schema = self._schemas[table]
+        return Shape(definition, plans, schema, key_index(cursor, definition, plans))
+
+    def _exact(
+        self, tables: Sequence[TableId], infos: Mapping[TableId, TableInfo], transactional: frozenset[str]
+    ) -> dict[TableId, View]:
+        """Views for tables without a key."""
+        epoch = parse(self._captured.position.text).epoch
+        with_views = [t for t in tables if infos[t].definition.engine.lower() in transactional]
+        without = [t for t in tables if t not in with_views]
+        opened = self._views.exact(with_views, epoch)
+        found = {table: opened[i % len(opened)] for i, table in enumerate(with_views)}
+        try:
+            if without:
+                opened.append(self._views.locked_view(without, epoch))
+                found |= dict.fromkeys(without, opened[-1])
+                names = ", ".join(map(str, without))
+                self._parts.context.log("tables are locked until they are copied", tables=names)
+            for view in opened:
+                run(view.connection, READER_SETTINGS)
+        except BaseException:
+            for view in opened:
+                view.connection.close()
+            raise
+        return found
+
+    def _ranges(
+        self, cursor: Any, info: TableInfo, shape: Shape, earlier: EarlierSnapshot | None, *, is_full: bool
+    ) -> tuple[tuple[KeyRange, ...], Token, bool]:
+        """A table's chunks, its token, and whether they go on from the earlier snapshot.
+
+        Without full row images a key that changes from one chunk to another while both are read would lose
+        the columns that the change leaves out: the table is read in one piece.
+        """
+        fingerprint = _fingerprint(shape, is_full=is_full)
+        before = Token.parse(earlier.token) if earlier and shape.schema.key else None
+        if earlier and before and is_full and before.shape == fingerprint:
+            return tuple(ranges(before.bounds, earlier.finished, info.rows)), before, True
+        bounds: tuple[Bound, ...] = ()
+        if shape.schema.key and is_full:
+            wanted = chunk_rows(info.rows, info.data_bytes)
+            bounds = find_bounds(cursor, shape.index, wanted, self._facts.flavour)
+        return tuple(ranges(bounds, (), info.rows)), Token(fingerprint, bounds), False
+
+
+def altered(parts: Parts, table: TableId, what: str) -> SourceUnavailable:
+    """The copy of a table must begin again."""
+    return SourceUnavailable(
+        what, where=f"{parts.connector.where}, {table}", remedy="The snapshot is retried automatically."
+    )
+
+
+def plans_of(parts: Parts, facts: ServerFacts, definition: TableDefinition) -> tuple[ColumnPlan, ...]:
+    """How the delivered columns are decoded."""
+    return delivered(planned(definition, facts, parts.options.unrepresentable))
+
+
+def is_as_planned(parts: Parts, facts: ServerFacts, definition: TableDefinition, shape: Shape) -> bool:
+    """Whether a table still has the columns and the key that it is copied by."""
+    labelled = definition.labelled_as(shape.definition)
+    return (
+        labelled.key == shape.definition.key
+        and plans_of(parts, facts, labelled) == shape.plans
+        and _collations(labelled) == _collations(shape.definition)
+    )
+
+
+def _collations(definition: TableDefinition) -> tuple[tuple[str | None, str | None], ...]:
+    """What the key is ordered by: under another collation the same bounds hold other rows."""
+    columns = map(definition.column, definition.key)
+    return tuple((column.charset, column.collation) for column in columns)
+
+
+def _fingerprint(shape: Shape, *, is_full: bool) -> str:
+    text = repr((shape.plans, shape.schema.key, _collations(shape.definition), is_full))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _column(cursor: Any, statement: str) -> frozenset[str]:
+    cursor.execute(statement)
+    return frozenset(str(row[0]).lower() for row in cursor.fetchall())
+
+
+def run(connection: Connection, statement: str) -> None:
+    """One statement whose answer doesn't matter."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)

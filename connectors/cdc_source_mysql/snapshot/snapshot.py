@@ -1,0 +1,143 @@
+"""A copy of some tables in chunks of their keys, read by several connections, at positions of the binlog.
+
+Tables with a key are read without locks that last: every chunk is a transaction of its own that sees at least
+all changes before the position, perhaps newer ones too, and ends soon, so that nobody's ALTER waits long.
+Tables without a key are read whole from one view that is exact; where their engine has no views, under a lock
+for the whole read. A chunk makes sure, with the table's metadata locked, that the columns are those planned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from cdc.errors import CdcError
+from cdc.model import ChangeBatch, Position, TableId, TableSchema
+from cdc.spi.readers import Readers
+from cdc.spi.source import EarlierSnapshot, SnapshotChunk
+from cdc_source_mysql.channel import Connection
+from cdc_source_mysql.schema.catalog import read_tables
+from cdc_source_mysql.snapshot.context import Parts, require_same
+from cdc_source_mysql.snapshot.copying import Copying, Shape, select_statement, touch_statement
+from cdc_source_mysql.snapshot.planning import (
+    READER_SETTINGS,
+    Plan,
+    Planner,
+    altered,
+    is_as_planned,
+    run,
+)
+from cdc_source_mysql.snapshot.views import View
+
+# A chunk looks anew: nothing that it reads is older than its statement.
+_ISOLATION = "set session transaction isolation level read committed"
+
+
+class MysqlSnapshot:
+    """See `cdc.spi.source.Snapshot`."""
+
+    def __init__(self, parts: Parts, plan: Plan) -> None:
+        self._parts = parts
+        self._plan = plan
+        self._readers: Readers[Connection] = Readers(self._connect, parts.connector.where)
+        self._ranges = {(table, r.id): r for table, found in plan.ranges.items() for r in found}
+        self.positions: Mapping[TableId, Position] = {
+            table: plan.views[table].position if table in plan.views else plan.position
+            for table in plan.shapes
+        }
+        self.tokens: Mapping[TableId, str] = {table: token.text() for table, token in plan.tokens.items()}
+        self.resumed = plan.resumed
+        self.waiting: Mapping[TableId, CdcError] = plan.waiting
+        self.rows_left = 0
+        # Views first: the longer one stands, the more the server has to keep for it.
+        order = sorted(plan.shapes, key=lambda table: table not in plan.views)
+        self.chunks: Sequence[SnapshotChunk] = tuple(
+            SnapshotChunk(table, r.id, r.rows) for table in order for r in plan.ranges[table]
+        )
+
+    @property
+    def is_ending(self) -> bool:
+        """Views stay until the tables without a key are read; chunks of the others need none."""
+        return False
+
+    def read(self, chunk: SnapshotChunk) -> Iterator[ChangeBatch]:
+        """The rows of one chunk: it is whole or fails."""
+        shape = self._plan.shapes[chunk.table]
+        statement = select_statement(shape, self._ranges[chunk.table, chunk.id])
+        view = self._plan.views.get(chunk.table)
+        reader = self._chunk_reader() if view is None else self._view_reader(view)
+        with reader as connection, self._parts.connector.translated(f"copying {chunk.table}"):
+            self._hold(connection, shape)
+            position = self.positions[chunk.table]
+            copying = Copying(connection, self._parts, shape, position, self._plan.taken_at)
+            yield from copying.batches(statement, lambda: not self._readers.closed)
+
+    def close(self) -> None:
+        self._readers.close()
+        for view in self._plan.views.values():
+            if view.connection.open:
+                view.connection.close()
+
+    @contextmanager
+    def _chunk_reader(self) -> Iterator[Connection]:
+        """A connection in a transaction of its own."""
+        with self._readers.lend() as connection, self._parts.connector.translated("reading a chunk"):
+            run(connection, "start transaction read only")
+            yield connection
+            run(connection, "commit")
+
+    @contextmanager
+    def _view_reader(self, view: View) -> Iterator[Connection]:
+        """The view's own connection, for one table at a time."""
+        with view.lock:
+            if self._readers.closed or view.is_broken:
+                raise self._readers.gone()
+            view.is_broken = True
+            with self._parts.connector.translated("reading from a view"):
+                if not view.is_locked:
+                    run(view.connection, "savepoint cdc")
+                yield view.connection
+                if not view.is_locked:
+                    # MySQL then lets an ALTER of the table through, MariaDB at the end of the view.
+                    run(view.connection, "rollback to savepoint cdc")
+            view.is_broken = False
+
+    def _hold(self, connection: Connection, shape: Shape) -> None:
+        """Keep the table from being altered until the transaction ends, and see that it was not before."""
+        with connection.cursor() as cursor:
+            cursor.execute(touch_statement(shape))
+            cursor.fetchall()
+            infos = read_tables(cursor, [shape.table], self._plan.facts.flavour)
+        info = infos.get(shape.table)
+        if info is None or not is_as_planned(self._parts, self._plan.facts, info.definition, shape):
+            raise altered(self._parts, shape.table, "it was altered while it was copied")
+
+    def _connect(self) -> Connection:
+        connection = self._parts.connector.connect("to read a chunk")
+        try:
+            with self._parts.connector.translated("preparing to read a chunk"):
+                require_same(self._parts, self._plan.facts, self._parts.connector.facts(connection))
+                run(connection, _ISOLATION)
+                run(connection, READER_SETTINGS)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def open_snapshot(
+    parts: Parts, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]
+) -> MysqlSnapshot:
+    """Plan the chunks of these tables, at a position that every later read has passed.
+
+    Raises:
+        SourceUnavailable: the stream has not come to an ALTER yet, a table is locked or was altered; tried
+            again.
+        SourceRefused: a privilege is missing; the remedy is the GRANT.
+    """
+    connection = parts.connector.connect("to prepare a snapshot")
+    try:
+        with parts.connector.translated("planning the snapshot"):
+            return MysqlSnapshot(parts, Planner(parts, connection, tables).plan(earlier))
+    finally:
+        connection.close()

@@ -1,1 +1,0 @@
-"""XA transactions: from their PREPARE to their outcome, across restarts and starts in between."""
