@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
 
 import typer
 
 from cdc.errors import CdcError
 from cdc.spi.finding import counted
+from cdc.spi.status import DaemonReport, ErrorReport
 from cdc.spi.units import format_duration, parse_duration
 
 
@@ -38,23 +38,23 @@ class Deadline:
         self._stop = stop
         self.expired = False
 
-    def after(self, tick: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    def after(self, tick: Callable[[DaemonReport], None]) -> Callable[[DaemonReport], None]:
         """Return a tick of the engine that looks at the time after `tick`."""
 
-        def both(document: dict[str, Any]) -> None:
-            tick(document)
+        def both(report: DaemonReport) -> None:
+            tick(report)
             if self._end is not None and not self.expired and time.monotonic() >= self._end:
                 self.expired = True
                 self._stop()
 
         return both
 
-    def errors(self, document: dict[str, Any]) -> Iterator[CdcError]:
+    def errors(self, report: DaemonReport) -> Iterator[CdcError]:
         """What kept the run from its end: the errors that are retried, then what is left."""
-        for error in _retried(document):
-            yield CdcError(error["message"], remedy=error["remedy"])
+        for error in _retried(report):
+            yield CdcError(error.message, remedy=error.remedy)
         shown = format_duration(timedelta(seconds=self._seconds or 0))
-        left = "; ".join(_left(document)) or "the sources have not answered yet"
+        left = "; ".join(_left(report)) or "the sources have not answered yet"
         yield CdcError(
             f"the run did not end within {shown}: {left}",
             where="--timeout",
@@ -62,27 +62,24 @@ class Deadline:
         )
 
 
-def _retried(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _retried(report: DaemonReport) -> Iterator[ErrorReport]:
     """The newest error of each source and sink, which names its place itself."""
-    pairs = (pair for pairs in document.get("sinks", {}).values() for pair in pairs)
-    for part in (*document.get("sources", {}).values(), *pairs):
-        if part["error"]:
-            yield part["error"]
+    yield from (source.error for source in report.sources.values() if source.error)
+    yield from (pair.error for pairs in report.sinks.values() for pair in pairs if pair.error)
 
 
-def _left(document: dict[str, Any]) -> Iterator[str]:
-    for name, source in document.get("sources", {}).items():
-        snapshot, waiting = source.get("snapshot"), source.get("waiting_tables", 0)
-        if snapshot:
-            yield f"{name} has copied {snapshot['tables_done']} of {counted(snapshot['tables'], 'table')}"
+def _left(report: DaemonReport) -> Iterator[str]:
+    for name, source in report.sources.items():
+        copy, waiting = source.snapshot, source.waiting_tables
+        if copy:
+            yield f"{name} has copied {copy.tables_done} of {counted(copy.tables, 'table')}"
         elif waiting:
             yield f"{counted(waiting, 'table')} of {name} {'waits' if waiting == 1 else 'wait'} to be copied"
-        elif source["state"] != "streaming":
-            yield f"{name} is {source['state']}"
-        elif source.get("behind_bytes"):
-            yield f"{name} is {source['behind_bytes']:,} bytes behind"
-    for name, pairs in document.get("sinks", {}).items():
+        elif source.state != "streaming":
+            yield f"{name} is {source.state}"
+        elif source.behind_bytes:
+            yield f"{name} is {source.behind_bytes:,} bytes behind"
+    for name, pairs in report.sinks.items():
         for pair in pairs:
-            if pair.get("behind_changes"):
-                changes = counted(pair["behind_changes"], "change")
-                yield f"{name} lacks {changes} of {pair['source']}"
+            if pair.behind_changes:
+                yield f"{name} lacks {counted(pair.behind_changes, 'change')} of {pair.source}"

@@ -11,7 +11,7 @@ from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_confi
 from cdc.control.composition import pick_sink
 from cdc.control.places import HELP
 from cdc.control.replay import Replay, plan_replay, send_back, source_of, wait_until_applied
-from cdc.control.stored import last_status
+from cdc.control.status import daemon_of
 from cdc.errors import StateError
 
 
@@ -32,7 +32,7 @@ def replay(
     configuration = open_configuration(config)
     chosen = pick_sink(configuration, sink, "replay SINK")
     task = plan_replay(configuration, chosen, source_of(chosen, source, "--source"), start, "--from")
-    running = bool(last_status(configuration)["running"])
+    running = daemon_of(configuration).running
     if wait and not running:
         remedy = "Leave --wait out; the sink catches up when `cdc run` starts."
         raise StateError(

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,6 +21,7 @@ from cdc.control.readable import show_count
 from cdc.engine import Engine, Outcome, RunResult
 from cdc.errors import CdcError
 from cdc.log import LocalLogs
+from cdc.spi.status import DaemonReport
 from cdc.state import StateStore
 from cdc_config import Configuration
 
@@ -75,9 +76,9 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     with _stopped_by_signals(engine):
         result = engine.run(once=once, on_tick=deadline.after(progress.tick))
     log("stopped", outcome=result.outcome.value)
-    _show(result, progress.document, once=once and not quiet, as_json=as_json)
+    _show(result, progress.report, once=once and not quiet, as_json=as_json)
     late = deadline.expired and result.outcome is not Outcome.DONE
-    for error in deadline.errors(progress.document) if late else ():
+    for error in deadline.errors(progress.report) if late else ():
         print_error(error, as_json=as_json)
     if late or result.outcome is Outcome.FAILED:
         raise typer.Exit(1)
@@ -111,19 +112,20 @@ def _stopped_by_signals(engine: Engine) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _show(result: RunResult, document: dict[str, Any], *, once: bool, as_json: bool) -> None:
+def _show(result: RunResult, report: DaemonReport, *, once: bool, as_json: bool) -> None:
     if as_json:
-        keys = ("sources", "sinks")
-        print_json({"outcome": result.outcome.value, **{key: document.get(key, {}) for key in keys}})
+        document = report.document()
+        shown = {"sources": document["sources"], "sinks": document["sinks"]}
+        print_json({"outcome": result.outcome.value, **shown})
     for name, error in result.errors.items():
         print_error(_as_ours(name, error), as_json=as_json)
     if once and not as_json:
-        for name, source in document.get("sources", {}).items():
-            say(f"{name}: {show_count(source['rows'])} rows captured, log at offset {source['offset']:,}")
-        for name, pairs in document.get("sinks", {}).items():
+        for name, source in report.sources.items():
+            say(f"{name}: {show_count(source.rows)} rows captured, log at offset {source.offset:,}")
+        for name, pairs in report.sinks.items():
             for pair in pairs:
-                rows, waiting = show_count(pair["rows"]), show_count(pair["behind_changes"])
-                say(f"{name}: {rows} rows of {pair['source']} delivered, {waiting} waiting")
+                rows, waiting = show_count(pair.rows), show_count(pair.behind_changes)
+                say(f"{name}: {rows} rows of {pair.source} delivered, {waiting} waiting")
 
 
 def _as_ours(worker: str, error: BaseException) -> CdcError:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cdc.control import local, sink_findings
 from cdc.control.composition import open_sink, open_source, silent
-from cdc.control.stored import last_status, log_identity
+from cdc.control.status import DaemonView, daemon_of
+from cdc.control.stored import log_identity
 from cdc.errors import CdcError, SourceUnavailable
 from cdc.spi import Finding, Severity
 from cdc.spi.sink import Sink
@@ -23,25 +24,25 @@ UNREACHABLE = "Check host and port, and that the server runs."
 
 def find_all(configuration: Configuration) -> Iterator[Result]:
     """The findings of the state folder, of every source and of every sink, in the file's order."""
-    document = last_status(configuration)
-    for finding in local.state_findings(configuration, document):
+    daemon = daemon_of(configuration)
+    for finding in local.state_findings(configuration, daemon):
         yield "state_dir", finding
     for name, source in configuration.sources.items():
-        for finding in _of_source(configuration, source, document):
+        for finding in _of_source(configuration, source, daemon):
             yield f"sources.{name}", finding
     for name, sink in configuration.sinks.items():
-        for finding in _of_sink(configuration, sink, document):
+        for finding in _of_sink(configuration, sink, daemon):
             yield f"sinks.{name}", finding
 
 
 def _of_source(
-    configuration: Configuration, source: ConfiguredSource, document: Mapping[str, Any]
+    configuration: Configuration, source: ConfiguredSource, daemon: DaemonView
 ) -> Iterator[Finding]:
     def look(opened: Source) -> Iterator[Finding]:
         found = list(opened.check())
         yield from found
         # A running daemon reads the slot at this moment. A slot that is wrong is named already.
-        if not document["running"] and not any(_is_error(f) and f.code.startswith("slot") for f in found):
+        if not daemon.running and not any(_is_error(f) and f.code.startswith("slot") for f in found):
             yield from local.reach_findings(configuration, source.name, opened)
 
     owner = log_identity(configuration, source.name)
@@ -49,18 +50,16 @@ def _of_source(
     yield from local.log_findings(configuration, source.name)
 
 
-def _of_sink(
-    configuration: Configuration, sink: ConfiguredSink, document: Mapping[str, Any]
-) -> Iterator[Finding]:
+def _of_sink(configuration: Configuration, sink: ConfiguredSink, daemon: DaemonView) -> Iterator[Finding]:
     def look(opened: Sink) -> Iterator[Finding]:
         found = list(opened.check())
         yield from found
         yield from sink_findings.capability_findings(sink)
         yield from sink_findings.schema_findings(configuration, sink, opened, found)
-        yield from sink_findings.aside_findings(document, sink.name, found)
-        yield from local.cursor_findings(configuration, sink.name, opened, document)
+        yield from sink_findings.aside_findings(daemon, sink.name, found)
+        yield from local.cursor_findings(configuration, sink.name, opened, daemon)
 
-    pid = int(document["pid"]) if document["running"] else 0
+    pid = daemon.pid if daemon.running else 0
     yield from _ask(lambda: open_sink(sink, silent, daemon_pid=pid), look)
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from cdc.control.readable import show_bytes, show_seconds
+from cdc.control.status import DaemonView
 from cdc.control.stored import log_folder, log_view
 from cdc.engine.capture import MEMORY_PREFIX
 from cdc.engine.identity import IDENTITY_KEY, verify_identity
@@ -27,7 +27,7 @@ NEWEST_LOG_BYTES = 256 * 1024 * 1024
 STALE_SECONDS = 10.0
 
 
-def state_findings(configuration: Configuration, document: Mapping[str, Any]) -> Iterator[Finding]:
+def state_findings(configuration: Configuration, daemon: DaemonView) -> Iterator[Finding]:
     """The folder itself, the disk under it, and the daemon that holds it."""
     folder = configuration.state_dir
     parent = _nearest(folder)
@@ -35,7 +35,7 @@ def state_findings(configuration: Configuration, document: Mapping[str, Any]) ->
         fix = f"Make {parent} a folder that the user {os.geteuid()} may write, or set state_dir."
         yield Finding(Severity.ERROR, "state-dir", f"{folder} can't be written", fix)
         return
-    if document["running"] and document.get("state_dir_full"):
+    if daemon.running and daemon.state_dir_full:
         message = f"the disk under {folder} is full: the daemon waits for space"
         yield Finding(
             Severity.ERROR, "disk-full", message, "Free space on this disk. Work resumes automatically."
@@ -54,12 +54,12 @@ def state_findings(configuration: Configuration, document: Mapping[str, Any]) ->
         yield Finding(Severity.WARNING, "disk-space", message, fix)
     else:
         yield Finding(Severity.OK, "state-dir", f"{folder} can be written, {show_bytes(free)} free")
-    if document["running"]:
-        yield _daemon(document)
+    if daemon.running:
+        yield _daemon(daemon)
 
 
-def _daemon(document: Mapping[str, Any]) -> Finding:
-    pid, age = document["pid"], document.get("age_seconds", 0.0)
+def _daemon(daemon: DaemonView) -> Finding:
+    pid, age = daemon.pid, daemon.age_seconds or 0.0
     if age > STALE_SECONDS:
         message = f"the daemon (process {pid}) has written no status for {show_seconds(age)}"
         return Finding(Severity.WARNING, "daemon", message, f"If this persists, run: kill {pid}")
@@ -111,10 +111,10 @@ def reach_findings(configuration: Configuration, name: str, source: Source) -> I
 
 
 def cursor_findings(
-    configuration: Configuration, name: str, sink: Sink, document: Mapping[str, Any]
+    configuration: Configuration, name: str, sink: Sink, daemon: DaemonView
 ) -> Iterator[Finding]:
     """Whether the sink's cursor is a place in the log of each of its sources."""
-    if document["running"] or not isinstance(sink, SupportsPeek):
+    if daemon.running or not isinstance(sink, SupportsPeek):
         return  # The daemon compares them when it opens the sink, and its status names what it found.
     for source in configuration.sinks[name].sources:
         try:

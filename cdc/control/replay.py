@@ -9,13 +9,14 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from cdc.control.composition import open_sink, silent
-from cdc.control.stored import finder, last_status, log_view
+from cdc.control.status import daemon_of
+from cdc.control.stored import finder, log_view
 from cdc.engine.identity import starts_in
 from cdc.errors import ConfigError, SinkRefused, StateError
 from cdc.spi import ReplayRequest, SupportsRewind
+from cdc.spi.status import SinkReport
 from cdc.state import StateReader, StateStore
 from cdc_config import Configuration, ConfiguredSink
 
@@ -101,7 +102,8 @@ def _rewind_here(task: Replay) -> None:
 
 def _ask_daemon(task: Replay) -> bool:
     """Leave the request; whether the daemon has taken it up in time."""
-    _refuse_ahead(task, _pair(task).get("next"))
+    delivery = daemon_of(task.configuration).delivery(task.sink.name, task.source)
+    _refuse_ahead(task, None if delivery is None else delivery.next)
     with closing(StateReader(task.configuration.state_dir)) as state:
         number = state.request_replay(task.sink.name, task.source, task.offset)
         deadline = time.monotonic() + TAKEN_SECONDS
@@ -138,24 +140,19 @@ def wait_until_applied(task: Replay, where: str) -> None:
     """
     taken_at = datetime.now(UTC)
     while True:
-        document = last_status(task.configuration)
-        pair = _pair(task)
+        daemon = daemon_of(task.configuration)
+        delivery = daemon.delivery(task.sink.name, task.source) or SinkReport()
         # The daemon writes its status once a second: an older one is of before the replay.
-        is_new = "at" in document and datetime.fromisoformat(document["at"]) >= taken_at
-        if is_new and pair.get("next", 0) >= task.end and pair.get("state") != "replaying":
+        at = daemon.report.at if daemon.report else ""
+        is_new = bool(at) and datetime.fromisoformat(at) >= taken_at
+        if is_new and delivery.next >= task.end and delivery.state != "replaying":
             return
-        if not document["running"]:
+        if not daemon.running:
             raise StateError(
                 "the daemon has stopped", where=where, remedy="The replay continues when `cdc run` starts."
             )
-        if pair.get("state") == "failed":
+        if delivery.state == "failed":
             raise SinkRefused(
                 "the sink has failed", where=f"sinks.{task.sink.name}", remedy="See `cdc status`."
             )
         time.sleep(POLL_SECONDS)
-
-
-def _pair(task: Replay) -> dict[str, Any]:
-    """What the daemon last said of this sink and source."""
-    pairs = last_status(task.configuration)["sinks"].get(task.sink.name, [])
-    return next((pair for pair in pairs if pair["source"] == task.source), {})

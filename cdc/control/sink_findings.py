@@ -4,9 +4,9 @@ running daemon.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from cdc.control.status import DaemonView
 from cdc.spi import Atomicity, Capabilities, Finding, SelectsTables, Severity
 from cdc.spi.sink import ChecksSchemas, Sink
 from cdc_config import Configuration, ConfiguredSink
@@ -39,16 +39,16 @@ def capability_findings(sink: ConfiguredSink) -> Iterator[Finding]:
         yield Finding(Severity.WARNING, "sink-not-atomic", message)
 
 
-def aside_findings(document: Mapping[str, Any], sink: str, found: Sequence[Finding]) -> Iterator[Finding]:
+def aside_findings(daemon: DaemonView, sink: str, found: Sequence[Finding]) -> Iterator[Finding]:
     """Yield the tables that the sink has set aside, from the running daemon's status. A sink that could be
     read has listed them already.
     """
-    if not document["running"] or any(finding.code == "table-set-aside" for finding in found):
+    if not daemon.running or any(finding.code == "table-set-aside" for finding in found):
         return
-    for pair in document["sinks"].get(sink, ()):
-        for one in pair.get("set_aside", ()):
-            message = f"the table {one['table']} is set aside: {one['message']}"
-            yield Finding(Severity.ERROR, "table-set-aside", message, one["remedy"])
+    for pair in daemon.report.sinks.get(sink, ()) if daemon.report else ():
+        for one in pair.set_aside:
+            message = f"the table {one.table} is set aside: {one.message}"
+            yield Finding(Severity.ERROR, "table-set-aside", message, one.remedy)
 
 
 def _schemas(configuration: Configuration, sink: ConfiguredSink) -> set[str]:

@@ -14,7 +14,8 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from cdc.control.composition import open_source, pick_sink, pick_source, silent
-from cdc.control.stored import last_status, log_view
+from cdc.control.status import daemon_of
+from cdc.control.stored import log_view
 from cdc.engine.tables import TableBook
 from cdc.errors import CdcError, ConfigError, SourceRefused
 from cdc.model import TableId
@@ -57,7 +58,7 @@ def ask_for_copy(configuration: Configuration, requested: RequestedCopy) -> Aske
         SourceRefused: the daemon refused it.
         StateError: there is no state yet.
     """
-    running = bool(last_status(configuration)["running"])
+    running = daemon_of(configuration).running
     with closing(StateReader(configuration.state_dir)) as state:
         number = _leave(state, requested)
         request = _await(state, number) if running else state.copy_request(number)

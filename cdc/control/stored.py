@@ -1,12 +1,9 @@
-"""What a daemon, running or not, left under `state_dir`, for reading: logs, checkpoints, its status."""
+"""What a daemon, running or not, left under `state_dir`, for reading: logs and checkpoints."""
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from cdc.control.composition import open_source, silent
 from cdc.control.places import Finder
@@ -15,7 +12,7 @@ from cdc.errors import CdcError
 from cdc.log import LogView
 from cdc.model import Position
 from cdc.spi import Checkpoint, LogIdentity
-from cdc.state import StateReader, read_status
+from cdc.state import StateReader
 from cdc_config import Configuration, ConfiguredSource
 
 
@@ -67,29 +64,3 @@ def finder(configuration: Configuration, source: ConfiguredSource, log: LogView,
             return opened.position(text)
 
     return Finder(log, where, checkpoint, position)
-
-
-def last_status(configuration: Configuration) -> dict[str, Any]:
-    """The daemon's newest document, with `running` corrected for a daemon that was killed."""
-    document: dict[str, Any] = read_status(configuration.state_dir) or {
-        "running": False,
-        "sources": {},
-        "sinks": {},
-    }
-    said_running = bool(document["running"])
-    document["running"] = said_running and _is_alive(int(document["pid"]))
-    document["died"] = said_running and not document["running"]
-    if "at" in document:
-        age = datetime.now(UTC) - datetime.fromisoformat(document["at"])
-        document["age_seconds"] = max(0.0, round(age.total_seconds(), 1))
-    return document
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

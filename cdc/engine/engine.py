@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from cdc.engine.capture_pipeline import CapturePipeline
 from cdc.engine.delivery_pipeline import DeliveryPipeline, SinkResources
@@ -25,6 +24,7 @@ from cdc.engine.workers import Log, stop_all
 from cdc.errors import CdcError, ConfigError
 from cdc.model import Position, TableId
 from cdc.spi import LogStore, State
+from cdc.spi.status import DaemonReport
 
 # How often status, checkpoints, retention and the end of `--once` are looked at.
 TICK_SECONDS = 0.25
@@ -86,9 +86,7 @@ class Engine:
         """Ask a running engine to finish what is in hand and return; safe from a signal handler."""
         self._stop.set()
 
-    def run(
-        self, *, once: bool = False, on_tick: Callable[[dict[str, Any]], None] | None = None
-    ) -> RunResult:
+    def run(self, *, once: bool = False, on_tick: Callable[[DaemonReport], None] | None = None) -> RunResult:
         """Run until stopped, until nothing is left that works,
         or (`once`) until everything there was at the start is delivered.
         """
@@ -102,9 +100,9 @@ class Engine:
         end = OnceWatch(self.pipelines) if once or self._only_snapshots() else None
         done = False
         while not self._stop.wait(TICK_SECONDS):
-            document = self._housekeeping.tick()
+            report = self._housekeeping.tick()
             if on_tick is not None:
-                on_tick(document)
+                on_tick(report)
             done = end is not None and end.is_done()
             if done or self._nothing_works():
                 break

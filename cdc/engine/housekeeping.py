@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 from cdc.engine.capture_pipeline import CapturePipeline
 from cdc.engine.pipelines import Pipelines
 from cdc.errors import LogFull, StateFull
 from cdc.spi import State
+from cdc.spi.status import DaemonReport, SinkReport, SourceReport
 
 # `cdc status` of another process reads the document; a second old is what people call now.
 STATUS_INTERVAL_SECONDS = 1.0
@@ -38,21 +38,21 @@ class Housekeeping:
         # What found no room at its last attempt.
         self._refused: set[str] = set()
 
-    def tick(self, *, final: bool = False) -> dict[str, Any]:
-        """Write what is due; the status document."""
+    def tick(self, *, final: bool = False) -> DaemonReport:
+        """Write what is due; the status."""
         with self._pipelines.housekeeping:
             return self._tick(final=final)
 
-    def _tick(self, *, final: bool) -> dict[str, Any]:
+    def _tick(self, *, final: bool) -> DaemonReport:
         now = time.monotonic()
         for capture in self._pipelines.captures.values():
             capture.tick()
         for delivery in self._pipelines.deliveries.values():
             delivery.tick()
-        document = self._document(running=not final)
+        report = self._report(running=not final)
         if final or now - self._status_at >= STATUS_INTERVAL_SECONDS:
             self._status_at = now
-            self._attempt("status", partial(self._state.write_status, document))
+            self._attempt("status", partial(self._write_status, report))
         if final or now - self._checkpoint_at >= CHECKPOINT_INTERVAL_SECONDS:
             self._checkpoint_at = now
             self._checkpoint()
@@ -60,8 +60,8 @@ class Housekeeping:
         if final or now - self._trimmed_at >= TRIM_INTERVAL_SECONDS:
             self._trimmed_at = now
             self._trim()
-        document["state_dir_full"] = self._is_full
-        return document
+        report.state_dir_full = self._is_full
+        return report
 
     @property
     def _is_full(self) -> bool:
@@ -79,23 +79,26 @@ class Housekeeping:
         else:
             self._refused.discard(what)
 
-    def _document(self, *, running: bool) -> dict[str, Any]:
-        sources: dict[str, Any] = {}
-        sinks: dict[str, list[dict[str, Any]]] = {}
+    def _write_status(self, report: DaemonReport) -> None:
+        self._state.write_status(report.document())
+
+    def _report(self, *, running: bool) -> DaemonReport:
+        sources: dict[str, SourceReport] = {}
+        sinks: dict[str, list[SinkReport]] = {}
         for name, capture in self._pipelines.captures.items():
-            sources[name] = capture.status.document()
+            sources[name] = capture.status.report()
             for delivery in self._pipelines.of_source(name):
-                document = delivery.status.document(capture.end, capture.status.commit_at)
-                sinks.setdefault(delivery.spec.name, []).append(document)
-        return {
-            "running": running,
-            "pid": os.getpid(),
-            "started_at": self._started_at.isoformat(),
-            "at": datetime.now(UTC).isoformat(),
-            "state_dir_full": self._is_full,
-            "sources": sources,
-            "sinks": sinks,
-        }
+                report = delivery.status.report(capture.end, capture.status.commit_at)
+                sinks.setdefault(delivery.spec.name, []).append(report)
+        return DaemonReport(
+            running=running,
+            pid=os.getpid(),
+            started_at=self._started_at.isoformat(),
+            at=datetime.now(UTC).isoformat(),
+            state_dir_full=self._is_full,
+            sources=sources,
+            sinks=sinks,
+        )
 
     def _checkpoint(self) -> None:
         for name, capture in self._pipelines.captures.items():

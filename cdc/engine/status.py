@@ -1,7 +1,7 @@
-"""What the engine knows of itself while it runs: rates, lags, phases, errors; one document for `cdc status`.
+"""What the engine knows of itself while it runs: rates, lags, phases, errors; one report for `cdc status`.
 
 Writers are the workers' threads, each on its own object; readers take a snapshot. Plain attribute writes are
-atomic enough: a document may mix values a moment apart, never a torn one.
+atomic enough: a report may mix values a moment apart, never a torn one.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from cdc.engine.waits import Waits
 from cdc.errors import CdcError
 from cdc.model import Commit, Position
+from cdc.spi.status import CopyReport, ErrorReport, SinkReport, SourceReport
 
 # Long enough to smooth single flushes, short enough to follow a change of load.
 RATE_WINDOW_SECONDS = 5.0
@@ -84,17 +84,18 @@ class LastError:
         """Return an error that a sink has recorded, and that has no retry of its own."""
         return cls(kind, message, remedy, datetime.now(UTC), None)
 
-    def document(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "message": self.message,
-            "remedy": self.remedy,
-            "at": self.at.isoformat(),
-            "since": self.since.isoformat(),
-            "attempts": self.attempts,
-            "retry_seconds": self.retry_seconds,
-            "needs_operator": self.needs_operator,
-        }
+    def report(self, table: str | None = None) -> ErrorReport:
+        return ErrorReport(
+            table=table,
+            kind=self.kind,
+            message=self.message,
+            remedy=self.remedy,
+            at=self.at.isoformat(),
+            since=self.since.isoformat(),
+            attempts=self.attempts,
+            retry_seconds=self.retry_seconds,
+            needs_operator=self.needs_operator,
+        )
 
 
 @dataclass(slots=True)
@@ -118,19 +119,19 @@ class SnapshotProgress:
     def seconds(self) -> float:
         return time.monotonic() - self.begun
 
-    def document(self) -> dict[str, Any]:
+    def report(self) -> CopyReport:
         rate = self.rows / max(self.seconds, 1.0)
-        return {
-            "tables": self.tables,
-            "tables_done": self.tables_done,
-            "chunks": self.chunks,
-            "chunks_done": self.chunks_done,
-            "rows": self.rows,
-            "estimated_rows": self.estimated_rows,
-            "percent": self._percent(),
-            "rows_per_second": round(rate, 1),
-            "remaining_seconds": self._remaining_seconds(rate),
-        }
+        return CopyReport(
+            tables=self.tables,
+            tables_done=self.tables_done,
+            chunks=self.chunks,
+            chunks_done=self.chunks_done,
+            rows=self.rows,
+            estimated_rows=self.estimated_rows,
+            percent=self._percent(),
+            rows_per_second=round(rate, 1),
+            remaining_seconds=self._remaining_seconds(rate),
+        )
 
     def _remaining_seconds(self, rate: float) -> int | None:
         """By rows, or by chunks, which have similar sizes; None as long as neither is known."""
@@ -222,28 +223,28 @@ class SourceStatus:
         """Forget the refusals of all tables but these."""
         self.refused = {table: error for table, error in self.refused.items() if table in tables}
 
-    def document(self) -> dict[str, Any]:
+    def report(self) -> SourceReport:
         behind = None
         if self.source_position is not None and self.position is not None:
             behind = self.distance(self.position, self.source_position)
         error = self.last_error or self.copying.last_error or next(iter(self.refused.values()), None)
-        return {
-            "state": self.state,
-            "position": str(self.position) if self.position else None,
-            "source_position": str(self.source_position) if self.source_position else None,
-            "behind_bytes": behind,
-            "offset": self.offset,
-            "commit_at": self.commit_at.isoformat() if self.commit_at else None,
-            "rows_per_second": round(self.rate.per_second(), 1),
-            "rows": self.rate.total,
-            "transactions": self.transactions,
-            "snapshot": self.snapshot.document() if self.snapshot else None,
-            "waiting_tables": self.waiting_tables,
-            "refused": [{"table": t, **one.document()} for t, one in sorted(self.refused.items())],
-            "counters": dict(self.counters),
-            "waits": self.waits.document(),
-            "error": error.document() if error else None,
-        }
+        return SourceReport(
+            state=self.state,
+            position=str(self.position) if self.position else None,
+            source_position=str(self.source_position) if self.source_position else None,
+            behind_bytes=behind,
+            offset=self.offset,
+            commit_at=self.commit_at.isoformat() if self.commit_at else None,
+            rows_per_second=round(self.rate.per_second(), 1),
+            rows=self.rate.total,
+            transactions=self.transactions,
+            snapshot=self.snapshot.report() if self.snapshot else None,
+            waiting_tables=self.waiting_tables,
+            refused=[one.report(table) for table, one in sorted(self.refused.items())],
+            counters=dict(self.counters),
+            waits=self.waits.reports(),
+            error=error.report() if error else None,
+        )
 
 
 @dataclass(slots=True)
@@ -279,23 +280,23 @@ class SinkStatus:
         self.next, self.position = next_offset, position
         self.commit_at = commit_at or self.commit_at
 
-    def document(self, end: int, end_commit_at: datetime | None) -> dict[str, Any]:
+    def report(self, end: int, end_commit_at: datetime | None) -> SinkReport:
         behind = max(0, end - self.next)
         seconds = None
         if behind and self.commit_at and end_commit_at:
             seconds = max(0.0, (end_commit_at - self.commit_at).total_seconds())
-        return {
-            "source": self.source,
-            "state": self.state,
-            "next": self.next,
-            "position": str(self.position) if self.position else None,
-            "commit_at": self.commit_at.isoformat() if self.commit_at else None,
-            "behind_changes": behind,
-            "behind_seconds": 0.0 if not behind else seconds,
-            "rows_per_second": round(self.rate.per_second(), 1),
-            "rows": self.rate.total,
-            "set_aside": [{"table": t, **one.document()} for t, one in sorted(self.set_aside.items())],
-            "counters": dict(self.counters),
-            "gauges": dict(self.gauges),
-            "error": self.last_error.document() if self.last_error else None,
-        }
+        return SinkReport(
+            source=self.source,
+            state=self.state,
+            next=self.next,
+            position=str(self.position) if self.position else None,
+            commit_at=self.commit_at.isoformat() if self.commit_at else None,
+            behind_changes=behind,
+            behind_seconds=0.0 if not behind else seconds,
+            rows_per_second=round(self.rate.per_second(), 1),
+            rows=self.rate.total,
+            set_aside=[one.report(table) for table, one in sorted(self.set_aside.items())],
+            counters=dict(self.counters),
+            gauges=dict(self.gauges),
+            error=self.last_error.report() if self.last_error else None,
+        )

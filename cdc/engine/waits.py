@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+
+from cdc.spi.status import WaitReport
 
 # Precedes the name of a table that waits.
 TABLE = "table "
@@ -39,16 +40,9 @@ class Wait:
     def lasts(self) -> bool:
         return time.monotonic() - self.begun >= LASTING_SECONDS
 
-    def document(self) -> dict[str, Any]:
+    def report(self) -> WaitReport:
         table = self.what.removeprefix(TABLE) if self.what.startswith(TABLE) else None
-        return {
-            "what": self.what,
-            **({"table": table} if table else {}),
-            "kind": self.kind,
-            "reason": self.reason,
-            "remedy": self.remedy,
-            "since": self.since.isoformat(),
-        }
+        return WaitReport(self.what, table, self.kind, self.reason, self.remedy, self.since.isoformat())
 
 
 class Waits:
@@ -113,10 +107,10 @@ class Waits:
             seconds = round(time.monotonic() - wait.begun)
             log("no longer waiting", what=wait.what, reason=wait.reason, waited_seconds=seconds)
 
-    def document(self) -> list[dict[str, Any]]:
+    def reports(self) -> list[WaitReport]:
         """The waits that last, the longest first."""
         with self._lock:
-            return [wait.document() for wait in self._waits.values() if wait.lasts]
+            return [wait.report() for wait in self._waits.values() if wait.lasts]
 
     @property
     def kinds(self) -> set[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from cdc.control.stored import last_status
+from cdc.control.status import daemon_of
 from cdc.errors import StateError
 from cdc.spi import registry
 from cdc.state import StateReader
@@ -229,7 +229,7 @@ def test_state_before_the_first_run_is_named(project: Project) -> None:
         StateReader(project.folder / "state")
     assert project.cdc("checkpoints").code == 1
     configuration = load(Path("cdc.yaml"), registry.load)
-    assert last_status(configuration)["running"] is False
+    assert daemon_of(configuration).running is False
 
 
 def test_a_daemon_that_does_not_start_says_so_in_the_form_of_its_logs(

@@ -15,6 +15,7 @@ from cdc.engine import Engine, Retention, RunResult, SinkSpec, SourceSpec
 from cdc.log import LocalLogs, SegmentedLog
 from cdc.model import ChangeSet
 from cdc.spi import FlushPolicy
+from cdc.spi.status import SourceReport
 from cdc.state import StateReader, StateStore
 from cdc.testing.conditions import wait_for
 from cdc.testing.database import MemoryDatabase, table_id
@@ -131,10 +132,10 @@ class Bench:
     def is_equal(self, table: str, store: MemoryStore | None = None) -> bool:
         return _canonical((store or self.store).state(table)) == _canonical(self.database.rows(table))
 
-    def status(self) -> dict[str, Any]:
-        """The source's status document now."""
+    def status(self) -> SourceReport:
+        """What the engine says of the source now."""
         assert self.running is not None
-        return self.running.engine.pipelines.captures["shop"].status.document()
+        return self.running.engine.pipelines.captures["shop"].status.report()
 
     def _report(self, event: str, **fields: Any) -> None:
         self.events.append({"event": event, **fields})

@@ -126,13 +126,13 @@ def test_what_is_there_is_not_added_and_what_is_not_is_refused(bench: Bench) -> 
 def test_a_paused_source_keeps_its_changes_and_goes_on(bench: Bench) -> None:
     engine = started(bench)
     engine.pause_source("shop")
-    assert bench.status()["state"] == "paused"
+    assert bench.status().state == "paused"
     insert(bench, 100)
     assert not bench.is_equal("public.t")
     engine.resume_source("shop")
     engine.resume_source("shop")
     bench.wait_until_equal("public.t")
-    assert bench.status()["state"] == "streaming"
+    assert bench.status().state == "streaming"
 
 
 def test_a_paused_sink_lets_the_others_go_on_and_the_log_keeps_what_it_lacks(bench: Bench) -> None:

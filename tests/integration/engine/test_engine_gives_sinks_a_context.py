@@ -35,5 +35,5 @@ def test_a_sink_knows_its_memory_its_folder_and_the_stop_and_shows_its_gauges(tm
     assert len({context.scratch for context in given.values()}) == len(sinks)
     assert {context.memory_bytes for context in given.values()} == {32 * 1024**2}
     assert all(context.stop.is_set() for context in given.values())
-    shown = [one.status.document(0, None) for one in engine.pipelines.of_source("shop")]
-    assert [pair["gauges"] for pair in shown] == [{"depth": 7.0}] * len(sinks)
+    shown = [one.status.report(0, None) for one in engine.pipelines.of_source("shop")]
+    assert [pair.gauges for pair in shown] == [{"depth": 7.0}] * len(sinks)

@@ -36,8 +36,8 @@ def test_tables_are_copied_under_one_snapshot_after_the_other(bench: Bench) -> N
     write(bench, "public.large", 100)
     for name in [*NAMES, "public.large"]:
         bench.wait_until_equal(name)
-    bench.wait_for(lambda: bench.status()["snapshot"] is None, "the copy to be over")
-    assert bench.status()["waiting_tables"] == 0
+    bench.wait_for(lambda: bench.status().snapshot is None, "the copy to be over")
+    assert bench.status().waiting_tables == 0
 
 
 def test_a_snapshot_that_gives_way_is_followed_by_another_without_an_error(bench: Bench) -> None:
@@ -57,7 +57,7 @@ def test_a_snapshot_is_closed_before_its_tables_are_live(
     close = MemorySnapshot.close
 
     def note(self: MemorySnapshot) -> None:
-        waiting.append(bench.status()["waiting_tables"])
+        waiting.append(bench.status().waiting_tables)
         close(self)
 
     monkeypatch.setattr(MemorySnapshot, "close", note)
@@ -92,10 +92,12 @@ def test_a_table_that_can_not_be_copied_now_is_shown_and_holds_up_no_other(
     bench.database.create(TABLES[0], rows(5))
     bench.start()
     bench.wait_until_equal(NAMES[0])
-    bench.wait_for(lambda: bench.status()["error"] is not None, "the reason to show")
-    assert error.message in bench.status()["error"]["message"]
+    bench.wait_for(lambda: bench.status().error is not None, "the reason to show")
+    shown = bench.status().error
+    assert shown is not None
+    assert error.message in shown.message
     # A wait is logged when it lasts, a refusal at once.
     assert any(event.get("error") == error.message for event in bench.events) is is_reported
     is_locked[0] = False
     bench.wait_until_equal("public.large")
-    bench.wait_for(lambda: bench.status()["error"] is None, "the reason to go")
+    bench.wait_for(lambda: bench.status().error is None, "the reason to go")

@@ -7,51 +7,54 @@ import pytest
 from cdc.cli import progress
 from cdc.cli.progress import LINE_WIDTH, Progress, progress_line
 from cdc.engine.status import SnapshotProgress, SourceStatus
+from cdc.spi.status import DaemonReport
 
 # `12:00:00 [warning  ] ` stands before it.
 PREFIX = 21
 
 
-def document(status: SourceStatus) -> dict[str, object]:
-    return {"sources": {"shop": status.document()}, "sinks": {}}
+def report(status: SourceStatus) -> DaemonReport:
+    return DaemonReport(sources={"shop": status.report()})
 
 
 def test_a_copy_shows_percent_rate_and_remaining_time() -> None:
     status = SourceStatus("shop", snapshot=SnapshotProgress(12, 3, 40, 9, 250_000, 1_000_000))
     assert status.snapshot is not None
     status.snapshot.begun -= 10.0
-    copy = status.document()["snapshot"]
-    assert copy["percent"] == 25
-    assert 24_000 < copy["rows_per_second"] <= 25_000
-    assert 30 <= copy["remaining_seconds"] <= 32
-    line = progress_line("shop", status.document(), {"lake": 12})
+    copy = status.report().snapshot
+    assert copy is not None
+    assert copy.percent == 25
+    assert 24_000 < copy.rows_per_second <= 25_000
+    assert copy.remaining_seconds is not None
+    assert 30 <= copy.remaining_seconds <= 32
+    line = progress_line("shop", status.report(), {"lake": 12})
     assert line.startswith("shop: copying 25% of 12 tables, 2")
     assert line.endswith(" s left")
     status.snapshot = None
-    assert progress_line("shop", status.document(), {"lake": 12}) == "shop: 0 rows, 0 rows/s, lake 12 behind"
+    assert progress_line("shop", status.report(), {"lake": 12}) == "shop: 0 rows, 0 rows/s, lake 12 behind"
 
 
 def test_a_line_of_long_names_and_large_numbers_fits_80_columns() -> None:
     status = SourceStatus("a" * 48, snapshot=SnapshotProgress(5000, 1, 9, 9, 10**12, 10**13))
     sinks = {f"sink_{'x' * 40}": 10**9, "b": 10**9}
-    assert len(progress_line(status.name, status.document(), sinks)) + PREFIX <= 80
+    assert len(progress_line(status.name, status.report(), sinks)) + PREFIX <= 80
     assert LINE_WIDTH + PREFIX == 80
 
 
 def test_percent_is_100_only_when_every_table_is_done() -> None:
-    assert SnapshotProgress(2, 1, 9, 9, 500, 100).document()["percent"] == 99
-    assert SnapshotProgress(2, 1).document()["percent"] == 50
-    assert SnapshotProgress(2, 2, 9, 9, 500, 100).document()["percent"] == 100
+    assert SnapshotProgress(2, 1, 9, 9, 500, 100).report().percent == 99
+    assert SnapshotProgress(2, 1).report().percent == 50
+    assert SnapshotProgress(2, 2, 9, 9, 500, 100).report().percent == 100
 
 
 def test_a_copy_of_unknown_size_counts_its_chunks_once_all_are_known() -> None:
     copy = SnapshotProgress(3, 0, 20, 5, 500, has_all_chunks=True)
     copy.begun -= 10.0
-    shown = copy.document()
-    assert (shown["percent"], shown["remaining_seconds"]) == (25, 30)
+    shown = copy.report()
+    assert (shown.percent, shown.remaining_seconds) == (25, 30)
     copy.has_all_chunks = False
-    shown = copy.document()
-    assert (shown["percent"], shown["remaining_seconds"]) == (0, None)
+    shown = copy.report()
+    assert (shown.percent, shown.remaining_seconds) == (0, None)
 
 
 def test_progress_has_fields_for_programs_and_nothing_when_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +63,6 @@ def test_progress_has_fields_for_programs_and_nothing_when_quiet(monkeypatch: py
     status = SourceStatus("shop")
     status.rate.add(5)
     for quiet in (True, False):
-        Progress(lambda _, **fields: told.append(fields), quiet=quiet).tick(document(status))
+        Progress(lambda _, **fields: told.append(fields), quiet=quiet).tick(report(status))
     (fields,) = told
     assert (fields["source"], fields["rows"]) == ("shop", 5)

@@ -24,10 +24,10 @@ def no_room() -> Iterator[None]:
 def test_books_without_room_say_so_and_are_kept_again_when_there_is_room(tmp_path: Path) -> None:
     with closing(StateStore(tmp_path)) as state:
         housekeeping = Housekeeping(state, Pipelines())
-        assert housekeeping.tick(final=True)["state_dir_full"] is False
+        assert housekeeping.tick(final=True).state_dir_full is False
         written = read_status(tmp_path)
         with no_room():
-            assert housekeeping.tick(final=True)["state_dir_full"] is True
+            assert housekeeping.tick(final=True).state_dir_full is True
             assert read_status(tmp_path) == written
-        assert housekeeping.tick(final=True)["state_dir_full"] is False
+        assert housekeeping.tick(final=True).state_dir_full is False
         assert read_status(tmp_path) != written

@@ -18,17 +18,17 @@ def test_a_wait_is_logged_once_when_it_lasts_and_once_when_it_ends(monkeypatch: 
     found.begin("a", "disk full")
     found.begin("b", "short")
     found.report(report)
-    assert (logged, found.document()) == ([], [])
+    assert (logged, found.reports()) == ([], [])
     found.end("b")
     monkeypatch.setattr(waits, "LASTING_SECONDS", 0.0)
     for _ in range(3):
         found.begin("a", "disk full", "Make room.")
         found.report(report)
-    assert [wait["reason"] for wait in found.document()] == ["disk full"]
+    assert [wait.reason for wait in found.reports()] == ["disk full"]
     found.begin("a", "another reason")
     found.report(report)
     found.end("a")
     found.end("a")
     found.report(report)
     assert logged == [("waiting", "a"), ("waiting", "a"), ("no longer waiting", "a")]
-    assert found.document() == []
+    assert found.reports() == []

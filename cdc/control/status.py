@@ -1,0 +1,274 @@
+"""The status: what the daemon last said of itself, put right by what its process and the logs show now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from cdc.control.stored import log_folder, log_view
+from cdc.engine.retry import waits_for_operator
+from cdc.engine.tables import Phase, TableBook
+from cdc.errors import CdcError, StateError
+from cdc.spi.status import DaemonReport, ErrorReport, SinkReport, SourceReport
+from cdc.state import StateReader, read_status
+from cdc_config import Configuration
+
+NEVER_RUN = "never run"
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonView:
+    """The daemon's last report, None before the first; `died` if it was killed and could not say so."""
+
+    report: DaemonReport | None
+    running: bool = False
+    died: bool = False
+    age_seconds: float | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process that runs, or ran last."""
+        return self.report.pid if self.report else 0
+
+    @property
+    def state_dir_full(self) -> bool:
+        return self.report is not None and self.report.state_dir_full
+
+    def delivery(self, sink: str, source: str) -> SinkReport | None:
+        """What it said of this sink and source."""
+        pairs = self.report.sinks.get(sink, ()) if self.report else ()
+        return next((pair for pair in pairs if pair.source == source), None)
+
+
+@dataclass(frozen=True, slots=True)
+class TableCopy:
+    """A table that waits for a copy or is copied; `sinks` None are all, `reason` is None for a first copy."""
+
+    table: str
+    state: str
+    sinks: list[str] | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLog:
+    """What a source's log holds now."""
+
+    start: int
+    next: int
+    position: str | None
+    bytes: int
+    segments: int
+    copies: list[TableCopy]
+    written_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """A request of `cdc snapshot` that is not finished; `tables` and `sink` None mean all."""
+
+    request: int
+    source: str
+    tables: list[str] | None
+    sink: str | None
+    state: str
+    requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """A configured source: its report, None if it has never run; its log, or why that can't be read."""
+
+    report: SourceReport | None
+    log: StoredLog | None = None
+    log_error: ErrorReport | None = None
+
+    @property
+    def state(self) -> str:
+        return self.report.state if self.report else NEVER_RUN
+
+    def document(self) -> dict[str, Any]:
+        report = self.report.document() if self.report else {"state": NEVER_RUN, "error": None}
+        return report | {"log": self._log_document()}
+
+    def _log_document(self) -> dict[str, Any] | None:
+        if self.log_error:
+            error = self.log_error
+            return {"error": {"kind": error.kind, "message": error.message, "remedy": error.remedy}}
+        return asdict(self.log) if self.log else None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryView:
+    """One source of a sink of the configuration; the report is None if it has never run."""
+
+    source: str
+    report: SinkReport | None
+
+    @property
+    def state(self) -> str:
+        return self.report.state if self.report else NEVER_RUN
+
+    def document(self) -> dict[str, Any]:
+        if self.report is None:
+            return {"source": self.source, "state": NEVER_RUN, "error": None}
+        return self.report.document()
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All sources and sinks of the configuration, with the daemon and the requests that wait."""
+
+    daemon: DaemonView
+    sources: dict[str, SourceView]
+    sinks: dict[str, list[DeliveryView]]
+    requests: list[OpenRequest] = field(default_factory=list)
+
+    def reports(self) -> Iterator[SourceReport | SinkReport]:
+        """The reports of everything that has run."""
+        yield from (source.report for source in self.sources.values() if source.report)
+        yield from (pair.report for pairs in self.sinks.values() for pair in pairs if pair.report)
+
+    @property
+    def needs_operator(self) -> bool:
+        """Whether something has failed, or waits for an operator."""
+        if self.daemon.died or self.daemon.state_dir_full or any(v.log_error for v in self.sources.values()):
+            return True
+        return any(
+            report.state == "failed"
+            or report.skipped
+            or (report.error and waits_for_operator(report.error.kind))
+            for report in self.reports()
+        )
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document for programs."""
+        daemon = self.daemon
+        age = {} if daemon.age_seconds is None else {"age_seconds": daemon.age_seconds}
+        return {
+            **(daemon.report.document() if daemon.report else {}),
+            "running": daemon.running,
+            "sources": {name: view.document() for name, view in self.sources.items()},
+            "sinks": {name: [pair.document() for pair in pairs] for name, pairs in self.sinks.items()},
+            "died": daemon.died,
+            **age,
+            "requests": [asdict(request) for request in self.requests],
+        }
+
+
+def daemon_of(configuration: Configuration) -> DaemonView:
+    """The daemon of this configuration, as it runs or last ran."""
+    document = read_status(configuration.state_dir)
+    if not document:
+        return DaemonView(None)
+    report = DaemonReport.parse(document)
+    running = report.running and _is_alive(report.pid)
+    age = None
+    if report.at:
+        age = max(0.0, round((datetime.now(UTC) - datetime.fromisoformat(report.at)).total_seconds(), 1))
+    return DaemonView(report, running, report.running and not running, age)
+
+
+def status_of(configuration: Configuration) -> Status:
+    """The daemon's last report with all configured sources and sinks, and what the logs hold now."""
+    daemon = daemon_of(configuration)
+    report = daemon.report or DaemonReport()
+    sources = {
+        name: _source_view(configuration, name, report.sources.get(name)) for name in configuration.sources
+    }
+    sinks = {
+        name: [DeliveryView(pair.source, pair) for pair in report.sinks[name]]
+        if name in report.sinks
+        else [DeliveryView(source, None) for source in sink.sources]
+        for name, sink in configuration.sinks.items()
+    }
+    status = Status(daemon, sources, sinks, _requests(configuration))
+    if not daemon.running:
+        for part in status.reports():
+            _show_stopped(part)
+    return status
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _show_stopped(report: SourceReport | SinkReport) -> None:
+    """Remove what holds only while the daemon runs: rates, waits and retries."""
+    if report.state != "failed":
+        report.state = "stopped"
+    report.rows_per_second = 0.0
+    if isinstance(report, SourceReport):
+        report.waits = []
+        if report.snapshot:
+            report.snapshot.rows_per_second, report.snapshot.remaining_seconds = 0.0, None
+    for error in (report.error, *report.skipped):
+        if error:
+            error.retry_seconds = None
+
+
+def _source_view(configuration: Configuration, source: str, report: SourceReport | None) -> SourceView:
+    if not log_folder(configuration, source).is_dir():
+        return SourceView(report)
+    try:
+        log = log_view(configuration, source)
+    except CdcError as error:
+        message = f"{error.where}: {error.message}"
+        broken = ErrorReport(kind=type(error).__name__, message=message, remedy=error.remedy)
+        return SourceView(report, log_error=broken)
+    end = log.end
+    stored = StoredLog(
+        start=log.start,
+        next=end.next if end else log.start,
+        position=str(end.position) if end else None,
+        bytes=log.byte_count,
+        segments=len(log.segments),
+        copies=_copies(log.metadata),
+        written_at=end.written_at if end else None,
+    )
+    return SourceView(report, stored)
+
+
+def _copies(metadata: Mapping[str, str]) -> list[TableCopy]:
+    """The tables that wait for a copy or are copied, as the metadata of their source's log has it."""
+    return [
+        TableCopy(
+            table=str(table),
+            state=state.phase.value,
+            sinks=None if state.audience.is_everyone else sorted(state.audience.sinks),
+            reason=state.reason or None,
+        )
+        for table, state in sorted(TableBook.from_metadata(metadata).items())
+        if state.phase is not Phase.LIVE
+    ]
+
+
+def _requests(configuration: Configuration) -> list[OpenRequest]:
+    """The requests of `cdc snapshot` that are not finished."""
+    try:
+        with closing(StateReader(configuration.state_dir)) as state:
+            found = state.unfinished_copies()
+    except StateError:
+        return []
+    return [
+        OpenRequest(
+            request=request.id,
+            source=request.source,
+            tables=None if request.tables is None else [str(table) for table in request.tables],
+            sink=request.sink,
+            state="waiting" if request.taken_at is None else "copying",
+            requested_at=request.requested_at,
+        )
+        for request in found
+        if request.reason is None
+    ]

@@ -1,0 +1,169 @@
+"""The documents that programs read: status.json, and what `cdc status --json` makes of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from cdc.control.status import status_of
+from cdc.engine import waits
+from cdc.engine.status import LastError, SinkStatus, SnapshotProgress, SourceStatus
+from cdc.errors import SourceUnavailable
+from cdc.model import Position
+from cdc.spi import registry
+from cdc.spi.status import DaemonReport, SinkReport, SourceReport
+from cdc.state.status_file import write_status
+from cdc_config import load
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+TIME = "2026-11-30T00:00:00+00:00"
+# As they are written, key by key.
+FAILURE = {
+    "kind": "SourceUnavailable",
+    "message": "sources.shop: no route",
+    "remedy": "Wait.",
+    "at": TIME,
+    "since": TIME,
+    "attempts": 1,
+    "retry_seconds": 5.0,
+    "needs_operator": True,
+}
+SOURCE: dict[str, Any] = {
+    "state": "retrying",
+    "position": "0/5",
+    "source_position": "0/9",
+    "behind_bytes": 4,
+    "offset": 7,
+    "commit_at": TIME,
+    "rows_per_second": 0.0,
+    "rows": 0,
+    "transactions": 0,
+    "snapshot": {
+        "tables": 3,
+        "tables_done": 1,
+        "chunks": 40,
+        "chunks_done": 2,
+        "rows": 0,
+        "estimated_rows": 3_000_000,
+        "percent": 0,
+        "rows_per_second": 0.0,
+        "remaining_seconds": None,
+    },
+    "waiting_tables": 2,
+    "refused": [{"table": "public.a", **FAILURE}, {"table": "public.b", **FAILURE}],
+    "counters": {"reconnects": 3},
+    "waits": [
+        {
+            "what": "table public.big",
+            "table": "public.big",
+            "kind": "waiting",
+            "reason": "locked",
+            "remedy": waits.NO_ACTION,
+            "since": TIME,
+        },
+        {"what": "copy", "kind": "LogFull", "reason": "full", "remedy": "Free space.", "since": TIME},
+    ],
+    "error": FAILURE,
+}
+SINK: dict[str, Any] = {
+    "source": "shop",
+    "state": "applying",
+    "next": 5,
+    "position": "0/4",
+    "commit_at": TIME,
+    "behind_changes": 4,
+    "behind_seconds": 0.0,
+    "rows_per_second": 0.0,
+    "rows": 0,
+    "set_aside": [{"table": "public.z", **FAILURE}],
+    "counters": {"files": 1},
+    "gauges": {"depth": 1.5},
+    "error": None,
+}
+DAEMON: dict[str, Any] = {
+    "running": False,
+    "pid": 1,
+    "started_at": TIME,
+    "at": TIME,
+    "state_dir_full": False,
+    "sources": {"shop": SOURCE},
+    "sinks": {"lake": [SINK]},
+}
+
+
+def failure() -> LastError:
+    error = LastError.of(
+        SourceUnavailable("no route", where="sources.shop", remedy="Wait."), 5.0, needs_operator=True
+    )
+    error.at = error.since = NOW
+    return error
+
+
+def test_the_engine_writes_the_documents_that_programs_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waits, "LASTING_SECONDS", 0.0)
+    source = SourceStatus("shop", "retrying", Position(5, "0/5"), 7, NOW, Position(9, "0/9"))
+    source.snapshot = SnapshotProgress(3, 1, 40, 2, 0, 3_000_000)
+    source.waiting_tables, source.counters = 2, {"reconnects": 3}
+    source.refused = {"public.b": failure(), "public.a": failure()}
+    source.last_error = failure()
+    source.waits.begin("table public.big", "locked")
+    source.waits.begin("copy", "full", "Free space.", kind="LogFull")
+    written = source.report().document()
+    for wait in written["waits"]:
+        wait["since"] = TIME
+    assert orjson.dumps(written) == orjson.dumps(SOURCE)
+    sink = SinkStatus("lake", "shop", "applying", 5, Position(4, "0/4"), NOW)
+    sink.counters, sink.gauges, sink.set_aside = {"files": 1}, {"depth": 1.5}, {"public.z": failure()}
+    assert orjson.dumps(sink.report(9, NOW).document()) == orjson.dumps(SINK)
+
+
+def test_a_report_that_is_read_is_written_again_as_it_was() -> None:
+    assert orjson.dumps(DaemonReport.parse(DAEMON).document()) == orjson.dumps(DAEMON)
+
+
+def test_a_document_of_another_version_is_read_without_what_it_lacks_or_adds() -> None:
+    found = DaemonReport.parse(
+        {"running": True, "added": 1, "sources": {"shop": {"state": "streaming", "added": 1}}}
+    )
+    assert found == DaemonReport(running=True, sources={"shop": SourceReport(state="streaming")})
+
+
+def test_what_has_never_run_and_a_daemon_that_has_stopped_are_shown_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "cdc.yaml"
+    file.write_text(
+        "sources: {shop: {type: postgres, url: postgresql://u@h/d}}\n"
+        "sinks:\n"
+        "  lake: {type: parquet, from: [shop], url: ./lake}\n"
+        "  new: {type: parquet, from: [shop], url: ./new}\n"
+    )
+    configuration = load(file, registry.load)
+    never = {"state": "never run", "error": None}
+    assert status_of(configuration).document() == {
+        "running": False,
+        "sources": {"shop": never | {"log": None}},
+        "sinks": {"lake": [{"source": "shop"} | never], "new": [{"source": "shop"} | never]},
+        "died": False,
+        "requests": [],
+    }
+    configuration.state_dir.mkdir()
+    write_status(configuration.state_dir, DAEMON)
+    shown = status_of(configuration).document()
+    assert list(shown) == [*DAEMON, "died", "age_seconds", "requests"]
+    calm = FAILURE | {"retry_seconds": None}
+    assert shown["sources"]["shop"] == SOURCE | {
+        "state": "stopped",
+        "snapshot": SOURCE["snapshot"] | {"remaining_seconds": None},
+        "refused": [{"table": "public.a", **calm}, {"table": "public.b", **calm}],
+        "waits": [],
+        "error": calm,
+        "log": None,
+    }
+    assert shown["sinks"]["new"] == [{"source": "shop"} | never]
+    assert SinkReport.parse(shown["sinks"]["lake"][0]).state == "stopped"
