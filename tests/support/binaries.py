@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -13,8 +12,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-# initdb and postgres refuse to run as root; the first of these that exists runs them then.
-UNPRIVILEGED_USERS = ("postgres", "nobody")
+from cdc.testing.servers.postgres import ACCOUNTS
+from cdc.testing.servers.process import Account, unprivileged_account
+
 DEBIAN_ROOT = Path("/usr/lib/postgresql")
 # Where scripts/more-servers.sh unpacks further versions.
 UNPACKED_ROOT = Path(__file__).resolve().parents[2] / ".servers"
@@ -24,18 +24,6 @@ REQUIRED_MAJORS = (15, 18)
 MAJORS_VARIABLE = "CDC_TEST_POSTGRES"
 # Traversable by everyone: what the servers' user needs of every parent folder.
 EXECUTE_FOR_OTHERS = 0o001
-
-
-@dataclass(frozen=True)
-class Account:
-    """The system account that servers run under."""
-
-    uid: int
-    gid: int
-
-    @property
-    def is_ours(self) -> bool:
-        return self.uid == os.geteuid()
 
 
 @dataclass(frozen=True)
@@ -49,16 +37,7 @@ class Binaries:
 @functools.cache
 def account() -> Account:
     """Ours, or an unprivileged one when we are root."""
-    if os.geteuid() != 0:
-        return Account(os.geteuid(), os.getegid())
-    for name in UNPRIVILEGED_USERS:
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Account(entry.pw_uid, entry.pw_gid)
-    message = f"none of the accounts {', '.join(UNPRIVILEGED_USERS)} exists to run a server as"
-    raise RuntimeError(message)
+    return unprivileged_account(ACCOUNTS)
 
 
 @functools.cache

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import secrets
 import shutil
-import signal
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,9 +17,10 @@ from typing import Any
 import pymysql
 from pymysql.connections import Connection
 
+from cdc.testing.servers.mysql import MysqlProcess
+from cdc.testing.servers.process import HOST
 from tests.support.mysql_binaries import Flavour, mysql_binaries
 from tests.support.mysql_template import template
-from tests.support.server_process import HOST, ServerProcess
 
 SUPERUSER = "root"
 # Small, and unsafe on power loss only: a commit is in the page cache at once, so that killed servers come
@@ -100,17 +100,13 @@ class _Sessions(ABC):
         return self.query(statement, parameters)[0][0]
 
 
-class MysqlServer(ServerProcess, _Sessions):
+class MysqlServer(MysqlProcess, _Sessions):
     """One server: mysql9, mariadb10 or mariadb11."""
-
-    stop_signal = signal.SIGTERM
-    abandoned_signal = signal.SIGKILL
 
     def __init__(self, name: str = "mysql9", settings: Mapping[str, str] | None = None) -> None:
         self.binaries = mysql_binaries(name)
         super().__init__(name, f"cdc-{name}-")
         self.name = name
-        self.socket = self.folder / "socket"
         names = (settings or {}).get("lower-case-table-names", "0")
         shutil.copytree(template(name, names), self.data, symlinks=True)
         temporary = self.folder / "tmp"
@@ -122,11 +118,6 @@ class MysqlServer(ServerProcess, _Sessions):
     @property
     def flavour(self) -> Flavour:
         return self.binaries.flavour
-
-    def configure(self, settings: Mapping[str, str]) -> None:
-        """Append settings; they count from the next start on, later ones win."""
-        with (self.folder / "my.cnf").open("a", encoding="utf-8") as file:
-            file.write("[mysqld]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items()))
 
     def url(
         self, database: str = "", user: str = SUPERUSER, password: str | None = None, **parameters: str
@@ -162,13 +153,8 @@ class MysqlServer(ServerProcess, _Sessions):
         except pymysql.err.MySQLError:
             return False
 
-    def _command(self) -> list[str]:
-        arguments = [f"--defaults-file={self.folder / 'my.cnf'}", f"--datadir={self.data}"]
-        arguments += [f"--port={self.port}", f"--socket={self.socket}", f"--pid-file={self.folder / 'pid'}"]
+    def _server(self, *arguments: str) -> list[str]:
         return self.binaries.server_command(*arguments)
-
-    def _popen_options(self) -> dict[str, Any]:
-        return {"cwd": self.folder}
 
 
 class MysqlDatabase(_Sessions):

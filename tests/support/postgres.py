@@ -8,11 +8,9 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
-import os
 import secrets
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,13 +18,12 @@ from typing import Any, Literal
 
 import psutil
 import psycopg
-from psycopg import pq
 
-from tests.support.binaries import Account, Binaries, account, installed
-from tests.support.server_process import HOST, STOP_TIMEOUT_SECONDS, ServerProcess
+from cdc.testing.servers.postgres import SUPERUSER, PostgresProcess, initialise
+from cdc.testing.servers.process import HOST, STOP_TIMEOUT_SECONDS
+from tests.support.binaries import Binaries, account, installed
 from tests.support.waiting import wait_until
 
-SUPERUSER = "postgres"
 # Small and unsafe on power loss: the tests kill processes, not machines, so the page cache is all the
 # durability needed.
 DEFAULT_SETTINGS: Mapping[str, str] = {
@@ -57,32 +54,25 @@ _STOP_SIGNALS: Mapping[StopMode, signal.Signals] = {
 }
 
 
-class PostgresServer(ServerProcess):
+class PostgresServer(PostgresProcess):
     """One server."""
-
-    stop_signal = _STOP_SIGNALS["fast"]
-    # The postmaster ends its children with itself on this one only.
-    abandoned_signal = _STOP_SIGNALS["immediate"]
 
     def __init__(
         self, major: int, settings: Mapping[str, str] | None = None, hba: Sequence[str] | None = None
     ) -> None:
         self.binaries = _binaries(major)
+        self.bindir, self.account = self.binaries.bindir, account()
         super().__init__(f"PostgreSQL {major}", f"cdc-pg{major}-")
         shutil.copytree(_template(major), self.data, symlinks=True)
         self.folder.chmod(0o755)
         self.configure({**DEFAULT_SETTINGS, "unix_socket_directories": str(self.folder), **(settings or {})})
         if hba is not None:
             self.write_hba(hba)
-        _give(self.folder, account())
+        self.account.own(self.folder)
 
     @property
     def major(self) -> int:
         return self.binaries.major
-
-    @property
-    def bindir(self) -> Path:
-        return self.binaries.bindir
 
     @property
     def psql(self) -> Path:
@@ -94,12 +84,6 @@ class PostgresServer(ServerProcess):
     def version_num(self) -> int:
         with self.connect() as connection:
             return connection.info.server_version
-
-    def configure(self, settings: Mapping[str, str]) -> None:
-        """Append settings; they count from the next start (or `reload`) on, later ones win."""
-        lines = "".join(f"{name} = '{value}'\n" for name, value in settings.items())
-        with (self.data / "postgresql.conf").open("a", encoding="utf-8") as file:
-            file.write(lines)
 
     def write_hba(self, lines: Sequence[str]) -> None:
         """Replace pg_hba.conf; it counts from the next start or `reload` on."""
@@ -127,12 +111,6 @@ class PostgresServer(ServerProcess):
         self.stop(mode)
         self.start()
 
-    def dsn(
-        self, dbname: str = "postgres", user: str = SUPERUSER, password: str | None = None, **parameters: str
-    ) -> str:
-        """A URL over TCP; `host` and `port` among the parameters override (a proxy, the unix socket)."""
-        return self._url("postgresql", dbname, user, password, parameters)
-
     def connect(
         self, dbname: str = "postgres", user: str = SUPERUSER, **options: Any
     ) -> psycopg.Connection[Any]:
@@ -145,17 +123,6 @@ class PostgresServer(ServerProcess):
         with self.connect() as connection:
             connection.execute(f'create database "{name}" template "{template}" encoding \'UTF8\'')
         return Database(self, name)
-
-    def _is_ready(self) -> bool:
-        if pq.PGconn.ping(self.dsn().encode()) != pq.Ping.OK:
-            return False
-        return (self.data / "postmaster.pid").read_text().split("\n", 1)[0] == str(self.pid)
-
-    def _command(self) -> list[str]:
-        return [str(self.bindir / "postgres"), "-D", str(self.data), "-p", str(self.port)]
-
-    def _popen_options(self) -> dict[str, Any]:
-        return _as_account()
 
 
 class Database:
@@ -233,33 +200,9 @@ def _template(major: int) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=f"cdc-pg{major}-template-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o755)
-    _give(folder, account())
-    command = [
-        str(_binaries(major).bindir / "initdb"),
-        "-D",
-        str(folder / "data"),
-        "-U",
-        SUPERUSER,
-        "-A",
-        "trust",
-    ]
-    options = ["-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
-    subprocess.run(command + options, check=True, capture_output=True, **_as_account())
+    account().own(folder)
+    initialise(_binaries(major).bindir, folder / "data", account())
     return folder / "data"
-
-
-def _as_account() -> dict[str, Any]:
-    """Popen options that make a child run as the servers' account."""
-    who = account()
-    return {} if who.is_ours else {"user": who.uid, "group": who.gid, "extra_groups": []}
-
-
-def _give(folder: Path, who: Account) -> None:
-    """Make an account the owner of a folder and all in it."""
-    if who.is_ours:
-        return
-    for path in [folder, *folder.rglob("*")]:
-        os.chown(path, who.uid, who.gid, follow_symlinks=False)
 
 
 def _kill(process: psutil.Process) -> None:

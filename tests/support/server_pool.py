@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
-from tests.support.server_process import ServerProcess
+from cdc.testing.servers.process import ServerProcess
 
 
 class _Database(Protocol):

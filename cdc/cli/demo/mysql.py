@@ -9,16 +9,17 @@ import importlib.util
 import os
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-from cdc.cli.demo.server import DemoFailed, DemoServer, Hashing
+from cdc.cli.demo.server import FOLDER_PREFIX, DemoFailed, DemoServer, Hashing
 from cdc.cli.demo.shop import Shop
 from cdc.spi.installing import install_command
+from cdc.testing.servers.mysql import MARIADB_SCRIPTS, MysqlProcess, initialise_mariadb, initialise_mysql
+from cdc.testing.servers.process import run_program, unprivileged_account
 
 # Where packages put servers; not all of these are on the PATH of every user.
 USUAL_FOLDERS: Final = (
@@ -30,25 +31,24 @@ USUAL_FOLDERS: Final = (
 )
 # The two servers share most settings; `loose` ones are for those that know them. The server holds invented
 # data and lives for minutes: what matters here is our durability, not its own.
-SETTINGS: Final = (
-    "--bind-address=127.0.0.1",
-    "--skip-name-resolve",
-    "--server-id=1",
-    "--log-bin=binlog",
-    "--binlog-format=ROW",
-    "--loose-binlog-row-metadata=FULL",
-    "--sync-binlog=0",
-    "--innodb-flush-log-at-trx-commit=2",
-    "--innodb-doublewrite=0",
-    "--innodb-buffer-pool-size=256M",
-    "--loose-innodb-redo-log-capacity=512M",
-    "--loose-innodb-log-file-size=256M",
-    "--character-set-server=utf8mb4",
-    "--loose-mysqlx=OFF",
-    "--loose-gtid-mode=ON",
-    "--loose-enforce-gtid-consistency=ON",
-)
-MARIADB_SCRIPTS: Final = ("system_tables.sql", "performance_tables.sql", "system_tables_data.sql")
+SETTINGS: Final = {
+    "bind-address": "127.0.0.1",
+    "skip-name-resolve": "ON",
+    "server-id": "1",
+    "log-bin": "binlog",
+    "binlog-format": "ROW",
+    "loose-binlog-row-metadata": "FULL",
+    "sync-binlog": "0",
+    "innodb-flush-log-at-trx-commit": "2",
+    "innodb-doublewrite": "0",
+    "innodb-buffer-pool-size": "256M",
+    "loose-innodb-redo-log-capacity": "512M",
+    "loose-innodb-log-file-size": "256M",
+    "character-set-server": "utf8mb4",
+    "loose-mysqlx": "OFF",
+    "loose-gtid-mode": "ON",
+    "loose-enforce-gtid-consistency": "ON",
+}
 VERSION_TIMEOUT_SECONDS = 10.0
 
 ROLE: Final = (
@@ -131,13 +131,13 @@ class MysqlSession:
         self._connection.commit()
 
 
-class MysqlServer(DemoServer):
+class MysqlServer(MysqlProcess, DemoServer):
     """A MySQL, by the program `mysqld`."""
 
     connector: ClassVar[str] = "mysql"
     # The scheme of its URLs.
     flavour: ClassVar[str] = "mysql"
-    title: ClassVar[str] = "MySQL"
+    title = "MySQL"
     schema: ClassVar[str] = "shop"
     example_url: ClassVar[str] = "mysql://shop@127.0.0.1/shop"
     hashing: ClassVar[Hashing] = Hashing(
@@ -147,13 +147,13 @@ class MysqlServer(DemoServer):
     )
     # The server changes to this account by itself, once it has read what only root may.
     accounts: ClassVar[Sequence[str]] = ("mysql", "nobody")
-    stop_signals: ClassVar[tuple[signal.Signals, signal.Signals]] = (signal.SIGTERM, signal.SIGKILL)
     programs: ClassVar[Sequence[str]] = ("mysqld",)
     remedy: ClassVar[str] = "Install the package mysql-server-core of Debian or Ubuntu (apt-get install)"
 
     def __init__(self, program: Path | None = None) -> None:
         self._program = _program(self, program)
-        super().__init__()
+        super().__init__(self.title, FOLDER_PREFIX)
+        self.account = unprivileged_account(self.accounts)
 
     @property
     def url(self) -> str:
@@ -188,34 +188,28 @@ class MysqlServer(DemoServer):
         return "show binary log status" if (major, minor) >= (8, 2) else "show master status"
 
     def _superuser(self) -> MysqlSession:
-        return MysqlSession(unix_socket=str(self.folder / "socket"), user="root")
+        return MysqlSession(unix_socket=str(self.socket), user="root")
 
-    def _user_and_group(self) -> tuple[int | None, int | None]:
-        return (None, None)
+    def _server(self, *arguments: str) -> list[str]:
+        account = [] if self.account.is_ours else [f"--user={self.account.name}"]
+        return [str(self._program), *arguments, *account]
 
-    def _prepare(self) -> list[str]:
-        data = self.folder / "data"
-        data.mkdir()
+    def _prepare(self) -> None:
         # A package's setting for it may name a folder that only its installer makes.
         files = self.folder / "files"
-        files.mkdir()
         # A starting server removes what it takes for leftovers from its tmpdir: in /tmp, another server's
         # temporary tables.
         temporary = self.folder / "tmp"
-        temporary.mkdir()
-        for folder in (data, files, temporary, self.folder):
-            self.own(folder)
-        account = [f"--user={self.account.pw_name}"] if self.account else []
-        folders = [f"--datadir={data}", f"--secure-file-priv={files}", f"--tmpdir={temporary}"]
-        self._make_system_tables([*folders, *account])
-        places = [*folders, f"--socket={self.folder / 'socket'}", f"--port={self.port}"]
-        places.append(f"--pid-file={self.folder / 'pid'}")
-        return [str(self._program), "--no-defaults", *SETTINGS, *places, *account]
+        for folder in (self.data, files, temporary):
+            folder.mkdir()
+        self.account.own(self.folder)
+        self._make_system_tables(
+            f"--datadir={self.data}", f"--secure-file-priv={files}", f"--tmpdir={temporary}"
+        )
+        self.configure({**SETTINGS, "secure-file-priv": str(files), "tmpdir": str(temporary)})
 
-    def _make_system_tables(self, options: list[str]) -> None:
-        # Without the binlog: the demo's begins with the shop.
-        command = [str(self._program), "--no-defaults", "--initialize-insecure", "--skip-log-bin", *options]
-        self.run(command)
+    def _make_system_tables(self, *options: str) -> None:
+        initialise_mysql(self._server, *options)
 
     def _is_ready(self) -> bool:
         import pymysql
@@ -231,7 +225,7 @@ class MariadbServer(MysqlServer):
     """A MariaDB, by the program `mariadbd`."""
 
     flavour: ClassVar[str] = "mariadb"
-    title: ClassVar[str] = "MariaDB"
+    title = "MariaDB"
     example_url: ClassVar[str] = "mariadb://shop@127.0.0.1/shop"
     programs: ClassVar[Sequence[str]] = ("mariadbd", "mysqld")
     remedy: ClassVar[str] = "Install the package mariadb-server-core of Debian or Ubuntu (apt-get install)"
@@ -239,16 +233,12 @@ class MariadbServer(MysqlServer):
     def _position_statement(self, _session: MysqlSession) -> str:
         return "show binlog status"
 
-    def _make_system_tables(self, options: list[str]) -> None:
-        share = self._share()
-        prefix = "mariadb" if (share / "mariadb_system_tables.sql").exists() else "mysql"
-        scripts = [(share / f"{prefix}_{script}").read_text("utf-8") for script in MARIADB_SCRIPTS]
-        head = "create database mysql;\nuse mysql;\nset @auth_root_socket=NULL;\n"
-        self.run([str(self._program), "--no-defaults", "--bootstrap", *options], "".join([head, *scripts]))
+    def _make_system_tables(self, *options: str) -> None:
+        initialise_mariadb(self._server, self._share(), *options)
 
     def _share(self) -> Path:
         """Where the scripts that make the system tables are: beside the character sets."""
-        text = self.run([str(self._program), "--no-defaults", "--verbose", "--help"])
+        text = run_program([str(self._program), "--no-defaults", "--verbose", "--help"])
         found = re.search(r"^character-sets-dir\s+(/.+?)\s*$", text, re.MULTILINE)
         share = Path(found[1]).parent if found else Path("/usr/share/mysql")
         for folder in (share, share.with_name("mariadb"), share.with_name("mysql")):
@@ -263,7 +253,8 @@ def _program(server: MysqlServer, given: Path | None) -> Path:
     """The server's program: the one that was named, else the first of its kind that is installed."""
     if importlib.util.find_spec("pymysql") is None:
         raise DemoFailed(
-            f"the demo on {server.title} needs the package pymysql", remedy=f"Run: {install_command('mysql')}"
+            f"the demo on {server.title} needs the package pymysql",
+            remedy=f"Run: {install_command('mysql')}",
         )
     if given is not None:
         if (flavour := _flavour(given)) != server.flavour:

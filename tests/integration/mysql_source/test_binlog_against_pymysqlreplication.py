@@ -12,10 +12,10 @@ import pytest
 from pymysqlreplication import BinLogStreamReader
 from pymysqlreplication.row_event import DeleteRowsEvent, UpdateRowsEvent, WriteRowsEvent
 
+from cdc.testing.servers.process import HOST
 from tests.support.binlog_decoders import modules, start
 from tests.support.binlog_dump import Reader, collations_of, record
 from tests.support.mysql import SUPERUSER, MysqlDatabase, MysqlServer
-from tests.support.server_process import HOST
 
 COLUMNS = (
     "id int unsigned primary key, tiny tinyint, small smallint unsigned, middle mediumint,"

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from cdc.errors import ConfigError, SourceRefused
+from cdc.testing.servers.process import HOST
 from cdc_source_mysql.binlog.dump import Replica, dump_from
 from cdc_source_mysql.connection import Connector
 from cdc_source_mysql.options import MysqlOptions
 from tests.support.binlog_events import WRITE_ROWS, XID, until
 from tests.support.certificates import Authority
 from tests.support.mysql import MysqlServer
-from tests.support.server_process import HOST
 
 OTHER_HOST = "db.example"
 

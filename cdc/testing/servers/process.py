@@ -1,24 +1,28 @@
 """A database server as a process with a folder and a port of its own, to be stopped, killed and restarted.
 
-It listens on a free port of 127.0.0.1, keeps its port from its first start on, and dies with the test
-process, however that ends.
+It listens on a free port of 127.0.0.1, keeps its port from its first start on, and dies with the
+process that started it, however that ends.
 """
 
 from __future__ import annotations
 
+import os
+import pwd
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import quote, urlencode
 
+from cdc.errors import CdcError
+from cdc.testing.conditions import wait_for
 from cdc.testing.ports import free_port
-from tests.support.waiting import wait_until
 
 HOST = "127.0.0.1"
 START_TIMEOUT_SECONDS = 60.0
@@ -37,15 +41,76 @@ _REAPER = (
 )
 
 
+class ServerFailed(CdcError):
+    """A server or one of its programs did not do what it was started for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The system account that a server runs under."""
+
+    name: str
+    uid: int
+    gid: int
+
+    @property
+    def is_ours(self) -> bool:
+        return self.uid == os.geteuid()
+
+    def own(self, *folders: Path) -> None:
+        """Make the account the owner of these folders and all in them."""
+        if self.is_ours:
+            return
+        for folder in folders:
+            for path in [folder, *folder.rglob("*")]:
+                os.chown(path, self.uid, self.gid, follow_symlinks=False)
+
+    def popen_options(self) -> dict[str, Any]:
+        """What makes a child process run under the account."""
+        return {} if self.is_ours else {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+
+def unprivileged_account(names: Sequence[str]) -> Account:
+    """Our own, or when we are root the first of these that exists."""
+    if os.geteuid() != 0:
+        return _account(pwd.getpwuid(os.geteuid()))
+    for name in names:
+        try:
+            return _account(pwd.getpwnam(name))
+        except KeyError:
+            continue
+    raise ServerFailed(
+        f"a server must not run as root, and none of the accounts {', '.join(names)} exists",
+        remedy="Run this as another user than root",
+    )
+
+
+def _account(entry: pwd.struct_passwd) -> Account:
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def run_program(command: Sequence[str], text: str = "", **options: Any) -> str:
+    """Run one of a server's programs to its end; what it says on stdout."""
+    done = subprocess.run(
+        command, input=text, capture_output=True, text=True, errors="replace", check=False, **options
+    )
+    if done.returncode != 0:
+        tail = done.stderr.strip()[-_LOG_TAIL_CHARACTERS:]
+        raise ServerFailed(
+            f"it ended with exit code {done.returncode}", where=command[0], remedy=f"It says:\n{tail}"
+        )
+    return done.stdout
+
+
 class ServerProcess(ABC):
     """Owns its folder and process; `destroy` gives both back."""
 
-    # What ends it in order, and what ends it at once with all its children when the test process is gone.
+    # What ends it in order, and what ends it at once with all its children when our process is gone.
     stop_signal: ClassVar[signal.Signals]
     abandoned_signal: ClassVar[signal.Signals]
 
     def __init__(self, title: str, folder_prefix: str) -> None:
-        self.title = title
+        self.title: str = title
         self.folder = Path(tempfile.mkdtemp(prefix=folder_prefix))
         self.data = self.folder / "data"
         self.log_path = self.folder / "server.log"
@@ -85,8 +150,8 @@ class ServerProcess(ABC):
             self.port = self.port if fixed else free_port(HOST)
             self._launch()
             try:
-                wait_until(self._answers, f"{self.title} to answer", START_TIMEOUT_SECONDS)
-            except (ChildProcessError, AssertionError):
+                wait_for(self._answers, START_TIMEOUT_SECONDS, f"{self.title} to answer")
+            except (ServerFailed, AssertionError):
                 self._reap()
                 if fixed or attempt == PORT_ATTEMPTS or _PORT_TAKEN not in self.log_text:
                     raise
@@ -134,8 +199,11 @@ class ServerProcess(ABC):
         status = self._running().poll()
         if status is not None:
             tail = self.log_text[-_LOG_TAIL_CHARACTERS:]
-            message = f"{self.title} ended with status {status} at start:\n{tail}"
-            raise ChildProcessError(message)
+            raise ServerFailed(
+                f"{self.title} ended with status {status} at its start",
+                where=self._command()[0],
+                remedy=f"It says:\n{tail}",
+            )
         return self._is_ready()
 
     def _launch(self) -> None:
@@ -172,6 +240,5 @@ class ServerProcess(ABC):
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            message = f"the {self.title} server is not started"
-            raise ChildProcessError(message)
+            raise ServerFailed(f"the {self.title} server is not started")
         return self._process
