@@ -13,9 +13,9 @@ from typing import Any, Final
 from cdc.model import TableId
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.privileges import Grants, read_grants
-from cdc_source_mysql.schema.ddl.dml_names import every_name, named_in
+from cdc_source_mysql.schema.catalog import cascades
+from cdc_source_mysql.schema.ddl.dml import every_name, named_in
 from cdc_source_mysql.schema.ddl.tokens import NotLexed, Token, tokenize
-from cdc_source_mysql.schema.foreign_keys import cascades
 from cdc_source_mysql.statements import grant, table_name
 
 # No trigger can be made in them, and no foreign key leads out of them.

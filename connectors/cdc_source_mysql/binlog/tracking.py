@@ -21,7 +21,7 @@ from cdc_source_mysql.schema.ddl.changes import Dml, TableChange
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.generated_columns import Tells, without_left_out
 from cdc_source_mysql.schema.history.history import History
-from cdc_source_mysql.schema.history.refusals import ROWS_REMEDY, statement_logged
+from cdc_source_mysql.schema.history.results import ROWS_REMEDY, statement_logged
 from cdc_source_mysql.schema.table_map import TableMap, named_in, parse_table_map
 from cdc_source_mysql.schema.type_plan import ColumnPlan, plan_table, schema_of
 from cdc_source_mysql.wire.codes import Flavour

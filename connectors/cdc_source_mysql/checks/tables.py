@@ -13,8 +13,7 @@ from cdc.spi.finding import counted, listed
 from cdc.spi.selection import TableSelection, exclusion_of, nearest
 from cdc_source_mysql.binlog.xa_use import may_have_xa
 from cdc_source_mysql.checks.report import Report, Server, is_denied, is_unknown
-from cdc_source_mysql.schema.catalog import TableInfo
-from cdc_source_mysql.schema.foreign_keys import cascades
+from cdc_source_mysql.schema.catalog import TableInfo, cascades
 from cdc_source_mysql.schema.generated_columns import leaves_generated_out
 from cdc_source_mysql.schema.type_plan import left_out, plan_table
 from cdc_source_mysql.statements import add_key, force, identifier, table_name, use_innodb

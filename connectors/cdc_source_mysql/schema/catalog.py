@@ -1,16 +1,20 @@
-"""What information_schema says now: tables, columns, keys, collations; what a stream must know of its server.
+"""What information_schema and SHOW CREATE TABLE say now: tables, columns, keys, foreign keys, collations,
+and the server facts that a stream needs.
 
 Names come in lower case from a server that ignores it (`lower_case_table_names`), as the stream has them.
 Every function takes an open DB-API cursor (PyMySQL's paramstyle), or a connection, and only reads. The
 driver's errors are left to the caller's boundary. The session's sql_mode must not hold NO_BACKSLASH_ESCAPES
-or ANSI_QUOTES; `cdc_source_mysql.session` shows generated invisible primary keys.
+or ANSI_QUOTES; `cdc_source_mysql.session` shows generated invisible primary keys. Foreign keys are read
+from SHOW CREATE TABLE, because MariaDB's information_schema lists them only for accounts that may do more
+with a table than SELECT.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from cdc.model import TableId
 from cdc.spi.selection import TableSelection
@@ -19,9 +23,41 @@ from cdc_source_mysql.connection import ServerFacts
 from cdc_source_mysql.schema.charsets import Collation
 from cdc_source_mysql.schema.column_defaults import WIDE_CHARSETS, shown_default
 from cdc_source_mysql.schema.column_types import is_compressed, is_legacy_temporal, parse_type
-from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
-from cdc_source_mysql.schema.hidden import hash_columns
+from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition, hash_columns
 from cdc_source_mysql.wire.codes import Flavour
+
+# As the server writes it, on a line of its own: names in backquotes, actions behind the parent's columns.
+_NAME: Final = r"`((?:[^`]|``)+)`"
+_FOREIGN_KEY: Final = re.compile(
+    rf"^\s*CONSTRAINT {_NAME} FOREIGN KEY \([^\n]*?\) REFERENCES (?:{_NAME}\.)?{_NAME} \([^\n]*?`\)([^\n]*)",
+    re.MULTILINE,
+)
+_ACTION: Final = re.compile(r"ON (DELETE|UPDATE) (CASCADE|SET NULL|SET DEFAULT)")
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """A foreign key that changes its table's rows when the parent's change. `actions`: what it does on
+    DELETE and UPDATE.
+    """
+
+    name: str
+    parent: TableId
+    actions: dict[str, str]
+
+
+def cascades(table: TableId, definition: str) -> Iterator[Cascade]:
+    """Those of a table, by its SHOW CREATE TABLE."""
+    for name, schema, parent, said in _FOREIGN_KEY.findall(definition):
+        actions = dict(_ACTION.findall(said))
+        if actions:
+            parent_id = TableId(_unquoted(schema) or table.schema, _unquoted(parent))
+            yield Cascade(_unquoted(name), parent_id, actions)
+
+
+def _unquoted(name: str) -> str:
+    return name.replace("``", "`")
+
 
 SYSTEM_DATABASES = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 BASE_TABLE, SYSTEM_VERSIONED = "BASE TABLE", "SYSTEM VERSIONED"

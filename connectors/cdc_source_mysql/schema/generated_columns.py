@@ -16,8 +16,7 @@ import pyarrow as pa
 from cdc.model import TableId
 from cdc.model.batch import Envelope
 from cdc_source_mysql.connection import ServerFacts
-from cdc_source_mysql.schema.definitions import TableDefinition
-from cdc_source_mysql.schema.hidden import HASH_PREFIX
+from cdc_source_mysql.schema.definitions import HASH_PREFIX, TableDefinition
 from cdc_source_mysql.schema.type_plan import ColumnPlan, plan_table
 
 # Measured: 10.11 sends them, 11.8 doesn't.

@@ -17,8 +17,7 @@ from cdc.model.schema import Identity
 from cdc_source_mysql.schema import column_types as types
 from cdc_source_mysql.schema.charsets import wire_charset
 from cdc_source_mysql.schema.column_types import ParsedType, character_bytes, event_forms, parse_type
-from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
-from cdc_source_mysql.schema.hidden import is_hash
+from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition, is_hash
 from cdc_source_mysql.schema.table_map import TableMap
 
 # What decimal128 holds; MySQL's decimals end at 65 digits, decimal256 at 76.

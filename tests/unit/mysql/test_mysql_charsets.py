@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import UnsupportedSchema
-from cdc_source_mysql.schema.charset_tables import ONE_BYTE, SAME
-from cdc_source_mysql.schema.charset_walks import WALKED
-from cdc_source_mysql.schema.charsets import decode_text, wire_charset
+from cdc_source_mysql.schema.charsets import ONE_BYTE, SAME, WALKED, decode_text, wire_charset
 
 
 @pytest.mark.parametrize(

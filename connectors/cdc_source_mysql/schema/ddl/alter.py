@@ -1,35 +1,32 @@
-"""ALTER TABLE, CREATE INDEX and DROP INDEX, clause by clause.
+"""ALTER TABLE with its clauses for partitions and tablespaces, CREATE INDEX and DROP INDEX, clause by clause.
 
-A clause that isn't understood makes the table's shape unsure and its rows suspect; it is never left out.
+An unrecognised clause makes the table's shape unsure and its rows suspect; no clause is skipped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from cdc.model import TableId
-from cdc_source_mysql.schema.ddl.alter_partitions import (
-    AlterDraft,
-    convert_partition,
-    exchange_partition,
-    tablespace,
-    truncate_partition,
-)
 from cdc_source_mysql.schema.ddl.changes import (
     AddColumn,
     AddIndex,
     Altered,
     ChangeColumn,
     ConvertCharset,
+    Created,
     DefaultCharset,
     DropColumn,
     DropIndex,
+    Dropped,
     DropPrimaryKey,
     Edit,
     Index,
     ObjectChanged,
     RenameColumn,
     Renamed,
+    RowsChanged,
     SetDefault,
     SetEngine,
     SetVisible,
@@ -56,6 +53,65 @@ from cdc_source_mysql.schema.ddl.create import (
 )
 from cdc_source_mysql.schema.ddl.cursor import Cursor, NotUnderstood
 from cdc_source_mysql.schema.ddl.tokens import NO_AUTO_VALUE_ON_ZERO, STRICT
+
+
+@dataclass(slots=True)
+class AlterDraft:
+    """What the clauses of an ALTER TABLE make so far."""
+
+    table: TableId
+    edits: list[Edit] = field(default_factory=list)
+    before: list[TableChange] = field(default_factory=list)
+    after: list[TableChange] = field(default_factory=list)
+
+    def rows_changed(self, reason: str) -> None:
+        self.before.append(RowsChanged(self.table, reason))
+
+
+def convert_partition(cursor: Cursor, draft: AlterDraft) -> bool:
+    """MariaDB's CONVERT PARTITION … TO TABLE and CONVERT TABLE … TO PARTITION; False for another CONVERT."""
+    if cursor.accept("PARTITION"):
+        cursor.name()
+        cursor.expect("TO", "TABLE")
+        made = cursor.table()
+        draft.rows_changed("CONVERT PARTITION TO TABLE")
+        draft.before.append(Created(made, reason="it was made of a partition"))
+        cursor.skip_all()
+        return True
+    if cursor.accept("TABLE"):
+        taken = cursor.table()
+        draft.rows_changed("CONVERT TABLE TO PARTITION")
+        draft.after.append(Dropped(taken))
+        cursor.skip_all()
+        return True
+    return False
+
+
+def tablespace(clause: str) -> Callable[[Cursor, AlterDraft], None]:
+    def rule(cursor: Cursor, draft: AlterDraft) -> None:
+        if not cursor.accept("TABLESPACE"):
+            cursor.expect("PARTITION")
+            cursor.skip_all()
+        draft.rows_changed(f"{clause} TABLESPACE")
+
+    return rule
+
+
+def truncate_partition(cursor: Cursor, draft: AlterDraft) -> None:
+    cursor.expect("PARTITION")
+    cursor.skip_all()
+    draft.rows_changed("TRUNCATE PARTITION")
+
+
+def exchange_partition(cursor: Cursor, draft: AlterDraft) -> None:
+    cursor.expect("PARTITION")
+    cursor.name()
+    cursor.expect("WITH", "TABLE")
+    other = cursor.table()
+    draft.rows_changed("EXCHANGE PARTITION")
+    draft.before.append(RowsChanged(other, "EXCHANGE PARTITION"))
+    cursor.skip_all()
+
 
 _ORDERS = frozenset({"ASC", "DESC"})
 # Clauses that change neither rows nor shape; each is followed by operands up to the next comma.

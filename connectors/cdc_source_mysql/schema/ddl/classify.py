@@ -29,9 +29,8 @@ from cdc_source_mysql.schema.ddl.changes import (
     Truncated,
     Unknown,
 )
-from cdc_source_mysql.schema.ddl.create import parse_create_table
+from cdc_source_mysql.schema.ddl.create import parse_alter_database, parse_create_table, parse_database
 from cdc_source_mysql.schema.ddl.cursor import Context, Cursor, NotUnderstood
-from cdc_source_mysql.schema.ddl.databases import parse_alter_database, parse_database
 from cdc_source_mysql.schema.ddl.dml import CHANGING, OPAQUE, parse_dml
 from cdc_source_mysql.schema.ddl.tokens import NotLexed, Token, decode_statement, tokenize, words_in
 

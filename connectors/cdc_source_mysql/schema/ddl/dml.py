@@ -1,20 +1,238 @@
 """What a statement in text form changes and names: INSERT, UPDATE, DELETE and their like.
 
-sqlglot reads which tables an UPDATE or DELETE changes; one that it can't read counts for every table whose
-name is in it. What triggers and foreign keys change besides can't be told from a text: for that every table
-and function that the statement names is in the Dml, found by its tokens.
+sqlglot reads which tables an UPDATE or DELETE changes (`dml_tables`); a statement that it cannot read
+counts for every table whose name is in it. The text does not show what triggers and foreign keys change
+besides. So the Dml also holds every table and function that the statement names, found by its tokens, and
+never too few: a word that only looks like a table or a function is one more name that the catalog must
+explain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
 
 from cdc.model import TableId
 from cdc_source_mysql.schema.ddl.changes import Dml, TableChange, Truncated
 from cdc_source_mysql.schema.ddl.cursor import Cursor, NotUnderstood
-from cdc_source_mysql.schema.ddl.dml_names import every_name, named_in
-from cdc_source_mysql.schema.ddl.tokens import BYTES, QUOTED, STRING, Token
+from cdc_source_mysql.schema.ddl.tokens import BYTES, END, QUOTED, STRING, SYMBOL, WORD, Token
+
+NATIVE_FUNCTIONS: Final = frozenset(
+    """
+    abs acos adddate addtime aes_decrypt aes_encrypt any_value ascii asin atan atan2 avg benchmark bin
+    bit_and bit_count bit_length bit_or bit_xor cast ceil ceiling char character_length charset char_length
+    coalesce coercibility collation compress concat concat_ws connection_id conv convert convert_tz cos cot
+    count crc32 curdate current_date current_time current_timestamp current_user curtime database date
+    datediff date_add date_format date_sub day dayname dayofmonth dayofweek dayofyear default degrees elt exp
+    export_set extract extractvalue field find_in_set floor format found_rows from_base64 from_days
+    from_unixtime get_format get_lock greatest group_concat gtid_subset gtid_subtract hex hour if ifnull
+    inet6_aton inet6_ntoa inet_aton inet_ntoa insert instr interval isnull is_free_lock is_ipv4
+    is_ipv4_compat is_ipv4_mapped is_ipv6 is_used_lock is_uuid bin_to_uuid uuid_to_bin
+    json_array json_arrayagg json_array_append json_array_insert json_contains json_contains_path json_depth
+    json_extract json_insert json_keys json_length json_merge json_merge_patch json_merge_preserve
+    json_object json_objectagg json_pretty json_quote json_remove json_replace json_search json_set
+    json_storage_size json_table json_type json_unquote json_valid json_value
+    last_day last_insert_id lastval lcase least left length ln load_file localtime localtimestamp locate log
+    log10 log2 lower lpad ltrim makedate maketime make_set match max mbrcontains mbrequals mbrintersects
+    mbroverlaps mbrtouches mbrwithin md5 microsecond mid min minute mod month monthname name_const nextval
+    now nullif oct octet_length ord password period_add period_diff pi position pow power quarter quote
+    radians rand random_bytes regexp_instr regexp_like regexp_replace regexp_substr release_all_locks
+    release_lock repeat replace reverse right round row_count rpad rtrim schema second sec_to_time
+    session_user setval sha sha1 sha2 sign sin sleep soundex space sqrt std stddev stddev_pop stddev_samp
+    strcmp str_to_date subdate substr substring substring_index subtime sum sysdate system_user tan time
+    timediff timestamp timestampadd timestampdiff time_format time_to_sec to_base64 to_days to_seconds trim
+    truncate ucase uncompress uncompressed_length unhex unix_timestamp updatexml upper user utc_date utc_time
+    utc_timestamp uuid uuid_short values variance var_pop var_samp version week weekday weekofyear
+    weight_string year yearweek
+    cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank row_number
+    geometrycollection linestring multilinestring multipoint multipolygon point polygon
+    st_area st_asbinary st_asgeojson st_astext st_aswkb st_aswkt st_buffer st_centroid st_contains
+    st_convexhull st_crosses st_difference st_dimension st_disjoint st_distance st_distance_sphere
+    st_endpoint st_envelope st_equals st_exteriorring st_geohash st_geometryfromtext st_geometryfromwkb
+    st_geometryn st_geometrytype st_geomfromgeojson st_geomfromtext st_geomfromwkb st_interiorringn
+    st_intersection st_intersects st_isclosed st_isempty st_issimple st_isvalid st_length st_linefromtext
+    st_makeenvelope st_numgeometries st_numinteriorrings st_numpoints st_overlaps st_pointfromtext
+    st_pointfromwkb st_pointn st_polyfromtext st_simplify st_srid st_startpoint st_symdifference st_touches
+    st_transform st_union st_validate st_within st_x st_y
+    """.upper().split()
+)
+
+# Words of the grammar that an opening parenthesis may follow.
+GRAMMAR_WORDS: Final = frozenset(
+    """
+    against all and any as asc between binary by case char character collate cross dec decimal desc distinct
+    distinctrow div double else escape except exists float for from group having in index inner intersect
+    into is join key lateral like limit match mod natural nchar not of on or order over partition primary
+    regexp returning rlike row select set signed some straight_join table then time datetime union unsigned
+    using value values varchar when where with xor
+    """.upper().split()
+)
+
+
+# Functions with a FROM between their parentheses.
+_FROM_FUNCTIONS = frozenset({"EXTRACT", "TRIM", "SUBSTR", "SUBSTRING", "MID"})
+# What ends a list of tables.
+_ENDS = frozenset(
+    {"SELECT", "WHERE", "SET", "GROUP", "ORDER", "HAVING", "LIMIT", "UNION", "EXCEPT", "INTERSECT", "WINDOW"}
+    | {"PROCEDURE", "RETURNING", "VALUES", "VALUE", "LOCK", "DUPLICATE"}
+)
+_TABLE_FUNCTIONS = frozenset({"JSON_TABLE"})
+_HINTS = frozenset({"USE", "FORCE", "IGNORE"})
+_NO_TABLES = frozenset({"OUTFILE", "DUMPFILE", "DUAL", "TABLE", "LATERAL"})
+_NAMES = frozenset({WORD, QUOTED})
+
+
+class Named(NamedTuple):
+    """`calls` are the functions that aren't the server's own."""
+
+    tables: tuple[TableId, ...]
+    calls: tuple[TableId, ...]
+
+
+@dataclass(slots=True)
+class _Level:
+    """What is open since a parenthesis: a list of tables, of which one may come next."""
+
+    in_list: bool = False
+    expects: bool = False
+    of_function: bool = False
+
+
+@dataclass(slots=True)
+class _Scan:
+    tokens: Sequence[Token]
+    database: str
+    tables: set[TableId] = field(default_factory=set)
+    calls: set[TableId] = field(default_factory=set)
+    common: set[str] = field(default_factory=set)
+    levels: list[_Level] = field(default_factory=lambda: [_Level()])
+    at: int = 0
+
+    def peek(self, ahead: int = 0) -> Token:
+        index = self.at + ahead
+        return self.tokens[index] if 0 <= index < len(self.tokens) else END
+
+    def sees(self, symbol: str, ahead: int = 0) -> bool:
+        token = self.peek(ahead)
+        return token.kind == SYMBOL and token.text == symbol
+
+
+def named_in(tokens: Sequence[Token], database: str, *, begins_with_table: bool = False) -> Named:
+    """What the tokens name. `begins_with_table`: a list of tables opens them, as after UPDATE."""
+    scan = _Scan(tokens, database)
+    scan.levels[0].in_list = scan.levels[0].expects = begins_with_table
+    while scan.at < len(tokens):
+        _step(scan)
+    tables = {t for t in scan.tables if t.schema != database or t.name.lower() not in scan.common}
+    return Named(tuple(sorted(tables)), tuple(sorted(scan.calls)))
+
+
+def every_name(tokens: Sequence[Token], database: str) -> set[TableId]:
+    """Everything in the tokens that may be the name of a table."""
+    found: set[TableId] = set()
+    for at, token in enumerate(tokens):
+        if token.kind not in _NAMES:
+            continue
+        found.add(TableId(database, token.text))
+        dot, name = tokens[at + 1 : at + 2], tokens[at + 2 : at + 3]
+        if dot and name and dot[0].kind == SYMBOL and dot[0].text == "." and name[0].kind in _NAMES:
+            found.add(TableId(token.text, name[0].text))
+    return found
+
+
+def _step(scan: _Scan) -> None:
+    token, level = scan.peek(), scan.levels[-1]
+    if token.kind == SYMBOL:
+        _symbol(scan, token.text)
+    elif token.kind not in _NAMES or scan.sees(".", -1):
+        level.expects = level.expects and token.kind not in _NAMES
+        _call(scan)
+    elif not _keyword(scan, token.upper, level):
+        if level.expects and token.upper not in _TABLE_FUNCTIONS:
+            _table(scan, level)
+            return
+        level.expects = False
+        _call(scan)
+    scan.at += 1
+
+
+def _symbol(scan: _Scan, symbol: str) -> None:
+    level = scan.levels[-1]
+    if symbol == "(":
+        opened = _Level(in_list=level.expects, expects=level.expects)
+        opened.of_function = scan.peek(-1).upper in _FROM_FUNCTIONS
+        level.expects = False
+        scan.levels.append(opened)
+    elif symbol == ")" and len(scan.levels) > 1:
+        scan.levels.pop()
+    elif symbol == "," and level.in_list:
+        level.expects = True
+
+
+def _keyword(scan: _Scan, word: str, level: _Level) -> bool:
+    """Take a word that opens or ends a list of tables; False for another."""
+    if scan.peek(-1).upper == "FOR" and word in {"JOIN", "ORDER", "GROUP"}:
+        return True  # Of a hint: FORCE INDEX FOR ORDER BY (…).
+    if word == "FROM":
+        level.in_list = level.expects = not level.of_function
+    elif word == "JOIN" or (word == "STRAIGHT_JOIN" and level.in_list):
+        level.in_list = level.expects = True
+    elif word == "UPDATE":
+        # Not that of FOR UPDATE and ON DUPLICATE KEY UPDATE.
+        level.in_list = level.expects = scan.peek(-1).upper not in {"FOR", "KEY"}
+    elif word == "USING" and not scan.sees("(", 1):
+        level.in_list = level.expects = True
+    elif word in {"INTO", "TABLE"}:
+        level.in_list, level.expects = False, True
+    elif word in _ENDS:
+        level.in_list = level.expects = False
+    elif word in _HINTS and scan.peek(1).upper in {"INDEX", "KEY"}:
+        level.expects = False
+    else:
+        return word in _NO_TABLES
+    return True
+
+
+def _table(scan: _Scan, level: _Level) -> None:
+    """Take `[database.]table`, with the list of columns that an INSERT may have behind it."""
+    level.expects = False
+    first = scan.peek().text
+    if _is_common(scan):
+        scan.common.add(first.lower())
+    scan.at += 1
+    if scan.sees(".") and scan.peek(1).kind in _NAMES:
+        scan.tables.add(TableId(first, scan.peek(1).text))
+        scan.at += 2
+    else:
+        scan.tables.add(TableId(scan.database, first))
+
+
+def _call(scan: _Scan) -> None:
+    """Note the function that a name before a parenthesis calls."""
+    token, before = scan.peek(), scan.peek(-1)
+    if token.kind in _NAMES and _is_common(scan):
+        scan.common.add(token.text.lower())
+    elif token.kind not in _NAMES or not scan.sees("(", 1):
+        return
+    elif scan.sees(".", -1):
+        scan.calls.add(TableId(scan.peek(-2).text, token.text))
+    elif token.upper not in GRAMMAR_WORDS | NATIVE_FUNCTIONS and before.upper != "AS":
+        scan.calls.add(TableId(scan.database, token.text))
+
+
+def _is_common(scan: _Scan) -> bool:
+    """Whether a common table expression gets this name: `WITH name [(column, …)] AS (`."""
+    is_first = scan.at == 0 or scan.peek(-1).upper in {"WITH", "RECURSIVE"}
+    if not is_first and not scan.sees(",", -1):
+        return False
+    ahead = 1
+    if scan.sees("(", ahead):
+        while not scan.sees(")", ahead) and scan.peek(ahead) is not END:
+            ahead += 1
+        ahead += 1
+    return scan.peek(ahead).upper == "AS" and scan.sees("(", ahead + 1)
+
 
 # What changes tables only by the functions that it calls.
 CALLING = frozenset({"DO", "SELECT", "VALUES"})

@@ -1,14 +1,14 @@
 """Applies the clauses of ALTER TABLE to a definition, and CREATE TABLE to nothing, as the server does.
 
 The server first walks the old columns (dropped, or changed, renamed or kept in their places), then adds the
-new ones and moves those with a new place, in the order of the clauses. Where the outcome depends on what
-isn't known (the table's other indexes) the shape is unsure, never guessed; a character set that isn't known
-is UNTOLD.
+new ones and moves those with a new place, in the order of the clauses. Where the outcome depends on an
+unknown (the table's other indexes) the shape is unsure, never guessed; an unknown character set is UNTOLD.
+The hidden columns of MariaDB's long unique keys follow from the same clauses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -36,7 +36,7 @@ from cdc_source_mysql.schema.ddl.changes import (
     Shape,
     Unsure,
 )
-from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
+from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition, is_hash, may_need_hash
 
 _TEXTS = ("tinytext", "text", "mediumtext", "longtext")
 
@@ -395,3 +395,24 @@ def _sure(edit: Edit) -> Edit:
     if isinstance(edit, AddColumn | ChangeColumn):
         return replace(edit, spec=replace(edit.spec, is_sure=True))
     return edit
+
+
+_SHAPELESS = (SetDefault, SetEngine)
+
+
+def require_no_hash(definition: TableDefinition, indexes: Iterable[Index]) -> None:
+    """Refuse a definition made by a statement if one of these unique indexes may have a hidden column."""
+    by_name = {column.name.lower(): column for column in definition.columns}
+    for index in indexes:
+        columns = [by_name[name.lower()] for name in index.columns if name.lower() in by_name]
+        if not index.primary and may_need_hash(columns, definition.engine):
+            raise ShapeUnsure("a long unique key may have a hidden column")
+
+
+def require_same_hashes(before: TableDefinition, after: TableDefinition, edits: Iterable[Edit]) -> None:
+    """Refuse what an ALTER TABLE made if it may have other hidden columns, or they stand elsewhere."""
+    edits = tuple(edits)
+    has_hashes = any(map(is_hash, before.columns))
+    if has_hashes and not all(isinstance(edit, _SHAPELESS) for edit in edits):
+        raise ShapeUnsure("a long unique key has a hidden column behind all others")
+    require_no_hash(after, (edit.index for edit in edits if isinstance(edit, AddIndex)))

@@ -14,6 +14,7 @@ from typing import Any
 
 from cdc.model import Resnapshot, TableId
 from cdc_source_mysql.schema.charsets import Collation
+from cdc_source_mysql.schema.column_defaults import scalar
 from cdc_source_mysql.schema.ddl.changes import (
     Altered,
     ConvertCharset,
@@ -34,7 +35,6 @@ from cdc_source_mysql.schema.ddl.changes import (
     Unsure,
 )
 from cdc_source_mysql.schema.definitions import TableDefinition
-from cdc_source_mysql.schema.history.created import created
 from cdc_source_mysql.schema.history.databases import Databases
 from cdc_source_mysql.schema.history.edits import (
     CharacterSet,
@@ -42,15 +42,18 @@ from cdc_source_mysql.schema.history.edits import (
     ShapeUnsure,
     alter,
     guess,
+    require_same_hashes,
 )
-from cdc_source_mysql.schema.history.event_definitions import definition_of, fits
-from cdc_source_mysql.schema.history.events import is_sequence, judge, known_by
-from cdc_source_mysql.schema.history.fills import scalar
-from cdc_source_mysql.schema.history.hashes import require_same_hashes
-from cdc_source_mysql.schema.history.refusals import rows_remedy, statement_logged
-from cdc_source_mysql.schema.history.results import Applied, Outcome, Resolved
+from cdc_source_mysql.schema.history.event_definitions import (
+    definition_of,
+    fits,
+    is_sequence,
+    judge,
+    known_by,
+)
+from cdc_source_mysql.schema.history.results import Applied, Outcome, Resolved, rows_remedy, statement_logged
 from cdc_source_mysql.schema.history.rows import RowEffects, rows_after
-from cdc_source_mysql.schema.history.states import State
+from cdc_source_mysql.schema.history.states import State, created
 from cdc_source_mysql.schema.table_map import TableMap
 from cdc_source_mysql.schema.type_plan import plan_table
 

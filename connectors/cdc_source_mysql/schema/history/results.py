@@ -1,4 +1,6 @@
-"""What the history answers: the outcome of a statement, and of an event."""
+"""What the history returns: the outcome of a statement, the outcome of an event, and why a table is copied
+again when the binlog has only the text of a statement that changed its rows.
+"""
 
 from __future__ import annotations
 
@@ -62,3 +64,20 @@ class Outcome:
             statements=tuple(self.statements),
             notes=tuple(self.notes),
         )
+
+
+ROWS_REMEDY = "Run: set global binlog_format = row; and let no session set another."
+_VERSIONS_REMEDY = (
+    "MariaDB logs every change of a table with versions by transaction as a statement: give it versions by"
+    " timestamp(6), or exclude the table."
+)
+
+
+def statement_logged(keyword: str, where: str) -> str:
+    return f"{keyword} was logged as a statement, without its rows, at {where}"
+
+
+def rows_remedy(definition: TableDefinition | None) -> str:
+    """What makes the server log rows of the table."""
+    by_transaction = definition is not None and definition.has_versions_by_transaction
+    return _VERSIONS_REMEDY if by_transaction else ROWS_REMEDY

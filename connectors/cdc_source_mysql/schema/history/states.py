@@ -1,4 +1,6 @@
-"""What the history keeps of one table, and its text in the log's memory."""
+"""What the history keeps of one table: from its catalog entry or its CREATE TABLE, and as text in the
+source state.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,17 @@ import orjson
 from cdc.errors import StateError
 from cdc.model import TableId
 from cdc_source_mysql.schema.charsets import Collation
-from cdc_source_mysql.schema.ddl.changes import Default
+from cdc_source_mysql.schema.ddl.changes import Created, Default
 from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
-from cdc_source_mysql.schema.history.edits import UNTOLD, CharacterSet, Known
+from cdc_source_mysql.schema.history.edits import (
+    UNTOLD,
+    CharacterSet,
+    Known,
+    ShapeUnsure,
+    create,
+    guess_created,
+    require_no_hash,
+)
 from cdc_source_mysql.schema.table_map import TableMap
 
 
@@ -139,3 +149,28 @@ def _told(column: ColumnDefinition, collation: Collation | None) -> ColumnDefini
         # The table's default may be bytes: then it is another type.
         return column
     return replace(column, charset=collation.charset, collation=collation.name)
+
+
+def created(
+    table: TableId,
+    change: Created,
+    original: State | None,
+    default_collations: Mapping[str, str],
+    database: CharacterSet | None,
+    flavour: str,
+) -> State:
+    """`original` is the state of the table that it is created like, if that is kept; `database` the default
+    character set of its database, None where that is not known.
+    """
+    if change.like is not None:
+        if original is not None and original.known is not None and not original.is_untold:
+            return original.renamed(table)
+    elif change.shape is not None:
+        try:
+            known = create(table, change.shape, default_collations, database)
+            if flavour == "mariadb":
+                require_no_hash(known.definition, change.shape.indexes)
+            return State.of(known)
+        except ShapeUnsure as error:
+            return State(table, hint=guess_created(table, change.shape), reason=str(error))
+    return State(table, reason=change.reason)
