@@ -20,7 +20,7 @@ from pymysql.cursors import SSCursor
 from benchmarks.stream import peak_mib, run_once
 from benchmarks.stream_mysql import CONFIG, FILL, NUMBERS, TABLE
 from cdc.cli.allocators import bound_resident_memory
-from cdc_source_mysql.snapshot.prepared import PreparedStatement
+from cdc_source_mysql.snapshot.copying import PreparedStatement
 from tests.support.mysql import MysqlDatabase, MysqlServer
 from tests.support.mysql_snapshots import SnapshotBench
 

@@ -3,11 +3,17 @@
 All carry the same session settings (`cdc_source_mysql.session`), so that a value has the same form whatever
 the server's and the user's defaults say. PyMySQL's errors leave this boundary translated
 (`cdc_source_mysql.errors`); the url, which holds the password, never does.
+
+`ssl-mode`, `ssl-ca`, `ssl-cert` and `ssl-key` of the url mean what they mean in the mysql client. disabled:
+none. preferred (the default): where the server has it, unverified. required: always, unverified. verify_ca:
+the certificate is signed by ssl-ca (or by a CA that this machine trusts); the default with ssl-ca.
+verify_identity: and it names the host of the url.
 """
 
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,19 +22,68 @@ from typing import Any, cast
 import pymysql
 from pymysql.err import MySQLError
 
+from cdc.errors import ConfigError
 from cdc_source_mysql.channel import Connection, notice_death
 from cdc_source_mysql.errors import translate
 from cdc_source_mysql.options import Address, MysqlOptions
 from cdc_source_mysql.session import prepare_session
-from cdc_source_mysql.tls import tls_context
 from cdc_source_mysql.wire.codes import Flavour
 
+_VERIFYING = ("verify_ca", "verify_identity")
 CONNECT_TIMEOUT_SECONDS = 10
 # The longest that a statement of ours may be silent: the walk to a far bound of a large table, not a dead
 # server, which the kernel notices sooner.
 READ_TIMEOUT_SECONDS = 600
 WRITE_TIMEOUT_SECONDS = 60
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
+
+
+def tls_context(address: Address, where: str) -> ssl.SSLContext | None:
+    """None where PyMySQL needs none from us: TLS is off, or preferred without certificates.
+
+    Raises:
+        ConfigError: a file of certificates can't be used.
+    """
+    mode = address.ssl_mode or ("verify_ca" if address.ssl_ca else "preferred")
+    if mode == "disabled":
+        return None
+    if mode == "preferred" and not address.ssl_cert:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = mode == "verify_identity"
+    context.verify_mode = ssl.CERT_REQUIRED if mode in _VERIFYING else ssl.CERT_NONE
+    if mode in _VERIFYING:
+        _load_authorities(context, address, where)
+    if address.ssl_cert:
+        _load_own(context, address, where)
+    return context
+
+
+def _load_authorities(context: ssl.SSLContext, address: Address, where: str) -> None:
+    if not address.ssl_ca:
+        context.load_default_certs()
+        return
+    # A certificate of an authority that the server made for itself lacks what the strict reading wants.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    try:
+        context.load_verify_locations(cafile=address.ssl_ca)
+    except OSError as error:  # ssl.SSLError is one.
+        raise _unusable("ssl-ca", "certificates of authorities", where) from error
+
+
+def _load_own(context: ssl.SSLContext, address: Address, where: str) -> None:
+    try:
+        context.load_cert_chain(address.ssl_cert, address.ssl_key or None)
+    except OSError as error:
+        raise _unusable("ssl-cert and ssl-key", "a certificate and its key", where) from error
+
+
+def _unusable(setting: str, expected: str, where: str) -> ConfigError:
+    return ConfigError(
+        f"the files of {setting} can't be used",
+        where=f"{where}.url",
+        remedy=f"Expected readable PEM files with {expected}.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

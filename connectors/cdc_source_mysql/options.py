@@ -29,7 +29,7 @@ from cdc.spi.defaults import DEFAULT_SNAPSHOT_WORKERS
 from cdc.spi.selection import TableSelection, quoted_part
 from cdc.spi.units import Duration
 from cdc.spi.urls import parameter_names, refuse_foreign_parameters, refuse_raw_characters, refuse_scheme
-from cdc_source_mysql.binlog.accepted_loss import AcceptedLoss
+from cdc_source_mysql.binlog.gtid import AcceptedLoss
 
 # Everything that isn't the server's own, when the url names no database.
 ALL_TABLES = ("*.*",)

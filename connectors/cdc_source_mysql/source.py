@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple
 
 import pymysql
 from pydantic import BaseModel
@@ -20,25 +20,27 @@ from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding
 from cdc.spi.selection import TableSelection
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
-from cdc_source_mysql.begun import Begun, CatalogNow, SessionStart
 from cdc_source_mysql.binlog.catalog_lookups import Beside
 from cdc_source_mysql.binlog.dump import Dump, Replica, dump_after, dump_from
-from cdc_source_mysql.binlog.file_sizes import FileSizes
 from cdc_source_mysql.binlog.opening import Opening, Start
-from cdc_source_mysql.binlog.places import MEMORY_SERVER, Places, ServerMemory
-from cdc_source_mysql.binlog.positions import BinlogPosition, parse
+from cdc_source_mysql.binlog.positions import (
+    MEMORY_SERVER,
+    BinlogPosition,
+    FileSizes,
+    Places,
+    ServerMemory,
+    parse,
+)
 from cdc_source_mysql.binlog.replay import Reader, open_replay
-from cdc_source_mysql.binlog.skipped import Refusals
+from cdc_source_mysql.binlog.savepoints import TakenBack
 from cdc_source_mysql.binlog.stream import Session, SessionParts
-from cdc_source_mysql.binlog.taken_back import TakenBack
-from cdc_source_mysql.binlog.temporary_tables import open_temporary
-from cdc_source_mysql.binlog.tracking import Tracking, TrackingParts
+from cdc_source_mysql.binlog.temporary_tables import TemporaryTables, open_temporary
+from cdc_source_mysql.binlog.tracking import Refusals, Tracking, TrackingParts
 from cdc_source_mysql.binlog.transactions import Grammar
 from cdc_source_mysql.binlog.xa import XaBook, memory_of
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.preflight import run_checks
 from cdc_source_mysql.connection import Connector, ServerFacts
-from cdc_source_mysql.grants import denied
 from cdc_source_mysql.options import MysqlOptions
 from cdc_source_mysql.schema import catalog
 from cdc_source_mysql.schema.catalog import Knowledge, read_databases, read_knowledge
@@ -56,7 +58,42 @@ from cdc_source_mysql.schema.type_plan import schema_of
 from cdc_source_mysql.snapshot.context import Captured, Parts
 from cdc_source_mysql.snapshot.snapshot import open_snapshot
 from cdc_source_mysql.starter import describe
+from cdc_source_mysql.statements import denied
 from cdc_source_mysql.wire.decoder import BinlogDecoder
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What `open` found for an empty log: the definitions at a position, the server, and what is to be kept
+    of XA transactions that stand prepared.
+    """
+
+    order: int
+    definitions: Mapping[TableId, TableDefinition]
+    databases: Mapping[str, str]
+    server: ServerMemory
+    prepared: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStart:
+    """What a session begins with. `kept` goes into its first set."""
+
+    after: Position
+    memory: Mapping[str, str]
+    knowledge: Knowledge
+    history: History
+    kept: Mapping[str, str | None]
+    temporary: TemporaryTables
+
+
+class CatalogNow(NamedTuple):
+    """What the catalog shows at one moment, with the default collations of tables and databases."""
+
+    tables: Mapping[TableId, TableDefinition]
+    table_collations: Mapping[TableId, str | None]
+    databases: Mapping[str, str]
+
 
 # Definitions and position are read again when a table was altered between them.
 BEGIN_ATTEMPTS = 5

@@ -16,13 +16,13 @@ from cdc_source_mysql.binlog.positions import file_number, order_of
 from cdc_source_mysql.binlog.reach import Reach, ReachParts
 from cdc_source_mysql.binlog.replay import Place, Reader, Statements
 from cdc_source_mysql.binlog.transactions import Xid
-from cdc_source_mysql.binlog.xa_search import Search
+from cdc_source_mysql.binlog.xa_prepared import Search
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.connection import one
-from cdc_source_mysql.grants import denied
 from cdc_source_mysql.schema.catalog import Knowledge, read_tables
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.history.history import History
+from cdc_source_mysql.statements import denied
 from cdc_source_mysql.wire.decoder import Binlog
 
 

@@ -1,8 +1,9 @@
-"""Sets of transactions by their GTIDs: MySQL's `uuid:1-23:tag:5`, MariaDB's one number for each domain.
+"""Sets of transactions by their GTIDs: MySQL's `uuid:1-23:tag:5`, MariaDB's one number for each domain, and
+those that an operator gives up (`accept_lost_gtids`).
 
-A `GtidSet` keeps for every (uuid, tag) its numbers as sorted, disjoint, non-adjacent half-open runs, so that
-equal sets are equal objects and have one text. Tags and uuids are lower case. `decode` takes nothing that
-`encode` could not have made but for the order of entries; what breaks the shape is a DecodeError.
+A `GtidSet` keeps for every (uuid, tag) its numbers as sorted, disjoint, non-adjacent half-open runs, so
+that equal sets are equal objects and have one text. Tags and uuids are lower case. `decode` takes nothing
+that `encode` could not have made but for the order of entries; what breaks the shape is a DecodeError.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ _TAGGED = 1
 Origin = tuple[bytes, str]
 # Half-open: first number and the one after the last.
 Run = tuple[int, int]
+# `0-1-98`, or several of one server: `0-1-98..100`.
+_ACCEPTED_RUN = re.compile(r"(\d{1,10})-(\d{1,10})-(\d{1,19})(?:\.\.(\d{1,19}))?")
 
 
 class GtidSet:
@@ -309,3 +312,45 @@ def _not_a_place() -> ValueError:
 
 def _torn() -> DecodeError:
     return DecodeError("a GTID set ends early")
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedRun:
+    """Transactions of one MariaDB server in one domain, by their numbers."""
+
+    domain: int
+    server_id: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedLoss:
+    """What `accept_lost_gtids` names: MySQL's set, or MariaDB's runs."""
+
+    gtids: GtidSet
+    runs: tuple[AcceptedRun, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> AcceptedLoss:
+        """ValueError when it is neither."""
+        plain = "".join(text.split())
+        if ":" in plain or not plain:
+            return cls(GtidSet.parse(plain), ())
+        return cls(GtidSet(), tuple(_accepted_run(part) for part in plain.split(",")))
+
+    def first(self, last: MariadbGtid) -> int | None:
+        """The lowest number that is given up in the domain of our last transaction; None when that isn't."""
+        runs = [run for run in self.runs if run.domain == last.domain]
+        if not any(r.server_id == last.server_id and r.first <= last.sequence == r.last for r in runs):
+            return None
+        return min(run.first for run in runs)
+
+
+def _accepted_run(text: str) -> AcceptedRun:
+    found = _ACCEPTED_RUN.fullmatch(text)
+    if found is None or int(found[4] or found[3]) < int(found[3]):
+        raise ValueError(
+            "expected GTIDs: uuid:5-7 of MySQL, 0-1-98 or 0-1-98..100 of MariaDB, joined by commas"
+        )
+    return AcceptedRun(int(found[1]), int(found[2]), int(found[3]), int(found[4] or found[3]))

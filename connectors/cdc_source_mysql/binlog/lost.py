@@ -12,8 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from cdc_source_mysql.binlog.accepted_loss import AcceptedLoss
-from cdc_source_mysql.binlog.gtid import GtidSet, MariadbGtid, MariadbGtids, parse_mariadb_gtid
+from cdc_source_mysql.binlog.gtid import AcceptedLoss, GtidSet, MariadbGtid, MariadbGtids, parse_mariadb_gtid
 from cdc_source_mysql.binlog.positions import FIRST_OFFSET
 from cdc_source_mysql.binlog.replay import Reader, Reading
 from cdc_source_mysql.errors import transactions_purged, transactions_unknown

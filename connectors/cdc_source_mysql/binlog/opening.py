@@ -16,17 +16,20 @@ import pymysql
 
 from cdc.errors import SourceGap, SourceRefused, SourceUnavailable
 from cdc.spi.source import SourceContext
-from cdc_source_mysql.binlog.accepted_loss import AcceptedLoss
 from cdc_source_mysql.binlog.dump import MAX_DUMP_OFFSET, Replica, dump_from
 from cdc_source_mysql.binlog.events import parse_header
-from cdc_source_mysql.binlog.gtid import GtidSet, MariadbGtids
+from cdc_source_mysql.binlog.gtid import AcceptedLoss, GtidSet, MariadbGtids
 from cdc_source_mysql.binlog.lost import Losses
-from cdc_source_mysql.binlog.places import ServerMemory
-from cdc_source_mysql.binlog.positions import FIRST_OFFSET, BinlogPosition, file_number, order_of
+from cdc_source_mysql.binlog.positions import (
+    FIRST_OFFSET,
+    BinlogPosition,
+    ServerMemory,
+    file_number,
+    order_of,
+)
 from cdc_source_mysql.binlog.replay import Place, Reader, Reading
 from cdc_source_mysql.binlog.xa import Prepared
-from cdc_source_mysql.binlog.xa_prepared import Branches
-from cdc_source_mysql.binlog.xa_search import Search
+from cdc_source_mysql.binlog.xa_prepared import Branches, Search
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.connection import Connector, ServerFacts, one
 from cdc_source_mysql.errors import binlog_gone, binlog_shorter, other_server, transactions_purged

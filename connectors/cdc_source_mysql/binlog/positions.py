@@ -1,4 +1,4 @@
-"""Places in the binlog as the engine's positions: ordered numbers with a text that says where to go on.
+"""Positions in the binlog, the server and epoch they belong to, and the bytes between two of them.
 
 `Position.order` is epoch<<72 | number of the file<<40 | offset: it compares within one source's history, and
 a failover to another server begins a new epoch, whose files may have smaller numbers. Offsets are counted by
@@ -8,12 +8,16 @@ An empty GTID set leaves no trace in the text: before the first transaction the 
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
 
-from cdc.errors import ConfigError
+from cdc.errors import ConfigError, StateError
 from cdc.model import Position
 from cdc_source_mysql.binlog.gtid import Gtids, GtidSet, MariadbGtids
+from cdc_source_mysql.wire.decoder import GtidRun
 
 OFFSET_BITS = 40
 FILE_BITS = 32
@@ -23,6 +27,9 @@ MAX_FILE_NUMBER = (1 << FILE_BITS) - 1
 FIRST_OFFSET = 4
 
 _PLACE = re.compile(r"(?:(\d{1,9})/)?([^\s:/][^\s:]*\.(\d{1,10})):(\d{1,13})")
+MEMORY_SERVER = "server"
+# The sizes only measure the way to go; the server looks at every file to tell them.
+SIZES_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +109,101 @@ def _not_a_position(where: str) -> ConfigError:
         where=where,
         remedy="Expected file:offset, as binlog.000003:1234, and after a space the GTIDs, if there are any.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMemory:
+    """What the log remembers of the server whose files its positions name.
+
+    `settled`: outcomes of XA transactions before this order may concern ones that the first copy holds.
+    `file` is the last one that was seen, and `began_at` the time in that file's first event: a server
+    with another file of that name was reset, restored or built anew.
+    """
+
+    flavour: str
+    uuid: str
+    epoch: int = 0
+    gtids: bool = False
+    settled: int = 0
+    server_id: int = 0
+    file: str = ""
+    began_at: int = 0
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        """As `ServerFacts.identity`."""
+        return (self.uuid, 0) if self.uuid else ("", self.server_id)
+
+    def in_file(self, file: str, began_at: int) -> ServerMemory:
+        """The same, seen in this file, if that is a later one."""
+        is_later = began_at > 0 and (not self.file or file_number(file) > file_number(self.file))
+        return replace(self, file=file, began_at=began_at) if is_later else self
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> ServerMemory:
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError) as error:
+            message = "what is stored of the source's server can't be read"
+            raise StateError(message, remedy="Copy the tables of this source again.") from error
+
+
+class Places:
+    """Names the places of one session. Belongs to the stream's thread."""
+
+    def __init__(self, epoch: int, gtids: Gtids | None) -> None:
+        """`gtids` are all transactions before the session's start; None without GTIDs."""
+        self.epoch = epoch
+        self._gtids = None if gtids is None else gtids.copy()
+
+    def executed(self, runs: Iterable[GtidRun]) -> None:
+        """These transactions have ended too."""
+        gtids = self._gtids
+        if isinstance(gtids, GtidSet):
+            for run in runs:
+                if len(run) == 4:
+                    gtids.add_run(*run)
+        elif isinstance(gtids, MariadbGtids):
+            for run in runs:
+                if len(run) == 3:
+                    gtids.add(*run)
+
+    def order(self, file: str, offset: int) -> int:
+        return order_of(file_number(file), offset, self.epoch)
+
+    def position(self, file: str, offset: int) -> Position:
+        return BinlogPosition(file, offset, self.epoch, self._gtids).to_position()
+
+    @property
+    def gtids(self) -> Gtids | None:
+        """Everything before this place; the caller changes nothing in it."""
+        return self._gtids
+
+
+class FileSizes:
+    """Sizes by file number, read again when they are older than SIZES_SECONDS."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[int, int] = {}
+        self._read_at = float("-inf")
+
+    def read_if_due(self, files: Callable[[], Iterable[tuple[str, int]]]) -> None:
+        """Read the names and sizes that `files` returns, when the known ones are old."""
+        if time.monotonic() - self._read_at >= SIZES_SECONDS:
+            self._sizes = {file_number(name): size for name, size in files()}
+            self._read_at = time.monotonic()
+
+    def distance(self, position: Position, target: Position) -> int | None:
+        """Return the bytes of binlog between two positions of one server, None where a file isn't known."""
+        if position.order >= target.order:
+            return 0
+        start, end = parse(position.text), parse(target.text)
+        if start.epoch != end.epoch:
+            return None
+        between = range(start.file_number, end.file_number)
+        if any(number not in self._sizes for number in between):
+            return None
+        return max(0, sum(self._sizes[number] for number in between) + end.offset - start.offset)

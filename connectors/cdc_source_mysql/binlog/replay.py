@@ -16,8 +16,7 @@ from cdc_source_mysql.binlog.events import parse_query
 from cdc_source_mysql.binlog.gtid import Gtids, GtidSet
 from cdc_source_mysql.binlog.lookahead import Statement
 from cdc_source_mysql.binlog.positions import parse_gtids
-from cdc_source_mysql.binlog.savepoints import Savepoints
-from cdc_source_mysql.binlog.taken_back import Retractions, TakenBack
+from cdc_source_mysql.binlog.savepoints import Retractions, Savepoints, TakenBack
 from cdc_source_mysql.binlog.tracking import Tracking
 from cdc_source_mysql.binlog.transactions import Grammar, Meaning, Savepoint, XaPrepared, XaStarted, Xid
 from cdc_source_mysql.binlog.xa import Prepared

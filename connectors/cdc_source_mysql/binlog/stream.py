@@ -18,10 +18,9 @@ from cdc.errors import DecodeError, SourceUnavailable
 from cdc.model import ChangeSet, Position
 from cdc_source_mysql.binlog.dump import Dump
 from cdc_source_mysql.binlog.gtid import MariadbGtids
-from cdc_source_mysql.binlog.places import MEMORY_SERVER, Places, ServerMemory
+from cdc_source_mysql.binlog.positions import MEMORY_SERVER, Places, ServerMemory
 from cdc_source_mysql.binlog.replay import Replay, Step
-from cdc_source_mysql.binlog.savepoints import Savepoints
-from cdc_source_mysql.binlog.taken_back import Retractions, TakenBack
+from cdc_source_mysql.binlog.savepoints import Retractions, Savepoints, TakenBack
 from cdc_source_mysql.binlog.tracking import Gathered, Tracking
 from cdc_source_mysql.binlog.transactions import (
     Ddl,
@@ -36,7 +35,7 @@ from cdc_source_mysql.binlog.transactions import (
     Xid,
 )
 from cdc_source_mysql.binlog.xa import Prepared, XaBook, unknown_commit
-from cdc_source_mysql.binlog.xa_search import Search
+from cdc_source_mysql.binlog.xa_prepared import Search
 from cdc_source_mysql.errors import translate_packet
 from cdc_source_mysql.wire import decoder as wire
 from cdc_source_mysql.wire.target import PoorImage

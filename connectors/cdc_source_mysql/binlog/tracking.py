@@ -1,20 +1,24 @@
 """The tables of one stream session: which plans and which schema each table map has at this point of the
 binlog, and what statements make of them.
+
+Rows of a table whose columns are unknown at this position are skipped, and the table is copied again: no
+other table waits for it. Either a later statement in the binlog changes the columns that the catalog shows,
+or only an operator can resolve the error; then the table is refused, by name, and retried every minute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from cdc.errors import CdcError, DecodeError, UnknownEvent, UnsupportedSchema
 from cdc.model import ChangeBatch, Resnapshot, TableId, TableSchema
 from cdc.spi.selection import TableSelection
-from cdc_source_mysql.binlog.lookahead import Proof, place_of
-from cdc_source_mysql.binlog.reach import Reach
-from cdc_source_mysql.binlog.reach_catalog import Obstacle
-from cdc_source_mysql.binlog.skipped import Refusals, Waits
+from cdc_source_mysql.binlog.lookahead import BinlogPlace, Proof, place_of
+from cdc_source_mysql.binlog.reach import Obstacle, Reach
 from cdc_source_mysql.binlog.temporary_tables import Origin, TemporaryTables
 from cdc_source_mysql.schema.column_defaults import default_scalar
 from cdc_source_mysql.schema.ddl.changes import Dml, TableChange
@@ -28,8 +32,66 @@ from cdc_source_mysql.wire.codes import Flavour
 from cdc_source_mysql.wire.decoder import Binlog
 from cdc_source_mysql.wire.target import PoorImage, Target
 
+# A refused table is tried again this often; each time it is copied if the stream can read it by then.
+REFUSED_SECONDS = 60.0
 # What a ROLLBACK takes back.
 TRANSACTIONAL_ENGINES = frozenset({"innodb", "ndb", "ndbcluster", "rocksdb", "tokudb"})
+
+
+class Refusals:
+    """Why tables are not copied, by table; shared by the stream's thread and the snapshots'."""
+
+    def __init__(self) -> None:
+        self._found: dict[TableId, tuple[CdcError, float]] = {}
+        self._lock = threading.Lock()
+        self._looks = 0
+
+    def put(self, table: TableId, error: CdcError) -> None:
+        with self._lock:
+            self._found[table] = (error, time.monotonic())
+
+    def drop(self, table: TableId) -> None:
+        with self._lock:
+            self._found.pop(table, None)
+
+    def current(self) -> Mapping[TableId, CdcError]:
+        """Those younger than a minute."""
+        oldest = time.monotonic() - REFUSED_SECONDS
+        with self._lock:
+            return {table: error for table, (error, at) in self._found.items() if at >= oldest}
+
+    def require_none(self, tables: Collection[TableId]) -> None:
+        """Raise the refusal of the first of these tables that has one."""
+        for table, error in self.current().items():
+            if table in tables:
+                raise error
+
+    def look(self) -> None:
+        """A snapshot is about to look at tables: the stream must not skip what it would read by now."""
+        with self._lock:
+            self._looks += 1
+
+    @property
+    def looks(self) -> int:
+        return self._looks
+
+
+class Waits:
+    """Tables whose columns are unknown until the stream has passed a place. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._until: dict[TableId, tuple[BinlogPlace, str]] = {}
+
+    def put(self, table: TableId, until: BinlogPlace, reason: str) -> None:
+        self._until[table] = (until, reason)
+
+    def reason(self, table: TableId, now: BinlogPlace) -> str:
+        """Why the catalog need not be asked at this place; '' when it may help."""
+        until, reason = self._until.get(table, ((0, 0), ""))
+        if until > now:
+            return reason
+        self._until.pop(table, None)
+        return ""
 
 
 class Gathered(NamedTuple):

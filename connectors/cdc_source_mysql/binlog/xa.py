@@ -1,8 +1,9 @@
 """XA transactions between their PREPARE and their outcome, and across restarts.
 
-The binlog holds the rows where the transaction was prepared, before anybody knows whether it will take
-effect. They are left out there; the place is remembered (source memory `xa:<xid>`), and at XA COMMIT they are
-read again from it and handed on as changes of the COMMIT. What ROLLBACK ends is forgotten.
+The binlog holds the rows where the transaction was prepared, before its outcome is known. They are skipped
+there; the place is remembered (source state `xa:<xid>`), and at XA COMMIT they are read again from it and
+delivered as changes of the COMMIT. XA ROLLBACK drops the place. The server lists the transactions that are
+prepared now (`listed`), and MariaDB's counters show whether XA is used at all (`may_have_xa`).
 """
 
 from __future__ import annotations
@@ -10,11 +11,42 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 from cdc.errors import SourceGap, StateError
 from cdc_source_mysql.binlog.transactions import Xid
 
+# Counted when the statement begins, before anything of it is in the binlog. FLUSH STATUS sets the counters
+# back, and leaves the two times apart.
+_USES = """
+    select variable_name, variable_value from information_schema.global_status
+    where variable_name in ('COM_XA_COMMIT', 'COM_XA_ROLLBACK', 'UPTIME', 'UPTIME_SINCE_FLUSH_STATUS')
+"""
+# Names are bytes. MySQL shows them as text, which not all of them are, unless it is asked for digits.
+STATEMENTS: Final = {"mysql": "xa recover convert xid", "mariadb": "xa recover"}
 MEMORY_PREFIX = "xa:"
+
+
+def may_have_xa(cursor: Any, *, rolled_back: bool = False) -> bool:
+    """Whether an XA COMMIT (or, where asked, an XA ROLLBACK) has begun since the server's start, or nothing
+    tells that there was none.
+    """
+    cursor.execute(_USES)
+    found = {str(name).upper(): int(value) for name, value in cursor.fetchall()}
+    uses = found["COM_XA_COMMIT"] + (found["COM_XA_ROLLBACK"] if rolled_back else 0)
+    return uses > 0 or found["UPTIME"] != found["UPTIME_SINCE_FLUSH_STATUS"]
+
+
+def listed(cursor: Any, flavour: str) -> frozenset[str]:
+    """Their names, as `Xid.key`."""
+    cursor.execute(STATEMENTS[flavour])
+    return frozenset(_key(*row) for row in cursor.fetchall())
+
+
+def _key(format_id: int, gtrid_bytes: int, bqual_bytes: int, shown: str | bytes) -> str:
+    del bqual_bytes
+    name = bytes.fromhex(shown.removeprefix("0x")) if isinstance(shown, str) else shown
+    return Xid(format_id, name[:gtrid_bytes], name[gtrid_bytes:]).key
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from cdc.spi.finding import listed
 from cdc.spi.source import LogIdentity
 from cdc_source_mysql.binlog.dump import label_of
 from cdc_source_mysql.checks.report import Report, Server
-from cdc_source_mysql.checks.retention import check_retention
-from cdc_source_mysql.checks.settings import set_at_start, set_variable
+from cdc_source_mysql.checks.settings import check_retention, set_at_start, set_variable
 from cdc_source_mysql.checks.xa import check_xa
 from cdc_source_mysql.statements import grant
 

@@ -11,7 +11,7 @@ from cdc.model import TableId, shown
 from cdc.model.batch import RESERVED_PREFIX
 from cdc.spi.finding import counted, listed
 from cdc.spi.selection import TableSelection, exclusion_of, nearest
-from cdc_source_mysql.binlog.xa_use import may_have_xa
+from cdc_source_mysql.binlog.xa import may_have_xa
 from cdc_source_mysql.checks.report import Report, Server, is_denied, is_unknown
 from cdc_source_mysql.schema.catalog import TableInfo, cascades
 from cdc_source_mysql.schema.generated_columns import leaves_generated_out

@@ -33,32 +33,6 @@ _FOREIGN_KEY: Final = re.compile(
     re.MULTILINE,
 )
 _ACTION: Final = re.compile(r"ON (DELETE|UPDATE) (CASCADE|SET NULL|SET DEFAULT)")
-
-
-@dataclass(frozen=True, slots=True)
-class Cascade:
-    """A foreign key that changes its table's rows when the parent's change. `actions`: what it does on
-    DELETE and UPDATE.
-    """
-
-    name: str
-    parent: TableId
-    actions: dict[str, str]
-
-
-def cascades(table: TableId, definition: str) -> Iterator[Cascade]:
-    """Those of a table, by its SHOW CREATE TABLE."""
-    for name, schema, parent, said in _FOREIGN_KEY.findall(definition):
-        actions = dict(_ACTION.findall(said))
-        if actions:
-            parent_id = TableId(_unquoted(schema) or table.schema, _unquoted(parent))
-            yield Cascade(_unquoted(name), parent_id, actions)
-
-
-def _unquoted(name: str) -> str:
-    return name.replace("``", "`")
-
-
 SYSTEM_DATABASES = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 BASE_TABLE, SYSTEM_VERSIONED = "BASE TABLE", "SYSTEM VERSIONED"
 # What MariaDB adds to a table with system versioning that names none: they are in the row images and
@@ -125,6 +99,30 @@ _JSON_CHECKS = """
     from information_schema.check_constraints
     where constraint_schema = %s and table_name in %s and check_clause like 'json_valid(%%'
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """A foreign key that changes its table's rows when the parent's change. `actions`: what it does on
+    DELETE and UPDATE.
+    """
+
+    name: str
+    parent: TableId
+    actions: dict[str, str]
+
+
+def cascades(table: TableId, definition: str) -> Iterator[Cascade]:
+    """Those of a table, by its SHOW CREATE TABLE."""
+    for name, schema, parent, said in _FOREIGN_KEY.findall(definition):
+        actions = dict(_ACTION.findall(said))
+        if actions:
+            parent_id = TableId(_unquoted(schema) or table.schema, _unquoted(parent))
+            yield Cascade(_unquoted(name), parent_id, actions)
+
+
+def _unquoted(name: str) -> str:
+    return name.replace("``", "`")
 
 
 @dataclass(frozen=True, slots=True)

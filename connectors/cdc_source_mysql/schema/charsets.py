@@ -59,13 +59,53 @@ _ADJUSTED: dict[str, tuple[str, dict[int, str]]] = {
 _ASCII = "".join(map(chr, range(0x80)))
 _C1 = "".join(map(chr, range(0x80, 0xA0)))
 _UNDEFINED_MARK = "\ufffd"
+_SWE7 = dict(zip("@[\\]^`{|}~\x7f", "ÉÄÖÅÜéäöåü" + UNDEFINED, strict=True))
+_FIRST_NOT_ASCII = 0x80
+_TWO_BYTES = re.compile(rb"[\x00-\x7f]+|[\x80-\xff].", re.DOTALL)
+_EUC = re.compile(rb"[\x00-\x7f]+|\x8f..|[\x80-\xff].", re.DOTALL)
+_EUC_ROW = range(0xA1, 0xFF)
+# Rows 85 to 94 of both planes are the users' own: a block each of Unicode's private area.
+_USER_ROWS = range(0xF5, 0xFF)
+_PRIVATE_OF_PLANE = {b"": 0xE000, b"\x8f": 0xE3AC}
+# IBM's characters, from 8FF3F3 on (UTF-16 in hex, because editors normalise some of them away).
+_IBM = bytes.fromhex(
+    "21702171217221732174217521762177217821792160216121622163216421652166216721682169ff07ff02323121162121"
+    "70bb4efc50f451ec53075324fa0e548a5759fa0ffa10589e5bec5cf55d53fa115fb760856120654e663b6665fa12f9296801"
+    "fa13fa146a6b6ae26df86df27028fa15fa1675017682769efa177930fa18fa19fa1afa1b7ae7fa1cfa1d7da07dd6fa1e8362"
+    "fa1f85b0fa20fa218807fa228b7f8cf48d76fa23fa24fa2590defa269115fa27fa289592f9dcfa29973b974d9751fa2afa2b"
+    "fa2c999e9ad99b72fa2d9ed1"
+).decode("utf_16_be")
+_IBM_CODES = [b"\x8f\xf3" + bytes([last]) for last in range(0xF3, 0xFF)] + [
+    b"\x8f\xf4" + bytes([last]) for last in _EUC_ROW
+]
+_BIG5_CHANGES = {
+    **{bytes.fromhex(code): "" for code in ("a15a", "a1c3", "a1c5", "a1fe", "a240", "a2cc", "a2ce")},
+    **dict(zip((b"\xf9" + bytes([last]) for last in range(0xD6, 0xDD)), "碁銹裏墻恒粧嫺", strict=True)),
+}
+_EUC_CHANGES = {b"\x8f\xa2\xb7": "\uff5e", b"\x8f\xa2\xc3": "\uffe4"}
+UTF8 = frozenset({"utf8mb4", "utf8mb3", "utf8"})
+# Read natively, under these names.
+NATIVE = frozenset({"utf8", "ascii", "latin1", "binary"})
+BINARY_COLLATION = 63
+# The most bytes a character has, in every server that knows the set.
+MAX_BYTES: dict[str, int] = {
+    **dict.fromkeys(("utf8mb4", "utf16", "utf16le", "utf32", "gb18030"), 4),
+    **dict.fromkeys(("utf8mb3", "utf8", "ujis", "eucjpms"), 3),
+    **dict.fromkeys(("big5", "sjis", "euckr", "gb2312", "gbk", "ucs2", "cp932"), 2),
+}
+# Python reads these single bytes of cp932 as characters; the server has none there.
+_NOT_IN_CP932 = frozenset("\x80\uf8f0\uf8f1\uf8f2\uf8f3")
+_FULLWIDTH_BACKSLASH = "\uff3c"
+# The two characters that the standards of 2000 and 2005 exchange.
+_GB18030_2005 = {0x1E3F: 0xE7C7, 0xE7C7: 0x1E3F}
+_SURROGATES = range(0xD800, 0xE000)
+_SPECIAL = frozenset({"sjis", "cp932", "gb18030", "ucs2", "binary"})
 
 
 def _upper(text: str) -> str:
     return _ASCII + text.replace(_UNDEFINED_MARK, UNDEFINED)
 
 
-_SWE7 = dict(zip("@[\\]^`{|}~\x7f", "ÉÄÖÅÜéäöåü" + UNDEFINED, strict=True))
 # fmt: off
 _OWN: dict[str, str] = {
     "swe7": "".join(_SWE7.get(character, character) for character in _ASCII) + UNDEFINED * 0x80,
@@ -103,31 +143,6 @@ def decoded(data: bytes, codec: str) -> str | None:
         return data.decode(codec)
     except UnicodeDecodeError:
         return None
-
-
-_FIRST_NOT_ASCII = 0x80
-_TWO_BYTES = re.compile(rb"[\x00-\x7f]+|[\x80-\xff].", re.DOTALL)
-_EUC = re.compile(rb"[\x00-\x7f]+|\x8f..|[\x80-\xff].", re.DOTALL)
-_EUC_ROW = range(0xA1, 0xFF)
-# Rows 85 to 94 of both planes are the users' own: a block each of Unicode's private area.
-_USER_ROWS = range(0xF5, 0xFF)
-_PRIVATE_OF_PLANE = {b"": 0xE000, b"\x8f": 0xE3AC}
-# IBM's characters, from 8FF3F3 on (UTF-16 in hex, because editors normalise some of them away).
-_IBM = bytes.fromhex(
-    "21702171217221732174217521762177217821792160216121622163216421652166216721682169ff07ff02323121162121"
-    "70bb4efc50f451ec53075324fa0e548a5759fa0ffa10589e5bec5cf55d53fa115fb760856120654e663b6665fa12f9296801"
-    "fa13fa146a6b6ae26df86df27028fa15fa1675017682769efa177930fa18fa19fa1afa1b7ae7fa1cfa1d7da07dd6fa1e8362"
-    "fa1f85b0fa20fa218807fa228b7f8cf48d76fa23fa24fa2590defa269115fa27fa289592f9dcfa29973b974d9751fa2afa2b"
-    "fa2c999e9ad99b72fa2d9ed1"
-).decode("utf_16_be")
-_IBM_CODES = [b"\x8f\xf3" + bytes([last]) for last in range(0xF3, 0xFF)] + [
-    b"\x8f\xf4" + bytes([last]) for last in _EUC_ROW
-]
-_BIG5_CHANGES = {
-    **{bytes.fromhex(code): "" for code in ("a15a", "a1c3", "a1c5", "a1fe", "a240", "a2cc", "a2ce")},
-    **dict(zip((b"\xf9" + bytes([last]) for last in range(0xD6, 0xDD)), "碁銹裏墻恒粧嫺", strict=True)),
-}
-_EUC_CHANGES = {b"\x8f\xa2\xb7": "\uff5e", b"\x8f\xa2\xc3": "\uffe4"}
 
 
 @dataclass(frozen=True)
@@ -209,27 +224,6 @@ def _shifted(code: bytes) -> bytes:
     lead = 0x81 + row // 2 if row < 62 else 0xE0 + row // 2 - 31
     last = cell + 0x9F if row % 2 else cell + 0x40 + (cell >= 63)
     return bytes([lead, last])
-
-
-UTF8 = frozenset({"utf8mb4", "utf8mb3", "utf8"})
-# Read natively, under these names.
-NATIVE = frozenset({"utf8", "ascii", "latin1", "binary"})
-BINARY_COLLATION = 63
-
-# The most bytes a character has, in every server that knows the set.
-MAX_BYTES: dict[str, int] = {
-    **dict.fromkeys(("utf8mb4", "utf16", "utf16le", "utf32", "gb18030"), 4),
-    **dict.fromkeys(("utf8mb3", "utf8", "ujis", "eucjpms"), 3),
-    **dict.fromkeys(("big5", "sjis", "euckr", "gb2312", "gbk", "ucs2", "cp932"), 2),
-}
-
-# Python reads these single bytes of cp932 as characters; the server has none there.
-_NOT_IN_CP932 = frozenset("\x80\uf8f0\uf8f1\uf8f2\uf8f3")
-_FULLWIDTH_BACKSLASH = "\uff3c"
-# The two characters that the standards of 2000 and 2005 exchange.
-_GB18030_2005 = {0x1E3F: 0xE7C7, 0xE7C7: 0x1E3F}
-_SURROGATES = range(0xD800, 0xE000)
-_SPECIAL = frozenset({"sjis", "cp932", "gb18030", "ucs2", "binary"})
 
 
 @dataclass(frozen=True, slots=True)

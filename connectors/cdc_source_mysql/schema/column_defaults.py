@@ -31,6 +31,18 @@ _BYTES = frozenset({"varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _DATETIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})?")
 _TIME = re.compile(r"-?(?:[1-7]\d\d|8[0-2]\d|83[0-7]|\d\d):[0-5]\d:[0-5]\d")
+# Sets with characters beyond the BMP, in whose place information_schema (utf8mb3) shows `?`.
+WIDE_CHARSETS: Final = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "gb18030"})
+_NULL = Default("null")
+_EXPRESSION = Default("expression")
+_FLOATS = frozenset({"float", "double"})
+_BINARIES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
+_NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year"})
+_ZERO_DAYS: Final = {
+    "date": "0000-00-00",
+    "datetime": "0000-00-00 00:00:00",
+    "timestamp": "0000-00-00 00:00:00",
+}
 
 
 def default_of(spec: ColumnSpec) -> Default | None:
@@ -200,20 +212,6 @@ _RULES: dict[str, Callable[[ParsedType, Default], Any]] = {
     "datetime": _datetime,
     "time": _time,
     "year": _year,
-}
-
-
-# Sets with characters beyond the BMP, in whose place information_schema (utf8mb3) shows `?`.
-WIDE_CHARSETS: Final = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "gb18030"})
-_NULL = Default("null")
-_EXPRESSION = Default("expression")
-_FLOATS = frozenset({"float", "double"})
-_BINARIES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
-_NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year"})
-_ZERO_DAYS: Final = {
-    "date": "0000-00-00",
-    "datetime": "0000-00-00 00:00:00",
-    "timestamp": "0000-00-00 00:00:00",
 }
 
 

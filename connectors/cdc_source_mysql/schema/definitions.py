@@ -25,6 +25,18 @@ from cdc.errors import StateError
 from cdc.model import TableId
 from cdc_source_mysql.schema.ddl.changes import Default
 
+HASH_PREFIX = "DB_ROW_HASH_"
+HASH_TYPE = "bigint unsigned"
+_HASH_NAME = re.compile(r"DB_ROW_HASH_\d+")
+# The indexes of these engines are hashes by themselves.
+_HASHING_ENGINES = frozenset({"memory"})
+# A key of InnoDB's default row format takes so many bytes; MyISAM's and Aria's take less.
+_INDEX_BYTES = {"": 3072, "innodb": 3072}
+_LEAST_INDEX_BYTES = 767
+_MOST_BYTES_OF_A_CHARACTER = 4
+_SIZED = re.compile(r"(?:var)?(?:char|binary)\((\d+)\)")
+_ENDLESS = re.compile(r"(?:tiny|medium|long)?(?:text|blob)|json|geometry")
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnDefinition:
@@ -154,19 +166,6 @@ def _column(value: Mapping[str, Any]) -> ColumnDefinition:
     default = known.get("default")
     known["default"] = Default(**default) if isinstance(default, dict) else None
     return ColumnDefinition(**known)
-
-
-HASH_PREFIX = "DB_ROW_HASH_"
-HASH_TYPE = "bigint unsigned"
-_HASH_NAME = re.compile(r"DB_ROW_HASH_\d+")
-# The indexes of these engines are hashes by themselves.
-_HASHING_ENGINES = frozenset({"memory"})
-# A key of InnoDB's default row format takes so many bytes; MyISAM's and Aria's take less.
-_INDEX_BYTES = {"": 3072, "innodb": 3072}
-_LEAST_INDEX_BYTES = 767
-_MOST_BYTES_OF_A_CHARACTER = 4
-_SIZED = re.compile(r"(?:var)?(?:char|binary)\((\d+)\)")
-_ENDLESS = re.compile(r"(?:tiny|medium|long)?(?:text|blob)|json|geometry")
 
 
 def hash_columns(

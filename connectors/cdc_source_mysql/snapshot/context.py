@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from cdc.errors import SourceUnavailable
 from cdc.model import Position, TableId
 from cdc.spi.source import SourceContext
-from cdc_source_mysql.binlog.places import ServerMemory
-from cdc_source_mysql.binlog.positions import parse
+from cdc_source_mysql.binlog.positions import ServerMemory, parse
 from cdc_source_mysql.connection import Connector, ServerFacts
 from cdc_source_mysql.options import MysqlOptions
 from cdc_source_mysql.schema.definitions import TableDefinition

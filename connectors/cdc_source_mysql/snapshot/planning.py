@@ -17,16 +17,23 @@ from cdc.spi.source import EarlierSnapshot
 from cdc_source_mysql.binlog.positions import parse
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.connection import ServerFacts, one
-from cdc_source_mysql.grants import probe
 from cdc_source_mysql.schema.catalog import TableInfo, read_tables
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.generated_columns import delivered, planned
 from cdc_source_mysql.schema.type_plan import ColumnPlan, schema_of
-from cdc_source_mysql.snapshot.bounds import find_bounds, key_index
-from cdc_source_mysql.snapshot.chunks import Bound, KeyRange, Token, chunk_rows, ranges
+from cdc_source_mysql.snapshot.chunks import (
+    Bound,
+    KeyRange,
+    Token,
+    chunk_rows,
+    find_bounds,
+    key_index,
+    ranges,
+)
 from cdc_source_mysql.snapshot.context import Parts
 from cdc_source_mysql.snapshot.copying import Shape
 from cdc_source_mysql.snapshot.views import View, Views
+from cdc_source_mysql.statements import probe
 
 # Estimates of now, not of yesterday (MySQL 8 keeps them for a day).
 _FRESH_ESTIMATES = "set session information_schema_stats_expiry = 0"

@@ -23,12 +23,10 @@ from cdc.errors import SourceRefused, SourceUnavailable
 from cdc.model import Position, TableId
 from cdc_source_mysql.binlog.gtid import Gtids, GtidSet, MariadbGtids
 from cdc_source_mysql.binlog.positions import BinlogPosition, parse, parse_gtids
-from cdc_source_mysql.binlog.xa_listed import listed
-from cdc_source_mysql.binlog.xa_use import may_have_xa
+from cdc_source_mysql.binlog.xa import listed, may_have_xa
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.connection import Connector, ServerFacts
-from cdc_source_mysql.grants import DENIED, granted
-from cdc_source_mysql.statements import account_name, quoted
+from cdc_source_mysql.statements import DENIED, account_name, granted, quoted
 
 # The binlog is ahead of visibility by the length of a group commit, on a replica that waits for
 # acknowledgements by seconds; more than this is a server that stands still.

@@ -11,8 +11,8 @@ import pytest
 
 from cdc.spi.finding import Severity
 from cdc_source_mysql.checks.report import Report, Server, describe_server
-from cdc_source_mysql.checks.retention import check_retention
 from cdc_source_mysql.checks.server import check_server
+from cdc_source_mysql.checks.settings import check_retention
 from cdc_source_mysql.connection import version_of
 from cdc_source_mysql.options import MysqlOptions
 from tests.support.mysql import MysqlServer

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from cdc.errors import DecodeError, SourceGap, StateError, UnknownEvent
-from cdc_source_mysql.binlog.places import ServerMemory
+from cdc_source_mysql.binlog.positions import ServerMemory
 from cdc_source_mysql.binlog.transactions import (
     Grammar,
     RolledBack,

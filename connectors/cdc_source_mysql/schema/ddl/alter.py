@@ -54,6 +54,16 @@ from cdc_source_mysql.schema.ddl.create import (
 from cdc_source_mysql.schema.ddl.cursor import Cursor, NotUnderstood
 from cdc_source_mysql.schema.ddl.tokens import NO_AUTO_VALUE_ON_ZERO, STRICT
 
+_ORDERS = frozenset({"ASC", "DESC"})
+# Clauses that change neither rows nor shape; each is followed by operands up to the next comma.
+_HARMLESS_PARTITION = frozenset(
+    {"ANALYZE", "CHECK", "OPTIMIZE", "REBUILD", "REPAIR", "REORGANIZE", "COALESCE"}
+)
+# Words of the clauses that make foreign keys or drop them.
+_KEYS = frozenset({"FOREIGN", "REFERENCES", "CONSTRAINT"})
+# Clauses that name another table: a statement with one of them can't be understood by half.
+_OTHER_TABLES = frozenset({"RENAME", "EXCHANGE", "CONVERT"})
+
 
 @dataclass(slots=True)
 class AlterDraft:
@@ -111,17 +121,6 @@ def exchange_partition(cursor: Cursor, draft: AlterDraft) -> None:
     draft.rows_changed("EXCHANGE PARTITION")
     draft.before.append(RowsChanged(other, "EXCHANGE PARTITION"))
     cursor.skip_all()
-
-
-_ORDERS = frozenset({"ASC", "DESC"})
-# Clauses that change neither rows nor shape; each is followed by operands up to the next comma.
-_HARMLESS_PARTITION = frozenset(
-    {"ANALYZE", "CHECK", "OPTIMIZE", "REBUILD", "REPAIR", "REORGANIZE", "COALESCE"}
-)
-# Words of the clauses that make foreign keys or drop them.
-_KEYS = frozenset({"FOREIGN", "REFERENCES", "CONSTRAINT"})
-# Clauses that name another table: a statement with one of them can't be understood by half.
-_OTHER_TABLES = frozenset({"RENAME", "EXCHANGE", "CONVERT"})
 
 
 def parse_alter_table(cursor: Cursor, *, ignores: bool) -> tuple[TableChange, ...]:

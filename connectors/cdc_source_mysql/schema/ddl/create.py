@@ -30,6 +30,9 @@ from cdc_source_mysql.schema.ddl.tokens import NO_ENGINE_SUBSTITUTION, QUOTED, S
 _QUERIED = "it was created from a query"
 _QUERY_WORDS = frozenset({"AS", "SELECT", "WITH", "VALUES", "IGNORE", "REPLACE", "TABLE"})
 _CONSTRAINT_WORDS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK"})
+_OPTIONS = frozenset({"DEFAULT", "CHARACTER", "CHARSET", "CHAR", "COLLATE", "ENCRYPTION", "READ", "COMMENT"})
+# Those of them that a database may be called without quotes.
+_UNRESERVED = frozenset({"CHARSET", "ENCRYPTION", "COMMENT"})
 
 
 @dataclass(slots=True)
@@ -284,11 +287,6 @@ def _finish(draft: _Draft, options: Options) -> Shape:
         versioned=options.versioned,
         period=period if options.versioned else (),
     )
-
-
-_OPTIONS = frozenset({"DEFAULT", "CHARACTER", "CHARSET", "CHAR", "COLLATE", "ENCRYPTION", "READ", "COMMENT"})
-# Those of them that a database may be called without quotes.
-_UNRESERVED = frozenset({"CHARSET", "ENCRYPTION", "COMMENT"})
 
 
 def parse_database(

@@ -81,6 +81,12 @@ _TABLE_FUNCTIONS = frozenset({"JSON_TABLE"})
 _HINTS = frozenset({"USE", "FORCE", "IGNORE"})
 _NO_TABLES = frozenset({"OUTFILE", "DUMPFILE", "DUAL", "TABLE", "LATERAL"})
 _NAMES = frozenset({WORD, QUOTED})
+# What changes tables only by the functions that it calls.
+CALLING = frozenset({"DO", "SELECT", "VALUES"})
+# What may call a function or procedure that changes any table.
+OPAQUE = frozenset({*CALLING, "CALL", "EXECUTE", "HANDLER"})
+CHANGING = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "WITH"})
+_LOWER = frozenset({"LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE", "QUICK"})
 
 
 class Named(NamedTuple):
@@ -232,14 +238,6 @@ def _is_common(scan: _Scan) -> bool:
             ahead += 1
         ahead += 1
     return scan.peek(ahead).upper == "AS" and scan.sees("(", ahead + 1)
-
-
-# What changes tables only by the functions that it calls.
-CALLING = frozenset({"DO", "SELECT", "VALUES"})
-# What may call a function or procedure that changes any table.
-OPAQUE = frozenset({*CALLING, "CALL", "EXECUTE", "HANDLER"})
-CHANGING = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "WITH"})
-_LOWER = frozenset({"LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE", "QUICK"})
 
 
 def parse_dml(cursor: Cursor, keyword: str) -> tuple[TableChange, ...]:

@@ -43,6 +43,7 @@ _TEXTS = ("tinytext", "text", "mediumtext", "longtext")
 
 # Stands for the character set of a column that has the table's default, where that isn't known.
 UNTOLD: Final = "?"
+_SHAPELESS = (SetDefault, SetEngine)
 
 
 class ShapeUnsure(Exception):
@@ -395,9 +396,6 @@ def _sure(edit: Edit) -> Edit:
     if isinstance(edit, AddColumn | ChangeColumn):
         return replace(edit, spec=replace(edit.spec, is_sure=True))
     return edit
-
-
-_SHAPELESS = (SetDefault, SetEngine)
 
 
 def require_no_hash(definition: TableDefinition, indexes: Iterable[Index]) -> None:

@@ -43,6 +43,15 @@ _HIDDEN_IN = {
     "varbinary": frozenset({"vector"}),
     "year": frozenset({"year"}),
 }
+# MariaDB's types that an event shows as a plain one: uuid, inet6, inet4, JSON, vector.
+_FIXED = frozenset({"binary(16)", "binary(4)"})
+_VERSIONED_TYPE = "timestamp(6)"
+# The columns of MariaDB's sequences, whose numbers are logged as rows.
+_SEQUENCE_NAMES = (
+    *("next_not_cached_value", "minimum_value", "maximum_value", "start_value"),
+    *("increment", "cache_size", "cycle_option", "cycle_count"),
+)
+_SEQUENCE_TYPES = (*[LONGLONG] * 6, TINY, LONGLONG)
 
 
 def definition_of(
@@ -251,17 +260,6 @@ def _wrong_charset(number: int, column: ColumnDefinition, collations: Mapping[in
     if told != column.charset:
         return f"the event's character set is {told or 'binary'}, not {column.charset or 'binary'}"
     return ""
-
-
-# MariaDB's types that an event shows as a plain one: uuid, inet6, inet4, JSON, vector.
-_FIXED = frozenset({"binary(16)", "binary(4)"})
-_VERSIONED_TYPE = "timestamp(6)"
-# The columns of MariaDB's sequences, whose numbers are logged as rows.
-_SEQUENCE_NAMES = (
-    *("next_not_cached_value", "minimum_value", "maximum_value", "start_value"),
-    *("increment", "cache_size", "cycle_option", "cycle_count"),
-)
-_SEQUENCE_TYPES = (*[LONGLONG] * 6, TINY, LONGLONG)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,12 @@ from cdc.model import Resnapshot, TableId
 from cdc_source_mysql.schema.ddl.changes import Dml
 from cdc_source_mysql.schema.definitions import TableDefinition
 
+ROWS_REMEDY = "Run: set global binlog_format = row; and let no session set another."
+_VERSIONS_REMEDY = (
+    "MariaDB logs every change of a table with versions by transaction as a statement: give it versions by"
+    " timestamp(6), or exclude the table."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:
@@ -64,13 +70,6 @@ class Outcome:
             statements=tuple(self.statements),
             notes=tuple(self.notes),
         )
-
-
-ROWS_REMEDY = "Run: set global binlog_format = row; and let no session set another."
-_VERSIONS_REMEDY = (
-    "MariaDB logs every change of a table with versions by transaction as a statement: give it versions by"
-    " timestamp(6), or exclude the table."
-)
 
 
 def statement_logged(keyword: str, where: str) -> str:
