@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup venv build wheel demo test test-all lint format bench fuzz clean
+.PHONY: help setup venv build wheel demo test-quick test test-all lint format bench fuzz clean
 
 PY := .venv/bin/python
 # Two workers: the tests wait for servers and disks more than they compute. `make test WORKERS=4` for more.
@@ -11,6 +11,8 @@ WORKERS ?= 2
 NATIVE := $(if $(shell command -v cc gcc),c,python)
 # What `make test` runs a second time on the pure-Python decoders: all that touches bytes of the source.
 TWIN_TESTS := $(wildcard tests/unit/native tests/unit/postgres tests/unit/mysql tests/property tests/golden tests/integration/types tests/smoke)
+# What `make test-quick` runs: no MySQL, and Postgres for one copy and its changes only.
+QUICK_TESTS := $(filter-out %/test_source_contracts.py,$(wildcard tests/architecture tests/unit tests/golden tests/contract/test_*.py tests/smoke/test_pipeline_smoke.py))
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadgroup
 FUZZ_SECONDS ?= 60
 # `make demo SOURCE=mysql` (or mariadb) unpacks a server for it unless CDC_DEMO_SERVER names one.
@@ -55,6 +57,9 @@ lint: venv ## Style, formatting, types, import contracts
 format: venv ## Mend what ruff can mend by itself
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+test-quick: venv build ## Units, contracts and one pipeline: under two minutes, for the inner loop
+	CDC_NATIVE=$(NATIVE) $(PYTEST) $(QUICK_TESTS)
 
 test: setup build ## The whole suite on the compiled decoders, then the decoders' share on the Python ones
 	CDC_NATIVE=$(NATIVE) $(PYTEST)

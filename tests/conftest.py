@@ -8,9 +8,18 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.halving import put_off_every_second
+
 # How long generated input takes says nothing about the code on a machine that others use too.
 settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("loaded")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before `-m "not slow"` takes its share."""
+    put_off_every_second(items)
+
 
 pytest_plugins = ["tests.support.fixtures", "tests.support.mysql_fixtures"]
 

@@ -16,6 +16,7 @@ LARGE = "insert into app.t select 'large', repeat('x', 100) from generate_series
 SMALL = "insert into app.t values ('small', null)"
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize(
     "statements",
     [

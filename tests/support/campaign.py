@@ -11,7 +11,7 @@ from tests.support.pipeline import Pipeline
 from tests.support.processes import CdcProcess
 from tests.support.workload import Workload
 
-SHORT_SECONDS = 25.0
+SHORT_SECONDS = 12.0
 SHORT_KILLS = 4
 FULL_SECONDS = 60.0
 FULL_KILLS = 10

@@ -67,6 +67,7 @@ def _schemas(follower: MysqlFollower) -> list[list[tuple[str, str]]]:
     return found
 
 
+@pytest.mark.halved
 @EVERY_SERVER
 def test_every_row_comes_with_the_columns_of_its_time(
     mysql_database: MysqlDatabase, follow: FollowerFactory, metadata: str

@@ -68,6 +68,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize(("mysql", "is_running"), WAYS, indirect=["mysql"])
 @pytest.mark.timeout(300)
 def test_migrations_run_through_on_default_settings(

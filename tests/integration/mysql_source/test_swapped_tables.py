@@ -27,6 +27,7 @@ def database(request: pytest.FixtureRequest, mysql_database: MysqlDatabase) -> I
     mysql_database.server.execute("set global binlog_row_metadata = full")
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_swapped_in_table_that_is_altered_again_is_read_late(
     database: MysqlDatabase, follow: FollowerFactory, tool: str

@@ -53,6 +53,7 @@ def copied(follower: MysqlFollower) -> list[tuple[int, str]]:
     return sorted((row["id"], row["note"]) for row in rows)
 
 
+@pytest.mark.halved
 @EVERY_MARIADB
 @pytest.mark.parametrize(
     ("shape", "metadata"),

@@ -96,6 +96,7 @@ def reasons(database: Database, follower: Follower) -> list[str]:
     return [stale.reason for stale in follower.stale]
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
 @pytest.mark.parametrize("name", TRANSACTIONS)
 def test_statements_of_one_transaction_need_no_copy(

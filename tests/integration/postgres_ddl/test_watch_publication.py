@@ -72,6 +72,7 @@ def unlogged(table: str, changed: str, value: str) -> list[str]:
     ]
 
 
+@pytest.mark.halved
 @WAYS
 def test_a_publication_that_sent_less_for_a_while_has_its_tables_copied_again(
     database: Database, tmp_path: Path, ddl: str, running: bool

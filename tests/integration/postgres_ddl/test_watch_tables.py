@@ -247,6 +247,7 @@ def later() -> list[str]:
     return statements
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
 @pytest.mark.parametrize("ddl", ["watch", "trigger"])
 def test_ddl_that_changes_rows_in_silence_has_the_table_copied_again(
