@@ -171,7 +171,8 @@ class SourceContract:
         if self.snapshots_are_exact:
             assert sorted(row["id"] for row in rows) == list(range(SNAPSHOT_ROWS))
             assert next(row["note"] for row in rows if row["id"] == 0) == "note 0"
-        later = _beyond(source, self._stream(source, start, 3), snapshot.positions[self.contract_table])
+        taken = snapshot.positions[self.contract_table]
+        later = _beyond(source, self._stream(source, start, 3, beyond=taken), taken)
         assert [row[Envelope.OP] for row in later][-3:] == ["u", "d", "c"]
         folded = {row["id"]: row["note"] for row in rows}
         for row in later:
@@ -225,7 +226,7 @@ class SourceContract:
         rows = _snapshot_rows(second)
         second.close()
         again = second.positions[self.contract_table]
-        streamed = self._stream(source, start, 4)
+        streamed = self._stream(source, start, 4, beyond=begun)
         if self.contract_table in second.resumed:
             rows = [*held, *_beyond(source, streamed, begun, again), *rows]
         rows += _beyond(source, streamed, again)
@@ -247,8 +248,12 @@ class SourceContract:
         other.close()
         return identity
 
-    def _stream(self, source: Source, after: Position, row_count: int) -> list[ChangeSet]:
-        """Sets after a position until they hold that many rows, and the one that ends the transaction."""
+    def _stream(
+        self, source: Source, after: Position, row_count: int, *, beyond: Position | None = None
+    ) -> list[ChangeSet]:
+        """Return the sets after a position up to the one that ends the transaction with the last of
+        `row_count` rows; rows from before `beyond` don't count.
+        """
         stream = source.stream(after, {})
         sets: list[ChangeSet] = []
 
@@ -256,7 +261,8 @@ class SourceContract:
             changes = next(stream)
             if changes is not None:
                 sets.append(changes)
-            return sum(s.row_count for s in sets) >= row_count and sets[-1].position is not None
+            found = _beyond(source, sets, beyond) if beyond else _rows(sets)
+            return len(found) >= row_count and sets[-1].position is not None
 
         try:
             wait_for(is_whole, what=f"{row_count} rows from the stream")
