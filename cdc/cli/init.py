@@ -113,7 +113,7 @@ def _not_understood(
         if scheme.startswith(name) or len(unusable) == 1:
             return error
     forms = f"Start it with {' or '.join(f'{name}://' for name in able)}." if able else "Install a connector."
-    return ConfigError("no installed connector understands this URL", where="init URL", remedy=forms)
+    return ConfigError("no installed connector accepts this URL", where="init URL", remedy=forms)
 
 
 def _write(config: Path, text: str) -> None:

@@ -34,6 +34,6 @@ def verify_identity(now: SourceIdentity, stored: str | None, *, accept: bool) ->
         remedy=(
             "Point the url back, or, if this is a planned failover whose slot was synchronised, start once "
             "with --accept-source NAME; for a restored or copied database use a new source name, "
-            "so that it is snapshotted afresh"
+            "which copies all tables"
         ),
     )

@@ -121,12 +121,12 @@ def full(folder: Path, error: OSError) -> LogFull:
 def refused(path: Path, error: OSError) -> LogCorrupt:
     """What the log raises when the disk refuses a write or a sync, and from then on for every append."""
     name = errno.errorcode.get(error.errno or 0, "unknown")
-    message = f"the disk refused to write the log ({name}), so what memory shows of it can't be trusted"
+    message = f"the disk refused to write the log ({name}), so the copy in memory cannot be trusted"
     return LogCorrupt(
         message,
         where=str(path),
-        remedy="Check the disk (dmesg), then start again: the log is then read from the disk anew "
-        "and cut after its newest whole commit.",
+        remedy="Check the disk (dmesg), then restart: the daemon re-reads the log from the disk "
+        "and cuts it after its newest complete commit.",
     )
 
 

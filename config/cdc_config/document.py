@@ -165,7 +165,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, name: str) -> Config
     if "\t" in at[: len(at) - len(at.lstrip())]:
         return ConfigError("is indented with a tab", where=f"{name}:{line}", remedy="YAML wants spaces.")
     column = mark.column + 1 if mark else 1
-    problem = _QUOTED_WORD.sub("", error.problem or "is not understood")
+    problem = _QUOTED_WORD.sub("", error.problem or "is invalid")
     message = f"is not valid YAML: {problem} (column {column})"
     return ConfigError(message, where=f"{name}:{line}", remedy="Check indentation, quotes and colons.")
 
@@ -216,7 +216,7 @@ class _Reader:
 
     def _duplicate(self, path: Path, first: int, second: int) -> None:
         where = f"{self.document.name}:{second}: {format_path(path)}"
-        message = f"is defined twice (first on line {first})"
+        message = f"is a duplicate key (first defined on line {first})"
         self.problems.append(ConfigError(message, where=where, remedy="Keep one of them."))
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:

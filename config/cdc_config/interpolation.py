@@ -54,8 +54,8 @@ class Interpolation:
         variable = _VARIABLE.fullmatch(reference)
         if variable is None:
             raise UnresolvedReference(
-                "has a reference that is not understood",
-                "Write ${NAME}, ${NAME:-default} or ${file:/path}; '$${' stands for a literal '${'.",
+                "has an invalid reference",
+                "Write ${NAME}, ${NAME:-default} or ${file:/path}; '$${' is a literal '${'.",
             )
         name, default = variable["name"], variable["default"]
         value = self.environment.get(name)

@@ -312,8 +312,8 @@ def transactions_unknown(where: str, ours: str, named: str) -> SourceMismatch:
     how = " (all that a domain lost, not its last one only: 0-1-98..100)" if ":" not in named else ""
     remedy = (
         "It is another server, was restored from a backup, or lost the end of its binlog in a failover."
-        " Connect to the server that has them. If they are lost for good, or their domain was deleted, name"
-        f" them in this source's config{how}: accept_lost_gtids: {named}; the source then goes on without"
+        " Connect to the server that has them. If they are lost, or their domain was deleted, name"
+        f" them in this source's config{how}: accept_lost_gtids: {named}; the source then continues without"
         " them and copies every table again. Or start with an empty state_dir and new, empty sinks."
     )
     return SourceMismatch(message, where=where, remedy=remedy)

@@ -47,7 +47,7 @@ _GONE = (
 )
 _POOLER = "Give the url of the server itself: a connection pooler does not support replication."
 _SENDERS = Meaning(
-    SourceUnavailable, f"It is tried again until a wal sender is free. {raise_setting('max_wal_senders')}"
+    SourceUnavailable, f"Retried until a WAL sender is free. {raise_setting('max_wal_senders')}"
 )
 _NO_REPLICATION = Meaning(SourceRefused, "Give the role REPLICATION; cdc check prints the statement.")
 _UNKNOWN = Meaning(SourceRefused, "The server's log says more; run cdc check.")
@@ -238,15 +238,15 @@ def not_utf8(error: DecodeError, where: str) -> CdcError:
         return error
     table = error.where.partition(",")[0]
     remedy = (
-        f'Exclude the table by the entry "!{table}" in tables. Then write the value as UTF-8 and take the'
-        " entry out again: the table is copied anew."
+        f'Exclude the table by the entry "!{table}" in tables. Then rewrite the value as UTF-8 and'
+        " delete the entry: the table is copied again."
     )
     return SourceRefused(_SAID["22021"], where=f"{where}, {error.where}", remedy=remedy)
 
 
 def slot_missing(where: str, slot: str) -> SourceGap:
     """The slot existed when we last streamed."""
-    return SourceGap(f"the replication slot {slot!r} does not exist any more", where=where, remedy=_GONE)
+    return SourceGap(f"the replication slot {slot!r} no longer exists", where=where, remedy=_GONE)
 
 
 def slot_lost(where: str, slot: str, reason: str) -> SourceGap:

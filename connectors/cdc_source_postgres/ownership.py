@@ -149,20 +149,20 @@ def claimed(where: str, slot: str, mark: Mark) -> SourceClaimed:
     """Another log made the slot, or was given it."""
     return SourceClaimed(
         f"the replication slot {slot!r} belongs to another log ({mark.log_id[:_SHORT]}): this"
-        " state_dir did not make it",
+        " state_dir did not create it",
         where=where,
-        remedy="Mount the state_dir that made the slot, or set another slot: for this source. To give that"
-        f" log up for good, run: {adopt(where)}",
+        remedy="Mount the state_dir that created the slot, or set another slot: for this source. To abandon"
+        f" that log permanently, run: {adopt(where)}",
     )
 
 
 def unmarked(where: str, slot: str) -> SourceClaimed:
     """A slot is there, and the log is empty."""
     return SourceClaimed(
-        f"the replication slot {slot!r} exists, and this state_dir, which holds no log, did not make it",
+        f"the replication slot {slot!r} exists, and this state_dir, which holds no log, did not create it",
         where=where,
-        remedy="Mount the state_dir that made the slot, or set another slot: for this source. To use the slot"
-        f" from now on, run: {adopt(where)}",
+        remedy="Mount the state_dir that created the slot, or set another slot: for this source. To use the"
+        f" slot from now on, run: {adopt(where)}",
     )
 
 
@@ -171,8 +171,8 @@ def copied(where: str, slot: str) -> SourceClaimed:
     return SourceClaimed(
         f"a copy of this state_dir has used the replication slot {slot!r} since: this one is out of date",
         where=where,
-        remedy="Use the newer copy, or an empty state_dir with another slot: for this source. To go on with"
-        f" this one, stop the other and run: {adopt(where)}",
+        remedy="Use the newer copy, or an empty state_dir with another slot: for this source. To continue"
+        f" with this one, stop the other and run: {adopt(where)}",
     )
 
 

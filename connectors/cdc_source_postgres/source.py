@@ -191,7 +191,7 @@ class PostgresSource:
         try:
             return Position(lsn_int(text), text)
         except ValueError as error:
-            remedy = "Give it as it stands in _cdc_position, such as 16/B374D848."
+            remedy = "Write it as in _cdc_position, such as 16/B374D848."
             raise ConfigError(
                 f"{text!r} is not a position of PostgreSQL", where=self._connector.where, remedy=remedy
             ) from error

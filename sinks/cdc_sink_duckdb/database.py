@@ -228,12 +228,12 @@ def translation(error: Any, operation: str, path: Path) -> CdcError:
         remedy = "Upgrade the Python package duckdb to the version that wrote it."
         return SinkRefused("the file was written by another version of DuckDB", where=where, remedy=remedy)
     if isinstance(error, (duckdb.TransactionException, duckdb.FatalException, duckdb.InternalException)):
-        remedy = "It is tried again on a new connection."
+        remedy = "Retried on a new connection."
         return SinkUnavailable(
             f"{operation} was cancelled by DuckDB ({type(error).__name__})", where=where, remedy=remedy
         )
     if isinstance(error, duckdb.IOException):
-        remedy = "See that the folder exists and that the daemon's user may write there."
+        remedy = "Check that the folder exists and that the daemon's user can write to it."
         return SinkRefused(
             f"{operation} is not possible: the file can't be read or written", where=where, remedy=remedy
         )
@@ -250,7 +250,7 @@ def _translate_system(error: OSError, operation: str, path: Path) -> CdcError:
             f"{operation} stopped: {reason}", where=str(path), remedy="Free space on that disk."
         )
     if error.errno == errno.EIO:
-        remedy = "Look at the file system; delivery is tried again."
+        remedy = "Check the file system. Delivery is retried automatically."
         return SinkUnavailable(f"{operation} stopped: {reason}", where=str(path), remedy=remedy)
-    remedy = "See that the folder exists and that the daemon's user may write there."
+    remedy = "Check that the folder exists and that the daemon's user can write to it."
     return SinkRefused(f"{operation} is not possible: {reason}", where=str(path), remedy=remedy)

@@ -104,7 +104,7 @@ class _Story:
         self._until("… and the daemon takes it in", self._is_applying)
         self._say("kill -9")
         self._daemon.kill()
-        self._for(1.0, "the daemon is dead, the shop goes on")
+        self._for(1.0, "the daemon is dead, the shop keeps writing")
         self._daemon.start()
         self._until("started again: catching up", self._caught_up)
         self._for(self._shop.watch_seconds, "following the shop, live")
@@ -146,7 +146,7 @@ class _Story:
         deadline = time.monotonic() + STEP_TIMEOUT_SECONDS
         while not condition():
             if not self._daemon.is_running():
-                raise DemoFailed("the daemon ended by itself", remedy=self._daemon.log_tail())
+                raise DemoFailed("the daemon exited unexpectedly", remedy=self._daemon.log_tail())
             if time.monotonic() > deadline:
                 raise DemoFailed(f"timed out: {step}", remedy=self._daemon.log_tail())
             self._tick()

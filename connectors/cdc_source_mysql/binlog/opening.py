@@ -213,7 +213,7 @@ class Opening:
         if memory is not None and is_same is False:
             raise SourceGap(
                 f"{memory.file} is not the binlog that it was: the binary logs were reset, or the server was"
-                " restored from a backup or built anew",
+                " restored from a backup or rebuilt",
                 where=self._where,
                 remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir and"
                 " new, empty sinks.",

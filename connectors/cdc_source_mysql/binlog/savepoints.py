@@ -67,7 +67,7 @@ class Retractions:
         """
         if self.is_late:
             raise SourceUnavailable(
-                "rows were taken back of a transaction of which a part had been read",
+                "a transaction rolled back rows after part of it had been read",
                 where=self._decoder.position_text,
                 remedy="The transaction is read again without them.",
             )

@@ -217,7 +217,7 @@ class Tracking:
         """
         reason = statement_logged(dml.keyword, where)
         if dml.tables is None and not dml.named and not dml.calls:
-            self.copy_everything(f"{reason}, and its text does not tell the tables", ROWS_REMEDY)
+            self.copy_everything(f"{reason}, and its text does not name the tables", ROWS_REMEDY)
             return
         found = self._parts.reach.of(dml)
         if not isinstance(found, Obstacle):
@@ -228,8 +228,8 @@ class Tracking:
                 f"{dml.keyword} on {', '.join(map(str, dml.written)) or 'no table'} is logged as a statement,"
                 f" without the rows of followed tables that it may change: {found.reason}",
                 where=where,
-                remedy=f"To let the source see which it changes: {found.fix}; it then goes on by itself, and"
-                f" copies those tables again. To have no such statements: {ROWS_REMEDY}",
+                remedy=f"To let the source see which it changes: {found.fix}; it then continues"
+                f" automatically, and copies those tables again. To have no such statements: {ROWS_REMEDY}",
             )
         else:
             self.copy_everything(f"{reason}: {found.reason}", ROWS_REMEDY)
@@ -425,8 +425,8 @@ def _refuse_unsure_labels(definition: TableDefinition, where: str) -> None:
     for column in definition.columns:
         if column.has_unsure_labels:
             raise UnsupportedSchema(
-                f"{definition.table}, column {column.name}: a label has `?` in the catalog, which may stand"
-                " for a character that the catalog can't show",
+                f"{definition.table}, column {column.name}: a label has `?` in the catalog, which may"
+                " replace a character that the catalog cannot show",
                 where=where,
-                remedy="Run: set global binlog_row_metadata = full; the table is then copied by itself.",
+                remedy="Run: set global binlog_row_metadata = full; the table is then copied automatically.",
             )

@@ -106,8 +106,8 @@ def memory_of(places: Mapping[str, Prepared]) -> dict[str, str]:
 def unknown_commit(where: str) -> SourceGap:
     """XA COMMIT of a transaction whose PREPARE we never saw."""
     return SourceGap(
-        "an XA transaction was committed whose XA PREPARE, with its rows, is in no binary log any more, and"
-        " was there before this source was first read",
+        "an XA transaction was committed whose XA PREPARE, with its rows, is no longer in any binary log, and"
+        " predates the first start of this source",
         where=where,
         remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir. End prepared"
         " transactions before the binary log is purged.",

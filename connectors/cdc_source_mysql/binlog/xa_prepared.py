@@ -133,7 +133,7 @@ class Branches:
         purged = found.missing & (self._prepared() or frozenset())
         if purged:
             raise SourceUnavailable(
-                f"{len(purged)} prepared XA transactions hold rows that no binary log has any more",
+                f"{len(purged)} prepared XA transactions have rows that are no longer in any binary log",
                 where=self._where,
                 remedy="Commit them or roll them back: XA RECOVER lists them. The source then starts.",
             )

@@ -129,8 +129,8 @@ def _check_metadata(server: Server, report: Report) -> None:
         )
         return
     message = (
-        f"binlog_row_metadata is {found}: the schema is followed by the DDL in the binlog, and a table is"
-        " copied again after DDL that is not understood"
+        f"binlog_row_metadata is {found}: the daemon derives schemas from the DDL in the binlog, and copies a"
+        " table again after DDL that it cannot parse"
     )
     report.warn("row-metadata", message, set_variable(server, "binlog_row_metadata", "FULL"))
 

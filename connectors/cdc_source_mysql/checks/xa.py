@@ -35,14 +35,14 @@ def _check_prepared(server: Server, report: Report) -> None:
         privilege = "xa_recover_admin"
         report.ok(
             "xa",
-            "prepared XA transactions are not visible to this account: one that stands prepared before the"
-            " first run is looked for in the binlogs at its XA COMMIT",
+            "prepared XA transactions are not visible to this account: the rows of one prepared before the"
+            " first run are searched in the binlogs at its XA COMMIT",
             f"To have them checked: {grant(privilege, server.account)};",
         )
     elif rows:
         message = (
-            f"{counted(len(rows), 'XA transaction')} {'stands' if len(rows) == 1 else 'stand'}"
-            " prepared: their rows are read from the binlog again at XA COMMIT, and must not be purged until"
+            f"{counted(len(rows), 'XA transaction')} {'is' if len(rows) == 1 else 'are'}"
+            " prepared: the rows are read from the binlog again at XA COMMIT, and must not be purged until"
             " then"
         )
         fix = (
@@ -51,7 +51,7 @@ def _check_prepared(server: Server, report: Report) -> None:
         )
         report.warn("xa", message, fix)
     else:
-        report.ok("xa", "no XA transaction stands prepared")
+        report.ok("xa", "no XA transaction is prepared")
 
 
 def _check_lost(server: Server, report: Report) -> None:

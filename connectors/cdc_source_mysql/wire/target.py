@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 # transaction number.
 LIVE_ROW_ENDS = frozenset({b"\x7f\xff\xff\xff\x0f\x42\x3f", b"\xff\xff\xff\xff\x0f\x42\x3f", b"\xff" * 8})
 WANT_FULL_IMAGES = (
-    "Run: set global binlog_row_image = full; and let no session set another. Sessions that are open keep"
-    " theirs until they connect anew. The table is then copied again by itself."
+    "Run: set global binlog_row_image = full; and let no session set another. Open sessions keep"
+    " theirs until they reconnect. The table is then copied again automatically."
 )
 WANT_WHOLE_DOCUMENTS = (
     "Run: set global binlog_row_value_options = ''; or set global binlog_row_image = full; and let no session"
-    " set others. Sessions that are open keep theirs until they connect anew. The table is then copied again"
-    " by itself."
+    " set others. Open sessions keep theirs until they reconnect. The table is then copied again"
+    " automatically."
 )
 
 

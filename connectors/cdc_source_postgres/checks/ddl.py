@@ -37,5 +37,8 @@ def _without(report: Report, wanted: str, reason: str, fix: str) -> None:
     if wanted == "trigger":
         report.error(CHECK_CODE, f"ddl is trigger, and {reason}", fix)
     else:
-        message = f"{reason}: DDL is learned from the catalog, which copies a table again where it can't tell"
+        message = (
+            f"{reason}: schema changes are read from the catalog, and a table is copied again if they cannot"
+            " be proven harmless"
+        )
         report.ok(CHECK_CODE, f"{message} (a superuser can install them)", fix)

@@ -139,7 +139,7 @@ def test_check_finds_a_slot_that_moved_past_the_log(project: Project, database15
     assert "past the end of our log" in message(project, "log-end")
     database15.query("select pg_drop_replication_slot(%s)", [slot(database15)])
     assert errors(project) == {"sources.shop": ["log-end"]}
-    assert "does not exist any more" in message(project, "log-end")
+    assert "no longer exists" in message(project, "log-end")
     config = project.config
     config["sources"]["shop"]["on_gap"] = "resnapshot"
     project.write(config)

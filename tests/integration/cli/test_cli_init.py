@@ -148,7 +148,7 @@ def test_init_refuses_a_url_that_nobody_understands(empty: Project) -> None:
     answer = empty.cdc("init", "oracle://u:hunter2@h/d")
     assert answer.code == 2
     assert answer.err == (
-        "error: init URL: no installed connector understands this URL\n"
+        "error: init URL: no installed connector accepts this URL\n"
         "  Start it with mysql:// or mariadb:// or postgresql:// or postgres://.\n"
     )
 

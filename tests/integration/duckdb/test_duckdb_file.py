@@ -86,7 +86,7 @@ def test_missing_folder_is_refused_and_found_by_check(tmp_path: Path) -> None:
         sink(path).prepare("shop")
     assert str(caught.value) == (
         f"{path}: opening the database is not possible: the file can't be read or written. "
-        "See that the folder exists and that the daemon's user may write there."
+        "Check that the folder exists and that the daemon's user can write to it."
     )
     (finding,) = sink(path).check()
     assert (finding.severity, finding.fix) == (Severity.ERROR, f"mkdir -p {path.parent}")

@@ -118,8 +118,8 @@ def test_check_says_what_it_was_not_shown(check: Check, shop: MysqlDatabase) -> 
     if shop.server.flavour == "mysql":
         assert findings.said("xa") == (
             OK,
-            "prepared XA transactions are not visible to this account: one that stands prepared before the"
-            " first run is looked for in the binlogs at its XA COMMIT",
+            "prepared XA transactions are not visible to this account: the rows of one prepared before the"
+            " first run are searched in the binlogs at its XA COMMIT",
             "To have them checked: grant xa_recover_admin on *.* to 'app'@'%';",
         )
 

@@ -152,7 +152,7 @@ def test_check_takes_an_earlier_start_of_ours_for_us(check: Check, mysql_databas
 
 def test_check_warns_of_prepared_transactions(check: Check, mysql_database: MysqlDatabase) -> None:
     mysql_database.execute("create table t (id int primary key)")
-    assert check(mysql_database.url).of("xa").message == "no XA transaction stands prepared"
+    assert check(mysql_database.url).of("xa").message == "no XA transaction is prepared"
     # A name is any bytes, of which not all are text.
     xid, insert = "X'ff00',X'c3'", "insert into t values (1)"
     mysql_database.execute(f"xa start {xid}", insert, f"xa end {xid}", f"xa prepare {xid}")
@@ -160,7 +160,7 @@ def test_check_warns_of_prepared_transactions(check: Check, mysql_database: Mysq
     mysql_database.execute(f"xa rollback {xid}")
     assert (finding.severity, finding.message) == (
         WARNING,
-        "1 XA transaction stands prepared: their rows are read from the binlog again at XA COMMIT, and must"
+        "1 XA transaction is prepared: the rows are read from the binlog again at XA COMMIT, and must"
         " not be purged until then",
     )
 

@@ -75,8 +75,8 @@ def test_check_asks_for_rows_and_whole_images_on_mysql(
     )
     assert findings.said("row-metadata") == (
         WARNING,
-        "binlog_row_metadata is MINIMAL: the schema is followed by the DDL in the binlog, and a table is"
-        " copied again after DDL that is not understood",
+        "binlog_row_metadata is MINIMAL: the daemon derives schemas from the DDL in the binlog, and copies a"
+        " table again after DDL that it cannot parse",
         "set persist binlog_row_metadata = 'FULL';",
     )
     for code in ("binlog-format", "row-image", "row-metadata"):

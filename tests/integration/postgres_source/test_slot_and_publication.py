@@ -47,7 +47,7 @@ def test_a_slot_that_is_gone_is_a_gap_and_is_not_created_in_silence(
     follower.rows()
     follower.let_go()
     database.execute(DELETE_SLOT)
-    with pytest.raises(SourceGap, match="does not exist any more"):
+    with pytest.raises(SourceGap, match="no longer exists"):
         follower.restart()
     assert database.query("select from pg_replication_slots where database = current_database()") == []
 

@@ -149,7 +149,7 @@ CASES = {
     ),
     "duplicate key": (
         SOURCE + "    slot: a\n    slot: b\n",
-        "cdc.yaml:5: sources.shop.slot: is defined twice (first on line 4). Keep one of them.",
+        "cdc.yaml:5: sources.shop.slot: is a duplicate key (first defined on line 4). Keep one of them.",
     ),
     "variable that is not set": (
         SOURCE + "    url: ${SHOP_URL}\n",
@@ -162,8 +162,8 @@ CASES = {
     ),
     "reference that is no name": (
         SOURCE + "    url: '${a-b}'\n",
-        "cdc.yaml:4: sources.shop.url: has a reference that is not understood."
-        " Write ${NAME}, ${NAME:-default} or ${file:/path}; '$${' stands for a literal '${'.",
+        "cdc.yaml:4: sources.shop.url: has an invalid reference."
+        " Write ${NAME}, ${NAME:-default} or ${file:/path}; '$${' is a literal '${'.",
     ),
     "secret file that is missing": (
         SOURCE + "    url: ${file:/nowhere/pw}\n",

@@ -87,7 +87,7 @@ def test_states_that_quote_data_lose_the_servers_words(state: str, said: str) ->
         (
             errors.slot_missing(WHERE, "cdc_shop"),
             SourceGap,
-            f"sources.shop: the replication slot 'cdc_shop' does not exist any more. {GONE}",
+            f"sources.shop: the replication slot 'cdc_shop' no longer exists. {GONE}",
         ),
         (
             errors.slot_lost(WHERE, "cdc_shop", "wal_removed"),
