@@ -55,7 +55,7 @@ class SinkContext:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a sink is for one source, as the sink itself remembers it.
+    """Cursor of one sink for one source, as the sink itself stores it.
 
     Everything with an offset below `next` is applied and visible; all tables of the sink are consistent to
     source commit `position`, made at `commit_at`. `high` is the highest `next` this sink ever had: above
@@ -74,8 +74,8 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one `apply` has to do, fixed and durable before its first attempt,
-    so that a retry does the same again.
+    """The range of changes of one `apply`, fixed and durable before the first attempt, so that a retry
+    applies the same range.
 
     Holds all changes with first ≤ offset < next, whole source transactions. `parts()` gives them in order,
     each part a list of batches that fits in memory (`Capabilities.part_bytes`, or less); it may be called
@@ -154,9 +154,9 @@ class Sink(Protocol):
     def __init__(self, options: Any, context: SinkContext) -> None: ...
 
     def check(self) -> Sequence[Finding]:
-        """Preflight: can it be reached and written, does it keep the exactly-once promise.
+        """Check whether the target can be reached and written, and keeps the exactly-once promise.
 
-        Creates nothing.
+        Create nothing.
         """
         ...
 
@@ -168,7 +168,7 @@ class Sink(Protocol):
         ...
 
     def committed(self, source: str) -> Cursor | None:
-        """How far the sink is, read from the sink itself; None when it has nothing of that source."""
+        """Return the cursor, read from the sink itself; None if it has no changes of that source."""
         ...
 
     def apply(self, delivery: Delivery) -> None:
@@ -176,34 +176,34 @@ class Sink(Protocol):
 
         After a return the whole delivery is applied. After an error, or a crash at any instruction, it is not
         applied at all, or up to the end of one of its log commits, with the cursor there: `next` and
-        `position` of the cursor are those of that commit, and the engine plans anew from there. Applying the
-        same delivery again gives the same result as once. A sink that cannot hold a log commit in one
-        transaction may commit a part of it, with the cursor before it; its documentation says so.
+        `position` of the cursor are those of that commit, and the engine makes a new plan from there.
+        Applying the same delivery twice gives the same result as once. A sink that cannot hold a log commit
+        in one transaction may commit a part of it, with the cursor before it; its documentation says so.
 
-        New tables and schema versions are created or evolved on the way,
-        at their place in the order. An empty delivery (first == next) only moves position and commit time.
-        One that would leave a hole (its first is above the cursor's next, or above 0 without a cursor) is
-        refused with SinkRefused, naming both offsets, unless it `begins`: then the cursor jumps to it.
+        New tables and schema versions are created or evolved at their place in the order. An empty delivery
+        (first == next) only moves position and commit time. A delivery that would leave a hole (its first is
+        above the cursor's next, or above 0 without a cursor) is refused with SinkRefused, naming both
+        offsets. If it `begins`, the cursor jumps to it instead.
 
-        A batch with a `mark` (`CopyMark`) tells of a copy of its table. A sink that holds the current state
-        keeps showing what it held of the table when a copy begins, and puts the copy in its place when the
-        copy is finished, all in one step; a sink that ignores marks is right as well, but shows the copy
-        while it grows: where it begins, the mark's batch holds a truncate.
+        A batch with a `mark` (`CopyMark`) is a step of a copy of its table. A sink that holds the current
+        state keeps showing the old rows when a copy begins, and replaces them with the copy in one step when
+        the copy is finished. A sink that ignores marks is correct too, but shows the copy while it grows: the
+        mark at the beginning is a batch with a truncate.
 
-        A table that the sink can't take (its name, a type, a change of its schema) does not stop the others:
-        a sink that `SetsAside` tables notes it, with the reason and the offset, together with the cursor, and
-        skips the changes of that table until it begins anew.
+        A table that the sink cannot take (its name, a type, a change of its schema) does not stop the others.
+        A sink that `SetsAside` tables stores the table, the reason and the offset together with the cursor,
+        and skips the changes of that table until a copy of it begins.
         """
         ...
 
     def close(self) -> None:
-        """Give back connections and locks. May be called twice."""
+        """Close connections and release locks. May be called twice."""
         ...
 
 
 @runtime_checkable
 class SupportsRewind(Protocol):
-    """A sink that can go back, for replay."""
+    """A sink whose cursor can be moved back, for replay."""
 
     def rewind(self, source: str, offset: int) -> None:
         """Move the cursor back so that the next delivery starts at `offset`.
@@ -249,7 +249,7 @@ class SetsAside(Protocol):
 
 @runtime_checkable
 class ChecksSchemas(Protocol):
-    """A sink that minds what the schemas are called whose tables it is given."""
+    """A sink that restricts the names of schemas."""
 
     def check_schemas(self, schemas: Collection[str]) -> Sequence[Finding]:
         """Return findings on these schemas; connect to nothing."""

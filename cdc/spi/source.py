@@ -46,7 +46,7 @@ class SourceContext:
 
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:
-    """What makes two databases two: Postgres gives system_identifier, timeline and database; all text."""
+    """Values that identify a database, all text. Postgres: system_identifier, timeline and database."""
 
     values: Mapping[str, str]
 
@@ -71,8 +71,8 @@ class SnapshotChunk:
 
 @dataclass(frozen=True, slots=True)
 class EarlierSnapshot:
-    """What a snapshot that died left in the log: its token, its position,
-    and the ids of the chunks that are whole.
+    """The part of an interrupted snapshot that is in the log: its token, its position, and the ids of the
+    complete chunks.
     """
 
     token: str
@@ -119,7 +119,7 @@ class Snapshot(Protocol):
 
 
 class Source(Protocol):
-    """A database whose changes we follow.
+    """A database whose changes the daemon follows.
 
     Constructed with its validated options and a context; connects lazily.
 
@@ -134,20 +134,20 @@ class Source(Protocol):
     def __init__(self, options: Any, context: SourceContext) -> None: ...
 
     def check(self) -> Sequence[Finding]:
-        """Preflight: connection, privileges, settings, tables; every finding with its fix.
+        """Check connection, privileges, settings and tables; return each finding with its fix.
 
         Never raises for what it can report.
         """
         ...
 
     def identity(self) -> SourceIdentity:
-        """Who the database is now."""
+        """Return the identity of the database that answers now."""
         ...
 
     def discover(self) -> Sequence[TableSchema]:
-        """The tables that the config selects and that exist now, in name order.
+        """Return the tables that the config selects and that exist now, in name order.
 
-        Changes nothing in the source.
+        Change nothing in the source.
         """
         ...
 
@@ -167,18 +167,21 @@ class Source(Protocol):
         ...
 
     def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:
-        """Make the source ready to stream after that position,
-        and give the position it will really start from.
+        """Prepare the source to stream after that position, and return the position that it will start from.
 
-        None means begin anew, from now: the log is empty, or this source has just raised SourceGap and
-        everything is copied again (`on_gap: resnapshot`); create what is needed (slot, publication), in place
-        of what is spent. Raises SourceGap when the source no longer has everything after `after`, and
-        SourceClaimed when its place at the source belongs to another log than the context's `owner`.
+        `None` starts a new history at the source's current position: the log is empty, or this source has
+        just raised SourceGap and everything is copied again (`on_gap: resnapshot`). Create what is needed
+        (slot, publication), and replace what is unusable.
+
+        Raises:
+            SourceGap: the source no longer has everything after `after`.
+            SourceClaimed: the slot belongs to another log than the context's `owner`.
         """
         ...
 
     def stream(self, after: Position, memory: Mapping[str, str]) -> Generator[ChangeSet | None]:
-        """Every committed change after that position, in commit order, transactions whole, for ever.
+        """Yield every committed change after that position, in commit order and whole transactions, without
+        end.
 
         `memory` is all that earlier ChangeSets of this source's log asked to keep. Yields None at least every
         second when there is nothing, so that the caller can stop; yields an empty ChangeSet now and then when
@@ -188,10 +191,9 @@ class Source(Protocol):
         ...
 
     def acknowledge(self, durable: Position) -> None:
-        """Everything before this position is safe with us; the source may forget it.
+        """Tell the source that everything before this position is durable, so that it may discard it.
 
-        Cheap; may be repeated with the same position as a sign of life while the caller can't take more
-        changes.
+        Cheap. The engine repeats it with the same position as a keep-alive while it accepts no changes.
         """
         ...
 
@@ -200,15 +202,15 @@ class Source(Protocol):
         ...
 
     def current(self) -> Position:
-        """The source's newest position now: what `run --once` catches up to."""
+        """Return the source's newest position: the one that `run --once` catches up to."""
         ...
 
     def position(self, text: str) -> Position:
-        """Parse a position as it stands in `_cdc_position` or a checkpoint; ConfigError when it isn't one."""
+        """Parse a position as `_cdc_position` and checkpoints show it; raise ConfigError if it is none."""
         ...
 
     def close(self) -> None:
-        """Give back connections; what makes the source resumable (slot) stays. May be called twice."""
+        """Close connections; keep what makes the source resumable (slot). May be called twice."""
         ...
 
 
@@ -217,8 +219,8 @@ class MeasuresDistance(Protocol):
     """A source whose position orders do not count bytes."""
 
     def distance(self, position: Position, target: Position) -> int | None:
-        """Bytes of the source's history from one position to another, 0 when it is past it, None when not
-        known. Cheap: asked once a second.
+        """Return the bytes of the source's history from one position to another: 0 if it is past the target,
+        None if unknown. Cheap: called once a second.
         """
         ...
 
@@ -242,8 +244,7 @@ class VerifiesReach(Protocol):
     """A source that can tell, without changing anything, whether it can continue a log."""
 
     def verify_reach(self, after: Position, memory: Mapping[str, str]) -> Sequence[Finding]:
-        """Return if the source still has everything after the log's end, with what else the log's memory
-        makes worth knowing.
+        """Return findings if the source still has everything after the log's end.
 
         Raises:
             SourceGap, SourceMismatch: as `open` would with these arguments.
