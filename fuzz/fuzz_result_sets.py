@@ -1,7 +1,7 @@
 """Fuzzes the decoding of binary result sets."""
 
-from cdc_source_mysql.wire import results_native as wire_results_native
-from cdc_source_mysql.wire import results_python as wire_results_python
+from cdc_source_mysql.wire import result_stream as wire_results_python
+from cdc_source_mysql.wire import result_stream_native as wire_results_native
 from fuzz import mutation
 from fuzz.result_sets import results
 

@@ -2,7 +2,8 @@
 """What the checked cursor does when a check fails, and the check of text."""
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_READ
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.string cimport memcpy
 
 from cdc.errors import DecodeError
@@ -82,20 +83,27 @@ cdef class Reader:
     def __dealloc__(self):
         self.close()
 
-    cdef int open(self, object data) except -1:
-        """Read these bytes from their start, until `close`."""
-        self.close()
-        PyObject_GetBuffer(data, &self.view, PyBUF_SIMPLE)
-        self.is_open = True
-        self.cursor.at = <const unsigned char*>self.view.buf
-        self.cursor.left = self.view.len
-        if self.cursor.at == NULL:
-            self.cursor.at = b""
+    cdef int require(self, Py_ssize_t first, Py_ssize_t last) except -1:
+        """These offsets, from the first byte, lie within the bytes."""
+        if first < 0 or last < first or last > self.tell() + self.cursor.left:
+            raise_truncated(last - first, self.tell() + self.cursor.left - first)
         return 0
 
-    cdef int close(self) except -1:
-        if self.is_open:
-            self.is_open = False
-            self.cursor.left = 0
-            PyBuffer_Release(&self.view)
-        return 0
+    cdef object view(self, Py_ssize_t first, Py_ssize_t last):
+        """The bytes between two offsets, as they lie; they must not outlive the reader's use of them."""
+        self.require(first, last)
+        return PyMemoryView_FromMemory(<char*>self.first + first, last - first, PyBUF_READ)
+
+    cdef bytes slice(self, Py_ssize_t first, Py_ssize_t last):
+        self.require(first, last)
+        return (<const char*>self.first)[first:last]
+
+    cdef Reader clamp(self, Py_ssize_t count):
+        """A reader of its own over the next bytes; they must be there as long as it is."""
+        cdef Reader part = Reader.__new__(Reader)
+        self.share(part, count)
+        return part
+
+    cdef int share(self, Reader other, Py_ssize_t count) except -1:
+        """Have another one read the next bytes."""
+        return other.point(advance(&self.cursor, count), count)

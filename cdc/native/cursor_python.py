@@ -24,7 +24,7 @@ class ByteCursor:
 
     __slots__ = ("_at", "_data", "_end")
 
-    def __init__(self, data: bytes | memoryview) -> None:
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
         self._data = memoryview(data)
         self._at = 0
         self._end = len(data)
@@ -68,10 +68,13 @@ class ByteCursor:
             message = f"{self.left} bytes more than expected"
             raise DecodeError(message)
 
-    def _advance(self, count: int) -> int:
+    def _require(self, count: int) -> None:
         if count < 0 or count > self.left:
             message = f"{count} bytes expected, {self.left} are left"
             raise DecodeError(message)
+
+    def _advance(self, count: int) -> int:
+        self._require(count)
         start = self._at
         self._at += count
         return start
@@ -119,7 +122,7 @@ class Reader(Cursor):
     def __init__(self) -> None:
         super().__init__(b"")
 
-    def open(self, data: bytes | memoryview) -> None:
+    def open(self, data: bytes | bytearray | memoryview) -> None:
         """Read these bytes from their start, until `close`."""
         super().__init__(data)
 
@@ -128,6 +131,51 @@ class Reader(Cursor):
 
     def remaining(self) -> int:
         return self.left
+
+    def tell(self) -> int:
+        return self._at
+
+    def little(self, count: int) -> int:
+        """A little-endian number."""
+        return int.from_bytes(self.take(count), "little")
+
+    def little_at(self, offset: int, count: int) -> int:
+        """The same from further on, without moving."""
+        self._require(offset + count)
+        return int.from_bytes(self._data[self._at + offset : self._at + offset + count], "little")
+
+    def cut(self, count: int) -> int:
+        """The little-endian number in the last bytes, which are not read any more."""
+        value = self.little_at(self.left - count, count)
+        self._end -= count
+        return value
+
+    def view(self, first: int, last: int) -> memoryview:
+        """The bytes between two offsets."""
+        return self._data[first:last]
+
+    def slice(self, first: int, last: int) -> bytes:
+        return bytes(self._data[first:last])
+
+    def rest(self) -> bytes:
+        return self.take(self.left)
+
+    def starts_with(self, text: bytes) -> bool:
+        return self._data[self._at : min(self._at + len(text), self._end)] == text
+
+    def holds(self, data: bytes) -> bool:
+        """Whether exactly this remains."""
+        return self.left == len(data) and self.starts_with(data)
+
+    def clamp(self, count: int) -> Self:
+        """A reader of its own over the next bytes."""
+        part = type(self)()
+        self.share(part, count)
+        return part
+
+    def share(self, other: Reader, count: int) -> None:
+        """Have another one read the next bytes."""
+        other.open(self.take(count))
 
 
 def decode_utf8(data: bytes) -> str:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cdc.native import implementation
 from cdc_source_mysql.wire import codes
-from cdc_source_mysql.wire import python as wire_python
+from cdc_source_mysql.wire import stream as wire_python
 from tests.support import binlog_frames as frames
 from tests.support.binlog_decoders import cut, outcome
 from tests.support.binlog_frames import ABSENT, i32, text
@@ -182,7 +182,7 @@ def damaged(draw: Callable[[Any], Any], events: list[bytes]) -> list[bytes]:
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.data())
 def test_binlog_decoders_agree_on_every_stream(data: st.DataObject) -> None:
-    from cdc_source_mysql.wire import native as wire_native
+    from cdc_source_mysql.wire import stream_native as wire_native
 
     streams = Streams(data.draw)
     events = streams.events()

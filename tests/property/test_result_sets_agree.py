@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cdc.errors import CdcError
 from cdc.native import implementation
 from cdc_source_mysql.schema.type_plan import ColumnPlan
-from cdc_source_mysql.wire import results_python as wire_results_python
+from cdc_source_mysql.wire import result_stream as wire_results_python
 from tests.support.mysql_fields import plan
 from tests.support.plain_arrow import plain
 from tests.support.result_sets import COLUMNS, END, definition, packets, result_set, row
@@ -63,7 +63,7 @@ def decoded(decoder: Any, column: ColumnPlan, pieces: Sequence[bytes]) -> Any:
 
 
 def require_agreement(column: ColumnPlan, pieces: Sequence[bytes]) -> Any:
-    from cdc_source_mysql.wire import results_native as wire_results_native
+    from cdc_source_mysql.wire import result_stream_native as wire_results_native
 
     native = decoded(wire_results_native.ResultDecoder, column, pieces)
     assert native == decoded(wire_results_python.ResultDecoder, column, pieces)

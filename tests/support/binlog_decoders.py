@@ -10,7 +10,7 @@ from typing import Any
 from cdc.errors import CdcError
 from cdc.native import implementation
 from cdc_source_mysql.wire import codes
-from cdc_source_mysql.wire import python as wire_python
+from cdc_source_mysql.wire import stream as wire_python
 from cdc_source_mysql.wire.target import Target
 from tests.support.plain_arrow import plain_batch
 
@@ -23,7 +23,7 @@ def modules() -> list[ModuleType]:
     """Each implementation that can be used here."""
     if implementation() != "c":
         return [wire_python]
-    from cdc_source_mysql.wire import native as wire_native
+    from cdc_source_mysql.wire import stream_native as wire_native
 
     return [wire_native, wire_python]
 

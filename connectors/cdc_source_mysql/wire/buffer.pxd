@@ -1,39 +1,36 @@
-"""Bytes of the connection, and the packets in them."""
+"""Bytes that come in pieces and are read from the start."""
 
 cimport cython
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint64_t
 
-from cdc.native.cursor cimport Cursor
+from cdc.native.cursor cimport Reader
 
 
+@cython.final
 cdef class Buffer:
     cdef unsigned char* data
     cdef Py_ssize_t start
     cdef Py_ssize_t end
     cdef Py_ssize_t capacity
-    cdef int append(self, const unsigned char* at, Py_ssize_t count) except -1
     cdef int make_room(self, Py_ssize_t count) except -1
+    cdef int append(self, object data) except -1
+    cdef int show(self, Reader reader, Py_ssize_t offset, Py_ssize_t count) except -1
+    cdef int cut(self, Py_ssize_t offset, Py_ssize_t count) except -1
+    cdef int skip(self, Py_ssize_t count) except -1
+    cdef bytes take(self, Py_ssize_t count)
+    cdef int require(self, Py_ssize_t offset, Py_ssize_t count) except -1
 
+    cdef inline Py_ssize_t held(self) noexcept:
+        return self.end - self.start
 
-cdef enum:
-    # What `look` answers.
-    NOTHING
-    WHOLE
-    STREAMED
-
-
-@cython.final
-cdef class Packets:
-    cdef Buffer buffer
-    # Of a long packet: the bytes of its payload whose packets are known and joined, 0 before the first.
-    cdef Py_ssize_t joined
-    cdef bint is_whole
-    # Of a packet that is read in pieces.
-    cdef Py_ssize_t piece_left
-    cdef bint continues
-    cdef int look(self, Cursor* payload) except -1
-    cdef int join(self) except -1
-    cdef int consume(self, Cursor* payload) except -1
-    cdef int begin_pieces(self) except -1
-    cdef Py_ssize_t piece(self, Py_ssize_t most, Cursor* piece) except -1
-    cdef bint end_pieces(self) except? True
+    cdef inline uint64_t little(self, Py_ssize_t offset, Py_ssize_t count) except? 0xFFFFFFFFFFFFFFFF:
+        """The number in these bytes; it has at most 8 of them."""
+        cdef uint64_t value = 0
+        cdef Py_ssize_t i
+        cdef const unsigned char* at
+        if offset < 0 or count < 0 or offset + count > self.end - self.start:
+            self.require(offset, count)
+        at = self.data + self.start + offset
+        for i in range(count):
+            value |= <uint64_t>at[i] << (8 * i)
+        return value

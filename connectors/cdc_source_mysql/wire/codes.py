@@ -79,7 +79,19 @@ MARIADB_START_ALTER = 0x0200
 MARIADB_COMMIT_ALTER = 0x0400
 MARIADB_ROLLBACK_ALTER = 0x0800
 
+# What `Packets.look` answers.
+NOTHING = 0
+WHOLE = 1
+STREAMED = 2
+
+# Kinds of GTIDs.
+NO_GTID = 0
+MYSQL_GTID = 1
+MARIADB_GTID = 2
+
 HEADER_BYTES = 19
+# Where in a header the event's size stands.
+SIZE_AT = 9
 CHECKSUM_BYTES = 4
 # A packet of this length is continued by the next one.
 LONGEST_PACKET_BYTES = 0xFFFFFF

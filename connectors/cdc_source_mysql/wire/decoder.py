@@ -157,10 +157,10 @@ class Binlog(Protocol):
 
 BinlogDecoder: type[Binlog]
 if implementation() == "c":
-    from cdc_source_mysql.wire.native import BinlogDecoder as _NativeDecoder
+    from cdc_source_mysql.wire.stream_native import BinlogDecoder as _NativeDecoder
 
     BinlogDecoder = _NativeDecoder
 else:
-    from cdc_source_mysql.wire.python import BinlogDecoder as _PythonDecoder
+    from cdc_source_mysql.wire.stream import BinlogDecoder as _PythonDecoder
 
     BinlogDecoder = _PythonDecoder

@@ -84,10 +84,10 @@ def _result_plan(plan: ColumnPlan) -> ColumnPlan:
 
 ResultDecoder: type[Results]
 if implementation() == "c":
-    from cdc_source_mysql.wire import results_native
+    from cdc_source_mysql.wire import result_stream_native
 
-    ResultDecoder = results_native.ResultDecoder
+    ResultDecoder = result_stream_native.ResultDecoder
 else:
-    from cdc_source_mysql.wire import results_python
+    from cdc_source_mysql.wire import result_stream
 
-    ResultDecoder = results_python.ResultDecoder
+    ResultDecoder = result_stream.ResultDecoder

@@ -1,0 +1,1 @@
+from cdc_source_mysql.wire.result_stream import ResultDecoder as ResultDecoder

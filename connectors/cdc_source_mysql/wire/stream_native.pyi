@@ -1,0 +1,1 @@
+from cdc_source_mysql.wire.stream import BinlogDecoder as BinlogDecoder
