@@ -20,20 +20,20 @@ from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding
 from cdc.spi.selection import TableSelection
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
-from cdc_source_mysql.binlog.catalog_lookups import Beside
+from cdc_source_mysql.binlog.catalog_lookups import CatalogLookups
 from cdc_source_mysql.binlog.dump import Dump, Replica, dump_after, dump_from
 from cdc_source_mysql.binlog.opening import Opening, Start
 from cdc_source_mysql.binlog.positions import (
     MEMORY_SERVER,
     BinlogPosition,
     FileSizes,
-    Places,
+    PositionTracker,
     ServerMemory,
     parse,
 )
-from cdc_source_mysql.binlog.replay import Reader, open_replay
+from cdc_source_mysql.binlog.replay import Reader
 from cdc_source_mysql.binlog.savepoints import TakenBack
-from cdc_source_mysql.binlog.stream import Session, SessionParts
+from cdc_source_mysql.binlog.stream import Captured, Progress, Session, SessionParts
 from cdc_source_mysql.binlog.temporary_tables import TemporaryTables, open_temporary
 from cdc_source_mysql.binlog.tracking import Refusals, Tracking, TrackingParts
 from cdc_source_mysql.binlog.transactions import Grammar
@@ -55,15 +55,15 @@ from cdc_source_mysql.schema.generated_columns import (
 from cdc_source_mysql.schema.history.history import MEMORY_PREFIX as TABLE_MEMORY
 from cdc_source_mysql.schema.history.history import History
 from cdc_source_mysql.schema.type_plan import schema_of
-from cdc_source_mysql.snapshot.context import Captured, Parts
 from cdc_source_mysql.snapshot.snapshot import open_snapshot
+from cdc_source_mysql.snapshot.source import SnapshotSource
 from cdc_source_mysql.starter import describe
 from cdc_source_mysql.statements import denied
 from cdc_source_mysql.wire.decoder import BinlogDecoder
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class FirstOpening:
     """What `open` found for an empty log: the definitions at a position, the server, and what is to be kept
     of XA transactions that stand prepared.
     """
@@ -115,14 +115,13 @@ class MysqlSource:
         self._context = context
         self._connector = Connector(options, context.name)
         self._replica = Replica.of(options, context.name, context.owner)
-        self._captured: Captured | None = None
+        self._progress = Progress()
         # The definitions at the position that `open` gave to an empty log.
-        self._begun: Begun | None = None
+        self._first: FirstOpening | None = None
         self._server: ServerMemory | None = None
         self._taken_back = TakenBack()
         self._tells = Tells(context.log)
         self._refusals = Refusals()
-        self._wanted = 0
         self._epoch = 0
         # A gap was found: positions from now on are not those of the history before.
         self._is_spent = False
@@ -180,7 +179,7 @@ class MysqlSource:
             self._start(self._opening(connection, facts), after, memory)
             history = self._history(read_knowledge(connection, facts))
             self._restore(history, after, memory)
-            self._captured = Captured(after, dict(history.definitions()), XaBook(memory).keys())
+            self._progress.captured = Captured(after, dict(history.definitions()), XaBook(memory).keys())
             return after
 
     def stream(self, after: Position, memory: Mapping[str, str]) -> Generator[ChangeSet | None]:
@@ -193,7 +192,9 @@ class MysqlSource:
     def snapshot(self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]) -> Snapshot:
         self._refusals.look()
         return open_snapshot(
-            Parts(self._connector, self._context, self._options, self._captured_now, lambda: self._server),
+            SnapshotSource(
+                self._connector, self._context, self._options, self._captured_now, lambda: self._server
+            ),
             tables,
             earlier,
         )
@@ -205,7 +206,7 @@ class MysqlSource:
             end = opening.status()
             self._sizes.read_if_due(opening.files)
         position = BinlogPosition(end.file, end.offset, self._epoch).to_position()
-        self._wanted = max(self._wanted, position.order)
+        self._progress.wanted = max(self._progress.wanted, position.order)
         return position
 
     def distance(self, position: Position, target: Position) -> int | None:
@@ -240,9 +241,9 @@ class MysqlSource:
         definitions = found.tables
         position = start.position.to_position()
         prepared = memory_of(start.prepared)
-        self._begun = Begun(position.order, definitions, found.databases, start.server, prepared)
+        self._first = FirstOpening(position.order, definitions, found.databases, start.server, prepared)
         self._epoch, self._is_spent, self._server = epoch, False, start.server
-        self._captured = Captured(position, definitions, frozenset(start.prepared))
+        self._progress.captured = Captured(position, definitions, frozenset(start.prepared))
         return position
 
     def _start(self, opening: Opening, after: Position, memory: Mapping[str, str]) -> Start:
@@ -256,8 +257,8 @@ class MysqlSource:
         text = memory.get(MEMORY_SERVER)
         if text:
             return ServerMemory.from_json(text)
-        begun = self._begun
-        return begun.server if begun is not None and begun.order == after.order else None
+        first = self._first
+        return first.server if first is not None and first.order == after.order else None
 
     @contextmanager
     def _session(self, after: Position, memory: Mapping[str, str]) -> Iterator[Session]:
@@ -280,8 +281,8 @@ class MysqlSource:
             self._dump = dump
             self._context.log("streaming", position=start.position.place, by_gtid=start.by_gtid)
             try:
-                begun = SessionStart(after, memory, knowledge, history, kept, temporary)
-                yield self._new_session(dump, start, begun)
+                beginning = SessionStart(after, memory, knowledge, history, kept, temporary)
+                yield self._new_session(dump, start, beginning)
             finally:
                 self._dump = None
 
@@ -303,32 +304,28 @@ class MysqlSource:
 
     def _restore(self, history: History, after: Position, memory: Mapping[str, str]) -> dict[str, str | None]:
         """Bring the history to the stream's position; gives what the next set is to keep."""
-        begun = self._begun
+        first = self._first
         known = any(key.startswith(TABLE_MEMORY) for key in memory)
-        if not known and begun is not None and begun.order == after.order:
-            learned = history.begin(begun.definitions.values(), begun.databases)
-            return {**learned, **begun.prepared}
+        if not known and first is not None and first.order == after.order:
+            learned = history.begin(first.definitions.values(), first.databases)
+            return {**learned, **first.prepared}
         history.restore(memory)
         return {}
 
-    def _new_session(self, dump: Dump, start: Start, begun: SessionStart) -> Session:
-        knowledge, epoch = begun.knowledge, start.server.epoch
+    def _new_session(self, dump: Dump, start: Start, beginning: SessionStart) -> Session:
+        knowledge, epoch = beginning.knowledge, start.server.epoch
         flavour = knowledge.flavour
         decoder = BinlogDecoder(self._options.unrepresentable, self._context.count, flavour, epoch)
         grammar = Grammar(flavour, knowledge.collations, lambda: decoder.position_text)
         reader = self._reader(knowledge)
-        places = Places(epoch, start.position.gtids)
-        beside = Beside(self._connection, reader, knowledge, decoder, start.place, epoch)
-        tracking = Tracking(self._tracking_parts(begun, beside), decoder)
-        tracking.remember(begun.kept)
-        known = {**begun.memory, **begun.kept}
+        positions = PositionTracker(epoch, start.position.gtids)
+        lookups = CatalogLookups(self._connection, reader, knowledge, decoder, start.place, epoch)
+        tracking = Tracking(self._tracking_parts(beginning, lookups), decoder)
+        tracking.remember(beginning.kept)
+        known = {**beginning.memory, **beginning.kept}
         xa = XaBook({key: text for key, text in known.items() if text is not None})
-        self._captured = Captured(begun.after, tracking.definitions(), xa.keys())
-
-        def captured(position: Position) -> None:
-            self._captured = Captured(position, tracking.definitions(), xa.keys())
-
-        distrusted = start.lost or sent_again(begun.kept)
+        self._progress.captured = Captured(beginning.after, tracking.definitions(), xa.keys())
+        distrusted = start.lost or sent_again(beginning.kept)
         if distrusted:
             tracking.distrust(distrusted)
         parts = SessionParts(
@@ -337,35 +334,29 @@ class MysqlSource:
             tracking=tracking,
             grammar=grammar,
             xa=xa,
-            places=places,
-            replay=lambda xid, prepared: open_replay(
-                reader, grammar, self._taken_back, xid, prepared, epoch, places.gtids
-            ),
-            search=beside.search,
+            positions=positions,
+            lookups=lookups,
             taken_back=self._taken_back,
             heartbeat_seconds=self._options.heartbeat.total_seconds(),
-            where=self._connector.where,
-            wanted=lambda: self._wanted,
             server=start.server,
-            captured=captured,
+            progress=self._progress,
         )
         place = start.place
-        return Session(parts, begun.after, *(place if isinstance(place, tuple) else ("", 0)))
+        return Session(parts, beginning.after, *(place if isinstance(place, tuple) else ("", 0)))
 
-    def _tracking_parts(self, begun: SessionStart, beside: Beside) -> TrackingParts:
-        selection = self._selection(begun.knowledge.facts)
+    def _tracking_parts(self, beginning: SessionStart, lookups: CatalogLookups) -> TrackingParts:
+        selection = self._selection(beginning.knowledge.facts)
         return TrackingParts(
-            history=begun.history,
+            history=beginning.history,
             selection=selection,
-            flavour=begun.knowledge.flavour,
+            flavour=beginning.knowledge.flavour,
             unrepresentable=self._options.unrepresentable,
-            reread=beside.reread,
-            denied=beside.denied,
+            lookups=lookups,
             refusals=self._refusals,
-            leaves_generated_out=leaves_generated_out(begun.knowledge.facts),
+            leaves_generated_out=leaves_generated_out(beginning.knowledge.facts),
             tells=self._tells,
-            temporary=begun.temporary,
-            reach=beside.reach(begun.history, selection.matches),
+            temporary=beginning.temporary,
+            reach=lookups.reach(beginning.history, selection.matches),
             log=self._context.log,
         )
 
@@ -392,11 +383,11 @@ class MysqlSource:
         return CatalogNow(definitions, collations, read_databases(connection))
 
     def _captured_now(self) -> Captured:
-        if self._captured is None:
+        if self._progress.captured is None:
             # Nobody streams: now is as good a place as any.
             self.open(None, {})
-        assert self._captured is not None
-        return self._captured
+        assert self._progress.captured is not None
+        return self._progress.captured
 
     def _opening(self, connection: Connection, facts: ServerFacts) -> Opening:
         return Opening(self._connector, self._context, connection, facts)

@@ -10,13 +10,14 @@ from typing import Any
 from cdc.model import Position, TableId, TableSchema
 from cdc.spi import EarlierSnapshot, SourceContext
 from cdc_source_mysql.binlog.positions import BinlogPosition, parse_gtids
+from cdc_source_mysql.binlog.stream import Captured
 from cdc_source_mysql.connection import Connector
 from cdc_source_mysql.options import MysqlOptions
 from cdc_source_mysql.schema.catalog import read_tables
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.type_plan import plan_table, schema_of
-from cdc_source_mysql.snapshot.context import Captured, Parts
 from cdc_source_mysql.snapshot.snapshot import MysqlSnapshot, open_snapshot
+from cdc_source_mysql.snapshot.source import SnapshotSource
 from tests.support.mysql import MysqlDatabase
 
 
@@ -55,7 +56,7 @@ class SnapshotBench:
         return TableId(self.database.name, name)
 
     def open(self, *names: str, earlier: Mapping[str, EarlierSnapshot] | None = None) -> MysqlSnapshot:
-        parts = Parts(self.connector, self.context, self.options, lambda: self.captured)
+        parts = SnapshotSource(self.connector, self.context, self.options, lambda: self.captured)
         before = {self.table(name): value for name, value in (earlier or {}).items()}
         return open_snapshot(parts, self.schemas(*names), before)
 

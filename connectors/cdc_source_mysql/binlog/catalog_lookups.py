@@ -1,5 +1,5 @@
-"""What a stream asks its server on other connections, at its own place in the binlog: what the catalog showed
-there, proven by the statements since.
+"""Lookups of a stream on other connections: the catalog and the binlog as of the stream's position, proven by
+the statements since.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cdc_source_mysql.wire.decoder import Binlog
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class CatalogLookups:
     """`look` opens the catalog; `begin` is the stream's first place, `decoder` at its present one, both of
     `epoch`. A stream that began by GTID knows its file only once a transaction has ended.
     """

@@ -151,8 +151,8 @@ class ServerMemory:
             raise StateError(message, remedy="Copy the tables of this source again.") from error
 
 
-class Places:
-    """Names the places of one session. Belongs to the stream's thread."""
+class PositionTracker:
+    """The positions of one session, and the transactions behind them. Belongs to the stream's thread."""
 
     def __init__(self, epoch: int, gtids: Gtids | None) -> None:
         """`gtids` are all transactions before the session's start; None without GTIDs."""

@@ -9,17 +9,18 @@ parts of a transaction only by ending inside of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cdc.errors import DecodeError, SourceUnavailable
-from cdc.model import ChangeSet, Position
+from cdc.model import ChangeSet, Position, TableId
+from cdc_source_mysql.binlog.catalog_lookups import CatalogLookups
 from cdc_source_mysql.binlog.dump import Dump
 from cdc_source_mysql.binlog.gtid import MariadbGtids
-from cdc_source_mysql.binlog.positions import MEMORY_SERVER, Places, ServerMemory
-from cdc_source_mysql.binlog.replay import Replay, Step
+from cdc_source_mysql.binlog.positions import MEMORY_SERVER, PositionTracker, ServerMemory
+from cdc_source_mysql.binlog.replay import Replay, Step, open_replay
 from cdc_source_mysql.binlog.savepoints import Retractions, Savepoints, TakenBack
 from cdc_source_mysql.binlog.tracking import Gathered, Tracking
 from cdc_source_mysql.binlog.transactions import (
@@ -35,8 +36,8 @@ from cdc_source_mysql.binlog.transactions import (
     Xid,
 )
 from cdc_source_mysql.binlog.xa import Prepared, XaBook, unknown_commit
-from cdc_source_mysql.binlog.xa_prepared import Search
 from cdc_source_mysql.errors import translate_packet
+from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.wire import decoder as wire
 from cdc_source_mysql.wire.target import PoorImage
 
@@ -66,10 +67,31 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
+class Captured:
+    """What the stream has given to its caller so far: the position after the last set, and the definitions of
+    the selected tables at that very position, looked at together. The XA transactions that are `prepared` may
+    be those of a later position.
+    """
+
+    position: Position
+    definitions: Mapping[TableId, TableDefinition]
+    prepared: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a source and its session share. `wanted` is the order of the position that somebody waits for;
+    `captured` belongs to the last whole set that the caller has taken.
+    """
+
+    wanted: int = 0
+    captured: Captured | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SessionParts:
-    """What a session works with. `wanted` gives the position that somebody waits for; `server.settled` the
-    one before which the outcome of an XA transaction may concern one that the first copy holds; `captured`
-    is called after each whole set that the caller has taken.
+    """What a session works with. Before the position `server.settled`, the outcome of an XA transaction may
+    concern one that the first copy holds.
     """
 
     dump: Dump
@@ -77,15 +99,12 @@ class SessionParts:
     tracking: Tracking
     grammar: Grammar
     xa: XaBook
-    places: Places
-    replay: Callable[[Xid, Prepared], Replay]
-    search: Callable[[Xid], Search]
+    positions: PositionTracker
+    lookups: CatalogLookups
     taken_back: TakenBack
     heartbeat_seconds: float
-    where: str
-    wanted: Callable[[], int]
     server: ServerMemory
-    captured: Callable[[Position], None]
+    progress: Progress
 
 
 class Session:
@@ -98,6 +117,7 @@ class Session:
         self._decoder = parts.decoder
         self._tracking = parts.tracking
         self._server = parts.server
+        self._where = parts.lookups.reader.connector.where
         self._position = after
         self._start = (file, offset)
         self._xa_place: Prepared | None = None
@@ -129,11 +149,11 @@ class Session:
             elif code == _PASSED:
                 yield from self._breathe()
             elif code == wire.REFUSED and payload is not None:
-                raise translate_packet(payload, self._parts.where, "reading the binary log")
+                raise translate_packet(payload, self._where, "reading the binary log")
             else:
                 raise SourceUnavailable(
                     "reading the binary log: the server ended the stream",
-                    where=self._parts.where,
+                    where=self._where,
                     remedy="It is restarted automatically.",
                 )
 
@@ -182,7 +202,7 @@ class Session:
         elif now - self._heard_at > self._silent_seconds:
             raise SourceUnavailable(
                 f"reading the binary log: no packet for {self._silent_seconds:g} seconds",
-                where=self._parts.where,
+                where=self._where,
                 remedy="The stream is restarted automatically.",
             )
 
@@ -196,7 +216,7 @@ class Session:
         if self._reached_order() <= self._position.order:
             return False
         return now - self._advanced_at >= IDLE_SECONDS or (
-            quiet and self._position.order < self._parts.wanted()
+            quiet and self._position.order < self._parts.progress.wanted
         )
 
     def _patience_seconds(self, now: float) -> float:
@@ -207,19 +227,21 @@ class Session:
     def _reached_order(self) -> int:
         decoder = self._decoder
         return (
-            self._parts.places.order(decoder.file, decoder.offset) if decoder.file else self._position.order
+            self._parts.positions.order(decoder.file, decoder.offset)
+            if decoder.file
+            else self._position.order
         )
 
     def _reached(self) -> Position:
         """The place between two transactions where the stream is."""
         if not self._decoder.file:
             return self._position
-        return self._parts.places.position(self._decoder.file, self._decoder.offset)
+        return self._parts.positions.position(self._decoder.file, self._decoder.offset)
 
     def _yield_set(self) -> Iterator[ChangeSet | None]:
         """A set that ends at a commit; may hold no changes."""
         gathered = self._tracking.take()
-        self._parts.places.executed(self._decoder.gtid_runs())
+        self._parts.positions.executed(self._decoder.gtid_runs())
         reached = self._reached()
         position = reached if reached.order > self._position.order else self._position
         commit_us = self._decoder.commit_ts_us if gathered.ordinals else None
@@ -236,7 +258,9 @@ class Session:
         )
         self._position = position
         self._advanced_at = self._yielded_at
-        self._parts.captured(position)
+        self._parts.progress.captured = Captured(
+            position, self._tracking.definitions(), self._parts.xa.keys()
+        )
 
     def _yield_part(self) -> Iterator[ChangeSet | None]:
         self._retractions.leave_out()
@@ -299,13 +323,13 @@ class Session:
 
     def _place_before(self) -> Prepared:
         """Where the transaction at hand can be read again from."""
-        self._parts.places.executed(self._decoder.gtid_runs())
+        self._parts.positions.executed(self._decoder.gtid_runs())
         file, offset = self._decoder.end_file, self._decoder.end_offset
         if not file:
             file, offset = self._start
-        places = self._parts.places
-        before = str(places.gtids) if isinstance(places.gtids, MariadbGtids) else ""
-        return Prepared(file, offset, places.epoch, self._decoder.tx, before)
+        positions = self._parts.positions
+        before = str(positions.gtids) if isinstance(positions.gtids, MariadbGtids) else ""
+        return Prepared(file, offset, positions.epoch, self._decoder.tx, before)
 
     def _xa_prepared(self, meaning: XaPrepared) -> Iterator[ChangeSet | None]:
         place = self._xa_place
@@ -332,7 +356,7 @@ class Session:
 
     def _look_for(self, xid: Xid) -> Generator[ChangeSet | None, None, Prepared | None]:
         """Where a transaction was prepared before the stream began; the stream's dump waits meanwhile."""
-        search = self._parts.search(xid)
+        search = self._parts.lookups.search(xid)
         for _ in search.steps():
             yield from self._breathe()
         return search.found.get(xid.key)
@@ -340,7 +364,7 @@ class Session:
     def _replay(self, xid: Xid, place: Prepared) -> Iterator[ChangeSet | None]:
         """The rows of a prepared transaction, as changes of the transaction at hand."""
         self._tracking.gather()
-        with closing(self._parts.replay(xid, place)) as replay:
+        with closing(self._open_replay(xid, place)) as replay:
             replay.attribute(self._decoder)
             for step in replay.steps(self._tracking):
                 if step is Step.PART:
@@ -349,6 +373,11 @@ class Session:
                     yield from self._breathe()
         if self._tracking.byte_count >= SET_BYTES:
             yield from self._yield_set()
+
+    def _open_replay(self, xid: Xid, place: Prepared) -> Replay:
+        parts, epoch = self._parts, self._server.epoch
+        reader, gtids = parts.lookups.reader, parts.positions.gtids
+        return open_replay(reader, parts.grammar, parts.taken_back, xid, place, epoch, gtids)
 
     def _roll_back(self) -> None:
         """The rows of engines without transactions stay, and can't be told apart: those tables are copied

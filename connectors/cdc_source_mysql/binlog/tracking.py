@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from cdc.errors import CdcError, DecodeError, UnknownEvent, UnsupportedSchema
 from cdc.model import ChangeBatch, Resnapshot, TableId, TableSchema
@@ -104,18 +104,25 @@ class Gathered(NamedTuple):
     resnapshots: tuple[Resnapshot, ...]
 
 
+class TableLookups(Protocol):
+    """Questions to the catalog about one table."""
+
+    def reread(self, table: TableId) -> Proof:
+        """Return the table's definition at the stream's position, proven."""
+
+    def denied(self, table: TableId) -> CdcError | None:
+        """Return the privilege that is missing on a table that the catalog does not show."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrackingParts:
-    """What tables are decoded by. `reread` gives a table's definition at the stream's position from the
-    catalog, proven; `denied` the privilege that is missing on a table that the catalog does not show.
-    """
+    """What tables are decoded by."""
 
     history: History
     selection: TableSelection
     flavour: Flavour
     unrepresentable: str
-    reread: Callable[[TableId], Proof]
-    denied: Callable[[TableId], CdcError | None]
+    lookups: TableLookups
     refusals: Refusals
     leaves_generated_out: bool
     tells: Tells
@@ -397,14 +404,14 @@ class Tracking:
         obstacle = self._waits.reason(table, now)
         if obstacle:
             return obstacle
-        proof = self._parts.reread(table)
+        proof = self._parts.lookups.reread(table)
         if proof.definition is not None:
             self._memory |= self._history.learn(proof.definition)
             return ""
         if proof.obstacle:
             self._waits.put(table, proof.until, proof.obstacle)
             return proof.obstacle
-        denied = self._parts.denied(table)
+        denied = self._parts.lookups.denied(table)
         if denied is None:
             return "the table is gone"
         self._parts.refusals.put(table, denied)

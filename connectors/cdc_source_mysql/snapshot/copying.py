@@ -23,7 +23,7 @@ from cdc_source_mysql.errors import translate_packet
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.snapshot.chunks import KeyIndex, KeyRange, condition
-from cdc_source_mysql.snapshot.context import Parts
+from cdc_source_mysql.snapshot.source import SnapshotSource
 from cdc_source_mysql.statements import quoted
 from cdc_source_mysql.wire.results import ResultDecoder, comes_as_text, result_plans
 
@@ -138,22 +138,27 @@ class Copying:
     """Runs SELECTs for one table."""
 
     def __init__(
-        self, connection: Connection, parts: Parts, shape: Shape, position: Position, taken_at: datetime
+        self,
+        connection: Connection,
+        source: SnapshotSource,
+        shape: Shape,
+        position: Position,
+        taken_at: datetime,
     ) -> None:
         self._connection = connection
         self._shape = shape
-        self._parts = parts
+        self._source = source
         self._place = parse(position.text).place
         self._taken_at = taken_at
-        self._where = f"{parts.connector.where}, {shape.table}"
+        self._where = f"{source.connector.where}, {shape.table}"
 
     def batches(self, statement: str, is_wanted: Callable[[], bool]) -> Iterator[ChangeBatch]:
         """All rows of the statement, each batch about BATCH_BYTES; ends early when no more `is_wanted`."""
         decoder = ResultDecoder(
             str(self._shape.table),
             result_plans(self._shape.plans),
-            self._parts.options.unrepresentable,
-            self._parts.context.count,
+            self._source.options.unrepresentable,
+            self._source.context.count,
         )
         prepared = PreparedStatement(self._connection, statement, self._where, _DOING)
         with prepared.execute(is_wanted) as received:

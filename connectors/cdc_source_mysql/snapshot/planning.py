@@ -30,8 +30,8 @@ from cdc_source_mysql.snapshot.chunks import (
     key_index,
     ranges,
 )
-from cdc_source_mysql.snapshot.context import Parts
 from cdc_source_mysql.snapshot.copying import Shape
+from cdc_source_mysql.snapshot.source import SnapshotSource
 from cdc_source_mysql.snapshot.views import View, Views
 from cdc_source_mysql.statements import probe
 
@@ -72,15 +72,15 @@ class Plan:
 class Planner:
     """Plans one snapshot on one connection."""
 
-    def __init__(self, parts: Parts, connection: Connection, tables: Sequence[TableSchema]) -> None:
-        self._parts = parts
+    def __init__(self, source: SnapshotSource, connection: Connection, tables: Sequence[TableSchema]) -> None:
+        self._source = source
         self._connection = connection
-        self._facts = parts.connector.facts(connection)
-        self._captured = parts.captured_of(self._facts)
+        self._facts = source.connector.facts(connection)
+        self._captured = source.captured_of(self._facts)
         self._schemas = {schema.table: schema for schema in tables}
         self._settled: dict[TableId, TableDefinition] = {}
         self._waiting: dict[TableId, CdcError] = {}
-        self._views = Views(parts.connector, self._facts, connection)
+        self._views = Views(source.connector, self._facts, connection)
 
     def plan(self, earlier: Mapping[TableId, EarlierSnapshot]) -> Plan:
         with self._connection.cursor() as cursor:
@@ -129,7 +129,7 @@ class Planner:
             if time.monotonic() > deadline:
                 return  # They are left to a later snapshot; the others are copied.
             time.sleep(SETTLED_POLL_SECONDS)
-            self._captured = self._parts.captured_of(self._facts)
+            self._captured = self._source.captured_of(self._facts)
         self._settled = {table: info.definition for table, info in infos.items()}
 
     def _look(self, cursor: Any) -> dict[TableId, TableInfo]:
@@ -156,8 +156,8 @@ class Planner:
         table = info.table
         known = self._captured.definitions.get(table) or self._settled[table]
         definition = info.definition.labelled_as(known)
-        plans = plans_of(self._parts, self._facts, definition)
-        if known.key != definition.key or plans_of(self._parts, self._facts, known) != plans:
+        plans = plans_of(self._source, self._facts, definition)
+        if known.key != definition.key or plans_of(self._source, self._facts, known) != plans:
             self._waits(table, "the stream has not reached its latest ALTER yet", _DIFFERS)
             return None
         schema = schema_of(definition, plans, self._schemas[table].identity)
@@ -179,7 +179,7 @@ class Planner:
                 opened.append(self._views.locked_view(without, epoch))
                 found |= dict.fromkeys(without, opened[-1])
                 names = ", ".join(map(str, without))
-                self._parts.context.log("tables are locked until they are copied", tables=names)
+                self._source.context.log("tables are locked until they are copied", tables=names)
             for view in opened:
                 run(view.connection, READER_SETTINGS)
         except BaseException:
@@ -207,24 +207,28 @@ class Planner:
         return tuple(ranges(bounds, (), info.rows)), Token(fingerprint, bounds), False
 
 
-def altered(parts: Parts, table: TableId, what: str) -> SourceUnavailable:
+def altered(source: SnapshotSource, table: TableId, what: str) -> SourceUnavailable:
     """The copy of a table must begin again."""
     return SourceUnavailable(
-        what, where=f"{parts.connector.where}, {table}", remedy="The snapshot is retried automatically."
+        what, where=f"{source.connector.where}, {table}", remedy="The snapshot is retried automatically."
     )
 
 
-def plans_of(parts: Parts, facts: ServerFacts, definition: TableDefinition) -> tuple[ColumnPlan, ...]:
+def plans_of(
+    source: SnapshotSource, facts: ServerFacts, definition: TableDefinition
+) -> tuple[ColumnPlan, ...]:
     """How the delivered columns are decoded."""
-    return delivered(planned(definition, facts, parts.options.unrepresentable))
+    return delivered(planned(definition, facts, source.options.unrepresentable))
 
 
-def is_as_planned(parts: Parts, facts: ServerFacts, definition: TableDefinition, shape: Shape) -> bool:
+def is_as_planned(
+    source: SnapshotSource, facts: ServerFacts, definition: TableDefinition, shape: Shape
+) -> bool:
     """Whether a table still has the columns and the key that it is copied by."""
     labelled = definition.labelled_as(shape.definition)
     return (
         labelled.key == shape.definition.key
-        and plans_of(parts, facts, labelled) == shape.plans
+        and plans_of(source, facts, labelled) == shape.plans
         and _collations(labelled) == _collations(shape.definition)
     )
 

@@ -17,7 +17,6 @@ from cdc.spi.readers import Readers
 from cdc.spi.source import EarlierSnapshot, SnapshotChunk
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.schema.catalog import read_tables
-from cdc_source_mysql.snapshot.context import Parts, require_same
 from cdc_source_mysql.snapshot.copying import Copying, Shape, select_statement, touch_statement
 from cdc_source_mysql.snapshot.planning import (
     READER_SETTINGS,
@@ -27,6 +26,7 @@ from cdc_source_mysql.snapshot.planning import (
     is_as_planned,
     run,
 )
+from cdc_source_mysql.snapshot.source import SnapshotSource, require_same
 from cdc_source_mysql.snapshot.views import View
 
 # A chunk looks anew: nothing that it reads is older than its statement.
@@ -36,10 +36,10 @@ _ISOLATION = "set session transaction isolation level read committed"
 class MysqlSnapshot:
     """See `cdc.spi.source.Snapshot`."""
 
-    def __init__(self, parts: Parts, plan: Plan) -> None:
-        self._parts = parts
+    def __init__(self, source: SnapshotSource, plan: Plan) -> None:
+        self._source = source
         self._plan = plan
-        self._readers: Readers[Connection] = Readers(self._connect, parts.connector.where)
+        self._readers: Readers[Connection] = Readers(self._connect, source.connector.where)
         self._ranges = {(table, r.id): r for table, found in plan.ranges.items() for r in found}
         self.positions: Mapping[TableId, Position] = {
             table: plan.views[table].position if table in plan.views else plan.position
@@ -66,10 +66,10 @@ class MysqlSnapshot:
         statement = select_statement(shape, self._ranges[chunk.table, chunk.id])
         view = self._plan.views.get(chunk.table)
         reader = self._chunk_reader() if view is None else self._view_reader(view)
-        with reader as connection, self._parts.connector.translated(f"copying {chunk.table}"):
+        with reader as connection, self._source.connector.translated(f"copying {chunk.table}"):
             self._hold(connection, shape)
             position = self.positions[chunk.table]
-            copying = Copying(connection, self._parts, shape, position, self._plan.taken_at)
+            copying = Copying(connection, self._source, shape, position, self._plan.taken_at)
             yield from copying.batches(statement, lambda: not self._readers.closed)
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class MysqlSnapshot:
     @contextmanager
     def _chunk_reader(self) -> Iterator[Connection]:
         """A connection in a transaction of its own."""
-        with self._readers.lend() as connection, self._parts.connector.translated("reading a chunk"):
+        with self._readers.lend() as connection, self._source.connector.translated("reading a chunk"):
             run(connection, "start transaction read only")
             yield connection
             run(connection, "commit")
@@ -93,7 +93,7 @@ class MysqlSnapshot:
             if self._readers.closed or view.is_broken:
                 raise self._readers.gone()
             view.is_broken = True
-            with self._parts.connector.translated("reading from a view"):
+            with self._source.connector.translated("reading from a view"):
                 if not view.is_locked:
                     run(view.connection, "savepoint cdc")
                 yield view.connection
@@ -109,14 +109,14 @@ class MysqlSnapshot:
             cursor.fetchall()
             infos = read_tables(cursor, [shape.table], self._plan.facts.flavour)
         info = infos.get(shape.table)
-        if info is None or not is_as_planned(self._parts, self._plan.facts, info.definition, shape):
-            raise altered(self._parts, shape.table, "it was altered while it was copied")
+        if info is None or not is_as_planned(self._source, self._plan.facts, info.definition, shape):
+            raise altered(self._source, shape.table, "it was altered while it was copied")
 
     def _connect(self) -> Connection:
-        connection = self._parts.connector.connect("to read a chunk")
+        connection = self._source.connector.connect("to read a chunk")
         try:
-            with self._parts.connector.translated("preparing to read a chunk"):
-                require_same(self._parts, self._plan.facts, self._parts.connector.facts(connection))
+            with self._source.connector.translated("preparing to read a chunk"):
+                require_same(self._source, self._plan.facts, self._source.connector.facts(connection))
                 run(connection, _ISOLATION)
                 run(connection, READER_SETTINGS)
         except BaseException:
@@ -126,7 +126,7 @@ class MysqlSnapshot:
 
 
 def open_snapshot(
-    parts: Parts, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]
+    source: SnapshotSource, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]
 ) -> MysqlSnapshot:
     """Plan the chunks of these tables, at a position that every later read has passed.
 
@@ -135,9 +135,9 @@ def open_snapshot(
             again.
         SourceRefused: a privilege is missing; the remedy is the GRANT.
     """
-    connection = parts.connector.connect("to prepare a snapshot")
+    connection = source.connector.connect("to prepare a snapshot")
     try:
-        with parts.connector.translated("planning the snapshot"):
-            return MysqlSnapshot(parts, Planner(parts, connection, tables).plan(earlier))
+        with source.connector.translated("planning the snapshot"):
+            return MysqlSnapshot(source, Planner(source, connection, tables).plan(earlier))
     finally:
         connection.close()

@@ -101,7 +101,7 @@ def test_a_copy_behind_a_failover_waits_for_the_stream(
     pair: Pair, database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
     _, second = pair
-    # Places of the two don't compare, and those of the first are in a later file.
+    # Positions of the two don't compare, and those of the first are in a later file.
     pair[0].execute("flush binary logs", "flush binary logs")
     database.execute("create table keyless (v int)", "insert into keyless values (1)")
     follower = follow(database)
@@ -111,7 +111,7 @@ def test_a_copy_behind_a_failover_waits_for_the_stream(
     promote(pair)
     follower.point_to(second.url(database.name)).restart()
     for table in (f"{database.name}.keyless", f"{database.name}.t"):
-        with pytest.raises(SourceUnavailable, match="has not come to this server"):
+        with pytest.raises(SourceUnavailable, match="has not reached this server"):
             follower.copy(table)
     [streamed] = follower.rows()
     # A set counts as taken when the next one is asked for.

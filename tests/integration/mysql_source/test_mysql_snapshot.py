@@ -13,10 +13,11 @@ from pymysql.err import OperationalError
 from cdc.errors import SourceRefused, SourceUnavailable
 from cdc.spi import EarlierSnapshot
 from cdc_source_mysql.binlog.positions import parse
+from cdc_source_mysql.binlog.stream import Captured
 from cdc_source_mysql.snapshot import planning as planning_module
 from cdc_source_mysql.snapshot import views as views_module
-from cdc_source_mysql.snapshot.context import Captured, Parts
 from cdc_source_mysql.snapshot.snapshot import open_snapshot
+from cdc_source_mysql.snapshot.source import SnapshotSource
 from tests.support.mysql import MysqlDatabase
 from tests.support.mysql_fixtures import MysqlFactory
 from tests.support.mysql_snapshots import SnapshotBench, at, rows_of
@@ -133,7 +134,7 @@ def test_a_table_that_the_stream_is_not_sure_of_is_copied_when_it_stands_at_the_
     bench = SnapshotBench(shop)
     schemas = bench.schemas("keyed")
     bench.captured = Captured(bench.captured.position, {})
-    parts = Parts(bench.connector, bench.context, bench.options, lambda: bench.captured)
+    parts = SnapshotSource(bench.connector, bench.context, bench.options, lambda: bench.captured)
     with closing(open_snapshot(parts, schemas, {})) as snapshot:
         assert len(rows_of(snapshot, "keyed")) == ROWS
 
@@ -148,7 +149,7 @@ def test_a_table_that_the_stream_is_not_sure_of_waits_for_a_stream_that_is_behin
     known = {keyless: bench.captured.definitions[keyless]}
     bench.captured = Captured(bench.captured.position, known)
     shop.execute("insert into keyed values (1000, 'later')")
-    parts = Parts(bench.connector, bench.context, bench.options, lambda: bench.captured)
+    parts = SnapshotSource(bench.connector, bench.context, bench.options, lambda: bench.captured)
     # It holds up no other table.
     with closing(open_snapshot(parts, schemas, {})) as snapshot:
         assert {table.name: error.message for table, error in snapshot.waiting.items()} == {

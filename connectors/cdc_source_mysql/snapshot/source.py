@@ -1,36 +1,23 @@
-"""What a snapshot needs of its source."""
+"""The source of a snapshot: its connections and options, and how far its stream has come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cdc.errors import SourceUnavailable
-from cdc.model import Position, TableId
 from cdc.spi.source import SourceContext
 from cdc_source_mysql.binlog.positions import ServerMemory, parse
+from cdc_source_mysql.binlog.stream import Captured
 from cdc_source_mysql.connection import Connector, ServerFacts
 from cdc_source_mysql.options import MysqlOptions
-from cdc_source_mysql.schema.definitions import TableDefinition
 
 
 @dataclass(frozen=True, slots=True)
-class Captured:
-    """What the stream has given to its caller so far: the position after the last set, and the definitions of
-    the selected tables at that very position, looked at together. The XA transactions that are `prepared` may
-    be those of a later position.
-    """
-
-    position: Position
-    definitions: Mapping[TableId, TableDefinition]
-    prepared: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a snapshot needs of its source. `captured` is called from the snapshot's thread, once a snapshot;
-    before any stream it gives the position that `open` returned, and the definitions of its memory. `server`
-    is the one that the stream reads or is about to; None: any.
+class SnapshotSource:
+    """What a snapshot shares with its source. `captured` is called from the snapshot's thread, once a
+    snapshot; before any stream it returns the position that `open` returned, and the definitions of its
+    memory. `server` is the one that the stream reads or is about to; None: any.
     """
 
     connector: Connector
@@ -53,19 +40,19 @@ class Parts:
         return captured
 
 
-def require_same(parts: Parts, server: ServerFacts | ServerMemory, other: ServerFacts) -> None:
+def require_same(source: SnapshotSource, server: ServerFacts | ServerMemory, other: ServerFacts) -> None:
     """A snapshot of one server must not read from another: it may be behind.
 
     Raises:
         SourceUnavailable: it would.
     """
     if server.identity != other.identity:
-        raise _not_the_streams(parts)
+        raise _not_the_streams(source)
 
 
-def _not_the_streams(parts: Parts) -> SourceUnavailable:
+def _not_the_streams(source: SnapshotSource) -> SourceUnavailable:
     return SourceUnavailable(
         "the stream has not reached this server yet",
-        where=parts.connector.where,
+        where=source.connector.where,
         remedy="The snapshot is retried automatically.",
     )
