@@ -340,7 +340,7 @@ class Opening:
         self, after: BinlogPosition, memory: ServerMemory | None, *, is_same: bool | None
     ) -> None:
         """GTIDs don't tell a server that lost the end of its binlog and gave their numbers to others."""
-        # PositionTracker of our memory's epoch are in the files of its server.
+        # Positions of our memory's epoch are in the files of its server.
         if memory is None or memory.epoch != after.epoch or not is_same:
             return
         sizes = dict(self.files())
