@@ -80,6 +80,16 @@ class OptionalBuild(build_ext):
             f"cdcd: compiling {len(COMPILED) + len(SHARED)} decoder modules, which takes a minute or two\n"
         )
         super().run()
+        if self.inplace:
+            self._remove_leftovers()
+
+    def _remove_leftovers(self) -> None:
+        """Remove what an older checkout compiled: it would be imported instead of the Python beside it."""
+        built = {Path(self.get_ext_fullpath(extension.name)).resolve() for extension in self.extensions}
+        for folder in ("cdc", "connectors"):
+            for path in Path(folder).glob("**/*.so"):
+                if path.resolve() not in built:
+                    path.unlink()
 
 
 class BuildWithDocs(build_py):
