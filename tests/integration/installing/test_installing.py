@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,18 @@ def test_build_without_a_compiler_leaves_the_decoders_in_python(tmp_path: Path) 
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).exists():
             shutil.copyfile(ROOT / name, tmp_path / name)
+    built = run(sys.executable, "setup.py", "build_ext", "--inplace", cwd=tmp_path, **NO_COMPILER)
+    assert built.returncode == 0, built.stderr
+    assert not list(tmp_path.rglob("*.so"))
+
+
+def test_build_removes_what_would_be_imported_in_place_of_a_shared_source(tmp_path: Path) -> None:
+    shutil.copyfile(ROOT / "setup.py", tmp_path / "setup.py")
+    folder = tmp_path / "cdc/native"
+    folder.mkdir(parents=True)
+    (folder / "rows.py").write_text("ROWS = 1\n")
+    (folder / "rows_native.pxd").write_text("")
+    (folder / f"rows{EXTENSION_SUFFIXES[0]}").write_bytes(b"compiled by an older version")
     built = run(sys.executable, "setup.py", "build_ext", "--inplace", cwd=tmp_path, **NO_COMPILER)
     assert built.returncode == 0, built.stderr
     assert not list(tmp_path.rglob("*.so"))
