@@ -153,7 +153,7 @@ def test_after_a_refused_sync_the_log_takes_nothing_more_until_reopened(
             with pytest.raises(LogCorrupt, match=r"the disk refused to write the log \(EIO\)") as caught:
                 append(log, one(2, 2))
             assert newest(tmp_path).name in caught.value.where
-        with pytest.raises(LogCorrupt, match="start again"):
+        with pytest.raises(LogCorrupt, match="then restart"):
             append(log, one(3, 3))
         assert ids(log) == [(0, 1)]
     with opened(tmp_path) as log:

@@ -155,7 +155,7 @@ def test_a_source_does_not_begin_while_the_rows_of_a_prepared_transaction_are_pu
     prepare(database, xid_of(database), "insert into t values (1, 'a')")
     purge(database)
     follower = make_follower(database)
-    with pytest.raises(SourceUnavailable, match="no binary log has any more"):
+    with pytest.raises(SourceUnavailable, match="no longer in any binary log"):
         follower.open()
     database.execute(f"xa commit {xid_of(database)}")
     follower.open()
