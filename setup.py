@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -45,13 +44,9 @@ def extension_of(source: Path, named: Path) -> Extension:
 
 
 def forget_outdated() -> None:
-    """Cython looks for declarations by the source's name, and would miss that these changed. And what an
-    older version compiled under the name of a shared source would be imported in its place.
-    """
+    """Cython looks for declarations by the source's name, and would miss that these changed."""
     newest = max((path.stat().st_mtime for path in TYPES), default=0)
     for source in SHARED:
-        for suffix in EXTENSION_SUFFIXES:
-            source.with_suffix(suffix).unlink(missing_ok=True)
         generated = BUILD / source.with_suffix(".c")
         if generated.exists() and generated.stat().st_mtime < newest:
             generated.unlink()
