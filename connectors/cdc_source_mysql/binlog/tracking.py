@@ -297,11 +297,13 @@ class Tracking:
     def take(self) -> Gathered:
         """Everything gathered, in order."""
         memory = self._parts.temporary.take_memory() | self._memory
-        # One a table: the first, but one whose cause may come again before others.
-        ordered = sorted(self._resnapshots, key=lambda request: bool(request.remedy), reverse=True)
-        resnapshots = tuple({request.table: request for request in reversed(ordered)}.values())
+        found: dict[tuple[TableId, str], Resnapshot] = {}
+        # Those whose cause may come again first, one a table, for each names its position; of the others one
+        # for each reason.
+        for request in sorted(self._resnapshots, key=lambda request: bool(request.remedy), reverse=True):
+            found.setdefault((request.table, "" if request.remedy else request.reason), request)
         self._memory, self._resnapshots = {}, []
-        return self.take_part()._replace(memory=memory, resnapshots=resnapshots)
+        return self.take_part()._replace(memory=memory, resnapshots=tuple(found.values()))
 
     def take_part(self) -> Gathered:
         """As `take`, but what goes with a whole transaction waits for its end."""
