@@ -135,7 +135,9 @@ class Releaser:
 def superseded(table: TableId) -> SourceUnavailable:
     """The table changed its identity while it was copied; the coordinator opens a new snapshot."""
     return SourceUnavailable(
-        "the table was replaced or renamed while it was copied; copying it again", where=str(table)
+        "a new copy of the table became due while it was copied (replaced, renamed, or changed without rows)",
+        where=str(table),
+        remedy="It is copied again by itself.",
     )
 
 
