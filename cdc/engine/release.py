@@ -137,7 +137,7 @@ def superseded(table: TableId) -> SourceUnavailable:
     return SourceUnavailable(
         "a new copy of the table became due while it was copied (replaced, renamed, or changed without rows)",
         where=str(table),
-        remedy="It is copied again by itself.",
+        remedy="It is copied again automatically.",
     )
 
 
