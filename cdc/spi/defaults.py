@@ -28,3 +28,5 @@ DEFAULT_RETAIN_BYTES = 20 * 1024**3
 # Two readers keep one core of a small source busy and leave the other to its users; more rarely help below 8
 # cores.
 DEFAULT_SNAPSHOT_WORKERS = 2
+# More readers than this only queue on the source's disks.
+MAX_SNAPSHOT_WORKERS = 32

@@ -25,7 +25,7 @@ from pydantic import (
     field_validator,
 )
 
-from cdc.spi.defaults import DEFAULT_SNAPSHOT_WORKERS
+from cdc.spi.defaults import DEFAULT_SNAPSHOT_WORKERS, MAX_SNAPSHOT_WORKERS
 from cdc.spi.selection import TableSelection, quoted_part
 from cdc.spi.units import Duration
 from cdc.spi.urls import parameter_names, refuse_foreign_parameters, refuse_raw_characters, refuse_scheme
@@ -33,8 +33,6 @@ from cdc_source_mysql.binlog.gtid import AcceptedLoss
 
 # Everything that isn't the server's own, when the url names no database.
 ALL_TABLES = ("*.*",)
-# More readers than this only queue on the source's disks.
-MAX_SNAPSHOT_WORKERS = 32
 # Often enough that a dead connection is noticed within half a minute, rare enough to cost nothing.
 HEARTBEAT = timedelta(seconds=10)
 # The server takes 0 for "no heartbeat at all", and a dead connection would then never be noticed.

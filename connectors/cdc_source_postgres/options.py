@@ -28,15 +28,13 @@ from pydantic import (
 
 from cdc.errors import ConfigError
 from cdc.model import TableId
-from cdc.spi.defaults import DEFAULT_SNAPSHOT_WORKERS
+from cdc.spi.defaults import DEFAULT_SNAPSHOT_WORKERS, MAX_SNAPSHOT_WORKERS
 from cdc.spi.selection import TableSelection, parse_table
 from cdc.spi.units import Duration
 from cdc.spi.urls import parameter_names, refuse_foreign_parameters, refuse_raw_characters, refuse_scheme
 
 # Everything in `public` is what most applications mean by "my database".
 TABLES = ("public.*",)
-# More walsender-free readers than this only queue on the source's disks.
-MAX_SNAPSHOT_WORKERS = 32
 # Often enough that the lag shown for an idle database is honest, rare enough to cost it nothing.
 HEARTBEAT = timedelta(seconds=10)
 # NAMEDATALEN - 1: what Postgres keeps of a name.
