@@ -78,7 +78,7 @@ class SqlSink(ABC):
     def applied(self, connection: Connection) -> None:  # noqa: B027  (nothing unless a target has some)
         """Called after the transaction of every delivery."""
 
-    def is_mended(self, error: SinkUnavailable) -> bool:
+    def works_again(self, error: SinkUnavailable) -> bool:
         """Whether something was done about the error of an attempt, so that the next may succeed at once."""
         del error
         return False
@@ -111,7 +111,7 @@ class SqlSink(ABC):
             except Overfull as error:
                 apart.add(error.first)
             except SinkUnavailable as error:
-                if not self.is_mended(error):
+                if not self.works_again(error):
                     raise
             else:
                 break
@@ -211,7 +211,7 @@ class SqlSink(ABC):
                 cursor.write(connection, continuity.advanced(before, prefix, self._context))
             elif not progress.is_saved:
                 steps.write(connection, delivery.source, progress.cursor, progress.done)
-            room.ends_step = True
+            room.end_step()
             self.committing(connection)
             room.begin()
             connection.begin()
@@ -264,7 +264,7 @@ class SqlSink(ABC):
         try:
             connection.roll_back()
         except connection.Error:
-            # A commit that failed has rolled back by itself; in a database that is gone nothing remains.
+            # A commit that failed has rolled back already; in a database that is gone nothing remains.
             self._context.log("the database had already rolled back the failed transaction", level="debug")
 
 

@@ -150,7 +150,7 @@ class DuckDBSink(SqlSink):
             if self._publisher.due(PUBLISH_PATIENCE):
                 self._publish(self._publisher, connection)
 
-    def is_mended(self, error: SinkUnavailable) -> bool:
+    def works_again(self, error: SinkUnavailable) -> bool:
         """Let DuckDB have twice as much for this delivery; False when it had enough of that.
 
         Some things that it can't do in pieces are larger than the limit: one value of 100 MB is.
