@@ -77,7 +77,7 @@ class Releaser:
     ) -> None:
         """Move every buffered change whose position orders below `limit` (None: all).
 
-        At most `runs` runs of them, each with a commit of its own; between two runs the capture goes on.
+        At most `runs` runs of them, each with a commit of its own; capture continues between two runs.
         """
         while runs is None or runs > 0:
             with self._ledger.begin() as entry:

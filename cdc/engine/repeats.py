@@ -1,4 +1,4 @@
-"""Tables of which a copy is due again and again, because an application goes on doing what only a copy makes
+"""Tables that need a new copy repeatedly, because an application keeps making changes that only a copy makes
 up for.
 
 The first copy begins at once. Each later one waits twice as long as the one before, as an error that names

@@ -26,7 +26,7 @@ class Directive(StrEnum):
 
 
 # Looking again is safe where nothing was taken or written when the error came: the next attempt starts from
-# what is durable, and meets the same error or goes on. A gap, a damaged log, a fenced log and a fenced sink
+# what is durable, and meets the same error or continues. A gap, a damaged log, a fenced log and a fenced sink
 # stay errors whatever changes outside; repeated looks would only hide that they were met.
 POLICY: dict[type[errors.CdcError], Directive] = {
     errors.SourceUnavailable: Directive.RETRY,

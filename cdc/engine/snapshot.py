@@ -1,7 +1,7 @@
 """Copies tables into the log while the stream flows, and makes them live:
 rows first, then the changes buffered meanwhile.
 
-The order in the log, per table: for a copy that goes on from an earlier one, the buffered changes that the
+The order in the log, per table: for a copy that continues an earlier one, the buffered changes that the
 new snapshot contains; the rows; the buffered changes that come after the snapshot; then live. A copy from
 nothing of a table that the log may already have rows of begins with a truncate: nothing says which of those
 still live.

@@ -58,7 +58,7 @@ class _State:
 class SegmentedLog:
     """Implements `cdc.spi.LogWriter` and `LogRetention`. Owns its folders (locked) until `close`.
 
-    `buffers` is the folder of the log's buffers. `clock` gives the wall clock; `on_full` is told when an
+    `buffers` is the folder of the log's buffers. `clock` gives the wall clock; `on_full` is called when an
     append finds no room, just before LogFull is raised.
     """
 

@@ -1,4 +1,4 @@
-"""Takes away what is not needed: whole segments from the old end, or commits from the new end.
+"""Removes what is not needed: whole segments from the old end, or commits from the new end.
 
 Every step leaves a log that opens: old segments go oldest first, new ones newest first.
 """

@@ -1,4 +1,4 @@
-"""Whether a delivery, or a replay, goes on where the sink is, and the sink where the log is."""
+"""Whether a delivery, or a replay, starts where the sink is, and the sink where the log is."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class StoreContract:
     """Promises of every store. `place` is a folder (or a name for a bucket) of one test."""
 
     def make_store(self, place: Path) -> ObjectStore:
-        """A store object for this place; two of them stand for two processes."""
+        """A store object for this place; two stores represent two processes."""
         raise NotImplementedError
 
     @pytest.fixture

@@ -1,7 +1,7 @@
 """What we know of a table: plain values without a connection, and their one-line JSON for the log.
 
 `column_type` is canonical: information_schema's COLUMN_TYPE in lower case (labels of enum and set as they
-are) without what neither changes a value nor is told by the binlog: display widths (`int(11)`,
+are) without what neither changes a value nor is in the binlog: display widths (`int(11)`,
 `tinyint(1)`, `year(4)`, `float(7,3)`), `zerofill`, `unsigned` of a year, comments such as `/* mariadb-5.3
 */`. So the catalog, an event with full metadata and a parsed DDL statement give equal texts for equal
 columns.
