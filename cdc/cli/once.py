@@ -11,7 +11,7 @@ import typer
 from cdc.errors import CdcError
 from cdc.spi.finding import counted
 from cdc.spi.status import DaemonReport, ErrorReport
-from cdc.spi.units import format_duration, parse_duration
+from cdc.units import format_duration, parse_duration
 
 
 def timeout_seconds(text: str | None, *, once: bool) -> float | None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-from cdc.spi.units import format_duration, format_size
+from cdc.units import format_duration, format_size
 
 # Large enough for well-filled Parquet row groups and few transactions.
 DEFAULT_FLUSH_ROWS = 500_000

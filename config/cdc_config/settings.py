@@ -25,7 +25,7 @@ from cdc.spi.defaults import (
     GapMode,
     SnapshotMode,
 )
-from cdc.spi.units import Duration, Size
+from cdc.units import Duration, Size
 
 # Lower case and underscores: a name is at once a folder, a part of a Postgres slot name and a value in SQL;
 # 48 leaves room for prefixes in Postgres' 63.

@@ -30,8 +30,8 @@ from cdc.errors import ConfigError
 from cdc.model import TableId
 from cdc.spi.defaults import DEFAULT_SNAPSHOT_WORKERS, MAX_SNAPSHOT_WORKERS
 from cdc.spi.selection import TableSelection, parse_table
-from cdc.spi.units import Duration
 from cdc.spi.urls import parameter_names, refuse_foreign_parameters, refuse_raw_characters, refuse_scheme
+from cdc.units import Duration
 
 # Everything in `public` is what most applications mean by "my database".
 TABLES = ("public.*",)

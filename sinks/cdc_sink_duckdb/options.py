@@ -9,8 +9,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cdc.spi.units import Duration, Size
 from cdc.sql import TableOptions
+from cdc.units import Duration, Size
 
 # The daemon stays under 400 MiB: 130 MiB are Python, Arrow and DuckDB's code, and DuckDB takes up to 50 MiB
 # beyond its limit. Deliveries of 3 million rows peaked at 300 MiB in all; larger work spills beside the file.

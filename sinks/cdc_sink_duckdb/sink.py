@@ -11,10 +11,10 @@ from pydantic import BaseModel
 
 from cdc.errors import CdcError, SinkUnavailable
 from cdc.spi import Cursor, Delivery, Finding, SinkContext
-from cdc.spi.units import format_size
 from cdc.sql import Connection, SqlSink
 from cdc.sql.sink import cursor_of
 from cdc.sql.steps import Room
+from cdc.units import format_size
 from cdc_sink_duckdb import indexes
 from cdc_sink_duckdb.checks import findings, named_like
 from cdc_sink_duckdb.database import (

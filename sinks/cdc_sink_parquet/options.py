@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from cdc.errors import ConfigError
 from cdc.lake.layout import Partition
 from cdc.lake.parquet import DEFAULT_COMPRESSION_LEVEL, DEFAULT_FILE_BYTES, DEFAULT_ROW_GROUP_ROWS
-from cdc.spi.units import Size
+from cdc.units import Size
 
 
 class ParquetOptions(BaseModel):

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from cdc.errors import ConfigError, PluginError
-from cdc.spi.units import Duration
+from cdc.units import Duration
 from cdc_config import Configuration, InvalidConfig, load
 
 Load = Callable[..., Configuration]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from cdc.spi.units import Duration, Size, format_duration, format_size, parse_duration, parse_size
+from cdc.units import Duration, Size, format_duration, format_size, parse_duration, parse_size
 
 
 class Model(BaseModel):
