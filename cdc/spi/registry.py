@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import Any, Literal
 
 from cdc.errors import PluginError
-from cdc.spi.installing import install_command
+from cdc.installing import install_command
 
 Group = Literal["cdc.sources", "cdc.sinks"]
 

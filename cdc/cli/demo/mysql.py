@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, Self
 
 from cdc.cli.demo.server import FOLDER_PREFIX, DemoFailed, DemoServer, Hashing
 from cdc.cli.demo.shop import Shop
-from cdc.spi.installing import install_command
+from cdc.installing import install_command
 from cdc.testing.servers.mysql import MARIADB_SCRIPTS, MysqlProcess, initialise_mariadb, initialise_mysql
 from cdc.testing.servers.process import run_program, unprivileged_account
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Self
 
 from cdc.cli.demo.server import FOLDER_PREFIX, DemoFailed, DemoServer, Hashing
 from cdc.cli.demo.shop import Shop
-from cdc.spi.installing import install_command
+from cdc.installing import install_command
 from cdc.testing.servers.postgres import ACCOUNTS, PostgresProcess, initialise
 from cdc.testing.servers.process import Account, unprivileged_account
 

@@ -60,7 +60,7 @@ def _extras() -> dict[str, list[str]]:
 
 def _extras_of_checkout() -> dict[str, list[str]]:
     """From pyproject.toml, where the code runs from a checkout that was never installed."""
-    file = Path(__file__).parents[2] / "pyproject.toml"
+    file = Path(__file__).parents[1] / "pyproject.toml"
     if not file.is_file():
         return {}
     project = tomllib.loads(file.read_text("utf-8"))["project"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cdc.spi.installing import install_command
+from cdc.installing import install_command
 from tests.architecture.tree import ROOT
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
