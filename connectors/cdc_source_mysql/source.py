@@ -16,9 +16,9 @@ import pymysql
 from pydantic import BaseModel
 
 from cdc.errors import CdcError, SourceGap
+from cdc.kit.selection import TableSelection
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding
-from cdc.spi.selection import TableSelection
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
 from cdc_source_mysql.binlog.catalog_lookups import CatalogLookups
 from cdc_source_mysql.binlog.dump import Dump, Replica, dump_after, dump_from

@@ -11,8 +11,8 @@ import pymysql
 from pydantic import SecretStr
 
 from cdc.errors import CdcError, SourceUnavailable
+from cdc.kit.selection import quoted_part
 from cdc.model import TableId, shown
-from cdc.spi.selection import quoted_part
 from cdc.spi.starter import Starter, entry, note, source_name, table_lines, unusable_url
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.login import explain, is_closed_database

@@ -17,9 +17,9 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow, dict_row
 
 from cdc.errors import UnsupportedSchema
+from cdc.kit.selection import TableSelection
 from cdc.model import Column, TableId, TableSchema, shown
 from cdc.model.batch import RESERVED_PREFIX
-from cdc.spi.selection import TableSelection
 from cdc_source_postgres.statements import identifier, table_name
 from cdc_source_postgres.tables import PARTITIONED, TABLE, ColumnInfo, Leaf, Relation, TableInfo
 from cdc_source_postgres.types import CATALOG_QUERY, ColumnPlan, PgType, types_from_rows

@@ -15,8 +15,8 @@ import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
+from cdc.kit.selection import TableSelection
 from cdc.model import Resnapshot
-from cdc.spi.selection import TableSelection
 from cdc_source_postgres import relations
 from cdc_source_postgres.definition import Definition
 from cdc_source_postgres.entries import Entry, Known, Meaning, News, Place

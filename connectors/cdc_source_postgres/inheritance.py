@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from cdc.kit.selection import entry_for, quoted_part
 from cdc.model import TableId
-from cdc.spi.selection import entry_for, quoted_part
 from cdc_source_postgres.catalog import Connection, read_relations
 from cdc_source_postgres.tables import Relation
 

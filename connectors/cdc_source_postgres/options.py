@@ -27,9 +27,9 @@ from pydantic import (
 )
 
 from cdc.errors import ConfigError
+from cdc.kit.selection import TableSelection, parse_table
 from cdc.model import TableId
 from cdc.spi.defaults import DEFAULT_SNAPSHOT_WORKERS, MAX_SNAPSHOT_WORKERS
-from cdc.spi.selection import TableSelection, parse_table
 from cdc.spi.urls import parameter_names, refuse_foreign_parameters, refuse_raw_characters, refuse_scheme
 from cdc.units import Duration
 

@@ -15,8 +15,8 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
+from cdc.kit.selection import exclusion_of
 from cdc.model import TableId
-from cdc.spi.selection import exclusion_of
 from cdc_source_postgres.connection import Connection, Connector
 from cdc_source_postgres.errors import publication_missing
 from cdc_source_postgres.options import PostgresOptions

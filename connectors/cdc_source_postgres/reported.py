@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from cdc.spi.selection import TableSelection
+from cdc.kit.selection import TableSelection
 from cdc_source_postgres.definition import Definition
 from cdc_source_postgres.entries import Entry, Known, Place
 from cdc_source_postgres.history import OUTSIDE, History

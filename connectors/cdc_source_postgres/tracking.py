@@ -7,8 +7,8 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
+from cdc.kit.selection import TableSelection
 from cdc.model import ChangeBatch, TableId
-from cdc.spi.selection import TableSelection
 from cdc_source_postgres import messages
 from cdc_source_postgres.connection import Connector
 from cdc_source_postgres.ddl_reader import DdlReader

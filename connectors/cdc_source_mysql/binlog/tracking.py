@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from cdc.errors import CdcError, DecodeError, UnknownEvent, UnsupportedSchema
+from cdc.kit.selection import TableSelection
 from cdc.model import ChangeBatch, Resnapshot, TableId, TableSchema
-from cdc.spi.selection import TableSelection
 from cdc_source_mysql.binlog.lookahead import BinlogPlace, Proof, place_of
 from cdc_source_mysql.binlog.reach import Obstacle, Reach
 from cdc_source_mysql.binlog.temporary_tables import Origin, TemporaryTables

@@ -16,8 +16,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from cdc.kit.selection import TableSelection
 from cdc.model import TableId
-from cdc.spi.selection import TableSelection
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.connection import ServerFacts
 from cdc_source_mysql.schema.charsets import Collation

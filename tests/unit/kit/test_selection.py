@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdc.kit.selection import entry_for, nearest, parse_table
 from cdc.model import TableId
-from cdc.spi.selection import entry_for, nearest, parse_table
 from cdc_source_postgres.options import select
 
 ORDERS = TableId("public", "orders")
