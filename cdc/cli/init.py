@@ -16,8 +16,8 @@ from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, JsonOption
 from cdc.errors import ConfigError, PluginError
 from cdc.files import write_atomically
+from cdc.kit.urls import nearest_scheme
 from cdc.spi import WritesStarter, registry
-from cdc.spi.urls import nearest_scheme
 
 FileOption = Annotated[Path, typer.Option("--config", "-c", envvar="CDC_CONFIG", help="The file to write.")]
 

@@ -28,9 +28,9 @@ from pydantic import (
 
 from cdc.errors import ConfigError
 from cdc.kit.selection import TableSelection, parse_table
+from cdc.kit.urls import parameter_names, refuse_foreign_parameters, refuse_raw_characters, refuse_scheme
 from cdc.model import TableId
 from cdc.spi.defaults import DEFAULT_SNAPSHOT_WORKERS, MAX_SNAPSHOT_WORKERS
-from cdc.spi.urls import parameter_names, refuse_foreign_parameters, refuse_raw_characters, refuse_scheme
 from cdc.units import Duration
 
 # Everything in `public` is what most applications mean by "my database".
