@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cdc.errors import CdcError
+from cdc.kit.readers import Readers
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
-from cdc.spi.readers import Readers
 from cdc.spi.source import EarlierSnapshot, Snapshot, SnapshotChunk
 from cdc_source_postgres.chunks import AGAIN, PageRange, Token, layout_of, plan
 from cdc_source_postgres.connection import Connection

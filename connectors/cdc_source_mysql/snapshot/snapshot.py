@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from cdc.errors import CdcError
+from cdc.kit.readers import Readers
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
-from cdc.spi.readers import Readers
 from cdc.spi.source import EarlierSnapshot, SnapshotChunk
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.schema.catalog import read_tables

@@ -7,7 +7,7 @@ from collections.abc import Generator
 import pytest
 
 from cdc.errors import SourceUnavailable
-from cdc.spi.readers import Readers
+from cdc.kit.readers import Readers
 
 
 class Connection:
