@@ -1,1 +1,1 @@
-"""What connectors share beside the contracts: each module is one thing that a connector would write itself."""
+"""What connectors share beside the contracts: each module is what every connector would write itself."""

@@ -275,7 +275,7 @@ class CopiesInParallel(Protocol):
 
 @runtime_checkable
 class SelectsTables(Protocol):
-    """Options of a source whose tables are selected by patterns (`cdc.kit.selection`)."""
+    """Options of a source whose tables are selected by globs on `schema.table`."""
 
     @property
     def tables(self) -> Sequence[str]: ...

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from cdc.errors import CdcError, SourceUnavailable
 from cdc.kit.selection import quoted_part
+from cdc.kit.starter import Starter, entry, note, source_name, table_lines, unusable_url
 from cdc.model import TableId, shown
-from cdc.spi.starter import Starter, entry, note, source_name, table_lines, unusable_url
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.login import explain, is_closed_database
 from cdc_source_mysql.checks.report import describe_server

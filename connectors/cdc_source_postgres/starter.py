@@ -9,8 +9,8 @@ from pydantic import SecretStr
 
 from cdc.errors import SourceUnavailable
 from cdc.kit.selection import entry_for
+from cdc.kit.starter import Starter, entry, note, option, source_name, table_lines, unusable_url
 from cdc.model import shown
-from cdc.spi.starter import Starter, entry, note, option, source_name, table_lines, unusable_url
 from cdc_source_postgres.catalog import read_infos, read_relations, select_relations
 from cdc_source_postgres.checks.login import explain
 from cdc_source_postgres.connection import Connector

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from cdc.kit.starter import unusable_url
 from cdc.model import TableId
-from cdc.spi.starter import unusable_url
 from cdc_source_mysql.options import FIRST_SERVER_ID, MAX_SERVER_ID, MysqlOptions
 
 PASSWORD = "s3cret"

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from cdc.errors import ConfigError
+from cdc.kit.starter import unusable_url
 from cdc.model import TableId
-from cdc.spi.starter import unusable_url
 from cdc_source_postgres.options import PostgresOptions
 
 URL = "postgresql://cdc:s3cr3t-word@db.example/shop"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from cdc.spi.starter import Starter
+from cdc.kit.starter import Starter
 
 
 def sinks(*schemas: str) -> dict[str, dict[str, object]]:
