@@ -13,8 +13,8 @@ from cdc.cli.docs import command_for
 from cdc.cli.output import console, print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
 from cdc.control.checks import Result, find_all
+from cdc.kit.report import counted
 from cdc.spi import Severity
-from cdc.spi.finding import counted
 
 # A longer fix is a script: it is printed when it is asked for, without an indent.
 LONGEST_FIX = 10

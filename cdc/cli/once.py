@@ -9,7 +9,7 @@ from datetime import timedelta
 import typer
 
 from cdc.errors import CdcError
-from cdc.spi.finding import counted
+from cdc.kit.report import counted
 from cdc.spi.status import DaemonReport, ErrorReport
 from cdc.units import format_duration, parse_duration
 

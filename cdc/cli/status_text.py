@@ -14,7 +14,7 @@ from cdc.cli.output import as_sentence
 from cdc.control.readable import show_bytes, show_seconds
 from cdc.control.status import DaemonView, OpenRequest, SourceView, Status
 from cdc.engine.waits import NO_ACTION
-from cdc.spi.finding import counted
+from cdc.kit.report import counted
 from cdc.spi.status import ErrorReport, SinkReport, SourceReport, WaitReport
 
 # What a terminal shows without being widened.

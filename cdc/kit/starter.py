@@ -14,9 +14,9 @@ from typing import Protocol, TypeVar
 from pydantic import ValidationError
 
 from cdc.errors import ConfigError
+from cdc.kit.report import counted
 from cdc.kit.selection import quoted_part
 from cdc.model import TableId, printable
-from cdc.spi.finding import counted
 
 # The comments stand in one column where the entries are shorter than this.
 COMMENT_COLUMN = 34

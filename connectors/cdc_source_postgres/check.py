@@ -7,7 +7,8 @@ Nothing is created or changed on the server; at most three short connections are
 from __future__ import annotations
 
 from cdc.errors import CdcError, ConfigError, SourceUnavailable
-from cdc.spi.finding import Finding, Report
+from cdc.kit.report import Report
+from cdc.spi.finding import Finding
 from cdc.spi.source import LogIdentity
 from cdc_source_postgres.catalog import Connection, read_infos, read_relations, select_relations
 from cdc_source_postgres.checks.connections import check_connections

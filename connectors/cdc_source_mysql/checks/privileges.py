@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from cdc.kit.report import counted, listed
 from cdc.model import TableId
-from cdc.spi.finding import counted, listed
 from cdc_source_mysql.checks.replication import BINLOG_STATUS
 from cdc_source_mysql.checks.report import Report, Server
 from cdc_source_mysql.statements import account_name, grant, grant_select, quoted

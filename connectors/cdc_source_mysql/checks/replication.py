@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from cdc.spi.finding import listed
+from cdc.kit.report import listed
 from cdc.spi.source import LogIdentity
 from cdc_source_mysql.binlog.dump import label_of
 from cdc_source_mysql.checks.report import Report, Server

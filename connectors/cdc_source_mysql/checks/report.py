@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pymysql
 
-from cdc.spi import finding
+from cdc.kit import report
 from cdc_source_mysql.connection import flavour_of, version_of
 from cdc_source_mysql.options import MysqlOptions
 from cdc_source_mysql.wire.codes import Flavour
@@ -23,7 +23,7 @@ Rows = list[tuple[Any, ...]]
 Provider = Literal["", "rds", "aurora", "cloudsql", "azure"]
 
 
-class Report(finding.Report):
+class Report(report.Report):
     """The findings so far, in the order of the checks."""
 
     docs = DOCS

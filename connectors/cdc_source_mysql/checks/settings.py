@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pymysql
 
-from cdc.spi.finding import counted
+from cdc.kit.report import counted
 from cdc_source_mysql.checks.report import Report, Server, is_denied, is_unknown
 
 # `set persist`, which keeps a value over restarts, came with this version of MySQL.

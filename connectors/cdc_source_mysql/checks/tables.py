@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 import pymysql
 
 from cdc.errors import UnsupportedSchema
+from cdc.kit.report import counted, listed
 from cdc.kit.selection import TableSelection, exclusion_of, nearest
 from cdc.model import TableId, shown
 from cdc.model.batch import RESERVED_PREFIX
-from cdc.spi.finding import counted, listed
 from cdc_source_mysql.binlog.xa import may_have_xa
 from cdc_source_mysql.checks.report import Report, Server, is_denied, is_unknown
 from cdc_source_mysql.schema.catalog import TableInfo, cascades

@@ -12,7 +12,7 @@ import time
 
 import pymysql
 
-from cdc.spi.finding import counted
+from cdc.kit.report import counted
 from cdc_source_mysql.binlog.xa import STATEMENTS, may_have_xa
 from cdc_source_mysql.checks.report import Report, Server
 from cdc_source_mysql.statements import grant

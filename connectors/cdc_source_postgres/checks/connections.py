@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cdc.spi.finding import Report, counted
+from cdc.kit.report import Report, counted
 from cdc_source_postgres.checks.report import Server
 from cdc_source_postgres.statements import identifier
 

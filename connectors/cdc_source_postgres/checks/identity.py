@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cdc.kit.report import Report, listed
 from cdc.kit.selection import exclusion_of
-from cdc.spi.finding import Report, listed
 from cdc_source_postgres.statements import replica_identity_default, replica_identity_full
 from cdc_source_postgres.tables import Leaf, TableInfo
 

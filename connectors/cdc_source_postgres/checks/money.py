@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cdc.spi.finding import Report, counted, listed
+from cdc.kit.report import Report, counted, listed
 from cdc_source_postgres.catalog import Connection
 from cdc_source_postgres.connection import Connector
 from cdc_source_postgres.tables import TableInfo

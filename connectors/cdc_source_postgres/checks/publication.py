@@ -7,8 +7,8 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
+from cdc.kit.report import Report, listed, named
 from cdc.model import TableId, shown
-from cdc.spi.finding import Report, listed, named
 from cdc_source_postgres.catalog import read_infos
 from cdc_source_postgres.checks.report import Server
 from cdc_source_postgres.publication import read_published

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from cdc.spi.finding import Report, counted
+from cdc.kit.report import Report, counted
 from cdc_source_postgres.checks.report import Server
 from cdc_source_postgres.statements import alter_system, grant_replication, reload_setting, wal_level_fix
 

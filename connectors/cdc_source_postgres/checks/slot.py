@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from cdc.spi.finding import Report
+from cdc.kit.report import Report
 from cdc.spi.source import LogIdentity
 from cdc_source_postgres.checks.report import Server
 from cdc_source_postgres.ownership import objection, read_mark

@@ -8,10 +8,10 @@ import json
 from collections.abc import Sequence
 
 from cdc.errors import UnsupportedSchema
+from cdc.kit.report import Report, counted, listed, named
 from cdc.kit.selection import TableSelection, exclusion_of, nearest
 from cdc.model import TableId, shown
 from cdc.model.batch import RESERVED_PREFIX
-from cdc.spi.finding import Report, counted, listed, named
 from cdc_source_postgres.catalog import read_types
 from cdc_source_postgres.checks.identity import check_identities
 from cdc_source_postgres.checks.report import Server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cdc.spi.finding import Report, counted
+from cdc.kit.report import Report, counted
 from cdc_source_postgres.blockers import Blocker, open_transactions
 from cdc_source_postgres.checks.report import Server
 
