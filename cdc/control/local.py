@@ -18,7 +18,8 @@ from cdc.engine.identity import IDENTITY_KEY, verify_identity
 from cdc.engine.specs import effective_backfill
 from cdc.errors import CdcError, SourceGap, SourceMismatch, StateError
 from cdc.log import LogView, verify_log
-from cdc.spi import Cursor, Finding, Severity, Sink, Source, SupportsPeek, VerifiesReach, continuity
+from cdc.merge import continuity
+from cdc.spi import Cursor, Finding, Severity, Sink, Source, SupportsPeek, VerifiesReach
 from cdc_config import Configuration
 
 # Read and checksummed at each check: a second's work, and what is newest is what sinks still need.

@@ -19,18 +19,9 @@ from cdc.engine.planning import Planner, delivery_of
 from cdc.engine.specs import SinkSpec
 from cdc.engine.status import SinkStatus
 from cdc.errors import SinkRefused
+from cdc.merge import continuity
 from cdc.model import Position, TableId
-from cdc.spi import (
-    Cursor,
-    DeliveryState,
-    LogReader,
-    Plan,
-    PublishedCursor,
-    Sink,
-    SinkContext,
-    SupportsRewind,
-    continuity,
-)
+from cdc.spi import Cursor, DeliveryState, LogReader, Plan, PublishedCursor, Sink, SinkContext, SupportsRewind
 from cdc.spi.sink import SupportsIdle
 
 # How often an idle sink is told the newest position, so that `_cdc.cursors` shows a fresh "consistent as of"

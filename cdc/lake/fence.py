@@ -14,7 +14,8 @@ from cdc.errors import SinkUnavailable
 from cdc.lake.journal import encode
 from cdc.lake.layout import LakePaths
 from cdc.lake.store import ABSENT, StoreLock
-from cdc.spi import SinkContext, fencing
+from cdc.merge import fencing
+from cdc.spi import SinkContext
 
 
 class Fence:

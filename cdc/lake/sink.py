@@ -23,7 +23,7 @@ from cdc.lake.layout import LakePaths, Partition, partition_keys
 from cdc.lake.setaside import Shelf, of_table, refusal, report
 from cdc.lake.staging import Staging, clear_staging
 from cdc.lake.store import ObjectStore
-from cdc.merge import TableRefused
+from cdc.merge import TableRefused, continuity
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
 from cdc.spi import (
     Atomicity,
@@ -35,7 +35,6 @@ from cdc.spi import (
     SetAside,
     Severity,
     SinkContext,
-    continuity,
 )
 
 # Each flush makes a file a table and partition, and many small files are slow to read.

@@ -1,4 +1,6 @@
-"""Changes → rows to write, a column at a time: what sinks that hold a state or a history have to do."""
+"""The way out, the same for every sink: does a delivery continue where the sink is, may this process write it
+(`continuity`, `fencing`), and which rows its changes become, a column at a time.
+"""
 
 from cdc.merge.multiset import Delta, multiset_delta
 from cdc.merge.reduce import Reduced, reduce_batches

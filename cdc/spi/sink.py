@@ -37,7 +37,7 @@ class SinkContext:
     `epoch` grows by one with every process that opens the sink with this state directory; a sink refuses
     (SinkFenced) to apply for an epoch older than the newest that it has seen. `log_id` is the uuid of the log
     that the changes come from, '' where nobody knows: a sink that holds rows of another log refuses it
-    (SinkRefused). `cdc.spi.fencing` compares both for all sinks. `daemon_pid` is set for `check` only: the
+    (SinkRefused). `cdc.merge.fencing` compares both for all sinks. `daemon_pid` is set for `check` only: the
     process of the daemon that holds this sink, 0 when none runs.
     """
 

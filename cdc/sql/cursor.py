@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from cdc.merge import fencing
+from cdc.merge.fencing import Fence
 from cdc.model import Position
-from cdc.spi import Cursor, SinkContext, fencing
-from cdc.spi.fencing import Fence
+from cdc.spi import Cursor, SinkContext
 from cdc.sql.connection import Connection
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import ClassVar
 
 from cdc.errors import SinkRefused, SinkUnavailable
-from cdc.merge import TableRefused
+from cdc.merge import TableRefused, continuity
 from cdc.model import TableId, TableSchema
-from cdc.spi import Atomicity, Capabilities, Cursor, Delivery, Finding, SetAside, SinkContext, continuity
+from cdc.spi import Atomicity, Capabilities, Cursor, Delivery, Finding, SetAside, SinkContext
 from cdc.sql import cursor, own_tables, steps
 from cdc.sql.applying import Application
 from cdc.sql.connection import Connection

@@ -24,8 +24,9 @@ from cdc.errors import (
     UnsupportedSchema,
 )
 from cdc.files import replacing
+from cdc.merge import continuity, fencing
 from cdc.model import ChangeBatch, ChangeSet, Envelope, Position, TableId, TableSchema
-from cdc.spi import Atomicity, Capabilities, continuity, fencing
+from cdc.spi import Atomicity, Capabilities
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.sink import Cursor, Delivery, SinkContext
 from cdc.spi.source import EarlierSnapshot, SnapshotChunk, SourceContext, SourceIdentity

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cdc.log import LocalLogs
-from cdc.spi import Cursor, continuity
+from cdc.merge import continuity
+from cdc.spi import Cursor
 from cdc.testing.events import append, position
 from tests.support.logs import one
 
