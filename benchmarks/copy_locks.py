@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.stream import FILL, TABLE, peak_mib, run_once
 from cdc.cli.allocators import bound_resident_memory
 from cdc_source_postgres import snapshot
-from tests.support.postgres import Database, PostgresServer
+from tests.support.postgres.server import Database, PostgresServer
 
 LIMIT_SECONDS = 1.0
 SNAPSHOT_SECONDS = 4.0

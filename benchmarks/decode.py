@@ -16,9 +16,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cdc_source_postgres.builtin_types import OID_OF
-from tests.support import pgoutput_frames as frames
-from tests.support.pgoutput_frames import Frames
-from tests.support.postgres_decoders import PYTHON, Wire, compiled
+from tests.support.postgres import frames
+from tests.support.postgres.decoders import PYTHON, Wire, compiled
+from tests.support.postgres.frames import Frames
 
 NUMERIC_12_2 = (12 << 16 | 2) + 4
 TYPES: list[tuple[int, int, int] | int] = [

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire import stream as wire_python
 from cdc_source_mysql.wire import stream_native as wire_native
-from tests.support import binlog_frames as frames
+from tests.support.mysql import frames
 
 TYPES = [
     *["bigint"] * 3,

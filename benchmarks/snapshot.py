@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.stream import CONFIG, FILL, SINKS, TABLE, peak_mib, run_once
 from cdc.cli.allocators import bound_resident_memory
-from tests.support.postgres import PostgresServer
+from tests.support.postgres.server import PostgresServer
 
 FILL_TRANSACTIONS = 10
 

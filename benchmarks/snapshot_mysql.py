@@ -21,8 +21,8 @@ from benchmarks.stream import peak_mib, run_once
 from benchmarks.stream_mysql import CONFIG, FILL, NUMBERS, TABLE
 from cdc.cli.allocators import bound_resident_memory
 from cdc_source_mysql.snapshot.copying import PreparedStatement
-from tests.support.mysql import MysqlDatabase, MysqlServer
-from tests.support.mysql_snapshots import SnapshotBench
+from tests.support.mysql.server import MysqlDatabase, MysqlServer
+from tests.support.mysql.snapshots import SnapshotBench
 
 ROWS_PER_STATEMENT = 100
 _EOF_BYTES = 9

@@ -22,7 +22,7 @@ from cdc.log import LocalLogs
 from cdc.spi import registry
 from cdc.state import StateStore
 from cdc_config import load
-from tests.support.postgres import PostgresServer
+from tests.support.postgres.server import PostgresServer
 
 TABLE = """create table bench (id bigint primary key, customer bigint not null, quantity int not null,
     price numeric(12, 2) not null, weight double precision not null, name text not null, email text not null,

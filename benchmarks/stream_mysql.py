@@ -22,7 +22,7 @@ from pymysqlreplication.row_event import WriteRowsEvent
 
 from benchmarks.stream import peak_mib, run_once
 from cdc.cli.allocators import bound_resident_memory
-from tests.support.mysql import MysqlDatabase, MysqlServer
+from tests.support.mysql.server import MysqlDatabase, MysqlServer
 
 TABLE = """create table bench (id bigint primary key, customer bigint not null, quantity int not null,
     price decimal(12, 2) not null, weight double not null, name varchar(40) not null,

@@ -8,8 +8,8 @@ from types import ModuleType
 from typing import Any
 
 from cdc_source_mysql.wire import codes
-from tests.support import binlog_frames as frames
-from tests.support.binlog_decoders import cut, outcome
+from tests.support.mysql import frames
+from tests.support.mysql.decoders import cut, outcome
 
 # One column of each way of finding a value's end, JSON with its diffs, and the end of a row's life.
 TYPES = ["int", "varchar(20)", "json", "decimal(10,2)", "timestamp(6)", "longtext", "bit(9)", "enum('a','b')"]

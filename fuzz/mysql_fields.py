@@ -15,9 +15,9 @@ from cdc.errors import CdcError
 from cdc.native.refusals import Refusals, RowError
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from fuzz.mutation import FOLDER
-from tests.support.json_binary import encode
-from tests.support.json_documents import random_value
-from tests.support.mysql_plans import PLANS
+from tests.support.mysql.json_binary import encode
+from tests.support.mysql.json_documents import random_value
+from tests.support.mysql.plans import PLANS
 from tests.support.plain_arrow import plain
 
 REFUSED = "refused"

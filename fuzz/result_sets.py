@@ -12,8 +12,8 @@ from typing import Any
 
 from cdc.errors import CdcError
 from fuzz.mutation import FOLDER
+from tests.support.mysql.result_sets import COLUMNS, result_set, row
 from tests.support.plain_arrow import plain
-from tests.support.result_sets import COLUMNS, result_set, row
 
 REFUSED = "refused"
 RAW = 0xFF

@@ -10,8 +10,8 @@ import struct
 
 from fuzz.mutation import FOLDER
 from fuzz.outcomes import TYPES
-from tests.support import pgoutput_frames as frames
-from tests.support.pgoutput_frames import UNCHANGED, Text
+from tests.support.postgres import frames
+from tests.support.postgres.frames import UNCHANGED, Text
 
 WORDS = frames.array(25, [(2, 1)], [b"a", None])
 GRID = frames.array(23, [(2, 1), (2, 1)], [struct.pack(">i", i) for i in range(4)])

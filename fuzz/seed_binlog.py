@@ -9,8 +9,8 @@ from __future__ import annotations
 from cdc_source_mysql.wire import codes
 from fuzz.binlog_outcome import TYPES
 from fuzz.seed import write
-from tests.support import binlog_frames as frames
-from tests.support.binlog_frames import ABSENT, i32, text
+from tests.support.mysql import frames
+from tests.support.mysql.frames import ABSENT, i32, text
 
 LIVE = b"\x7f\xff\xff\xff\x0f\x42\x3f"
 ROW = [

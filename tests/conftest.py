@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     put_off_every_second(items)
 
 
-pytest_plugins = ["tests.support.fixtures", "tests.support.mysql_fixtures"]
+pytest_plugins = ["tests.support.postgres.fixtures", "tests.support.mysql.fixtures"]
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 A session begins with the server's global values and whatever `init_connect` runs. Each variable that can
 change what a statement of ours returns, or whether it returns at all, is set to a value of ours, never to
-`default`, which is the global value again. tests/support/mysql_session_variables.py classifies all others.
+`default`, which is the global value again. tests/support/mysql/session_variables.py classifies all others.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.equality import assert_all_equal
 from tests.support.pipeline import Pipeline
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 from tests.support.proxy import Proxy
 from tests.support.workload.postgres import PostgresWorkload
 

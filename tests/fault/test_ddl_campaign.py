@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.campaign import live
-from tests.support.migrations import mysql_recipes
-from tests.support.migrations import postgres_recipes as recipes
-from tests.support.migrations.mysql_migrator import MysqlMigrator, MysqlWriter, followed_tables
-from tests.support.migrations.postgres_migrator import PostgresMigrator, PostgresWriter
+from tests.support.migrations.mysql import recipes as mysql_recipes
+from tests.support.migrations.mysql.migrator import MysqlMigrator, MysqlWriter, followed_tables
+from tests.support.migrations.postgres import recipes
+from tests.support.migrations.postgres.migrator import PostgresMigrator, PostgresWriter
 from tests.support.migrations.threads import Following
 from tests.support.migrations.verdict import assert_mysql_equal, assert_postgres_equal
-from tests.support.mysql import MysqlServer
-from tests.support.mysql_fixtures import MysqlFactory
+from tests.support.mysql.fixtures import MysqlFactory
+from tests.support.mysql.server import MysqlServer
 from tests.support.pipeline import MysqlPipeline, Pipeline
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 
 WRITERS = 4
 SHORT_SECONDS, SHORT_KILLS = 12.0, 2

@@ -13,8 +13,8 @@ import yaml
 from tests.support.equality.lake import read_lake, replay
 from tests.support.equality.mysql import read_source
 from tests.support.equality.tables import differences, read_mirror
-from tests.support.mysql_fixtures import MysqlFactory
-from tests.support.mysql_pairs import make_pair, stop_replica, wait_for_replica
+from tests.support.mysql.fixtures import MysqlFactory
+from tests.support.mysql.pairs import make_pair, stop_replica, wait_for_replica
 from tests.support.pipeline import SOURCE, MysqlPipeline
 from tests.support.processes import run_cdc
 

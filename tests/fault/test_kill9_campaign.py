@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.campaign import FULL_KILLS, FULL_SECONDS, SHORT_KILLS, SHORT_SECONDS, campaign
 from tests.support.pipeline import Pipeline
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 from tests.support.workload.postgres import PostgresWorkload
 
 

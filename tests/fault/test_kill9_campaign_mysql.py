@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.campaign import FULL_KILLS, FULL_SECONDS, SHORT_KILLS, SHORT_SECONDS, campaign
-from tests.support.mysql_fixtures import MysqlFactory
+from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.pipeline import MysqlPipeline
 from tests.support.workload.mysql import MysqlWorkload
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.pipeline import Pipeline
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 
 MEBIBYTE = 1024 * 1024
 LIMIT_BYTES = 400 * MEBIBYTE

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cdc_source_mysql.binlog.positions import parse
-from tests.support.mysql import MysqlDatabase
+from tests.support.mysql.server import MysqlDatabase
 from tests.support.pipeline import SOURCE, MysqlPipeline
 from tests.support.processes import CdcProcess
 from tests.support.waiting import wait_until

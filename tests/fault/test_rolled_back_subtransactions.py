@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.pipeline import Pipeline
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 
 # Beyond logical_decoding_work_mem, so that the server spills it and may drop it when it sees the rollback.
 LARGE = "insert into app.t select 'large', repeat('x', 100) from generate_series(1, 3000)"

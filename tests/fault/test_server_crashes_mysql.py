@@ -13,8 +13,8 @@ import pytest
 from tests.support.equality.lake import read_lake, replay
 from tests.support.equality.mysql import read_source
 from tests.support.equality.tables import differences, read_mirror
-from tests.support.mysql import MysqlServer
-from tests.support.mysql_fixtures import MysqlFactory
+from tests.support.mysql.fixtures import MysqlFactory
+from tests.support.mysql.server import MysqlServer
 from tests.support.pipeline import MysqlPipeline
 from tests.support.processes import run_cdc
 from tests.support.waiting import wait_until

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.support.pipeline import Pipeline
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 from tests.support.waiting import wait_until
 
 CHANGES = 1_000_000

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from cdc.native import implementation
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire import stream as wire_python
-from tests.support import binlog_frames as frames
-from tests.support.binlog_decoders import cut, outcome
-from tests.support.binlog_frames import ABSENT, i32, text
+from tests.support.mysql import frames
+from tests.support.mysql.decoders import cut, outcome
+from tests.support.mysql.frames import ABSENT, i32, text
 
 pytestmark = pytest.mark.skipif(implementation() != "c", reason="there is only one decoder here")
 

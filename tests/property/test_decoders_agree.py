@@ -19,10 +19,10 @@ from cdc.native import implementation
 from cdc_source_postgres.builtin_types import BASE, OID_OF
 from cdc_source_postgres.codec import Codec
 from cdc_source_postgres.types import ColumnPlan
-from tests.support import pgoutput_frames as frames
-from tests.support.pgoutput_frames import UNCHANGED, Text
 from tests.support.plain_arrow import plain_batch
-from tests.support.postgres_decoders import PYTHON, Wire, compiled
+from tests.support.postgres import frames
+from tests.support.postgres.decoders import PYTHON, Wire, compiled
+from tests.support.postgres.frames import UNCHANGED, Text
 
 pytestmark = pytest.mark.skipif(implementation() != "c", reason="there is only one decoder here")
 

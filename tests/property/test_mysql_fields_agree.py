@@ -17,10 +17,10 @@ from cdc.native import implementation
 from cdc.native.refusals import Refusals, RowError
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire import values_python as wire_values_python
-from tests.support.json_binary import encode
-from tests.support.json_documents import random_value
-from tests.support.mysql_fields import json_plan
-from tests.support.mysql_plans import PLANS
+from tests.support.mysql.fields import json_plan
+from tests.support.mysql.json_binary import encode
+from tests.support.mysql.json_documents import random_value
+from tests.support.mysql.plans import PLANS
 from tests.support.plain_arrow import plain
 
 pytestmark = pytest.mark.skipif(implementation() != "c", reason="there is only one decoder here")

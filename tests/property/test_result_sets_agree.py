@@ -15,9 +15,9 @@ from cdc.errors import CdcError
 from cdc.native import implementation
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire import result_stream as wire_results_python
-from tests.support.mysql_fields import plan
+from tests.support.mysql.fields import plan
+from tests.support.mysql.result_sets import COLUMNS, END, definition, packets, result_set, row
 from tests.support.plain_arrow import plain
-from tests.support.result_sets import COLUMNS, END, definition, packets, result_set, row
 
 pytestmark = pytest.mark.skipif(implementation() != "c", reason="compares the compiled decoder with its twin")
 

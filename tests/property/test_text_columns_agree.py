@@ -16,8 +16,8 @@ from cdc.native.refusals import Refusals
 from cdc_source_postgres.builtin_types import OID_OF
 from cdc_source_postgres.parse.columns import convert_column
 from cdc_source_postgres.parse.text import parser
-from tests.support import pgoutput_frames as frames
 from tests.support.plain_arrow import plain
+from tests.support.postgres import frames
 
 DATES = st.from_regex(r"[0-9]{4}-[01][0-9]-[0-3][0-9]", fullmatch=True)
 CLOCKS = st.from_regex(r"[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?", fullmatch=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from tests.support.equality.lake import read_lake, replay
 from tests.support.equality.mysql import read_source
 from tests.support.equality.tables import differences, read_mirror
-from tests.support.mysql import MysqlDatabase
-from tests.support.mysql_fixtures import EVERY_SERVER
+from tests.support.mysql.fixtures import EVERY_SERVER
+from tests.support.mysql.server import MysqlDatabase
 from tests.support.pipeline import MysqlPipeline
 
 # Takes case, accents and spaces at the end for nothing.

@@ -9,7 +9,7 @@ from tests.support.equality.lake import read_lake, replay
 from tests.support.equality.postgres import read_source
 from tests.support.equality.tables import differences, read_mirror
 from tests.support.pipeline import Pipeline
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 from tests.support.processes import run_cdc
 
 SETUP = (

@@ -14,8 +14,8 @@ import orjson
 import pyarrow.parquet as pq
 import yaml
 
-from tests.support.mysql import MysqlServer
-from tests.support.postgres import Database
+from tests.support.mysql.server import MysqlServer
+from tests.support.postgres.server import Database
 from tests.support.processes import CdcProcess, run_cdc
 from tests.support.waiting import wait_until
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 
-from tests.support.binlog_dump import record
-from tests.support.mysql import MysqlServer
+from tests.support.mysql.binlog_dump import record
+from tests.support.mysql.server import MysqlServer
 
 COMMON = [
     "create table t (id int primary key, a varchar(20), doc json, b int)",

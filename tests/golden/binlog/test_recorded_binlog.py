@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cdc_source_mysql.wire.target import Target
-from tests.support import binlog_frames as frames
-from tests.support.binlog_decoders import modules, start
+from tests.support.mysql import frames
+from tests.support.mysql.decoders import modules, start
 from tests.support.plain_arrow import plain
 
 RECORDINGS = sorted(Path(__file__).parent.glob("*.hex"))

@@ -9,7 +9,7 @@ import pytest
 from cdc_source_postgres.messages import parse_relation, parse_truncate
 from cdc_source_postgres.types import TypeCatalog, plan_column
 from tests.support.plain_arrow import plain
-from tests.support.postgres_decoders import Wire, wires
+from tests.support.postgres.decoders import Wire, wires
 
 RECORDINGS = sorted(Path(__file__).parent.glob("*.hex"))
 NOON = 1_582_977_600_500_000

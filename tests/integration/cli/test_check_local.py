@@ -16,7 +16,7 @@ from cdc.log import SegmentedLog
 from cdc.model import ChangeSet
 from cdc.testing.events import append
 from tests.integration.cli.conftest import Project
-from tests.support.postgres import Database, PostgresServer
+from tests.support.postgres.server import Database, PostgresServer
 from tests.support.processes import CdcProcess, run_cdc
 from tests.support.server_pool import ServerPool
 from tests.support.waiting import wait_until

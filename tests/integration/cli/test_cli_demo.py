@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cdc.cli.demo.shop import MIN_ROWS
-from tests.support.mysql_binaries import Flavour, mysql_binaries
+from tests.support.mysql.binaries import Flavour, mysql_binaries
 from tests.support.processes import run_cdc
 
 # It takes 25 s on two idle cores; two demos may share them with other tests.

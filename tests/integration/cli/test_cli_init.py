@@ -15,7 +15,7 @@ import pytest
 from cdc.spi import registry
 from cdc_config import load
 from tests.integration.cli.conftest import Project
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 from tests.support.processes import cdc_command, child_environment, run_cdc
 
 

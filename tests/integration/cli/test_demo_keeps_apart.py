@@ -7,7 +7,7 @@ import gc
 import pytest
 
 from cdc.cli.demo.mysql import MariadbServer
-from tests.support.mysql_binaries import mysql_binaries
+from tests.support.mysql.binaries import mysql_binaries
 
 
 # PyMySQL leaves a socket behind where a server does not answer yet.

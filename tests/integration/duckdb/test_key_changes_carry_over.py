@@ -10,9 +10,9 @@ from tests.support.equality.lake import read_lake, replay
 from tests.support.equality.mysql import read_source as read_mysql
 from tests.support.equality.postgres import read_source as read_postgres
 from tests.support.equality.tables import SourceTable, differences, read_mirror
-from tests.support.mysql import MysqlDatabase
+from tests.support.mysql.server import MysqlDatabase
 from tests.support.pipeline import MysqlPipeline, Pipeline
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 
 ROWS = """insert into {t} values
     (1, 10, 'a', {big}), (2, 20, 'b', {big}), (3, 30, null, {big}), (4, 40, 'd', {big})"""

@@ -11,9 +11,9 @@ from tests.support.equality.lake import read_lake, replay
 from tests.support.equality.mysql import read_source as read_mysql
 from tests.support.equality.postgres import read_source
 from tests.support.equality.tables import differences, read_mirror
-from tests.support.mysql import MysqlDatabase
+from tests.support.mysql.server import MysqlDatabase
 from tests.support.pipeline import MysqlPipeline, Pipeline
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 from tests.support.processes import run_cdc
 
 SWAP = (

@@ -9,9 +9,9 @@ from pathlib import Path
 from tests.support.equality import mysql, postgres
 from tests.support.equality.lake import read_lake, replay
 from tests.support.equality.tables import SourceTable, differences, read_mirror
-from tests.support.mysql import MysqlDatabase
+from tests.support.mysql.server import MysqlDatabase
 from tests.support.pipeline import MysqlPipeline, Pipeline
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 from tests.support.processes import run_cdc
 
 LEFT = "a table is no longer selected"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.pipeline import CATCH_UP_SECONDS, Pipeline
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 from tests.support.processes import cdc_command, child_environment
 
 

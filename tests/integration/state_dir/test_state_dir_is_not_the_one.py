@@ -19,9 +19,9 @@ from cdc_sink_parquet import ParquetSink
 from cdc_sink_parquet.options import ParquetOptions
 from tests.support.equality import mysql, postgres
 from tests.support.equality.tables import differences, read_mirror
-from tests.support.mysql import MysqlDatabase
+from tests.support.mysql.server import MysqlDatabase
 from tests.support.pipeline import MysqlPipeline, Pipeline
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 from tests.support.processes import run_cdc
 
 OTHER_LOG = "was filled from another log"

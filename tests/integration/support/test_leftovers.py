@@ -13,7 +13,7 @@ from tests.support.waiting import wait_until
 
 _CHILD = """
 import sys
-from tests.support.postgres import PostgresServer
+from tests.support.postgres.server import PostgresServer
 server = PostgresServer(15).start()
 print(server.pid, server.folder, flush=True)
 sys.stdin.read()

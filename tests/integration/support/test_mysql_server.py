@@ -11,15 +11,15 @@ import psutil
 import pymysql
 import pytest
 
-from tests.support.mysql import MysqlDatabase, MysqlServer
-from tests.support.mysql_binaries import mysql_binaries
-from tests.support.mysql_fixtures import MysqlFactory
+from tests.support.mysql.binaries import mysql_binaries
+from tests.support.mysql.fixtures import MysqlFactory
+from tests.support.mysql.server import MysqlDatabase, MysqlServer
 from tests.support.processes import child_environment
 from tests.support.waiting import wait_until
 
 _CHILD = """
 import sys
-from tests.support.mysql import MysqlServer
+from tests.support.mysql.server import MysqlServer
 server = MysqlServer("mariadb10").start()
 print(server.pid, server.folder, flush=True)
 sys.stdin.read()

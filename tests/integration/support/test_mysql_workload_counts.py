@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.mysql_fixtures import MysqlFactory
+from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.waiting import wait_until
 from tests.support.workload.events import counts
 from tests.support.workload.mysql import MysqlWorkload

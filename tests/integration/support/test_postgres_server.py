@@ -5,8 +5,8 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from tests.support.fixtures import PostgresFactory
-from tests.support.postgres import Database, PostgresServer
+from tests.support.postgres.fixtures import PostgresFactory
+from tests.support.postgres.server import Database, PostgresServer
 
 
 def test_server_is_set_for_logical_replication(postgres: PostgresServer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 

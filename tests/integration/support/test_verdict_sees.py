@@ -13,7 +13,7 @@ from tests.support.equality.lake import Change, check_sequence, read_lake, repla
 from tests.support.equality.postgres import read_source
 from tests.support.equality.tables import differences, read_mirror
 from tests.support.pipeline import Pipeline
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 from tests.support.workload.postgres.oracle import SlotOracle
 
 Damage = Callable[[list[Change]], list[Change]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 from tests.support.waiting import wait_until
 from tests.support.workload.events import counts
 from tests.support.workload.postgres import PostgresWorkload

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from tests.support.equality.tables import SourceTable
 from tests.support.equality.values import integers, plain
-from tests.support.mysql import MysqlServer
+from tests.support.mysql.server import MysqlServer
 
 # Type → how the server is asked for the canonical form; `{}` is the column. Others are asked for as they are.
 _EXPRESSIONS = {

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from tests.support.equality.tables import SourceTable
 from tests.support.equality.values import integers, plain
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 
 # Base type name → how Postgres is asked for the canonical form; `{}` is the column. Others are asked for
 # their text.

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from tests.support.equality.mysql import read_source as read_mysql
 from tests.support.equality.postgres import read_source
 from tests.support.equality.tables import SourceTable, differences, read_mirror
-from tests.support.migrations.mysql_migrator import MysqlMigrator
-from tests.support.mysql import MysqlServer
-from tests.support.postgres import Database
+from tests.support.migrations.mysql.migrator import MysqlMigrator
+from tests.support.mysql.server import MysqlServer
+from tests.support.postgres.server import Database
 
 _TABLES = """
     select c.oid::int8, format('%%I.%%I', n.nspname, c.relname),

@@ -9,9 +9,9 @@ import pytest
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire.annotations import KEPT_BYTES, is_update_of
 from cdc_source_mysql.wire.target import PoorImage
-from tests.support import binlog_frames as frames
-from tests.support.binlog_decoders import modules, start
-from tests.support.binlog_frames import ABSENT, i32, text
+from tests.support.mysql import frames
+from tests.support.mysql.decoders import modules, start
+from tests.support.mysql.frames import ABSENT, i32, text
 
 COLUMNS = frames.plans("int", "varchar(20)", "int")
 MAP = frames.table_map_body(columns=3)

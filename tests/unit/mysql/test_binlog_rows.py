@@ -9,9 +9,9 @@ import pytest
 from cdc.errors import DecodeError
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire.target import PoorImage, Target
-from tests.support import binlog_frames as frames
-from tests.support.binlog_decoders import Decoding, modules, start
-from tests.support.binlog_frames import ABSENT, i32, text
+from tests.support.mysql import frames
+from tests.support.mysql.decoders import Decoding, modules, start
+from tests.support.mysql.frames import ABSENT, i32, text
 
 pytestmark = pytest.mark.parametrize("wire", modules(), ids=lambda m: m.__name__.rpartition("_")[2])
 

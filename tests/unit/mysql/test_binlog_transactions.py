@@ -8,9 +8,9 @@ import pytest
 
 from cdc.errors import DecodeError, UnknownEvent
 from cdc_source_mysql.wire import codes
-from tests.support import binlog_frames as frames
-from tests.support.binlog_decoders import Decoding, modules, start
-from tests.support.binlog_frames import UUID_TEXT, i32, text
+from tests.support.mysql import frames
+from tests.support.mysql.decoders import Decoding, modules, start
+from tests.support.mysql.frames import UUID_TEXT, i32, text
 
 pytestmark = pytest.mark.parametrize("wire", modules(), ids=lambda m: m.__name__.rpartition("_")[2])
 

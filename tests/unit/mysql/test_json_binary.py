@@ -8,8 +8,8 @@ import pytest
 
 from cdc.errors import DecodeError
 from cdc_source_mysql.wire.json_partial import Leg, parse_path, patched_text
-from tests.support.json_binary import encode
-from tests.support.mysql_fields import decoded, field_modules, json_plan
+from tests.support.mysql.fields import decoded, field_modules, json_plan
+from tests.support.mysql.json_binary import encode
 from tests.support.plain_arrow import plain
 
 REPLACE, INSERT, REMOVE = b"\0", b"\1", b"\2"

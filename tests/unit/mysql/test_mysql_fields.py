@@ -13,7 +13,7 @@ import pytest
 from cdc.errors import DecodeError, UnrepresentableValue
 from cdc.native.refusals import Refusals, RowError
 from cdc_source_mysql.schema.type_plan import ColumnPlan
-from tests.support.mysql_fields import decoded, field_modules, plan
+from tests.support.mysql.fields import decoded, field_modules, plan
 from tests.support.plain_arrow import plain
 
 DATE = pa.date32()

@@ -12,7 +12,7 @@ from cdc_source_mysql.schema import column_types as types
 from cdc_source_mysql.schema.charsets import Collation
 from cdc_source_mysql.schema.history.event_definitions import definition_of
 from cdc_source_mysql.schema.table_map import parse_table_map
-from tests.support.table_map_bytes import field, lenenc, lenenc_bytes, table_map_body
+from tests.support.mysql.table_map_bytes import field, lenenc, lenenc_bytes, table_map_body
 
 _INT = (types.LONG, b"")
 _UTF8MB4, _LATIN1, _BINARY = 45, 8, 63

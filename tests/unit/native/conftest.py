@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.postgres_decoders import Wire, wires
+from tests.support.postgres.decoders import Wire, wires
 
 
 @pytest.fixture(params=wires(), ids=lambda wire: wire.name)

@@ -8,9 +8,9 @@ import pytest
 from cdc.errors import DecodeError
 from cdc_source_postgres.builtin_types import OID_OF
 from cdc_source_postgres.wire.codes import ENDED, FULL, WOULD_BLOCK
-from tests.support import pgoutput_frames as frames
-from tests.support.pgoutput_frames import COPY_TRAILER, Frames, copy_header, copy_row
-from tests.support.postgres_decoders import Wire
+from tests.support.postgres import frames
+from tests.support.postgres.decoders import Wire
+from tests.support.postgres.frames import COPY_TRAILER, Frames, copy_header, copy_row
 
 ONE = struct.pack(">i", 1)
 ROW = copy_row([ONE, b"x" * 50])

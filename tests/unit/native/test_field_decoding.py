@@ -9,9 +9,9 @@ import pytest
 
 from cdc.errors import DecodeError, UnrepresentableValue
 from cdc_source_postgres.builtin_types import BASE, OID_OF
-from tests.support import pgoutput_frames as frames
 from tests.support.plain_arrow import plain
-from tests.support.postgres_decoders import Wire
+from tests.support.postgres import frames
+from tests.support.postgres.decoders import Wire
 
 ARRAY_OF = {name: array_oid for name, _, array_oid in BASE}
 INT64 = struct.Struct(">q")

@@ -8,8 +8,8 @@ import pytest
 
 from cdc.native import implementation
 from cdc_source_postgres.builtin_types import OID_OF
-from tests.support import pgoutput_frames as frames
-from tests.support.postgres_decoders import Wire
+from tests.support.postgres import frames
+from tests.support.postgres.decoders import Wire
 
 MEBIBYTE = 1 << 20
 

@@ -9,10 +9,10 @@ import pytest
 from cdc.errors import DecodeError
 from cdc_source_postgres.builtin_types import OID_OF
 from cdc_source_postgres.wire.codes import ENDED, FULL, KEEPALIVE, MESSAGE, PART, WOULD_BLOCK
-from tests.support import pgoutput_frames as frames
-from tests.support.pgoutput_frames import UNCHANGED, Frames, Text
 from tests.support.plain_arrow import plain_batch
-from tests.support.postgres_decoders import Wire
+from tests.support.postgres import frames
+from tests.support.postgres.decoders import Wire
+from tests.support.postgres.frames import UNCHANGED, Frames, Text
 
 INT4, TEXT = OID_OF["int4"], OID_OF["text"]
 TABLE = 5

@@ -13,7 +13,7 @@ from cdc_source_postgres.looks import Look, Seen
 from cdc_source_postgres.messages import Relation, RelationColumn
 from cdc_source_postgres.options import select
 from cdc_source_postgres.shapes import UNKNOWN_ATTNUM
-from tests.support.definitions import INT, RELID, TEXT, column, sent, table
+from tests.support.postgres.definitions import INT, RELID, TEXT, column, sent, table
 
 BASE = table(column(1, "id"), column(2, "a", TEXT), column(3, "b", TEXT))
 RENAMED = table(column(1, "id"), column(2, "b", TEXT, "701"), column(3, "a", TEXT, "701"))

@@ -9,7 +9,7 @@ from cdc_source_postgres.messages import Relation, RelationColumn
 from cdc_source_postgres.relations import as_good_as_possible, between, exact, sent_columns
 from cdc_source_postgres.shapes import UNKNOWN_ATTNUM
 from cdc_source_postgres.steps import Reading
-from tests.support.definitions import INT, RELID, TEXT, VARCHAR, column, sent, table
+from tests.support.postgres.definitions import INT, RELID, TEXT, VARCHAR, column, sent, table
 
 BASE = table(column(1, "id"), column(2, "a", TEXT), column(3, "g", generated="s"), column(4, "b", TEXT))
 WIDER = table(*BASE.columns, column(5, "c"), column(6, "d"))

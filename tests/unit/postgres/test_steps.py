@@ -8,7 +8,7 @@ import pytest
 
 from cdc_source_postgres.definition import Definition, Membership, Sent
 from cdc_source_postgres.steps import Circumstances, Reading, classify, why_unsent
-from tests.support.definitions import (
+from tests.support.postgres.definitions import (
     COMPOSITE,
     ENUM,
     INT,

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 from tests.support.equality.mysql import read_source
 from tests.support.equality.tables import SourceTable
-from tests.support.mysql import MysqlServer
+from tests.support.mysql.server import MysqlServer
 from tests.support.workload.events import Oracle
 from tests.support.workload.mysql.oracle import BinlogOracle
 from tests.support.workload.mysql.reshaping import MysqlReshaper

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.support.mysql import MysqlServer
+from tests.support.mysql.server import MysqlServer
 from tests.support.workload.events import Event
 from tests.support.workload.mysql.walk import RowWalker, TableShape
 from tests.support.workload.specs import SCHEMA

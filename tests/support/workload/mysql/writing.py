@@ -9,8 +9,8 @@ from typing import Any
 
 import pymysql
 
-from tests.support.mysql import MysqlServer
-from tests.support.mysql_branches import wait_until_let_go
+from tests.support.mysql.branches import wait_until_let_go
+from tests.support.mysql.server import MysqlServer
 from tests.support.waiting import wait_until
 from tests.support.workload.specs import TableSpec
 from tests.support.workload.values import ColumnSpec

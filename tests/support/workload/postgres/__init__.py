@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 from tests.support.equality.postgres import read_source
 from tests.support.equality.tables import SourceTable
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 from tests.support.workload.events import Oracle
 from tests.support.workload.postgres.oracle import SlotOracle
 from tests.support.workload.postgres.reshaping import PostgresReshaper

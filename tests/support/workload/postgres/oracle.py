@@ -7,7 +7,7 @@ from __future__ import annotations
 import struct
 from collections import defaultdict
 
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 from tests.support.workload.events import Event
 from tests.support.workload.specs import SCHEMA
 

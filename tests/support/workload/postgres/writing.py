@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 from tests.support.workload.specs import TableSpec
 from tests.support.workload.values import ColumnSpec
 from tests.support.workload.writers import Conflict, Session, Transaction

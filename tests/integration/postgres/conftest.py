@@ -1,0 +1,57 @@
+"""Followers of fresh databases, closed before their database is dropped, and the preflight check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import pytest
+
+from cdc.spi.finding import Finding
+from cdc_source_postgres.check import run_checks
+from cdc_source_postgres.options import PostgresOptions
+from tests.support.findings import Check, Findings, statements_of
+from tests.support.follower import closing_followers
+from tests.support.postgres.follower import PostgresFollower
+from tests.support.postgres.server import Database
+
+
+class FollowerFactory(Protocol):
+    """`follow(database, tables=[…])`: an open follower of all tables that are there."""
+
+    def __call__(self, database: Database, **options: Any) -> PostgresFollower: ...
+
+
+@pytest.fixture
+def make_follower() -> Iterator[FollowerFactory]:
+    """Followers that are not opened yet."""
+    with closing_followers(PostgresFollower) as make:
+        yield make
+
+
+@pytest.fixture
+def follow(make_follower: FollowerFactory) -> FollowerFactory:
+    """Open followers."""
+
+    def make(database: Database, **options: Any) -> PostgresFollower:
+        return make_follower(database, **options).open()
+
+    return make
+
+
+@pytest.fixture
+def check() -> Check:
+    """`check(url, tables=[...])`: the findings for a source named shop."""
+
+    def run(url: str, **options: Any) -> Findings:
+        return Findings(run_checks(PostgresOptions.model_validate({"url": url, **options}), "shop"))
+
+    return run
+
+
+def apply_fix(
+    execute: Callable[[str], Any], finding: Finding, statements: Sequence[str] | None = None
+) -> None:
+    """Run what a finding says, to prove that it is SQL that mends."""
+    for statement in statements or statements_of(finding):
+        execute(statement)

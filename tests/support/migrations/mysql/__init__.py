@@ -1,0 +1,1 @@
+"""Migrations on MySQL and MariaDB."""
