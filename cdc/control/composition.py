@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cdc.defaults import DEFAULT_SNAPSHOT_WORKERS
 from cdc.engine import Retention, SinkSpec, SourceSpec
 from cdc.errors import ConfigError
 from cdc.spi import Capabilities, CopiesInParallel, LogIdentity, Sink, SinkContext, Source, SourceContext
-from cdc.spi.defaults import DEFAULT_SNAPSHOT_WORKERS
 from cdc_config import Configuration, ConfiguredSink, ConfiguredSource
 
 Log = Callable[..., None]

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import threading
 
+from cdc.defaults import BackfillMode
 from cdc.engine.copies import BEGIN_PREFIX
 from cdc.engine.status import SinkStatus
 from cdc.engine.workers import Log
 from cdc.errors import LogTrimmed
 from cdc.model import Position
 from cdc.spi import Cursor, DeliveryState, LogReader
-from cdc.spi.defaults import BackfillMode
 
 # How often a sink that waits for the copies of its tables looks whether they are due in the log.
 POLL_SECONDS = 0.2

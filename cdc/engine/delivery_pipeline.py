@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cdc.defaults import BackfillMode
 from cdc.engine.beginning import Beginning
 from cdc.engine.delivery import Delivery
 from cdc.engine.specs import PARTS_IN_MEMORY, SinkSpec
@@ -13,7 +14,6 @@ from cdc.engine.status import SinkStatus
 from cdc.engine.workers import Log, Worker, bound, stop_all
 from cdc.errors import SinkRefused
 from cdc.spi import DeliveryState, LogReader, SinkContext
-from cdc.spi.defaults import BackfillMode
 
 
 @dataclass(frozen=True, slots=True)

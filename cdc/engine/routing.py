@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from cdc.defaults import SnapshotMode
 from cdc.engine.ledger import Entry, Requested
 from cdc.engine.tables import Phase, TableBook, TableDraft, TableState
 from cdc.model import Audience, ChangeBatch, ChangeSet, TableId, TableSchema
 from cdc.model.audience import EVERYONE
-from cdc.spi.defaults import SnapshotMode
 
 # A table that lost its name to another one waits under this schema name until its own new name is seen.
 _NAMELESS = ""

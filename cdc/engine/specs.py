@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from cdc.spi import FlushPolicy, Sink, SinkContext, Source, SourceContext
-from cdc.spi.capabilities import DEFAULT_PART_BYTES
-from cdc.spi.defaults import (
+from cdc.defaults import (
     DEFAULT_ACKNOWLEDGE,
     DEFAULT_BACKFILL,
     DEFAULT_ON_GAP,
@@ -21,6 +19,8 @@ from cdc.spi.defaults import (
     GapMode,
     SnapshotMode,
 )
+from cdc.spi import FlushPolicy, Sink, SinkContext, Source, SourceContext
+from cdc.spi.capabilities import DEFAULT_PART_BYTES
 
 # What deliveries may hold in memory beside DuckDB's own limit, together: with capture and the code this stays
 # under the 400 MiB that the daemon promises, however many sinks there are.

@@ -7,13 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cdc.spi.capabilities import (
-    DEFAULT_FLUSH_BYTES,
-    DEFAULT_FLUSH_INTERVAL_SECONDS,
-    DEFAULT_FLUSH_ROWS,
-    FlushPolicy,
-)
-from cdc.spi.defaults import (
+from cdc.defaults import (
     DEFAULT_ACKNOWLEDGE,
     DEFAULT_BACKFILL,
     DEFAULT_ON_GAP,
@@ -24,6 +18,12 @@ from cdc.spi.defaults import (
     BackfillMode,
     GapMode,
     SnapshotMode,
+)
+from cdc.spi.capabilities import (
+    DEFAULT_FLUSH_BYTES,
+    DEFAULT_FLUSH_INTERVAL_SECONDS,
+    DEFAULT_FLUSH_ROWS,
+    FlushPolicy,
 )
 from cdc.units import Duration, Size
 

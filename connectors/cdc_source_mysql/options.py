@@ -25,9 +25,9 @@ from pydantic import (
     field_validator,
 )
 
+from cdc.defaults import DEFAULT_SNAPSHOT_WORKERS, MAX_SNAPSHOT_WORKERS
 from cdc.kit.selection import TableSelection, quoted_part
 from cdc.kit.urls import parameter_names, refuse_foreign_parameters, refuse_raw_characters, refuse_scheme
-from cdc.spi.defaults import DEFAULT_SNAPSHOT_WORKERS, MAX_SNAPSHOT_WORKERS
 from cdc.units import Duration
 from cdc_source_mysql.binlog.gtid import AcceptedLoss
 

@@ -26,11 +26,11 @@ from pydantic import (
     model_validator,
 )
 
+from cdc.defaults import DEFAULT_SNAPSHOT_WORKERS, MAX_SNAPSHOT_WORKERS
 from cdc.errors import ConfigError
 from cdc.kit.selection import TableSelection, parse_table
 from cdc.kit.urls import parameter_names, refuse_foreign_parameters, refuse_raw_characters, refuse_scheme
 from cdc.model import TableId
-from cdc.spi.defaults import DEFAULT_SNAPSHOT_WORKERS, MAX_SNAPSHOT_WORKERS
 from cdc.units import Duration
 
 # Everything in `public` is what most applications mean by "my database".
