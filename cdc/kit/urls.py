@@ -24,27 +24,28 @@ _PARAMETERS_BEGIN = re.compile(r"\?[A-Za-z][\w.-]*=")
 _SCHEME = re.compile(r"(?:[a-z][a-z0-9]*:)?[a-z][a-z0-9]*(?:\+[a-z0-9_]+)?", re.IGNORECASE)
 _PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 
+# What to do about a parameter of another tool that changes nothing here.
+REMOVE = "it has no meaning here: remove it"
 # Parameters of several tools: name, in lower case → whose it is, and what does the same here.
 _POOL = "the daemon opens few connections and needs no pool: remove it"
-_REMOVE = "it has no meaning here: remove it"
 COMMON_FOREIGN: Mapping[str, tuple[str, str]] = {
     "connection_limit": ("Prisma", f"{_POOL} (`snapshot_workers` sets how many connections copy)"),
     "pool_timeout": ("Prisma", _POOL),
-    "socket_timeout": ("Prisma", _REMOVE),
-    "statement_cache_size": ("Prisma", _REMOVE),
+    "socket_timeout": ("Prisma", REMOVE),
+    "statement_cache_size": ("Prisma", REMOVE),
     "sslidentity": ("Prisma", "remove it, and give the client certificate as PEM files"),
     "pool": ("Rails", _POOL),
     "checkout_timeout": ("Rails", _POOL),
-    "prepared_statements": ("Rails", _REMOVE),
+    "prepared_statements": ("Rails", REMOVE),
     "reconnect": ("Rails", "the daemon always reconnects: remove it"),
     "encoding": ("Rails", "text is always read as UTF-8: remove it"),
     "charset": ("SQLAlchemy", "text is always read as UTF-8: remove it"),
     "pool_size": ("SQLAlchemy", _POOL),
     "max_overflow": ("SQLAlchemy", _POOL),
-    "driver": ("SQLAlchemy", _REMOVE),
+    "driver": ("SQLAlchemy", REMOVE),
     "usessl": ("JDBC", "remove it, and set the TLS parameter of this connector"),
-    "rewritebatchedinserts": ("JDBC", _REMOVE),
-    "sockettimeout": ("JDBC", _REMOVE),
+    "rewritebatchedinserts": ("JDBC", REMOVE),
+    "sockettimeout": ("JDBC", REMOVE),
     "tcpkeepalive": ("JDBC", "connections are always kept alive: remove it"),
 }
 

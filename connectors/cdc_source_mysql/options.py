@@ -15,26 +15,23 @@ from datetime import timedelta
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    WithJsonSchema,
-    field_validator,
-)
+from pydantic import BaseModel, Field, SecretStr, field_validator
 
-from cdc.defaults import DEFAULT_SNAPSHOT_WORKERS, MAX_SNAPSHOT_WORKERS
+from cdc.defaults import DEFAULT_SNAPSHOT_WORKERS
+from cdc.kit.options import DEFAULT_HEARTBEAT, STRICT, SnapshotWorkers, Unrepresentable
 from cdc.kit.selection import TableSelection, quoted_part
-from cdc.kit.urls import parameter_names, refuse_foreign_parameters, refuse_raw_characters, refuse_scheme
+from cdc.kit.urls import (
+    REMOVE,
+    parameter_names,
+    refuse_foreign_parameters,
+    refuse_raw_characters,
+    refuse_scheme,
+)
 from cdc.units import Duration
 from cdc_source_mysql.binlog.gtid import AcceptedLoss
 
 # Everything that isn't the server's own, when the url names no database.
 ALL_TABLES = ("*.*",)
-# Often enough that a dead connection is noticed within half a minute, rare enough to cost nothing.
-HEARTBEAT = timedelta(seconds=10)
 # The server takes 0 for "no heartbeat at all", and a dead connection would then never be noticed.
 MIN_HEARTBEAT = timedelta(milliseconds=100)
 # slave_max_heartbeat_period is 4294967 s; an hour of silence is already too long to notice anything.
@@ -58,29 +55,22 @@ _NOT_A_URL = f"the url is not one of a server: expected {URL_SHAPE}"
 # What JDBC and MariaDB's own tools call our parameters.
 _ALIASES = {"sslmode": "ssl_mode", "sslca": "ssl_ca", "sslcert": "ssl_cert", "sslkey": "ssl_key"}
 _TLS = "remove it, and set ssl-mode=required (or verify_identity with ssl-ca=FILE)"
-_REMOVE = "it has no meaning here: remove it"
 # Parameters that other tools read from the URLs of MySQL: whose they are, and what does the same here.
 _FOREIGN = {
     "tls": ("go-sql-driver", _TLS),
-    "parsetime": ("go-sql-driver", _REMOVE),
+    "parsetime": ("go-sql-driver", REMOVE),
     "sslaccept": ("Prisma", _TLS),
     "usessl": ("JDBC", _TLS),
     "requiressl": ("JDBC", _TLS),
     "verifyservercertificate": ("JDBC", _TLS),
-    "allowpublickeyretrieval": ("JDBC", _REMOVE),
+    "allowpublickeyretrieval": ("JDBC", REMOVE),
     "servertimezone": ("JDBC", "times are always read in UTC: remove it"),
     "characterencoding": ("JDBC", "text is always read as UTF-8: remove it"),
     "zerodatetimebehavior": ("JDBC", "remove it, and set `unrepresentable: null` for zero dates"),
-    "connect_timeout": ("Prisma", _REMOVE),
+    "connect_timeout": ("Prisma", REMOVE),
     "unix_socket": ("SQLAlchemy", "write socket"),
 }
 _SETTINGS = ("socket", "ssl_mode", "ssl_ca", "ssl_cert", "ssl_key")
-# A bare `null` is YAML's null, and means the policy of that name here.
-Policy = Annotated[
-    Literal["error", "null", "string"],
-    BeforeValidator(lambda value: "null" if value is None else value),
-    WithJsonSchema({"anyOf": [{"type": "string", "enum": ["error", "null", "string"]}, {"type": "null"}]}),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +108,7 @@ def select(entries: Sequence[str]) -> TableSelection:
 class MysqlOptions(BaseModel):
     """One MySQL or MariaDB server as a source."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = STRICT
 
     url: SecretStr = Field(description=f"{URL_SHAPE}; ?ssl-mode=verify_identity&ssl-ca=…, ?socket=…")
     tables: tuple[str, ...] | None = Field(
@@ -128,14 +118,13 @@ class MysqlOptions(BaseModel):
     server_id: Annotated[int, Field(ge=1, le=MAX_SERVER_ID)] | None = Field(
         None, description="our number among the server's replicas; derived from the source's name"
     )
-    unrepresentable: Policy = Field(
+    unrepresentable: Unrepresentable = Field(
         "error", description="what becomes of values that Arrow can't hold (zero dates)"
     )
-    snapshot_workers: Annotated[int, Field(ge=1, le=MAX_SNAPSHOT_WORKERS)] = Field(
-        DEFAULT_SNAPSHOT_WORKERS, description="connections that copy at the same time"
-    )
+    snapshot_workers: SnapshotWorkers = DEFAULT_SNAPSHOT_WORKERS
     heartbeat: Duration = Field(
-        HEARTBEAT, description="how often an idle server gives a sign of life; silence ends the connection"
+        DEFAULT_HEARTBEAT,
+        description="how often an idle server gives a sign of life; silence ends the connection",
     )
 
     accept_lost_gtids: str = Field(

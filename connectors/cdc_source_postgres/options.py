@@ -9,34 +9,29 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Literal
 
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
-from cdc.defaults import DEFAULT_SNAPSHOT_WORKERS, MAX_SNAPSHOT_WORKERS
+from cdc.defaults import DEFAULT_SNAPSHOT_WORKERS
 from cdc.errors import ConfigError
+from cdc.kit.options import DEFAULT_HEARTBEAT, STRICT, SnapshotWorkers, Unrepresentable
 from cdc.kit.selection import TableSelection, parse_table
-from cdc.kit.urls import parameter_names, refuse_foreign_parameters, refuse_raw_characters, refuse_scheme
+from cdc.kit.urls import (
+    REMOVE,
+    parameter_names,
+    refuse_foreign_parameters,
+    refuse_raw_characters,
+    refuse_scheme,
+)
 from cdc.model import TableId
 from cdc.units import Duration
 
 # Everything in `public` is what most applications mean by "my database".
 TABLES = ("public.*",)
-# Often enough that the lag shown for an idle database is honest, rare enough to cost it nothing.
-HEARTBEAT = timedelta(seconds=10)
 # NAMEDATALEN - 1: what Postgres keeps of a name.
 MAX_NAME_BYTES = 63
 # A slot or publication that nobody named is `cdc_<source>`.
@@ -53,7 +48,6 @@ _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full
 _SELECT = 'remove it, and select the tables of a schema NAME with `tables: ["NAME.*"]`'
 _DIRECT = "remove it, and give the address of the server itself: a pooler does not support replication"
 _MODES = "remove it, and set sslmode=verify-full (or sslmode=require, which checks no certificate)"
-_REMOVE = "it has no meaning here: remove it"
 # Parameters that other tools read from the URLs of Postgres: whose they are, and what does the same here.
 _FOREIGN = {
     "schema": ("Prisma", _SELECT),
@@ -63,27 +57,21 @@ _FOREIGN = {
     "pgbouncer": ("Prisma", _DIRECT),
     "sslaccept": ("Prisma", _MODES),
     "sslfactory": ("JDBC", _MODES),
-    "uselibpqcompat": ("node-postgres", _REMOVE),
+    "uselibpqcompat": ("node-postgres", REMOVE),
     "applicationname": ("JDBC", "write application_name"),
     "logintimeout": ("JDBC", "write connect_timeout"),
     "timeout": ("SQLAlchemy", "write connect_timeout"),
     "targetservertype": ("JDBC", "write target_session_attrs=primary"),
-    "preparethreshold": ("JDBC", _REMOVE),
-    "stringtype": ("JDBC", _REMOVE),
-    "min_messages": ("Rails", _REMOVE),
+    "preparethreshold": ("JDBC", REMOVE),
+    "stringtype": ("JDBC", REMOVE),
+    "min_messages": ("Rails", REMOVE),
     "variables": ("Rails", "write options=-c%20name%3Dvalue"),
-    "prepared_statement_cache_size": ("SQLAlchemy", _REMOVE),
-    "command_timeout": ("SQLAlchemy", _REMOVE),
-    "async_fallback": ("SQLAlchemy", _REMOVE),
-    "default_query_exec_mode": ("pgx", _REMOVE),
-    "pool_max_conns": ("pgx", _REMOVE),
+    "prepared_statement_cache_size": ("SQLAlchemy", REMOVE),
+    "command_timeout": ("SQLAlchemy", REMOVE),
+    "async_fallback": ("SQLAlchemy", REMOVE),
+    "default_query_exec_mode": ("pgx", REMOVE),
+    "pool_max_conns": ("pgx", REMOVE),
 }
-# A bare `null` is YAML's null, and means the policy of that name here.
-Policy = Annotated[
-    Literal["error", "null", "string"],
-    BeforeValidator(lambda value: "null" if value is None else value),
-    WithJsonSchema({"anyOf": [{"type": "string", "enum": ["error", "null", "string"]}, {"type": "null"}]}),
-]
 
 
 def select(entries: Sequence[str]) -> TableSelection:
@@ -94,7 +82,7 @@ def select(entries: Sequence[str]) -> TableSelection:
 class PostgresOptions(BaseModel):
     """One Postgres database as a source."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = STRICT
 
     url: SecretStr = Field(description="postgresql://user:password@host:port/database, or key=value pairs")
     tables: tuple[str, ...] = Field(
@@ -108,18 +96,16 @@ class PostgresOptions(BaseModel):
     publish_via_partition_root: bool = Field(
         default=True, description="deliver partitions as their partitioned table"
     )
-    unrepresentable: Policy = Field(
+    unrepresentable: Unrepresentable = Field(
         "error",
         description="what becomes of values that Arrow can't hold (infinity, BC dates, NaN in a decimal)",
     )
-    snapshot_workers: Annotated[int, Field(ge=1, le=MAX_SNAPSHOT_WORKERS)] = Field(
-        DEFAULT_SNAPSHOT_WORKERS, description="connections that copy at the same time"
-    )
+    snapshot_workers: SnapshotWorkers = DEFAULT_SNAPSHOT_WORKERS
     failover: bool = Field(
         default=False, description="let the slot follow a failover (Postgres 17 and newer)"
     )
     heartbeat: Duration = Field(
-        HEARTBEAT, description="how often an idle database is asked for a sign of life; 0s for never"
+        DEFAULT_HEARTBEAT, description="how often an idle database is asked for a sign of life; 0s for never"
     )
     ddl: Literal["auto", "trigger", "watch"] = Field(
         "auto",
