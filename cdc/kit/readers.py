@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
-from cdc.errors import SourceUnavailable
+from cdc.kit.errors import snapshot_closed
 
 
 class _Closable(Protocol):
@@ -45,13 +45,7 @@ class Readers(Generic[ConnectionT]):
     def require_open(self) -> None:
         """Raises SourceUnavailable once the snapshot is closed."""
         if self.closed:
-            raise self.gone()
-
-    def gone(self) -> SourceUnavailable:
-        """What a reader of a closed snapshot is told."""
-        return SourceUnavailable(
-            "the snapshot is closed", where=self._where, remedy="It is retried automatically."
-        )
+            raise snapshot_closed(self._where)
 
     def close(self) -> None:
         """Close what nobody reads from; the others are closed by their readers. May be called twice."""

@@ -18,6 +18,7 @@ from pymysql.connections import Connection as PyConnection
 from pymysql.err import InterfaceError
 
 from cdc.errors import SourceUnavailable
+from cdc.kit.errors import no_answer
 from cdc_source_mysql.errors import translate_packet
 
 Connection: TypeAlias = "PyConnection[Any]"
@@ -99,11 +100,7 @@ class Channel:
         while len(found) < size:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise SourceUnavailable(
-                    f"{doing}: the server gave no answer in time",
-                    where=self.where,
-                    remedy="It is retried automatically.",
-                )
+                raise no_answer(doing, self.where)
             found += self.recv(size - len(found), left)
         return found
 

@@ -13,7 +13,6 @@ import re
 import socket
 import ssl
 import struct
-from dataclasses import dataclass
 
 from pymysql.err import MySQLError
 
@@ -25,122 +24,121 @@ from cdc.errors import (
     SourceRefused,
     SourceUnavailable,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """What an error is to us, and what the operator can do."""
-
-    kind: type[CdcError]
-    remedy: str
-
-
-_WAIT = Meaning(SourceUnavailable, "Nothing to do: it is retried automatically.")
-_LOCK = Meaning(
-    SourceUnavailable, "Another session has a lock or a transaction open. It is retried automatically."
+from cdc.kit.errors import (
+    LOCKED,
+    NO_DATABASE,
+    NO_PRIVILEGE,
+    TOO_MANY_CONNECTIONS,
+    UNKNOWN,
+    WAIT,
+    ErrorMeaning,
 )
-_LIMIT = Meaning(SourceUnavailable, "It is retried automatically. If it lasts, raise max_connections.")
-_USER_LIMIT = Meaning(
+
+_USER_LIMIT = ErrorMeaning(
     SourceUnavailable,
     "It is retried automatically. If it lasts, raise the account's limit: alter user ... with"
     " max_user_connections 0; or the server's: set global max_user_connections = 0;",
 )
-_EXPIRED = Meaning(
+_EXPIRED = ErrorMeaning(
     SourceRefused,
     "The password has expired: alter user ... identified by '...'; and write it in url.",
 )
-_INIT = Meaning(
+_INIT = ErrorMeaning(
     SourceUnavailable,
     "It is retried automatically. If it lasts, init_connect fails for the account: select @@init_connect;",
 )
-_ALTERED = Meaning(
+_ALTERED = ErrorMeaning(
     SourceUnavailable, "The table was altered, dropped or renamed; the tables are looked up again."
 )
-_LOGIN = Meaning(
+_LOGIN = ErrorMeaning(
     SourceRefused,
     "Check user and password in url, and that the account may log in from this host, and without TLS if"
     " ssl-mode says so.",
 )
-_GRANT = Meaning(SourceRefused, "Run cdc check: it prints the grant for each missing privilege.")
-_REPLICATION = Meaning(
+_REPLICATION = ErrorMeaning(
     SourceRefused, "Run: grant replication slave on *.* to the account; cdc check prints the statement."
 )
-_PLUGIN = Meaning(
+_PLUGIN = ErrorMeaning(
     SourceRefused,
     "Create the account with caching_sha2_password (MySQL) or mysql_native_password (MariaDB).",
 )
-_TLS = Meaning(SourceRefused, "Check ssl-mode, ssl-ca, ssl-cert and ssl-key in url.")
-_NEEDS_TLS = Meaning(SourceRefused, "Add ?ssl-mode=required to url, or a stricter mode with ssl-ca.")
-_PACKET = Meaning(SourceRefused, "Raise it on the server: set global max_allowed_packet = 1073741824;")
-_READ_ONLY = Meaning(SourceRefused, "The server is read-only: run the statement on its primary.")
-_GTIDS_OFF = Meaning(
+_TLS = ErrorMeaning(SourceRefused, "Check ssl-mode, ssl-ca, ssl-cert and ssl-key in url.")
+_NEEDS_TLS = ErrorMeaning(SourceRefused, "Add ?ssl-mode=required to url, or a stricter mode with ssl-ca.")
+_PACKET = ErrorMeaning(SourceRefused, "Raise it on the server: set global max_allowed_packet = 1073741824;")
+_READ_ONLY = ErrorMeaning(SourceRefused, "The server is read-only: run the statement on its primary.")
+_GTIDS_OFF = ErrorMeaning(
     SourceRefused, "The server must keep gtid_mode = ON: positions of this source are GTIDs."
 )
-_NO_BINLOG = Meaning(SourceRefused, "Start the server with log_bin; run cdc check.")
-_UNKNOWN = Meaning(SourceRefused, "The server's log says more; run cdc check.")
-_GONE = Meaning(
+_NO_BINLOG = ErrorMeaning(SourceRefused, "Start the server with log_bin; run cdc check.")
+_GONE = ErrorMeaning(
     SourceGap,
     "Set on_gap: resnapshot to copy the tables again, and keep binlogs longer (binlog_expire_logs_seconds).",
 )
-_MISPLACED = Meaning(
+_MISPLACED = ErrorMeaning(
     SourceGap,
     "The file is another one than it was (a restore, RESET, another server behind the name), or damaged."
     " Set on_gap: resnapshot to copy the tables again.",
 )
-_DIVERGED = Meaning(
+_DIVERGED = ErrorMeaning(
     SourceMismatch,
     "It is another server, was restored from a backup, or lost the end of its binlog in a failover. Connect"
     " to the server that has them, or start with an empty state_dir and new, empty sinks.",
 )
-_TAKEN = Meaning(
+_TAKEN = ErrorMeaning(
     SourceBusy,
     "Stop the other process that follows this source under the same name; or give one of the two another"
     " name, or another server_id.",
 )
 
-_MEANINGS: dict[int, Meaning] = {
-    1037: _WAIT,
-    1038: _WAIT,
-    1040: _LIMIT,
-    1041: _WAIT,
-    1042: _WAIT,
-    1043: _WAIT,
-    1044: _GRANT,
+_MEANINGS: dict[int, ErrorMeaning] = {
+    1037: WAIT,
+    1038: WAIT,
+    1040: TOO_MANY_CONNECTIONS,
+    1041: WAIT,
+    1042: WAIT,
+    1043: WAIT,
+    1044: NO_PRIVILEGE,
     1045: _LOGIN,
-    1046: Meaning(SourceRefused, "Name the database in url."),
-    1047: Meaning(SourceRefused, "Give the url of the server itself: a proxy does not support replication."),
-    1049: Meaning(SourceRefused, "Check the database name in url."),
+    1046: ErrorMeaning(SourceRefused, "Name the database in url."),
+    1047: ErrorMeaning(
+        SourceRefused, "Give the url of the server itself: a proxy does not support replication."
+    ),
+    1049: NO_DATABASE,
     1051: _ALTERED,
-    1053: _WAIT,
+    1053: WAIT,
     1054: _ALTERED,
-    1077: _WAIT,
-    1078: _WAIT,
-    1079: _WAIT,
-    1129: Meaning(SourceRefused, "On the server: FLUSH HOSTS; or truncate performance_schema.host_cache;"),
-    1130: Meaning(SourceRefused, "Create the account for this host, as 'cdc'@'%', or check the url's host."),
-    1132: _GRANT,
-    1135: _WAIT,
-    1142: _GRANT,
-    1143: _GRANT,
+    1077: WAIT,
+    1078: WAIT,
+    1079: WAIT,
+    1129: ErrorMeaning(
+        SourceRefused, "On the server: FLUSH HOSTS; or truncate performance_schema.host_cache;"
+    ),
+    1130: ErrorMeaning(
+        SourceRefused, "Create the account for this host, as 'cdc'@'%', or check the url's host."
+    ),
+    1132: NO_PRIVILEGE,
+    1135: WAIT,
+    1142: NO_PRIVILEGE,
+    1143: NO_PRIVILEGE,
     1146: _ALTERED,
     1153: _PACKET,
-    1154: _WAIT,
-    1158: _WAIT,
-    1159: _WAIT,
-    1160: _WAIT,
-    1161: _WAIT,
+    1154: WAIT,
+    1158: WAIT,
+    1159: WAIT,
+    1160: WAIT,
+    1161: WAIT,
     1184: _INIT,
     1203: _USER_LIMIT,
-    1205: _LOCK,
-    1213: _LOCK,
+    1205: LOCKED,
+    1213: LOCKED,
     1226: _USER_LIMIT,
-    1227: _GRANT,
+    1227: NO_PRIVILEGE,
     1251: _PLUGIN,
     1275: _PLUGIN,
     1290: _READ_ONLY,
     1301: _PACKET,
-    1317: _WAIT,
-    1370: _GRANT,
+    1317: WAIT,
+    1370: NO_PRIVILEGE,
     1381: _NO_BINLOG,
     1412: _ALTERED,
     1524: _PLUGIN,
@@ -152,27 +150,27 @@ _MEANINGS: dict[int, Meaning] = {
     1820: _EXPIRED,
     1836: _READ_ONLY,
     1862: _EXPIRED,
-    1927: _WAIT,
-    1969: _WAIT,
-    2002: _WAIT,
-    2003: _WAIT,
-    2005: Meaning(SourceUnavailable, "Check the host in url. It is retried automatically."),
-    2006: _WAIT,
-    2013: _WAIT,
-    2014: _WAIT,
+    1927: WAIT,
+    1969: WAIT,
+    2002: WAIT,
+    2003: WAIT,
+    2005: ErrorMeaning(SourceUnavailable, "Check the host in url. It is retried automatically."),
+    2006: WAIT,
+    2013: WAIT,
+    2014: WAIT,
     2026: _TLS,
-    2055: _WAIT,
+    2055: WAIT,
     2059: _PLUGIN,
     2061: _NEEDS_TLS,
-    3024: _WAIT,
-    3058: _LOCK,
-    3118: Meaning(SourceRefused, "The account is locked: alter user … account unlock;"),
+    3024: WAIT,
+    3058: LOCKED,
+    3118: ErrorMeaning(SourceRefused, "The account is locked: alter user … account unlock;"),
     3159: _NEEDS_TLS,
-    3168: _WAIT,
-    3572: _LOCK,
-    4031: _WAIT,
+    3168: WAIT,
+    3572: LOCKED,
+    4031: WAIT,
     4052: _TAKEN,
-    4151: Meaning(SourceRefused, "The account is locked: alter user … account unlock;"),
+    4151: ErrorMeaning(SourceRefused, "The account is locked: alter user … account unlock;"),
 }
 
 # Whose message can quote a value: of a row, or of a statement of ours that has bounds of keys in it.
@@ -198,10 +196,10 @@ _DUMP_ENDS = (
     (r"Binary log is not open", _NO_BINLOG),
     (r"max_allowed_packet", _PACKET),
     # An I/O error is also what MySQL's open dumps get from RESET BINARY LOGS AND GTIDS: the next start tells.
-    (r"memory allocation|read error|I/O error|communication packets", _WAIT),
+    (r"memory allocation|read error|I/O error|communication packets", WAIT),
     (
         r"server id was not set|misconfigured",
-        Meaning(SourceRefused, "Give the server a server_id other than 0."),
+        ErrorMeaning(SourceRefused, "Give the server a server_id other than 0."),
     ),
 )
 _DUMP_MEANINGS = tuple((re.compile(pattern, re.IGNORECASE), meaning) for pattern, meaning in _DUMP_ENDS)
@@ -213,7 +211,7 @@ def translate(error: MySQLError | OSError | RuntimeError, where: str, doing: str
     if isinstance(cause, OSError):
         return _of_the_network(cause, where, doing)
     if isinstance(error, RuntimeError):  # PyMySQL misses a package that a login needs.
-        return _error(_PLUGIN, "a package for this kind of login is not installed", where, doing)
+        return _PLUGIN.error("a package for this kind of login is not installed", where, doing)
     number, message = _parts(error)
     return translate_number(number, message, where, doing, getattr(error, "sqlstate", None) or "")
 
@@ -221,13 +219,13 @@ def translate(error: MySQLError | OSError | RuntimeError, where: str, doing: str
 def translate_packet(payload: bytes, where: str, doing: str = "") -> CdcError:
     """An ERR packet (0xff, number, `#` and SQLSTATE, message) as one of ours."""
     if len(payload) < 3 or payload[0] != 0xFF:
-        return _error(_WAIT, "the server ended the connection with a packet that is no error", where, doing)
+        return WAIT.error("the server ended the connection with a packet that is no error", where, doing)
     (number,) = struct.unpack_from("<H", payload, 1)
     rest = payload[3:]
     state, text = (rest[1:6], rest[6:]) if rest[:1] == b"#" else (b"", rest)
     message = text.decode("utf-8", "replace")
     if number == ACCESS_DENIED:  # We are logged in: what is denied is to be a replica.
-        return _error(_REPLICATION, "the account lacks the privilege REPLICATION SLAVE", where, doing)
+        return _REPLICATION.error("the account lacks the privilege REPLICATION SLAVE", where, doing)
     return translate_number(number, message, where, doing, state.decode("ascii", "replace"))
 
 
@@ -237,19 +235,19 @@ def translate_number(number: int, message: str, where: str, doing: str = "", sta
     if number == 0 and not said:
         said = "the connection was closed"
     code = f" (error {number})" if number else ""
-    return _error(meaning_of(number, message), f"{said.rstrip('.')}{code}", where, doing)
+    return meaning_of(number, message).error(f"{said.rstrip('.')}{code}", where, doing)
 
 
-def meaning_of(number: int, message: str) -> Meaning:
+def meaning_of(number: int, message: str) -> ErrorMeaning:
     """What an error number is to us; the message decides for the fatal error of a dump alone."""
     if number == FATAL_DUMP_ERROR:
         for pattern, meaning in _DUMP_MEANINGS:
             if pattern.search(message):
                 return meaning
-        return _UNKNOWN
+        return UNKNOWN
     if number == 0:  # PyMySQL's own: closed, or out of step.
-        return _WAIT
-    return _MEANINGS.get(number, _UNKNOWN)
+        return WAIT
+    return _MEANINGS.get(number, UNKNOWN)
 
 
 def number_of(error: CdcError) -> int:
@@ -269,19 +267,15 @@ def _parts(error: BaseException) -> tuple[int, str]:
 def _of_the_network(cause: OSError, where: str, doing: str) -> CdcError:
     if isinstance(cause, ssl.SSLCertVerificationError):
         reason = str(getattr(cause, "verify_message", "")).rstrip(".")
-        return _error(_TLS, f"the server's certificate is not accepted: {reason}", where, doing)
+        return _TLS.error(f"the server's certificate is not accepted: {reason}", where, doing)
     if isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        return _error(_WAIT, "the server closed the connection", where, doing)
+        return WAIT.error("the server closed the connection", where, doing)
     if isinstance(cause, ssl.SSLError):
         reason = getattr(cause, "reason", None) or "no agreement was found"
-        return _error(_TLS, f"TLS: {reason}", where, doing)
+        return _TLS.error(f"TLS: {reason}", where, doing)
     if isinstance(cause, socket.gaierror):
-        return _error(_MEANINGS[2005], "the name of the host is not known", where, doing)
-    return _error(_WAIT, (cause.strerror or str(cause) or "no answer").lower(), where, doing)
-
-
-def _error(meaning: Meaning, text: str, where: str, doing: str) -> CdcError:
-    return meaning.kind(f"{doing}: {text}" if doing else text, where=where, remedy=meaning.remedy)
+        return _MEANINGS[2005].error("the name of the host is not known", where, doing)
+    return WAIT.error((cause.strerror or str(cause) or "no answer").lower(), where, doing)
 
 
 def binlog_gone(where: str, file: str) -> SourceGap:

@@ -18,7 +18,7 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import error_from_result
 
-from cdc.errors import SourceUnavailable
+from cdc.kit.errors import WAIT, no_answer, stream_ended
 from cdc_source_postgres.connecting import connect
 from cdc_source_postgres.errors import translate, translate_ddl, translate_result
 from cdc_source_postgres.options import MAX_NAME_BYTES, PostgresOptions, parse_url
@@ -199,22 +199,14 @@ class ReplicationConnection:
         if isinstance(error, psycopg.Error):
             return translate(error, self._where, doing)
         if self.pgconn.status != pq.ConnStatus.OK:
-            return SourceUnavailable(
-                f"{doing}: the connection was closed",
-                where=self._where,
-                remedy="Nothing to do: it is retried automatically.",
-            )
+            return WAIT.error("the connection was closed", self._where, doing)
         try:
             result = self.pgconn.get_result()
         except psycopg.Error as last:
             return translate(last, self._where, doing)
         if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
             return translate(error_from_result(result), self._where, doing)
-        return SourceUnavailable(
-            f"{doing}: the server ended the stream",
-            where=self._where,
-            remedy="It is restarted automatically.",
-        )
+        return stream_ended(doing, self._where)
 
     def close(self) -> None:
         """May be called twice."""
@@ -237,11 +229,7 @@ class ReplicationConnection:
         left = deadline - time.monotonic()
         if left <= 0:
             self.close()
-            raise SourceUnavailable(
-                f"{doing}: the server gave no answer in time",
-                where=self._where,
-                remedy="It is retried automatically.",
-            )
+            raise no_answer(doing, self._where)
         if self._poll.poll(min(left, _POLL_SECONDS) * 1000):
             self.pgconn.consume_input()
 

@@ -11,12 +11,20 @@ settings, and internal errors (XX000).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import psycopg
 from psycopg import pq
 
 from cdc.errors import CdcError, DecodeError, SourceBusy, SourceGap, SourceRefused, SourceUnavailable
+from cdc.kit.errors import (
+    LOCKED,
+    NO_DATABASE,
+    NO_PRIVILEGE,
+    TOO_MANY_CONNECTIONS,
+    UNKNOWN,
+    WAIT,
+    ErrorMeaning,
+)
 from cdc_source_postgres.connecting import ConnectionRefused, Refusal, Step
 from cdc_source_postgres.statements import (
     ALTER_WAL_LEVEL,
@@ -30,67 +38,58 @@ _RAISE = "exec_stmt_raise"
 _RAISED_BY = re.compile(r"(\S+)\(")
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """What a SQLSTATE is to us, and what the operator can do."""
-
-    kind: type[CdcError]
-    remedy: str
-
-
-_WAIT = Meaning(SourceUnavailable, "Nothing to do: it is retried automatically.")
-_LOGIN = Meaning(SourceRefused, "Check user and password in url, and that pg_hba.conf lets this host in.")
-_LIMIT = Meaning(SourceUnavailable, "It is retried automatically. If it lasts, raise max_connections.")
+_LOGIN = ErrorMeaning(
+    SourceRefused, "Check user and password in url, and that pg_hba.conf lets this host in."
+)
 _GONE = (
     "Set on_gap: resnapshot to copy the tables again, or drop the slot and start with an empty state_dir and "
     "new, empty sinks."
 )
 _POOLER = "Give the url of the server itself: a connection pooler does not support replication."
-_SENDERS = Meaning(
+_SENDERS = ErrorMeaning(
     SourceUnavailable, f"Retried until a WAL sender is free. {raise_setting('max_wal_senders')}"
 )
-_NO_REPLICATION = Meaning(SourceRefused, "Give the role REPLICATION; cdc check prints the statement.")
-_UNKNOWN = Meaning(SourceRefused, "The server's log says more; run cdc check.")
+_NO_REPLICATION = ErrorMeaning(SourceRefused, "Give the role REPLICATION; cdc check prints the statement.")
 
-_NOT_UTF8 = Meaning(
+_NOT_UTF8 = ErrorMeaning(
     SourceRefused,
     "Write the value as UTF-8, or leave its column out with `columns`, or exclude the table in `tables`.",
 )
 
-# By exact SQLSTATE; then by class (the first two characters); then `_UNKNOWN`: what nobody thought of stops
+# By exact SQLSTATE; then by class (the first two characters); then `UNKNOWN`: what nobody thought of stops
 # the source.
 _STATES = {
-    "08P01": Meaning(SourceRefused, _POOLER),
-    "0A000": Meaning(SourceRefused, "The server can't do this in its present version or role."),
+    "08P01": ErrorMeaning(SourceRefused, _POOLER),
+    "0A000": ErrorMeaning(SourceRefused, "The server can't do this in its present version or role."),
     "22021": _NOT_UTF8,
-    "25006": Meaning(SourceRefused, "The server is a standby: create the publication on its primary."),
-    "25P03": _WAIT,
-    "25P04": _WAIT,
-    "26000": Meaning(SourceRefused, _POOLER),
-    "3D000": Meaning(SourceRefused, "Check the database name in url."),
-    "42501": Meaning(SourceRefused, "Run cdc check: it prints the grant for each missing privilege."),
-    "42601": Meaning(SourceRefused, _POOLER),
-    "42P01": Meaning(
+    "25006": ErrorMeaning(SourceRefused, "The server is a standby: create the publication on its primary."),
+    "25P03": WAIT,
+    "25P04": WAIT,
+    "26000": ErrorMeaning(SourceRefused, _POOLER),
+    "3D000": NO_DATABASE,
+    "42501": NO_PRIVILEGE,
+    "42601": ErrorMeaning(SourceRefused, _POOLER),
+    "42P01": ErrorMeaning(
         SourceUnavailable, "The table was dropped or renamed. The tables are looked up again automatically."
     ),
-    "53400": Meaning(
+    "53400": ErrorMeaning(
         SourceRefused, f"Drop a slot that nobody uses. {raise_setting('max_replication_slots')}"
     ),
-    "55006": Meaning(SourceBusy, "Stop the other process that reads this slot; one slot has one reader."),
-    "55P03": Meaning(
-        SourceUnavailable, "Another session has a lock or a transaction open. It is retried automatically."
+    "55006": ErrorMeaning(
+        SourceBusy, "Stop the other process that reads this slot; one slot has one reader."
     ),
-    "57014": _WAIT,
-    "57P04": Meaning(SourceRefused, "The database was dropped."),
-    "58P01": Meaning(SourceGap, _GONE),
+    "55P03": LOCKED,
+    "57014": WAIT,
+    "57P04": ErrorMeaning(SourceRefused, "The database was dropped."),
+    "58P01": ErrorMeaning(SourceGap, _GONE),
 }
 _CLASSES = {
-    "08": _WAIT,
+    "08": WAIT,
     "28": _LOGIN,
-    "40": _WAIT,
-    "53": _LIMIT,
-    "57": _WAIT,
-    "58": _WAIT,
+    "40": WAIT,
+    "53": TOO_MANY_CONNECTIONS,
+    "57": WAIT,
+    "58": WAIT,
 }
 # Classes whose primary message can quote a value of a row, and what is said instead.
 _QUOTES_DATA = {
@@ -126,8 +125,8 @@ _TOO_LONG = re.compile(r"invalid memory alloc request size|out of memory")
 _NOT_DECODABLE = re.compile(r"could not map file(?:number|node) .* to relation OID")
 
 _STEPS = {
-    Step.REACH: _WAIT,
-    Step.TLS: Meaning(SourceRefused, "Check sslmode and the certificates in url."),
+    Step.REACH: WAIT,
+    Step.TLS: ErrorMeaning(SourceRefused, "Check sslmode and the certificates in url."),
     Step.PASSWORD: _LOGIN,
 }
 
@@ -139,7 +138,7 @@ def translate(error: psycopg.Error, where: str, doing: str = "") -> CdcError:
     diagnosis = error.diag
     state = error.sqlstate or diagnosis.sqlstate
     if state is None:
-        return _error(_WAIT, _connection_text(str(error)), where, doing)
+        return WAIT.error(_connection_text(str(error)), where, doing)
     return translate_state(
         state, diagnosis.message_primary or "", where, doing, function=diagnosis.source_function or ""
     )
@@ -174,7 +173,7 @@ def translate_result(
             primary = _field(result, pq.DiagnosticField.MESSAGE_PRIMARY)
             function = _field(result, pq.DiagnosticField.SOURCE_FUNCTION)
             return translate_state(state, primary, where, doing, function=function)
-    return _error(_WAIT, _connection_text(connection.get_error_message()), where, doing)
+    return WAIT.error(_connection_text(connection.get_error_message()), where, doing)
 
 
 def _field(result: pq.abc.PGresult, field: pq.DiagnosticField) -> str:
@@ -184,9 +183,9 @@ def _field(result: pq.abc.PGresult, field: pq.DiagnosticField) -> str:
 def _refused(refusal: Refusal, where: str, doing: str) -> CdcError:
     """Why there is no connection. The server's message quotes no data before a login."""
     if not refusal.state:
-        return _error(_STEPS[refusal.step], refusal.message, where, doing)
+        return _STEPS[refusal.step].error(refusal.message, where, doing)
     meaning = _meaning(refusal.state, refusal.message, refusal.function)
-    return _error(meaning, f"{refusal.message} (SQLSTATE {refusal.state})", where, doing)
+    return meaning.error(f"{refusal.message} (SQLSTATE {refusal.state})", where, doing)
 
 
 def translate_state(state: str, primary: str, where: str, doing: str = "", *, function: str = "") -> CdcError:
@@ -196,38 +195,34 @@ def translate_state(state: str, primary: str, where: str, doing: str = "", *, fu
     """
     meaning = _meaning(state, primary, function)
     said = _SAID.get(state) or _QUOTES_DATA.get(state[:2]) or " ".join(primary.split())
-    return _error(meaning, f"{said} (SQLSTATE {state})", where, doing)
+    return meaning.error(f"{said} (SQLSTATE {state})", where, doing)
 
 
-def _meaning(state: str, primary: str, function: str) -> Meaning:
+def _meaning(state: str, primary: str, function: str) -> ErrorMeaning:
     if state == "55000" and "wal_level" in primary:
-        return Meaning(SourceRefused, ALTER_WAL_LEVEL)
+        return ErrorMeaning(SourceRefused, ALTER_WAL_LEVEL)
     if (state == "55000" and function in _SLOT_INVALID) or (
         state == "42704" and function in _MISSING_FOR_STREAM
     ):
-        return Meaning(SourceGap, _GONE)
+        return ErrorMeaning(SourceGap, _GONE)
     if state == "42501" and function == _STARTS_SESSION:
         return _NO_REPLICATION
     if state == "53300" and "max_wal_senders" in primary:
         return _SENDERS
     if state == "XX000" and _TOO_LONG.search(primary):
-        return Meaning(
+        return ErrorMeaning(
             SourceRefused, "A value is over 1 GB in text form; Postgres 14 and newer send it in binary."
         )
     if state == "XX000" and _NOT_DECODABLE.search(primary):
-        return Meaning(
+        return ErrorMeaning(
             SourceGap, f"The server can't decode its WAL for this slot, but can for a new one. {_GONE}"
         )
-    return _STATES.get(state) or _CLASSES.get(state[:2]) or _UNKNOWN
+    return _STATES.get(state) or _CLASSES.get(state[:2]) or UNKNOWN
 
 
 def _connection_text(message: str) -> str:
     """The first line of what libpq says of a connection that broke."""
     return message.strip().partition("\n")[0].strip() or "the connection was closed"
-
-
-def _error(meaning: Meaning, text: str, where: str, doing: str) -> CdcError:
-    return meaning.kind(f"{doing}: {text}" if doing else text, where=where, remedy=meaning.remedy)
 
 
 def not_utf8(error: DecodeError, where: str) -> CdcError:

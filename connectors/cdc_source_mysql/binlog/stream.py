@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cdc.errors import DecodeError, SourceUnavailable
+from cdc.kit.errors import stream_ended
 from cdc.model import ChangeSet, Position, TableId
 from cdc_source_mysql.binlog.catalog_lookups import CatalogLookups
 from cdc_source_mysql.binlog.dump import Dump
@@ -151,11 +152,7 @@ class Session:
             elif code == wire.REFUSED and payload is not None:
                 raise translate_packet(payload, self._where, "reading the binary log")
             else:
-                raise SourceUnavailable(
-                    "reading the binary log: the server ended the stream",
-                    where=self._where,
-                    remedy="It is restarted automatically.",
-                )
+                raise stream_ended("reading the binary log", self._where)
 
     def _next(self) -> tuple[int, bytes | None]:
         self._start_again_if_late()

@@ -14,7 +14,8 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from cdc.errors import DecodeError, SourceUnavailable
+from cdc.errors import DecodeError
+from cdc.kit.errors import no_answer, snapshot_closed
 from cdc.model import ChangeBatch, Operation, Position, TableId, TableSchema
 from cdc.model.batch import snapshot_batch
 from cdc_source_mysql.binlog.positions import parse
@@ -113,11 +114,7 @@ def _packets(channel: Channel, where: str, doing: str) -> Iterator[bytes]:
             continue
         pending += channel.recv(READ_BYTES, POLL_SECONDS)
         if time.monotonic() > deadline:
-            raise SourceUnavailable(
-                f"{doing}: the server gave no answer in time",
-                where=where,
-                remedy="It is retried automatically.",
-            )
+            raise no_answer(doing, where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,17 +170,12 @@ class Copying:
                 if decoder.finished:
                     break
         if not decoder.finished:
-            raise self._stopped()
+            raise snapshot_closed(self._where)
         prepared.close()
 
     def _batch(self, record: pa.RecordBatch) -> ChangeBatch:
         return snapshot_batch(
             self._shape.schema, Operation.READ, record.columns, record.num_rows, self._place, self._taken_at
-        )
-
-    def _stopped(self) -> SourceUnavailable:
-        return SourceUnavailable(
-            "the snapshot is closed", where=self._where, remedy="It is retried automatically."
         )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from cdc.errors import CdcError
+from cdc.kit.errors import snapshot_closed
 from cdc.kit.readers import Readers
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
 from cdc.spi.source import EarlierSnapshot, SnapshotChunk
@@ -91,7 +92,7 @@ class MysqlSnapshot:
         """The view's own connection, for one table at a time."""
         with view.lock:
             if self._readers.closed or view.is_broken:
-                raise self._readers.gone()
+                raise snapshot_closed(self._source.connector.where)
             view.is_broken = True
             with self._source.connector.translated("reading from a view"):
                 if not view.is_locked:
