@@ -25,10 +25,10 @@ from cdc.log.frame import (
 from cdc.log.records import (
     optional_commit_from_json,
     optional_commit_to_json,
-    to_microseconds,
 )
 from cdc.log.segment import Block, Segment
 from cdc.model import Commit
+from cdc.model.moments import to_microseconds
 
 # A search walks at most one block frame by frame: 1 MiB is some 400 small commits, about 2 ms, and
 # a log of 20 GiB has 20,000 blocks, about 4 MiB of memory.

@@ -14,9 +14,10 @@ from datetime import datetime
 from cdc.errors import LogTrimmed
 from cdc.log.arrow import decode_batch, decode_schema, decode_trailer
 from cdc.log.frame import Frame, FrameKind
-from cdc.log.records import decode_commit, to_microseconds
+from cdc.log.records import decode_commit
 from cdc.log.segment import Block, Segment, SegmentReader
 from cdc.model import ChangeBatch, Commit, Position, TableId, TableSchema
+from cdc.model.moments import to_microseconds
 
 # Every delivery goes on where it stopped; so many places are remembered, and the oldest is forgotten.
 _PLACES = 64

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 from cdc.model import Audience, Commit, Position
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+from cdc.model.moments import from_microseconds, to_microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +49,6 @@ class HeaderRecord:
     metadata: Mapping[str, str]
     schema_count: int
     previous: Previous | None
-
-
-def to_microseconds(at: datetime) -> int:
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def from_microseconds(value: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=value)
 
 
 def encode_commit(record: CommitRecord) -> bytes:

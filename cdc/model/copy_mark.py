@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+from cdc.model.moments import from_microseconds, to_microseconds
 
 
 class CopyStep(StrEnum):
@@ -42,8 +41,8 @@ class CopyMark:
         return replace(self, seq=self.seq + base)
 
     def to_json(self) -> dict[str, Any]:
-        return {"step": self.step.value, "at": (self.at - _EPOCH) // _MICROSECOND, "seq": self.seq}
+        return {"step": self.step.value, "at": to_microseconds(self.at), "seq": self.seq}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> CopyMark:
-        return cls(CopyStep(value["step"]), _EPOCH + value["at"] * _MICROSECOND, value["seq"])
+        return cls(CopyStep(value["step"]), from_microseconds(value["at"]), value["seq"])

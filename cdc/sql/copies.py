@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cdc.model import CopyMark, TableSchema
+from cdc.model.moments import from_microseconds, to_microseconds
 from cdc.spi import SinkContext
 from cdc.sql.catalog import Catalog, StoredTable
 from cdc.sql.connection import Connection
-from cdc.sql.cursor import from_microseconds, to_microseconds
 from cdc.sql.dialect import Dialect
 from cdc.sql.evolve import fresh_columns, match
 from cdc.sql.layout import own_columns

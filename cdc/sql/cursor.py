@@ -6,16 +6,14 @@ to write.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from cdc.merge import fencing
 from cdc.merge.fencing import Fence
 from cdc.model import Position
+from cdc.model.moments import from_microseconds
 from cdc.spi import Cursor, SinkContext
 from cdc.sql.connection import Connection
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def take_fence(connection: Connection, source: str, context: SinkContext, where: str) -> None:
@@ -74,13 +72,3 @@ def write(connection: Connection, cursor: Cursor) -> None:
         f"insert into {cursors} ({columns}) values (?, ?, ?, {commit_at}, ?, ?, {now}, ?)",
         [cursor.source, cursor.next, position.text, cursor.epoch, cursor.high, str(position.order)],
     )
-
-
-def to_microseconds(at: datetime) -> int:
-    """A time since 1970."""
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def from_microseconds(count: int) -> datetime:
-    """The time that `to_microseconds` gave."""
-    return _EPOCH + count * _MICROSECOND

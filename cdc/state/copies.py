@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from cdc.model import TableId
+from cdc.model.moments import from_microseconds, to_microseconds
 from cdc.spi.state import CopyRequest
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class ReadsCopyRequests:
@@ -25,7 +23,7 @@ class ReadsCopyRequests:
     ) -> int:
         """Leave a request and return its id, for `copy_request`. Needs no lock."""
         columns: dict[str, str | int | None] = {"source": source, "tables": _text(tables), "sink": sink}
-        columns |= {"requested_at": _micros(datetime.now(UTC))}
+        columns |= {"requested_at": to_microseconds(datetime.now(UTC))}
         if reason is not None:
             columns |= {"reason": reason}
         marks = ", ".join("?" * len(columns))
@@ -58,12 +56,12 @@ class WritesCopyRequests:
     def take_copy(self, number: int, tables: Sequence[TableId]) -> None:
         """Note that the log has the request, for exactly these tables."""
         statement = "update copies set taken_at = ?, tables = ? where id = ?"
-        self._all(statement, _micros(datetime.now(UTC)), _text(tables), number)
+        self._all(statement, to_microseconds(datetime.now(UTC)), _text(tables), number)
 
     def finish_copy(self, number: int, error: str | None = None) -> None:
         """Note that the copies are done, or why they are not made."""
         statement = "update copies set finished_at = ?, error = ? where id = ?"
-        self._all(statement, _micros(datetime.now(UTC)), error, number)
+        self._all(statement, to_microseconds(datetime.now(UTC)), error, number)
 
 
 def _request(row: sqlite3.Row) -> CopyRequest:
@@ -88,9 +86,5 @@ def _text(tables: Sequence[TableId] | None) -> str | None:
     return None if tables is None else json.dumps([[table.schema, table.name] for table in tables])
 
 
-def _micros(at: datetime) -> int:
-    return (at - _EPOCH) // _MICROSECOND
-
-
 def _time(value: int | None) -> datetime | None:
-    return None if value is None else _EPOCH + value * _MICROSECOND
+    return None if value is None else from_microseconds(value)

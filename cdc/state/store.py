@@ -21,6 +21,7 @@ from typing import Any
 from cdc.errors import CdcError, StateError, StateFull
 from cdc.files import NO_ROOM, FolderLock, file_mode, make_folder
 from cdc.model import Position
+from cdc.model.moments import from_microseconds, to_microseconds
 from cdc.spi.state import Checkpoint, Plan, PublishedCursor, ReplayRequest
 from cdc.state.copies import ReadsCopyRequests, WritesCopyRequests
 from cdc.state.schema import check_version, migrate
@@ -35,7 +36,6 @@ KEEP_ALL = timedelta(days=1)
 KEEP_HOURLY = timedelta(days=30)
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # More than SQLite asks for at once, so that what it found no room for has none here either.
 _PROBE_BYTES = 64 * 1024
 
@@ -92,7 +92,7 @@ class StateReader(ReadsCopyRequests):
         statement = (
             "insert into replays (sink, source, from_offset, requested_at) values (?, ?, ?, ?) returning id"
         )
-        return int(self._all(statement, sink, source, offset, _micros(datetime.now(UTC)))[0]["id"])
+        return int(self._all(statement, sink, source, offset, to_microseconds(datetime.now(UTC)))[0]["id"])
 
     def pending_replays(self, sink: str | None = None, source: str | None = None) -> list[ReplayRequest]:
         """Return the requests that are not finished, of that sink and source where given, oldest first."""
@@ -165,7 +165,7 @@ class StateStore(StateReader, WritesCopyRequests):
             plan.next,
             str(plan.position.order),
             plan.position.text,
-            None if plan.commit_at is None else _micros(plan.commit_at),
+            None if plan.commit_at is None else to_microseconds(plan.commit_at),
         )
 
     def clear_plan(self, sink: str, source: str) -> None:
@@ -187,7 +187,7 @@ class StateStore(StateReader, WritesCopyRequests):
                     cursor.next,
                     str(cursor.position.order),
                     cursor.position.text,
-                    _micros(datetime.now(UTC)),
+                    to_microseconds(datetime.now(UTC)),
                 ),
             )
             connection.execute(
@@ -207,7 +207,7 @@ class StateStore(StateReader, WritesCopyRequests):
             "insert into checkpoints (source, next_offset, position_order, position_text, at) "
             "values (?, ?, ?, ?, ?) returning id"
         )
-        rows = self._all(statement, source, offset, str(position.order), position.text, _micros(at))
+        rows = self._all(statement, source, offset, str(position.order), position.text, to_microseconds(at))
         return int(rows[0]["id"])
 
     def thin_checkpoints(self, source: str, start: int, now: datetime | None = None) -> int:
@@ -224,8 +224,8 @@ class StateStore(StateReader, WritesCopyRequests):
             """,
             source,
             start,
-            _micros(now - KEEP_ALL),
-            _micros(now - KEEP_HOURLY),
+            to_microseconds(now - KEEP_ALL),
+            to_microseconds(now - KEEP_HOURLY),
             _DAY_US,
             _HOUR_US,
         )
@@ -234,7 +234,7 @@ class StateStore(StateReader, WritesCopyRequests):
     def finish_replay(self, number: int, error: str | None = None) -> None:
         """Mark the request as taken up, or as refused for that reason."""
         statement = "update replays set finished_at = ?, error = ? where id = ?"
-        self._all(statement, _micros(datetime.now(UTC)), error, number)
+        self._all(statement, to_microseconds(datetime.now(UTC)), error, number)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -317,16 +317,8 @@ def _probe_finds_no_room(path: Path) -> bool:
     return False
 
 
-def _micros(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1)
-
-
-def _time(value: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=value)
-
-
 def _optional_time(value: int | None) -> datetime | None:
-    return None if value is None else _time(value)
+    return None if value is None else from_microseconds(value)
 
 
 def _position(row: sqlite3.Row) -> Position:
@@ -343,7 +335,9 @@ def _plan(row: sqlite3.Row) -> Plan:
 
 
 def _checkpoint(row: sqlite3.Row) -> Checkpoint:
-    return Checkpoint(row["id"], row["source"], row["next_offset"], _position(row), _time(row["at"]))
+    return Checkpoint(
+        row["id"], row["source"], row["next_offset"], _position(row), from_microseconds(row["at"])
+    )
 
 
 def _replay(row: sqlite3.Row) -> ReplayRequest:
@@ -352,7 +346,7 @@ def _replay(row: sqlite3.Row) -> ReplayRequest:
         sink=row["sink"],
         source=row["source"],
         offset=row["from_offset"],
-        requested_at=_time(row["requested_at"]),
+        requested_at=from_microseconds(row["requested_at"]),
         finished_at=_optional_time(row["finished_at"]),
         error=row["error"],
     )

@@ -13,10 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from cdc.errors import SourceUnavailable, UnknownEvent
 from cdc.model import ChangeSet, Position
+from cdc.model.moments import from_microseconds
 from cdc_source_postgres import messages
 from cdc_source_postgres.acks import Acknowledgements
 from cdc_source_postgres.connection import ReplicationConnection
@@ -47,7 +47,6 @@ SHUTDOWN_SECONDS = 5.0
 # The server supports binary values from this version on.
 BINARY_SINCE = 140000
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Bytes of protocol messages that come in one piece and need no table.
 _ORIGIN, _TYPE, _RELATION, _TRUNCATE, _MESSAGE = b"OYRTM"
 # PostgreSQL 18 sends a bare Stream Abort, between transactions, for a rolled back subtransaction whose
@@ -174,7 +173,7 @@ class Session:
             position=Position(order, messages.lsn_text(order)),
             changes=ordinals,
             transactions=transactions,
-            commit_at=None if commit_us is None else _EPOCH + timedelta(microseconds=commit_us),
+            commit_at=None if commit_us is None else from_microseconds(commit_us),
             memory=news.memory,
             resnapshot=news.stale,
         )

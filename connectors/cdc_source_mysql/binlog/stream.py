@@ -12,11 +12,11 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from cdc.errors import DecodeError, SourceUnavailable
 from cdc.kit.errors import stream_ended
 from cdc.model import ChangeSet, Position, TableId
+from cdc.model.moments import from_microseconds
 from cdc_source_mysql.binlog.catalog_lookups import CatalogLookups
 from cdc_source_mysql.binlog.dump import Dump
 from cdc_source_mysql.binlog.gtid import MariadbGtids
@@ -64,7 +64,6 @@ MIN_SILENT_SECONDS = 10.0
 
 # The decoder was taken past a rows event that it refused.
 _PASSED = -1
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +247,7 @@ class Session:
                 position=position,
                 changes=gathered.ordinals,
                 transactions=gathered.transactions,
-                commit_at=None if commit_us is None else _EPOCH + timedelta(microseconds=commit_us),
+                commit_at=None if commit_us is None else from_microseconds(commit_us),
                 memory=gathered.memory,
                 resnapshot=gathered.resnapshots,
             )
