@@ -20,6 +20,7 @@ from cdc_source_mysql.binlog.dump import MAX_DUMP_OFFSET, Replica, dump_from
 from cdc_source_mysql.binlog.events import parse_header
 from cdc_source_mysql.binlog.gtid import AcceptedLoss, GtidSet, MariadbGtids
 from cdc_source_mysql.binlog.lost import Losses
+from cdc_source_mysql.binlog.mariadb_places import gtids_before
 from cdc_source_mysql.binlog.positions import (
     FIRST_OFFSET,
     BinlogPosition,
@@ -260,18 +261,11 @@ class Opening:
             return BinlogPosition(reading.decoder.file, reading.decoder.offset, gtids=gtids)
 
     def _losses(self) -> Losses:
-        options = self._connector.options
         return Losses(
             ask=self._value,
             files=lambda: [name for name, _ in self.files()],
-            reader=lambda: Reader(
-                self._connector,
-                self._facts.flavour,
-                options.unrepresentable,
-                self._context.count,
-                {},
-            ),
-            accepted=AcceptedLoss.parse(options.accept_lost_gtids),
+            reader=self._reader,
+            accepted=AcceptedLoss.parse(self._connector.options.accept_lost_gtids),
             where=self._where,
         )
 
@@ -354,6 +348,8 @@ class Opening:
         is_same = self._is_same_binlog(memory)
         if is_same is not False and dict(self.files()).get(after.file, -1) >= after.offset:
             here = self._mariadb_gtids(after)
+            if here is None and is_same:
+                here = self._read_gtids(after)
             # Domains that were deleted had nothing behind our place.
             if here is not None and here == (ours.within(here.last) if is_same else ours):
                 return self._by_file(replace(after, gtids=here), memory)
@@ -375,6 +371,23 @@ class Opening:
             return None if text is None else MariadbGtids.parse(str(text))
         except pymysql.MySQLError:
             return None
+
+    def _read_gtids(self, place: BinlogPosition) -> MariadbGtids | None:
+        """As `_mariadb_gtids`, read from the file: MariaDB 10 returns no GTIDs of a place behind an event
+        larger than max_allowed_packet, and without them each start would count as a failover.
+        """
+        begun = self._mariadb_gtids(replace(place, offset=FIRST_OFFSET))
+        return None if begun is None else gtids_before(self._reader(), begun, place.file, place.offset)
+
+    def _reader(self) -> Reader:
+        """A reader for what needs no collations."""
+        return Reader(
+            self._connector,
+            self._facts.flavour,
+            self._connector.options.unrepresentable,
+            self._context.count,
+            {},
+        )
 
     def _value(self, statement: str, parameters: Iterable[Any] | None = None) -> Any:
         with self._connection.cursor() as cursor:

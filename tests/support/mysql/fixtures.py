@@ -9,6 +9,7 @@ from typing import Protocol
 import pytest
 
 from tests.support.mysql.binaries import every_server, servers_under_test
+from tests.support.mysql.globals import left_as_found
 from tests.support.mysql.server import MysqlDatabase, MysqlServer
 from tests.support.server_pool import ServerPool, lend
 
@@ -50,19 +51,22 @@ def mysql(request: pytest.FixtureRequest, _mysql_servers: ServerPool[str, MysqlS
 @pytest.fixture
 def mysql_database(mysql: MysqlServer) -> Iterator[MysqlDatabase]:
     """A fresh database on every server."""
-    yield from lend(mysql, mysql.create_database)
+    with left_as_found(mysql):
+        yield from lend(mysql, mysql.create_database)
 
 
 @pytest.fixture
 def mysql9_database(mysql9: MysqlServer) -> Iterator[MysqlDatabase]:
     """A fresh database on MySQL only."""
-    yield from lend(mysql9, mysql9.create_database)
+    with left_as_found(mysql9):
+        yield from lend(mysql9, mysql9.create_database)
 
 
 @pytest.fixture
 def mariadb10_database(mariadb10: MysqlServer) -> Iterator[MysqlDatabase]:
     """A fresh database on MariaDB 10.11 only."""
-    yield from lend(mariadb10, mariadb10.create_database)
+    with left_as_found(mariadb10):
+        yield from lend(mariadb10, mariadb10.create_database)
 
 
 @pytest.fixture
