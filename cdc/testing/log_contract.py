@@ -17,14 +17,12 @@ from cdc.errors import LogTrimmed
 from cdc.model import Audience, ChangeSet, CopyMark, CopyStep
 from cdc.model.audience import EVERYONE
 from cdc.spi import LogWriter
+from cdc.testing.conditions import DEFAULT_TIMEOUT_SECONDS
 from cdc.testing.contract_waivers import honours_waivers
 from cdc.testing.events import EPOCH, append, changes, position, table, transaction
 
 ORDERS = table("public.orders", {"id": pa.int64(), "note": pa.string()})
 CUSTOMERS = table("public.customers", {"id": pa.int64()})
-
-# What another thread does at once; the rest is for a loaded machine.
-DEADLINE_SECONDS = 20.0
 
 
 @honours_waivers
@@ -125,7 +123,7 @@ class LogContract:
         finisher = threading.Thread(target=finish)
         finisher.start()
         for thread in (finisher, other):
-            thread.join(DEADLINE_SECONDS)
+            thread.join(DEFAULT_TIMEOUT_SECONDS)
         assert _read(log, 0, 2) == [(0, 1), (1, 2)]
 
     def test_an_uncommitted_transaction_is_gone_after_close(self, place: Any, log: LogWriter) -> None:
@@ -319,13 +317,13 @@ class LogContract:
         seen = threading.Event()
 
         def wait() -> None:
-            if log.wait(0, DEADLINE_SECONDS):
+            if log.wait(0, DEFAULT_TIMEOUT_SECONDS):
                 seen.set()
 
         waiter = threading.Thread(target=wait)
         waiter.start()
         append(log, _inserts(10, 1))
-        waiter.join(DEADLINE_SECONDS)
+        waiter.join(DEFAULT_TIMEOUT_SECONDS)
         assert seen.is_set()
         assert log.wait(0, 0.0)
 

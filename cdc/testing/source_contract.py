@@ -24,8 +24,6 @@ from cdc.testing.fold import fold
 # One step of a transaction: ("c", id, note), ("u", id, note), ("d", id) or ("t",).
 Step = tuple[Any, ...]
 
-# A source yields at least every second; the rest is for a loaded machine.
-IDLE_DEADLINE_SECONDS = 10.0
 # Enough rows for several chunks where `make_source` cuts small.
 SNAPSHOT_ROWS = 500
 
@@ -139,7 +137,7 @@ class SourceContract:
     def test_an_idle_stream_lets_its_caller_look_up(self, source: Source, opened: Position) -> None:
         stream = source.stream(opened, {})
         try:
-            wait_for(lambda: next(stream) is None, IDLE_DEADLINE_SECONDS, "a None from the idle stream")
+            wait_for(lambda: next(stream) is None, what="a None from the idle stream")
         finally:
             stream.close()
 

@@ -23,12 +23,12 @@ from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.server import MysqlServer
 from tests.support.pipeline import MysqlPipeline, Pipeline
 from tests.support.postgres.server import Database
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 WRITERS = 4
 SHORT_SECONDS, SHORT_KILLS = 12.0, 2
 FULL_SECONDS, FULL_KILLS = 300.0, 10
 PUBLICATION = "cdc_shop"
-STOP_TIMEOUT_SECONDS = 60.0
 
 
 def migrate(threads: Sequence[Following], pipeline: Pipeline, seconds: float, kills: int, seed: int) -> None:
@@ -50,7 +50,7 @@ def migrate(threads: Sequence[Following], pipeline: Pipeline, seconds: float, ki
         for thread in threads:
             thread.stop()
         for thread in threads:
-            thread.join(STOP_TIMEOUT_SECONDS)
+            thread.join(DEFAULT_TIMEOUT_SECONDS)
     _check(threads)
     assert all(thread.done for thread in threads)
     pipeline.catch_up()

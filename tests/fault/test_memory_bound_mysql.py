@@ -67,7 +67,7 @@ def wait_until_delivered(pipeline: MysqlPipeline, daemon: CdcProcess, database: 
             pipeline.sink_status(name).get("behind_changes") == 0 for name in ("lake", "warehouse")
         )
 
-    wait_until(delivered, "both sinks to have everything", 400)
+    wait_until(delivered, "both sinks to have everything")
 
 
 def test_large_transaction_of_a_binlog_stays_in_bounded_memory(

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from tests.support.pipeline import Pipeline
 from tests.support.postgres.server import Database
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
 
 CHANGES = 1_000_000
 TRANSACTIONS = 50
 # The longest pause between two tries of a sink that is down, and then the work.
-CATCH_UP_SECONDS = 150.0
 _HOLD = """
 import duckdb, sys
 connection = duckdb.connect(sys.argv[1])
@@ -35,7 +34,7 @@ def held_by_another_process(path: Path) -> Iterator[None]:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         yield
-        holder.communicate("", timeout=30)
+        holder.communicate("", timeout=DEFAULT_TIMEOUT_SECONDS)
 
 
 def test_slot_advances_while_a_sink_is_down_and_the_sink_catches_up(
@@ -53,11 +52,11 @@ def test_slot_advances_while_a_sink_is_down_and_the_sink_catches_up(
             pipeline.wait_until_streaming(daemon)
             wait_until(lambda: is_down(pipeline), "the sink to be down")
             written = write_changes(database15)
-            wait_until(lambda: pipeline.confirmed(written), "the slot to pass all changes", CATCH_UP_SECONDS)
+            wait_until(lambda: pipeline.confirmed(written), "the slot to pass all changes")
             assert is_down(pipeline)
             assert pipeline.sink_status("lake")["error"] is None
             assert "another process" in pipeline.sink_status("warehouse")["error"]["message"]
-        pipeline.wait_until_delivered(daemon, CATCH_UP_SECONDS)
+        pipeline.wait_until_delivered(daemon)
         assert daemon.terminate() == 0
     assert pipeline.mirror_rows("app.events") == CHANGES + 1
     assert pipeline.lake_rows("app.events") == CHANGES + 1

@@ -10,9 +10,8 @@ from typing import Any, Self, TypeVar
 
 from cdc.model import ChangeSet, Envelope, Position, Resnapshot, TableId, TableSchema
 from cdc.spi.source import EarlierSnapshot, Snapshot, SnapshotChunk, Source
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
-# A server on a loaded machine writes to disk for seconds now and then.
-DEADLINE_SECONDS = 60.0
 Row = dict[str, Any]
 
 
@@ -71,7 +70,7 @@ class Follower(ABC):
 
     def catch_up(self) -> None:
         target = self.source.current()
-        deadline = time.monotonic() + DEADLINE_SECONDS
+        deadline = time.monotonic() + DEFAULT_TIMEOUT_SECONDS
         while self.position is None or self.position.order < target.order:
             assert time.monotonic() < deadline, f"the stream stays at {self.position}, before {target}"
             self.step()

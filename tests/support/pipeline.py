@@ -17,13 +17,11 @@ import yaml
 from tests.support.mysql.server import MysqlServer
 from tests.support.postgres.server import Database
 from tests.support.processes import CdcProcess, run_cdc
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
 
 SOURCE = "shop"
 # Short, so that a test sees many deliveries and a kill finds one under way.
 FLUSH_INTERVAL = "200ms"
-# Enough for a backlog of minutes on a loaded machine.
-CATCH_UP_SECONDS = 240.0
 
 
 class Pipeline:
@@ -101,7 +99,7 @@ class Pipeline:
 
     def run_once(self) -> subprocess.CompletedProcess[str]:
         """`cdc run --once`, however it ends."""
-        return run_cdc("run", "--once", cwd=self.folder, timeout_seconds=CATCH_UP_SECONDS)
+        return run_cdc("run", "--once", cwd=self.folder)
 
     def start(self, environment: Mapping[str, str] | None = None) -> CdcProcess:
         """`cdc run`; all starts share one log file."""
@@ -111,7 +109,7 @@ class Pipeline:
 
     def catch_up(self) -> None:
         """`cdc run --once` to its end, which must be a good one."""
-        result = run_cdc("run", "--once", cwd=self.folder, timeout_seconds=CATCH_UP_SECONDS)
+        result = run_cdc("run", "--once", cwd=self.folder)
         assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"[-6000:]
 
     def status(self) -> dict[str, Any]:
@@ -129,7 +127,7 @@ class Pipeline:
         return found
 
     def wait_until_streaming(
-        self, process: CdcProcess, timeout_seconds: float = 180.0, *, copied: bool = True
+        self, process: CdcProcess, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS, *, copied: bool = True
     ) -> None:
         """Until changes flow and, unless told otherwise, all tables are copied (one must have rows)."""
 
@@ -141,7 +139,9 @@ class Pipeline:
 
         wait_until(streaming, "the daemon to stream", timeout_seconds)
 
-    def wait_until_delivered(self, process: CdcProcess, timeout_seconds: float = CATCH_UP_SECONDS) -> None:
+    def wait_until_delivered(
+        self, process: CdcProcess, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    ) -> None:
         """Until everything committed up to now is in the log and every sink has it."""
         target = self.database.value("select pg_current_wal_flush_lsn()::text")
         wait_until(lambda: self.confirmed(target), "the log to have everything", timeout_seconds)

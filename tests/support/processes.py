@@ -14,12 +14,8 @@ from typing import Any, Self
 
 import orjson
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
 
-# The promise of `cdc run` on SIGTERM is 30 s; the rest is for a loaded machine.
-STOP_TIMEOUT_SECONDS = 45.0
-# One-shot commands (`check`, `status`, `run --once` on small tables) end in a few seconds.
-COMMAND_TIMEOUT_SECONDS = 180.0
 KIBIBYTE = 1024
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,7 +28,7 @@ def run_cdc(
     *arguments: str,
     cwd: Path,
     environment: Mapping[str, str] | None = None,
-    timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; nothing is checked, output is text."""
     return subprocess.run(
@@ -100,19 +96,19 @@ class CdcProcess:
     def kill9(self) -> None:
         """SIGKILL, and wait until it is gone."""
         self._process.kill()
-        self._process.wait(STOP_TIMEOUT_SECONDS)
+        self._process.wait(DEFAULT_TIMEOUT_SECONDS)
 
-    def terminate(self, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> int:
+    def terminate(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> int:
         """SIGTERM, wait, give the exit code."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         return self._process.wait(timeout_seconds)
 
-    def wait(self, timeout_seconds: float) -> int:
+    def wait(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> int:
         """Wait for it to end by itself, give the exit code."""
         return self._process.wait(timeout_seconds)
 
-    def wait_for_log(self, text: str, timeout_seconds: float = 90.0) -> None:
+    def wait_for_log(self, text: str, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         """Until a log line contains `text`; fails with the log's tail when the process ends first."""
 
         def seen() -> bool:

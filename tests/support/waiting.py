@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from cdc.testing.conditions import DEFAULT_TIMEOUT_SECONDS
+
+__all__ = ["DEFAULT_TIMEOUT_SECONDS", "POLL_SECONDS", "wait_until"]
+
 T = TypeVar("T")
 
-# Long enough for a loaded two-core machine; a passing test never waits that long.
-DEFAULT_TIMEOUT_SECONDS = 90.0
 # Short beside everything that is waited for (a server's answer, a commit), long enough to cost no processor
 # time.
 POLL_SECONDS = 0.02

@@ -21,12 +21,12 @@ from typing import Any, ClassVar, Self
 from urllib.parse import quote, urlencode
 
 from cdc.errors import CdcError
-from cdc.testing.conditions import wait_for
+from cdc.testing.conditions import DEFAULT_TIMEOUT_SECONDS, wait_for
 from cdc.testing.ports import free_port
 
 HOST = "127.0.0.1"
-START_TIMEOUT_SECONDS = 60.0
-STOP_TIMEOUT_SECONDS = 60.0
+START_TIMEOUT_SECONDS = DEFAULT_TIMEOUT_SECONDS
+STOP_TIMEOUT_SECONDS = DEFAULT_TIMEOUT_SECONDS
 # A port that was free a moment ago may be taken by a parallel worker; a few tries are plenty.
 PORT_ATTEMPTS = 5
 _PORT_TAKEN = "Address already in use"

@@ -17,6 +17,7 @@ from cdc_config import load
 from tests.integration.cli.conftest import Project
 from tests.support.postgres.server import Database
 from tests.support.processes import cdc_command, child_environment, run_cdc
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_init_asks_for_the_url_and_does_not_show_it(database15: Database, empty:
     with contextlib.suppress(OSError):
         while data := os.read(terminal, 1024):
             shown += data
-    assert process.wait(30) == 0, shown
+    assert process.wait(DEFAULT_TIMEOUT_SECONDS) == 0, shown
     assert b"Wrote cdc.yaml" in shown
     assert b"hunter2" not in shown
 

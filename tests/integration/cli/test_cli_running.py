@@ -18,7 +18,7 @@ from cdc.testing.memory import load_store
 from cdc_config import load
 from tests.integration.cli.conftest import Project, minimal
 from tests.support.processes import ROOT, CdcProcess, cdc_command, run_cdc
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_timeout_needs_once(project: Project) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_stops_the_daemon_with_exit_code_0(daemon: CdcProcess, number: int) -> None:
     daemon._process.send_signal(number)
-    assert daemon.wait(40) == 0
+    assert daemon.wait() == 0
     assert daemon.log_records[-1]["outcome"] == "stopped"
 
 
@@ -204,7 +204,7 @@ def test_tail_follow_shows_what_comes_later(finished: Project) -> None:
     config = minimal(transactions=6)
     finished.write(config)
     assert run_cdc("run", "--once", cwd=finished.folder).returncode == 0
-    output, _ = follower.communicate(timeout=30)
+    output, _ = follower.communicate(timeout=DEFAULT_TIMEOUT_SECONDS)
     assert [orjson.loads(line)["_cdc_seq"] for line in output.splitlines()] == [10, 11]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.cli.conftest import Project
 from tests.support.processes import cdc_command, child_environment
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
 
 POSITION = "mysql-bin.000123:104857600;3e11fa47-71ca-11e1-9e33-c80aa9429562:1-1234567,5f11fa47-71ca-11e1:1-99"
 REFUSED = {
@@ -167,4 +167,4 @@ def test_status_watches_until_it_is_interrupted(project: Project) -> None:
         )
         wait_until(lambda: output.read_text("utf-8").count("source shop") >= 2, "it to be shown twice")
         watching.send_signal(2)
-        assert watching.wait(20) == 130
+        assert watching.wait(DEFAULT_TIMEOUT_SECONDS) == 130

@@ -114,7 +114,7 @@ def copies_arrive(
     late = pipeline.add_duckdb("late")
     with writing(write):
         with pipeline.start({"CDC_FAILPOINT": "snapshot.rows-durable=2"}) as daemon:
-            daemon.wait(120)
+            daemon.wait()
         with pipeline.start() as daemon:
             pipeline.wait_until_streaming(daemon)
             wait_until(lambda: pipeline.sink_status("late").get("rows", 0) > ROWS, "the copies")

@@ -17,12 +17,10 @@ from cdc.model import ChangeSet
 from cdc.spi import FlushPolicy
 from cdc.spi.status import SourceReport
 from cdc.state import StateReader, StateStore
-from cdc.testing.conditions import wait_for
+from cdc.testing.conditions import DEFAULT_TIMEOUT_SECONDS, wait_for
 from cdc.testing.database import MemoryDatabase, table_id
 from cdc.testing.events import append
 from cdc.testing.memory import MemorySink, MemorySource, MemoryStore
-
-WAIT_SECONDS = 60.0
 
 
 @dataclass
@@ -38,7 +36,7 @@ class Running:
         return self.join()
 
     def join(self) -> RunResult:
-        self.thread.join(WAIT_SECONDS)
+        self.thread.join(DEFAULT_TIMEOUT_SECONDS)
         assert not self.thread.is_alive(), "the engine did not stop"
         return self.results[0]
 
@@ -123,7 +121,7 @@ class Bench:
             return request.error if request else "gone"
 
     def wait_for(self, condition: Any, what: str) -> None:
-        wait_for(condition, WAIT_SECONDS, what)
+        wait_for(condition, what=what)
 
     def wait_until_equal(self, table: str, store: MemoryStore | None = None) -> None:
         """Until the sink's folded rows are the database's."""

@@ -20,6 +20,7 @@ from cdc.testing.memory import MemorySnapshot, MemoryStore
 from tests.integration.engine.conftest import Bench
 from tests.integration.engine.test_engine_follows_table_identity import ask_to_read_again
 from tests.integration.engine.test_engine_survives_crashes import ORDERS, CrashAt, Writer
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 LINES = table("public.lines", {"id": pa.int64(), "note": pa.string()}, relation=3)
 KEYLESS = table(
@@ -74,7 +75,7 @@ class HeldCopies:
             me._left -= 1
             if me._left < 0:
                 me.waiting.set()
-                assert me._go.wait(60)
+                assert me._go.wait(DEFAULT_TIMEOUT_SECONDS)
             return read(self, chunk)
 
         monkeypatch.setattr(MemorySnapshot, "read", held)

@@ -19,6 +19,7 @@ from cdc.spi import SnapshotChunk
 from cdc.testing.events import position, table, transaction
 from cdc.testing.memory import MemorySnapshot, MemoryStore
 from tests.integration.engine.conftest import Bench
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 T = table("public.t", {"id": pa.int64(), "note": pa.string()}, relation=1)
 KEYLESS = table("public.t", {"id": pa.int64(), "note": pa.string()}, key=(), identity="full", relation=1)
@@ -321,7 +322,7 @@ def test_many_waiting_tables_need_few_open_files(tmp_path: Path) -> None:
         cwd=root,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEFAULT_TIMEOUT_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tests.support.processes import child_environment
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 ROWS = 3_000_000
 LIMIT_MIB = 400
@@ -16,6 +17,7 @@ WRITER = """
 import re, sys
 import pyarrow as pa
 import pyarrow.compute as pc
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 from cdc.testing.events import changes, delivery, sink_context, table
 from cdc_sink_parquet import ParquetSink
 from cdc_sink_parquet.options import ParquetOptions
@@ -73,7 +75,12 @@ print(int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]
 def peak_mib(lake: Path, tables: int, writer: str = WRITER) -> int:
     command = [sys.executable, "-c", writer, str(ROWS), str(lake), str(tables)]
     done = subprocess.run(
-        command, env=child_environment(), capture_output=True, text=True, check=True, timeout=110
+        command,
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=DEFAULT_TIMEOUT_SECONDS,
     )
     return int(done.stdout)
 

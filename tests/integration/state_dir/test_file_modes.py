@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pipeline import CATCH_UP_SECONDS, Pipeline
+from tests.support.pipeline import Pipeline
 from tests.support.postgres.server import Database
 from tests.support.processes import cdc_command, child_environment
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 
 @pytest.mark.parametrize(("umask", "configured"), [("000", None), ("077", None), ("077", "002")])
@@ -29,7 +30,7 @@ def test_files_have_the_rights_of_the_config_whatever_the_umask(
         ["/bin/sh", "-c", f"umask {umask}; exec {command}"],
         cwd=tmp_path,
         env=child_environment(),
-        timeout=CATCH_UP_SECONDS,
+        timeout=DEFAULT_TIMEOUT_SECONDS,
         check=True,
         capture_output=True,
     )

@@ -16,7 +16,7 @@ TRANSACTIONS = 400
 @pytest.mark.parametrize("name", ["mysql9", "mariadb10"])
 def test_mysql_workload_and_binlog_count_the_same(mysql_server_factory: MysqlFactory, name: str) -> None:
     with MysqlWorkload(mysql_server_factory(None, name), seed=1) as workload:
-        wait_until(lambda: _enough(workload), "the writers to write", 60.0)
+        wait_until(lambda: _enough(workload), "the writers to write")
     events = workload.oracle.events()
     assert dict(counts(events)) == workload.tally.counts
     assert {event.op for items in events.values() for event in items} == {"c", "u", "d", "t"}

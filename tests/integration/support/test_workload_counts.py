@@ -13,7 +13,7 @@ TRANSACTIONS = 1200
 
 def test_workload_tally_equals_what_the_server_decodes(database: Database) -> None:
     with PostgresWorkload(database, seed=1) as workload:
-        wait_until(lambda: workload.tally.transactions >= TRANSACTIONS, "the writers", timeout_seconds=90)
+        wait_until(lambda: workload.tally.transactions >= TRANSACTIONS, "the writers")
     events = workload.oracle.events()
     assert dict(counts(events)) == workload.tally.counts
     assert {event.op for items in events.values() for event in items} == {"c", "u", "d", "t"}

@@ -17,9 +17,9 @@ from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire.decoder import Binlog
 from cdc_source_mysql.wire.target import Target
 from tests.support.mysql.server import MysqlServer
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 RECEIVE_BYTES = 1 << 20
-TIMEOUT_SECONDS = 30.0
 SOFT_BYTES = 1 << 30
 
 
@@ -32,7 +32,7 @@ def record(server: MysqlServer, file: str = "binlog.000001", offset: int = 4) ->
         dump_from(Connector(options, "recorder"), file, offset, Replica.beside(), stop_at_end=True)
     ) as dump:
         while True:
-            data += dump.recv(RECEIVE_BYTES, TIMEOUT_SECONDS)
+            data += dump.recv(RECEIVE_BYTES, DEFAULT_TIMEOUT_SECONDS)
             while len(data) >= at + 5:
                 size = int.from_bytes(data[at : at + 3], "little")
                 assert data[at + 4] != 0xFF, bytes(data[at + 4 : at + 4 + size])

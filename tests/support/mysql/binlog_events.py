@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from cdc_source_mysql.binlog.dump import Dump
 from cdc_source_mysql.errors import translate_packet
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 ROTATE, FORMAT, WRITE_ROWS, XID, HEARTBEATS = 4, 15, (30, 23), 16, (27, 41)
 # Far over the time that a server on this machine takes to send what it has.
-_PATIENCE_SECONDS = 30.0
 _MAX_PACKET = 2**24 - 1
 _CHUNK_BYTES = 1 << 20
 
@@ -51,7 +51,7 @@ def until(dump: Dump, *types: int) -> list[Event]:
 def _packets(dump: Dump) -> Iterator[bytes]:
     buffer, whole = bytearray(), bytearray()
     # Heartbeats are no progress: a dump that should end and lives on must fail.
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + DEFAULT_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         buffer += dump.recv(_CHUNK_BYTES, 0.1)
         while len(buffer) >= 4 and len(buffer) >= 4 + (size := int.from_bytes(buffer[:3], "little")):
@@ -60,4 +60,4 @@ def _packets(dump: Dump) -> Iterator[bytes]:
             if size < _MAX_PACKET:
                 yield bytes(whole)
                 whole.clear()
-    raise AssertionError(f"the dump went on for {_PATIENCE_SECONDS:g} s")
+    raise AssertionError(f"the dump went on for {DEFAULT_TIMEOUT_SECONDS:g} s")

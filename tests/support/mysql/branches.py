@@ -14,14 +14,13 @@ import pymysql
 from pymysql.connections import Connection
 
 from tests.support.mysql.server import MysqlServer
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
 
 # They are freed between the two moments: some milliseconds.
 STATEMENTS_TO_FREE = 2000
 ATTEMPTS = 5
 # "There is no such branch": the first connection has yet to begin to go.
 _UNKNOWN_XID = 1397
-_ATTEMPT_SECONDS = 30.0
 _TRANSACTIONS = "\nTRANSACTIONS\n"
 
 
@@ -61,7 +60,7 @@ def end_too_early(server: MysqlServer, xid: str, change: str, outcome: str) -> b
 
 
 def _end(connection: Connection[Any], statement: str) -> None:
-    deadline = time.monotonic() + _ATTEMPT_SECONDS
+    deadline = time.monotonic() + DEFAULT_TIMEOUT_SECONDS
     with connection.cursor() as cursor:
         while True:
             try:

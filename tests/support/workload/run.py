@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 from tests.support.workload.events import Oracle
 from tests.support.workload.reshaping import Reshaper
 from tests.support.workload.specs import SCHEMA, TableSpec
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 WRITERS = 4
 # Rows a table starts with.
 SEED_ROWS = 150
-STOP_TIMEOUT_SECONDS = 60.0
 # The key of a table that the reshaper creates.
 NEW_TABLE_KEY = ("id",)
 
@@ -97,7 +97,7 @@ class Workload(ABC):
         for thread in self._threads:
             thread.stop()
         for thread in self._threads:
-            thread.join(STOP_TIMEOUT_SECONDS)
+            thread.join(DEFAULT_TIMEOUT_SECONDS)
         assert not [thread.name for thread in self._threads if thread.is_alive()], "writers hang"
         self.check()
 

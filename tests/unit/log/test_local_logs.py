@@ -7,6 +7,7 @@ from pathlib import Path
 from cdc.log import LocalLogs
 from cdc.testing.events import append
 from tests.support.logs import one
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 
 def test_a_reader_in_another_process_waits_for_what_is_written(tmp_path: Path) -> None:
@@ -16,10 +17,10 @@ def test_a_reader_in_another_process_waits_for_what_is_written(tmp_path: Path) -
         assert reader.identity == log.identity
         assert not reader.wait(1, 0.0)
         woken: list[bool] = []
-        waiter = threading.Thread(target=lambda: woken.append(reader.wait(1, 30.0)))
+        waiter = threading.Thread(target=lambda: woken.append(reader.wait(1, DEFAULT_TIMEOUT_SECONDS)))
         waiter.start()
         append(log, one(20, 2))
-        waiter.join(30.0)
+        waiter.join(DEFAULT_TIMEOUT_SECONDS)
         assert woken == [True]
         assert [row["id"] for batch in reader.read(1, 2) for row in batch.rows()] == [2]
 

@@ -11,6 +11,7 @@ from cdc.log import SegmentedLog
 from cdc.model import ChangeSet
 from cdc.testing.events import EPOCH, append, append_parts, changes, position, transaction
 from tests.support.logs import ITEMS, ORDERS, idle, ids, one, opened, parts, rows
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 
 def test_empty_log_has_no_end_and_starts_at_zero(tmp_path: Path) -> None:
@@ -162,14 +163,14 @@ def test_other_threads_wait_for_the_end_of_a_transaction(tmp_path: Path) -> None
 
         thread = threading.Thread(target=other)
         thread.start()
-        assert started.wait(10)
+        assert started.wait(DEFAULT_TIMEOUT_SECONDS)
         thread.join(0.05)
         assert thread.is_alive()
         entry.append(last)
         entry.commit(position(11))
         assert thread.is_alive()
         entry.close()
-        thread.join(10)
+        thread.join(DEFAULT_TIMEOUT_SECONDS)
         assert ids(log) == [(0, 0), (1, 1), (2, 2), (3, 3), (4, 42)]
 
 
@@ -180,7 +181,7 @@ def test_another_thread_may_end_the_transaction(tmp_path: Path) -> None:
         entry.append(first)
         thread = threading.Thread(target=entry.close)
         thread.start()
-        thread.join(10)
+        thread.join(DEFAULT_TIMEOUT_SECONDS)
         with pytest.raises(ValueError, match="committed or closed"):
             entry.append(last)
         append(log, one(20, 2))
@@ -201,7 +202,7 @@ def test_closing_frees_a_thread_that_waits_for_its_turn(tmp_path: Path) -> None:
     thread = threading.Thread(target=other)
     thread.start()
     log.close()
-    thread.join(10)
+    thread.join(DEFAULT_TIMEOUT_SECONDS)
     assert [str(error) for error in errors] == [f"{tmp_path}: the log is closed"]
     with opened(tmp_path) as again:
         assert again.end is None
@@ -218,7 +219,7 @@ def test_many_threads_append_without_loss(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(DEFAULT_TIMEOUT_SECONDS)
         found = rows(log)
         assert [row["_cdc_seq"] for row in found] == list(range(240))
         by_commit = [found[i : i + 6] for i in range(0, 240, 6)]
@@ -230,13 +231,13 @@ def test_wait_ends_when_the_offset_is_durable(tmp_path: Path) -> None:
     with opened(tmp_path) as log:
         assert not log.wait(0, 0.01)
         woken: list[bool] = []
-        thread = threading.Thread(target=lambda: woken.append(log.wait(1, 30)))
+        thread = threading.Thread(target=lambda: woken.append(log.wait(1, DEFAULT_TIMEOUT_SECONDS)))
         thread.start()
         append(log, one(5, 1))
         append(log, idle(9))
         assert thread.is_alive()
         append(log, one(10, 2))
-        thread.join(10)
+        thread.join(DEFAULT_TIMEOUT_SECONDS)
         assert woken == [True]
 
 

@@ -15,6 +15,7 @@ from cdc.errors import StateError, StateFull
 from cdc.model import Position
 from cdc.spi.state import Checkpoint, Plan
 from cdc.state import StateReader, StateStore, read_status
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 START = NOON - timedelta(days=40)
@@ -162,7 +163,7 @@ def test_threads_share_one_store(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10)
+            thread.join(DEFAULT_TIMEOUT_SECONDS)
         assert sorted(epochs) == list(range(1, 9))
 
 

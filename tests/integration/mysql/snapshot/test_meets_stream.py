@@ -26,6 +26,7 @@ from tests.support.mysql.fixtures import EVERY_SERVER
 from tests.support.mysql.follower import MysqlFollower
 from tests.support.mysql.server import MysqlDatabase
 from tests.support.mysql.snapshots import SnapshotBench, rows_of
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 WRITERS = 3
 ROWS = 400
@@ -87,7 +88,7 @@ class Writers:
 
     def wait(self, transactions: int) -> None:
         for _ in range(transactions):
-            assert self._made.acquire(timeout=30)
+            assert self._made.acquire(timeout=DEFAULT_TIMEOUT_SECONDS)
 
     def _write(self, chance: random.Random) -> None:
         with self._database.connect(autocommit=False) as connection:

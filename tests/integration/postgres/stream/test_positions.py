@@ -16,7 +16,7 @@ from tests.support.follower import Follower, rows_of
 from tests.support.postgres.fixtures import PostgresFactory
 from tests.support.postgres.follower import PostgresFollower
 from tests.support.postgres.server import Database
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
 
 
 def confirmed(database: Database, slot: str) -> int:
@@ -161,7 +161,7 @@ def test_a_server_that_shuts_down_is_let_go(postgres_factory: PostgresFactory, a
     stopping.start()
     with pytest.raises(SourceUnavailable):
         _read_until_error(follower)
-    stopping.join(20)
+    stopping.join(DEFAULT_TIMEOUT_SECONDS)
     assert not stopping.is_alive()
     server.start()
     database.execute("insert into t values (2)")
@@ -188,7 +188,7 @@ def test_a_killed_connection_is_unavailable_and_the_same_object_goes_on(
 
 
 def _read_until_error(follower: Follower) -> CdcError:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + DEFAULT_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         follower.step()
     raise AssertionError("the stream goes on")
