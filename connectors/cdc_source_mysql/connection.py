@@ -12,6 +12,7 @@ verify_identity: and it names the host of the url.
 
 from __future__ import annotations
 
+import functools
 import re
 import ssl
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
-import pymysql
+from pymysql.connections import Connection as PyConnection
 from pymysql.err import MySQLError
 
 from cdc.errors import ConfigError
@@ -57,6 +58,24 @@ def tls_context(address: Address, where: str) -> ssl.SSLContext | None:
     if address.ssl_cert:
         _load_own(context, address, where)
     return context
+
+
+@functools.cache
+def _unverified() -> ssl.SSLContext:
+    """The context of every connection that looks at no certificate; it holds nothing of one connection."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class _PreferringTls(PyConnection):
+    """Asks for TLS where the server has it and looks at no certificate, as PyMySQL does by itself. PyMySQL
+    loads the machine's authorities for it all the same: 20 ms of processor time a connection.
+    """
+
+    def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
+        return sslp if isinstance(sslp, ssl.SSLContext) else _unverified()
 
 
 def _load_authorities(context: ssl.SSLContext, address: Address, where: str) -> None:
@@ -162,7 +181,7 @@ class Connector:
     def _log_in(self, database: str | None, read_timeout_seconds: float) -> Connection:
         address = self.options.address
         try:
-            connection = pymysql.connect(
+            connection = _PreferringTls(
                 user=address.user,
                 # PyMySQL takes a str for latin1; the server compares bytes, and people type UTF-8.
                 password=cast("str", address.password.encode()),
