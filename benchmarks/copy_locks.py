@@ -18,7 +18,10 @@ from pathlib import Path
 
 from benchmarks.stream import FILL, TABLE, peak_mib, run_once
 from cdc.cli.allocators import bound_resident_memory
-from cdc_source_postgres import snapshot
+from cdc.spi.source import SourceContext
+from cdc_source_postgres import PostgresSource
+from cdc_source_postgres.limits import Limits
+from cdc_source_postgres.options import PostgresOptions
 from tests.support.postgres.server import Database, PostgresServer
 
 LIMIT_SECONDS = 1.0
@@ -28,8 +31,8 @@ PAUSE_SECONDS = 2.0
 CONFIG = """
 state_dir: {folder}/state
 sources:
-  bench: {{type: postgres, url: "{url}", tables: ["public.*", "!public.apart"], slot: cdc_bench,
-           publication: cdc_bench}}
+  bench: {{type: "benchmarks.copy_locks:ShortSnapshots", url: "{url}", slot: cdc_bench,
+           publication: cdc_bench, tables: ["public.*", "!public.apart"]}}
 sinks:
   copy: {{type: parquet, from: [bench], url: {folder}/lake, flush: {{interval: 30s}}}}
 """
@@ -42,10 +45,16 @@ ALTERS = (
 )
 
 
+class ShortSnapshots(PostgresSource):
+    """Postgres, with snapshots of SNAPSHOT_SECONDS."""
+
+    def __init__(self, options: PostgresOptions, context: SourceContext) -> None:
+        super().__init__(options, context, Limits(snapshot_seconds=SNAPSHOT_SECONDS))
+
+
 def main(rows: int = 3_000_000, tiny_tables: int = 5000) -> None:
     """Measure both, print."""
     bound_resident_memory()
-    snapshot.SNAPSHOT_SECONDS = SNAPSHOT_SECONDS
     server = PostgresServer(18, {"shared_buffers": "256MB", "max_wal_size": "8GB"}).start()
     try:
         _waits(server, rows)

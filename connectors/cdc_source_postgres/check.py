@@ -22,12 +22,15 @@ from cdc_source_postgres.checks.slot import check_slot
 from cdc_source_postgres.checks.tables import check_tables
 from cdc_source_postgres.checks.waits import check_waits
 from cdc_source_postgres.connection import Connector
+from cdc_source_postgres.limits import DEFAULTS, Limits
 from cdc_source_postgres.options import PostgresOptions
 
 _AGAIN = "Check that the server still runs, then run cdc check again."
 
 
-def run_checks(options: PostgresOptions, name: str, owner: LogIdentity | None = None) -> list[Finding]:
+def run_checks(
+    options: PostgresOptions, name: str, owner: LogIdentity | None = None, limits: Limits = DEFAULTS
+) -> list[Finding]:
     """All findings for the source of that name in the config, in the order in which one would mend them."""
     report = Report()
     try:
@@ -36,7 +39,7 @@ def run_checks(options: PostgresOptions, name: str, owner: LogIdentity | None = 
     except ConfigError as error:
         report.error("name", str(error), error.remedy)
         return report.findings
-    connector = Connector(options, name)
+    connector = Connector(options, name, limits)
     try:
         conn = connector.connect("to check it")
     except CdcError as error:
@@ -75,7 +78,7 @@ def _check(
     check_publication(server, infos, relations, report)
     check_slot(server, owner, report, connector.where)
     check_ddl(server, report)
-    check_waits(server, report)
+    check_waits(server, report, connector.limits)
     check_money(conn, connector, infos, report)
 
 

@@ -21,14 +21,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cdc.model import TableId
+from cdc_source_postgres.limits import Limits
 
-# A fraction of a second of COPY BINARY: what is lost when a snapshot gives way. Large tables are cut more
-# coarsely, so that each has some thousand chunks, up to MAX_CHUNK_BYTES: 16,000 chunks a terabyte.
-CHUNK_BYTES = 8 * 1024 * 1024
+# Large tables are cut more coarsely than into `Limits.chunk_bytes`, so that each has some thousand chunks, up
+# to MAX_CHUNK_BYTES: 16,000 chunks a terabyte.
 MAX_CHUNK_BYTES = 64 * 1024 * 1024
 CHUNKS_A_TABLE = 2000
-# However much a table has outside its own pages (TOAST), a chunk has at least this many.
-MIN_CHUNK_PAGES = 128
 # Ages compare correctly below 2^31 transactions; the margin is what may happen while we read.
 RESUMABLE_TRANSACTIONS = 2**31 - 100_000_000
 AGAIN = "again:"
@@ -136,16 +134,16 @@ class Token:
         )
 
 
-def layout_of(leaf: LeafSize, page_bytes: int, *, ranges: bool) -> Layout:
-    """Cut a physical table into chunks of CHUNK_BYTES or somewhat more, TOAST included; in one piece when the
-    server can't read ranges of pages.
+def layout_of(leaf: LeafSize, page_bytes: int, limits: Limits, *, ranges: bool) -> Layout:
+    """Cut a physical table into chunks of `limits.chunk_bytes` or somewhat more, TOAST included; in one piece
+    when the server can't read ranges of pages.
     """
     pages = leaf.main_bytes // page_bytes
     if not ranges or pages == 0:
         return Layout(leaf.filenode, max(pages, 1), 1)
     share = leaf.main_bytes / max(leaf.total_bytes, leaf.main_bytes)
-    wanted = max(CHUNK_BYTES, min(leaf.total_bytes // CHUNKS_A_TABLE, MAX_CHUNK_BYTES))
-    size = max(MIN_CHUNK_PAGES, int(wanted * share) // page_bytes)
+    wanted = max(limits.chunk_bytes, min(leaf.total_bytes // CHUNKS_A_TABLE, MAX_CHUNK_BYTES))
+    size = max(limits.min_chunk_pages, int(wanted * share) // page_bytes)
     return Layout(leaf.filenode, size, -(-pages // size))
 
 

@@ -21,6 +21,7 @@ from psycopg.errors import error_from_result
 from cdc.kit.errors import WAIT, no_answer, stream_ended
 from cdc_source_postgres.connecting import connect
 from cdc_source_postgres.errors import translate, translate_ddl, translate_result
+from cdc_source_postgres.limits import DEFAULTS, Limits
 from cdc_source_postgres.options import MAX_NAME_BYTES, PostgresOptions, parse_url
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -47,8 +48,6 @@ ANY_BYTES = "SQL_ASCII"
 _MONEY_UNITS = "select ('x' || encode(cash_send('1'::money), 'hex'))::bit(64)::int8; " + _MONEY_AS_TEXT
 # The same, for settings that older servers do not know: (from server_version_num on, setting).
 _NEWER_SETTINGS = ((140000, "idle_session_timeout"), (170000, "transaction_timeout"))
-# A lock that somebody keeps longer than this is somebody's business to know about; what waits is tried again.
-LOCK_TIMEOUT_SECONDS = 10
 # Half-open connections (a firewall that forgot us, a host that lost power) are noticed within a minute: 20 +
 # 4 * 10 s.
 _LIVENESS = {
@@ -74,9 +73,10 @@ class Connector:
     newest ordinary connection.
     """
 
-    def __init__(self, options: PostgresOptions, source: str) -> None:
+    def __init__(self, options: PostgresOptions, source: str, limits: Limits = DEFAULTS) -> None:
         self._url = options.url.get_secret_value()
         self.source = source
+        self.limits = limits
         # As much of a name as the server keeps: it tells our walsenders from others'.
         given = parse_url(self._url).get("application_name") or f"cdc_{source}"
         self.application_name = given[:MAX_NAME_BYTES]
@@ -127,7 +127,7 @@ class Connector:
 
     def _conninfo(self) -> str:
         given = parse_url(self._url)
-        settings = {**_SETTINGS, "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s"}
+        settings = {**_SETTINGS, "lock_timeout": f"{self.limits.lock_timeout_seconds}s"}
         flags = " ".join(f"-c {name}={value}" for name, value in settings.items())
         ours = {
             **{name: value for name, value in _LIVENESS.items() if name not in given},

@@ -22,9 +22,6 @@ from cdc_source_postgres.looks import Looker, look_at
 from cdc_source_postgres.reported import ReportedHistory
 from cdc_source_postgres.slot import check_slot, read_slot
 
-# Bounds how long a dropped publication goes unnoticed, and keeps apart what happened apart: the fewer
-# statements lie between two looks, the more of them can be proven harmless.
-INTERVAL_SECONDS = 10.0
 # The publication's oid, so that one dropped and created again between two looks is noticed.
 MEMORY_PUBLICATION = "publication"
 
@@ -113,7 +110,7 @@ class Monitor:
 
     def look(self) -> None:
         """Look now; raises what `look_if_due` raises, and SourceUnavailable."""
-        self._due = time.monotonic() + INTERVAL_SECONDS
+        self._due = time.monotonic() + self._connector.limits.look_seconds
         connection = self.connection
         with self._connector.translated("looking at the source"):
             self._look_at_publication(connection)

@@ -19,22 +19,17 @@ from psycopg.rows import class_row
 from cdc.errors import CdcError, SourceUnavailable
 from cdc.model import Position
 from cdc_source_postgres.blockers import Blocker, open_transactions
-from cdc_source_postgres.connection import LOCK_TIMEOUT_SECONDS, Connection, Connector, ReplicationConnection
+from cdc_source_postgres.connection import Connection, Connector, ReplicationConnection
 from cdc_source_postgres.errors import slot_ahead, slot_foreign, slot_lost, slot_missing, slot_taken
 from cdc_source_postgres.messages import lsn_int, lsn_text
 from cdc_source_postgres.statements import identifier
 
 PLUGIN = "pgoutput"
-# Creation waits for every transaction that was open when it began; each attempt ends with the lock timeout.
-# Three of them outlast a slow report, after that the one who blocks is named.
-CREATE_ATTEMPTS = 3
 # One is enough unless the server read the running transactions of another slot from disk.
 SETTLE_ATTEMPTS = 3
 # On a standby creation waits for the primary to log its running transactions (every 15 s when it writes at
 # all).
 CREATE_SECONDS = 60.0
-# The walsender of a process that was killed notices within seconds; one that another daemon uses stays.
-RELEASE_SECONDS = 10.0
 # A living daemon answers at least every 10 s: a walsender of ours that has heard nothing for three times that
 # has lost its client.
 SILENCE_SECONDS = 30.0
@@ -129,7 +124,7 @@ def release_slot(conn: Connection, connector: Connector, slot: str, log: Callabl
     Raises:
         SourceBusy: somebody reads from it and lives.
     """
-    deadline = time.monotonic() + RELEASE_SECONDS
+    deadline = time.monotonic() + connector.limits.release_seconds
     ended = False
     while (state := read_slot(conn, slot)) is not None and state.active_pid is not None:
         is_ours = state.application == connector.application_name
@@ -207,7 +202,8 @@ def _temporary_name(slot: str, purpose: str) -> str:
 def _create(
     connector: Connector, conn: Connection, clause: str, log: Callable[..., None]
 ) -> tuple[ReplicationConnection, dict[str, str | None]]:
-    for attempt in range(1, CREATE_ATTEMPTS + 1):
+    attempts = connector.limits.create_attempts
+    for attempt in range(1, attempts + 1):
         replication = connector.replicate()
         try:
             rows = replication.command(f"CREATE_REPLICATION_SLOT {clause}", "creating a slot", CREATE_SECONDS)
@@ -221,7 +217,7 @@ def _create(
                 blockers=[blocker.who for blocker in blockers],
                 remedy=_end_of(conn, blockers),
             )
-            if attempt == CREATE_ATTEMPTS:
+            if attempt == attempts:
                 raise _still_waiting(connector, conn, blockers) from error
         except CdcError:
             replication.close()
@@ -237,7 +233,7 @@ def drop_slot(conn: Connection, slot: str) -> None:
 
 
 def _still_waiting(connector: Connector, conn: Connection, blockers: Sequence[Blocker]) -> CdcError:
-    waited = CREATE_ATTEMPTS * LOCK_TIMEOUT_SECONDS
+    waited = connector.limits.create_attempts * connector.limits.lock_timeout_seconds
     who = "; ".join(blocker.who for blocker in blockers) or "no transaction that is visible here"
     message = f"creating a slot has waited {waited} s for open transactions: {who}"
     return SourceUnavailable(message, where=connector.where, remedy=_end_of(conn, blockers))

@@ -3,8 +3,8 @@ in chunks of pages.
 
 The view's transaction (`cdc_source_postgres.view`) holds the locks; when it dies, or ends because an
 application's statement waits for them, no chunk under way counts as read. A large table is read in several
-views, each for SNAPSHOT_SECONDS at most: later ones complete the earlier as `cdc_source_postgres.chunks`
-says.
+views, each for `Limits.snapshot_seconds` at most: later ones complete the earlier as
+`cdc_source_postgres.chunks` says.
 """
 
 from __future__ import annotations
@@ -27,9 +27,6 @@ from cdc_source_postgres.shapes import Shape
 from cdc_source_postgres.turns import Waiter
 from cdc_source_postgres.view import Postponed, View, import_snapshot, open_view
 
-# How long a view of a table that a later one can complete takes on new chunks: it keeps VACUUM from removing
-# rows that die meanwhile, in the whole database. Creating the next one costs a fraction of a second.
-SNAPSHOT_SECONDS = 60.0
 # Ranges of pages are read without passing over the whole table from this version on.
 RANGES_SINCE = 140000
 # Tables that a log line names.
@@ -71,7 +68,7 @@ class PostgresSnapshot:
     @property
     def is_ending(self) -> bool:
         """Whether it is over time and a later view can complete what is left."""
-        if time.monotonic() - self._opened_at < SNAPSHOT_SECONDS:
+        if time.monotonic() - self._opened_at < self._parts.connector.limits.snapshot_seconds:
             return False
         shapes = list(self._view.shapes.values())
         can_be_completed = len(shapes) == 1 and bool(shapes[0].schema.key) and bool(self._not_begun)
@@ -140,6 +137,7 @@ class PostgresSnapshot:
         view = self._view
         leaves = view.leaves[table]
         ranges = view.holder.connection.info.server_version >= RANGES_SINCE
+        limits = self._parts.connector.limits
         published = view.publication.tables.get(table) if view.publication else None
         now = Token(
             relid=shape.info.relid,
@@ -150,7 +148,7 @@ class PostgresSnapshot:
             columns=tuple(column.id or 0 for column in shape.schema.columns),
             key=shape.schema.key,
             row_filter=published.row_filter if published else None,
-            layouts={leaf.relid: layout_of(leaf, view.page_bytes, ranges=ranges) for leaf in leaves},
+            layouts={leaf.relid: layout_of(leaf, view.page_bytes, limits, ranges=ranges) for leaf in leaves},
         )
         before = Token.parse(earlier.token) if earlier and shape.schema.key else None
         finished = earlier.finished if earlier else frozenset[str]()

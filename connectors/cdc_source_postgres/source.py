@@ -31,6 +31,7 @@ from cdc_source_postgres.ddl_setup import listens, use_trigger
 from cdc_source_postgres.errors import not_utf8, publication_dropped
 from cdc_source_postgres.inheritance import HeirsWarning
 from cdc_source_postgres.layout import SENT_ANOTHER_WAY, Layout
+from cdc_source_postgres.limits import DEFAULTS, Limits
 from cdc_source_postgres.messages import lsn_int
 from cdc_source_postgres.monitor import Monitor
 from cdc_source_postgres.options import PostgresOptions
@@ -80,10 +81,10 @@ class PostgresSource:
         """A first configuration for the database behind that URL, as `cdc init` writes it."""
         return describe(url)
 
-    def __init__(self, options: PostgresOptions, context: SourceContext) -> None:
+    def __init__(self, options: PostgresOptions, context: SourceContext, limits: Limits = DEFAULTS) -> None:
         self._options = options
         self._context = context
-        self._connector = Connector(options, context.name)
+        self._connector = Connector(options, context.name, limits)
         self._slot = options.slot_name(context.name)
         self._publication = options.publication_name(context.name)
         self._shaper = Shaper(options.unrepresentable, lambda: self._connector.money_scale)
@@ -92,7 +93,7 @@ class PostgresSource:
         self._monitor = Monitor(
             self._connector, context, self._slot, self._publication, self._history, self._layout
         )
-        self._turns = Turns()
+        self._turns = Turns(limits)
         self._heirs = HeirsWarning(context.log)
         self._ownership = Ownership(context.owner, self._slot, self._publication, self._connector.where)
         self._acks: Acknowledgements | None = None
@@ -322,6 +323,7 @@ class PostgresSource:
             heartbeat_seconds=self._options.heartbeat.total_seconds(),
             where=self._connector.where,
             wanted=lambda: self._wanted,
+            limits=self._connector.limits,
         )
         return Session(parts, after, binary=binary)
 

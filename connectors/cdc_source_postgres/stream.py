@@ -2,9 +2,8 @@
 
 The server sends whole transactions in commit order (protocol 1; it spills large ones itself). They are
 gathered until the socket is empty and a short wait is over, and cut where a transaction ends; or until
-`SOFT_BYTES` and `HARD_BYTES`, which are equal, are there, and then cut at that mark, inside of a transaction
-too. A session ends with an error,
-always; nothing it yielded is taken back.
+`Limits.soft_bytes` and `Limits.hard_bytes`, which are equal, are there, and then cut at that mark, inside of
+a transaction too. A session always ends with an error; nothing it yielded is taken back.
 """
 
 from __future__ import annotations
@@ -20,23 +19,18 @@ from cdc.model.moments import from_microseconds
 from cdc_source_postgres import messages
 from cdc_source_postgres.acks import Acknowledgements
 from cdc_source_postgres.connection import ReplicationConnection
+from cdc_source_postgres.limits import Limits
 from cdc_source_postgres.monitor import Monitor
 from cdc_source_postgres.statements import identifier, literal
 from cdc_source_postgres.tracking import Tracking
 from cdc_source_postgres.wire import decoder as wire
 
-# A set this large is worth a log frame of its own; larger ones only cost memory.
-SOFT_BYTES = 4 * 1024 * 1024
-# The mark inside of a transaction, handed on in parts from there: the bound of what a stream holds in memory.
-HARD_BYTES = 4 * 1024 * 1024
 # How long small transactions are gathered: a sixth of the latency we promise, and enough for one fsync to
 # serve many.
 GATHER_SECONDS = 0.003
 # The caller gets None this often when there is nothing, so that it can stop: five wakes a second cost nothing
 # that can be measured, and a stop or a `run --once` ends 0.8 s sooner than with one.
 NOTHING_SECONDS = 0.2
-# An idle position is worth a write to the log this often. Somebody who waits for it gets it at once.
-IDLE_SECONDS = 5.0
 # How often a position that somebody waits for is asked for.
 ASK_SECONDS = 0.2
 # A server that shuts down asks about 20 times a second for progress that may never come (the caller does not
@@ -67,6 +61,7 @@ class SessionParts:
     heartbeat_seconds: float
     where: str
     wanted: Callable[[], int]
+    limits: Limits
 
 
 class Session:
@@ -81,6 +76,7 @@ class Session:
         self._heartbeat_seconds = parts.heartbeat_seconds
         self._where = parts.where
         self._wanted = parts.wanted
+        self._limits = parts.limits
         self._position = after
         self._binary = binary
         self._idle_lsn = after.order
@@ -99,8 +95,9 @@ class Session:
     def changes(self) -> Iterator[ChangeSet | None]:
         """Everything from here on; ends only by an error."""
         get_copy_data = self._connection.pgconn.get_copy_data
+        soft_bytes, hard_bytes = self._limits.soft_bytes, self._limits.hard_bytes
         while True:
-            code, payload = self._decoder.drain(get_copy_data, SOFT_BYTES, HARD_BYTES)
+            code, payload = self._decoder.drain(get_copy_data, soft_bytes, hard_bytes)
             if code == wire.MESSAGE and payload is not None:
                 self._message(payload)
             elif code == wire.KEEPALIVE and payload is not None:
@@ -144,7 +141,8 @@ class Session:
         reached = max(self._idle_lsn, self._decoder.end_lsn)
         if reached <= self._position.order:
             return False
-        return now - self._advanced_at >= IDLE_SECONDS or self._position.order < self._wanted() or self._hurry
+        is_due = now - self._advanced_at >= self._limits.idle_seconds
+        return is_due or self._position.order < self._wanted() or self._hurry
 
     def _patience_seconds(self, now: float) -> float:
         if self._gathering_since is not None:

@@ -14,12 +14,9 @@ from dataclasses import dataclass
 from cdc.errors import SourceUnavailable
 from cdc.model import TableId
 from cdc_source_postgres.catalog import leaf_relations
+from cdc_source_postgres.limits import Limits
 from cdc_source_postgres.tables import Relation
 
-# What one snapshot holds of small tables: some seconds of reading, so that slots do not set the pace, and few
-# enough locks for the server's default lock table.
-GROUP_BYTES = 256 * 1024 * 1024
-GROUP_TABLES = 500
 # Interruptions of one table's copy without progress, or starts from nothing, that are made good at once.
 # After them each attempt waits twice as long as the one before.
 FREE_SETBACKS = 3
@@ -59,7 +56,8 @@ class _Setbacks:
 class Turns:
     """Used by the snapshot coordinator's thread; interruptions and progress come from other ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._bytes: dict[int, int] = {}
         self._setbacks: dict[int, _Setbacks] = {}
         self._lock = threading.Lock()
@@ -76,12 +74,12 @@ class Turns:
         sizes = {relation.relid: self._size(relation, relations) for relation in wanted}
 
         def key(relation: Relation) -> tuple[bool, bool, int, TableId]:
-            is_large = sizes[relation.relid] > GROUP_BYTES
+            is_large = sizes[relation.relid] > self._limits.group_bytes
             goes_on = is_large and relation.table in begun
             first = goes_on if self._small_ones_had_it else not is_large
             return not first, not goes_on, sizes[relation.relid], relation.table
 
-        return sorted(wanted, key=key)[:GROUP_TABLES]
+        return sorted(wanted, key=key)[: self._limits.group_tables]
 
     def measured(self, relid: int, byte_count: int) -> None:
         """Keep a table's size: the catalog's estimate is 0 until the table is vacuumed or analysed."""
@@ -89,11 +87,11 @@ class Turns:
 
     def fit_together(self, byte_count: int) -> bool:
         """Whether tables of that size may share a snapshot."""
-        return byte_count <= GROUP_BYTES
+        return byte_count <= self._limits.group_bytes
 
     def taken(self, byte_count: int) -> None:
         """A snapshot of tables of that size was opened."""
-        self._small_ones_had_it = byte_count <= GROUP_BYTES
+        self._small_ones_had_it = byte_count <= self._limits.group_bytes
 
     def interrupted(self, relids: Iterable[int], by: Waiter) -> None:
         """The copies of these tables gave way."""

@@ -5,18 +5,17 @@ from __future__ import annotations
 from cdc.kit.report import Report, counted
 from cdc_source_postgres.blockers import Blocker, open_transactions
 from cdc_source_postgres.checks.report import Server
+from cdc_source_postgres.limits import Limits
 
-# A transaction manager commits what it has prepared within moments; after a minute it has lost it.
-PREPARED_SECONDS = 60
 # Longer than the daemon waits before it reports an error, and than most transactions that write.
 OPEN_SECONDS = 600
 
 
-def check_waits(server: Server, report: Report) -> None:
+def check_waits(server: Server, report: Report, limits: Limits) -> None:
     """One finding a transaction, with the statement that ends it."""
     if server.is_standby:
         return
-    found = [blocker for blocker in open_transactions(server.conn) if _is_old(blocker)]
+    found = [blocker for blocker in open_transactions(server.conn) if _is_old(blocker, limits)]
     for blocker in found:
         kind = "prepared-transaction" if blocker.gid is not None else "open-transaction"
         report.warn(
@@ -29,6 +28,6 @@ def check_waits(server: Server, report: Report) -> None:
         report.ok("open-transactions", f"no prepared transaction and none of over {minutes} is open")
 
 
-def _is_old(blocker: Blocker) -> bool:
-    limit = PREPARED_SECONDS if blocker.gid is not None else OPEN_SECONDS
+def _is_old(blocker: Blocker, limits: Limits) -> bool:
+    limit = limits.prepared_seconds if blocker.gid is not None else OPEN_SECONDS
     return blocker.seconds is not None and blocker.seconds >= limit

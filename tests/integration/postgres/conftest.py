@@ -9,6 +9,7 @@ import pytest
 
 from cdc.spi.finding import Finding
 from cdc_source_postgres.check import run_checks
+from cdc_source_postgres.limits import DEFAULTS, Limits
 from cdc_source_postgres.options import PostgresOptions
 from tests.support.findings import Check, Findings, statements_of
 from tests.support.follower import closing_followers
@@ -23,10 +24,16 @@ class FollowerFactory(Protocol):
 
 
 @pytest.fixture
-def make_follower() -> Iterator[FollowerFactory]:
-    """Followers that are not opened yet."""
+def limits() -> Limits:
+    """What the followers' sources take at once and how long they wait; a module may have others."""
+    return DEFAULTS
+
+
+@pytest.fixture
+def make_follower(limits: Limits) -> Iterator[FollowerFactory]:
+    """Followers that are not opened yet; `limits=` for one with its own."""
     with closing_followers(PostgresFollower) as make:
-        yield make
+        yield lambda database, **options: make(database, **{"limits": limits, **options})
 
 
 @pytest.fixture
@@ -43,8 +50,9 @@ def follow(make_follower: FollowerFactory) -> FollowerFactory:
 def check() -> Check:
     """`check(url, tables=[...])`: the findings for a source named shop."""
 
-    def run(url: str, **options: Any) -> Findings:
-        return Findings(run_checks(PostgresOptions.model_validate({"url": url, **options}), "shop"))
+    def run(url: str, *, limits: Limits = DEFAULTS, **options: Any) -> Findings:
+        given = PostgresOptions.model_validate({"url": url, **options})
+        return Findings(run_checks(given, "shop", limits=limits))
 
     return run
 

@@ -7,7 +7,8 @@ import pytest
 from cdc.spi import Source
 from cdc.testing.events import source_context
 from cdc.testing.source_contract import SourceContract, Step
-from cdc_source_postgres import PostgresSource, chunks
+from cdc_source_postgres import PostgresSource
+from cdc_source_postgres.limits import Limits
 from cdc_source_postgres.options import PostgresOptions
 from tests.support.postgres.server import Database
 
@@ -21,14 +22,12 @@ _STATEMENTS = {
 
 class TestPostgresSource(SourceContract):
     @pytest.fixture(autouse=True)
-    def _database(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _database(self, database: Database) -> None:
         self.database = database
-        monkeypatch.setattr(chunks, "CHUNK_BYTES", 8192)
-        monkeypatch.setattr(chunks, "MIN_CHUNK_PAGES", 1)
 
     def make_source(self) -> Source:
         options = PostgresOptions(url=self.database.url, slot=self.database.name)
-        return PostgresSource(options, source_context())
+        return PostgresSource(options, source_context(), Limits(chunk_bytes=8192, min_chunk_pages=1))
 
     def create_table(self) -> None:
         self.database.execute("create table contract (id int primary key, note text)")

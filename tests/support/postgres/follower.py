@@ -6,6 +6,7 @@ from typing import Any
 
 from cdc.spi.source import LogIdentity, SourceContext
 from cdc_source_postgres import PostgresSource
+from cdc_source_postgres.limits import DEFAULTS, Limits
 from cdc_source_postgres.options import PostgresOptions
 from tests.support.follower import Follower
 from tests.support.postgres.server import Database
@@ -15,12 +16,20 @@ from tests.support.waiting import wait_until
 class PostgresFollower(Follower):
     """One source object after the other on the same slot."""
 
-    def __init__(self, database: Database, *, owner: LogIdentity | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        owner: LogIdentity | None = None,
+        limits: Limits = DEFAULTS,
+        **options: Any,
+    ) -> None:
         # Slots are shared by all databases of a server.
         options.setdefault("slot", database.name)
         self.options = PostgresOptions(**{"url": database.url, **options})
         self._database = database
         self.owner = owner
+        self._limits = limits
         super().__init__()
 
     def let_go(self) -> None:
@@ -33,4 +42,5 @@ class PostgresFollower(Follower):
         return bool(self._database.value(active, [self.options.slot]))
 
     def _new_source(self) -> PostgresSource:
-        return PostgresSource(self.options, SourceContext("shop", self._log, self._count, self.owner))
+        context = SourceContext("shop", self._log, self._count, self.owner)
+        return PostgresSource(self.options, context, self._limits)

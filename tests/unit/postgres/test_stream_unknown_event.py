@@ -9,6 +9,7 @@ import pytest
 
 from cdc.errors import UnknownEvent
 from cdc.model import Position
+from cdc_source_postgres.limits import Limits
 from cdc_source_postgres.stream import Session, SessionParts
 from cdc_source_postgres.wire.decoder import PgoutputDecoder
 
@@ -37,6 +38,7 @@ def test_an_unknown_event_is_named_with_its_position_and_remedy() -> None:
         heartbeat_seconds=0,
         where="sources.shop",
         wanted=lambda: 0,
+        limits=Limits(),
     )
     with pytest.raises(UnknownEvent) as caught:
         next(Session(parts, Position(0, "0/0"), binary=True).changes())

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from psycopg import sql
 
 from cdc.spi.finding import Severity
-from cdc_source_postgres.checks import waits
+from cdc_source_postgres.limits import Limits
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.findings import Check
 from tests.support.postgres.server import Database
@@ -38,10 +37,7 @@ def test_check_and_run_name_children_that_are_not_selected_and_how_to_select_the
     assert said[0]["remedy"] == "Add to tables: chunks._hyper_1_*"
 
 
-def test_check_names_the_statement_that_ends_a_prepared_transaction(
-    check: Check, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(waits, "PREPARED_SECONDS", 0)
+def test_check_names_the_statement_that_ends_a_prepared_transaction(check: Check, database: Database) -> None:
     database.execute("create table t (id int primary key)")
     gid = f"it's {database.name}"
     with database.connect() as connection:
@@ -49,7 +45,7 @@ def test_check_names_the_statement_that_ends_a_prepared_transaction(
         connection.execute("insert into t values (1)")
         connection.execute(sql.SQL("prepare transaction {}").format(gid))
         try:
-            findings = check(database.url).all_of("prepared-transaction")
+            findings = check(database.url, limits=Limits(prepared_seconds=0.0)).all_of("prepared-transaction")
         finally:
             connection.execute(sql.SQL("rollback prepared {}").format(gid))
     quoted = gid.replace("'", "''")

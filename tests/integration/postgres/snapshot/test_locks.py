@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import psycopg
@@ -10,7 +11,8 @@ from psycopg import sql
 
 from cdc.model import TableId
 from cdc.spi.source import Snapshot
-from cdc_source_postgres import chunks, snapshot, turns
+from cdc_source_postgres import turns
+from cdc_source_postgres.limits import Limits
 from cdc_source_postgres.turns import Turns, Waiter
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.postgres.server import Database
@@ -32,10 +34,10 @@ STATEMENTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "CHUNK_BYTES", 2 * 8192)
-    monkeypatch.setattr(chunks, "MIN_CHUNK_PAGES", 2)
+@pytest.fixture
+def limits() -> Limits:
+    """Small chunks."""
+    return Limits(chunk_bytes=2 * 8192, min_chunk_pages=2)
 
 
 def covered(snapshot: Snapshot) -> list[str]:
@@ -68,14 +70,13 @@ def test_a_copy_gives_way_to_every_statement_that_waits_for_it_and_stays_exact(
 
 
 def test_a_reader_that_waits_for_us_does_not_hold_up_a_statement(
-    database: Database, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    database: Database, follow: FollowerFactory, limits: Limits
 ) -> None:
-    monkeypatch.setattr(chunks, "CHUNK_BYTES", 1 << 30)
     database.execute(
         "create table t (id int primary key, long text)",
         "insert into t select g, repeat('x', 400) from generate_series(1, 60000) g",
     )
-    copying = Copying(follow(database))
+    copying = Copying(follow(database, limits=replace(limits, chunk_bytes=1 << 30)))
     opened = copying.open()
     reading = opened.read(opened.chunks[0])
     next(reading)
@@ -88,9 +89,8 @@ def test_a_reader_that_waits_for_us_does_not_hold_up_a_statement(
 
 
 def test_tables_outside_the_snapshot_are_not_locked(
-    database: Database, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    database: Database, follow: FollowerFactory, limits: Limits
 ) -> None:
-    monkeypatch.setattr(turns, "GROUP_TABLES", 1)
     database.execute(
         "create table small (id int primary key)",
         "create table t (id int primary key, n int)",
@@ -133,11 +133,10 @@ def test_a_prepared_transaction_that_has_a_table_locked_is_named_with_its_end(
 
 
 def test_a_large_table_is_copied_in_several_short_snapshots_and_stays_exact(
-    database: Database, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    database: Database, follow: FollowerFactory, limits: Limits
 ) -> None:
-    monkeypatch.setattr(snapshot, "SNAPSHOT_SECONDS", 0.0)
     filled(database, 2500)
-    copying = Copying(follow(database))
+    copying = Copying(follow(database, limits=replace(limits, snapshot_seconds=0.0)))
     changes = [statement for change in CHANGES.values() for statement in change]
     count = 0
     while True:
@@ -159,15 +158,14 @@ def test_a_large_table_is_copied_in_several_short_snapshots_and_stays_exact(
 
 
 def test_a_table_without_key_is_read_in_one_snapshot(
-    database: Database, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    database: Database, follow: FollowerFactory, limits: Limits
 ) -> None:
-    monkeypatch.setattr(snapshot, "SNAPSHOT_SECONDS", 0.0)
     database.execute(
         "create table t (id int)",
         "alter table t replica identity full",
         "insert into t select generate_series(1, 5000)",
     )
-    follower = follow(database)
+    follower = follow(database, limits=replace(limits, snapshot_seconds=0.0))
     opened = follower.source.snapshot(follower.source.discover(), {})
     found = 0
     for chunk in opened.chunks:
@@ -178,12 +176,11 @@ def test_a_table_without_key_is_read_in_one_snapshot(
 
 
 def test_small_tables_share_a_snapshot_and_a_large_one_has_its_own(
-    database: Database, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    database: Database, follow: FollowerFactory, limits: Limits
 ) -> None:
-    monkeypatch.setattr(turns, "GROUP_BYTES", 8 * 8192)
     database.execute(*(f"create table s{i} (id int primary key)" for i in range(5)))
     filled(database)
-    follower = follow(database)
+    follower = follow(database, limits=replace(limits, group_bytes=8 * 8192))
     schemas = list(follower.source.discover())
     sizes, seen = [], set[TableId]()
     while len(seen) < len(schemas):
@@ -202,7 +199,7 @@ def test_a_copy_that_meets_statements_all_the_time_waits_and_says_so() -> None:
         found = kept.delays([Table], "sources.shop")  # type: ignore[list-item]
         return f"{found[T].message} {found[T].remedy}" if found else ""
 
-    kept, by = Turns(), Waiter(42, "AccessExclusiveLock", "public.t")
+    kept, by = Turns(Limits()), Waiter(42, "AccessExclusiveLock", "public.t")
     for _ in range(turns.FREE_SETBACKS):
         kept.interrupted([7], by)
         kept.started_again(7)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 
 from cdc.model import Envelope
-from cdc_source_postgres import chunks
 from cdc_source_postgres.chunks import RESUMABLE_TRANSACTIONS, Layout, Token
+from cdc_source_postgres.limits import Limits
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.postgres.server import Database
 from tests.support.postgres.snapshots import CHANGES, Copying, expected, filled
 
 
-@pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "CHUNK_BYTES", 2 * 8192)
-    monkeypatch.setattr(chunks, "MIN_CHUNK_PAGES", 2)
+@pytest.fixture
+def limits() -> Limits:
+    """Small chunks."""
+    return Limits(chunk_bytes=2 * 8192, min_chunk_pages=2)
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -13,7 +13,8 @@ import pytest
 from cdc.errors import SourceRefused, SourceUnavailable, UnrepresentableValue
 from cdc.model import Envelope, Position, TableId
 from cdc.testing.fold import fold
-from cdc_source_postgres import chunks, view
+from cdc_source_postgres import view
+from cdc_source_postgres.limits import Limits
 from cdc_source_postgres.messages import lsn_int
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.follower import Follower, Row, position_of, read_chunks
@@ -24,10 +25,10 @@ from tests.support.waiting import wait_until
 T = TableId("public", "t")
 
 
-@pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "CHUNK_BYTES", 4 * 8192)
-    monkeypatch.setattr(chunks, "MIN_CHUNK_PAGES", 1)
+@pytest.fixture
+def limits() -> Limits:
+    """Small chunks."""
+    return Limits(chunk_bytes=4 * 8192, min_chunk_pages=1)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_source_postgres import stream
+from cdc_source_postgres.limits import Limits
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.postgres.server import Database
 
@@ -148,12 +148,10 @@ def test_a_truncate_names_every_table_that_it_empties(database: Database, follow
 
 
 def test_a_transaction_larger_than_the_limit_comes_in_parts_and_ends_with_its_position(
-    database: Database, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    database: Database, follow: FollowerFactory
 ) -> None:
-    monkeypatch.setattr(stream, "SOFT_BYTES", 50_000)
-    monkeypatch.setattr(stream, "HARD_BYTES", 100_000)
     database.execute("create table t (id int primary key, note text)")
-    follower = follow(database)
+    follower = follow(database, limits=Limits(soft_bytes=50_000, hard_bytes=100_000))
     database.execute("insert into t select g, repeat('x', 100) from generate_series(1, 10000) g")
     follower.catch_up()
     parts = [changes for changes in follower.sets if changes.row_count]

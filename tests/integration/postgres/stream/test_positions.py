@@ -9,7 +9,8 @@ import pytest
 
 from cdc.errors import CdcError, SourceUnavailable
 from cdc.model import Position
-from cdc_source_postgres import acks, stream
+from cdc_source_postgres import acks
+from cdc_source_postgres.limits import Limits
 from cdc_source_postgres.messages import lsn_int
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.follower import Follower, rows_of
@@ -28,11 +29,10 @@ def confirmed(database: Database, slot: str) -> int:
 
 
 def test_a_stream_that_starts_after_any_set_gives_exactly_what_follows_it(
-    database: Database, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    database: Database, follow: FollowerFactory
 ) -> None:
-    monkeypatch.setattr(stream, "SOFT_BYTES", 1)
     database.execute("create table t (id int primary key, n int)")
-    follower = follow(database)
+    follower = follow(database, limits=Limits(soft_bytes=1))
     follower.acknowledges = False
     # Rows of COPY share one position in the WAL; transactions of several rows must not be split.
     for number in range(5):
@@ -97,11 +97,10 @@ def test_an_acknowledgement_beyond_what_was_received_is_not_passed_on(
 
 
 def test_an_idle_database_lets_the_slot_move_while_others_write(
-    database: Database, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    database: Database, follow: FollowerFactory
 ) -> None:
-    monkeypatch.setattr(stream, "IDLE_SECONDS", 0.1)
     database.execute("create table t (id int primary key)")
-    follower = follow(database)
+    follower = follow(database, limits=Limits(idle_seconds=0.1))
     follower.catch_up()
     before = confirmed(database, follower.options.slot or "")
     database.execute(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from cdc.model import TableSchema
-from cdc_source_postgres import monitor
+from cdc_source_postgres.limits import Limits
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.follower import Follower
 from tests.support.postgres.server import Database
@@ -201,12 +201,9 @@ def test_what_leaves_the_rows_as_they_were_told_asks_for_nothing(
     assert follower.stale == []
 
 
-def test_a_rewrite_without_any_later_change_is_noticed(
-    database: Database, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(monitor, "INTERVAL_SECONDS", 0.05)
+def test_a_rewrite_without_any_later_change_is_noticed(database: Database, follow: FollowerFactory) -> None:
     database.execute("create table t (id int primary key, n int)", "insert into t values (1, 1)")
-    follower = follow(database)
+    follower = follow(database, limits=Limits(look_seconds=0.05))
     follower.copy()
     follower.rows()
     database.execute("alter table t alter n type bigint")

@@ -18,7 +18,8 @@ from cdc.errors import (
     UnsupportedSchema,
 )
 from cdc.model import Position
-from cdc_source_postgres import PostgresSource, connection, monitor, slot
+from cdc_source_postgres import PostgresSource
+from cdc_source_postgres.limits import Limits
 from cdc_source_postgres.messages import lsn_int
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.postgres.server import Database
@@ -104,13 +105,11 @@ def test_a_slot_that_another_process_reads_is_busy_and_named(
     database: Database,
     follow: FollowerFactory,
     make_follower: FollowerFactory,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(slot, "RELEASE_SECONDS", 0.2)
     first = follow(database)
     first.rows()
     with pytest.raises(SourceBusy, match=r"in use by process \d+ \(cdc_shop\)"):
-        make_follower(database).open()
+        make_follower(database, limits=Limits(release_seconds=0.2)).open()
     database.execute("create table t (id int primary key)")
     first.source.follow(first.source.discover())
     database.execute("insert into t values (1)")
@@ -130,15 +129,12 @@ def test_a_slot_is_taken_over_when_its_reader_lets_go(
     assert second.rows() == []
 
 
-def test_creating_the_slot_names_who_it_waits_for(
-    database: Database, make_follower: FollowerFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection, "LOCK_TIMEOUT_SECONDS", 1)
-    monkeypatch.setattr(slot, "CREATE_ATTEMPTS", 1)
+def test_creating_the_slot_names_who_it_waits_for(database: Database, make_follower: FollowerFactory) -> None:
+    limits = Limits(lock_timeout_seconds=1, create_attempts=1)
     with database.connect(autocommit=False, application_name="nightly report") as blocker:
         blocker.execute("create table t (id int)")
         with pytest.raises(SourceUnavailable, match="nightly report"):
-            make_follower(database).open()
+            make_follower(database, limits=limits).open()
         assert database.query("select from pg_replication_slots where database = current_database()") == []
 
 
@@ -160,12 +156,9 @@ def test_check_tells_a_publication_that_sends_partitions_in_another_way_than_the
     assert source.verify_reach(position, follower.facts) == ()
 
 
-def test_a_dropped_publication_stops_the_stream(
-    database: Database, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(monitor, "INTERVAL_SECONDS", 0.05)
+def test_a_dropped_publication_stops_the_stream(database: Database, follow: FollowerFactory) -> None:
     database.execute("create table t (id int primary key)")
-    follower = follow(database)
+    follower = follow(database, limits=Limits(look_seconds=0.05))
     follower.rows()
     database.execute("drop publication cdc_shop")
     with pytest.raises(SourceGap, match="publication 'cdc_shop' was dropped"):

@@ -10,7 +10,7 @@ import pytest
 
 from cdc.errors import SourceClaimed, SourceRefused
 from cdc.spi import LogIdentity
-from cdc_source_postgres import slot
+from cdc_source_postgres.limits import Limits
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.postgres.follower import PostgresFollower
 from tests.support.postgres.server import Database, PostgresServer
@@ -111,13 +111,14 @@ def test_a_log_that_was_written_before_owners_were_remembered_marks_its_slot(
 
 
 def test_a_log_that_waits_for_the_slot_does_not_take_it_from_its_new_owner(
-    database15: Database, make_follower: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    database15: Database, make_follower: FollowerFactory
 ) -> None:
     # GIVEN two logs, of which the second was given the slot
-    monkeypatch.setattr(slot, "RELEASE_SECONDS", 60.0)
-    first = make_follower(database15, owner=log()).open()
+    limits = Limits(release_seconds=60.0)
+    first = make_follower(database15, owner=log(), limits=limits).open()
     first.let_go()
-    second = make_follower(database15, owner=replace(log(), takes_over=True)).open()
+    taking_over = replace(log(), takes_over=True)
+    second = make_follower(database15, owner=taking_over, limits=limits).open()
     second.rows()
     # WHEN the first waits until it is free
     failure: list[Exception] = []
