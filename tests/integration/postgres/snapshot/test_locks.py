@@ -97,7 +97,7 @@ def test_tables_outside_the_snapshot_are_not_locked(
         "insert into t select g, g from generate_series(1, 2000) g",
         "analyze",
     )
-    follower = follow(database)
+    follower = follow(database, limits=replace(limits, group_tables=1))
     opened = follower.source.snapshot(follower.source.discover(), {})
     assert covered(opened) == ["public.small"]
     assert opened.rows_left == 2000
