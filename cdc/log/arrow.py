@@ -59,10 +59,7 @@ def encode_schema(schema: TableSchema) -> bytes:
         "key": list(schema.key),
         "identity": schema.identity,
         "relation": schema.relation,
-        "columns": [
-            [c.name, c.source_type, c.nullable, c.id, c.fill is not None and c.fill.is_valid]
-            for c in schema.columns
-        ],
+        "columns": [[c.name, c.source_type, c.nullable, c.id, c.has_fill] for c in schema.columns],
     }
     head = orjson.dumps(document)
     fills = [pa.nulls(1, c.type) if c.fill is None else pa.repeat(c.fill, 1) for c in schema.columns]

@@ -46,6 +46,11 @@ class Column:
     id: int | None = None
     fill: pa.Scalar | None = None
 
+    @property
+    def has_fill(self) -> bool:
+        """Whether older rows have anything but NULL."""
+        return self.fill is not None and bool(self.fill.is_valid)
+
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
@@ -73,6 +78,16 @@ class TableSchema:
     def same_shape(self, other: TableSchema) -> bool:
         """Whether the two differ in nothing but the version number and the fills."""
         return _shape(self) == _shape(other)
+
+    def tells(self, other: TableSchema) -> bool:
+        """Whether the two have the same shape and this one has a fill wherever `other` has one.
+
+        A column has one fill for as long as its rows are not read again: which of two is told is all one.
+        """
+        return self.same_shape(other) and all(
+            own.has_fill or not column.has_fill
+            for own, column in zip(self.columns, other.columns, strict=True)
+        )
 
     @property
     def arrow(self) -> pa.Schema:

@@ -236,6 +236,22 @@ class LogContract:
         assert [batch.schema.version for batch in again.read(0, 1)] == [1]
         again.close()
 
+    def test_a_fill_that_was_not_told_yet_gets_a_version_and_is_kept(
+        self, place: Any, log: LogWriter
+    ) -> None:
+        *others, last = ORDERS.columns
+        filled = replace(ORDERS, columns=(*others, replace(last, fill=pa.scalar("none", last.type))))
+        for at, schema in ((10, ORDERS), (20, filled), (30, ORDERS), (40, filled)):
+            append(log, transaction(at, [(schema, "c", {"id": at})])[0])
+        found = [(batch.schema.version, batch.schema.columns[-1].fill) for batch in log.read(0, 4)]
+        assert found == [(1, None), *[(2, pa.scalar("none", last.type))] * 3]
+        log.close()
+        again = self.open_log(place)
+        newest = again.schema(ORDERS.table)
+        assert newest is not None
+        assert newest.columns[-1].fill == pa.scalar("none", last.type)
+        again.close()
+
     def test_two_tables_of_a_transaction_keep_their_common_order(self, log: LogWriter) -> None:
         steps = [(ORDERS, "c", {"id": 1}), (CUSTOMERS, "c", {"id": 9}), (ORDERS, "c", {"id": 2})]
         append(log, transaction(10, steps)[0])

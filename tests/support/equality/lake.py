@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.support.equality.fills import one_fill, told_fills
 from tests.support.equality.tables import SourceTable
 from tests.support.equality.values import SourceColumn
 from tests.support.workload.events import Event
@@ -22,7 +23,7 @@ SNAPSHOT_TX = "snapshot"
 @dataclass(frozen=True, slots=True)
 class Change:
     """One row of the lake; `values` and `before` by the source's present column names, dropped columns left
-    out.
+    out, columns that the row is older than with what the lake's files tell of them.
     """
 
     seq: int
@@ -40,9 +41,13 @@ def read_lake(folder: Path, source: SourceTable, renamed: Sequence[tuple[str, st
     """
     present = _present_names(renamed)
     columns = {column.name: column for column in source.columns}
+    paths = sorted((folder / source.name.replace('"', "")).rglob("*.parquet"))
+    files = [pq.ParquetFile(path) for path in paths]
+    tables = [file.read() for file in files]
+    fills = _fills(files, tables, columns, present)
     changes: list[Change] = []
-    for path in sorted((folder / source.name.replace('"', "")).rglob("*.parquet")):
-        changes += _read_file(path, columns, present)
+    for table in tables:
+        changes += _read_table(table, columns, present, fills)
     changes.sort(key=lambda change: change.seq)
     return changes
 
@@ -105,10 +110,33 @@ def _present_names(renamed: Sequence[tuple[str, str]]) -> dict[str, str]:
     return present
 
 
-def _read_file(
-    path: Path, columns: Mapping[str, SourceColumn], present: Mapping[str, str]
+def _fills(
+    files: Sequence[pq.ParquetFile],
+    tables: Sequence[pa.Table],
+    columns: Mapping[str, SourceColumn],
+    present: Mapping[str, str],
+) -> dict[str, Any]:
+    """What rows since the last truncate hold in columns that they are older than, as the files tell it."""
+    ops = [
+        zip(t.column("_cdc_seq").to_pylist(), t.column("_cdc_op").to_pylist(), strict=True) for t in tables
+    ]
+    begin = max((seq for rows in ops for seq, op in rows if op == "t"), default=-1)
+    told: dict[str, list[pa.Array]] = {name: [] for name in columns}
+    for file, table in zip(files, tables, strict=True):
+        metadata = file.metadata.metadata
+        if int(metadata[b"cdc.last"]) > begin:
+            types = dict(zip(table.column_names, table.schema.types, strict=True))
+            for name, value in told_fills(metadata, types).items():
+                told.get(present.get(name, name), []).append(value)
+    return {name: one_fill(name, columns[name], values) for name, values in told.items()}
+
+
+def _read_table(
+    table: pa.Table,
+    columns: Mapping[str, SourceColumn],
+    present: Mapping[str, str],
+    fills: Mapping[str, Any],
 ) -> Iterator[Change]:
-    table = pq.ParquetFile(path).read()
     values = _rows(
         dict(zip(table.column_names, table.columns, strict=True)), columns, present, table.num_rows
     )
@@ -119,7 +147,9 @@ def _read_file(
     ]
     for i, (seq, op, tx, position) in enumerate(zip(*envelope, strict=True)):
         names = frozenset(present.get(name, name) for name in unchanged[i] or ())
-        yield Change(seq, op, tx, order(position), values[i], before[i], names)
+        image = before[i]
+        old = None if image is None else {**fills, **image}
+        yield Change(seq, op, tx, order(position), {**fills, **values[i]}, old, names)
 
 
 def _rows(
@@ -162,11 +192,9 @@ def _replay_keyed(
 
 
 def _image(change: Change, old: Mapping[str, Any], source: SourceTable) -> dict[str, Any]:
-    """The row after a change: what was not sent is carried over, what the row is older than is filled."""
+    """The row after a change: what was not sent is carried over."""
     return {
-        column.name: old.get(column.name)
-        if column.name in change.unchanged
-        else change.values.get(column.name, source.fills.get(column.name))
+        column.name: (old if column.name in change.unchanged else change.values).get(column.name)
         for column in source.columns
     }
 

@@ -36,14 +36,11 @@ _GEOMETRIES |= {"multilinestring", "multipolygon", "geometrycollection", "geomco
 # The flag in the type of a geometry that says that an SRID follows.
 EWKB_SRID = 0x20000000
 _COLUMNS = """
-    select column_name, data_type, column_type, column_default from information_schema.columns
+    select column_name, data_type, column_type from information_schema.columns
      where table_schema = %s and table_name = %s{} order by ordinal_position
 """
 # What MariaDB 11's binlog has not in its updates is no part of the copies.
 _WITHOUT_GENERATED = " and extra not like '%%GENERATED%%'"
-_INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
-# Of a column that was added with it, what rows from before have.
-_LITERAL_DEFAULTS = _INTEGERS | {"varchar", "text", "decimal"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,6 @@ class MysqlColumn:
     name: str
     base: str
     type: str
-    default: Any = None
 
     @property
     def expression(self) -> str:
@@ -98,7 +94,7 @@ def _vector(digits: str) -> tuple[float, ...]:
 def source_columns(cursor: Any, schema: str, name: str, *, has_generated: bool = True) -> list[MysqlColumn]:
     """The columns of a table now, in order."""
     cursor.execute(_COLUMNS.format("" if has_generated else _WITHOUT_GENERATED), [schema, name])
-    return [MysqlColumn(str(n), str(b).lower(), str(k).lower(), d) for n, b, k, d in cursor.fetchall()]
+    return [MysqlColumn(str(n), str(b).lower(), str(k).lower()) for n, b, k in cursor.fetchall()]
 
 
 def read_source(server: MysqlServer, table: str, key: Sequence[str]) -> SourceTable:
@@ -111,25 +107,6 @@ def read_source(server: MysqlServer, table: str, key: Sequence[str]) -> SourceTa
         names = ", ".join(column.expression for column in columns)
         cursor.execute(f"select {names} from {table}")
         fetched = cursor.fetchall()
-        fills = _fills(cursor, columns)
     by_column = [c.from_source([row[i] for row in fetched]) for i, c in enumerate(columns)]
     rows = Counter(zip(*by_column, strict=True)) if columns else Counter({(): len(fetched)})
-    return SourceTable(table, tuple(columns), tuple(key), rows, fills)
-
-
-def _fills(cursor: Any, columns: Sequence[MysqlColumn]) -> dict[str, Any]:
-    """What rows from before a column was added hold in it, where that is a literal."""
-    fills: dict[str, Any] = {}
-    for column in columns:
-        if column.default is None or column.base not in _LITERAL_DEFAULTS or "(" in str(column.default):
-            continue
-        text = str(column.default)
-        if text.upper() == "NULL":
-            continue
-        if text.startswith("'"):  # MariaDB shows a literal as one.
-            text = text[1:-1].replace("''", "'")
-        kind = "char" if column.base in ("varchar", "text") else column.type
-        kind = "signed" if column.base in _INTEGERS else kind
-        cursor.execute(f"select cast(%s as {kind})", [text])
-        fills[column.name] = column.from_source([cursor.fetchone()[0]])[0]
-    return fills
+    return SourceTable(table, tuple(columns), tuple(key), rows)

@@ -118,21 +118,4 @@ def read_source(database: Database, table: str, key: Sequence[str]) -> SourceTab
         fetched = connection.execute(f"select {names} from {table}".encode()).fetchall()
         by_column = [c.from_source([row[i] for row in fetched]) for i, c in enumerate(columns)]
         rows = Counter(zip(*by_column, strict=True)) if columns else Counter({(): len(fetched)})
-        fills = {c.name: fill for c in columns if (fill := _fill(connection, table, c)) is not None}
-    return SourceTable(table, tuple(columns), tuple(key), rows, fills)
-
-
-def _fill(connection: psycopg.Connection[Any], table: str, column: PostgresColumn) -> Any:
-    """What rows from before ADD COLUMN … DEFAULT have, or None."""
-    missing = connection.execute(
-        "select (attmissingval::text::text[])[1], format_type(atttypid, atttypmod) from pg_attribute "
-        "where attrelid = %s::regclass and attname = %s and atthasmissing",
-        [table, column.name],
-    ).fetchone()
-    if missing is None:
-        return None
-    quoted = column.name.replace('"', '""')
-    expression = column.expression.replace("%", "%%")
-    statement = f'select {expression} from (select %s::{missing[1]} as "{quoted}") one'
-    found = connection.execute(statement.encode(), [missing[0]]).fetchone()
-    return None if found is None else column.from_source([found[0]])[0]
+    return SourceTable(table, tuple(columns), tuple(key), rows)

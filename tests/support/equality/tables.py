@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,12 @@ MIRROR_COLUMNS = {"_cdc_seq", "_cdc_commit_at"}
 
 @dataclass(frozen=True)
 class SourceTable:
-    """A source table's rows now, each a tuple in column order, and what rows older than a column hold in
-    it.
-    """
+    """A source table's rows now, each a tuple in column order."""
 
     name: str
     columns: tuple[SourceColumn, ...]
     key: tuple[str, ...]
     rows: Counter[tuple[Any, ...]]
-    fills: Mapping[str, Any]
 
 
 def read_mirror(path: Path, source: SourceTable) -> Counter[tuple[Any, ...]]:

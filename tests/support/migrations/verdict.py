@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tests.support.equality.fills import one_fill, told_fills
 from tests.support.equality.mysql import read_source as read_mysql
 from tests.support.equality.postgres import read_source
 from tests.support.equality.tables import SourceTable, differences, read_mirror
@@ -38,10 +39,13 @@ _NUMBERS = """
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The rows of one file. `numbers` gives the source's number or name of each column."""
+    """The rows of one file. `numbers` gives the source's number or name of each column; `fills` is what the
+    file tells of rows older than its columns, by column.
+    """
 
     table: pa.Table
     numbers: Mapping[str, Any]
+    fills: Mapping[str, pa.Array]
 
     @property
     def seqs(self) -> list[int]:
@@ -50,14 +54,15 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row of the lake in the source's present columns. `absent` are those that the file has not."""
+    """One row of the lake in the source's present columns; what its file lacks is what the lake tells of
+    older rows.
+    """
 
     seq: int
     op: str
     values: tuple[Any, ...]
     before: tuple[Any, ...] | None
     unchanged: frozenset[int]
-    absent: frozenset[int]
 
 
 def assert_postgres_equal(
@@ -152,7 +157,7 @@ def _renamed(chunk: Chunk, renamed: Sequence[tuple[str, str]]) -> Chunk:
     present = dict(chunk.numbers)
     for old, new in renamed:
         present = {name: new if now == old else now for name, now in present.items()}
-    return Chunk(chunk.table, present)
+    return replace(chunk, numbers=present)
 
 
 def _without_generated(database: Database, source: SourceTable) -> SourceTable:
@@ -166,7 +171,7 @@ def _without_generated(database: Database, source: SourceTable) -> SourceTable:
     counted: Counter[tuple[Any, ...]] = Counter()
     for row, count in source.rows.items():
         counted[tuple(row[i] for i in kept)] += count
-    return SourceTable(source.name, tuple(source.columns[i] for i in kept), source.key, counted, source.fills)
+    return SourceTable(source.name, tuple(source.columns[i] for i in kept), source.key, counted)
 
 
 def read_lake(
@@ -181,7 +186,8 @@ def read_lake(
             continue
         file = pq.ParquetFile(path)
         metadata, table = file.metadata.metadata, file.read()
-        found[table_of(metadata)].append(Chunk(table, numbers_of(metadata, table.column_names)))
+        fills = told_fills(metadata, dict(zip(table.column_names, table.schema.types, strict=True)))
+        found[table_of(metadata)].append(Chunk(table, numbers_of(metadata, table.column_names), fills))
     return found
 
 
@@ -200,7 +206,6 @@ def fold(
     """
     names = [column.name for column in source.columns]
     at = [names.index(name) for name in source.key] if source.key else list(range(len(names)))
-    fills = [source.fills.get(name) for name in names]
     state: dict[Any, list[tuple[Any, ...]]] = defaultdict(list)
     changes = _since_truncate(chunks, source, numbers)
     copied = max((change.seq for change in changes if change.op == "r"), default=-1) if source.key else -1
@@ -219,8 +224,6 @@ def fold(
         )
         if change.op != "d":
             row = list(change.values)
-            for i in change.absent:
-                row[i] = fills[i]
             for i in change.unchanged:
                 row[i] = old[i] if old is not None else None
             state[key].append(tuple(row))
@@ -232,22 +235,32 @@ def _since_truncate(chunks: Sequence[Chunk], source: SourceTable, numbers: Mappi
     for chunk in chunks:
         ops = chunk.table.column("_cdc_op").to_pylist()
         start = max(start, *(s for s, op in zip(chunk.seqs, ops, strict=True) if op == "t"), -1)
-    changes = [change for chunk in chunks for change in _changes(chunk, start, source, numbers)]
+    chunks = [chunk for chunk in chunks if max(chunk.seqs) > start]
+    fills = _fills(chunks, source, numbers)
+    changes = [change for chunk in chunks for change in _changes(chunk, start, source, numbers, fills)]
     return sorted(changes, key=lambda change: change.seq)
 
 
-def _changes(chunk: Chunk, start: int, source: SourceTable, numbers: Mapping[str, Any]) -> Iterator[Change]:
+def _fills(chunks: Sequence[Chunk], source: SourceTable, numbers: Mapping[str, Any]) -> list[Any]:
+    """What rows hold in each of the source's columns that they are older than, as the files tell it."""
+    told: dict[Any, list[pa.Array]] = defaultdict(list)
+    for chunk in chunks:
+        for name, value in chunk.fills.items():
+            told[chunk.numbers[name]].append(value)
+    return [one_fill(c.name, c, told[numbers[c.name]]) for c in source.columns]
+
+
+def _changes(
+    chunk: Chunk, start: int, source: SourceTable, numbers: Mapping[str, Any], fills: Sequence[Any]
+) -> Iterator[Change]:
     """A file's rows behind that offset."""
     table = chunk.table.filter(pc.greater(chunk.table.column("_cdc_seq"), start))
-    if table.num_rows == 0:
-        return
     in_file = {number: name for name, number in chunk.numbers.items()}
     here = [in_file.get(numbers[column.name]) for column in source.columns]
-    absent = frozenset(i for i, name in enumerate(here) if name is None)
-    empty = [None] * table.num_rows
-    values = _columns(source, here, table.column, empty)
+    absent = [[fill] * table.num_rows for fill in fills]
+    values = _columns(source, here, table.column, absent)
     old = table.column("_cdc_before").combine_chunks() if "_cdc_before" in table.column_names else None
-    before = _columns(source, here, old.field, empty) if old is not None else values
+    before = _columns(source, here, old.field, absent) if old is not None else values
     valid = old.is_valid().to_pylist() if old is not None else [False] * table.num_rows
     at = {name: i for i, name in enumerate(here) if name is not None}
     seqs, ops, missing = (table.column(f"_cdc_{n}").to_pylist() for n in ("seq", "op", "unchanged"))
@@ -258,15 +271,17 @@ def _changes(chunk: Chunk, start: int, source: SourceTable, numbers: Mapping[str
             tuple(column[i] for column in values),
             tuple(column[i] for column in before) if valid[i] else None,
             frozenset(at[name] for name in missing[i] or () if name in at),
-            absent,
         )
 
 
 def _columns(
-    source: SourceTable, here: Sequence[str | None], column_of: Callable[[str], Any], empty: list[Any]
+    source: SourceTable,
+    here: Sequence[str | None],
+    column_of: Callable[[str], Any],
+    absent: Sequence[list[Any]],
 ) -> list[list[Any]]:
     """Each of the source's columns as the file has it, in canonical form."""
     return [
-        empty if name is None else column.from_arrow(column_of(name))
-        for column, name in zip(source.columns, here, strict=True)
+        older if name is None else column.from_arrow(column_of(name))
+        for column, name, older in zip(source.columns, here, absent, strict=True)
     ]
