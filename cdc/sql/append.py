@@ -51,16 +51,18 @@ def _insert(change: Change, batch: ChangeBatch) -> None:
 
 
 def _row_values(mapping: ColumnMapping) -> str:
-    """A column that this schema version lacks is null here, not its fill: a changelog says what was sent."""
+    """A truncate is no row: it has nothing in columns that are younger than it."""
     return "".join(
-        f"{mapping.value('r', c)}, " if c.index is not None else f"cast(null as {c.type}), "
+        f"{mapping.value('r', c)}, "
+        if c.index is not None
+        else f"case when r.op <> 't' then {c.absent} end, "
         for c in mapping.columns
     )
 
 
 def _before_values(mapping: ColumnMapping) -> str:
     fields = [
-        (column.name, f"cast({'null' if c.index is None else f'r.b{c.index}'} as {c.type})")
+        (column.name, c.absent if c.index is None else f"cast(r.b{c.index} as {c.type})")
         for column, c in zip(mapping.stored.columns, mapping.columns, strict=True)
     ]
     return f"case when r.has_before then {mapping.dialect.image(fields)} end"

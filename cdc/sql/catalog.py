@@ -29,8 +29,9 @@ _COLUMNS = (
 class StoredColumn:
     """One column of a table and the source's column that it holds.
 
-    `fill` is the SQL expression for rows older than the column. A `retired` column is gone in the source and
-    kept here.
+    `fill` is the SQL expression for rows older than the column, `since` the `_cdc_seq` from which on changes
+    have it (None where an older version did not keep it). A `retired` column is gone in the source and kept
+    here.
     """
 
     name: str
@@ -40,6 +41,7 @@ class StoredColumn:
     id: int | None
     fill: str | None = None
     retired: bool = False
+    since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ class Copies:
                 stored,
                 relation=schema.relation,
                 version=schema.version,
-                columns=fresh_columns(schema, options, self._dialect),
+                columns=fresh_columns(schema, options, self._dialect, mark.seq),
                 key=schema.key,
                 identity=schema.identity,
             )
@@ -212,7 +212,8 @@ def _insert_all(main: StoredTable, copy: StoredTable, target: str, origin: str, 
     columns: list[tuple[str, str]] = []
     for column in main.columns:
         from_copy = None if column.retired else given.get(column.source_name)
-        value = column.fill or "null" if from_copy is None else f"s.{dialect.quoted(from_copy.name)}"
+        # Both have the newest shape: what the copy lacks is gone in the source.
+        value = "null" if from_copy is None else f"s.{dialect.quoted(from_copy.name)}"
         columns.append((dialect.quoted(column.name), f"cast({value} as {column.type})"))
     columns += [(name, f"s.{name}") for name, _ in own_columns(main.mode, main.deletes, dialect.types)]
     into, selected = ", ".join(name for name, _ in columns), ", ".join(value for _, value in columns)

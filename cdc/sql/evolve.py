@@ -42,11 +42,13 @@ def create(stored: StoredTable, target: str, dialect: Dialect) -> str:
     return f"create table {target} (" + ", ".join(f"{dialect.quoted(n)} {t}" for n, t in columns) + ")"
 
 
-def fresh_columns(schema: TableSchema, options: TableOptions, dialect: Dialect) -> tuple[StoredColumn, ...]:
-    """The columns of a new table."""
+def fresh_columns(
+    schema: TableSchema, options: TableOptions, dialect: Dialect, seq: int
+) -> tuple[StoredColumn, ...]:
+    """The columns of a new table, whose first change is `seq`."""
     reserved = reserved_names(options.mode, options.deletes, dialect.types)
     names = column_names(schema, reserved, {}, options.identifiers, dialect)
-    return tuple(_fresh(column, schema, names, dialect) for column in schema.columns)
+    return tuple(_fresh(column, schema, names, dialect, seq) for column in schema.columns)
 
 
 def evolve(
@@ -104,7 +106,7 @@ class _Evolver:
         matched = {id(column) for column in self._pairs.values()}
         columns = self._leave([c for c in stored.columns if id(c) not in matched])
         columns += self._carry_over()
-        columns += self._add()
+        columns += self._add(seq)
         if self._policy == "stop" and step.changes:
             raise SchemaChangeRefused(
                 f"the source's table changed ({'; '.join(step.changes)}) and schema_changes is stop",
@@ -188,17 +190,20 @@ class _Evolver:
         step.converts = bool(types)
         return made
 
-    def _add(self) -> list[StoredColumn]:
-        step = self._step
+    def _add(self, seq: int) -> list[StoredColumn]:
+        step, dialect = self._step, self._dialect
         columns = [c for c in self._schema.columns if c.name not in self._pairs]
         if self._policy == "freeze":
             step.ignored = [c.name for c in columns]
             return []
-        made = [_fresh(column, self._schema, self._names, self._dialect) for column in columns]
+        made = [_fresh(column, self._schema, self._names, dialect, seq) for column in columns]
         for new in made:
             step.changes.append(f"column {new.source_name!r} was added")
-            fill = None if self._stored.mode == "append" else new.fill
-            step.statements += self._dialect.add_column(self._target, new.name, new.type, fill)
+            step.statements += dialect.add_column(self._target, new.name, new.type, new.fill)
+            if self._stored.mode == "append" and new.fill is not None:
+                # A truncate is no row that could have the column's value.
+                none = f"set {dialect.quoted(new.name)} = null where _cdc_op = 't'"
+                step.statements.append(f"update {self._target} {none}")
         return made
 
     def _rebuild_before(self) -> list[str]:
@@ -210,7 +215,7 @@ class _Evolver:
         fields = []
         for column in stored.columns:
             origin = self._step.origins.get(column.name)
-            value = "null" if origin is None else dialect.image_field(BEFORE, origin)
+            value = column.fill or "null" if origin is None else dialect.image_field(BEFORE, origin)
             fields.append((column.name, f"cast({value} as {column.type})"))
         image = f"case when {BEFORE} is null then null else {dialect.image(fields)} end"
         return dialect.change_type(self._target, BEFORE, kind, image)
@@ -230,10 +235,12 @@ class _Evolver:
         return f"alter table {self._target} rename column {quoted(old)} to {quoted(new)}"
 
 
-def _fresh(column: Column, schema: TableSchema, names: Mapping[str, str], dialect: Dialect) -> StoredColumn:
+def _fresh(
+    column: Column, schema: TableSchema, names: Mapping[str, str], dialect: Dialect, seq: int
+) -> StoredColumn:
     kind = dialect.column_type(column, str(schema.table))
     fill = None if column.fill is None else dialect.value(column.fill, kind)
-    return StoredColumn(names[column.name], kind, column.name, schema.relation, column.id, fill)
+    return StoredColumn(names[column.name], kind, column.name, schema.relation, column.id, fill, since=seq)
 
 
 def _stored_key(stored: StoredTable) -> list[tuple[str, str]]:

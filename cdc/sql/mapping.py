@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from cdc.model import Envelope, TableSchema
-from cdc.sql.catalog import StoredTable
+from cdc.sql.catalog import StoredColumn, StoredTable
 from cdc.sql.dialect import Dialect
 from cdc.sql.evolve import match
 from cdc.sql.readable import by_chunk
@@ -22,19 +22,23 @@ from cdc.sql.readable import by_chunk
 @dataclass(frozen=True, slots=True)
 class TargetColumn:
     """A column of the target's table: `index` is the place of its source column in the schema, None when that
-    has none.
+    has none; then `absent` is the expression for its value.
     """
 
     name: str
     type: str
     index: int | None
-    fill: str
+    absent: str
 
 
 class ColumnMapping:
-    """A schema version's way into a table of the sink, whose qualified name is `target`."""
+    """A schema version's way into a table of the sink, whose qualified name is `target`; its first change is
+    `first`.
+    """
 
-    def __init__(self, stored: StoredTable, schema: TableSchema, target: str, dialect: Dialect) -> None:
+    def __init__(
+        self, stored: StoredTable, schema: TableSchema, target: str, dialect: Dialect, first: int
+    ) -> None:
         self.stored = stored
         self.schema = schema
         self.target = target
@@ -42,9 +46,7 @@ class ColumnMapping:
         pairs = match(stored, schema)
         places = {pairs[c.name].name: i for i, c in enumerate(schema.columns) if c.name in pairs}
         self.columns = [
-            TargetColumn(
-                dialect.quoted(c.name), c.type, places.get(c.name), c.fill or f"cast(null as {c.type})"
-            )
+            TargetColumn(dialect.quoted(c.name), c.type, places.get(c.name), _absent(c, stored, first))
             for c in stored.columns
         ]
         self._types = [dialect.column_type(c, str(schema.table)) for c in schema.columns]
@@ -66,8 +68,8 @@ class ColumnMapping:
         return "".join(f"{self.value(alias, c)}, " for c in self.columns)
 
     def value(self, alias: str, column: TargetColumn) -> str:
-        """The value of one column of the table, or its fill where the schema has no such column."""
-        return column.fill if column.index is None else f"cast({alias}.c{column.index} as {column.type})"
+        """The value of one column of the table, or what rows have that lack it."""
+        return column.absent if column.index is None else f"cast({alias}.c{column.index} as {column.type})"
 
     def key_equals(self, alias: str, keys: pa.Table, prefix: str = "c") -> str:
         """A join condition between the table, as `t`, and staged keys."""
@@ -114,3 +116,13 @@ class ColumnMapping:
     def place(self, name: str) -> int:
         """The place of the schema's column of that name."""
         return self._index[name]
+
+
+def _absent(column: StoredColumn, stored: StoredTable, first: int) -> str:
+    """What rows from `first` on have in a column that their schema lacks: they are older than the column, or
+    it was dropped before them.
+    """
+    since = column.since
+    if since is None:
+        since = 0 if column.retired else stored.schema_seq
+    return column.fill if column.fill is not None and first < since else f"cast(null as {column.type})"

@@ -68,17 +68,17 @@ class Tables:
             stored = copy
         elif first < replayed_below and first < stored.schema_seq:
             # An older version of the table: its rows go into the columns that it has now.
-            return self._mapped(stored, schema)
+            return self._mapped(stored, schema, first)
         else:
             empties = _starts_with_truncate(batches) and (stored.mode, stored.deletes) == ("mirror", "hard")
             stored = self.evolve(self.rename(stored, schema), schema, first, empties=empties)
-        mapping = self._mapped(stored, schema)
+        mapping = self._mapped(stored, schema, first)
         self._check_key(mapping)
         self._mappings[schema.table] = mapping
         return mapping
 
-    def _mapped(self, stored: StoredTable, schema: TableSchema) -> ColumnMapping:
-        return ColumnMapping(stored, schema, self.target(stored), self._dialect)
+    def _mapped(self, stored: StoredTable, schema: TableSchema, first: int) -> ColumnMapping:
+        return ColumnMapping(stored, schema, self.target(stored), self._dialect, first)
 
     def evolution(self, stored: StoredTable, schema: TableSchema, first: int) -> Evolution:
         """What it takes to bring a table to this schema, whose first change is `first`."""
@@ -92,13 +92,13 @@ class Tables:
         stored = self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)
         try:
             if stored is None:
-                fresh_columns(schema, options, self._dialect)
+                fresh_columns(schema, options, self._dialect, 0)
                 self._catalog.place_for(schema.table, options.identifiers)
                 return None
             if stored.table != schema.table and options.schema_changes != "freeze":
                 self._catalog.place_for(schema.table, options.identifiers, moving=stored)
             step = self.evolution(stored, schema, 0)
-            self._check_key(self._mapped(step.stored, schema))
+            self._check_key(self._mapped(step.stored, schema, 0))
         except CdcError as error:
             return error
         if step.converts and not self._begins_empty and self._catalog.exists(stored.place):
@@ -144,7 +144,7 @@ class Tables:
             table=schema.table,
             relation=schema.relation,
             version=schema.version,
-            columns=fresh_columns(schema, options, self._dialect),
+            columns=fresh_columns(schema, options, self._dialect, first),
             key=schema.key,
             identity=schema.identity,
             schema_seq=first,

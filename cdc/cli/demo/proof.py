@@ -57,7 +57,7 @@ def prove(server: DemoServer, warehouse: Path, lake: Path) -> list[Verdict]:
                     table,
                     _source_sum(source, server.hashing, table, columns),
                     _duckdb_sum(target, f'select * from {server.schema}."{table}"', columns),
-                    _duckdb_sum(target, _replayed(folder, table, columns, key), columns),
+                    _duckdb_sum(target, _replayed(folder, columns, key), columns),
                 )
             )
     return verdicts
@@ -119,29 +119,40 @@ def _row_text(columns: Columns, as_text: str, timestamp_as_text: str) -> str:
     return "concat(" + ", '|', ".join(parts) + ")"
 
 
-def _replayed(folder: Path, table: str, columns: Columns, key: Sequence[str]) -> str:
+def _replayed(folder: Path, columns: Columns, key: Sequence[str]) -> str:
     """The current rows, from the lake's history alone: the last change of each key, unless that is a delete.
 
     A change of the key ends the old key. Rows of the shop are small: no value is ever left out of a change.
     """
-    files = f"read_parquet('{folder}/**/*.parquet', union_by_name = true)"
     names = ", ".join(f'"{name}"' for name, _ in columns)
+    filled = ", ".join(_filled(name) for name, _ in columns)
     keys = ", ".join(f'"{name}"' for name in key)
     old_keys = ", ".join(f'_cdc_before."{name}" as "{name}"' for name in key)
     moved = " or ".join(f'_cdc_before."{name}" <> "{name}"' for name in key)
-    fills = ", ".join(f'{_filled(table, name)} as "{name}"' for name, _ in columns)
     return f"""
-        with changes as (select {names}, _cdc_seq * 2 + 1 as place, _cdc_op <> 'd' as alive from {files}),
+        with told as (
+            select file_name as filename,
+                any_value(decode(value)::json) filter (decode(key) = 'cdc.columns') as columns,
+                any_value(decode(value)::json) filter (decode(key) = 'cdc.fills') as fills
+            from parquet_kv_metadata('{folder}/**/*.parquet')
+            where decode(key) in ('cdc.columns', 'cdc.fills') group by file_name),
+        files as (
+            select {filled}, _cdc_seq, _cdc_op, _cdc_before
+            from read_parquet('{folder}/**/*.parquet', union_by_name = true, filename = true) f
+            join told using (filename)),
+        changes as (select {names}, _cdc_seq * 2 + 1 as place, _cdc_op <> 'd' as alive from files),
         left_keys as (
-            select {old_keys}, _cdc_seq * 2 as place from {files}
+            select {old_keys}, _cdc_seq * 2 as place from files
             where _cdc_before is not null and ({moved})),
         every as (select * from changes union all by name select *, false as alive from left_keys),
         newest as (select *, row_number() over (partition by {keys} order by place desc) as rank from every)
-        select {fills} from newest where rank = 1 and alive"""
+        select {names} from newest where rank = 1 and alive"""
 
 
-def _filled(table: str, column: str) -> str:
-    """Rows from before the demo's schema change have the new column's default at the source."""
+def _filled(column: str) -> str:
+    """A column, with what the lake tells of rows that are older than it."""
+    fill = f"(select arg_max(fills->>'{column}', filename) from told)"
     return (
-        f"coalesce(\"{column}\", 'bronze')" if (table, column) == ("customers", "loyalty") else f'"{column}"'
+        f'case when json_exists(told.columns, \'$."{column}"\') then f."{column}"'
+        f' else cast_to_type({fill}, f."{column}") end as "{column}"'
     )

@@ -167,6 +167,51 @@ def test_dropped_column_stays_where_history_is_kept(tmp_path: Path, mode: str) -
     assert duck.rows("public.t", "id, a, a__2, b") == [(1, None, "x", 2), (2, 5, None, None)]
 
 
+FILLED = evolved(T, ID, A, B, Column("c", pa.int32(), id=4, fill=pa.scalar(7, pa.int32())))
+
+
+def test_older_rows_and_images_of_a_changelog_get_the_fill_but_truncates_do_not(tmp_path: Path) -> None:
+    duck = Duck(tmp_path, mode="append")
+    full = replace(T, identity="full")
+    early = duck.change(full, ("t", {}), ("c", ROW), ("u", {"id": 1, "a": "y", "b": 3}, ROW), ("d", ROW))
+    late = duck.change(replace(FILLED, identity="full"), ("c", {"id": 2, "c": None}), ("t", {}))
+    expected = [
+        ("t", None, None),
+        ("c", 7, None),
+        ("u", 7, 7),
+        ("d", 7, None),
+        ("c", None, None),
+        ("t", None, None),
+    ]
+    wanted = "select _cdc_op, c, _cdc_before.c from public.t order by _cdc_seq"
+    assert duck.query(wanted) == expected
+    duck.rewind(0)
+    duck.apply(early)
+    duck.apply(late)
+    assert duck.query(wanted) == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "policy"), [("append", "evolve"), ("history", "evolve"), ("mirror", "freeze")]
+)
+def test_rows_behind_a_dropped_column_do_not_get_its_fill(tmp_path: Path, mode: str, policy: str) -> None:
+    duck = Duck(tmp_path, mode=mode, schema_changes=policy)
+    early = [duck.change(T, ("c", ROW))] if policy == "evolve" else []
+    # A frozen table has the columns of its first shape.
+    made = [
+        *early,
+        duck.change(FILLED, ("c", {"id": 2, "c": 5})),
+        duck.change(evolved(FILLED, ID, A, B), ("c", {"id": 3})),
+        duck.change(evolved(FILLED, ID, A, B, Column("d", pa.int32(), id=5)), ("c", {"id": 4})),
+    ]
+    expected = [*[(1, 7)] * len(early), (2, 5), (3, None), (4, None)]
+    assert duck.rows("public.t", "id, c") == expected
+    duck.rewind(0)
+    for batch in made:
+        duck.apply(batch)
+    assert duck.rows("public.t", "id, c") == expected
+
+
 def test_old_images_of_a_changelog_follow_the_shape(tmp_path: Path) -> None:
     duck = Duck(tmp_path, mode="append")
     full = replace(T, identity="full")
