@@ -8,6 +8,7 @@ is set aside in both.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cdc.model import TableSchema
+from cdc.model import Column, TableSchema
 from cdc.spi import Delivery
 from cdc.testing.events import EPOCH, changes, delivery, sink_context, table
 from cdc_sink_parquet import ParquetSink
@@ -65,6 +66,17 @@ def test_a_commit_that_an_older_version_decided_is_completed_and_the_lake_goes_o
     assert seqs(lake, EVENTS) == [8, 18, 28, 38]
     names = sorted(path.name for path in (lake / "_cdc/commits/shop/0001/000000").iterdir())
     assert names == [f"{first:019d}-{first + 10:019d}.json" for first in (0, 10, 20, 30)]
+
+
+def test_a_lake_whose_files_tell_no_fills_gets_them_with_its_next_file(tmp_path: Path) -> None:
+    sink = opened(tmp_path, "decided", epoch=2)
+    added = Column("rank", pa.int32(), fill=pa.scalar(7, pa.int32()))
+    wider = replace(ORDERS, columns=(*ORDERS.columns, added), version=2)
+    sink.apply(delivery([changes(wider, [("c", {"id": 30})], start=30)], first=30, next=31))
+    sink.close()
+    files = sorted((tmp_path / "decided" / "public.orders").rglob("*.parquet"), key=lambda path: path.name)
+    told = [pq.read_metadata(path).metadata.get(b"cdc.fills") for path in files]
+    assert told == [None] * (len(files) - 1) + [b'{"rank": "7"}']
 
 
 @pytest.mark.parametrize("end", [30, 35])
