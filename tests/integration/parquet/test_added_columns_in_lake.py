@@ -15,9 +15,9 @@ from tests.support.equality.lake import read_lake, replay
 from tests.support.equality.mysql import read_source as read_mysql
 from tests.support.equality.tables import differences, read_mirror
 from tests.support.migrations.verdict import assert_postgres_equal
-from tests.support.mysql import MysqlDatabase
+from tests.support.mysql.server import MysqlDatabase
 from tests.support.pipeline import MysqlPipeline, Pipeline
-from tests.support.postgres import Database
+from tests.support.postgres.server import Database
 
 # Tables and what happens to each, a line a step, `;` between statements that the daemon sees at once.
 FORGOTTEN = "alter table {t} add c int not null default 7; alter table {t} alter c drop default"
