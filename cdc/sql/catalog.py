@@ -30,8 +30,8 @@ class StoredColumn:
     """One column of a table and the source's column that it holds.
 
     `fill` is the SQL expression for rows older than the column, `since` the `_cdc_seq` from which on changes
-    have it (None where an older version did not keep it). A `retired` column is gone in the source and kept
-    here.
+    have the column (None without a fill, and where an older version did not keep it). A `retired` column is
+    gone in the source and kept here.
     """
 
     name: str
@@ -42,6 +42,11 @@ class StoredColumn:
     fill: str | None = None
     retired: bool = False
     since: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What `_cdc.tables` keeps: `since` only where it is known."""
+        described = asdict(self)
+        return described if self.since is not None else {k: v for k, v in described.items() if k != "since"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ class StoredTable:
     def to_row(self) -> list[Any]:
         """The values of a row of `_cdc.tables`."""
         described = {
-            "columns": [asdict(c) for c in self.columns],
+            "columns": [c.to_json() for c in self.columns],
             "key": self.key,
             "identity": self.identity,
             "is_new": self.is_new,

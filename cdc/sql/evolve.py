@@ -240,7 +240,8 @@ def _fresh(
 ) -> StoredColumn:
     kind = dialect.column_type(column, str(schema.table))
     fill = None if column.fill is None else dialect.value(column.fill, kind)
-    return StoredColumn(names[column.name], kind, column.name, schema.relation, column.id, fill, since=seq)
+    since = None if fill is None else seq
+    return StoredColumn(names[column.name], kind, column.name, schema.relation, column.id, fill, since=since)
 
 
 def _stored_key(stored: StoredTable) -> list[tuple[str, str]]:
