@@ -26,9 +26,7 @@ def check(
     as_json: JsonOption = False,
     fix: Annotated[
         str | None,
-        typer.Option(
-            "--fix", metavar="CODE", help="Print the fix of the findings of this code, nothing else."
-        ),
+        typer.Option("--fix", metavar="CODE", help="Print only the fixes of findings with this code."),
     ] = None,
 ) -> None:
     """Check everything the daemon needs before it starts.
@@ -52,7 +50,7 @@ def _print_fixes(results: Sequence[Result], code: str) -> None:
     """To be piped: into psql, say."""
     fixes = [finding.fix for _, finding in results if finding.code == code and finding.fix]
     if not fixes:
-        say(f"There is nothing to fix under the code {code}.")
+        say(f"No finding with the code {code} has a fix.")
         raise typer.Exit(1)
     print("\n".join(dict.fromkeys(fixes)))
 

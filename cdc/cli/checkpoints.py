@@ -17,9 +17,11 @@ DEFAULT_LIMIT = 20
 
 
 def checkpoints(
-    source: Annotated[str | None, typer.Argument(help="The source; all when left out.")] = None,
+    source: Annotated[str | None, typer.Argument(help="The source. Default: all sources.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most this many.")] = DEFAULT_LIMIT,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="COUNT", min=1, help="Show at most this many.")
+    ] = DEFAULT_LIMIT,
     as_json: JsonOption = False,
 ) -> None:
     """List the places to replay from, newest first."""

@@ -32,7 +32,7 @@ def init(
         str | None,
         typer.Argument(
             envvar=URL_VARIABLE,
-            help="The database, such as postgresql://user:password@host/database. Asked for when left out.",
+            help="The database, such as postgresql://user:password@host/database. Default: ask for it.",
             show_envvar=True,
         ),
     ] = None,
@@ -42,8 +42,8 @@ def init(
 ) -> None:
     """Write a starter configuration.
 
-    Looks into the database and writes down what it finds. The URL goes into no file: the configuration reads
-    it from an environment variable.
+    Reads the tables of the database and writes a configuration that copies them. The URL is not stored in the
+    file: the configuration reads it from an environment variable.
     """
     if config.exists() and not force:
         remedy = "Add --force to overwrite it, or name another file with --config."

@@ -15,9 +15,9 @@ from cdc.control.stored import log_folder, log_view
 from cdc.log import Segment, verify_log
 from cdc_config import Configuration
 
-app = typer.Typer(help="Look inside the durable log.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Inspect the durable log.", no_args_is_help=True, rich_markup_mode=None)
 
-SourceArgument = Annotated[str | None, typer.Argument(help="The source; all when left out.")]
+SourceArgument = Annotated[str | None, typer.Argument(help="The source. Default: all sources.")]
 
 
 @app.command("list")
@@ -85,7 +85,7 @@ def verify(
         print_json(results)
     else:
         for r in results:
-            state = f"{len(r['damage'])} DAMAGED" if r["damage"] else "all whole"
+            state = f"{len(r['damage'])} DAMAGED" if r["damage"] else "intact"
             sums = f"{r['segments']} segments, {r['commits']:,} commits, {show_bytes(r['bytes'])}"
             say(f"{r['source']}: {sums}: {state}")
     if any(r["damage"] for r in results):

@@ -82,7 +82,7 @@ def _every_command(
         bool, typer.Option("--debug", help="Show tracebacks; they may contain row values.")
     ] = False,
     show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version and end.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     del show_version  # Its callback has ended the command.

@@ -17,27 +17,25 @@ from cdc.errors import StateError
 
 def replay(
     sink: Annotated[str, typer.Argument(help="The sink to rewind.")],
-    start: Annotated[str, typer.Option("--from", help=f"Where to: {HELP}.")],
+    start: Annotated[str, typer.Option("--from", metavar="PLACE", help=f"Where to start: {HELP}.")],
     config: ConfigOption = DEFAULT_CONFIG,
     source: Annotated[
-        str | None, typer.Option(help="Of which source; may be left out when the sink has one.")
+        str | None, typer.Option(metavar="NAME", help="The source. Optional if the sink has only one.")
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the sink has everything again.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the sink has caught up again.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a sink back to an earlier place.
+    """Rewind a sink to an earlier place in the log.
 
-    It then applies again all that follows, and ends as if it had never been sent back.
+    The sink applies all later changes again. At the end it equals a sink that was never rewound.
     """
     configuration = open_configuration(config)
     chosen = pick_sink(configuration, sink, "replay SINK")
     task = plan_replay(configuration, chosen, source_of(chosen, source, "--source"), start, "--from")
     running = daemon_of(configuration).running
     if wait and not running:
-        remedy = "Leave --wait out; the sink catches up when `cdc run` starts."
-        raise StateError(
-            "no daemon is running that would apply the changes again", where="--wait", remedy=remedy
-        )
+        remedy = "Omit --wait. The sink catches up when `cdc run` starts."
+        raise StateError("no daemon is running to apply the changes again", where="--wait", remedy=remedy)
     taken = send_back(task, running=running)
     if wait and taken:
         wait_until_applied(task, "--wait")
@@ -57,8 +55,11 @@ def _show(task: Replay, *, running: bool, taken: bool, as_json: bool) -> None:
         return
     count = task.end - task.offset
     place = f"offset {task.offset:,} of {task.source}"
-    say(f"{task.sink.name} goes back to {place}: {count:,} changes to apply again.")
+    say(f"{task.sink.name} is rewound to {place}: {count:,} changes to apply again.")
     if not running:
         say("`cdc run` applies them when it starts.")
     elif not taken:
-        say("The daemon has not taken it up yet; it will as soon as this sink works (see `cdc status`).")
+        say(
+            "The daemon has not started the replay yet. It starts when the sink works again (see `cdc "
+            "status`)."
+        )

@@ -27,18 +27,23 @@ from cdc_config import Configuration
 
 OnceOption = Annotated[
     bool,
-    typer.Option("--once", help="Copy, catch up to the sources' positions at the start, flush, and end."),
+    typer.Option("--once", help="Copy, catch up to the sources' positions at the start, flush, and exit."),
 ]
 TimeoutOption = Annotated[
-    str | None, typer.Option(help="With --once: end with exit code 1 after this long, such as 10m.")
+    str | None,
+    typer.Option(metavar="DURATION", help="With --once: exit with code 1 after this time, such as 10m."),
 ]
 AcceptOption = Annotated[
     list[str] | None,
-    typer.Option(help="Accept that this source is another database than before (after a planned failover)."),
+    typer.Option(
+        metavar="NAME", help="Accept a different database behind this source (after a planned failover)."
+    ),
 ]
 AdoptOption = Annotated[
     list[str] | None,
-    typer.Option(help="Give this source's replication slot to this state_dir, although another one made it."),
+    typer.Option(
+        metavar="NAME", help="Let this state_dir take over the source's replication slot from another one."
+    ),
 ]
 LevelOption = Annotated[
     LogLevel, typer.Option(help="Write log lines of this level and above.", case_sensitive=False)
@@ -133,6 +138,4 @@ def _as_ours(worker: str, error: BaseException) -> CdcError:
         return error
     # The text of a foreign exception may hold row values; its place is in the log.
     message = f"unexpected {type(error).__name__} in {worker}"
-    return CdcError(
-        message, remedy="This is a defect: please report it with the log's lines about this worker."
-    )
+    return CdcError(message, remedy="This is a defect: please report it with the log lines of this worker.")

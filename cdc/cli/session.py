@@ -48,7 +48,7 @@ def _remember_json(context: typer.Context, value: bool) -> bool:
 
 
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print JSON, errors too.", callback=_remember_json, is_eager=True)
+    bool, typer.Option("--json", help="Print JSON, including errors.", callback=_remember_json, is_eager=True)
 ]
 ConfigOption = Annotated[
     Path,

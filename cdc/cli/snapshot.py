@@ -16,16 +16,16 @@ def snapshot(
         list[str] | None,
         typer.Argument(
             metavar="[SOURCE] [TABLE]...",
-            help="The source, which may be left out when there is one, and its tables; none: all of them.",
+            help="The source (optional if there is only one) and its tables. Without tables: all of them.",
         ),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
-    sink: Annotated[str | None, typer.Option(help="Copy into this sink only.")] = None,
+    sink: Annotated[str | None, typer.Option(metavar="NAME", help="Copy into this sink only.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy tables again, while the stream flows.
+    """Copy tables again while the source is followed.
 
-    Mirrors keep their rows until the new ones are complete.
+    A mirror keeps its rows until the new copy is complete.
     """
     configuration = open_configuration(config)
     requested = requested_copy(configuration, names or [], sink)
@@ -50,6 +50,8 @@ def _show(requested: RequestedCopy, asked: Asked, *, as_json: bool) -> None:
     if not asked.running:
         say("No daemon is running: `cdc run` makes the copy when it starts.")
     elif asked.taken:
-        say("The daemon has begun; `cdc status` shows how far it is.")
+        say("The daemon has started the copy. `cdc status` shows its progress.")
     else:
-        say("The daemon begins when the copies under way are finished; `cdc status` lists the request.")
+        say(
+            "The daemon starts the copy when the current copies are finished. `cdc status` lists the request."
+        )

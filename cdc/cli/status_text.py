@@ -58,7 +58,7 @@ def _headline(daemon: DaemonView) -> Iterator[Text]:
     else:
         line = Text("not running", "bold yellow")
         if age is not None:
-            line.append(f"; what follows is {show_seconds(age)} old", "none")
+            line.append(f"; the status below is {show_seconds(age)} old", "none")
         yield line
     if daemon.died:
         yield Text(f"process {daemon.pid} was killed or crashed", "bold red")

@@ -35,17 +35,18 @@ FOLLOW_SECONDS = 0.2
 
 
 def tail(
-    source: Annotated[
-        str | None, typer.Argument(help="The source; may be left out when there is one.")
-    ] = None,
+    source: Annotated[str | None, typer.Argument(help="The source. Optional if there is only one.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
-    start: Annotated[str | None, typer.Option("--from", help=f"Where to begin: {HELP}.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="PLACE", help=f"Where to start: {HELP}.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for new changes.")] = False,
     table: Annotated[
-        list[str] | None, typer.Option(help="Only these tables (globs on schema.table).")
+        list[str] | None, typer.Option(metavar="PATTERN", help="Only these tables (globs on schema.table).")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", "-n", min=1, help="End after this many changes.")
+        int | None,
+        typer.Option("--limit", "-n", metavar="COUNT", min=1, help="Stop after this many changes."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

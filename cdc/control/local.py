@@ -33,8 +33,8 @@ def state_findings(configuration: Configuration, daemon: DaemonView) -> Iterator
     folder = configuration.state_dir
     parent = _nearest(folder)
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        fix = f"Make {parent} a folder that the user {os.geteuid()} may write, or set state_dir."
-        yield Finding(Severity.ERROR, "state-dir", f"{folder} can't be written", fix)
+        fix = f"Let the user {os.geteuid()} write to {parent}, or set another state_dir."
+        yield Finding(Severity.ERROR, "state-dir", f"{folder} cannot be written", fix)
         return
     if daemon.running and daemon.state_dir_full:
         message = f"the disk under {folder} is full: the daemon waits for space"
@@ -46,8 +46,8 @@ def state_findings(configuration: Configuration, daemon: DaemonView) -> Iterator
     held = _bytes_in(folder / "log")
     if free + held < wanted:
         message = (
-            f"the logs may keep {show_bytes(wanted)}, but the disk has {show_bytes(free)} free beside the"
-            f" {show_bytes(held)} that they hold"
+            f"log.retain allows {show_bytes(wanted)}, but the disk has only {show_bytes(free)} free "
+            f"besides the {show_bytes(held)} that the logs use"
         )
         fix = (
             "Lower log.retain.size, or put state_dir on a larger disk; capture pauses while the disk is full."
@@ -137,10 +137,14 @@ def _backfill(
     """What the daemon does about changes that the log no longer has."""
     if cursor is None:
         code = "sink-new"
-        message = f"the sink has nothing of {source}, and the log starts at offset {start:,}: it was trimmed"
+        message = (
+            f"the sink has no changes of {source}, and the log was trimmed: it starts at offset {start:,}"
+        )
     else:
         code = "sink-behind"
-        message = f"the sink needs {source} from offset {cursor.next:,}, and the log starts at {start:,}"
+        message = (
+            f"the sink needs changes of {source} from offset {cursor.next:,}, and the log starts at {start:,}"
+        )
     mode = effective_backfill(
         configuration.sources[source].settings.snapshot, configuration.sinks[name].settings.backfill
     )
@@ -150,7 +154,7 @@ def _backfill(
     fix = (
         "The daemon copies the tables into it at its start."
         if mode == "snapshot"
-        else f"The sink begins at offset {start:,}, without the rows before. To copy all rows: {request}"
+        else f"The sink begins at offset {start:,}, without earlier rows. To copy all rows: {request}"
     )
     return Finding(Severity.WARNING, code, message, fix)
 
@@ -161,7 +165,7 @@ def _compare(cursor: Cursor, log: LogView | None, source: str, state_dir: Path) 
         ends = f"ends at offset {end.next:,}" if end else "is empty"
         message = (
             f"the sink holds changes of {source} up to offset {cursor.next:,} ({cursor.position}), which is"
-            f" not in the log under {state_dir}: it {ends}"
+            f" not in the log under {state_dir}: that log {ends}"
         )
         fix = (
             "Mount the state_dir that filled this sink. If it is lost, give the sink a new, empty location:"

@@ -78,7 +78,7 @@ class Finder:
     def _boundary(self, offset: int) -> int:
         if offset > self._end():
             remedy = f"The log holds {self._log.start} to {self._end()}."
-            raise ConfigError(f"offset {offset} is behind the log's end", where=self._where, remedy=remedy)
+            raise ConfigError(f"offset {offset} is after the log's end", where=self._where, remedy=remedy)
         if offset < self._log.start:
             raise self._trimmed(f"offset {offset}")
         if offset == self._end():
@@ -122,4 +122,4 @@ class Finder:
             return self._position(text)
         except ConfigError as error:
             message = f"{text!r} is not a place in the log: {error.message}"
-            raise ConfigError(message, where=self._where, remedy=f"Give {HELP}.") from error
+            raise ConfigError(message, where=self._where, remedy=f"Write {HELP}.") from error

@@ -81,7 +81,9 @@ def _refuse_without_rewind(sink: ConfiguredSink) -> None:
     if not issubclass(sink.plugin, SupportsRewind):
         remedy = "Empty it and give it a new name: a new sink starts at the beginning of the log."
         raise SinkRefused(
-            f"a sink of type {sink.settings.type} can't go back", where=f"sinks.{sink.name}", remedy=remedy
+            f"a sink of type {sink.settings.type} does not support replay",
+            where=f"sinks.{sink.name}",
+            remedy=remedy,
         )
 
 
@@ -95,7 +97,7 @@ def _rewind_here(task: Replay) -> None:
             cursor = sink.committed(task.source)
             _refuse_ahead(task, None if cursor is None else cursor.next)
             if not isinstance(sink, SupportsRewind):
-                raise SinkRefused("this sink can't go back", where=f"sinks.{task.sink.name}")
+                raise SinkRefused("this sink does not support replay", where=f"sinks.{task.sink.name}")
             state.clear_plan(task.sink.name, task.source)
             sink.rewind(task.source, task.offset)
 
@@ -125,9 +127,9 @@ def _refuse_ahead(task: Replay, cursor: int | None) -> None:
     where = f"sinks.{task.sink.name}"
     if cursor is None:
         remedy = "Start `cdc run`: it delivers from the beginning of the log."
-        raise StateError(f"the sink has nothing of {task.source!r} yet", where=where, remedy=remedy)
+        raise StateError(f"the sink has no changes of {task.source!r} yet", where=where, remedy=remedy)
     if task.offset > cursor:
-        remedy = "A replay only goes back. To catch up, start `cdc run`."
+        remedy = "A replay starts at an earlier offset. To catch up, start `cdc run`."
         raise ConfigError(f"the sink is at offset {cursor}, before {task.offset}", where=where, remedy=remedy)
 
 

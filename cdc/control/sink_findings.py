@@ -32,10 +32,10 @@ def capability_findings(sink: ConfiguredSink) -> Iterator[Finding]:
     wanted = sink.settings.flush.policy(capabilities.flush)
     if capabilities.obeyed(wanted) != wanted:
         smallest = capabilities.facts()["smallest flush interval"]
-        message = f"flush.interval is below what this type of sink does: it flushes every {smallest} at most"
+        message = f"flush.interval is below the minimum of this type of sink, {smallest}"
         yield Finding(Severity.WARNING, "flush-interval", message, f"Write flush: {{interval: {smallest}}}.")
     if capabilities.atomic is Atomicity.NOTHING:
-        message = "a delivery that breaks off stays visible in part, and is completed by the next attempt"
+        message = "an interrupted delivery stays partly visible until the next attempt completes it"
         yield Finding(Severity.WARNING, "sink-not-atomic", message)
 
 

@@ -103,7 +103,7 @@ class Beginning:
         name, source = self._status.name, self._status.source
         subject = "the sink is new" if cursor is None else f"the sink is at offset {cursor.next}"
         return LogTrimmed(
-            f"{subject}, and the log begins at offset {self._log.start}: the changes before are gone",
+            f"{subject}, and the log begins at offset {self._log.start}: earlier changes are gone",
             where=f"sinks.{name}",
             remedy=f"cdc snapshot {source} --sink {name}",
         )

@@ -127,8 +127,8 @@ class Capture:
             entry.commit(self._newest(position))
         for table in sorted(table for table in left if table.schema):
             self._report(
-                "a table is no longer selected: the sinks keep its rows as they are, and it is copied again"
-                " when it returns",
+                "a table is no longer selected: the sinks keep its rows, and the daemon copies it again"
+                " when it is selected again",
                 level="warning",
                 table=str(table),
             )

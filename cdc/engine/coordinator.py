@@ -136,7 +136,8 @@ class Coordinator:
         """Once each time that the selection matches no table: it may be meant so, and is rarely."""
         if self._saw_tables and not schemas:
             self._report(
-                "no table matches `tables`: nothing is captured until one does; `cdc check` names near ones",
+                "no table matches `tables`: nothing is captured until one does; `cdc check` suggests "
+                "similar names",
                 level="warning",
             )
         self._saw_tables = bool(schemas)

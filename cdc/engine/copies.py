@@ -109,7 +109,7 @@ class CopyRequests:
         paused = [table for table in tables if entry.tables[table].phase is Phase.PAUSED]
         if paused:
             names = ", ".join(map(str, paused))
-            self._state.finish_copy(request.id, f"paused, and not copied before it is resumed: {names}")
+            self._state.finish_copy(request.id, f"paused, and not copied until it is resumed: {names}")
             return None
         # A copy under way that is for these sinks too is the copy that was asked for.
         states = {table: entry.tables[table] for table in tables}

@@ -138,7 +138,8 @@ class Delivery:
         if cursor is not None and not continuity.belongs(cursor, self._log):
             end = self._log.end
             raise SinkRefused(
-                f"the sink's cursor (offset {cursor.next}, position {cursor.position}) is no commit of this "
+                f"the sink's cursor (offset {cursor.next}, position {cursor.position}) is not a commit "
+                "of this "
                 f"log, which ends at offset {end.next if end else 0}",
                 where=f"sinks.{self._status.name}",
                 remedy=(
@@ -217,7 +218,7 @@ class Delivery:
     def _refusal(self, sink: Sink, offset: int) -> str | None:
         """Why the sink can't go back to that offset."""
         if not isinstance(sink, SupportsRewind):
-            return "this sink can't go back"
+            return "this sink does not support replay"
         if offset < self._log.start:
             return f"the log begins at offset {self._log.start}"
         if offset > self._status.next:

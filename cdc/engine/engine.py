@@ -112,7 +112,7 @@ class Engine:
         """Run another source, into the sinks that name it."""
         with self._changing:
             if spec.name in self.pipelines.captures:
-                raise ConfigError("this source is already there", where=f"sources.{spec.name}")
+                raise ConfigError("this source already exists", where=f"sources.{spec.name}")
             log, retention = self._logs.writer(spec.name), self._logs.retention(spec.name)
             pipeline = CapturePipeline(spec, log, retention, self._state, self._report)
             self.pipelines.captures = {**self.pipelines.captures, spec.name: pipeline}
@@ -160,7 +160,7 @@ class Engine:
         """Deliver to another sink, from the beginning of the logs of its sources or from copies."""
         with self._changing:
             if spec.name in self._sinks:
-                raise ConfigError("this sink is already there", where=f"sinks.{spec.name}")
+                raise ConfigError("this sink already exists", where=f"sinks.{spec.name}")
             known = [self._capture(name) for name in spec.sources]
             # The logs count too: an epoch never goes back, even where the state is lost and the logs aren't.
             starts = max((starts_in(pipeline.log.metadata) + 1 for pipeline in known), default=1)
@@ -261,7 +261,7 @@ class Engine:
     def _check_stopped(self, stuck: Sequence[str]) -> None:
         if stuck:
             raise CdcError(
-                f"still busy: {', '.join(stuck)}", remedy="Try again; what is unfinished is done later."
+                f"still busy: {', '.join(stuck)}", remedy="Try again. Unfinished work continues later."
             )
 
     def _finish(self, *, done: bool) -> RunResult:

@@ -28,12 +28,12 @@ def verify_identity(now: SourceIdentity, stored: str | None, *, accept: bool) ->
     if stored is None or stored == text or accept:
         return text
     differences = SourceIdentity(json.loads(stored)).differences(now)
-    listed = ", ".join(f"{key} was {was!r} and is {here!r}" for key, (was, here) in differences.items())
+    listed = ", ".join(f"{key} was {was!r}, and is now {here!r}" for key, (was, here) in differences.items())
     raise SourceMismatch(
         f"this is not the database that the log was written from: {listed}",
         remedy=(
-            "Point the url back, or, if this is a planned failover whose slot was synchronised, start once "
-            "with --accept-source NAME; for a restored or copied database use a new source name, "
-            "which copies all tables"
+            "Correct url. After a planned failover whose slot was synchronised, start once with "
+            "--accept-source NAME. For a restored or copied database, use a new source name: "
+            "the daemon then copies all tables."
         ),
     )

@@ -69,7 +69,7 @@ class Repeats:
         if known is None or time.monotonic() - known.at >= known.pause_seconds:
             return None
         return UnsupportedSchema(
-            f"a copy was due {known.count} times in a row, the last time because {known.request.reason}:"
+            f"a copy became due {known.count} times in a row, most recently because {known.request.reason}:"
             f" the next copy begins {known.pause_seconds:g} s after that",
             where=str(table),
             remedy=known.request.remedy,

@@ -76,7 +76,7 @@ class LastError:
         else:
             # The text of a foreign error may hold row values: only its class is shown.
             kind, message = "InternalError", f"unexpected {type(error).__name__}"
-            remedy = "Please report this, with the log"
+            remedy = "This is a defect: please report it with the log lines around it."
         return cls(kind, message, remedy, datetime.now(UTC), retry_seconds, needs_operator)
 
     @classmethod

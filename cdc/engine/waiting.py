@@ -78,5 +78,6 @@ def _never_copied(table: TableId, error: CdcError) -> UnsupportedSchema:
     return UnsupportedSchema(
         f"the table is not copied: {error.message}, although the stream has passed it",
         where=str(table),
-        remedy=error.remedy or f'Exclude the table by an entry "!{table}" in tables, and report this.',
+        remedy=error.remedy
+        or f'Exclude the table with an entry "!{table}" in tables, and report this error.',
     )

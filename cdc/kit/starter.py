@@ -76,7 +76,7 @@ class Starter:
         yield "    type: parquet"
         yield f"    from: [{self.name}]"
         yield "    url: ./lake                   # every change, as files that anything reads"
-        yield "    flush: {interval: 30s}        # each flush makes a file a table; many small files"
+        yield "    flush: {interval: 30s}        # each flush writes a file per table; many small files"
         yield "                                  # are slow to read, so a lake waits longer than a mirror"
 
     def _file_stem(self) -> str:

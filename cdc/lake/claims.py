@@ -92,7 +92,7 @@ class TableClaims:
         claim, _ = self._read(folder)
         if claim["source"] != self._paths.source:
             message = f"the table {table} of this lake belongs to the source {claim['source']!r}"
-            remedy = "Give each source a folder of its own, or leave the table out of one of them."
+            remedy = "Give each source a folder of its own, or exclude the table from one of them."
             raise SinkRefused(message, where=store.path(key), remedy=remedy)
         self._claimed().setdefault(folder, claim.get("relation"))
         return str(claim["partition_prefix"])
@@ -100,7 +100,7 @@ class TableClaims:
     def _refuse_foreign_files(self, table: TableId, folder: str) -> None:
         store = self._paths.store
         if any(key.endswith(f".{self._suffix}") for key in store.keys(f"{folder}/")):
-            message = f"the folder of {table} holds files that no cursor of this lake knows"
+            message = f"the folder of {table} holds files that this lake did not write"
             remedy = "Move them away, or write to another folder."
             raise SinkRefused(message, where=store.path(folder), remedy=remedy)
 

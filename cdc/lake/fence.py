@@ -77,7 +77,9 @@ class Fence:
     def _held(self) -> SinkUnavailable:
         message = "another process writes this source's changes to this lake"
         where = self._paths.store.path(self._paths.lock)
-        return SinkUnavailable(message, where=where, remedy="Stop it. Delivery resumes automatically.")
+        return SinkUnavailable(
+            message, where=where, remedy="Stop that process. Delivery resumes automatically."
+        )
 
     def _newest(self) -> tuple[fencing.Fence | None, str]:
         """The fence in force, and the version of its object."""

@@ -70,7 +70,7 @@ def check_folder_name(table: TableId) -> None:
     length = len(f".{table_folder(table)}.json.tmp".encode("utf-8", "surrogatepass"))
     if length > NAME_BYTES:
         message = f"its name, escaped for a folder, is {length - NAME_BYTES} bytes too long"
-        remedy = "Leave the table out of the source's `tables`, or rename it."
+        remedy = "Exclude the table in the source's `tables`, or rename it."
         raise UnsupportedSchema(message, where=str(table), remedy=remedy)
 
 

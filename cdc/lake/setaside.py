@@ -138,8 +138,8 @@ def refusal(schema: TableSchema, claims: TableClaims, form: FileFormat) -> CdcEr
 
 def unwritable(table: TableId, form: FileFormat) -> UnsupportedSchema:
     """Return the error of a table that the format has no types for."""
-    remedy = "Leave the table or the column out, and report the column's type."
-    return UnsupportedSchema(f"a column can't be written as {form.name}", where=str(table), remedy=remedy)
+    remedy = "Exclude the table or the column, and report the column's type."
+    return UnsupportedSchema(f"a column cannot be written as {form.name}", where=str(table), remedy=remedy)
 
 
 @contextmanager
@@ -177,7 +177,8 @@ def _renamed(schema: TableSchema, since: int) -> Aside:
         f"that are in the folder of its earlier name. Its number in the source is {schema.relation}"
     )
     remedy = (
-        "Nothing: the table is copied again for this lake. Until then, distinguish rows by `cdc.relation`."
+        "No action needed: the daemon copies the table again for this lake. Until then, "
+        "distinguish rows by `cdc.relation`."
     )
     details = SetAside(schema.table, since, RENAMED, message, remedy, deliverable=True, skips=False)
     return Aside(schema.relation, details)

@@ -189,7 +189,7 @@ class LakeSink:
     def reconsider(self, source: str, schema: TableSchema) -> bool:
         """See `SetsAside.reconsider`."""
         paths = LakePaths(self._store, source)
-        with self._store.guard("looking again at what is set aside"):
+        with self._store.guard("rechecking the tables that are set aside"):
             state = self._settled(paths)
             if state is None or schema.table in self._in_vain:
                 return False

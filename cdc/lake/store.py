@@ -187,9 +187,9 @@ class LocalStore:
             nearest = nearest.parent
         if not nearest.is_dir():
             message = f"{nearest} is not a folder"
-            return Finding(Severity.ERROR, "lake-folder", message, "Give a folder in url.", docs)
+            return Finding(Severity.ERROR, "lake-folder", message, "Set url to a folder.", docs)
         if not os.access(nearest, os.W_OK | os.X_OK):
-            message = f"the lake's folder can't be written: {nearest}"
+            message = f"the lake's folder cannot be written: {nearest}"
             fix = f"chown the folder {nearest} to the daemon's user."
             return Finding(Severity.ERROR, "lake-writable", message, fix, docs)
         message = f"{self.root} can be written; commits are exactly once per table"
@@ -333,7 +333,7 @@ def _translate(error: OSError, operation: str, where: Path) -> CdcError:
     if error.errno in NO_ROOM:
         message = f"{operation}: the disk is full"
         return SinkUnavailable(
-            message, where=place, remedy="Free space there. Delivery resumes automatically."
+            message, where=place, remedy="Free space on that disk. Delivery resumes automatically."
         )
     if error.errno in DENIED:
         message = f"{operation}: {reason.lower()}"
@@ -343,7 +343,7 @@ def _translate(error: OSError, operation: str, where: Path) -> CdcError:
         return SinkRefused(message, where=place, remedy="The lake must be one folder on one file system.")
     if error.errno == errno.ENAMETOOLONG:
         message = f"{operation}: the escaped table name is too long for a folder name"
-        return UnsupportedSchema(message, where=place, remedy="Leave the table out, or rename it.")
+        return UnsupportedSchema(message, where=place, remedy="Exclude the table, or rename it.")
     message = f"{operation}: {reason.lower()}"
     return SinkUnavailable(
         message, where=place, remedy="Check the file system. Delivery is retried automatically."

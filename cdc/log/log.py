@@ -221,7 +221,7 @@ class SegmentedLog:
         with self._turn:
             self._check_usable()
             if self._transaction is not None:
-                message = "a log with an open transaction can't be cut back"
+                message = "a log with an open transaction cannot be cut back"
                 raise ValueError(message)
             if next_offset == self._state.active.next:
                 return
@@ -400,6 +400,8 @@ def _unusable(folder: Path, error: OSError) -> CdcError:
     if is_no_room(error):
         return full(folder, error)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
-        message = f"the log's folder can't be written ({errno.errorcode[error.errno]})"
-        return StateError(message, where=str(folder), remedy="Check the owner and rights of this folder.")
+        message = f"the log's folder cannot be written ({errno.errorcode[error.errno]})"
+        return StateError(
+            message, where=str(folder), remedy="Check the owner and permissions of this folder."
+        )
     return refused(folder, error)

@@ -152,7 +152,9 @@ def check_range(segments: Sequence[Segment], offset: int) -> None:
         return
     message = f"offset {offset} is not in the log, which holds {start} to {end}"
     remedy = (
-        "Replay from a later point." if offset < start else "The log was cut or replaced behind this reader."
+        "Replay from a later point."
+        if offset < start
+        else "The log was cut or replaced while this reader was open."
     )
     raise LogTrimmed(message, where=str(segments[0].path.parent), remedy=remedy)
 

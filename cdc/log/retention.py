@@ -75,6 +75,6 @@ def _border(segment: Segment, next_offset: int) -> int:
                     break
                 reached, end = group.commit.next, group.end
     if reached != next_offset:
-        message = f"offset {next_offset} is not a border between commits"
+        message = f"offset {next_offset} is not a boundary between commits"
         raise ValueError(message)
     return end

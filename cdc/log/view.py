@@ -125,7 +125,7 @@ class LogView:
                 self._log_id = found.preamble.log_id
                 return
         raise StateError(
-            "there is no log here", where=str(self._folder), remedy="`cdc run` makes it at its first start."
+            "there is no log here", where=str(self._folder), remedy="`cdc run` creates it at its first start."
         )
 
 

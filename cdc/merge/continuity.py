@@ -35,8 +35,8 @@ def is_applied(cursor: Cursor | None, delivery: Delivery, where: str) -> bool:
     raise SinkRefused(
         f"the delivery starts at offset {delivery.first}, the sink is at {reached}",
         where=where,
-        remedy="The sink and the daemon's log don't belong together: restore both, or give the sink a new, "
-        "empty place.",
+        remedy="The sink and the daemon's log do not belong together. Restore both, or give the sink a new, "
+        "empty location.",
     )
 
 

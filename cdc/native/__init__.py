@@ -42,7 +42,7 @@ def _choose() -> Implementation:
         message = f"{wanted!r} is not an implementation of the decoders"
         raise ConfigError(message, where=VARIABLE, remedy="Set it to c or python, or unset it.")
     if wanted == "c" and _REASON:
-        message = f"the compiled decoders can't be used: {_REASON}"
+        message = f"the compiled decoders cannot be used: {_REASON}"
         raise ConfigError(message, where=VARIABLE, remedy="Build them: python setup.py build_ext --inplace.")
     if wanted:
         return "c" if wanted == "c" else "python"

@@ -184,7 +184,7 @@ class Catalog:
         if holder is moving:
             return place
         if holder.source != self._source and holder.table == table:
-            remedy = "Give each source a sink of its own, or leave the table out of one of them."
+            remedy = "Give each source a sink of its own, or exclude the table from one of them."
             message = f"the table is already filled by the source {holder.source!r}"
             raise SinkRefused(message, where=f"{self._where}: {table}", remedy=remedy)
         if identifiers == "fail":

@@ -118,7 +118,7 @@ def refuse_changes(change: Change, segment: Segment) -> None:
     codes = {Operation.UPDATE.code, Operation.DELETE.code}
     if any(codes & set(batch.ops.unique().to_pylist()) for batch in segment.batches):
         raise UnsupportedSchema(
-            "an update or delete came for a table whose replica identity is nothing",
+            "received an update or delete for a table with REPLICA IDENTITY NOTHING",
             where=str(change.mapping.schema.table),
             remedy="Give the table a primary key or REPLICA IDENTITY FULL.",
         )

@@ -22,7 +22,8 @@ class TableOptions(BaseModel):
         description="mirror: the source's rows; append: every change; history: every version of each row.",
     )
     deletes: Deletes = Field(
-        default="hard", description="hard: rows go; soft: they stay, marked `_cdc_deleted` (mirror only)."
+        default="hard",
+        description="hard: delete the rows; soft: keep them, marked `_cdc_deleted` (mirror only).",
     )
     schema_changes: SchemaChanges = Field(
         default="evolve",
@@ -30,7 +31,9 @@ class TableOptions(BaseModel):
     )
     identifiers: Identifiers = Field(
         default="suffix",
-        description="Names that the target takes for one: suffix: one gets a suffix; fail: set aside.",
+        description=(
+            "If the target treats two names as equal: suffix: give one a suffix; fail: set its table aside."
+        ),
     )
 
     @model_validator(mode="after")

@@ -122,14 +122,14 @@ class SqlSink(ABC):
 
     def set_aside(self, source: str) -> Sequence[SetAside]:
         """See `SetsAside.set_aside`."""
-        with self.guarded("reading what is set aside"):
+        with self.guarded("reading the tables that are set aside"):
             return list(Shelf(self._open(), source))
 
     def reconsider(self, source: str, schema: TableSchema) -> bool:
         """See `SetsAside.reconsider`."""
         if schema.table in self._returned_in_vain:
             return False
-        with self.guarded("looking again at what is set aside"), self._transaction() as connection:
+        with self.guarded("rechecking the tables that are set aside"), self._transaction() as connection:
             entry = Shelf(connection, source).find(schema)
             if entry is None or self._new_tables(connection, source).refusal(schema) is not None:
                 return False
@@ -237,10 +237,11 @@ class SqlSink(ABC):
         for stored in tables.stored():
             if (stored.mode, stored.deletes) != (self._options.mode, self._options.deletes):
                 raise SinkRefused(
-                    f"the table {stored.table} was made with mode {stored.mode}, deletes {stored.deletes}; "
+                    f"the table {stored.table} was created with mode {stored.mode}, deletes "
+                    f"{stored.deletes}; "
                     f"the config says {self._options.mode}, {self._options.deletes}",
                     where=f"{self._where}: source {source}",
-                    remedy="Set them back, or give the sink a new path.",
+                    remedy="Restore these options, or give the sink a new path.",
                 )
 
     def _open(self) -> Connection:

@@ -215,9 +215,9 @@ def read(connection: Connection, source: str, first: int, where: str) -> Done:
         return Done()
     if found[0][0] != first:
         raise SinkRefused(
-            f"the commit at offset {found[0][0]} is half applied, and the next delivery starts at {first}",
+            f"the commit at offset {found[0][0]} is partly applied, and the next delivery starts at {first}",
             where=f"{where}: source {source}",
-            remedy=f"Start the daemon with the state_dir that it had, or give the sink a new {container}.",
+            remedy=f"Start the daemon with its previous state_dir, or give the sink a new {container}.",
         )
     return Done(found[0][1], found[0][2])
 

@@ -223,7 +223,7 @@ class Tables:
         if self._begins_empty:
             table = shlex.quote(str(schema.table))
             remedy = f"Copy it again: cdc snapshot {self._source} {table} --sink {self._context.name}"
-        message = f"the stored values can't be converted ({'; '.join(changes)})"
+        message = f"the stored values cannot be converted ({'; '.join(changes)})"
         return SchemaChangeRefused(message, where=str(schema.table), remedy=remedy)
 
     def _report_ignored(self, schema: TableSchema, ignored: list[str]) -> None:
@@ -242,7 +242,7 @@ class Tables:
             raise SchemaChangeRefused(
                 f"the source's table {stored.table} was renamed and schema_changes is stop",
                 where=str(schema.table),
-                remedy="Set schema_changes to evolve or freeze for this sink and start again.",
+                remedy="Set schema_changes to evolve or freeze for this sink, and restart the daemon.",
             )
         occupant = self._catalog.by_name(schema.table)
         if occupant is not None and occupant is not stored:
@@ -273,7 +273,7 @@ class Tables:
             raise SchemaChangeRefused(
                 "the table's new key has a column that the frozen table lacks",
                 where=str(mapping.schema.table),
-                remedy="Set schema_changes to evolve for this sink and start again.",
+                remedy="Set schema_changes to evolve for this sink, and restart the daemon.",
             )
 
 

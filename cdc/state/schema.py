@@ -61,6 +61,6 @@ def check_version(connection: sqlite3.Connection, where: str) -> int:
     """The database's version. StateError when this program is older than it."""
     version = int(connection.execute("pragma user_version").fetchone()[0])
     if version > SCHEMA_VERSION:
-        message = f"the state has version {version}; this program knows up to {SCHEMA_VERSION}"
+        message = f"the state has version {version}; this version reads up to {SCHEMA_VERSION}"
         raise StateError(message, where=where, remedy="Run the newer version that wrote it.")
     return version

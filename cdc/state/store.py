@@ -51,7 +51,7 @@ class StateReader(ReadsCopyRequests):
     def __init__(self, state_dir: Path) -> None:
         path = state_dir / DATABASE_NAME
         if not path.is_file():
-            remedy = "`cdc run` makes it at its first start."
+            remedy = "`cdc run` creates it at its first start."
             raise StateError("there is no state here", where=str(state_dir), remedy=remedy)
         self._open(state_dir, "rw", check_version)
 
@@ -292,9 +292,9 @@ def _failure(error: OSError | sqlite3.Error, path: Path) -> CdcError:
             remedy="Free space on this disk. The daemon resumes automatically.",
         )
     return StateError(
-        "the state can't be read or written",
+        "the state cannot be read or written",
         where=str(path),
-        remedy="Check the disk's space and the owner and rights of this folder.",
+        remedy="Check the free disk space, and the owner and permissions of this folder.",
     )
 
 

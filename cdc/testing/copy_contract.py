@@ -60,7 +60,7 @@ class CopyContract:
         self, place: Path, sink: Sink, schema: TableSchema
     ) -> None:
         if not isinstance(sink, SupportsRewind):
-            pytest.skip("this sink doesn't offer rewind")
+            pytest.skip("this sink does not offer rewind")
         history = list(copied_history(schema))
         for at, batches in enumerate(history):
             sink.apply(_delivery_in_order(batches))

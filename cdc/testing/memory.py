@@ -82,7 +82,7 @@ class MemorySource:
         self._database.raise_fault("follow")
         for schema in tables:
             if schema.identity == "none":
-                message = "updates and deletes of this table can't be followed: it has no identity"
+                message = "updates and deletes of this table cannot be followed: it has no identity"
                 raise UnsupportedSchema(message, where=str(schema.table))
         with self._database.changed:
             self._database.followed |= {schema.table for schema in tables}

@@ -315,7 +315,7 @@ class SinkContract(CopyContract, PrefixContract):
 
     def test_a_rewound_sink_ends_as_if_it_never_was(self, place: Path, sink: Sink) -> None:
         if not isinstance(sink, SupportsRewind):
-            pytest.skip("this sink doesn't offer rewind")
+            pytest.skip("this sink does not offer rewind")
         history = list(random_history(4))
         for batch in history:
             sink.apply(_delivery_of(batch))
@@ -331,7 +331,7 @@ class SinkContract(CopyContract, PrefixContract):
 
     def test_a_rewound_sink_may_be_given_other_ranges_than_before(self, place: Path, sink: Sink) -> None:
         if not isinstance(sink, SupportsRewind):
-            pytest.skip("this sink doesn't offer rewind")
+            pytest.skip("this sink does not offer rewind")
         history = list(random_history(5))
         for batch in history:
             sink.apply(_delivery_of(batch))

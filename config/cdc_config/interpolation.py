@@ -79,7 +79,7 @@ class Interpolation:
                 content = file.read(MAX_SECRET_FILE_BYTES + 1)
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise UnresolvedReference(f"needs the file {path}, which can't be read ({reason})") from error
+            raise UnresolvedReference(f"needs the file {path}, which cannot be read ({reason})") from error
         return _secret_text(path, content)
 
 

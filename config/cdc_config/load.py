@@ -131,7 +131,7 @@ class _Loading:
         if isinstance(value, str) and re.fullmatch(UMASK_PATTERN, value):
             return int(value, 8)
         shown = repr(value) if isinstance(value, str) else describe(value)
-        remedy = 'Write umask: "027" (nothing for others), or "022" for files that all may read.'
+        remedy = 'Write umask: "027" (nothing for others), or "022" for files that everyone may read.'
         self._add(
             ("umask",), f"must be three octal digits that leave the owner's rights (got {shown})", remedy
         )
@@ -162,7 +162,7 @@ class _Loading:
         path = ("sources", name)
         settings, plugin, options = self._section("cdc.sources", SourceSettings, path, body)
         if settings is not None and (settings.snapshot, settings.on_gap) == ("never", "resnapshot"):
-            message = "can't be resnapshot where snapshot is never: nothing may be copied again after a gap"
+            message = "cannot be resnapshot if snapshot is never: a gap would require a copy of all tables"
             self._add((*path, "on_gap"), message, "Write on_gap: fail, or snapshot: initial.")
         if settings is None or options is None:
             return None
@@ -209,7 +209,7 @@ class _Loading:
         if wanted is None:
             if len(known) > 1:
                 remedy = f"Write from: [{', '.join(known)}]."
-                self._add((*path, "from"), "is required where there are several sources", remedy)
+                self._add((*path, "from"), "is required if there are several sources", remedy)
             return known
         for index, name in enumerate(wanted):
             if name not in known:
@@ -228,7 +228,7 @@ class _Loading:
                 owner = owners.setdefault(place, sink.name)
                 if owner != sink.name:
                     message = f"is also the {key} of the sink {owner!r}"
-                    self._add(("sinks", sink.name, key), message, "Give each sink a place of its own.")
+                    self._add(("sinks", sink.name, key), message, "Give each sink its own location.")
 
     def _refuse_waiting_for_nobody(
         self, sources: Mapping[str, ConfiguredSource], sinks: Mapping[str, ConfiguredSink]

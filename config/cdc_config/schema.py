@@ -46,13 +46,15 @@ def json_schema(sources: Options, sinks: Options, flush: Mapping[str, FlushPolic
             "state_dir": {
                 "type": "string",
                 "default": DEFAULT_STATE_DIR,
-                "description": "Where the log, the checkpoints and the status live; relative to this file.",
+                "description": (
+                    "The folder for the log, the checkpoints and the status; relative to this file."
+                ),
             },
             "umask": {
                 "type": "string",
                 "pattern": f"^{UMASK_PATTERN}$",
                 "default": DEFAULT_UMASK,
-                "description": "Rights that files and folders are made without, in octal.",
+                "description": "Permissions to remove from new files and folders, in octal.",
             },
             "sources": _named("source", SourceSettings, sources, definitions) | {"minProperties": 1},
             "sinks": _named("sink", SinkSettings, sinks, definitions),

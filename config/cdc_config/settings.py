@@ -64,14 +64,15 @@ class SourceSettings(_Section):
 
     type: str = Field(min_length=1, description="An installed connector, or `package.module:Class`.")
     snapshot: SnapshotMode = Field(
-        DEFAULT_SNAPSHOT, description="Copy existing rows first, never, or copy and stop."
+        DEFAULT_SNAPSHOT,
+        description="initial: copy existing rows, then follow; never: follow only; only: copy, then stop.",
     )
     acknowledge: AcknowledgeMode = Field(
         DEFAULT_ACKNOWLEDGE,
-        description="When the source may forget a change: durable in our log, or in all sinks.",
+        description="When the source may discard a change: once it is durable in the log, or in all sinks.",
     )
     on_gap: GapMode = Field(
-        DEFAULT_ON_GAP, description="What follows when the source no longer has what comes after our log."
+        DEFAULT_ON_GAP, description="What to do if the source no longer has the changes that follow the log."
     )
     log: LogSettings = Field(LogSettings(), description="The durable log.")
 
@@ -102,7 +103,7 @@ class SinkSettings(_Section):
 
     type: str = Field(min_length=1, description="An installed sink, or `package.module:Class`.")
     sources: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
-        None, alias="from", description="The sources to take changes from; may be left out when there is one."
+        None, alias="from", description="The sources to take changes from. Optional if there is only one."
     )
     flush: FlushSettings = Field(FlushSettings(), description="When to write.")
     backfill: BackfillMode = Field(

@@ -35,7 +35,7 @@ def _folder(path: Path, code: str) -> Finding:
         )
     if not os.access(folder, os.W_OK | os.X_OK):
         return Finding(
-            Severity.ERROR, code, f"the folder {folder} can't be written", f"chown or chmod {folder}", DOCS
+            Severity.ERROR, code, f"the folder {folder} cannot be written", f"chown or chmod {folder}", DOCS
         )
     return Finding(Severity.OK, code, f"the folder {folder} can be written")
 
@@ -43,7 +43,7 @@ def _folder(path: Path, code: str) -> Finding:
 def _file(path: Path, daemon_pid: int) -> list[Finding]:
     code = "duckdb-file"
     if not os.access(path, os.R_OK | os.W_OK):
-        message = f"the file {path} can't be written"
+        message = f"the file {path} cannot be written"
         return [Finding(Severity.ERROR, code, message, f"chown or chmod {path}", DOCS)]
     try:
         with (
@@ -56,7 +56,7 @@ def _file(path: Path, daemon_pid: int) -> list[Finding]:
             message = f"the file {path} is open in the running daemon (process {daemon_pid})"
             return [Finding(Severity.OK, code, message)]
         return [Finding(Severity.ERROR, code, f"{path}: {error.message}", error.remedy, DOCS)]
-    free = Finding(Severity.OK, code, f"the file {path} is a DuckDB database and free")
+    free = Finding(Severity.OK, code, f"the file {path} is a DuckDB database and not in use")
     return [free, *named_like(path, schemas), *(one.finding(DOCS) for one in aside)]
 
 
@@ -67,7 +67,7 @@ def named_like(path: Path, schemas: Iterable[str]) -> list[Finding]:
         return []
     other = path.with_name(f"{path.stem}_mirror{path.suffix}")
     message = (
-        f"the file {path} is called like the schema {path.stem!r} in it: DuckDB names the database after the "
+        f"the file {path} has the name of a schema in it, {path.stem!r}: DuckDB names the database after the "
         f"file, so a query on `{path.stem}.TABLE` is ambiguous"
     )
     fix = f"Set `path: {other}` for this sink."

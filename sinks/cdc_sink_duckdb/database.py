@@ -213,7 +213,7 @@ def translation(error: Any, operation: str, path: Path) -> CdcError:
             remedy="Close it there. To read while the daemon runs, set `publish` and open the copy.",
         )
     if is_out_of_memory(error):
-        remedy = "Raise `memory_limit` of this sink, or see that there is space beside the database file."
+        remedy = "Raise `memory_limit` of this sink, or free disk space next to the database file."
         return SinkUnavailable(
             f"{operation} needs more memory than DuckDB may use", where=where, remedy=remedy
         )
@@ -235,9 +235,9 @@ def translation(error: Any, operation: str, path: Path) -> CdcError:
     if isinstance(error, duckdb.IOException):
         remedy = "Check that the folder exists and that the daemon's user can write to it."
         return SinkRefused(
-            f"{operation} is not possible: the file can't be read or written", where=where, remedy=remedy
+            f"{operation} is not possible: the file cannot be read or written", where=where, remedy=remedy
         )
-    remedy = "Undo what was altered by hand in the file; if nothing was, please report it."
+    remedy = "Undo manual changes to the file. If there are none, please report this error."
     return SinkRefused(
         f"{operation} was refused by DuckDB ({type(error).__name__})", where=where, remedy=remedy
     )

@@ -168,7 +168,7 @@ class DuckDBDialect(Dialect):
         raise SinkRefused(
             f"the Arrow type {kind} has no exact counterpart in DuckDB",
             where=where,
-            remedy="Leave the column or the table out of the source's configuration.",
+            remedy="Exclude the column or the table in the source's configuration.",
         )
 
 

@@ -36,18 +36,20 @@ class Publish(BaseModel):
         description="Where the copy goes; replaced atomically. Put it on the same file system."
     )
     interval: Duration = Field(
-        default=DEFAULT_PUBLISH_INTERVAL, description="The least time between two copies."
+        default=DEFAULT_PUBLISH_INTERVAL, description="The minimum time between two copies."
     )
 
 
 class Options(TableOptions):
     """The options of a DuckDB sink."""
 
-    path: Path = Field(description="The database file; created when missing, in a folder that exists.")
+    path: Path = Field(description="The database file. Created if missing; its folder must exist.")
     memory_limit: Size = Field(
         default=DEFAULT_MEMORY_LIMIT_BYTES, description="What DuckDB may use before it spills to disk."
     )
-    threads: int = Field(default=DEFAULT_THREADS, ge=1, le=MOST_THREADS, description="DuckDB's own threads.")
+    threads: int = Field(
+        default=DEFAULT_THREADS, ge=1, le=MOST_THREADS, description="The number of DuckDB's threads."
+    )
     publish: Publish | None = Field(default=None, description="A copy of the file for readers.")
 
     def places(self) -> Mapping[str, str]:
@@ -57,7 +59,7 @@ class Options(TableOptions):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.memory_limit < SMALLEST_MEMORY_LIMIT_BYTES:
-            raise ValueError("memory_limit must be at least 64MiB: DuckDB can't work with less")
+            raise ValueError("memory_limit must be at least 64MiB: DuckDB needs that much")
         if self.publish is not None and self.publish.path.resolve() == self.path.resolve():
             raise ValueError("publish.path must differ from path: the copy would replace the database")
         return self

@@ -73,7 +73,7 @@ class DuckDBSink(SqlSink):
     def prepare(self, source: str) -> None:
         """See `Sink.prepare`."""
         super().prepare(source)
-        with self.guarded("making indexes again"):
+        with self.guarded("recreating indexes"):
             indexes.make_again(self._open(), self._context)
 
     def peek(self, source: str) -> Cursor | None:

@@ -30,23 +30,27 @@ class Kind(StrEnum):
 
 def demo(
     folder: Annotated[
-        Path, typer.Option(help="Where the copies go; an earlier demo there is replaced.")
+        Path, typer.Option(help="The folder for the copies. An earlier demo there is replaced.")
     ] = DEFAULT_FOLDER,
     source: Annotated[
-        Kind, typer.Option(help="The database; MySQL and MariaDB must be installed.")
+        Kind, typer.Option(help="The database. MySQL and MariaDB must be installed.")
     ] = Kind.POSTGRES,
     server: Annotated[
         Path | None,
         typer.Option(
             envvar="CDC_DEMO_SERVER",
-            help="The program mysqld or mariadbd, where it is not in its usual place.",
+            help="The path of mysqld or mariadbd, if it is not in its usual place.",
         ),
     ] = None,
     rows: Annotated[
-        int, typer.Option(min=MIN_ROWS, max=DEFAULT_ROWS, help="Rows at the beginning, in all.")
+        int, typer.Option(min=MIN_ROWS, max=DEFAULT_ROWS, help="Rows to start with, in all tables together.")
     ] = DEFAULT_ROWS,
 ) -> None:
-    """Follow an embedded database into DuckDB and Parquet, kill it once, prove that all is equal."""
+    """Run a demo pipeline on an embedded database.
+
+    Copies the database into DuckDB and Parquet while rows change, kills the daemon once, and proves that all
+    copies are equal.
+    """
     run_demo(_maker(source, server), folder, Console(highlight=False), Shop(rows))
 
 

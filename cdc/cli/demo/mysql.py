@@ -245,7 +245,7 @@ class MariadbServer(MysqlServer):
             if list(folder.glob(f"m*_{MARIADB_SCRIPTS[0]}")):
                 return folder
         raise DemoFailed(
-            "the scripts that make the system tables are missing", where=str(share), remedy=self.remedy
+            "the scripts that create the system tables are missing", where=str(share), remedy=self.remedy
         )
 
 

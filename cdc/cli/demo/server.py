@@ -92,8 +92,8 @@ class DemoServer(ServerProcess):
         except AssertionError as error:
             self.destroy()
             raise DemoFailed(
-                f"the embedded server does not start within {START_TIMEOUT_SECONDS:g} s",
-                remedy=f"It says:\n{self.log_text[-LOG_TAIL_CHARACTERS:]}",
+                f"the embedded server did not start within {START_TIMEOUT_SECONDS:g} s",
+                remedy=f"Its log ends:\n{self.log_text[-LOG_TAIL_CHARACTERS:]}",
             ) from error
         except BaseException:
             self.destroy()

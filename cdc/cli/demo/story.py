@@ -101,7 +101,7 @@ class _Story:
         self._for(self._shop.watch_seconds, "the shop added a column with a default, and a table")
         self._say(f"one transaction of {self._shop.bulk_rows:,} rows")
         self._workload.bulk()
-        self._until("… and the daemon takes it in", self._is_applying)
+        self._until("… and the daemon captures it", self._is_applying)
         self._say("kill -9")
         self._daemon.kill()
         self._for(1.0, "the daemon is dead, the shop keeps writing")
@@ -213,9 +213,9 @@ def _place(position: str | None) -> str:
 def _check_folder(folder: Path) -> None:
     if folder.exists() and not (folder / MARKER).exists():
         raise DemoFailed(
-            "this folder is not an earlier demo's",
+            "this folder was not made by an earlier demo",
             where=str(folder),
-            remedy="Name another one with --folder",
+            remedy="Name another folder with --folder",
         )
 
 

@@ -97,7 +97,7 @@ def run_program(command: Sequence[str], text: str = "", **options: Any) -> str:
     if done.returncode != 0:
         tail = done.stderr.strip()[-_LOG_TAIL_CHARACTERS:]
         raise ServerFailed(
-            f"it ended with exit code {done.returncode}", where=command[0], remedy=f"It says:\n{tail}"
+            f"it ended with exit code {done.returncode}", where=command[0], remedy=f"Its log ends:\n{tail}"
         )
     return done.stdout
 
@@ -202,7 +202,7 @@ class ServerProcess(ABC):
             raise ServerFailed(
                 f"{self.title} ended with status {status} at its start",
                 where=self._command()[0],
-                remedy=f"It says:\n{tail}",
+                remedy=f"Its log ends:\n{tail}",
             )
         return self._is_ready()
 

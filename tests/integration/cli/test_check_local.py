@@ -152,7 +152,7 @@ def test_check_finds_a_slot_that_moved_past_the_log(project: Project, database15
     ("backfill", "severity", "fix"),
     [
         ("snapshot", "warning", "The daemon copies the tables into it at its start."),
-        ("log", "warning", "The sink begins at offset {}, without the rows before. To copy all rows: "),
+        ("log", "warning", "The sink begins at offset {}, without earlier rows. To copy all rows: "),
         ("fail", "error", "Copy the tables into it: cdc snapshot shop --sink late"),
     ],
 )

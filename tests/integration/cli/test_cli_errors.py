@@ -61,7 +61,7 @@ def test_failure_that_is_no_usage_gives_exit_code_1(project: Project) -> None:
     assert answer.code == 1
     assert answer.err == (
         f"error: {project.folder}/state/log/shop: there is no log here\n"
-        "  `cdc run` makes it at its first start.\n"
+        "  `cdc run` creates it at its first start.\n"
     )
 
 

@@ -83,7 +83,7 @@ def test_tail_refuses_what_is_no_place(finished: Project) -> None:
 
 def test_tail_refuses_an_offset_behind_the_end(finished: Project) -> None:
     answer = finished.cdc("tail", "--from", "11")
-    assert answer.err == "error: --from: offset 11 is behind the log's end\n  The log holds 0 to 10.\n"
+    assert answer.err == "error: --from: offset 11 is after the log's end\n  The log holds 0 to 10.\n"
 
 
 def test_unknown_source_is_refused_with_the_nearest(finished: Project) -> None:
@@ -143,7 +143,7 @@ def test_whole_log_is_verified(finished: Project) -> None:
     answer = finished.cdc("log", "verify")
     assert answer.code == 0
     assert answer.out.startswith("shop: 1 segments, ")
-    assert answer.out.endswith(": all whole\n")
+    assert answer.out.endswith(": intact\n")
 
 
 def test_damaged_log_is_named_with_segment_and_remedy(finished: Project) -> None:

@@ -148,7 +148,7 @@ def test_replay_without_a_daemon_rewinds_the_sink(finished: Project) -> None:
     answer = finished.cdc("replay", "store", "--from", "earliest")
     assert answer.code == 0, answer.err
     assert answer.out == (
-        "store goes back to offset 0 of shop: 10 changes to apply again.\n"
+        "store is rewound to offset 0 of shop: 10 changes to apply again.\n"
         "`cdc run` applies them when it starts.\n"
     )
     assert delivered(finished) == 0
@@ -160,8 +160,8 @@ def test_replay_refuses_to_wait_for_nobody(finished: Project) -> None:
     answer = finished.cdc("replay", "store", "--from", "0", "--wait")
     assert answer.code == 1
     assert answer.err == (
-        "error: --wait: no daemon is running that would apply the changes again\n"
-        "  Leave --wait out; the sink catches up when `cdc run` starts.\n"
+        "error: --wait: no daemon is running to apply the changes again\n"
+        "  Omit --wait. The sink catches up when `cdc run` starts.\n"
     )
 
 
@@ -169,7 +169,7 @@ def test_replay_of_an_empty_sink_is_refused(finished: Project) -> None:
     (finished.folder / "store.bin").unlink()
     answer = finished.cdc("replay", "store", "--from", "0")
     assert answer.code == 1
-    assert answer.err.startswith("error: sinks.store: the sink has nothing of 'shop' yet\n")
+    assert answer.err.startswith("error: sinks.store: the sink has no changes of 'shop' yet\n")
 
 
 def test_replay_forward_is_refused(finished: Project) -> None:
@@ -178,7 +178,7 @@ def test_replay_forward_is_refused(finished: Project) -> None:
     assert answer.code == 2
     assert answer.err == (
         "error: sinks.store: the sink is at offset 2, before 8\n"
-        "  A replay only goes back. To catch up, start `cdc run`.\n"
+        "  A replay starts at an earlier offset. To catch up, start `cdc run`.\n"
     )
 
 

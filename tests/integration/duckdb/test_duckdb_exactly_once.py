@@ -123,7 +123,7 @@ def test_file_of_another_mode_is_refused(duck: Duck) -> None:
     duck.sink.close()
     other = DuckDBSink(Options(path=duck.path, mode="append"), duck.context(epoch=1))
     with pytest.raises(
-        SinkRefused, match="was made with mode mirror, deletes hard; the config says append, hard"
+        SinkRefused, match="was created with mode mirror, deletes hard; the config says append, hard"
     ):
         other.prepare(SOURCE)
     other.close()

@@ -85,7 +85,7 @@ def test_missing_folder_is_refused_and_found_by_check(tmp_path: Path) -> None:
     with pytest.raises(SinkRefused) as caught:
         sink(path).prepare("shop")
     assert str(caught.value) == (
-        f"{path}: opening the database is not possible: the file can't be read or written. "
+        f"{path}: opening the database is not possible: the file cannot be read or written. "
         "Check that the folder exists and that the daemon's user can write to it."
     )
     (finding,) = sink(path).check()

@@ -160,6 +160,6 @@ def test_table_with_a_type_without_counterpart_is_set_aside(tmp_path: Path) -> N
         (
             "t",
             "public.t.v: the Arrow type month_day_nano_interval has no exact counterpart in DuckDB",
-            "Leave the column or the table out of the source's configuration.",
+            "Exclude the column or the table in the source's configuration.",
         )
     ]

@@ -109,8 +109,8 @@ def test_sinks_that_come_share_the_memory_with_those_that_are_there(bench: Bench
 def test_what_is_there_is_not_added_and_what_is_not_is_refused(bench: Bench) -> None:
     engine = started(bench)
     refused: list[tuple[Callable[[], None], str]] = [
-        (lambda: engine.add_source(source("shop", bench.database)), "already there"),
-        (lambda: engine.add_sink(sink("lake", bench.store, "shop")), "already there"),
+        (lambda: engine.add_source(source("shop", bench.database)), "already exists"),
+        (lambda: engine.add_sink(sink("lake", bench.store, "shop")), "already exists"),
         (lambda: engine.add_sink(sink("other", bench.store, "nowhere")), "no such source"),
         (lambda: engine.pause_source("nowhere"), "no such source"),
         (lambda: engine.remove_sink("nowhere"), "no such sink"),

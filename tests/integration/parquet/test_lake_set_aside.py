@@ -92,7 +92,7 @@ def test_a_folder_with_files_of_someone_else_sets_its_table_aside(lake: Path, ma
     pq.write_table(pa.table({"id": [1]}), strange)
     made.change(ORDERS, ("c", {"id": 1}))
     said = made.aside()["public.orders"]
-    assert "holds files that no cursor of this lake knows" in said.message
+    assert "holds files that this lake did not write" in said.message
     strange.unlink()
 
 

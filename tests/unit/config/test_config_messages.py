@@ -98,7 +98,7 @@ CASES = {
     ),
     "from left out with two sources": (
         SOURCE + "  crm: {type: postgres}\nsinks: {lake: {type: parquet}}\n",
-        "cdc.yaml:5: sinks.lake.from: is required where there are several sources. Write from: [shop, crm].",
+        "cdc.yaml:5: sinks.lake.from: is required if there are several sources. Write from: [shop, crm].",
     ),
     "empty from": (
         SOURCE + "sinks: {lake: {type: parquet, from: []}}\n",
@@ -123,7 +123,7 @@ CASES = {
     "umask that takes the owner's rights": (
         'umask: "777"\n' + SOURCE,
         "cdc.yaml:1: umask: must be three octal digits that leave the owner's rights (got '777')."
-        ' Write umask: "027" (nothing for others), or "022" for files that all may read.',
+        ' Write umask: "027" (nothing for others), or "022" for files that everyone may read.',
     ),
     "state_dir that is no text": (
         "state_dir: 5\n" + SOURCE,
@@ -131,7 +131,7 @@ CASES = {
     ),
     "two sinks on one path": (
         SOURCE + "sinks:\n  a: {type: duckdb, path: ./w.duckdb}\n  b: {type: duckdb, path: x/../w.duckdb}\n",
-        "cdc.yaml:6: sinks.b.path: is also the path of the sink 'a'. Give each sink a place of its own.",
+        "cdc.yaml:6: sinks.b.path: is also the path of the sink 'a'. Give each sink its own location.",
     ),
     "waiting for sinks that are not there": (
         SOURCE + "    acknowledge: sinks\n",
@@ -140,8 +140,8 @@ CASES = {
     ),
     "copying again after a gap what is never copied": (
         SOURCE + "    snapshot: never\n    on_gap: resnapshot\n",
-        "cdc.yaml:5: sources.shop.on_gap: can't be resnapshot where snapshot is never: nothing may be copied"
-        " again after a gap. Write on_gap: fail, or snapshot: initial.",
+        "cdc.yaml:5: sources.shop.on_gap: cannot be resnapshot if snapshot is never: a gap would require"
+        " a copy of all tables. Write on_gap: fail, or snapshot: initial.",
     ),
     "config error of a plugin": (
         SOURCE + "sinks: {lake: {type: parquet, path: 's3://b'}}\n",
@@ -167,7 +167,7 @@ CASES = {
     ),
     "secret file that is missing": (
         SOURCE + "    url: ${file:/nowhere/pw}\n",
-        "cdc.yaml:4: sources.shop.url: needs the file /nowhere/pw, which can't be read (No such file or directory)",
+        "cdc.yaml:4: sources.shop.url: needs the file /nowhere/pw, which cannot be read (No such file or directory)",
     ),
     "empty": (
         "\n# nothing\n",

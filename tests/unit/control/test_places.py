@@ -82,7 +82,7 @@ def test_place_means_a_commit_boundary(finder: Finder, place: str, offset: int) 
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("11", "--from: offset 11 is behind the log's end. The log holds 0 to 10."),
+        ("11", "--from: offset 11 is after the log's end. The log holds 0 to 10."),
         ("c8", "--from: there is no checkpoint c8. `cdc checkpoints` lists those that are kept."),
         (
             "2026-13-01",

@@ -22,12 +22,12 @@ from cdc_sink_parquet.options import ParquetOptions
         (
             errno.ENOSPC,
             SinkUnavailable,
-            "/l/x: writing: the disk is full. Free space there. Delivery resumes automatically.",
+            "/l/x: writing: the disk is full. Free space on that disk. Delivery resumes automatically.",
         ),
         (
             errno.EDQUOT,
             SinkUnavailable,
-            "/l/x: writing: the disk is full. Free space there. Delivery resumes automatically.",
+            "/l/x: writing: the disk is full. Free space on that disk. Delivery resumes automatically.",
         ),
         (errno.EACCES, SinkRefused, "/l/x: writing: permission denied. Let the daemon's user write there."),
         (
@@ -44,7 +44,7 @@ from cdc_sink_parquet.options import ParquetOptions
             errno.ENAMETOOLONG,
             UnsupportedSchema,
             "/l/x: writing: the escaped table name is too long for a folder name. "
-            "Leave the table out, or rename it.",
+            "Exclude the table, or rename it.",
         ),
         (
             errno.EIO,

@@ -193,7 +193,7 @@ def test_a_view_follows_over_segments_and_retention(tmp_path: Path) -> None:
 
 def test_a_view_of_nothing_says_what_makes_it(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(StateError, match=r"there is no log here\. `cdc run` makes it"):
+        with pytest.raises(StateError, match=r"there is no log here\. `cdc run` creates it"):
             LogView(folder)
 
 

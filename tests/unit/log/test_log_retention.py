@@ -120,7 +120,7 @@ def test_truncate_inside_a_commit_is_refused_and_changes_nothing(tmp_path: Path)
     with opened(tmp_path, segment_bytes=1) as log:
         for at in range(4):
             append(log, one(at, 1, 2))
-        with pytest.raises(ValueError, match="offset 3 is not a border between commits"):
+        with pytest.raises(ValueError, match="offset 3 is not a boundary between commits"):
             log.truncate(3)
         with pytest.raises(LogTrimmed):
             log.truncate(100)

@@ -38,7 +38,7 @@ def test_pure_python_serves_where_nothing_is_built() -> None:
 def test_asking_for_compiled_decoders_that_are_not_built_says_why() -> None:
     code, text = outcome(NOT_BUILT + SHOW, "c")
     assert code != 0
-    assert "ConfigError: CDC_NATIVE: the compiled decoders can't be used: " in text
+    assert "ConfigError: CDC_NATIVE: the compiled decoders cannot be used: " in text
     assert "setup.py build_ext" in text
 
 

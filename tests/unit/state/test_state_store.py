@@ -135,7 +135,7 @@ def test_a_second_daemon_is_refused_with_the_pid_of_the_first(tmp_path: Path) ->
 
 
 def test_a_reader_makes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(StateError, match=r"there is no state here\. `cdc run` makes it at its first start"):
+    with pytest.raises(StateError, match=r"there is no state here\. `cdc run` creates it at its first start"):
         StateReader(tmp_path / "none")
     assert list(tmp_path.iterdir()) == []
 
@@ -145,14 +145,14 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "state.sqlite")) as connection:
         connection.execute("pragma user_version = 7")
     for opening in (StateStore, StateReader):
-        with pytest.raises(StateError, match="the state has version 7; this program knows up to 3"):
+        with pytest.raises(StateError, match="the state has version 7; this version reads up to 3"):
             opening(tmp_path)
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state.sqlite").write_bytes(b"not a database" * 100)
     for opening in (StateStore, StateReader):
-        with pytest.raises(StateError, match="the state can't be read or written"):
+        with pytest.raises(StateError, match="the state cannot be read or written"):
             opening(tmp_path)
 
 
