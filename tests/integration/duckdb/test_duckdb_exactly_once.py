@@ -51,8 +51,8 @@ def test_delivery_that_leaves_a_gap_is_refused(duck: Duck) -> None:
         duck.sink.apply(delivery([], first=5, next=6))
     assert str(caught.value) == (
         f"{duck.path}: source shop: the delivery starts at offset 5, the sink is at 1. "
-        "The sink and the daemon's log don't belong together: restore both, or give the sink a new, "
-        "empty place."
+        "The sink and the daemon's log do not belong together. Restore both, or give the sink a new, "
+        "empty location."
     )
 
 
