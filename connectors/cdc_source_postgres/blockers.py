@@ -74,7 +74,7 @@ class Blocker:
         """The statement that ends it."""
         if self.gid is not None:
             return f"In the database {self.database}, run: rollback prepared {literal(self.gid)};"
-        return f"Let it end, or on the server run: {terminate(self.pid or 0)};"
+        return f"Wait until it ends, or run on the server: {terminate(self.pid or 0)};"
 
 
 def open_transactions(conn: Connection) -> list[Blocker]:

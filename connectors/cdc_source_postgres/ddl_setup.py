@@ -79,13 +79,13 @@ def may_install(conn: Connection) -> bool:
 def summary(conn: Connection) -> str:
     """How `ddl: auto` would learn DDL with this account, for a comment in a config."""
     if conn.info.server_version < MESSAGES_SINCE:
-        return "Postgres 14 and newer can report schema changes; here they are looked up"
+        return "schema changes are read from the catalog (Postgres 14 and newer can report them)"
     objects = read_objects(conn)
     if objects.intact:
         return "event triggers report schema changes"
     if wants_install(conn, objects):
-        return "this account installs event triggers that report schema changes; watch: it does not"
-    return f"schema changes are looked up; {SHOW_SQL} prints SQL to report them exactly"
+        return "the daemon installs event triggers that report schema changes; watch: it does not"
+    return f"schema changes are read from the catalog; {SHOW_SQL} prints SQL to report them exactly"
 
 
 def too_old(server_version: int) -> str:
@@ -98,7 +98,7 @@ def describe(objects: Objects) -> str:
     if not objects.exist:
         return "the event triggers that report DDL are not installed"
     if objects.newer:
-        return "the event triggers that report DDL are of a newer version of the daemon"
+        return "the event triggers that report DDL were installed by a newer version of the daemon"
     return f"the event triggers that report DDL are {objects.problem}"
 
 
@@ -108,7 +108,7 @@ def remedy_for(objects: Objects) -> str:
         return "Update the daemon, or set ddl: watch."
     if objects.disabled:
         return f"Run as a superuser: {objects.enable};"
-    return f"Run as a superuser what this prints: {SHOW_SQL}"
+    return f"As a superuser, run the statements that this command prints: {SHOW_SQL}"
 
 
 def _without(
@@ -116,7 +116,7 @@ def _without(
 ) -> bool:
     if options.ddl == "trigger":
         raise SourceRefused(f"ddl is trigger, and {reason}", where=connector.where, remedy=remedy)
-    log("learning DDL from the catalog", reason=reason, remedy=remedy)
+    log("reading DDL from the catalog", reason=reason, remedy=remedy)
     return False
 
 

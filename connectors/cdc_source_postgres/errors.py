@@ -53,7 +53,7 @@ _NO_REPLICATION = ErrorMeaning(SourceRefused, "Give the role REPLICATION; cdc ch
 
 _NOT_UTF8 = ErrorMeaning(
     SourceRefused,
-    "Write the value as UTF-8, or leave its column out with `columns`, or exclude the table in `tables`.",
+    "Write the value as UTF-8, or exclude its column with `columns`, or the table in `tables`.",
 )
 
 # By exact SQLSTATE; then by class (the first two characters); then `UNKNOWN`: what nobody thought of stops
@@ -100,7 +100,9 @@ _QUOTES_DATA = {
 
 # The same for a SQLSTATE whose primary message quotes bytes of the value.
 _SAID = {
-    "22021": "a text has bytes that are not UTF-8: the database's encoding is SQL_ASCII, which takes any"
+    "22021": (
+        "a text has bytes that are not UTF-8: the database's encoding is SQL_ASCII, which accepts any bytes"
+    )
 }
 
 # What our decoder says of such bytes.
@@ -157,7 +159,7 @@ def translate_ddl(error: psycopg.Error, where: str, doing: str) -> CdcError:
     said = " ".join((diagnosis.message_primary or "").split())
     message = f"{doing}: {name} of the database refused it: {said} (SQLSTATE {state})"
     remedy = (
-        "Let this role through in that function; it runs in an event trigger (select evtname,"
+        "Exempt this role in that function; it runs in an event trigger (select evtname,"
         " evtfoid::regprocedure from pg_event_trigger where evtenabled <> 'D';)."
     )
     return SourceRefused(message, where=where, remedy=remedy)
@@ -253,7 +255,7 @@ def slot_lost(where: str, slot: str, reason: str) -> SourceGap:
 def slot_ahead(where: str, slot: str, log_end: str, confirmed: str) -> SourceGap:
     """Somebody else read from the slot, or made it anew: the server would skip ahead in silence."""
     message = f"the replication slot {slot!r} is at {confirmed}, past the end of our log at {log_end}"
-    return SourceGap(message, where=where, remedy=f"The changes between them are gone. {_GONE}")
+    return SourceGap(message, where=where, remedy=f"The changes between them are lost. {_GONE}")
 
 
 def slot_taken(where: str, slot: str, pid: int, application: str = "") -> SourceBusy:

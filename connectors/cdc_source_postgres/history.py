@@ -28,9 +28,9 @@ MEMORY_PREFIX = "definition:"
 # What releases before this one remembered of a table.
 LEGACY_PREFIX = "rewrite:"
 OUTSIDE = "the table was not among `tables` for a while"
-UNPROVEN = "changes of the table have other columns than the catalog had when they were made"
+UNPROVEN = "some changes have other columns than the catalog had when they were made"
 REKEYED = "the key of the table was changed"
-LEGACY = "the log is of a release that kept no definition of it"
+LEGACY = "the log was written by a release that did not store its definition"
 
 
 class History:

@@ -12,7 +12,8 @@ from cdc_source_postgres.statements import set_via_root
 
 MEMORY_LAYOUT = "via_root"
 SENT_ANOTHER_WAY = (
-    "sends partitions in another way than when this log was begun: their changes are not captured until it is"
+    "sends partitions in another way than when this log was started: their changes are not captured "
+    "until it is"
     " set back, and copied then"
 )
 

@@ -106,13 +106,13 @@ class Monitor:
             try:
                 self.look()
             except SourceUnavailable as error:
-                self._context.log("could not look at the source, retrying", reason=error.message)
+                self._context.log("could not check the source, retrying", reason=error.message)
 
     def look(self) -> None:
         """Look now; raises what `look_if_due` raises, and SourceUnavailable."""
         self._due = time.monotonic() + self._connector.limits.look_seconds
         connection = self.connection
-        with self._connector.translated("looking at the source"):
+        with self._connector.translated("checking the source"):
             self._look_at_publication(connection)
             self._look_at_slot(connection)
             self._look_at_tables(connection)
@@ -160,9 +160,9 @@ class Monitor:
         self._history.sees_triggers(look)
         if was_reported and not self._history.is_reported:
             self._context.log(
-                "the event triggers no longer report DDL: it is learned from the catalog",
+                "the event triggers no longer report DDL: reading it from the catalog",
                 level="warning",
-                remedy=f"Run {SHOW_SQL} and follow it.",
+                remedy=f"Run the statements that this command prints: {SHOW_SQL}",
             )
         for found in seen.values():
             self._history.observe(found)

@@ -88,17 +88,19 @@ class PostgresOptions(BaseModel):
     tables: tuple[str, ...] = Field(
         TABLES, description="globs on schema.table; ! excludes; a later entry wins"
     )
-    slot: str | None = Field(None, description="replication slot; cdc_<source> when left out")
-    publication: str | None = Field(None, description="publication; cdc_<source> when left out")
+    slot: str | None = Field(None, description="replication slot; default: cdc_<source>")
+    publication: str | None = Field(None, description="publication; default: cdc_<source>")
     create_publication: bool = Field(
-        default=True, description="create the publication, and add tables to it, where that is missing"
+        default=True, description="create the publication and add tables to it, if they are missing"
     )
     publish_via_partition_root: bool = Field(
         default=True, description="deliver partitions as their partitioned table"
     )
     unrepresentable: Unrepresentable = Field(
         "error",
-        description="what becomes of values that Arrow can't hold (infinity, BC dates, NaN in a decimal)",
+        description=(
+            "how to deliver values that Arrow cannot represent (infinity, BC dates, NaN in a decimal)"
+        ),
     )
     snapshot_workers: SnapshotWorkers = DEFAULT_SNAPSHOT_WORKERS
     failover: bool = Field(
@@ -109,8 +111,8 @@ class PostgresOptions(BaseModel):
     )
     ddl: Literal["auto", "trigger", "watch"] = Field(
         "auto",
-        description="how DDL is learned: trigger (event triggers, exact), watch (looks at the catalog), or"
-        " auto (trigger where they are installed or can be)",
+        description="how schema changes are detected: trigger (event triggers, exact), watch (read "
+        "from the catalog), or auto (trigger if they are or can be installed)",
     )
     columns: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="schema.table → the columns to publish (Postgres 15 and newer)"

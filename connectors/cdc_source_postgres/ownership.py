@@ -107,7 +107,7 @@ class Ownership:
     def _say_once(self, log: Callable[..., None], state: str) -> None:
         if not self._warned:
             log(
-                "the publication can't be marked with the slot's owner: a copy of state_dir isn't noticed",
+                "cannot mark the publication with the slot's owner: a copy of state_dir is not detected",
                 publication=self._publication,
                 sqlstate=state,
             )

@@ -235,8 +235,8 @@ def _check_lists(
 
 def _differs(table: TableId, what: str) -> CdcError:
     remedy = (
-        "Give the config the publication's, or drop the table from the publication: it is then added as"
-        " configured and copied again."
+        "Set the config to the publication's value, or drop the table from the publication: the "
+        "daemon then adds it as configured and copies it again."
     )
     return UnsupportedSchema(
         f"the {what} in the config and in the publication differ", where=str(table), remedy=remedy

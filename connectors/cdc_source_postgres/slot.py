@@ -179,7 +179,7 @@ def _settle(
         state = check_slot(read_slot(conn, slot), slot, connector.where)
         if lsn_int(state.restart or "0/0") >= made.order:
             return state.position
-    log("the new slot begins among transactions that ran while it was made", slot=slot)
+    log("the new slot begins among transactions that were open while it was created", slot=slot)
     return state.position if state else made
 
 

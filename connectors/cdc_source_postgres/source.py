@@ -255,12 +255,15 @@ class PostgresSource:
     def _require_history(self, connection: Connection, after: Position) -> None:
         row = connection.execute(_CURRENT).fetchone()
         if row is not None and lsn_int(str(row[0])) < after.order:
-            message = f"the server is at {row[0]}, before the end of our log at {after.text}: it was set back"
+            message = (
+                f"the server is at {row[0]}, before the end of our log at {after.text}: it was "
+                "restored to an earlier state"
+            )
             raise SourceMismatch(
                 message,
                 where=self._connector.where,
-                remedy="Begin with an empty state_dir and new, empty sinks, or point url at the server that "
-                "the log is from.",
+                remedy="Start with an empty state_dir and new, empty sinks, or set url to the server that "
+                "the log was written from.",
             )
 
     @contextmanager
@@ -383,5 +386,9 @@ class PostgresSource:
             raise
 
     def _restart_in_text(self) -> SourceUnavailable:
-        message = "a table has a type that is only read as text; the stream starts again in text"
-        return SourceUnavailable(message, where=self._connector.where, remedy="Nothing is to be done.")
+        message = "a table has a type that can only be read as text; restarting the stream in text"
+        return SourceUnavailable(
+            message,
+            where=self._connector.where,
+            remedy="No action needed: the stream restarts automatically.",
+        )

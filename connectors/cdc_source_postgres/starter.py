@@ -97,4 +97,4 @@ def _notes(info: TableInfo) -> Iterator[str]:
         yield entry(f"!{entry_for(info.table)}", f"no primary key: to follow it, run {statements}")
     elif not info.identity_columns and info.replica_identity == "f" and not info.immediate_pk:
         which = "only a deferrable" if info.pk else "no"
-        yield note(f"{info.table} has {which} primary key: mirrors find its rows by all their values.")
+        yield note(f"{info.table} has {which} primary key: mirrors identify its rows by all their values.")

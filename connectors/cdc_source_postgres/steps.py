@@ -151,7 +151,7 @@ def _values_printed_anew(before: Definition, after: Definition) -> Iterator[str]
         if now is not None and any(now.get(part) != text for part, text in parts.items()):
             yield f"a type that it uses was altered{_using(before, int(oid))}"
         elif now is not None and len(now) > len(parts) and not _is_enum(now):
-            yield f"a type that it uses got another attribute{_using(before, int(oid))}"
+            yield f"an attribute was added to a type that it uses{_using(before, int(oid))}"
 
 
 def _is_enum(parts: object) -> bool:
@@ -195,12 +195,12 @@ def _columns_reused(before: Definition, after: Definition) -> Iterator[str]:
     names = list(dict.fromkeys(c.name for c in [*gone, *added]))
     if (gone and (added or unseen)) or (added and unseen):
         yield (
-            f"columns were added and dropped between two looks at the catalog{_columns(names)};"
+            f"columns were added and dropped between two reads of the catalog{_columns(names)};"
             f" {_TRIGGER_HINT}"
         )
     if gone and any(old.version != now.version for old, now in _common(before, after)):
         yield (
-            f"columns were dropped and others altered between two looks at the catalog{_columns(names)};"
+            f"columns were dropped and others altered between two reads of the catalog{_columns(names)};"
             f" {_TRIGGER_HINT}"
         )
 
@@ -216,9 +216,9 @@ def _rewritten(before: Definition, after: Definition, circumstances: Circumstanc
     if not moved:
         return
     if before.attributes != after.attributes or before.columns != after.columns:
-        yield "ALTER TABLE rewrote its rows, or VACUUM FULL ran beside it"
+        yield "ALTER TABLE rewrote its rows, or VACUUM FULL ran at the same time"
     elif after.kind == PARTITIONED:
-        yield "a partition was truncated or rewritten, which the stream does not tell"
+        yield "a partition was truncated or rewritten, which the stream does not report"
     elif not (circumstances.listed or circumstances.watched or _only_truncated(*moved[0])):
         yield f"the table was rewritten, and may have been unlogged for a while; {_TRIGGER_HINT}"
 

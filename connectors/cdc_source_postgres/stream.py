@@ -216,7 +216,7 @@ class Session:
         full = len(self._questions) == SHUTDOWN_QUESTIONS
         if full and sent_at_us - self._questions[0] < SHUTDOWN_SECONDS * 1e6:
             raise SourceUnavailable(
-                "the server is shutting down and waits for acknowledgements that can't be given yet",
+                "the server is shutting down and waits for acknowledgements that the daemon cannot send yet",
                 where=self._where,
                 remedy="The stream continues when it is back.",
             )
@@ -237,7 +237,7 @@ class Session:
         elif tag not in (_ORIGIN, _STREAM_ABORT):
             lsn = messages.lsn_text(self._decoder.received_lsn)
             raise UnknownEvent(
-                f"the server sent an event {chr(tag)!r} at {lsn} that this version does not know",
+                f"the server sent an event {chr(tag)!r} at {lsn} that this version does not support",
                 where=self._where,
                 remedy="Update the daemon; nothing after this position was read.",
             )

@@ -138,8 +138,8 @@ class Turns:
 
 def _too_often(setbacks: _Setbacks, where: str) -> SourceUnavailable:
     message = (
-        f"the copy of the table was interrupted {setbacks.interruptions} times by statements that wait for"
-        f" its lock and began {setbacks.restarts} times from nothing; the next attempt is put off"
+        f"the copy of the table was interrupted {setbacks.interruptions} times by statements that waited for"
+        f" its lock, and restarted {setbacks.restarts} times from the beginning; the next attempt is delayed"
     )
     if setbacks.by is None:
         return SourceUnavailable(

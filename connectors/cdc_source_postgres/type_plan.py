@@ -101,11 +101,11 @@ def plan_column(
     where = f"column {shown(name)}"
     if name.startswith(RESERVED_PREFIX):
         message = f"the name begins with {RESERVED_PREFIX}, which the envelope of changes uses"
-        raise UnsupportedSchema(message, where=where, remedy="Rename the column, or leave the table out.")
+        raise UnsupportedSchema(message, where=where, remedy="Rename the column, or exclude the table.")
     type_ = catalog.get(type_oid)
     if type_ is None:
-        message = f"its type (oid {type_oid}) is not known"
-        raise UnsupportedSchema(message, where=where, remedy="Leave the table out, or report the type.")
+        message = f"its type (oid {type_oid}) is not supported"
+        raise UnsupportedSchema(message, where=where, remedy="Exclude the table, or report the type.")
     codec = _codec(type_oid, typmod, ndims, catalog)
     if unrepresentable == "string" and codec.kind in _MAY_BE_UNREPRESENTABLE:
         codec = _as_text(codec, type_oid, catalog)

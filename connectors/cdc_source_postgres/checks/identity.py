@@ -55,11 +55,11 @@ def _report_full(info: TableInfo, report: Report) -> None:
     if not info.immediate_pk:
         report.warn(
             "no-key",
-            f"{info.table} has {'only a deferrable' if info.pk else 'no'} primary key: a mirror finds"
-            " the rows to change by all their values, and equal rows count",
-            "Make the primary key not deferrable where the application allows it."
+            f"{info.table} has {'only a deferrable' if info.pk else 'no'} primary key: a mirror identifies"
+            " rows by all their values, and counts equal rows",
+            "Make the primary key not deferrable if the application allows it."
             if info.pk
-            else "Give it a primary key where it has one in fact.",
+            else "If its rows have a unique key, declare it as the primary key.",
         )
     elif len(info.columns) >= WIDE_COLUMNS:
         report.ok(
@@ -67,7 +67,7 @@ def _report_full(info: TableInfo, report: Report) -> None:
             f"{info.table} has a primary key and REPLICA IDENTITY FULL: each update and delete"
             f" writes all {len(info.columns)}"
             " columns of the old row",
-            f"Unless old values are wanted: {replica_identity_default(info.table)};",
+            f"If the old values are not needed: {replica_identity_default(info.table)};",
         )
 
 

@@ -24,10 +24,10 @@ _PASSWORD = "Correct the password in url; to set a new one: alter role {role} pa
 # SQLSTATE → code, and what to do. `{role}` and `{database}` are those of the url as identifiers.
 _STATES = {
     "28P01": ("login", _PASSWORD),
-    "28000": ("login", "Correct user and password in url to what pg_hba.conf asks of this role."),
-    "3D000": ("database", "Correct the database in url; psql --list shows those that there are."),
-    "53300": ("connections", "Close connections that nobody needs, or raise max_connections."),
-    "57P03": ("connection", "The server is starting or shutting down: run cdc check again in a while."),
+    "28000": ("login", "Set user and password in url to what pg_hba.conf requires of this role."),
+    "3D000": ("database", "Correct the database in url; psql --list shows the existing ones."),
+    "53300": ("connections", "Close unused connections, or raise max_connections."),
+    "57P03": ("connection", "The server is starting or shutting down: run cdc check again in a minute."),
     "08P01": ("pooler", _POOLER),
     "26000": ("pooler", _POOLER),
     "42601": ("pooler", _POOLER),
@@ -36,7 +36,7 @@ _STATES = {
 _FUNCTIONS = {
     ("28000", _ROLE): (
         "login",
-        "Correct the user in url, or run: alter role {role} login; or, if there is none of that name:"
+        "Correct the user in url, or run: alter role {role} login; or, if no such role exists:"
         " create role {role} login replication password '...';",
     ),
     ("53300", _ROLE): ("connections", "alter role {role} connection limit -1;"),

@@ -34,7 +34,7 @@ def check_money(conn: Connection, connector: Connector, infos: Sequence[TableInf
             "money",
             f"money of {listed(tables)} is read with {digits}, but lc_monetary is set for"
             f" {counted(len(roles), 'role')}: {', '.join(roles)}",
-            "If a role writes these tables, give its setting to url, such as"
+            "If a role writes these tables, add its setting to url, such as"
             " ?options=-c%20lc_monetary%3Dja_JP.UTF-8",
         )
     else:

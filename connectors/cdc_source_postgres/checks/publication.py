@@ -70,7 +70,7 @@ def _check_creation(server: Server, infos: Sequence[TableInfo], report: Report) 
     else:
         statement = f"create publication {identifier(name)} for table ..."
     if server.is_standby:
-        message = f"the publication '{name}' does not exist, and a standby can't create it"
+        message = f"the publication '{name}' does not exist, and a standby cannot create it"
         report.error("publication", message, f"On the primary, run: {statement};")
     elif not server.options.create_publication:
         message = f"the publication '{name}' does not exist, and create_publication is false"
@@ -87,7 +87,8 @@ def _check_create_privileges(
         # Who owns the tables creates the publication: this role then needs no privilege for it.
         report.error(
             "publication-owner",
-            f"the publication '{server.publication}' does not exist, and only their owner can publish tables:"
+            f"the publication '{server.publication}' does not exist, and only the owner of a table can "
+            "publish it:"
             f" '{server.role}' does not own {listed(foreign)}",
             f"As their owner or a superuser: {statement};",
         )
@@ -161,11 +162,11 @@ def _check_members(
         if not server.options.create_publication:
             why = "create_publication is false"
         elif server.is_standby:
-            why = "a standby can't add them"
+            why = "a standby cannot add them"
         elif not found["is_ours"]:
             why = f"it belongs to '{found['owner']}', not to '{server.role}'"
         else:
-            why = f"only their owner can add tables: '{server.role}' does not own {listed(foreign)}"
+            why = f"only the owner of a table can add it: '{server.role}' does not own {listed(foreign)}"
         message = f"the publication '{name}' lacks {listed(tables)}, and {why}"
         report.error("publication-tables", message, f"{add_tables(name, tables)};")
         return
@@ -219,7 +220,7 @@ def _report_difference(server: Server, table: TableId, key: str, report: Report)
         fix = "Correct the config, or set publication: to a name of this source's own."
     else:
         drop = f"alter publication {identifier(server.publication)} drop table {table_names([table])};"
-        fix = f"Correct the config, or run: {drop} it is then added as configured."
+        fix = f"Correct the config, or run: {drop} the daemon then adds it as configured."
     report.error("publication-lists", message, fix)
 
 
@@ -258,5 +259,5 @@ def _check_everything(
         report.error(
             "publication-all-tables",
             message,
-            "Use a publication of listed tables, or give these a primary key.",
+            "Use a publication that lists its tables, or give these tables a primary key.",
         )

@@ -58,9 +58,10 @@ def _check_version(server: Server, report: Report) -> None:
         report.error("server-version", message, f"Upgrade the server to Postgres {OLDEST_MAJOR} or newer.")
     elif server.major > NEWEST_MAJOR:
         message = (
-            f"the server is Postgres {version}, which is newer than any that this version was tested with"
+            f"the server is Postgres {version}, which is newer than the versions that this "
+            "release was tested with"
         )
-        report.warn("server-version", message, "Look for a newer version of the daemon.")
+        report.warn("server-version", message, "Check for a newer version of the daemon.")
     else:
         report.ok("server-version", f"the server is Postgres {version}")
     if minor_is_flawed(server.version):
@@ -114,9 +115,8 @@ def _check_slots(server: Server, report: Report, *, used: int, needed: int) -> N
         f" {'is' if needed == 1 else 'are'} needed (the stream's, and a temporary one while tables"
         " are copied)"
     )
-    fix = (
-        "Drop slots that nobody uses (select slot_name, active from pg_replication_slots;), or run: "
-        + alter_system("max_replication_slots", str(max(10, used + needed)))
+    fix = "Drop unused slots (select slot_name, active from pg_replication_slots;), or run: " + alter_system(
+        "max_replication_slots", str(max(10, used + needed))
     )
     if limit - used >= needed:
         report.ok("replication-slots", f"{used} of {limit} replication slots are in use")
@@ -145,7 +145,8 @@ def _check_retention(server: Server, report: Report) -> None:
             "wal-retention",
             "max_slot_wal_keep_size is -1: while the daemon is stopped, the slot keeps WAL until"
             " the disk is full",
-            f"Give it what the disk can spare: {reload_setting('max_slot_wal_keep_size', WAL_KEEP_EXAMPLE)}",
+            "Set it to the disk space that you can spare: "
+            f"{reload_setting('max_slot_wal_keep_size', WAL_KEEP_EXAMPLE)}",
         )
     else:
         size = server.number("max_slot_wal_keep_size")
@@ -181,8 +182,8 @@ def _check_encoding(server: Server, report: Report) -> None:
         report.warn(
             "encoding",
             "the database's encoding is SQL_ASCII: text that is not valid UTF-8 stops the source",
-            "Copy the data into a database created with encoding 'UTF8', or leave such columns out with"
-            " `columns` or their tables out of `tables`.",
+            "Copy the data into a database created with encoding 'UTF8', or exclude such columns with"
+            " `columns`, or their tables in `tables`.",
         )
     else:
         report.ok("encoding", f"the database's encoding is {encoding}")
@@ -193,7 +194,7 @@ def _check_standby(server: Server, report: Report) -> None:
         return
     if server.major < 16:
         message = (
-            f"the server is a standby, and Postgres {server.major} can't decode changes there (16 and"
+            f"the server is a standby, and Postgres {server.major} cannot decode changes there (16 and"
             " newer can)"
         )
         report.error("standby", message, "Give the primary's address in url.")
@@ -230,7 +231,7 @@ def _check_failover(server: Server, report: Report) -> None:
     elif server.is_standby:
         report.error(
             "failover",
-            "failover is true, and a slot on a standby can't follow a failover",
+            "failover is true, and a slot on a standby cannot follow a failover",
             "Set failover: false.",
         )
     elif not server.settings["synchronized_standby_slots"]:

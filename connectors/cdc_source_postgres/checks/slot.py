@@ -51,12 +51,12 @@ def check_slot(server: Server, owner: LogIdentity | None, report: Report, where:
     _check_reserve(server, state, report)
     _check_age(server, state, report)
     if server.options.failover and server.major >= 17 and not state["failover"]:
-        message = f"failover is true, and the slot '{server.slot}' was made without it"
+        message = f"failover is true, and the slot '{server.slot}' was created without it"
         report.warn("slot-failover", message, alter_slot_failover(server.slot, server.database))
 
 
 def _is_foreign(server: Server, state: dict[str, Any], report: Report) -> bool:
-    fix = f"Set slot: to another name, or, if nobody needs it: {drop_slot(server.slot)};"
+    fix = f"Set slot: to another name, or, if it is no longer needed: {drop_slot(server.slot)};"
     if state["slot_type"] != "logical":
         found = "is a physical slot, expected a logical one"
     elif state["plugin"] != PLUGIN:
@@ -75,12 +75,11 @@ def _is_lost(server: Server, state: dict[str, Any], report: Report) -> bool:
         return False
     message = (
         f"the replication slot '{server.slot}' is invalidated ({reason or 'wal_status lost'}): changes"
-        " are gone"
+        " are lost"
     )
     fix = (
         f"{drop_slot(server.slot)}; then start with on_gap: resnapshot, which copies the tables"
-        " again. To keep it from"
-        " happening, raise max_slot_wal_keep_size."
+        " again. To prevent this, raise max_slot_wal_keep_size."
     )
     report.error("slot-lost", message, fix)
     return True
@@ -114,7 +113,9 @@ def _check_reserve(server: Server, state: dict[str, Any], report: Report) -> Non
             f"the replication slot '{server.slot}' keeps {_megabytes(retained)} of WAL on the server's disk"
         )
         report.warn(
-            "slot-retained", message, f"Start the daemon; if nobody needs the slot: {drop_slot(server.slot)};"
+            "slot-retained",
+            message,
+            f"Start the daemon; if the slot is no longer needed: {drop_slot(server.slot)};",
         )
 
 
@@ -122,10 +123,12 @@ def _check_age(server: Server, state: dict[str, Any], report: Report) -> None:
     age = state["catalog_age"]
     if age is not None and age > OLD_CATALOG_TRANSACTIONS:
         message = (
-            f"the replication slot '{server.slot}' keeps vacuum from the catalog since {age} transactions"
+            f"the replication slot '{server.slot}' has held back vacuum of the catalog for {age} transactions"
         )
         report.warn(
-            "slot-age", message, f"Start the daemon; if nobody needs the slot: {drop_slot(server.slot)};"
+            "slot-age",
+            message,
+            f"Start the daemon; if the slot is no longer needed: {drop_slot(server.slot)};",
         )
 
 

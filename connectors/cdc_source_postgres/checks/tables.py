@@ -64,12 +64,12 @@ def _check_selection(
         near = next(filter(None, (nearest(entry, tables) for entry in selection.unmatched(tables))), "")
         fix = f"Did you mean {near}?" if near else "Write patterns of schema.table, such as public.*."
         message = "tables selects no table of this database that can be followed"
-        report.error("tables-empty", message, f"{fix} To list what is there, run: cdc init")
+        report.error("tables-empty", message, f"{fix} To list the tables, run: cdc init")
         return
     for entry in selection.unmatched(tables):
         near = nearest(entry, tables)
         hint = (
-            f"Did you mean {near}?" if near else "Correct it, or leave it for tables that are created later."
+            f"Did you mean {near}?" if near else "Correct it, or keep it for tables that are created later."
         )
         report.warn("tables-unmatched", f"tables: {entry} matches nothing in this database", hint)
     report.ok(
@@ -105,7 +105,7 @@ def _check_named(relation: Relation, report: Report) -> None:
             f"{relation.table} is {_KINDS.get(relation.kind, 'a temporary table')}: Postgres sends no"
             " changes of it"
         )
-        report.error("table-kind", message, "Name the tables under it, or take it out of tables.")
+        report.error("table-kind", message, "Name the tables that it is made of, or remove it from tables.")
 
 
 def _check_privileges(server: Server, infos: Sequence[TableInfo], report: Report) -> None:
@@ -173,8 +173,8 @@ def _check_row_security(server: Server, infos: Sequence[TableInfo], report: Repo
     if tables:
         message = (
             f"row-level security hides rows of {listed(tables)} from the role '{server.role}',"
-            " while the stream would"
-            " carry them all"
+            " but the stream contains"
+            " them all"
         )
         report.error("row-security", message, f"{bypass_row_security(server.role)};")
 
@@ -192,7 +192,7 @@ def _check_partitions(infos: Sequence[TableInfo], relations: Sequence[Relation],
             f"{info.table} is delivered as one table with its {partitions}; Postgres does not send"
             " TRUNCATE, DETACH or"
             " DROP of a single partition, so the daemon copies the table again when that happens",
-            "To spare the copy, delete a partition's rows before it is detached or dropped.",
+            "To avoid the copy, delete a partition's rows before it is detached or dropped.",
         )
         silent = [r.table for r in _under(info.relid, by_parent) if r.kind == "f" or r.persistence != "p"]
         if silent:
@@ -253,7 +253,7 @@ def _check_generated(server: Server, infos: Sequence[TableInfo], report: Report)
     if not names or sends:
         return
     stored = any(column.generated == "s" for _, column in names)
-    fix = "Compute it where the data is read; Postgres 18 can send stored generated columns."
+    fix = "Compute it when you read the data. Postgres 18 can send stored generated columns."
     if server.version >= GENERATED_SINCE and stored:
         when = "" if sends is not None else "Once the publication exists: "
         fix = f"{when}{publish_generated(server.publication)};"
@@ -302,4 +302,4 @@ def _check_types(server: Server, infos: Sequence[TableInfo], report: Report) -> 
     if as_text:
         report.ok("column-types", f"delivered as the server's text: {', '.join(sorted(as_text))}")
     elif not refused:
-        report.ok("column-types", "every column's type is understood")
+        report.ok("column-types", "every column's type is supported")

@@ -99,7 +99,7 @@ def test_states_that_quote_data_lose_the_servers_words(state: str, said: str) ->
             errors.slot_ahead(WHERE, "cdc_shop", "0/10", "0/20"),
             SourceGap,
             "sources.shop: the replication slot 'cdc_shop' is at 0/20, past the end of our log at 0/10."
-            f" The changes between them are gone. {GONE}",
+            f" The changes between them are lost. {GONE}",
         ),
         (
             errors.slot_taken(WHERE, "cdc_shop", 77, "other"),

@@ -43,6 +43,6 @@ def test_an_unknown_event_is_named_with_its_position_and_remedy() -> None:
     with pytest.raises(UnknownEvent) as caught:
         next(Session(parts, Position(0, "0/0"), binary=True).changes())
     assert str(caught.value) == (
-        "sources.shop: the server sent an event 'Z' at 16/B374D848 that this version does not know. "
+        "sources.shop: the server sent an event 'Z' at 16/B374D848 that this version does not support. "
         "Update the daemon; nothing after this position was read."
     )

@@ -46,7 +46,7 @@ def test_check_refuses_a_view(check: Check, mysql_database: MysqlDatabase) -> No
     assert findings.said("table-kind") == (
         ERROR,
         f"{name}.seen is a view: the binlog has no changes of it",
-        "Name the tables under it, or take it out of tables.",
+        "Name the tables that it is made of, or remove it from tables.",
     )
     assert findings.all_of("tables-unmatched") == []
 
@@ -62,7 +62,7 @@ def test_check_warns_of_tables_without_key(check: Check, mysql_database: MysqlDa
         WARNING,
         f"without primary key or unique index of NOT NULL columns: {name}.half, {name}.lines_read;"
         " a mirror finds"
-        " the rows to change by all their values, and equal rows count",
+        " rows by all their values, and counts equal rows",
         f"Where there is a key in fact: alter table {name}.half add primary key (...);"
         f" alter table {name}.lines_read add primary key (...);",
     )
@@ -157,7 +157,7 @@ def test_check_tells_of_system_versioned_tables(check: Check, mariadb10_database
 
 def test_check_names_types_that_are_not_understood(check: Check, mysql_database: MysqlDatabase) -> None:
     mysql_database.execute("create table t (id int primary key, v json, e enum('a'), g geometry)")
-    assert check(mysql_database.url).said("column-types") == (OK, "every column's type is understood", "")
+    assert check(mysql_database.url).said("column-types") == (OK, "every column's type is supported", "")
 
 
 @pytest.mark.parametrize("name", ["mysql9", "mariadb10"])

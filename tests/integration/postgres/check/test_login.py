@@ -41,7 +41,7 @@ def test_check_names_a_missing_database(check: Check, database15: Database) -> N
         ERROR,
         "database",
         'connecting to check it: database "nowhere" does not exist (SQLSTATE 3D000)',
-        "Correct the database in url; psql --list shows those that there are.",
+        "Correct the database in url; psql --list shows the existing ones.",
     )
 
 
@@ -71,7 +71,7 @@ def test_check_tells_reasons_of_a_failed_login_apart(
         ERROR,
         "login",
         'connecting to check it: role "sleeper" is not permitted to log in (SQLSTATE 28000)',
-        "Correct the user in url, or run: alter role sleeper login; or, if there is none of that name:"
+        "Correct the user in url, or run: alter role sleeper login; or, if no such role exists:"
         " create role sleeper login replication password '...';",
     )
 
@@ -93,7 +93,7 @@ def test_check_names_a_missing_role(check: Check, database15: Database) -> None:
         ERROR,
         "login",
         'connecting to check it: role "nobody_here" does not exist (SQLSTATE 28000)',
-        "Correct the user in url, or run: alter role nobody_here login; or, if there is none of that name:"
+        "Correct the user in url, or run: alter role nobody_here login; or, if no such role exists:"
         " create role nobody_here login replication password '...';",
     )
 

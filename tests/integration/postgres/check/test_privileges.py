@@ -58,7 +58,7 @@ def test_check_gives_each_missing_privilege_its_statement(check: Check, shop: Da
         ),
         (
             "publication-owner",
-            "the publication 'cdc_shop' does not exist, and only their owner can publish tables:"
+            "the publication 'cdc_shop' does not exist, and only the owner of a table can publish it:"
             f" '{role}' does not own Sales.Orders, public.customers",
             'As their owner or a superuser: create publication cdc_shop for table "Sales"."Orders",'
             " public.customers with (publish_via_partition_root = true);",
@@ -152,8 +152,7 @@ def test_check_finds_row_level_security(check: Check, database: Database, role: 
     assert finding == Finding(
         ERROR,
         "row-security",
-        f"row-level security hides rows of public.t from the role '{role}', while the stream would"
-        " carry them all",
+        f"row-level security hides rows of public.t from the role '{role}', but the stream contains them all",
         f"alter role {role} bypassrls;",
     )
     database.execute(finding.fix)

@@ -134,7 +134,7 @@ def test_check_finds_what_a_publication_for_all_tables_breaks(check: Check, shop
         "the publication 'cdc_shop' is for all tables, so updates and deletes fail on every table"
         " without a key,"
         " selected or not: public.log_lines",
-        "Use a publication of listed tables, or give these a primary key.",
+        "Use a publication that lists its tables, or give these tables a primary key.",
     )
 
 

@@ -55,7 +55,7 @@ def test_check_asks_for_logical_wal_and_room(
         "0 of 1 replication slots are in use, and 2 more slots are needed (the stream's, and a"
         " temporary one while"
         " tables are copied)",
-        "Drop slots that nobody uses (select slot_name, active from pg_replication_slots;), or run:"
+        "Drop unused slots (select slot_name, active from pg_replication_slots;), or run:"
         " alter system"
         " set max_replication_slots = 10; then restart the server.",
     )
@@ -106,7 +106,7 @@ def test_check_warns_of_settings_that_bite_later(
         "wal-retention",
         "max_slot_wal_keep_size is -1: while the daemon is stopped, the slot keeps WAL until the"
         " disk is full",
-        "Give it what the disk can spare: alter system set max_slot_wal_keep_size = '50GB';"
+        "Set it to the disk space that you can spare: alter system set max_slot_wal_keep_size = '50GB';"
         " select pg_reload_conf();",
     )
     if version >= 18:
@@ -138,7 +138,7 @@ def test_check_warns_of_a_database_without_encoding(check: Check, database15: Da
         "encoding",
         "the database's encoding is SQL_ASCII: text that is not valid UTF-8 stops the source",
         "Copy the data into a database created with encoding 'UTF8', or leave such columns out with `columns`"
-        " or their tables out of `tables`.",
+        " or their tables in `tables`.",
     )
 
 
@@ -166,7 +166,7 @@ def test_check_warns_of_failover_without_synchronized_standbys(check: Check, dat
     assert findings.of("slot-failover") == Finding(
         WARNING,
         "slot-failover",
-        "failover is true, and the slot 'cdc_shop' was made without it",
+        "failover is true, and the slot 'cdc_shop' was created without it",
         f'psql "dbname={database18.name} replication=database" -c "ALTER_REPLICATION_SLOT cdc_shop'
         ' (failover true);"',
     )

@@ -60,7 +60,8 @@ def test_check_refuses_a_slot_of_another_plugin(check: Check, shop: Database) ->
         ERROR,
         "slot",
         "the replication slot 'cdc_shop' uses the plugin test_decoding, expected pgoutput",
-        "Set slot: to another name, or, if nobody needs it: select pg_drop_replication_slot('cdc_shop');",
+        "Set slot: to another name, or, if it is no longer needed: select "
+        "pg_drop_replication_slot('cdc_shop');",
     )
     shop.execute(finding.fix.partition(": ")[2].partition(": ")[2])
     assert check(shop.url).of("slot").severity is OK
@@ -129,10 +130,10 @@ def test_check_finds_a_slot_whose_wal_is_gone(
     assert findings.of("slot-lost") == Finding(
         ERROR,
         "slot-lost",
-        f"the replication slot 'cdc_shop' is invalidated ({reason}): changes are gone",
+        f"the replication slot 'cdc_shop' is invalidated ({reason}): changes are lost",
         "select pg_drop_replication_slot('cdc_shop'); then start with on_gap: resnapshot, which"
         " copies the tables"
-        " again. To keep it from happening, raise max_slot_wal_keep_size.",
+        " again. To prevent this, raise max_slot_wal_keep_size.",
     )
 
 

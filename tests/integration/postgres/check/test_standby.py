@@ -43,7 +43,7 @@ def test_check_of_a_standby(check: Check, primary: PostgresServer, postgres_fact
     assert findings.of("publication") == Finding(
         ERROR,
         "publication",
-        "the publication 'cdc_shop' does not exist, and a standby can't create it",
+        "the publication 'cdc_shop' does not exist, and a standby cannot create it",
         "On the primary, run: create publication cdc_shop for table public.t"
         " with (publish_via_partition_root = true);",
     )
@@ -51,7 +51,7 @@ def test_check_of_a_standby(check: Check, primary: PostgresServer, postgres_fact
         assert findings.of("standby") == Finding(
             ERROR,
             "standby",
-            "the server is a standby, and Postgres 15 can't decode changes there (16 and newer can)",
+            "the server is a standby, and Postgres 15 cannot decode changes there (16 and newer can)",
             "Give the primary's address in url.",
         )
         return
@@ -78,5 +78,5 @@ def test_check_of_a_standby(check: Check, primary: PostgresServer, postgres_fact
     assert ready.errors == []
     assert ready.of("standby").severity is OK
     assert check(standby.dsn(), failover=True).of("failover").message == (
-        "failover is true, and a slot on a standby can't follow a failover"
+        "failover is true, and a slot on a standby cannot follow a failover"
     )

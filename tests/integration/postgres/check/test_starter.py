@@ -29,7 +29,7 @@ def test_starter_lists_what_is_in_the_database(check: Check, database: Database)
         "ddl": "auto",
     }
     assert "no primary key: to follow it, run alter table public.log_lines replica identity full;" in text
-    assert "# public.readings has no primary key: mirrors find its rows by all their values." in text
+    assert "# public.readings has no primary key: mirrors identify its rows by all their values." in text
     assert "never-shown" not in text
     assert check(database.url, tables=source["tables"]).errors == []
 
@@ -106,4 +106,4 @@ def test_starter_says_how_schema_changes_are_learned(database: Database) -> None
     finally:
         database.execute(f"drop role {role}")
     assert "# schema changes are looked up; cdc check --fix ddl-trigger prints SQL" in text
-    assert "# this account installs event triggers that report schema changes" in describe(database.url)
+    assert "# the daemon installs event triggers that report schema changes" in describe(database.url)

@@ -62,7 +62,7 @@ def test_check_warns_of_tables_without_a_key(check: Check, database: Database) -
         "no-key",
         "public.t has no primary key: a mirror finds the rows to change by all their values, and"
         " equal rows count",
-        "Give it a primary key where it has one in fact.",
+        "If its rows have a unique key, declare it as the primary key.",
     )
     assert findings.errors == []
 
@@ -71,7 +71,7 @@ def test_check_warns_that_a_deferrable_primary_key_is_no_key(check: Check, datab
     database.execute("create table t (id int primary key deferrable)", "alter table t replica identity full")
     finding = check(database.url).of("no-key")
     assert finding.message.startswith("public.t has only a deferrable primary key: a mirror finds the rows")
-    assert finding.fix == "Make the primary key not deferrable where the application allows it."
+    assert finding.fix == "Make the primary key not deferrable if the application allows it."
 
 
 def test_check_mentions_full_identity_of_wide_tables(check: Check, database: Database) -> None:
@@ -80,7 +80,7 @@ def test_check_mentions_full_identity_of_wide_tables(check: Check, database: Dat
     finding = check(database.url).of("replica-identity-full")
     assert (finding.severity, finding.fix) == (
         OK,
-        "Unless old values are wanted: alter table public.t replica identity default;",
+        "If the old values are not needed: alter table public.t replica identity default;",
     )
 
 
@@ -98,7 +98,7 @@ def test_check_names_the_nearest_table(check: Check, database: Database) -> None
             WARNING,
             "tables-unmatched",
             "tables: shop.* matches nothing in this database",
-            "Correct it, or leave it for tables that are created later.",
+            "Correct it, or keep it for tables that are created later.",
         ),
     ]
     assert findings.errors == []
@@ -109,7 +109,7 @@ def test_check_refuses_a_selection_of_nothing(check: Check, database: Database) 
         ERROR,
         "tables-empty",
         "tables selects no table of this database that can be followed",
-        "Write patterns of schema.table, such as public.*. To list what is there, run: cdc init",
+        "Write patterns of schema.table, such as public.*. To list the tables, run: cdc init",
     )
 
 
@@ -147,7 +147,7 @@ def test_check_refuses_named_relations_without_changes(check: Check, database: D
         "create foreign table f (id int) server s",
     )
     findings = check(database.url, tables=["public.t", "public.fast", "public.v", "public.m", "public.f"])
-    take_out = "Name the tables under it, or take it out of tables."
+    take_out = "Name the tables that it is made of, or remove it from tables."
     assert [(f.message, f.fix) for f in findings.all_of("table-kind")] == [
         ("public.f is a foreign table: Postgres sends no changes of it", take_out),
         ("public.fast is unlogged: Postgres sends no changes of it", "alter table public.fast set logged;"),
@@ -184,7 +184,7 @@ def test_check_warns_of_generated_columns(check: Check, database: Database) -> N
     )
     if database.server.major < 18:
         assert (
-            finding.fix == "Compute it where the data is read; Postgres 18 can send stored generated columns."
+            finding.fix == "Compute it when you read the data. Postgres 18 can send stored generated columns."
         )
         return
     assert finding.fix == (
@@ -209,7 +209,7 @@ def test_check_describes_partitioned_tables(check: Check, database: Database) ->
         "public.root is delivered as one table with its 2 partitions; Postgres does not send"
         " TRUNCATE, DETACH or DROP"
         " of a single partition, so the daemon copies the table again when that happens",
-        "To spare the copy, delete a partition's rows before it is detached or dropped.",
+        "To avoid the copy, delete a partition's rows before it is detached or dropped.",
     )
     different = findings.of("partition-identity")
     assert different.message == (

@@ -111,7 +111,7 @@ def test_low_wal_level_and_full_slots_are_refused(postgres_factory: PostgresFact
     full = streaming(server.dsn(replication="database"), create("a"), create("b"))
     assert type(full) is SourceRefused
     assert full.message == "streaming: all replication slots are in use (SQLSTATE 53400)"
-    assert full.remedy.startswith("Drop a slot that nobody uses.")
+    assert full.remedy.startswith("Drop an unused slot.")
 
 
 @pytest.mark.parametrize("version", [15, 18])

@@ -70,13 +70,13 @@ def test_watch_installs_and_uses_nothing(database: Database) -> None:
 
 def test_an_account_that_may_not_is_told_the_sql_for_a_superuser(database: Database, app: str) -> None:
     used, ((event, fields),) = use(app)
-    assert (used, event) == (False, "learning DDL from the catalog")
+    assert (used, event) == (False, "reading DDL from the catalog")
     assert fields["reason"] == "the event triggers that report DDL are not installed"
     with pytest.raises(
         SourceRefused, match=r"ddl is trigger, and the event triggers .* not installed"
     ) as refused:
         use(app, "trigger")
-    assert refused.value.remedy == f"Run as a superuser what this prints: {SHOW_SQL}"
+    assert refused.value.remedy == f"As a superuser, run the statements that this command prints: {SHOW_SQL}"
     assert check(app).of("ddl-trigger").severity is Severity.OK
     finding = check(app, "trigger").of("ddl-trigger")
     assert finding.severity is Severity.ERROR

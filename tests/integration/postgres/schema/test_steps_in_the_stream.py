@@ -165,7 +165,7 @@ def test_a_default_that_old_rows_have_is_read_from_the_catalog_until_vacuum_full
     table.execute("vacuum full t")
     assert follower.schema("public.t").columns[-1].fill is None
     (reason,) = reasons(table, follower)
-    assert reason == "ALTER TABLE rewrote its rows, or VACUUM FULL ran beside it"
+    assert reason == "ALTER TABLE rewrote its rows, or VACUUM FULL ran at the same time"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_ddl_in_a_transaction_that_sees_an_old_catalog_is_looked_up(
             connection.execute(statement.encode())
     follower.catch_up()
     (reason,) = reasons(table, follower)
-    assert reason.startswith("columns were added and dropped between two looks")
+    assert reason.startswith("columns were added and dropped between two reads")
 
 
 def test_what_happens_while_the_triggers_are_disabled_is_looked_up(
@@ -213,7 +213,7 @@ def test_what_happens_while_the_triggers_are_disabled_is_looked_up(
             connection.execute(statement.encode())
     table.execute("alter event trigger cdc_ddl_end enable always")
     (reason,) = reasons(table, follower)
-    assert reason.startswith("columns were added and dropped between two looks")
+    assert reason.startswith("columns were added and dropped between two reads")
 
 
 def test_messages_of_others_change_nothing(table: Database, follow: FollowerFactory) -> None:

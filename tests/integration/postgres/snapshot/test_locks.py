@@ -209,7 +209,7 @@ def test_a_copy_that_meets_statements_all_the_time_waits_and_says_so() -> None:
     assert "pid = 42" in reason()
     kept.progressed(7)
     kept.started_again(7)
-    assert "began 4 times from nothing" in reason()
+    assert "restarted 4 times from the beginning" in reason()
     kept.finished(7)
     assert reason() == ""
 
