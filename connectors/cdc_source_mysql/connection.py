@@ -99,7 +99,7 @@ def _load_own(context: ssl.SSLContext, address: Address, where: str) -> None:
 
 def _unusable(setting: str, expected: str, where: str) -> ConfigError:
     return ConfigError(
-        f"the files of {setting} can't be used",
+        f"the files of {setting} cannot be used",
         where=f"{where}.url",
         remedy=f"Expected readable PEM files with {expected}.",
     )

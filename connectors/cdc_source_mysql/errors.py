@@ -76,7 +76,8 @@ _GONE = ErrorMeaning(
 )
 _MISPLACED = ErrorMeaning(
     SourceGap,
-    "The file is another one than it was (a restore, RESET, another server behind the name), or damaged."
+    "The file is not the one that the log was read from (a restore, RESET, another server behind the "
+    "name), or damaged."
     " Set on_gap: resnapshot to copy the tables again.",
 )
 _DIVERGED = ErrorMeaning(
@@ -290,8 +291,8 @@ def binlog_shorter(where: str, file: str, offset: int) -> SourceGap:
         f"the server's binlog ends before the end of our log, {file}:{offset}: it was reset, restored from a"
         " backup, or its end was lost in a crash"
     )
-    remedy = "Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir and new, empty"
-    return SourceGap(message, where=where, remedy=f"{remedy} sinks. sync_binlog = 1 keeps what was sent.")
+    remedy = "Copy the tables again: set on_gap: resnapshot, or start with an empty state_dir and new, empty"
+    return SourceGap(message, where=where, remedy=f"{remedy} sinks. sync_binlog = 1 prevents this.")
 
 
 def transactions_purged(where: str, missing: str) -> SourceGap:
@@ -316,7 +317,7 @@ def transactions_unknown(where: str, ours: str, named: str) -> SourceMismatch:
 def other_server(where: str, found: str, expected: str) -> SourceMismatch:
     """Files and offsets mean something on one server only."""
     message = (
-        f"the server is {found}, expected {expected}: without GTIDs a position counts on one server only"
+        f"the server is {found}, expected {expected}: without GTIDs a position is valid on one server only"
     )
     remedy = "Connect to that server, or start with an empty state_dir; with gtid_mode = ON a failover works."
     return SourceMismatch(message, where=where, remedy=remedy)

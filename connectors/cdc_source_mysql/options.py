@@ -51,7 +51,7 @@ _SYSTEM_SCHEMAS = re.compile(
 SslMode = Literal["disabled", "preferred", "required", "verify_ca", "verify_identity"]
 _SSL_MODES: tuple[SslMode, ...] = ("disabled", "preferred", "required", "verify_ca", "verify_identity")
 _SCHEMES = ("mysql", "mariadb")
-_NOT_A_URL = f"the url is not one of a server: expected {URL_SHAPE}"
+_NOT_A_URL = f"the url is not valid: expected {URL_SHAPE}"
 # What JDBC and MariaDB's own tools call our parameters.
 _ALIASES = {"sslmode": "ssl_mode", "sslca": "ssl_ca", "sslcert": "ssl_cert", "sslkey": "ssl_key"}
 _TLS = "remove it, and set ssl-mode=required (or verify_identity with ssl-ca=FILE)"
@@ -183,7 +183,7 @@ class MysqlOptions(BaseModel):
     def _heartbeat_is_one(cls, value: timedelta) -> timedelta:
         if not MIN_HEARTBEAT <= value <= MAX_HEARTBEAT:
             raise ValueError(
-                "heartbeat must be between 100ms and 1h: without it a dead connection shows never"
+                "heartbeat must be between 100ms and 1h: without it a dead connection is never detected"
             )
         return value
 

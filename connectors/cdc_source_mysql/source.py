@@ -142,7 +142,7 @@ class MysqlSource:
         return ()
 
     def identity(self) -> SourceIdentity:
-        with self._connection("asking the server who it is") as connection:
+        with self._connection("identifying the server") as connection:
             facts = self._connector.facts(connection)
         values: dict[str, str] = {"flavour": facts.flavour}
         if not facts.has_gtids:
@@ -398,7 +398,7 @@ class MysqlSource:
         with closing(self._connector.connect(purpose)) as connection:
             facts = self._connector.facts(connection)
             self._ignores_case = facts.ignores_case
-            with self._connector.translated("looking at the server"):
+            with self._connector.translated("checking the server"):
                 yield connection, facts
 
     @contextmanager

@@ -47,7 +47,7 @@ def describe(url: str) -> str:
     origin = f"database {shown(address.database)}" if address.database else f"server {address.shown}"
     none_yet = entry(
         f"{quoted_part(address.database) if address.database else '*'}.*",
-        "no table that this account may read is there yet",
+        "this account cannot read any table yet",
     )
     return Starter(
         name,
@@ -113,4 +113,4 @@ def _without_password(scheme: str, address: Address) -> str:
 
 def _notes(info: TableInfo) -> Iterator[str]:
     if not info.definition.key:
-        yield note(f"{info.table} has no key: mirrors find its rows by all their values.")
+        yield note(f"{info.table} has no key: mirrors identify its rows by all their values.")

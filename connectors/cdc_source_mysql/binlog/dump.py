@@ -88,7 +88,8 @@ def dump_from(
     """
     if offset > MAX_DUMP_OFFSET:
         raise SourceGap(
-            f"the binlog {file} can't be read from {offset} on: without GTIDs the protocol ends at 4 GiB",
+            f"the binlog {file} cannot be read from offset {offset}: without GTIDs the protocol ends "
+            "at 4 GiB",
             where=connector.where,
             remedy="Set gtid_mode = ON, or keep max_binlog_size at 1 GiB; on_gap: resnapshot copies again.",
         )

@@ -95,7 +95,7 @@ class GtidSet:
             length = view[at] >> 1
             tag, at = bytes(view[at + 1 : at + 1 + length]).decode("ascii", "replace"), at + 1 + length
             if tag and not _TAG.fullmatch(tag):
-                raise DecodeError("a GTID set has a tag that is none")
+                raise DecodeError("a GTID set has an invalid tag")
         if at + _U64.size > len(view):
             raise _torn()
         (count,) = _U64.unpack_from(view, at)
@@ -104,7 +104,7 @@ class GtidSet:
             raise _torn()
         for start, end in _RUN_FORM.iter_unpack(view[at : at + count * _RUN_FORM.size]):
             if not 1 <= start < end <= MAX_NUMBER + 1:
-                raise DecodeError("a GTID set has a run that is none")
+                raise DecodeError("a GTID set has an invalid range")
             self._insert((source, tag), start, end)
         return at + count * _RUN_FORM.size
 
@@ -128,7 +128,7 @@ class GtidSet:
     def add_run(self, uuid: str | bytes, tag: str, first: int, last: int) -> None:
         """Add the numbers from `first` to `last`, both included."""
         if last < first:
-            raise ValueError(f"a run ends before it begins: {first}-{last}")
+            raise ValueError(f"a range ends before it begins: {first}-{last}")
         self._insert(_origin(uuid, tag), first, last + 1)
 
     def contains(self, uuid: str | bytes, tag: str, number: int) -> bool:

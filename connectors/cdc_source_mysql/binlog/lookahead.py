@@ -139,7 +139,7 @@ def _reason(change: TableChange, table: TableId, *, fold: bool) -> str:
             return "its database is dropped" if _equal(database, table.schema, fold=fold) else ""
         case Unknown(reason, words, database):
             return (
-                f"a statement isn't understood ({reason})"
+                f"a statement cannot be parsed ({reason})"
                 if _names(words, database, table, fold=fold)
                 else ""
             )

@@ -213,10 +213,11 @@ class Opening:
     def _require_same(self, memory: ServerMemory | None, *, is_same: bool | None) -> None:
         if memory is not None and is_same is False:
             raise SourceGap(
-                f"{memory.file} is not the binlog that it was: the binary logs were reset, or the server was"
+                f"{memory.file} is not the same binlog as before: the binary logs were reset, or the "
+                "server was"
                 " restored from a backup or rebuilt",
                 where=self._where,
-                remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir and"
+                remedy="Copy the tables again: set on_gap: resnapshot, or start with an empty state_dir and"
                 " new, empty sinks.",
             )
 
@@ -238,7 +239,7 @@ class Opening:
             if end == self.status():
                 return replace(end, gtids=gtids)
         raise SourceUnavailable(
-            f"the server does not tell the GTIDs of a place in {end.file}",
+            f"the server did not return the GTIDs of a position in {end.file}",
             where=self._where,
             remedy="Run FLUSH BINARY LOGS; the source then starts in the next file.",
         )
@@ -284,9 +285,10 @@ class Opening:
     def _new_epoch(self, after: BinlogPosition, memory: ServerMemory | None, *, lost: bool) -> Start:
         epoch = max(after.epoch, memory.epoch if memory else 0) + 1
         self._context.log(
-            f"{after.file} is not this server's, or purged: using GTIDs", server=self._facts.server_uuid
+            f"{after.file} is not a file of this server, or was purged: using GTIDs",
+            server=self._facts.server_uuid,
         )
-        reason = "the server lost transactions of it, which was accepted" if lost else ""
+        reason = "the server lost transactions of the table (accept_lost_gtids)" if lost else ""
         if lost:
             gtids = self._connector.options.accept_lost_gtids
             self._context.log("continuing without lost transactions", level="warning", gtids=gtids)
@@ -308,16 +310,17 @@ class Opening:
         later = next((name for name, _ in files if file_number(name) > after.file_number), None)
         if later is None:
             raise SourceUnavailable(
-                f"the end of our log is past 4 GiB in {after.file}, where the protocol can't begin",
+                f"the end of our log is past 4 GiB in {after.file}, where the protocol cannot start",
                 where=self._where,
                 remedy="Run FLUSH BINARY LOGS; the source then continues in the next file.",
             )
         left = dict(files)[after.file] - after.offset
         if left not in _ends(later):
             raise SourceGap(
-                f"{left} bytes of {after.file} past 4 GiB are not in our log, where the protocol can't begin",
+                f"{left} bytes of {after.file} past 4 GiB are not in our log, where the protocol "
+                "cannot start",
                 where=self._where,
-                remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir. Set"
+                remedy="Copy the tables again: set on_gap: resnapshot, or start with an empty state_dir. Set"
                 " gtid_mode = ON, or keep transactions small: a file ends after max_binlog_size.",
             )
         return later

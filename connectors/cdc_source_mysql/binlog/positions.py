@@ -147,7 +147,7 @@ class ServerMemory:
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError) as error:
-            message = "what is stored of the source's server can't be read"
+            message = "the stored identity of the source's server cannot be read"
             raise StateError(message, remedy="Copy the tables of this source again.") from error
 
 

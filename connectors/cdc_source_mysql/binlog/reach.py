@@ -140,7 +140,7 @@ class Explorer:
         kind = self._kind(table)
         if kind is None:
             raise _Met(
-                f"{table} is not there now, or {self._account} may not see it",
+                f"{table} does not exist now, or {self._account} may not see it",
                 grant("select, trigger", self._account, table_name(table)),
             )
         if kind == _VIEW:
@@ -153,7 +153,7 @@ class Explorer:
         rows = self.query(_VIEWS, (view.schema, view.name))
         if not rows or not rows[0][0]:
             raise _Met(
-                f"{view} is a view that {self._account} may not look into",
+                f"{view} is a view whose definition {self._account} may not read",
                 grant("show view", self._account, table_name(view)),
             )
         self._search(f"the view {view}", rows[0][0], view.schema)
@@ -174,7 +174,7 @@ class Explorer:
         self.touched.add(routine)
         rows = self.query(_ROUTINES, (routine.schema, routine.name))
         if not rows or any(not body for (body,) in rows):
-            raise _Met(f"it calls {routine}, of which {self._account} sees no text")
+            raise _Met(f"it calls {routine}, whose definition {self._account} may not read")
         for (body,) in rows:
             self._search(f"the routine {routine}", body, routine.schema)
 
@@ -182,11 +182,11 @@ class Explorer:
         """Follow every name in the text of a stored object."""
         if not self._grants.may("SELECT"):
             fix = grant("select, trigger, show view", self._account)
-            raise _Met(f"there is {what}, and {self._account} may not see all that it names", fix)
+            raise _Met(f"there is {what}, and {self._account} may not see all the objects that it names", fix)
         try:
             tokens = tokenize(text, 0, self._flavour)
         except NotLexed:
-            raise _Met(f"there is {what}, whose text can't be read") from None
+            raise _Met(f"there is {what}, whose text cannot be parsed") from None
         named = {self._cased(table) for table in every_name(tokens, schema)}
         for table in sorted(named):
             if self._selects(table) and (table in self._followed or self._exists(table)):
@@ -331,7 +331,7 @@ class Reach:
         if key in self._proven:
             return self._proven[key][1]
         parts = self._parts
-        with parts.look("looking at what a statement can reach") as connection:
+        with parts.look("finding the tables that a statement can change") as connection:
             explorer = Explorer(
                 connection, parts.flavour, parts.selects, frozenset(parts.followed()), fold=parts.fold
             )
@@ -356,7 +356,7 @@ class Reach:
         )
         for change in changes:
             if self._replaces(change, names):
-                return "what it rests on is changed"
+                return "an object that it depends on is changed"
             if isinstance(change, ObjectChanged) and change.kind == "FOREIGN KEY":
                 children = {*names, *map(self._cased, self._parts.followed())}
                 if self._cased(change.name) in children and _DROPS_KEY.search(statement.sql):

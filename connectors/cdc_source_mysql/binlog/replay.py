@@ -209,7 +209,7 @@ class Replay:
     def _missing(self) -> SourceGap:
         return SourceGap(
             "the rows of a prepared XA transaction that was just committed are no longer in the binary log",
-            remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir."
+            remedy="Copy the tables again: set on_gap: resnapshot, or start with an empty state_dir."
             " End prepared transactions before the binary log is purged.",
         )
 

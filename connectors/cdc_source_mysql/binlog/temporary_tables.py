@@ -37,7 +37,7 @@ from cdc_source_mysql.schema.ddl.changes import (
 
 MEMORY_HORIZON: Final = "sessions"
 MEMORY_PREFIX: Final = "temporary:"
-_IN_DOUBT = "it may concern a temporary table that was made before the source looked"
+_IN_DOUBT = "it may concern a temporary table that was created before the source started"
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,8 +235,8 @@ class Tracking:
                 f"{dml.keyword} on {', '.join(map(str, dml.written)) or 'no table'} is logged as a statement,"
                 f" without the rows of followed tables that it may change: {found.reason}",
                 where=where,
-                remedy=f"To let the source see which it changes: {found.fix}; it then continues"
-                f" automatically, and copies those tables again. To have no such statements: {ROWS_REMEDY}",
+                remedy=f"To let the source see which tables it changes: {found.fix}; it then continues"
+                f" automatically, and copies those tables again. To avoid such statements: {ROWS_REMEDY}",
             )
         else:
             self.copy_everything(f"{reason}: {found.reason}", ROWS_REMEDY)
@@ -272,9 +272,7 @@ class Tracking:
         for table, told in self._history.engines().items():
             engine = told or self._engine(table)
             if engine.lower() not in TRANSACTIONAL_ENGINES:
-                keeps = (
-                    f"{engine} keeps its rows" if engine else "its engine, which isn't known, may keep rows"
-                )
+                keeps = f"{engine} keeps its rows" if engine else "its unknown engine may keep rows"
                 self._copy_again(table, f"a transaction was rolled back, and {keeps}")
 
     def _engine(self, table: TableId) -> str:

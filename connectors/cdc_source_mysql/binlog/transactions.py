@@ -1,8 +1,7 @@
-"""Says what the events mean that the decoder leaves to Python: statements, XA, and what can't be followed.
+"""Interpret the binlog events that the decoder passes through: statements, XA, and unsupported events.
 
-Rows stand in events of their own, so a statement that
-changes rows of a followed table is an error, and so is every event that this version does not know. Nothing
-is passed over in silence but what changes no table.
+Rows have events of their own, so a statement that changes rows of a followed table is an error, and so is
+every event that this version does not support. Only events that change no table are skipped silently.
 """
 
 from __future__ import annotations
@@ -163,7 +162,7 @@ class Grammar:
 
         Raises:
             SourceGap: the server itself lost events (INCIDENT).
-            UnknownEvent: a type that this version does not know and may not skip.
+            UnknownEvent: a type that this version does not support and may not skip.
         """
         header = parse_header(event)
         body = memoryview(event)[codes.HEADER_BYTES :]
@@ -187,7 +186,7 @@ class Grammar:
         if kind in _MEANINGLESS or header.flags & codes.IGNORABLE_FLAG:
             return None
         raise UnknownEvent(
-            f"the server sent an event of type {kind} that this version does not know",
+            f"the server sent an event of type {kind} that this version does not support",
             where=self._place(),
             remedy="Update the daemon; nothing after this position was read.",
         )
@@ -214,7 +213,7 @@ class Grammar:
             return Savepoint(found[1].split()[0].decode().lower(), name)
         if b"savepoint" in query.sql[:20].lower() or _PARTLY.match(query.sql):
             raise UnknownEvent(
-                "a statement names a savepoint in a way that this version can't read",
+                "a statement names a savepoint in a way that this version cannot parse",
                 where=self._place(),
                 remedy="Update the daemon; nothing after this position was read.",
             )
@@ -252,7 +251,7 @@ class Grammar:
         xid = parse_xid(rest)
         if xid is None:
             raise UnknownEvent(
-                "an XA statement names its transaction in a way that this version can't read",
+                "an XA statement names its transaction in a way that this version cannot parse",
                 where=self._place(),
                 remedy="Update the daemon; nothing after this position was read.",
             )
@@ -266,7 +265,7 @@ class Grammar:
             f"the server reports an incident (number {incident.number}):"
             " events were lost before they came into its binary log",
             where=self._place(),
-            remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir.",
+            remedy="Copy the tables again: set on_gap: resnapshot, or start with an empty state_dir.",
         )
 
 

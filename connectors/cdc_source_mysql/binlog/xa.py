@@ -109,7 +109,7 @@ def unknown_commit(where: str) -> SourceGap:
         "an XA transaction was committed whose XA PREPARE, with its rows, is no longer in any binary log, and"
         " predates the first start of this source",
         where=where,
-        remedy="Copy the tables again: set on_gap: resnapshot, or begin with an empty state_dir. End prepared"
+        remedy="Copy the tables again: set on_gap: resnapshot, or start with an empty state_dir. End prepared"
         " transactions before the binary log is purged.",
     )
 
@@ -118,5 +118,5 @@ def _parse(text: str) -> Prepared:
     try:
         return Prepared(**json.loads(text))
     except (ValueError, TypeError) as error:
-        message = "what is stored of a prepared XA transaction can't be read"
+        message = "the stored state of a prepared XA transaction cannot be read"
         raise StateError(message, remedy="Copy the tables of this source again.") from error

@@ -147,7 +147,7 @@ class Branches:
         except pymysql.MySQLError as error:
             if error.args and error.args[0] in _XA_DENIED:
                 self._context.log(
-                    "can't see prepared XA transactions: needs the privilege XA_RECOVER_ADMIN",
+                    "cannot see prepared XA transactions: needs the privilege XA_RECOVER_ADMIN",
                     level="warning",
                 )
                 return None

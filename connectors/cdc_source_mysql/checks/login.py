@@ -19,7 +19,8 @@ _UNLOCK = "alter user {user}@'%' account unlock;"
 _TLS = ("tls", "Set ssl-mode and ssl-ca in url to what the server offers.")
 _METHOD = (
     "login",
-    "Give the account a method that is known: alter user {user}@'%' identified with caching_sha2_password by"
+    "Give the account a supported login method: alter user {user}@'%' identified with "
+    "caching_sha2_password by"
     " '...'; (MariaDB: identified via mysql_native_password).",
 )
 _LOGIN = ("login", "Correct user and password in url; to set a new one: " + _RENEW)
@@ -31,15 +32,18 @@ _REASONS = {
     ),
     1045: _LOGIN,
     1698: _LOGIN,
-    1049: ("database", "Correct the database in url; show databases lists those that there are."),
-    1130: ("host", "Let the account in from here: create user {user}@'<our address>' identified by '...';"),
+    1049: ("database", "Correct the database in url; show databases lists the existing ones."),
+    1130: (
+        "host",
+        "Allow the account to log in from this host: create user {user}@'<our address>' identified by '...';",
+    ),
     1129: ("host", "On the server, run: flush hosts; or truncate table performance_schema.host_cache;"),
     # MySQL, MariaDB.
     3118: ("login", _UNLOCK),
     4151: ("login", _UNLOCK),
     1820: ("login", _RENEW),
     1862: ("login", _RENEW),
-    1040: ("connections", "Close connections that nobody needs, or raise max_connections."),
+    1040: ("connections", "Close unused connections, or raise max_connections."),
     1203: ("connections", "set global max_user_connections = 0;"),
     1226: (
         "connections",

@@ -114,10 +114,10 @@ def check_privileges(
 
 def _check_status(server: Server, report: Report) -> None:
     if server.first(BINLOG_STATUS) is not None:
-        report.ok("status-privilege", f"{server.account} may ask for the binlog's position")
+        report.ok("status-privilege", f"{server.account} may read the binlog's position")
         return
     privilege = "binlog monitor" if server.is_mariadb else "replication client"
-    message = f"{server.account} may not ask for the binlog's position ({privilege.upper()})"
+    message = f"{server.account} may not read the binlog's position ({privilege.upper()})"
     report.error("status-privilege", message, f"{grant(privilege, server.account)};")
 
 

@@ -82,7 +82,7 @@ def _check_replica(server: Server, report: Report) -> None:
         report.ok(
             "replica",
             "whether the server is itself a replica is not visible to this account",
-            f"To have it checked: {grant(privilege, server.account)};",
+            f"To let the daemon check it: {grant(privilege, server.account)};",
         )
         return
     if not rows:
@@ -120,17 +120,17 @@ def _check_filters(server: Server, databases: Collection[str], report: Report) -
     without = _names(row.get("binlog_ignore_db", ""))
     lost = sorted(d for d in databases if (only and d not in only) or (not only and d in without))
     if not only and not without:
-        report.ok("binlog-filter", "the binlog leaves out no database")
+        report.ok("binlog-filter", "the binlog contains every database")
     elif lost:
         setting = "binlog-do-db" if only else "binlog-ignore-db"
-        message = f"the binlog leaves out the changes of {listed(lost)} ({setting})"
+        message = f"the binlog omits the changes of {listed(lost)} ({setting})"
         report.error(
             "binlog-filter",
             message,
             f"Remove {setting} from the server's option file; then restart the server.",
         )
     else:
-        message = "the binlog leaves out databases, none of them selected (binlog-do-db, binlog-ignore-db)"
+        message = "the binlog omits databases, none of them selected (binlog-do-db, binlog-ignore-db)"
         report.ok("binlog-filter", message)
 
 
@@ -140,7 +140,7 @@ def _names(text: str) -> set[str]:
 
 def _check_server_id(server: Server, log_id: str, report: Report) -> None:
     if server.value("server_id") == "0":
-        message = "server_id is 0: the server sends its binlog to nobody"
+        message = "server_id is 0: the server sends its binlog to no replica"
         report.error("server-id", message, set_variable(server, "server_id", "1"))
         return
     ours = server.options.replica_id(server.source)
@@ -155,12 +155,13 @@ def _check_server_id(server: Server, log_id: str, report: Report) -> None:
     if foreign:
         host = _field(foreign[0], "host")
         message = (
-            f"another replica or daemon{f' ({host})' if host else ''} has our server_id {ours}: the two push"
-            " each other out"
+            f"another replica or daemon{f' ({host})' if host else ''} has our server_id {ours}: the "
+            "two disconnect"
+            " each other"
         )
         report.error("server-id", message, remedy)
     else:
-        report.ok("server-id", f"we are replica {ours}, a number that no other replica has")
+        report.ok("server-id", f"our server_id {ours} is unique among the replicas")
 
 
 def _is_ours(server: Server, log_id: str, row: dict[str, Any]) -> bool:

@@ -36,7 +36,7 @@ def _check_product(server: Server, report: Report) -> bool:
     stranger = next((name for name in _STRANGERS if name in said), "")
     if not stranger:
         return True
-    message = f"the server is no MySQL or MariaDB but says of itself: {server.text}"
+    message = f"the server is neither MySQL nor MariaDB; it reports: {server.text}"
     if stranger == "vitess":
         fix = "Vitess gateways send no binlog: give the address of a MySQL server of the shard in url."
     else:
@@ -54,8 +54,8 @@ def _check_version(server: Server, report: Report) -> bool:
         report.error("server-version", message, f"Upgrade the server to {server.product} {wanted} or newer.")
         return False
     if server.version[0] > newest:
-        message = f"the server is {shown}, which is newer than any that this version was tested with"
-        report.warn("server-version", message, "Look for a newer version of the daemon.")
+        message = f"the server is {shown}, which is newer than the versions that this release was tested with"
+        report.warn("server-version", message, "Check for a newer version of the daemon.")
     else:
         report.ok("server-version", f"the server is {shown}")
     return True
@@ -97,7 +97,7 @@ def _check_format(server: Server, report: Report) -> None:
     if found.upper() == "ROW":
         report.ok("binlog-format", "binlog_format is ROW")
         return
-    message = f"binlog_format is {found}, expected ROW: the server logs statements, which tell no rows"
+    message = f"binlog_format is {found}, expected ROW: the server logs statements, which contain no rows"
     report.error("binlog-format", message, set_variable(server, "binlog_format", "ROW"))
 
 
@@ -107,8 +107,9 @@ def _check_image(server: Server, report: Report) -> None:
         report.ok("row-image", "binlog_row_image is FULL")
         return
     message = (
-        f"binlog_row_image is {found}, expected FULL: values that an update leaves alone are not sent, and"
-        " a table is copied again, ever more rarely, after an insert without a column whose default is not"
+        f"binlog_row_image is {found}, expected FULL: updates omit unchanged values, and"
+        " a table is copied again, at growing intervals, after an insert without a column whose "
+        "default is not"
         " known exactly (virtual ones on MariaDB, some of FLOAT, BINARY and TIMESTAMP)"
     )
     report.warn("row-image", message, set_variable(server, "binlog_row_image", "FULL"))
@@ -118,15 +119,13 @@ def _check_metadata(server: Server, report: Report) -> None:
     if not server.has("binlog_row_metadata"):
         report.ok(
             "row-metadata",
-            f"{server.product} {server.number} sends no names of columns: the schema is followed by the DDL"
+            f"{server.product} {server.number} sends no column names: the daemon derives schemas from the DDL"
             " in the binlog",
         )
         return
     found = server.value("binlog_row_metadata")
     if found.upper() == "FULL":
-        report.ok(
-            "row-metadata", "binlog_row_metadata is FULL: each change carries the schema it was made under"
-        )
+        report.ok("row-metadata", "binlog_row_metadata is FULL: each change contains its schema")
         return
     message = (
         f"binlog_row_metadata is {found}: the daemon derives schemas from the DDL in the binlog, and copies a"
@@ -185,7 +184,6 @@ def _check_names(server: Server, report: Report) -> None:
     kept = "in lower case" if found == "1" else "as they were created"
     report.ok(
         "table-names",
-        f"lower_case_table_names is {found}: the server takes names that differ in case for the"
-        " same, and keeps"
-        f" them {kept}",
+        f"lower_case_table_names is {found}: the server treats names that differ only in case as"
+        f" equal, and stores them {kept}",
     )

@@ -96,7 +96,7 @@ def _check_size(server: Server, report: Report) -> None:
     if size:
         message = (
             f"max_binlog_total_size is {size} bytes: the server purges its binlog at that size,"
-            " whoever still needs it"
+            " even if a reader still needs it"
         )
         report.warn("binlog-size", message, set_variable(server, "max_binlog_total_size", "0"))
 
@@ -105,7 +105,7 @@ def _check_rds(server: Server, report: Report) -> None:
     name = "Amazon Aurora" if server.provider == "aurora" else "Amazon RDS"
     hours = _rds_hours(server)
     if hours is None:
-        message = f"{name} does not say for how long it keeps the binlog"
+        message = f"{name} does not show how long it keeps the binlog"
         report.warn("binlog-retention", message, f"call mysql.rds_show_configuration; then: {_RDS_FIX}")
     elif hours == 0:
         message = (

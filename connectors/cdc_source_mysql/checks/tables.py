@@ -60,20 +60,22 @@ def _check_selection(
         hint = (
             f"Did you mean {near}?"
             if near
-            else "Correct it, or leave it for tables that are created later; a table on which"
+            else "Correct it, or keep it for tables that are created later; a table on which"
             f" {server.account} has no privilege does not show."
         )
         report.warn("tables-unmatched", f"tables: {entry} matches nothing on this server", hint)
     for table, kind in others.items():
         if selection.names(table) and selection.matches(table):
-            message = f"{table} is {_KINDS.get(kind, kind.lower())}: the binlog has no changes of it"
-            report.error("table-kind", message, "Name the tables under it, or take it out of tables.")
+            message = f"{table} is {_KINDS.get(kind, kind.lower())}: the binlog contains no changes of it"
+            report.error(
+                "table-kind", message, "Name the tables that it is made of, or remove it from tables."
+            )
     if infos:
         tables = listed(sorted(infos))
         report.ok("tables", f"{counted(len(infos), 'table')} will be followed: {tables}")
     else:
         fix = "Write patterns of database.table, such as shop.*; cdc init lists what is there."
-        report.error("tables-empty", "tables selects nothing that can be followed", fix)
+        report.error("tables-empty", "tables selects no table that can be followed", fix)
 
 
 def _others(server: Server) -> dict[TableId, str]:
@@ -89,10 +91,10 @@ def _check_keys(infos: Infos, report: Report) -> None:
         return
     fix = " ".join(f"{add_key(table)};" for table in without)
     message = (
-        f"without primary key or unique index of NOT NULL columns: {listed(without)}; a mirror finds the"
-        " rows to change by all their values, and equal rows count"
+        f"without primary key or unique index of NOT NULL columns: {listed(without)}; a mirror identifies"
+        " rows by all their values, and counts equal rows"
     )
-    report.warn("no-key", message, f"Where there is a key in fact: {fix}")
+    report.warn("no-key", message, f"If their rows have a unique key, declare it: {fix}")
 
 
 def _check_engines(server: Server, infos: Infos, report: Report) -> None:
@@ -121,7 +123,7 @@ def _check_versioning(infos: Infos, report: Report) -> None:
     for table in [table for table in tables if infos[table].definition.has_versions_by_transaction]:
         message = (
             f"{table} has versions by transaction: MariaDB logs its changes as statements, so it is copied"
-            " again after them, ever more rarely"
+            " again after them, at growing intervals"
         )
         report.warn("system-versioning", message, f"Give it versions by timestamp(6), {_or_exclude(table)}")
         tables.remove(table)
@@ -140,10 +142,10 @@ def _check_generated(server: Server, infos: Infos, report: Report) -> None:
         names = left_out(info.definition)
         if names:
             message = (
-                f"MariaDB 11 leaves generated columns out of its binlog's updates, so the copy of {table} is"
-                f" without {', '.join(names)}"
+                f"MariaDB 11 omits generated columns from the updates in its binlog, so the copy of {table}"
+                f" lacks {', '.join(names)}"
             )
-            report.warn("generated", message, "Compute them where the data is read.")
+            report.warn("generated", message, "Compute them when you read the data.")
 
 
 def _check_cascades(server: Server, infos: Infos, report: Report) -> None:
@@ -153,9 +155,9 @@ def _check_cascades(server: Server, infos: Infos, report: Report) -> None:
         for cascade in cascades(child, _shown(server, child)):
             rules = ", ".join(f"on {when} {what}".lower() for when, what in cascade.actions.items())
             message = (
-                f"{child} changes with {shown(cascade.parent.name)} by its foreign key"
+                f"{child} changes with {shown(cascade.parent.name)} through its foreign key"
                 f" {shown(cascade.name)} ({rules}), and the binlog"
-                " does not tell: its copy keeps what the server has changed or deleted"
+                " does not contain these changes: the copy keeps rows that the server has changed or deleted"
             )
             report.warn("cascade", message, _cascade_fix(server, child, cascade.name))
 
@@ -205,7 +207,7 @@ def _check_formats(infos: Infos, report: Report) -> None:
         if old:
             message = (
                 f"{table} stores {listed(old)} in the format of MariaDB 5.3 or MySQL 5.5, whose values the"
-                " binlog does not tell exactly"
+                " binlog does not contain exactly"
             )
             report.error("old-temporal", message, f"{force(table)};")
 
@@ -225,7 +227,7 @@ def _check_types(server: Server, infos: Infos, report: Report) -> None:
             fix = error.remedy or _or_exclude(table)
             report.error("column-type", f"{where}: {error.message}", fix)
     if not refused:
-        report.ok("column-types", "every column's type is understood")
+        report.ok("column-types", "every column's type is supported")
 
 
 def tables_to_lock(server: Server, infos: Infos) -> Sequence[TableId]:

@@ -37,7 +37,7 @@ def _check_prepared(server: Server, report: Report) -> None:
             "xa",
             "prepared XA transactions are not visible to this account: the rows of one prepared before the"
             " first run are searched in the binlogs at its XA COMMIT",
-            f"To have them checked: {grant(privilege, server.account)};",
+            f"To let the daemon check them: {grant(privilege, server.account)};",
         )
     elif rows:
         message = (
@@ -46,8 +46,7 @@ def _check_prepared(server: Server, report: Report) -> None:
             " then"
         )
         fix = (
-            "End those that nobody will end (xa recover convert xid; lists them): xa commit ...; or"
-            " xa rollback ...;"
+            "End the abandoned ones (xa recover convert xid; lists them): xa commit ...; or xa rollback ...;"
         )
         report.warn("xa", message, fix)
     else:
@@ -63,7 +62,7 @@ def _check_lost(server: Server, report: Report) -> None:
         report.ok(
             "xa-lost",
             "whether XA transactions were ended in the binlog only is not visible to this account",
-            f"To have it checked: {grant('process', server.account)};",
+            f"To let the daemon check it: {grant('process', server.account)};",
         )
         return
     lost = 0
@@ -75,8 +74,9 @@ def _check_lost(server: Server, report: Report) -> None:
     if lost > 0:
         report.warn(
             "xa-lost",
-            f"{counted(lost, 'prepared XA transaction')} can't be ended: the binlog says commit or rollback,"
-            " InnoDB keeps the rows as they were, and locked, for another connection ended"
+            f"{counted(lost, 'prepared XA transaction')} cannot be ended: the binlog shows commit or "
+            "rollback,"
+            " but InnoDB keeps the rows unchanged and locked, because another connection ended"
             f" {'it' if lost == 1 else 'them'} while the first was being closed",
             "Restart the server: xa recover format='SQL'; lists them again. End each as the binlog ended it,"
             " without a second entry: set session sql_log_bin = 0; xa commit ...; or xa rollback ...;",

@@ -248,7 +248,7 @@ def wire_charset(charset: str) -> str:
     if charset in NATIVE or is_known(charset):
         return charset
     message = f"no exact conversion of the character set {charset} is known"
-    raise UnsupportedSchema(message, remedy="Convert the column to utf8mb4, or leave the table out.")
+    raise UnsupportedSchema(message, remedy="Convert the column to utf8mb4, or exclude the table.")
 
 
 def is_known(charset: str) -> bool:

@@ -142,7 +142,7 @@ class TableDefinition:
                 period=tuple(value.get("period", ())),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            message = "the stored definition of a table can't be read"
+            message = "the stored definition of a table cannot be read"
             raise StateError(message, remedy="Copy the tables of this source again.") from error
 
 

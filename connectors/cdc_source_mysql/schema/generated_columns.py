@@ -99,7 +99,7 @@ class Tells:
         if names and self._told.get(table) != names:
             self._told[table] = names
             self._log(
-                "generated columns are left out of the copy: the binary log's updates don't have them",
+                "generated columns are not copied: the updates in the binary log omit them",
                 level="warning",
                 table=str(table),
                 columns=", ".join(names),

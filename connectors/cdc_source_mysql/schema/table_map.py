@@ -239,7 +239,7 @@ class _Metadata:
         while default.left:
             at, collation = default.lenenc(), default.lenenc()
             if at >= len(found):
-                message = "a character set of a column that isn't there"
+                message = "a character set of a column that does not exist"
                 raise DecodeError(message)
             found[at] = collation
         return found
@@ -282,7 +282,7 @@ class _Metadata:
         while field.left:
             found.append(read())
         if any(at >= len(self._types) for at in found):
-            message = "a key column that isn't there"
+            message = "a key column that does not exist"
             raise DecodeError(message)
         return tuple(found)
 

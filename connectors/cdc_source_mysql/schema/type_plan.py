@@ -58,7 +58,7 @@ _SIZED = frozenset({"varchar", "varbinary", "char", "binary"})
 _LONG_STRING_BYTES = 256
 _SHORT_STRINGS = frozenset({types.STRING, types.VAR_STRING, types.VARCHAR, types.VARCHAR_COMPRESSED})
 _BLOBS = frozenset({types.BLOB, types.BLOB_COMPRESSED, types.GEOMETRY, types.JSON, types.VECTOR})
-_FOLLOW_LATER = "Leave the table out, or report the type."
+_FOLLOW_LATER = "Exclude the table, or report the type."
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,17 +193,19 @@ def _refuse(table: TableId, column: ColumnDefinition, parsed: ParsedType, flavou
     message, remedy = "", ""
     if column.name.startswith(RESERVED_PREFIX):
         message = f"the name begins with {RESERVED_PREFIX}, which the envelope of changes uses"
-        remedy = "Rename the column, or leave the table out."
+        remedy = "Rename the column, or exclude the table."
     elif column.legacy_temporal and flavour == "mariadb":
-        message = "it is stored in the temporal format of MariaDB 5.3, whose width the binlog doesn't tell"
+        message = (
+            "it is stored in the temporal format of MariaDB 5.3, whose width the binlog does not contain"
+        )
         remedy = f"Run: alter table `{table.schema}`.`{table.name}` force; with mysql56_temporal_format=ON."
     elif column.column_type == types.YEAR_OF_TWO_DIGITS:
-        message = "a year of two digits doesn't tell its century"
+        message = "a year of two digits has no century"
         remedy = f"Run: alter table `{table.schema}`.`{table.name}` modify `{quoted}` year(4);"
     elif (
         parsed.base not in _INTEGERS and parsed.base not in _SIMPLE and parsed.base not in ("decimal", "bit")
     ):
-        message = f"its type ({column.column_type}) is not known"
+        message = f"its type ({column.column_type}) is not supported"
         remedy = _FOLLOW_LATER
     if message:
         raise UnsupportedSchema(message, where=f"{table}, column {shown(column.name)}", remedy=remedy)

@@ -196,7 +196,7 @@ class Views:
     def _require_time(self, deadline: float) -> None:
         if time.monotonic() > deadline:
             raise SourceUnavailable(
-                "the server does not show what its binlog has held for a while",
+                "the server has not made visible what its binlog already contains",
                 where=self._connector.where,
                 remedy="Retried automatically. Look for commits that wait for a replica's acknowledgement.",
             )
@@ -251,7 +251,7 @@ class Views:
             if not error.args or error.args[0] not in DENIED:
                 raise
             raise SourceRefused(
-                f"{self._account} may not ask for the place of the binlog",
+                f"{self._account} may not read the binlog's position",
                 where=self._connector.where,
                 remedy=f"Grant it: grant replication client on *.* to {account_name(self._account)};",
             ) from error

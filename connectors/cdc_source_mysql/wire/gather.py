@@ -404,6 +404,6 @@ def read_diffs(new: Image, reader: Reader) -> bytes | None:
     if options & PARTIAL_JSON:
         return new.read_diffs(reader)
     if options:
-        message = f"an update with options {options}, which this version does not understand"
+        message = f"an update with options {options}, which this version does not support"
         raise DecodeError(message)
     return None

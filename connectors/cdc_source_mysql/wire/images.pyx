@@ -324,7 +324,7 @@ cdef int year_image(Cursor* value, Cursor* image, unsigned char* out) except -1:
 
 
 cdef int raise_decimal() except -1:
-    raise DecodeError("a decimal that its column can't hold")
+    raise DecodeError("a decimal that its column cannot hold")
 
 
 cdef Py_ssize_t packed_bytes(Py_ssize_t digits) noexcept:

@@ -186,7 +186,7 @@ def _decimal(data: bytes, precision: int, scale: int) -> bytes:
         or (whole + fraction).strip(b"0123456789")
         or (dot and not scale)
     ):
-        message = "a decimal that its column can't hold"
+        message = "a decimal that its column cannot hold"
         raise DecodeError(message)
     leading = (precision - scale) % _GROUP_DIGITS
     digits = whole.rjust(precision - scale, b"0")

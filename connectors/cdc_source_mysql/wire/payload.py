@@ -112,7 +112,7 @@ class Payload:
         try:
             data: bytes = self._body.read(wanted) if self._stream is None else self._stream.read(wanted)
         except (OSError, pa.ArrowException) as error:
-            raise DecodeError("a compressed transaction can't be decompressed", where=self._place) from error
+            raise DecodeError("a compressed transaction cannot be decompressed", where=self._place) from error
         if len(data) < wanted and (self.missing == 0 or not data):
             raise DecodeError("a compressed transaction is shorter than it promised", where=self._place)
         self._given += len(data)

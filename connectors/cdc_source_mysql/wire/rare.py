@@ -96,8 +96,8 @@ def nested() -> DecodeError:
 
 def unknown(event_type: int) -> UnknownEvent:
     return UnknownEvent(
-        f"an event of type {event_type}, which this version does not understand",
-        remedy="Update the daemon; nothing behind the event was read.",
+        f"an event of type {event_type}, which this version does not support",
+        remedy="Update the daemon; nothing after the event was read.",
     )
 
 
@@ -121,7 +121,7 @@ class SmallPayload:
         try:
             return bytes(_CODEC.decompress(self._data, self._plain_bytes, asbytes=True))
         except (OSError, pa.ArrowException) as error:
-            message = "a compressed transaction can't be decompressed"
+            message = "a compressed transaction cannot be decompressed"
             raise DecodeError(message, where=self._place) from error
 
 

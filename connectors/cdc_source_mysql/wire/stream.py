@@ -422,7 +422,7 @@ class BinlogDecoder:
         if is_plain:
             skip_to_statement(reader)
         if self.state == CLOSED:
-            message = "a statement behind the end of its transaction"
+            message = "a statement after the end of its transaction"
             raise DecodeError(message)
         if self.state == OPEN:
             return self.query_inside(event, reader) if is_plain else EVENT

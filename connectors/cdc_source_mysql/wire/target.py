@@ -75,7 +75,10 @@ def check_insert(target: Target, absent: Iterable[int]) -> None:
         if i not in target.left_out and (not target.defaults or target.defaults[i] is None)
     ]
     if unknown:
-        message = f"an inserted row without {', '.join(unknown)}: what the server put there is not told"
+        message = (
+            f"an inserted row without {', '.join(unknown)}: the event does not contain the value "
+            "that the server stored"
+        )
         raise PoorImage(message, handle=target.handle)
 
 

@@ -65,7 +65,7 @@ def test_a_conversion_that_fails_sets_the_table_aside_until_it_is_copied(tmp_pat
     duck.apply(*part)
     said = aside(duck)["public.t"]
     assert (said.since, said.kind, said.deliverable) == (1, "SchemaChangeRefused", True)
-    assert "can't be converted" in said.message
+    assert "cannot be converted" in said.message
     assert said.remedy == "Copy it again: cdc snapshot shop public.t --sink warehouse"
     # What it held stays readable, as of its offset.
     assert duck.rows("public.t", "id, v") == [(1, "word")]

@@ -104,7 +104,7 @@ def test_a_compressed_transaction_of_several_packets_is_read(wire: ModuleType) -
         (frames.payload([frames.query("BEGIN"), *SMALL]), "without its end"),
         (frames.payload([frames.query("BEGIN"), *SMALL, frames.xid()[:-1]]), "ends inside an event"),
         (frames.payload([frames.query("BEGIN"), frames.xid(), *SMALL]), "rows outside"),
-        (frames.payload([frames.query("BEGIN"), frames.xid()], size=900), "can't be decompressed"),
+        (frames.payload([frames.query("BEGIN"), frames.xid()], size=900), "cannot be decompressed"),
         (frames.payload([frames.query("BEGIN"), frames.xid()], size=2 << 20), "shorter than it promised"),
         (frames.payload([frames.query("BEGIN"), frames.xid()], method=7), "compressed by method 7"),
         (frames.payload([frames.query("BEGIN"), frames.xid()])[:-4], "an event of"),

@@ -135,7 +135,7 @@ def parse_alter_table(cursor: Cursor, *, ignores: bool) -> tuple[TableChange, ..
     except NotUnderstood as error:
         if cursor.has_any(_OTHER_TABLES):
             raise
-        reason = f"a clause of ALTER TABLE isn't understood: {error}"
+        reason = f"a clause of ALTER TABLE cannot be parsed: {error}"
         draft.edits.append(Unsure(reason))
         draft.rows_changed(reason)
     keys = (ObjectChanged("FOREIGN KEY", draft.table),) if cursor.has_any(_KEYS) else ()

@@ -62,7 +62,7 @@ def parse_create_table(cursor: Cursor, *, replaces: bool) -> tuple[TableChange, 
             return (replace(created, like=like, reason=f"it was created like {like}"),)
         shape, reason = _shape(cursor)
     except NotUnderstood as error:
-        shape, reason = None, f"its CREATE TABLE isn't understood: {error}"
+        shape, reason = None, f"its CREATE TABLE cannot be parsed: {error}"
     made = replace(created, shape=shape, reason=reason)
     return (made, _query(cursor)) if reason == _QUERIED else (made,)
 

@@ -135,7 +135,7 @@ class Cursor:
         depth = 1
         while depth:
             if self.at_end:
-                raise NotUnderstood("a parenthesis isn't closed")
+                raise NotUnderstood("a parenthesis is not closed")
             token = self.take()
             if token.kind == SYMBOL:
                 depth += (token.text == "(") - (token.text == ")")

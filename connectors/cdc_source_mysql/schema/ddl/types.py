@@ -79,7 +79,7 @@ def parse_type(cursor: Cursor) -> TypeSpec:
             return parse(cursor, word)
     single = _SINGLE.get(word)
     if single is None:
-        raise NotUnderstood(f"{token.text!r} is no known type")
+        raise NotUnderstood(f"{token.text!r} is not a known type")
     return single(cursor, word)
 
 
@@ -150,7 +150,7 @@ def _national(cursor: Cursor, word: str) -> TypeSpec:
     if word == "NATIONAL":
         inner = cursor.accept_any(_CHARACTERS)
         if not inner:
-            raise NotUnderstood("NATIONAL stands before CHAR or VARCHAR")
+            raise NotUnderstood("NATIONAL must precede CHAR or VARCHAR")
         varies = inner.startswith("VAR")
     else:
         varies = bool(cursor.accept_any({"VARCHAR", "VARCHARACTER"})) or varies

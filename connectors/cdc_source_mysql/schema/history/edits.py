@@ -310,7 +310,7 @@ def _alter_key(known: Known, edits: Sequence[Edit], columns: _Columns) -> tuple[
 def _with_unique(key: tuple[str, ...], added: Sequence[Index], columns: _Columns) -> tuple[str, ...]:
     """The key once unique indexes are added and there is no primary key, as far as is known."""
     if not key and any(not column.nullable for column in columns.made) and _became_required(columns):
-        raise ShapeUnsure("a column that can't be null any more may be in a unique index")
+        raise ShapeUnsure("a column that became NOT NULL may be in a unique index")
     if not key:
         return _unique_key(columns, added)
     if _unique_candidates(columns, added):
@@ -340,7 +340,7 @@ def _unique_candidates(columns: _Columns, indexes: Sequence[Index]) -> list[tupl
         if index.primary:
             continue
         if not index.columns:
-            raise ShapeUnsure("a unique index is over an expression")
+            raise ShapeUnsure("a unique index is on an expression")
         if not any(columns.made[columns.find(name)].nullable for name in index.columns):
             found.append(_spelled(columns, index.columns))
     return found
@@ -356,7 +356,7 @@ def _unique_key(columns: _Columns, indexes: Sequence[Index]) -> tuple[str, ...]:
 def _require(columns: _Columns, names: Sequence[str]) -> None:
     """The columns of a primary key are NOT NULL whatever they say."""
     if not names:
-        raise ShapeUnsure("the primary key isn't over columns")
+        raise ShapeUnsure("the primary key is not on columns")
     for name in names:
         at = columns.find(name)
         columns.made[at] = required(columns.made[at])
@@ -412,5 +412,5 @@ def require_same_hashes(before: TableDefinition, after: TableDefinition, edits: 
     edits = tuple(edits)
     has_hashes = any(map(is_hash, before.columns))
     if has_hashes and not all(isinstance(edit, _SHAPELESS) for edit in edits):
-        raise ShapeUnsure("a long unique key has a hidden column behind all others")
+        raise ShapeUnsure("a long unique key has a hidden column after all others")
     require_no_hash(after, (edit.index for edit in edits if isinstance(edit, AddIndex)))

@@ -112,7 +112,7 @@ def _labels(table_map: TableMap, at: int, charset: str) -> tuple[str, ...]:
     for label in table_map.labels[at] if table_map.labels else ():
         text = decode_text(label, charset)
         if text is None:
-            message = f"a label of an enum or set that isn't {charset}"
+            message = f"a label of an enum or set that is not {charset}"
             raise DecodeError(message, where=str(table_map.table))
         found.append(text)
     return tuple(found)
@@ -354,13 +354,13 @@ def _hidden(event: TableDefinition, base: TableDefinition | None) -> str:
     for column in event.columns:
         other = known.get(column.name)
         if _is_ambiguous(column) and (other is None or not {*event_forms(column)} & {*event_forms(other)}):
-            return f"no event tells what kind of {column.column_type} {column.name} is"
+            return f"no event shows which kind of {column.column_type} {column.name} is"
     for column in event.columns:
         if column.nullable and column.name not in known and not is_hash(column):
-            return f"no event tells whether {column.name} is generated"
+            return f"no event shows whether {column.name} is generated"
     required = [c for c in event.columns if c.column_type == _VERSIONED_TYPE and not c.nullable]
     if len([column for column in required if column.name not in known]) > 1:
-        return "no event tells of system versioning"
+        return "no event shows system versioning"
     return ""
 
 

@@ -61,7 +61,7 @@ __all__ = ["MEMORY_PREFIX", "Applied", "History", "Resolved"]
 
 MEMORY_PREFIX = "table:"
 # Of a table that only the catalog has shown.
-_UNSEEN = "the stream has shown nothing of it yet"
+_UNSEEN = "the stream has not reached it yet"
 # Tables that aren't selected are kept from their creation on: gh-ost and others build a table beside, and
 # swap it in. So many work at a time hardly anywhere; what was forgotten is read again, if it must be.
 MOST_OTHERS = 50
@@ -260,7 +260,11 @@ class History:
         self._forget(old, outcome)
         if state is None and not self._selects(new):
             return
-        renamed = state.renamed(new) if state else State(new, reason=f"it was {old}, whose shape isn't kept")
+        renamed = (
+            state.renamed(new)
+            if state
+            else State(new, reason=f"it was {old}, whose definition is not stored")
+        )
         self._put(renamed, outcome)
         self._copy_again(new, f"{old} was renamed to it", outcome)
 
@@ -279,7 +283,7 @@ class History:
             except ShapeUnsure as error:
                 after = None
                 state = replace(state, reason=str(error))
-                outcome.notes.append(f"{table} is altered in a way that only its catalog tells: {error}")
+                outcome.notes.append(f"{table} is altered in a way that only its catalog shows: {error}")
         # The columns are good to compare even where the key isn't sure.
         columns = after.definition if after else (guess(known.definition, change) if known else None)
         effects = rows_after(state, columns, change)
@@ -310,9 +314,9 @@ class History:
         for table in named:
             state = self._states[table]
             self._put(State(table, hint=state.hint, reason=change.reason), outcome)
-            self._copy_again(table, f"a statement that isn't understood names it ({change.reason})", outcome)
+            self._copy_again(table, f"a statement that cannot be parsed names it ({change.reason})", outcome)
         listed = ", ".join(str(table) for table in named if self._selects(table)) or "no selected table"
-        outcome.notes.append(f"a statement isn't understood: {change.reason}; it names {listed}")
+        outcome.notes.append(f"a statement cannot be parsed: {change.reason}; it names {listed}")
 
     def _without_metadata(self, table: TableId, state: State | None, table_map: TableMap) -> Resolved:
         """Without full metadata an event can only agree with what is known, or not."""

@@ -161,7 +161,7 @@ def _added(edit: AddColumn, state: State, dropped: frozenset[str], fills: dict[s
     if default is None:
         return ""
     if fill_of(spec.column_type, default) is None or spec.is_json:
-        return f"the default of the added column {spec.name} isn't a plain value"
+        return f"the default of the added column {spec.name} is not a plain value"
     fills[spec.name] = default
     return ""
 
@@ -184,7 +184,7 @@ def _changed(
         return f"the type of {edit.name} may change"
     if old.generated and not new.generated:
         # A virtual column becomes a stored one with the values that it showed.
-        return f"{edit.name} is generated no more"
+        return f"{edit.name} is no longer generated"
     reason = changed_by(old, new, strict=altered.strict) or _computed(old, new, after)
     return f"{edit.name}: {reason}" if reason else ""
 

@@ -116,7 +116,7 @@ class State:
                 is_untold=bool(value.get("untold", False)),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            message = "what is stored of a table's definition can't be read"
+            message = "the stored definition of a table cannot be read"
             raise StateError(message, remedy="Copy the tables of this source again.") from error
 
 

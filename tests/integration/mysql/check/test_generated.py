@@ -24,6 +24,6 @@ def test_check_warns_of_generated_columns_where_updates_leave_them_out(
     (finding,) = findings
     table = f"{mysql_database.name}.t"
     assert finding.severity is Severity.WARNING
-    assert finding.message.endswith(f"so the copy of {table} is without a, b")
+    assert finding.message.endswith(f"so the copy of {table} lacks a, b")
     mysql_database.execute("alter table t drop column a, drop column b")
     assert check(mysql_database.url).all_of("generated") == []

@@ -51,7 +51,7 @@ def test_check_names_each_missing_privilege_with_its_grant(check: Check, shop: M
     privilege = monitor(shop.server)
     assert findings.said("status-privilege") == (
         ERROR,
-        f"app@% may not ask for the binlog's position ({privilege.upper()})",
+        f"app@% may not read the binlog's position ({privilege.upper()})",
         f"grant {privilege} on *.* to 'app'@'%';",
     )
     assert findings.said("select-privilege") == (
@@ -113,14 +113,14 @@ def test_check_says_what_it_was_not_shown(check: Check, shop: MysqlDatabase) -> 
     assert findings.said("replica") == (
         OK,
         "whether the server is itself a replica is not visible to this account",
-        f"To have it checked: grant {privilege} on *.* to 'app'@'%';",
+        f"To let the daemon check it: grant {privilege} on *.* to 'app'@'%';",
     )
     if shop.server.flavour == "mysql":
         assert findings.said("xa") == (
             OK,
             "prepared XA transactions are not visible to this account: the rows of one prepared before the"
             " first run are searched in the binlogs at its XA COMMIT",
-            "To have them checked: grant xa_recover_admin on *.* to 'app'@'%';",
+            "To let the daemon check them: grant xa_recover_admin on *.* to 'app'@'%';",
         )
 
 
@@ -140,7 +140,7 @@ def test_check_explains_missing_and_closed_databases(check: Check, shop: MysqlDa
     assert others, "what else is wrong is said too"
     assert missing.code == "database"
     assert "Unknown database 'nowhere'" in missing.message
-    assert missing.fix == "Correct the database in url; show databases lists those that there are."
+    assert missing.fix == "Correct the database in url; show databases lists the existing ones."
     create_account(shop.server, "app")
     closed, *others = check(url(shop))
     assert closed.code == "database"

@@ -86,12 +86,12 @@ def test_check_finds_databases_that_the_binlog_leaves_out(
     server.execute("create database other", "create table other.t (id int primary key)")
     assert check(server.url("shop")).said("binlog-filter") == (
         ERROR,
-        "the binlog leaves out the changes of shop (binlog-ignore-db)",
+        "the binlog omits the changes of shop (binlog-ignore-db)",
         "Remove binlog-ignore-db from the server's option file; then restart the server.",
     )
     assert check(server.url("other")).said("binlog-filter") == (
         OK,
-        "the binlog leaves out databases, none of them selected (binlog-do-db, binlog-ignore-db)",
+        "the binlog omits databases, none of them selected (binlog-do-db, binlog-ignore-db)",
         "",
     )
 
@@ -102,7 +102,7 @@ def test_check_finds_databases_that_the_binlog_is_not_limited_to(
     server = mysql_server_factory({"binlog-do-db": "other"})
     server.execute("create database shop", "create table shop.t (id int primary key)")
     assert check(server.url("shop")).of("binlog-filter").message == (
-        "the binlog leaves out the changes of shop (binlog-do-db)"
+        "the binlog omits the changes of shop (binlog-do-db)"
     )
 
 
@@ -127,7 +127,7 @@ def test_check_sees_replicas_and_their_numbers(
     follow(replica, source)
     number = replica.value("select @@server_id")
     if name == "mysql9":
-        message = f"another replica or daemon has our server_id {number}: the two push each other out"
+        message = f"another replica or daemon has our server_id {number}: the two disconnect each other"
         assert check(source.url(), server_id=number).of("server-id").message == message
     updates = "log_replica_updates" if name == "mysql9" else "log_slave_updates"
     group = "mysqld" if name == "mysql9" else "mariadb"
@@ -145,7 +145,7 @@ def test_check_takes_an_earlier_start_of_ours_for_us(check: Check, mysql_databas
     ours = MysqlOptions.model_validate({"url": mysql_database.url}).replica_id("shop")
     assert check(mysql_database.url).said("server-id") == (
         OK,
-        f"we are replica {ours}, a number that no other replica has",
+        f"our server_id {ours} is unique among the replicas",
         "",
     )
 

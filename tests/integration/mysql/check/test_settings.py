@@ -22,7 +22,7 @@ def test_check_of_a_ready_server_finds_no_error(check: Check, mysql_database: My
     assert findings.said("binlog-format") == (OK, "binlog_format is ROW", "")
     assert findings.said("row-image") == (OK, "binlog_row_image is FULL", "")
     assert findings.of("row-metadata").message == (
-        "binlog_row_metadata is FULL: each change carries the schema it was made under"
+        "binlog_row_metadata is FULL: each change contains its schema"
     )
     assert findings.of("gtid").severity is OK
     assert findings.of("tables").message == f"1 table will be followed: {mysql_database.name}.t"
@@ -63,13 +63,13 @@ def test_check_asks_for_rows_and_whole_images_on_mysql(
     findings = check(server.url())
     assert findings.said("binlog-format") == (
         ERROR,
-        "binlog_format is MIXED, expected ROW: the server logs statements, which tell no rows",
+        "binlog_format is MIXED, expected ROW: the server logs statements, which contain no rows",
         "set persist binlog_format = 'ROW';",
     )
     assert findings.said("row-image") == (
         WARNING,
-        "binlog_row_image is MINIMAL, expected FULL: values that an update leaves alone are not"
-        " sent, and a table is copied again, ever more rarely, after an insert without a column whose default"
+        "binlog_row_image is MINIMAL, expected FULL: updates omit unchanged values,"
+        " and a table is copied again, at growing intervals, after an insert without a column whose default"
         " is not known exactly (virtual ones on MariaDB, some of FLOAT, BINARY and TIMESTAMP)",
         "set persist binlog_row_image = 'FULL';",
     )
@@ -154,7 +154,6 @@ def test_check_tells_that_names_are_compared_without_case(
         pytest.skip("MySQL takes lower_case_table_names only when its data folder is made")
     server = mysql_server_factory({"lower-case-table-names": "1"}, name)
     assert check(server.url()).of("table-names").message == (
-        "lower_case_table_names is 1: the server takes names that differ in case for the same,"
-        " and keeps them in"
-        " lower case"
+        "lower_case_table_names is 1: the server treats names that differ only in case as equal,"
+        " and stores them in lower case"
     )

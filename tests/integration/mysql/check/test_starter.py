@@ -17,7 +17,7 @@ def test_starter_lists_what_is_in_the_database(check: Check, mysql_database: Mys
     text = describe(server.url(name, "app", "secret-word"))
     source = yaml.safe_load(text)["sources"][name]
     assert source == {"type": "mysql", "url": f"${{{name.upper()}_URL}}", "tables": [f"{name}.*"]}
-    assert f"# {name}.readings has no key: mirrors find its rows by all their values." in text
+    assert f"# {name}.readings has no key: mirrors identify its rows by all their values." in text
     assert (
         f"{name.upper()}_URL holds the URL: {server.flavour}://app:...@127.0.0.1:{server.port}/{name}\n"
         in text
@@ -47,7 +47,7 @@ def test_starter_counts_no_rows_only_where_there_are_none(mysql_database: MysqlD
 def test_starter_of_an_empty_database_follows_it(mysql_database: MysqlDatabase) -> None:
     text = describe(mysql_database.url)
     assert yaml.safe_load(text)["sources"][mysql_database.name]["tables"] == [f"{mysql_database.name}.*"]
-    assert "# no table that this account may read is there yet" in text
+    assert "# this account cannot read any table yet" in text
 
 
 def test_starter_is_written_for_an_account_without_privileges(mysql_database: MysqlDatabase) -> None:

@@ -29,12 +29,12 @@ def test_check_shows_entries_that_match_nothing(check: Check, mysql_database: My
         check(mysql_database.url, tables=["nowhere.*"]).said(c) for c in ("tables-unmatched", "tables-empty")
     )
     assert unmatched[2] == (
-        "Correct it, or leave it for tables that are created later; a table on which root@127.0.0.1 has no"
+        "Correct it, or keep it for tables that are created later; a table on which root@127.0.0.1 has no"
         " privilege does not show."
     )
     assert empty == (
         ERROR,
-        "tables selects nothing that can be followed",
+        "tables selects no table that can be followed",
         "Write patterns of database.table, such as shop.*; cdc init lists what is there.",
     )
 
@@ -45,7 +45,7 @@ def test_check_refuses_a_view(check: Check, mysql_database: MysqlDatabase) -> No
     findings = check(mysql_database.url, tables=[f"{name}.t", f"{name}.seen"])
     assert findings.said("table-kind") == (
         ERROR,
-        f"{name}.seen is a view: the binlog has no changes of it",
+        f"{name}.seen is a view: the binlog contains no changes of it",
         "Name the tables that it is made of, or remove it from tables.",
     )
     assert findings.all_of("tables-unmatched") == []
@@ -61,9 +61,9 @@ def test_check_warns_of_tables_without_key(check: Check, mysql_database: MysqlDa
     assert check(mysql_database.url).said("no-key") == (
         WARNING,
         f"without primary key or unique index of NOT NULL columns: {name}.half, {name}.lines_read;"
-        " a mirror finds"
+        " a mirror identifies"
         " rows by all their values, and counts equal rows",
-        f"Where there is a key in fact: alter table {name}.half add primary key (...);"
+        f"If their rows have a unique key, declare it: alter table {name}.half add primary key (...);"
         f" alter table {name}.lines_read add primary key (...);",
     )
 
@@ -87,9 +87,10 @@ def test_check_warns_of_cascades_that_are_not_logged(check: Check, mariadb10_dat
     name = mariadb10_database.name
     assert check(mariadb10_database.url).said("cascade") == (
         WARNING,
-        f"{name}.child changes with parent by its foreign key belongs (on delete cascade, on"
+        f"{name}.child changes with parent through its foreign key belongs (on delete cascade, on"
         " update set null), and"
-        " the binlog does not tell: its copy keeps what the server has changed or deleted",
+        " the binlog does not contain these changes: the copy keeps rows that the server has changed or"
+        " deleted",
         f"Let the application change the children: alter table {name}.child drop foreign key"
         " belongs, add foreign"
         " key ... on delete restrict on update restrict;",
@@ -140,7 +141,7 @@ def test_check_refuses_temporal_columns_of_the_old_format(
     assert (finding.severity, finding.message, finding.fix) == (
         ERROR,
         "shop.t stores at in the format of MariaDB 5.3 or MySQL 5.5, whose values the binlog does"
-        " not tell exactly",
+        " not contain exactly",
         "alter table shop.t force;",
     )
     apply_fix(server, finding)

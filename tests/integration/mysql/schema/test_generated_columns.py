@@ -18,7 +18,7 @@ KEYS = pytest.mark.parametrize("key", [" primary key", ""], ids=["keyed", "keyle
 COLUMNS = (
     "v int generated always as (n * 2) virtual, n int, s int generated always as (n + 1) stored, note text"
 )
-WARNING = "generated columns are left out of the copy: the binary log's updates don't have them"
+WARNING = "generated columns are not copied: the updates in the binary log omit them"
 
 
 def _columns(follower: MysqlFollower, table: str) -> list[str]:

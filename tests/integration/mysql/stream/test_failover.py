@@ -196,7 +196,7 @@ def photograph(server: MysqlServer, copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "reason"), [(0, "ends before the end of our log"), (1, "is not the binlog that it was")]
+    ("files", "reason"), [(0, "ends before the end of our log"), (1, "is not the same binlog as before")]
 )
 def test_a_server_that_lost_the_end_of_its_binlog_and_counts_on_is_a_gap(
     mysql_server_factory: MysqlFactory,

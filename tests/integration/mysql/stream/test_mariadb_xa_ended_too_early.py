@@ -14,7 +14,7 @@ from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.server import MysqlServer
 from tests.support.waiting import wait_until
 
-LOST = "1 prepared XA transaction can't be ended"
+LOST = "1 prepared XA transaction cannot be ended"
 
 
 @pytest.fixture

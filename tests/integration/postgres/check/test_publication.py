@@ -152,8 +152,8 @@ def test_check_compares_column_lists_and_filters(check: Check, shop: Database) -
         "where of public.b in the config is not what the publication 'cdc_shop' sends",
     ]
     assert found[0].fix == (
-        "Correct the config, or run: alter publication cdc_shop drop table public.a; it is then"
-        " added as configured."
+        "Correct the config, or run: alter publication cdc_shop drop table public.a; the daemon"
+        " then adds it as configured."
     )
     shop.execute("alter publication cdc_shop set table a (id, v), b where (id > 0)")
     assert check(shop.url, **lists).errors == []

@@ -60,8 +60,7 @@ def test_check_warns_of_tables_without_a_key(check: Check, database: Database) -
     assert findings.of("no-key") == Finding(
         WARNING,
         "no-key",
-        "public.t has no primary key: a mirror finds the rows to change by all their values, and"
-        " equal rows count",
+        "public.t has no primary key: a mirror identifies rows by all their values, and counts equal rows",
         "If its rows have a unique key, declare it as the primary key.",
     )
     assert findings.errors == []
@@ -70,7 +69,7 @@ def test_check_warns_of_tables_without_a_key(check: Check, database: Database) -
 def test_check_warns_that_a_deferrable_primary_key_is_no_key(check: Check, database: Database) -> None:
     database.execute("create table t (id int primary key deferrable)", "alter table t replica identity full")
     finding = check(database.url).of("no-key")
-    assert finding.message.startswith("public.t has only a deferrable primary key: a mirror finds the rows")
+    assert finding.message.startswith("public.t has only a deferrable primary key: a mirror identifies rows")
     assert finding.fix == "Make the primary key not deferrable if the application allows it."
 
 
