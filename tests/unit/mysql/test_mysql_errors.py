@@ -120,7 +120,7 @@ def test_messages_that_can_quote_a_value_are_dropped(number: int, state: str) ->
     [
         (ConnectionRefusedError(111, "Connection refused"), SourceUnavailable, "connection refused"),
         (TimeoutError("timed out"), SourceUnavailable, "timed out"),
-        (socket.gaierror(-2, "Name or service not known"), SourceUnavailable, "name of the host"),
+        (socket.gaierror(-2, "Name or service not known"), SourceUnavailable, "host name"),
         (ssl.SSLError(1, "[SSL] wrong version number"), SourceRefused, "TLS"),
         (ssl.SSLCertVerificationError("bad"), SourceRefused, "certificate is not accepted"),
     ],
