@@ -57,8 +57,11 @@ def section_of(text: str, anchor: str) -> str:
     """Return the section with this anchor, as web pages make them of headings, with what is below it."""
     kept: list[str] = []
     level = 0
+    is_code = False
     for line in text.splitlines(keepends=True):
-        marks = len(line) - len(line.lstrip("#")) if line.startswith("#") else 0
+        is_code ^= line.startswith("```")
+        # A comment in an example is not a heading.
+        marks = 0 if is_code else len(line) - len(line.lstrip("#"))
         if level and 0 < marks <= level:
             break
         if marks and anchor_of(line.lstrip("#")) == anchor:
@@ -66,9 +69,7 @@ def section_of(text: str, anchor: str) -> str:
         if level:
             kept.append(line)
     if not kept:
-        raise ConfigError(
-            f"the page has no section {anchor!r}", where="docs", remedy="Leave the section out."
-        )
+        raise ConfigError(f"the page has no section {anchor!r}", where="docs", remedy="Omit the section.")
     return "".join(kept)
 
 

@@ -3,33 +3,79 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from pydantic import BaseModel
 
 from cdc import errors
 from cdc.cli.docs import anchor_of, command_for, section_of, topics
+from cdc.cli.schema import configuration_schema
 from cdc.errors import ConfigError
+from cdc_config.settings import SinkSettings, SourceSettings
+from cdc_sink_duckdb.options import Options as DuckdbOptions
+from cdc_sink_parquet.options import ParquetOptions
 from cdc_source_mysql.options import MysqlOptions
 from cdc_source_postgres.options import PostgresOptions
 from tests.architecture.tree import product_files
 
-OPTION = re.compile(r"^\| `(\w+)` \| ([^|]+) \|", re.MULTILINE)
+OPTION = re.compile(r"^\| `([\w.<>]+)` \| ([^|]+) \|", re.MULTILINE)
 
 
 def page(topic: str) -> str:
     return topics()[topic].read_text("utf-8")
 
 
-@pytest.mark.parametrize(
-    ("topic", "model"), [("sources/postgres", PostgresOptions), ("sources/mysql", MysqlOptions)]
-)
-def test_every_option_of_a_source_has_a_row_with_its_default(topic: str, model: type[BaseModel]) -> None:
-    options = dict(OPTION.findall(section_of(page(topic), "options")))
-    assert list(options) == list(model.model_fields)
+def documented(topic: str, section: str) -> dict[str, str]:
+    """Keys and defaults in the tables of a section."""
+    return dict(OPTION.findall(section_of(page(topic), section)))
+
+
+def settings(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The keys of a model as a file names them: those of its sections with a dot."""
     for name, field in model.model_fields.items():
-        if isinstance(field.default, (bool, int)) or (isinstance(field.default, str) and field.default):
-            assert options[name] == f"`{str(field.default).lower()}`", name
+        key = f"{prefix}{field.alias or name}"
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from settings(inner, f"{key}.")
+        else:
+            yield key
+
+
+@pytest.mark.parametrize(
+    ("topic", "model"),
+    [
+        ("sources/postgres", PostgresOptions),
+        ("sources/mysql", MysqlOptions),
+        ("sinks/duckdb", DuckdbOptions),
+        ("sinks/parquet", ParquetOptions),
+    ],
+)
+def test_every_option_has_a_row_with_its_default(topic: str, model: type[BaseModel]) -> None:
+    options = documented(topic, "options")
+    assert sorted(options) == sorted(model.model_fields)
+    for name, field in model.model_fields.items():
+        if field.is_required():
+            assert options[name] == "required", name
+        elif isinstance(field.default, str) and field.default:
+            assert options[name] == f"`{field.default}`", name
+        elif isinstance(field.default, (bool, int)):
+            shown = options[name].strip("`")
+            is_size = shown.endswith("MiB")
+            assert shown == (f"{field.default >> 20}MiB" if is_size else str(field.default).lower()), name
+
+
+@pytest.mark.parametrize(
+    ("section", "model"), [("every-source", SourceSettings), ("every-sink", SinkSettings)]
+)
+def test_every_key_of_a_source_or_sink_has_a_row(section: str, model: type[BaseModel]) -> None:
+    assert sorted(documented("configuration", section)) == sorted(settings(model))
+
+
+def test_every_key_of_the_file_has_a_row() -> None:
+    table = section_of(page("configuration"), "keys").split("###", 1)[0]
+    documented = {key.removesuffix(".<name>") for key, _ in OPTION.findall(table)}
+    assert documented == set(configuration_schema()["properties"])
 
 
 def test_every_kind_of_error_is_in_the_runbook() -> None:
@@ -71,3 +117,10 @@ def test_no_message_points_to_a_file_of_the_repository() -> None:
     """Who has only the installed package has no `docs/` folder: messages name `cdc docs`."""
     texts = (file.read_text("utf-8") for file in product_files("*.py"))
     assert [t for text in texts for t in re.findall(r"(?:remedy|message|fix)\b.*docs/\w.*", text)] == []
+
+
+def test_a_comment_in_an_example_does_not_end_its_section() -> None:
+    text = "# Page\n## Run it\n```sh\n# a comment\n## another\n```\nafter\n## Next\n"
+    assert section_of(text, "run-it") == text[len("# Page\n") : -len("## Next\n")]
+    with pytest.raises(ConfigError, match="no section 'a-comment'"):
+        section_of(text, "a-comment")
