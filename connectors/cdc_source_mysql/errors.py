@@ -220,7 +220,7 @@ def translate(error: MySQLError | OSError | RuntimeError, where: str, doing: str
 def translate_packet(payload: bytes, where: str, doing: str = "") -> CdcError:
     """An ERR packet (0xff, number, `#` and SQLSTATE, message) as one of ours."""
     if len(payload) < 3 or payload[0] != 0xFF:
-        return WAIT.error("the server ended the connection with a packet that is no error", where, doing)
+        return WAIT.error("the server ended the connection with a packet that is not an error", where, doing)
     (number,) = struct.unpack_from("<H", payload, 1)
     rest = payload[3:]
     state, text = (rest[1:6], rest[6:]) if rest[:1] == b"#" else (b"", rest)
@@ -272,10 +272,10 @@ def _of_the_network(cause: OSError, where: str, doing: str) -> CdcError:
     if isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return WAIT.error("the server closed the connection", where, doing)
     if isinstance(cause, ssl.SSLError):
-        reason = getattr(cause, "reason", None) or "no agreement was found"
+        reason = getattr(cause, "reason", None) or "the client and the server found no common parameters"
         return _TLS.error(f"TLS: {reason}", where, doing)
     if isinstance(cause, socket.gaierror):
-        return _MEANINGS[2005].error("the name of the host is not known", where, doing)
+        return _MEANINGS[2005].error("the host name cannot be resolved", where, doing)
     return WAIT.error((cause.strerror or str(cause) or "no answer").lower(), where, doing)
 
 

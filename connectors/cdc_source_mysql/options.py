@@ -119,12 +119,12 @@ class MysqlOptions(BaseModel):
         None, description="our number among the server's replicas; derived from the source's name"
     )
     unrepresentable: Unrepresentable = Field(
-        "error", description="what becomes of values that Arrow can't hold (zero dates)"
+        "error", description="how to deliver values that Arrow cannot represent (zero dates)"
     )
     snapshot_workers: SnapshotWorkers = DEFAULT_SNAPSHOT_WORKERS
     heartbeat: Duration = Field(
         DEFAULT_HEARTBEAT,
-        description="how often an idle server gives a sign of life; silence ends the connection",
+        description="how often an idle server sends a heartbeat; silence ends the connection",
     )
 
     accept_lost_gtids: str = Field(

@@ -60,7 +60,7 @@ _NOT_UTF8 = ErrorMeaning(
 # the source.
 _STATES = {
     "08P01": ErrorMeaning(SourceRefused, _POOLER),
-    "0A000": ErrorMeaning(SourceRefused, "The server can't do this in its present version or role."),
+    "0A000": ErrorMeaning(SourceRefused, "The server does not support this in its version or role."),
     "22021": _NOT_UTF8,
     "25006": ErrorMeaning(SourceRefused, "The server is a standby: create the publication on its primary."),
     "25P03": WAIT,
@@ -72,9 +72,7 @@ _STATES = {
     "42P01": ErrorMeaning(
         SourceUnavailable, "The table was dropped or renamed. The tables are looked up again automatically."
     ),
-    "53400": ErrorMeaning(
-        SourceRefused, f"Drop a slot that nobody uses. {raise_setting('max_replication_slots')}"
-    ),
+    "53400": ErrorMeaning(SourceRefused, f"Drop an unused slot. {raise_setting('max_replication_slots')}"),
     "55006": ErrorMeaning(
         SourceBusy, "Stop the other process that reads this slot; one slot has one reader."
     ),
@@ -217,7 +215,7 @@ def _meaning(state: str, primary: str, function: str) -> ErrorMeaning:
         )
     if state == "XX000" and _NOT_DECODABLE.search(primary):
         return ErrorMeaning(
-            SourceGap, f"The server can't decode its WAL for this slot, but can for a new one. {_GONE}"
+            SourceGap, f"The server cannot decode its WAL for this slot, but can for a new one. {_GONE}"
         )
     return _STATES.get(state) or _CLASSES.get(state[:2]) or UNKNOWN
 

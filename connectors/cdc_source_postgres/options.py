@@ -107,7 +107,7 @@ class PostgresOptions(BaseModel):
         default=False, description="let the slot follow a failover (Postgres 17 and newer)"
     )
     heartbeat: Duration = Field(
-        DEFAULT_HEARTBEAT, description="how often an idle database is asked for a sign of life; 0s for never"
+        DEFAULT_HEARTBEAT, description="how often to ask an idle server for its position; 0s: never"
     )
     ddl: Literal["auto", "trigger", "watch"] = Field(
         "auto",

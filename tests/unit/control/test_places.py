@@ -92,7 +92,7 @@ def test_place_means_a_commit_boundary(finder: Finder, place: str, offset: int) 
         (
             "soon",
             "--from: 'soon' is not a place in the log: 'soon' is not a position."
-            " Give earliest, latest, an offset, a time (2026-11-23T12:00Z), a source position,"
+            " Write earliest, latest, an offset, a time (2026-11-23T12:00Z), a source position,"
             " or a checkpoint (c12).",
         ),
     ],

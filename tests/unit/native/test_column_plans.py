@@ -35,7 +35,7 @@ def plan(oid: int, policy: str = "error", ndims: int = 0) -> ColumnPlan:
 def test_unknown_type_is_refused() -> None:
     with pytest.raises(UnsupportedSchema) as caught:
         plan(99_999)
-    assert str(caught.value).startswith("column c: its type (oid 99999) is not known.")
+    assert str(caught.value).startswith("column c: its type (oid 99999) is not supported.")
 
 
 def test_column_named_like_the_envelope_is_refused() -> None:
