@@ -234,7 +234,7 @@ def drop_slot(conn: Connection, slot: str) -> None:
 
 def _still_waiting(connector: Connector, conn: Connection, blockers: Sequence[Blocker]) -> CdcError:
     waited = connector.limits.create_attempts * connector.limits.lock_timeout_seconds
-    who = "; ".join(blocker.who for blocker in blockers) or "no transaction that is visible here"
+    who = "; ".join(blocker.who for blocker in blockers) or "no visible transaction"
     message = f"creating a slot has waited {waited} s for open transactions: {who}"
     return SourceUnavailable(message, where=connector.where, remedy=_end_of(conn, blockers))
 
