@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from cdc.model import Position, TableId, TableSchema
 from cdc.spi import EarlierSnapshot, SourceContext
 from cdc_source_mysql.binlog.positions import BinlogPosition, parse_gtids
@@ -16,9 +18,22 @@ from cdc_source_mysql.options import MysqlOptions
 from cdc_source_mysql.schema.catalog import read_tables
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.type_plan import plan_table, schema_of
+from cdc_source_mysql.snapshot import views
 from cdc_source_mysql.snapshot.snapshot import MysqlSnapshot, open_snapshot
 from cdc_source_mysql.snapshot.source import SnapshotSource
 from tests.support.mysql.server import MysqlDatabase
+
+
+@contextmanager
+def refusing_to_wait() -> Iterator[None]:
+    """Inside the block a snapshot gives up soon what its servers do not let it have: for claims that it gives
+    up. Elsewhere a loaded server has the time that it needs.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(views, "LOCK_SECONDS", 1)
+        patch.setattr(views, "LOCK_ATTEMPTS", 1)
+        patch.setattr(views, "VISIBLE_SECONDS", 0.5)
+        yield
 
 
 class SnapshotBench:

@@ -14,11 +14,10 @@ import pytest
 from cdc.errors import SourceUnavailable
 from cdc_source_mysql.binlog.positions import parse
 from cdc_source_mysql.binlog.transactions import Xid
-from cdc_source_mysql.snapshot import views
 from tests.support.mysql.branches import wait_until_let_go
 from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.server import MysqlDatabase
-from tests.support.mysql.snapshots import SnapshotBench, at, rows_of
+from tests.support.mysql.snapshots import SnapshotBench, at, refusing_to_wait, rows_of
 from tests.support.waiting import wait_until
 
 # A commit waits so long for a replica that is not there: behind the binlog, before its rows are seen.
@@ -73,20 +72,16 @@ def test_a_copy_has_the_rows_of_an_xa_commit_that_the_binlog_has(database: Mysql
     assert (place.file, place.offset) == database.server.position()
 
 
-def test_a_keyed_table_waits_for_no_branch_that_the_stream_knows(
-    database: MysqlDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(views, "VISIBLE_SECONDS", 0.5)
-    monkeypatch.setattr(views, "LOCK_SECONDS", 1)
+def test_a_keyed_table_waits_for_no_branch_that_the_stream_knows(database: MysqlDatabase) -> None:
     leave_prepared(database, "second", 1)
     bench = SnapshotBench(database)
-    with pytest.raises(SourceUnavailable, match="a prepared XA transaction does not end"):
+    with refusing_to_wait(), pytest.raises(SourceUnavailable, match="a prepared XA transaction does not end"):
         bench.open("keyed")
     bench.captured = replace(bench.captured, prepared=frozenset({Xid(1, b"second", b"").key}))
     with bench.opened("keyed") as snapshot:
         assert rows_of(snapshot, "keyed") == [{"id": 0}]
     # Whether its rows belong to an exact copy nobody can say.
-    with pytest.raises(SourceUnavailable, match="a prepared XA transaction does not end"):
+    with refusing_to_wait(), pytest.raises(SourceUnavailable, match="a prepared XA transaction does not end"):
         bench.open("keyless")
     database.execute("xa rollback 'second'")
     with bench.opened("keyless") as snapshot:

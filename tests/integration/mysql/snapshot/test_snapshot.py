@@ -15,22 +15,18 @@ from cdc.spi import EarlierSnapshot
 from cdc_source_mysql.binlog.positions import parse
 from cdc_source_mysql.binlog.stream import Captured
 from cdc_source_mysql.snapshot import planning as planning_module
-from cdc_source_mysql.snapshot import views as views_module
 from cdc_source_mysql.snapshot.snapshot import open_snapshot
 from cdc_source_mysql.snapshot.source import SnapshotSource
 from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.server import MysqlDatabase
-from tests.support.mysql.snapshots import SnapshotBench, at, rows_of
+from tests.support.mysql.snapshots import SnapshotBench, at, refusing_to_wait, rows_of
 
 ROWS = 50
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning_module, "chunk_rows", lambda rows, data_bytes: 10)
-    monkeypatch.setattr(views_module, "LOCK_SECONDS", 1)
-    monkeypatch.setattr(views_module, "LOCK_ATTEMPTS", 1)
-    monkeypatch.setattr(views_module, "VISIBLE_SECONDS", 1.0)
 
 
 @pytest.fixture
@@ -209,7 +205,7 @@ def test_an_alter_waits_for_a_chunk_and_no_longer(shop: MysqlDatabase) -> None:
     bench = SnapshotBench(shop)
     with bench.opened("keyed") as snapshot:
         rows_of(snapshot, "keyed", "0")
-        shop.execute("set session lock_wait_timeout = 2", "alter table keyed add w int")
+        shop.execute("set session lock_wait_timeout = 60", "alter table keyed add w int")
 
 
 def test_an_open_writer_refuses_the_lock_of_a_keyless_table_on_mysql(
@@ -219,7 +215,7 @@ def test_an_open_writer_refuses_the_lock_of_a_keyless_table_on_mysql(
     bench = SnapshotBench(mysql9_database)
     with mysql9_database.connect(autocommit=False) as writer:
         writer.query("insert into keyless values (1)")
-        with pytest.raises(SourceUnavailable, match="does not end"):
+        with refusing_to_wait(), pytest.raises(SourceUnavailable, match="does not end"):
             bench.open("keyless")
     with bench.opened("keyless") as snapshot:
         assert rows_of(snapshot, "keyless") == []
@@ -251,7 +247,7 @@ def test_mariadb_tables_wait_for_their_writers_where_there_was_an_xa_commit(
         writer.query("xa prepare 'b'")
         # WHEN tables are read while one is prepared, THEN its outcome is waited for
         for table in ("keyed", "keyless"):
-            with pytest.raises(SourceUnavailable, match="does not end"):
+            with refusing_to_wait(), pytest.raises(SourceUnavailable, match="does not end"):
                 SnapshotBench(database).open(table)
         writer.query("xa commit 'b'")
     with SnapshotBench(database).opened() as snapshot:
@@ -269,7 +265,7 @@ def test_keyed_tables_without_gtids_wait_for_their_writers(mysql_server_factory:
     bench = SnapshotBench(database)
     with database.connect(autocommit=False) as writer:
         writer.query("insert into t values (2)")
-        with pytest.raises(SourceUnavailable, match="does not end"):
+        with refusing_to_wait(), pytest.raises(SourceUnavailable, match="does not end"):
             bench.open("t")
     with bench.opened("t") as snapshot:
         assert " " not in at(snapshot, "t").text

@@ -130,7 +130,7 @@ def test_ddl_waits_for_no_lock_of_another_session(reporting: Reporting) -> None:
     )
     with database.connect(autocommit=False) as other, database.connect() as app:
         other.execute("lock table p1, child, uses in access exclusive mode")
-        app.execute("set lock_timeout = '2s'")
+        app.execute("set lock_timeout = '30s'")
         for statement in (
             "alter table p2 alter v set statistics 10",
             "alter table only inh alter a set statistics 10",

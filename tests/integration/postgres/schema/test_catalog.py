@@ -244,7 +244,7 @@ def test_catalog_takes_no_lock_on_tables(conn: Connection, database: Database) -
     conn.execute("create table t (id int primary key)")
     with database.connect(autocommit=False) as holder:
         holder.execute("lock table t in access exclusive mode")
-        conn.execute("set lock_timeout = '5s'")
+        conn.execute("set lock_timeout = '30s'")
         assert only(conn).table.name == "t"
 
 

@@ -23,7 +23,7 @@ from cdc_source_postgres.limits import Limits
 from cdc_source_postgres.messages import lsn_int
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.postgres.server import Database
-from tests.support.waiting import wait_until
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
 
 DELETE_SLOT = (
     "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()"
@@ -316,7 +316,7 @@ def test_a_lost_slot_is_a_gap(database: Database, follow: FollowerFactory) -> No
         admin.execute("alter system set max_slot_wal_keep_size = '1MB'")
         admin.execute("select pg_reload_conf()")
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + DEFAULT_TIMEOUT_SECONDS
             state = "select wal_status from pg_replication_slots where slot_name = %s"
             while database.value(state, [follower.options.slot]) != "lost":
                 assert time.monotonic() < deadline
