@@ -39,7 +39,7 @@ def migrate(threads: Sequence[Following], pipeline: Pipeline, seconds: float, ki
     deadline = time.monotonic() + seconds
     killed = 0
     try:
-        while time.monotonic() < deadline or killed < kills:
+        while time.monotonic() < deadline or killed < kills or not all(thread.done for thread in threads):
             with pipeline.start() as daemon:
                 live(pipeline, daemon, rng, until_streaming=killed % 2 == 0)
                 threading.Event().wait(rng.uniform(0, seconds / kills))
@@ -52,7 +52,6 @@ def migrate(threads: Sequence[Following], pipeline: Pipeline, seconds: float, ki
         for thread in threads:
             thread.join(DEFAULT_TIMEOUT_SECONDS)
     _check(threads)
-    assert all(thread.done for thread in threads)
     pipeline.catch_up()
 
 

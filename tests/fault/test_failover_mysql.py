@@ -77,7 +77,7 @@ def test_a_running_daemon_begins_anew_when_the_binlog_is_reset(
         # More than the binlog held before, so that the old position lies inside the new file.
         for identity in range(3, 21):
             server.execute(f"insert into app.t values ({identity}, repeat('x', 80))")
-        process.wait_for_log("copying every table again", timeout_seconds=60)
+        process.wait_for_log("copying every table again")
         pipeline.wait_until_streaming(process)
         server.execute("delete from app.t where id = 1", "insert into app.t values (30, 'after')")
         assert process.terminate() == 0

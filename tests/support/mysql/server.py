@@ -16,6 +16,7 @@ from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
+from pymysql.constants import ER
 
 from cdc.testing.servers.mysql import MysqlProcess
 from cdc.testing.servers.process import HOST
@@ -144,6 +145,14 @@ class MysqlServer(MysqlProcess, _Sessions):
         variable = "gtid_executed" if self.flavour == "mysql" else "gtid_binlog_pos"
         return str(self.value(f"select @@global.{variable}")).replace("\n", "")
 
+    def kill_session(self, number: int) -> None:
+        """End a session, unless it has ended meanwhile: one that its client closed is listed for a moment."""
+        try:
+            self.execute(f"kill {number}")
+        except pymysql.MySQLError as error:
+            if error.args[0] != ER.NO_SUCH_THREAD:
+                raise
+
     def create_database(self, options: str = "") -> MysqlDatabase:
         """A fresh database with a random name; options as `character set latin1`."""
         name = f"test_{secrets.token_hex(6)}"
@@ -180,7 +189,7 @@ class MysqlDatabase(_Sessions):
         with self.server.connect() as connection, connection.cursor() as cursor:
             cursor.execute("select id from information_schema.processlist where db = %s", [self.name])
             for (session,) in cursor.fetchall():
-                cursor.execute("kill %s", [session])
+                self.server.kill_session(int(session))
             converted = (
                 "xa recover convert xid" if self.server.flavour == "mysql" else "xa recover format='SQL'"
             )

@@ -340,7 +340,7 @@ def test_a_killed_connection_is_an_outage(shop: MysqlDatabase) -> None:
             "select id from information_schema.processlist"
             " where command = 'Execute' or info like 'select `id`%'"
         ):
-            shop.server.execute(f"kill {session}")
+            shop.server.kill_session(session)
         with pytest.raises(SourceUnavailable):
             list(batches)
 

@@ -213,7 +213,7 @@ def test_a_cut_connection_is_unavailable_and_the_stream_goes_on(
     for (number,) in server.query(
         "select id from information_schema.processlist where command like 'Binlog Dump%'"
     ):
-        server.execute(f"kill {number}")
+        server.kill_session(number)
     mysql_database.execute("insert into t (note) values ('z')")
     with pytest.raises(SourceUnavailable):
         step_for_ever(follower)

@@ -27,9 +27,10 @@ def test_a_reader_that_stood_still_for_too_long_loses_and_doubles_nothing(
     mysql_database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = mysql_database.server
-    monkeypatch.setattr(session, "SETTINGS", {**session.SETTINGS, "net_write_timeout": "1"})
     mysql_database.execute("create table t (id int primary key auto_increment, note longtext)")
-    follower = follow(mysql_database)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(session, "SETTINGS", {**session.SETTINGS, "net_write_timeout": "1"})
+        follower = follow(mysql_database)
     mysql_database.execute("insert into t (note) values ('first')")
     assert len(follower.rows()) == 1
     mysql_database.execute(*[f"insert into t (note) values (repeat('x', {NOTE_BYTES}))"] * ROWS)

@@ -19,8 +19,8 @@ from tests.support.postgres.follower import PostgresFollower
 from tests.support.postgres.server import Database
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
 
-# How long the server waits for a sign of life. One comes every four seconds, so a loaded machine may be late by
-# eight.
+# How long the server waits for a sign of life. One comes every four seconds, so a loaded machine may be
+# late by eight.
 PATIENCE_SECONDS = 12
 
 
