@@ -18,11 +18,16 @@ from cdc_source_mysql.binlog.replay import Reader, Reading
 from cdc_source_mysql.errors import transactions_purged, transactions_unknown
 from cdc_source_mysql.wire import decoder as wire
 
+# How long a transaction may stand in the binlog before it counts as executed: semi-synchronous replication
+# waits ten seconds for a replica by default. Shorter than a stopping daemon may take.
+ARRIVAL_SECONDS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Losses:
     """Compares one server with our log. `ask` gives the first value of a statement's answer, `files` the
-    names of the server's binlogs in order.
+    names of the server's binlogs in order. `is_ours`: the server's binlog holds the end of our log, so that
+    nothing is lost.
     """
 
     ask: Callable[..., Any]
@@ -30,6 +35,7 @@ class Losses:
     reader: Callable[[], Reader]
     accepted: AcceptedLoss
     where: str
+    is_ours: bool = False
 
     def mysql(self, ours: GtidSet) -> GtidSet:
         """Ours without what is lost.
@@ -46,7 +52,10 @@ class Losses:
 
     def _arrives(self, unknown: GtidSet) -> bool:
         """The binlog runs ahead of the executed set: what we have may be on its way into it."""
-        return bool(self.ask(f"select wait_for_executed_gtid_set('{unknown}', 1)") == 0)
+        for _ in range(ARRIVAL_SECONDS if self.is_ours else 1):
+            if self.ask(f"select wait_for_executed_gtid_set('{unknown}', 1)") == 0:
+                return True
+        return False
 
     def without_deleted(self, ours: MariadbGtids) -> MariadbGtids:
         """Ours in the domains that the server, which had all of them, has still: FLUSH BINARY LOGS

@@ -126,8 +126,9 @@ class Opening:
             return self._go_on_mariadb(after, memory)
         same = memory is None or memory.uuid == self._facts.server_uuid
         if isinstance(after.gtids, GtidSet):
-            left = self._losses().mysql(after.gtids)
             is_same = self._is_same_binlog(memory)
+            is_ours = bool(is_same) and self._holds(after, memory)
+            left = self._losses(is_ours=is_ours).mysql(after.gtids)
             self._require_same(memory, is_same=is_same)
             if left != after.gtids:
                 return self._take_over(replace(after, gtids=left), left, memory, lost=True)
@@ -261,13 +262,19 @@ class Opening:
                     gtids.add_run(*run)
             return BinlogPosition(reading.decoder.file, reading.decoder.offset, gtids=gtids)
 
-    def _losses(self) -> Losses:
+    def _holds(self, after: BinlogPosition, memory: ServerMemory | None) -> bool:
+        """Whether the place is in a file of this server, which is the one that we remember."""
+        is_its = memory is not None and memory.epoch == after.epoch
+        return is_its and dict(self.files()).get(after.file, -1) >= after.offset
+
+    def _losses(self, *, is_ours: bool = False) -> Losses:
         return Losses(
             ask=self._value,
             files=lambda: [name for name, _ in self.files()],
             reader=self._reader,
             accepted=AcceptedLoss.parse(self._connector.options.accept_lost_gtids),
             where=self._where,
+            is_ours=is_ours,
         )
 
     def _take_over(

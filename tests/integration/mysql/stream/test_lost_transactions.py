@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -13,6 +14,9 @@ from tests.support.mysql.follower import MysqlFollower
 from tests.support.mysql.pairs import Pair, make_pair, stop_replica, wait_for_replica
 from tests.support.mysql.server import MysqlDatabase, MysqlServer
 from tests.support.waiting import wait_until
+
+# A commit waits so long for a replica that is not there.
+ACKNOWLEDGED_AFTER_MS = 4000
 
 
 @pytest.fixture
@@ -222,3 +226,25 @@ def test_a_deleted_domain_is_given_up_by_name_on_another_server(
     assert "domain was deleted" in error.value.remedy
     follower.given["accept_lost_gtids"] = named(error.value)
     assert ids(follower.restart()) == [2]
+
+
+def test_a_transaction_that_waits_for_a_replica_is_not_taken_for_lost(
+    mysql_server_factory: MysqlFactory, follow: FollowerFactory
+) -> None:
+    """It is in the binlog, and in our log; the server counts it as executed when the replica has answered."""
+    server = mysql_server_factory({"plugin-load-add": "semisync_source.so"})
+    database = server.create_database()
+    database.execute("create table t (id int primary key)")
+    follower = follow(database)
+    server.execute(
+        f"set global rpl_semi_sync_source_timeout = {ACKNOWLEDGED_AFTER_MS}",
+        "set global rpl_semi_sync_source_enabled = on",
+    )
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(database.execute, "insert into t values (1)")
+        wait_until(lambda: (follower.step(), follower.sets[-1].row_count)[1], "the row in the binlog")
+        follower.restart()
+        written.result()
+    server.execute("set global rpl_semi_sync_source_enabled = off")
+    database.execute("insert into t values (2)")
+    assert [row["id"] for row in follower.taken() + follower.rows()] == [1, 2]
