@@ -170,6 +170,11 @@ class MemoryDatabase:
             self._faults.setdefault(method, deque()).extend(errors)
             self.changed.notify_all()
 
+    def mend(self, method: str) -> None:
+        """Forget what `fail` has put in for this method and no call has met yet."""
+        with self.changed:
+            self._faults.pop(method, None)
+
     def raise_fault(self, method: str) -> None:
         """Raise what `fail` has put in for this method."""
         with self.changed:

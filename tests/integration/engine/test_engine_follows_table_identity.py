@@ -58,9 +58,13 @@ def ask_to_read_again(bench: Bench, schema: TableSchema) -> None:
     bench.database.append(ChangeSet((), at, resnapshot=(request,)))
 
 
-def hold_copies(bench: Bench, failures: int = 2) -> None:
-    """Keep new tables waiting through some retries, about half a second each at least."""
-    bench.database.fail("snapshot", *[SourceUnavailable("not now")] * failures)
+def hold_copies(bench: Bench) -> None:
+    """Keep new tables waiting, through retries, until `let_copies_go`."""
+    bench.database.fail("snapshot", *[SourceUnavailable("not now")] * 1000)
+
+
+def let_copies_go(bench: Bench) -> None:
+    bench.database.mend("snapshot")
 
 
 def wait_for_retry(bench: Bench, worker: str) -> None:
@@ -122,6 +126,7 @@ def test_a_failure_behind_the_first_held_changes_leaves_nothing_behind(
     assert not left
     if goes_on == "restart":
         restart(bench)
+    let_copies_go(bench)
     # THEN each is there once, now and after another restart
     bench.wait_until_equal("public.other")
     bench.database.commit([("public.other", "u", row(1, "later")), ("public.t", "d", {"id": 1})])
@@ -156,6 +161,7 @@ def test_a_table_renamed_while_it_waits_is_equal_after_the_copy(bench: Bench, sc
     bench.database.commit([("public.t", "c", row(50))])
     bench.database.rename("public.t", "t2")
     bench.database.commit([("public.t2", "c", row(51))])
+    let_copies_go(bench)
     bench.wait_until_equal("public.t2")
     bench.database.commit([("public.t2", "c", row(52))])
     bench.wait_until_equal("public.t2")
@@ -228,6 +234,7 @@ def test_a_rename_inside_one_set_of_a_held_table_does_not_stop_capture(
             bench.database.tables[name].tuples.append((at, dict(image)))
         bench.database.append(*transaction(at, steps))
     bench.wait_until_equal("public.other")
+    let_copies_go(bench)
     bench.wait_until_equal("public.t2")
     bench.database.commit([("public.t2", "c", row(52)), ("public.other", "d", {"id": 1})])
     restart(bench)
@@ -301,6 +308,7 @@ def copy_many_with_few_files(folder: Path) -> None:
     wait_for_retry(bench, "snapshot:shop")
     bench.database.fail("stream", SourceUnavailable("cut"))
     bench.database.commit([(name, "c", {"id": 2}) for name in names[:50]])
+    let_copies_go(bench)
     bench.wait_for(lambda: all(bench.is_equal(str(name)) for name in names), "all tables to be equal")
     assert stop(bench) is Outcome.STOPPED
 
@@ -359,14 +367,14 @@ def test_a_table_that_leaves_the_selection_while_it_waits_is_copied_when_it_retu
     # GIVEN a table with held changes that is excluded before its copy
     bench.database.create(T, ROWS)
     bench.database.create(OTHER, ROWS, followed=True)
-    hold_copies(bench, 20)
+    hold_copies(bench)
     bench.start()
     wait_for_retry(bench, "snapshot:shop")
     bench.database.commit([("public.other", "c", row(50))])
     bench.wait_for(lambda: held_folders(bench), "held changes")
     stop(bench)
     bench.database.excluded.add(OTHER.table)
-    bench.database._faults.clear()
+    let_copies_go(bench)
     # WHEN it changes meanwhile and returns
     bench.start()
     bench.wait_until_equal("public.t")

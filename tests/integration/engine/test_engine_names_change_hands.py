@@ -20,6 +20,7 @@ from tests.integration.engine.test_engine_follows_table_identity import (
     ask_to_read_again,
     facts,
     hold_copies,
+    let_copies_go,
     ops,
     row,
     wait_for_retry,
@@ -46,6 +47,7 @@ def test_a_table_dropped_before_its_second_copy_and_created_again_loses_its_old_
     bench.database.drop(schema.table)
     bench.database.advance()
     bench.wait_for(lambda: 'table:["public", "t"]' not in facts(bench), "the table to be forgotten")
+    let_copies_go(bench)
     # THEN its next life begins with nothing
     bench.database.create(replace(schema, relation=9), [row(7, "second life")])
     bench.wait_until_equal("public.t")

@@ -74,11 +74,12 @@ def test_a_refused_login_is_retried_at_the_start_of_the_only_source_and_later(be
     running = bench.start()
     bench.wait_for(lambda: events(bench, "operator action needed"), "the refusal")
     bench.wait_for(lambda: events(bench, "recovered"), "the source to recover")
-    bench.database.fail("identity", *[SourceRefused("password authentication failed")] * 15)
+    bench.database.fail("identity", *[SourceRefused("password authentication failed")] * 10_000)
     bench.database.fail("stream", SourceRefused("password authentication failed"))
     bench.wait_for(lambda: source_status(bench).get("state") == "failed", "the status to say so")
     error = source_status(bench)["error"]
     assert (error["needs_operator"], error["retry_seconds"]) == (True, 0.2)
+    bench.database.mend("identity")
     bench.database.commit([("public.t", "c", {"id": 50, "note": "new"})])
     bench.wait_until_equal("public.t")
     bench.wait_for(lambda: len(events(bench, "recovered")) >= 2, "the source to recover")
@@ -97,11 +98,18 @@ def test_a_run_once_ends_with_the_error_of_a_sink_that_needs_an_operator(bench: 
     assert isinstance(result.errors["deliver:shop:lake"], SinkRefused)
 
 
-def test_a_table_that_is_never_copied_is_an_error_with_its_reason(bench: Bench) -> None:
+def test_a_table_that_is_never_copied_is_an_error_with_its_reason(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "BEHIND_SECONDS", 3600.0)
     bench.database.create(T, ROWS)
     bench.database.create(OTHER, ROWS)
     bench.database.waiting[OTHER.table] = LATER
-    result = bench.start(once=True).join()
+    running = bench.start(once=True)
+    bench.wait_for(lambda: events(bench, "waiting"), "the wait to be logged")
+    bench.wait_until_equal("public.t")
+    monkeypatch.setattr(waiting, "BEHIND_SECONDS", 0.5)
+    result = running.join()
     assert result.outcome is Outcome.FAILED
     assert LATER.message in str(result.errors["public.other"])
     assert LATER.remedy in str(result.errors["public.other"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -24,8 +23,19 @@ from cdc.errors import (
 STEADY = 0.05
 
 
+class Clock:
+    """Time that passes only where a test says so: a loaded machine may stand still anywhere."""
+
+    now = 0.0
+
+    @classmethod
+    def monotonic(cls) -> float:
+        return cls.now
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "time", Clock)
     monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(retry, "LONGEST_WAIT_SECONDS", 0.04)
     monkeypatch.setattr(retry, "JITTER_SECONDS", 0.0)
@@ -50,7 +60,7 @@ def waits_of(*steps: Callable[[], None], moved: bool = False) -> list[float]:
 
 def failing(error: CdcError, after_seconds: float = 0.0) -> Callable[[], None]:
     def step() -> None:
-        time.sleep(after_seconds)
+        Clock.now += after_seconds
         raise error
 
     return step

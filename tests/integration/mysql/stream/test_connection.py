@@ -139,12 +139,15 @@ def test_an_incident_stops_the_source(mysql_database: MysqlDatabase, follow: Fol
     )
     follower = follow(mysql_database)
     server = mysql_database.server
+    # MySQL lowers the size of the cache itself to its limit, and leaves it there.
+    names = ("max_binlog_stmt_cache_size", "binlog_stmt_cache_size")
+    before = {name: server.value(f"select @@global.{name}") for name in names}
     server.execute("set global max_binlog_stmt_cache_size = 4096")
     try:
         # What does not fit into the cache can't be rolled back: the server logs that it lost it.
         with pytest.raises(Exception, match="max_binlog_stmt_cache_size"):
             mysql_database.execute("insert into m (note) values (repeat('x', 100000)), (repeat('x', 100000))")
     finally:
-        server.execute("set global max_binlog_stmt_cache_size = 18446744073709547520")
+        server.execute(*(f"set global {name} = {value}" for name, value in before.items()))
     with pytest.raises(SourceGap, match="incident"):
         follower.rows()
