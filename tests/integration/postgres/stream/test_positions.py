@@ -69,10 +69,14 @@ def test_nothing_acknowledged_is_sent_again_and_nothing_else_is_lost(
     assert seen == list(range(8))
 
 
-def test_the_slot_moves_only_to_what_was_acknowledged(database: Database, follow: FollowerFactory) -> None:
+def test_the_slot_moves_only_to_what_was_acknowledged(
+    database: Database, make_follower: FollowerFactory
+) -> None:
     database.execute("create table t (id int primary key)")
-    follower = follow(database)
+    follower = make_follower(database)
+    # From the beginning: what was acknowledged reaches the server some time later.
     follower.acknowledges = False
+    follower.open()
     start = confirmed(database, follower.options.slot or "")
     database.execute("insert into t values (1)")
     follower.rows()
