@@ -61,7 +61,7 @@ def test_heartbeats_keep_an_idle_connection_alive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Silence is counted from the last packet: whoever counted from the start would give up here."""
-    packets = []
+    packets: list[bytes] = []
 
     class Clock:
         @staticmethod
