@@ -65,9 +65,15 @@ class Delivery:
         self._position_at = 0.0
         self._idle_at = 0.0
         self._replay_at = 0.0
-        self.flush_now = threading.Event()
+        self._flush_now = threading.Event()
+        self._is_flushing = False
         # Set once the sink's cursor is published, and with it what the log must keep.
         self.opened = threading.Event()
+
+    def flush(self) -> None:
+        """From now on deliver at once what waits, whatever the policy says; from any thread."""
+        self._flush_now.set()
+        self._log.wake()
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until stopped, then flush what waits; raises what the sink or the log raises."""
@@ -95,7 +101,8 @@ class Delivery:
             planner.collect()
             if stop.is_set():
                 stop_at = stop_at or time.monotonic() + STOP_FLUSH_SECONDS
-            plan = planner.due(flush_now=stop_at is not None or self.flush_now.is_set())
+            self._is_flushing = self._flush_now.is_set()
+            plan = planner.due(flush_now=stop_at is not None or self._is_flushing)
             if stop_at is not None and (plan is None or time.monotonic() > stop_at):
                 return
             if self._replay(sink):
@@ -104,7 +111,7 @@ class Delivery:
             if plan is not None:
                 self._apply(sink, plan, replaying=plan.first < high)
             else:
-                self._rest(sink, planner)
+                self._rest(sink, planner, stop)
 
     def _start(self, sink: Sink, stop: threading.Event) -> Cursor | None:
         cursor = sink.committed(self._source)
@@ -225,7 +232,7 @@ class Delivery:
             return f"the sink is at offset {self._status.next}, which lies before"
         return None
 
-    def _rest(self, sink: Sink, planner: Planner) -> None:
+    def _rest(self, sink: Sink, planner: Planner, stop: threading.Event) -> None:
         """Nothing is due: upkeep, a fresh position, then wait for the log."""
         now = time.monotonic()
         end = self._log.end
@@ -238,9 +245,13 @@ class Delivery:
             if end is not None and self._stale(end.position, planner, now):
                 self._apply(sink, Plan(end.next, end.next, end.position, end.commit_at), replaying=False)
         wait = planner.wait_seconds(LONGEST_WAIT_SECONDS)
-        self._log.wait(planner.scanned, max(wait, 0.001))
+        self._log.wait(
+            planner.scanned,
+            max(wait, 0.001),
+            lambda: stop.is_set() or (self._flush_now.is_set() and not self._is_flushing),
+        )
 
     def _stale(self, newest: Position, planner: Planner, now: float) -> bool:
         nothing_waits = self._status.next == planner.scanned and self._status.position is not None
-        old = now - self._position_at >= IDLE_POSITION_SECONDS or self.flush_now.is_set()
+        old = now - self._position_at >= IDLE_POSITION_SECONDS or self._is_flushing
         return nothing_waits and old and self._status.position != newest and self._status.next > 0

@@ -73,7 +73,7 @@ class DeliveryPipeline:
             self.status,
         )
         name = f"deliver:{self.source}:{spec.name}"
-        self.worker = Worker(name, self.delivery.run, self.status, self._report, stop)
+        self.worker = Worker(name, self.delivery.run, self.status, self._report, stop, wake=self._log.wake)
 
     def start(self) -> None:
         self.worker.start()

@@ -26,8 +26,10 @@ from cdc.model import Position, TableId
 from cdc.spi import LogStore, State
 from cdc.spi.status import DaemonReport
 
-# How often status, checkpoints, retention and the end of `--once` are looked at.
+# How often status, checkpoints and retention are looked at.
 TICK_SECONDS = 0.25
+# Somebody waits for the end of `--once`, which takes four looks in a row.
+ONCE_TICK_SECONDS = 0.05
 # Together below the 30 s that systemd and Kubernetes give by default.
 STOP_READING_SECONDS = 12.0
 STOP_WRITING_SECONDS = 15.0
@@ -98,8 +100,9 @@ class Engine:
             self._start(list(self.pipelines.deliveries.values()))
         self._report("running", pid=os.getpid(), sources=list(self.pipelines.captures))
         end = OnceWatch(self.pipelines) if once or self._only_snapshots() else None
+        tick_seconds = TICK_SECONDS if end is None else ONCE_TICK_SECONDS
         done = False
-        while not self._stop.wait(TICK_SECONDS):
+        while not self._stop.wait(tick_seconds):
             report = self._housekeeping.tick()
             if on_tick is not None:
                 on_tick(report)
@@ -181,7 +184,7 @@ class Engine:
         """Stop delivering to a sink. The logs keep what it lacks."""
         with self._changing:
             for delivery in self._deliveries(name):
-                delivery.worker.stop.set()
+                delivery.worker.ask_to_stop()
             for delivery in self._deliveries(name):
                 self._check_stopped(delivery.pause(STOP_WRITING_SECONDS))
 
@@ -326,7 +329,7 @@ class OnceWatch:
                 return False
             self._ends[name] = pipeline.end
             for delivery in self._pipelines.of_source(name):
-                delivery.delivery.flush_now.set()
+                delivery.delivery.flush()
         if not self._pipelines.is_delivered(name, self._ends[name]):
             return False
         if pipeline.copies.is_open:

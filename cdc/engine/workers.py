@@ -35,9 +35,12 @@ class Worker:
         status: SourceStatus | SinkStatus | CopyStatus,
         log: Log,
         stop: threading.Event | None = None,
+        wake: Callable[[], None] | None = None,
     ) -> None:
+        """`wake` ends what the body may be waiting for, once `stop` is set."""
         self.name = name
         self.stop = stop or threading.Event()
+        self._wake = wake
         self.failed: BaseException | None = None
         self.blocked: BaseException | None = None
         self._status = status
@@ -67,6 +70,12 @@ class Worker:
 
     def start(self) -> None:
         self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Have the body end at its next look at `stop`; return at once."""
+        self.stop.set()
+        if self._wake is not None:
+            self._wake()
 
     def join(self, timeout_seconds: float | None = None) -> None:
         if self._thread.ident is not None:
@@ -167,7 +176,7 @@ def bound(report: Log, **fields: str) -> Log:
 def stop_all(workers: Collection[Worker], timeout_seconds: float) -> list[str]:
     """Ask all to stop and wait for them together; the names of those that did not in time."""
     for worker in workers:
-        worker.stop.set()
+        worker.ask_to_stop()
     deadline = time.monotonic() + timeout_seconds
     for worker in workers:
         worker.join(max(0.0, deadline - time.monotonic()))

@@ -180,10 +180,18 @@ class SegmentedLog:
     def find(self, *, position: Position | None = None, at: datetime | None = None) -> Commit | None:
         return find_commit(self._state.segments, position, at)
 
-    def wait(self, offset: int, timeout_seconds: float) -> bool:
+    def wait(self, offset: int, timeout_seconds: float, until: Callable[[], bool] | None = None) -> bool:
+        def is_over() -> bool:
+            has_more = self._is_closed or self._state.active.next > offset
+            return has_more or (until is not None and until())
+
         with self._grown:
-            self._grown.wait_for(lambda: self._is_closed or self._state.active.next > offset, timeout_seconds)
+            self._grown.wait_for(is_over, timeout_seconds)
             return self._state.active.next > offset
+
+    def wake(self) -> None:
+        with self._grown:
+            self._grown.notify_all()
 
     def trim(
         self,

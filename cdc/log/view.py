@@ -8,7 +8,7 @@ the few milliseconds that a sync takes.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -98,15 +98,18 @@ class LogView:
     ) -> Iterator[ChangeBatch]:
         return read_batches(self.segments, first, next, self._shortcuts, sink, tables)
 
-    def wait(self, offset: int, timeout_seconds: float) -> bool:
+    def wait(self, offset: int, timeout_seconds: float, until: Callable[[], bool] | None = None) -> bool:
         deadline = time.monotonic() + timeout_seconds
         while self._contents.segment.next <= offset:
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or (until is not None and until()):
                 return False
             time.sleep(min(left, _POLL_SECONDS))
             self.refresh()
         return True
+
+    def wake(self) -> None:
+        """Nothing to do: a wait asks its `until` twenty times a second."""
 
     def find(self, *, position: Position | None = None, at: datetime | None = None) -> Commit | None:
         return find_commit(self.segments, position, at)

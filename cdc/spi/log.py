@@ -13,7 +13,7 @@ writer) or LogTrimmed where these apply. Methods may be called from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, Self
@@ -86,8 +86,14 @@ class LogReader(Protocol):
         """
         ...
 
-    def wait(self, offset: int, timeout_seconds: float) -> bool:
-        """Block until something durable lies at or beyond `offset`; False when the time is up first."""
+    def wait(self, offset: int, timeout_seconds: float, until: Callable[[], bool] | None = None) -> bool:
+        """Block until something durable lies at or beyond `offset`; False when the time is up first, or when
+        `until` gives True: it is asked at the beginning and after every `wake`.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Have every `wait` ask its `until` now; from any thread."""
         ...
 
     def schema(self, table: TableId) -> TableSchema | None:

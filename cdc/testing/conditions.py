@@ -27,13 +27,15 @@ def wait_for(
 ) -> T:
     """Give the first true value of `predicate`; AssertionError naming `what` when the time is up.
 
-    An exception raised by the predicate ends the wait at once.
+    An exception raised by the predicate ends the wait at once. Looks that take longer than `poll` seconds
+    have pauses of their own length between them: what is waited for needs the processor too.
     """
     deadline = time.monotonic() + timeout
     while True:
+        looked_at = time.monotonic()
         value = predicate()
         if value:
             return value
         if time.monotonic() >= deadline:
             raise AssertionError(f"waited {timeout:g} s for {what}; last seen: {value!r}")
-        time.sleep(poll)
+        time.sleep(max(poll, time.monotonic() - looked_at))

@@ -343,6 +343,22 @@ class LogContract:
         assert seen.is_set()
         assert log.wait(0, 0.0)
 
+    def test_wake_ends_a_wait_that_is_no_longer_wanted(self, log: LogWriter) -> None:
+        asked, over = threading.Event(), threading.Event()
+        found: list[bool] = []
+
+        def until() -> bool:
+            asked.set()
+            return over.is_set()
+
+        waiter = threading.Thread(target=lambda: found.append(log.wait(0, DEFAULT_TIMEOUT_SECONDS, until)))
+        waiter.start()
+        assert asked.wait(DEFAULT_TIMEOUT_SECONDS)
+        over.set()
+        log.wake()
+        waiter.join(DEFAULT_TIMEOUT_SECONDS)
+        assert found == [False]
+
     def test_close_may_be_repeated(self, log: LogWriter) -> None:
         log.close()
         log.close()

@@ -24,14 +24,17 @@ def wait_until(
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     poll_seconds: float = POLL_SECONDS,
 ) -> T:
-    """The first true value that `probe` gives; AssertionError naming `what` when the time is up first."""
+    """The first true value that `probe` gives; AssertionError naming `what` when the time is up first. Probes
+    that take longer than `poll_seconds` have pauses of their own length between them.
+    """
     deadline = time.monotonic() + timeout_seconds
     pause = threading.Event()
     while True:
+        probed_at = time.monotonic()
         value = probe()
         if value:
             return value
         if time.monotonic() >= deadline:
             message = f"waited {timeout_seconds:g} s for {what}; the last value was {value!r}"
             raise AssertionError(message)
-        pause.wait(poll_seconds)
+        pause.wait(max(poll_seconds, time.monotonic() - probed_at))

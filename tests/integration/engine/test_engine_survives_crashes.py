@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,10 @@ KEYLESS = table(
     "public.keyless", {"id": pa.int64(), "note": pa.string()}, key=(), identity="full", relation=2
 )
 ROWS = 120
+# The writer rests ten times as long as a commit took, a millisecond at least: on a loaded machine it would
+# else outrun the engine, and every look at the growing tables would slow both down further.
+RESTS = 10
+SHORTEST_REST_SECONDS = 0.001
 
 
 class Crash(Exception):
@@ -57,8 +62,9 @@ class Writer:
 
     def _run(self) -> None:
         while not self._halt.is_set():
+            began = time.monotonic()
             self._commit()
-            self._halt.wait(0.001)
+            self._halt.wait(max(SHORTEST_REST_SECONDS, RESTS * (time.monotonic() - began)))
 
     def _commit(self) -> None:
         live = self._database.rows("public.orders")
