@@ -76,7 +76,7 @@ def test_tail_refuses_what_is_no_place(finished: Project) -> None:
     assert answer.code == 2
     assert answer.err == (
         "error: --from: 'yesterday' is not a place in the log: 'yesterday' is not a position\n"
-        "  Give earliest, latest, an offset, a time (2026-11-23T12:00Z), a source position, or a checkpoint"
+        "  Write earliest, latest, an offset, a time (2026-11-23T12:00Z), a source position, or a checkpoint"
         " (c12).\n"
     )
 
