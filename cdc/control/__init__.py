@@ -1,4 +1,4 @@
-"""What people and programs ask of a replication: what is stored, status, checks, replay, copies.
+"""Operations on a replication for people and programs: stored state, status, checks, replay, copies.
 
 The command line and the HTTP service only parse and print.
 """

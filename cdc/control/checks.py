@@ -1,4 +1,4 @@
-"""Everything the daemon needs, checked before it starts: the state folder, every source and every sink."""
+"""Check everything that the daemon needs: the state folder, every source and every sink."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNREACHABLE = "Check host and port, and that the server runs."
 
 
 def find_all(configuration: Configuration) -> Iterator[Result]:
-    """The findings of the state folder, of every source and of every sink, in the file's order."""
+    """Yield the findings on the state folder, every source and every sink, in the order of the file."""
     daemon = daemon_of(configuration)
     for finding in local.state_findings(configuration, daemon):
         yield "state_dir", finding

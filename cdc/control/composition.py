@@ -1,4 +1,4 @@
-"""Makes what runs from what is configured: specs for the engine, single plug-ins for the other commands."""
+"""Create from the configuration: specs for the engine, single plug-ins for the other commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOKING_EPOCH = 0
 def source_spec(
     source: ConfiguredSource, *, accept_identity: bool = False, takes_over: bool = False
 ) -> SourceSpec:
-    """What the engine needs to run this source."""
+    """Return the engine's spec of this source."""
     settings, options = source.settings, source.options
     return SourceSpec(
         name=source.name,
@@ -39,7 +39,7 @@ def source_spec(
 
 
 def sink_spec(sink: ConfiguredSink) -> SinkSpec:
-    """What the engine needs to run this sink."""
+    """Return the engine's spec of this sink."""
     capabilities: Capabilities = sink.plugin.capabilities
     return SinkSpec(
         name=sink.name,
@@ -52,7 +52,7 @@ def sink_spec(sink: ConfiguredSink) -> SinkSpec:
 
 
 def open_source(source: ConfiguredSource, log: Log, owner: LogIdentity | None = None) -> Source:
-    """The source itself, for a command that asks it something; the caller closes it."""
+    """Open the source for a command; the caller closes it."""
     made: Source = source.plugin(source.options, SourceContext(source.name, log, _count_nothing, owner))
     return made
 
@@ -60,14 +60,14 @@ def open_source(source: ConfiguredSource, log: Log, owner: LogIdentity | None = 
 def open_sink(
     sink: ConfiguredSink, log: Log, epoch: int = LOOKING_EPOCH, log_id: str = "", *, daemon_pid: int = 0
 ) -> Sink:
-    """The sink itself; the caller closes it."""
+    """Open the sink for a command; the caller closes it."""
     context = SinkContext(sink.name, epoch, log, _count_nothing, log_id, daemon_pid)
     made: Sink = sink.plugin(sink.options, context)
     return made
 
 
 def pick_source(configuration: Configuration, name: str | None, option: str) -> ConfiguredSource:
-    """The source of that name, or the only one there is."""
+    """Return the source of that name, or the only one."""
     if name is None:
         if len(configuration.sources) == 1:
             return next(iter(configuration.sources.values()))
@@ -77,7 +77,7 @@ def pick_source(configuration: Configuration, name: str | None, option: str) -> 
 
 
 def pick_sink(configuration: Configuration, name: str, option: str) -> ConfiguredSink:
-    """The sink of that name."""
+    """Return the sink of that name."""
     return _pick(configuration.sinks, name, "sink", option)
 
 
@@ -95,4 +95,4 @@ def _count_nothing(_name: str, _amount: int) -> None:
 
 
 def silent(_event: str, **_fields: object) -> None:
-    """The log of a plug-in that is only asked something: what it finds is what is reported."""
+    """Discard log lines of a plug-in that serves a single command: only its findings are reported."""

@@ -1,4 +1,5 @@
-"""What `cdc check` finds on this machine: the state folder, the logs, and whether sources and sinks fit them.
+"""Findings of `cdc check` on this machine: the state folder, the logs, and whether sources and sinks match
+them.
 
 Reads only, and takes no lock: a daemon may be running. What such a daemon holds open is read from its status.
 """
@@ -29,7 +30,7 @@ STALE_SECONDS = 10.0
 
 
 def state_findings(configuration: Configuration, daemon: DaemonView) -> Iterator[Finding]:
-    """The folder itself, the disk under it, and the daemon that holds it."""
+    """Yield findings on the state folder, its disk, and the daemon that uses it."""
     folder = configuration.state_dir
     parent = _nearest(folder)
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
@@ -68,7 +69,7 @@ def _daemon(daemon: DaemonView) -> Finding:
 
 
 def log_findings(configuration: Configuration, source: str) -> Iterator[Finding]:
-    """Damage in the newest segments of a source's log."""
+    """Yield findings on damage in the newest segments of a source's log."""
     folder = log_folder(configuration, source)
     if not folder.is_dir():
         return
@@ -85,7 +86,9 @@ def log_findings(configuration: Configuration, source: str) -> Iterator[Finding]
 
 
 def reach_findings(configuration: Configuration, name: str, source: Source) -> Iterator[Finding]:
-    """Whether the source is the log's, and still has what follows its end; for a daemon that is stopped."""
+    """Check that the log was written from this source, which still has the later changes; if no daemon
+    runs.
+    """
     log = _log_of(configuration, name)
     if log is None or log.end is None:
         return
@@ -114,7 +117,7 @@ def reach_findings(configuration: Configuration, name: str, source: Source) -> I
 def cursor_findings(
     configuration: Configuration, name: str, sink: Sink, daemon: DaemonView
 ) -> Iterator[Finding]:
-    """Whether the sink's cursor is a place in the log of each of its sources."""
+    """Check that the sink's cursor is in the log of each of its sources."""
     if daemon.running or not isinstance(sink, SupportsPeek):
         return  # The daemon compares them when it opens the sink, and its status names what it found.
     for source in configuration.sinks[name].sources:
@@ -134,7 +137,7 @@ def cursor_findings(
 def _backfill(
     configuration: Configuration, name: str, source: str, cursor: Cursor | None, start: int
 ) -> Finding:
-    """What the daemon does about changes that the log no longer has."""
+    """Return what the daemon does about changes that the log no longer has."""
     if cursor is None:
         code = "sink-new"
         message = (

@@ -1,6 +1,6 @@
-"""Finds the offset that a person means by a place in the log: a time, a position, a checkpoint, earliest, ….
+"""Find the offset of a place in the log: a time, a position, a checkpoint, earliest, ….
 
-Every answer is a commit boundary, so that nothing begins in the middle of a source transaction.
+Every result is a commit boundary, so that no reader begins in the middle of a source transaction.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
 
 
 class Searchable(Protocol):
-    """What of a log is needed here; both SegmentedLog and LogView have it."""
+    """The part of a log's interface that is needed here; SegmentedLog and LogView have it."""
 
     @property
     def end(self) -> Commit | None: ...
@@ -53,11 +53,11 @@ class Finder:
         self._position = position
 
     def offset(self, text: str) -> int:
-        """The commit boundary at or before that place.
+        """Return the commit boundary at or before that place.
 
         Raises:
             LogTrimmed: the log no longer reaches back so far.
-            ConfigError: the text is no place, or one behind the log's end.
+            ConfigError: the text is not a place, or is a place after the log's end.
         """
         if text == EARLIEST:
             return self._log.start
@@ -86,7 +86,7 @@ class Finder:
         return next(iter(self._log.commits(offset))).first
 
     def _after(self, commit: Commit | None, text: str) -> int:
-        """The offset behind the newest commit that is not later than asked for."""
+        """Return the offset after the newest commit that is not later than the place."""
         if commit is not None:
             return commit.next
         if self._log.start == 0:

@@ -1,4 +1,4 @@
-"""Counts, sizes, times and spans as people read them, in messages and tables."""
+"""Format counts, sizes, times and spans for messages and tables."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Replay: sends a sink back, so that it applies again what the log still holds.
+"""Replay: rewind a sink, so that it applies changes of the log again.
 
-A running daemon is asked to do it between two deliveries; without one, the sink is opened and rewound here.
+A running daemon does it between two deliveries; without one, the sink is opened and rewound here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What is to be done: `sink` goes back to `offset` of `source`, whose log ends at `end`."""
+    """A planned replay: `sink` is rewound to `offset` of `source`, whose log ends at `end`."""
 
     configuration: Configuration
     sink: ConfiguredSink
@@ -37,7 +37,7 @@ class Replay:
 
 
 def source_of(sink: ConfiguredSink, name: str | None, where: str) -> str:
-    """The source of that name, or the sink's only one; `where` names the option in messages."""
+    """Return the source of that name, or the sink's only one; `where` names the option in messages."""
     if name is None and len(sink.sources) == 1:
         return sink.sources[0]
     if name in sink.sources:
@@ -50,12 +50,12 @@ def source_of(sink: ConfiguredSink, name: str | None, where: str) -> str:
 def plan_replay(
     configuration: Configuration, sink: ConfiguredSink, source: str, place: str, where: str
 ) -> Replay:
-    """What sending the sink back to that place means; `where` names the option that holds it in messages.
+    """Plan a replay from that place; `where` names its option in messages.
 
     Raises:
         LogTrimmed: the log no longer reaches back so far.
-        ConfigError: `place` is no place in the log.
-        SinkRefused: sinks of this type can't go back.
+        ConfigError: `place` is not a place in the log.
+        SinkRefused: sinks of this type do not support replay.
     """
     log = log_view(configuration, source)
     offset = finder(configuration, configuration.sources[source], log, where).offset(place)
@@ -64,11 +64,12 @@ def plan_replay(
 
 
 def send_back(task: Replay, *, running: bool) -> bool:
-    """Send the sink back, by the daemon if one is running; False if it has not taken the request up in time.
+    """Rewind the sink, by the daemon if one is running; return False if it has not started the replay in
+    time.
 
     Raises:
-        ConfigError: the sink has not yet come so far.
-        StateError: the sink has nothing of this source yet.
+        ConfigError: the sink has not reached the offset yet.
+        StateError: the sink has no changes of this source yet.
         SinkRefused: the sink or the daemon refused.
     """
     if running:
@@ -134,7 +135,7 @@ def _refuse_ahead(task: Replay, cursor: int | None) -> None:
 
 
 def wait_until_applied(task: Replay, where: str) -> None:
-    """Return when the sink has again all that the log held when the replay was planned.
+    """Return when the sink has applied everything that the log contained when the replay was planned.
 
     Raises:
         StateError: the daemon has stopped; `where` names the option that asked for the wait.

@@ -25,7 +25,7 @@ def schema_findings(
 
 
 def capability_findings(sink: ConfiguredSink) -> Iterator[Finding]:
-    """What the sink promises, and where the configuration asks for more than it keeps."""
+    """Yield the sink's capabilities, and options of the configuration that exceed them."""
     capabilities: Capabilities = sink.plugin.capabilities
     facts = "; ".join(f"{name}: {value}" for name, value in capabilities.facts().items())
     yield Finding(Severity.OK, "sink-capabilities", facts)

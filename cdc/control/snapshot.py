@@ -1,7 +1,6 @@
 """Snapshot requests: copy tables again, or for the first time, into all sinks or one.
 
-The request is kept in the state: a running daemon takes it within seconds, else the next one does at its
-start.
+The state stores the request: a running daemon accepts it within seconds, otherwise the next one at its start.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ LIKENESS = 0.8
 
 @dataclass(frozen=True, slots=True)
 class RequestedCopy:
-    """What is asked for; `tables` None are all of the source, `sink` None all sinks."""
+    """A request for a copy; `tables` None means all tables of the source, `sink` None all sinks."""
 
     source: str
     tables: tuple[TableId, ...] | None
@@ -44,7 +43,7 @@ class RequestedCopy:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that was left: its number, whether a daemon is running, and whether it has begun."""
+    """A stored request: its number, whether a daemon is running, and whether it has started the copy."""
 
     number: int
     running: bool
@@ -52,7 +51,7 @@ class Asked:
 
 
 def ask_for_copy(configuration: Configuration, requested: RequestedCopy) -> Asked:
-    """Leave the request, and wait a while for a running daemon to take it.
+    """Store the request, and wait a few seconds for a running daemon to accept it.
 
     Raises:
         SourceRefused: the daemon refused it.
@@ -69,10 +68,10 @@ def ask_for_copy(configuration: Configuration, requested: RequestedCopy) -> Aske
 
 
 def requested_copy(configuration: Configuration, names: Sequence[str], sink: str | None) -> RequestedCopy:
-    """What `names` ask for: a source, which may be left out when there is one, then its tables.
+    """Return the request that `names` describe: a source (optional if there is only one), then its tables.
 
     Raises:
-        ConfigError: a name is none of a source, selected table or sink.
+        ConfigError: a name is not a source, a selected table or a sink.
     """
     # A source's name has no dot, a table's always has one.
     has_source = bool(names) and "." not in names[0]

@@ -1,4 +1,4 @@
-"""The status: what the daemon last said of itself, put right by what its process and the logs show now."""
+"""The status: the daemon's last report, corrected by the present state of its process and the logs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEVER_RUN = "never run"
 
 @dataclass(frozen=True, slots=True)
 class DaemonView:
-    """The daemon's last report, None before the first; `died` if it was killed and could not say so."""
+    """The daemon's last report, None before the first; `died` if it was killed or crashed."""
 
     report: DaemonReport | None
     running: bool = False
@@ -31,7 +31,7 @@ class DaemonView:
 
     @property
     def pid(self) -> int:
-        """The process that runs, or ran last."""
+        """The process id of the daemon that runs, or ran last."""
         return self.report.pid if self.report else 0
 
     @property
@@ -39,7 +39,7 @@ class DaemonView:
         return self.report is not None and self.report.state_dir_full
 
     def delivery(self, sink: str, source: str) -> SinkReport | None:
-        """What it said of this sink and source."""
+        """Return its report on this sink and source."""
         pairs = self.report.sinks.get(sink, ()) if self.report else ()
         return next((pair for pair in pairs if pair.source == source), None)
 
@@ -56,7 +56,7 @@ class TableCopy:
 
 @dataclass(frozen=True, slots=True)
 class StoredLog:
-    """What a source's log holds now."""
+    """The present contents of a source's log."""
 
     start: int
     next: int
@@ -81,7 +81,7 @@ class OpenRequest:
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """A configured source: its report, None if it has never run; its log, or why that can't be read."""
+    """A configured source: its report, None if it has never run; its log, or why that cannot be read."""
 
     report: SourceReport | None
     log: StoredLog | None = None
@@ -135,7 +135,7 @@ class Status:
 
     @property
     def needs_operator(self) -> bool:
-        """Whether something has failed, or waits for an operator."""
+        """Whether something has failed or waits for an operator."""
         if self.daemon.died or self.daemon.state_dir_full or any(v.log_error for v in self.sources.values()):
             return True
         return any(

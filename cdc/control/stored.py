@@ -1,4 +1,4 @@
-"""What a daemon, running or not, left under `state_dir`, for reading: logs and checkpoints."""
+"""Read access to the logs and checkpoints under `state_dir`, whether a daemon runs or not."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from cdc_config import Configuration, ConfiguredSource
 
 
 def log_folder(configuration: Configuration, source: str) -> Path:
-    """Where the engine keeps that source's log."""
+    """Return the folder of that source's log."""
     return configuration.state_dir / "log" / source
 
 
 def log_view(configuration: Configuration, source: str) -> LogView:
-    """The source's log for reading; StateError when there is none yet."""
+    """Open the source's log for reading; StateError if there is none yet."""
     return LogView(log_folder(configuration, source))
 
 
@@ -52,7 +52,7 @@ def _start(configuration: Configuration, source: str) -> int:
 
 
 def finder(configuration: Configuration, source: ConfiguredSource, log: LogView, where: str) -> Finder:
-    """Finds places in that source's log; `where` names the option in messages."""
+    """Return a finder of places in that source's log; `where` names the option in messages."""
 
     def checkpoint(number: int) -> int | None:
         with closing(StateReader(configuration.state_dir)) as state:

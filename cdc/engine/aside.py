@@ -1,5 +1,5 @@
-"""Watches the tables that a sink has set aside: shows them in the status, asks the sink again once a minute,
-and requests a copy of each table that the sink can take again.
+"""Watch the tables that a sink has set aside: show them in the status, check once a minute whether the sink
+can store them, and request a copy of each table that it can store again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RECONSIDER_SECONDS = 60.0
 
 
 class AsideWatch:
-    """Watches one (source, sink) pair; `request_copy` asks that a table is copied for the sink."""
+    """Watch of one (source, sink) pair; `request_copy` requests a copy of a table for the sink."""
 
     def __init__(
         self, source: str, log: LogReader, status: SinkStatus, request_copy: Callable[[TableId], None]

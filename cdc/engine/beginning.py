@@ -1,5 +1,5 @@
-"""Where a sink begins whose next change the log no longer has: a new sink after retention, or a sink that
-retention has passed.
+"""Find the offset at which a sink begins if the log no longer has its next change: a new sink on a trimmed
+log, or a sink that retention has passed.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Beginning:
         self._report = report
 
     def is_needed(self, cursor: Cursor | None) -> bool:
-        """Whether the log lacks what the sink needs next."""
+        """Whether the log lacks the change that the sink needs next."""
         return (cursor.next if cursor else 0) < self._log.start
 
     def find(self, cursor: Cursor | None, stop: threading.Event) -> int | None:
-        """Return the offset to begin at, once it is known; None when stopped before.
+        """Return the offset to begin at, once it is known; None if stopped before.
 
         Raises:
             LogTrimmed: the policy is `fail`, and no operator has asked for copies.

@@ -26,7 +26,7 @@ from cdc.spi import (
 
 
 class CapturePipeline:
-    """Owns a source, its log and their workers. What sinks do, it learns from the state.
+    """Owns a source, its log and their workers. The state shows what the sinks have applied.
 
     `sinks` are the names of the sinks that take changes from the source.
     """
@@ -71,27 +71,27 @@ class CapturePipeline:
             worker.start()
 
     def pause(self, timeout_seconds: float) -> list[str]:
-        """Stop reading from the source, which keeps what follows; return the workers that did not stop."""
+        """Stop reading from the source, which keeps later changes; return the workers that did not stop."""
         stuck = stop_all(self.workers, timeout_seconds)
         self.status.state = "paused"
         return stuck
 
     def resume(self) -> None:
-        """Make fresh workers, to be started."""
+        """Create new workers, which are not started yet."""
         self.status.state = "starting"
         self._make_workers()
 
     def replace(self, spec: SourceSpec) -> None:
-        """Go on with another specification of the same source; while paused."""
+        """Replace the specification of the source; call it while the pipeline is paused."""
         self.source.close()
         self._open(spec)
 
     def pause_table(self, table: TableId) -> None:
-        """Keep the changes of a live table in a buffer from here on."""
+        """Buffer the changes of a live table from now on."""
         pause_table(self._ledger, table)
 
     def resume_table(self, table: TableId) -> None:
-        """Release what was buffered of a paused table, and follow it again."""
+        """Release the buffered changes of a paused table, and follow it again."""
         resume_table(self._ledger, self.source.position, table)
 
     @property
@@ -104,7 +104,7 @@ class CapturePipeline:
 
     @property
     def end(self) -> int:
-        """The offset behind the newest commit."""
+        """The offset after the newest commit."""
         end = self.log.end
         return end.next if end else 0
 

@@ -1,8 +1,8 @@
-"""Requests that tables are copied again: an operator's (`cdc snapshot`), kept in the state, and those of a
-sink whose beginning the log no longer has.
+"""Requests for copies of tables: those of operators (`cdc snapshot`), stored in the state, and those of a
+sink on a trimmed log.
 
-Taking a request is one commit of the log: the tables' change of phase, the marks that tell sinks, and, for a
-sink that begins, the offset to begin at. So a request that was taken survives a crash without the state.
+One commit of the log accepts a request: the new phases of the tables, the marks for the sinks and, for a new
+sink, the offset to begin at. An accepted request therefore survives a crash without the state.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ASKED_FOR = "requested with `cdc snapshot`"
 
 
 class CopyRequests:
-    """Takes requests between two copies, and finishes them when their tables are live.
+    """Accept requests between two copies, and finish them when their tables are live.
 
     `is_open` may be called from any thread, all else from the coordinator's.
     """
@@ -49,14 +49,14 @@ class CopyRequests:
 
     @property
     def is_due(self) -> bool:
-        """Whether a request waits to be taken; the state is asked now and then."""
+        """Whether a request is waiting to be accepted; the state is read at intervals."""
         if time.monotonic() - self._looked_at < REQUEST_POLL_SECONDS:
             return False
         self._looked_at = time.monotonic()
         return any(not request.is_taken for request in self._unfinished())
 
     def take(self, selected: Collection[TableId]) -> None:
-        """Take what can be taken now; `selected` are the source's tables."""
+        """Accept the requests that can be served now; `selected` are the source's tables."""
         self._end_orphans()
         for request in self._unfinished():
             if not request.is_taken:

@@ -1,8 +1,8 @@
 """Log → one sink: one thread a (source, sink) pair plans, applies,
 and remembers nothing that the sink does not.
 
-A plan is saved before its first attempt and used again by a retry and by the next process, so that what a
-sink is asked to apply for an offset never changes. The cursor is the sink's own; the log and the saved plan
+A plan is saved before its first attempt and used again by a retry and by the next process, so that the range
+to apply at an offset never changes. The cursor is the sink's own; the log and the saved plan
 are checked against it at every start.
 """
 
@@ -76,7 +76,7 @@ class Delivery:
         self._log.wake()
 
     def run(self, stop: threading.Event) -> None:
-        """Deliver until stopped, then flush what waits; raises what the sink or the log raises."""
+        """Deliver until stopped, then flush waiting changes; raises the errors of the sink and the log."""
         self._status.state = "opening"
         sink = self._make_sink()
         try:

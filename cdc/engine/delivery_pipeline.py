@@ -18,7 +18,7 @@ from cdc.spi import DeliveryState, LogReader, SinkContext
 
 @dataclass(frozen=True, slots=True)
 class SinkResources:
-    """What a delivery's sink is given: its epoch, its share of the memory, a folder for scratch files."""
+    """Resources of a delivery's sink: its epoch, its share of the memory, a folder for scratch files."""
 
     epoch: int
     memory_bytes: int
@@ -26,7 +26,7 @@ class SinkResources:
 
 
 class DeliveryPipeline:
-    """Owns the delivery of one source's log to one sink. What capture does, it learns from log and state."""
+    """Owns the delivery of one source's log to one sink. Log and state show what capture has done."""
 
     def __init__(
         self,
@@ -79,13 +79,15 @@ class DeliveryPipeline:
         self.worker.start()
 
     def pause(self, timeout_seconds: float) -> list[str]:
-        """Stop delivering; the log keeps what the sink lacks. Return the worker if it did not stop."""
+        """Stop delivering; the log keeps the changes that the sink lacks. Return the worker if it did not
+        stop.
+        """
         stuck = stop_all([self.worker], timeout_seconds)
         self.status.state = "paused"
         return stuck
 
     def resume(self) -> None:
-        """Make a fresh delivery, to be started."""
+        """Create a new delivery, which is not started yet."""
         self.status.state = "starting"
         self._open()
 

@@ -1,4 +1,4 @@
-"""The daemon's heart: starts all pipelines, does the housekeeping once a second, and stops them in order.
+"""The core of the daemon: starts all pipelines, does the housekeeping once a second, and stops them in order.
 
 While it runs, sources, sinks and tables can be added, changed, paused, resumed and removed, by any thread.
 """
@@ -85,7 +85,7 @@ class Engine:
         self._housekeeping = Housekeeping(state, self.pipelines)
 
     def stop(self) -> None:
-        """Ask a running engine to finish what is in hand and return; safe from a signal handler."""
+        """Ask a running engine to finish its current work and return; safe in a signal handler."""
         self._stop.set()
 
     def run(self, *, once: bool = False, on_tick: Callable[[DaemonReport], None] | None = None) -> RunResult:
@@ -123,8 +123,8 @@ class Engine:
             self._start([pipeline, *(delivery for delivery in added if delivery is not None)])
 
     def change_source(self, spec: SourceSpec) -> None:
-        """Go on with another specification of a source: tables that it selects no longer are forgotten, and
-        those that it selects now are copied and followed. The sinks notice nothing else.
+        """Replace the specification of a source: tables that it no longer selects are forgotten, and newly
+        selected tables are copied and followed. Sinks see no other effect.
         """
         with self._changing:
             pipeline = self._capture(spec.name)
@@ -133,7 +133,7 @@ class Engine:
             self._start([pipeline])
 
     def remove_source(self, name: str) -> None:
-        """Stop a source and its deliveries. Log and state stay, for when it returns."""
+        """Stop a source and its deliveries. Log and state are kept in case it is added again."""
         with self._changing:
             pipeline = self._capture(name)
             deliveries = self.pipelines.of_source(name)
@@ -147,12 +147,14 @@ class Engine:
                 pipeline.close()
 
     def pause_source(self, name: str) -> None:
-        """Stop reading a source, which keeps what follows. Its sinks get what is in the log."""
+        """Stop reading a source, which keeps later changes. Its sinks still receive the changes in the
+        log.
+        """
         with self._changing:
             self._check_stopped(self._capture(name).pause(STOP_READING_SECONDS))
 
     def resume_source(self, name: str) -> None:
-        """Go on reading a source that is paused; no-op if it is not."""
+        """Resume a paused source; no-op if it is not paused."""
         with self._changing:
             pipeline = self._capture(name)
             if pipeline.is_paused:
@@ -173,7 +175,7 @@ class Engine:
             self._start([delivery for delivery in added if delivery is not None])
 
     def remove_sink(self, name: str) -> None:
-        """Stop delivering to a sink. The logs keep nothing for it any more."""
+        """Stop delivering to a sink. The logs no longer keep changes for it."""
         with self._changing:
             deliveries = self._deliveries(name)
             self._check_stopped(stop_all([delivery.worker for delivery in deliveries], STOP_WRITING_SECONDS))
@@ -181,7 +183,7 @@ class Engine:
             self._forget(deliveries)
 
     def pause_sink(self, name: str) -> None:
-        """Stop delivering to a sink. The logs keep what it lacks."""
+        """Stop delivering to a sink. The logs keep the changes that it lacks."""
         with self._changing:
             for delivery in self._deliveries(name):
                 delivery.worker.ask_to_stop()
@@ -189,7 +191,7 @@ class Engine:
                 self._check_stopped(delivery.pause(STOP_WRITING_SECONDS))
 
     def resume_sink(self, name: str) -> None:
-        """Go on delivering to a sink that is paused; no-op if it is not."""
+        """Resume a paused sink; no-op if it is not paused."""
         with self._changing:
             for delivery in self._deliveries(name):
                 if delivery.is_paused:
@@ -197,12 +199,12 @@ class Engine:
                     self._start([delivery])
 
     def pause_table(self, source: str, table: TableId) -> None:
-        """Keep the changes of a table in a buffer until it is resumed, also after a restart."""
+        """Buffer the changes of a table until it is resumed, even after a restart."""
         self._capture(source).pause_table(table)
         self._report("table paused", source=source, table=str(table))
 
     def resume_table(self, source: str, table: TableId) -> None:
-        """Release what was buffered of a paused table, and follow it again."""
+        """Release the buffered changes of a paused table, and follow it again."""
         self._capture(source).resume_table(table)
         self._report("table resumed", source=source, table=str(table))
 

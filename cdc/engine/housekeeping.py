@@ -1,6 +1,6 @@
 """Housekeeping: the status document, the history of checkpoints, and the log's retention.
 
-A full disk stops none of it: what finds no room is due again later, and the document says so.
+A full disk stops none of it: a failed write is due again later, and the document shows it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Refuses a source that is not the one the log was written from: a restored backup, a re-pointed host."""
+"""Refuse a source that the log was not written from: a restored backup, another host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def starts_in(metadata: Mapping[str, str]) -> int:
 
 
 def verify_identity(now: SourceIdentity, stored: str | None, *, accept: bool) -> str:
-    """The identity as it is kept in the log.
+    """Return the identity as the log stores it.
 
     Raises:
         SourceMismatch: it differs from the stored one and the operator did not accept that.

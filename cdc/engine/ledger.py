@@ -1,6 +1,6 @@
 """A source's log together with the states of its tables.
 
-One discipline: what changes a state is committed first, and memory follows. An entry works on a draft of
+Rule: a change of state is committed first, and then applied in memory. An entry works on a draft of
 its own; nobody else sees it before the commit, and after a commit that fails it is gone.
 """
 
@@ -19,8 +19,8 @@ from cdc.spi import LogTransaction, LogWriter
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """What the source asks to be read again. `is_void`: the copy that the table has, or the one that is being
-    made, is worthless now.
+    """A request of the source to copy a table again. `is_void`: the present copy of the table, or the one in
+    progress, is no longer valid.
     """
 
     table: TableId
@@ -65,11 +65,11 @@ class Ledger:
         return self._requested_at.get(table, 0)
 
     def start_new_history(self) -> None:
-        """Forget the positions of requests: those to come belong to another history of the source."""
+        """Forget the positions of requests: later ones belong to another history of the source."""
         self._requested_at.clear()
 
     def begin(self) -> Entry:
-        """Open an entry, as soon as no other one is open."""
+        """Open an entry; wait until no other one is open."""
         transaction = self.log.begin()
         return Entry(transaction, self._book, self.log, self._follow)
 
@@ -88,7 +88,7 @@ class Ledger:
 
 
 class Entry:
-    """One commit of a ledger in the making. `with` closes it; without a commit nothing of it stays."""
+    """An uncommitted entry of a ledger. `with` closes it; without a commit it is discarded."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class Entry:
         self.close()
 
     def schema(self, table: TableId) -> TableSchema | None:
-        """Return the newest schema of a table as of the commit before."""
+        """Return the newest schema of a table as of the previous commit."""
         return self._log.schema(table)
 
     def append(self, changes: ChangeSet) -> None:
@@ -122,7 +122,7 @@ class Entry:
     def commit(
         self, position: Position | None = None, metadata: Mapping[str, str | None] | None = None
     ) -> Commit:
-        """Commit at this position (None: that of the commit before) and let memory follow."""
+        """Commit at this position (None: that of the previous commit) and apply the changes in memory."""
         if position is None:
             end = self._log.end
             assert end is not None, "the first commit has a position of its own"

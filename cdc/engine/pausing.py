@@ -1,7 +1,7 @@
 """Pausing one table: its changes wait in a buffer of the log, and are released when it is resumed.
 
-A paused table stays so over restarts. What would have it copied again meanwhile is kept as a reason, and the
-copy is due when it is resumed.
+A paused table stays paused over restarts. If a copy becomes due meanwhile, its reason is stored, and the copy
+follows when the table is resumed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cdc.model import Position, TableId
 
 
 def pause_table(ledger: Ledger, table: TableId) -> None:
-    """Keep the changes of a live table in a buffer from here on; no-op when it is paused.
+    """Buffer the changes of a live table from now on; no-op if it is paused.
 
     Raises:
         ConfigError: the table is unknown, or it is being copied.
@@ -33,7 +33,7 @@ def pause_table(ledger: Ledger, table: TableId) -> None:
 
 
 def resume_table(ledger: Ledger, parse: Callable[[str], Position], table: TableId) -> None:
-    """Release what was buffered, then follow the table again; no-op when it is not paused."""
+    """Release the buffered changes, then follow the table again; no-op if it is not paused."""
     state = ledger.tables.get(table)
     if state is None or state.phase is not Phase.PAUSED:
         return

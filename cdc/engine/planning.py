@@ -1,4 +1,4 @@
-"""Chooses what a sink is given next: a range of whole commits, fixed before the first attempt."""
+"""Choose the next range for a sink: whole commits, fixed before the first attempt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PART_BATCHES = 4096
 
 
 class Planner:
-    """Collects the commits that wait for one sink, each looked at once."""
+    """Collector of the commits that wait for one sink; reads each commit once."""
 
     def __init__(self, log: LogReader, sink: str, policy: FlushPolicy, start: int) -> None:
         self._log = log
@@ -31,7 +31,7 @@ class Planner:
         return self._scanned
 
     def collect(self) -> None:
-        """Take in what is durable now, up to a full plan."""
+        """Collect the durable commits, up to a full plan."""
         if self._full:
             return
         for commit in self._log.commits(self._scanned):
@@ -43,7 +43,7 @@ class Planner:
                 return
 
     def due(self, *, flush_now: bool) -> Plan | None:
-        """The plan, if it is time: full, old enough, or asked for."""
+        """Return the plan if it is due: full, old enough, or requested."""
         if self._pending is None:
             return None
         age = time.monotonic() - self._since
@@ -53,7 +53,7 @@ class Planner:
         return None
 
     def wait_seconds(self, longest: float) -> float:
-        """How long nothing needs to be done when no commit comes."""
+        """Seconds until the next plan is due if no commit arrives."""
         if self._pending is None:
             return longest
         return max(0.0, min(longest, self._since + self._policy.interval_seconds - time.monotonic()))

@@ -1,9 +1,9 @@
-"""Tables that need a new copy repeatedly, because an application keeps making changes that only a copy makes
-up for.
+"""Tables that need a new copy repeatedly, because an application keeps making changes that only a copy can
+capture.
 
 The first copy begins at once. Each later one waits twice as long as the one before, as an error that names
 the remedy, so that a source is not read for ever. All of them begin when the stream has caught up with the
-source: what is still to come would throw the copy away.
+source, because later changes in the stream would make the copy invalid.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Repeats:
         self._lock = threading.Lock()
 
     def note(self, table: TableId, request: Resnapshot) -> None:
-        """A copy that the table has, or that is being made, is void."""
+        """Note that the present copy of the table, or the one in progress, is invalid."""
         if not request.remedy:
             return
         now = time.monotonic()
@@ -58,7 +58,7 @@ class Repeats:
             self._repeats[table] = _Repeat(request, count, now)
 
     def forget(self, table: TableId) -> None:
-        """Let the next copy begin at once: an operator asks for it."""
+        """Let the next copy begin at once, because an operator requested it."""
         with self._lock:
             self._repeats.pop(table, None)
 
@@ -76,7 +76,9 @@ class Repeats:
         )
 
     def is_behind(self, table: TableId, source: Position, reached: Position) -> bool:
-        """Whether the stream has not come to where the source (now at `source`) was at the request."""
+        """Whether the stream has not reached the source's position at the request; the source is at `source`
+        now.
+        """
         with self._lock:
             known = self._repeats.get(table)
             if known is None:

@@ -1,4 +1,4 @@
-"""The one table that decides what follows an error, and the waiting; nobody else decides.
+"""The only table that decides how the engine continues after an error, and how long it waits.
 
 An error class that the table does not name ends its worker: the default fails closed.
 """
@@ -16,8 +16,8 @@ from cdc import errors
 
 
 class Directive(StrEnum):
-    """What happens next: `retry` for ever with growing waits; `operator`: look again every minute whether
-    someone has removed the cause; `stop` this worker for good.
+    """What happens next: `retry` without limit, at growing intervals; `operator`: retry every minute until
+    the cause is removed; `stop` this worker until a restart.
     """
 
     RETRY = "retry"
@@ -65,7 +65,7 @@ STEADY_SECONDS = 30.0
 
 
 def directive(error: BaseException) -> Directive:
-    """What the policy says of this error; the most specific class in its tree wins."""
+    """Return the directive for this error; the most specific class in its tree wins."""
     for kind in type(error).__mro__:
         if kind in POLICY:
             return POLICY[kind]
@@ -89,8 +89,8 @@ class Attempts:
         progressed: Callable[[], bool],
         report: Callable[[BaseException, float], None],
     ) -> None:
-        """`progressed` says whether work was done since it was last asked: then the waits start small again.
-        `report` gets each error with the seconds until the next attempt.
+        """`progressed` returns whether work was done since its last call; then the waits start small again.
+        `report` receives each error with the seconds until the next attempt.
         """
         self._body = body
         self._stop = stop
@@ -101,7 +101,7 @@ class Attempts:
 
     @property
     def running_seconds(self) -> float | None:
-        """How long the attempt at hand has lasted; None between two attempts."""
+        """Seconds that the current attempt has lasted; None between two attempts."""
         return None if self._begun is None else time.monotonic() - self._begun
 
     def run(self) -> None:

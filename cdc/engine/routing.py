@@ -1,5 +1,4 @@
-"""Decides for every streamed batch: into the log, or into a buffer; and notices new, renamed and re-created
-tables.
+"""Route every streamed batch into the log or into a buffer; detect new, renamed and recreated tables.
 
 All decisions are made on the draft of an entry of the ledger; a transaction that comes in parts has one entry
 from first part to last, so no table changes its phase in the middle of one.
@@ -60,11 +59,11 @@ class Router:
         return routed
 
     def adopt(self, draft: TableDraft, schema: TableSchema) -> None:
-        """Make a table known that was found in the catalog before any change of it."""
+        """Register a table that was found in the catalog before its first change."""
         self._state_of(draft, schema, Routed())
 
     def start_all_over(self, draft: TableDraft, reason: str) -> Routed:
-        """Copy every table again from nothing: changes of all of them may be missing."""
+        """Copy every table again from the beginning, because changes of all of them may be missing."""
         routed = Routed()
         for table, state in draft.items():
             self._start_over(draft, table, state, reason, routed)
@@ -75,7 +74,7 @@ class Router:
     ) -> Routed:
         """Copy these tables again for some sinks. A copy that has not begun is made for them too.
 
-        The caller leaves out tables with a copy under way, whose beginning those sinks may not have seen.
+        The caller omits tables with a copy in progress, whose beginning those sinks may not have seen.
         """
         routed = Routed()
         for table in tables:
@@ -173,7 +172,7 @@ class Router:
 def unselected(book: TableBook, selects: Callable[[TableId], bool]) -> dict[TableId, TableState]:
     """Return the tables that the source's config no longer selects, and those whose name is not known.
 
-    Their changes are not captured any more, so their state must not outlive the selection: a table that
-    returns is new, and is copied.
+    Their changes are no longer captured, so their state must be deleted: a table that is selected again is
+    new, and is copied.
     """
     return {table: state for table, state in book.items() if not (table.schema and selects(table))}

@@ -1,4 +1,4 @@
-"""Copies tables into the log while the stream flows, and makes them live:
+"""Copy tables into the log while the source is followed, and make them live:
 rows first, then the changes buffered meanwhile.
 
 The order in the log, per table: for a copy that continues an earlier one, the buffered changes that the
@@ -49,10 +49,10 @@ class TableCopier:
         self._releaser = Releaser(context.ledger, context.source.position)
 
     def copy(self, schemas: Sequence[TableSchema], stop: threading.Event) -> Mapping[TableId, CdcError]:
-        """Open one snapshot, copy what it covers of these tables and make live those that are whole then.
+        """Open one snapshot, copy the tables that it covers, and make live those that are complete.
 
-        Return the tables that can't be copied now, with the reason. When stopped or when the snapshot ends
-        early, nothing is lost: the next call completes the tables that are left.
+        Return the tables that cannot be copied now, with the reason. If the copy is stopped or the snapshot
+        ends early, nothing is lost: the next call completes the remaining tables.
         """
         if self._is_begun(schemas) and not self._wait_until_passed(self._source.current(), stop):
             return {}

@@ -1,4 +1,4 @@
-"""What the engine runs: plain frozen values that the composition root makes from the config."""
+"""Specifications of what the engine runs: frozen values that the composition root creates from the config."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def delivery_memory(deliveries: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long the log keeps what every sink has: until older than `age` or larger than `bytes`."""
+    """How long the log keeps changes that every sink has: until older than `age` or larger than `bytes`."""
 
     age: timedelta = DEFAULT_RETAIN_AGE
     bytes: int = DEFAULT_RETAIN_BYTES

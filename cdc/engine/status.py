@@ -1,4 +1,4 @@
-"""What the engine knows of itself while it runs: rates, lags, phases, errors; one report for `cdc status`.
+"""State of the running engine: rates, lags, phases, errors; one report for `cdc status`.
 
 Writers are the workers' threads, each on its own object; readers take a snapshot. Plain attribute writes are
 atomic enough: a report may mix values a moment apart, never a torn one.

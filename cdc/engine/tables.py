@@ -1,4 +1,4 @@
-"""What capture knows of each table: live, or buffered while a snapshot of it is read; kept in the log
+"""Capture's state of each table: live, or buffered while a snapshot of it is read; stored in the log
 metadata.
 """
 
@@ -137,7 +137,7 @@ class TableBook:
         return next((table for table, state in self.items() if state.relation == relation), None)
 
     def is_new(self, schema: TableSchema) -> bool:
-        """Return whether neither the table's name nor its number is known: the stream has not shown it."""
+        """Return whether neither the table's name nor its number is known."""
         return self.get(schema.table) is None and self.by_relation(schema.relation) is None
 
     def agrees(self, schema: TableSchema) -> bool:
@@ -179,7 +179,7 @@ class TableDraft(TableBook):
         self._change({_key(table): None, **self._without_chunks(table)})
 
     def finish_chunk(self, table: TableId, chunk: str, rows: int) -> None:
-        """Note that a chunk's rows are all in the log."""
+        """Note that the log has all rows of a chunk."""
         self._change({_chunk_key(table, chunk): str(rows)})
 
     def new_buffer(self) -> int:

@@ -1,5 +1,5 @@
-"""The tables whose copy the source puts off, with the reason: in status at once, logged when it lasts, and an
-error when nothing will end it.
+"""The tables whose copy the source delays, with the reason: in status at once, logged if the delay is long,
+and an error if nothing will end it.
 """
 
 from __future__ import annotations

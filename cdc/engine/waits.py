@@ -88,7 +88,7 @@ class Waits:
         return 0.0 if known is None else time.monotonic() - known.begun
 
     def report(self, log: Callable[..., None]) -> None:
-        """Log waits that have begun to last and waits that have ended, each once."""
+        """Log waits that have become long and waits that have ended, each once."""
         with self._lock:
             begun = [wait for wait in self._waits.values() if wait.lasts and not wait.is_reported]
             for wait in begun:

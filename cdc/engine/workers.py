@@ -174,7 +174,7 @@ def bound(report: Log, **fields: str) -> Log:
 
 
 def stop_all(workers: Collection[Worker], timeout_seconds: float) -> list[str]:
-    """Ask all to stop and wait for them together; the names of those that did not in time."""
+    """Ask all workers to stop and wait for them; return the names of those that did not stop in time."""
     for worker in workers:
         worker.ask_to_stop()
     deadline = time.monotonic() + timeout_seconds

@@ -31,7 +31,7 @@ _AUDIENCE, _MARK = b"cdc.audience", b"cdc.copy"
 
 @dataclass(frozen=True, slots=True)
 class EncodedBatch:
-    """A batch ready to be written: all that can be done before its place in the log is known."""
+    """A batch that is ready to be written, encoded as far as possible without its place in the log."""
 
     schema: TableSchema
     body: memoryview
@@ -52,7 +52,7 @@ class BatchTrailer:
 
 
 def encode_schema(schema: TableSchema) -> bytes:
-    """The schema, its Arrow types and its fills."""
+    """Encode the schema with its Arrow types and its fills."""
     document = {
         "table": [schema.table.schema, schema.table.name],
         "version": schema.version,
@@ -68,7 +68,7 @@ def encode_schema(schema: TableSchema) -> bytes:
 
 
 def decode_schema(body: bytes | memoryview) -> TableSchema:
-    """What `encode_schema` was given."""
+    """Decode the result of `encode_schema`."""
     data = memoryview(body)
     (length,) = _LENGTH.unpack_from(data)
     document = orjson.loads(data[_LENGTH.size : _LENGTH.size + length])
@@ -90,7 +90,9 @@ def decode_schema(body: bytes | memoryview) -> TableSchema:
 
 
 def encode_batch(batch: ChangeBatch, changes: int) -> EncodedBatch:
-    """The batch as IPC. ValueError when it does not fit its schema, or an ordinal is not below `changes`."""
+    """Encode the batch as IPC. ValueError if it does not match its schema, or an ordinal is not below
+    `changes`.
+    """
     _check_shape(batch)
     _check_ordinals(batch, changes)
     byte_count = batch.byte_count
@@ -104,7 +106,7 @@ def encode_trailer(trailer: BatchTrailer) -> bytes:
 
 
 def decode_trailer(data: bytes | memoryview) -> BatchTrailer:
-    """The trailer, from the end of a batch frame's body."""
+    """Decode the trailer at the end of a batch frame's body."""
     return BatchTrailer(*_TRAILER.unpack_from(data, len(data) - TRAILER_BYTES))
 
 

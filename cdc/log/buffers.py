@@ -1,8 +1,8 @@
 """Buffers of a log on local disk: a folder of segments each, confirmed by the commits of the log.
 
 Order of durability: the buffers first, then the log's own commit, whose metadata says how far each buffer
-counts. What a buffer has beyond belongs to a commit that never happened: readers do not see it, and it is
-cut before the buffer is written again. The source sends it again.
+counts. Later bytes of a buffer belong to a commit that never happened: readers do not see them, and they are
+cut before the buffer is written again. The source sends these changes again.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Buffers:
             shutil.rmtree(self._folder / str(number), ignore_errors=True)
 
     def reader(self, number: int) -> BufferReader:
-        """Return a reader of what is confirmed now."""
+        """Return a reader of the confirmed changes."""
         confirmed = self._confirmed(number)
         return _ConfirmedReader(self._log(number) if confirmed else None, confirmed)
 

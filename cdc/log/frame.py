@@ -1,4 +1,4 @@
-"""The frame: what every segment is made of. Pure conversion between bytes and fields, no I/O.
+"""The frame, the unit of every segment. Pure conversion between bytes and fields, no I/O.
 
 The header's checksum is salted with the log's identity, the segment's number and the frame's own place, so
 a frame copied, moved or left over from elsewhere never counts as valid. The body's checksum stands in the
@@ -63,13 +63,13 @@ class Frame:
 
 
 def encode_preamble(log_id: bytes, number: int) -> bytes:
-    """The first bytes of segment `number` of that log."""
+    """Return the first bytes of segment `number` of that log."""
     head = _PREAMBLE.pack(SEGMENT_MAGIC, FORMAT_VERSION, log_id, number)
     return head + _CRC.pack(zlib.crc32(head))
 
 
 def decode_preamble(data: bytes) -> Preamble | None:
-    """The preamble, of whatever format version; None when these bytes are none."""
+    """Return the preamble, of any format version; None if these bytes are not a preamble."""
     if len(data) < PREAMBLE_BYTES:
         return None
     magic, version, log_id, number = _PREAMBLE.unpack_from(data)
@@ -80,13 +80,15 @@ def decode_preamble(data: bytes) -> Preamble | None:
 
 
 def encode_frame_header(preamble: Preamble, at: int, kind: FrameKind, length: int, body_crc: int) -> bytes:
-    """The header of a frame that begins at byte `at` of that segment."""
+    """Return the header of a frame that begins at byte `at` of that segment."""
     head = _FRAME.pack(FRAME_MAGIC, kind, length, body_crc)
     return head + _CRC.pack(zlib.crc32(head, _salt(preamble, at)))
 
 
 def decode_frame_header(preamble: Preamble, at: int, data: bytes | memoryview) -> Frame | None:
-    """The frame that begins at byte `at`; None when these bytes are none, or one of another place."""
+    """Return the frame that begins at byte `at`; None if these bytes are not a frame, or belong to another
+    place.
+    """
     if len(data) < FRAME_BYTES or data[:4] != FRAME_MAGIC:
         return None
     _, kind, length, body_crc = _FRAME.unpack_from(data)
@@ -97,7 +99,7 @@ def decode_frame_header(preamble: Preamble, at: int, data: bytes | memoryview) -
 
 
 def checksum(*chunks: bytes | memoryview, start: int = 0) -> int:
-    """The CRC-32 of the chunks in order, going on from `start`."""
+    """Return the CRC-32 of the chunks in order, continued from `start`."""
     for chunk in chunks:
         start = zlib.crc32(chunk, start)
     return start

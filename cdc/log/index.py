@@ -1,7 +1,7 @@
-"""What a search needs to know of a segment, gathered commit by commit, and kept beside sealed segments.
+"""Search index of a segment, built commit by commit, and stored next to sealed segments.
 
-The index file is a convenience: when it is missing, damaged or does not fit its segment, it is built again
-from the segment.
+The index file is not needed for correctness: if it is missing, damaged or does not match its segment, it is
+rebuilt from the segment.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BLOCK_BYTES = 1024 * 1024
 
 
 def with_commit(segment: Segment, commit: Commit, group_at: int, end: int) -> Segment:
-    """The segment with one more commit, whose frames lie from `group_at` to `end`."""
+    """Return the segment with one more commit, whose frames are from `group_at` to `end`."""
     return replace(
         segment,
         next=commit.next,
@@ -82,7 +82,8 @@ def save_index(segment: Segment, preamble: Preamble) -> None:
 
 
 def load_index(empty: Segment, preamble: Preamble) -> Segment | None:
-    """The segment as its index file describes it; None when that is missing, damaged, or of another file.
+    """Return the segment as its index file describes it; None if the file is missing, damaged, or of another
+    segment.
 
     `empty` has the path, the number, the first offset and the size that the file really has.
     """

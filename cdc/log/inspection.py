@@ -19,9 +19,9 @@ SegmentName = tuple[int, int, Path]
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a check of a whole log read, and every damage that it found (one a segment at most).
+    """Result of a check of a whole log: what it read, and every damage (one per segment at most).
 
-    `tail_bytes` lie behind the newest commit: a write under way, or torn by a crash and cut at the next
+    `tail_bytes` come after the newest commit: a write in progress, or torn by a crash and cut at the next
     start.
     """
 
@@ -42,8 +42,8 @@ class _Sum:
 
 
 def verify_log(folder: Path, newest_bytes: int | None = None) -> Verified:
-    """Read every frame of every segment and check all checksums and that each segment goes on where the one
-    before ends. `newest_bytes` leaves out what is older than the newest segments of that size together.
+    """Read every frame of every segment, and check all checksums and that each segment continues the
+    previous one. With `newest_bytes`, check only the newest segments of that total size.
     """
     names = _newest(list_segments(folder), newest_bytes)
     total = _Sum()

@@ -22,7 +22,7 @@ class LocalLogs:
         return self._writers[source]
 
     def reader(self, source: str) -> LogReader:
-        """Open the log for reading, which may be written here or by another process."""
+        """Open the log for reading; this or another process may write it."""
         writer = self._writers.get(source)
         return LogView(self._state_dir / "log" / source) if writer is None or writer.is_closed else writer
 

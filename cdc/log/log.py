@@ -115,7 +115,7 @@ class SegmentedLog:
 
     @property
     def recovered_bytes(self) -> int:
-        """How many bytes of a torn tail were cut when the log was opened."""
+        """The number of bytes of a torn tail that were cut when the log was opened."""
         return self._recovered_bytes
 
     @property
@@ -146,7 +146,7 @@ class SegmentedLog:
 
     @property
     def schemas(self) -> Mapping[TableId, TableSchema]:
-        """The newest schema of every table that the log ever had."""
+        """The newest schema of every table that was ever in the log."""
         return {table: stored.schema for table, stored in self._state.schemas.items()}
 
     def begin(self) -> Transaction:

@@ -1,7 +1,7 @@
 """Reads the durable part of a log: commits, batches, and searches by time or position.
 
 Works on a fixed list of segments, each up to its newest commit, so a reader never sees what is being written.
-Holds one batch at a time; bodies of batches that are not asked for are skipped unread.
+Holds one batch at a time; bodies of other batches are skipped unread.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Group:
 
 
 class Shortcuts:
-    """What readers of one log learnt: where an offset begins, for who goes on where one stopped, and
-    schemas by place.
+    """Places that readers of one log have found: where an offset begins, for the next reader, and schemas by
+    place.
 
-    Bytes of a log that was cut back are written anew, so a cut log gets new shortcuts; readers keep theirs.
+    Bytes of a log that was cut back are written again, so a cut log gets new shortcuts; readers keep theirs.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Shortcuts:
         self._schemas: dict[tuple[int, int], TableSchema] = {}
 
     def remember(self, offset: int, number: int, at: int) -> None:
-        """The commits that end at or before `offset` lie before byte `at` of segment `number`."""
+        """Note that the commits that end at or before `offset` are before byte `at` of segment `number`."""
         places = dict(self._places)
         places.pop(offset, None)
         if len(places) >= _PLACES:
@@ -55,7 +55,7 @@ class Shortcuts:
         self._places = places
 
     def find(self, offset: int, number: int) -> int:
-        """The byte of segment `number` to go on from; 0 when that is not known."""
+        """Return the byte of segment `number` to continue from; 0 if it is not known."""
         known, at = self._places.get(offset, (0, 0))
         return at if known == number else 0
 
@@ -70,7 +70,7 @@ class Shortcuts:
 
 
 def read_commits(segments: Sequence[Segment], start: int, shortcuts: Shortcuts) -> Iterator[Commit]:
-    """The commits from the one that holds offset `start` on, oldest first; none when nothing does yet."""
+    """Yield the commits from the one with offset `start`, oldest first; none if no commit has it yet."""
     check_range(segments, start)
     for _, _, group in _groups_from(segments, start, shortcuts):
         yield group.commit
@@ -129,7 +129,7 @@ def find_commit(
 
 
 def groups_of(segment: Segment, reader: SegmentReader, start: int, end: int | None = None) -> Iterator[Group]:
-    """The commits between two bytes of a segment (both at the border of a group), with their frames."""
+    """Yield the commits between two bytes of a segment (both group boundaries), with their frames."""
     batches: list[Frame] = []
     expected: int | None = None
     for frame in reader.frames(start, segment.byte_count if end is None else end):
@@ -146,7 +146,7 @@ def groups_of(segment: Segment, reader: SegmentReader, start: int, end: int | No
 
 
 def check_range(segments: Sequence[Segment], offset: int) -> None:
-    """LogTrimmed when the log does not reach from this offset on."""
+    """Raise LogTrimmed if the log does not have this offset."""
     start, end = segments[0].first, segments[-1].next
     if start <= offset <= end:
         return

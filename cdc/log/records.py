@@ -22,7 +22,7 @@ class CommitRecord:
     """The body of a commit frame.
 
     `group_at` is the byte where the first frame of this commit begins. `synced` is the byte up to which the
-    segment was known durable when this record was written: damage below it can't be a torn write.
+    segment was known durable when this record was written: damage below it cannot be a torn write.
     """
 
     commit: Commit
@@ -33,7 +33,7 @@ class CommitRecord:
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """What a segment says of the one before: enough to open the log from the newest segment alone."""
+    """What a segment records of the previous one: enough to open the log from the newest segment alone."""
 
     number: int
     byte_count: int

@@ -1,7 +1,7 @@
-"""Opens a log folder: cuts a torn tail, refuses damage.
+"""Open a log folder: cut a torn tail, refuse damage.
 
-The rule. Whatever follows the newest whole commit of the newest segment, and is not whole, is a torn write,
-and is cut: it was never acknowledged to anyone. It is damage instead (LogCorrupt, nothing is changed) when
+The rule: incomplete bytes after the newest complete commit of the newest segment are a torn write, and are
+cut, because they were never acknowledged. It is damage instead (LogCorrupt, nothing is changed) when
 a commit further on proves it: every commit says up to which byte the segment was already durable when it
 was written, and a frame below that byte was whole once. Anything wrong in an older segment, in a segment's
 head, or between segments is damage.

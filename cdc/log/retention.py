@@ -1,6 +1,6 @@
-"""Removes what is not needed: whole segments from the old end, or commits from the new end.
+"""Remove whole segments from the old end of a log, or commits from its new end.
 
-Every step leaves a log that opens: old segments go oldest first, new ones newest first.
+The log can be opened after every step: old segments are removed oldest first, new ones newest first.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def remove_segments(segments: Sequence[Segment]) -> None:
 
 
 def cut_back(segments: Sequence[Segment], next_offset: int) -> None:
-    """Remove every commit that ends behind `next_offset`. ValueError, and nothing done, when that is inside
+    """Remove every commit that ends after `next_offset`. ValueError, and no change, if that offset is inside
     a commit.
     """
     check_range(segments, next_offset)

@@ -1,4 +1,4 @@
-"""Walks one segment from its header to its end, and finds out what it holds.
+"""Scan one segment from its header to its end.
 
 Whether what follows the last whole commit is a torn write or damage is decided in `recovery`.
 """
@@ -70,9 +70,7 @@ def apply_metadata(metadata: dict[str, str], changes: Mapping[str, str | None]) 
 
 
 def scan_segment(reader: SegmentReader, empty: Segment, *, check_bodies: bool) -> Contents:
-    """Walk the whole file; stops at the first frame that is not whole. LogCorrupt when the segment's head
-    is damaged.
-    """
+    """Scan the whole file, up to the first incomplete frame. LogCorrupt if the segment's head is damaged."""
     walk, at = _scan_head(reader, empty)
     size = reader.size
     bad_at: int | None = None

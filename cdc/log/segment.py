@@ -131,11 +131,11 @@ class SegmentReader:
 
     @property
     def size(self) -> int:
-        """Bytes of the file now."""
+        """The present size of the file in bytes."""
         return os.fstat(self._descriptor).st_size
 
     def frame_at(self, at: int, end: int) -> Frame | None:
-        """The frame that begins at `at` and ends at or before `end`; None when there is no such one."""
+        """Return the frame that begins at `at` and ends at or before `end`; None if there is none."""
         frame = decode_frame_header(self.preamble, at, self._windowed(at, min(FRAME_BYTES, end - at)))
         return frame if frame is not None and frame.end <= end else None
 
@@ -149,7 +149,7 @@ class SegmentReader:
             at = frame.end
 
     def body(self, frame: Frame) -> memoryview:
-        """The frame's body, checked."""
+        """Return the frame's body after checking its checksum."""
         data = memoryview(pa.allocate_buffer(frame.length)).cast("B")  # Aligned, as Arrow's readers like it.
         if self._in_window(frame):
             data[:] = self._window[frame.body_at - self._window_at : frame.end - self._window_at]
@@ -160,7 +160,7 @@ class SegmentReader:
         return data
 
     def tail(self, frame: Frame, byte_count: int) -> bytes:
-        """The last bytes of the frame's body, unchecked."""
+        """Return the last bytes of the frame's body, unchecked."""
         return self.read(frame.end - byte_count, byte_count)
 
     def is_whole(self, frame: Frame) -> bool:

@@ -133,7 +133,7 @@ def write_part(
     batches: Sequence[EncodedBatch],
     known: Mapping[TableId, StoredSchema],
 ) -> Pending:
-    """Write a set's frames (schemas before their first use) and give what the commit has become."""
+    """Write a set's frames (schemas before their first use) and return the extended commit."""
     schemas = dict(pending.schemas)
     audience = pending.audience
     for batch in batches:

@@ -69,7 +69,7 @@ class LogView:
         return sum(segment.byte_count for segment in self.segments)
 
     def refresh(self) -> bool:
-        """See what was written since; whether there is something new."""
+        """Read what was written since; return whether there is something new."""
         before = self.end
         segment = self._contents.segment
         try:

@@ -42,7 +42,7 @@ class SegmentWriter:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
 
     def add(self, kind: FrameKind, chunks: Sequence[bytes | memoryview], body_crc: int) -> int:
-        """Write one frame and give the byte where it begins. On OSError `position` stays."""
+        """Write one frame and return the byte where it begins. On OSError, `position` does not change."""
         at = self.position
         self._is_torn = True
         length = sum(len(chunk) for chunk in chunks)
@@ -60,17 +60,17 @@ class SegmentWriter:
         return self.add(kind, [body], checksum(body))
 
     def sync(self) -> None:
-        """All that was added is durable on return. After an OSError nobody knows what is."""
+        """Make all added frames durable. After an OSError it is unknown which are."""
         self.sync_failed = True
         os.fdatasync(self._descriptor)
         self.sync_failed = False
 
     def is_beyond(self, position: int) -> bool:
-        """Whether the file has bytes behind `position`, also of a frame that was not written whole."""
+        """Whether the file has bytes after `position`, including those of a partly written frame."""
         return self.position > position or self._is_torn
 
     def cut(self, position: int) -> None:
-        """Forget what lies at or behind `position`."""
+        """Cut the file at `position`."""
         os.ftruncate(self._descriptor, position)
         self.position = position
         self._is_torn = False
@@ -108,7 +108,7 @@ def is_no_room(error: OSError) -> bool:
 
 
 def full(folder: Path, error: OSError) -> LogFull:
-    """What the log raises when there is no room."""
+    """Return the error of the log for a full disk."""
     name = errno.errorcode.get(error.errno or 0, "unknown")
     message = f"there is no space left for the log ({name})"
     return LogFull(

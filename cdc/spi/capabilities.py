@@ -1,4 +1,4 @@
-"""What a sink declares of itself: `cdc check`, `cdc connectors` and its page show it; the engine obeys it."""
+"""What a sink declares: `cdc check`, `cdc connectors` and its page show it; the engine obeys it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_PART_BYTES = 4 * 1024**2
 
 
 class Atomicity(StrEnum):
-    """What of a delivery becomes visible in one step."""
+    """The part of a delivery that becomes visible in one step."""
 
     ALL_TABLES = "all tables"
     ONE_TABLE = "one table"
@@ -31,7 +31,7 @@ class Atomicity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FlushPolicy:
-    """When a sink is given what waits for it: whichever limit is reached first."""
+    """When waiting changes are delivered to a sink: whichever limit is reached first."""
 
     rows: int = DEFAULT_FLUSH_ROWS
     bytes: int = DEFAULT_FLUSH_BYTES
@@ -43,7 +43,7 @@ class Capabilities:
     """`modes` and `deletes` are the values of the options of these names; without `deletes` a delete is kept
     as a change. `transactional_ddl`: a changed schema becomes visible together with the rows that need it.
 
-    The engine flushes by `flush` where the configuration says nothing, never oftener than
+    The engine flushes by `flush` where the configuration says nothing, never more often than
     `smallest_interval_seconds`, and gives parts of `part_bytes` where its memory allows that.
     """
 
@@ -56,11 +56,11 @@ class Capabilities:
     part_bytes: int = DEFAULT_PART_BYTES
 
     def obeyed(self, wanted: FlushPolicy) -> FlushPolicy:
-        """Return the policy that the engine follows where this one is wanted."""
+        """Return the policy that the engine follows if this one is configured."""
         return replace(wanted, interval_seconds=max(wanted.interval_seconds, self.smallest_interval_seconds))
 
     def facts(self) -> Mapping[str, str]:
-        """What people read, the same words everywhere."""
+        """Return the capabilities as text for people, the same everywhere."""
         flush = self.flush
         return {
             "modes": ", ".join(self.modes),

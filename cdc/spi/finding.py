@@ -1,4 +1,4 @@
-"""What a preflight check found, each with the statement that fixes it."""
+"""Findings of a preflight check, each with the statement that fixes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """`error`: the daemon would not work; `warning`: it works, but look at this; `ok`: checked and fine."""
+    """`error`: the daemon would not work; `warning`: it works, with a risk; `ok`: no problem."""
 
     OK = "ok"
     WARNING = "warning"

@@ -23,7 +23,7 @@ from cdc.model import ChangeBatch, ChangeSet, Commit, Position, TableId, TableSc
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
-    """What retention removed, and the oldest offset that the log still has."""
+    """Result of a trim: what was removed, and the oldest offset that the log still has."""
 
     segment_count: int
     byte_count: int
@@ -47,7 +47,7 @@ class LogReader(Protocol):
 
     @property
     def identity(self) -> str:
-        """The unique name of this history; a log that is created anew has another."""
+        """The unique name of this history; a new log has another one."""
         ...
 
     @property
@@ -106,9 +106,9 @@ class LogReader(Protocol):
 
 
 class LogTransaction(Protocol):
-    """One commit in the making. While it is open, `begin` of the same log waits.
+    """An uncommitted transaction. While it is open, `begin` of the same log waits.
 
-    `with` closes it. What was not committed by then never happened.
+    `with` closes it, and discards it if it is not committed.
     """
 
     def __enter__(self) -> Self: ...
@@ -148,7 +148,7 @@ class LogWriter(LogReader, Protocol):
     """The log of one source, opened by the one process that writes it; several threads may begin in turn."""
 
     def begin(self) -> LogTransaction:
-        """Open a transaction, as soon as no other one of this log is open."""
+        """Open a transaction; wait until no other one of this log is open."""
         ...
 
     def buffered(self, number: int) -> BufferReader:

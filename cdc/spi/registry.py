@@ -1,4 +1,4 @@
-"""Finds connectors and sinks: by entry point name, or by a dotted path `package.module:Class`."""
+"""Find connectors and sinks by entry point name, or by a dotted path `package.module:Class`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Plugin:
 
 
 def installed(group: Group) -> list[Plugin]:
-    """All plug-ins of a group, by name; nothing is imported."""
+    """Return all plug-ins of a group by name; import nothing."""
     found = {
         entry.name: Plugin(entry.name, entry.value, entry.dist.name if entry.dist else "")
         for entry in metadata.entry_points(group=group)
@@ -33,7 +33,7 @@ def installed(group: Group) -> list[Plugin]:
 
 
 def load(group: Group, type_name: str) -> Any:
-    """The class for a `type:` of the config.
+    """Return the class for a `type:` of the config.
 
     Raises:
         PluginError: no such name (the nearest is suggested), a missing extra (the pip line is given), or a

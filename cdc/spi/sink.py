@@ -25,7 +25,7 @@ def _no_gauge(_name: str, _value: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SinkContext:
-    """What the engine gives a sink: its name in the config, its epoch,
+    """What the engine passes to a sink: its name in the config, its epoch,
     and where to report (never a row value, never a secret).
 
     `count(name, amount)` adds to a counter of that name, `gauge(name, value)` sets what is so at present; the
@@ -101,7 +101,7 @@ class Delivery:
     begins: bool = False
 
     def behind(self, offset: int) -> Delivery:
-        """Return the rest of the delivery from the end of a commit on."""
+        """Return the rest of the delivery after the end of a commit."""
 
         def parts() -> Iterator[Sequence[ChangeBatch]]:
             for part in self.parts():
@@ -114,7 +114,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A table that a sink can't take, while it takes the others.
+    """A table that a sink cannot store, while it stores the others.
 
     The sink holds the table's changes with an offset below `since`, and none after it. `kind` is the class of
     the error, `message` and `remedy` are its own. `deliverable` says that the cause is gone: the table comes
@@ -131,7 +131,7 @@ class SetAside:
     skips: bool = True
 
     def finding(self, docs: str) -> Finding:
-        """Return what `cdc check` says of the table."""
+        """Return the finding of `cdc check` about the table."""
         if self.skips and not self.deliverable:
             message = f"the table {self.table} is set aside since offset {self.since}: {self.message}"
             return Finding(Severity.ERROR, "table-set-aside", message, self.remedy, docs)
@@ -216,7 +216,7 @@ class SupportsRewind(Protocol):
 
 @runtime_checkable
 class SupportsIdle(Protocol):
-    """A sink with upkeep to do (checkpoint, publish a copy for readers) when nothing is waiting."""
+    """A sink with maintenance work (checkpoint, publish a copy for readers) when no change is waiting."""
 
     def idle(self) -> None:
         """Called between deliveries when the sink has caught up, at most once a second."""
@@ -225,7 +225,7 @@ class SupportsIdle(Protocol):
 
 @runtime_checkable
 class SupportsPeek(Protocol):
-    """A sink whose cursor can be read beside a process that holds it, or before there is a sink at all."""
+    """A sink whose cursor can be read while another process has the sink open, or before the sink exists."""
 
     def peek(self, source: str) -> Cursor | None:
         """Return the cursor as `committed` does, without `prepare`: create nothing and take no lock."""
@@ -234,15 +234,15 @@ class SupportsPeek(Protocol):
 
 @runtime_checkable
 class SetsAside(Protocol):
-    """A sink that sets aside a table that it can't take. What it set aside survives restarts."""
+    """A sink that sets aside a table that it cannot store. This survives restarts."""
 
     def set_aside(self, source: str) -> Sequence[SetAside]:
         """Return the tables that are set aside, in name order; after `prepare`."""
         ...
 
     def reconsider(self, source: str, schema: TableSchema) -> bool:
-        """Return whether the sink could take a table that is set aside, in this shape; then the table is
-        `deliverable` from now on.
+        """Return whether the sink can store a table that is set aside, with this schema; if so, mark it
+        `deliverable`.
         """
         ...
 

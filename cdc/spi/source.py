@@ -15,7 +15,7 @@ from cdc.spi.finding import Finding
 
 @dataclass(frozen=True, slots=True)
 class LogIdentity:
-    """The log that reads a source, as a source remembers it in its database where it can.
+    """The log that reads a source, as the source stores it in its database if possible.
 
     `log_id` is the log's uuid, which a copy of its folder shares; `starts` counts the daemons that opened it,
     this one included: of two copies of a log the one with fewer starts is out of date. `is_new` says that the
@@ -31,7 +31,7 @@ class LogIdentity:
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:
-    """What the engine gives a source: its name in the config, where to report, and for which log.
+    """What the engine passes to a source: its name in the config, where to report, and the log that owns it.
 
     `log(event, **fields)` writes one structured line; `count(name, amount)` adds to a counter of that name.
     Neither may ever be given a row value or a secret. `owner` is the log that what the source makes in the
@@ -136,7 +136,7 @@ class Source(Protocol):
     def check(self) -> Sequence[Finding]:
         """Check connection, privileges, settings and tables; return each finding with its fix.
 
-        Never raises for what it can report.
+        Raise no error that a finding can report.
         """
         ...
 

@@ -137,7 +137,7 @@ def test_check_warns_of_a_database_without_encoding(check: Check, database15: Da
         WARNING,
         "encoding",
         "the database's encoding is SQL_ASCII: text that is not valid UTF-8 stops the source",
-        "Copy the data into a database created with encoding 'UTF8', or exclude such columns with `columns`"
+        "Copy the data into a database created with encoding 'UTF8', or exclude such columns with `columns`,"
         " or their tables in `tables`.",
     )
 
