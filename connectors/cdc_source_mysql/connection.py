@@ -26,6 +26,7 @@ from pymysql.err import MySQLError
 from cdc.errors import ConfigError
 from cdc_source_mysql.channel import Connection, notice_death
 from cdc_source_mysql.errors import translate
+from cdc_source_mysql.limits import DEFAULTS, Limits
 from cdc_source_mysql.options import Address, MysqlOptions
 from cdc_source_mysql.session import prepare_session
 from cdc_source_mysql.wire.codes import Flavour
@@ -143,8 +144,9 @@ class ServerFacts:
 class Connector:
     """Makes connections for one source; holds none."""
 
-    def __init__(self, options: MysqlOptions, source: str) -> None:
+    def __init__(self, options: MysqlOptions, source: str, limits: Limits = DEFAULTS) -> None:
         self.options = options
+        self.limits = limits
         self.source = source
         self.program_name = f"cdc_{source}"
         self.where = f"sources.{source}"
@@ -211,7 +213,7 @@ class Connector:
 
     def _prepare(self, connection: Connection) -> None:
         with connection.cursor() as cursor:
-            prepare_session(cursor)
+            prepare_session(cursor, self.limits)
 
 
 def read_facts(cursor: Any) -> ServerFacts:

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cdc_source_mysql.limits import DEFAULTS, Limits
+
 # If another session holds a lock longer, the statement fails and is retried.
 LOCK_TIMEOUT_SECONDS = 10
-# How long the server waits for us while we are busy with what it sent. Its default of 60 s ends a reader that
-# a full disk or a slow sink holds up.
-SERVER_PATIENCE_SECONDS = 600
 # A connection can be idle between two chunks of a snapshot that takes hours.
 IDLE_SECONDS = 86_400
 _NO_LIMIT = 2**64 - 1
@@ -47,10 +46,10 @@ SETTINGS: Mapping[str, str] = {
     "sql_quote_show_create": "1",
     "lock_wait_timeout": str(LOCK_TIMEOUT_SECONDS),
     "innodb_lock_wait_timeout": str(LOCK_TIMEOUT_SECONDS),
-    "net_write_timeout": str(SERVER_PATIENCE_SECONDS),
-    "net_read_timeout": str(SERVER_PATIENCE_SECONDS),
     "wait_timeout": str(IDLE_SECONDS),
 }
+# How long the server waits for us; the value is in the limits.
+PATIENCE_VARIABLES = ("net_write_timeout", "net_read_timeout")
 # Variables that only some versions or builds have.
 OPTIONAL_SETTINGS: Mapping[str, str] = {
     "max_execution_time": "0",
@@ -84,9 +83,10 @@ CHARACTER_VARIABLES: Mapping[str, str] = {
 _NAMES = "set names utf8mb4 collate utf8mb4_general_ci"
 
 
-def prepare_session(cursor: Any) -> None:
+def prepare_session(cursor: Any, limits: Limits = DEFAULTS) -> None:
     """Set every variable on the cursor's new connection. PyMySQL's errors are the caller's."""
-    cursor.execute(_assignments(SETTINGS))
+    patience = dict.fromkeys(PATIENCE_VARIABLES, str(limits.server_patience_seconds))
+    cursor.execute(_assignments({**SETTINGS, **patience}))
     cursor.execute(_NAMES)
     cursor.execute(_TRANSACTION)
     listed = ", ".join(f"'{name}'" for name in OPTIONAL_SETTINGS)

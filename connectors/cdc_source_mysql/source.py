@@ -41,6 +41,7 @@ from cdc_source_mysql.binlog.xa import XaBook, memory_of
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.preflight import run_checks
 from cdc_source_mysql.connection import Connector, ServerFacts
+from cdc_source_mysql.limits import DEFAULTS, Limits
 from cdc_source_mysql.options import MysqlOptions
 from cdc_source_mysql.schema import catalog
 from cdc_source_mysql.schema.catalog import Knowledge, read_databases, read_knowledge
@@ -110,10 +111,10 @@ class MysqlSource:
         """A first configuration for the server behind that URL, as `cdc init` writes it."""
         return describe(url)
 
-    def __init__(self, options: MysqlOptions, context: SourceContext) -> None:
+    def __init__(self, options: MysqlOptions, context: SourceContext, limits: Limits = DEFAULTS) -> None:
         self._options = options
         self._context = context
-        self._connector = Connector(options, context.name)
+        self._connector = Connector(options, context.name, limits)
         self._replica = Replica.of(options, context.name, context.owner)
         self._progress = Progress()
         # The definitions at the position that `open` gave to an empty log.

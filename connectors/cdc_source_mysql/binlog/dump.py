@@ -19,6 +19,7 @@ from cdc_source_mysql.binlog.gtid import Gtids, GtidSet, MariadbGtids
 from cdc_source_mysql.binlog.positions import FIRST_OFFSET
 from cdc_source_mysql.channel import Channel, Connection
 from cdc_source_mysql.connection import Connector, ServerFacts
+from cdc_source_mysql.limits import MAX_DUMP_OFFSET
 from cdc_source_mysql.options import FIRST_SERVER_ID, MAX_SERVER_ID, MysqlOptions
 from cdc_source_mysql.statements import literal
 
@@ -32,8 +33,6 @@ _HEARTBEAT_V2 = 0x02
 _ANNOTATIONS = 0x02
 _HEARTBEAT_V2_SINCE = (8, 0, 26)
 _BY_GTID = 0x04
-# COM_BINLOG_DUMP carries the offset in 32 bits.
-MAX_DUMP_OFFSET = 2**32 - 1
 # MariaDB sends GTIDs (and all its other events) only to a replica that says it knows them.
 _CAPABILITY_GTID = 4
 # A host's name in SHOW REPLICAS.

@@ -16,7 +16,7 @@ import pymysql
 
 from cdc.errors import SourceGap, SourceRefused, SourceUnavailable
 from cdc.spi.source import SourceContext
-from cdc_source_mysql.binlog.dump import MAX_DUMP_OFFSET, Replica, dump_from
+from cdc_source_mysql.binlog.dump import Replica, dump_from
 from cdc_source_mysql.binlog.events import parse_header
 from cdc_source_mysql.binlog.gtid import AcceptedLoss, GtidSet, MariadbGtids
 from cdc_source_mysql.binlog.lost import Losses
@@ -94,7 +94,8 @@ class Opening:
         position = replace(self._end(reader), epoch=epoch)
         # Asked for afterwards, so that none that was prepared before the position is missing.
         branches = Branches(self._connection, self._facts.flavour, self._context, self._where)
-        found = branches.places(lambda names: self._search(reader, names, epoch))
+        patience_seconds = self._connector.limits.xa_patience_seconds
+        found = branches.places(lambda names: self._search(reader, names, epoch), patience_seconds)
         settled = replace(self.status(), epoch=epoch).order
         # Those behind the position come with the stream.
         earlier = {
@@ -303,7 +304,7 @@ class Opening:
 
     def _by_file(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
         server = self._server(after, after.epoch, memory.settled if memory else 0)
-        if after.offset <= MAX_DUMP_OFFSET:
+        if after.offset <= self._connector.limits.max_dump_offset:
             return Start(after, server)
         if after.gtids is not None:
             return Start(after, server, by_gtid=True)

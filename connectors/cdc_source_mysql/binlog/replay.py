@@ -22,6 +22,7 @@ from cdc_source_mysql.binlog.transactions import Grammar, Meaning, Savepoint, Xa
 from cdc_source_mysql.binlog.xa import Prepared
 from cdc_source_mysql.connection import Connector
 from cdc_source_mysql.errors import translate_packet
+from cdc_source_mysql.limits import DEFAULTS
 from cdc_source_mysql.schema.charsets import Collation
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire import decoder as wire
@@ -33,8 +34,6 @@ RECEIVE_BYTES = 256 * 1024
 WAIT_SECONDS = 0.5
 # A server that reads a file from its start to find a place says nothing meanwhile; more than this is death.
 SILENT_SECONDS = 60.0
-# Rows are handed on in parts of this size.
-PART_BYTES = 4 * 1024 * 1024
 
 
 class Step(Enum):
@@ -75,20 +74,25 @@ class Reader:
 class Reading:
     """Drives one decoder to the end of its dump."""
 
-    def __init__(self, dump: Dump, decoder: wire.Binlog) -> None:
+    def __init__(self, dump: Dump, decoder: wire.Binlog, part_bytes: int = DEFAULTS.part_bytes) -> None:
+        """Rows that are not skipped come in parts of `part_bytes`."""
         self._dump = dump
         self.decoder = decoder
+        self._part_bytes = part_bytes
         self._heard_at = time.monotonic()
 
-    def next(self, soft_bytes: int = PART_BYTES) -> tuple[int, bytes | None]:
-        """The decoder's next code; NEED only when nothing came for `WAIT_SECONDS`.
+    def next(self, soft_bytes: int | None = None) -> tuple[int, bytes | None]:
+        """The decoder's next code; NEED only when nothing came for `WAIT_SECONDS`. The decoder stops between
+        two transactions once it holds `soft_bytes` of rows; None: a part's.
 
         Raises:
             SourceUnavailable: the connection is lost or silent.
             SourceGap: the place is no longer on the server.
         """
+        hard_bytes = self._part_bytes
+        soft_bytes = hard_bytes if soft_bytes is None else soft_bytes
         while True:
-            code, payload = self.decoder.next(soft_bytes, PART_BYTES)
+            code, payload = self.decoder.next(soft_bytes, hard_bytes)
             if code == wire.REFUSED:
                 raise self._refused(payload or b"")
             if code != wire.NEED:
@@ -233,7 +237,8 @@ def open_replay(
         dump = reader.dump_after(now.subtract(GtidSet.parse(place.tx)))
     else:
         dump = reader.dump_after(parse_gtids(place.before))
-    return Replay(Reading(dump, reader.decoder()), grammar, xid, taken_back)
+    reading = Reading(dump, reader.decoder(), reader.connector.limits.part_bytes)
+    return Replay(reading, grammar, xid, taken_back)
 
 
 def _ends(meaning: Meaning, savepoints: Savepoints, tracking: Tracking) -> bool:

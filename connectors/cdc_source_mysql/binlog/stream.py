@@ -1,9 +1,9 @@
 """One session of the binlog stream: from the dump command to ChangeSets.
 
 The server sends whole transactions in commit order. They are gathered until the socket is empty and a short
-wait is over, and cut where a transaction ends; or until `SET_BYTES` are there, and then cut at that mark,
-inside of a transaction too. A session ends with an error, always; no set that it yielded is taken back, and
-parts of a transaction only by ending inside of it.
+wait is over, and cut where a transaction ends; or until `Limits.set_bytes` are there, and then cut at that
+mark, inside of a transaction too. A session ends with an error, always; no set that it yielded is taken back,
+and parts of a transaction only by ending inside of it.
 """
 
 from __future__ import annotations
@@ -42,9 +42,6 @@ from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.wire import decoder as wire
 from cdc_source_mysql.wire.target import PoorImage
 
-# A set this large is worth a log frame of its own; larger ones only cost memory, so a transaction that has
-# come so far is handed on in parts.
-SET_BYTES = 2 * 1024 * 1024
 # One read of the socket.
 RECEIVE_BYTES = 256 * 1024
 # How long small transactions are gathered: a sixth of the latency we promise, and enough for one fsync to
@@ -55,12 +52,8 @@ OVERDUE_SECONDS = 0.05
 # The caller gets None this often when there is nothing, so that it can stop: five wakes a second cost nothing
 # that can be measured, and a stop or a `run --once` ends 0.8 s sooner than with one.
 NOTHING_SECONDS = 0.2
-# An idle position is worth a write to the log this often. Somebody who waits for it gets it at once.
-IDLE_SECONDS = 5.0
-# Silence of so many heartbeats is a dead connection; never less than the seconds below, for a loaded server
-# is late.
+# Silence of so many heartbeats is a dead connection; never less than `Limits.min_silent_seconds`.
 SILENT_HEARTBEATS = 3
-MIN_SILENT_SECONDS = 10.0
 
 # The decoder was taken past a rows event that it refused.
 _PASSED = -1
@@ -117,7 +110,10 @@ class Session:
         self._decoder = parts.decoder
         self._tracking = parts.tracking
         self._server = parts.server
-        self._where = parts.lookups.reader.connector.where
+        connector = parts.lookups.reader.connector
+        self._where = connector.where
+        self._limits = connector.limits
+        self._set_bytes = connector.limits.set_bytes
         self._position = after
         self._start = (file, offset)
         self._xa_place: Prepared | None = None
@@ -125,7 +121,9 @@ class Session:
         self._savepoints = Savepoints(parts.decoder, self._retractions, parts.tracking.copy_everything)
         self._gathering_since: float | None = None
         self._yielded_at = self._heard_at = self._advanced_at = time.monotonic()
-        self._silent_seconds = max(MIN_SILENT_SECONDS, SILENT_HEARTBEATS * parts.heartbeat_seconds)
+        self._silent_seconds = max(
+            self._limits.min_silent_seconds, SILENT_HEARTBEATS * parts.heartbeat_seconds
+        )
 
     @property
     def position(self) -> Position:
@@ -157,7 +155,7 @@ class Session:
         self._start_again_if_late()
         self._tracking.ask_again()
         try:
-            found = self._decoder.next(self._soft_bytes(), SET_BYTES)
+            found = self._decoder.next(self._soft_bytes(), self._set_bytes)
         except PoorImage as poor:
             self._tracking.leave_out(poor)
             return _PASSED, None
@@ -172,9 +170,9 @@ class Session:
         if self._retractions.is_late:
             return 0  # Nothing of what follows the transaction is wanted.
         if self._gathering_since is None:
-            return SET_BYTES
+            return self._set_bytes
         overdue = time.monotonic() - self._gathering_since >= OVERDUE_SECONDS
-        return 1 if overdue else SET_BYTES
+        return 1 if overdue else self._set_bytes
 
     def _pause(self) -> Iterator[ChangeSet | None]:
         """No whole event is left: read on; where nothing comes, hand on what is ready, then wait."""
@@ -211,7 +209,7 @@ class Session:
             return True
         if self._reached_order() <= self._position.order:
             return False
-        return now - self._advanced_at >= IDLE_SECONDS or (
+        return now - self._advanced_at >= self._limits.idle_seconds or (
             quiet and self._position.order < self._parts.progress.wanted
         )
 
@@ -367,7 +365,7 @@ class Session:
                     yield from self._yield_part()
                 else:
                     yield from self._breathe()
-        if self._tracking.byte_count >= SET_BYTES:
+        if self._tracking.byte_count >= self._set_bytes:
             yield from self._yield_set()
 
     def _open_replay(self, xid: Xid, place: Prepared) -> Replay:

@@ -25,8 +25,6 @@ from cdc_source_mysql.wire import decoder as wire
 
 _NAMING = frozenset({codes.XA_PREPARE_EVENT, codes.MARIADB_GTID_EVENT})
 _PREFIX_BYTES = 20
-# XA transactions that were prepared before us mostly end within this time.
-XA_PATIENCE_SECONDS = 3.0
 XA_POLL_SECONDS = 0.1
 _XA_DENIED = (1227, 1401, 1142, 1044)
 
@@ -113,15 +111,17 @@ class Branches:
         self._context = context
         self._where = where
 
-    def places(self, search: Callable[[frozenset[str]], Search]) -> Mapping[str, Prepared]:
-        """Where the rows are of those that don't end within a moment, by `Xid.key`: they are read again at
+    def places(
+        self, search: Callable[[frozenset[str]], Search], patience_seconds: float
+    ) -> Mapping[str, Prepared]:
+        """Where the rows are of those that don't end within the seconds, by `Xid.key`: they are read again at
         their commit.
 
         Raises:
             SourceUnavailable: the rows of some are in no binlog any more.
         """
         pending = self._prepared() or frozenset()
-        deadline = time.monotonic() + XA_PATIENCE_SECONDS
+        deadline = time.monotonic() + patience_seconds
         while pending and time.monotonic() < deadline:
             time.sleep(XA_POLL_SECONDS)
             pending &= self._prepared() or frozenset()

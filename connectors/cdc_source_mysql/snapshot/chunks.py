@@ -18,18 +18,15 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cdc_source_mysql.limits import Limits
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.statements import quoted
 from cdc_source_mysql.wire.results import comes_as_text
 
-# About half a second of reading: fine enough to share out, to show progress and to let an ALTER through,
-# coarse enough to cost nothing.
-CHUNK_BYTES = 64 * 1024 * 1024
-# A table has no more chunks than this: its token holds a bound of each. Theirs are larger then.
+# A table has no more chunks than this: its token holds a bound of each. They are larger then than the limits
+# say.
 MAX_CHUNKS = 4_000
-# However wide its rows, a chunk has at least this many, and however narrow, no more than that.
-MIN_CHUNK_ROWS, MAX_CHUNK_ROWS = 1_000, 500_000
 # What a row takes where the server has no estimate.
 ROW_BYTES = 200
 
@@ -158,11 +155,11 @@ class Token:
         return cls(values["shape"], tuple(tuple(bound) for bound in values["bounds"]))
 
 
-def chunk_rows(rows: int, data_bytes: int) -> int:
+def chunk_rows(rows: int, data_bytes: int, limits: Limits) -> int:
     """How many rows a chunk should have."""
     width = data_bytes / rows if rows and data_bytes else ROW_BYTES
-    wanted = int(min(MAX_CHUNK_ROWS, max(MIN_CHUNK_ROWS, CHUNK_BYTES // max(width, 1))))
-    return max(wanted, rows // MAX_CHUNKS)
+    wanted = max(limits.min_chunk_rows, limits.chunk_bytes // max(width, 1))
+    return max(int(min(limits.max_chunk_rows, wanted)), rows // MAX_CHUNKS)
 
 
 def ranges(bounds: Sequence[Bound], finished: Collection[str], rows: int) -> Iterator[KeyRange]:

@@ -44,9 +44,6 @@ _FULL = "FULL"
 PATIENCE_SECONDS = 3600
 # Values come in the bytes of their columns, as they stand in the binlog.
 READER_SETTINGS = f"set session net_write_timeout = {PATIENCE_SECONDS}, session character_set_results = null"
-# A stream that stands at the end of the binlog says so within seconds; one that is behind takes its time, and
-# the snapshot comes again.
-SETTLED_SECONDS = 20.0
 SETTLED_POLL_SECONDS = 0.05
 # What helps where catalog and binlog stay different: the source then has the columns from the next change.
 _DIFFERS = (
@@ -124,7 +121,7 @@ class Planner:
             return
         infos = read_tables(cursor, unknown, self._facts.flavour)
         end = self._views.place(self._connection, parse(self._captured.position.text).epoch)
-        deadline = time.monotonic() + SETTLED_SECONDS
+        deadline = time.monotonic() + self._source.connector.limits.settled_seconds
         while self._captured.position.order < end.order:
             if time.monotonic() > deadline:
                 return  # They are left to a later snapshot; the others are copied.
@@ -202,7 +199,7 @@ class Planner:
             return tuple(ranges(before.bounds, earlier.finished, info.rows)), before, True
         bounds: tuple[Bound, ...] = ()
         if shape.schema.key and is_full:
-            wanted = chunk_rows(info.rows, info.data_bytes)
+            wanted = chunk_rows(info.rows, info.data_bytes, self._source.connector.limits)
             bounds = find_bounds(cursor, shape.index, wanted, self._facts.flavour)
         return tuple(ranges(bounds, (), info.rows)), Token(fingerprint, bounds), False
 

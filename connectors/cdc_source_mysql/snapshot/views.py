@@ -28,13 +28,7 @@ from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.connection import Connector, ServerFacts
 from cdc_source_mysql.statements import DENIED, account_name, granted, quoted
 
-# The binlog is ahead of visibility by the length of a group commit, on a replica that waits for
-# acknowledgements by seconds; more than this is a server that stands still.
-VISIBLE_SECONDS = 60.0
 VISIBLE_POLL_SECONDS = 0.1
-# While a lock is waited for, new writers of the table wait behind it: short, and tried again.
-LOCK_SECONDS = 5
-LOCK_ATTEMPTS = 3
 _LOCK_WAIT_TIMEOUT = 1205
 _RENAMED_STATUS_SINCE = (8, 2, 0)
 _VIEW = (
@@ -60,6 +54,7 @@ class Views:
     def __init__(self, connector: Connector, facts: ServerFacts, connection: Connection) -> None:
         """`connection` is an ordinary one, used for questions."""
         self._connector = connector
+        self._limits = connector.limits
         self._facts = facts
         self._connection = connection
         self._account = str(self._value("select current_user()"))
@@ -77,7 +72,7 @@ class Views:
             self._wait_for_view(reached)
             if self._had_xa():
                 self._wait_for_writers(tables)
-                self._wait_for_branches(VISIBLE_SECONDS, prepared)
+                self._wait_for_branches(self._limits.visible_seconds, prepared)
         elif self._facts.has_gtids and isinstance(reached.gtids, GtidSet):
             self._wait_for_gtids(reached.gtids)
         else:
@@ -96,11 +91,11 @@ class Views:
                     return views
                 while connections:
                     connections.pop().close()
-                self._wait_for_branches(LOCK_SECONDS * LOCK_ATTEMPTS)
+                self._wait_for_branches(self._limits.lock_seconds * self._limits.lock_attempts)
             with self.locked(tables) as locker:
                 if self._facts.is_mariadb:
                     # Whoever prepares one from now on has not written these tables.
-                    self._wait_for_branches(LOCK_SECONDS)
+                    self._wait_for_branches(self._limits.lock_seconds)
                 position = self.place(locker, epoch).to_position()
                 for _ in tables[: self._connector.options.snapshot_workers]:
                     connections.append(self._open_view())  # noqa: PERF401  (must be closable as they come)
@@ -146,7 +141,7 @@ class Views:
         return granted(self._account, privileges, tables, self._connector.where)
 
     def _wait_for_gtids(self, gtids: GtidSet) -> None:
-        deadline = time.monotonic() + VISIBLE_SECONDS
+        deadline = time.monotonic() + self._limits.visible_seconds
         while self._value("select wait_for_executed_gtid_set(%s, 1)", (str(gtids),)) != 0:
             self._require_time(deadline)
 
@@ -179,7 +174,7 @@ class Views:
             return may_have_xa(cursor)
 
     def _wait_for_view(self, reached: BinlogPosition) -> None:
-        deadline = time.monotonic() + VISIBLE_SECONDS
+        deadline = time.monotonic() + self._limits.visible_seconds
         wanted: Gtids | None = None
         while True:
             with closing(self._open_view()) as connection:
@@ -260,8 +255,8 @@ class Views:
         connection = self._connector.connect("to lock tables")
         names = ", ".join(f"{quoted(t.schema)}.{quoted(t.name)} read" for t in tables)
         try:
-            self._run(connection, f"set session lock_wait_timeout = {LOCK_SECONDS}")
-            for _ in range(LOCK_ATTEMPTS):
+            self._run(connection, f"set session lock_wait_timeout = {self._limits.lock_seconds}")
+            for _ in range(self._limits.lock_attempts):
                 if self._got_lock(connection, f"lock tables {names}", tables):
                     return connection
         except BaseException:

@@ -9,6 +9,7 @@ import pytest
 
 from cdc.spi.finding import Finding
 from cdc_source_mysql.checks.preflight import run_checks
+from cdc_source_mysql.limits import DEFAULTS, Limits
 from cdc_source_mysql.options import MysqlOptions
 from tests.support.findings import Check, Findings, statements_of
 from tests.support.follower import closing_followers
@@ -24,10 +25,16 @@ class FollowerFactory(Protocol):
 
 
 @pytest.fixture
-def make_follower() -> Iterator[FollowerFactory]:
-    """Followers that are not opened yet."""
+def limits() -> Limits:
+    """What the followers' sources take at once and how long they wait; a module may have others."""
+    return DEFAULTS
+
+
+@pytest.fixture
+def make_follower(limits: Limits) -> Iterator[FollowerFactory]:
+    """Followers that are not opened yet; `limits=` for one with its own."""
     with closing_followers(MysqlFollower) as make:
-        yield make
+        yield lambda database, **options: make(database, **{"limits": limits, **options})
 
 
 @pytest.fixture

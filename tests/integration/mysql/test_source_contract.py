@@ -11,8 +11,8 @@ from cdc.spi import Source
 from cdc.testing.events import source_context
 from cdc.testing.source_contract import SourceContract, Step
 from cdc_source_mysql import MysqlSource
+from cdc_source_mysql.limits import Limits
 from cdc_source_mysql.options import MysqlOptions
-from cdc_source_mysql.snapshot import chunks
 from tests.support.mysql.server import MysqlDatabase, MysqlServer
 
 _STATEMENTS = {
@@ -29,20 +29,18 @@ class MysqlContract(SourceContract):
     server: ClassVar[str]
 
     @pytest.fixture(autouse=True)
-    def _database(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    def _database(self, request: pytest.FixtureRequest) -> Any:
         server: MysqlServer = request.getfixturevalue(self.server)
         self.database: MysqlDatabase = server.create_database()
         self.contract_table = TableId(self.database.name, "contract")  # type: ignore[misc]
         self.number = next(_NUMBERS)
-        monkeypatch.setattr(chunks, "CHUNK_BYTES", 8192)
-        monkeypatch.setattr(chunks, "MIN_CHUNK_ROWS", 50)
         yield
         self.database.drop()
 
     def make_source(self) -> Source:
         url, tables = self.database.url, (f"{self.database.name}.*",)
         options = MysqlOptions.model_validate({"url": url, "tables": tables, "server_id": self.number})
-        return MysqlSource(options, source_context())
+        return MysqlSource(options, source_context(), Limits(chunk_bytes=8192, min_chunk_rows=50))
 
     def create_table(self) -> None:
         self.database.execute("create table contract (id int primary key, note text)")

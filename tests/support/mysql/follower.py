@@ -6,6 +6,7 @@ import zlib
 from typing import Any, Self
 
 from cdc.spi.source import SourceContext
+from cdc_source_mysql.limits import DEFAULTS, Limits
 from cdc_source_mysql.options import MysqlOptions
 from cdc_source_mysql.source import MysqlSource
 from tests.support.follower import Follower
@@ -13,15 +14,18 @@ from tests.support.mysql.server import MysqlDatabase
 
 
 class MysqlFollower(Follower):
-    """One source object after the other, with the position and facts of a log. `url` may be set anew."""
+    """One source object after the other, with the position and facts of a log. `url` and `limits` may be set
+    anew.
+    """
 
-    def __init__(self, database: MysqlDatabase, **options: Any) -> None:
+    def __init__(self, database: MysqlDatabase, *, limits: Limits = DEFAULTS, **options: Any) -> None:
         self.given = {"url": database.url, **options}
         # A number of its own, so that tests that share a server don't end each other's streams.
         self.given.setdefault("server_id", 3_000_000_000 + zlib.crc32(database.name.encode()) % 2**24)
         self.given.setdefault("heartbeat", "1s")
         self.given.setdefault("tables", (f"{database.name}.*",))
         self.name = database.name
+        self.limits = limits
         super().__init__()
 
     def point_to(self, url: str) -> Self:
@@ -42,4 +46,4 @@ class MysqlFollower(Follower):
 
     def _new_source(self) -> MysqlSource:
         options = MysqlOptions.model_validate(self.given)
-        return MysqlSource(options, SourceContext(self.name, self._log, self._count))
+        return MysqlSource(options, SourceContext(self.name, self._log, self._count), self.limits)

@@ -5,47 +5,36 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
-
-import pytest
 
 from cdc.model import Position, TableId, TableSchema
 from cdc.spi import EarlierSnapshot, SourceContext
 from cdc_source_mysql.binlog.positions import BinlogPosition, parse_gtids
 from cdc_source_mysql.binlog.stream import Captured
 from cdc_source_mysql.connection import Connector
+from cdc_source_mysql.limits import DEFAULTS, Limits
 from cdc_source_mysql.options import MysqlOptions
 from cdc_source_mysql.schema.catalog import read_tables
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.type_plan import plan_table, schema_of
-from cdc_source_mysql.snapshot import views
 from cdc_source_mysql.snapshot.snapshot import MysqlSnapshot, open_snapshot
 from cdc_source_mysql.snapshot.source import SnapshotSource
 from tests.support.mysql.server import MysqlDatabase
 
 
-@contextmanager
-def refusing_to_wait() -> Iterator[None]:
-    """Inside the block a snapshot gives up soon what its servers do not let it have: for claims that it gives
-    up. Elsewhere a loaded server has the time that it needs.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(views, "LOCK_SECONDS", 1)
-        patch.setattr(views, "LOCK_ATTEMPTS", 1)
-        patch.setattr(views, "VISIBLE_SECONDS", 0.5)
-        yield
-
-
 class SnapshotBench:
     """One database as a source; `definitions` and `position` are what its stream would have reached."""
 
-    def __init__(self, database: MysqlDatabase, *, user: str = "root", **options: Any) -> None:
+    def __init__(
+        self, database: MysqlDatabase, *, user: str = "root", limits: Limits = DEFAULTS, **options: Any
+    ) -> None:
         self.database = database
         self.counted: Counter[str] = Counter()
         self.lines: list[str] = []
         options.setdefault("url", database.server.url(database.name, user=user))
         self.options = MysqlOptions.model_validate(options)
-        self.connector = Connector(self.options, "shop")
+        self.connector = Connector(self.options, "shop", limits)
         self.context = SourceContext("shop", lambda event, **fields: self.lines.append(event), self._count)
         self.captured = self.look()
 
@@ -114,3 +103,14 @@ def rows_of(snapshot: MysqlSnapshot, table: str, chunk: str | None = None) -> li
 
 def at(snapshot: MysqlSnapshot, table: str) -> Position:
     return next(position for found, position in snapshot.positions.items() if found.name == table)
+
+
+@contextmanager
+def refusing_to_wait(bench: SnapshotBench) -> Iterator[None]:
+    """Inside the block a snapshot gives up soon what its servers do not let it have: for claims that it gives
+    up. Elsewhere a loaded server has the time that it needs.
+    """
+    kept = bench.connector.limits
+    bench.connector.limits = replace(kept, lock_seconds=1, lock_attempts=1, visible_seconds=0.5)
+    yield
+    bench.connector.limits = kept

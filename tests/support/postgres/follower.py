@@ -29,7 +29,7 @@ class PostgresFollower(Follower):
         self.options = PostgresOptions(**{"url": database.url, **options})
         self._database = database
         self.owner = owner
-        self._limits = limits
+        self.limits = limits
         super().__init__()
 
     def let_go(self) -> None:
@@ -43,4 +43,4 @@ class PostgresFollower(Follower):
 
     def _new_source(self) -> PostgresSource:
         context = SourceContext("shop", self._log, self._count, self.owner)
-        return PostgresSource(self.options, context, self._limits)
+        return PostgresSource(self.options, context, self.limits)

@@ -14,6 +14,7 @@ from cdc_source_mysql.options import MysqlOptions
 from cdc_source_mysql.session import (
     CHARACTER_VARIABLES,
     OPTIONAL_SETTINGS,
+    PATIENCE_VARIABLES,
     SETTINGS,
     TRANSACTION_VARIABLES,
 )
@@ -23,7 +24,13 @@ from tests.support.mysql.server import MysqlServer
 from tests.support.mysql.session_variables import HARMLESS
 from tests.support.mysql.snapshots import SnapshotBench, rows_of
 
-OURS = {*SETTINGS, *OPTIONAL_SETTINGS, *TRANSACTION_VARIABLES, *CHARACTER_VARIABLES}
+OURS = {
+    *SETTINGS,
+    *PATIENCE_VARIABLES,
+    *OPTIONAL_SETTINGS,
+    *TRANSACTION_VARIABLES,
+    *CHARACTER_VARIABLES,
+}
 _LISTED = {
     "mysql": "select variable_name from performance_schema.variables_info",
     "mariadb": "select variable_name from information_schema.system_variables"

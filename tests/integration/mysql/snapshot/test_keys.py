@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from cdc.errors import SourceUnavailable
 from cdc.spi import EarlierSnapshot
-from cdc_source_mysql.snapshot import planning as planning_module
+from cdc_source_mysql.limits import Limits
 from tests.support.mysql.server import MysqlDatabase
 from tests.support.mysql.snapshots import SnapshotBench, at, rows_of
 
@@ -93,6 +94,12 @@ _KEYS: dict[str, tuple[str, list[str]]] = {
 }
 
 
+def bench_of(database: MysqlDatabase, **options: Any) -> SnapshotBench:
+    """With small chunks."""
+    limits = Limits(min_chunk_rows=ROWS_PER_CHUNK, max_chunk_rows=ROWS_PER_CHUNK)
+    return SnapshotBench(database, limits=limits, **options)
+
+
 @pytest.fixture
 def tables(mysql_database: MysqlDatabase) -> MysqlDatabase:
     with mysql_database.connect() as connection, connection.cursor() as cursor:
@@ -107,13 +114,8 @@ def tables(mysql_database: MysqlDatabase) -> MysqlDatabase:
     return mysql_database
 
 
-@pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning_module, "chunk_rows", lambda rows, data_bytes: ROWS_PER_CHUNK)
-
-
 def test_chunks_of_every_kind_of_key_hold_every_row_once(tables: MysqlDatabase) -> None:
-    bench = SnapshotBench(tables, unrepresentable="string")
+    bench = bench_of(tables, unrepresentable="string")
     with bench.opened() as snapshot:
         found = {name: rows_of(snapshot, name) for name in _KEYS}
         chunks = Counter(chunk.table.name for chunk in snapshot.chunks)
@@ -128,7 +130,7 @@ def test_chunks_of_every_kind_of_key_hold_every_row_once(tables: MysqlDatabase) 
 
 
 def test_a_table_that_grows_and_moves_keeps_every_row_in_a_chunk(tables: MysqlDatabase) -> None:
-    bench = SnapshotBench(tables)
+    bench = bench_of(tables)
     with bench.opened("whole_number", "label_first") as snapshot:
         tables.execute(
             "insert into whole_number values (5000), (-5000)",
@@ -146,7 +148,7 @@ def test_another_collation_of_the_key_ends_the_copy_and_its_chunks(mysql_databas
     mysql_database.execute(
         "create table t (k varchar(20) collate utf8mb4_bin primary key)", f"insert into t values {values}"
     )
-    bench = SnapshotBench(mysql_database)
+    bench = bench_of(mysql_database)
     with bench.opened("t") as first:
         done, doing = [chunk.id for chunk in first.chunks][:2]
         rows_of(first, "t", done)
@@ -169,7 +171,7 @@ def test_labels_that_the_server_takes_for_equal_are_not_cut_by(mysql_database: M
             "create table t (a enum('a','A') collate utf8mb4_general_ci, b int, primary key (a, b))"
         )
         cursor.execute("insert into t values " + ",".join(f"({i % 2 + 1}, {i})" for i in range(30)))
-    with SnapshotBench(mysql_database).opened() as snapshot:
+    with bench_of(mysql_database).opened() as snapshot:
         assert len(snapshot.chunks) == 1
         assert len(rows_of(snapshot, "t")) == 30
 
@@ -177,7 +179,7 @@ def test_labels_that_the_server_takes_for_equal_are_not_cut_by(mysql_database: M
 def test_a_chunk_is_read_by_its_range_of_the_index(tables: MysqlDatabase) -> None:
     from cdc_source_mysql.snapshot.copying import select_statement
 
-    bench = SnapshotBench(tables)
+    bench = bench_of(tables)
     with bench.opened() as snapshot:
         for name in ("whole_number", "folded_text", "composite", "label_first", "moments"):
             shape = snapshot._plan.shapes[bench.table(name)]

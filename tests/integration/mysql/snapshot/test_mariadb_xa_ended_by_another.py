@@ -75,13 +75,19 @@ def test_a_copy_has_the_rows_of_an_xa_commit_that_the_binlog_has(database: Mysql
 def test_a_keyed_table_waits_for_no_branch_that_the_stream_knows(database: MysqlDatabase) -> None:
     leave_prepared(database, "second", 1)
     bench = SnapshotBench(database)
-    with refusing_to_wait(), pytest.raises(SourceUnavailable, match="a prepared XA transaction does not end"):
+    with (
+        refusing_to_wait(bench),
+        pytest.raises(SourceUnavailable, match="a prepared XA transaction does not end"),
+    ):
         bench.open("keyed")
     bench.captured = replace(bench.captured, prepared=frozenset({Xid(1, b"second", b"").key}))
     with bench.opened("keyed") as snapshot:
         assert rows_of(snapshot, "keyed") == [{"id": 0}]
     # Whether its rows belong to an exact copy nobody can say.
-    with refusing_to_wait(), pytest.raises(SourceUnavailable, match="a prepared XA transaction does not end"):
+    with (
+        refusing_to_wait(bench),
+        pytest.raises(SourceUnavailable, match="a prepared XA transaction does not end"),
+    ):
         bench.open("keyless")
     database.execute("xa rollback 'second'")
     with bench.opened("keyless") as snapshot:

@@ -19,7 +19,7 @@ from cdc.model import Envelope, TableId
 from cdc.spi import EarlierSnapshot, Snapshot, SnapshotChunk
 from cdc.testing.fold import fold
 from cdc_source_mysql.binlog.positions import BinlogPosition, parse, parse_gtids
-from cdc_source_mysql.snapshot import planning as planning_module
+from cdc_source_mysql.limits import Limits
 from tests.support.follower import Follower, read_chunks
 from tests.support.mysql.fixtures import EVERY_SERVER
 from tests.support.mysql.follower import MysqlFollower
@@ -45,9 +45,7 @@ _SECOND_STALLS = ("set global sync_binlog = 2", "set global binlog_group_commit_
 _CONFLICTS = (1020, 1062, 1205, 1213)
 
 
-@pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning_module, "chunk_rows", lambda rows, data_bytes: 20)
+SMALL_CHUNKS = Limits(min_chunk_rows=20, max_chunk_rows=20)
 
 
 @pytest.fixture
@@ -120,7 +118,7 @@ class Writers:
 
 @EVERY_SERVER
 def test_rows_read_while_others_write_and_all_later_changes_are_the_table(shop: MysqlDatabase) -> None:
-    follower = MysqlFollower(shop).open()
+    follower = MysqlFollower(shop, limits=SMALL_CHUNKS).open()
     try:
         with Writers(shop).running() as writers:
             _stream_some(follower)
@@ -136,7 +134,7 @@ def test_rows_read_while_others_write_and_all_later_changes_are_the_table(shop: 
 
 def test_a_copy_that_went_on_and_all_later_changes_are_the_table(shop: MysqlDatabase) -> None:
     table = TableId(shop.name, "keyed")
-    follower = MysqlFollower(shop).open()
+    follower = MysqlFollower(shop, limits=SMALL_CHUNKS).open()
     try:
         with Writers(shop).running() as writers:
             _stream_some(follower)
@@ -168,8 +166,8 @@ def test_a_change_that_the_stream_has_before_others_see_it_is_in_the_copy(
 ) -> None:
     database = mysql9_database
     database.execute("create table t (id int primary key)")
-    bench = SnapshotBench(database)
-    follower = MysqlFollower(database).open()
+    bench = SnapshotBench(database, limits=SMALL_CHUNKS)
+    follower = MysqlFollower(database, limits=SMALL_CHUNKS).open()
     database.server.execute(*_SECOND_STALLS)
     try:
         with ThreadPoolExecutor(1) as pool:
@@ -195,7 +193,7 @@ def test_a_change_that_the_stream_has_before_others_see_it_is_in_the_copy(
 
 def test_a_position_that_the_server_does_not_come_to_is_an_outage(mysql_database: MysqlDatabase) -> None:
     mysql_database.execute("create table t (id int primary key)")
-    bench = SnapshotBench(mysql_database)
+    bench = SnapshotBench(mysql_database, limits=SMALL_CHUNKS)
     here = parse(bench.captured.position.text)
     assert here.gtids is not None
     ahead = {
@@ -204,7 +202,7 @@ def test_a_position_that_the_server_does_not_come_to_is_an_outage(mysql_database
     }[mysql_database.server.flavour]
     there = BinlogPosition("binlog.999999", 4, 0, parse_gtids(ahead)).to_position()
     bench.captured = replace(bench.captured, position=there)
-    with refusing_to_wait(), pytest.raises(SourceUnavailable, match="does not show"):
+    with refusing_to_wait(bench), pytest.raises(SourceUnavailable, match="has not made visible"):
         bench.open()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from cdc.errors import SourceRefused, SourceUnavailable
 from cdc.spi import EarlierSnapshot
 from cdc_source_mysql.binlog.positions import parse
 from cdc_source_mysql.binlog.stream import Captured
-from cdc_source_mysql.snapshot import planning as planning_module
+from cdc_source_mysql.limits import Limits
 from cdc_source_mysql.snapshot.snapshot import open_snapshot
 from cdc_source_mysql.snapshot.source import SnapshotSource
 from tests.support.mysql.fixtures import MysqlFactory
@@ -24,9 +25,11 @@ from tests.support.mysql.snapshots import SnapshotBench, at, refusing_to_wait, r
 ROWS = 50
 
 
-@pytest.fixture(autouse=True)
-def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning_module, "chunk_rows", lambda rows, data_bytes: 10)
+SMALL_CHUNKS = Limits(min_chunk_rows=10, max_chunk_rows=10)
+
+
+def bench_of(database: MysqlDatabase, **arguments: Any) -> SnapshotBench:
+    return SnapshotBench(database, **{"limits": SMALL_CHUNKS, **arguments})
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def writer(shop: MysqlDatabase) -> Iterator[Connection[Any]]:
 
 
 def test_a_keyed_table_is_at_the_captured_position_and_may_be_newer(shop: MysqlDatabase) -> None:
-    bench = SnapshotBench(shop)
+    bench = bench_of(shop)
     shop.execute("insert into keyed values (1000, 'later')")
     with bench.opened("keyed") as snapshot:
         shop.execute("insert into keyed values (1001, 'latest')")
@@ -60,7 +63,7 @@ def test_a_keyed_table_is_at_the_captured_position_and_may_be_newer(shop: MysqlD
 
 
 def test_a_keyless_table_is_exact_to_its_position(shop: MysqlDatabase) -> None:
-    bench = SnapshotBench(shop)
+    bench = bench_of(shop)
     shop.execute("insert into keyless values (1000, 'before the view')")
     with bench.opened() as snapshot:
         place = shop.server.position()
@@ -73,7 +76,7 @@ def test_a_keyless_table_is_exact_to_its_position(shop: MysqlDatabase) -> None:
 
 
 def test_rows_carry_the_envelope_of_a_snapshot(shop: MysqlDatabase) -> None:
-    with SnapshotBench(shop).opened("keyed") as snapshot:
+    with bench_of(shop).opened("keyed") as snapshot:
         batch = next(iter(snapshot.read(snapshot.chunks[0])))
         row = next(batch.rows())
     assert (row["_cdc_op"], row["_cdc_tx"], row["_cdc_seq"]) == ("r", "snapshot", 0)
@@ -81,7 +84,7 @@ def test_rows_carry_the_envelope_of_a_snapshot(shop: MysqlDatabase) -> None:
 
 
 def test_a_snapshot_goes_on_from_finished_chunks(shop: MysqlDatabase) -> None:
-    bench = SnapshotBench(shop)
+    bench = bench_of(shop)
     with bench.opened("keyed") as first:
         finished = [chunk.id for chunk in first.chunks[:3]]
         before = [row for chunk in finished for row in rows_of(first, "keyed", chunk)]
@@ -97,7 +100,7 @@ def test_a_snapshot_goes_on_from_finished_chunks(shop: MysqlDatabase) -> None:
 
 
 def test_an_altered_table_starts_again(shop: MysqlDatabase) -> None:
-    bench = SnapshotBench(shop)
+    bench = bench_of(shop)
     with bench.opened("keyed") as first:
         earlier = EarlierSnapshot(first.tokens[bench.table("keyed")], at(first, "keyed"), frozenset("012"))
     shop.execute("alter table keyed add w int")
@@ -108,7 +111,7 @@ def test_an_altered_table_starts_again(shop: MysqlDatabase) -> None:
 
 
 def test_a_keyless_table_always_starts_again(shop: MysqlDatabase) -> None:
-    bench = SnapshotBench(shop)
+    bench = bench_of(shop)
     with bench.opened("keyless") as first:
         earlier = EarlierSnapshot(first.tokens[bench.table("keyless")], at(first, "keyless"), frozenset("0"))
     with bench.opened("keyless", earlier={"keyless": earlier}) as second:
@@ -117,7 +120,7 @@ def test_a_keyless_table_always_starts_again(shop: MysqlDatabase) -> None:
 
 
 def test_a_stream_that_is_behind_an_alter_is_waited_for(shop: MysqlDatabase) -> None:
-    bench = SnapshotBench(shop)
+    bench = bench_of(shop)
     shop.execute("alter table keyed add w int")
     with bench.opened("keyed", "keyless") as snapshot:
         assert set(snapshot.positions) == set(snapshot.tokens) == {bench.table("keyless")}
@@ -127,7 +130,7 @@ def test_a_stream_that_is_behind_an_alter_is_waited_for(shop: MysqlDatabase) -> 
 def test_a_table_that_the_stream_is_not_sure_of_is_copied_when_it_stands_at_the_end(
     shop: MysqlDatabase,
 ) -> None:
-    bench = SnapshotBench(shop)
+    bench = bench_of(shop)
     schemas = bench.schemas("keyed")
     bench.captured = Captured(bench.captured.position, {})
     parts = SnapshotSource(bench.connector, bench.context, bench.options, lambda: bench.captured)
@@ -136,10 +139,9 @@ def test_a_table_that_the_stream_is_not_sure_of_is_copied_when_it_stands_at_the_
 
 
 def test_a_table_that_the_stream_is_not_sure_of_waits_for_a_stream_that_is_behind(
-    shop: MysqlDatabase, monkeypatch: pytest.MonkeyPatch
+    shop: MysqlDatabase,
 ) -> None:
-    monkeypatch.setattr(planning_module, "SETTLED_SECONDS", 0.2)
-    bench = SnapshotBench(shop)
+    bench = bench_of(shop, limits=replace(SMALL_CHUNKS, settled_seconds=0.2))
     schemas = bench.schemas("keyed", "keyless")
     (keyless,) = (schema.table for schema in schemas if schema.table.name == "keyless")
     known = {keyless: bench.captured.definitions[keyless]}
@@ -156,7 +158,7 @@ def test_a_table_that_the_stream_is_not_sure_of_waits_for_a_stream_that_is_behin
 
 @pytest.mark.parametrize("table", ["keyed", "keyless"])
 def test_a_table_altered_while_it_is_copied_fails_before_any_row(shop: MysqlDatabase, table: str) -> None:
-    bench = SnapshotBench(shop)
+    bench = bench_of(shop)
     with bench.opened(table) as snapshot:
         shop.execute(f"alter table {table} add w int")
         with pytest.raises(SourceUnavailable, match=r"altered while it was copied|definition|changed"):
@@ -168,7 +170,7 @@ def test_nobody_alters_a_table_in_the_middle_of_a_chunk(shop: MysqlDatabase, tab
     shop.execute(
         f"alter table {table} add wide longtext", f"update {table} set wide = repeat('x', 2000000) limit 9"
     )
-    bench = SnapshotBench(shop)
+    bench = bench_of(shop)
     with bench.opened(table) as snapshot:
         batches = snapshot.read(snapshot.chunks[0])
         next(batches)
@@ -184,7 +186,7 @@ def test_names_are_quoted_wherever_they_stand(mysql_database: MysqlDatabase) -> 
         "create table `we``ird %s` (`se``lect %d` varchar(9), `key` int, primary key (`se``lect %d`, `key`))",
         "insert into `we``ird %s` values ('a', 1), ('b', 2)",
     )
-    bench = SnapshotBench(mysql_database)
+    bench = bench_of(mysql_database)
     with bench.opened() as snapshot:
         rows = rows_of(snapshot, "we`ird %s")
     assert rows == [{"se`lect %d": "a", "key": 1}, {"se`lect %d": "b", "key": 2}]
@@ -197,12 +199,12 @@ def test_rows_of_history_are_left_out_of_versioned_tables(mariadb10_database: My
         "update t set v = 2",
         "delete from t where id = 2",
     )
-    with SnapshotBench(mariadb10_database).opened() as snapshot:
+    with bench_of(mariadb10_database).opened() as snapshot:
         assert [(row["id"], row["v"]) for row in rows_of(snapshot, "t")] == [(1, 2)]
 
 
 def test_an_alter_waits_for_a_chunk_and_no_longer(shop: MysqlDatabase) -> None:
-    bench = SnapshotBench(shop)
+    bench = bench_of(shop)
     with bench.opened("keyed") as snapshot:
         rows_of(snapshot, "keyed", "0")
         shop.execute("set session lock_wait_timeout = 60", "alter table keyed add w int")
@@ -212,10 +214,10 @@ def test_an_open_writer_refuses_the_lock_of_a_keyless_table_on_mysql(
     mysql9_database: MysqlDatabase,
 ) -> None:
     mysql9_database.execute("create table keyless (id int)")
-    bench = SnapshotBench(mysql9_database)
+    bench = bench_of(mysql9_database)
     with mysql9_database.connect(autocommit=False) as writer:
         writer.query("insert into keyless values (1)")
-        with refusing_to_wait(), pytest.raises(SourceUnavailable, match="does not end"):
+        with refusing_to_wait(bench), pytest.raises(SourceUnavailable, match="does not end"):
             bench.open("keyless")
     with bench.opened("keyless") as snapshot:
         assert rows_of(snapshot, "keyless") == []
@@ -228,7 +230,7 @@ def test_an_open_writer_does_not_hold_up_keyed_tables(mysql_server_factory: Mysq
     database.execute("create table keyed (id int primary key)", "insert into keyed values (1)")
     with database.connect(autocommit=False) as writer:
         writer.query("insert into keyed values (2)")
-        with SnapshotBench(database).opened("keyed") as snapshot:
+        with bench_of(database).opened("keyed") as snapshot:
             assert rows_of(snapshot, "keyed") == [{"id": 1}]
 
 
@@ -247,10 +249,11 @@ def test_mariadb_tables_wait_for_their_writers_where_there_was_an_xa_commit(
         writer.query("xa prepare 'b'")
         # WHEN tables are read while one is prepared, THEN its outcome is waited for
         for table in ("keyed", "keyless"):
-            with refusing_to_wait(), pytest.raises(SourceUnavailable, match="does not end"):
-                SnapshotBench(database).open(table)
+            bench = bench_of(database)
+            with refusing_to_wait(bench), pytest.raises(SourceUnavailable, match="does not end"):
+                bench.open(table)
         writer.query("xa commit 'b'")
-    with SnapshotBench(database).opened() as snapshot:
+    with bench_of(database).opened() as snapshot:
         assert rows_of(snapshot, "keyed") == []
         assert rows_of(snapshot, "keyless") == [{"id": 2}]
         position = parse(at(snapshot, "keyless").text)
@@ -262,10 +265,10 @@ def test_keyed_tables_without_gtids_wait_for_their_writers(mysql_server_factory:
     server = mysql_server_factory({"gtid-mode": "OFF", "enforce-gtid-consistency": "OFF"})
     database = server.create_database()
     database.execute("create table t (id int primary key)", "insert into t values (1)")
-    bench = SnapshotBench(database)
+    bench = bench_of(database)
     with database.connect(autocommit=False) as writer:
         writer.query("insert into t values (2)")
-        with refusing_to_wait(), pytest.raises(SourceUnavailable, match="does not end"):
+        with refusing_to_wait(bench), pytest.raises(SourceUnavailable, match="does not end"):
             bench.open("t")
     with bench.opened("t") as snapshot:
         assert " " not in at(snapshot, "t").text
@@ -275,7 +278,7 @@ def test_keyed_tables_without_gtids_wait_for_their_writers(mysql_server_factory:
 def test_a_missing_select_privilege_names_its_grant(shop: MysqlDatabase) -> None:
     user = f"reader_{shop.name[-6:]}"
     shop.execute(f"create user '{user}'@'%'", f"grant select on {shop.name}.keyless to '{user}'@'%'")
-    bench = SnapshotBench(shop, user=user)
+    bench = bench_of(shop, user=user)
     with pytest.raises(SourceRefused) as refused:
         bench.open("keyed")
     assert refused.value.remedy == f"Run: grant select on {shop.name}.keyed to '{user}'@'%';"
@@ -291,7 +294,7 @@ def test_a_missing_lock_privilege_names_its_grant(mysql9_database: MysqlDatabase
         f"grant select on {database.name}.* to '{user}'@'%'",
     )
     with pytest.raises(SourceRefused) as refused:
-        SnapshotBench(database, user=user).open("keyless")
+        bench_of(database, user=user).open("keyless")
     expected = f"grant select, lock tables on `{database.name}`.* to '{user}'@'%';"
     assert refused.value.remedy == f"Run: {expected}"
 
@@ -303,7 +306,7 @@ def test_engines_without_views_are_read_under_a_lock_when_they_have_no_key(shop:
         "create table plain_keyed (id int primary key) engine = MyISAM",
         "insert into plain_keyed values (1), (2)",
     )
-    bench = SnapshotBench(shop)
+    bench = bench_of(shop)
     with bench.opened() as snapshot:
         with shop.connect() as connection, connection.cursor() as cursor:
             cursor.execute("set session lock_wait_timeout = 1")
@@ -323,7 +326,7 @@ def test_rows_come_over_tls_in_records_of_its_own(mysql9_database: MysqlDatabase
         "insert into t values (1, repeat('x', 3000000)), (2, 'y')",
     )
     url = mysql9_database.server.url(mysql9_database.name, **{"ssl-mode": "required"})
-    with SnapshotBench(mysql9_database, url=url).opened() as snapshot:
+    with bench_of(mysql9_database, url=url).opened() as snapshot:
         assert [len(row["v"]) for row in rows_of(snapshot, "t")] == [3_000_000, 1]
 
 
@@ -332,7 +335,7 @@ def test_a_killed_connection_is_an_outage(shop: MysqlDatabase) -> None:
         "create table wide (id int primary key, v longtext)",
         "insert into wide select id, repeat('x', 4000000) from keyed where id < 9",
     )
-    bench = SnapshotBench(shop)
+    bench = bench_of(shop)
     with bench.opened("wide") as snapshot:
         batches = snapshot.read(snapshot.chunks[0])
         next(batches)
@@ -348,7 +351,7 @@ def test_a_killed_connection_is_an_outage(shop: MysqlDatabase) -> None:
 def test_partial_row_images_make_one_chunk_of_a_table(shop: MysqlDatabase) -> None:
     shop.server.execute("set global binlog_row_image = MINIMAL")
     try:
-        with SnapshotBench(shop).opened("keyed") as snapshot:
+        with bench_of(shop).opened("keyed") as snapshot:
             assert len(snapshot.chunks) == 1
             assert len(rows_of(snapshot, "keyed")) == ROWS
     finally:
@@ -356,7 +359,7 @@ def test_partial_row_images_make_one_chunk_of_a_table(shop: MysqlDatabase) -> No
 
 
 def test_a_closed_snapshot_reads_no_more(shop: MysqlDatabase) -> None:
-    snapshot = SnapshotBench(shop).open()
+    snapshot = bench_of(shop).open()
     snapshot.close()
     snapshot.close()
     for table in ("keyed", "keyless"):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cdc_source_mysql.binlog import stream
+from cdc_source_mysql.limits import Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.fixtures import EVERY_SERVER
 from tests.support.mysql.server import MysqlDatabase
@@ -87,14 +87,13 @@ def test_tables_that_are_not_selected_only_move_the_position(
 
 @EVERY_SERVER
 def test_a_transaction_larger_than_memory_comes_in_parts(
-    mysql_database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    mysql_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
-    monkeypatch.setattr(stream, "SET_BYTES", 64 * 1024)
     mysql_database.execute("create table t (id int primary key auto_increment, note varchar(100))")
     mysql_database.execute(
         "create table seed (n int)", "insert into seed values (1),(2),(3),(4),(5),(6),(7),(8)"
     )
-    follower = follow(mysql_database)
+    follower = follow(mysql_database, limits=Limits(set_bytes=64 * 1024))
     cross = "seed a, seed b, seed c, seed d"
     mysql_database.execute(f"insert into t (note) select repeat('x', 100) from {cross}")
     follower.catch_up()
@@ -153,14 +152,13 @@ def test_documents_updated_in_part_come_whole(
 
 
 def test_compressed_transactions_come_like_others(
-    mysql9_database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    mysql9_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
-    monkeypatch.setattr(stream, "SET_BYTES", 64 * 1024)
     mysql9_database.execute("create table t (id int primary key auto_increment, note varchar(100))")
     mysql9_database.execute(
         "create table seed (n int)", "insert into seed values (1),(2),(3),(4),(5),(6),(7),(8)"
     )
-    follower = follow(mysql9_database)
+    follower = follow(mysql9_database, limits=Limits(set_bytes=64 * 1024))
     cross = "seed a, seed b, seed c, seed d"
     mysql9_database.execute(
         "set session binlog_transaction_compression = on",

@@ -11,6 +11,7 @@ import pytest
 from cdc.errors import CdcError, SourceGap, SourceUnavailable
 from cdc_source_mysql.binlog import stream
 from cdc_source_mysql.binlog.dump import Dump
+from cdc_source_mysql.limits import DEFAULTS, Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.follower import MysqlFollower
 from tests.support.mysql.server import MysqlDatabase
@@ -25,8 +26,11 @@ def proxy(mysql_database: MysqlDatabase) -> Iterator[Proxy]:
         yield proxy
 
 
-def through(database: MysqlDatabase, proxy: Proxy, make: FollowerFactory) -> MysqlFollower:
-    follower = make(database, url=database.server.url(database.name, port=str(proxy.port)), heartbeat="200ms")
+def through(
+    database: MysqlDatabase, proxy: Proxy, make: FollowerFactory, limits: Limits = DEFAULTS
+) -> MysqlFollower:
+    url = database.server.url(database.name, port=str(proxy.port))
+    follower = make(database, url=url, heartbeat="200ms", limits=limits)
     follower.open()
     return follower
 
@@ -40,12 +44,10 @@ def test_a_connection_that_falls_silent_is_given_up(
     mysql_database: MysqlDatabase,
     proxy: Proxy,
     make_follower: FollowerFactory,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with monkeypatch.context() as short:
-        # So short that a loaded server exceeds it, too: nothing is waited for before the pause.
-        short.setattr(stream, "MIN_SILENT_SECONDS", 0.6)
-        follower = through(mysql_database, proxy, make_follower)
+    # So short that a loaded server exceeds it, too: nothing is waited for before the pause.
+    follower = through(mysql_database, proxy, make_follower, Limits(min_silent_seconds=0.6))
+    follower.limits = DEFAULTS
     proxy.pause("to_client")
     with pytest.raises(SourceUnavailable, match="no packet for"):
         step_for_ever(follower)
@@ -66,7 +68,7 @@ def test_heartbeats_keep_an_idle_connection_alive(
     class Clock:
         @staticmethod
         def monotonic() -> float:
-            return time.monotonic() + len(packets) * stream.MIN_SILENT_SECONDS * 0.6
+            return time.monotonic() + len(packets) * DEFAULTS.min_silent_seconds * 0.6
 
     def counted(dump: Dump, size: int, timeout_seconds: float) -> bytes:
         data = receive(dump, size, timeout_seconds)
@@ -86,10 +88,8 @@ def test_a_transaction_cut_in_the_middle_comes_whole_after_the_restart(
     mysql_database: MysqlDatabase,
     proxy: Proxy,
     make_follower: FollowerFactory,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stream, "SET_BYTES", 64 * 1024)
-    follower = through(mysql_database, proxy, make_follower)
+    follower = through(mysql_database, proxy, make_follower, Limits(set_bytes=64 * 1024))
     follower.catch_up()
     proxy.cut_after(300_000, "to_client")
     values = ", ".join(["(repeat('x', 1000))"] * 1000)

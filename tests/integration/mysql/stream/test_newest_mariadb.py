@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cdc_source_mysql.binlog import stream
+from cdc_source_mysql.limits import Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.server import MysqlDatabase
@@ -20,14 +20,13 @@ NEWEST = pytest.mark.parametrize("mysql", ["mariadb11"], indirect=True)
 
 
 def test_a_transaction_that_becomes_a_file_of_its_own_comes_whole_and_in_its_place(
-    mysql_server_factory: MysqlFactory, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    mysql_server_factory: MysqlFactory, follow: FollowerFactory
 ) -> None:
-    monkeypatch.setattr(stream, "SET_BYTES", 1024 * 1024)
     settings = {"binlog-large-commit-threshold": str(THRESHOLD_BYTES), "max-allowed-packet": "64M"}
     server = mysql_server_factory(settings, "mariadb11")
     database = server.create_database()
     database.execute("create table t (id int primary key, note longtext)")
-    follower = follow(database)
+    follower = follow(database, limits=Limits(set_bytes=1024 * 1024))
     database.execute("insert into t values (1, 'before')")
     files = len(server.query("show binary logs"))
     rows = [f"insert into t values ({number}, repeat('x', 1000000))" for number in range(2, 14)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_source_mysql.binlog import opening
+from cdc_source_mysql.limits import Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.fixtures import EVERY_SERVER, MysqlFactory
 from tests.support.mysql.server import MysqlDatabase
@@ -15,7 +15,7 @@ ROW_BYTES = 32 * 1024 * 1024
 
 @EVERY_SERVER
 def test_past_the_dumps_reach_a_stream_goes_on_by_gtid_on_the_same_server(
-    mysql_database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    mysql_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
     server = mysql_database.server
     server.execute("flush binary logs")
@@ -23,7 +23,7 @@ def test_past_the_dumps_reach_a_stream_goes_on_by_gtid_on_the_same_server(
     follower = follow(mysql_database)
     mysql_database.execute("insert into t values (1)")
     assert [row["id"] for row in follower.rows()] == [1]
-    monkeypatch.setattr(opening, "MAX_DUMP_OFFSET", 300)
+    follower.limits = Limits(max_dump_offset=300)
     for number in (2, 3):
         mysql_database.execute(f"insert into t values ({number})")
         before = follower.position

@@ -8,7 +8,7 @@ import pytest
 
 from cdc.errors import ConfigError, SourceGap, SourceMismatch, SourceRefused, SourceUnavailable
 from cdc.spi import VerifiesReach
-from cdc_source_mysql.binlog import opening, stream
+from cdc_source_mysql.limits import Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.follower import rows_of
 from tests.support.mysql.fixtures import EVERY_SERVER, MysqlFactory
@@ -31,10 +31,9 @@ def step_for_ever(follower: MysqlFollower) -> None:
 
 @EVERY_SERVER
 def test_a_stream_goes_on_exactly_after_any_set(
-    mysql_database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    mysql_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
-    monkeypatch.setattr(stream, "SET_BYTES", 1)
-    follower = follow(with_table(mysql_database))
+    follower = follow(with_table(mysql_database), limits=Limits(set_bytes=1))
     for number in range(4):
         mysql_database.execute("begin", *["insert into t (note) values ('x')"] * 3, "commit")
         mysql_database.execute("update t set note = 'y' where id % 2 = 0")
@@ -124,7 +123,7 @@ def test_without_gtids_a_stream_goes_on_by_file_and_offset(
 
 @pytest.mark.parametrize("ending", ["rotate", "stop", "crash"])
 def test_past_4_gib_a_stream_without_gtids_goes_on_in_the_next_file_if_it_lacks_nothing(
-    mysql_server_factory: MysqlFactory, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch, ending: str
+    mysql_server_factory: MysqlFactory, follow: FollowerFactory, ending: str
 ) -> None:
     server = mysql_server_factory(OFF)
     database = with_table(server.create_database())
@@ -132,7 +131,7 @@ def test_past_4_gib_a_stream_without_gtids_goes_on_in_the_next_file_if_it_lacks_
     database.execute("insert into t (note) values ('x')")
     assert len(follower.rows()) == 1
     follower.close()
-    monkeypatch.setattr(opening, "MAX_DUMP_OFFSET", 500)
+    follower.limits = Limits(max_dump_offset=500)
     with pytest.raises(SourceUnavailable, match="4 GiB"):
         follower.restart()
     if ending == "rotate":
@@ -148,7 +147,7 @@ def test_past_4_gib_a_stream_without_gtids_goes_on_in_the_next_file_if_it_lacks_
 
 
 def test_what_a_stream_without_gtids_lacks_past_4_gib_is_a_gap(
-    mysql_server_factory: MysqlFactory, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    mysql_server_factory: MysqlFactory, follow: FollowerFactory
 ) -> None:
     server = mysql_server_factory(OFF)
     database = with_table(server.create_database())
@@ -158,7 +157,7 @@ def test_what_a_stream_without_gtids_lacks_past_4_gib_is_a_gap(
     follower.close()
     database.execute("insert into t (note) values ('lost')")
     server.execute("flush binary logs")
-    monkeypatch.setattr(opening, "MAX_DUMP_OFFSET", 500)
+    follower.limits = Limits(max_dump_offset=500)
     with pytest.raises(SourceGap, match="4 GiB") as error:
         follower.restart()
     assert "resnapshot" in error.value.remedy
@@ -185,10 +184,9 @@ def test_gtids_that_are_turned_on_are_not_guessed(
 
 
 def test_an_idle_database_moves_the_position_with_its_neighbours(
-    mysql_database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    mysql_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
-    monkeypatch.setattr(stream, "IDLE_SECONDS", 0.05)
-    follower = follow(with_table(mysql_database))
+    follower = follow(with_table(mysql_database), limits=Limits(idle_seconds=0.05))
     begun = follower.position
     other = mysql_database.server.create_database()
     other.execute("create table u (id int primary key)", "insert into u values (1)")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import SourceUnavailable
-from cdc_source_mysql import session
+from cdc_source_mysql.limits import DEFAULTS, Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.follower import MysqlFollower
 from tests.support.mysql.server import MysqlDatabase
@@ -24,13 +24,12 @@ def step_for_ever(follower: MysqlFollower) -> None:
 
 
 def test_a_reader_that_stood_still_for_too_long_loses_and_doubles_nothing(
-    mysql_database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    mysql_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
     server = mysql_database.server
     mysql_database.execute("create table t (id int primary key auto_increment, note longtext)")
-    with monkeypatch.context() as impatient:
-        impatient.setattr(session, "SETTINGS", {**session.SETTINGS, "net_write_timeout": "1"})
-        follower = follow(mysql_database)
+    follower = follow(mysql_database, limits=Limits(server_patience_seconds=1))
+    follower.limits = DEFAULTS
     mysql_database.execute("insert into t (note) values ('first')")
     assert len(follower.rows()) == 1
     mysql_database.execute(*[f"insert into t (note) values (repeat('x', {NOTE_BYTES}))"] * ROWS)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cdc.errors import SourceUnavailable
-from cdc_source_mysql.binlog import opening, replay, stream
+from cdc_source_mysql.limits import Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.follower import MysqlFollower
@@ -18,10 +19,10 @@ from tests.support.pipeline import MysqlPipeline
 PART_BYTES = 16 * 1024
 
 
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "SET_BYTES", PART_BYTES)
-    monkeypatch.setattr(replay, "PART_BYTES", PART_BYTES)
+@pytest.fixture
+def limits() -> Limits:
+    """Small parts."""
+    return Limits(set_bytes=PART_BYTES, part_bytes=PART_BYTES)
 
 
 def large(first: int, count: int = 3) -> list[str]:
@@ -58,11 +59,10 @@ def test_a_large_transaction_that_is_rolled_back_leaves_nothing(
 
 
 def test_a_stream_that_begins_by_gtid_knows_what_is_taken_back(
-    database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    database: MysqlDatabase, follow: FollowerFactory, limits: Limits
 ) -> None:
     """As behind an offset that the dump command can't say."""
-    monkeypatch.setattr(opening, "MAX_DUMP_OFFSET", 0)
-    follower = follow(database)
+    follower = follow(database, limits=replace(limits, max_dump_offset=0))
     database.execute("begin", "create temporary table x (a int)", *large(10), "rollback")
     database.execute("insert into t values (2, 'behind')")
     assert [row["id"] for row in refused_once(follower)] == [2]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import SourceGap, SourceUnavailable
-from cdc_source_mysql.binlog import opening, replay, stream
-from cdc_source_mysql.binlog import xa_prepared as xa_start
+from cdc_source_mysql.binlog import opening, replay
 from cdc_source_mysql.binlog.positions import BinlogPosition
+from cdc_source_mysql.limits import Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.fixtures import EVERY_SERVER, MysqlFactory
 from tests.support.mysql.follower import MysqlFollower
@@ -19,6 +19,10 @@ from tests.support.waiting import wait_until
 def database(mysql_database: MysqlDatabase) -> MysqlDatabase:
     mysql_database.execute("create table t (id int primary key, note varchar(100))")
     return mysql_database
+
+
+# A source that begins hardly waits for transactions that are prepared.
+IMPATIENT = Limits(xa_patience_seconds=0.2)
 
 
 def prepare(database: MysqlDatabase, xid: str, *statements: str) -> None:
@@ -98,12 +102,10 @@ def test_a_transaction_in_doubt_survives_a_restart(
 
 
 def test_a_large_prepared_transaction_comes_in_parts(
-    database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
-    monkeypatch.setattr(replay, "PART_BYTES", 32 * 1024)
-    monkeypatch.setattr(stream, "SET_BYTES", 32 * 1024)
     database.execute("create table seed (n int)", "insert into seed values (0),(1),(2),(3),(4),(5),(6),(7)")
-    follower = follow(database)
+    follower = follow(database, limits=Limits(part_bytes=32 * 1024, set_bytes=32 * 1024))
     number = "a.n * 512 + b.n * 64 + c.n * 8 + d.n"
     rows = f"select {number}, repeat('x', 50) from seed a, seed b, seed c, seed d"
     prepare(database, xid_of(database), f"insert into t {rows}")
@@ -117,13 +119,12 @@ def test_a_large_prepared_transaction_comes_in_parts(
 
 @pytest.mark.parametrize("outcome", ["commit", "rollback"])
 def test_a_source_begins_behind_a_prepared_transaction_and_has_its_rows_at_its_commit(
-    database: MysqlDatabase, make_follower: FollowerFactory, monkeypatch: pytest.MonkeyPatch, outcome: str
+    database: MysqlDatabase, make_follower: FollowerFactory, outcome: str
 ) -> None:
-    monkeypatch.setattr(xa_start, "XA_PATIENCE_SECONDS", 0.2)
     prepare(database, xid_of(database), "insert into t values (1, 'a')")
     database.execute("insert into t values (2, 'b')")
     database.server.execute("flush binary logs")
-    follower = make_follower(database).open()
+    follower = make_follower(database, limits=IMPATIENT).open()
     assert [key for key in follower.facts if key.startswith("xa:")]
     follower.restart()
     database.execute("insert into t values (3, 'c')", f"xa {outcome} {xid_of(database)}")
@@ -132,12 +133,11 @@ def test_a_source_begins_behind_a_prepared_transaction_and_has_its_rows_at_its_c
 
 
 def test_the_name_of_a_prepared_transaction_may_be_any_bytes(
-    database: MysqlDatabase, make_follower: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    database: MysqlDatabase, make_follower: FollowerFactory
 ) -> None:
-    monkeypatch.setattr(xa_start, "XA_PATIENCE_SECONDS", 0.2)
     xid = f"X'ff00{database.name.encode().hex()}',X'c3',7"
     prepare(database, xid, "insert into t values (1, 'a')")
-    follower = make_follower(database).open()
+    follower = make_follower(database, limits=IMPATIENT).open()
     assert [key for key in follower.facts if key.startswith("xa:7.ff00")]
     database.execute(f"xa commit {xid}")
     assert seen(follower) == [1]
@@ -147,14 +147,12 @@ def test_a_source_does_not_begin_while_the_rows_of_a_prepared_transaction_are_pu
     mysql_server_factory: MysqlFactory,
     mysql_name: str,
     make_follower: FollowerFactory,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(xa_start, "XA_PATIENCE_SECONDS", 0.2)
     database = mysql_server_factory({}, mysql_name).create_database()
     database.execute("create table t (id int primary key, note varchar(100))")
     prepare(database, xid_of(database), "insert into t values (1, 'a')")
     purge(database)
-    follower = make_follower(database)
+    follower = make_follower(database, limits=IMPATIENT)
     with pytest.raises(SourceUnavailable, match="no longer in any binary log"):
         follower.open()
     database.execute(f"xa commit {xid_of(database)}")
@@ -178,7 +176,6 @@ def purge(database: MysqlDatabase) -> None:
 def test_a_transaction_prepared_in_the_moment_of_the_beginning_is_seen(
     database: MysqlDatabase, make_follower: FollowerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(xa_start, "XA_PATIENCE_SECONDS", 0.2)
     end = opening.Opening._end
 
     def prepared_before(self: opening.Opening, reader: replay.Reader) -> BinlogPosition:
@@ -186,7 +183,7 @@ def test_a_transaction_prepared_in_the_moment_of_the_beginning_is_seen(
         return end(self, reader)
 
     monkeypatch.setattr(opening.Opening, "_end", prepared_before)
-    follower = make_follower(database).open()
+    follower = make_follower(database, limits=IMPATIENT).open()
     database.execute(f"xa commit {xid_of(database)}")
     assert seen(follower) == [1]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import UnsupportedSchema
-from cdc_source_mysql.snapshot import planning
+from cdc_source_mysql.limits import Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.server import MysqlDatabase
 
@@ -81,14 +81,14 @@ def test_labels_of_a_statement_are_known(mysql_database: MysqlDatabase, follow: 
 
 
 def test_a_key_with_such_labels_loses_no_row_to_the_chunks_of_a_copy(
-    mysql_database: MysqlDatabase, follow: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+    mysql_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
-    monkeypatch.setattr(planning, "chunk_rows", lambda rows, data_bytes: 2)
+    limits = Limits(min_chunk_rows=2, max_chunk_rows=2)
     rows = [(label, number) for label in ("a😀", "b", "c🎉", "z") for number in range(3)]
     mysql_database.execute(
         "create table t (e enum('a😀','b','c🎉','z') charset utf8mb4, n int, primary key (e, n))",
         "insert into t values " + ", ".join(f"('{label}', {number})" for label, number in rows),
         "analyze table t",
     )
-    copied = follow(mysql_database).copy(f"{mysql_database.name}.t")[1]
+    copied = follow(mysql_database, limits=limits).copy(f"{mysql_database.name}.t")[1]
     assert [(row["e"], row["n"]) for row in copied] == rows
