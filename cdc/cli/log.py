@@ -12,6 +12,7 @@ from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_confi
 from cdc.control.composition import pick_source
 from cdc.control.readable import show_bytes, show_count, show_time
 from cdc.control.stored import log_folder, log_view
+from cdc.kit.report import counted
 from cdc.log import Segment, verify_log
 from cdc_config import Configuration
 
@@ -86,7 +87,7 @@ def verify(
     else:
         for r in results:
             state = f"{len(r['damage'])} DAMAGED" if r["damage"] else "intact"
-            sums = f"{r['segments']} segments, {r['commits']:,} commits, {show_bytes(r['bytes'])}"
+            sums = f"{counted(r['segments'], 'segment')}, {counted(r['commits'], 'commit')}, {show_bytes(r['bytes'])}"
             say(f"{r['source']}: {sums}: {state}")
     if any(r["damage"] for r in results):
         raise typer.Exit(1)

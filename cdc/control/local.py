@@ -18,6 +18,7 @@ from cdc.engine.capture import MEMORY_PREFIX
 from cdc.engine.identity import IDENTITY_KEY, verify_identity
 from cdc.engine.specs import effective_backfill
 from cdc.errors import CdcError, SourceGap, SourceMismatch, StateError
+from cdc.kit.report import counted
 from cdc.log import LogView, verify_log
 from cdc.merge import continuity
 from cdc.spi import Cursor, Finding, Severity, Sink, Source, SupportsPeek, VerifiesReach
@@ -176,7 +177,11 @@ def _compare(cursor: Cursor, log: LogView | None, source: str, state_dir: Path) 
         )
         return Finding(Severity.ERROR, "sink-cursor", message, fix)
     waiting = end.next - cursor.next if end else 0
-    return Finding(Severity.OK, "sink-cursor", f"the sink belongs to the log of {source}, {waiting:,} behind")
+    return Finding(
+        Severity.OK,
+        "sink-cursor",
+        f"the sink belongs to the log of {source}, {counted(waiting, 'change')} behind",
+    )
 
 
 def _log_of(configuration: Configuration, source: str) -> LogView | None:

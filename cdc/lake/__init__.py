@@ -1,4 +1,4 @@
-"""What every file target shares: immutable files in an object store, committed exactly once.
+"""Shared code of file targets: immutable files in an object store, committed exactly once.
 
 A file format and a store make a sink: see `cdc.lake.sink`.
 """

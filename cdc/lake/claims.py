@@ -1,4 +1,4 @@
-"""Which tables of a lake belong to which source, and which folder gives which table's rows."""
+"""The owner of each table of a lake, and the folder with each table's rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cdc.model import TableId, TableSchema
 
 
 class TableClaims:
-    """Which tables of the lake are this source's; a table's first write claims it.
+    """The tables of the lake that belong to this source; a table's first write claims it.
 
     A claim also has the source's number of the table whose rows the folder gives; None until it is known.
     """
@@ -26,26 +26,26 @@ class TableClaims:
         self._relations: dict[str, int | None] | None = None
 
     def partition_prefix(self, schema: TableSchema) -> str:
-        """The prefix of the table's partition keys; SinkRefused when the table is another source's,
-        UnsupportedSchema when its name is too long for a folder.
+        """Return the prefix of the table's partition keys; SinkRefused if the table belongs to another
+        source, UnsupportedSchema if its name is too long for a folder.
         """
         if schema.table not in self._prefixes:
             self._prefixes[schema.table] = self._claim(schema)
         return self._prefixes[schema.table]
 
     def folders(self) -> list[str]:
-        """The folders of this source's tables."""
+        """Return the folders of this source's tables."""
         return list(self._claimed())
 
     def is_home(self, schema: TableSchema) -> bool:
-        """Whether the table's folder gives its rows; a folder of which nothing is known becomes its home."""
+        """Whether the table's folder contains its rows; a folder without a known table becomes its home."""
         relations, folder = self._claimed(), table_folder(schema.table)
         if relations.get(folder) is None and schema.relation not in relations.values():
             self.adopt(schema)
         return relations.get(folder) == schema.relation
 
     def adopt(self, schema: TableSchema) -> None:
-        """Make the table's folder its home, and no other one."""
+        """Make the table's folder its only home."""
         self.partition_prefix(schema)
         relations, home = self._claimed(), table_folder(schema.table)
         for folder, relation in list(relations.items()):

@@ -1,4 +1,4 @@
-"""What a change batch looks like in a file: the schema, the columns, and what tells where its rows are from.
+"""The form of a change batch in a file: the schema, the columns, and metadata about the origin of its rows.
 
 Every file has the table's columns and then all seven envelope columns, whether or not the batch had them.
 """
@@ -15,7 +15,7 @@ from cdc.model import ChangeBatch, Envelope, TableSchema
 
 
 def file_schema(schema: TableSchema) -> pa.Schema:
-    """The Arrow schema of a table's files."""
+    """Return the Arrow schema of a table's files."""
     row = list(schema.arrow)
     envelope = [
         pa.field(Envelope.OP, Envelope.OP_TYPE),
@@ -31,7 +31,7 @@ def file_schema(schema: TableSchema) -> pa.Schema:
 
 
 def file_batch(batch: ChangeBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The batch's rows under the schema of their file."""
+    """Return the batch's rows with the schema of their file."""
     data = batch.data
     arrays = [*batch.row_columns(), *(data.column(name) for name in Envelope.ALWAYS)]
     if batch.schema.columns:

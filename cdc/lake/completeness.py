@@ -1,5 +1,5 @@
-"""Which tables of the lake lack rows or changes at present: told from the marks of their copies, or because
-the lake can't take them.
+"""The tables of the lake that lack rows or changes at present: by the marks of their copies, or because the
+lake cannot store them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cdc.spi import SetAside
 
 @dataclass(frozen=True, slots=True)
 class Incomplete:
-    """A table whose copy is due or under way: its files do not give its current rows, since `since`.
+    """A table whose copy is due or in progress: its files have not had all of its current rows since `since`.
 
     `relation` is the source's number of the table, which it keeps when it is renamed.
     """
@@ -29,7 +29,7 @@ class Incomplete:
 
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """A table that the lake can't take, or whose folder holds other rows than its own; `relation` is the
+    """A table that the lake cannot store, or whose folder contains rows of another table; `relation` is the
     source's number of it.
     """
 
@@ -77,5 +77,5 @@ def after_marks(before: Iterable[Incomplete], batches: Iterable[ChangeBatch]) ->
 
 
 def from_json(values: Iterable[Mapping[str, Any]]) -> tuple[Incomplete, ...]:
-    """Return what `to_json` of each gave."""
+    """Return the tables from their `to_json` values."""
     return tuple(Incomplete(**value) for value in values)

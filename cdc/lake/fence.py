@@ -1,7 +1,7 @@
 """Who may write: one process per source and lake, the one with the newest epoch.
 
-The lock falls with the process. The epoch in `owner.json` also holds where locks don't (a copied folder,
-some network file systems).
+The lock ends with the process. The epoch in `owner.json` also works without locks (a copied folder, some
+network file systems).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Fence:
         return self._lock is not None
 
     def take(self) -> None:
-        """Lock, and put our epoch in force; SinkFenced when a newer one is there, SinkUnavailable when
-        another process holds the lock.
+        """Lock, and store our epoch; SinkFenced if a newer one is stored, SinkUnavailable if another process
+        holds the lock.
         """
         if self._lock is None:
             self._lock = self._acquire()
@@ -43,7 +43,7 @@ class Fence:
             raise
 
     def verify(self) -> None:
-        """SinkFenced when the fence in force is newer than ours, SinkRefused when the lake holds another
+        """Raise SinkFenced if the stored fence is newer than ours, SinkRefused if the lake contains another
         log's rows.
         """
         self._check(self._newest()[0], has_rows=True)

@@ -1,7 +1,7 @@
-"""One file in the making: rows are gathered to groups and encoded into a staged object.
+"""An unfinished file: rows are collected into groups and encoded into a staged object.
 
-The file is not part of the lake before the sink's commit gives it its final name. Whoever makes a TableFile
-calls `finish` or `abandon`. What the bytes look like is the format's business.
+The file is not part of the lake before the sink's commit gives it its final name. The owner of a TableFile
+calls `finish` or `abandon`. The format defines the bytes.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class Encoder(Protocol):
 
 
 class FileFormat(Protocol):
-    """How a lake's files are encoded. ArrowException says that a table can't be."""
+    """The encoding of a lake's files. ArrowException: a table cannot be encoded."""
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name for people."""
         ...
 
     @property
     def suffix(self) -> str:
-        """What ends the names of its files, without the dot."""
+        """The suffix of its files, without the dot."""
         ...
 
     @property
@@ -53,11 +53,11 @@ class FileFormat(Protocol):
 
     @property
     def file_bytes(self) -> int:
-        """Size at which a file of one delivery is ended and the next begun."""
+        """Size at which a delivery starts the next file."""
         ...
 
     def check(self, schema: pa.Schema) -> None:
-        """Raise ArrowException for a schema (of `cdc.lake.columns.file_schema`) that has no place in it."""
+        """Raise ArrowException for a schema (of `cdc.lake.columns.file_schema`) that it cannot represent."""
         ...
 
     def stands_apart(self, batch: pa.RecordBatch) -> bool:
@@ -67,19 +67,19 @@ class FileFormat(Protocol):
         ...
 
     def encoder(self, file: Any, schema: pa.Schema, sample: pa.Table) -> Encoder:
-        """An encoder into an `ObjectWriter.file`; `sample` is the first group."""
+        """Return an encoder into an `ObjectWriter.file`; `sample` is the first group."""
         ...
 
     def cut(self, source: pa.NativeFile, file: Any, offset: int) -> tuple[int, int]:
-        """Write the rows of the file `source` that lie below `offset` as a file of their own, in bounded
-        memory; gives their number and the last one's `_cdc_seq`.
+        """Write the rows of the file `source` below `offset` to a new file, in bounded memory; return their
+        number and the last one's `_cdc_seq`.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """A finished, durable file that waits for its name; `path` is relative to the lake."""
+    """A finished, durable file without its final name; `path` is relative to the lake."""
 
     staged: str
     path: str
@@ -93,7 +93,7 @@ class StagedFile:
 
 @dataclass(frozen=True, slots=True)
 class FilePlace:
-    """Where a file's rows belong: a table's partition folder, relative to the lake."""
+    """The place of a file's rows: a table's partition folder, relative to the lake."""
 
     folder: str
     schema: TableSchema
@@ -131,7 +131,7 @@ class TableFile:
         return self._writer.byte_count if self._writer is not None else 0
 
     def add(self, batch: ChangeBatch) -> bool:
-        """Gather a batch; full row groups are written.
+        """Collect a batch; full row groups are written.
 
         Return False for a batch that needs another encoding than what is in the file: it belongs into
         another file.
@@ -153,7 +153,7 @@ class TableFile:
         return True
 
     def write_row_group(self) -> None:
-        """Encode what is gathered."""
+        """Encode the collected rows."""
         if not self._batches:
             return
         # One dictionary per row group: Parquet falls back to slower plain pages when it changes under way.
@@ -166,7 +166,7 @@ class TableFile:
         self._batches, self.buffered_rows, self.buffered_bytes = [], 0, 0
 
     def finish(self, path: str, metadata: Mapping[str, str]) -> StagedFile:
-        """Write the rest, and end the file, which is to be named `path`; its content is durable on return."""
+        """Write the rest and end the file, whose final name is `path`; its content is durable on return."""
         self.write_row_group()
         assert self._encoder is not None
         assert self._writer is not None
@@ -185,7 +185,7 @@ class TableFile:
         )
 
     def abandon(self) -> None:
-        """Leave nothing of it."""
+        """Remove the unfinished file."""
         if self._encoder is not None:
             self._encoder.abandon()
         if self._writer is not None:

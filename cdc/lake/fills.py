@@ -1,4 +1,4 @@
-"""What rows that are older than a column have in it, as the files that have the column tell it.
+"""The value of a column in rows that are older than the column, stored in the files that have the column.
 
 A lake's files never change: those from before ADD COLUMN lack the column. The source stops knowing the value
 when the column's default is dropped, so each file with the column carries the value in its metadata.

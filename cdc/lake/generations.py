@@ -1,5 +1,5 @@
-"""Replay: a second generation of a source's tables grows beside the one that readers see, and takes its
-place when whole.
+"""Replay: write a second generation of a source's tables next to the one that readers see, and replace that
+one when the new one is complete.
 
 Files below the replay's offset are shared, one that holds the offset is cut. Each step can be repeated
 after a crash: a generation that the cursor does not name is rubbish, and a table that was swapped carries
@@ -17,8 +17,8 @@ from cdc.lake.layout import LakePaths, generation_name, range_name
 
 
 def begin_generation(paths: LakePaths, state: LakeState, offset: int, form: FileFormat) -> LakeState:
-    """Build a new generation that holds all below `offset`; it is in force on return, and the next delivery
-    goes into it.
+    """Build a new generation with all rows below `offset`; it is active on return, and receives the next
+    delivery.
     """
     generation = max(state.generation, state.live) + 1
     root = paths.tables_root(generation, state.live)
@@ -54,7 +54,9 @@ def manifests(paths: LakePaths, generation: int) -> Iterator[Manifest]:
 
 
 def swap_generation(paths: LakePaths, state: LakeState, folders: Iterable[str]) -> LakeState:
-    """Give readers the generation written to; `folders` are all of the source's tables. May be repeated."""
+    """Show readers the generation being written; `folders` are all of the source's tables. May be
+    repeated.
+    """
     root = paths.tables_root(state.generation, state.live)
     prefixes = {f"{folder}/": f"{root}{folder}/" for folder in folders}
     paths.store.swap(prefixes, f".generation-{state.generation}")
@@ -64,7 +66,7 @@ def swap_generation(paths: LakePaths, state: LakeState, folders: Iterable[str]) 
 
 
 def clear_generations(paths: LakePaths, state: LakeState) -> None:
-    """Remove what generations that are neither read nor written have left."""
+    """Remove the files of generations that are neither read nor written."""
     kept = {str(state.generation)} if state.is_replaying else set()
     _remove_others(paths, paths.generations, kept)
     used = {generation_name(number) for number in (state.generation, state.live)}

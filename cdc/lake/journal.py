@@ -85,7 +85,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class LakeState:
-    """What `cursor.json` holds.
+    """The contents of `cursor.json`.
 
     `live` is the generation that readers see, `generation` the one written to; they differ while a replay is
     under way. `commits` counts the manifests of `generation`. `last` is the newest commit, which the next
@@ -122,12 +122,12 @@ class LakeState:
         )
 
     def is_settled(self, paths: LakePaths) -> bool:
-        """Whether the newest commit's files are all in place."""
+        """Whether all files of the newest commit are in place."""
         return self.last is None or paths.store.has(self.last.path(paths))
 
 
 def load_state(paths: LakePaths) -> LakeState | None:
-    """The lake's state of this source; None when it never had a commit of it."""
+    """Return the lake's state of this source; None if the lake has no commit of it."""
     found, where = paths.store.get(paths.cursor), paths.store.path(paths.cursor)
     if found is None:
         return None
@@ -159,13 +159,13 @@ def load_state(paths: LakePaths) -> LakeState | None:
 
 
 def states(store: ObjectStore) -> list[LakeState]:
-    """The states of all sources of a lake."""
+    """Return the states of all sources of a lake."""
     found = (load_state(LakePaths(store, unescape(home))) for home in store.children(SOURCES))
     return [state for state in found if state is not None]
 
 
 def save_state(paths: LakePaths, state: LakeState) -> LakeState:
-    """Put the state in force in place of the one that it was made from; gives it with its version.
+    """Replace the state that this one was derived from; return it with its version.
 
     Raises:
         SinkFenced: another process has written the cursor meanwhile.
@@ -196,7 +196,7 @@ def save_state(paths: LakePaths, state: LakeState) -> LakeState:
 
 
 def complete(paths: LakePaths, state: LakeState) -> None:
-    """Give the files of the newest commit their names and write its manifest; may be repeated."""
+    """Rename the files of the newest commit to their final names and write its manifest; may be repeated."""
     manifest = state.last
     if manifest is None or paths.store.has(manifest.path(paths)):
         return
@@ -206,7 +206,7 @@ def complete(paths: LakePaths, state: LakeState) -> None:
 
 
 def write_manifest(paths: LakePaths, manifest: Manifest) -> None:
-    """Write a manifest to its name; one that is there says the same."""
+    """Write a manifest; an existing one has the same content."""
     paths.store.put(manifest.path(paths), encode(manifest.to_json()), over=ABSENT)
 
 
@@ -219,7 +219,7 @@ def load_manifest(paths: LakePaths, key: str) -> Manifest:
 
 
 def encode(content: Mapping[str, Any]) -> bytes:
-    """JSON as it stands in the lake: indented, for people."""
+    """Return JSON in the lake's form: indented, for people."""
     return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 

@@ -28,7 +28,7 @@ BUCKET_COMMITS = 1000
 
 
 class Partition(StrEnum):
-    """How a table's files are spread over folders, by the commit time (UTC) of their rows."""
+    """How a table's files are distributed over folders, by the commit time (UTC) of their rows."""
 
     NONE = "none"
     MONTH = "month"
@@ -56,7 +56,7 @@ def escape(name: str) -> str:
 
 
 def unescape(text: str) -> str:
-    """The name that `escape` was given."""
+    """Return the name that was passed to `escape`."""
     return unquote(text, errors="surrogatepass")
 
 
@@ -66,7 +66,7 @@ def table_folder(table: TableId) -> str:
 
 
 def check_folder_name(table: TableId) -> None:
-    """UnsupportedSchema when the folder, or the longest file named after it, has no valid name."""
+    """Raise UnsupportedSchema if the name of the folder, or of the longest file in it, is too long."""
     length = len(f".{table_folder(table)}.json.tmp".encode("utf-8", "surrogatepass"))
     if length > NAME_BYTES:
         message = f"its name, escaped for a folder, is {length - NAME_BYTES} bytes too long"
@@ -75,7 +75,7 @@ def check_folder_name(table: TableId) -> None:
 
 
 def table_of(folder: str) -> TableId:
-    """The table of a folder name."""
+    """Return the table of a folder name."""
     schema, _, name = folder.partition(".")
     return TableId(unescape(schema), unescape(name))
 
@@ -83,14 +83,14 @@ def table_of(folder: str) -> TableId:
 def partition_prefix(schema: TableSchema) -> str:
     """What stands before `dt` and the like in a table's folders: `cdc_` where it has a column of such a name.
 
-    Readers that understand Hive folders put the folder's value over a column of the same name.
+    Readers that understand Hive folders replace a column of the same name by the folder's value.
     """
     taken = {column.name.lower() for column in schema.columns}
     return "cdc_" if taken & set(_KEY_FORMATS) else ""
 
 
 def partition_keys(partition: Partition, prefix: str) -> tuple[str, ...]:
-    """The keys in the names of partition folders, outermost first."""
+    """Return the keys in the names of partition folders, outermost first."""
     return tuple(prefix + key for key in _PARTITION_KEYS[partition])
 
 
@@ -110,14 +110,14 @@ def range_name(first: int, last: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LakePaths:
-    """The keys of one source's things in a lake. Prefixes end with `/`."""
+    """The keys of one source's objects in a lake. Prefixes end with `/`."""
 
     store: ObjectStore
     source: str
 
     @property
     def tables(self) -> str:
-        """One object a table, naming the source that owns it."""
+        """One object per table, which names the source that owns it."""
         return f"{CONTROL_FOLDER}/tables/"
 
     @property

@@ -1,9 +1,9 @@
-"""Tables that the lake can't take, or whose folder holds more than their rows; kept in `cursor.json`, so that
-they change with the cursor.
+"""Tables that the lake cannot store, or whose folder contains other rows too; stored in `cursor.json`, so
+that they change with the cursor.
 
-A table that is set aside has all its changes up to an offset and none after it, until it begins anew: with a
-truncate, which a copy begins with too. A table that was renamed goes on in the folder of its new name, and is
-copied again so that this folder gives its rows.
+A table that is set aside has all its changes up to an offset and none after it, until it starts over with a
+truncate, with which a copy begins. A table that was renamed continues in the folder of its new name, and is
+copied again so that this folder contains its rows.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Shelf:
         return tuple(self._entries[table] for table in sorted(self._entries))
 
     def admitted(self, batch: ChangeBatch) -> ChangeBatch | None:
-        """What the lake takes of a batch: nothing while the table is set aside, until it begins anew."""
+        """Return the part of a batch to write: nothing while the table is set aside, until it starts over."""
         entry = self._find(batch.schema)
         if entry is None or not entry.details.skips:
             self._follow_name(batch, entry)
@@ -125,7 +125,7 @@ class Shelf:
 
 
 def refusal(schema: TableSchema, claims: TableClaims, form: FileFormat) -> CdcError | None:
-    """Return why the lake can't take a table of this shape; None when it can."""
+    """Return why the lake cannot store a table with this schema; None if it can."""
     try:
         claims.partition_prefix(schema)
         form.check(file_schema(schema))
@@ -137,14 +137,14 @@ def refusal(schema: TableSchema, claims: TableClaims, form: FileFormat) -> CdcEr
 
 
 def unwritable(table: TableId, form: FileFormat) -> UnsupportedSchema:
-    """Return the error of a table that the format has no types for."""
+    """Return the error for a table with types that the format does not have."""
     remedy = "Exclude the table or the column, and report the column's type."
     return UnsupportedSchema(f"a column cannot be written as {form.name}", where=str(table), remedy=remedy)
 
 
 @contextmanager
 def of_table(schema: TableSchema) -> Iterator[None]:
-    """Tell what one table can't take from what stops the sink."""
+    """Distinguish an error of one table from an error that stops the sink."""
     try:
         yield
     except (SinkRefused, UnsupportedSchema) as error:
@@ -152,7 +152,7 @@ def of_table(schema: TableSchema) -> Iterator[None]:
 
 
 def report(context: SinkContext, before: Sequence[Aside], after: Sequence[Aside]) -> None:
-    """Tell the operator of tables that were set aside, and of those that came back."""
+    """Report to the operator tables that were set aside, and tables that are no longer skipped."""
     known = {entry.details.table: entry.details for entry in before}
     for entry in after:
         details = entry.details

@@ -43,7 +43,9 @@ FLUSH_INTERVAL_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What a delivery makes of a lake: durable files that wait for their names, and what the lake lacks."""
+    """The result of a staged delivery: durable files without their final names, and the lake's incomplete
+    tables.
+    """
 
     files: tuple[StagedFile, ...]
     incomplete: tuple[Incomplete, ...]
@@ -51,7 +53,7 @@ class Staged:
 
 
 class LakeSink:
-    """One (source, lake) pair; `close` lets go of the lake. A plug-in adds its `Options` and makes the store
+    """One (source, lake) pair; `close` releases the lake. A plug-in adds its `Options` and makes the store
     and the format from them. `docs` is its page.
     """
 

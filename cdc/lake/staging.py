@@ -1,4 +1,4 @@
-"""Turns the parts of a delivery into staged files, within bounds of memory and open files.
+"""Write the parts of a delivery to staged files, with bounded memory and open files.
 
 Files are staged under plain numbers, where no reader's pattern finds them.
 """
@@ -29,7 +29,7 @@ _UNITS = {Partition.MONTH: "month", Partition.DAY: "day", Partition.HOUR: "hour"
 
 
 class Staging:
-    """The files of one delivery. `finish` gives them; without it the caller calls `discard`."""
+    """The files of one delivery. The caller calls `finish`, which returns them, or `discard`."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Staging:
         self._count = 0
 
     def add(self, batch: ChangeBatch, keys: tuple[str, ...]) -> None:
-        """Put a batch's rows into the files of their partitions; `keys` are the table's partition keys."""
+        """Write a batch's rows to the files of their partitions; `keys` are the table's partition keys."""
         for rows, moment in split_by_commit(batch, self._partition):
             key = (rows.table, partition_folder(keys, moment))
             if not self._add_rows(key, rows):
@@ -70,14 +70,14 @@ class Staging:
             return file.add(rows)
 
     def finish(self) -> list[StagedFile]:
-        """All files of the delivery, durable."""
+        """Return all files of the delivery, durable."""
         for key in list(self._files):
             self._end(key)
         self._paths.store.sync(self._paths.staging)
         return self._finished
 
     def discard(self) -> None:
-        """Close and remove everything staged."""
+        """Close and remove all staged files."""
         for file in self._files.values():
             file.abandon()
         self._files.clear()
@@ -137,7 +137,7 @@ class Staging:
 
 
 def clear_staging(paths: LakePaths) -> None:
-    """Remove what an unfinished delivery staged."""
+    """Remove the staged files of an unfinished delivery."""
     paths.store.delete(list(paths.store.keys(paths.staging)))
 
 

@@ -1,6 +1,6 @@
-"""Where a lake's objects are: a small protocol that a local disk and an object storage can both keep.
+"""The store of a lake's objects: a small protocol that a local disk and an object storage can implement.
 
-There is no rename, no append and no folder in it. Keys are relative, with `/` between their parts; a prefix
+It has no rename, no append and no folders. Keys are relative, with `/` between their parts; a prefix
 ends with `/`, or is empty.
 """
 
@@ -35,7 +35,7 @@ from cdc.files import (
 )
 from cdc.spi import Finding, Severity
 
-# The version of an object that isn't there.
+# The version of an object that does not exist.
 ABSENT = ""
 # Where a local swap puts what the new objects replace, below the prefix that they come from.
 REPLACED = ".replaced"
@@ -50,35 +50,35 @@ class StoredObject:
 
 
 class ObjectWriter(Protocol):
-    """An object in the making; nobody sees it before `close`. Whoever opens it calls `close` or `abandon`."""
+    """An unfinished object, invisible before `close`. Its owner calls `close` or `abandon`."""
 
     file: Any
     """Open for writing, as pyarrow takes it."""
 
     @property
     def byte_count(self) -> int:
-        """What is written so far."""
+        """Bytes written so far."""
         ...
 
     def close(self) -> int:
-        """Make the object whole; gives its size. Its name is durable after `sync`."""
+        """Complete the object and return its size. Its name is durable after `sync`."""
         ...
 
     def abandon(self) -> None:
-        """Leave nothing; may be called twice."""
+        """Remove the unfinished object; may be called twice."""
         ...
 
 
 class StoreLock(Protocol):
-    """What `ObjectStore.lock` gives."""
+    """The result of `ObjectStore.lock`."""
 
     def release(self) -> None:
-        """Give the lock back; may be called twice."""
+        """Release the lock; may be called twice."""
         ...
 
 
 class ObjectStore(Protocol):
-    """The objects below one root. What is written is durable on return, unless said otherwise.
+    """The objects below one root. Writes are durable on return, unless stated otherwise.
 
     Errors are those of the store's own library; `guard` turns them into errors of `cdc.errors`.
     """
@@ -95,15 +95,15 @@ class ObjectStore(Protocol):
         ...
 
     def path(self, key: str) -> str:
-        """How an error names the object."""
+        """Return the name of the object for errors."""
         ...
 
     def get(self, key: str) -> StoredObject | None:
-        """A small object; None when it isn't there."""
+        """Return a small object; None if it does not exist."""
         ...
 
     def put(self, key: str, data: bytes, *, over: str | None = None) -> str | None:
-        """Put a whole object in place, and give its version.
+        """Write a whole object, and return its version.
 
         With `over` only if the object there has that version (`ABSENT`: only if there is none), else None.
         """
@@ -112,7 +112,7 @@ class ObjectStore(Protocol):
     def has(self, key: str) -> bool: ...
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """The keys below a prefix, sorted."""
+        """Return the keys below a prefix, sorted."""
         ...
 
     def children(self, prefix: str) -> list[str]:
@@ -120,7 +120,7 @@ class ObjectStore(Protocol):
         ...
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove these objects; those that aren't there are passed over."""
+        """Remove these objects; ignore missing ones."""
         ...
 
     def delete_all(self, prefix: str) -> None:
@@ -128,16 +128,16 @@ class ObjectStore(Protocol):
         ...
 
     def write(self, key: str) -> ObjectWriter:
-        """Begin a large object."""
+        """Start a large object."""
         ...
 
     def read(self, key: str) -> pa.NativeFile:
-        """Open an object to be read in any order."""
+        """Open an object for reading in any order."""
         ...
 
     def copy(self, source: str, target: str) -> None:
-        """Give an immutable object a second key, without moving its bytes through here. Durable after
-        `sync`.
+        """Give an immutable object a second key, without copying its bytes through this process. Durable
+        after `sync`.
         """
         ...
 
@@ -161,8 +161,8 @@ class ObjectStore(Protocol):
         ...
 
     def lock(self, key: str) -> StoreLock | None:
-        """Lock for this process; None when another one holds the lock. A store without locks gives one that
-        does nothing: there `put` with `over` is what keeps two writers apart.
+        """Lock for this process; None if another one holds the lock. A store without locks returns a lock
+        that does nothing: there, `put` with `over` excludes a second writer.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Whether a delivery, or a replay, starts where the sink is, and the sink where the log is."""
+"""Check that a delivery, or a replay, continues at the sink's cursor, and that the cursor is in the log."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def belongs(cursor: Cursor, log: LogReader) -> bool:
 
 
 def is_applied(cursor: Cursor | None, delivery: Delivery, where: str) -> bool:
-    """Whether the sink has this delivery already. An empty one, and one that `begins` above the cursor, is
-    news.
+    """Whether the sink has already applied this delivery. An empty one, and one that `begins` above the
+    cursor, is new.
 
     Raises:
-        SinkRefused: the delivery doesn't begin where the sink's cursor is.
+        SinkRefused: the delivery does not begin at the sink's cursor.
     """
     reached = cursor.next if cursor else 0
     if delivery.first == reached or (delivery.begins and delivery.first > reached):

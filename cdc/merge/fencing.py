@@ -1,4 +1,4 @@
-"""Whether a sink may be written by this process: what every sink compares before it takes a delivery."""
+"""Check that this process may write to a sink: every sink does so before it applies a delivery."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ _SHORT = 8
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """Who opened the sink last for a source: its epoch, and its log's uuid ('' by an older version)."""
+    """The last process that opened the sink for a source: its epoch, and its log's uuid ('' by an older
+    version).
+    """
 
     epoch: int
     log_id: str = ""

@@ -1,9 +1,9 @@
-"""What changes of a table without a key do to it as a multiset of whole rows.
+"""The effect of changes on a table without a key, as a multiset of whole rows.
 
-An update removes one row equal to the old image and adds the new one; equal rows are not told apart. Removals
-take the oldest equal row: whoever applies a delta adds first, then removes from stored and added rows alike,
-so that the outcome does not depend on where batches were cut. Additions and removals of a delta don't cancel
-out, for the same reason: the oldest equal row may be a stored one.
+An update removes one row equal to the old image and adds the new one; equal rows are not distinguished.
+Removals take the oldest equal row: whoever applies a delta adds first, then removes from stored and added
+rows alike, so that the outcome does not depend on where batches were cut. Additions and removals of a delta
+don't cancel out, for the same reason: the oldest equal row may be a stored one.
 """
 
 from __future__ import annotations

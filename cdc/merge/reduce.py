@@ -1,4 +1,4 @@
-"""The last change per key: what a mirror has to do, however often a batch changes a row.
+"""The last change per key, which is what a mirror applies, however often a batch changes a row.
 
 Storing the result is exact: delete what is stored under every key of `upserts` and `deletes`, then insert
 `upserts`, with holes filled from the stored rows as they were before that delete. Inserts, updates, deletes,

@@ -1,4 +1,6 @@
-"""Tables that a sink can't take: it sets them aside, with a reason, until a truncate makes them whole."""
+"""Tables that a sink cannot store: it sets them aside, with a reason, until a truncate makes them
+complete.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from cdc.spi import SetAside
 
 
 class TableRefused(Exception):
-    """One table can't be taken, for the reason `error`; nothing is wrong with the others."""
+    """One table cannot be stored, for the reason `error`; the others can."""
 
     def __init__(self, schema: TableSchema, error: CdcError) -> None:
         super().__init__(str(schema.table))
@@ -21,13 +23,13 @@ class TableRefused(Exception):
 
 
 def set_aside_for(error: CdcError, schema: TableSchema, since: int, *, deliverable: bool = False) -> SetAside:
-    """What is remembered of a table that is set aside since this offset, for this reason."""
+    """Return the entry of a table that is set aside since this offset, for this reason."""
     message = f"{error.where}: {error.message}" if error.where else error.message
     return SetAside(schema.table, since, type(error).__name__, message, error.remedy, deliverable)
 
 
 def from_truncate(batch: ChangeBatch, since: int) -> ChangeBatch | None:
-    """The changes from the first truncate on that is not older than `since`; None without one.
+    """Return the changes from the first truncate at or after `since`; None without one.
 
     A copy of a table begins with a truncate too.
     """

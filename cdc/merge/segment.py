@@ -1,4 +1,4 @@
-"""Cuts batches at truncates, which no row may be reduced across."""
+"""Cut batches at truncates, because rows must not be reduced across them."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Holes:
-    """Values that no change here carries: the sink fills them from the row that it stores.
+    """Values that no change contains: the sink fills them from its stored row.
 
     `rows` are positions in the table that the holes belong to; `base` holds, row for row, the key under which
     the stored row has the values (the key from before all changes here); `missing` says per column where a
@@ -39,9 +39,7 @@ class Holes:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of the table with `_cdc_seq` and `_cdc_commit_at`, in `_cdc_seq` order, and what is missing in
-    them.
-    """
+    """Rows with `_cdc_seq` and `_cdc_commit_at`, in `_cdc_seq` order, and their missing values."""
 
     table: pa.Table
     holes: Holes | None = None
@@ -73,7 +71,7 @@ class Timeline:
 
     @property
     def arrives(self) -> Mask:
-        """Whether a row stands under the event's key after it."""
+        """Whether a row with the event's key exists after it."""
         arrives = np.zeros(self.count, np.bool_)
         arrives[: self.row_count] = self.ops != Operation.DELETE.code
         return arrives

@@ -1,4 +1,4 @@
-"""Every version that rows of a keyed table went through: what a history (SCD2) has to do.
+"""Every version of the rows of a keyed table, for a history (SCD2).
 
 A version begins with a change and ends with the next change of its key. What ends here is given with its end;
 the last version of each key stays open.

@@ -1,6 +1,6 @@
-"""What every SQL target shares: tables, their evolution, the cursor, and the three modes.
+"""Shared code of SQL targets: tables, their evolution, the cursor, and the three modes.
 
-A target brings a `Dialect` (how its SQL is written), a `Connection` (how it is run) and a subclass of
+A target adds a `Dialect` (how its SQL is written), a `Connection` (how it is run) and a subclass of
 `SqlSink`.
 """
 

@@ -1,6 +1,6 @@
 """Mode append: every change is a row, with the whole envelope; nothing is ever altered.
 
-In a replay the caller has taken out the rows of the delivery's range before (`forget`).
+In a replay the caller first deletes the rows of the delivery's range (`forget`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def apply(change: Change) -> None:
 
 
 def forget(connection: Connection, target: str, first: int, end: int) -> None:
-    """Take out the changes with first ≤ `_cdc_seq` < end, which are about to be inserted again."""
+    """Delete the changes with first ≤ `_cdc_seq` < end, which will be inserted again."""
     connection.run(f"delete from {target} where _cdc_seq >= {first} and _cdc_seq < {end}")
 
 

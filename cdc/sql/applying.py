@@ -1,7 +1,7 @@
-"""The changes of one delivery, put into the tables within one transaction, or a few (`steps`).
+"""Apply the changes of one delivery to the tables within one transaction, or a few (`steps`).
 
-What one table can't take ends the attempt with `TableRefused`; the sink then sets that table aside and tries
-again without it.
+If one table cannot store its changes, the attempt ends with `TableRefused`; the sink then sets that table
+aside and tries again without it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Application:
         """Apply all parts.
 
         Raises:
-            TableRefused: a table can't be taken.
+            TableRefused: a table cannot be stored.
             Overfull: a commit needs a transaction of its own.
         """
         self._replayed_below = self.high if delivery.first < self.high else 0

@@ -1,7 +1,7 @@
-"""What the sink remembers of its tables, in `_cdc.tables` of the target itself.
+"""The sink's catalog of its tables, in `_cdc.tables` of the target itself.
 
 A column of a table belongs to a column of the source by the source's own numbers (table and column),
-so that renames are told from a drop and an add.
+so that a rename differs from a drop and an add.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class StoredColumn:
     since: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """What `_cdc.tables` keeps: `since` only where it is known."""
+        """Return the value for `_cdc.tables`: `since` only if it is known."""
         described = asdict(self)
         return described if self.since is not None else {k: v for k, v in described.items() if k != "since"}
 
@@ -79,7 +79,7 @@ class StoredTable:
     copy: StoredTable | None = None
 
     def to_row(self) -> list[Any]:
-        """The values of a row of `_cdc.tables`."""
+        """Return the values of a row of `_cdc.tables`."""
         described = {
             "columns": [c.to_json() for c in self.columns],
             "key": self.key,
@@ -103,7 +103,7 @@ class StoredTable:
 
     @classmethod
     def from_row(cls, row: Iterable[Any]) -> StoredTable:
-        """The table that `to_row` gave."""
+        """Return the table from the values of `to_row`."""
         source, schema_name, name, relation, version, schema_seq, since_seq, mode, deletes, text, *rest = row
         described = json.loads(text)
         columns = tuple(StoredColumn(**column) for column in described["columns"])
@@ -127,7 +127,7 @@ class StoredTable:
 
 
 class Catalog:
-    """All tables of the sink, as of the running transaction; thrown away when that is rolled back."""
+    """All tables of the sink, as of the running transaction; discarded when it is rolled back."""
 
     def __init__(self, connection: Connection, source: str, where: str) -> None:
         self._connection = connection
@@ -149,11 +149,11 @@ class Catalog:
         return iter(list(self._names.values()))
 
     def by_relation(self, relation: int | None) -> StoredTable | None:
-        """Our source's table of that number."""
+        """Return the source's table with that number."""
         return None if relation is None else self._relations.get(relation)
 
     def by_name(self, table: TableId) -> StoredTable | None:
-        """Our source's table of that name."""
+        """Return the source's table with that name."""
         return self._names.get(table)
 
     def exists(self, place: TableId) -> bool:
@@ -207,7 +207,7 @@ class Catalog:
         return suffixed(schema, schema, reserved, dialect)
 
     def save(self, stored: StoredTable, before: StoredTable | None) -> None:
-        """Remember a table; `before` is what it was called and looked like until now."""
+        """Store a table; `before` is its previous entry."""
         if before is not None:
             self._forget(before)
             self._connection.query(
@@ -222,15 +222,15 @@ class Catalog:
         self._connection.query(f"insert into {self._own} ({_COLUMNS}) values ({marks})", values)
 
     def made(self, place: TableId) -> None:
-        """Note a table of ours that is no table of the source."""
+        """Note a table of the sink that is not a table of the source."""
         self._existing[self._folded(place)] = place
 
     def dropped(self, place: TableId) -> None:
-        """Note that a table is gone from the target."""
+        """Note that a table was dropped in the target."""
         self._existing.pop(self._folded(place), None)
 
     def free_name(self, stored: StoredTable, suffix: str = "") -> TableId:
-        """A name beside the table's own: to move it out of the way of another, or for a copy of it."""
+        """Return a free name derived from the table's name: to rename the table, or for a copy of it."""
         suffix = suffix or str(stored.relation or "old")
         while True:
             table = replace(stored.place, name=extended(stored.place.name, suffix, self._dialect))

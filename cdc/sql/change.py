@@ -1,4 +1,4 @@
-"""What the three modes are given: the changes of one table under one schema version, and the way into its
+"""The input of the three modes: the changes of one table under one schema version, and their mapping to its
 table.
 """
 
@@ -34,7 +34,7 @@ class Change:
         return bool(self.batches) and self.batches[0].seq[0].as_py() < self.replayed_below
 
     def split_at(self, seq: int) -> list[Change]:
-        """The changes below `seq`, then the others; only what there is."""
+        """Return the changes below `seq`, then the others; omit empty parts."""
         if not self.is_replay:
             return [self]
         below = [batch.filtered(pc.less(batch.seq, pa.scalar(seq, pa.int64()))) for batch in self.batches]
@@ -42,7 +42,7 @@ class Change:
         return [one for one in (replace(self, batches=kept), self.not_below(seq)) if one.batches]
 
     def not_below(self, seq: int) -> Change:
-        """Only the changes at `seq` and after it."""
+        """Return the changes at `seq` and after it."""
         kept = [_from(batch, seq) for batch in self.batches]
         return replace(self, batches=[batch for batch in kept if batch.row_count])
 

@@ -1,4 +1,4 @@
-"""How statements are run: what a target's driver is wrapped in."""
+"""Running statements: the wrapper of a target's driver."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Connection(ABC):
 
     @abstractmethod
     def places(self) -> Collection[TableId]:
-        """All tables and views, as of the running transaction."""
+        """Return all tables and views, as of the running transaction."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
 
     def table_refusal(self, error: Exception) -> CdcError | None:
         """The driver's error as ours, if it refused what was done to one table; None if the database, its
@@ -57,18 +57,18 @@ class Connection(ABC):
         self.run("commit")
 
     def roll_back(self) -> None:
-        """Undo the running transaction; raise nothing of the driver's."""
+        """Roll back the running transaction; raise no errors of the driver."""
         self.run("rollback")
 
     def dropping(self, place: TableId) -> None:  # noqa: B027  (nothing unless a target has some)
-        """Called before a table is dropped whose place another takes."""
+        """Called before a table is dropped and replaced by another."""
 
     def has(self, name: str) -> bool:
-        """Whether the sink's own table of that name is there."""
+        """Whether the sink's own table of that name exists."""
         return self.dialect.place(TableId(OWN_SCHEMA, name)) in self.places()
 
     def keep(self, name: str, query: str, given: pa.Table | None = None) -> str:
-        """Put what a query gives into a temporary table; return its qualified name."""
+        """Store the result of a query in a temporary table; return its qualified name."""
         table = self.dialect.temporary(name)
         self.run(f"drop table if exists {table}")
         self.run(f"create temp table {name} as {query}", given)

@@ -1,5 +1,5 @@
-"""Copies of tables that have rows: they grow in a table of their own, and take the place of what readers see
-in one step, when they are complete.
+"""Copies of tables that have rows: they are written to a separate table, and replace the table that readers
+see in one step, when they are complete.
 
 A table that never was complete grows in its place, and a changelog only gets more rows.
 """
@@ -45,17 +45,17 @@ class Copies:
         self._context = context
 
     def passed(self, schema: TableSchema) -> None:
-        """A step that the sink has taken before: from here on changes may be for another table."""
+        """Skip a step that was applied before: later changes may be for another table."""
         self._tables.forget_mapping(schema.table)
 
     def await_one(self, schema: TableSchema, mark: CopyMark) -> None:
-        """A copy is due: no further change comes before it begins."""
+        """Note that a copy is due: no further change arrives before it begins."""
         stored = self._tables.find(schema)
         if stored is not None and stored.incomplete_since is None:
             self._save(replace(stored, incomplete_since=to_microseconds(mark.at)), stored)
 
     def begin(self, schema: TableSchema, mark: CopyMark) -> bool:
-        """Begin a copy; whether its rows go into the table that readers see."""
+        """Begin a copy; return whether its rows go into the table that readers see."""
         self._tables.forget_mapping(schema.table)
         stored = self._tables.find(schema)
         if stored is None:
@@ -85,7 +85,7 @@ class Copies:
         return False
 
     def finish(self, schema: TableSchema, mark: CopyMark) -> None:
-        """Show the copy in place of the older rows: everything up to the mark is in it."""
+        """Replace the older rows by the copy, which contains everything up to the mark."""
         self._tables.forget_mapping(schema.table)
         stored = self._tables.find(schema)
         if stored is None:
@@ -100,7 +100,7 @@ class Copies:
         self._context.log("replaced the table with its new copy", table=str(schema.table))
 
     def cancel(self, schema: TableSchema) -> None:
-        """Throw an unfinished copy away; the table stays as it is, and incomplete."""
+        """Discard an unfinished copy; the table stays as it is, and incomplete."""
         self._tables.forget_mapping(schema.table)
         stored = self._tables.find(schema)
         if stored is not None:

@@ -1,7 +1,6 @@
-"""How far the sink is, kept in `_cdc.cursors` and changed in the same transaction as the tables.
+"""The sink's cursor, stored in `_cdc.cursors` and changed in the same transaction as the tables.
 
-`_cdc.fences` holds the newest epoch that opened the sink: an older process is refused, whatever it has left
-to write.
+`_cdc.fences` contains the newest epoch that opened the sink: an older process is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from cdc.sql.connection import Connection
 
 
 def take_fence(connection: Connection, source: str, context: SinkContext, where: str) -> None:
-    """Be the newest process that opened the sink for this source; within a transaction."""
+    """Store this process as the newest one that opened the sink for this source; within a transaction."""
     check_fence(connection, source, context, where, has_rows=read(connection, source) is not None)
     fences = connection.dialect.own("fences")
     connection.query(f"delete from {fences} where source = ?", [source])
@@ -29,7 +28,9 @@ def take_fence(connection: Connection, source: str, context: SinkContext, where:
 def check_fence(
     connection: Connection, source: str, context: SinkContext, where: str, *, has_rows: bool = True
 ) -> None:
-    """SinkFenced when a newer process has opened the sink, SinkRefused when it holds another log's rows."""
+    """Raise SinkFenced if a newer process has opened the sink, SinkRefused if it contains another log's
+    rows.
+    """
     query = f"select epoch, log from {connection.dialect.own('fences')} where source = ?"
     found = connection.query(query, [source])
     fence = Fence(found[0][0], found[0][1] or "") if found else None
@@ -37,7 +38,7 @@ def check_fence(
 
 
 def read(connection: Connection, source: str) -> Cursor | None:
-    """The cursor; None when nothing was ever applied."""
+    """Return the cursor; None if nothing was ever applied."""
     dialect = connection.dialect
     found = connection.query(
         f'select "offset", position_order, position, {dialect.microseconds("commit_at")}, epoch, high '
@@ -52,7 +53,7 @@ def read(connection: Connection, source: str) -> Cursor | None:
 
 
 def log_of(connection: Connection, source: str) -> str:
-    """The identity of the log that the cursor is of; '' in what an older version wrote."""
+    """Return the identity of the cursor's log; '' if an older version wrote it."""
     try:
         query = f"select log from {connection.dialect.own('fences')} where source = ?"
         found = connection.query(query, [source])

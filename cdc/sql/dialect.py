@@ -1,5 +1,4 @@
-"""How a target's SQL is written, as far as targets differ. What is the same everywhere stands where it is
-used.
+"""The SQL of a target, as far as targets differ. Common statements are where they are used.
 
 Statements read staged Arrow tables under the name `GIVEN` (`Connection.run`).
 """
@@ -53,11 +52,11 @@ class Dialect(ABC):
         return '"' + name.replace('"', '""') + '"'
 
     def folded(self, name: str) -> str:
-        """Equal for two names exactly when the target takes them for one."""
+        """Return a form that is equal for two names exactly if the target treats them as equal."""
         return name.translate(_ASCII_LOWER)
 
     def place(self, table: TableId) -> TableId:
-        """Where a table goes by its name in the source, if nothing else is there."""
+        """Return the place of a table by its name in the source, if that place is free."""
         return table
 
     def qualified(self, place: TableId) -> str:
@@ -73,7 +72,7 @@ class Dialect(ABC):
         return self.qualified(self.place(TableId(OWN_SCHEMA, name)))
 
     def create_schema(self, name: str) -> list[str]:
-        """The statements that make a schema if it isn't there."""
+        """Return the statements that create a schema if it does not exist."""
         return [f"create schema if not exists {self.quoted(name)}"]
 
     def literal(self, text: str) -> str:
@@ -88,7 +87,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def constant(self, value: Any, kind: str) -> str:
-        """A value that isn't null (an Arrow scalar), in a form that can be cast to the type."""
+        """Return a value that is not null (an Arrow scalar), in a form that can be cast to the type."""
 
     @abstractmethod
     def moment(self, at: datetime | None) -> str:
@@ -115,7 +114,7 @@ class Dialect(ABC):
         """The same Arrow values in a form that the target reads into a column of type `kind`."""
 
     def is_not_castable(self, value: str, kind: str) -> str:
-        """A condition: the value, an expression, can't be cast to the type."""
+        """Return a condition: the value, an expression, cannot be cast to the type."""
         return f"({value} is not null and try_cast({value} as {kind}) is null)"
 
     def byte_length(self, value: str, kind: str) -> str | None:

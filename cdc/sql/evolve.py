@@ -1,4 +1,4 @@
-"""From a table as it is to the shape of a new schema version: which statements, and what the table is then.
+"""Alter a table to a new schema version: the statements, and the resulting table.
 
 A mirror drops what the source dropped. Changelogs and histories keep it (retired), since their older rows
 have values there.
@@ -54,7 +54,7 @@ def fresh_columns(
 def evolve(
     stored: StoredTable, schema: TableSchema, options: TableOptions, seq: int, target: str, dialect: Dialect
 ) -> Evolution:
-    """What it takes to bring `stored`, the table `target`, to `schema`, whose first change is `seq`.
+    """Return how to alter `stored`, the table `target`, to `schema`, whose first change is `seq`.
 
     Raises:
         SchemaChangeRefused: the policy is `stop` and columns differ.

@@ -1,7 +1,7 @@
 """Rows with holes: values that the source did not send, taken from the stored row into a temporary table.
 
-It has to happen before the stored rows go; as a temporary table it may spill, so that large unchanged values
-never have to fit into memory.
+This must happen before the stored rows are deleted. The temporary table may spill, so that large unchanged
+values need not fit into memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cdc.sql.dialect import GIVEN
 
 
 def split(rows: Rows) -> tuple[pa.Table, pa.Table | None]:
-    """The rows without holes, and those with."""
+    """Return the rows without holes, and those with holes."""
     if rows.holes is None:
         return rows.table, None
     whole = np.ones(rows.table.num_rows, np.bool_)

@@ -18,7 +18,7 @@ from cdc.sql.mirror import refuse_changes
 
 
 def apply(change: Change) -> None:
-    """Add the versions that these changes begin and end those that they end."""
+    """Add the versions that these changes begin, and end those that they end."""
     if not change.mapping.schema.key or not change.mapping.has_key:
         # Equal rows have no identity that a replay could compare: what has been here before is left alone.
         change = change.not_below(change.replayed_below)

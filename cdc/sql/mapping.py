@@ -1,6 +1,7 @@
-"""How changes of one schema version go into one table: the pieces of SQL and the Arrow tables that they read.
+"""How changes of one schema version are written to one table: pieces of SQL and the Arrow tables that they
+read.
 
-Arrow columns are handed over under positions (`c0`, `c1`, …), so that no source name meets the target's rules
+Arrow columns are passed under positions (`c0`, `c1`, …), so that no source name meets the target's rules
 for names there. Beside them: `s` (`_cdc_seq`) and `at` (`_cdc_commit_at`).
 """
 
@@ -68,7 +69,7 @@ class ColumnMapping:
         return "".join(f"{self.value(alias, c)}, " for c in self.columns)
 
     def value(self, alias: str, column: TargetColumn) -> str:
-        """The value of one column of the table, or what rows have that lack it."""
+        """Return the value of one column of the table, or the value of rows that lack it."""
         return column.absent if column.index is None else f"cast({alias}.c{column.index} as {column.type})"
 
     def key_equals(self, alias: str, keys: pa.Table, prefix: str = "c") -> str:

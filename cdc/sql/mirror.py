@@ -1,4 +1,4 @@
-"""Mode mirror: the table is what the source's table is.
+"""Mode mirror: the table equals the source's table.
 
 Delete and insert, on a table without a primary key: in DuckDB 10 to 40 times faster than MERGE or ON CONFLICT
 (docs/sinks/duckdb.md). In a replay a stored row that is as new as a change, or newer, stays: at its end the
@@ -19,7 +19,7 @@ from cdc.sql.keyless import insert_added, oldest_removed
 
 
 def apply(change: Change) -> None:
-    """Bring the table from the state before these changes to the one after them."""
+    """Apply these changes to the table."""
     soft = change.mapping.stored.deletes == "soft"
     if not change.mapping.schema.key:
         # Equal rows have no identity that a replay could compare: what has been here before is left alone.
@@ -114,7 +114,7 @@ def _apply_keyless(change: Change, segment: Segment, *, soft: bool) -> None:
 
 
 def refuse_changes(change: Change, segment: Segment) -> None:
-    """A table without identity has inserts only; anything else can't be placed."""
+    """Refuse changes of a table without identity, which can only have inserts."""
     codes = {Operation.UPDATE.code, Operation.DELETE.code}
     if any(codes & set(batch.ops.unique().to_pylist()) for batch in segment.batches):
         raise UnsupportedSchema(

@@ -1,7 +1,7 @@
 """What the names of the source are called in the target.
 
-A target takes two names for one if they are equal when folded, and may limit how long a name is: one that is
-taken, or too long, gets a suffix.
+A target treats two names as equal if they are equal when folded, and may limit the length of a name. A name
+that is taken, or too long, gets a suffix.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def column_names(
 
 
 def is_too_long(name: str, dialect: Dialect) -> bool:
-    """Whether the target would cut the name, or refuse it."""
+    """Whether the target would truncate or refuse the name."""
     return dialect.longest_name is not None and len(name.encode()) > dialect.longest_name
 
 

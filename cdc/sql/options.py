@@ -1,4 +1,4 @@
-"""What every sink into SQL tables can be told."""
+"""Options of every sink into SQL tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Identifiers = Literal["suffix", "fail"]
 
 
 class TableOptions(BaseModel):
-    """How tables are kept; a target's options add where."""
+    """How tables are stored; a target's options add the location."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -36,7 +36,7 @@ _TABLES = {
 
 
 def make(connection: Connection, where: str) -> None:
-    """Make the tables that are missing; within a transaction.
+    """Create the missing tables; within a transaction.
 
     Raises:
         SinkRefused: a newer version has changed their format.

@@ -1,4 +1,4 @@
-"""How far one attempt at a delivery is, and where in it a step may end."""
+"""Progress of one attempt at a delivery, and the places where a step may end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Overfull(Exception):
 
 
 class DeliveryProgress:
-    """What is applied since the cursor, and what of that is committed.
+    """The changes applied since the cursor, and the committed part of them.
 
     `done` is what an earlier attempt has committed behind the cursor.
     """
@@ -42,7 +42,7 @@ class DeliveryProgress:
         """Whether all that is applied is committed."""
 
     def undone(self, part: Sequence[ChangeBatch]) -> list[ChangeBatch]:
-        """Return a part without what an earlier attempt has committed."""
+        """Return a part without the changes that an earlier attempt committed."""
         whole, rows = min(self._to_skip.batches, len(part)), 0
         rest = list(part[whole:])
         skipped = list(part[:whole])
@@ -67,7 +67,7 @@ class DeliveryProgress:
         self.is_saved = False
 
     def stepped(self) -> None:
-        """Note that what is applied is committed; the cursor stays."""
+        """Note that the applied changes are committed; the cursor stays."""
         self.is_saved = True
 
     def moved(self) -> Delivery:
@@ -97,5 +97,5 @@ class DeliveryProgress:
 
 
 def end_of(batches: Sequence[ChangeBatch]) -> int:
-    """The offset behind the newest change of these batches; 0 without one."""
+    """Return the offset after the newest change of these batches; 0 without one."""
     return max((batch.seq[-1].as_py() + 1 for batch in batches if batch.row_count), default=0)

@@ -1,4 +1,4 @@
-"""Arrow columns in forms that targets read."""
+"""Convert Arrow columns to forms that targets read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Tables that the sink can't take: kept in `_cdc.set_aside`, and changed in the transaction of the cursor.
+"""Tables that the sink cannot store: listed in `_cdc.set_aside`, and changed in the transaction of the
+cursor.
 
 A table that is set aside has all its changes up to an offset and none after it, until a truncate, with which
 a copy begins.
@@ -60,12 +61,12 @@ class Shelf:
         self._add(SetAsideEntry(schema.relation, details))
 
     def mark_deliverable(self, entry: SetAsideEntry, table: TableId) -> None:
-        """Note that the sink could take the table, which is called `table` now, after a truncate."""
+        """Note that the sink can store the table, now named `table`, after a truncate."""
         self.readmit(entry)
         self._add(replace(entry, details=replace(entry.details, table=table, deliverable=True)))
 
     def readmit(self, entry: SetAsideEntry) -> None:
-        """Forget an entry: the table is taken again."""
+        """Remove an entry: the table is no longer skipped."""
         self._entries.remove(entry)
         self._connection.query(
             f"delete from {self._own} where source = ? and schema_name = ? and table_name = ?",
@@ -84,7 +85,7 @@ class Shelf:
 
 
 def report_set_aside(context: SinkContext, refused: TableRefused) -> None:
-    """Tell the operator of a table that was set aside."""
+    """Report to the operator a table that was set aside."""
     error = refused.error
     context.log(
         "skipping a table until its error is resolved",
@@ -98,7 +99,7 @@ def report_set_aside(context: SinkContext, refused: TableRefused) -> None:
 
 
 def all_of(connection: Connection) -> list[SetAside]:
-    """What is set aside in the target, whatever its source."""
+    """Return all tables that are set aside in the target, of every source."""
     if not connection.has("set_aside"):
         return []
     own = connection.dialect.own("set_aside")

@@ -1,5 +1,5 @@
-"""The part of a sink that every SQL target shares: one delivery, one transaction (or a few, see `steps`), the
-cursor in each.
+"""The shared part of sinks into SQL targets: one delivery is one transaction (or a few, see `steps`), with
+the cursor in each.
 
 After any error the transaction is rolled back and the same delivery can be applied again on the same object.
 """
@@ -53,23 +53,23 @@ class SqlSink(ABC):
 
     @abstractmethod
     def connect(self) -> Connection:
-        """Open the target, creating it when missing."""
+        """Open the target; create it if it is missing."""
 
     @abstractmethod
     def guarded(self, operation: str) -> AbstractContextManager[None]:
-        """Turn the driver's errors into ours, and keep others out; `operation` is a gerund."""
+        """Convert the driver's errors to errors of `cdc.errors`; `operation` is a gerund."""
 
     @abstractmethod
     def check(self) -> Sequence[Finding]:
         """See `Sink.check`."""
 
     def new_room(self, connection: Connection) -> Room:
-        """What one transaction may hold."""
+        """Return the room of a new transaction."""
         del connection
         return Room(StepLimits())
 
     def preparing(self, connection: Connection) -> None:  # noqa: B027  (nothing unless a target has some)
-        """Add what the target itself keeps; within the transaction of `prepare`."""
+        """Create the target's own tables; within the transaction of `prepare`."""
 
     def committing(self, connection: Connection) -> None:
         """Commit the running transaction."""
@@ -79,7 +79,9 @@ class SqlSink(ABC):
         """Called after the transaction of every delivery."""
 
     def works_again(self, error: SinkUnavailable) -> bool:
-        """Whether something was done about the error of an attempt, so that the next may succeed at once."""
+        """Whether the cause of an attempt's error was removed, so that the next attempt may succeed at
+        once.
+        """
         del error
         return False
 
@@ -137,7 +139,7 @@ class SqlSink(ABC):
             return True
 
     def rewind(self, source: str, offset: int) -> None:
-        """See `SupportsRewind.rewind`. Only the cursor moves: a replay never takes away what is there."""
+        """See `SupportsRewind.rewind`. Only the cursor moves: a replay never deletes rows."""
         with self.guarded("rewinding"), self._transaction() as connection:
             cursor.check_fence(connection, source, self._context, self._where)
             at = cursor.read(connection, source)
@@ -154,7 +156,7 @@ class SqlSink(ABC):
                 connection.close()
 
     def abandon(self) -> None:
-        """Let go of the connection, after an error that only a new one helps against."""
+        """Drop the connection after an error that only a new connection can resolve."""
         connection, self._connection = self._connection, None
         self._tables = self._room = None
         if connection is not None:
@@ -270,6 +272,6 @@ class SqlSink(ABC):
 
 
 def cursor_of(connection: Connection, source: str) -> Cursor | None:
-    """The cursor of a source, read from what may not be a sink's yet."""
+    """Return the cursor of a source, from a target that may not be a sink yet."""
     at = cursor.read(connection, source) if connection.has("cursors") else None
     return None if at is None else replace(at, log_id=cursor.log_of(connection, source))

@@ -39,13 +39,13 @@ class StepLimits:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Batches that are applied as a whole, and rows of the batch after them."""
+    """Batches that are applied completely, and applied rows of the next batch."""
 
     batches: int = 0
     rows: int = 0
 
     def then(self, further: Done) -> Done:
-        """What is done when `further` of the rest is done too."""
+        """Return the progress after `further` of the rest is done too."""
         return Done(self.batches + further.batches, further.rows + (0 if further.batches else self.rows))
 
 
@@ -62,7 +62,7 @@ class Piece:
 
 
 class Room:
-    """What the running transaction may still take.
+    """Remaining capacity of the running transaction.
 
     `is_wide` says that the target has held wide values: missing values that are filled in may be such.
     """
@@ -83,11 +83,11 @@ class Room:
         )
 
     def begin(self) -> None:
-        """There is a new transaction."""
+        """Start a new transaction."""
         self.tables.clear()
 
     def end_step(self) -> None:
-        """The transaction ends because more does not fit: all of its memory is wanted back."""
+        """End the transaction because no more fits: all of its memory is to be released."""
         self.ends_step = True
 
     def take(self, batches: Sequence[ChangeBatch]) -> None:
@@ -97,7 +97,7 @@ class Room:
             self.tables.add(batch.table)
 
     def fill(self, table: TableId, rows: int, byte_count: int) -> None:
-        """Note values that were taken over from stored rows."""
+        """Note values that were copied from stored rows."""
         self.wide_bytes += byte_count
         if rows:
             self._filled[table] = max(byte_count / rows, 1.0)
@@ -204,10 +204,10 @@ def sliced(batch: ChangeBatch, start: int, rows: int | None = None) -> ChangeBat
 
 
 def read(connection: Connection, source: str, first: int, where: str) -> Done:
-    """How much of the commit behind offset `first`, the cursor's, is applied.
+    """Return how much of the commit after offset `first`, the cursor's, is applied.
 
     Raises:
-        SinkRefused: a commit at another offset is half applied.
+        SinkRefused: a commit at another offset is partly applied.
     """
     steps, container = connection.dialect.own("steps"), connection.dialect.container
     found = connection.query(f'select "first", batches, rows from {steps} where source = ?', [source])
@@ -223,7 +223,7 @@ def read(connection: Connection, source: str, first: int, where: str) -> Done:
 
 
 def write(connection: Connection, source: str, first: int, done: Done) -> None:
-    """Note how much of the commit behind the cursor is applied."""
+    """Note how much of the commit after the cursor is applied."""
     clear(connection, source)
     steps = connection.dialect.own("steps")
     values = [source, first, done.batches, done.rows]
@@ -231,5 +231,5 @@ def write(connection: Connection, source: str, first: int, done: Done) -> None:
 
 
 def clear(connection: Connection, source: str) -> None:
-    """Note that the cursor stands where the tables do."""
+    """Note that the cursor matches the tables."""
     connection.query(f"delete from {connection.dialect.own('steps')} where source = ?", [source])

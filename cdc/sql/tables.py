@@ -1,7 +1,7 @@
-"""Finds the table for a batch: makes it, renames it, brings it to the batch's shape, or leaves it as it is in
+"""Find the table for a batch: create it, rename it, alter it to the batch's schema, or leave it unchanged in
 a replay.
 
-All of it happens in the transaction of the delivery: after a roll-back a new object is made.
+All of it happens in the transaction of the delivery: after a rollback, use a new object.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Tables:
         self.copies = Copies(self, connection, self._catalog, options, context)
 
     def stored(self) -> list[StoredTable]:
-        """The tables of our source that are there."""
+        """The existing tables of the source."""
         return [table for table in self._catalog if self._catalog.exists(table.place)]
 
     def target(self, stored: StoredTable) -> str:
@@ -47,11 +47,12 @@ class Tables:
         return self._dialect.qualified(stored.place)
 
     def mapping(self, batches: Sequence[ChangeBatch], replayed_below: int) -> ColumnMapping:
-        """Return how these changes of one schema version go into their table, which is made or altered first.
+        """Return the mapping of these changes of one schema version to their table, which is created or
+        altered first.
 
         Raises:
-            SinkRefused: the target can't hold the table, or its name is taken.
-            SchemaChangeRefused: it may not be altered, or its values can't be converted.
+            SinkRefused: the target cannot store the table, or its name is taken.
+            SchemaChangeRefused: it may not be altered, or its values cannot be converted.
         """
         schema = batches[0].schema
         first = batches[0].seq[0].as_py() if batches[0].row_count else 0
@@ -81,13 +82,11 @@ class Tables:
         return ColumnMapping(stored, schema, self.target(stored), self._dialect, first)
 
     def evolution(self, stored: StoredTable, schema: TableSchema, first: int) -> Evolution:
-        """What it takes to bring a table to this schema, whose first change is `first`."""
+        """Return how to alter a table to this schema, whose first change is `first`."""
         return evolve(stored, schema, self._options, first, self.target(stored), self._dialect)
 
     def refusal(self, schema: TableSchema) -> CdcError | None:
-        """Return why the table can't be taken in this shape when it is copied again; None when
-        it can.
-        """
+        """Return why a copy of the table with this schema cannot be stored; None if it can."""
         options = self._options
         stored = self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)
         try:
@@ -106,15 +105,15 @@ class Tables:
         return None
 
     def is_new(self, schema: TableSchema) -> bool:
-        """Whether the sink has no table for it."""
+        """Whether the sink has no table for this schema."""
         return (self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)) is None
 
     def is_healed_by_copy(self, error: CdcError) -> bool:
-        """Whether a table that was refused for this reason is fine once it is copied again."""
+        """Whether a copy resolves this reason for a refusal."""
         return isinstance(error, SchemaChangeRefused) and self._begins_empty
 
     def is_news(self, schema: TableSchema) -> bool:
-        """Whether this shape of a table was not looked at before."""
+        """Whether this schema of a table was not checked before."""
         known = self._looked_at.get(schema.table)
         self._looked_at[schema.table] = schema
         return known is not schema and known != schema
@@ -125,11 +124,11 @@ class Tables:
         return self._options.mode != "append"
 
     def forget_mapping(self, table: TableId) -> None:
-        """Look for the table's place again."""
+        """Find the table's place again."""
         self._mappings.pop(table, None)
 
     def find(self, schema: TableSchema) -> StoredTable | None:
-        """The table of this number, else of this name; made again when someone dropped it."""
+        """Return the table with this number, else with this name; created again if someone dropped it."""
         stored = self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)
         if stored is not None and not self._catalog.exists(stored.place):
             self.make(stored)
@@ -137,7 +136,7 @@ class Tables:
         return stored
 
     def create(self, schema: TableSchema, first: int) -> StoredTable:
-        """Make a table that the sink does not have; its first change is `first`."""
+        """Create a table that the sink does not have; its first change is `first`."""
         options = self._options
         stored = StoredTable(
             source=self._source,
@@ -161,12 +160,12 @@ class Tables:
         return stored
 
     def make(self, stored: StoredTable) -> None:
-        """Make the table itself."""
+        """Create the table itself."""
         self._make_schema(stored.place)
         self._connection.run(create(stored, self.target(stored), self._dialect))
 
     def drop(self, stored: StoredTable) -> None:
-        """Drop the table itself, since another takes its place."""
+        """Drop the table itself, because another replaces it."""
         self._connection.dropping(stored.place)
         self._connection.run(f"drop table {self.target(stored)}")
 
@@ -183,7 +182,7 @@ class Tables:
         empties: bool,
         owner: StoredTable | None = None,
     ) -> StoredTable:
-        """Bring a table to this schema; `empties`: its rows go with the first change.
+        """Alter a table to this schema; `empties`: the first change deletes its rows.
 
         `owner` is the table that `stored` is the copy of.
         """

@@ -1,6 +1,6 @@
 """Waiting for a condition with a deadline, in place of sleeping.
 
-A timeout names what was waited for and the last thing seen, so that a failed wait reads as a claim.
+A timeout names the condition and the last value, so that a failed wait reads as a claim.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def wait_for(
     *,
     poll: float = POLL_SECONDS,
 ) -> T:
-    """Give the first true value of `predicate`; AssertionError naming `what` when the time is up.
+    """Return the first true value of `predicate`; AssertionError that names `what` after the timeout.
 
     An exception raised by the predicate ends the wait at once. Looks that take longer than `poll` seconds
     have pauses of their own length between them: what is waited for needs the processor too.

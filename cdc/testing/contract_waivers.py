@@ -1,5 +1,5 @@
-"""Waivers of contract suites: a promise that an implementation can't keep is named with its reason, and one
-that it keeps after all fails.
+"""Waivers of contract suites: each names a promise that an implementation cannot keep, with a reason. A
+waiver of a promise that is kept fails.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Suite = TypeVar("Suite", bound=type)
 
 
 def honours_waivers(suite: Suite) -> Suite:
-    """Make every test of a suite look into the class attribute `waived` of its subclass."""
+    """Let every test of a suite read the class attribute `waived` of its subclass."""
     for name, test in list(vars(suite).items()):
         if name.startswith("test_"):
             setattr(suite, name, _waivable(name, test))

@@ -1,4 +1,4 @@
-"""What every sink promises of copies of tables: the part of the contract suite of sinks about marks."""
+"""Promises of every sink about copies of tables: the part of the sink contract suite about marks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OTHER = table(
 
 
 class CopyContract:
-    """Promises of every sink; `SinkContract` brings the sink."""
+    """Promises of every sink; `SinkContract` provides the sink."""
 
     def _close_and_compare(
         self, sink: Sink, place: Path, schema: TableSchema, expected: Sequence[Row]
@@ -75,7 +75,7 @@ class CopyContract:
 
 
 def copied_history(schema: TableSchema) -> Iterator[list[ChangeBatch]]:
-    """Deliveries of one table: a first copy, changes, a copy that begins twice, changes in it and behind it,
+    """Deliveries of one table: a first copy, changes, a copy that begins twice, changes in it and after it,
     and a last copy.
     """
     seq = 0

@@ -87,7 +87,7 @@ class MemoryDatabase:
     def rename(self, table: TableId | str, new_name: str) -> TableSchema:
         """Rename a table within its schema: its relation, its rows and whether it is followed stay.
 
-        Its history keeps the old name, later changes have the new one. Gives the schema under the new name.
+        Its history keeps the old name, later changes have the new one. Return the schema under the new name.
         """
         with self.changed:
             old = table_id(table)
@@ -123,7 +123,8 @@ class MemoryDatabase:
         commit_at: datetime | None = EPOCH,
         part_rows: int | None = None,
     ) -> Position:
-        """Commit one transaction of `(table, op, row[, before[, unchanged]])` and give the position after it.
+        """Commit one transaction of `(table, op, row[, before[, unchanged]])` and return the position after
+        it.
 
         A table is a TableId or "schema.name". Tables are changed, and the followed ones' changes streamed.
         """
@@ -176,7 +177,7 @@ class MemoryDatabase:
             self._faults.pop(method, None)
 
     def raise_fault(self, method: str) -> None:
-        """Raise what `fail` has put in for this method."""
+        """Raise the next error that `fail` set for this method."""
         with self.changed:
             queue = self._faults.get(method)
             error = queue.popleft() if queue else None

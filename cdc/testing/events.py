@@ -151,12 +151,12 @@ def delivery(  # noqa: PLR0913  (one keyword a field)
 
 
 def source_context(name: str = "shop") -> SourceContext:
-    """A context that reports to nobody."""
+    """Return a context that discards all reports."""
     return SourceContext(name, log=_ignore, count=_ignore)
 
 
 def sink_context(name: str = "lake", epoch: int = 1) -> SinkContext:
-    """A context that reports to nobody."""
+    """Return a context that discards all reports."""
     return SinkContext(name, epoch, log=_ignore, count=_ignore, log_id=LOG_ID)
 
 
@@ -200,7 +200,7 @@ def append(
     position: Position | None = None,
     metadata: Mapping[str, str | None] | None = None,
 ) -> Commit:
-    """Append one set to a log as a commit of its own, at its position or at the given one."""
+    """Append one set to a log as a separate commit, at its position or at the given one."""
     reached = position or changes.position
     assert reached is not None, "a set without a position is a part"
     with log.begin() as transaction:

@@ -85,7 +85,7 @@ def summary(conn: Connection) -> str:
         return "event triggers report schema changes"
     if wants_install(conn, objects):
         return "the daemon installs event triggers that report schema changes; watch: it does not"
-    return f"schema changes are read from the catalog; {SHOW_SQL} prints SQL to report them exactly"
+    return f"read from the catalog; more exact with the SQL of {SHOW_SQL}"
 
 
 def too_old(server_version: int) -> str:

@@ -142,7 +142,7 @@ def test_log_lists_its_segments(finished: Project) -> None:
 def test_whole_log_is_verified(finished: Project) -> None:
     answer = finished.cdc("log", "verify")
     assert answer.code == 0
-    assert answer.out.startswith("shop: 1 segments, ")
+    assert answer.out.startswith("shop: 1 segment, ")
     assert answer.out.endswith(": intact\n")
 
 

@@ -105,5 +105,5 @@ def test_starter_says_how_schema_changes_are_learned(database: Database) -> None
         text = describe(database.dsn(user=role))
     finally:
         database.execute(f"drop role {role}")
-    assert "# schema changes are read from the catalog; cdc check --fix ddl-trigger prints SQL" in text
+    assert "# read from the catalog; more exact with the SQL of cdc check --fix ddl-trigger" in text
     assert "# the daemon installs event triggers that report schema changes" in describe(database.url)
