@@ -87,8 +87,8 @@ def verify(
     else:
         for r in results:
             state = f"{len(r['damage'])} DAMAGED" if r["damage"] else "intact"
-            sums = f"{counted(r['segments'], 'segment')}, {counted(r['commits'], 'commit')}, {show_bytes(r['bytes'])}"
-            say(f"{r['source']}: {sums}: {state}")
+            counts = f"{counted(r['segments'], 'segment')}, {counted(r['commits'], 'commit')}"
+            say(f"{r['source']}: {counts}, {show_bytes(r['bytes'])}: {state}")
     if any(r["damage"] for r in results):
         raise typer.Exit(1)
 
