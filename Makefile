@@ -5,8 +5,11 @@ SHELL := bash
 .PHONY: help setup venv build wheel demo test-quick test test-all lint format bench fuzz clean
 
 PY := .venv/bin/python
-# Two workers: the tests wait for servers and disks more than they compute. `make test WORKERS=4` for more.
-WORKERS ?= 2
+# Four workers keep two cores busy: half of a test's time is waiting, for servers, disks and ticks of the daemon. Each starts servers of its
+# own: a gigabyte of memory a worker.
+WORKERS ?= 4
+# Tests start the daemon hundreds of times. Where the environment forbids bytecode files, each start compiles 300 modules again.
+export PYTHONDONTWRITEBYTECODE :=
 # With a compiler the compiled decoders must be there: a build that fell back in silence fails the tests.
 NATIVE := $(if $(shell command -v cc gcc),c,python)
 # What `make test` runs a second time on the pure-Python decoders: all that touches bytes of the source.

@@ -6,6 +6,8 @@ import random
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests.support.equality import assert_all_equal
 from tests.support.pipeline import Pipeline
 from tests.support.postgres.server import Database
@@ -19,6 +21,7 @@ BETWEEN_CUTS_SECONDS = (0.2, 1.8)
 CUT_AFTER_BYTES = (1, 3_000_000)
 
 
+@pytest.mark.halved(other=True)
 def test_random_workload_survives_cut_connections(database: Database, tmp_path: Path) -> None:
     rng = random.Random(7)
     with Proxy(database.server.port) as proxy:
@@ -33,6 +36,7 @@ def test_random_workload_survives_cut_connections(database: Database, tmp_path: 
     assert_all_equal(workload, pipeline.lake, pipeline.mirror)
 
 
+@pytest.mark.halved
 def test_daemon_goes_on_by_itself_after_the_server_was_killed(database: Database, tmp_path: Path) -> None:
     pipeline = Pipeline(database, tmp_path)
     database.execute("create schema app", "create table app.t (id int primary key, note text)")

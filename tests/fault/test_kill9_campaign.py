@@ -14,6 +14,7 @@ from tests.support.postgres.server import Database
 from tests.support.workload.postgres import PostgresWorkload
 
 
+@pytest.mark.halved
 def test_random_workload_survives_kill9(database: Database, tmp_path: Path) -> None:
     workload = PostgresWorkload(database, seed=2026)
     campaign(workload, Pipeline(database, tmp_path), SHORT_SECONDS, SHORT_KILLS, seed=2026)

@@ -16,6 +16,7 @@ from tests.support.workload.mysql import MysqlWorkload
 SERVERS = ["mysql9", "mariadb10"]
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("name", SERVERS)
 def test_random_mysql_workload_survives_kill9(
     mysql_server_factory: MysqlFactory, tmp_path: Path, name: str

@@ -68,6 +68,7 @@ class Writer:
                 self.committed += 1
 
 
+@pytest.mark.halved(other=True)
 @pytest.mark.parametrize("name", ["mysql9", "mariadb10"])
 def test_nothing_is_lost_or_doubled_when_the_server_is_killed(
     mysql_server_factory: MysqlFactory, tmp_path: Path, name: str

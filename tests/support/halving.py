@@ -1,5 +1,8 @@
 """`@pytest.mark.halved`: `make test` runs half of the combinations of parameters, `make test-all` all.
 
+`@pytest.mark.halved(other=True)` runs the other half: for a second test of a kind, on the server that the
+first leaves out.
+
 The half is the one in which each value meets each value of another parameter wherever a parameter has two
 values: a combination stays when the sum of its parameters' indices is even.
 """
@@ -15,6 +18,9 @@ def put_off_every_second(items: Iterable[pytest.Item]) -> None:
     """Mark the other half `slow`."""
     for item in items:
         parameters = getattr(item, "callspec", None)
-        halved = item.get_closest_marker("halved") is not None
-        if halved and parameters is not None and sum(parameters.indices.values()) % 2:
+        mark = item.get_closest_marker("halved")
+        if mark is None or parameters is None:
+            continue
+        kept = 1 if mark.kwargs.get("other") else 0
+        if sum(parameters.indices.values()) % 2 != kept:
             item.add_marker(pytest.mark.slow)

@@ -140,11 +140,17 @@ class CdcProcess:
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for every Python process that a test starts: this checkout is importable from any
-    working folder, and crashes of native code are shown.
+    working folder, crashes of native code are shown, and what was compiled once is kept.
     """
     roots = [str(ROOT), *(str(ROOT / name) for name in ("connectors", "sinks", "config"))]
     path = os.pathsep.join([*roots, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, "PYTHONPATH": path, "PYTHONFAULTHANDLER": "1", **(extra or {})}
+    return {
+        **os.environ,
+        "PYTHONPATH": path,
+        "PYTHONFAULTHANDLER": "1",
+        "PYTHONDONTWRITEBYTECODE": "",
+        **(extra or {}),
+    }
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
