@@ -93,6 +93,7 @@ def test_a_publication_that_sent_less_for_a_while_has_its_tables_copied_again(
     assert mirror_tables(watched) == sorted(TABLES)
 
 
+@pytest.mark.halved
 def test_only_the_tables_that_a_publication_left_out_for_a_while_are_copied_again(
     database: Database, tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_only_the_tables_that_a_publication_left_out_for_a_while_are_copied_agai
     watched.assert_equal()
 
 
+@pytest.mark.halved
 @RUNNING_IS_SLOW
 def test_a_schema_out_of_the_publication_for_a_while_has_its_tables_copied_again(
     database: Database, tmp_path: Path, running: bool
@@ -123,6 +125,7 @@ def test_a_schema_out_of_the_publication_for_a_while_has_its_tables_copied_again
     watched.assert_equal()
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("ddl", ["watch", "trigger"])
 def test_a_table_that_was_in_another_schema_within_one_transaction_is_copied_again(
     database: Database, tmp_path: Path, ddl: str
@@ -144,6 +147,7 @@ def test_a_table_that_was_in_another_schema_within_one_transaction_is_copied_aga
     watched.assert_equal()
 
 
+@pytest.mark.halved(other=True)
 @RUNNING_IS_SLOW
 @pytest.mark.parametrize("ddl", ["watch", pytest.param("trigger", marks=pytest.mark.slow)])
 def test_tables_that_were_unlogged_for_a_while_are_copied_again(
