@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from cdc.kit.pacing import IDLE_SECONDS
+
 # COM_BINLOG_DUMP carries the offset in 32 bits.
 MAX_DUMP_OFFSET: Final = 2**32 - 1
 
@@ -26,8 +28,7 @@ class Limits:
     set_bytes: int = 2 * 1024 * 1024
     # Rows of a prepared transaction that are read again are handed on in parts of this size.
     part_bytes: int = 4 * 1024 * 1024
-    # An idle position is worth a write to the log this often. Somebody who waits for it gets it at once.
-    idle_seconds: float = 5.0
+    idle_seconds: float = IDLE_SECONDS
     # Silence of some heartbeats is a dead connection, but never less than this: a loaded server is late.
     min_silent_seconds: float = 10.0
     # Past this offset in a file a stream goes on by GTID, or in the next file.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cdc.kit.pacing import IDLE_SECONDS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -30,8 +32,7 @@ class Limits:
     # The mark inside of a transaction, handed on in parts from there: the bound of what a stream holds in
     # memory.
     hard_bytes: int = 4 * 1024 * 1024
-    # An idle position is worth a write to the log this often. Somebody who waits for it gets it at once.
-    idle_seconds: float = 5.0
+    idle_seconds: float = IDLE_SECONDS
 
     # A fraction of a second of COPY BINARY: what is lost when a snapshot gives way.
     chunk_bytes: int = 8 * 1024 * 1024

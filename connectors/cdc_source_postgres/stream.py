@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cdc.errors import SourceUnavailable, UnknownEvent
+from cdc.kit.pacing import Pace
 from cdc.model import ChangeSet, Position
 from cdc.model.moments import from_microseconds
 from cdc_source_postgres import messages
@@ -25,12 +26,6 @@ from cdc_source_postgres.statements import identifier, literal
 from cdc_source_postgres.tracking import Tracking
 from cdc_source_postgres.wire import decoder as wire
 
-# How long small transactions are gathered: a sixth of the latency we promise, and enough for one fsync to
-# serve many.
-GATHER_SECONDS = 0.003
-# The caller gets None this often when there is nothing, so that it can stop: five wakes a second cost nothing
-# that can be measured, and a stop or a `run --once` ends 0.8 s sooner than with one.
-NOTHING_SECONDS = 0.2
 # How often a position that somebody waits for is asked for.
 ASK_SECONDS = 0.2
 # A server that shuts down asks about 20 times a second for progress that may never come (the caller does not
@@ -80,8 +75,8 @@ class Session:
         self._position = after
         self._binary = binary
         self._idle_lsn = after.order
-        self._gathering_since: float | None = None
-        self._yielded_at = self._asked_at = self._heard_at = self._advanced_at = time.monotonic()
+        self._pace = Pace(parts.limits.idle_seconds)
+        self._asked_at = self._heard_at = time.monotonic()
         self._questions: deque[int] = deque(maxlen=SHUTDOWN_QUESTIONS)
         # The server asked: it may be waiting for us to move before it can shut down.
         self._hurry = False
@@ -119,9 +114,9 @@ class Session:
                 yield from self._yield_set()
                 return
             self._monitor.look_if_due()
-        if now - self._yielded_at >= NOTHING_SECONDS:
+        if self._pace.nothing_is_due(now):
             yield None
-            self._yielded_at = time.monotonic()
+            self._pace.yielded(None)
         self._ask_if_due(now)
         self._acks.received(max(self._decoder.received_lsn, self._decoder.end_lsn))
         self._acks.send_if_due()
@@ -130,9 +125,8 @@ class Session:
     def _is_ripe(self, now: float) -> bool:
         if self._tracking.changes == 0:
             return False
-        if self._gathering_since is None:
-            self._gathering_since = now
-        return now - self._gathering_since >= GATHER_SECONDS
+        self._pace.gather(now)
+        return self._pace.has_gathered(now)
 
     def _idle_is_due(self, now: float) -> bool:
         """Whether only the position moved, and it is time to say so."""
@@ -141,15 +135,11 @@ class Session:
         reached = max(self._idle_lsn, self._decoder.end_lsn)
         if reached <= self._position.order:
             return False
-        is_due = now - self._advanced_at >= self._limits.idle_seconds
-        return is_due or self._position.order < self._wanted() or self._hurry
+        return self._pace.idle_is_due(now) or self._position.order < self._wanted() or self._hurry
 
     def _patience_seconds(self, now: float) -> float:
-        if self._gathering_since is not None:
-            return max(0.0, GATHER_SECONDS - (now - self._gathering_since))
-        left = NOTHING_SECONDS - (now - self._yielded_at)
-        waited_for = ASK_SECONDS if self._position.order < self._wanted() else NOTHING_SECONDS
-        return max(0.0, min(left, waited_for, self._acks.interval_seconds))
+        left = self._pace.patience_seconds(now, in_transaction=self._decoder.in_transaction)
+        return min(left, ASK_SECONDS, self._acks.interval_seconds)
 
     def _ask_if_due(self, now: float) -> None:
         """Ask for a keepalive, which tells how far an idle server has looked."""
@@ -187,15 +177,13 @@ class Session:
         self._monitor.delivered(news)
 
     def _hand_over(self, changes: ChangeSet) -> Iterator[ChangeSet]:
-        self._gathering_since = None
         self._acks.received(max(self._decoder.received_lsn, self._decoder.end_lsn, self._idle_lsn))
         yield changes
-        self._yielded_at = time.monotonic()
+        self._pace.yielded(changes)
         if changes.position is not None:
             if changes.position.order > self._position.order:
                 self._questions.clear()
             self._position = changes.position
-            self._advanced_at = self._yielded_at
             self._hurry = self.in_parts = False
             self._monitor.look_if_due()
         self._acks.send_if_due()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from cdc.errors import DecodeError, SourceUnavailable
 from cdc.kit.errors import stream_ended
+from cdc.kit.pacing import Pace
 from cdc.model import ChangeSet, Position, TableId
 from cdc.model.moments import from_microseconds
 from cdc_source_mysql.binlog.catalog_lookups import CatalogLookups
@@ -44,14 +45,8 @@ from cdc_source_mysql.wire.target import PoorImage
 
 # One read of the socket.
 RECEIVE_BYTES = 256 * 1024
-# How long small transactions are gathered: a sixth of the latency we promise, and enough for one fsync to
-# serve many.
-GATHER_SECONDS = 0.003
 # Where bytes come without a pause, changes among them are handed on after this time: at the next commit.
 OVERDUE_SECONDS = 0.05
-# The caller gets None this often when there is nothing, so that it can stop: five wakes a second cost nothing
-# that can be measured, and a stop or a `run --once` ends 0.8 s sooner than with one.
-NOTHING_SECONDS = 0.2
 # Silence of so many heartbeats is a dead connection; never less than `Limits.min_silent_seconds`.
 SILENT_HEARTBEATS = 3
 
@@ -119,8 +114,8 @@ class Session:
         self._xa_place: Prepared | None = None
         self._retractions = Retractions(parts.decoder, parts.taken_back)
         self._savepoints = Savepoints(parts.decoder, self._retractions, parts.tracking.copy_everything)
-        self._gathering_since: float | None = None
-        self._yielded_at = self._heard_at = self._advanced_at = time.monotonic()
+        self._pace = Pace(self._limits.idle_seconds)
+        self._heard_at = time.monotonic()
         self._silent_seconds = max(
             self._limits.min_silent_seconds, SILENT_HEARTBEATS * parts.heartbeat_seconds
         )
@@ -169,23 +164,21 @@ class Session:
     def _soft_bytes(self) -> int:
         if self._retractions.is_late:
             return 0  # Nothing of what follows the transaction is wanted.
-        if self._gathering_since is None:
-            return self._set_bytes
-        overdue = time.monotonic() - self._gathering_since >= OVERDUE_SECONDS
-        return 1 if overdue else self._set_bytes
+        return 1 if self._pace.has_gathered(time.monotonic(), OVERDUE_SECONDS) else self._set_bytes
 
     def _pause(self) -> Iterator[ChangeSet | None]:
         """No whole event is left: read on; where nothing comes, hand on what is ready, then wait."""
         now = time.monotonic()
-        if self._tracking.changes and self._gathering_since is None:
-            self._gathering_since = now
+        if self._tracking.changes:
+            self._pace.gather(now)
         data = self._dump.recv(RECEIVE_BYTES, 0.0)
         if not self._decoder.in_transaction and self._is_due(now, quiet=not data):
             yield from self._yield_set()
-        elif now - self._yielded_at >= NOTHING_SECONDS:
+        elif self._pace.nothing_is_due(now):
             yield from self._hand_over(None)
         elif not data:
-            data = self._dump.recv(RECEIVE_BYTES, self._patience_seconds(now))
+            patience = self._pace.patience_seconds(now, in_transaction=self._decoder.in_transaction)
+            data = self._dump.recv(RECEIVE_BYTES, patience)
         self._hear(data)
 
     def _hear(self, data: bytes) -> None:
@@ -203,20 +196,12 @@ class Session:
     def _is_due(self, now: float, *, quiet: bool) -> bool:
         """Whether a set is to be handed on, between two transactions."""
         if self._tracking.changes:
-            since = self._gathering_since or now
-            return now - since >= (GATHER_SECONDS if quiet else OVERDUE_SECONDS)
+            return self._pace.has_gathered(now, None if quiet else OVERDUE_SECONDS)
         if self._tracking.has_news:
             return True
         if self._reached_order() <= self._position.order:
             return False
-        return now - self._advanced_at >= self._limits.idle_seconds or (
-            quiet and self._position.order < self._parts.progress.wanted
-        )
-
-    def _patience_seconds(self, now: float) -> float:
-        if self._gathering_since is not None and not self._decoder.in_transaction:
-            return max(0.0, GATHER_SECONDS - (now - self._gathering_since))
-        return max(0.0, NOTHING_SECONDS - (now - self._yielded_at))
+        return self._pace.idle_is_due(now) or (quiet and self._position.order < self._parts.progress.wanted)
 
     def _reached_order(self) -> int:
         decoder = self._decoder
@@ -251,7 +236,6 @@ class Session:
             )
         )
         self._position = position
-        self._advanced_at = self._yielded_at
         self._parts.progress.captured = Captured(
             position, self._tracking.definitions(), self._parts.xa.keys()
         )
@@ -273,17 +257,15 @@ class Session:
 
     def _breathe(self) -> Iterator[ChangeSet | None]:
         """Let the caller stop now and then while there is nothing for it."""
-        if time.monotonic() - self._yielded_at >= NOTHING_SECONDS:
+        if self._pace.nothing_is_due(time.monotonic()):
             yield from self._hand_over(None)
 
     def _hand_over(self, changes: ChangeSet | None) -> Iterator[ChangeSet | None]:
-        if changes is not None:
-            self._gathering_since = None
         begun = time.monotonic()
         yield changes
-        self._yielded_at = time.monotonic()
+        self._pace.yielded(changes)
         # While the caller is busy nobody listens.
-        self._heard_at += self._yielded_at - begun
+        self._heard_at += time.monotonic() - begun
 
     def _event(self, payload: bytes) -> Iterator[ChangeSet | None]:
         meaning: Meaning = self._parts.grammar.read(payload, self._decoder.gtid_flags)
