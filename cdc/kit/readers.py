@@ -5,16 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
+from cdc.kit.connections import ConnectionT
 from cdc.kit.errors import snapshot_closed
-
-
-class _Closable(Protocol):
-    def close(self) -> object: ...
-
-
-ConnectionT = TypeVar("ConnectionT", bound=_Closable)
 
 
 class Readers(Generic[ConnectionT]):

@@ -24,6 +24,7 @@ from pymysql.connections import Connection as PyConnection
 from pymysql.err import MySQLError
 
 from cdc.errors import ConfigError
+from cdc.kit.connections import closed_on_error
 from cdc_source_mysql.channel import Connection, notice_death
 from cdc_source_mysql.errors import translate
 from cdc_source_mysql.limits import DEFAULTS, Limits
@@ -158,13 +159,9 @@ class Connector:
         for the copy`. Its PyMySQL errors want `translated`.
         """
         with self.translated(f"connecting to {self.options.address.shown} {purpose}"):
-            connection = self._log_in(database, read_timeout_seconds)
-            try:
+            with closed_on_error(self._log_in(database, read_timeout_seconds)) as connection:
                 notice_death(connection)
                 self._prepare(connection)
-            except BaseException:
-                connection.close()
-                raise
             return connection
 
     def facts(self, connection: Connection) -> ServerFacts:

@@ -6,7 +6,6 @@ The capture thread owns the stream's connections; everything else shares one ord
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ import pymysql
 from pydantic import BaseModel
 
 from cdc.errors import CdcError, SourceGap
+from cdc.kit.connections import KeptConnection
 from cdc.kit.selection import TableSelection
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding
@@ -128,8 +128,11 @@ class MysqlSource:
         self._is_spent = False
         self._sizes = FileSizes()
         self._dump: Dump | None = None
-        self._ordinary: Connection | None = None
-        self._lock = threading.Lock()
+        self._kept: KeptConnection[Connection] = KeptConnection(
+            lambda: self._connector.connect("to read the catalog"),
+            lambda connection: connection.open,
+            pymysql.MySQLError,
+        )
         self._ignores_case = False
         self._closed = False
 
@@ -221,9 +224,7 @@ class MysqlSource:
         dump = self._dump
         if dump is not None:
             dump.close()
-        with self._lock:
-            if self._ordinary is not None and self._ordinary.open:
-                self._ordinary.close()
+        self._kept.close()
 
     def _open_new(self, connection: Connection, facts: ServerFacts) -> Position:
         reader = self._reader(read_knowledge(connection, facts))
@@ -404,16 +405,9 @@ class MysqlSource:
 
     @contextmanager
     def _connection(self, doing: str) -> Iterator[Connection]:
-        """The connection of everything but the stream; opened anew after it was lost."""
-        with self._lock, self._connector.translated(doing):
-            if self._ordinary is None or not self._ordinary.open:
-                self._ordinary = self._connector.connect("to read the catalog")
-            try:
-                yield self._ordinary
-            except pymysql.MySQLError:
-                # Whatever it was, nothing is sure of this connection any more.
-                self._ordinary.close()
-                raise
+        """The connection of everything but the stream."""
+        with self._connector.translated(doing), self._kept.use() as connection:
+            yield connection
 
     @contextmanager
     def _noting_gaps(self) -> Iterator[None]:

@@ -18,6 +18,7 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 from psycopg.errors import error_from_result
 
+from cdc.kit.connections import closed_on_error
 from cdc.kit.errors import WAIT, no_answer, stream_ended
 from cdc_source_postgres.connecting import connect
 from cdc_source_postgres.errors import translate, translate_ddl, translate_result
@@ -86,12 +87,8 @@ class Connector:
     def connect(self, purpose: str) -> Connection:
         """An ordinary autocommit connection."""
         with self.translated(f"connecting {purpose}"):
-            connection = _connect(self._conninfo())
-            try:
+            with closed_on_error(_connect(self._conninfo())) as connection:
                 row = connection.execute(_MONEY_UNITS).fetchone()
-            except psycopg.Error:
-                connection.close()
-                raise
             assert row is not None
             self.money_scale = len(str(row[0])) - 1
         return connection
@@ -99,14 +96,11 @@ class Connector:
     def replicate(self) -> ReplicationConnection:
         """A connection that takes replication commands."""
         with self.translated("connecting for replication"):
-            connection = _connect(make_conninfo(self._conninfo(), replication="database"))
-            try:
+            whole = make_conninfo(self._conninfo(), replication="database")
+            with closed_on_error(_connect(whole)) as connection:
                 connection.execute(_MONEY_AS_TEXT)
                 if takes_any_bytes(connection.pgconn):
                     connection.execute(f"set client_encoding = '{ANY_BYTES}'".encode())
-            except psycopg.Error:
-                connection.close()
-                raise
         return ReplicationConnection(connection, self.where)
 
     @contextmanager
@@ -252,12 +246,8 @@ def _text(value: bytes | None) -> str | None:
 
 
 def _connect(conninfo: str) -> Connection:
-    connection = connect(conninfo)
-    try:
+    with closed_on_error(connect(conninfo)) as connection:
         for since, name in _NEWER_SETTINGS:
             if connection.info.server_version >= since:
                 connection.execute(f"set {name} = 0".encode())
-    except psycopg.Error:
-        connection.close()
-        raise
     return connection

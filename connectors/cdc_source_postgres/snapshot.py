@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cdc.errors import CdcError
+from cdc.kit.connections import closed_on_error
 from cdc.kit.readers import Readers
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
 from cdc.spi.source import EarlierSnapshot, Snapshot, SnapshotChunk
@@ -165,13 +166,10 @@ class PostgresSnapshot:
 
     def _connect(self) -> Connection:
         """A connection inside the view."""
-        connection = self._parts.connector.connect("to read a snapshot")
-        try:
-            with self._parts.connector.translated("joining the snapshot"):
-                import_snapshot(connection, self._view.exported)
-        except BaseException:
-            connection.close()
-            raise
+        connector = self._parts.connector
+        connection = connector.connect("to read a snapshot")
+        with closed_on_error(connection), connector.translated("joining the snapshot"):
+            import_snapshot(connection, self._view.exported)
         self._view.watcher.add(connection.info.backend_pid)
         return connection
 

@@ -6,14 +6,15 @@ The capture thread owns the stream's connections; everything else shares one ord
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import ClassVar
 
+import psycopg
 from pydantic import BaseModel
 
 from cdc.errors import ConfigError, DecodeError, SourceGap, SourceMismatch, SourceUnavailable
+from cdc.kit.connections import KeptConnection
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
@@ -103,8 +104,11 @@ class PostgresSource:
         self._binary = True
         # A gap was found: the slot at hand is of no use any more.
         self._slot_is_spent = False
-        self._ordinary: Connection | None = None
-        self._lock = threading.Lock()
+        self._kept: KeptConnection[Connection] = KeptConnection(
+            lambda: self._connector.connect("to read the catalog"),
+            lambda connection: not connection.closed,
+            psycopg.Error,
+        )
         self._closed = False
 
     def check(self) -> Sequence[Finding]:
@@ -199,9 +203,7 @@ class PostgresSource:
 
     def close(self) -> None:
         self._closed = True
-        with self._lock:
-            if self._ordinary is not None:
-                self._ordinary.close()
+        self._kept.close()
 
     def _open_new(self, connection: Connection) -> Position:
         """The log is empty: what a slot holds is worth nothing to us, but a healthy one is a fine place to
@@ -368,11 +370,9 @@ class PostgresSource:
 
     @contextmanager
     def _connection(self, doing: str) -> Iterator[Connection]:
-        """The connection of everything but the stream; opened anew after it was lost."""
-        with self._lock, self._connector.translated(doing):
-            if self._ordinary is None or self._ordinary.closed:
-                self._ordinary = self._connector.connect("to read the catalog")
-            yield self._ordinary
+        """The connection of everything but the stream."""
+        with self._connector.translated(doing), self._kept.use() as connection:
+            yield connection
 
     @contextmanager
     def _noting_gaps(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from cdc.errors import CdcError
+from cdc.kit.connections import closed_on_error
 from cdc.kit.errors import snapshot_closed
 from cdc.kit.readers import Readers
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
@@ -114,15 +115,12 @@ class MysqlSnapshot:
             raise altered(self._source, shape.table, "it was altered while it was copied")
 
     def _connect(self) -> Connection:
-        connection = self._source.connector.connect("to read a chunk")
-        try:
-            with self._source.connector.translated("preparing to read a chunk"):
-                require_same(self._source, self._plan.facts, self._source.connector.facts(connection))
-                run(connection, _ISOLATION)
-                run(connection, READER_SETTINGS)
-        except BaseException:
-            connection.close()
-            raise
+        connector = self._source.connector
+        connection = connector.connect("to read a chunk")
+        with closed_on_error(connection), connector.translated("preparing to read a chunk"):
+            require_same(self._source, self._plan.facts, connector.facts(connection))
+            run(connection, _ISOLATION)
+            run(connection, READER_SETTINGS)
         return connection
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from pymysql.err import MySQLError
 
 from cdc.errors import SourceRefused, SourceUnavailable
+from cdc.kit.connections import closed_on_error
 from cdc.model import Position, TableId
 from cdc_source_mysql.binlog.gtid import Gtids, GtidSet, MariadbGtids
 from cdc_source_mysql.binlog.positions import BinlogPosition, parse, parse_gtids
@@ -120,12 +121,8 @@ class Views:
 
     def locked_view(self, tables: Sequence[TableId], epoch: int) -> View:
         """The tables under a lock that lasts as long as the view: for engines that have no views."""
-        locker = self._lock(tables)
-        try:
+        with closed_on_error(self._lock(tables)) as locker:
             return View(locker, self.place(locker, epoch).to_position(), is_locked=True)
-        except BaseException:
-            locker.close()
-            raise
 
     @contextmanager
     def locked(self, tables: Sequence[TableId]) -> Iterator[Connection]:
@@ -197,13 +194,9 @@ class Views:
             )
 
     def _open_view(self) -> Connection:
-        connection = self._connector.connect("to hold a view")
-        try:
+        with closed_on_error(self._connector.connect("to hold a view")) as connection:
             for statement in _VIEW:
                 self._run(connection, statement)
-        except BaseException:
-            connection.close()
-            raise
         return connection
 
     def _place_of_view(self, connection: Connection, epoch: int) -> BinlogPosition:
