@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from cdc.errors import CdcError, SourceUnavailable
 from cdc.model import shown
 from cdc.spi.finding import Finding, Severity
 
+# What to do about a server that does not answer.
+UNREACHABLE = (
+    "Start the server, or correct host and port in url (inside a container, localhost is the container)."
+)
+_AGAIN = "Check that the server still runs, then run cdc check again."
 # A message that names more than this is no sentence any more; the fix beside it names all.
 NAMES_IN_MESSAGE = 5
 
@@ -30,6 +37,16 @@ class Report:
 
     def error(self, code: str, message: str, fix: str = "") -> None:
         self.findings.append(Finding(Severity.ERROR, code, message, fix, self.docs))
+
+    @contextmanager
+    def until_error(self) -> Iterator[None]:
+        """Report an error of the block as the finding that ends the check."""
+        try:
+            yield
+        except CdcError as error:
+            # The daemon would try again; a check looks once.
+            remedy = _AGAIN if isinstance(error, SourceUnavailable) else error.remedy
+            self.error("check", f"the check ended early: {error.message}", remedy)
 
 
 def listed(names: Sequence[object]) -> str:

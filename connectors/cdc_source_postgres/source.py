@@ -21,7 +21,7 @@ from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdent
 from cdc_source_postgres import snapshot as snapshots
 from cdc_source_postgres.acks import Acknowledgements
 from cdc_source_postgres.catalog import read_tables
-from cdc_source_postgres.check import run_checks
+from cdc_source_postgres.checks.preflight import run_checks
 from cdc_source_postgres.connection import (
     Connection,
     Connector,

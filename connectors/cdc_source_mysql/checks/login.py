@@ -7,6 +7,7 @@ from __future__ import annotations
 import ssl
 
 from cdc.errors import CdcError, ConfigError
+from cdc.kit.report import UNREACHABLE
 from cdc.spi.finding import Finding, Severity
 from cdc_source_mysql.checks.report import DOCS
 from cdc_source_mysql.errors import number_of
@@ -58,9 +59,6 @@ _REASONS = {
     2061: _TLS,
     3159: _TLS,
 }
-_UNREACHABLE = (
-    "Start the server, or correct host and port in url (inside a container, localhost is the container)."
-)
 
 
 def is_closed_database(error: CdcError) -> bool:
@@ -84,4 +82,4 @@ def _reason(error: CdcError) -> tuple[str, str]:
         return _TLS
     if isinstance(cause, RuntimeError):  # A package for the login's kind of password is missing.
         return _METHOD
-    return _REASONS.get(number_of(error), ("connection", _UNREACHABLE))
+    return _REASONS.get(number_of(error), ("connection", UNREACHABLE))

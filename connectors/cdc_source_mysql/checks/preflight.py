@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any
 
-from cdc.errors import CdcError, SourceUnavailable
+from cdc.errors import CdcError
 from cdc.spi.finding import Finding
 from cdc.spi.source import LogIdentity
 from cdc_source_mysql.channel import Connection
@@ -23,8 +23,6 @@ from cdc_source_mysql.connection import Connector
 from cdc_source_mysql.options import MysqlOptions
 from cdc_source_mysql.schema.catalog import list_tables, read_tables
 
-_AGAIN = "Check that the server still runs, then run cdc check again."
-
 
 def run_checks(options: MysqlOptions, name: str, owner: LogIdentity | None = None) -> list[Finding]:
     """All findings for the source of that name in the config, in the order in which one would mend them."""
@@ -35,13 +33,8 @@ def run_checks(options: MysqlOptions, name: str, owner: LogIdentity | None = Non
     except CdcError as error:
         report.findings.append(explain(error, options))
         return report.findings
-    try:
-        with closing(conn), connector.translated("checking"):
-            _check(conn, options, name, owner, report)
-    except CdcError as error:
-        # The daemon would try again; a check looks once.
-        remedy = _AGAIN if isinstance(error, SourceUnavailable) else error.remedy
-        report.error("check", f"the check ended early: {error.message}", remedy)
+    with report.until_error(), closing(conn), connector.translated("checking"):
+        _check(conn, options, name, owner, report)
     return report.findings
 
 

@@ -1,3 +1,1 @@
-"""The parts of the preflight check of a Postgres source, one module a subject; `cdc_source_postgres.check`
-runs them.
-"""
+"""The preflight check of a Postgres source, one module a subject; `preflight` runs all of them."""

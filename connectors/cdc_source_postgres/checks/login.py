@@ -8,6 +8,7 @@ import ipaddress
 import re
 
 from cdc.errors import CdcError
+from cdc.kit.report import UNREACHABLE
 from cdc.spi.finding import Finding, Severity
 from cdc_source_postgres.connecting import ConnectionRefused, Refusal, Step
 from cdc_source_postgres.options import PostgresOptions, parse_url
@@ -17,9 +18,6 @@ _ADDRESS = re.compile(r"[0-9a-fA-F.:]{3,}")
 # The functions in the server's source that refuse for lack of a line in pg_hba.conf, and because of the role.
 _HBA, _ROLE, _DATABASE = "ClientAuthentication", "InitializeSessionUserId", "CheckMyDatabase"
 _POOLER = "Give the address of the server itself in url: a connection pooler does not support replication."
-_UNREACHABLE = (
-    "Start the server, or correct host and port in url (inside a container, localhost is the container)."
-)
 _PASSWORD = "Correct the password in url; to set a new one: alter role {role} password '...';"  # noqa: S105
 # SQLSTATE → code, and what to do. `{role}` and `{database}` are those of the url as identifiers.
 _STATES = {
@@ -45,7 +43,7 @@ _FUNCTIONS = {
     ("42501", "InitPostgres"): ("role-replication", "alter role {role} replication;"),
 }
 _STEPS = {
-    Step.REACH: ("connection", _UNREACHABLE),
+    Step.REACH: ("connection", UNREACHABLE),
     Step.TLS: ("tls", "Set sslmode and sslrootcert in url to what the server offers."),
     Step.PASSWORD: ("login", _PASSWORD),
 }

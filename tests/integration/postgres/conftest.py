@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import pytest
 
 from cdc.spi.finding import Finding
-from cdc_source_postgres.check import run_checks
+from cdc_source_postgres.checks.preflight import run_checks
 from cdc_source_postgres.limits import DEFAULTS, Limits
 from cdc_source_postgres.options import PostgresOptions
 from tests.support.findings import Check, Findings, statements_of

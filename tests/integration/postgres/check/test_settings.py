@@ -173,7 +173,7 @@ def test_check_warns_of_failover_without_synchronized_standbys(check: Check, dat
 
 
 def test_check_ends_with_one_finding_when_names_are_too_long(database15: Database) -> None:
-    from cdc_source_postgres.check import run_checks
+    from cdc_source_postgres.checks.preflight import run_checks
     from cdc_source_postgres.options import PostgresOptions
 
     (finding,) = run_checks(PostgresOptions.model_validate({"url": database15.url}), "s" * 70)

@@ -9,7 +9,7 @@ import pytest
 
 from cdc.errors import SourceRefused
 from cdc.spi.finding import Severity
-from cdc_source_postgres.check import run_checks
+from cdc_source_postgres.checks.preflight import run_checks
 from cdc_source_postgres.connection import Connector
 from cdc_source_postgres.ddl_objects import REMOVE, read_objects
 from cdc_source_postgres.ddl_setup import SHOW_SQL, use_trigger

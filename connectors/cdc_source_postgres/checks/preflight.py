@@ -6,7 +6,7 @@ Nothing is created or changed on the server; at most three short connections are
 
 from __future__ import annotations
 
-from cdc.errors import CdcError, ConfigError, SourceUnavailable
+from cdc.errors import CdcError, ConfigError
 from cdc.kit.report import Report
 from cdc.spi.finding import Finding
 from cdc.spi.source import LogIdentity
@@ -16,7 +16,7 @@ from cdc_source_postgres.checks.ddl import check_ddl
 from cdc_source_postgres.checks.login import explain
 from cdc_source_postgres.checks.money import check_money
 from cdc_source_postgres.checks.publication import check_publication
-from cdc_source_postgres.checks.report import Server, describe_server
+from cdc_source_postgres.checks.report import describe_server
 from cdc_source_postgres.checks.server import check_server, is_too_old
 from cdc_source_postgres.checks.slot import check_slot
 from cdc_source_postgres.checks.tables import check_tables
@@ -24,8 +24,6 @@ from cdc_source_postgres.checks.waits import check_waits
 from cdc_source_postgres.connection import Connector
 from cdc_source_postgres.limits import DEFAULTS, Limits
 from cdc_source_postgres.options import PostgresOptions
-
-_AGAIN = "Check that the server still runs, then run cdc check again."
 
 
 def run_checks(
@@ -45,13 +43,8 @@ def run_checks(
     except CdcError as error:
         report.findings.append(explain(error, options))
         return report.findings
-    try:
-        with conn, connector.translated("checking"):
-            _check(conn, connector, options, owner, report)
-    except CdcError as error:
-        # The daemon would try again; a check looks once.
-        remedy = _AGAIN if isinstance(error, SourceUnavailable) else error.remedy
-        report.error("check", f"the check ended early: {error.message}", remedy)
+    with report.until_error(), conn, connector.translated("checking"):
+        _check(conn, connector, options, owner, report)
     return report.findings
 
 
@@ -91,6 +84,3 @@ def _check_replication(connector: Connector, options: PostgresOptions, report: R
         report.error("replication-connection", found.message, found.fix)
     else:
         report.ok("replication-connection", "a replication connection works")
-
-
-__all__ = ["Server", "run_checks"]
