@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
+from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from cdc.errors import ConfigError
+from cdc.errors import CdcError, ConfigError, SourceUnavailable
 from cdc.kit.report import counted
 from cdc.kit.selection import quoted_part
 from cdc.model import TableId, printable
+from cdc.spi.finding import Finding
 
 # The comments stand in one column where the entries are shorter than this.
 COMMENT_COLUMN = 34
@@ -98,6 +101,31 @@ def unusable_url(error: ValueError, shape: str) -> ConfigError:
         reason = detail.get("ctx", {}).get("error") or detail["msg"]
     remedy = getattr(reason, "remedy", "") or f"Give the URL as {shape}"
     return ConfigError(str(reason), where="cdc init", remedy=remedy)
+
+
+@contextmanager
+def usable_url(shape: str) -> Iterator[None]:
+    """Turn what the options say of a URL inside the block into the error of `cdc init`."""
+    try:
+        yield
+    except ValueError as error:
+        raise unusable_url(error, shape) from error
+
+
+@contextmanager
+def looking_once(explain: Callable[[CdcError], Finding]) -> Iterator[None]:
+    """Give an error of the block the fix that `cdc check` has for it: nobody tries again here."""
+    try:
+        yield
+    except SourceUnavailable as error:
+        raise SourceUnavailable(error.message, where=error.where, remedy=explain(error).fix) from error
+
+
+def url_without_password(scheme: str, user: str, host: str, port: int | str, database: str) -> str:
+    """Return the URL to show; without a user or host it has a form that is not worth showing."""
+    if not user or not host:
+        return "the url given to cdc init"
+    return f"{scheme}://{quote(user, safe='')}:...@{host}:{port}/{quote(database, safe='')}"
 
 
 def source_name(shown: str) -> str:

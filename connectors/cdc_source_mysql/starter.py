@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
-from urllib.parse import quote
 
 import pymysql
 from pydantic import SecretStr
 
-from cdc.errors import CdcError, SourceUnavailable
+from cdc.errors import CdcError
 from cdc.kit.selection import quoted_part
-from cdc.kit.starter import Starter, entry, note, source_name, table_lines, unusable_url
+from cdc.kit.starter import (
+    Starter,
+    entry,
+    looking_once,
+    note,
+    source_name,
+    table_lines,
+    url_without_password,
+    usable_url,
+)
 from cdc.model import TableId, shown
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.login import explain, is_closed_database
@@ -31,19 +39,12 @@ def describe(url: str) -> str:
         ConfigError: the url is not one.
         SourceUnavailable, SourceRefused: the server can't be read.
     """
-    try:
+    with usable_url(URL_SHAPE):
         address = parse_url(url)
         options = MysqlOptions(url=SecretStr(url))
-    except ValueError as error:
-        raise unusable_url(error, URL_SHAPE) from error
     name = source_name(address.database or address.host)
-    try:
+    with looking_once(lambda error: explain(error, options)):
         product, infos, empty = _look(Connector(options, name), options)
-    except SourceUnavailable as error:
-        # The daemon would try again; this looks once.
-        raise SourceUnavailable(
-            error.message, where=error.where, remedy=explain(error, options).fix
-        ) from error
     origin = f"database {shown(address.database)}" if address.database else f"server {address.shown}"
     none_yet = entry(
         f"{quoted_part(address.database) if address.database else '*'}.*",
@@ -105,10 +106,8 @@ def _connect(connector: Connector, database: str) -> Connection:
 
 def _without_password(scheme: str, address: Address) -> str:
     """The url without its password; one over a unix socket or with settings has too many forms to show."""
-    if address.socket or address.ssl_mode or address.ssl_ca or not address.user:
-        return "the url given to cdc init"
-    user, database = quote(address.user, safe=""), quote(address.database, safe="")
-    return f"{scheme}://{user}:...@{address.host}:{address.port}/{database}"
+    host = "" if address.socket or address.ssl_mode or address.ssl_ca else address.host
+    return url_without_password(scheme, address.user, host, address.port, address.database)
 
 
 def _notes(info: TableInfo) -> Iterator[str]:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from cdc.errors import SourceUnavailable
 from cdc.kit.selection import entry_for
-from cdc.kit.starter import Starter, entry, note, option, source_name, table_lines, unusable_url
+from cdc.kit.starter import (
+    Starter,
+    entry,
+    looking_once,
+    note,
+    option,
+    source_name,
+    table_lines,
+    url_without_password,
+    usable_url,
+)
 from cdc.model import shown
 from cdc_source_postgres.catalog import read_infos, read_relations, select_relations
 from cdc_source_postgres.checks.login import explain
@@ -38,19 +46,13 @@ def describe(url: str) -> str:
         ConfigError: the url is not one.
         SourceUnavailable, SourceRefused: the database can't be read.
     """
-    try:
+    with usable_url(URL_SHAPE):
         settings = parse_url(url)
         options = PostgresOptions(url=SecretStr(url), tables=("*.*",))
-    except ValueError as error:
-        raise unusable_url(error, URL_SHAPE) from error
     database = settings["dbname"]
     name = source_name(database)
-    try:
+    with looking_once(lambda error: explain(error, options)):
         version, infos, rows, ddl = _look(Connector(options, name), options)
-    except SourceUnavailable as error:
-        # The daemon would try again; this looks once.
-        remedy = explain(error, options).fix
-        raise SourceUnavailable(error.message, where=error.where, remedy=remedy) from error
     return Starter(
         name,
         "postgres",
@@ -83,11 +85,10 @@ def _rows_of(info: TableInfo, rows: Mapping[int, int | None]) -> int | None:
 
 def _without_password(settings: Mapping[str, str]) -> str:
     """The url without its password; one over a unix socket has too many forms to show."""
-    host, user = settings.get("host", ""), settings.get("user", "")
-    if not host or not user or host.startswith("/") or "," in host:
-        return "the url given to cdc init"
-    port, database = settings.get("port", "5432"), quote(settings["dbname"], safe="")
-    return f"postgresql://{quote(user, safe='')}:...@{host}:{port}/{database}"
+    host = settings.get("host", "")
+    shown_host = "" if host.startswith("/") or "," in host else host
+    user, port = settings.get("user", ""), settings.get("port", "5432")
+    return url_without_password("postgresql", user, shown_host, port, settings["dbname"])
 
 
 def _notes(info: TableInfo) -> Iterator[str]:
