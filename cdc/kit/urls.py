@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 # Reads a password without echo, and prints it encoded for a URL.
@@ -56,6 +57,28 @@ class UnusableUrl(ValueError):
     def __init__(self, message: str, remedy: str) -> None:
         self.remedy = remedy
         super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class UrlRules:
+    """What the URLs of one connector look like.
+
+    `shape` is an example; `breaking` are the characters that end a user or password where they stand there
+    raw. `foreign` maps the names of other tools' parameters, in lower case, to the tool and the way out.
+    `as_written` gives the name under which a parameter is looked up.
+    """
+
+    schemes: tuple[str, ...]
+    shape: str
+    breaking: str
+    foreign: Mapping[str, tuple[str, str]]
+    as_written: Callable[[str], str] = str
+
+    def check(self, url: str, known: Iterable[str]) -> None:
+        """Raise ValueError for a URL of another tool, raw characters, and parameters that are not `known`."""
+        refuse_scheme(url, self.schemes, self.shape)
+        refuse_raw_characters(url, self.breaking)
+        refuse_foreign_parameters(map(self.as_written, parameter_names(url)), self.foreign, known)
 
 
 def refuse_raw_characters(url: str, breaking: str) -> None:

@@ -20,13 +20,7 @@ from pydantic import BaseModel, Field, SecretStr, field_validator
 from cdc.defaults import DEFAULT_SNAPSHOT_WORKERS
 from cdc.kit.options import DEFAULT_HEARTBEAT, STRICT, SnapshotWorkers, Unrepresentable
 from cdc.kit.selection import TableSelection, quoted_part
-from cdc.kit.urls import (
-    REMOVE,
-    parameter_names,
-    refuse_foreign_parameters,
-    refuse_raw_characters,
-    refuse_scheme,
-)
+from cdc.kit.urls import REMOVE, UrlRules
 from cdc.units import Duration
 from cdc_source_mysql.binlog.gtid import AcceptedLoss
 
@@ -50,7 +44,7 @@ _SYSTEM_SCHEMAS = re.compile(
 )
 SslMode = Literal["disabled", "preferred", "required", "verify_ca", "verify_identity"]
 _SSL_MODES: tuple[SslMode, ...] = ("disabled", "preferred", "required", "verify_ca", "verify_identity")
-_SCHEMES = ("mysql", "mariadb")
+URL_SCHEMES = ("mysql", "mariadb")
 _NOT_A_URL = f"the url is not valid: expected {URL_SHAPE}"
 # What JDBC and MariaDB's own tools call our parameters.
 _ALIASES = {"sslmode": "ssl_mode", "sslca": "ssl_ca", "sslcert": "ssl_cert", "sslkey": "ssl_key"}
@@ -190,15 +184,13 @@ class MysqlOptions(BaseModel):
 
 def parse_url(url: str) -> Address:
     """The parts of a connection URL; ValueError without a word of it, for it may hold a password."""
-    refuse_scheme(url, _SCHEMES, URL_SHAPE)
-    refuse_raw_characters(url, "@/?#")
-    refuse_foreign_parameters(map(_as_written, parameter_names(url)), _FOREIGN, _SETTINGS)
+    UrlRules(URL_SCHEMES, URL_SHAPE, "@/?#", _FOREIGN, _as_written).check(url, _SETTINGS)
     try:
         parts = urlsplit(url)
         port = parts.port or DEFAULT_PORT
     except ValueError:
         raise ValueError(_NOT_A_URL) from None
-    if parts.scheme not in _SCHEMES:
+    if parts.scheme not in URL_SCHEMES:
         raise ValueError(_NOT_A_URL)
     settings = {_key(name): value for name, value in parse_qsl(parts.query, keep_blank_values=True)}
     socket = settings.get("socket", "")

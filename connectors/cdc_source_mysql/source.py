@@ -42,7 +42,7 @@ from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.preflight import run_checks
 from cdc_source_mysql.connection import Connector, ServerFacts
 from cdc_source_mysql.limits import DEFAULTS, Limits
-from cdc_source_mysql.options import MysqlOptions
+from cdc_source_mysql.options import URL_SCHEMES, MysqlOptions
 from cdc_source_mysql.schema import catalog
 from cdc_source_mysql.schema.catalog import Knowledge, read_databases, read_knowledge
 from cdc_source_mysql.schema.definitions import TableDefinition
@@ -104,12 +104,8 @@ class MysqlSource:
     """One MySQL or MariaDB server. See `cdc.spi.source.Source` for what each method promises."""
 
     Options: ClassVar[type[BaseModel]] = MysqlOptions
-    url_schemes: ClassVar[tuple[str, ...]] = ("mysql", "mariadb")
-
-    @classmethod
-    def starter(cls, url: str) -> str:
-        """A first configuration for the server behind that URL, as `cdc init` writes it."""
-        return describe(url)
+    url_schemes: ClassVar[tuple[str, ...]] = URL_SCHEMES
+    starter = staticmethod(describe)
 
     def __init__(self, options: MysqlOptions, context: SourceContext, limits: Limits = DEFAULTS) -> None:
         self._options = options

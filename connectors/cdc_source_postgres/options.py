@@ -20,13 +20,7 @@ from cdc.defaults import DEFAULT_SNAPSHOT_WORKERS
 from cdc.errors import ConfigError
 from cdc.kit.options import DEFAULT_HEARTBEAT, STRICT, SnapshotWorkers, Unrepresentable
 from cdc.kit.selection import TableSelection, parse_table
-from cdc.kit.urls import (
-    REMOVE,
-    parameter_names,
-    refuse_foreign_parameters,
-    refuse_raw_characters,
-    refuse_scheme,
-)
+from cdc.kit.urls import REMOVE, UrlRules
 from cdc.model import TableId
 from cdc.units import Duration
 
@@ -43,7 +37,7 @@ _SLOT_NAME = re.compile(r"[a-z0-9_]{1,63}")
 # Connection settings of ours: what a user gives for these would be overridden in silence.
 _RESERVED_SETTINGS = ("client_encoding", "fallback_application_name", "replication")
 URL_SHAPE = "postgresql://user:password@host:port/database"
-_SCHEMES = ("postgresql", "postgres")
+URL_SCHEMES = ("postgresql", "postgres")
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _SELECT = 'remove it, and select the tables of a schema NAME with `tables: ["NAME.*"]`'
 _DIRECT = "remove it, and give the address of the server itself: a pooler does not support replication"
@@ -72,6 +66,8 @@ _FOREIGN = {
     "default_query_exec_mode": ("pgx", REMOVE),
     "pool_max_conns": ("pgx", REMOVE),
 }
+# libpq lets ? and # stand in a password.
+_URLS = UrlRules(URL_SCHEMES, URL_SHAPE, "@/", _FOREIGN)
 
 
 def select(entries: Sequence[str]) -> TableSelection:
@@ -207,10 +203,7 @@ class PostgresOptions(BaseModel):
 
 def parse_url(url: str) -> dict[str, str]:
     """The settings in a connection string; ValueError without a word of it, for it may hold a password."""
-    refuse_scheme(url, _SCHEMES, URL_SHAPE)
-    # libpq lets ? and # stand in a password.
-    refuse_raw_characters(url, "@/")
-    refuse_foreign_parameters(parameter_names(url), _FOREIGN, _known_parameters())
+    _URLS.check(url, _known_parameters())
     try:
         settings = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except psycopg.Error:

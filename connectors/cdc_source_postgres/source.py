@@ -35,7 +35,7 @@ from cdc_source_postgres.layout import SENT_ANOTHER_WAY, Layout
 from cdc_source_postgres.limits import DEFAULTS, Limits
 from cdc_source_postgres.messages import lsn_int
 from cdc_source_postgres.monitor import Monitor
-from cdc_source_postgres.options import PostgresOptions
+from cdc_source_postgres.options import URL_SCHEMES, PostgresOptions
 from cdc_source_postgres.ownership import Ownership
 from cdc_source_postgres.parts import Parts
 from cdc_source_postgres.publication import (
@@ -75,12 +75,8 @@ class PostgresSource:
     """One PostgreSQL database. See `cdc.spi.source.Source` for what each method promises."""
 
     Options: ClassVar[type[BaseModel]] = PostgresOptions
-    url_schemes: ClassVar[tuple[str, ...]] = ("postgresql", "postgres")
-
-    @classmethod
-    def starter(cls, url: str) -> str:
-        """A first configuration for the database behind that URL, as `cdc init` writes it."""
-        return describe(url)
+    url_schemes: ClassVar[tuple[str, ...]] = URL_SCHEMES
+    starter = staticmethod(describe)
 
     def __init__(self, options: PostgresOptions, context: SourceContext, limits: Limits = DEFAULTS) -> None:
         self._options = options
