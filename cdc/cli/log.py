@@ -11,7 +11,7 @@ from cdc.cli.output import print_error, print_json, print_table, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration, session_of
 from cdc.control.composition import pick_source
 from cdc.control.readable import show_bytes, show_count, show_time
-from cdc.control.stored import log_folder, log_view
+from cdc.control.stored import has_log, log_folder, open_log, segments_of
 from cdc.kit.report import counted
 from cdc.log import Segment, verify_log
 from cdc_config import Configuration
@@ -30,8 +30,8 @@ def list_segments(
     found = [
         {"source": name, **_describe(segment)}
         for name in _names(configuration, source)
-        if log_folder(configuration, name).is_dir()
-        for segment in log_view(configuration, name).segments
+        if has_log(configuration, name)
+        for segment in segments_of(open_log(configuration, name))
     ]
     if as_json:
         print_json(found)
@@ -65,10 +65,9 @@ def verify(
     configuration = open_configuration(config)
     results: list[dict[str, Any]] = []
     for name in _names(configuration, source):
-        folder = log_folder(configuration, name)
-        if not folder.is_dir():
+        if not has_log(configuration, name):
             continue
-        found = verify_log(folder)
+        found = verify_log(log_folder(configuration, name))
         for damage in found.damage:
             print_error(damage, as_json=session_of(context).as_json)
         results.append(

@@ -8,7 +8,9 @@ import typer
 
 from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
-from cdc.control.snapshot import Asked, RequestedCopy, ask_for_copy, requested_copy
+from cdc.control.snapshot import Asked, CopyParameters, RequestedCopy, ask_for_copy, requested_copy
+
+_PARAMETERS = CopyParameters("snapshot SOURCE", "snapshot TABLE", "--sink")
 
 
 def snapshot(
@@ -28,7 +30,7 @@ def snapshot(
     A mirror keeps its rows until the new copy is complete.
     """
     configuration = open_configuration(config)
-    requested = requested_copy(configuration, names or [], sink)
+    requested = requested_copy(configuration, names or [], sink, _PARAMETERS)
     _show(requested, ask_for_copy(configuration, requested), as_json=as_json)
 
 

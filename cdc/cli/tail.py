@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -16,10 +15,10 @@ from cdc.cli.lines import to_lines
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
 from cdc.control.composition import pick_source
 from cdc.control.places import HELP
-from cdc.control.stored import finder, log_view
+from cdc.control.stored import finder, open_log
 from cdc.errors import ConfigError
-from cdc.log import LogView
 from cdc.model import ChangeBatch, Commit, TableId
+from cdc.spi import LogReader
 from cdc_config.problem import did_you_mean
 
 # As tail(1) does.
@@ -30,8 +29,8 @@ SORT_BYTES = 64 * 1024 * 1024
 # Looking for the newest changes of some tables begins with so many offsets; each further look takes twice as
 # many, so that a rare table costs one pass over the log.
 FIRST_LOOK = 1024
-# People don't see less, and a look at a quiet log is one stat.
-FOLLOW_SECONDS = 0.2
+# How long one wait for more lasts; a log that is quiet is waited for again.
+FOLLOW_SECONDS = 1.0
 
 
 def tail(
@@ -56,9 +55,9 @@ def tail(
     """
     configuration = open_configuration(config)
     chosen = pick_source(configuration, source, "tail SOURCE")
-    log = log_view(configuration, chosen.name)
+    log = open_log(configuration, chosen.name)
     tables = table or ["*"]
-    if log.schemas or not follow:  # Tables of a log that has none yet may still come.
+    if log.tables or not follow:  # Tables of a log that has none yet may still come.
         _check_tables(log, table or ())
     if start is None:
         lines = DEFAULT_LINES if limit is None else limit
@@ -70,20 +69,20 @@ def tail(
     _print(chosen.name, changes, first, tables, limit)
 
 
-def _end(log: LogView) -> int:
+def _end(log: LogReader) -> int:
     return log.end.next if log.end else log.start
 
 
-def _check_tables(log: LogView, patterns: Sequence[str]) -> None:
+def _check_tables(log: LogReader, patterns: Sequence[str]) -> None:
     for pattern in patterns:
-        if not any(_is_wanted(table, [pattern]) for table in log.schemas):
+        if not any(_is_wanted(table, [pattern]) for table in log.tables):
             remedy = (
-                did_you_mean(pattern, [str(table) for table in log.schemas]) or "The log has no table yet."
+                did_you_mean(pattern, [str(table) for table in log.tables]) or "The log has no table yet."
             )
             raise ConfigError(f"no table in the log matches {pattern!r}", where="--table", remedy=remedy)
 
 
-def _newest(log: LogView, patterns: Sequence[str], count: int) -> int:
+def _newest(log: LogReader, patterns: Sequence[str], count: int) -> int:
     """Where the newest `count` changes of these tables begin; the log's start when it has fewer."""
     newest = np.empty(0, np.int64)
     end, look = _end(log), max(count, FIRST_LOOK)
@@ -102,7 +101,7 @@ def _is_wanted(table: TableId, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
-def _changes(log: LogView, first: int, *, follow: bool) -> Iterator[list[ChangeBatch]]:
+def _changes(log: LogReader, first: int, *, follow: bool) -> Iterator[list[ChangeBatch]]:
     """Batches that belong in one order, from the commit that holds `first` on."""
     place = first
     while True:
@@ -112,11 +111,11 @@ def _changes(log: LogView, first: int, *, follow: bool) -> Iterator[list[ChangeB
         if not follow:
             return
         sys.stdout.flush()
-        while not log.refresh():
-            time.sleep(FOLLOW_SECONDS)
+        while not log.wait(place, FOLLOW_SECONDS):
+            pass
 
 
-def _ordered(log: LogView, commit: Commit) -> Iterator[list[ChangeBatch]]:
+def _ordered(log: LogReader, commit: Commit) -> Iterator[list[ChangeBatch]]:
     if commit.first == commit.next:
         return
     batches = log.read(commit.first, commit.next)

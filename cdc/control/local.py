@@ -13,15 +13,15 @@ from pathlib import Path
 
 from cdc.control.readable import show_bytes, show_seconds
 from cdc.control.status import DaemonView
-from cdc.control.stored import log_folder, log_view
+from cdc.control.stored import has_log, log_folder, open_log
 from cdc.engine.capture import MEMORY_PREFIX
 from cdc.engine.identity import IDENTITY_KEY, verify_identity
 from cdc.engine.specs import effective_backfill
 from cdc.errors import CdcError, SourceGap, SourceMismatch, StateError
 from cdc.kit.report import counted
-from cdc.log import LogView, verify_log
+from cdc.log import verify_log
 from cdc.merge import continuity
-from cdc.spi import Cursor, Finding, Severity, Sink, Source, SupportsPeek, VerifiesReach
+from cdc.spi import Cursor, Finding, LogReader, Severity, Sink, Source, SupportsPeek, VerifiesReach
 from cdc_config import Configuration
 
 # Read and checksummed at each check: a second's work, and what is newest is what sinks still need.
@@ -163,7 +163,7 @@ def _backfill(
     return Finding(Severity.WARNING, code, message, fix)
 
 
-def _compare(cursor: Cursor, log: LogView | None, source: str, state_dir: Path) -> Finding:
+def _compare(cursor: Cursor, log: LogReader | None, source: str, state_dir: Path) -> Finding:
     end = log.end if log else None
     if log is None or not continuity.belongs(cursor, log):
         ends = f"ends at offset {end.next:,}" if end else "is empty"
@@ -184,11 +184,11 @@ def _compare(cursor: Cursor, log: LogView | None, source: str, state_dir: Path) 
     )
 
 
-def _log_of(configuration: Configuration, source: str) -> LogView | None:
-    if not log_folder(configuration, source).is_dir():
+def _log_of(configuration: Configuration, source: str) -> LogReader | None:
+    if not has_log(configuration, source):
         return None
     try:
-        return log_view(configuration, source)
+        return open_log(configuration, source)
     except CdcError:
         return None
 

@@ -6,13 +6,13 @@ Every result is a commit boundary, so that no reader begins in the middle of a s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
 
 from cdc.control.readable import show_time
 from cdc.errors import ConfigError, LogTrimmed
 from cdc.model import Commit, Position
+from cdc.spi import LogReader
 
 EARLIEST = "earliest"
 LATEST = "latest"
@@ -23,26 +23,12 @@ _OFFSET = re.compile(r"[0-9]{1,18}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
 
 
-class Searchable(Protocol):
-    """The part of a log's interface that is needed here; SegmentedLog and LogView have it."""
-
-    @property
-    def end(self) -> Commit | None: ...
-
-    @property
-    def start(self) -> int: ...
-
-    def commits(self, start: int) -> Iterator[Commit]: ...
-
-    def find(self, *, position: Position | None = None, at: datetime | None = None) -> Commit | None: ...
-
-
 class Finder:
     """Answers for one source's log; `checkpoint` gives the offset of one, `position` parses one."""
 
     def __init__(
         self,
-        log: Searchable,
+        log: LogReader,
         where: str,
         checkpoint: Callable[[int], int | None],
         position: Callable[[str], Position],

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from cdc.control.composition import open_sink, silent
 from cdc.control.status import daemon_of
-from cdc.control.stored import finder, log_view
+from cdc.control.stored import finder, open_log
 from cdc.engine.identity import starts_in
 from cdc.errors import ConfigError, SinkRefused, StateError
 from cdc.spi import ReplayRequest, SupportsRewind
@@ -57,7 +57,7 @@ def plan_replay(
         ConfigError: `place` is not a place in the log.
         SinkRefused: sinks of this type do not support replay.
     """
-    log = log_view(configuration, source)
+    log = open_log(configuration, source)
     offset = finder(configuration, configuration.sources[source], log, where).offset(place)
     _refuse_without_rewind(sink)
     return Replay(configuration, sink, source, offset, log.end.next if log.end else log.start)
@@ -90,7 +90,7 @@ def _refuse_without_rewind(sink: ConfiguredSink) -> None:
 
 def _rewind_here(task: Replay) -> None:
     with closing(StateStore(task.configuration.state_dir)) as state:
-        log = log_view(task.configuration, task.source)
+        log = open_log(task.configuration, task.source)
         epoch = state.next_epoch(task.sink.name, at_least=starts_in(log.metadata))
         sink = open_sink(task.sink, silent, epoch, log.identity)
         with closing(sink):

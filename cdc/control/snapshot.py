@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from cdc.control.composition import open_source, pick_sink, pick_source, silent
 from cdc.control.status import daemon_of
-from cdc.control.stored import log_view
+from cdc.control.stored import open_log
 from cdc.engine.tables import TableBook
 from cdc.errors import CdcError, ConfigError, SourceRefused
 from cdc.model import TableId
@@ -39,6 +39,15 @@ class RequestedCopy:
     source: str
     tables: tuple[TableId, ...] | None
     sink: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyParameters:
+    """What the caller's users call the parts of a request, for the places of errors."""
+
+    source: str
+    table: str
+    sink: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,9 @@ def ask_for_copy(configuration: Configuration, requested: RequestedCopy) -> Aske
     return Asked(number, running, taken)
 
 
-def requested_copy(configuration: Configuration, names: Sequence[str], sink: str | None) -> RequestedCopy:
+def requested_copy(
+    configuration: Configuration, names: Sequence[str], sink: str | None, parameters: CopyParameters
+) -> RequestedCopy:
     """Return the request that `names` describe: a source (optional if there is only one), then its tables.
 
     Raises:
@@ -76,22 +87,24 @@ def requested_copy(configuration: Configuration, names: Sequence[str], sink: str
     # A source's name has no dot, a table's always has one.
     has_source = bool(names) and "." not in names[0]
     if has_source and names[0] not in configuration.sources:
-        _refuse_bare_table(configuration, names[0])
-    source = pick_source(configuration, names[0] if has_source else None, "snapshot SOURCE")
+        _refuse_bare_table(configuration, names[0], parameters.source)
+    source = pick_source(configuration, names[0] if has_source else None, parameters.source)
     wanted = names[1:] if has_source else names
     if sink is not None:
-        chosen = pick_sink(configuration, sink, "--sink")
+        chosen = pick_sink(configuration, sink, parameters.sink)
         if source.name not in chosen.sources:
             message = f"the sink {sink!r} takes no changes from {source.name!r}"
             remedy = f"Name one of its sources: {', '.join(chosen.sources)}."
-            raise ConfigError(message, where="--sink", remedy=remedy)
+            raise ConfigError(message, where=parameters.sink, remedy=remedy)
     if not wanted:
         return RequestedCopy(source.name, None, sink)
     known = _tables(configuration, source)
-    return RequestedCopy(source.name, tuple(_pick(name, known, source.name) for name in wanted), sink)
+    return RequestedCopy(
+        source.name, tuple(_pick(name, known, source.name, parameters.table) for name in wanted), sink
+    )
 
 
-def _refuse_bare_table(configuration: Configuration, name: str) -> None:
+def _refuse_bare_table(configuration: Configuration, name: str, where: str) -> None:
     """Raise ConfigError if `name` is the name of a table without its schema, not that of a source."""
     for source in configuration.sources.values():
         try:
@@ -103,7 +116,7 @@ def _refuse_bare_table(configuration: Configuration, name: str) -> None:
             commands = [shlex.join(("cdc", "snapshot", source.name, table)) for table in found]
             raise ConfigError(
                 f"there is no source {name!r}, and a table needs its schema",
-                where="snapshot SOURCE",
+                where=where,
                 remedy=f"Did you mean: {' or '.join(commands)}",
             )
 
@@ -122,19 +135,19 @@ def _tables(configuration: Configuration, source: ConfiguredSource) -> Collectio
 
 def _book(configuration: Configuration, source: str) -> TableBook:
     try:
-        return TableBook.from_metadata(log_view(configuration, source).metadata)
+        return TableBook.from_metadata(open_log(configuration, source).metadata)
     except CdcError:
         return TableBook()
 
 
-def _pick(name: str, known: Collection[TableId], source: str) -> TableId:
+def _pick(name: str, known: Collection[TableId], source: str, where: str) -> TableId:
     found = [table for table in known if name in (str(table), f"{table.schema}.{table.name}")]
     if len(found) == 1:
         return found[0]
     if found:
         message = f"{name!r} is the name of several tables"
         remedy = f"Write it as one of {', '.join(sorted(map(str, found)))}."
-        raise ConfigError(message, where="snapshot TABLE", remedy=remedy)
+        raise ConfigError(message, where=where, remedy=remedy)
     near = sorted(str(table) for table in known if table.name == name) or difflib.get_close_matches(
         name, [str(table) for table in known], n=NEAR_NAMES, cutoff=LIKENESS
     )
@@ -143,7 +156,7 @@ def _pick(name: str, known: Collection[TableId], source: str) -> TableId:
         if near
         else f"Add it to `tables` of sources.{source}, then restart the daemon."
     )
-    raise ConfigError(f"the source has no selected table {name!r}", where="snapshot TABLE", remedy=remedy)
+    raise ConfigError(f"the source has no selected table {name!r}", where=where, remedy=remedy)
 
 
 def _leave(state: StateReader, requested: RequestedCopy) -> int:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from cdc.control.stored import log_folder, log_view
+from cdc.control.stored import has_log, open_log, segments_of
 from cdc.engine.retry import waits_for_operator
 from cdc.engine.tables import Phase, TableBook
 from cdc.errors import CdcError, StateError
@@ -218,21 +218,21 @@ def _show_stopped(report: SourceReport | SinkReport) -> None:
 
 
 def _source_view(configuration: Configuration, source: str, report: SourceReport | None) -> SourceView:
-    if not log_folder(configuration, source).is_dir():
+    if not has_log(configuration, source):
         return SourceView(report)
     try:
-        log = log_view(configuration, source)
+        log = open_log(configuration, source)
     except CdcError as error:
         message = f"{error.where}: {error.message}"
         broken = ErrorReport(kind=type(error).__name__, message=message, remedy=error.remedy)
         return SourceView(report, log_error=broken)
-    end = log.end
+    end, segments = log.end, segments_of(log)
     stored = StoredLog(
         start=log.start,
         next=end.next if end else log.start,
         position=str(end.position) if end else None,
-        bytes=log.byte_count,
-        segments=len(log.segments),
+        bytes=sum(segment.byte_count for segment in segments),
+        segments=len(segments),
         copies=_copies(log.metadata),
         written_at=end.written_at if end else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -9,29 +10,43 @@ from cdc.control.composition import open_source, silent
 from cdc.control.places import Finder
 from cdc.engine.identity import starts_in
 from cdc.errors import CdcError
-from cdc.log import LogView
+from cdc.log import LocalLogs, LogView, Segment
 from cdc.model import Position
-from cdc.spi import Checkpoint, LogIdentity
+from cdc.spi import Checkpoint, LogIdentity, LogReader
 from cdc.state import StateReader
 from cdc_config import Configuration, ConfiguredSource
 
 
 def log_folder(configuration: Configuration, source: str) -> Path:
-    """Return the folder of that source's log."""
-    return configuration.state_dir / "log" / source
+    """Return the folder of the source's log, for what looks at its files."""
+    return LocalLogs(configuration.state_dir).folder(source)
 
 
-def log_view(configuration: Configuration, source: str) -> LogView:
-    """Open the source's log for reading; StateError if there is none yet."""
-    return LogView(log_folder(configuration, source))
+def has_log(configuration: Configuration, source: str) -> bool:
+    """Return whether the source has a log."""
+    return log_folder(configuration, source).is_dir()
+
+
+def open_log(configuration: Configuration, source: str) -> LogReader:
+    """Return the source's log for reading.
+
+    Raises:
+        StateError: there is none yet.
+    """
+    return LocalLogs(configuration.state_dir).reader(source)
+
+
+def segments_of(log: LogReader) -> Sequence[Segment]:
+    """Return the segments of this log, oldest first; none of a log that is not kept in files."""
+    return log.segments if isinstance(log, LogView) else ()
 
 
 def log_identity(configuration: Configuration, source: str) -> LogIdentity | None:
     """What that source's log is known by; None where it can't be read, which is reported elsewhere."""
-    if not log_folder(configuration, source).is_dir():
+    if not has_log(configuration, source):
         return LogIdentity("", 0, is_new=True)
     try:
-        log = log_view(configuration, source)
+        log = open_log(configuration, source)
     except CdcError:
         return None
     return LogIdentity(log.identity, starts_in(log.metadata), is_new=log.end is None)
@@ -48,11 +63,11 @@ def kept_checkpoints(
 
 
 def _start(configuration: Configuration, source: str) -> int:
-    return log_view(configuration, source).start if log_folder(configuration, source).is_dir() else 0
+    return open_log(configuration, source).start if has_log(configuration, source) else 0
 
 
-def finder(configuration: Configuration, source: ConfiguredSource, log: LogView, where: str) -> Finder:
-    """Return a finder of places in that source's log; `where` names the option in messages."""
+def finder(configuration: Configuration, source: ConfiguredSource, log: LogReader, where: str) -> Finder:
+    """Finds places in that source's log; `where` names the option in messages."""
 
     def checkpoint(number: int) -> int | None:
         with closing(StateReader(configuration.state_dir)) as state:

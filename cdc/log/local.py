@@ -16,15 +16,18 @@ class LocalLogs:
         self._state_dir = state_dir
         self._writers: dict[str, SegmentedLog] = {}
 
+    def folder(self, source: str) -> Path:
+        """Return the folder of that source's segments, which exists once there is a log."""
+        return self._state_dir / "log" / source
+
     def writer(self, source: str) -> SegmentedLog:
-        folder, buffers = self._state_dir / "log" / source, self._state_dir / "held" / source
-        self._writers[source] = SegmentedLog(folder, buffers)
+        self._writers[source] = SegmentedLog(self.folder(source), self._state_dir / "held" / source)
         return self._writers[source]
 
     def reader(self, source: str) -> LogReader:
         """Open the log for reading; this or another process may write it."""
         writer = self._writers.get(source)
-        return LogView(self._state_dir / "log" / source) if writer is None or writer.is_closed else writer
+        return LogView(self.folder(source)) if writer is None or writer.is_closed else writer
 
     def retention(self, source: str) -> SegmentedLog:
         return self._writers[source]

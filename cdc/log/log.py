@@ -145,6 +145,10 @@ class SegmentedLog:
         return stored.schema if stored else None
 
     @property
+    def tables(self) -> Collection[TableId]:
+        return self._state.schemas.keys()
+
+    @property
     def schemas(self) -> Mapping[TableId, TableSchema]:
         """The newest schema of every table that was ever in the log."""
         return {table: stored.schema for table, stored in self._state.schemas.items()}

@@ -56,6 +56,10 @@ class LogView:
         return without_buffers(self._contents.metadata)
 
     @property
+    def tables(self) -> Collection[TableId]:
+        return self._contents.schemas.keys()
+
+    @property
     def schemas(self) -> Mapping[TableId, TableSchema]:
         return {table: stored.schema for table, stored in self._contents.schemas.items()}
 

@@ -65,6 +65,11 @@ class LogReader(Protocol):
         """A copy of the log metadata as of the newest durable commit."""
         ...
 
+    @property
+    def tables(self) -> Collection[TableId]:
+        """The tables whose changes the log has, or had before retention removed them."""
+        ...
+
     def commits(self, start: int) -> Iterator[Commit]:
         """Yield the durable commits from the one that holds offset `start` to the newest, oldest first.
 

@@ -52,6 +52,7 @@ class LogContract:
         assert dict(log.metadata) == {}
         assert list(log.commits(0)) == []
         assert log.schema(ORDERS.table) is None
+        assert not log.tables
 
     def test_an_appended_set_is_read_back_with_offsets_in_order(self, log: LogWriter) -> None:
         one, two = append(log, _inserts(10, 1, 2)), append(log, _inserts(20, 3))
@@ -231,6 +232,7 @@ class LogContract:
         log.close()
         again = self.open_log(place)
         newest = again.schema(wide.table)
+        assert set(again.tables) == {wide.table}
         assert newest is not None
         assert (newest.version, newest.same_shape(wide)) == (2, True)
         assert [batch.schema.version for batch in again.read(0, 1)] == [1]
