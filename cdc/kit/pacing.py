@@ -1,4 +1,4 @@
-"""When a session of a stream hands on what it gathered, and how long it waits for more."""
+"""How much a stream or a copy gathers before it hands it on, and how long a session waits for more."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ GATHER_SECONDS = 0.003
 NOTHING_SECONDS = 0.2
 # An idle position is worth a write to the log this often. Somebody who waits for it gets it at once.
 IDLE_SECONDS = 5.0
+# A batch of copied rows: one log frame; larger ones only cost memory, of which each reader holds some three
+# times this.
+COPY_BATCH_BYTES = 4 * 1024 * 1024
 
 
 class Pace:

@@ -12,7 +12,10 @@ from cdc.kit.errors import snapshot_closed
 
 
 class Readers(Generic[ConnectionT]):
-    """Serves several threads. `connect` opens one more connection; `where` is the source's, for errors."""
+    """The connections of one snapshot, for several threads.
+
+    `connect` opens one more; `where` is the source, for errors.
+    """
 
     def __init__(self, connect: Callable[[], ConnectionT], where: str) -> None:
         self._connect = connect
@@ -23,7 +26,7 @@ class Readers(Generic[ConnectionT]):
 
     @contextmanager
     def lend(self) -> Iterator[ConnectionT]:
-        """A connection for the block. One on which the block failed is never lent again.
+        """Lend a connection for the block. One on which the block failed is never lent again.
 
         Raises:
             SourceUnavailable: the snapshot is closed.
@@ -37,7 +40,7 @@ class Readers(Generic[ConnectionT]):
             self._give_back(connection, reusable=is_whole)
 
     def require_open(self) -> None:
-        """Raises SourceUnavailable once the snapshot is closed."""
+        """Raise SourceUnavailable once the snapshot is closed."""
         if self.closed:
             raise snapshot_closed(self._where)
 

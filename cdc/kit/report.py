@@ -50,17 +50,17 @@ class Report:
 
 
 def listed(names: Sequence[object]) -> str:
-    """`a, b, c` or `a, b, c, d, e and 7 more`."""
+    """Return `a, b, c` or `a, b, c, d, e and 7 more`."""
     shown = ", ".join(str(name) for name in names[:NAMES_IN_MESSAGE])
     rest = len(names) - NAMES_IN_MESSAGE
     return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def named(names: Sequence[str]) -> str:
-    """As `listed`, of names that a database gave: columns, schemas, roles."""
+    """Return names that a database gave (columns, schemas, roles) as `listed` does."""
     return listed([shown(name) for name in names])
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 table`, `3,000 tables`."""
+    """Return `1 table` or `3,000 tables`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -47,14 +47,18 @@ class TableSelection:
 
     @classmethod
     def parse(cls, entries: Sequence[str], system: re.Pattern[str]) -> TableSelection:
-        """ValueError names the entry that is not `schema.table`, or says that nothing can be selected."""
+        """Parse entries of `tables`; `system` matches the schemas that the server keeps for itself.
+
+        Raises:
+            ValueError: an entry is not `schema.table` (the message names it), or no entry selects anything.
+        """
         patterns = tuple(_parse_entry(entry) for entry in entries)
         if not any(not pattern.excludes for pattern in patterns):
             raise ValueError("the list selects nothing: begin it with a pattern such as public.*")
         return cls(patterns, system)
 
     def ignoring_case(self) -> TableSelection:
-        """The same for a database that takes names which differ only in case for one."""
+        """Return the selection for a database to which names that differ only in case are the same."""
         lowered = (replace(_parse_entry(each.text.lower()), text=each.text) for each in self.patterns)
         return TableSelection(tuple(lowered), self.system, ignores_case=True)
 
@@ -68,12 +72,12 @@ class TableSelection:
         return False
 
     def names(self, table: TableId) -> bool:
-        """Whether the table is written out (no glob), so that leaving it out would surprise."""
+        """Return whether an entry names the table without a glob, so that skipping it would surprise."""
         wanted = self._cased(table)
         return any(pattern.exact == wanted and not pattern.excludes for pattern in self.patterns)
 
     def unmatched(self, tables: Iterable[TableId]) -> list[str]:
-        """The entries that no table matches, exclusions left out."""
+        """Return the entries that no table matches, but for exclusions."""
         known = [self._cased(table) for table in tables]
         return [p.text for p in self.patterns if not p.excludes and not any(p.matches(t) for t in known)]
 
@@ -82,7 +86,7 @@ class TableSelection:
 
 
 def parse_table(text: str) -> TableId:
-    """`schema.table` without globs, quoted or not, as a table; ValueError otherwise."""
+    """Parse `schema.table`, quoted or not; raise ValueError for globs and anything else."""
     pattern = _parse_entry(text)
     if pattern.excludes or pattern.exact is None:
         message = f"{text!r} must name one table as schema.table, without a glob"
@@ -91,7 +95,7 @@ def parse_table(text: str) -> TableId:
 
 
 def nearest(text: str, tables: Iterable[TableId]) -> str:
-    """The table that an entry which matches nothing was probably meant to name; empty when none is close."""
+    """Return the table that an entry without a match probably means; empty if none is close."""
     wanted = text.lstrip("!").replace('"', "").lower()
     schema, _, name = wanted.rpartition(".")
     known = {str(table).lower(): table for table in tables}
@@ -135,17 +139,17 @@ def _unquote(part: str) -> str:
 
 
 def entry_for(table: TableId) -> str:
-    """The entry of `tables` that matches this table and no other."""
+    """Return the entry of `tables` that matches this table and no other."""
     return f"{quoted_part(table.schema)}.{quoted_part(table.name)}"
 
 
 def exclusion_of(table: TableId) -> str:
-    """The entry that leaves this table out, as YAML text to paste into the list of `tables`."""
+    """Return the entry that excludes this table, as YAML text to paste into the list of `tables`."""
     return json.dumps(f"!{entry_for(table)}", ensure_ascii=not all(map(str.isprintable, entry_for(table))))
 
 
 def quoted_part(name: str) -> str:
-    """A schema or table name as a literal part of an entry."""
+    """Return a schema or table name as a literal part of an entry."""
     if _BARE_PART.fullmatch(name):
         return name
     return '"' + name.replace('"', '""') + '"'

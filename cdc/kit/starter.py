@@ -53,7 +53,7 @@ class Starter:
     options: Iterable[str] = ()
 
     def text(self) -> str:
-        """The whole file, comments included; the url itself comes from the environment."""
+        """Return the whole file, comments included; the url itself comes from the environment."""
         return "\n".join(self._lines()) + "\n"
 
     def _lines(self) -> Iterator[str]:
@@ -129,7 +129,7 @@ def url_without_password(scheme: str, user: str, host: str, port: int | str, dat
 
 
 def source_name(shown: str) -> str:
-    """A name for a source whose database, or host, is called so."""
+    """Return a name for a source whose database, or host, is called so."""
     name = re.sub(r"[^a-z0-9_]+", "_", shown.lower()).strip("_") or "source"
     return (name if name[0].isalpha() else f"source_{name}")[:NAME_CHARACTERS]
 
@@ -137,7 +137,7 @@ def source_name(shown: str) -> str:
 def table_lines(
     seen: Iterable[SeenT], rows: Callable[[SeenT], int | None], notes: Callable[[SeenT], Iterator[str]]
 ) -> Iterator[str]:
-    """An entry for each schema of the tables seen, with the lines that `notes` has of its tables.
+    """Yield an entry for each schema of the tables seen, with the lines that `notes` has of its tables.
 
     `rows` gives the server's estimate, or None for a table whose size the server does not know.
     """
@@ -161,17 +161,17 @@ def _sizes(rows: list[int | None]) -> str:
 
 
 def entry(pattern: str, comment: str) -> str:
-    """A line of the list of tables."""
+    """Return a line of the list of tables."""
     text = f"      - {json.dumps(pattern, ensure_ascii=not pattern.isprintable())}"
     comment = " ".join(comment.split())
     return f"{text:<{COMMENT_COLUMN}}# {comment}" if len(text) < COMMENT_COLUMN else f"{text}  # {comment}"
 
 
 def option(key: str, value: str, comment: str) -> str:
-    """A line with an option of the source."""
+    """Return a line with an option of the source."""
     return f"{f'    {key}: {value}':<{COMMENT_COLUMN}}# {comment}"
 
 
 def note(comment: str) -> str:
-    """A remark below the entry that it belongs to."""
+    """Return a remark to put below its entry."""
     return f"      # {comment}"

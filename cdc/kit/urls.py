@@ -52,7 +52,7 @@ COMMON_FOREIGN: Mapping[str, tuple[str, str]] = {
 
 
 class UnusableUrl(ValueError):
-    """A URL that can not be used as written; `remedy` is the instruction that mends it."""
+    """A URL that cannot be used as written; `remedy` is the instruction that fixes it."""
 
     def __init__(self, message: str, remedy: str) -> None:
         self.remedy = remedy

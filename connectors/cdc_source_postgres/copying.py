@@ -11,6 +11,7 @@ import pyarrow as pa
 from psycopg import pq, sql
 
 from cdc.errors import DecodeError
+from cdc.kit.pacing import COPY_BATCH_BYTES
 from cdc.model import ChangeBatch, Operation, Position
 from cdc.model.batch import snapshot_batch
 from cdc_source_postgres.chunks import PageRange
@@ -21,8 +22,6 @@ from cdc_source_postgres.shapes import Shape
 from cdc_source_postgres.types import ColumnPlan
 from cdc_source_postgres.wire import decoder as wire
 
-# One log frame; larger batches only cost memory, of which each reader holds some three times this.
-BATCH_BYTES = 4 * 1024 * 1024
 # How often a reader whose server is silent looks whether its connection is still there.
 _POLL_MILLISECONDS = 1000
 _XID_CIRCLE = 2**32
@@ -46,7 +45,7 @@ class Copying:
         self._poll.register(self._pgconn.socket, select.POLLIN)
 
     def batches(self, statement: sql.Composed) -> Iterator[ChangeBatch]:
-        """All rows of the statement, each batch about BATCH_BYTES."""
+        """All rows of the statement, each batch about COPY_BATCH_BYTES."""
         try:
             self._pgconn.send_query(statement.as_string(self._connection).encode())
             self._begin()
@@ -65,7 +64,7 @@ class Copying:
         decoder = wire.CopyDecoder(table, self._shape.plans, self._unrepresentable, self._count)
         code = wire.WOULD_BLOCK
         while code != wire.ENDED:
-            code = decoder.drain(self._pgconn.get_copy_data, BATCH_BYTES)
+            code = decoder.drain(self._pgconn.get_copy_data, COPY_BATCH_BYTES)
             if code == wire.WOULD_BLOCK:
                 self._wait()
                 continue

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from cdc.errors import DecodeError
 from cdc.kit.errors import no_answer, snapshot_closed
+from cdc.kit.pacing import COPY_BATCH_BYTES
 from cdc.model import ChangeBatch, Operation, Position, TableId, TableSchema
 from cdc.model.batch import snapshot_batch
 from cdc_source_mysql.binlog.positions import parse
@@ -42,8 +43,6 @@ POLL_SECONDS = 1.0
 # A statement waits for the table's metadata as long as an ALTER holds it, which may be long; then it is tried
 # again.
 PREPARE_SECONDS = 60.0
-# One log frame; larger batches only cost memory, of which each reader holds some three times this.
-BATCH_BYTES = 4 * 1024 * 1024
 _DOING = "copying the table"
 # MariaDB sends these as text; as bytes they are what the binlog has.
 _BYTES_OF = {"uuid": 16, "inet6": 16, "inet4": 4}
@@ -150,7 +149,7 @@ class Copying:
         self._where = f"{source.connector.where}, {shape.table}"
 
     def batches(self, statement: str, is_wanted: Callable[[], bool]) -> Iterator[ChangeBatch]:
-        """All rows of the statement, each batch about BATCH_BYTES; ends early when no more `is_wanted`."""
+        """Yield all rows of the statement, about COPY_BATCH_BYTES a batch; end early if not `is_wanted`."""
         decoder = ResultDecoder(
             str(self._shape.table),
             result_plans(self._shape.plans),
@@ -163,7 +162,7 @@ class Copying:
                 decoder.feed(data)
                 if decoder.error is not None:
                     raise translate_packet(decoder.error, self._where, _DOING)
-                if decoder.byte_count >= BATCH_BYTES or decoder.finished:
+                if decoder.byte_count >= COPY_BATCH_BYTES or decoder.finished:
                     record = decoder.take()
                     if record is not None:
                         yield self._batch(record)
