@@ -12,8 +12,9 @@ WORKERS ?= 4
 export PYTHONDONTWRITEBYTECODE :=
 # With a compiler the compiled decoders must be there: a build that fell back in silence fails the tests.
 NATIVE := $(if $(shell command -v cc gcc),c,python)
-# What `make test` runs a second time on the pure-Python decoders: all that touches bytes of the source.
-TWIN_TESTS := $(wildcard tests/unit/native tests/unit/postgres tests/unit/mysql tests/property tests/golden tests/integration/postgres/types tests/integration/mysql/types/test_server_is_the_oracle.py tests/smoke)
+# What `make test` runs a second time on the pure-Python decoders: all that touches bytes of the source. Not tests/property: what
+# compares the two decoders needs both, and the rest uses neither.
+TWIN_TESTS := $(wildcard tests/unit/native tests/unit/postgres tests/unit/mysql tests/golden/binlog tests/golden/pgoutput tests/integration/postgres/types tests/integration/mysql/types/test_server_is_the_oracle.py tests/smoke)
 # What `make test-quick` runs: no MySQL, and Postgres for one copy and its changes only.
 QUICK_TESTS := $(filter-out %/test_source_contracts.py,$(wildcard tests/architecture tests/unit tests/golden tests/contract/test_*.py tests/smoke/test_pipeline_smoke.py))
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadgroup
