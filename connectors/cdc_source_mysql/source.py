@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import pymysql
@@ -26,11 +26,12 @@ from cdc_source_mysql.binlog.opening import Opening, Start
 from cdc_source_mysql.binlog.positions import (
     MEMORY_SERVER,
     BinlogPosition,
-    FileSizes,
     PositionTracker,
     ServerMemory,
     parse,
 )
+from cdc_source_mysql.binlog.queries import BinlogQueries, FileSizes
+from cdc_source_mysql.binlog.reach import Reach
 from cdc_source_mysql.binlog.replay import Reader
 from cdc_source_mysql.binlog.savepoints import TakenBack
 from cdc_source_mysql.binlog.stream import Captured, Progress, Session, SessionParts
@@ -115,7 +116,6 @@ class MysqlSource:
         self._progress = Progress()
         # The definitions at the position that `open` gave to an empty log.
         self._first: FirstOpening | None = None
-        self._server: ServerMemory | None = None
         self._taken_back = TakenBack()
         self._tells = Tells(context.log)
         self._refusals = Refusals()
@@ -191,20 +191,18 @@ class MysqlSource:
 
     def snapshot(self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]) -> Snapshot:
         self._refusals.look()
-        return open_snapshot(
-            SnapshotSource(
-                self._connector, self._context, self._options, self._captured_now, lambda: self._server
-            ),
-            tables,
-            earlier,
-        )
+        if self._progress.captured is None:
+            # No stream runs yet: the copy and the stream then begin at the present position.
+            self.open(None, {})
+        source = SnapshotSource(self._connector, self._context, self._options, self._progress)
+        return open_snapshot(source, tables, earlier)
 
     def current(self) -> Position:
         with self._connection("asking for the current position") as connection:
-            opening = self._opening(connection, self._connector.facts(connection))
-            opening.require_binlog()
-            end = opening.status()
-            self._sizes.read_if_due(opening.files)
+            queries = BinlogQueries(connection, self._connector.facts(connection), self._connector.where)
+            queries.require_binlog()
+            end = queries.end()
+            self._sizes.read_if_due(queries)
         position = BinlogPosition(end.file, end.offset, self._epoch).to_position()
         self._progress.wanted = max(self._progress.wanted, position.order)
         return position
@@ -240,7 +238,7 @@ class MysqlSource:
         position = start.position.to_position()
         prepared = memory_of(start.prepared)
         self._first = FirstOpening(position.order, definitions, found.databases, start.server, prepared)
-        self._epoch, self._is_spent, self._server = epoch, False, start.server
+        self._epoch, self._is_spent, self._progress.server = epoch, False, start.server
         self._progress.captured = Captured(position, definitions, frozenset(start.prepared))
         return position
 
@@ -248,7 +246,7 @@ class MysqlSource:
         place = parse(after.text, self._connector.where)
         self._epoch = max(self._epoch, place.epoch)
         start = opening.go_on(place, self._server_of(after, memory))
-        self._epoch, self._server = start.server.epoch, start.server
+        self._epoch, self._progress.server = start.server.epoch, start.server
         return start
 
     def _server_of(self, after: Position, memory: Mapping[str, str]) -> ServerMemory | None:
@@ -269,9 +267,7 @@ class MysqlSource:
             kept = self._restore(history, after, memory)
             with connection.cursor() as cursor:
                 history.expect(catalog.list_tables(cursor))
-            temporary = open_temporary(
-                connection, facts, memory, lambda: replace(opening.status(), epoch=self._epoch)
-            )
+            temporary = open_temporary(opening.queries, memory, self._epoch)
         if memory.get(MEMORY_SERVER) != start.server.to_json():
             kept[MEMORY_SERVER] = start.server.to_json()
         kept |= remembered(memory, facts)
@@ -354,7 +350,7 @@ class MysqlSource:
             leaves_generated_out=leaves_generated_out(beginning.knowledge.facts),
             tells=self._tells,
             temporary=beginning.temporary,
-            reach=lookups.reach(beginning.history, selection.matches),
+            reach=Reach(lookups, beginning.history, selection),
             log=self._context.log,
         )
 
@@ -379,13 +375,6 @@ class MysqlSource:
         definitions = self._definitions(connection, facts)
         collations = {table: found.default_collation for table, found in definitions.items()}
         return CatalogNow(definitions, collations, read_databases(connection))
-
-    def _captured_now(self) -> Captured:
-        if self._progress.captured is None:
-            # Nobody streams: now is as good a place as any.
-            self.open(None, {})
-        assert self._progress.captured is not None
-        return self._progress.captured
 
     def _opening(self, connection: Connection, facts: ServerFacts) -> Opening:
         return Opening(self._connector, self._context, connection, facts)

@@ -13,7 +13,6 @@ from cdc.model import TableId
 from cdc_source_mysql.binlog.gtid import Gtids, MariadbGtids
 from cdc_source_mysql.binlog.lookahead import Proof, place_of, prove
 from cdc_source_mysql.binlog.positions import file_number, order_of
-from cdc_source_mysql.binlog.reach import Reach, ReachParts
 from cdc_source_mysql.binlog.replay import Place, Reader, Statements
 from cdc_source_mysql.binlog.transactions import Xid
 from cdc_source_mysql.binlog.xa_prepared import Search
@@ -21,7 +20,6 @@ from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.connection import one
 from cdc_source_mysql.schema.catalog import Knowledge, read_tables
 from cdc_source_mysql.schema.definitions import TableDefinition
-from cdc_source_mysql.schema.history.history import History
 from cdc_source_mysql.statements import denied
 from cdc_source_mysql.wire.decoder import Binlog
 
@@ -66,35 +64,24 @@ class CatalogLookups:
         """The table's definition at the stream's place; see `lookahead.prove`."""
         facts = self.knowledge.facts
         now = place_of(self.decoder.file, self.decoder.offset)
-        return prove(
-            table, self._read, self._later(), flavour=facts.flavour, fold=facts.ignores_case, now=now
-        )
+        return prove(table, self._read, self.later(), flavour=facts.flavour, fold=facts.ignores_case, now=now)
 
     def denied(self, table: TableId) -> CdcError | None:
         """The privilege that the account lacks on a table that it does not see; None when it lacks none."""
         return denied(self.look, table, self.reader.connector.where)
 
-    def reach(self, history: History, selects: Callable[[TableId], bool]) -> Reach:
-        """What statements on other tables may change besides."""
-        return Reach(
-            ReachParts(
-                look=self.look,
-                selects=selects,
-                followed=history.selected,
-                later=self._later,
-                order=lambda file, offset: order_of(file_number(file), offset, self.epoch),
-                flavour=self.knowledge.flavour,
-                fold=self.knowledge.facts.ignores_case,
-            )
-        )
+    def later(self) -> Statements:
+        """The statements behind the stream's place, up to the binlog's end."""
+        decoder = self.decoder
+        place = (decoder.end_file, decoder.end_offset) if decoder.end_file else self.begin
+        return Statements(self.reader, place)
+
+    def order(self, file: str, offset: int) -> int:
+        """The order of that place among the stream's positions."""
+        return order_of(file_number(file), offset, self.epoch)
 
     def _read(self, table: TableId) -> TableDefinition | None:
         with self.look(f"reading the columns of {table}") as connection, connection.cursor() as cursor:
             infos = read_tables(cursor, [table], self.knowledge.flavour)
         info = infos.get(table)
         return info.definition if info else None
-
-    def _later(self) -> Statements:
-        decoder = self.decoder
-        place = (decoder.end_file, decoder.end_offset) if decoder.end_file else self.begin
-        return Statements(self.reader, place)

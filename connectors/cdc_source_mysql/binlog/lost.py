@@ -7,13 +7,12 @@ have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 from cdc_source_mysql.binlog.gtid import AcceptedLoss, GtidSet, MariadbGtid, MariadbGtids, parse_mariadb_gtid
 from cdc_source_mysql.binlog.positions import FIRST_OFFSET
+from cdc_source_mysql.binlog.queries import BinlogQueries
 from cdc_source_mysql.binlog.replay import Reader, Reading
 from cdc_source_mysql.errors import transactions_purged, transactions_unknown
 from cdc_source_mysql.wire import decoder as wire
@@ -25,16 +24,13 @@ ARRIVAL_SECONDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Compares one server with our log. `ask` gives the first value of a statement's answer, `files` the
-    names of the server's binlogs in order. `is_ours`: the server's binlog holds the end of our log, so that
-    nothing is lost.
+    """Compares one server with our log. `is_ours`: the server's binlog holds the end of our log, so that nothing
+    is lost.
     """
 
-    ask: Callable[..., Any]
-    files: Callable[[], Sequence[str]]
-    reader: Callable[[], Reader]
+    queries: BinlogQueries
+    reader: Reader
     accepted: AcceptedLoss
-    where: str
     is_ours: bool = False
 
     def mysql(self, ours: GtidSet) -> GtidSet:
@@ -43,17 +39,17 @@ class Losses:
         Raises:
             SourceMismatch: it is not accepted.
         """
-        unknown = ours.subtract(GtidSet.parse(str(self.ask("select @@global.gtid_executed"))))
+        unknown = ours.subtract(GtidSet.parse(str(self.queries.value("select @@global.gtid_executed"))))
         if not unknown or self._arrives(unknown):
             return ours
         if not unknown.issubset(self.accepted.gtids):
-            raise transactions_unknown(self.where, str(unknown), str(unknown))
+            raise transactions_unknown(self.queries.where, str(unknown), str(unknown))
         return ours.subtract(unknown)
 
     def _arrives(self, unknown: GtidSet) -> bool:
         """The binlog runs ahead of the executed set: what we have may be on its way into it."""
         for _ in range(ARRIVAL_SECONDS if self.is_ours else 1):
-            if self.ask(f"select wait_for_executed_gtid_set('{unknown}', 1)") == 0:
+            if self.queries.value(f"select wait_for_executed_gtid_set('{unknown}', 1)") == 0:
                 return True
         return False
 
@@ -76,7 +72,7 @@ class Losses:
             named = ",".join(map(str, lost))
             have = self._state({gtid.domain for gtid in lost})
             there = f" (in these domains it has {','.join(map(str, have))})" if have else ""
-            raise transactions_unknown(self.where, f"{named}{there}", named)
+            raise transactions_unknown(self.queries.where, f"{named}{there}", named)
         rest = ours.copy()
         for gtid, first in firsts.items():
             before = self._before(gtid.domain, first or 0)
@@ -92,17 +88,17 @@ class Losses:
             SourceGap: none does.
         """
         lacked = ""
-        for file in self.files():
-            text = str(self.ask("select binlog_gtid_pos(%s, %s)", (file, FIRST_OFFSET)) or "")
+        for file in self.queries.files():
+            text = str(self.queries.value("select binlog_gtid_pos(%s, %s)", (file, FIRST_OFFSET)) or "")
             if ours.covers(MariadbGtids.parse(text)):
                 return
             lacked = lacked or f"those before {text}"
-        raise transactions_purged(self.where, lacked)
+        raise transactions_purged(self.queries.where, lacked)
 
     def _lost(self, ours: MariadbGtids) -> list[MariadbGtid]:
         """By the rule that the server itself has for its replicas."""
         last = {(gtid.domain, gtid.server_id): gtid.sequence for gtid in self._state(set(ours.last))}
-        replicated = MariadbGtids.parse(str(self.ask("select @@global.gtid_slave_pos")))
+        replicated = MariadbGtids.parse(str(self.queries.value("select @@global.gtid_slave_pos")))
         return [
             MariadbGtid(domain, server_id, sequence)
             for domain, (server_id, sequence) in sorted(ours.last.items())
@@ -112,22 +108,22 @@ class Losses:
 
     def _state(self, domains: set[int]) -> list[MariadbGtid]:
         """The last transaction of each server in these domains that is or was in the binlog."""
-        texts = "".join(str(self.ask("select @@global.gtid_binlog_state")).split()).split(",")
+        texts = "".join(str(self.queries.value("select @@global.gtid_binlog_state")).split()).split(",")
         found = [parse_mariadb_gtid(text) for text in texts if text]
         return [gtid for gtid in found if gtid.domain in domains]
 
     def _before(self, domain: int, number: int) -> tuple[int, int] | None:
         """The server's last transaction of the domain with a lower number; None when it has none."""
         begun: tuple[int, int] | None = None
-        for file in reversed(self.files()):
-            text = str(self.ask("select binlog_gtid_pos(%s, %s)", (file, FIRST_OFFSET)) or "")
+        for file in reversed(self.queries.files()):
+            text = str(self.queries.value("select binlog_gtid_pos(%s, %s)", (file, FIRST_OFFSET)) or "")
             begun = MariadbGtids.parse(text).last.get(domain)
             if begun is None or begun[1] < number:
                 return self._last_in(file, domain, number) or begun
-        raise transactions_purged(self.where, f"those of domain {domain} from {number} on")
+        raise transactions_purged(self.queries.where, f"those of domain {domain} from {number} on")
 
     def _last_in(self, file: str, domain: int, number: int) -> tuple[int, int] | None:
-        reader = self.reader()
+        reader = self.reader
         found: tuple[int, int] | None = None
         with closing(Reading(reader.dump(file, FIRST_OFFSET), reader.decoder())) as reading:
             while True:

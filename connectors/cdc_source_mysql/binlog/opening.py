@@ -7,14 +7,11 @@ stream goes on by GTID, and the positions begin a new epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-import pymysql
-
-from cdc.errors import SourceGap, SourceRefused, SourceUnavailable
+from cdc.errors import SourceGap, SourceUnavailable
 from cdc.spi.source import SourceContext
 from cdc_source_mysql.binlog.dump import Replica, dump_from
 from cdc_source_mysql.binlog.events import parse_header
@@ -28,11 +25,12 @@ from cdc_source_mysql.binlog.positions import (
     file_number,
     order_of,
 )
+from cdc_source_mysql.binlog.queries import BinlogQueries
 from cdc_source_mysql.binlog.replay import Place, Reader, Reading
 from cdc_source_mysql.binlog.xa import Prepared
-from cdc_source_mysql.binlog.xa_prepared import Branches, Search
+from cdc_source_mysql.binlog.xa_prepared import Branches, Search, no_gtids
 from cdc_source_mysql.channel import Connection
-from cdc_source_mysql.connection import Connector, ServerFacts, one
+from cdc_source_mysql.connection import Connector, ServerFacts
 from cdc_source_mysql.errors import binlog_gone, binlog_shorter, other_server, transactions_purged
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire import decoder as wire
@@ -41,7 +39,6 @@ from cdc_source_mysql.wire import decoder as wire
 REST_ATTEMPTS = 200
 # A ROTATE has an offset before the name of the file.
 ROTATE_BYTES = 8
-_NO_SUCH_STATEMENT = (1064,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +79,7 @@ class Opening:
         self._context = context
         self._connection = connection
         self._facts = facts
+        self.queries = BinlogQueries(connection, facts, connector.where)
 
     def begin(self, reader: Reader, epoch: int) -> Start:
         """From now on.
@@ -90,13 +88,13 @@ class Opening:
             SourceRefused: the server writes no binlog.
             SourceUnavailable: XA transactions are prepared whose rows are lost.
         """
-        self.require_binlog()
+        self.queries.require_binlog()
         position = replace(self._end(reader), epoch=epoch)
         # Asked for afterwards, so that none that was prepared before the position is missing.
         branches = Branches(self._connection, self._facts.flavour, self._context, self._where)
         patience_seconds = self._connector.limits.xa_patience_seconds
         found = branches.places(lambda names: self._search(reader, names, epoch), patience_seconds)
-        settled = replace(self.status(), epoch=epoch).order
+        settled = replace(self.queries.end(), epoch=epoch).order
         # Those behind the position come with the stream.
         earlier = {
             name: place
@@ -106,13 +104,8 @@ class Opening:
         return Start(position, self._server(position, epoch, settled), prepared=earlier)
 
     def _search(self, reader: Reader, names: frozenset[str], epoch: int) -> Search:
-        files = [name for name, _ in self.files()]
-
-        def gtids_at(file: str, offset: int) -> MariadbGtids | None:
-            place = BinlogPosition(file, offset)
-            return self._mariadb_gtids(place) if self._facts.is_mariadb else None
-
-        return Search(reader, files, epoch, names, gtids_at)
+        gtids_at = self.queries.mariadb_gtids if self._facts.is_mariadb else no_gtids
+        return Search(reader, self.queries.files(), epoch, names, gtids_at)
 
     def go_on(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
         """From the end of our log on.
@@ -121,7 +114,7 @@ class Opening:
             SourceGap: the server does not have everything after it any more.
             SourceMismatch: the server never had what is before it.
         """
-        self.require_binlog()
+        self.queries.require_binlog()
         after = self._with_gtids(after, had_gtids=memory is not None and memory.gtids)
         if self._facts.is_mariadb:
             return self._go_on_mariadb(after, memory)
@@ -134,7 +127,7 @@ class Opening:
             if left != after.gtids:
                 return self._take_over(replace(after, gtids=left), left, memory, lost=True)
             self._require_whole(after, memory, is_same=is_same)
-            if not same or after.file not in dict(self.files()):
+            if not same or after.file not in self.queries.sizes():
                 return self._take_over(after, after.gtids, memory)
         elif not same and memory is not None:
             raise other_server(self._where, self._facts.server_uuid, memory.uuid)
@@ -151,29 +144,8 @@ class Opening:
             return replace(after, gtids=MariadbGtids() if self._facts.is_mariadb else GtidSet())
         return after
 
-    def status(self) -> BinlogPosition:
-        """The end of the binlog now, without GTIDs: the set lags behind while transactions commit."""
-        if row := self._first(("show binary log status", "show binlog status", "show master status")):
-            return BinlogPosition(str(row[0]), int(row[1]))
-        raise self._no_binlog()
-
-    def files(self) -> list[tuple[str, int]]:
-        """The server's binlog files in order, with their sizes."""
-        return [(str(row[0]), int(row[1])) for row in self._rows("show binary logs")]
-
-    def require_binlog(self) -> None:
-        if not self._facts.log_bin:
-            raise self._no_binlog()
-
-    def _no_binlog(self) -> SourceRefused:
-        return SourceRefused(
-            "the server writes no binary log",
-            where=self._where,
-            remedy="Set log_bin in its configuration (on RDS: turn automated backups on) and restart it.",
-        )
-
     def _server(self, place: BinlogPosition, epoch: int, settled: int) -> ServerMemory:
-        facts, last = self._facts, self.status().file
+        facts, last = self._facts, self.queries.end().file
         return ServerMemory(
             flavour=facts.flavour,
             uuid=facts.server_uuid,
@@ -207,7 +179,7 @@ class Opening:
             return None
         if (memory.uuid, memory.server_id) != (facts.server_uuid, facts.server_id):
             return None
-        names = [name for name, _ in self.files()]
+        names = self.queries.files()
         if memory.file in names:
             return self._began_at(memory.file) == memory.began_at
         return all(file_number(name) > file_number(memory.file) for name in names)
@@ -225,9 +197,9 @@ class Opening:
 
     def _end(self, reader: Reader) -> BinlogPosition:
         """The end of the binlog with exactly the GTIDs before it."""
-        end = self.status()
+        end = self.queries.end()
         if self._facts.is_mariadb:
-            gtids = self._mariadb_gtids(end)
+            gtids = self.queries.mariadb_gtids(end.file, end.offset)
             return self._end_at_rest() if gtids is None else replace(end, gtids=gtids)
         return self._end_by_gtid(reader) if self._facts.has_gtids else end
 
@@ -236,9 +208,9 @@ class Opening:
         ones are those of the end if nothing was written meanwhile.
         """
         for _ in range(REST_ATTEMPTS):
-            end = self.status()
-            gtids = MariadbGtids.parse(str(self._value("select @@global.gtid_binlog_pos")))
-            if end == self.status():
+            end = self.queries.end()
+            gtids = MariadbGtids.parse(str(self.queries.value("select @@global.gtid_binlog_pos")))
+            if end == self.queries.end():
                 return replace(end, gtids=gtids)
         raise SourceUnavailable(
             f"the server did not return the GTIDs of a position in {end.file}",
@@ -250,7 +222,7 @@ class Opening:
         """Asked to send what is not in the set of executed transactions, the server sends what it commits
         just now, and ends at a place of which both are known: file and offset, and all GTIDs before.
         """
-        gtids = GtidSet.parse(str(self._value("select @@global.gtid_executed")))
+        gtids = GtidSet.parse(str(self.queries.value("select @@global.gtid_executed")))
         with closing(Reading(reader.dump_after(gtids), reader.decoder())) as reading:
             while True:
                 code, payload = reading.next()
@@ -266,17 +238,11 @@ class Opening:
     def _holds(self, after: BinlogPosition, memory: ServerMemory | None) -> bool:
         """Whether the place is in a file of this server, which is the one that we remember."""
         is_its = memory is not None and memory.epoch == after.epoch
-        return is_its and dict(self.files()).get(after.file, -1) >= after.offset
+        return is_its and self.queries.sizes().get(after.file, -1) >= after.offset
 
     def _losses(self, *, is_ours: bool = False) -> Losses:
-        return Losses(
-            ask=self._value,
-            files=lambda: [name for name, _ in self.files()],
-            reader=self._reader,
-            accepted=AcceptedLoss.parse(self._connector.options.accept_lost_gtids),
-            where=self._where,
-            is_ours=is_ours,
-        )
+        accepted = AcceptedLoss.parse(self._connector.options.accept_lost_gtids)
+        return Losses(self.queries, self._reader(), accepted, is_ours)
 
     def _take_over(
         self, after: BinlogPosition, ours: GtidSet, memory: ServerMemory | None, *, lost: bool = False
@@ -284,7 +250,7 @@ class Opening:
         """Another server with our transactions, a failover, or the same one that has purged our file, but
         nothing that is not in our log.
         """
-        purged = GtidSet.parse(str(self._value("select @@global.gtid_purged")))
+        purged = GtidSet.parse(str(self.queries.value("select @@global.gtid_purged")))
         missing = purged.subtract(ours)
         if missing:
             raise transactions_purged(self._where, str(missing))
@@ -314,15 +280,15 @@ class Opening:
         """The file to go on in, once nothing is left in ours but its last event: without GTIDs no server
         sends what stands past 4 GiB.
         """
-        files = self.files()
-        later = next((name for name, _ in files if file_number(name) > after.file_number), None)
+        sizes = self.queries.sizes()
+        later = next((name for name in sizes if file_number(name) > after.file_number), None)
         if later is None:
             raise SourceUnavailable(
                 f"the end of our log is past 4 GiB in {after.file}, where the protocol cannot start",
                 where=self._where,
                 remedy="Run FLUSH BINARY LOGS; the source then continues in the next file.",
             )
-        left = dict(files)[after.file] - after.offset
+        left = sizes[after.file] - after.offset
         if left not in _ends(later):
             raise SourceGap(
                 f"{left} bytes of {after.file} past 4 GiB are not in our log, where the protocol "
@@ -335,7 +301,7 @@ class Opening:
 
     def _check_file(self, after: BinlogPosition) -> None:
         """Whether the server's own files still hold our place."""
-        size = dict(self.files()).get(after.file)
+        size = self.queries.sizes().get(after.file)
         if size is None:
             raise binlog_gone(self._where, after.file)
         if size < after.offset:
@@ -348,7 +314,7 @@ class Opening:
         # Positions of our memory's epoch are in the files of its server.
         if memory is None or memory.epoch != after.epoch or not is_same:
             return
-        sizes = dict(self.files())
+        sizes = self.queries.sizes()
         is_past = max(map(file_number, sizes)) < after.file_number
         if is_past or sizes.get(after.file, after.offset) < after.offset:
             raise binlog_shorter(self._where, after.file, after.offset)
@@ -357,8 +323,8 @@ class Opening:
         """The same server is one whose GTIDs at our file and offset are ours."""
         ours = after.gtids if isinstance(after.gtids, MariadbGtids) else MariadbGtids()
         is_same = self._is_same_binlog(memory)
-        if is_same is not False and dict(self.files()).get(after.file, -1) >= after.offset:
-            here = self._mariadb_gtids(after)
+        if is_same is not False and self.queries.sizes().get(after.file, -1) >= after.offset:
+            here = self.queries.mariadb_gtids(after.file, after.offset)
             if here is None and is_same:
                 here = self._read_gtids(after)
             # Domains that were deleted had nothing behind our place.
@@ -375,19 +341,11 @@ class Opening:
         self._losses().require_kept(left)
         return self._new_epoch(replace(after, gtids=left), memory, lost=left != ours)
 
-    def _mariadb_gtids(self, place: BinlogPosition) -> MariadbGtids | None:
-        """All before that place; None when it is none of this server's."""
-        try:
-            text = self._value("select binlog_gtid_pos(%s, %s)", (place.file, place.offset))
-            return None if text is None else MariadbGtids.parse(str(text))
-        except pymysql.MySQLError:
-            return None
-
     def _read_gtids(self, place: BinlogPosition) -> MariadbGtids | None:
-        """As `_mariadb_gtids`, read from the file: MariaDB 10 returns no GTIDs of a place behind an event
+        """The GTIDs before that place, read from the file: MariaDB 10 returns none for a place after an event
         larger than max_allowed_packet, and without them each start would count as a failover.
         """
-        begun = self._mariadb_gtids(replace(place, offset=FIRST_OFFSET))
+        begun = self.queries.mariadb_gtids(place.file, FIRST_OFFSET)
         return None if begun is None else gtids_before(self._reader(), begun, place.file, place.offset)
 
     def _reader(self) -> Reader:
@@ -399,28 +357,3 @@ class Opening:
             self._context.count,
             {},
         )
-
-    def _value(self, statement: str, parameters: Iterable[Any] | None = None) -> Any:
-        with self._connection.cursor() as cursor:
-            cursor.execute(statement, tuple(parameters) if parameters is not None else None)
-            return one(cursor)
-
-    def _rows(self, statement: str) -> list[tuple[Any, ...]]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(statement)
-            return list(cursor.fetchall())
-
-    def _first(self, statements: Iterable[str]) -> tuple[Any, ...] | None:
-        """The first row that the first statement which this server knows gives."""
-        last: Exception | None = None
-        for statement in statements:
-            try:
-                rows = self._rows(statement)
-            except pymysql.MySQLError as error:
-                if not error.args or error.args[0] not in _NO_SUCH_STATEMENT:
-                    raise
-                last = error
-            else:
-                return rows[0] if rows else None
-        assert last is not None
-        raise last

@@ -11,12 +11,14 @@ on the same tables, and further until a statement changes a table, view, trigger
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
+
+from cdc.spi.selection import TableSelection
 
 from cdc.model import TableId
+from cdc_source_mysql.binlog.catalog_lookups import CatalogLookups
 from cdc_source_mysql.binlog.lookahead import Statement
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.privileges import Grants, read_grants
@@ -34,6 +36,7 @@ from cdc_source_mysql.schema.ddl.changes import (
 from cdc_source_mysql.schema.ddl.classify import classify
 from cdc_source_mysql.schema.ddl.dml import every_name, named_in
 from cdc_source_mysql.schema.ddl.tokens import NotLexed, Token, tokenize
+from cdc_source_mysql.schema.history.history import History
 from cdc_source_mysql.statements import grant, table_name
 
 # No trigger can be made in them, and no foreign key leads out of them.
@@ -282,37 +285,16 @@ def _text(value: object) -> str:
     return "" if value is None else value.decode() if isinstance(value, bytes) else str(value)
 
 
-class LaterStatements(Protocol):
-    """What is in the binlog behind the stream's place."""
-
-    def statements(self) -> Iterator[Statement]: ...
-
-    @property
-    def end(self) -> tuple[str, int]:
-        """File and offset up to which all were given."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ReachParts:
-    """`look` opens the catalog; `followed` are the followed tables that may be there; `later` reads on from
-    the place of the statement at hand; `order` is that of a file and offset.
-    """
-
-    look: Callable[[str], AbstractContextManager[Connection]]
-    selects: Callable[[TableId], bool]
-    followed: Callable[[], Iterable[TableId]]
-    later: Callable[[], LaterStatements]
-    order: Callable[[str, int], int]
-    flavour: str
-    fold: bool
-
-
 class Reach:
     """Not thread-safe: belongs to the stream's thread."""
 
-    def __init__(self, parts: ReachParts) -> None:
-        self._parts = parts
+    def __init__(self, lookups: CatalogLookups, history: History, selection: TableSelection) -> None:
+        """`history` knows the followed tables that may exist, `selection` which tables can be followed."""
+        self._lookups = lookups
+        self._history = history
+        self._selection = selection
+        self._flavour = lookups.knowledge.flavour
+        self._fold = lookups.knowledge.facts.ignores_case
         self._proven: dict[tuple[object, ...], tuple[int, Mapping[TableId, str]]] = {}
 
     def forget(self, order: int) -> None:
@@ -330,35 +312,33 @@ class Reach:
         key = (named, written, dml.calls)
         if key in self._proven:
             return self._proven[key][1]
-        parts = self._parts
-        with parts.look("finding the tables that a statement can change") as connection:
-            explorer = Explorer(
-                connection, parts.flavour, parts.selects, frozenset(parts.followed()), fold=parts.fold
-            )
+        followed = frozenset(self._history.selected())
+        with self._lookups.look("finding the tables that a statement can change") as connection:
+            explorer = Explorer(connection, self._flavour, self._selection.matches, followed, fold=self._fold)
             obstacle = explorer.explore(named, written, dml.calls)
         if obstacle is not None:
             return obstacle
-        later = parts.later()
+        later = self._lookups.later()
         for statement in later.statements():
             reason = self._touches(statement, explorer.touched)
             if reason:
                 return Obstacle(f"{reason} at {statement.where}, so the catalog shows what came later")
         if len(self._proven) >= MAX_PROVEN:
             self._proven.clear()
-        self._proven[key] = parts.order(*later.end), explorer.reached
+        self._proven[key] = self._lookups.order(*later.end), explorer.reached
         return explorer.reached
 
     def _touches(self, statement: Statement, touched: Iterable[TableId]) -> str:
         """How a later statement may have changed what was looked at; '' when it can't."""
         names = {self._cased(table) for table in touched}
         changes = classify(
-            statement.sql, statement.database, statement.sql_mode, statement.charset, self._parts.flavour
+            statement.sql, statement.database, statement.sql_mode, statement.charset, self._flavour
         )
         for change in changes:
             if self._replaces(change, names):
                 return "an object that it depends on is changed"
             if isinstance(change, ObjectChanged) and change.kind == "FOREIGN KEY":
-                children = {*names, *map(self._cased, self._parts.followed())}
+                children = {*names, *map(self._cased, self._history.selected())}
                 if self._cased(change.name) in children and _DROPS_KEY.search(statement.sql):
                     return "a foreign key may be dropped"
         return ""
@@ -384,4 +364,4 @@ class Reach:
                 return False
 
     def _cased(self, table: TableId) -> TableId:
-        return table.lower() if self._parts.fold else table
+        return table.lower() if self._fold else table

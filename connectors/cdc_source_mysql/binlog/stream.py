@@ -69,11 +69,13 @@ class Captured:
 @dataclass(slots=True)
 class Progress:
     """What a source and its session share. `wanted` is the order of the position that somebody waits for;
-    `captured` belongs to the last whole set that the caller has taken.
+    `captured` belongs to the last whole set that the caller has taken. `server` is the one that the stream
+    reads, or is about to read; None before the first opening: any.
     """
 
     wanted: int = 0
     captured: Captured | None = None
+    server: ServerMemory | None = None
 
 
 @dataclass(frozen=True, slots=True)

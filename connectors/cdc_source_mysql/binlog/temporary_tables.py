@@ -12,15 +12,13 @@ then no session had any.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from cdc.model import TableId
-from cdc_source_mysql.binlog.positions import BinlogPosition
-from cdc_source_mysql.channel import Connection
-from cdc_source_mysql.connection import ServerFacts
+from cdc_source_mysql.binlog.queries import BinlogQueries
 from cdc_source_mysql.schema.ddl.changes import (
     Altered,
     Created,
@@ -193,26 +191,19 @@ class TemporaryTables:
         return table.lower() if self._folds else table
 
 
-def open_temporary(
-    connection: Connection,
-    facts: ServerFacts,
-    memory: Mapping[str, str],
-    end: Callable[[], BinlogPosition],
-) -> TemporaryTables:
-    """What is known at the start of a stream, from the log's memory. `end` gives the binlog's end."""
-    now = _horizon(connection, facts, end)
+def open_temporary(queries: BinlogQueries, memory: Mapping[str, str], epoch: int) -> TemporaryTables:
+    """What is known at the start of a stream, from the log's memory. `epoch` is the stream's."""
+    facts = queries.facts
     fold = facts.lower_case_table_names != 0
-    return TemporaryTables(memory, now, flavour=facts.flavour, fold=fold)
+    return TemporaryTables(memory, _horizon(queries, epoch), flavour=facts.flavour, fold=fold)
 
 
-def _horizon(connection: Connection, facts: ServerFacts, end: Callable[[], BinlogPosition]) -> Horizon:
+def _horizon(queries: BinlogQueries, epoch: int) -> Horizon:
     """The horizon of now."""
-    with connection.cursor() as cursor:
-        cursor.execute("select connection_id()")
-        ((thread_id,),) = cursor.fetchall()
+    thread_id = int(queries.value("select connection_id()"))
     # Read last: events behind it are of sessions that are counted, or of later ones.
-    place = end()
-    return Horizon(facts.server_id, place.epoch, int(thread_id), place.order)
+    place = replace(queries.end(), epoch=epoch)
+    return Horizon(queries.facts.server_id, epoch, thread_id, place.order)
 
 
 def _altered_table(changes: Iterable[TableChange]) -> TableId | None:

@@ -93,6 +93,10 @@ class Search:
         return Prepared(place.file, place.offset, place.epoch, place.tx, "" if gtids is None else str(gtids))
 
 
+def no_gtids(_file: str, _offset: int) -> None:
+    """Of servers whose replays need no GTIDs: MySQL."""
+
+
 def _meaning(grammar: Grammar, event: bytes) -> Meaning:
     """Of what names XA transactions; None of everything else."""
     kind = event[4]

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from cdc.errors import SourceUnavailable
 from cdc.spi.source import SourceContext
 from cdc_source_mysql.binlog.positions import ServerMemory, parse
-from cdc_source_mysql.binlog.stream import Captured
+from cdc_source_mysql.binlog.stream import Captured, Progress
 from cdc_source_mysql.connection import Connector, ServerFacts
 from cdc_source_mysql.options import MysqlOptions
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotSource:
-    """What a snapshot shares with its source. `captured` is called from the snapshot's thread, once a
-    snapshot; before any stream it returns the position that `open` returned, and the definitions of its
-    memory. `server` is the one that the stream reads or is about to; None: any.
+    """What a snapshot shares with its source. `progress` is read from the snapshot's thread; before any
+    stream it holds the position that `open` returned, and the definitions of its memory.
     """
 
     connector: Connector
     context: SourceContext
     options: MysqlOptions
-    captured: Callable[[], Captured]
-    server: Callable[[], ServerMemory | None] = lambda: None
+    progress: Progress
 
     def captured_of(self, facts: ServerFacts) -> Captured:
         """What the stream has given of the server that answers here: places of two servers don't compare.
@@ -32,7 +29,8 @@ class SnapshotSource:
         Raises:
             SourceUnavailable: after a failover it has given nothing of this one yet.
         """
-        captured, server = self.captured(), self.server()
+        captured, server = self.progress.captured, self.progress.server
+        assert captured is not None
         if server is not None:
             require_same(self, server, facts)
             if server.epoch != parse(captured.position.text).epoch:

@@ -11,7 +11,7 @@ from typing import Any
 from cdc.model import Position, TableId, TableSchema
 from cdc.spi import EarlierSnapshot, SourceContext
 from cdc_source_mysql.binlog.positions import BinlogPosition, parse_gtids
-from cdc_source_mysql.binlog.stream import Captured
+from cdc_source_mysql.binlog.stream import Captured, Progress
 from cdc_source_mysql.connection import Connector
 from cdc_source_mysql.limits import DEFAULTS, Limits
 from cdc_source_mysql.options import MysqlOptions
@@ -36,7 +36,22 @@ class SnapshotBench:
         self.options = MysqlOptions.model_validate(options)
         self.connector = Connector(self.options, "shop", limits)
         self.context = SourceContext("shop", lambda event, **fields: self.lines.append(event), self._count)
-        self.captured = self.look()
+        self.progress = Progress()
+        self.look()
+
+    @property
+    def captured(self) -> Captured:
+        """What the stream has given so far."""
+        assert self.progress.captured is not None
+        return self.progress.captured
+
+    @captured.setter
+    def captured(self, captured: Captured) -> None:
+        self.progress.captured = captured
+
+    @property
+    def source(self) -> SnapshotSource:
+        return SnapshotSource(self.connector, self.context, self.options, self.progress)
 
     def look(self) -> Captured:
         """The stream comes to the end of the binlog."""
@@ -60,9 +75,8 @@ class SnapshotBench:
         return TableId(self.database.name, name)
 
     def open(self, *names: str, earlier: Mapping[str, EarlierSnapshot] | None = None) -> MysqlSnapshot:
-        parts = SnapshotSource(self.connector, self.context, self.options, lambda: self.captured)
         before = {self.table(name): value for name, value in (earlier or {}).items()}
-        return open_snapshot(parts, self.schemas(*names), before)
+        return open_snapshot(self.source, self.schemas(*names), before)
 
     @contextmanager
     def opened(self, *names: str, **arguments: Any) -> Iterator[MysqlSnapshot]:

@@ -17,7 +17,6 @@ from cdc_source_mysql.binlog.positions import parse
 from cdc_source_mysql.binlog.stream import Captured
 from cdc_source_mysql.limits import Limits
 from cdc_source_mysql.snapshot.snapshot import open_snapshot
-from cdc_source_mysql.snapshot.source import SnapshotSource
 from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.server import MysqlDatabase
 from tests.support.mysql.snapshots import SnapshotBench, at, refusing_to_wait, rows_of
@@ -133,8 +132,7 @@ def test_a_table_that_the_stream_is_not_sure_of_is_copied_when_it_stands_at_the_
     bench = bench_of(shop)
     schemas = bench.schemas("keyed")
     bench.captured = Captured(bench.captured.position, {})
-    parts = SnapshotSource(bench.connector, bench.context, bench.options, lambda: bench.captured)
-    with closing(open_snapshot(parts, schemas, {})) as snapshot:
+    with closing(open_snapshot(bench.source, schemas, {})) as snapshot:
         assert len(rows_of(snapshot, "keyed")) == ROWS
 
 
@@ -147,9 +145,8 @@ def test_a_table_that_the_stream_is_not_sure_of_waits_for_a_stream_that_is_behin
     known = {keyless: bench.captured.definitions[keyless]}
     bench.captured = Captured(bench.captured.position, known)
     shop.execute("insert into keyed values (1000, 'later')")
-    parts = SnapshotSource(bench.connector, bench.context, bench.options, lambda: bench.captured)
     # It holds up no other table.
-    with closing(open_snapshot(parts, schemas, {})) as snapshot:
+    with closing(open_snapshot(bench.source, schemas, {})) as snapshot:
         assert {table.name: error.message for table, error in snapshot.waiting.items()} == {
             "keyed": "the stream has not reached it yet"
         }
