@@ -122,6 +122,13 @@ class Reader(Cursor):
     def __init__(self) -> None:
         super().__init__(b"")
 
+    @classmethod
+    def of(cls, data: bytes | bytearray | memoryview) -> Self:
+        """A reader of these bytes."""
+        reader = cls()
+        reader.open(data)
+        return reader
+
     def open(self, data: bytes | bytearray | memoryview) -> None:
         """Read these bytes from their start, until `close`."""
         super().__init__(data)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cdc.errors import DecodeError
+from cdc.native.cursor_python import Reader
 from cdc_source_mysql.wire.codes import HEADER_BYTES, MARIADB_PREPARED_XA
-from cdc_source_mysql.wire.little_endian import LittleEndian
 
 # Status variables of a QUERY event: their numbers, and what follows each.
 _FLAGS2, _SQL_MODE, _CATALOG_NZ, _CHARSET = 0, 1, 6, 4
@@ -83,16 +83,18 @@ class Incident:
 
 
 def parse_header(data: bytes | memoryview) -> Header:
-    cursor = LittleEndian(data[:HEADER_BYTES])
-    return Header(cursor.u32(), cursor.u8(), cursor.u32(), cursor.u32(), cursor.u32(), cursor.u16())
+    cursor = Reader.of(data[:HEADER_BYTES])
+    return Header(
+        cursor.little(4), cursor.u8(), cursor.little(4), cursor.little(4), cursor.little(4), cursor.little(2)
+    )
 
 
 def parse_query(body: bytes | memoryview) -> Query:
     """QUERY (2); unknown status variables are skipped."""
-    cursor = LittleEndian(body)
-    thread_id, seconds = cursor.u32(), cursor.u32()
+    cursor = Reader.of(body)
+    thread_id, seconds = cursor.little(4), cursor.little(4)
     database_bytes = cursor.u8()
-    error, status_bytes = cursor.u16(), cursor.u16()
+    error, status_bytes = cursor.little(2), cursor.little(2)
     status = _status(cursor.clamp(status_bytes))
     database = cursor.text(database_bytes)
     if cursor.u8():
@@ -116,7 +118,7 @@ def parse_query(body: bytes | memoryview) -> Query:
     )
 
 
-def _status(cursor: LittleEndian) -> dict[int, int]:
+def _status(cursor: Reader) -> dict[int, int]:
     """What we need of the status variables. After an unknown one nothing more can be told, so the rest is
     left out; the server writes those that we need first.
     """
@@ -124,13 +126,13 @@ def _status(cursor: LittleEndian) -> dict[int, int]:
     while cursor.left:
         number = cursor.u8()
         if number == _FLAGS2:
-            found[number] = cursor.u32()
+            found[number] = cursor.little(4)
         elif number == _SQL_MODE:
-            found[number] = cursor.u64()
+            found[number] = cursor.little(8)
         elif number == _CHARSET:
-            found[number] = cursor.u16()
+            found[number] = cursor.little(2)
             cursor.skip(2)
-            found[_SERVER_COLLATION] = cursor.u16()
+            found[_SERVER_COLLATION] = cursor.little(2)
         elif number == _EXPLICIT_TIMESTAMPS:
             found[number] = cursor.u8()
         elif number == _GTID_FLAGS:
@@ -141,7 +143,7 @@ def _status(cursor: LittleEndian) -> dict[int, int]:
     return found
 
 
-def _skip_status(cursor: LittleEndian, number: int) -> bool:
+def _skip_status(cursor: Reader, number: int) -> bool:
     """Skip one status variable; False when its length isn't known."""
     if number in _FIXED_BYTES:
         cursor.skip(_FIXED_BYTES[number])
@@ -155,7 +157,7 @@ def _skip_status(cursor: LittleEndian, number: int) -> bool:
     elif number == _DATABASES:
         count = cursor.u8()
         for _ in range(0 if count == _DATABASES_NOT_LISTED else count):
-            cursor.cstring()
+            cursor.until_nul()
     elif number == _CHARSET_COLLATIONS:
         cursor.skip(4 * cursor.u8())
     else:
@@ -164,14 +166,14 @@ def _skip_status(cursor: LittleEndian, number: int) -> bool:
 
 
 def parse_xa_prepare(body: bytes | memoryview) -> XaPrepare:
-    cursor = LittleEndian(body)
-    one_phase, format_id = bool(cursor.u8()), cursor.u32()
-    gtrid, bqual = _xid_parts(cursor, cursor.u32(), cursor.u32())
+    cursor = Reader.of(body)
+    one_phase, format_id = bool(cursor.u8()), cursor.little(4)
+    gtrid, bqual = _xid_parts(cursor, cursor.little(4), cursor.little(4))
     cursor.finish()
     return XaPrepare(one_phase, format_id, gtrid, bqual)
 
 
-def _xid_parts(cursor: LittleEndian, gtrid_bytes: int, bqual_bytes: int) -> tuple[bytes, bytes]:
+def _xid_parts(cursor: Reader, gtrid_bytes: int, bqual_bytes: int) -> tuple[bytes, bytes]:
     if gtrid_bytes > _XID_PART_BYTES or bqual_bytes > _XID_PART_BYTES:
         message = "an XA transaction id that is too long"
         raise DecodeError(message)
@@ -179,8 +181,8 @@ def _xid_parts(cursor: LittleEndian, gtrid_bytes: int, bqual_bytes: int) -> tupl
 
 
 def parse_incident(body: bytes | memoryview) -> Incident:
-    cursor = LittleEndian(body)
-    number = cursor.u16()
+    cursor = Reader.of(body)
+    number = cursor.little(2)
     length = cursor.u8() if cursor.left else 0
     return Incident(number, cursor.take(length).decode("utf-8", "replace"))
 
@@ -189,7 +191,7 @@ def parse_prepared_xid(body: bytes | memoryview) -> tuple[int, bytes, bytes] | N
     """Format id, gtrid and bqual of the XA transaction whose PREPARE follows a GTID event of MariaDB; None
     when something else does.
     """
-    cursor = LittleEndian(body)
+    cursor = Reader.of(body)
     # Sequence number and domain.
     cursor.skip(12)
     flags = cursor.u8()
@@ -197,5 +199,5 @@ def parse_prepared_xid(body: bytes | memoryview) -> tuple[int, bytes, bytes] | N
         return None
     if flags & _GROUP_COMMIT:
         cursor.skip(8)
-    format_id, gtrid_bytes, bqual_bytes = cursor.u32(), cursor.u8(), cursor.u8()
+    format_id, gtrid_bytes, bqual_bytes = cursor.little(4), cursor.u8(), cursor.u8()
     return format_id, *_xid_parts(cursor, gtrid_bytes, bqual_bytes)

@@ -13,12 +13,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-
-from cdc.spi.selection import TableSelection
+from typing import TYPE_CHECKING, Any, Final
 
 from cdc.model import TableId
-from cdc_source_mysql.binlog.catalog_lookups import CatalogLookups
+from cdc.spi.selection import TableSelection
 from cdc_source_mysql.binlog.lookahead import Statement
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.privileges import Grants, read_grants
@@ -38,6 +36,9 @@ from cdc_source_mysql.schema.ddl.dml import every_name, named_in
 from cdc_source_mysql.schema.ddl.tokens import NotLexed, Token, tokenize
 from cdc_source_mysql.schema.history.history import History
 from cdc_source_mysql.statements import grant, table_name
+
+if TYPE_CHECKING:
+    from cdc_source_mysql.binlog.catalog_lookups import CatalogLookups
 
 # No trigger can be made in them, and no foreign key leads out of them.
 _SYSTEM: Final = frozenset({"information_schema", "mysql", "performance_schema"})

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 from cdc.errors import DecodeError
 from cdc.model import TableId
+from cdc.native.cursor_python import Reader
 from cdc_source_mysql.schema import column_types as types
-from cdc_source_mysql.wire.little_endian import LittleEndian
+from cdc_source_mysql.wire.events import read_lenenc
 
 # Bytes of metadata by type; the others have none.
 _ONE_BYTE = frozenset(
@@ -96,15 +97,15 @@ def parse_table_map(body: bytes | memoryview, flavour: str) -> TableMap:
     Raises:
         DecodeError: the bytes aren't a TABLE_MAP's.
     """
-    cursor = LittleEndian(body)
-    table_id, flags = cursor.u48(), cursor.u16()
+    cursor = Reader.of(body)
+    table_id, flags = cursor.little(6), cursor.little(2)
     table = TableId(_name(cursor), _name(cursor))
-    count = cursor.lenenc()
+    count = read_lenenc(cursor)
     if count > _MAX_COLUMNS:
         message = f"a table of {count} columns"
         raise DecodeError(message)
     codes = cursor.take(count)
-    forms = _forms(codes, cursor.clamp(cursor.lenenc()))
+    forms = _forms(codes, cursor.clamp(read_lenenc(cursor)))
     nullable = _bits(cursor.take(-(-count // 8)), count)
     fields = _fields(cursor)
     column_types = tuple(code for code, _ in forms)
@@ -133,12 +134,12 @@ def named_in(body: bytes | memoryview) -> TableId:
     Raises:
         DecodeError: there is no whole name.
     """
-    cursor = LittleEndian(body)
+    cursor = Reader.of(body)
     cursor.skip(_ID_AND_FLAGS_BYTES)
     return TableId(_name(cursor), _name(cursor))
 
 
-def _name(cursor: LittleEndian) -> str:
+def _name(cursor: Reader) -> str:
     name = cursor.text(cursor.u8())
     if cursor.u8():
         message = "a table name without its terminating NUL"
@@ -146,14 +147,14 @@ def _name(cursor: LittleEndian) -> str:
     return name
 
 
-def _forms(codes: bytes, metadata: LittleEndian) -> list[tuple[int, int]]:
+def _forms(codes: bytes, metadata: Reader) -> list[tuple[int, int]]:
     """The type and metadata of every column."""
     forms = [_form(code, metadata) for code in codes]
     metadata.finish()
     return forms
 
 
-def _form(code: int, metadata: LittleEndian) -> tuple[int, int]:
+def _form(code: int, metadata: Reader) -> tuple[int, int]:
     if code in _NO_BYTES:
         return code, 0
     if code in _ONE_BYTE:
@@ -183,22 +184,22 @@ def _bits(data: bytes, count: int) -> tuple[bool, ...]:
     return tuple(bool(data[at // 8] >> at % 8 & 1) for at in range(count))
 
 
-def _bits_from_the_top(field: LittleEndian, count: int) -> list[bool]:
+def _bits_from_the_top(field: Reader, count: int) -> list[bool]:
     data = field.take(-(-count // 8))
     field.finish()
     return [bool(data[at // 8] >> (7 - at % 8) & 1) for at in range(count)]
 
 
-def _label_list(field: LittleEndian) -> tuple[bytes, ...]:
-    return tuple(field.take(field.lenenc()) for _ in range(field.lenenc()))
+def _label_list(field: Reader) -> tuple[bytes, ...]:
+    return tuple(field.take(read_lenenc(field)) for _ in range(read_lenenc(field)))
 
 
-def _fields(cursor: LittleEndian) -> dict[int, bytes]:
+def _fields(cursor: Reader) -> dict[int, bytes]:
     """The optional metadata, by kind."""
     fields: dict[int, bytes] = {}
     while cursor.left:
         kind = cursor.u8()
-        fields[kind] = cursor.take(cursor.lenenc())
+        fields[kind] = cursor.take(read_lenenc(cursor))
     return fields
 
 
@@ -229,15 +230,15 @@ class _Metadata:
     def _collations(self, columns: list[int], default_kind: int, each_kind: int) -> list[int] | None:
         each = self._field(each_kind)
         if each is not None:
-            found = [each.lenenc() for _ in columns]
+            found = [read_lenenc(each) for _ in columns]
             each.finish()
             return found
         default = self._field(default_kind)
         if default is None:
             return None if columns else []
-        found = [default.lenenc()] * len(columns)
+        found = [read_lenenc(default)] * len(columns)
         while default.left:
-            at, collation = default.lenenc(), default.lenenc()
+            at, collation = read_lenenc(default), read_lenenc(default)
             if at >= len(found):
                 message = "a character set of a column that does not exist"
                 raise DecodeError(message)
@@ -248,7 +249,7 @@ class _Metadata:
         field = self._field(_NAMES)
         if field is None:
             return None
-        found = tuple(field.text(field.lenenc()) for _ in self._types)
+        found = tuple(field.text(read_lenenc(field)) for _ in self._types)
         field.finish()
         return found
 
@@ -271,13 +272,13 @@ class _Metadata:
         """() under full metadata without a primary key."""
         field = self._field(_KEY)
         if field is not None:
-            return self._indexes(field, field.lenenc)
+            return self._indexes(field, lambda: read_lenenc(field))
         prefixed = self._field(_KEY_WITH_PREFIX)
         if prefixed is not None:
-            return self._indexes(prefixed, lambda: (prefixed.lenenc(), prefixed.lenenc())[0])
+            return self._indexes(prefixed, lambda: (read_lenenc(prefixed), read_lenenc(prefixed))[0])
         return () if _NAMES in self._fields else None
 
-    def _indexes(self, field: LittleEndian, read: Callable[[], int]) -> tuple[int, ...]:
+    def _indexes(self, field: Reader, read: Callable[[], int]) -> tuple[int, ...]:
         found = []
         while field.left:
             found.append(read())
@@ -296,12 +297,12 @@ class _Metadata:
         field = self._field(kind)
         if field is None:
             return None if columns else self._spread(columns, [], 0)
-        found = [field.lenenc() for _ in columns]
+        found = [read_lenenc(field) for _ in columns]
         field.finish()
         return self._spread(columns, found, 0)
 
-    def _field(self, kind: int) -> LittleEndian | None:
-        return LittleEndian(self._fields[kind]) if kind in self._fields else None
+    def _field(self, kind: int) -> Reader | None:
+        return Reader.of(self._fields[kind]) if kind in self._fields else None
 
     def _where(self, codes: AbstractSet[int]) -> list[int]:
         return [at for at, code in enumerate(self._types) if code in codes]

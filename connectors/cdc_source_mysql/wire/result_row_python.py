@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from cdc.errors import DecodeError
 from cdc.native.cursor_python import Cursor, Reader
 from cdc_source_mysql.schema.type_plan import ColumnPlan
+from cdc_source_mysql.wire.events import read_lenenc
 from cdc_source_mysql.wire.images_python import image_of
-from cdc_source_mysql.wire.little_endian import lenenc
 from cdc_source_mysql.wire.result_types import FIXED_BYTES, TEMPORAL
 from cdc_source_mysql.wire.values_python import Field
 
@@ -48,4 +48,4 @@ class ResultRow:
         code = self._types[i]
         if code in FIXED_BYTES:
             return reader.take(FIXED_BYTES[code])
-        return reader.take(reader.u8() if code in TEMPORAL else lenenc(reader))
+        return reader.take(reader.u8() if code in TEMPORAL else read_lenenc(reader))
