@@ -70,7 +70,7 @@ def stream(rows: int, per_transaction: int, *, compressed: bool = False) -> byte
 
 def run(wire: ModuleType, data: bytes) -> int:
     decoder = wire.BinlogDecoder("error", lambda _name, _amount: None, "mysql")
-    target = frames.target(frames.plans(*TYPES))
+    plan = frames.table_plan(frames.plans(*TYPES))
     rows = 0
     for at in range(0, len(data), READ_BYTES):
         decoder.feed(data[at : at + READ_BYTES])
@@ -78,7 +78,7 @@ def run(wire: ModuleType, data: bytes) -> int:
         while code != codes.NEED:
             code, payload = decoder.next(SET_BYTES, SET_BYTES)
             if code == codes.TABLE:
-                decoder.set_table(payload, target)
+                decoder.set_table(payload, plan)
             elif code == codes.FULL:
                 rows += sum(batch.num_rows for _, batch in decoder.take())
     return rows + sum(batch.num_rows for _, batch in decoder.take())

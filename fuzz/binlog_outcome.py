@@ -13,8 +13,8 @@ from tests.support.mysql.decoders import cut, outcome
 
 # One column of each way of finding a value's end, JSON with its diffs, and the end of a row's life.
 TYPES = ["int", "varchar(20)", "json", "decimal(10,2)", "timestamp(6)", "longtext", "bit(9)", "enum('a','b')"]
-TARGET = frames.target(frames.plans(*TYPES, policy="null"))
-VERSIONED = frames.target(frames.plans(*TYPES, policy="null"), handle=2, table="s.v", row_end=4)
+TARGET = frames.table_plan(frames.plans(*TYPES, policy="null"))
+VERSIONED = frames.table_plan(frames.plans(*TYPES, policy="null"), handle=2, table="s.v", row_end=4)
 TABLES = {
     frames.table_map_body(columns=len(TYPES))[6:]: TARGET,
     frames.table_map_body(table="v", columns=len(TYPES))[6:]: VERSIONED,

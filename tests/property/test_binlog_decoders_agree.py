@@ -48,7 +48,7 @@ class Streams:
         self.types = draw(st.lists(st.sampled_from(sorted(TYPES)), min_size=1, max_size=9))
         self.columns = frames.plans(*self.types, flavour=self.flavour, policy="null")
         versioned = "timestamp(6)" in self.types and draw(st.booleans())
-        self.target = frames.target(
+        self.plan = frames.table_plan(
             self.columns,
             draw(st.sampled_from([(), (0,), (0, len(self.types) - 1)])),
             row_end=self.types.index("timestamp(6)") if versioned else None,
@@ -189,7 +189,7 @@ def test_binlog_decoders_agree_on_every_stream(data: st.DataObject) -> None:
     if data.draw(st.integers(0, 2)) == 0:
         events = data.draw(damaged(events))
     pieces = cut(frames.packets(events), data.draw(st.lists(st.integers(1, 200), max_size=5)))
-    tables = data.draw(st.sampled_from([{streams.body[6:]: streams.target}] * 5 + [{}]))
+    tables = data.draw(st.sampled_from([{streams.body[6:]: streams.plan}] * 5 + [{}]))
     options = {
         "flavour": streams.flavour,
         "policy": data.draw(st.sampled_from(["error", "null", "null", "null"])),

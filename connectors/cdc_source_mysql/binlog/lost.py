@@ -24,7 +24,7 @@ ARRIVAL_SECONDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Compares one server with our log. `is_ours`: the server's binlog holds the end of our log, so that nothing
+    """Compares one server with our log. `is_ours`: the server's binlog holds the end of our log, so nothing
     is lost.
     """
 

@@ -26,7 +26,7 @@ from cdc_source_mysql.limits import DEFAULTS
 from cdc_source_mysql.schema.charsets import Collation
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire import decoder as wire
-from cdc_source_mysql.wire.target import PoorImage
+from cdc_source_mysql.wire.poor_images import PoorImage
 
 # One read of the socket.
 RECEIVE_BYTES = 256 * 1024

@@ -41,7 +41,7 @@ from cdc_source_mysql.binlog.xa import Prepared, XaBook, unknown_commit
 from cdc_source_mysql.errors import translate_packet
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.wire import decoder as wire
-from cdc_source_mysql.wire.target import PoorImage
+from cdc_source_mysql.wire.poor_images import PoorImage
 
 # One read of the socket.
 RECEIVE_BYTES = 256 * 1024

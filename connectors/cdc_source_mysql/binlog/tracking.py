@@ -23,14 +23,15 @@ from cdc_source_mysql.binlog.temporary_tables import Origin, TemporaryTables
 from cdc_source_mysql.schema.column_defaults import default_scalar
 from cdc_source_mysql.schema.ddl.changes import Dml, TableChange
 from cdc_source_mysql.schema.definitions import TableDefinition
-from cdc_source_mysql.schema.generated_columns import Tells, without_left_out
+from cdc_source_mysql.schema.generated_columns import Tells, without_omitted
 from cdc_source_mysql.schema.history.history import History
 from cdc_source_mysql.schema.history.results import ROWS_REMEDY, statement_logged
 from cdc_source_mysql.schema.table_map import TableMap, named_in, parse_table_map
 from cdc_source_mysql.schema.type_plan import ColumnPlan, plan_table, schema_of
 from cdc_source_mysql.wire.codes import Flavour
 from cdc_source_mysql.wire.decoder import Binlog
-from cdc_source_mysql.wire.target import PoorImage, Target
+from cdc_source_mysql.wire.poor_images import PoorImage
+from cdc_source_mysql.wire.table_plan import TablePlan
 
 # A refused table is tried again this often; each time it is copied if the stream can read it by then.
 REFUSED_SECONDS = 60.0
@@ -143,8 +144,8 @@ class Tracking:
         self._decoder = decoder
         self._schemas: list[TableSchema] = []
         # Of each schema, what its decoder's batches have beside it.
-        self._left_out: list[frozenset[str]] = []
-        self._targets: dict[tuple[Any, ...], Target] = {}
+        self._omitted: list[frozenset[str]] = []
+        self._table_plans: dict[tuple[Any, ...], TablePlan] = {}
         self._batches: list[ChangeBatch] = []
         self._ordinals = 0
         self._transactions = 0
@@ -157,8 +158,8 @@ class Tracking:
     def table(self, body: bytes, decoder: Binlog | None = None) -> None:
         """Answer a decoder that asks for the plans of a table map (default: the main one)."""
         table = named_in(body)
-        target = self._readable(table, body) if self._parts.selection.matches(table) else None
-        (decoder or self._decoder).set_table(body, target)
+        plan = self._readable(table, body) if self._parts.selection.matches(table) else None
+        (decoder or self._decoder).set_table(body, plan)
 
     def ask_again(self) -> None:
         """Call before each read of the decoder: what is skipped for good may be readable once a snapshot has
@@ -169,20 +170,20 @@ class Tracking:
             self._looks = looks
             self._decoder.forget()
 
-    def _readable(self, table: TableId, body: bytes) -> Target | None:
+    def _readable(self, table: TableId, body: bytes) -> TablePlan | None:
         """What the rows are decoded by; None when they are skipped."""
         refusals = self._parts.refusals
         try:
             table_map = parse_table_map(body, self._parts.flavour)
-            target = self._target(table_map) if self._history.is_table(table_map) else None
+            plan = self._table_plan(table_map) if self._history.is_table(table_map) else None
         except (UnsupportedSchema, DecodeError) as error:
             refused = UnsupportedSchema(error.message, where=error.where, remedy=error.remedy)
             self._skip(table, error.message)
             refusals.put(table, refused)
             return None
-        if target is not None:
+        if plan is not None:
             refusals.drop(table)
-        return target
+        return plan
 
     def _skip(self, table: TableId, reason: str) -> None:
         """Every skipped change is in a copy that begins behind it."""
@@ -285,7 +286,7 @@ class Tracking:
         source = decoder or self._decoder
         ordinals, transactions, byte_count = source.changes, source.transactions, source.byte_count
         for handle, record in source.take():
-            batch = ChangeBatch(self._schemas[handle], without_left_out(record, self._left_out[handle]))
+            batch = ChangeBatch(self._schemas[handle], without_omitted(record, self._omitted[handle]))
             self._batches.append(batch.shifted(self._ordinals) if self._ordinals else batch)
         self._ordinals += ordinals
         self._byte_count += byte_count
@@ -328,11 +329,11 @@ class Tracking:
         """What is sure at the stream's position."""
         return dict(self._history.definitions())
 
-    def _target(self, table_map: TableMap) -> Target | None:
+    def _table_plan(self, table_map: TableMap) -> TablePlan | None:
         definition = self._definition(table_map)
         if definition is None:
             return None
-        return self._target_of(definition, self._plans(definition, table_map))
+        return self._table_plan_of(definition, self._plans(definition, table_map))
 
     def _plans(self, definition: TableDefinition, table_map: TableMap | None) -> tuple[ColumnPlan, ...]:
         parts = self._parts
@@ -341,34 +342,34 @@ class Tracking:
             definition, table_map, parts.flavour, parts.unrepresentable, leaves_generated_out=leaves_out
         )
 
-    def _target_of(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> Target:
+    def _table_plan_of(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> TablePlan:
         schema = self._with_fills(schema_of(definition, plans))
         told = tuple(column.default for column in definition.columns)
-        found = self._targets.get((schema, plans, told))
+        found = self._table_plans.get((schema, plans, told))
         if found is None:
             names = [plan.name for plan in plans]
-            found = Target(
+            found = TablePlan(
                 handle=len(self._schemas),
                 table=str(schema.table),
-                plans=plans,
+                columns=plans,
                 key=tuple(names.index(name) for name in schema.key),
                 row_end=names.index(definition.period[1]) if definition.period else None,
                 defaults=self._defaults(definition, plans),
                 derived=self._derived(definition, plans),
                 is_annotated=self._parts.flavour == "mariadb",
-                left_out=tuple(at for at, plan in enumerate(plans) if plan.left_out),
+                omitted=tuple(at for at, plan in enumerate(plans) if plan.omitted),
             )
             self._schemas.append(schema)
-            self._left_out.append(frozenset(plan.name for plan in plans if plan.left_out))
+            self._omitted.append(frozenset(plan.name for plan in plans if plan.omitted))
             self._parts.tells.tell(schema.table, plans)
-            self._targets[(schema, plans, told)] = found
+            self._table_plans[(schema, plans, told)] = found
         return found
 
     def _derived(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> tuple[int, ...]:
         if self._parts.flavour != "mariadb":
             return ()
         generated = {c.name for c in definition.columns if c.generated} - {*definition.period}
-        return tuple(at for at, p in enumerate(plans) if p.name in generated and not p.left_out)
+        return tuple(at for at, p in enumerate(plans) if p.name in generated and not p.omitted)
 
     def _defaults(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> tuple[Any, ...]:
         policy = self._parts.unrepresentable
@@ -424,7 +425,7 @@ class Tracking:
         if definition is None:
             self._copy_again(table, "truncated while its columns were not known")
             return
-        self._decoder.truncate(self._target_of(definition, self._plans(definition, None)))
+        self._decoder.truncate(self._table_plan_of(definition, self._plans(definition, None)))
 
 
 def _refuse_unsure_labels(definition: TableDefinition, where: str) -> None:

@@ -15,7 +15,7 @@ from cdc_source_mysql.binlog.xa import may_have_xa
 from cdc_source_mysql.checks.report import Report, Server, is_denied, is_unknown
 from cdc_source_mysql.schema.catalog import TableInfo, cascades
 from cdc_source_mysql.schema.generated_columns import leaves_generated_out
-from cdc_source_mysql.schema.type_plan import left_out, plan_table
+from cdc_source_mysql.schema.type_plan import omitted_columns, plan_table
 from cdc_source_mysql.statements import add_key, force, identifier, table_name, use_innodb
 
 # MySQL logs what a foreign key does to children from this version on, where the server itself does it.
@@ -139,7 +139,7 @@ def _check_generated(server: Server, infos: Infos, report: Report) -> None:
     if not leaves_generated_out(server):
         return
     for table, info in sorted(infos.items()):
-        names = left_out(info.definition)
+        names = omitted_columns(info.definition)
         if names:
             message = (
                 f"MariaDB 11 omits generated columns from the updates in its binlog, so the copy of {table}"

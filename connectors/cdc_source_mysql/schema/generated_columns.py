@@ -22,8 +22,8 @@ from cdc_source_mysql.schema.type_plan import ColumnPlan, plan_table
 # Measured: 10.11 sends them, 11.8 doesn't.
 WITHOUT_GENERATED_SINCE = (11,)
 # The memory of a source whose copies lack generated columns: a server that sends them has them copied again.
-MEMORY_LEFT_OUT = "generated"
-_LEFT_OUT = "left out"
+MEMORY_GENERATED = "generated"
+_OMITTED = "left out"
 
 
 class _Told(Protocol):
@@ -48,24 +48,24 @@ def planned(definition: TableDefinition, facts: ServerFacts, unrepresentable: st
 
 def delivered(plans: Sequence[ColumnPlan]) -> tuple[ColumnPlan, ...]:
     """The columns that the table's schema has."""
-    return tuple(plan for plan in plans if not plan.left_out)
+    return tuple(plan for plan in plans if not plan.omitted)
 
 
 def remembered(memory: Mapping[str, str], facts: ServerFacts) -> dict[str, str | None]:
     """What a stream that begins on this server is to keep."""
-    if leaves_generated_out(facts) == (MEMORY_LEFT_OUT in memory):
+    if leaves_generated_out(facts) == (MEMORY_GENERATED in memory):
         return {}
-    return {MEMORY_LEFT_OUT: None if MEMORY_LEFT_OUT in memory else _LEFT_OUT}
+    return {MEMORY_GENERATED: None if MEMORY_GENERATED in memory else _OMITTED}
 
 
 def sent_again(kept: Mapping[str, str | None]) -> str:
     """Why all is to be copied again, when `remembered` gave this; '' when it isn't."""
-    if kept.get(MEMORY_LEFT_OUT, _LEFT_OUT) is not None:
+    if kept.get(MEMORY_GENERATED, _OMITTED) is not None:
         return ""
     return "this server sends generated columns, which the copies lack"
 
 
-def without_left_out(record: pa.RecordBatch, names: Collection[str]) -> pa.RecordBatch:
+def without_omitted(record: pa.RecordBatch, names: Collection[str]) -> pa.RecordBatch:
     """A decoder's batch without these columns, in its rows and in the old images."""
     if not names:
         return record
@@ -95,7 +95,7 @@ class Tells:
         self._told: dict[TableId, tuple[str, ...]] = {}
 
     def tell(self, table: TableId, plans: Sequence[ColumnPlan]) -> None:
-        names = tuple(plan.name for plan in plans if plan.left_out and not plan.name.startswith(HASH_PREFIX))
+        names = tuple(plan.name for plan in plans if plan.omitted and not plan.name.startswith(HASH_PREFIX))
         if names and self._told.get(table) != names:
             self._told[table] = names
             self._log(

@@ -82,7 +82,7 @@ class ColumnPlan:
     a set that `charsets.decode_text` reads; '' for types without characters. `arrow` of kind string is
     pa.json_() for MariaDB's JSON. `compressed`: MariaDB's COMPRESSED column (kinds string and bytes).
     `as_text`: kinds date, datetime, timestamp under policy `string`: `arrow` is string, the value as the
-    server renders it (timestamp in UTC). `left_out`: a generated column that isn't delivered: null
+    server renders it (timestamp in UTC). `omitted`: a generated column that isn't delivered: null
     wherever it is decoded, and no part of the schema.
     """
 
@@ -102,7 +102,7 @@ class ColumnPlan:
     prefix_bytes: int = 0
     compressed: bool = False
     as_text: bool = False
-    left_out: bool = False
+    omitted: bool = False
 
 
 def plan_table(
@@ -126,13 +126,13 @@ def plan_table(
         for at, column in enumerate(definition.columns)
     )
     names = {column.name for column in definition.columns if is_hash(column)}
-    names |= {*left_out(definition)} if leaves_generated_out else set()
+    names |= {*omitted_columns(definition)} if leaves_generated_out else set()
     if not names:
         return plans
-    return tuple(replace(plan, left_out=plan.name in names) for plan in plans)
+    return tuple(replace(plan, omitted=plan.name in names) for plan in plans)
 
 
-def left_out(definition: TableDefinition) -> tuple[str, ...]:
+def omitted_columns(definition: TableDefinition) -> tuple[str, ...]:
     """The columns without which a table is delivered where the server leaves out generated ones; not those
     of its key, without which no row could be told.
     """
@@ -150,7 +150,7 @@ def schema_of(
     columns = tuple(
         Column(name=plan.name, type=plan.arrow, source_type=plan.source_type, nullable=nullable[plan.name])
         for plan in plans
-        if not plan.left_out
+        if not plan.omitted
     )
     return TableSchema(definition.table, columns, definition.key, identity)
 

@@ -1,4 +1,4 @@
-"""Values of MariaDB's COMPRESSED columns.
+"""What MariaDB compresses with zlib: values of COMPRESSED columns, statements and the bodies of rows events.
 
 The first byte says how the rest is stored: 0, as it is; else `0x80 | raw << 3 | n`: n bytes of the original
 length, big-endian, then deflate (`raw`) or zlib. An empty value has no bytes at all.
@@ -6,9 +6,11 @@ length, big-endian, then deflate (`raw`) or zlib. An empty value has no bytes at
 
 from __future__ import annotations
 
+import struct
 import zlib
 
 from cdc.errors import DecodeError
+from cdc_source_mysql.wire.codes import HEADER_BYTES, QUERY_COMPRESSED_EVENT, QUERY_EVENT
 
 _STORED = 0
 _ZLIB = 0x80
@@ -16,6 +18,15 @@ _METHOD_MASK = 0xF0
 _RAW = 0x08
 _LENGTH_MASK = 0x07
 _MAX_LENGTH_BYTES = 4
+# Where an event's header has its type and its size.
+_TYPE_AT = 4
+_SIZE_AT = 9
+# In a statement's event, behind the header: thread, time, length of the database's name, error, length of the
+# variables.
+_POST_HEADER = struct.Struct("<IIBHH")
+_SIZE = struct.Struct("<I")
+# The methods and lengths that a compressed body's first byte may say: zlib, with 1 to 4 bytes of length.
+_ZLIB_FIRST, _ZLIB_LAST = 0x81, 0x84
 
 
 def inflate(data: bytes) -> bytes:
@@ -38,3 +49,26 @@ def inflate(data: bytes) -> bytes:
         message = "a compressed value whose length is not the declared one"
         raise DecodeError(message)
     return value
+
+
+def plain_query(event: bytes) -> bytes:
+    """The event as it is, but MariaDB's QUERY_COMPRESSED as the QUERY that it was."""
+    if event[_TYPE_AT] != QUERY_COMPRESSED_EVENT:
+        return event
+    if len(event) < HEADER_BYTES + _POST_HEADER.size:
+        message = "a compressed statement that ends in its header"
+        raise DecodeError(message)
+    _, _, database, _, variables = _POST_HEADER.unpack_from(event, HEADER_BYTES)
+    at = HEADER_BYTES + _POST_HEADER.size + variables + database + 1
+    plain = bytearray(event[:at] + inflate_body(event[at:]))
+    plain[_TYPE_AT] = QUERY_EVENT
+    _SIZE.pack_into(plain, _SIZE_AT, len(plain))
+    return bytes(plain)
+
+
+def inflate_body(data: bytes) -> bytes:
+    """What MariaDB compressed of an event's body."""
+    if not data or not _ZLIB_FIRST <= data[0] <= _ZLIB_LAST:
+        message = "a compressed event whose compression is not zlib's"
+        raise DecodeError(message)
+    return inflate(data)

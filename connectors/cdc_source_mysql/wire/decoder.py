@@ -14,9 +14,20 @@ import pyarrow as pa
 
 from cdc.native import implementation
 from cdc_source_mysql.wire.codes import ENDED, EVENT, FULL, NEED, PART, REFUSED, TABLE, Flavour
-from cdc_source_mysql.wire.target import Target
+from cdc_source_mysql.wire.table_plan import TablePlan
 
-__all__ = ["ENDED", "EVENT", "FULL", "NEED", "PART", "REFUSED", "TABLE", "Binlog", "BinlogDecoder", "Target"]
+__all__ = [
+    "ENDED",
+    "EVENT",
+    "FULL",
+    "NEED",
+    "PART",
+    "REFUSED",
+    "TABLE",
+    "Binlog",
+    "BinlogDecoder",
+    "TablePlan",
+]
 
 # MySQL: (uuid, tag or '', first, last); MariaDB: (domain, server, sequence), the last of each run.
 GtidRun = tuple[str, str, int, int] | tuple[int, int, int]
@@ -112,10 +123,10 @@ class Binlog(Protocol):
         """
         ...
 
-    def set_table(self, body: bytes | memoryview, target: Target | None) -> None:
+    def set_table(self, body: bytes | memoryview, plan: TablePlan | None) -> None:
         """Decode the rows of this table map, whatever its table id, so from now on; None leaves them out.
 
-        Rows gathered for the same table under another target come out of `take` on their own, before.
+        Rows gathered for the same table under another plan come out of `take` on their own, before.
         """
         ...
 
@@ -123,7 +134,7 @@ class Binlog(Protocol):
         """Ask again, by TABLE, for every table map: definitions have changed."""
         ...
 
-    def truncate(self, target: Target) -> None:
+    def truncate(self, plan: TablePlan) -> None:
         """Append a truncate of the table, in the transaction at hand (or the one that has just ended)."""
         ...
 

@@ -22,15 +22,16 @@ from cdc_source_mysql.wire.codes import (
     PARTIAL_UPDATE_ROWS_EVENT,
     ROW_OVERHEAD_BYTES,
 )
+from cdc_source_mysql.wire.compressed import inflate_body
 from cdc_source_mysql.wire.defaults import with_defaults
-from cdc_source_mysql.wire.rare import inflate_body, without_dropped
-from cdc_source_mysql.wire.target import (
-    Target,
+from cdc_source_mysql.wire.dropped_rows import without_dropped
+from cdc_source_mysql.wire.poor_images import (
     check_insert,
     check_update,
     diffs_without_document,
     unidentified_row,
 )
+from cdc_source_mysql.wire.table_plan import TablePlan
 
 try:
     import cython
@@ -70,16 +71,16 @@ def is_compressed(kind: int) -> bool:
 class Table(TableRows):
     """The rows of one table since the last take; `new` and `old` are the images of the row at hand."""
 
-    def __init__(self, target: Target, unrepresentable: str) -> None:
-        self.target = target
+    def __init__(self, plan: TablePlan, unrepresentable: str) -> None:
+        self.plan = plan
         TableRows.__init__(
-            self, TableShape(target.handle, target.table, target.plans, target.key, "f", unrepresentable)
+            self, TableShape(plan.handle, plan.table, plan.columns, plan.key, "f", unrepresentable)
         )
         self.is_active = True
         self.key = self.shape.key
-        self.row_end = target.row_end
-        self.new = Image(target.plans, self.columns, target.left_out)
-        self.old = Image(target.plans, self.columns, target.left_out)
+        self.row_end = plan.row_end
+        self.new = Image(plan.columns, self.columns, plan.omitted)
+        self.old = Image(plan.columns, self.columns, plan.omitted)
 
     def make_fields(self) -> list[Any]:
         return [make_field(p, r) for p, r in zip(self.shape.plans, self.shape.refusals, strict=True)]
@@ -87,7 +88,7 @@ class Table(TableRows):
     def completed(self, gathered: Gathered, columns: list[pa.Array]) -> list[pa.Array]:
         if self.unchanged is None:
             return columns
-        return with_defaults(gathered, columns, self.target.defaults)
+        return with_defaults(gathered, columns, self.plan.defaults)
 
 
 class Mapped:
@@ -179,7 +180,7 @@ class Gatherer:
         self.last_mapped = None
         if len(self.bodies) > MOST_TABLE_MAPS:
             self.bodies.clear()
-            self.active = {table.target.table: table for table in self.gathering.touched}
+            self.active = {table.plan.table: table for table in self.gathering.touched}
         return 0
 
     def forget(self) -> int:
@@ -220,27 +221,27 @@ class Gatherer:
         body = b"" if self.last_mapped is None else self.last_mapped.body
         return self.last_id.to_bytes(6, "little") + body
 
-    def set_table(self, body: bytes | memoryview, target: Target | None) -> int:
+    def set_table(self, body: bytes | memoryview, plan: TablePlan | None) -> int:
         mapped = self.map_of(bytes(body)[6:])
         mapped.is_known = True
-        mapped.table = None if target is None else self.table_of(target)
+        mapped.table = None if plan is None else self.table_of(plan)
         return 0
 
-    def table_of(self, target: Target) -> Table:
-        table = self.active.get(target.table)
-        if table is not None and table.target == target:
+    def table_of(self, plan: TablePlan) -> Table:
+        table = self.active.get(plan.table)
+        if table is not None and table.plan == plan:
             return table
-        table = Table(target, self.unrepresentable)
+        table = Table(plan, self.unrepresentable)
         self.activate(table)
         return table
 
     def activate(self, table: Table) -> int:
-        """Of all targets of one table one gathers rows at a time, so that its batches keep their order."""
-        former = self.active.get(table.target.table)
+        """Of all plans of one table one gathers rows at a time, so that its batches keep their order."""
+        former = self.active.get(table.plan.table)
         if former is not None:
             former.is_active = False
             self.gathering.set_aside(former)
-        self.active[table.target.table] = table
+        self.active[table.plan.table] = table
         table.is_active = True
         return 0
 
@@ -303,15 +304,15 @@ class Gatherer:
             table.new.read_present(reader)
             lacking = table.new.lacking()
             if lacking:
-                check_insert(table.target, lacking)
+                check_insert(table.plan, lacking)
             return False
         table.old.read_present(reader)
         if not table.old.identifies(table.key):
-            raise unidentified_row(table.target)
+            raise unidentified_row(table.plan)
         if operation == UPDATE:
             table.new.read_present(reader)
             if not table.new.is_whole():
-                check_update(table.target, table.new.lacking(), self.statement)
+                check_update(table.plan, table.new.lacking(), self.statement)
         return table.old.is_whole()
 
     def insert(self, table: Table, reader: Reader) -> int:
@@ -333,7 +334,7 @@ class Gatherer:
         new.read(reader, diffs)
         if diffs is not None and new.lacks_documents(old):
             # Before any of the row's values is appended: the caller may go on behind the event.
-            raise diffs_without_document(table.target)
+            raise diffs_without_document(table.plan)
         if old.is_history(table.row_end):
             return 0
         if new.is_history(table.row_end):
@@ -368,8 +369,8 @@ class Gatherer:
         self.transaction_changes += 1
         return 0
 
-    def truncate(self, target: Target) -> int:
-        table = self.table_of(target)
+    def truncate(self, plan: TablePlan) -> int:
+        table = self.table_of(plan)
         self.begin_row(table, TRUNCATE)
         append_nulls(table.columns)
         self.byte_count += ROW_OVERHEAD_BYTES

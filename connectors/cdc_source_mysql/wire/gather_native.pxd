@@ -22,7 +22,7 @@ cdef bint is_compressed(int kind) except? True
 
 @cython.final
 cdef class Table(TableRows):
-    cdef readonly object target
+    cdef readonly object plan
     cdef bint is_active
     cdef tuple key
     cdef object row_end
@@ -79,9 +79,9 @@ cdef class Gatherer:
     cdef Mapped mapped(self, uint64_t table_id)
     cdef object wanted_map(self)
     @cython.locals(mapped=Mapped)
-    cdef int set_table(self, body, target) except -1
+    cdef int set_table(self, body, plan) except -1
     @cython.locals(table=Table)
-    cdef Table table_of(self, target)
+    cdef Table table_of(self, plan)
     @cython.locals(former=Table)
     cdef int activate(self, Table table) except -1
     @cython.locals(table_id=uint64_t, flags=int, extra=Py_ssize_t, mapped=Mapped, table=Table)
@@ -97,7 +97,7 @@ cdef class Gatherer:
     cdef int append(self, Table table, int op, Image image) except -1
     cdef int begin_row(self, Table table, int op) except -1
     @cython.locals(table=Table)
-    cdef int truncate(self, target) except -1
+    cdef int truncate(self, plan) except -1
     @cython.locals(last=Py_ssize_t)
     cdef bint drop_transaction(self, Py_ssize_t kept, Py_ssize_t end) except? True
     cdef object take(self)

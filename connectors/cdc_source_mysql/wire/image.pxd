@@ -25,7 +25,7 @@ cdef struct Layout:
     # Bytes of a column's values when fixed, minus the bytes of their length prefix, 0 to ask the field.
     int32_t size
     bint is_json
-    bint is_left_out
+    bint is_omitted
 
 
 @cython.final

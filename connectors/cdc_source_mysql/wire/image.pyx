@@ -14,7 +14,7 @@ from cdc.native.cursor cimport Cursor, Reader, advance, finish
 from cdc_source_mysql.wire.field cimport Field, PrefixedField, SizedField, clamp, clamp_prefixed
 
 from cdc.errors import DecodeError
-from cdc_source_mysql.wire.target import LIVE_ROW_ENDS
+from cdc_source_mysql.wire.table_plan import LIVE_ROW_ENDS
 
 # Diffs of a JSON column stand behind a length of four bytes, whatever the column's own.
 cdef int DIFFS_PREFIX = 4
@@ -23,7 +23,7 @@ cdef int DIFFS_PREFIX = 4
 cdef class Image:
     """`fields` say where values end. `column` is the one at hand, for errors; -1 for none."""
 
-    def __init__(self, plans, list fields, left_out):
+    def __init__(self, plans, list fields, omitted):
         cdef Py_ssize_t i
         self.fields = fields
         self.width = len(fields)
@@ -34,7 +34,7 @@ cdef class Image:
         if self.layout == NULL or self.present == NULL or self.values == NULL:
             raise MemoryError
         for i, (plan, field) in enumerate(zip(plans, fields, strict=True)):
-            self.layout[i].is_left_out = i in left_out
+            self.layout[i].is_omitted = i in omitted
             self.layout[i].is_json = plan.kind == "json"
             self.json_columns += self.layout[i].is_json
             if isinstance(field, SizedField):
@@ -70,7 +70,7 @@ cdef class Image:
         if self.count == self.width:
             return True
         for i in range(self.width):
-            if not self.present[i] and not self.layout[i].is_left_out:
+            if not self.present[i] and not self.layout[i].is_omitted:
                 return False
         return True
 
@@ -112,14 +112,14 @@ cdef class Image:
                 if (diff_bits[json >> 3] >> (json & 7)) & 1:
                     value.kind = DIFFS
             if not self.present[i]:
-                value.kind = NULL_VALUE if layout.is_left_out else ABSENT
+                value.kind = NULL_VALUE if layout.is_omitted else ABSENT
                 self.has_absent |= value.kind == ABSENT
                 continue
             if (nulls[bit >> 3] >> (bit & 7)) & 1:
                 value.kind = NULL_VALUE
             else:
                 self.read_value(i, layout.size, cursor, value)
-                if layout.is_left_out:
+                if layout.is_omitted:
                     value.kind = NULL_VALUE
             bit += 1
         self.column = -1

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from cdc.errors import DecodeError
 from cdc.native.cursor_python import Cursor, Reader
 from cdc_source_mysql.schema.type_plan import ColumnPlan
-from cdc_source_mysql.wire.target import LIVE_ROW_ENDS
+from cdc_source_mysql.wire.table_plan import LIVE_ROW_ENDS
 from cdc_source_mysql.wire.values_python import Field
 
 # Diffs of a JSON column stand behind a length of four bytes, whatever the column's own.
@@ -43,11 +43,11 @@ def _is_set(bits: bytes, index: int) -> bool:
 class Image:
     """`fields` say where values end. `column` is the one at hand, for errors; -1 for none."""
 
-    def __init__(self, plans: Sequence[ColumnPlan], fields: list[Field], left_out: Container[int]) -> None:
+    def __init__(self, plans: Sequence[ColumnPlan], fields: list[Field], omitted: Container[int]) -> None:
         self.plans = plans
         self.fields = fields
         self.width = len(fields)
-        self.left_out = left_out
+        self.omitted = omitted
         self.json_columns = [i for i, plan in enumerate(plans) if plan.kind == "json"]
         self.present: list[bool] = []
         self.values: list[Value] = []
@@ -64,7 +64,7 @@ class Image:
 
     def is_whole(self) -> bool:
         """Whether they have every column that is delivered."""
-        return all(is_there or i in self.left_out for i, is_there in enumerate(self.present))
+        return all(is_there or i in self.omitted for i, is_there in enumerate(self.present))
 
     def identifies(self, key: Sequence[int]) -> bool:
         """Whether they say which row they are of."""
@@ -81,12 +81,12 @@ class Image:
         bit = 0
         for i in range(self.width):
             if not self.present[i]:
-                self.values.append(_NULL if i in self.left_out else _ABSENT)
+                self.values.append(_NULL if i in self.omitted else _ABSENT)
                 continue
             is_json = diffs is not None and i in self.json_columns
             has_diffs = is_json and _is_set(diffs or b"", self.json_columns.index(i))
             value = _NULL if _is_set(nulls, bit) else self._read_value(i, reader, has_diffs=has_diffs)
-            self.values.append(_NULL if i in self.left_out else value)
+            self.values.append(_NULL if i in self.omitted else value)
             bit += 1
         self.column = -1
 

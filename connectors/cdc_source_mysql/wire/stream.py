@@ -54,16 +54,11 @@ from cdc_source_mysql.wire.codes import (
     XA_PREPARE_EVENT,
     XID_EVENT,
 )
-from cdc_source_mysql.wire.rare import (
-    RowPieces,
-    file_name,
-    nested,
-    payload_of,
-    plain_query,
-    tells_server_start,
-    unknown,
-)
-from cdc_source_mysql.wire.target import Target
+from cdc_source_mysql.wire.compressed import plain_query
+from cdc_source_mysql.wire.payload import payload_of
+from cdc_source_mysql.wire.row_pieces import RowPieces
+from cdc_source_mysql.wire.stream_checks import file_name, nested, tells_server_start, unknown
+from cdc_source_mysql.wire.table_plan import TablePlan
 
 try:
     import cython
@@ -281,9 +276,9 @@ class BinlogDecoder:
             self.end_transaction()
             return self.ended_by(event, reader)
         code = self.process_outer(event, reader) if self.payload is None else 0
-        return code or self.process_rare(event, reader)
+        return code or self.process_other(event, reader)
 
-    def process_rare(self, event: Event, reader: Reader) -> int:
+    def process_other(self, event: Event, reader: Reader) -> int:
         kind = event.type
         if kind == PARTIAL_ROW_DATA_EVENT:
             return self.row_piece(reader)
@@ -552,14 +547,14 @@ class BinlogDecoder:
             raise DecodeError(message)
         return True
 
-    def set_table(self, body: bytes | memoryview, target: Target | None) -> None:
-        self.gatherer.set_table(body, target)
+    def set_table(self, body: bytes | memoryview, plan: TablePlan | None) -> None:
+        self.gatherer.set_table(body, plan)
 
     def forget(self) -> None:
         self.gatherer.forget()
 
-    def truncate(self, target: Target) -> None:
-        self.gatherer.truncate(target)
+    def truncate(self, plan: TablePlan) -> None:
+        self.gatherer.truncate(plan)
 
     def skip_transaction(self) -> None:
         self.is_skipped = True

@@ -73,7 +73,7 @@ cdef class BinlogDecoder:
     @cython.locals(kind=int, code=int)
     cdef int process(self, Event event, Reader reader) except -1
     @cython.locals(kind=int)
-    cdef int process_rare(self, Event event, Reader reader) except -1
+    cdef int process_other(self, Event event, Reader reader) except -1
     @cython.locals(kind=int)
     cdef int process_outer(self, Event event, Reader reader) except -1
     cdef int read_rows(self, int kind, Reader reader) except -1

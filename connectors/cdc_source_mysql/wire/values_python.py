@@ -16,13 +16,13 @@ from cdc_source_mysql.schema.charsets import NATIVE, decode_text
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire.calendar import YEAR_BASE
+from cdc_source_mysql.wire.charset_columns import convert_texts
 from cdc_source_mysql.wire.clock_python import CLOCK_DECODERS, clock_bytes
 from cdc_source_mysql.wire.compressed import inflate
 from cdc_source_mysql.wire.decimals import stored_bytes, unscaled
 from cdc_source_mysql.wire.inet import inet4_text, inet6_text
 from cdc_source_mysql.wire.json_binary import json_text
 from cdc_source_mysql.wire.json_partial import patched_text
-from cdc_source_mysql.wire.piles import convert_texts
 from cdc_source_mysql.wire.wkb import ewkb
 
 Decoder = Callable[[bytes], Any]

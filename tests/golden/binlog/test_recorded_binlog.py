@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cdc_source_mysql.wire.target import Target
+from cdc_source_mysql.wire.table_plan import TablePlan
 from tests.support.mysql import frames
 from tests.support.mysql.decoders import modules, start
 from tests.support.plain_arrow import plain
@@ -25,19 +25,19 @@ TYPES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-class Tables(Mapping[bytes, Target | None]):
+class Tables(Mapping[bytes, TablePlan | None]):
     """Where the rows of a recorded table map go, by the name in it."""
 
     def __init__(self, flavour: str) -> None:
         self._flavour = flavour
 
-    def __getitem__(self, body: bytes) -> Target:
+    def __getitem__(self, body: bytes) -> TablePlan:
         rest = body[3 + body[2] + 1 :]
         name = rest[1 : 1 + rest[0]].decode()
         plans = frames.plans(*TYPES[name][self._flavour], flavour=self._flavour)
         key = () if name == "pile" else (0,)
         row_end = 3 if name == "versioned" else None
-        return frames.target(plans, key, NAMES.index(name), table=f"golden.{name}", row_end=row_end)
+        return frames.table_plan(plans, key, NAMES.index(name), table=f"golden.{name}", row_end=row_end)
 
     def __iter__(self) -> Any:
         raise NotImplementedError

@@ -15,7 +15,7 @@ from cdc_source_mysql.schema.table_map import parse_table_map
 from cdc_source_mysql.schema.type_plan import plan_table
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire.decoder import Binlog
-from cdc_source_mysql.wire.target import Target
+from cdc_source_mysql.wire.table_plan import TablePlan
 from tests.support.mysql.server import MysqlServer
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
@@ -62,7 +62,7 @@ class Reader:
     ) -> None:
         self.decoder = decoder
         self.events: list[bytes] = []
-        self.targets: dict[str, Target] = {}
+        self.plans: dict[str, TablePlan] = {}
         self.batches: list[tuple[int, Any]] = []
         self.codes: list[int] = []
         self._flavour = flavour
@@ -87,7 +87,7 @@ class Reader:
     def _answer(self, code: int, payload: bytes | None) -> None:
         if code == codes.TABLE:
             assert payload is not None
-            self.decoder.set_table(payload, self._target(payload))
+            self.decoder.set_table(payload, self._table_plan(payload))
         elif code == codes.EVENT:
             assert payload is not None
             self._on_event(payload)
@@ -95,7 +95,7 @@ class Reader:
             self.codes.append(code)
             self.batches += self.decoder.take()
 
-    def _target(self, body: bytes) -> Target | None:
+    def _table_plan(self, body: bytes) -> TablePlan | None:
         table_map = parse_table_map(body, self._flavour)
         name = str(table_map.table)
         if not self._only(name):
@@ -105,8 +105,8 @@ class Reader:
         columns = plan_table(definition, table_map, self._flavour, self._policy)
         names = [column.name for column in columns]
         key = tuple(names.index(name) for name in definition.key)
-        former = self.targets.get(name)
-        handle = len(self.targets) if former is None else former.handle
+        former = self.plans.get(name)
+        handle = len(self.plans) if former is None else former.handle
         row_end = names.index("row_end") if "row_end" in names else None
-        self.targets[name] = Target(handle, name, columns, key, row_end)
-        return self.targets[name]
+        self.plans[name] = TablePlan(handle, name, columns, key, row_end)
+        return self.plans[name]

@@ -11,7 +11,7 @@ from cdc.errors import CdcError
 from cdc.native import implementation
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire import stream as wire_python
-from cdc_source_mysql.wire.target import Target
+from cdc_source_mysql.wire.table_plan import TablePlan
 from tests.support.plain_arrow import plain_batch
 
 # More than a test ever gathers.
@@ -33,7 +33,7 @@ class Decoding:
     """Drives a decoder; `tables` says by the body of a table map (without its id) where its rows go."""
 
     decoder: Any
-    tables: Mapping[bytes, Target | None]
+    tables: Mapping[bytes, TablePlan | None]
     soft_bytes: int = NO_BOUND
     hard_bytes: int = NO_BOUND
     events: list[bytes] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Decoding:
 
 def start(
     wire: ModuleType,
-    tables: Mapping[bytes, Target | None],
+    tables: Mapping[bytes, TablePlan | None],
     *,
     flavour: str = "mysql",
     policy: str = "error",
@@ -83,7 +83,7 @@ def start(
 
 def outcome(
     wire: ModuleType,
-    tables: Mapping[bytes, Target | None],
+    tables: Mapping[bytes, TablePlan | None],
     pieces: Iterable[bytes],
     **options: Any,
 ) -> Any:

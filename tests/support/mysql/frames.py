@@ -13,7 +13,7 @@ from cdc.model import TableId
 from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
 from cdc_source_mysql.schema.type_plan import ColumnPlan, plan_table
 from cdc_source_mysql.wire import codes
-from cdc_source_mysql.wire.target import Target
+from cdc_source_mysql.wire.table_plan import TablePlan
 
 UUID = bytes(range(16))
 UUID_TEXT = "00010203-0405-0607-0809-0a0b0c0d0e0f"
@@ -44,8 +44,10 @@ def _has_characters(text: str) -> bool:
     return text.startswith(("char", "varchar", "enum", "set")) or text.endswith("text")
 
 
-def target(columns: Sequence[ColumnPlan], key: Sequence[int] = (0,), handle: int = 1, **more: Any) -> Target:
-    return Target(handle, more.pop("table", "s.t"), tuple(columns), tuple(key), **more)
+def table_plan(
+    columns: Sequence[ColumnPlan], key: Sequence[int] = (0,), handle: int = 1, **more: Any
+) -> TablePlan:
+    return TablePlan(handle, more.pop("table", "s.t"), tuple(columns), tuple(key), **more)
 
 
 def event(

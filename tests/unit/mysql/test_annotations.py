@@ -8,7 +8,7 @@ import pytest
 
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire.annotations import KEPT_BYTES, is_update_of
-from cdc_source_mysql.wire.target import PoorImage
+from cdc_source_mysql.wire.poor_images import PoorImage
 from tests.support.mysql import frames
 from tests.support.mysql.decoders import modules, start
 from tests.support.mysql.frames import ABSENT, i32, text
@@ -60,8 +60,8 @@ def test_a_partial_image_needs_the_statement_that_it_comes_from(wire: ModuleType
         annotation = frames.event(codes.ANNOTATE_ROWS_EVENT, statement.encode())
         return frames.transaction(annotation, frames.table_map(columns=3), *events)
 
-    target = frames.target(COLUMNS, (0,), is_annotated=True)
-    running = start(wire, {MAP[6:]: target})
+    plan = frames.table_plan(COLUMNS, (0,), is_annotated=True)
+    running = start(wire, {MAP[6:]: plan})
     update, whole = (
         frames.update(OLD, NEW),
         frames.update([i32(9), text("a"), i32(1)], [i32(9), text("b"), None]),

@@ -15,7 +15,7 @@ from tests.support.mysql.frames import i32, text
 pytestmark = pytest.mark.parametrize("wire", modules(), ids=lambda m: m.__name__.rpartition("_")[2])
 
 COLUMNS = frames.plans("int", "longblob")
-TABLES = {frames.table_map_body()[6:]: frames.target(COLUMNS)}
+TABLES = {frames.table_map_body()[6:]: frames.table_plan(COLUMNS)}
 SMALL = [frames.table_map(), frames.write([i32(1), i32(1) + b"x"])]
 LIMIT = codes.LONGEST_PACKET_BYTES
 
@@ -227,7 +227,9 @@ def test_broken_packets_are_refused(wire: ModuleType, data: bytes, said: str) ->
 
 
 def test_values_are_those_of_the_event_when_the_buffer_moves(wire: ModuleType) -> None:
-    running = start(wire, {frames.table_map_body()[6:]: frames.target(frames.plans("int", "varchar(20)"))})
+    running = start(
+        wire, {frames.table_map_body()[6:]: frames.table_plan(frames.plans("int", "varchar(20)"))}
+    )
     running.feed(frames.packets(frames.start()))
     chance = random.Random(2)
     for number in range(1, 200):

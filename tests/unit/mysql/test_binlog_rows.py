@@ -8,7 +8,8 @@ import pytest
 
 from cdc.errors import DecodeError
 from cdc_source_mysql.wire import codes
-from cdc_source_mysql.wire.target import PoorImage, Target
+from cdc_source_mysql.wire.poor_images import PoorImage
+from cdc_source_mysql.wire.table_plan import TablePlan
 from tests.support.mysql import frames
 from tests.support.mysql.decoders import Decoding, modules, start
 from tests.support.mysql.frames import ABSENT, i32, text
@@ -20,15 +21,15 @@ MAP = frames.table_map_body(columns=3)
 ROW = [i32(1), text("a"), i32(10)]
 
 
-def decoding(wire: ModuleType, target: Target | None = None, **options: Any) -> Decoding:
-    return start(wire, {MAP[6:]: target or frames.target(COLUMNS)}, **options)
+def decoding(wire: ModuleType, plan: TablePlan | None = None, **options: Any) -> Decoding:
+    return start(wire, {MAP[6:]: plan or frames.table_plan(COLUMNS)}, **options)
 
 
 def rows_of(
-    wire: ModuleType, *events: bytes, target: Target | None = None, **options: Any
+    wire: ModuleType, *events: bytes, plan: TablePlan | None = None, **options: Any
 ) -> list[dict[str, Any]]:
     """The rows of one transaction, without what every row has alike."""
-    running = decoding(wire, target, **options)
+    running = decoding(wire, plan, **options)
     opened = [*frames.start(), frames.gtid(), frames.query("BEGIN"), frames.table_map(columns=3)]
     running.feed(frames.packets([*opened, *events, frames.xid()]))
     common = {"_cdc_seq", "_cdc_tx", "_cdc_position", "_cdc_commit_at"}
@@ -104,13 +105,13 @@ def test_minimal_delete_names_what_it_does_not_say(wire: ModuleType) -> None:
 def test_images_too_poor_to_follow_are_refused_with_a_remedy(
     wire: ModuleType, event: bytes, key: tuple[int, ...], said: str
 ) -> None:
-    running = decoding(wire, frames.target(COLUMNS, key))
+    running = decoding(wire, frames.table_plan(COLUMNS, key))
     events = frames.transaction(frames.table_map(columns=3), event, frames.write(ROW))
     with pytest.raises(PoorImage, match=said) as refused:
         running.feed(frames.packets([*frames.start(), *events]))
     assert "binlog_row_image = full" in refused.value.remedy
     assert refused.value.where.startswith("s.t, commit binlog.000001:")
-    assert refused.value.handle == frames.target(COLUMNS, key).handle
+    assert refused.value.handle == frames.table_plan(COLUMNS, key).handle
     running.decoder.skip_rows()
     running.feed(b"")
     assert [(row["_cdc_op"], row["c0"]) for row in running.rows()] == [("c", 1)]
@@ -148,7 +149,7 @@ def test_history_of_a_versioned_table_is_left_out(wire: ModuleType) -> None:
     columns = frames.plans("int", "timestamp(6)", flavour="mariadb")
     table_map = frames.table_map_body(columns=2)
     live, ended = b"\x7f\xff\xff\xff\x0f\x42\x3f", b"\x65\x00\x00\x00\x00\x00\x01"
-    running = start(wire, {table_map[6:]: frames.target(columns, row_end=1)})
+    running = start(wire, {table_map[6:]: frames.table_plan(columns, row_end=1)})
     events = frames.transaction(
         frames.table_map(columns=2),
         frames.write([i32(1), live]),
@@ -172,7 +173,7 @@ def test_partial_json_update_applies_every_diff(wire: ModuleType) -> None:
     old = [i32(1), document]
     body = frames.rows_head([old, old], pairs=True) + frames.image(old)
     body += b"\x01\x01" + frames.image([i32(1), value])
-    running = start(wire, {table_map[6:]: frames.target(columns)})
+    running = start(wire, {table_map[6:]: frames.table_plan(columns)})
     events = frames.transaction(
         frames.table_map(columns=2), frames.event(codes.PARTIAL_UPDATE_ROWS_EVENT, body)
     )
@@ -188,7 +189,7 @@ def test_diffs_without_their_document_are_refused(wire: ModuleType) -> None:
     old = [i32(1), ABSENT]
     new = [ABSENT, b"\x00\x00\x00\x00"]
     body = frames.rows_head([old, new], pairs=True) + frames.image(old) + b"\x01\x01" + frames.image(new)
-    running = start(wire, {table_map[6:]: frames.target(columns)})
+    running = start(wire, {table_map[6:]: frames.table_plan(columns)})
     events = frames.transaction(
         frames.table_map(columns=2), frames.event(codes.PARTIAL_UPDATE_ROWS_EVENT, body)
     )
@@ -244,8 +245,8 @@ def test_a_table_map_seen_again_is_known_under_any_number(wire: ModuleType) -> N
 def test_one_number_may_stand_for_another_table_later(wire: ModuleType) -> None:
     other = frames.table_map_body(table="u", columns=1)
     tables = {
-        MAP[6:]: frames.target(COLUMNS),
-        other[6:]: frames.target(frames.plans("int"), handle=2, table="s.u"),
+        MAP[6:]: frames.table_plan(COLUMNS),
+        other[6:]: frames.table_plan(frames.plans("int"), handle=2, table="s.u"),
     }
     running = start(wire, tables)
     stream = frames.transaction(frames.table_map(columns=3), frames.write(ROW))
@@ -262,7 +263,7 @@ def test_rows_under_former_plans_come_on_their_own_and_before(wire: ModuleType) 
     wider = frames.table_map_body(columns=4)
     running.tables = {
         **running.tables,
-        wider[6:]: frames.target(frames.plans("int", "varchar(20)", "int", "int")),
+        wider[6:]: frames.table_plan(frames.plans("int", "varchar(20)", "int", "int")),
     }
     for columns, row in ((4, [*ROW, i32(4)]), (3, ROW), (4, [*ROW, i32(4)])):
         stream = frames.transaction(frames.table_map(columns=columns), frames.write(row))
@@ -271,10 +272,10 @@ def test_rows_under_former_plans_come_on_their_own_and_before(wire: ModuleType) 
     assert widths == [3, 4, 3, 4]
 
 
-def test_targets_of_one_table_never_interleave(wire: ModuleType) -> None:
+def test_plans_of_one_table_never_interleave(wire: ModuleType) -> None:
     running = decoding(wire)
     running.feed(frames.packets(frames.start()))
-    other = frames.target(frames.plans("int"), handle=2)
+    other = frames.table_plan(frames.plans("int"), handle=2)
     for number in range(1, 4):
         stream = frames.transaction(frames.table_map(columns=3), frames.write(ROW, ROW), number=number)
         running.feed(frames.packets(stream))

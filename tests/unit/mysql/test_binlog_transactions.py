@@ -15,7 +15,7 @@ from tests.support.mysql.frames import UUID_TEXT, i32, text
 pytestmark = pytest.mark.parametrize("wire", modules(), ids=lambda m: m.__name__.rpartition("_")[2])
 
 COLUMNS = frames.plans("int", "varchar(20)")
-TARGET = frames.target(COLUMNS)
+TARGET = frames.table_plan(COLUMNS)
 TABLES = {frames.table_map_body()[6:]: TARGET}
 INSERT = [frames.table_map(), frames.write([i32(1), text("a")])]
 STANDALONE = codes.MARIADB_STANDALONE

@@ -37,5 +37,5 @@ def test_every_kind_of_transaction_is_read_to_the_servers_own_position(
         )
         assert not decoder.in_transaction
         seen.append([(handle, batch.to_pylist()) for handle, batch in reader.batches])
-        assert len(reader.targets) == (2 if mysql.flavour == "mysql" else 3)
+        assert len(reader.plans) == (2 if mysql.flavour == "mysql" else 3)
     assert all(rows == seen[0] for rows in seen)
