@@ -33,7 +33,7 @@ from cdc_source_mysql.binlog.positions import (
 from cdc_source_mysql.binlog.queries import BinlogQueries, FileSizes
 from cdc_source_mysql.binlog.reach import Reach
 from cdc_source_mysql.binlog.replay import Reader
-from cdc_source_mysql.binlog.savepoints import TakenBack
+from cdc_source_mysql.binlog.savepoints import RolledBackRows
 from cdc_source_mysql.binlog.stream import Captured, Progress, Session, SessionParts
 from cdc_source_mysql.binlog.temporary_tables import TemporaryTables, open_temporary
 from cdc_source_mysql.binlog.tracking import Refusals, Tracking, TrackingParts
@@ -116,7 +116,7 @@ class MysqlSource:
         self._progress = Progress()
         # The definitions at the position that `open` gave to an empty log.
         self._first: FirstOpening | None = None
-        self._taken_back = TakenBack()
+        self._rolled_back = RolledBackRows()
         self._tells = Tells(context.log)
         self._refusals = Refusals()
         self._epoch = 0
@@ -330,7 +330,7 @@ class MysqlSource:
             xa=xa,
             positions=positions,
             lookups=lookups,
-            taken_back=self._taken_back,
+            rolled_back=self._rolled_back,
             heartbeat_seconds=self._options.heartbeat.total_seconds(),
             server=start.server,
             progress=self._progress,

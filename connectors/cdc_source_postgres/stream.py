@@ -3,7 +3,7 @@
 The server sends whole transactions in commit order (protocol 1; it spills large ones itself). They are
 gathered until the socket is empty and a short wait is over, and cut where a transaction ends; or until
 `Limits.soft_bytes` and `Limits.hard_bytes`, which are equal, are there, and then cut at that mark, inside of
-a transaction too. A session always ends with an error; nothing it yielded is taken back.
+a transaction too. A session always ends with an error; nothing that it yielded is withdrawn.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BINARY_SINCE = 140000
 _ORIGIN, _TYPE, _RELATION, _TRUNCATE, _MESSAGE = b"OYRTM"
 # PostgreSQL 18 sends a bare Stream Abort, between transactions, for a rolled back subtransaction whose
 # changes it had spilled and then dropped. Streaming is off, so nothing of it was ever sent, and there is
-# nothing to take back.
+# nothing to withdraw.
 _STREAM_ABORT = ord("A")
 
 

@@ -2,7 +2,7 @@
 
 We register under a number and a uuid that are the same at every start of one source: a server that still
 sends to an earlier process of ours ends that dump (MySQL by the uuid, MariaDB by the number), and a zombie
-gets nothing more. Reads beside the main stream use a number and a uuid of their own.
+gets nothing more. Second reads use a number and a uuid of their own.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Replica:
         return cls(options.replica_id(source), options.replica_uuid(source, log_id), label_of(log_id))
 
     @classmethod
-    def beside(cls) -> Replica:
-        """A random one, for a read beside the main stream that must not end it."""
+    def random(cls) -> Replica:
+        """A random identity, for a second read that must not end the stream."""
         number = FIRST_SERVER_ID + secrets.randbelow(MAX_SERVER_ID - FIRST_SERVER_ID)
         return cls(number, str(uuid.uuid4()))
 

@@ -159,7 +159,7 @@ class Opening:
 
     def _began_at(self, file: str) -> int:
         """The time in the file's first event; only a dump tells it."""
-        replica = Replica.beside()
+        replica = Replica.random()
         with closing(dump_from(self._connector, file, FIRST_OFFSET, replica, stop_at_end=True)) as dump:
             while True:
                 packet = dump.answer("reading the beginning of a binlog")

@@ -15,8 +15,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from cdc.kit.selection import TableSelection
 from cdc.model import TableId
-from cdc.spi.selection import TableSelection
 from cdc_source_mysql.binlog.lookahead import Statement
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.privileges import Grants, read_grants

@@ -1,5 +1,5 @@
-"""Reads parts of the binlog again, on connections beside the stream: statements, and the rows of XA
-transactions whose outcome has come.
+"""Second reads of the binlog on connections of their own: statements, and the rows of XA transactions that
+were committed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cdc_source_mysql.binlog.events import parse_query
 from cdc_source_mysql.binlog.gtid import Gtids, GtidSet
 from cdc_source_mysql.binlog.lookahead import Statement
 from cdc_source_mysql.binlog.positions import parse_gtids
-from cdc_source_mysql.binlog.savepoints import Retractions, Savepoints, TakenBack
+from cdc_source_mysql.binlog.savepoints import Rollbacks, RolledBackRows, Savepoints
 from cdc_source_mysql.binlog.tracking import Tracking
 from cdc_source_mysql.binlog.transactions import Grammar, Meaning, Savepoint, XaPrepared, XaStarted, Xid
 from cdc_source_mysql.binlog.xa import Prepared
@@ -30,9 +30,9 @@ from cdc_source_mysql.wire.poor_images import PoorImage
 
 # One read of the socket.
 RECEIVE_BYTES = 256 * 1024
-# How long one read waits; the caller hears of it then.
+# How long one read waits before control returns to the caller.
 WAIT_SECONDS = 0.5
-# A server that reads a file from its start to find a place says nothing meanwhile; more than this is death.
+# A server that scans a file for the start position sends nothing; a longer silence means a lost server.
 SILENT_SECONDS = 60.0
 
 
@@ -49,7 +49,7 @@ Place = tuple[str, int] | Gtids
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Opens decoders of the same server beside the stream. `collations` by id."""
+    """Opens second reads of the server that the stream reads. `collations` by id."""
 
     connector: Connector
     flavour: codes.Flavour
@@ -61,10 +61,10 @@ class Reader:
         return wire.BinlogDecoder(self.unrepresentable, self.count, self.flavour)
 
     def dump(self, file: str, offset: int) -> Dump:
-        return dump_from(self.connector, file, offset, Replica.beside(), stop_at_end=True)
+        return dump_from(self.connector, file, offset, Replica.random(), stop_at_end=True)
 
     def dump_after(self, gtids: Gtids) -> Dump:
-        return dump_after(self.connector, gtids, Replica.beside(), stop_at_end=True)
+        return dump_after(self.connector, gtids, Replica.random(), stop_at_end=True)
 
     def charset(self, collation_id: int) -> str:
         found = self.collations.get(collation_id)
@@ -82,12 +82,12 @@ class Reading:
         self._heard_at = time.monotonic()
 
     def next(self, soft_bytes: int | None = None) -> tuple[int, bytes | None]:
-        """The decoder's next code; NEED only when nothing came for `WAIT_SECONDS`. The decoder stops between
+        """The decoder's next code; NEED only after `WAIT_SECONDS` without data. The decoder stops between
         two transactions once it holds `soft_bytes` of rows; None: a part's.
 
         Raises:
-            SourceUnavailable: the connection is lost or silent.
-            SourceGap: the place is no longer on the server.
+            SourceUnavailable: the connection was lost, or the server is silent.
+            SourceGap: the server has purged the start position.
         """
         hard_bytes = self._part_bytes
         soft_bytes = hard_bytes if soft_bytes is None else soft_bytes
@@ -149,25 +149,25 @@ class Statements:
 class Replay:
     """The rows of one prepared transaction."""
 
-    def __init__(self, reading: Reading, grammar: Grammar, xid: Xid, taken_back: TakenBack) -> None:
+    def __init__(self, reading: Reading, grammar: Grammar, xid: Xid, rolled_back: RolledBackRows) -> None:
         self._reading = reading
-        self._retractions = Retractions(reading.decoder, taken_back)
+        self._rollbacks = Rollbacks(reading.decoder, rolled_back)
         self._grammar = grammar
         self._xid = xid
 
     def attribute(self, main: wire.Binlog) -> None:
-        """The rows belong to the transaction that the main decoder is at."""
+        """Attribute the rows to the main decoder's current transaction."""
         self._reading.decoder.attribute(main.tx, main.position_text, main.commit_ts_us or 0)
 
     def steps(self, tracking: Tracking) -> Iterator[Step]:
-        """Gathers all rows into the tracking; stops for its caller in between.
+        """Gather all rows into the tracking; yield in between.
 
         Raises:
-            SourceGap: the transaction is not there.
-            SourceUnavailable: rows were taken back that had been handed on; a new replay leaves them out.
+            SourceGap: the transaction is not in the binlog any more.
+            SourceUnavailable: delivered rows were rolled back; the next replay skips them.
         """
         decoder = self._reading.decoder
-        savepoints = Savepoints(decoder, self._retractions, tracking.copy_everything)
+        savepoints = Savepoints(decoder, self._rollbacks, tracking.copy_everything)
         found = False
         while True:
             code, payload = self._next(tracking)
@@ -187,14 +187,14 @@ class Replay:
                     found = meaning.xid == self._xid
                     decoder.forget()
                 elif found and _ends(meaning, savepoints, tracking):
-                    self._retractions.require_none_late()
+                    self._rollbacks.require_none_late()
                     tracking.gather(decoder)
                     return
             elif found:
                 yield from self._part(tracking)
 
     def _next(self, tracking: Tracking) -> tuple[int, bytes | None]:
-        """What the reading gives next; rows that its decoder refuses are left out."""
+        """The next code; rows that the decoder refuses are skipped, and their table is refused."""
         while True:
             try:
                 return self._reading.next()
@@ -202,11 +202,11 @@ class Replay:
                 tracking.leave_out(poor, self._reading.decoder)
 
     def _part(self, tracking: Tracking) -> Iterator[Step]:
-        if self._retractions.is_late:
+        if self._rollbacks.is_late:
             self._reading.decoder.take()
             yield Step.WAITING
             return
-        self._retractions.leave_out()
+        self._rollbacks.drop_known()
         tracking.gather(self._reading.decoder)
         yield Step.PART
 
@@ -224,7 +224,7 @@ class Replay:
 def open_replay(
     reader: Reader,
     grammar: Grammar,
-    taken_back: TakenBack,
+    rolled_back: RolledBackRows,
     xid: Xid,
     place: Prepared,
     epoch: int,
@@ -238,11 +238,11 @@ def open_replay(
     else:
         dump = reader.dump_after(parse_gtids(place.before))
     reading = Reading(dump, reader.decoder(), reader.connector.limits.part_bytes)
-    return Replay(reading, grammar, xid, taken_back)
+    return Replay(reading, grammar, xid, rolled_back)
 
 
 def _ends(meaning: Meaning, savepoints: Savepoints, tracking: Tracking) -> bool:
-    """Whether the transaction was prepared; follows its savepoints."""
+    """Return whether the transaction was prepared; apply its savepoints."""
     if isinstance(meaning, Savepoint) and savepoints.apply(meaning):
         tracking.copy_again_without_transactions()
     return isinstance(meaning, XaPrepared)

@@ -1,11 +1,11 @@
-"""Savepoints of the current transaction, and rows that the binlog takes back: by ROLLBACK, by ROLLBACK TO a
-savepoint, or because a file ends inside the transaction.
+"""Savepoints of the current transaction, and rows in the binlog that were rolled back: by ROLLBACK, by
+ROLLBACK TO a savepoint, or because a file ends inside the transaction.
 
-A server leaves such rows out of its binlog where it can; where it can't (a temporary table was made, or
-rows of an engine without transactions changed) it writes them, and the ROLLBACK behind them. A part of a
-transaction that was already delivered cannot be recalled, but its reader discards the parts when the
-session ends before their transaction does. So the session reads on to the end of the transaction, delivers
-nothing more, and ends. The next session knows which rows are taken back, and skips them from the start.
+Servers usually keep such rows out of the binlog. A transaction that created a temporary table or changed
+rows of a non-transactional engine is the exception: the server writes its rows, then the ROLLBACK. A part
+of a transaction that was already delivered cannot be recalled, but its reader discards the parts if the
+session ends before the transaction does. So the session reads to the end of the transaction, delivers
+nothing more, and ends. The next session skips the rolled-back rows from the start.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from cdc.errors import SourceUnavailable
 from cdc_source_mysql.binlog.transactions import Savepoint
 from cdc_source_mysql.wire.decoder import Binlog
 
-# Only the transaction that a session ended at is read again, and a prepared one; the rest is history.
+# Only the transaction that a session ended at, and prepared ones, are read again; older entries are unused.
 MOST_TRANSACTIONS = 100
 
 
-class TakenBack:
-    """What the sessions of one source object have learned: by the name of a transaction (its GTID, which
-    holds in whatever way the next session begins), half-open ranges of its rows' numbers.
+class RolledBackRows:
+    """Rolled-back rows that the sessions of one source have seen: half-open ranges of row numbers by
+    transaction. Transactions are named by GTID where they have one, which holds however the next session
+    begins.
     """
 
     def __init__(self) -> None:
@@ -38,32 +39,32 @@ class TakenBack:
         return frozenset(self._ranges.get(tx, ()))
 
 
-class Retractions:
-    """Takes rows back, of one decoder. `is_late`: of rows that have been handed on."""
+class Rollbacks:
+    """Drops rolled-back rows from one decoder. `is_late`: some of them were already delivered."""
 
-    def __init__(self, decoder: Binlog, known: TakenBack) -> None:
+    def __init__(self, decoder: Binlog, known: RolledBackRows) -> None:
         self._decoder = decoder
         self._known = known
         self.is_late = False
 
-    def take_back(self, kept: int = 0) -> None:
-        """The rows of the transaction at hand, or of the one that has just ended, but its first `kept`."""
+    def roll_back(self, kept: int = 0) -> None:
+        """Drop the rows of the current transaction, or of the one that just ended, after the first `kept`."""
         tx, rows = self._decoder.tx, (kept, self._decoder.transaction_changes)
         is_known = rows in self._known.ranges(tx)
         if self._decoder.drop_transaction(kept) and not is_known:
             self._known.note(tx, rows)
             self.is_late = True
 
-    def leave_out(self) -> None:
-        """Before a part of the transaction at hand is taken: without what will be taken back."""
+    def drop_known(self) -> None:
+        """Drop the current transaction's rows that are known to be rolled back; call before taking a part."""
         for first, end in self._known.ranges(self._decoder.tx):
             self._decoder.drop_transaction(first, end)
 
     def require_none_late(self) -> None:
-        """To be called between two transactions.
+        """Call between two transactions.
 
         Raises:
-            SourceUnavailable: rows were taken back that have been handed on.
+            SourceUnavailable: rows were rolled back after they had been delivered.
         """
         if self.is_late:
             raise SourceUnavailable(
@@ -74,25 +75,25 @@ class Retractions:
 
 
 class Savepoints:
-    """Of one decoder. How many rows the transaction had when each was set, in the order of setting."""
+    """The savepoints of one decoder's current transaction: for each, how many rows preceded it."""
 
-    def __init__(self, decoder: Binlog, retractions: Retractions, doubt: Callable[[str], None]) -> None:
-        """`doubt` has every table copied again, for a reason."""
+    def __init__(self, decoder: Binlog, rollbacks: Rollbacks, doubt: Callable[[str], None]) -> None:
+        """`doubt` requests a copy of every table, with the reason."""
         self._doubt = doubt
         self._decoder = decoder
-        self._retractions = retractions
+        self._rollbacks = rollbacks
         self._transaction = ""
         self._marks: dict[str, int] = {}
 
     def apply(self, savepoint: Savepoint) -> bool:
-        """Follow the statement; true when it took rows back."""
+        """Apply the statement; return whether it rolled back rows."""
         if self._transaction != self._decoder.position_text:
             self._transaction = self._decoder.position_text
             self._marks = {}
         name = _folded(savepoint.name)
         if savepoint.verb == "rollback":
             return self._roll_back(name)
-        # One that is set again is the latest; release ends the later ones too.
+        # Setting a savepoint again moves it; RELEASE also ends the later ones.
         if savepoint.verb == "release":
             self._marks = self._before(name)
             return False
@@ -109,8 +110,8 @@ class Savepoints:
             )
             return False
         has_rows = self._decoder.transaction_changes > mark
-        self._retractions.take_back(mark)
-        # What is gone need not be taken back again.
+        self._rollbacks.roll_back(mark)
+        # Rows that are gone are not rolled back twice.
         now = self._decoder.transaction_changes
         kept = {**self._before(name), name: mark}
         self._marks = {each: now if at == mark else at for each, at in kept.items()}
@@ -123,6 +124,6 @@ class Savepoints:
 
 
 def _folded(name: str) -> str:
-    """As servers compare the names of savepoints: without case and accents."""
+    """Fold a savepoint's name as servers compare it: without case and accents."""
     plain = unicodedata.normalize("NFD", name.upper())
     return "".join(c for c in plain if not unicodedata.combining(c)).rstrip(" ")

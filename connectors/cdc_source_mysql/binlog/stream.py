@@ -2,7 +2,7 @@
 
 The server sends whole transactions in commit order. They are gathered until the socket is empty and a short
 wait is over, and cut where a transaction ends; or until `Limits.set_bytes` are there, and then cut at that
-mark, inside of a transaction too. A session ends with an error, always; no set that it yielded is taken back,
+mark, inside of a transaction too. A session ends with an error, always; no set that it yielded is withdrawn,
 and parts of a transaction only by ending inside of it.
 """
 
@@ -23,7 +23,7 @@ from cdc_source_mysql.binlog.dump import Dump
 from cdc_source_mysql.binlog.gtid import MariadbGtids
 from cdc_source_mysql.binlog.positions import MEMORY_SERVER, PositionTracker, ServerMemory
 from cdc_source_mysql.binlog.replay import Replay, Step, open_replay
-from cdc_source_mysql.binlog.savepoints import Retractions, Savepoints, TakenBack
+from cdc_source_mysql.binlog.savepoints import Rollbacks, RolledBackRows, Savepoints
 from cdc_source_mysql.binlog.tracking import Gathered, Tracking
 from cdc_source_mysql.binlog.transactions import (
     Ddl,
@@ -91,7 +91,7 @@ class SessionParts:
     xa: XaBook
     positions: PositionTracker
     lookups: CatalogLookups
-    taken_back: TakenBack
+    rolled_back: RolledBackRows
     heartbeat_seconds: float
     server: ServerMemory
     progress: Progress
@@ -114,8 +114,8 @@ class Session:
         self._position = after
         self._start = (file, offset)
         self._xa_place: Prepared | None = None
-        self._retractions = Retractions(parts.decoder, parts.taken_back)
-        self._savepoints = Savepoints(parts.decoder, self._retractions, parts.tracking.copy_everything)
+        self._rollbacks = Rollbacks(parts.decoder, parts.rolled_back)
+        self._savepoints = Savepoints(parts.decoder, self._rollbacks, parts.tracking.copy_everything)
         self._pace = Pace(self._limits.idle_seconds)
         self._heard_at = time.monotonic()
         self._silent_seconds = max(
@@ -161,10 +161,10 @@ class Session:
 
     def _start_again_if_late(self) -> None:
         if not self._decoder.in_transaction:
-            self._retractions.require_none_late()
+            self._rollbacks.require_none_late()
 
     def _soft_bytes(self) -> int:
-        if self._retractions.is_late:
+        if self._rollbacks.is_late:
             return 0  # Nothing of what follows the transaction is wanted.
         return 1 if self._pace.has_gathered(time.monotonic(), OVERDUE_SECONDS) else self._set_bytes
 
@@ -243,9 +243,9 @@ class Session:
         )
 
     def _yield_part(self) -> Iterator[ChangeSet | None]:
-        self._retractions.leave_out()
+        self._rollbacks.drop_known()
         gathered: Gathered = self._tracking.take_part()
-        if gathered.batches and not self._retractions.is_late:
+        if gathered.batches and not self._rollbacks.is_late:
             yield from self._hand_over(
                 ChangeSet(
                     batches=gathered.batches,
@@ -355,11 +355,11 @@ class Session:
     def _open_replay(self, xid: Xid, place: Prepared) -> Replay:
         parts, epoch = self._parts, self._server.epoch
         reader, gtids = parts.lookups.reader, parts.positions.gtids
-        return open_replay(reader, parts.grammar, parts.taken_back, xid, place, epoch, gtids)
+        return open_replay(reader, parts.grammar, parts.rolled_back, xid, place, epoch, gtids)
 
     def _roll_back(self) -> None:
         """The rows of engines without transactions stay, and can't be told apart: those tables are copied
         again.
         """
-        self._retractions.take_back()
+        self._rollbacks.roll_back()
         self._tracking.copy_again_without_transactions()

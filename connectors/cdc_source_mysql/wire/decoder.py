@@ -44,8 +44,8 @@ class Binlog(Protocol):
 
     Of the transaction at hand, or else of the last one: `tx` (GTID, or file:offset), `position_text` (what
     its rows carry as `_cdc_position`), `commit_ts_us` (since 1970, None before the first), `gtid_flags` (the
-    flags of its GTID event; MariaDB: with flags_extra shifted by 8), `transaction_changes` (its rows, with
-    those taken back).
+    flags of its GTID event; MariaDB: with flags_extra shifted by 8), `transaction_changes` (its rows,
+    rolled-back ones included).
 
     A transaction ends with its XID, COMMIT, XA PREPARE, or with the statement that follows a GTID event
     without BEGIN. `ROLLBACK` ends it too, and is given as an EVENT if it had rows: the caller says what is to

@@ -29,7 +29,7 @@ def record(server: MysqlServer, file: str = "binlog.000001", offset: int = 4) ->
     data = bytearray()
     at = 0
     with closing(
-        dump_from(Connector(options, "recorder"), file, offset, Replica.beside(), stop_at_end=True)
+        dump_from(Connector(options, "recorder"), file, offset, Replica.random(), stop_at_end=True)
     ) as dump:
         while True:
             data += dump.recv(RECEIVE_BYTES, DEFAULT_TIMEOUT_SECONDS)

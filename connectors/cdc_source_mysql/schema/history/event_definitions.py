@@ -1,7 +1,7 @@
-"""What a TABLE_MAP event tells of a table's definition, and whether it contradicts the known one.
+"""The table definition that a TABLE_MAP event carries, and whether it contradicts the known one.
 
-With full metadata the event is the truth for its rows; `merge` adds what no event tells from a definition
-known otherwise. Without it `fits` says whether a known definition can read its rows.
+With full metadata the event decides for its rows; `merge` adds the facts that events do not carry from a
+definition known otherwise. Without full metadata `fits` says whether a known definition can read its rows.
 """
 
 from __future__ import annotations
@@ -57,10 +57,11 @@ _SEQUENCE_TYPES = (*[LONGLONG] * 6, TINY, LONGLONG)
 def definition_of(
     table_map: TableMap, collations: Mapping[int, Collation], flavour: str
 ) -> TableDefinition | None:
-    """The definition that the event tells; None without full metadata (binlog_row_metadata=FULL).
+    """The definition that the event carries; None without full metadata (binlog_row_metadata=FULL).
 
-    What no event tells is as in a plain column: MariaDB's uuid, inet4, inet6 are binary(n), its JSON is
-    longtext, its vectors are varbinary; no default, no generation, no engine. `merge` fills that in.
+    Facts that events do not carry get a plain column's values: MariaDB's uuid, inet4 and inet6 become
+    binary(n), its JSON longtext, its vectors varbinary; no default, no generation, no engine. `merge` adds
+    them.
 
     Raises:
         DecodeError: a collation that the server's list doesn't have, or labels outside their character set.
@@ -338,7 +339,7 @@ def _with_collations(known: TableDefinition, event: TableDefinition) -> TableDef
 
 
 def _contradicts(merged: TableDefinition, known: TableDefinition) -> str:
-    """What an event shows that isn't as known; '' when nothing that decodes or names a value."""
+    """How an event contradicts the known definition; '' when values are named and decoded alike."""
     if merged.names != known.names:
         return "the event has other columns"
     for shown, column in zip(merged.columns, known.columns, strict=True):
@@ -349,18 +350,19 @@ def _contradicts(merged: TableDefinition, known: TableDefinition) -> str:
 
 
 def _hidden(event: TableDefinition, base: TableDefinition | None) -> str:
-    """What no event of MariaDB tells and nothing else does; '' when all is told."""
+    """Why MariaDB's event does not define the table, where nothing else does; '' when it does."""
     known = {column.name: column for column in base.columns} if base is not None else {}
     for column in event.columns:
         other = known.get(column.name)
         if _is_ambiguous(column) and (other is None or not {*event_forms(column)} & {*event_forms(other)}):
-            return f"no event shows which kind of {column.column_type} {column.name} is"
+            shown = column.column_type
+            return f"the binary log shows column {column.name} as {shown}, which stands for several types"
     for column in event.columns:
         if column.nullable and column.name not in known and not is_hash(column):
-            return f"no event shows whether {column.name} is generated"
+            return f"the binary log does not show whether column {column.name} is generated"
     required = [c for c in event.columns if c.column_type == _VERSIONED_TYPE and not c.nullable]
     if len([column for column in required if column.name not in known]) > 1:
-        return "no event shows system versioning"
+        return "the binary log does not show whether the table is system-versioned"
     return ""
 
 

@@ -20,7 +20,7 @@ from tests.support.mysql.columns import CHARSETS_WITHOUT_COLUMNS, charset_column
 from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.server import MysqlDatabase, MysqlServer
 
-# What no event tells; everything else must be equal without any definition known otherwise.
+# Facts that events do not carry; everything else must be equal without any definition known otherwise.
 _HIDDEN_TYPES = {
     "uuid": "binary(16)",
     "inet6": "binary(16)",

@@ -98,8 +98,8 @@ def test_dump_that_does_not_wait_ends_at_the_end(mysql_database: MysqlDatabase) 
     connector = connector_to(server)
     file, _ = server.position()
     for dump in (
-        dump_from(connector, file, 4, Replica.beside(), stop_at_end=True),
-        dump_after(connector, executed(server), Replica.beside(), stop_at_end=True),
+        dump_from(connector, file, 4, Replica.random(), stop_at_end=True),
+        dump_after(connector, executed(server), Replica.random(), stop_at_end=True),
     ):
         found = list(events(dump))
         dump.close()
@@ -156,7 +156,7 @@ def test_readers_of_other_names_and_reads_beside_live_together(mysql: MysqlServe
     second = connector_to(mysql, "store", heartbeat="100ms")
     dumps = [dump_from(c, *place, ours(c)) for c in (first, second)]
     for _ in range(2):
-        beside = dump_from(first, *place, Replica.beside(), stop_at_end=True)
+        beside = dump_from(first, *place, Replica.random(), stop_at_end=True)
         list(events(beside))
         beside.close()
     for dump in dumps:
@@ -207,9 +207,9 @@ def test_purged_transactions_are_a_gap(mysql_server_factory: MysqlFactory, name:
     connector = connector_to(server)
     nothing: Gtids = GtidSet() if name == "mysql9" else MariadbGtids()
     for dump in (
-        dump_after(connector, known, Replica.beside()),
-        dump_after(connector, nothing, Replica.beside()),
-        dump_from(connector, "binlog.000001", 4, Replica.beside()),
+        dump_after(connector, known, Replica.random()),
+        dump_after(connector, nothing, Replica.random()),
+        dump_from(connector, "binlog.000001", 4, Replica.random()),
     ):
         error = first_error(dump)
         dump.close()

@@ -53,7 +53,7 @@ def mirror_tables(watched: Watched) -> list[str]:
 
 
 def without(table: str, edit: str, back: str) -> list[str]:
-    """An edit of the publication, changes of a table that are not sent, and the edit taken back."""
+    """An edit of the publication, changes of a table that are not sent, and the edit reverted."""
     return [
         f"alter publication cdc_shop {edit}",
         f"update app.{table} set v = 'unsent' where id > 4",

@@ -1,4 +1,4 @@
-"""Rows that the binlog takes back after a part of their transaction was handed on: the source goes on."""
+"""Rows that are rolled back after a part of their transaction was delivered: the source continues."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_large_transaction_that_is_rolled_back_leaves_nothing(
     assert [row["id"] for row in follower.rows()] == [30, 31, 32]
 
 
-def test_a_stream_that_begins_by_gtid_knows_what_is_taken_back(
+def test_a_stream_that_begins_by_gtid_knows_the_rolled_back_rows(
     database: MysqlDatabase, follow: FollowerFactory, limits: Limits
 ) -> None:
     """As behind an offset that the dump command can't say."""
@@ -69,7 +69,7 @@ def test_a_stream_that_begins_by_gtid_knows_what_is_taken_back(
     assert all(fields["by_gtid"] for event, fields in follower.events if event == "streaming")
 
 
-def test_large_changes_that_savepoints_take_back_cost_one_start(
+def test_large_changes_that_savepoints_roll_back_cost_one_start(
     database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
     follower = follow(database)
@@ -109,7 +109,7 @@ def test_tables_without_transactions_are_copied_again_after_a_large_rollback(
     assert {request.table.name for request in follower.stale} == {"m"}
 
 
-def test_a_large_prepared_transaction_is_read_again_without_what_it_took_back(
+def test_a_large_prepared_transaction_is_read_again_without_what_it_rolled_back(
     database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
     follower = follow(database)
