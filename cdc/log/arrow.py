@@ -1,8 +1,8 @@
-"""Bodies of schema and batch frames: a table's shape, and its changes, as Arrow IPC.
+"""The codec of the log: a table's schema, and its changes, as Arrow IPC.
 
-Row columns are stored under their place ("0", "1", …), so any column name may exist; envelope columns keep
-theirs. A batch keeps the ordinals that the source gave; the offset of its part stands in the trailer and is
-added when it is read.
+It knows no place where the bytes are stored, so it serves every log. Row columns are stored under their index
+("0", "1", …), so any column name may exist; envelope columns keep theirs. A batch keeps the ordinals that the
+source gave; the offset of its part is kept beside it and added when it is read.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from cdc.model import Audience, ChangeBatch, Column, CopyMark, Envelope, TableId
 COMPRESS_FROM_BYTES = 4096
 
 _LENGTH = struct.Struct("<I")
-_TRAILER = struct.Struct("<QQQQ")
-TRAILER_BYTES = _TRAILER.size
 
 # Keys of the IPC metadata of a batch; absent from nearly all.
 _AUDIENCE, _MARK = b"cdc.audience", b"cdc.copy"
@@ -39,16 +37,6 @@ class EncodedBatch:
     row_count: int
     byte_count: int
     audience: Audience
-
-
-@dataclass(frozen=True, slots=True)
-class BatchTrailer:
-    """The last bytes of a batch frame: where its schema frame begins, and what `_cdc_seq` starts at."""
-
-    schema_at: int
-    base: int
-    row_count: int
-    byte_count: int
 
 
 def encode_schema(schema: TableSchema) -> bytes:
@@ -101,29 +89,20 @@ def encode_batch(batch: ChangeBatch, changes: int) -> EncodedBatch:
     return EncodedBatch(batch.schema, body, checksum(body), batch.row_count, byte_count, batch.audience)
 
 
-def encode_trailer(trailer: BatchTrailer) -> bytes:
-    return _TRAILER.pack(trailer.schema_at, trailer.base, trailer.row_count, trailer.byte_count)
-
-
-def decode_trailer(data: bytes | memoryview) -> BatchTrailer:
-    """Decode the trailer at the end of a batch frame's body."""
-    return BatchTrailer(*_TRAILER.unpack_from(data, len(data) - TRAILER_BYTES))
-
-
 def decode_batch(
-    body: memoryview, trailer: BatchTrailer, schema: TableSchema, sink: str | None = None
+    body: memoryview, base: int, schema: TableSchema, sink: str | None = None
 ) -> ChangeBatch | None:
-    """Return the batch of a frame's body, its ordinals turned into offsets; `None` when `sink` is given and
-    not in its audience.
+    """Return the batch, its ordinals turned into offsets from `base` on; `None` when `sink` is given and not
+    in its audience.
     """
-    reader = pa.ipc.open_stream(pa.py_buffer(body[: len(body) - TRAILER_BYTES]))
+    reader = pa.ipc.open_stream(pa.py_buffer(body))
     metadata = reader.schema.metadata or {}
     audience = Audience.from_json(_from_metadata(metadata, _AUDIENCE))
     if sink is not None and not audience.includes(sink):
         return None
     mark = _from_metadata(metadata, _MARK)
     data = _from_stored(reader.read_next_batch(), schema)
-    return ChangeBatch(schema, data, audience, mark and CopyMark.from_json(mark)).shifted(trailer.base)
+    return ChangeBatch(schema, data, audience, mark and CopyMark.from_json(mark)).shifted(base)
 
 
 def _metadata(batch: ChangeBatch) -> dict[bytes, bytes] | None:

@@ -221,7 +221,7 @@ class SegmentedLog:
                 remove_segments(gone)
             except OSError as error:
                 raise _unusable(self._folder, error) from error
-        return Trimmed(len(gone), sum(segment.byte_count for segment in gone), self.start)
+        return Trimmed(sum(segment.byte_count for segment in gone), self.start)
 
     def truncate(self, next_offset: int) -> None:
         """Cut back to the newest commit that ends at or before `next_offset`, which must be a border

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cdc.errors import LogTrimmed
-from cdc.log.arrow import decode_batch, decode_schema, decode_trailer
+from cdc.log.arrow import decode_batch, decode_schema
 from cdc.log.frame import Frame, FrameKind
 from cdc.log.records import decode_commit
 from cdc.log.segment import Block, Segment, SegmentReader
+from cdc.log.trailer import split_trailer
 from cdc.model import ChangeBatch, Commit, Position, TableId, TableSchema
 from cdc.model.moments import to_microseconds
 
@@ -167,12 +168,11 @@ def _batches(
     tables: Collection[TableId] | None,
 ) -> Iterator[ChangeBatch]:
     for frame in group.batches:
-        body = reader.body(frame)
-        trailer = decode_trailer(body)
+        body, trailer = split_trailer(reader.body(frame))
         schema = shortcuts.schema(reader, frame, trailer.schema_at)
         if tables is not None and schema.table not in tables:
             continue
-        batch = decode_batch(body, trailer, schema, sink)
+        batch = decode_batch(body, trailer.base, schema, sink)
         if batch is not None:
             yield replace(batch, commit=group.commit)
 

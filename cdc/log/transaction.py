@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self
 
-from cdc.log.arrow import BatchTrailer, EncodedBatch, encode_batch, encode_schema, encode_trailer
+from cdc.log.arrow import EncodedBatch, encode_batch, encode_schema
 from cdc.log.buffers import Buffers
 from cdc.log.frame import FrameKind, checksum
 from cdc.log.records import CommitRecord, encode_commit
 from cdc.log.scan import StoredSchema
+from cdc.log.trailer import BatchTrailer, encode_trailer
 from cdc.log.writer import SegmentWriter
 from cdc.model import Audience, ChangeSet, Commit, Position, TableId, TableSchema
 from cdc.model.audience import EVERYONE

@@ -25,7 +25,6 @@ from cdc.model import ChangeBatch, ChangeSet, Commit, Position, TableId, TableSc
 class Trimmed:
     """Result of a trim: what was removed, and the oldest offset that the log still has."""
 
-    segment_count: int
     byte_count: int
     start: int
 

@@ -34,11 +34,11 @@ class SinkContext:
     when it needs it, and what an earlier process left there is gone; None where nothing is applied. `stop` is
     set when the daemon stops: a sink that waits for long ends its wait by an error then.
 
-    `epoch` grows by one with every process that opens the sink with this state directory; a sink refuses
-    (SinkFenced) to apply for an epoch older than the newest that it has seen. `log_id` is the uuid of the log
-    that the changes come from, '' where nobody knows: a sink that holds rows of another log refuses it
-    (SinkRefused). `cdc.merge.fencing` compares both for all sinks. `daemon_pid` is set for `check` only: the
-    process of the daemon that holds this sink, 0 when none runs.
+    Of the processes of a deployment that open the sink, each has a higher `epoch` than those before it; a
+    sink refuses (SinkFenced) to apply for an epoch older than the newest that it has seen. `log_id` is the
+    identity of the log that the changes come from, '' where nobody knows: a sink that holds rows of another
+    log refuses it (SinkRefused). `cdc.merge.fencing` compares both for all sinks. `daemon_pid` is set for
+    `check` only: the process of the daemon that holds this sink, 0 when none runs.
     """
 
     name: str

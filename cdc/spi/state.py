@@ -148,7 +148,11 @@ class State(DeliveryState, CaptureState, Protocol):
     """The whole state, as the engine uses it. Locked for one process until `close`."""
 
     def next_epoch(self, sink: str, *, at_least: int = 1) -> int:
-        """Return a number higher than any given before for this sink, and not below `at_least`."""
+        """Claim the sink for this process: return a number higher than every one that a process of this
+        deployment was given for it, and not below `at_least`.
+
+        Epochs of two deployments do not compare: sinks tell those apart by the identity of the log.
+        """
         ...
 
     def add_checkpoint(self, source: str, offset: int, position: Position, at: datetime) -> int:

@@ -25,6 +25,14 @@ SYSTEM_NAMES = re.compile(
     r"^\s*(?:import|from)\s+(?:psycopg|pymysql|pymysqlreplication|duckdb|boto3|clickhouse\w*|snowflake)\b",
     re.MULTILINE,
 )
+# The contracts that a log or a state on another machine keeps too, and their suites: none says where it is.
+WITHOUT_A_PLACE = (
+    "cdc/spi/log.py",
+    "cdc/spi/state.py",
+    "cdc/testing/log_contract.py",
+    "cdc/testing/state_contract.py",
+)
+PLACES = re.compile(r"\b(?:pathlib|Path|os|tmp_path|segment\w*|folder|director(?:y|ies))\b")
 # Plug-in authors' test tools, and the demo, start a real server.
 MAY_NAME_SYSTEMS = (ROOT / "cdc/testing", ROOT / "cdc/cli/demo")
 
@@ -57,3 +65,8 @@ def test_cdc_imports_no_database_library() -> None:
     assert [
         str(p.relative_to(ROOT)) for p in inner if SYSTEM_NAMES.search(p.read_text(encoding="utf-8"))
     ] == []
+
+
+@pytest.mark.parametrize("path", WITHOUT_A_PLACE)
+def test_contracts_of_log_and_state_name_no_path_and_no_segment(path: str) -> None:
+    assert PLACES.findall((ROOT / path).read_text(encoding="utf-8")) == []
