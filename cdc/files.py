@@ -10,7 +10,7 @@ import ctypes
 import errno
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -122,6 +122,17 @@ def write_all(descriptor: int, data: bytes | memoryview, at: int | None = None) 
         rest = view[done:]
         done += os.write(descriptor, rest) if at is None else os.pwrite(descriptor, rest, at + done)
     return done
+
+
+def write_chunks(descriptor: int, chunks: Sequence[bytes | memoryview], at: int) -> int:
+    """Write the chunks one behind the other from byte `at` on, by one call where it takes them all; give
+    their length in bytes.
+    """
+    length = sum(len(chunk) for chunk in chunks)
+    done = os.pwritev(descriptor, chunks, at)
+    if done < length:
+        write_all(descriptor, memoryview(b"".join(chunks))[done:], at + done)
+    return length
 
 
 def make_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cdc.errors import LogCorrupt, LogFull
-from cdc.files import NO_ROOM, write_all, write_atomically
+from cdc.files import NO_ROOM, write_atomically, write_chunks
 from cdc.log.arrow import encode_schema
 from cdc.log.frame import (
     PREAMBLE_BYTES,
@@ -46,12 +46,8 @@ class SegmentWriter:
         at = self.position
         self._is_torn = True
         length = sum(len(chunk) for chunk in chunks)
-        end = at + write_all(
-            self._descriptor, encode_frame_header(self.preamble, at, kind, length, body_crc), at
-        )
-        for chunk in chunks:
-            end += write_all(self._descriptor, chunk, end)
-        self.position = end
+        header = encode_frame_header(self.preamble, at, kind, length, body_crc)
+        self.position = at + write_chunks(self._descriptor, [header, *chunks], at)
         self._is_torn = False
         return at
 
