@@ -10,6 +10,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,6 +38,8 @@ _NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP})
 DEFAULT_UMASK = 0o027
 
 _mask = DEFAULT_UMASK
+_locks: dict[Path, threading.RLock] = {}
+_locks_guard = threading.Lock()
 
 
 def set_umask(mask: int) -> None:
@@ -112,6 +115,12 @@ def open_draft(draft: Path) -> BinaryIO:
     draft.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     return os.fdopen(os.open(draft, flags, file_mode()), "wb")
+
+
+def lock_of(path: Path) -> threading.RLock:
+    """The one lock of this file in this process."""
+    with _locks_guard:
+        return _locks.setdefault(path.resolve(), threading.RLock())
 
 
 def write_all(descriptor: int, data: bytes | memoryview, at: int | None = None) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,15 +33,6 @@ CHECKPOINT_WAL_BYTES = 256 * 2**20
 IDLE_WAL_BYTES = 32 * 2**20
 # Any commit is larger: DuckDB then makes a checkpoint instead of writing its log.
 SMALLEST_WAL_BYTES = 1
-
-_locks: dict[Path, threading.RLock] = {}
-_locks_guard = threading.Lock()
-
-
-def lock_of(path: Path) -> threading.RLock:
-    """The one lock of this file in this process."""
-    with _locks_guard:
-        return _locks.setdefault(path.resolve(), threading.RLock())
 
 
 def settings(options: Options) -> dict[str, str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from cdc.sql import TableOptions
-from cdc.units import Duration, Size
+from cdc.sql.publish import Publish
+from cdc.units import Size
 
 # The daemon stays under 400 MiB: 130 MiB are Python, Arrow and DuckDB's code, and DuckDB takes up to 50 MiB
 # beyond its limit. Deliveries of 3 million rows peaked at 300 MiB in all; larger work spills beside the file.
@@ -22,22 +22,7 @@ DEFAULT_MEMORY_LIMIT_BYTES = 72 * 2**20
 SMALLEST_MEMORY_LIMIT_BYTES = 64 * 2**20
 # A second thread gained nothing on upserts into 3 million rows here, and took the core that capture needs.
 DEFAULT_THREADS = 1
-# A copy costs a checkpoint and, without reflinks, a read and a write of the whole file.
-DEFAULT_PUBLISH_INTERVAL = timedelta(minutes=5)
 MOST_THREADS = 256
-
-
-class Publish(BaseModel):
-    """A consistent read-only copy of the file for other programs, which can't open the live one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: Path = Field(
-        description="Where the copy goes; replaced atomically. Put it on the same file system."
-    )
-    interval: Duration = Field(
-        default=DEFAULT_PUBLISH_INTERVAL, description="The minimum time between two copies."
-    )
 
 
 class Options(TableOptions):

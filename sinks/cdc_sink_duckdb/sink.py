@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import ClassVar
@@ -10,8 +9,10 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from cdc.errors import CdcError, SinkUnavailable
+from cdc.files import lock_of
 from cdc.spi import Cursor, Delivery, Finding, SinkContext
 from cdc.sql import Connection, SqlSink
+from cdc.sql.publish import Publisher
 from cdc.sql.sink import cursor_of
 from cdc.sql.steps import Room
 from cdc.units import format_size
@@ -24,12 +25,10 @@ from cdc_sink_duckdb.database import (
     connect_to_read,
     is_fatal,
     is_out_of_memory,
-    lock_of,
     translated,
     wal_bytes,
 )
 from cdc_sink_duckdb.options import Options as DuckDBOptions
-from cdc_sink_duckdb.publish import Publisher
 from cdc_sink_duckdb.room import DuckDBRoom
 
 # So many intervals after the last copy the next is made between deliveries, though the sink has not caught
@@ -171,17 +170,8 @@ class DuckDBSink(SqlSink):
                 self._connection.limit_memory(limit)
 
     def _publish(self, publisher: Publisher, connection: DuckDBConnection) -> None:
-        """Make the copy. What prevents it is reported and tried again; it must not stop the deliveries."""
-        if not connection.checkpoint():
+        """Make the copy after a checkpoint, or later if there can be none now."""
+        if connection.checkpoint():
+            publisher.copy_or_report(self._context)
+        else:
             publisher.postpone()
-            return
-        try:
-            publisher.copy()
-        except OSError as error:
-            publisher.postpone()
-            self._context.log(
-                "could not publish a copy of the database, retrying",
-                level="warning",
-                reason=os.strerror(error.errno or 0),
-            )
-            self._context.count("publish_errors", 1)

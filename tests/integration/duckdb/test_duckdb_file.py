@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from cdc.errors import SinkRefused, SinkUnavailable
 from cdc.spi import Severity
+from cdc.sql.publish import Publish, Publisher
 from cdc.testing.events import changes, delivery, sink_context, table
 from cdc_sink_duckdb import DuckDBSink, database
-from cdc_sink_duckdb.options import Options, Publish
-from cdc_sink_duckdb.publish import Publisher
+from cdc_sink_duckdb.options import Options
 from tests.support.ducks import Duck, read_file
 
 T = table("public.t", {"id": pa.int64(), "v": pa.string()})
