@@ -86,14 +86,14 @@ def why_unsent(before: Sent, after: Sent) -> str:
         return "the publication's publish_via_partition_root was changed"
     if before.generated != after.generated:
         return "the publication's publish_generated_columns was changed"
-    return _why_unlisted(before, after) or "the publication was altered, perhaps for a while only"
+    return _why_unlisted(before, after) or "the publication was altered, possibly only for a while"
 
 
 def why_moved(before: Definition, after: Definition, circumstances: Circumstances) -> str:
     """Why a table that is sent because of its schema may have been in another one; empty when it was not."""
     if before.namespace == after.namespace and (circumstances.watched or before.named == after.named):
         return ""
-    return "the table was renamed or moved, perhaps out of the publication's schemas for a while"
+    return "the table was renamed or moved, possibly out of the publication's schemas for a while"
 
 
 def _why_unlisted(before: Sent, after: Sent) -> str:

@@ -109,7 +109,8 @@ def _check_rds(server: Server, report: Report) -> None:
         report.warn("binlog-retention", message, f"call mysql.rds_show_configuration; then: {_RDS_FIX}")
     elif hours == 0:
         message = (
-            f"{name} has no 'binlog retention hours': it purges the binlog as soon as it can, whoever"
+            f"{name} has no 'binlog retention hours': it purges the binlog as soon as it can, even if "
+            "a reader"
             " still needs it"
         )
         report.error("binlog-retention", message, _RDS_FIX)

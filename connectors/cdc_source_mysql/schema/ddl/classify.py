@@ -316,7 +316,7 @@ def _other(cursor: Cursor) -> tuple[TableChange, ...]:
         return _objects(cursor, kind)
     if cursor.sees_any(_OTHER_OBJECTS):
         return ()
-    raise NotUnderstood(f"no known object stands {cursor.here()}")
+    raise NotUnderstood(f"no known kind of object is {cursor.here()}")
 
 
 def _objects(cursor: Cursor, kind: str) -> tuple[TableChange, ...]:

@@ -53,7 +53,8 @@ def test_check_reads_the_retention_of_rds(mysql_server_factory: MysqlFactory) ->
     never, short, fine = report.findings
     assert (never.severity, never.message, never.fix) == (
         ERROR,
-        "Amazon RDS has no 'binlog retention hours': it purges the binlog as soon as it can, whoever still"
+        "Amazon RDS has no 'binlog retention hours': it purges the binlog as soon as it can, even if "
+        "a reader still"
         " needs it",
         RDS_FIX,
     )
