@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from cdc.errors import UnrepresentableValue
 from cdc.model import Column, TableSchema
 from cdc_source_postgres.catalog import build_schema, read_types
 from cdc_source_postgres.connection import Connection
-from cdc_source_postgres.tables import TableInfo
+from cdc_source_postgres.tables import ColumnInfo, TableInfo
 from cdc_source_postgres.types import ColumnPlan, PgType, TypeCatalog, plan_column
 from cdc_source_postgres.wire.decoder import PgoutputDecoder
 
@@ -48,9 +49,17 @@ class Shaper:
     Used by the capture thread and the coordinator at the same time: the type catalog only grows.
     """
 
-    def __init__(self, unrepresentable: str, money_scale: Callable[[], int] = lambda: 2) -> None:
+    def __init__(
+        self,
+        unrepresentable: str,
+        money_scale: Callable[[], int] = lambda: 2,
+        count: Callable[[str, int], None] = lambda name, amount: None,
+    ) -> None:
         self._unrepresentable = unrepresentable
         self._money_scale = money_scale
+        self._count = count
+        # Columns (table and number) whose fill was counted as unrepresentable.
+        self._counted: set[tuple[int, int]] = set()
         self._types = TypeCatalog()
 
     def learn_types(self, conn: Connection) -> None:
@@ -71,6 +80,7 @@ class Shaper:
 
         Raises:
             UnsupportedSchema: a column name or type that can't be delivered.
+            UnrepresentableValue: the policy is `error`, and older rows have such a value in an added column.
         """
         columns = info.sent_columns(sent)
         self._types.money_scale = self._money_scale()
@@ -79,7 +89,7 @@ class Shaper:
             for c in columns
         )
         fills = {
-            plan.name: scalar_of_text(plan, column.missing_text)
+            plan.name: self._fill(info, plan, column)
             for plan, column in zip(plans, columns, strict=True)
             if column.has_missing and column.missing_text is not None
         }
@@ -87,10 +97,31 @@ class Shaper:
         known = tuple(_without_unknown_id(column) for column in schema.columns)
         return Shape(info, replace(schema, columns=known), plans)
 
+    def _fill(self, info: TableInfo, plan: ColumnPlan, column: ColumnInfo) -> pa.Scalar:
+        """What rows older than a column have: null where Arrow has no such value and the policy says so."""
+        is_new = (info.relid, column.attnum) not in self._counted
+        try:
+            return scalar_of_text(
+                plan,
+                column.missing_text or "",
+                "null" if self._unrepresentable == "null" else "error",
+                self._count if is_new else lambda name, amount: None,
+            )
+        except UnrepresentableValue as error:
+            error.where = f"{info.table}, column {plan.name}, in rows older than the column"
+            raise
+        finally:
+            self._counted.add((info.relid, column.attnum))
 
-def scalar_of_text(plan: ColumnPlan, text: str) -> pa.Scalar:
+
+def scalar_of_text(
+    plan: ColumnPlan,
+    text: str,
+    unrepresentable: str = "error",
+    count: Callable[[str, int], None] = lambda name, amount: None,
+) -> pa.Scalar:
     """A value that the server printed, as the plan's Arrow type: decoded as an inserted row's one cell."""
-    decoder = PgoutputDecoder("error", lambda name, amount: None)
+    decoder = PgoutputDecoder(unrepresentable, count)
     decoder.set_relation(1, "", "", [plan], [], "n")
     cell = text.encode()
     decoder.feed(struct.pack(">cQqI", b"B", 1, 0, 1))

@@ -84,7 +84,7 @@ class PostgresSource:
         self._connector = Connector(options, context.name, limits)
         self._slot = options.slot_name(context.name)
         self._publication = options.publication_name(context.name)
-        self._shaper = Shaper(options.unrepresentable, lambda: self._connector.money_scale)
+        self._shaper = Shaper(options.unrepresentable, lambda: self._connector.money_scale, context.count)
         self._history = ReportedHistory(options.selection)
         self._layout = Layout(configured=options.publish_via_partition_root)
         self._monitor = Monitor(
