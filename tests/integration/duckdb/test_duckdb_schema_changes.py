@@ -212,6 +212,21 @@ def test_rows_behind_a_dropped_column_do_not_get_its_fill(tmp_path: Path, mode: 
     assert duck.rows("public.t", "id, c") == expected
 
 
+def test_a_history_that_an_earlier_version_began_gives_rows_behind_a_dropped_column_no_fill(
+    tmp_path: Path,
+) -> None:
+    before = Duck(tmp_path, mode="history")
+    before.change(T, ("c", ROW))
+    before.change(FILLED, ("c", {"id": 2, "c": 5}))
+    # It did not keep since when a table has a column.
+    before.query("""update _cdc.tables set schema = regexp_replace(schema, ', "since": [0-9]+', '', 'g')""")
+    before.sink.close()
+    duck = Duck(tmp_path, mode="history", epoch=2)
+    duck.next = before.next
+    duck.change(evolved(FILLED, ID, A, B), ("c", {"id": 3}))
+    assert duck.rows("public.t", "id, c") == [(1, 7), (2, 5), (3, None)]
+
+
 def test_old_images_of_a_changelog_follow_the_shape(tmp_path: Path) -> None:
     duck = Duck(tmp_path, mode="append")
     full = replace(T, identity="full")

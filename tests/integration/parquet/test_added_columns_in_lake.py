@@ -73,6 +73,7 @@ other_changes_before_a_row
     alter table {{t}} drop column x
     insert into {{t}} values (11, 'new', 1)
 """
+PARTITIONED = "partitioned"
 POSTGRES = f"""
 longer
     alter table {{t}} add c varchar(2) default 'ab'; alter table {{t}} alter c drop default
@@ -97,6 +98,10 @@ vacuumed_behind_a_row
     vacuum full {{t}}
     alter table {{t}} add d int
     insert into {{t}} values (12, 'new', 1, 2)
+{PARTITIONED}
+    {FORGOTTEN}
+    insert into {{t}} values (11, 'new', 1)
+    update {{t}} set v = 'changed' where id = 1
 computed
     alter table {{t}} add c int not null default (random() * 100)::int; alter table {{t}} alter c drop default
     insert into {{t}} values (11, 'new', 1)
@@ -209,7 +214,12 @@ def created(tables: Iterable[str], schema: str) -> list[str]:
     statements = []
     for name in tables:
         key = "not null" if name == KEYLESS else "primary key"
-        statements.append(f"create table {schema}.{name} (id int {key}, v varchar(20))")
+        parted = " partition by range (id)" if name == PARTITIONED else ""
+        statements.append(f"create table {schema}.{name} (id int {key}, v varchar(20)){parted}")
+        if parted:
+            for first, end in ((0, 4), (4, 100)):
+                bounds = f"partition of {schema}.{name} for values from ({first}) to ({end})"
+                statements.append(f"create table {schema}.{name}_{first} {bounds}")
         rows = ", ".join(f"({i}, 'v{i}')" for i in range(1, 6))
         statements.append(f"insert into {schema}.{name} values {rows}")
     return statements
@@ -276,7 +286,7 @@ WAYS = pytest.mark.parametrize("way", ["running", "between", "stopped"])
 
 @WAYS
 @pytest.mark.parametrize("ddl", ["watch", "trigger"])
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_older_rows_keep_the_default_that_a_postgres_table_forgot(
     database: Database, tmp_path: Path, ddl: str, way: str
 ) -> None:
@@ -291,7 +301,7 @@ def test_older_rows_keep_the_default_that_a_postgres_table_forgot(
 
 
 @WAYS
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_older_rows_keep_the_default_that_a_mysql_table_forgot(
     mysql_database: MysqlDatabase, tmp_path: Path, way: str
 ) -> None:
