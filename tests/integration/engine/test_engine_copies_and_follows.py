@@ -193,7 +193,7 @@ def test_another_database_is_refused_until_accepted(bench: Bench) -> None:
     result = bench.start(once=True).join()
     error = result.errors["capture:shop"]
     assert isinstance(error, SourceMismatch)
-    assert "database was 'memory' and is 'restored'" in str(error)
+    assert "database was 'memory', and is now 'restored'" in str(error)
     assert "--accept-source" in str(error)
     bench.database.commit([("public.orders", "c", {"id": 500, "note": "new"})])
     bench.start(accept=True)
