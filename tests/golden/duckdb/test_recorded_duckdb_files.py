@@ -110,7 +110,7 @@ def _apply(path: Path, mode: str, steps: Sequence[Step], *, epoch: int, log_id: 
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """Columns and rows of every table, but for when something was noted."""
+    """Columns and rows of every table, but for when something was noted, and in which words."""
     with duckdb.connect(str(path), read_only=True) as connection:
         names = connection.execute(
             "select schema_name, table_name from duckdb_tables() order by all"
@@ -118,7 +118,7 @@ def _content(path: Path) -> dict[str, Any]:
         found = {}
         for schema, name in names:
             columns = connection.execute(f'describe "{schema}"."{name}"').fetchall()
-            timeless = "* exclude (noted_at)" if name == "set_aside" else "*"
+            timeless = "* exclude (noted_at, reason, remedy)" if name == "set_aside" else "*"
             timeless = "* exclude (applied_at)" if name == "cursors" else timeless
             rows = connection.sql(f'select {timeless} from "{schema}"."{name}"').to_arrow_table().to_pylist()
             found[f"{schema}.{name}"] = (columns, sorted(rows, key=repr))

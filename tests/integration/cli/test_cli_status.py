@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -158,13 +161,28 @@ def test_status_never_writes_a_control_character(project: Project) -> None:
     assert not [character for character in shown if not character.isprintable() and character != "\n"]
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Children of this block end by SIGINT, even if this process ignores it, as one in a shell's background
+    does.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_status_watches_until_it_is_interrupted(project: Project) -> None:
     write(project)
     output = project.folder / "watched"
-    with output.open("wb") as file:
+    with output.open("wb") as file, interruptible():
         watching = subprocess.Popen(
-            cdc_command("status", "--watch"), cwd=project.folder, env=child_environment(), stdout=file
+            cdc_command("status", "--watch"),
+            cwd=project.folder,
+            env=child_environment(),
+            stdout=file,
         )
         wait_until(lambda: output.read_text("utf-8").count("source shop") >= 2, "it to be shown twice")
-        watching.send_signal(2)
+        watching.send_signal(signal.SIGINT)
         assert watching.wait(DEFAULT_TIMEOUT_SECONDS) == 130
