@@ -12,7 +12,7 @@ from cdc.cli.output import print_error, print_json
 from cdc.cli.session import JsonOption
 from cdc.errors import PluginError
 from cdc.spi import registry
-from cdc_config import json_schema
+from cdc_config import TRANSFORMS, json_schema
 
 
 def schema(as_json: JsonOption = False) -> None:
@@ -24,7 +24,8 @@ def configuration_schema() -> dict[str, Any]:
     """The schema with all plug-ins that can be imported; the others are named on stderr."""
     sinks = _classes("cdc.sinks")
     flush = {name: sink.capabilities.flush for name, sink in sinks.items()}
-    return json_schema(_options(_classes("cdc.sources")), _options(sinks), flush)
+    transforms: type[BaseModel] = registry.load("cdc.sources", TRANSFORMS)
+    return json_schema(_options(_classes("cdc.sources")), _options(sinks), flush, transforms)
 
 
 def _options(classes: Mapping[str, Any]) -> dict[str, type[BaseModel]]:

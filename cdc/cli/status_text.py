@@ -89,6 +89,8 @@ def _source_lines(source: SourceView) -> Iterator[Text]:
     yield from _copy_lines(report)
     yield from _waits(report.waits)
     yield from _reasons(source)
+    if report.outdated:
+        yield from _outdated(report.outdated)
 
 
 def _copy_lines(report: SourceReport) -> Iterator[Text]:
@@ -114,6 +116,16 @@ def _reasons(source: SourceView) -> Iterator[Text]:
         yield from _field("re-copied", f"{copy.table}{target}: {copy.reason}")
     if len(copies) > MOST_TABLES:
         yield from _field("", f"and {counted(len(copies) - MOST_TABLES, 'more table')}")
+
+
+def _outdated(tables: Sequence[str]) -> Iterator[Text]:
+    shown = ", ".join(tables[:MOST_TABLES])
+    rest = len(tables) - MOST_TABLES
+    more = f" and {counted(rest, 'more table')}" if rest > 0 else ""
+    yield from _field(
+        "transforms", f"rows of {shown}{more} were captured under earlier ones; to replace them:"
+    )
+    yield Text(f"{'':<{LABEL_WIDTH}}cdc snapshot", "green")
 
 
 def _waits(waits: Sequence[WaitReport]) -> Iterator[Text]:

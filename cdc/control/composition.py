@@ -25,7 +25,7 @@ def source_spec(
     settings, options = source.settings, source.options
     return SourceSpec(
         name=source.name,
-        make=lambda context: source.plugin(source.options, context),
+        make=lambda context: _made(source, context),
         snapshot=settings.snapshot,
         acknowledge=settings.acknowledge,
         on_gap=settings.on_gap,
@@ -53,8 +53,20 @@ def sink_spec(sink: ConfiguredSink) -> SinkSpec:
 
 def open_source(source: ConfiguredSource, log: Log, owner: LogIdentity | None = None) -> Source:
     """Open the source for a command; the caller closes it."""
-    made: Source = source.plugin(source.options, SourceContext(source.name, log, _count_nothing, owner))
-    return made
+    return _made(source, SourceContext(source.name, log, _count_nothing, owner))
+
+
+def _made(source: ConfiguredSource, context: SourceContext) -> Source:
+    """The source with its transforms."""
+    made: Source = source.plugin(source.options, context)
+    if not source.transforms:
+        return made
+    # Only who transforms waits for its imports.
+    from cdc.transform.source import TransformedSource, Transforms  # noqa: PLC0415
+
+    key = source.settings.mask_key
+    secret = key.get_secret_value().encode() if key is not None else None
+    return TransformedSource(made, Transforms(source.name, source.transforms, secret), context)
 
 
 def open_sink(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,12 +12,15 @@ from cdc import failpoints
 from cdc.engine.capture_context import CaptureContext
 from cdc.engine.identity import IDENTITY_KEY, STARTS_KEY, starts_in, verify_identity
 from cdc.engine.ledger import Entry
+from cdc.engine.outdated import Outdated, record_of
 from cdc.engine.reset import due_batches
 from cdc.engine.routing import Routed, unselected
 from cdc.engine.tables import Metadata
 from cdc.errors import SourceGap, SourceUnavailable
 from cdc.model import ChangeSet, Position
 from cdc.model.audience import EVERYONE
+from cdc.spi.source import SEALED_PREFIX, TransformsRows
+from cdc.transform.sealing import unreadable
 
 MEMORY_PREFIX = "memory:"
 # Sinks commit often; asking each for its position at every set would cost more than it frees at the source.
@@ -45,6 +49,7 @@ class Capture:
         self._is_fresh = False
         self._gap: SourceGap | None = None
         self._acknowledgeable = acknowledgeable
+        self._outdated = Outdated(context.ledger, record_of(context.source))
         # The transaction that is being taken, from its first part to its last.
         self._entry: Entry | None = None
         self._acknowledged_at = 0.0
@@ -97,12 +102,14 @@ class Capture:
         try:
             if self._gap is not None:
                 raise self._gap
+            self._require_readable()
             position = self._source.open(end.position if end else None, self._memory())
         except SourceGap as gap:
             position = self._start_again(gap)
         if end is None or metadata.get(IDENTITY_KEY) != identity:
             self._note(position, {IDENTITY_KEY: identity, **starts})
         self._forget_unselected(position)
+        self._compare_transforms(position)
         self._is_fresh = self._is_fresh or (self._copies and end is None)
         self._status.positioned(self._log.end)
         self.opened.set()
@@ -131,6 +138,33 @@ class Capture:
                 " when it is selected again",
                 level="warning",
                 table=str(table),
+            )
+
+    def _require_readable(self) -> None:
+        """Raise SourceGap if the source state is encrypted and nothing here can read it."""
+        if isinstance(self._source, TransformsRows):
+            return
+        if any(text.startswith(SEALED_PREFIX) for text in self._memory().values()):
+            raise unreadable(self._status.name)
+
+    def _compare_transforms(self, position: Position) -> None:
+        """Say which rows were captured under other transforms, and copy tables whose keys were."""
+        if self._copies:
+            with self._ledger.begin() as entry:
+                routed = self._outdated.copy_where_keys_changed(entry, self._router)
+                if routed.due:
+                    marks = tuple(due_batches(routed.due, entry.schema, position))
+                    entry.append(ChangeSet(marks, None, len(marks)))
+                    entry.commit(self._newest(position))
+            for table, state in routed.due.items():
+                self._report("copying table again", level="warning", table=str(table), reason=state.reason)
+        for table, changed in self._outdated.changes().items():
+            self._report(
+                "the transforms of a table have changed: rows that were delivered stay as they were captured",
+                level="warning",
+                table=str(table),
+                changed=changed,
+                remedy=shlex.join(["cdc", "snapshot", self._status.name, str(table)]),
             )
 
     def _newest(self, position: Position) -> Position:

@@ -8,6 +8,7 @@ from cdc.engine.coordinator import Coordinator
 from cdc.engine.copies import CopyRequests
 from cdc.engine.identity import starts_in
 from cdc.engine.ledger import Ledger
+from cdc.engine.outdated import Outdated, record_of
 from cdc.engine.pausing import pause_table, resume_table
 from cdc.engine.routing import Router
 from cdc.engine.specs import SourceSpec
@@ -51,7 +52,9 @@ class CapturePipeline:
         self.source: Source = spec.make(SourceContext(spec.name, report, self.status.count, owner))
         if isinstance(self.source, MeasuresDistance):
             self.status.distance = self.source.distance
-        router = Router(spec.snapshot)
+        record = record_of(self.source)
+        self.status.outdated = Outdated(self._ledger, record).names
+        router = Router(spec.snapshot, record)
         context = CaptureContext(spec, self.source, self._ledger, router, self.status, report, self.sinks)
         self.capture = Capture(context, self._acknowledgeable)
         self.copies = CopyRequests(context, self._state)

@@ -155,7 +155,12 @@ class CopyRequests:
                     if schema is not None:
                         mark = mark_batch(schema, CopyStep.CANCELLED, self._ledger.reached, state.audience)
                         entry.append(ChangeSet((mark,), None, 1))
-                    entry.tables.put(table, TableState(Phase.LIVE, relation=state.relation, dirty=True))
+                    entry.tables.put(
+                        table,
+                        TableState(
+                            Phase.LIVE, relation=state.relation, dirty=True, transforms=state.transforms
+                        ),
+                    )
             entry.commit()
 
     def _is_orphan(self, state: TableState) -> bool:

@@ -7,6 +7,7 @@ follows when the table is resumed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from cdc.engine.ledger import Ledger
 from cdc.engine.release import RELEASE_RUNS, Releaser
@@ -28,7 +29,7 @@ def pause_table(ledger: Ledger, table: TableId) -> None:
         if state is None or state.phase is not Phase.LIVE:
             raise _not_live(table, state)
         buffer = entry.tables.new_buffer()
-        entry.tables.put(table, TableState(Phase.PAUSED, state.relation, buffer, dirty=state.dirty))
+        entry.tables.put(table, replace(_plain(state), phase=Phase.PAUSED, buffer=buffer))
         entry.commit()
 
 
@@ -46,14 +47,24 @@ def resume_table(ledger: Ledger, parse: Callable[[str], Position], table: TableI
         if state is None or state.phase is not Phase.PAUSED:
             return
         if state.reason:
-            after = TableState(
-                Phase.WAITING, state.relation, state.buffer, state.released, state.handled, dirty=True
+            after = replace(
+                _plain(state),
+                phase=Phase.WAITING,
+                buffer=state.buffer,
+                released=state.released,
+                handled=state.handled,
+                dirty=True,
             )
         else:
             releaser.release_rest(entry, table, None)
-            after = TableState(Phase.LIVE, state.relation, dirty=state.dirty)
+            after = _plain(state)
         entry.tables.put(table, after)
         entry.commit()
+
+
+def _plain(state: TableState) -> TableState:
+    """The table as a live one."""
+    return TableState(Phase.LIVE, state.relation, dirty=state.dirty, transforms=state.transforms)
 
 
 def _not_live(table: TableId, state: TableState | None) -> ConfigError:

@@ -33,8 +33,10 @@ class Routed:
 class Router:
     """Changes tables' phases on the capture side; has no state of its own."""
 
-    def __init__(self, mode: SnapshotMode) -> None:
+    def __init__(self, mode: SnapshotMode, record: Callable[[TableId], str] = lambda _table: "") -> None:
+        """`record` stands for the transforms of a table (`TransformsRows`)."""
         self._first_phase = Phase.LIVE if mode == "never" else Phase.WAITING
+        self._record = record
 
     def route(self, entry: Entry, changes: ChangeSet) -> Routed:
         """Split a set, with the tables' new states in the entry's draft."""
@@ -99,7 +101,7 @@ class Router:
         if state is not None:
             renewed = replace(state, relation=relation)
             return self._start_over(draft, table, renewed, "dropped and created again", routed)
-        fresh = TableState(phase=self._first_phase, relation=relation)
+        fresh = TableState(phase=self._first_phase, relation=relation, transforms=self._record(table))
         if fresh.phase is Phase.WAITING:
             fresh = replace(fresh, buffer=draft.new_buffer())
         return draft.put(table, fresh)
@@ -144,6 +146,7 @@ class Router:
             dirty=True,
             reason=reason,
             audience=audience,
+            transforms=state.transforms,
         )
         routed.due[table] = again
         return draft.put(table, again, keep_chunks=False)
@@ -164,6 +167,7 @@ class Router:
             dirty=True,
             reason=reason,
             audience=audience,
+            transforms=state.transforms,
         )
         routed.due[table] = waiting
         return draft.put(table, waiting, keep_chunks=False)

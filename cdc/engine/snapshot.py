@@ -20,6 +20,7 @@ from dataclasses import replace
 from cdc import failpoints
 from cdc.engine.capture_context import CaptureContext
 from cdc.engine.ledger import Entry
+from cdc.engine.outdated import record_of
 from cdc.engine.release import RELEASE_RUNS, Releaser, batches_with_last, superseded
 from cdc.engine.reset import mark_batch
 from cdc.engine.status import SnapshotProgress
@@ -47,6 +48,7 @@ class TableCopier:
         self._status = context.status
         self._workers = context.spec.snapshot_workers
         self._releaser = Releaser(context.ledger, context.source.position)
+        self._record = record_of(context.source)
 
     def copy(self, schemas: Sequence[TableSchema], stop: threading.Event) -> Mapping[TableId, CdcError]:
         """Open one snapshot, copy the tables that it covers, and make live those that are complete.
@@ -130,6 +132,8 @@ class TableCopier:
                 dirty=True,
                 handled=state.handled if resumed else max(state.handled, position.order),
             )
+            if not resumed and state.audience.is_everyone:
+                after = replace(after, transforms=self._record(table))
             if not resumed:
                 known = state.dirty or entry.schema(table) is not None
                 mark = mark_batch(schema, CopyStep.BEGIN, position, state.audience, truncates=known)
@@ -284,7 +288,12 @@ class TableCopier:
             assert schema is not None, "the copy began with a mark"
             mark = mark_batch(schema, CopyStep.FINISHED, self._ledger.reached, state.audience)
             entry.append(ChangeSet((mark,), None, 1))
-            entry.tables.put(table, TableState(phase=Phase.LIVE, relation=state.relation, dirty=True))
+            entry.tables.put(
+                table,
+                TableState(
+                    phase=Phase.LIVE, relation=state.relation, dirty=True, transforms=state.transforms
+                ),
+            )
             entry.commit()
         failpoints.hit("snapshot.live")
         progress = self._status.snapshot

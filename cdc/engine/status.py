@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -186,6 +186,7 @@ class SourceStatus:
     last_error: LastError | None = None
     waits: Waits = field(default_factory=Waits)
     copying: CopyStatus = field(init=False)
+    outdated: Callable[[], Sequence[str]] = list
 
     def __post_init__(self) -> None:
         self.copying = CopyStatus(self.rate)
@@ -243,6 +244,7 @@ class SourceStatus:
             refused=[one.report(table) for table, one in sorted(self.refused.items())],
             counters=dict(self.counters),
             waits=self.waits.reports(),
+            outdated=list(self.outdated()),
             error=error.report() if error else None,
         )
 

@@ -43,7 +43,8 @@ class TableState:
     it below which everything is done; changes whose position orders below `handled` are done or contained in
     the snapshot. `token` and `position` are the open (or last) snapshot's. `dirty` says that the log may hold
     rows of this table from an earlier copy or life; `reason` why a live table is copied again. `audience` are
-    the sinks that the copy is for: the others see the table's changes as if it were live.
+    the sinks that the copy is for: the others see the table's changes as if it were live. `transforms`
+    stands for how the rows of its last whole copy were captured (`TransformsRows`).
     """
 
     phase: Phase
@@ -56,6 +57,7 @@ class TableState:
     dirty: bool = False
     reason: str = ""
     audience: Audience = EVERYONE
+    transforms: str = ""
 
     @property
     def is_copied(self) -> bool:
@@ -74,6 +76,7 @@ class TableState:
             "dirty": self.dirty,
             "reason": self.reason,
             "audience": self.audience.to_json(),
+            "transforms": self.transforms,
         }
         return json.dumps(value, separators=(",", ":"))
 

@@ -12,6 +12,9 @@ from cdc.errors import CdcError
 from cdc.model import ChangeBatch, ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding
 
+# How an encrypted text of the source state begins (`cdc.transform.sealing`); no source writes this itself.
+SEALED_PREFIX = "sealed:"
+
 
 @dataclass(frozen=True, slots=True)
 class LogIdentity:
@@ -248,6 +251,17 @@ class VerifiesReach(Protocol):
 
         Raises:
             SourceGap, SourceMismatch: as `open` would with these arguments.
+        """
+        ...
+
+
+@runtime_checkable
+class TransformsRows(Protocol):
+    """A source whose rows are filtered, masked or renamed before the engine sees them."""
+
+    def record(self, table: TableId) -> str:
+        """Return a text that changes whenever rows of this table would be captured differently; empty if the
+        rows stay as they are. Called after `open`.
         """
         ...
 

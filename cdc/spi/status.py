@@ -74,7 +74,10 @@ class CopyReport(Report):
 
 @dataclass(slots=True)
 class SourceReport(Report):
-    """One source: its stream and the copy of its tables."""
+    """One source: its stream and the copy of its tables.
+
+    `outdated` are the tables whose rows were captured under other transforms than those of now.
+    """
 
     state: str = ""
     position: str | None = None
@@ -90,6 +93,7 @@ class SourceReport(Report):
     refused: list[ErrorReport] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
     waits: list[WaitReport] = field(default_factory=list)
+    outdated: list[str] = field(default_factory=list)
     error: ErrorReport | None = None
 
     @classmethod

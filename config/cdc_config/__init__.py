@@ -1,11 +1,12 @@
 """The configuration file: its shape, its loading, its JSON Schema; a leaf that knows no plug-in."""
 
-from cdc_config.load import Configuration, ConfiguredSink, ConfiguredSource, PluginLoader, load
+from cdc_config.load import TRANSFORMS, Configuration, ConfiguredSink, ConfiguredSource, PluginLoader, load
 from cdc_config.problem import InvalidConfig
 from cdc_config.schema import json_schema
 from cdc_config.settings import FlushSettings, LogSettings, RetainSettings, SinkSettings, SourceSettings
 
 __all__ = [
+    "TRANSFORMS",
     "Configuration",
     "ConfiguredSink",
     "ConfiguredSource",

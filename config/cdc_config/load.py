@@ -18,10 +18,11 @@ from pydantic import BaseModel
 from cdc.errors import ConfigError, PluginError
 from cdc.spi.capabilities import OwnsPlaces
 from cdc_config.document import Document, describe, read_document
-from cdc_config.problem import InvalidConfig, Path, did_you_mean
+from cdc_config.problem import InvalidConfig, Path, did_you_mean, format_path
 from cdc_config.settings import (
     DEFAULT_STATE_DIR,
     DEFAULT_UMASK,
+    MIN_MASK_KEY_LENGTH,
     NAME_PATTERN,
     UMASK_PATTERN,
     SinkSettings,
@@ -31,6 +32,8 @@ from cdc_config.validation import known_keys, validate
 
 Group = Literal["cdc.sources", "cdc.sinks"]
 _TOP_KEYS = ("state_dir", "umask", "sources", "sinks")
+# The model of `transforms`, found like the options of a plug-in: only who uses it imports it.
+TRANSFORMS = "cdc.transform.settings:TransformList"
 _NAME_RULE = "A name starts with a-z and has only a-z, 0-9 and _, at most 48 characters."
 
 
@@ -48,6 +51,7 @@ class ConfiguredSource:
     settings: SourceSettings
     plugin: Any
     options: BaseModel
+    transforms: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +168,36 @@ class _Loading:
         if settings is not None and (settings.snapshot, settings.on_gap) == ("never", "resnapshot"):
             message = "cannot be resnapshot if snapshot is never: a gap would require a copy of all tables"
             self._add((*path, "on_gap"), message, "Write on_gap: fail, or snapshot: initial.")
+        entries = self._transforms(path, settings) if settings is not None else ()
         if settings is None or options is None:
             return None
-        return ConfiguredSource(name, settings, plugin, options)
+        return ConfiguredSource(name, settings, plugin, options, entries)
+
+    def _transforms(self, path: Path, settings: SourceSettings) -> tuple[Any, ...]:
+        entries: tuple[Any, ...] = ()
+        if settings.transforms:
+            model = self._load_plugin("cdc.sources", TRANSFORMS, path)
+            value = {"transforms": list(settings.transforms)}
+            found, problems = validate(model, value, self._document, path)
+            self._problems += problems
+            entries = found.transforms if found is not None else ()
+        self._check_mask_key(path, settings, entries)
+        return entries
+
+    def _check_mask_key(self, path: Path, settings: SourceSettings, entries: tuple[Any, ...]) -> None:
+        """Whoever reads the file must not be able to try which value gives a hash."""
+        key = settings.mask_key
+        place = (*path, "mask_key")
+        how = "Make one with `openssl rand -hex 32`, and write mask_key: ${CDC_MASK_KEY} or ${file:PATH}."
+        if key is None:
+            masked = [i for i, entry in enumerate(entries) if entry.needs_key]
+            if masked:
+                where = format_path((*path, "transforms", masked[0]))
+                self._add(place, f"is required where columns are masked or left out ({where})", how)
+        elif not self._document.is_outside(place):
+            self._add(place, "must not be written into the file", how)
+        elif len(key.get_secret_value()) < MIN_MASK_KEY_LENGTH:
+            self._add(place, f"is shorter than {MIN_MASK_KEY_LENGTH} characters", how)
 
     def _sink(self, name: str, body: dict[str, Any], known: tuple[str, ...]) -> ConfiguredSink | None:
         path = ("sinks", name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -31,9 +31,11 @@ Model = type[BaseModel]
 Options = Mapping[str, Model]
 
 
-def json_schema(sources: Options, sinks: Options, flush: Mapping[str, FlushPolicy]) -> dict[str, Any]:
-    """The schema, given the options models of the installed plug-ins, and how sinks are flushed, by type
-    name.
+def json_schema(
+    sources: Options, sinks: Options, flush: Mapping[str, FlushPolicy], transforms: Model | None = None
+) -> dict[str, Any]:
+    """The schema, given the options models of the installed plug-ins and how sinks are flushed, by type name,
+    and the model of a source's `transforms`.
     """
     definitions: dict[str, Any] = {}
     schema = {
@@ -56,8 +58,11 @@ def json_schema(sources: Options, sinks: Options, flush: Mapping[str, FlushPolic
                 "default": DEFAULT_UMASK,
                 "description": "Permissions to remove from new files and folders, in octal.",
             },
-            "sources": _named("source", SourceSettings, sources, definitions) | {"minProperties": 1},
-            "sinks": _named("sink", SinkSettings, sinks, definitions),
+            "sources": _named(
+                "source", [SourceSettings, *([transforms] if transforms else [])], sources, definitions
+            )
+            | {"minProperties": 1},
+            "sinks": _named("sink", [SinkSettings], sinks, definitions),
         },
     }
     for name, policy in flush.items():
@@ -75,7 +80,7 @@ def _set_flush(definitions: Schema, prefix: str, policy: FlushPolicy) -> None:
         definitions[f"{prefix}.FlushSettings"]["properties"][key]["default"] = value
 
 
-def _named(kind: str, settings: Model, options: Options, definitions: Schema) -> Schema:
+def _named(kind: str, settings: Sequence[Model], options: Options, definitions: Schema) -> Schema:
     """A mapping of names to sections, whose keys depend on `type`."""
     cases = []
     for name in sorted(options):
@@ -95,16 +100,21 @@ def _named(kind: str, settings: Model, options: Options, definitions: Schema) ->
     }
 
 
-def _section(name: str, settings: Model, options: Model, prefix: str, definitions: Schema) -> Schema:
+def _section(
+    name: str, settings: Sequence[Model], options: Model, prefix: str, definitions: Schema
+) -> Schema:
     merged: Schema = {"type": "object", "properties": {}, "required": []}
-    for model in (settings, options):
+    for model in (*settings, options):
         schema = model.model_json_schema(by_alias=True)
         inner = _renamed(schema, prefix)
         for key, definition in inner.pop("$defs", {}).items():
             definitions[f"{prefix}.{key}"] = _allowing_references(definition)
         merged["properties"] |= {k: _allowing_references(v) for k, v in inner.get("properties", {}).items()}
         merged["required"] += inner.get("required", [])
-    merged["properties"]["type"] = {"const": name, "description": settings.model_fields["type"].description}
+    merged["properties"]["type"] = {
+        "const": name,
+        "description": settings[0].model_fields["type"].description,
+    }
     return merged | {"additionalProperties": False}
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from cdc.defaults import (
     DEFAULT_ACKNOWLEDGE,
@@ -30,6 +30,9 @@ from cdc.units import Duration, Size
 # Lower case and underscores: a name is at once a folder, a part of a Postgres slot name and a value in SQL;
 # 48 leaves room for prefixes in Postgres' 63.
 NAME_PATTERN = r"[a-z][a-z0-9_]{0,47}"
+
+# A shorter one could be found by trying; `openssl rand -hex 32` prints 64 characters.
+MIN_MASK_KEY_LENGTH = 16
 
 # Beside the configuration, visible, and ignored by our .gitignore.
 DEFAULT_STATE_DIR = "./cdc-data"
@@ -75,6 +78,14 @@ class SourceSettings(_Section):
         DEFAULT_ON_GAP, description="What to do if the source no longer has the changes that follow the log."
     )
     log: LogSettings = Field(LogSettings(), description="The durable log.")
+    # The entries have a model of their own (`cdc_config.load`).
+    transforms: tuple[dict[str, Any], ...] = Field(
+        (), description="What is filtered, masked and renamed before anything is stored."
+    )
+    mask_key: SecretStr | None = Field(
+        None,
+        description="The secret of masks, from the environment or a file: ${NAME} or ${file:/run/secrets/x}.",
+    )
 
 
 class FlushSettings(_Section):

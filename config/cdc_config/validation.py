@@ -129,6 +129,8 @@ class _Section:
             return known_keys(self.model) + self.extra_keys
         models: list[type[BaseModel]] = [self.model]
         for part in inner:
+            if isinstance(part, int):
+                continue  # An entry of a list has the models of the list.
             models = [found for model in models for found in _models_under(model, part)]
         return tuple(key for model in models for key in known_keys(model))
 

@@ -1,0 +1,91 @@
+"""The one text of a value, whatever type a column has: what is hashed, and what is shown a part of.
+
+Equal values have equal texts across types that hold the same thing, so that a key and its foreign keys hash
+alike: 5 as int16, int64 and text; 1.5 as decimal(3,1) and decimal(9,4); a uuid as uuid and text.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def has_text(type_: pa.DataType) -> bool:
+    """Whether the values are single ones that people know a text of."""
+    tests = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_integer,
+        pa.types.is_decimal,
+        pa.types.is_date,
+        pa.types.is_time,
+        pa.types.is_timestamp,
+    )
+    return type_ == pa.uuid() or any(test(type_) for test in tests)
+
+
+def distinct(values: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """The distinct values without null, and for each row the index of its value; null where it is null."""
+    plain = values.storage if isinstance(values, pa.ExtensionArray) else values
+    if pa.types.is_dictionary(plain.type):
+        plain = plain.dictionary_decode()
+    if pa.types.is_nested(plain.type) or pa.types.is_null(plain.type):
+        # Arrow finds no duplicates among these.
+        valid = plain.is_valid()
+        indices = pc.cumulative_sum(valid.cast(pa.int32()))
+        places = pc.if_else(
+            valid, pc.subtract(indices, pa.scalar(1, pa.int32())), pa.scalar(None, pa.int32())
+        )
+        return plain.filter(valid), places
+    encoded = plain.dictionary_encode()
+    return encoded.dictionary, encoded.indices
+
+
+def texts(values: pa.Array, type_: pa.DataType) -> list[bytes]:
+    """The canonical texts of values without nulls, as UTF-8; `type_` is that of their column."""
+    if type_ == pa.uuid():
+        return [str(uuid.UUID(bytes=value)).encode() for value in values.to_pylist()]
+    types = pa.types
+    storage = type_.storage_type if isinstance(type_, pa.BaseExtensionType) else type_
+    if types.is_binary(storage) or types.is_large_binary(storage) or types.is_fixed_size_binary(storage):
+        return list(values.to_pylist())
+    if types.is_string(storage) or types.is_large_string(storage):
+        return list(values.cast(pa.large_binary()).to_pylist())
+    return [text.encode() for text in _printed(values, storage)]
+
+
+def _printed(values: pa.Array, type_: pa.DataType) -> Iterable[str]:
+    if pa.types.is_floating(type_):
+        # Adding zero makes one of the two zeros.
+        return (_number(value + 0.0) for value in values.to_pylist())
+    if pa.types.is_decimal(type_):
+        return (_trimmed(format(value, "f")) for value in values.to_pylist())
+    if pa.types.is_timestamp(type_) or pa.types.is_time(type_):
+        return (_moment(text) for text in values.cast(pa.string()).to_pylist())
+    if pa.types.is_boolean(type_) or pa.types.is_integer(type_) or pa.types.is_date(type_):
+        return iter(values.cast(pa.string()).to_pylist())
+    return (json.dumps(value, default=_plain, sort_keys=True) for value in values.to_pylist())
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def _trimmed(digits: str) -> str:
+    text = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    return "0" if text in ("-0", "") else text
+
+
+def _moment(text: str) -> str:
+    """Without the zeros at the end of the second's fraction."""
+    body, zone = (text[:-1], "Z") if text.endswith("Z") else (text, "")
+    return (body.rstrip("0").rstrip(".") if "." in body else body) + zone
+
+
+def _plain(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
