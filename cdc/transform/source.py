@@ -110,6 +110,10 @@ class Tables:
         """The schema at the source of a table that was listed."""
         return self._owners[target]
 
+    def owner(self, target: TableId) -> TableSchema | None:
+        """The schema at the source of the table that has this new name; None while none was seen."""
+        return self._owners.get(target)
+
     def origins(self, target: TableId) -> list[TableId]:
         """The names at the source that a table may have which the engine knows by this name."""
         return list(self.rules.origins(target))
@@ -162,10 +166,17 @@ class TransformedSource:
         """See `TransformsRows`; of the table that has this name now, or would have it."""
         known = self._records.get(table)
         if known is None:
-            origins = self._tables.origins(table)
-            chosen = next((origin for origin in origins if self._source.selects(origin)), table)
-            known = self._records[table] = self._tables.rules.of(chosen).record()
+            known = self._records[table] = self._tables.rules.of(self._origin(table)).record()
         return known
+
+    def _origin(self, table: TableId) -> TableId:
+        """The table at the source that the engine knows by this name."""
+        origins = [origin for origin in self._tables.origins(table) if self._source.selects(origin)]
+        if len(origins) > 1 and self._tables.owner(table) is None:
+            # Which of them there is only the catalog tells.
+            self.discover()
+        owner = self._tables.owner(table)
+        return owner.table if owner is not None else next(iter(origins), table)
 
     def discover(self) -> Sequence[TableSchema]:
         found, self._errors = self._tables.listed(self._source.discover())

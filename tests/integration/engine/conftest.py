@@ -14,13 +14,16 @@ import pytest
 from cdc.engine import Engine, Retention, RunResult, SinkSpec, SourceSpec
 from cdc.log import LocalLogs, SegmentedLog
 from cdc.model import ChangeSet
-from cdc.spi import FlushPolicy
+from cdc.spi import FlushPolicy, Source
+from cdc.spi.source import SourceContext
 from cdc.spi.status import SourceReport
 from cdc.state import StateReader, StateStore
 from cdc.testing.conditions import DEFAULT_TIMEOUT_SECONDS, wait_for
 from cdc.testing.database import MemoryDatabase, table_id
 from cdc.testing.events import append
 from cdc.testing.memory import MemorySink, MemorySource, MemoryStore
+from cdc.transform.settings import TransformList
+from cdc.transform.source import TransformedSource, Transforms
 
 
 @dataclass
@@ -61,19 +64,13 @@ class Bench:
     others: dict[str, MemoryStore] = field(default_factory=dict)
     backfill: str = "snapshot"
     retention: Retention = field(default_factory=Retention)
+    transforms: list[dict[str, Any]] = field(default_factory=list)
+    mask_key: bytes = b"0f" * 32
 
     def start(self, *, once: bool = False, accept: bool = False) -> Running:
         source = SourceSpec(
             "shop",
-            lambda context: MemorySource(
-                MemorySource.Options(
-                    database=self.database,
-                    chunk_rows=self.chunk_rows,
-                    snapshot_tables=self.snapshot_tables,
-                    snapshot_chunks=self.snapshot_chunks,
-                ),
-                context,
-            ),
+            self._source,
             snapshot=self.snapshot,  # type: ignore[arg-type]
             acknowledge=self.acknowledge,  # type: ignore[arg-type]
             on_gap=self.on_gap,  # type: ignore[arg-type]
@@ -90,6 +87,19 @@ class Bench:
         running.thread.start()
         self.running = running
         return running
+
+    def _source(self, context: SourceContext) -> Source:
+        options = MemorySource.Options(
+            database=self.database,
+            chunk_rows=self.chunk_rows,
+            snapshot_tables=self.snapshot_tables,
+            snapshot_chunks=self.snapshot_chunks,
+        )
+        source = MemorySource(options, context)
+        if not self.transforms:
+            return source
+        entries = TransformList.model_validate({"transforms": self.transforms}).transforms
+        return TransformedSource(source, Transforms("shop", entries, self.mask_key), context)
 
     def _sink(self, name: str, store: MemoryStore) -> SinkSpec:
         return SinkSpec(

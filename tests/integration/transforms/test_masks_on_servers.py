@@ -1,4 +1,4 @@
-"""Masks, filters and routes on real servers: stream, copy and buffered changes alike, and no masked value on disk."""
+"""Masks, filters and routes on real servers: copy and stream alike, and no masked value on disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow.parquet as pq
 
 from tests.support.leaks import leaks
 from tests.support.mysql.server import MysqlDatabase
@@ -64,7 +63,8 @@ COPIED = (
     person("copied@example.com", "Secret Copied"),
     person("moved@example.com", "Secret Copied"),
     person("deleted@example.com", "Secret Copied"),
-    "insert into visits values (1, 'copied@example.com', 1, 'in'), (2, 'copied@example.com', 0, 'other tenant')",
+    "insert into visits values (1, 'copied@example.com', 1, 'in')",
+    "insert into visits values (2, 'copied@example.com', 0, 'other tenant')",
     "insert into visits values (3, 'copied@example.com', 1, 'in'), (4, null, null, 'other tenant')",
 )
 STREAMED = (
@@ -116,7 +116,7 @@ def mirror(pipeline: Pipeline, table: str, columns: str, key: str) -> list[tuple
 
 def assert_delivered(pipeline: Pipeline, source: Database | MysqlDatabase, schema: str) -> None:
     people = source.query("select email, phone, note, mood, born, tenant, mail2, late from people")
-    expected = sorted(
+    expected: list[tuple[Any, ...]] = sorted(
         (
             hashed(e),
             f"***{p[-2:]}",
