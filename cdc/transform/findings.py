@@ -10,8 +10,6 @@ from cdc.spi.finding import Finding, Severity
 from cdc.transform.rules import Rules
 from cdc.transform.tables import TableTransform
 
-_DOCS = "transforms"
-
 
 def findings(
     rules: Rules,

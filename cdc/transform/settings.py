@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from cdc.kit.selection import TableSelection
 from cdc.transform.routing import Route
@@ -114,15 +114,25 @@ class TransformSettings(_Section):
         """Whether values are kept from the disk, for which a key is needed."""
         return bool(self.mask) or self.columns is not None
 
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        _ = self.selection
-        if self.where is not None:
+    @field_validator("table")
+    @classmethod
+    def _is_selection(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        TableSelection.parse((value,) if isinstance(value, str) else value, _NOTHING)
+        return value
+
+    @field_validator("where")
+    @classmethod
+    def _is_condition(cls, value: str | None) -> str | None:
+        if value is not None:
             # Parsing imports a SQL parser, which only those who filter wait for.
             from cdc.transform.expression import Expression  # noqa: PLC0415
 
-            Expression.parse(self.where)
-        elif self.where_fixed:
+            Expression.parse(value)
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.where_fixed and self.where is None:
             message = "where_fixed says something about where, which is missing"
             raise ValueError(message)
         if self.route is not None:

@@ -10,8 +10,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from cdc.errors import ConfigError, PluginError
+from cdc.transform.settings import TransformList
 from cdc.units import Duration
-from cdc_config import Configuration, InvalidConfig, load
+from cdc_config import TRANSFORMS, Configuration, InvalidConfig, load
 
 Load = Callable[..., Configuration]
 Messages = Callable[..., list[str]]
@@ -62,6 +63,8 @@ class Plugin:
 def find_plugin(group: str, type_name: str) -> Any:
     if type_name in ("postgres", "parquet", "duckdb"):
         return Plugin
+    if type_name == TRANSFORMS:
+        return TransformList
     raise PluginError(
         f"there is no {group.removeprefix('cdc.')[:-1]} type {type_name!r}", remedy="Did you mean 'postgres'?"
     )

@@ -13,6 +13,7 @@ import yaml
 
 from cdc.cli.schema import configuration_schema
 from cdc.spi import registry
+from cdc.transform.settings import TransformList
 from cdc_config import json_schema, load
 from cdc_config.settings import SinkSettings, SourceSettings
 from tests.support.processes import ROOT
@@ -23,7 +24,7 @@ EXAMPLES = sorted((ROOT / "config/examples").glob("*.yaml"))
 
 @pytest.fixture
 def schema() -> dict[str, Any]:
-    return json_schema({"postgres": Options}, {"parquet": Options}, {})
+    return json_schema({"postgres": Options}, {"parquet": Options}, {}, TransformList)
 
 
 def errors(schema: dict[str, Any], text: str) -> list[str]:
@@ -45,6 +46,13 @@ def test_schema_accepts_what_the_loader_accepts(schema: dict[str, Any]) -> None:
     state_dir: ./x
     sources:
       shop: {type: postgres, url: "${URL}", workers: "${N}", snapshot: never, log: {retain: {age: 7d}}}
+      masked:
+        type: postgres
+        mask_key: "${KEY}"
+        transforms:
+          - {table: app.people, mask: {a: hash, b: {keep_last: 2}, c: {truncate: year}, d: {truncate: 3}}}
+          - {table: ["app.*", "!app.x"], where: "a > 1", where_fixed: true, columns: {exclude: [a]}}
+          - {table: app.x, python: "acme.hooks:clean", rename: {a: b}, route: "raw.{schema}_{table}"}
       other: {type: "acme_cdc.oracle:OracleSource", anything: 1}
     sinks:
       lake: {type: parquet, from: [shop], flush: {rows: 5}, publish: {path: a, interval: "${I:-1s}"}}
@@ -62,6 +70,8 @@ def test_schema_accepts_what_the_loader_accepts(schema: dict[str, Any]) -> None:
         "sources: {shop: {type: postgrs}}",
         "sources: {shop: {type: postgres, tabels: []}}",
         "sources: {shop: {type: postgres, workers: many}}",
+        "sources: {shop: {type: postgres, transforms: [{mask: {a: hash}}]}}",
+        "sources: {shop: {type: postgres, transforms: [{table: a.b, mask: {a: md5}}]}}",
         "sources: {shop: {type: postgres, log: {retain: {age: 7}}}}",
         "sources: {shop: {type: postgres}}\nsinks: {lake: {type: parquet, publish: {path: a}}}",
         "sources: {shop: {type: postgres}}\nsink: {}",
@@ -80,7 +90,7 @@ def test_every_engine_key_is_described() -> None:
 def test_example_loads(path: Path, tmp_path: Path) -> None:
     text = path.read_text("utf-8").replace("/run/secrets", str(tmp_path))
     for secret in re.findall(rf"{re.escape(str(tmp_path))}/(\w+)", text):
-        (tmp_path / secret).write_text("secret", "utf-8")
+        (tmp_path / secret).write_text("secret of enough length", "utf-8")
     (tmp_path / "cdc.yaml").write_text(text, "utf-8")
     names = set(re.findall(r"\$\{([A-Z_]+)\}", text))
     scheme = "mysql" if "type: mysql" in text else "postgresql"
