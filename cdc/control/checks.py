@@ -41,6 +41,7 @@ def _of_source(
     def look(opened: Source) -> Iterator[Finding]:
         found = list(opened.check())
         yield from found
+        yield from local.outdated_findings(configuration, source.name, opened)
         # A running daemon reads the slot at this moment. A slot that is wrong is named already.
         if not daemon.running and not any(_is_error(f) and f.code.startswith("slot") for f in found):
             yield from local.reach_findings(configuration, source.name, opened)

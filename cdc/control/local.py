@@ -7,6 +7,7 @@ Reads only, and takes no lock: a daemon may be running. What such a daemon holds
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,12 +17,15 @@ from cdc.control.status import DaemonView
 from cdc.control.stored import has_log, log_folder, open_log
 from cdc.engine.capture import MEMORY_PREFIX
 from cdc.engine.identity import IDENTITY_KEY, verify_identity
+from cdc.engine.outdated import record_of
 from cdc.engine.specs import effective_backfill
+from cdc.engine.tables import TableBook
 from cdc.errors import CdcError, SourceGap, SourceMismatch, StateError
 from cdc.kit.report import counted
 from cdc.log import verify_log
 from cdc.merge import continuity
 from cdc.spi import Cursor, Finding, LogReader, Severity, Sink, Source, SupportsPeek, VerifiesReach
+from cdc.transform.record import difference
 from cdc_config import Configuration
 
 # Read and checksummed at each check: a second's work, and what is newest is what sinks still need.
@@ -113,6 +117,24 @@ def reach_findings(configuration: Configuration, name: str, source: Source) -> I
     else:
         yield Finding(Severity.OK, "log-end", f"the source has everything after {log.end.position}")
     yield from found
+
+
+def outdated_findings(configuration: Configuration, name: str, source: Source) -> Iterator[Finding]:
+    """Tables whose delivered rows were captured under other transforms than those of the file."""
+    log = _log_of(configuration, name)
+    if log is None:
+        return
+    record = record_of(source)
+    for table, state in TableBook.from_metadata(log.metadata).items():
+        is_due = state.is_copied and state.audience.is_everyone
+        if not table.schema or is_due or state.transforms == record(table):
+            continue
+        changed = ", ".join(difference(state.transforms, record(table)))
+        message = f"{table}: its delivered rows were captured under other transforms (changed: {changed})"
+        fix = f"To replace them: {shlex.join(['cdc', 'snapshot', name, str(table)])}"
+        yield Finding(
+            Severity.WARNING, "transforms-changed", message, fix, "transforms.md#when-transforms-change"
+        )
 
 
 def cursor_findings(

@@ -96,12 +96,10 @@ class Hooked:
         """What the hooks make of the defaults that older rows have, in a row that is null otherwise."""
         fills = {}
         for column in self._source.columns:
-            if column.fill is None or not column.fill.is_valid or column.name not in arrow.names:
+            if not column.has_fill or column.name not in arrow.names:
                 continue
             row = [
-                pa.array([column.fill.as_py()], each.type)
-                if each.name == column.name
-                else pa.nulls(1, each.type)
+                pa.repeat(column.fill, 1) if each.name == column.name else pa.nulls(1, each.type)
                 for each in self._source.columns
             ]
             fills[column.name] = self._call(row)[column.name][0]

@@ -83,11 +83,7 @@ def _shaped(column: Column, name: str, mask: ColumnMask | None) -> Column:
     """The type as the source spells it may hold values too (labels of an enum), and so may a default."""
     if mask is None:
         return replace(column, name=name)
-    fill = column.fill
-    if fill is not None:
-        fill = mask.apply(
-            pa.array([fill.as_py()], column.type) if fill.is_valid else pa.nulls(1, column.type)
-        )[0]
+    fill = None if column.fill is None else mask.apply(pa.repeat(column.fill, 1))[0]
     nullable = column.nullable or mask.kind in ("redact", "truncate")
     return replace(column, name=name, type=mask.type, source_type=mask.kind, nullable=nullable, fill=fill)
 

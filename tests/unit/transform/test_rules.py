@@ -98,8 +98,8 @@ def test_findings_name_patterns_and_columns_that_match_nothing() -> None:
     assert messages == [
         (
             "transforms-table",
-            "sources.shop.transforms[1].table: 'a.persons' matches no table of the source, so nothing is masked"
-            " or filtered by it",
+            "sources.shop.transforms[1].table: 'a.persons' matches no table of the source, so nothing is"
+            " masked or filtered by it",
         ),
         (
             "transforms-column",
