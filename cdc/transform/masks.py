@@ -7,7 +7,8 @@ once for each distinct value of a batch, all else is Arrow's kernels.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import string
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ REDACTED = "REDACTED"
 # Of one length for every value, so that it does not tell how long the hidden part was.
 HIDDEN = "***"
 _BLOCK_BYTES = 64
+_DIGITS, _LETTERS, _CAPITALS = string.digits, string.ascii_lowercase, string.ascii_uppercase
 # Days since 1970 of the years that Arrow's calendar knows; it would wrap around beyond.
 _CALENDAR_DAYS = (-12687428, 11248737)
 _DAY_MICROSECONDS = 86_400_000_000
@@ -37,11 +39,35 @@ class KeyedHash:
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
 
     def digest(self, value: bytes) -> bytes:
+        """The HMAC of one value."""
         inner = self._inner.copy()
         inner.update(value)
         outer = self._outer.copy()
         outer.update(inner.digest())
         return outer.digest()
+
+    def hashes(self, values: Sequence[bytes]) -> list[str]:
+        """The HMAC of each value, in hexadecimal: `digest` without its calls."""
+        fresh_inner, fresh_outer = self._inner.copy, self._outer.copy
+        found = []
+        for value in values:
+            inner, outer = fresh_inner(), fresh_outer()
+            inner.update(value)
+            outer.update(inner.digest())
+            found.append(outer.hexdigest())
+        return found
+
+    def tokens(self, values: Sequence[bytes]) -> list[str]:
+        """Each text with every letter and digit replaced by one of its kind; all else stays where it is."""
+        return [self._token(value) for value in values]
+
+    def _token(self, text: bytes) -> str:
+        shown = text.decode()
+        choices = b""
+        while len(choices) < len(shown):
+            # The prefix keeps these apart from hashes of any value.
+            choices += self.digest(b"token\0" + len(choices).to_bytes(4, "big") + text)
+        return "".join(map(_replaced, shown, choices))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +100,15 @@ def make_mask(mask: Mask, type_: pa.DataType, key: KeyedHash | None) -> ColumnMa
         if not (pa.types.is_string(type_) or pa.types.is_large_string(type_)):
             message = f"tokenise works on texts, not on {type_}"
             raise ValueError(message)
-        return ColumnMask(
-            "tokenise", pa.string(), lambda values: _by_value(values, lambda text: _token(key, text))
-        )
+        return ColumnMask("tokenise", pa.string(), lambda values: _by_value(values, key.tokens))
     assert mask == "hash", "all other masks are made above"
-    return ColumnMask(
-        "hash", pa.string(), lambda values: _by_value(values, lambda text: key.digest(text).hex())
-    )
+    return ColumnMask("hash", pa.string(), lambda values: _by_value(values, key.hashes))
 
 
-def _by_value(values: pa.Array, replace: Callable[[bytes], str]) -> pa.Array:
+def _by_value(values: pa.Array, replace: Callable[[list[bytes]], list[str]]) -> pa.Array:
+    """Every distinct value replaced by what the function gives for its canonical text."""
     found, indices = distinct(values)
-    replaced = pa.array([replace(text) for text in texts(found, values.type)], pa.string())
-    return replaced.take(indices)
+    return pa.array(replace(texts(found, values.type)), pa.string()).take(indices)
 
 
 def _redact(values: pa.Array) -> pa.Array:
@@ -126,7 +148,7 @@ def _floor(values: pa.Array, unit: str) -> pa.Array:
 def _as_text(values: pa.Array) -> pa.Array:
     if pa.types.is_string(values.type):
         return values
-    return _by_value(values, lambda text: text.decode())
+    return _by_value(values, lambda found: [text.decode() for text in found])
 
 
 def _require_text(mask: Any, type_: pa.DataType) -> None:
@@ -136,24 +158,9 @@ def _require_text(mask: Any, type_: pa.DataType) -> None:
         raise ValueError(message)
 
 
-def _token(key: KeyedHash, text: bytes) -> str:
-    """The text with every letter and digit replaced by one of its kind; all else stays where it is."""
-    stream = _stream(key, text)
-    return "".join(_replaced(character, stream) for character in text.decode())
-
-
-def _replaced(character: str, stream: Any) -> str:
+def _replaced(character: str, choice: int) -> str:
     if "0" <= character <= "9":
-        return chr(48 + next(stream) % 10)
+        return _DIGITS[choice % 10]
     if character.isalnum():
-        letter = next(stream) % 26
-        return chr((65 if character.isupper() else 97) + letter)
+        return (_CAPITALS if character.isupper() else _LETTERS)[choice % 26]
     return character
-
-
-def _stream(key: KeyedHash, text: bytes) -> Any:
-    """As many bytes as are asked for; the prefix keeps them apart from hashes of any value."""
-    number = 0
-    while True:
-        yield from key.digest(b"token\0" + number.to_bytes(4, "big") + text)
-        number += 1
