@@ -59,9 +59,9 @@ def open_source(source: ConfiguredSource, log: Log, owner: LogIdentity | None = 
 def _made(source: ConfiguredSource, context: SourceContext) -> Source:
     """The source with its transforms."""
     made: Source = source.plugin(source.options, context)
-    if not source.transforms:
+    if not source.transforms and source.settings.mask_key is None:
         return made
-    # Only who transforms waits for its imports.
+    # Only who transforms waits for its imports. A key alone reads what was kept while columns were masked.
     from cdc.transform.source import TransformedSource, Transforms  # noqa: PLC0415
 
     key = source.settings.mask_key

@@ -152,6 +152,7 @@ class TransformedSource:
         self._name = transforms.source
         self._count = context.count
         self._tables = Tables(transforms)
+        self._key = transforms.key
         self._seal = Seal(transforms.key) if transforms.hides_values and transforms.key is not None else None
         self._errors: dict[TableId, CdcError] = {}
         self._records: dict[TableId, str] = {}
@@ -343,11 +344,12 @@ class TransformedSource:
             raise unreadable(self._name) from None
 
     def _clear(self, text: str) -> str:
-        if self._seal is not None:
-            return self._seal.open(text)
-        if text.startswith(SEALED_PREFIX):
+        if not text.startswith(SEALED_PREFIX):
+            return text
+        if self._key is None:
             raise WrongKey
-        return text
+        # Also where nothing is masked any more, and what follows is kept in clear.
+        return (self._seal or Seal(self._key)).open(text)
 
 
 class TransformedSnapshot:
