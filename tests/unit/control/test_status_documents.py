@@ -67,6 +67,7 @@ SOURCE: dict[str, Any] = {
         },
         {"what": "copy", "kind": "LogFull", "reason": "full", "remedy": "Free space.", "since": TIME},
     ],
+    "outdated": [],
     "error": FAILURE,
 }
 SINK: dict[str, Any] = {
