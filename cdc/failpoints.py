@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 NAMES: Final = frozenset(
@@ -27,13 +29,29 @@ NAMES: Final = frozenset(
 
 _armed, _, _count = os.environ.get("CDC_FAILPOINT", "").partition("=")
 _hits_left = int(_count or 1) if _armed else 0
+_watch: Callable[[str], None] | None = None
 
 
 def hit(name: str) -> None:
     """Die here if this point is armed and its count is used up."""
     global _hits_left  # noqa: PLW0603  (one counter a process is the point of it)
+    if _watch is not None:
+        _watch(name)
     if name != _armed:
         return
     _hits_left -= 1
     if _hits_left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def watched(watch: Callable[[str], None]) -> Iterator[None]:
+    """Call `watch` with the name of every point that a thread of this process passes inside the block. The
+    point raises what it raises.
+    """
+    global _watch  # noqa: PLW0603  (as above)
+    _watch = watch
+    try:
+        yield
+    finally:
+        _watch = None

@@ -20,9 +20,12 @@ LINE_WIDTH = 59
 class Progress:
     """Logs what moved since the last line, keeps the newest report and the process small."""
 
-    def __init__(self, log: Log, *, quiet: bool = False) -> None:
+    def __init__(
+        self, log: Log, *, quiet: bool = False, interval_seconds: float = PROGRESS_INTERVAL_SECONDS
+    ) -> None:
         self._log = log
         self._quiet = quiet
+        self._interval_seconds = interval_seconds
         self._at = self._gave_back_at = time.monotonic()
         self._rows: dict[str, int] = {}
         self.report = DaemonReport()
@@ -32,7 +35,7 @@ class Progress:
         if time.monotonic() - self._gave_back_at >= GIVE_BACK_SECONDS:
             self._gave_back_at = time.monotonic()
             give_back_free_memory()
-        if self._quiet or time.monotonic() - self._at < PROGRESS_INTERVAL_SECONDS:
+        if self._quiet or time.monotonic() - self._at < self._interval_seconds:
             return
         self._at = time.monotonic()
         for name, source in report.sources.items():

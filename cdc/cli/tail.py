@@ -61,7 +61,7 @@ def tail(
         _check_tables(log, table or ())
     if start is None:
         lines = DEFAULT_LINES if limit is None else limit
-        first = _newest(log, tables, lines)
+        first = newest(log, tables, lines)
         limit = limit if follow else None
     else:
         first = finder(configuration, chosen, log, "--from").offset(start)
@@ -82,17 +82,21 @@ def _check_tables(log: LogReader, patterns: Sequence[str]) -> None:
             raise ConfigError(f"no table in the log matches {pattern!r}", where="--table", remedy=remedy)
 
 
-def _newest(log: LogReader, patterns: Sequence[str], count: int) -> int:
-    """Where the newest `count` changes of these tables begin; the log's start when it has fewer."""
-    newest = np.empty(0, np.int64)
-    end, look = _end(log), max(count, FIRST_LOOK)
-    while end > log.start and len(newest) < count:
+def newest(log: LogReader, patterns: Sequence[str], count: int, first_look: int = FIRST_LOOK) -> int:
+    """Return the offset where the newest `count` changes of these tables begin; the log's start if there are
+    fewer.
+
+    The first look reads `first_look` offsets, or `count` if that is more.
+    """
+    found = np.empty(0, np.int64)
+    end, look = _end(log), max(count, first_look)
+    while end > log.start and len(found) < count:
         begin = next(log.commits(max(log.start, end - look))).first
         for batch in log.read(begin, end):
             if _is_wanted(batch.table, patterns):
-                newest = np.sort(np.concatenate([newest, batch.seq.to_numpy()]))[-count:]
+                found = np.sort(np.concatenate([found, batch.seq.to_numpy()]))[-count:]
         end, look = begin, look * 2
-    return int(newest[0]) if len(newest) == count else log.start
+    return int(found[0]) if len(found) == count else log.start
 
 
 def _is_wanted(table: TableId, patterns: Sequence[str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cdc.engine.ledger import Ledger
+from cdc.engine.pacing import Pacing
 from cdc.engine.routing import Router
 from cdc.engine.specs import SourceSpec
 from cdc.engine.status import SourceStatus
@@ -23,6 +24,7 @@ class CaptureContext:
     status: SourceStatus
     report: Log
     sinks: set[str]
+    pacing: Pacing
 
     @property
     def log(self) -> LogWriter:

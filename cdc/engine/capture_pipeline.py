@@ -9,10 +9,12 @@ from cdc.engine.copies import CopyRequests
 from cdc.engine.identity import starts_in
 from cdc.engine.ledger import Ledger
 from cdc.engine.outdated import Outdated, record_of
+from cdc.engine.pacing import Pacing
 from cdc.engine.pausing import pause_table, resume_table
 from cdc.engine.routing import Router
 from cdc.engine.specs import SourceSpec
 from cdc.engine.status import SourceStatus
+from cdc.engine.waits import Waits
 from cdc.engine.workers import Log, Worker, bound, stop_all
 from cdc.model import Position, TableId
 from cdc.spi import (
@@ -33,20 +35,27 @@ class CapturePipeline:
     """
 
     def __init__(
-        self, spec: SourceSpec, log: LogWriter, retention: LogRetention, state: CaptureState, report: Log
+        self,
+        spec: SourceSpec,
+        log: LogWriter,
+        retention: LogRetention,
+        state: CaptureState,
+        report: Log,
+        pacing: Pacing,
     ) -> None:
         self.log = log
         self.retention = retention
         self.sinks: set[str] = set()
         self._state = state
         self._report = report
+        self._pacing = pacing
         self._ledger = Ledger(log)
         self._open(spec)
 
     def _open(self, spec: SourceSpec) -> None:
         """Make the source, and all that works with it."""
         self.spec = spec
-        self.status = SourceStatus(spec.name)
+        self.status = SourceStatus(spec.name, waits=Waits(self._pacing))
         report = bound(self._report, source=spec.name)
         owner = _owner(spec, self.log)
         self.source: Source = spec.make(SourceContext(spec.name, report, self.status.count, owner))
@@ -55,7 +64,9 @@ class CapturePipeline:
         record = record_of(self.source)
         self.status.outdated = Outdated(self._ledger, record).names
         router = Router(spec.snapshot, record)
-        context = CaptureContext(spec, self.source, self._ledger, router, self.status, report, self.sinks)
+        context = CaptureContext(
+            spec, self.source, self._ledger, router, self.status, report, self.sinks, self._pacing
+        )
         self.capture = Capture(context, self._acknowledgeable)
         self.copies = CopyRequests(context, self._state)
         self.coordinator = Coordinator(context, self.capture.opened, self.copies)
@@ -63,10 +74,10 @@ class CapturePipeline:
         self.status.positioned(self.log.end)
 
     def _make_workers(self) -> None:
-        name = self.spec.name
+        name, report, pacing = self.spec.name, self._report, self._pacing
         self.workers = [
-            Worker(f"capture:{name}", self.capture.run, self.status, self._report),
-            Worker(f"snapshot:{name}", self.coordinator.run, self.status.copying, self._report),
+            Worker(f"capture:{name}", self.capture.run, self.status, report, pacing=pacing),
+            Worker(f"snapshot:{name}", self.coordinator.run, self.status.copying, report, pacing=pacing),
         ]
 
     def start(self) -> None:

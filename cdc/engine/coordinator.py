@@ -18,9 +18,6 @@ from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
 from cdc.model import ChangeSet, CopyStep, Position, TableId, TableSchema
 from cdc.spi.source import NamesUnreadable
 
-# A new table is copied within seconds of its creation,
-# and the catalog is asked rarely enough not to be noticed.
-DISCOVER_INTERVAL_SECONDS = 5.0
 # How often tables that the stream showed first are looked for.
 POLL_SECONDS = 0.1
 # While a table waits for the stream, the catalog is read this often.
@@ -42,6 +39,7 @@ class Coordinator:
         self._router = context.router
         self._status = context.status
         self._report = context.report
+        self._pacing = context.pacing
         self._opened = opened
         self._requests = requests
         self._copier = TableCopier(context)
@@ -72,7 +70,7 @@ class Coordinator:
             stop.wait(POLL_SECONDS)
 
     def _due(self) -> bool:
-        return time.monotonic() - self._discovered_at >= DISCOVER_INTERVAL_SECONDS
+        return time.monotonic() - self._discovered_at >= self._pacing.discover_seconds
 
     def _rested(self) -> bool:
         return time.monotonic() - self._discovered_at >= ROUND_SECONDS
@@ -265,7 +263,7 @@ class Coordinator:
             )
         self._reported.add(table)
         self.refused[table] = error
-        self._status.refuse(str(table), error, DISCOVER_INTERVAL_SECONDS)
+        self._status.refuse(str(table), error, self._pacing.discover_seconds)
 
     def _forget_dropped(self, schemas: dict[TableId, TableSchema], before: Position) -> None:
         """A table that went away before it was copied has nothing left to copy.

@@ -9,6 +9,7 @@ from pathlib import Path
 from cdc.defaults import BackfillMode
 from cdc.engine.beginning import Beginning
 from cdc.engine.delivery import Delivery
+from cdc.engine.pacing import Pacing
 from cdc.engine.specs import PARTS_IN_MEMORY, SinkSpec
 from cdc.engine.status import SinkStatus
 from cdc.engine.workers import Log, Worker, bound, stop_all
@@ -17,12 +18,15 @@ from cdc.spi import DeliveryState, LogReader, SinkContext
 
 
 @dataclass(frozen=True, slots=True)
-class SinkResources:
-    """Resources of a delivery's sink: its epoch, its share of the memory, a folder for scratch files."""
+class DeliveryResources:
+    """What the engine gives to a delivery: its sink's epoch, share of the memory and folder for scratch
+    files, and how it is paced.
+    """
 
     epoch: int
     memory_bytes: int
     scratch: Path | None
+    pacing: Pacing
 
 
 class DeliveryPipeline:
@@ -34,7 +38,7 @@ class DeliveryPipeline:
         spec: SinkSpec,
         log: LogReader,
         state: DeliveryState,
-        resources: SinkResources,
+        resources: DeliveryResources,
         backfill: BackfillMode,
         report: Log,
     ) -> None:
@@ -73,7 +77,15 @@ class DeliveryPipeline:
             self.status,
         )
         name = f"deliver:{self.source}:{spec.name}"
-        self.worker = Worker(name, self.delivery.run, self.status, self._report, stop, wake=self._log.wake)
+        self.worker = Worker(
+            name,
+            self.delivery.run,
+            self.status,
+            self._report,
+            stop,
+            wake=self._log.wake,
+            pacing=resources.pacing,
+        )
 
     def start(self) -> None:
         self.worker.start()

@@ -15,9 +15,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from cdc.engine.capture_pipeline import CapturePipeline
-from cdc.engine.delivery_pipeline import DeliveryPipeline, SinkResources
+from cdc.engine.delivery_pipeline import DeliveryPipeline, DeliveryResources
 from cdc.engine.housekeeping import Housekeeping
 from cdc.engine.identity import starts_in
+from cdc.engine.pacing import Pacing
 from cdc.engine.pipelines import Pipelines
 from cdc.engine.specs import SinkSpec, SourceSpec, delivery_memory, effective_backfill
 from cdc.engine.workers import Log, stop_all
@@ -62,9 +63,11 @@ class Engine:
         logs: LogStore,
         report: Log,
         scratch: Path | None = None,
+        pacing: Pacing | None = None,
     ) -> None:
         self._report = report
         self._scratch = scratch
+        self._pacing = pacing or Pacing()
         if scratch is not None:
             # What another process left there means nothing any more.
             shutil.rmtree(scratch, ignore_errors=True)
@@ -117,7 +120,7 @@ class Engine:
             if spec.name in self.pipelines.captures:
                 raise ConfigError("this source already exists", where=f"sources.{spec.name}")
             log, retention = self._logs.writer(spec.name), self._logs.retention(spec.name)
-            pipeline = CapturePipeline(spec, log, retention, self._state, self._report)
+            pipeline = CapturePipeline(spec, log, retention, self._state, self._report, self._pacing)
             self.pipelines.captures = {**self.pipelines.captures, spec.name: pipeline}
             added = [self._deliver(spec.name, sink) for sink in self._sinks.values()]
             self._start([pipeline, *(delivery for delivery in added if delivery is not None)])
@@ -221,7 +224,7 @@ class Engine:
             sink,
             self._logs.reader(source),
             self._state,
-            SinkResources(self._epochs[sink.name], memory, scratch),
+            DeliveryResources(self._epochs[sink.name], memory, scratch, self._pacing),
             effective_backfill(capture.spec.snapshot, sink.backfill),
             self._report,
         )

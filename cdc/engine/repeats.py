@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cdc.errors import UnsupportedSchema
@@ -42,7 +43,8 @@ class _Repeat:
 class Repeats:
     """Thread-safe: capture notes, the coordinator asks."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._repeats: dict[TableId, _Repeat] = {}
         self._lock = threading.Lock()
 
@@ -50,7 +52,7 @@ class Repeats:
         """Note that the present copy of the table, or the one in progress, is invalid."""
         if not request.remedy:
             return
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             known = self._repeats.get(table)
             is_again = known is not None and now - known.at < max(CALM_SECONDS, 2 * known.pause_seconds)
@@ -66,7 +68,7 @@ class Repeats:
         """Return why a copy of this table does not begin yet; None when it may."""
         with self._lock:
             known = self._repeats.get(table)
-        if known is None or time.monotonic() - known.at >= known.pause_seconds:
+        if known is None or self._clock() - known.at >= known.pause_seconds:
             return None
         return UnsupportedSchema(
             f"a copy became due {known.count} times in a row, most recently because {known.request.reason}:"

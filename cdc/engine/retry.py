@@ -13,6 +13,7 @@ from enum import StrEnum
 import tenacity
 
 from cdc import errors
+from cdc.engine.pacing import Pacing
 
 
 class Directive(StrEnum):
@@ -50,19 +51,6 @@ POLICY: dict[type[errors.CdcError], Directive] = {
     errors.SinkFenced: Directive.STOP,
 }
 
-# First wait: a restarting server answers within a second or two. Longest wait: an outage that ends is noticed
-# within half a minute.
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 30.0
-# Several workers that lost one server do not come back in one instant.
-JITTER_SECONDS = 0.5
-# What needs an operator is looked at again this often: soon enough to be watched for, rarely enough to lock
-# no account and to fill no log.
-OPERATOR_WAIT_SECONDS = 60.0
-# An attempt that lasted so long has succeeded, with or without changes to show for it: the next wait is the
-# first of a new series.
-STEADY_SECONDS = 30.0
-
 
 def directive(error: BaseException) -> Directive:
     """Return the directive for this error; the most specific class in its tree wins."""
@@ -88,6 +76,8 @@ class Attempts:
         *,
         progressed: Callable[[], bool],
         report: Callable[[BaseException, float], None],
+        pacing: Pacing,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`progressed` returns whether work was done since its last call; then the waits start small again.
         `report` receives each error with the seconds until the next attempt.
@@ -96,13 +86,15 @@ class Attempts:
         self._stop = stop
         self._progressed = progressed
         self._report = report
+        self._pacing = pacing
+        self._clock = clock
         self._begun: float | None = None
         self._lasted = 0.0
 
     @property
     def running_seconds(self) -> float | None:
         """Seconds that the current attempt has lasted; None between two attempts."""
-        return None if self._begun is None else time.monotonic() - self._begun
+        return None if self._begun is None else self._clock() - self._begun
 
     def run(self) -> None:
         """Until the body returns; errors that end the worker pass through."""
@@ -113,7 +105,9 @@ class Attempts:
                 kind = directive(error)
                 if kind is Directive.STOP:
                     raise
-                seconds = OPERATOR_WAIT_SECONDS if kind is Directive.OPERATOR else FIRST_WAIT_SECONDS
+                needs_operator = kind is Directive.OPERATOR
+                pacing = self._pacing
+                seconds = pacing.operator_wait_seconds if needs_operator else pacing.first_wait_seconds
                 self._report(error, seconds)
                 self._stop.wait(seconds)
             else:
@@ -121,10 +115,13 @@ class Attempts:
 
     def _series(self) -> None:
         """Attempts with growing waits, until one has succeeded for a while."""
+        pacing = self._pacing
         tenacity.Retrying(
             retry=tenacity.retry_if_exception(self._goes_on),
             wait=tenacity.wait_exponential_jitter(
-                multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS, jitter=JITTER_SECONDS
+                multiplier=pacing.first_wait_seconds,
+                max=pacing.longest_wait_seconds,
+                jitter=pacing.jitter_seconds,
             ),
             sleep=tenacity.sleep_using_event(self._stop),
             stop=tenacity.stop_when_event_set(self._stop),
@@ -133,18 +130,18 @@ class Attempts:
         )(self._attempt)
 
     def _attempt(self) -> None:
-        self._begun = time.monotonic()
+        self._begun = self._clock()
         try:
             self._body()
         finally:
-            self._lasted, self._begun = time.monotonic() - self._begun, None
+            self._lasted, self._begun = self._clock() - self._begun, None
 
     def _goes_on(self, error: BaseException) -> bool:
         if directive(error) is not Directive.RETRY:
             return False
         moved = self._progressed()
         # Two that take a place from each other move a little each time.
-        is_steady = self._lasted >= STEADY_SECONDS
+        is_steady = self._lasted >= self._pacing.steady_seconds
         return not (is_steady or (moved and not isinstance(error, errors.SourceBusy)))
 
 

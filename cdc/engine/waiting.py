@@ -12,10 +12,6 @@ from cdc.engine.waits import TABLE
 from cdc.errors import CdcError, StreamBehind, UnsupportedSchema
 from cdc.model import Position, TableId
 
-# A table that waits although the stream has passed where the catalog was read meets a difference that stays:
-# long enough for ALTERs that follow each other, short enough for `run --once`.
-BEHIND_SECONDS = 60.0
-
 
 class WaitingTables:
     """Used by the coordinator's thread only."""
@@ -23,6 +19,7 @@ class WaitingTables:
     def __init__(self, context: CaptureContext) -> None:
         self._log = context.log
         self._waits = context.status.waits
+        self._pacing = context.pacing
         self._errors: dict[TableId, CdcError] = {}
         self._unready: set[TableId] = set()
         # Where the source was when a table was first seen to wait.
@@ -71,7 +68,7 @@ class WaitingTables:
             return False
         end = self._log.end
         has_passed = end is not None and end.position.order >= self._seen_at[table].order
-        return has_passed and self._waits.seconds(f"{TABLE}{table}") >= BEHIND_SECONDS
+        return has_passed and self._waits.seconds(f"{TABLE}{table}") >= self._pacing.behind_seconds
 
 
 def _never_copied(table: TableId, error: CdcError) -> UnsupportedSchema:

@@ -13,12 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from cdc.engine.pacing import Pacing
 from cdc.spi.status import WaitReport
 
 # Precedes the name of a table that waits.
 TABLE = "table "
-# Shorter waits are ordinary.
-LASTING_SECONDS = 3.0
 # The remedy of a wait that ends without an operator.
 NO_ACTION = "No action needed: the daemon continues when the wait is over."
 
@@ -36,10 +35,6 @@ class Wait:
     begun: float
     is_reported: bool = False
 
-    @property
-    def lasts(self) -> bool:
-        return time.monotonic() - self.begun >= LASTING_SECONDS
-
     def report(self) -> WaitReport:
         table = self.what.removeprefix(TABLE) if self.what.startswith(TABLE) else None
         return WaitReport(self.what, table, self.kind, self.reason, self.remedy, self.since.isoformat())
@@ -48,7 +43,13 @@ class Wait:
 class Waits:
     """The waits of one source or sink. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        pacing: Pacing | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pacing = pacing or Pacing()
+        self._clock = clock
         self._waits: dict[str, Wait] = {}
         self._ended: list[Wait] = []
         self._lock = threading.Lock()
@@ -68,7 +69,7 @@ class Waits:
             if known is not None and known.reason == reason:
                 return
             now = datetime.now(UTC)
-            self._waits[what] = Wait(what, reason, remedy or NO_ACTION, level, kind, now, time.monotonic())
+            self._waits[what] = Wait(what, reason, remedy or NO_ACTION, level, kind, now, self._clock())
 
     def end(self, what: str) -> None:
         """End the wait of `what`, if there is one."""
@@ -85,12 +86,12 @@ class Waits:
     def seconds(self, what: str) -> float:
         """Return how long `what` has waited for its reason; 0 if it does not wait."""
         known = self._waits.get(what)
-        return 0.0 if known is None else time.monotonic() - known.begun
+        return 0.0 if known is None else self._clock() - known.begun
 
     def report(self, log: Callable[..., None]) -> None:
         """Log waits that have become long and waits that have ended, each once."""
         with self._lock:
-            begun = [wait for wait in self._waits.values() if wait.lasts and not wait.is_reported]
+            begun = [wait for wait in self._waits.values() if self._lasts(wait) and not wait.is_reported]
             for wait in begun:
                 wait.is_reported = True
             ended, self._ended = self._ended, []
@@ -104,16 +105,19 @@ class Waits:
                 since=wait.since.isoformat(timespec="seconds"),
             )
         for wait in ended:
-            seconds = round(time.monotonic() - wait.begun)
+            seconds = round(self._clock() - wait.begun)
             log("no longer waiting", what=wait.what, reason=wait.reason, waited_seconds=seconds)
 
     def reports(self) -> list[WaitReport]:
         """The waits that last, the longest first."""
         with self._lock:
-            return [wait.report() for wait in self._waits.values() if wait.lasts]
+            return [wait.report() for wait in self._waits.values() if self._lasts(wait)]
 
     @property
     def kinds(self) -> set[str]:
         """The kinds of all waits, short ones too."""
         with self._lock:
             return {wait.kind for wait in self._waits.values()}
+
+    def _lasts(self, wait: Wait) -> bool:
+        return self._clock() - wait.begun >= self._pacing.lasting_seconds

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
+from cdc.engine.pacing import Pacing
 from cdc.engine.retry import Attempts, Directive, directive
 from cdc.engine.status import CopyStatus, LastError, SinkStatus, SourceStatus
 from cdc.errors import LogFull, StateFull
@@ -18,8 +19,6 @@ Log = Callable[..., None]
 
 # From this attempt on, a retry is worth a warning.
 WARNED_ATTEMPT = 3
-# An attempt that has run so long has recovered, even if no rows arrived to prove it.
-RECOVERED_SECONDS = 5.0
 
 
 class Worker:
@@ -36,6 +35,8 @@ class Worker:
         log: Log,
         stop: threading.Event | None = None,
         wake: Callable[[], None] | None = None,
+        *,
+        pacing: Pacing,
     ) -> None:
         """`wake` ends what the body may be waiting for, once `stop` is set."""
         self.name = name
@@ -45,12 +46,17 @@ class Worker:
         self.blocked: BaseException | None = None
         self._status = status
         self._log = log
+        self._pacing = pacing
         self._seen = 0
         self._moved_at = 0
         self._last_error: LastError | None = None
         self._since = 0.0
         self._attempts = Attempts(
-            lambda: body(self.stop), self.stop, progressed=self._progressed, report=self._retrying
+            lambda: body(self.stop),
+            self.stop,
+            progressed=self._progressed,
+            report=self._retrying,
+            pacing=pacing,
         )
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -86,7 +92,7 @@ class Worker:
         last_error, seconds = self._last_error, self._attempts.running_seconds
         if last_error is None or seconds is None or self.failed is not None:
             return
-        if self._status.rate.total == self._moved_at and seconds < RECOVERED_SECONDS:
+        if self._status.rate.total == self._moved_at and seconds < self._pacing.recovered_seconds:
             return
         self._last_error = self.blocked = None
         if self._status.last_error is last_error:

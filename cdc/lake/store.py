@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,9 +170,11 @@ class ObjectStore(Protocol):
 class LocalStore:
     """A folder on a local disk. Files are written under hidden names and renamed when they are whole."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, exchange: Callable[[Path, Path], bool] = exchange) -> None:
+        """`exchange` swaps two paths in one step, or returns False if it cannot."""
         self.folder = folder
         self.root = str(folder)
+        self._exchange = exchange
 
     @contextmanager
     def guard(self, operation: str, key: str = "") -> Iterator[None]:
@@ -266,7 +268,7 @@ class LocalStore:
             old, new = self.folder / live, self.folder / fresh
             aside = new.parent / REPLACED
             make_folder(aside)
-            _swap(old, new, aside / old.name, mark)
+            _swap(old, new, aside / old.name, mark, self._exchange)
             folders |= {old.parent, new.parent, aside}
         sync_folders(folders)
 
@@ -312,7 +314,7 @@ def _version(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _swap(old: Path, new: Path, aside: Path, mark: str) -> None:
+def _swap(old: Path, new: Path, aside: Path, mark: str, exchange: Callable[[Path, Path], bool]) -> None:
     """Give `new` the name `old`; what was there goes to `aside`, or to the name `new`."""
     if (old / mark).exists():
         return

@@ -62,9 +62,9 @@ class Frame:
         return self.body_at + self.length
 
 
-def encode_preamble(log_id: bytes, number: int) -> bytes:
+def encode_preamble(log_id: bytes, number: int, version: int = FORMAT_VERSION) -> bytes:
     """Return the first bytes of segment `number` of that log."""
-    head = _PREAMBLE.pack(SEGMENT_MAGIC, FORMAT_VERSION, log_id, number)
+    head = _PREAMBLE.pack(SEGMENT_MAGIC, version, log_id, number)
     return head + _CRC.pack(zlib.crc32(head))
 
 

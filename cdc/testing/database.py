@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from cdc.errors import CdcError
 from cdc.model import ChangeSet, Operation, Position, TableId, TableSchema
+from cdc.spi.source import SnapshotChunk
 from cdc.testing.events import EPOCH, position, transaction
 
 Row = dict[str, Any]
@@ -60,6 +61,9 @@ class MemoryDatabase:
         # The highest relation that any table has had; a new one is beyond it.
         self._relation = 0
         self._faults: dict[str, deque[CdcError]] = {}
+        # Called before a snapshot reads a chunk, and before it is closed.
+        self.before_read: Callable[[SnapshotChunk], None] = lambda _chunk: None
+        self.before_close: Callable[[], None] = lambda: None
 
     @property
     def now(self) -> Position:

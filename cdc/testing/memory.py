@@ -214,6 +214,7 @@ class MemorySnapshot:
         return has_keys and limit is not None and self._begun >= limit and bool(self._whole_left)
 
     def read(self, chunk: SnapshotChunk) -> Iterator[ChangeBatch]:
+        self._database.before_read(chunk)
         self._begun += 1
         self._whole_left.discard(f"{chunk.table}/{chunk.id}")
         self._database.raise_fault("read")
@@ -224,6 +225,7 @@ class MemorySnapshot:
             yield changes(schema, read, tx="", at=self.position.order, commit_at=None)
 
     def close(self) -> None:
+        self._database.before_close()
         self._tuples.clear()
 
 

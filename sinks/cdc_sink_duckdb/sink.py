@@ -55,9 +55,12 @@ class DuckDBSink(SqlSink):
     _options: DuckDBOptions
     _connection: DuckDBConnection | None
 
-    def __init__(self, options: DuckDBOptions, context: SinkContext) -> None:
+    def __init__(
+        self, options: DuckDBOptions, context: SinkContext, idle_wal_bytes: int = IDLE_WAL_BYTES
+    ) -> None:
         super().__init__(options, context, str(options.path))
         self._lock = lock_of(options.path)
+        self._idle_wal_bytes = idle_wal_bytes
         self._memory_limit = options.memory_limit
         self._publisher = Publisher(options.path, options.publish) if options.publish else None
 
@@ -96,7 +99,7 @@ class DuckDBSink(SqlSink):
         with self.guarded("checkpointing"):
             if self._publisher is not None and self._publisher.due():
                 self._publish(self._publisher, self._connection)
-            elif wal_bytes(self._options.path) >= IDLE_WAL_BYTES:
+            elif wal_bytes(self._options.path) >= self._idle_wal_bytes:
                 self._connection.checkpoint()
 
     def connect(self) -> DuckDBConnection:

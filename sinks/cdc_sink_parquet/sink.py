@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from cdc.lake.parquet import ParquetFormat
 from cdc.lake.sink import LakeSink
-from cdc.lake.store import LocalStore
+from cdc.lake.store import LocalStore, ObjectStore
 from cdc.spi import SinkContext
 from cdc_sink_parquet.options import ParquetOptions
 
@@ -20,8 +20,12 @@ class ParquetSink(LakeSink):
 
     Options: ClassVar[type[BaseModel]] = ParquetOptions
 
-    def __init__(self, options: ParquetOptions, context: SinkContext) -> None:
+    def __init__(
+        self, options: ParquetOptions, context: SinkContext, store: ObjectStore | None = None
+    ) -> None:
+        """`store` is by default the folder that the options name."""
         form = ParquetFormat(
             options.compression, options.compression_level, options.row_group_rows, options.file_bytes
         )
-        super().__init__(LocalStore(options.root), form, context, docs=DOCS, partition=options.partition)
+        store = store or LocalStore(options.root)
+        super().__init__(store, form, context, docs=DOCS, partition=options.partition)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from cdc.lake import store
 from cdc.lake.store import LocalStore, ObjectStore
 from cdc.testing.store_contract import StoreContract
 
@@ -24,6 +21,5 @@ class TestLocalStore(StoreContract):
 
 
 class TestLocalStoreThatCanNotExchangeFolders(TestLocalStore):
-    @pytest.fixture(autouse=True)
-    def _renames(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(store, "exchange", lambda *_: False)
+    def make_store(self, place: Path) -> ObjectStore:
+        return LocalStore(place, exchange=lambda _one, _other: False)

@@ -13,6 +13,7 @@ from cdc.model import ChangeBatch, TableSchema
 from cdc.spi import SinkContext
 from cdc.testing.events import Change, changes, delivery
 from cdc_sink_duckdb import DuckDBSink
+from cdc_sink_duckdb.database import IDLE_WAL_BYTES
 from cdc_sink_duckdb.options import Options
 
 SOURCE = "shop"
@@ -21,12 +22,14 @@ SOURCE = "shop"
 class Duck:
     """A sink whose deliveries follow each other; `logged` and `counted` keep what it reported."""
 
-    def __init__(self, folder: Path, *, epoch: int = 1, **options: Any) -> None:
+    def __init__(
+        self, folder: Path, *, epoch: int = 1, idle_wal_bytes: int = IDLE_WAL_BYTES, **options: Any
+    ) -> None:
         self.path = folder / "warehouse.duckdb"
         self.options = Options(path=self.path, **options)
         self.logged: list[tuple[str, dict[str, Any]]] = []
         self.counted: dict[str, int] = {}
-        self.sink = DuckDBSink(self.options, self.context(epoch))
+        self.sink = DuckDBSink(self.options, self.context(epoch), idle_wal_bytes)
         self.sink.prepare(SOURCE)
         self.next = 0
 

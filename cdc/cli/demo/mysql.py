@@ -150,8 +150,9 @@ class MysqlServer(MysqlProcess, DemoServer):
     programs: ClassVar[Sequence[str]] = ("mysqld",)
     remedy: ClassVar[str] = "Install the package mysql-server-core of Debian or Ubuntu (apt-get install)"
 
-    def __init__(self, program: Path | None = None) -> None:
-        self._program = _program(self, program)
+    def __init__(self, program: Path | None = None, folders: Sequence[str] = USUAL_FOLDERS) -> None:
+        """`program` is looked for on the PATH and in `folders` where it is not given."""
+        self._program = _program(self, program, folders)
         super().__init__(self.title, FOLDER_PREFIX)
         self.account = unprivileged_account(self.accounts)
 
@@ -249,7 +250,7 @@ class MariadbServer(MysqlServer):
         )
 
 
-def _program(server: MysqlServer, given: Path | None) -> Path:
+def _program(server: MysqlServer, given: Path | None, folders: Sequence[str]) -> Path:
     """The server's program: the one that was named, else the first of its kind that is installed."""
     if importlib.util.find_spec("pymysql") is None:
         raise DemoFailed(
@@ -261,14 +262,14 @@ def _program(server: MysqlServer, given: Path | None) -> Path:
             found = f"this is the server of {flavour}" if flavour else "this is no server that runs here"
             raise DemoFailed(found, where=str(given), remedy=f"Name the program of a {server.title} server")
         return given.absolute()
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *USUAL_FOLDERS])
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *folders])
     for name in server.programs:
         installed = shutil.which(name, path=path)
         if installed is not None and _flavour(Path(installed)) == server.flavour:
             return Path(installed)
     raise DemoFailed(
         f"there is no {server.title} server on this machine (looked for {' and '.join(server.programs)} on "
-        f"PATH and in {', '.join(USUAL_FOLDERS)})",
+        f"PATH and in {', '.join(folders)})",
         remedy=f"{server.remedy}, or name its program with --server or CDC_DEMO_SERVER",
     )
 

@@ -67,13 +67,12 @@ def test_demo_refuses_a_program_that_is_no_server(tmp_path: Path) -> None:
 
 
 def test_demo_without_a_server_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cdc.cli.demo.mysql.USUAL_FOLDERS", (str(tmp_path),))
     monkeypatch.setenv("PATH", str(tmp_path))
     from cdc.cli.demo.mysql import MariadbServer
     from cdc.cli.demo.server import DemoFailed
 
     with pytest.raises(DemoFailed, match="there is no MariaDB server on this machine") as caught:
-        MariadbServer()
+        MariadbServer(folders=())
     assert "apt-get install" in caught.value.remedy
     assert "CDC_DEMO_SERVER" in caught.value.remedy
 

@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 import cdc
+from cdc.cli.tail import newest
 from cdc.log import LogView
 from tests.integration.cli.conftest import Answer, Project, minimal
 from tests.support.processes import run_cdc
@@ -44,22 +45,28 @@ def test_tail_shows_chosen_tables(finished: Project) -> None:
     assert seqs(answer) == [0, 2, 4, 6, 8]
 
 
-@pytest.mark.parametrize("look", [1, 3, 1024])
-def test_tail_prints_the_newest_changes_of_chosen_tables(
-    finished: Project, monkeypatch: pytest.MonkeyPatch, look: int
-) -> None:
-    monkeypatch.setattr("cdc.cli.tail.FIRST_LOOK", look)
+def test_tail_prints_the_newest_changes_of_chosen_tables(finished: Project) -> None:
     assert seqs(finished.cdc("tail", "--table", "public.items", "-n", "3")) == [4, 6, 8]
     assert seqs(finished.cdc("tail", "--table", "public.n*", "-n", "1")) == [9]
     assert seqs(finished.cdc("tail", "--table", "public.items", "-n", "50")) == [0, 2, 4, 6, 8]
 
 
-def test_tail_finds_a_rare_table_behind_busy_ones(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cdc.cli.tail.FIRST_LOOK", 4)
+@pytest.mark.parametrize("look", [1, 3, 1024])
+def test_the_newest_changes_are_found_however_little_is_read_at_first(finished: Project, look: int) -> None:
+    log = LogView(finished.folder / "state/log/shop")
+    assert newest(log, ["public.items"], 3, look) == 4
+    assert newest(log, ["public.n*"], 1, look) == 9
+    assert newest(log, ["public.items"], 50, look) == 0
+
+
+def test_tail_finds_a_rare_table_behind_busy_ones(project: Project) -> None:
     project.write(minimal(transactions=40, rare=3))
     assert run_cdc("run", "--once", cwd=project.folder).returncode == 0
     answer = project.cdc("tail", "--table", "public.rare", "-n", "2")
     assert [row["id"] for row in answer.rows] == [1, 2]
+    # The same with looks that see none of it at first.
+    log = LogView(project.folder / "state/log/shop")
+    assert newest(log, ["public.rare"], 2, first_look=4) == answer.rows[0]["_cdc_seq"]
 
 
 def test_tail_names_the_nearest_table(finished: Project) -> None:

@@ -114,9 +114,8 @@ def test_close_may_be_called_twice_and_the_sink_opens_again(tmp_path: Path) -> N
     assert duck.rows("public.t", "id") == [(1,)]
 
 
-def test_idle_empties_a_large_write_ahead_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cdc_sink_duckdb.sink.IDLE_WAL_BYTES", 1000)
-    duck = Duck(tmp_path)
+def test_idle_empties_a_large_write_ahead_log(tmp_path: Path) -> None:
+    duck = Duck(tmp_path, idle_wal_bytes=1000)
     duck.change(T, *[("c", {"id": i, "v": "x" * 50}) for i in range(100)])
     assert database.wal_bytes(duck.path) > 1000
     duck.sink.idle()

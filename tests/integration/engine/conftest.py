@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cdc.engine import Engine, Retention, RunResult, SinkSpec, SourceSpec
+from cdc.engine.pacing import Pacing
 from cdc.log import LocalLogs, SegmentedLog
 from cdc.model import ChangeSet
 from cdc.spi import FlushPolicy, Source
@@ -66,6 +67,7 @@ class Bench:
     retention: Retention = field(default_factory=Retention)
     transforms: list[dict[str, Any]] = field(default_factory=list)
     mask_key: bytes = b"0f" * 32
+    pacing: Pacing = field(default_factory=Pacing)
 
     def start(self, *, once: bool = False, accept: bool = False) -> Running:
         source = SourceSpec(
@@ -80,7 +82,8 @@ class Bench:
         )
         stores = {"lake": self.store, **self.others}
         sinks = [self._sink(name, store) for name, store in stores.items()]
-        engine = Engine([source], sinks, StateStore(self.folder), LocalLogs(self.folder), self._report)
+        state, logs = StateStore(self.folder), LocalLogs(self.folder)
+        engine = Engine([source], sinks, state, logs, self._report, pacing=self.pacing)
         running = Running(
             engine, threading.Thread(target=lambda: running.results.append(engine.run(once=once)))
         )
@@ -159,8 +162,14 @@ def _canonical(rows: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path / "state")
+def pacing() -> Pacing:
+    """How the bench's engines are paced; a module may have its own."""
+    return Pacing()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, pacing: Pacing) -> Iterator[Bench]:
+    made = Bench(tmp_path / "state", pacing=pacing)
     yield made
     if made.running is not None and made.running.thread.is_alive():
         made.running.stop()

@@ -5,18 +5,18 @@ resumably, and into no other sink.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pyarrow as pa
 import pytest
 
 from cdc import failpoints
-from cdc.engine import Outcome, coordinator
+from cdc.engine import Outcome
+from cdc.engine.pacing import Pacing
 from cdc.errors import LogTrimmed, UnsupportedSchema
-from cdc.model import ChangeBatch
 from cdc.spi import SnapshotChunk
+from cdc.testing.database import MemoryDatabase
 from cdc.testing.events import table
-from cdc.testing.memory import MemorySnapshot, MemoryStore
+from cdc.testing.memory import MemoryStore
 from tests.integration.engine.conftest import Bench
 from tests.integration.engine.test_engine_follows_table_identity import ask_to_read_again
 from tests.integration.engine.test_engine_survives_crashes import ORDERS, CrashAt, Writer
@@ -29,9 +29,10 @@ KEYLESS = table(
 TABLES = ("public.orders", "public.keyless")
 
 
-@pytest.fixture(autouse=True)
-def quick_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coordinator, "DISCOVER_INTERVAL_SECONDS", 0.2)
+@pytest.fixture
+def pacing() -> Pacing:
+    """The catalog is asked often, so that no test waits for it."""
+    return Pacing(discover_seconds=0.2)
 
 
 def filled(bench: Bench, *, rows: int = 45) -> None:
@@ -67,18 +68,15 @@ def ops(store: MemoryStore, name: str = "public.orders") -> list[str]:
 class HeldCopies:
     """Lets a copy read so many chunks and then waits until it is let go."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, chunks: int = 1) -> None:
+    def __init__(self, database: MemoryDatabase, chunks: int = 1) -> None:
         self.waiting, self._go, self._left = threading.Event(), threading.Event(), chunks
-        read, me = MemorySnapshot.read, self
+        database.before_read = self._hold
 
-        def held(self: MemorySnapshot, chunk: SnapshotChunk) -> Iterator[ChangeBatch]:
-            me._left -= 1
-            if me._left < 0:
-                me.waiting.set()
-                assert me._go.wait(DEFAULT_TIMEOUT_SECONDS)
-            return read(self, chunk)
-
-        monkeypatch.setattr(MemorySnapshot, "read", held)
+    def _hold(self, _chunk: SnapshotChunk) -> None:
+        self._left -= 1
+        if self._left < 0:
+            self.waiting.set()
+            assert self._go.wait(DEFAULT_TIMEOUT_SECONDS)
 
     def let_go(self) -> None:
         self._go.set()
@@ -172,13 +170,13 @@ def test_backfill_fail_stops_the_sink_with_a_command_that_lets_it_begin(bench: B
     assert ops(bench.store).count("r") == 45
 
 
-def test_a_request_for_one_sink_leaves_the_others_live(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_for_one_sink_leaves_the_others_live(bench: Bench) -> None:
     # GIVEN two sinks, and a copy for one of them that stands still
     filled(bench)
     bench.others = {"mart": (mart := MemoryStore())}
     bench.start()
     wait_until_equal(bench, bench.store, mart)
-    held = HeldCopies(monkeypatch)
+    held = HeldCopies(bench.database)
     number = bench.request("public.orders", sink="mart")
     bench.wait_for(held.waiting.is_set, "the copy")
     # WHEN changes come THEN the other sink has them at once
@@ -193,14 +191,12 @@ def test_a_request_for_one_sink_leaves_the_others_live(bench: Bench, monkeypatch
     assert seqs == sorted(set(seqs))
 
 
-def test_a_request_for_all_sinks_while_one_is_copied_is_done_after_it(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_for_all_sinks_while_one_is_copied_is_done_after_it(bench: Bench) -> None:
     filled(bench)
     bench.others = {"mart": (mart := MemoryStore())}
     bench.start()
     wait_until_equal(bench, bench.store, mart)
-    held = HeldCopies(monkeypatch)
+    held = HeldCopies(bench.database)
     one = bench.request("public.orders", sink="mart")
     bench.wait_for(held.waiting.is_set, "the copy")
     every = bench.request("public.orders")
@@ -211,10 +207,8 @@ def test_a_request_for_all_sinks_while_one_is_copied_is_done_after_it(
     assert (ops(bench.store).count("t"), ops(mart).count("t")) == (1, 2)
 
 
-def test_a_request_for_one_sink_while_all_are_copied_is_that_copy(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held = HeldCopies(monkeypatch)
+def test_a_request_for_one_sink_while_all_are_copied_is_that_copy(bench: Bench) -> None:
+    held = HeldCopies(bench.database)
     filled(bench)
     bench.start()
     bench.wait_for(held.waiting.is_set, "the first copy")
@@ -224,14 +218,12 @@ def test_a_request_for_one_sink_while_all_are_copied_is_that_copy(
     wait_until_equal(bench, bench.store)
 
 
-def test_a_rewrite_while_one_sink_is_copied_copies_for_all(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rewrite_while_one_sink_is_copied_copies_for_all(bench: Bench) -> None:
     filled(bench)
     bench.others = {"mart": (mart := MemoryStore())}
     bench.start()
     wait_until_equal(bench, bench.store, mart)
-    held = HeldCopies(monkeypatch)
+    held = HeldCopies(bench.database)
     bench.request("public.orders", sink="mart")
     bench.wait_for(held.waiting.is_set, "the copy")
     write(bench, 500)
@@ -245,14 +237,12 @@ def test_a_rewrite_while_one_sink_is_copied_copies_for_all(
     assert (ops(bench.store).count("t"), ops(mart).count("t")) == (1, 2)
 
 
-def test_a_table_renamed_while_it_is_copied_for_one_sink_arrives_in_both(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_renamed_while_it_is_copied_for_one_sink_arrives_in_both(bench: Bench) -> None:
     filled(bench)
     bench.others = {"mart": (mart := MemoryStore())}
     bench.start()
     wait_until_equal(bench, bench.store, mart)
-    held = HeldCopies(monkeypatch)
+    held = HeldCopies(bench.database)
     bench.request("public.orders", sink="mart")
     bench.wait_for(held.waiting.is_set, "the copy")
     bench.database.rename("public.orders", "renamed")
@@ -265,14 +255,12 @@ def test_a_table_renamed_while_it_is_copied_for_one_sink_arrives_in_both(
     )
 
 
-def test_a_table_dropped_while_it_is_copied_for_one_sink_keeps_its_changes_in_the_other(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_dropped_while_it_is_copied_for_one_sink_keeps_its_changes_in_the_other(bench: Bench) -> None:
     filled(bench)
     bench.others = {"mart": (mart := MemoryStore())}
     bench.start()
     wait_until_equal(bench, bench.store, mart)
-    held = HeldCopies(monkeypatch)
+    held = HeldCopies(bench.database)
     number = bench.request("public.orders", sink="mart")
     bench.wait_for(held.waiting.is_set, "the copy")
     write(bench, 500)
@@ -323,17 +311,15 @@ def test_snapshot_never_copies_on_request_only(bench: Bench) -> None:
     assert "r" not in ops(bench.store, "public.keyless")
 
 
-def test_a_copy_for_a_sink_that_is_no_longer_configured_ends(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_for_a_sink_that_is_no_longer_configured_ends(bench: Bench) -> None:
     filled(bench)
     bench.others = {"mart": MemoryStore()}
     bench.start()
     wait_until_equal(bench, bench.store, bench.others["mart"])
-    held = HeldCopies(monkeypatch)
+    held = HeldCopies(bench.database)
     bench.request("public.orders", sink="mart")
     bench.wait_for(held.waiting.is_set, "the copy")
-    monkeypatch.undo()
+    bench.database.before_read = lambda _chunk: None
     assert bench.running is not None
     bench.running.engine.stop()
     held.let_go()
@@ -345,9 +331,7 @@ def test_a_copy_for_a_sink_that_is_no_longer_configured_ends(
 
 
 @pytest.mark.parametrize("name", sorted(failpoints.NAMES))
-def test_a_crash_during_copies_for_one_sink_loses_nothing(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_crash_during_copies_for_one_sink_loses_nothing(bench: Bench, name: str) -> None:
     # GIVEN a new sink on a trimmed log, a request for the other one, and a busy writer
     filled(bench, rows=120)
     bench.start()
@@ -359,15 +343,12 @@ def test_a_crash_during_copies_for_one_sink_loses_nothing(
     with writer.writing():
         # WHEN the engine crashes on the way and is started again
         crash = CrashAt(name, 2)
-        monkeypatch.setattr(failpoints, "hit", crash.hit)
         bench.request("public.orders", sink="lake")
-        running = bench.start()
-        bench.wait_for(
-            lambda: crash.crashed.is_set() or not running.engine.pipelines.captures["shop"].copies.is_open,
-            "a crash",
-        )
-        running.stop()
-        monkeypatch.setattr(failpoints, "hit", lambda _: None)
+        with failpoints.watched(crash.hit):
+            running = bench.start()
+            copies = running.engine.pipelines.captures["shop"].copies
+            bench.wait_for(lambda: crash.crashed.is_set() or not copies.is_open, "a crash")
+            running.stop()
         bench.start()
         commits = writer.commits
         bench.wait_for(lambda: writer.commits > commits + 50, "the writer to go on")

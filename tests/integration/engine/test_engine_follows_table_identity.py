@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from cdc import failpoints
-from cdc.engine import Outcome, coordinator
+from cdc.engine import Outcome
 from cdc.engine.engine import TICK_SECONDS
+from cdc.engine.pacing import Pacing
 from cdc.errors import LogFull, SinkRefused, SourceRefused, SourceUnavailable
-from cdc.model import ChangeBatch, ChangeSet, Position, Resnapshot, TableId, TableSchema
+from cdc.model import ChangeSet, Position, Resnapshot, TableId, TableSchema
 from cdc.spi import SnapshotChunk
 from cdc.testing.events import position, table, transaction
-from cdc.testing.memory import MemorySnapshot, MemoryStore
+from cdc.testing.memory import MemoryStore
 from tests.integration.engine.conftest import Bench
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
@@ -28,10 +28,10 @@ ROWS = [{"id": i, "note": "old"} for i in range(30)]
 BOTH_IDENTITIES = pytest.mark.parametrize("schema", [T, KEYLESS], ids=["keyed", "keyless"])
 
 
-@pytest.fixture(autouse=True)
-def quick_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def pacing() -> Pacing:
     """The catalog is asked often, so that no test waits for it."""
-    monkeypatch.setattr(coordinator, "DISCOVER_INTERVAL_SECONDS", 0.2)
+    return Pacing(discover_seconds=0.2)
 
 
 def row(number: int, note: str = "new") -> dict[str, object]:
@@ -101,11 +101,9 @@ def test_a_saved_plan_is_not_applied_to_an_emptied_sink(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("goes_on", ["retry", "restart"])
-def test_a_failure_behind_the_first_held_changes_leaves_nothing_behind(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, goes_on: str
-) -> None:
+def test_a_failure_behind_the_first_held_changes_leaves_nothing_behind(bench: Bench, goes_on: str) -> None:
     # GIVEN a table that the stream shows first (FOR ALL TABLES), and no room for the main commit
-    monkeypatch.setattr(coordinator, "DISCOVER_INTERVAL_SECONDS", 5.0)
+    bench.pacing.discover_seconds = 5.0
     bench.database.create(T, ROWS)
     bench.start()
     bench.wait_until_equal("public.t")
@@ -116,13 +114,13 @@ def test_a_failure_behind_the_first_held_changes_leaves_nothing_behind(
             left.pop()
             raise LogFull("no room")
 
-    monkeypatch.setattr(failpoints, "hit", full_once)
     hold_copies(bench)
     # WHEN its first changes come
-    with bench.database.changed:
-        bench.database.create(OTHER, [], followed=True)
-        bench.database.commit([("public.other", "c", row(i)) for i in range(5)])
-    wait_for_retry(bench, "capture:shop")
+    with failpoints.watched(full_once):
+        with bench.database.changed:
+            bench.database.create(OTHER, [], followed=True)
+            bench.database.commit([("public.other", "c", row(i)) for i in range(5)])
+        wait_for_retry(bench, "capture:shop")
     assert not left
     if goes_on == "restart":
         restart(bench)
@@ -170,21 +168,20 @@ def test_a_table_renamed_while_it_waits_is_equal_after_the_copy(bench: Bench, sc
 
 @BOTH_IDENTITIES
 def test_a_table_renamed_while_it_is_copied_is_equal_after_the_copy(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, schema: TableSchema
+    bench: Bench, schema: TableSchema
 ) -> None:
     # GIVEN rows of the first chunks in the log, WHEN the table is renamed before the third is read
-    read, count = MemorySnapshot.read, [0]
+    count = [0]
 
-    def rename_before_the_third(self: MemorySnapshot, chunk: SnapshotChunk) -> Iterator[ChangeBatch]:
+    def rename_before_the_third(_chunk: SnapshotChunk) -> None:
         count[0] += 1
         if count[0] == 3:
             with bench.database.changed:
                 bench.database.rename("public.t", "t2")
                 bench.database.commit([("public.t2", "c", row(50))])
             bench.wait_for(lambda: 'table:["public", "t2"]' in facts(bench), "the stream to show the rename")
-        return read(self, chunk)
 
-    monkeypatch.setattr(MemorySnapshot, "read", rename_before_the_third)
+    bench.database.before_read = rename_before_the_third
     bench.workers = 1
     bench.database.create(schema, ROWS)
     bench.start()
@@ -336,9 +333,7 @@ def test_many_waiting_tables_need_few_open_files(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_rows_that_change_in_silence_while_a_snapshot_opens_are_read_again(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_that_change_in_silence_while_a_snapshot_opens_are_read_again(bench: Bench) -> None:
     # GIVEN a snapshot that is open but not yet known, and a row that goes without an event behind its view
     bench.database.create(T, ROWS)
     asked: list[Position] = []
@@ -354,11 +349,11 @@ def test_rows_that_change_in_silence_while_a_snapshot_opens_are_read_again(
         assert pipeline is not None
         bench.wait_for(lambda: pipeline.log.end and pipeline.log.end.position >= asked[0], "the request")
 
-    monkeypatch.setattr(failpoints, "hit", drop_a_row)
     # WHEN the stream asks for the table to be read again, which only waits for its copy
-    bench.start()
+    with failpoints.watched(drop_a_row):
+        bench.start()
+        bench.wait_for(lambda: bool(asked), "the snapshot to open")
     # THEN the copy is of a later view
-    bench.wait_for(lambda: bool(asked), "the snapshot to open")
     bench.wait_until_equal("public.t")
     assert len(bench.database.rows("public.t")) == len(ROWS) - 1
 

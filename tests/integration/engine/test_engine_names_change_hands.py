@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from cdc.engine import coordinator
-from cdc.model import ChangeBatch, Resnapshot, TableSchema
+from cdc.engine.pacing import Pacing
+from cdc.model import Resnapshot, TableSchema
 from cdc.spi import SnapshotChunk
 from cdc.testing.events import transaction
-from cdc.testing.memory import MemorySnapshot
 from tests.integration.engine.conftest import Bench
 from tests.integration.engine.test_engine_follows_table_identity import (
     BOTH_IDENTITIES,
@@ -27,10 +25,10 @@ from tests.integration.engine.test_engine_follows_table_identity import (
 )
 
 
-@pytest.fixture(autouse=True)
-def quick_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def pacing() -> Pacing:
     """The catalog is asked often, so that no test waits for it."""
-    monkeypatch.setattr(coordinator, "DISCOVER_INTERVAL_SECONDS", 0.2)
+    return Pacing(discover_seconds=0.2)
 
 
 @BOTH_IDENTITIES
@@ -54,9 +52,7 @@ def test_a_table_dropped_before_its_second_copy_and_created_again_loses_its_old_
 
 
 @BOTH_IDENTITIES
-def test_names_swapped_while_one_is_copied_begin_anew(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, schema: TableSchema
-) -> None:
+def test_names_swapped_while_one_is_copied_begin_anew(bench: Bench, schema: TableSchema) -> None:
     # GIVEN a live table, and another with its first chunks in the log
     other = replace(OTHER, key=schema.key, identity=schema.identity)
     bench.workers = 1
@@ -64,9 +60,9 @@ def test_names_swapped_while_one_is_copied_begin_anew(
     bench.start()
     live = '"phase":"live"'
     bench.wait_for(lambda: live in facts(bench).get('table:["public", "other"]', ""), "a live table")
-    read, count = MemorySnapshot.read, [0]
+    count = [0]
 
-    def swap_before_the_third(self: MemorySnapshot, chunk: SnapshotChunk) -> Iterator[ChangeBatch]:
+    def swap_before_the_third(_chunk: SnapshotChunk) -> None:
         count[0] += 1
         if count[0] == 3:
             with bench.database.changed:
@@ -78,9 +74,8 @@ def test_names_swapped_while_one_is_copied_begin_anew(
             # A copy that ended first would leave two live tables, whose swap needs none.
             told = 'table:["public", "other"]'
             bench.wait_for(lambda: '"relation":1' in facts(bench).get(told, ""), "the swap to be captured")
-        return read(self, chunk)
 
-    monkeypatch.setattr(MemorySnapshot, "read", swap_before_the_third)
+    bench.database.before_read = swap_before_the_third
     # WHEN they swap their names
     bench.database.create(schema, ROWS)
     bench.wait_for(lambda: count[0] >= 3, "the swap in the middle of the copy")

@@ -50,9 +50,7 @@ def test_a_full_disk_under_state_dir_stops_nothing_for_good(small_disk: Path) ->
         running.stop()
 
 
-def test_a_disk_that_fills_up_during_a_copy_shows_in_log_and_status(
-    small_disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_fills_up_during_a_copy_shows_in_log_and_status(small_disk: Path) -> None:
     bench = Bench(small_disk / "state", chunk_rows=50)
     rows = [{"id": i, "note": hashlib.sha256(str(i).encode()).hexdigest() * 16} for i in range(1000)]
     bench.database.create(NOTES, rows)
@@ -62,23 +60,22 @@ def test_a_disk_that_fills_up_during_a_copy_shows_in_log_and_status(
         if name == "snapshot.rows-durable" and not ballast:
             ballast.append(fill(small_disk))
 
-    monkeypatch.setattr(failpoints, "hit", fill_once)
-    running = bench.start()
-    try:
+    def waits() -> list[dict[str, Any]]:
+        document = read_status(small_disk / "state") or {"sources": {}}
+        found: list[dict[str, Any]] = document["sources"].get("shop", {}).get("waits", [])
+        return [wait for wait in found if wait["kind"] == "LogFull"]
 
-        def waits() -> list[dict[str, Any]]:
-            document = read_status(small_disk / "state") or {"sources": {}}
-            found: list[dict[str, Any]] = document["sources"].get("shop", {}).get("waits", [])
-            return [wait for wait in found if wait["kind"] == "LogFull"]
-
-        bench.wait_for(waits, "the wait in the status, on the full disk")
-        assert (read_status(small_disk / "state") or {})["state_dir_full"] is True
-        assert [event["level"] for event in bench.events if event["event"] == "waiting"] == ["warning"]
-        ballast[0].unlink()
-        bench.wait_until_equal("public.notes")
-        bench.wait_for(lambda: not waits(), "the end of the wait")
-    finally:
-        running.stop()
+    with failpoints.watched(fill_once):
+        running = bench.start()
+        try:
+            bench.wait_for(waits, "the wait in the status, on the full disk")
+            assert (read_status(small_disk / "state") or {})["state_dir_full"] is True
+            assert [event["level"] for event in bench.events if event["event"] == "waiting"] == ["warning"]
+            ballast[0].unlink()
+            bench.wait_until_equal("public.notes")
+            bench.wait_for(lambda: not waits(), "the end of the wait")
+        finally:
+            running.stop()
 
 
 def fill(folder: Path) -> Path:

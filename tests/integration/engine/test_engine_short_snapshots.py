@@ -7,7 +7,6 @@ import pytest
 
 from cdc.errors import CdcError, SnapshotYielded, SourceRefused, SourceUnavailable
 from cdc.testing.events import table
-from cdc.testing.memory import MemorySnapshot, MemorySource
 from tests.integration.engine.conftest import Bench
 
 NAMES = [f"public.t{i}" for i in range(6)]
@@ -50,17 +49,9 @@ def test_a_snapshot_that_gives_way_is_followed_by_another_without_an_error(bench
     assert [event for event in bench.events if "tries again" in event["event"]] == []
 
 
-def test_a_snapshot_is_closed_before_its_tables_are_live(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_snapshot_is_closed_before_its_tables_are_live(bench: Bench) -> None:
     waiting: list[int] = []
-    close = MemorySnapshot.close
-
-    def note(self: MemorySnapshot) -> None:
-        waiting.append(bench.status().waiting_tables)
-        close(self)
-
-    monkeypatch.setattr(MemorySnapshot, "close", note)
+    bench.database.before_close = lambda: waiting.append(bench.status().waiting_tables)
     bench.database.create(LARGE, rows(50))
     bench.start(once=True).join()
     assert bench.is_equal("public.large")
@@ -75,19 +66,9 @@ def test_a_snapshot_is_closed_before_its_tables_are_live(
     ],
 )
 def test_a_table_that_can_not_be_copied_now_is_shown_and_holds_up_no_other(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: CdcError, is_reported: bool
+    bench: Bench, error: CdcError, is_reported: bool
 ) -> None:
-    is_locked = [True]
-    snapshot = MemorySource.snapshot
-
-    def all_but_the_large_one(self, tables, earlier):  # type: ignore[no-untyped-def]
-        free = [schema for schema in tables if not (is_locked[0] and schema.table == LARGE.table)]
-        opened = snapshot(self, free, earlier)
-        if len(free) < len(tables):
-            opened.waiting = {LARGE.table: error}
-        return opened
-
-    monkeypatch.setattr(MemorySource, "snapshot", all_but_the_large_one)
+    bench.database.waiting[LARGE.table] = error
     bench.database.create(LARGE, rows(5))
     bench.database.create(TABLES[0], rows(5))
     bench.start()
@@ -98,6 +79,6 @@ def test_a_table_that_can_not_be_copied_now_is_shown_and_holds_up_no_other(
     assert error.message in shown.message
     # A wait is logged when it lasts, a refusal at once.
     assert any(event.get("error") == error.message for event in bench.events) is is_reported
-    is_locked[0] = False
+    bench.database.waiting.clear()
     bench.wait_until_equal("public.large")
     bench.wait_for(lambda: bench.status().error is None, "the reason to go")

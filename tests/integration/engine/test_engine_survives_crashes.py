@@ -98,7 +98,7 @@ class Writer:
 
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("name", sorted(failpoints.NAMES))
-def test_a_crash_loses_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, count: int) -> None:
+def test_a_crash_loses_nothing(bench: Bench, name: str, count: int) -> None:
     # GIVEN tables with rows and a busy writer
     bench.database.create(ORDERS, [{"id": i, "note": "old", "big": f"b{i}"} for i in range(ROWS)])
     bench.database.create(KEYLESS, [{"id": i % 5, "note": "same"} for i in range(ROWS)])
@@ -106,16 +106,17 @@ def test_a_crash_loses_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch, na
     with writer.writing():
         # WHEN the engine crashes at the point, if it comes there, and is started again
         crash = CrashAt(name, count)
-        monkeypatch.setattr(failpoints, "hit", crash.hit)
-        running = bench.start()
-        settled = running.engine.pipelines.captures["shop"].coordinator.settled
         is_passed = count == 1 and name != "release.durable"
-        bench.wait_for(
-            lambda: crash.crashed.is_set() or (not is_passed and settled.is_set() and writer.commits > 200),
-            f"a crash at {name}, or a while without one",
-        )
-        running.stop()
-        monkeypatch.setattr(failpoints, "hit", lambda _: None)
+        with failpoints.watched(crash.hit):
+            running = bench.start()
+            settled = running.engine.pipelines.captures["shop"].coordinator.settled
+            bench.wait_for(
+                lambda: (
+                    crash.crashed.is_set() or (not is_passed and settled.is_set() and writer.commits > 200)
+                ),
+                f"a crash at {name}, or a while without one",
+            )
+            running.stop()
         bench.start()
         commits = writer.commits
         bench.wait_for(lambda: writer.commits > commits + 50, "the writer to go on")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from cdc.engine import Outcome, coordinator, retry, waiting, waits, workers
+from cdc.engine import Outcome
+from cdc.engine.pacing import Pacing
 from cdc.errors import SinkRefused, SourceRefused, StreamBehind
 from cdc.state import read_status
 from cdc.testing.events import table
@@ -22,20 +22,16 @@ LATER = StreamBehind(
 )
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "OPERATOR_WAIT_SECONDS", 0.2)
-    monkeypatch.setattr(coordinator, "DISCOVER_INTERVAL_SECONDS", 0.2)
-    monkeypatch.setattr(waiting, "BEHIND_SECONDS", 0.5)
-    monkeypatch.setattr(waits, "LASTING_SECONDS", 0.1)
-    # On a loaded machine an attempt may take long to fail; see `recovering`.
-    monkeypatch.setattr(workers, "RECOVERED_SECONDS", 3600.0)
-
-
 @pytest.fixture
-def recovering(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From its call on, attempts have recovered that have not failed."""
-    return lambda: monkeypatch.setattr(workers, "RECOVERED_SECONDS", 0.0)
+def pacing() -> Pacing:
+    return Pacing(
+        operator_wait_seconds=0.2,
+        discover_seconds=0.2,
+        behind_seconds=0.5,
+        lasting_seconds=0.1,
+        # On a loaded machine an attempt may take long to fail.
+        recovered_seconds=3600.0,
+    )
 
 
 def events(bench: Bench, text: str) -> list[dict[str, Any]]:
@@ -48,16 +44,14 @@ def source_status(bench: Bench) -> dict[str, Any]:
     return found
 
 
-def test_a_sink_that_needs_an_operator_goes_on_by_itself(
-    bench: Bench, recovering: Callable[[], None]
-) -> None:
+def test_a_sink_that_needs_an_operator_goes_on_by_itself(bench: Bench) -> None:
     bench.database.create(T, ROWS)
     running = bench.start()
     bench.wait_until_equal("public.t")
     bench.store.fail(*[SinkRefused("the file is locked for us")] * 3)
     bench.database.commit([("public.t", "c", {"id": 50, "note": "new"})])
     bench.wait_until_equal("public.t")
-    recovering()
+    bench.pacing.recovered_seconds = 0.0
     bench.wait_for(lambda: events(bench, "recovered"), "the sink to work again")
     (copied,) = events(bench, "copy finished")
     assert (copied["tables"], copied["rows"]) == (1, len(ROWS))
@@ -99,16 +93,16 @@ def test_a_run_once_ends_with_the_error_of_a_sink_that_needs_an_operator(bench: 
 
 
 def test_a_table_that_is_never_copied_is_an_error_with_its_reason(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
 ) -> None:
-    monkeypatch.setattr(waiting, "BEHIND_SECONDS", 3600.0)
+    bench.pacing.behind_seconds = 3600.0
     bench.database.create(T, ROWS)
     bench.database.create(OTHER, ROWS)
     bench.database.waiting[OTHER.table] = LATER
     running = bench.start(once=True)
     bench.wait_for(lambda: events(bench, "waiting"), "the wait to be logged")
     bench.wait_until_equal("public.t")
-    monkeypatch.setattr(waiting, "BEHIND_SECONDS", 0.5)
+    bench.pacing.behind_seconds = 0.5
     result = running.join()
     assert result.outcome is Outcome.FAILED
     assert LATER.message in str(result.errors["public.other"])
@@ -126,8 +120,8 @@ def test_a_table_that_is_never_copied_is_an_error_with_its_reason(
     bench.wait_for(lambda: events(bench, "no longer skipped"), "the word that it is copied")
 
 
-def test_a_table_that_waits_shows_in_the_status_with_its_reason(bench: Bench, monkeypatch: Any) -> None:
-    monkeypatch.setattr(waiting, "BEHIND_SECONDS", 600.0)
+def test_a_table_that_waits_shows_in_the_status_with_its_reason(bench: Bench) -> None:
+    bench.pacing.behind_seconds = 600.0
     bench.database.create(T, ROWS)
     bench.database.waiting[T.table] = LATER
     bench.start()

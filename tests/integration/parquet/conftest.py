@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from cdc.lake.store import ObjectStore
 from cdc.testing.events import sink_context
 from cdc_sink_parquet import ParquetSink
 from cdc_sink_parquet.options import ParquetOptions
@@ -26,8 +27,10 @@ def open_lake(lake: Path) -> Iterator[Callable[..., ParquetSink]]:
     """Open the lake for a source; closed after the test."""
     made: list[ParquetSink] = []
 
-    def make(source: str = SOURCE, epoch: int = 1, **options: Any) -> ParquetSink:
-        sink = ParquetSink(ParquetOptions(url=str(lake), **options), sink_context(epoch=epoch))
+    def make(
+        source: str = SOURCE, epoch: int = 1, store: ObjectStore | None = None, **options: Any
+    ) -> ParquetSink:
+        sink = ParquetSink(ParquetOptions(url=str(lake), **options), sink_context(epoch=epoch), store)
         made.append(sink)
         sink.prepare(source)
         return sink

@@ -157,17 +157,16 @@ def test_a_replay_that_breaks_off_is_taken_up_again(
     *,
     can_exchange: bool,
 ) -> None:
-    first = open_lake()
+    given = LocalStore(lake) if can_exchange else LocalStore(lake, exchange=lambda _one, _other: False)
+    first = open_lake(store=given)
     for start in range(0, 20, 5):
         first.apply(some(start, start + 5))
-    if not can_exchange:
-        monkeypatch.setattr(store, "exchange", lambda *_: False)
     with monkeypatch.context() as patch:
         crash_at(patch, module, name, call)
         with pytest.raises(Crash):
             replay_all(first)
     first.close()
-    second = open_lake(epoch=2)
+    second = open_lake(epoch=2, store=given)
     cursor = second.committed("shop")
     assert cursor is not None
     if cursor.next == 20 and name in {"_inherit", "save_state"} and call < 2:

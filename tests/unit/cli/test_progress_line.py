@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from cdc.cli import progress
 from cdc.cli.progress import LINE_WIDTH, Progress, progress_line
 from cdc.engine.status import SnapshotProgress, SourceStatus
 from cdc.spi.status import DaemonReport
@@ -60,12 +59,12 @@ def test_a_copy_of_unknown_size_counts_its_chunks_once_all_are_known() -> None:
     assert (shown.percent, shown.remaining_seconds) == (0, None)
 
 
-def test_progress_has_fields_for_programs_and_nothing_when_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "PROGRESS_INTERVAL_SECONDS", 0.0)
+def test_progress_has_fields_for_programs_and_nothing_when_quiet() -> None:
     told: list[dict[str, object]] = []
     status = SourceStatus("shop")
     status.rate.add(5)
     for quiet in (True, False):
-        Progress(lambda _, **fields: told.append(fields), quiet=quiet).tick(report(status))
+        logging = Progress(lambda _, **fields: told.append(fields), quiet=quiet, interval_seconds=0.0)
+        logging.tick(report(status))
     (fields,) = told
     assert (fields["source"], fields["rows"]) == ("shop", 5)

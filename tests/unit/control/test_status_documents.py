@@ -11,6 +11,7 @@ import pytest
 
 from cdc.control.status import status_of
 from cdc.engine import waits
+from cdc.engine.pacing import Pacing
 from cdc.engine.status import LastError, SinkStatus, SnapshotProgress, SourceStatus
 from cdc.errors import SourceUnavailable
 from cdc.model import Position
@@ -104,9 +105,9 @@ def failure() -> LastError:
     return error
 
 
-def test_the_engine_writes_the_documents_that_programs_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waits, "LASTING_SECONDS", 0.0)
+def test_the_engine_writes_the_documents_that_programs_know() -> None:
     source = SourceStatus("shop", "retrying", Position(5, "0/5"), 7, NOW, Position(9, "0/9"))
+    source.waits = waits.Waits(Pacing(lasting_seconds=0.0))
     source.snapshot = SnapshotProgress(3, 1, 40, 2, 0, 3_000_000)
     source.waiting_tables, source.counters = 2, {"reconnects": 3}
     source.refused = {"public.b": failure(), "public.a": failure()}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cdc.engine import retry
+from cdc.engine.pacing import Pacing
 from cdc.engine.retry import Attempts, Directive, directive
 from cdc.errors import (
     CdcError,
@@ -28,19 +28,14 @@ class Clock:
 
     now = 0.0
 
-    @classmethod
-    def monotonic(cls) -> float:
-        return cls.now
 
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "time", Clock)
-    monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(retry, "LONGEST_WAIT_SECONDS", 0.04)
-    monkeypatch.setattr(retry, "JITTER_SECONDS", 0.0)
-    monkeypatch.setattr(retry, "OPERATOR_WAIT_SECONDS", 0.02)
-    monkeypatch.setattr(retry, "STEADY_SECONDS", STEADY)
+QUICK = Pacing(
+    first_wait_seconds=0.01,
+    longest_wait_seconds=0.04,
+    jitter_seconds=0.0,
+    operator_wait_seconds=0.02,
+    steady_seconds=STEADY,
+)
 
 
 def waits_of(*steps: Callable[[], None], moved: bool = False) -> list[float]:
@@ -52,7 +47,12 @@ def waits_of(*steps: Callable[[], None], moved: bool = False) -> list[float]:
             left.pop(0)()
 
     attempts = Attempts(
-        body, threading.Event(), progressed=lambda: moved, report=lambda _, seconds: waits.append(seconds)
+        body,
+        threading.Event(),
+        progressed=lambda: moved,
+        report=lambda _, seconds: waits.append(seconds),
+        pacing=QUICK,
+        clock=lambda: Clock.now,
     )
     attempts.run()
     return waits

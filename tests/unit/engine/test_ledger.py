@@ -61,21 +61,17 @@ def test_a_transaction_that_breaks_off_leaves_the_states_of_before(ledger: Ledge
     assert states(ledger.tables) == before
 
 
-def test_a_commit_that_fails_leaves_the_states_of_before(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_commit_that_fails_leaves_the_states_of_before(ledger: Ledger) -> None:
     def full(_name: str) -> None:
         raise LogFull("no room")
 
     before = states(ledger.tables)
     request = Resnapshot(ORDERS.table, "rewritten", 1)
-    with monkeypatch.context() as patch:
-        patch.setattr(failpoints, "hit", full)
-        with ledger.begin() as entry:
-            take(entry, ChangeSet(CHANGES[0].batches, position(11), 2, resnapshot=(request,)))
-            with pytest.raises(LogFull):
-                entry.commit(position(11))
-            assert states(ledger.tables) == before
+    with failpoints.watched(full), ledger.begin() as entry:
+        take(entry, ChangeSet(CHANGES[0].batches, position(11), 2, resnapshot=(request,)))
+        with pytest.raises(LogFull):
+            entry.commit(position(11))
+        assert states(ledger.tables) == before
     assert states(ledger.tables) == before
     assert ledger.requests(ORDERS.table) == 0
     assert states(TableBook.from_metadata(ledger.log.metadata)) == before

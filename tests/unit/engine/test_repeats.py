@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
-import pytest
-
 from cdc.engine import repeats
 from cdc.engine.repeats import Repeats
 from cdc.model import Position, Resnapshot, TableId
@@ -14,11 +10,10 @@ T = TableId("shop", "orders")
 CURED = Resnapshot(T, "a statement", remedy="Run: something;")
 
 
-def pauses(monkeypatch: pytest.MonkeyPatch, made: list[float]) -> list[bool]:
+def pauses(made: list[float]) -> list[bool]:
     """Whether the copy waits right after each request, and the clock's time when it waits no longer."""
     clock = [1000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    found, kept = [], Repeats()
+    found, kept = [], Repeats(lambda: clock[0])
     for seconds in made:
         clock[0] += seconds
         kept.note(T, CURED)
@@ -26,15 +21,14 @@ def pauses(monkeypatch: pytest.MonkeyPatch, made: list[float]) -> list[bool]:
     return found
 
 
-def test_the_first_copy_begins_at_once_and_the_later_ones_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pauses(monkeypatch, [0, 1, 1]) == [False, True, True]
-    assert pauses(monkeypatch, [0, repeats.CALM_SECONDS + 1]) == [False, False]
+def test_the_first_copy_begins_at_once_and_the_later_ones_wait() -> None:
+    assert pauses([0, 1, 1]) == [False, True, True]
+    assert pauses([0, repeats.CALM_SECONDS + 1]) == [False, False]
 
 
-def test_pauses_double_up_to_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pauses_double_up_to_an_hour() -> None:
     clock = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    kept = Repeats()
+    kept = Repeats(lambda: clock[0])
     for count in range(40):
         kept.note(T, CURED)
         pause = (

@@ -148,12 +148,11 @@ def test_leftovers_of_an_interrupted_write_are_removed(tmp_path: Path) -> None:
     assert not any(path.exists() for path in leftovers)
 
 
-def test_a_newer_format_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
     _fill(tmp_path, 1)
     path = newest(tmp_path)
     data = path.read_bytes()
-    monkeypatch.setattr("cdc.log.frame.FORMAT_VERSION", 2)
-    head = encode_preamble(data[12:28], 1)
+    head = encode_preamble(data[12:28], 1, version=2)
     path.write_bytes(head + data[len(head) :])
     with pytest.raises(StateError, match="the log has format 2; this version reads up to 1"):
         SegmentedLog(tmp_path)
