@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from cdc import failpoints
-from cdc.engine import Outcome, coordinator
+from cdc.engine import Outcome
+from cdc.engine.pacing import Pacing
 from cdc.errors import SourceGap, UnsupportedSchema
 from cdc.model import ChangeSet
 from cdc.testing.events import position
@@ -28,9 +29,10 @@ HASHED = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def quick_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coordinator, "DISCOVER_INTERVAL_SECONDS", 0.2)
+@pytest.fixture
+def pacing() -> Pacing:
+    """The catalog is asked often, so that no test waits for it."""
+    return Pacing(discover_seconds=0.2)
 
 
 def hashed(value: Any, key: bytes = KEY) -> str | None:
@@ -87,14 +89,11 @@ def test_rows_are_transformed_alike_in_copies_stream_and_buffers(bench: Bench, s
     assert not bench.status().outdated
 
 
-def test_a_crash_in_a_copy_and_new_rules_leave_no_row_of_the_old_rules(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crash_in_a_copy_and_new_rules_leave_no_row_of_the_old_rules(bench: Bench) -> None:
     filled(bench, rows=100)
     bench.transforms = HASHED
     crash = CrashAt("snapshot.rows-durable", 4)
-    with monkeypatch.context() as patch:
-        patch.setattr(failpoints, "hit", crash.hit)
+    with failpoints.watched(crash.hit):
         bench.start()
         assert crash.crashed.wait(60)
         stop(bench)
