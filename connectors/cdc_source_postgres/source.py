@@ -219,10 +219,14 @@ class PostgresSource:
     def _open_slot(self, connection: Connection, state: SlotState | None, *, created: bool) -> Position:
         if state is not None:
             release_slot(connection, self._connector, self._slot, self._context.log)
+            # A slot that a lost session was still creating is gone with it.
+            state = read_slot(connection, self._slot)
+        if state is not None:
             self._ownership.claim(connection, self._context.log)
             # Servers up to 17 look the publication up as it was when the change was made: before it was, they
             # stop for good.
-            if not (created or state.is_lost or self._slot_is_spent):
+            is_usable = state.confirmed is not None and not state.is_lost
+            if is_usable and not (created or self._slot_is_spent):
                 return state.position
             drop_slot(connection, self._slot)
             self._context.log(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from cdc.errors import (
     UnsupportedSchema,
 )
 from cdc.model import Position
-from cdc_source_postgres import PostgresSource
+from cdc_source_postgres import PostgresSource, slot, source
 from cdc_source_postgres.limits import Limits
 from cdc_source_postgres.messages import lsn_int
 from tests.integration.postgres.conftest import FollowerFactory
@@ -127,6 +128,35 @@ def test_a_slot_is_taken_over_when_its_reader_lets_go(
     first.close()
     opening.join()
     assert second.rows() == []
+
+
+def test_a_slot_that_a_lost_session_was_creating_is_created_anew(
+    database: Database, make_follower: FollowerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a slot is listed without a position until its session ends, and never has one."""
+    database.execute("create table t (id int primary key)", "create publication cdc_shop for table t")
+    follower = make_follower(database)
+    name = follower.options.slot or ""
+    pid = "select active_pid from pg_replication_slots where slot_name = %s"
+    with database.connect(autocommit=False) as blocker, database.connect(replication="database") as lost:
+        blocker.execute("create table b (id int)")
+        command = f'CREATE_REPLICATION_SLOT "{name}" LOGICAL pgoutput NOEXPORT_SNAPSHOT'
+        lost.pgconn.send_query(command.encode())
+        wait_until(lambda: database.query(pid, [name]), "the slot to be listed")
+
+        def end_meanwhile(*arguments: Any) -> None:
+            monkeypatch.setattr(source, "release_slot", slot.release_slot)
+            database.execute(f"select pg_terminate_backend({database.value(pid, [name])})")
+            lost.pgconn.finish()
+            blocker.rollback()
+            slot.release_slot(*arguments)
+
+        monkeypatch.setattr(source, "release_slot", end_meanwhile)
+        follower.open()
+    assert follower.position is not None
+    assert follower.position.order > 0
+    database.execute("insert into t values (1)")
+    assert [row["id"] for row in follower.rows()] == [1]
 
 
 def test_creating_the_slot_names_who_it_waits_for(database: Database, make_follower: FollowerFactory) -> None:
