@@ -91,7 +91,7 @@ def test_a_server_behind_the_end_of_the_log_is_another_one(
     follower = follow(database)
     follower.close()
     follower.position = Position(lsn_int("FF/0"), "FF/0")
-    with pytest.raises(SourceMismatch, match="set back"):
+    with pytest.raises(SourceMismatch, match="restored to an earlier state"):
         follower.restart()
 
 
