@@ -32,7 +32,7 @@ from cdc.cli import (
 )
 from cdc.cli.demo import command as demo
 from cdc.cli.output import console, print_error
-from cdc.cli.session import Session, exit_code, session_of
+from cdc.cli.session import CommandSession, exit_code, session_of
 from cdc.errors import CdcError, ConfigError
 
 EXIT_INTERRUPTED = 130  # What a shell gives for SIGINT.
@@ -131,7 +131,7 @@ def show_help(
 
 def main() -> None:
     """The entry point of the command `cdc`."""
-    app(obj=Session(), prog_name="cdc")
+    app(obj=CommandSession(), prog_name="cdc")
 
 
 def _show_unexpected(kind: type[BaseException], _: BaseException, trace: Any) -> None:

@@ -27,18 +27,18 @@ def exit_code(error: CdcError) -> int:
 
 
 @dataclass(slots=True)
-class Session:
+class CommandSession:
     """Lives from the start of a command to its exit code; says how an error is to be shown."""
 
     as_json: bool = False
     debug: bool = False
 
 
-def session_of(context: typer.Context) -> Session:
+def session_of(context: typer.Context) -> CommandSession:
     """The session of the invocation that this context belongs to."""
     root = context.find_root()
-    if not isinstance(root.obj, Session):
-        root.obj = Session()
+    if not isinstance(root.obj, CommandSession):
+        root.obj = CommandSession()
     return root.obj
 
 

@@ -8,7 +8,7 @@ import typer
 
 from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
-from cdc.control.snapshot import Asked, CopyParameters, RequestedCopy, ask_for_copy, requested_copy
+from cdc.control.snapshot import CopyParameters, LeftRequest, RequestedCopy, ask_for_copy, requested_copy
 
 _PARAMETERS = CopyParameters("snapshot SOURCE", "snapshot TABLE", "--sink")
 
@@ -34,7 +34,7 @@ def snapshot(
     _show(requested, ask_for_copy(configuration, requested), as_json=as_json)
 
 
-def _show(requested: RequestedCopy, asked: Asked, *, as_json: bool) -> None:
+def _show(requested: RequestedCopy, asked: LeftRequest, *, as_json: bool) -> None:
     if as_json:
         document: dict[str, Any] = {
             "request": asked.number,

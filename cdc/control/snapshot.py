@@ -51,7 +51,7 @@ class CopyParameters:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LeftRequest:
     """A stored request: its number, whether a daemon is running, and whether it has started the copy."""
 
     number: int
@@ -59,7 +59,7 @@ class Asked:
     taken: bool
 
 
-def ask_for_copy(configuration: Configuration, requested: RequestedCopy) -> Asked:
+def ask_for_copy(configuration: Configuration, requested: RequestedCopy) -> LeftRequest:
     """Store the request, and wait a few seconds for a running daemon to accept it.
 
     Raises:
@@ -73,7 +73,7 @@ def ask_for_copy(configuration: Configuration, requested: RequestedCopy) -> Aske
     if request is not None and request.error:
         raise SourceRefused(request.error, where=f"sources.{requested.source}", remedy="cdc status")
     taken = request is not None and (request.taken_at or request.finished_at) is not None
-    return Asked(number, running, taken)
+    return LeftRequest(number, running, taken)
 
 
 def requested_copy(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from cdc import failpoints
 from cdc.engine.capture_context import CaptureContext
 from cdc.engine.identity import IDENTITY_KEY, STARTS_KEY, starts_in, verify_identity
-from cdc.engine.ledger import Entry
+from cdc.engine.ledger import LedgerEntry
 from cdc.engine.outdated import Outdated, record_of
 from cdc.engine.reset import due_batches
 from cdc.engine.routing import Routed, unselected
@@ -51,7 +51,7 @@ class Capture:
         self._acknowledgeable = acknowledgeable
         self._outdated = Outdated(context.ledger, record_of(context.source))
         # The transaction that is being taken, from its first part to its last.
-        self._entry: Entry | None = None
+        self._entry: LedgerEntry | None = None
         self._acknowledged_at = 0.0
         self.opened = threading.Event()
 
@@ -213,7 +213,7 @@ class Capture:
         for table, state in routed.due.items():
             self._report("copying table again", level="warning", table=str(table), reason=state.reason)
 
-    def _append(self, entry: Entry, changes: ChangeSet, routed: Routed) -> None:
+    def _append(self, entry: LedgerEntry, changes: ChangeSet, routed: Routed) -> None:
         position = changes.position or self._ledger.reached
         marks = due_batches(routed.due, entry.schema, position, changes.changes)
         live = (*routed.live, *marks)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Sequence
 
 from cdc.engine.capture_context import CaptureContext
-from cdc.engine.ledger import Entry
+from cdc.engine.ledger import LedgerEntry
 from cdc.engine.reset import due_batches, mark_batch
 from cdc.engine.tables import Metadata, Phase, TableState
 from cdc.model import Audience, ChangeSet, CopyStep, TableId
@@ -88,7 +88,7 @@ class CopyRequests:
             self._state.take_copy(request.id, taken)
 
     def _taken(
-        self, entry: Entry, request: CopyRequest, selected: Collection[TableId]
+        self, entry: LedgerEntry, request: CopyRequest, selected: Collection[TableId]
     ) -> Sequence[TableId] | None:
         """Have the log take a request, for the tables that are returned; None when it has to wait, or is
         refused.
@@ -121,7 +121,7 @@ class CopyRequests:
         self._commit(entry, idle, audience, reason, {})
         return tables
 
-    def _begin(self, entry: Entry, sink: str, tables: Sequence[TableId], reason: str) -> bool:
+    def _begin(self, entry: LedgerEntry, sink: str, tables: Sequence[TableId], reason: str) -> bool:
         """Have these tables copied for a sink, which may begin at the log's end as it is now. False while a
         copy is under way that it would see half of, or a table is paused.
         """
@@ -134,7 +134,12 @@ class CopyRequests:
         return True
 
     def _commit(
-        self, entry: Entry, tables: Sequence[TableId], audience: Audience, reason: str, metadata: Metadata
+        self,
+        entry: LedgerEntry,
+        tables: Sequence[TableId],
+        audience: Audience,
+        reason: str,
+        metadata: Metadata,
     ) -> None:
         routed = self._router.copy_for(entry.tables, tables, audience, reason)
         marks = tuple(due_batches(routed.due, entry.schema, self._ledger.reached))

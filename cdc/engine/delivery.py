@@ -38,7 +38,7 @@ STOP_FLUSH_SECONDS = 10.0
 IDLE_INTERVAL_SECONDS = 1.0
 
 
-class Delivery:
+class DeliveryLoop:
     """Runs one pair. `run` may be called again after an error, with a fresh sink object from `make_sink`."""
 
     def __init__(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cdc.defaults import BackfillMode
 from cdc.engine.beginning import Beginning
-from cdc.engine.delivery import Delivery
+from cdc.engine.delivery import DeliveryLoop
 from cdc.engine.pacing import Pacing
 from cdc.engine.specs import PARTS_IN_MEMORY, SinkSpec
 from cdc.engine.status import SinkStatus
@@ -67,7 +67,7 @@ class DeliveryPipeline:
             stop=stop,
         )
         part_bytes = min(spec.part_bytes, resources.memory_bytes // PARTS_IN_MEMORY)
-        self.delivery = Delivery(
+        self.delivery = DeliveryLoop(
             self._log,
             self._state,
             lambda: spec.make(context),

@@ -68,10 +68,10 @@ class Ledger:
         """Forget the positions of requests: later ones belong to another history of the source."""
         self._requested_at.clear()
 
-    def begin(self) -> Entry:
+    def begin(self) -> LedgerEntry:
         """Open an entry; wait until no other one is open."""
         transaction = self.log.begin()
-        return Entry(transaction, self._book, self.log, self._follow)
+        return LedgerEntry(transaction, self._book, self.log, self._follow)
 
     def _follow(
         self, changes: Mapping[str, str | None] | None, requested: Sequence[Requested], position: Position
@@ -87,7 +87,7 @@ class Ledger:
                 self.repeats.note(one.table, one.request)
 
 
-class Entry:
+class LedgerEntry:
     """An uncommitted entry of a ledger. `with` closes it; without a commit it is discarded."""
 
     def __init__(

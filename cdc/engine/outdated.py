@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cdc.engine.ledger import Entry, Ledger
+from cdc.engine.ledger import Ledger, LedgerEntry
 from cdc.engine.routing import Routed, Router
 from cdc.engine.tables import Phase, TableBook, TableState
 from cdc.model import TableId
@@ -54,7 +54,7 @@ class Outdated:
             if self._is_outdated(table, state)
         }
 
-    def copy_where_keys_changed(self, entry: Entry, router: Router) -> Routed:
+    def copy_where_keys_changed(self, entry: LedgerEntry, router: Router) -> Routed:
         """Have the tables copied again whose keys are captured differently."""
         due = []
         for table, state in entry.tables.items():

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cdc import failpoints
-from cdc.engine.ledger import Entry, Ledger
+from cdc.engine.ledger import Ledger, LedgerEntry
 from cdc.errors import SourceUnavailable
 from cdc.model import Audience, ChangeBatch, ChangeSet, Commit, Envelope, Position, TableId
 from cdc.model.audience import EVERYONE
@@ -89,12 +89,12 @@ class Releaser:
                 return
             runs = None if runs is None else runs - 1
 
-    def release_rest(self, entry: Entry, table: TableId, token: str | None) -> None:
+    def release_rest(self, entry: LedgerEntry, table: TableId, token: str | None) -> None:
         """Move all that is left with the commit of this entry."""
         while self._move(entry, table, token, None) is not _Moved.NOTHING:
             pass
 
-    def _move(self, entry: Entry, table: TableId, token: str | None, limit: int | None) -> _Moved:
+    def _move(self, entry: LedgerEntry, table: TableId, token: str | None, limit: int | None) -> _Moved:
         """Move the next run of buffered commits, as far as it lies below the limit."""
         state = entry.tables.get(table)
         if state is None or state.token != token:

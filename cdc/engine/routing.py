@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from cdc.defaults import SnapshotMode
-from cdc.engine.ledger import Entry, Requested
+from cdc.engine.ledger import LedgerEntry, Requested
 from cdc.engine.tables import Phase, TableBook, TableDraft, TableState
 from cdc.model import Audience, ChangeBatch, ChangeSet, TableId, TableSchema
 from cdc.model.audience import EVERYONE
@@ -38,7 +38,7 @@ class Router:
         self._first_phase = Phase.LIVE if mode == "never" else Phase.WAITING
         self._record = record
 
-    def route(self, entry: Entry, changes: ChangeSet) -> Routed:
+    def route(self, entry: LedgerEntry, changes: ChangeSet) -> Routed:
         """Split a set, with the tables' new states in the entry's draft."""
         draft, routed = entry.tables, Routed()
         for request in changes.resnapshot:

@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from cdc import failpoints
 from cdc.engine.capture_context import CaptureContext
-from cdc.engine.ledger import Entry
+from cdc.engine.ledger import LedgerEntry
 from cdc.engine.outdated import record_of
 from cdc.engine.release import RELEASE_RUNS, Releaser, batches_with_last, superseded
 from cdc.engine.reset import mark_batch
@@ -301,7 +301,7 @@ class TableCopier:
             progress.tables_done += 1
 
 
-def _require(entry: Entry, table: TableId, token: str) -> TableState:
+def _require(entry: LedgerEntry, table: TableId, token: str) -> TableState:
     state = entry.tables.get(table)
     if state is None or state.token != token:
         raise superseded(table)

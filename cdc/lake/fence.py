@@ -18,7 +18,7 @@ from cdc.merge import fencing
 from cdc.spi import SinkContext
 
 
-class Fence:
+class LakeFence:
     """The right to write for one source, held from `take` to `release`."""
 
     def __init__(self, paths: LakePaths, context: SinkContext) -> None:

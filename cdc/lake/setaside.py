@@ -26,7 +26,7 @@ from cdc.spi import SetAside, SinkContext
 RENAMED = "TableRenamed"
 
 
-class Shelf:
+class LakeShelf:
     """The tables of one source that are set aside, as they are after the changes seen so far.
 
     `refused` are those that ended an earlier attempt at the delivery that starts at `first`.

@@ -15,12 +15,12 @@ from typing import ClassVar
 from cdc.errors import SinkRefused
 from cdc.lake.claims import TableClaims
 from cdc.lake.completeness import Aside, Incomplete, after_marks
-from cdc.lake.fence import Fence
+from cdc.lake.fence import LakeFence
 from cdc.lake.files import FileFormat, StagedFile
 from cdc.lake.generations import begin_generation, clear_generations, swap_generation
 from cdc.lake.journal import LakeState, Manifest, complete, load_state, save_state, states
 from cdc.lake.layout import LakePaths, Partition, partition_keys
-from cdc.lake.setaside import Shelf, of_table, refusal, report
+from cdc.lake.setaside import LakeShelf, of_table, refusal, report
 from cdc.lake.staging import Staging, clear_staging
 from cdc.lake.store import ObjectStore
 from cdc.merge import TableRefused, continuity
@@ -79,7 +79,7 @@ class LakeSink:
         self._context = context
         self._docs = docs
         self._partition = partition
-        self._fence: Fence | None = None
+        self._fence: LakeFence | None = None
         self._claims: TableClaims | None = None
         # What cursor.json holds; None when it must be read (again).
         self._state: LakeState | None = None
@@ -96,7 +96,7 @@ class LakeSink:
     def prepare(self, source: str) -> None:
         paths = LakePaths(self._store, source)
         with self._store.guard("opening the lake"):
-            fence = self._fence or Fence(paths, self._context)
+            fence = self._fence or LakeFence(paths, self._context)
             fence.take()
             self._fence, self._claims, self._state = fence, self._claimed(paths), None
             state = self._settled(paths)
@@ -150,7 +150,7 @@ class LakeSink:
             self._fence.release()
         self._fence = self._claims = self._state = None
 
-    def _opened(self) -> Fence:
+    def _opened(self) -> LakeFence:
         if self._fence is None:
             raise SinkRefused("the lake is not open", where=self._store.root, remedy="Call prepare first.")
         return self._fence
@@ -231,7 +231,7 @@ class LakeSink:
             paths, prefix, self._format, self._partition, delivery, self._context.memory_bytes // 2
         )
         incomplete = state.incomplete if state else ()
-        shelf = Shelf(state.aside if state else (), self._claims, self._format, refused, delivery.first)
+        shelf = LakeShelf(state.aside if state else (), self._claims, self._format, refused, delivery.first)
         try:
             for part in delivery.parts():
                 incomplete = after_marks(incomplete, part)

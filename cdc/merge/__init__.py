@@ -5,7 +5,7 @@
 from cdc.merge.multiset import Delta, multiset_delta
 from cdc.merge.reduce import Reduced, reduce_batches
 from cdc.merge.refused import TableRefused, from_truncate, set_aside_for
-from cdc.merge.segment import Segment, segments
+from cdc.merge.segment import TruncateSegment, segments
 from cdc.merge.timeline import Holes, Rows
 from cdc.merge.versions import Versions, row_versions
 
@@ -14,8 +14,8 @@ __all__ = [
     "Holes",
     "Reduced",
     "Rows",
-    "Segment",
     "TableRefused",
+    "TruncateSegment",
     "Versions",
     "from_truncate",
     "multiset_delta",

@@ -80,7 +80,7 @@ class ByteCursor:
         return start
 
 
-class Cursor(ByteCursor):
+class BigEndianCursor(ByteCursor):
     """Big-endian values."""
 
     __slots__ = ()
@@ -114,7 +114,7 @@ class Cursor(ByteCursor):
         return decode_utf8(self.until_nul())
 
 
-class Reader(Cursor):
+class Reader(BigEndianCursor):
     """A cursor that is used for one object's bytes after the other's: the twin of the compiled one."""
 
     __slots__ = ()

@@ -65,7 +65,7 @@ class TableShape:
 
 
 @dataclass(slots=True)
-class Gathered:
+class GatheredRows:
     """Rows of one table since the last take. Buffers are anything that `pa.py_buffer` takes, in native byte
     order.
 
@@ -99,19 +99,19 @@ def finish_columns(shape: TableShape, columns: Sequence[Any], position_of: Posit
     return arrays
 
 
-def rows_position(gathered: Gathered) -> PositionOf:
+def rows_position(gathered: GatheredRows) -> PositionOf:
     """The commit of a row; of all rows where it is not known which."""
     return lambda row: _position(gathered, row)
 
 
-def before_position(gathered: Gathered) -> PositionOf:
+def before_position(gathered: GatheredRows) -> PositionOf:
     """The same for rows of the old images."""
     return lambda row: _position(
         gathered, None if row is None else int(np.frombuffer(gathered.before_rows, np.int64)[row])
     )
 
 
-def _position(gathered: Gathered, row: int | None) -> str:
+def _position(gathered: GatheredRows, row: int | None) -> str:
     if row is not None:
         return gathered.positions[int(np.frombuffer(gathered.codes, np.int32)[row])]
     first, last = gathered.positions[0], gathered.positions[-1]
@@ -119,7 +119,7 @@ def _position(gathered: Gathered, row: int | None) -> str:
 
 
 def change_batch(
-    shape: TableShape, gathered: Gathered, columns: list[pa.Array], before: list[pa.Array] | None
+    shape: TableShape, gathered: GatheredRows, columns: list[pa.Array], before: list[pa.Array] | None
 ) -> pa.RecordBatch:
     """The rows with their envelope (`cdc.model.batch`)."""
     codes = _primitive(pa.int32(), gathered.count, gathered.codes)
@@ -166,7 +166,7 @@ def _primitive(type_: Any, count: int, buffer: Any) -> pa.Array:
     return pa.Array.from_buffers(type_, count, [None, pa.py_buffer(buffer)])
 
 
-def _before(shape: TableShape, gathered: Gathered, before: list[pa.Array]) -> pa.Array:
+def _before(shape: TableShape, gathered: GatheredRows, before: list[pa.Array]) -> pa.Array:
     rows = np.frombuffer(gathered.before_rows, np.int64)
     if before:
         dense = pa.StructArray.from_arrays(before, fields=shape.fields)
@@ -181,7 +181,7 @@ def _before(shape: TableShape, gathered: Gathered, before: list[pa.Array]) -> pa
     return dense.take(pa.array(places, mask=absent))
 
 
-def _unchanged(shape: TableShape, gathered: Gathered) -> pa.Array:
+def _unchanged(shape: TableShape, gathered: GatheredRows) -> pa.Array:
     codes = np.frombuffer(gathered.unchanged, np.int32)
     names = [[shape.plans[i].name for i in columns] for columns in gathered.unchanged_sets]
     return pa.DictionaryArray.from_arrays(

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from cdc.native.gathered import (
     Count,
-    Gathered,
+    GatheredRows,
     TableShape,
     before_position,
     change_batch,
@@ -97,14 +97,14 @@ class TableRows:
         set_last_int32(self.unchanged, self.sets.setdefault(columns, len(self.sets)))
         return 0
 
-    def completed(self, gathered: Gathered, columns: list[pa.Array]) -> list[pa.Array]:
+    def completed(self, gathered: GatheredRows, columns: list[pa.Array]) -> list[pa.Array]:
         """The rows' columns, with what the stream left out filled in by a subclass that knows it."""
         del gathered
         return columns
 
     def take(self) -> pa.RecordBatch:
         """The batch of the rows; begins anew."""
-        gathered = Gathered(
+        gathered = GatheredRows(
             count=self.ops.length,
             ops=self.ops.release(),
             seqs=self.seqs.release(),

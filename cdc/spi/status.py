@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 ReportT = TypeVar("ReportT")
 
 
-class Report:
+class StatusDocument:
     """What all reports share: the JSON document that they are written as."""
 
     __slots__ = ()
@@ -28,7 +28,7 @@ class Report:
 
 
 @dataclass(slots=True)
-class ErrorReport(Report):
+class ErrorReport(StatusDocument):
     """An error: of a table where it concerns only that, else of the source or sink.
 
     `retry_seconds` is None if nothing retries. `since` and `attempts` count from the first error in a row.
@@ -46,7 +46,7 @@ class ErrorReport(Report):
 
 
 @dataclass(slots=True)
-class WaitReport(Report):
+class WaitReport(StatusDocument):
     """What waits, or which table, and for what."""
 
     what: str = ""
@@ -58,7 +58,7 @@ class WaitReport(Report):
 
 
 @dataclass(slots=True)
-class CopyReport(Report):
+class CopyReport(StatusDocument):
     """The copy under way. `estimated_rows` is 0 where the server does not know them."""
 
     tables: int = 0
@@ -73,7 +73,7 @@ class CopyReport(Report):
 
 
 @dataclass(slots=True)
-class SourceReport(Report):
+class SourceReport(StatusDocument):
     """One source: its stream and the copy of its tables.
 
     `outdated` are the tables whose rows were captured under other transforms than those of now.
@@ -114,7 +114,7 @@ class SourceReport(Report):
 
 
 @dataclass(slots=True)
-class SinkReport(Report):
+class SinkReport(StatusDocument):
     """What a sink takes from one source."""
 
     source: str = ""
@@ -147,7 +147,7 @@ class SinkReport(Report):
 
 
 @dataclass(slots=True)
-class DaemonReport(Report):
+class DaemonReport(StatusDocument):
     """All of it; `sinks` has one report for each source of a sink."""
 
     running: bool = False

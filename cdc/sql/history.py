@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cdc.merge import Segment, Versions, multiset_delta, row_versions, segments
+from cdc.merge import TruncateSegment, Versions, multiset_delta, row_versions, segments
 from cdc.sql.change import Change
 from cdc.sql.dialect import GIVEN
 from cdc.sql.filling import fill, split
@@ -33,7 +33,7 @@ def apply(change: Change) -> None:
             _apply_keyless(change, segment)
 
 
-def _truncate(change: Change, segment: Segment) -> None:
+def _truncate(change: Change, segment: TruncateSegment) -> None:
     seq = segment.truncated_at
     dialect = change.connection.dialect
     end = f"valid_to = {dialect.later('valid_from', dialect.moment(segment.commit_at))}, _cdc_end_seq = {seq}"
@@ -41,7 +41,7 @@ def _truncate(change: Change, segment: Segment) -> None:
     change.connection.run(f"update {change.mapping.target} set {end} where {still_open}")
 
 
-def _apply_keyed(change: Change, segment: Segment) -> None:
+def _apply_keyed(change: Change, segment: TruncateSegment) -> None:
     mapping, connection = change.mapping, change.connection
     versions = row_versions(segment.batches)
     first = segment.batches[0].seq[0].as_py()
@@ -85,7 +85,7 @@ def _insert(change: Change, *, origin: str = GIVEN, given: pa.Table | None = Non
     )
 
 
-def _apply_keyless(change: Change, segment: Segment) -> None:
+def _apply_keyless(change: Change, segment: TruncateSegment) -> None:
     mapping = change.mapping
     if mapping.schema.identity == "none":
         refuse_changes(change, segment)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from cdc.errors import UnsupportedSchema
-from cdc.merge import Rows, Segment, multiset_delta, reduce_batches, segments
+from cdc.merge import Rows, TruncateSegment, multiset_delta, reduce_batches, segments
 from cdc.model import Envelope, Operation
 from cdc.sql.change import Change
 from cdc.sql.dialect import GIVEN
@@ -40,7 +40,7 @@ def apply(change: Change) -> None:
             _apply_keyless(change, segment, soft=soft)
 
 
-def _truncate(change: Change, segment: Segment) -> None:
+def _truncate(change: Change, segment: TruncateSegment) -> None:
     target, seq = change.mapping.target, segment.truncated_at
     if change.mapping.stored.deletes == "soft":
         at = change.connection.dialect.moment(segment.commit_at)
@@ -51,7 +51,7 @@ def _truncate(change: Change, segment: Segment) -> None:
     change.connection.run(f"delete from {target}{older}")
 
 
-def _apply_keyed(change: Change, segment: Segment, *, soft: bool) -> None:
+def _apply_keyed(change: Change, segment: TruncateSegment, *, soft: bool) -> None:
     mapping, connection = change.mapping, change.connection
     reduced = reduce_batches(segment.batches, keep_deleted=soft)
     writes = [(reduced.upserts, "false")] + ([(reduced.deletes, "true")] if soft else [])
@@ -92,7 +92,7 @@ def _insert(change: Change, gone: str, *, origin: str = GIVEN, given: pa.Table |
     change.connection.run(f"insert into {mapping.target} ({mapping.names}{own}) {selected}", given)
 
 
-def _apply_keyless(change: Change, segment: Segment, *, soft: bool) -> None:
+def _apply_keyless(change: Change, segment: TruncateSegment, *, soft: bool) -> None:
     mapping = change.mapping
     if mapping.schema.identity == "none":
         refuse_changes(change, segment)
@@ -113,7 +113,7 @@ def _apply_keyless(change: Change, segment: Segment, *, soft: bool) -> None:
         change.count("rows_not_found", delta.removed.num_rows - done)
 
 
-def refuse_changes(change: Change, segment: Segment) -> None:
+def refuse_changes(change: Change, segment: TruncateSegment) -> None:
     """Refuse changes of a table without identity, which can only have inserts."""
     codes = {Operation.UPDATE.code, Operation.DELETE.code}
     if any(codes & set(batch.ops.unique().to_pylist()) for batch in segment.batches):

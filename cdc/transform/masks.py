@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cdc.transform.canonical import distinct, has_text, texts
-from cdc.transform.settings import KeepLast, Mask, Truncate
+from cdc.transform.settings import KeepLast, Mask, TruncateMask
 
 REDACTED = "REDACTED"
 # Of one length for every value, so that it does not tell how long the hidden part was.
@@ -89,7 +89,7 @@ def make_mask(mask: Mask, type_: pa.DataType, key: KeyedHash | None) -> ColumnMa
     if isinstance(mask, KeepLast):
         _require_text(mask, type_)
         return ColumnMask("keep_last", pa.string(), lambda values: _keep_last(values, mask.keep_last))
-    if isinstance(mask, Truncate):
+    if isinstance(mask, TruncateMask):
         return _truncate(mask, type_)
     if mask == "redact":
         if pa.types.is_string(type_) or pa.types.is_large_string(type_):
@@ -122,7 +122,7 @@ def _keep_last(values: pa.Array, count: int) -> pa.Array:
     return pc.binary_join_element_wise(pa.scalar(HIDDEN), end, "")
 
 
-def _truncate(mask: Truncate, type_: pa.DataType) -> ColumnMask:
+def _truncate(mask: TruncateMask, type_: pa.DataType) -> ColumnMask:
     length = mask.truncate
     if isinstance(length, int):
         _require_text(mask, type_)

@@ -16,7 +16,7 @@ from cdc.kit.selection import TableSelection
 from cdc.model import TableId
 from cdc.transform.expression import Expression
 from cdc.transform.routing import Route
-from cdc.transform.settings import KeepLast, Mask, TransformSettings, Truncate
+from cdc.transform.settings import KeepLast, Mask, TransformSettings, TruncateMask
 
 # Enough of a digest to see that a key was changed, and nothing to find it by.
 _FINGERPRINT_DIGITS = 16
@@ -167,6 +167,6 @@ def fingerprint(key: bytes | None) -> str:
 def _mask_text(mask: Mask, key: str) -> str:
     if isinstance(mask, KeepLast):
         return f"keep_last {mask.keep_last}"
-    if isinstance(mask, Truncate):
+    if isinstance(mask, TruncateMask):
         return f"truncate {mask.truncate}"
     return f"{mask} {key}" if mask in ("hash", "tokenise") else mask

@@ -33,7 +33,7 @@ class KeepLast(_Section):
     )
 
 
-class Truncate(_Section):
+class TruncateMask(_Section):
     """Keep the beginning: of a text the first characters, of a date or timestamp all down to a unit."""
 
     truncate: int | TruncateUnit = Field(description="A number of characters, or year, month, day or hour.")
@@ -47,13 +47,13 @@ def _known_mask(value: Any) -> Any:
         is_count = isinstance(argument, int) and not isinstance(argument, bool) and argument >= 1
         if name in ("keep_last", "truncate") and (is_count or (name == "truncate" and argument in _UNITS)):
             return value
-    if isinstance(value, (KeepLast, Truncate)):
+    if isinstance(value, (KeepLast, TruncateMask)):
         return value
     message = f"must be one of {_MASKS}"
     raise ValueError(message)
 
 
-Mask = Annotated[MaskName | KeepLast | Truncate, BeforeValidator(_known_mask)]
+Mask = Annotated[MaskName | KeepLast | TruncateMask, BeforeValidator(_known_mask)]
 
 
 class ColumnSelection(_Section):

@@ -27,7 +27,7 @@ class _Kept:
         return values if self.mask is None else self.mask.apply(values)
 
 
-class Shape:
+class TransformedShape:
     """Made for one schema; `target` is what comes out."""
 
     def __init__(

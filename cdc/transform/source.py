@@ -61,7 +61,7 @@ class Transforms:
         return any(entry.needs_key for entry in self.entries)
 
 
-class Tables:
+class RoutedTables:
     """The tables of one source under both of their names, and their transforms. Thread-safe."""
 
     def __init__(self, transforms: Transforms) -> None:
@@ -151,7 +151,7 @@ class TransformedSource:
         self._source = source
         self._name = transforms.source
         self._count = context.count
-        self._tables = Tables(transforms)
+        self._tables = RoutedTables(transforms)
         self._key = transforms.key
         self._seal = Seal(transforms.key) if transforms.hides_values and transforms.key is not None else None
         self._errors: dict[TableId, CdcError] = {}

@@ -18,7 +18,7 @@ from cdc.transform.hooking import Hooked
 from cdc.transform.hooks import Hook
 from cdc.transform.masks import KeyedHash
 from cdc.transform.rules import TableRules
-from cdc.transform.shaping import Shape
+from cdc.transform.shaping import TransformedShape
 
 
 class TableTransform:
@@ -33,7 +33,7 @@ class TableTransform:
         hooks = [Hook(path, place) for path, place in rules.hooks]
         self._hooked = Hooked(schema, hooks) if hooks else None
         shaped = self._hooked.schema if self._hooked is not None else schema
-        self._shape = Shape(shaped, target, rules, key)
+        self._shape = TransformedShape(shaped, target, rules, key)
         self.target = self._shape.target
 
     def apply(self, batch: ChangeBatch) -> Filtered:

@@ -32,11 +32,11 @@ from cdc_source_mysql.binlog.positions import (
 )
 from cdc_source_mysql.binlog.queries import BinlogQueries, FileSizes
 from cdc_source_mysql.binlog.reach import Reach
-from cdc_source_mysql.binlog.replay import Reader
+from cdc_source_mysql.binlog.replay import BinlogReader
 from cdc_source_mysql.binlog.savepoints import RolledBackRows
-from cdc_source_mysql.binlog.stream import Captured, Progress, Session, SessionParts
+from cdc_source_mysql.binlog.stream import Captured, SessionParts, StreamProgress, StreamSession
 from cdc_source_mysql.binlog.temporary_tables import TemporaryTables, open_temporary
-from cdc_source_mysql.binlog.tracking import Refusals, Tracking, TrackingParts
+from cdc_source_mysql.binlog.tracking import RefusedTables, Tracking, TrackingParts
 from cdc_source_mysql.binlog.transactions import Grammar
 from cdc_source_mysql.binlog.xa import XaBook, memory_of
 from cdc_source_mysql.channel import Connection
@@ -113,12 +113,12 @@ class MysqlSource:
         self._context = context
         self._connector = Connector(options, context.name, limits)
         self._replica = Replica.of(options, context.name, context.owner)
-        self._progress = Progress()
+        self._progress = StreamProgress()
         # The definitions at the position that `open` gave to an empty log.
         self._first: FirstOpening | None = None
         self._rolled_back = RolledBackRows()
         self._tells = Tells(context.log)
-        self._refusals = Refusals()
+        self._refusals = RefusedTables()
         self._epoch = 0
         # A gap was found: positions from now on are not those of the history before.
         self._is_spent = False
@@ -257,7 +257,7 @@ class MysqlSource:
         return first.server if first is not None and first.order == after.order else None
 
     @contextmanager
-    def _session(self, after: Position, memory: Mapping[str, str]) -> Iterator[Session]:
+    def _session(self, after: Position, memory: Mapping[str, str]) -> Iterator[StreamSession]:
         """A started stream; its connections end with the block."""
         with self._opened("to start the stream") as (connection, facts):
             opening = self._opening(connection, facts)
@@ -306,7 +306,7 @@ class MysqlSource:
         history.restore(memory)
         return {}
 
-    def _new_session(self, dump: Dump, start: Start, beginning: SessionStart) -> Session:
+    def _new_session(self, dump: Dump, start: Start, beginning: SessionStart) -> StreamSession:
         knowledge, epoch = beginning.knowledge, start.server.epoch
         flavour = knowledge.flavour
         decoder = BinlogDecoder(self._options.unrepresentable, self._context.count, flavour, epoch)
@@ -336,7 +336,7 @@ class MysqlSource:
             progress=self._progress,
         )
         place = start.place
-        return Session(parts, beginning.after, *(place if isinstance(place, tuple) else ("", 0)))
+        return StreamSession(parts, beginning.after, *(place if isinstance(place, tuple) else ("", 0)))
 
     def _tracking_parts(self, beginning: SessionStart, lookups: CatalogLookups) -> TrackingParts:
         selection = self._selection(beginning.knowledge.facts)
@@ -354,8 +354,8 @@ class MysqlSource:
             log=self._context.log,
         )
 
-    def _reader(self, knowledge: Knowledge) -> Reader:
-        return Reader(
+    def _reader(self, knowledge: Knowledge) -> BinlogReader:
+        return BinlogReader(
             self._connector,
             knowledge.flavour,
             self._options.unrepresentable,

@@ -21,13 +21,13 @@ from cdc.kit.selection import TableSelection
 from cdc.model import Column, TableId, TableSchema, shown
 from cdc.model.batch import RESERVED_PREFIX
 from cdc_source_postgres.statements import identifier, table_name
-from cdc_source_postgres.tables import PARTITIONED, TABLE, ColumnInfo, Leaf, Relation, TableInfo
+from cdc_source_postgres.tables import PARTITIONED, TABLE, CatalogRelation, ColumnInfo, Leaf, TableInfo
 from cdc_source_postgres.types import CATALOG_QUERY, ColumnPlan, PgType, types_from_rows
 
 __all__ = [
+    "CatalogRelation",
     "ColumnInfo",
     "Leaf",
-    "Relation",
     "TableInfo",
     "build_schema",
     "leaf_relations",
@@ -116,7 +116,7 @@ def read_types(conn: Connection) -> list[PgType]:
     return types_from_rows(conn.execute(CATALOG_QUERY.encode()).fetchall())
 
 
-def read_relations(conn: Connection) -> list[Relation]:
+def read_relations(conn: Connection) -> list[CatalogRelation]:
     """Everything outside the system schemas that looks like a table, in name order."""
     with conn.cursor(row_factory=dict_row) as cursor:
         return [_relation(row) for row in cursor.execute(_RELATIONS + _IN_NAME_ORDER)]
@@ -146,8 +146,8 @@ def read_table(conn: Connection, relid: int) -> TableInfo | None:
 
 
 def select_relations(
-    relations: Sequence[Relation], selection: TableSelection, *, via_root: bool = True
-) -> list[Relation]:
+    relations: Sequence[CatalogRelation], selection: TableSelection, *, via_root: bool = True
+) -> list[CatalogRelation]:
     """The relations that `read_tables` gives."""
     chosen = [r for r in relations if r.can_be_followed and _is_selected(r, selection)]
     if not via_root:
@@ -158,7 +158,7 @@ def select_relations(
 
 
 def read_infos(
-    conn: Connection, wanted: Sequence[Relation], relations: Sequence[Relation]
+    conn: Connection, wanted: Sequence[CatalogRelation], relations: Sequence[CatalogRelation]
 ) -> list[TableInfo]:
     """Columns, keys and leaves of some of the relations."""
     if not wanted:
@@ -213,27 +213,27 @@ def missing_element(text: str) -> str | None:
     return None if body.upper() == "NULL" else body
 
 
-def _is_selected(relation: Relation, selection: TableSelection) -> bool:
+def _is_selected(relation: CatalogRelation, selection: TableSelection) -> bool:
     if relation.of_extension:
         return selection.names(relation.table)
     return selection.matches(relation.table)
 
 
-def _ancestors(relation: Relation, by_relid: Mapping[int, Relation]) -> Iterable[int]:
+def _ancestors(relation: CatalogRelation, by_relid: Mapping[int, CatalogRelation]) -> Iterable[int]:
     parent = relation.parent
     while parent:
         yield parent
         parent = by_relid[parent].parent if parent in by_relid else 0
 
 
-def leaf_relations(root: Relation, relations: Sequence[Relation]) -> list[Relation]:
+def leaf_relations(root: CatalogRelation, relations: Sequence[CatalogRelation]) -> list[CatalogRelation]:
     """The physical tables of a table: itself, or the partitions at the bottom of its tree."""
     if root.kind == TABLE:
         return [root]
-    children: dict[int, list[Relation]] = {}
+    children: dict[int, list[CatalogRelation]] = {}
     for relation in relations:
         children.setdefault(relation.parent, []).append(relation)
-    leaves: list[Relation] = []
+    leaves: list[CatalogRelation] = []
     waiting = [root]
     while waiting:
         for child in children.get(waiting.pop().relid, []):
@@ -258,7 +258,7 @@ def one_view(conn: Connection) -> Iterator[None]:
 def _fill_from_leaves(
     conn: Connection,
     columns: Mapping[int, Sequence[dict[str, Any]]],
-    leaves: Mapping[int, Sequence[Relation]],
+    leaves: Mapping[int, Sequence[CatalogRelation]],
 ) -> None:
     """Give partitioned tables' columns the missing values of their partitions, matched by name."""
     under = {leaf.relid: root for root, group in leaves.items() for leaf in group if leaf.relid != root}
@@ -283,16 +283,16 @@ def _group(rows: Iterable[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
     return grouped
 
 
-def _relation(row: Mapping[str, Any]) -> Relation:
+def _relation(row: Mapping[str, Any]) -> CatalogRelation:
     values = dict(row)
-    return Relation(table=TableId(values.pop("schema"), values.pop("name")), **values)
+    return CatalogRelation(table=TableId(values.pop("schema"), values.pop("name")), **values)
 
 
 def _info(
-    relation: Relation,
+    relation: CatalogRelation,
     columns: Sequence[Mapping[str, Any]],
     keys: Mapping[int, Sequence[Mapping[str, Any]]],
-    leaves: Sequence[Relation],
+    leaves: Sequence[CatalogRelation],
 ) -> TableInfo:
     own = keys.get(relation.relid, [])
     primary = next((key for key in own if key["is_primary"]), None)
@@ -318,7 +318,7 @@ def _identity_attnums(replica_identity: str, keys: Sequence[Mapping[str, Any]]) 
     return []
 
 
-def _leaf(leaf: Relation, keys: Sequence[Mapping[str, Any]]) -> Leaf:
+def _leaf(leaf: CatalogRelation, keys: Sequence[Mapping[str, Any]]) -> Leaf:
     has_identity = bool(_identity_attnums(leaf.replica_identity, keys))
     return Leaf(leaf.relid, leaf.table, leaf.filenode, leaf.pages, leaf.replica_identity, has_identity)
 

@@ -45,7 +45,7 @@ class LeafSize:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ChunkLayout:
     """How a physical table is cut: `count` chunks of `pages` pages, the last without an end."""
 
     filenode: int
@@ -68,7 +68,7 @@ class PageRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class ResumeToken:
     """What a later process needs to go on: which rows the finished chunks' ids stand for.
 
     `xmin` is of the first snapshot; `attributes` are all live columns, attnum → all that decides how a stored
@@ -81,7 +81,7 @@ class Token:
     columns: tuple[int, ...]
     key: tuple[str, ...]
     row_filter: str | None
-    layouts: Mapping[int, Layout]
+    layouts: Mapping[int, ChunkLayout]
 
     def text(self) -> str:
         layouts = {
@@ -99,17 +99,17 @@ class Token:
         return json.dumps({**values, "leaves": layouts})
 
     @classmethod
-    def parse(cls, text: str) -> Token | None:
+    def parse(cls, text: str) -> ResumeToken | None:
         """The token of that text; None for one of an earlier release, whose chunks are not gone on with."""
         values = json.loads(text)
-        layouts = {int(relid): Layout(*layout) for relid, layout in values["leaves"].items()}
+        layouts = {int(relid): ChunkLayout(*layout) for relid, layout in values["leaves"].items()}
         if "key" not in values:
             return None
         attributes = {int(number): text for number, text in values["attributes"].items()}
         columns, key = tuple(values["columns"]), tuple(values["key"])
         return cls(values["relid"], values["xmin"], attributes, columns, key, values["row_filter"], layouts)
 
-    def holds_for(self, now: Token, next_xid: int) -> bool:
+    def holds_for(self, now: ResumeToken, next_xid: int) -> bool:
         """Whether finished chunks of this token are good under the snapshot that `now` describes."""
         same_table = (self.relid, self.key, self.row_filter) == (now.relid, now.key, now.row_filter)
         same_files = all(
@@ -119,7 +119,7 @@ class Token:
         is_young = next_xid - self.xmin < RESUMABLE_TRANSACTIONS
         return same_table and same_files and is_young and self._has_same_columns(now)
 
-    def _has_same_columns(self, now: Token) -> bool:
+    def _has_same_columns(self, now: ResumeToken) -> bool:
         """Whether columns only came or went: in the same files a new one is its fill in every old row.
 
         Whatever else ALTER TABLE does without a rewrite (a default, NOT NULL, statistics) changes no stored
@@ -134,21 +134,24 @@ class Token:
         )
 
 
-def layout_of(leaf: LeafSize, page_bytes: int, limits: Limits, *, ranges: bool) -> Layout:
+def layout_of(leaf: LeafSize, page_bytes: int, limits: Limits, *, ranges: bool) -> ChunkLayout:
     """Cut a physical table into chunks of `limits.chunk_bytes` or somewhat more, TOAST included; in one piece
     when the server can't read ranges of pages.
     """
     pages = leaf.main_bytes // page_bytes
     if not ranges or pages == 0:
-        return Layout(leaf.filenode, max(pages, 1), 1)
+        return ChunkLayout(leaf.filenode, max(pages, 1), 1)
     share = leaf.main_bytes / max(leaf.total_bytes, leaf.main_bytes)
     wanted = max(limits.chunk_bytes, min(leaf.total_bytes // CHUNKS_A_TABLE, MAX_CHUNK_BYTES))
     size = max(limits.min_chunk_pages, int(wanted * share) // page_bytes)
-    return Layout(leaf.filenode, size, -(-pages // size))
+    return ChunkLayout(leaf.filenode, size, -(-pages // size))
 
 
 def plan(
-    leaves: Sequence[LeafSize], layouts: Mapping[int, Layout], finished: Collection[str], since: int | None
+    leaves: Sequence[LeafSize],
+    layouts: Mapping[int, ChunkLayout],
+    finished: Collection[str],
+    since: int | None,
 ) -> Iterator[PageRange]:
     """The chunks of a table: whole ones, and for each finished one what was written `since`."""
     for leaf in leaves:

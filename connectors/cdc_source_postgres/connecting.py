@@ -38,7 +38,7 @@ _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 _DEMANDING = ("require", "verify-ca", "verify-full")
 
 
-class Step(StrEnum):
+class ConnectionStep(StrEnum):
     """Where a connection failed without an answer of the server's that has a SQLSTATE."""
 
     REACH = "reach"
@@ -53,7 +53,7 @@ class Refusal:
     message: str
     state: str = ""
     function: str = ""
-    step: Step = Step.REACH
+    step: ConnectionStep = ConnectionStep.REACH
 
 
 class ConnectionRefused(psycopg.OperationalError):
@@ -168,9 +168,9 @@ def _refusal(pgconn: pq.abc.PGconn, reached: int, settings: Mapping[str, Any]) -
         return Refusal(_first_line(said), last["state"], function["function"] if function else "")
     text = _first_line(message)
     if pgconn.needs_password:
-        return Refusal(text, step=Step.PASSWORD)
+        return Refusal(text, step=ConnectionStep.PASSWORD)
     if reached == pq.ConnStatus.SSL_STARTUP and settings.get("sslmode") in _DEMANDING:
-        return Refusal(text, step=Step.TLS if _answers_tls(settings) else Step.REACH)
+        return Refusal(text, step=ConnectionStep.TLS if _answers_tls(settings) else ConnectionStep.REACH)
     return Refusal(text)
 
 

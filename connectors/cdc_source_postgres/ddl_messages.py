@@ -29,7 +29,7 @@ class Malformed(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DdlReport:
     """What one statement did.
 
     `tables` are brief definitions; `unknown` tables were altered, but are not described. `rewritten` is the
@@ -46,14 +46,14 @@ class Report:
     many: bool = False
 
 
-def parse_report(content: str) -> Report:
+def parse_report(content: str) -> DdlReport:
     """Malformed for what `cdc_ddl.emit` of this version does not write."""
     try:
         document = json.loads(content)
         if document["form"] != FORM:
             raise Malformed(f"form {document['form']!r}")
         rewritten = document.get("rewritten")
-        return Report(
+        return DdlReport(
             tables=tuple(_table(table) for table in document.get("tables", ())),
             unknown=_relids(document.get("unknown", ())),
             dropped=_relids(document.get("dropped", ())),

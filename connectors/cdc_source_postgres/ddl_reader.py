@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cdc_source_postgres.ddl_messages import Malformed, Report, parse_report, relid_of, whole_definition
+from cdc_source_postgres.ddl_messages import DdlReport, Malformed, parse_report, relid_of, whole_definition
 from cdc_source_postgres.ddl_objects import PREFIX
 from cdc_source_postgres.definition import Definition
 from cdc_source_postgres.entries import Place
@@ -39,10 +39,10 @@ class DdlReader:
             report = parse_report(self._text(message.content))
         except Malformed:
             # Somebody else wrote it, or a newer version of the event triggers, which the next look sees.
-            report = Report(many=True)
+            report = DdlReport(many=True)
         self._take(report, place)
 
-    def _take(self, report: Report, place: Place) -> None:
+    def _take(self, report: DdlReport, place: Place) -> None:
         if report.many:
             self._history.unexplained(self._history.relids(), place)
         self._history.unexplained(report.unknown, place)

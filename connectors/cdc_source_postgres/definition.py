@@ -192,7 +192,7 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
+class PublicationContents:
     """What a publication sends: `operations` are letters of `iudt`, `members` the tables that it lists, by
     relid, `schemas` the schemas, by oid.
     """
@@ -206,7 +206,7 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent(Contents):
+class Sent(PublicationContents):
     """What a publication sends of one table: whatever moves in here may have kept changes from us.
 
     `publication` is oid and xmin of the publication; of the members and schemas those are here that list the
@@ -236,7 +236,7 @@ class Sent(Contents):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublicationDefinition(Contents):
+class PublicationDefinition(PublicationContents):
     """The publication as a whole."""
 
     oid: int
@@ -254,7 +254,7 @@ class PublicationDefinition(Contents):
         relids = [str(relid) for relid in (definition.relid, *definition.ancestors)]
         # The schemas of ancestors are not known: with ancestors every schema counts.
         own = str(definition.namespace)
-        contents = {each.name: getattr(self, each.name) for each in fields(Contents)}
+        contents = {each.name: getattr(self, each.name) for each in fields(PublicationContents)}
         contents["members"] = {relid: self.members[relid] for relid in relids if relid in self.members}
         contents["schemas"] = {k: v for k, v in self.schemas.items() if k == own or definition.ancestors}
         return Sent(publication=f"{self.oid}:{self.version}", **contents)

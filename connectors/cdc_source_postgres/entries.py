@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 from cdc.model import Resnapshot
 from cdc_source_postgres.definition import Definition, Sent
 from cdc_source_postgres.looks import Look
-from cdc_source_postgres.steps import Step
+from cdc_source_postgres.steps import DefinitionStep
 
 
 class Place(NamedTuple):
@@ -44,7 +44,7 @@ class Entry:
     known: Known
     first: Look | None
     last: Look | None = None
-    step: Step | None = field(default_factory=Step)
+    step: DefinitionStep | None = field(default_factory=DefinitionStep)
     empty: frozenset[int] = frozenset()
     watched: bool = False
     triggers: str | None = None
@@ -103,7 +103,7 @@ class Entry:
         return entry, values["doubt"]
 
 
-class Meaning(NamedTuple):
+class RelationMeaning(NamedTuple):
     """The numbers of a message's columns, and the definitions around its place."""
 
     numbers: Sequence[int]

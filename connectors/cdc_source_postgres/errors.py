@@ -25,7 +25,7 @@ from cdc.kit.errors import (
     WAIT,
     ErrorMeaning,
 )
-from cdc_source_postgres.connecting import ConnectionRefused, Refusal, Step
+from cdc_source_postgres.connecting import ConnectionRefused, ConnectionStep, Refusal
 from cdc_source_postgres.statements import (
     ALTER_WAL_LEVEL,
     drop_slot,
@@ -125,9 +125,9 @@ _TOO_LONG = re.compile(r"invalid memory alloc request size|out of memory")
 _NOT_DECODABLE = re.compile(r"could not map file(?:number|node) .* to relation OID")
 
 _STEPS = {
-    Step.REACH: WAIT,
-    Step.TLS: ErrorMeaning(SourceRefused, "Check sslmode and the certificates in url."),
-    Step.PASSWORD: _LOGIN,
+    ConnectionStep.REACH: WAIT,
+    ConnectionStep.TLS: ErrorMeaning(SourceRefused, "Check sslmode and the certificates in url."),
+    ConnectionStep.PASSWORD: _LOGIN,
 }
 
 

@@ -19,10 +19,10 @@ from cdc.kit.selection import TableSelection
 from cdc.model import Resnapshot
 from cdc_source_postgres import relations
 from cdc_source_postgres.definition import Definition
-from cdc_source_postgres.entries import Entry, Known, Meaning, News, Place
+from cdc_source_postgres.entries import Entry, Known, News, Place, RelationMeaning
 from cdc_source_postgres.looks import Look, Seen
 from cdc_source_postgres.messages import Relation as Message
-from cdc_source_postgres.steps import Circumstances, Step, classify, why_moved, why_unsent
+from cdc_source_postgres.steps import Circumstances, DefinitionStep, classify, why_moved, why_unsent
 
 MEMORY_PREFIX = "definition:"
 # What releases before this one remembered of a table.
@@ -156,7 +156,7 @@ class History:
             for relid in relids:
                 self._gone.setdefault(relid, look)
 
-    def meaning(self, message: Message, place: Place) -> Meaning | None:
+    def meaning(self, message: Message, place: Place) -> RelationMeaning | None:
         """What a Relation message of a known table means; None when a newer look is needed first."""
         with self._lock:
             entries = self._entries[message.relid]
@@ -173,7 +173,7 @@ class History:
                 return self._by_step(message, place, following)
             return None
 
-    def meaning_dropped(self, message: Message) -> Meaning:
+    def meaning_dropped(self, message: Message) -> RelationMeaning:
         """The same for a table that is gone: its last definition, or the message alone. The drop makes good
         what is not proven.
         """
@@ -181,9 +181,9 @@ class History:
             entries = self._entries.get(message.relid)
             if entries:
                 return self._moot(message, entries[-1])
-            return Meaning(relations.as_good_as_possible(message, None), ())
+            return RelationMeaning(relations.as_good_as_possible(message, None), ())
 
-    def meaning_unseen(self, message: Message, place: Place) -> Meaning:
+    def meaning_unseen(self, message: Message, place: Place) -> RelationMeaning:
         """The same for a transaction that no look can see yet (it waits for a synchronous standby): by the
         newest definition, which the next look confirms or replaces.
         """
@@ -273,7 +273,7 @@ class History:
             self._judge(relid, 1)
         if len(entries) > 1:
             del entries[0]
-            entries[0].first, entries[0].step = None, Step()
+            entries[0].first, entries[0].step = None, DefinitionStep()
         self._save(relid, entries[0])
 
     def _is_watched(self, _before: Entry, _look: Look) -> bool:
@@ -287,26 +287,28 @@ class History:
         if entry.step.reason:
             self._ask(relid, entries, index, entry.step.reason, entry.first)
 
-    def _step_between(self, before: Entry, after: Entry) -> Step:
+    def _step_between(self, before: Entry, after: Entry) -> DefinitionStep:
         step = self._step(before.known, after.known, Circumstances(empty=after.empty))
         return step if step.reason else self._rekeyed(before, after, step)
 
-    def _rekeyed(self, before: Entry, after: Entry, step: Step) -> Step:
+    def _rekeyed(self, before: Entry, after: Entry, step: DefinitionStep) -> DefinitionStep:
         """Changes under another key can't be put together with those before, where a sink keeps them all."""
         former = before.row_key
-        return Step(REKEYED) if former and former != after.row_key and after.known.selected else step
+        return (
+            DefinitionStep(REKEYED) if former and former != after.row_key and after.known.selected else step
+        )
 
-    def _step(self, before: Known, after: Known, circumstances: Circumstances) -> Step:
+    def _step(self, before: Known, after: Known, circumstances: Circumstances) -> DefinitionStep:
         if not after.selected:
-            return Step()
+            return DefinitionStep()
         if not before.selected:
-            return Step(OUTSIDE)
+            return DefinitionStep(OUTSIDE)
         if before.sent is not None and after.sent is not None:
             reason = why_unsent(before.sent, after.sent)
             if not reason and after.sent.is_by_schema:
                 reason = why_moved(before.definition, after.definition, circumstances)
             if reason:
-                return Step(reason)
+                return DefinitionStep(reason)
         listed = all(k.sent and str(k.definition.relid) in k.sent.members for k in (before, after))
         return classify(before.definition, after.definition, replace(circumstances, listed=listed))
 
@@ -315,7 +317,7 @@ class History:
         entry = entries[index]
         self._stale[relid] = Resnapshot(entry.known.definition.table, reason, relid)
         del entries[:index]
-        entry.first, entry.step = until, Step()
+        entry.first, entry.step = until, DefinitionStep()
         self._ahead.add(relid)
         self._save(relid, entry)
 
@@ -327,20 +329,22 @@ class History:
             reason = self._doubts.pop(relid)
             self._ask(relid, entries, len(entries) - 1, reason, look)
 
-    def _moot(self, message: Message, entry: Entry) -> Meaning:
+    def _moot(self, message: Message, entry: Entry) -> RelationMeaning:
         """Rows that a copy contains."""
         definition = entry.known.definition
         numbers = relations.exact(message, definition, entry.known.sent)
-        return Meaning(numbers or relations.as_good_as_possible(message, definition), (definition,))
+        return RelationMeaning(numbers or relations.as_good_as_possible(message, definition), (definition,))
 
-    def _by_entry(self, message: Message, place: Place, entry: Entry, *, must: bool = True) -> Meaning | None:
+    def _by_entry(
+        self, message: Message, place: Place, entry: Entry, *, must: bool = True
+    ) -> RelationMeaning | None:
         definition = entry.known.definition
         numbers = relations.exact(message, definition, entry.known.sent)
         if numbers is not None:
-            return Meaning(numbers, (definition,))
+            return RelationMeaning(numbers, (definition,))
         return self._unproven(message, place) if must else None
 
-    def _by_step(self, message: Message, place: Place, index: int) -> Meaning:
+    def _by_step(self, message: Message, place: Place, index: int) -> RelationMeaning:
         entries = self._entries[message.relid]
         before, entry = entries[index - 1].known, entries[index]
         if entry.watched and not entries[index - 1].blind:
@@ -353,11 +357,11 @@ class History:
             definitions = (before.definition, entry.known.definition)
             numbers = relations.between(message, *definitions, entry.known.sent, entry.step.reading)
             if numbers is not None:
-                return Meaning(numbers, definitions)
+                return RelationMeaning(numbers, definitions)
             return self._unproven(message, place)
         return self._moot(message, entry)
 
-    def _unproven(self, message: Message, place: Place) -> Meaning:
+    def _unproven(self, message: Message, place: Place) -> RelationMeaning:
         """A message that no definition explains: whatever follows in its transaction is copied again."""
         self._ask_anew(message.relid, UNPROVEN, place)
         return self._moot(message, self._entries[message.relid][-1])

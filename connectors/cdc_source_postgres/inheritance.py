@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cdc.kit.selection import entry_for, quoted_part
 from cdc.model import TableId
 from cdc_source_postgres.catalog import Connection, read_relations
-from cdc_source_postgres.tables import Relation
+from cdc_source_postgres.tables import CatalogRelation
 
 _HEIRS = """
     with recursive tree (root, relid) as (
@@ -40,7 +40,7 @@ class Outside:
 
 
 def heirs_outside(
-    conn: Connection, followed: Collection[Relation], relations: Sequence[Relation]
+    conn: Connection, followed: Collection[CatalogRelation], relations: Sequence[CatalogRelation]
 ) -> list[Outside]:
     """The parents among the followed tables whose children are not all followed, in name order."""
     own = {relation.relid: relation.table for relation in followed}
@@ -63,7 +63,7 @@ class HeirsWarning:
         self._log = log
         self._known: set[tuple[int, int]] = set()
 
-    def look(self, conn: Connection, followed: Collection[Relation]) -> None:
+    def look(self, conn: Connection, followed: Collection[CatalogRelation]) -> None:
         """Look at the children of the followed tables."""
         missing = set(_missing(conn, [relation.relid for relation in followed]))
         if missing - self._known:

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 
 from cdc.errors import DecodeError
-from cdc.native.cursor_python import Cursor
+from cdc.native.cursor_python import BigEndianCursor
 from cdc_source_postgres.wire.calendar import EPOCH_MICROSECONDS
 
 _STATUS = struct.Struct(">cQQQqB")
@@ -78,8 +78,8 @@ class Keepalive:
     reply_requested: bool
 
 
-def _open(payload: bytes | memoryview, tag: str) -> Cursor:
-    cursor = Cursor(payload)
+def _open(payload: bytes | memoryview, tag: str) -> BigEndianCursor:
+    cursor = BigEndianCursor(payload)
     found = chr(cursor.u8())
     if found != tag:
         message = f"a message {found!r} where {tag!r} is expected"

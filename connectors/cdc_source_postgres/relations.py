@@ -18,7 +18,7 @@ from cdc_source_postgres.messages import Relation as Message
 from cdc_source_postgres.messages import RelationColumn
 from cdc_source_postgres.shapes import UNKNOWN_ATTNUM, Shape, Shaper
 from cdc_source_postgres.steps import Reading, same_values
-from cdc_source_postgres.tables import TABLE, ColumnInfo, Relation, TableInfo
+from cdc_source_postgres.tables import TABLE, CatalogRelation, ColumnInfo, TableInfo
 
 Numbers = list[int]
 
@@ -161,9 +161,9 @@ def _common_key(around: Sequence[Definition]) -> Key | None:
     return keys[0]
 
 
-def _relation(message: Message, around: Sequence[Definition]) -> Relation:
+def _relation(message: Message, around: Sequence[Definition]) -> CatalogRelation:
     last = around[-1] if around else None
-    base = Relation(
+    base = CatalogRelation(
         relid=message.relid,
         table=table_of(message),
         kind=last.kind if last else TABLE,

@@ -16,7 +16,7 @@ from cdc_source_postgres.definition import Definition
 from cdc_source_postgres.entries import Entry, Known, Place
 from cdc_source_postgres.history import OUTSIDE, History
 from cdc_source_postgres.looks import Look, Seen, is_since
-from cdc_source_postgres.steps import Circumstances, Step
+from cdc_source_postgres.steps import Circumstances, DefinitionStep
 
 # The version of the event triggers, and the position of the first look that saw it.
 MEMORY_TRIGGERS = "ddl-triggers"
@@ -142,10 +142,10 @@ class ReportedHistory(History):
     def _is_watched(self, _before: Entry, _look: Look) -> bool:
         return self.listens and bool(_look.triggers) and _look.triggers == _before.triggers
 
-    def _step_between(self, before: Entry, after: Entry) -> Step:
+    def _step_between(self, before: Entry, after: Entry) -> DefinitionStep:
         then, now = before.known.definition, after.known.definition
         if before.told and not _confirms(now, then):
-            return Step(UNCONFIRMED) if after.known.selected else Step()
+            return DefinitionStep(UNCONFIRMED) if after.known.selected else DefinitionStep()
         if not after.watched or before.blind or not _same_rows(then, now):
             return super()._step_between(before, after)
         # Where rows of the catalog moved, it was by what is no DDL of the table: a GRANT, VACUUM FULL.
@@ -157,7 +157,7 @@ class ReportedHistory(History):
         """A look has confirmed what messages said of a key."""
         for entry in self._entries.get(relid, ())[-1:]:
             if entry.touched is None and entry.looked_key is not None:
-                step = self._rekeyed(entry, replace(entry, looked_key=None), Step())
+                step = self._rekeyed(entry, replace(entry, looked_key=None), DefinitionStep())
                 entry.looked_key = None
                 if step.reason:
                     entries = self._entries[relid]

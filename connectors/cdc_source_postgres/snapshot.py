@@ -20,7 +20,7 @@ from cdc.kit.connections import closed_on_error
 from cdc.kit.readers import Readers
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
 from cdc.spi.source import EarlierSnapshot, Snapshot, SnapshotChunk
-from cdc_source_postgres.chunks import AGAIN, PageRange, Token, layout_of, plan
+from cdc_source_postgres.chunks import AGAIN, PageRange, ResumeToken, layout_of, plan
 from cdc_source_postgres.connection import Connection
 from cdc_source_postgres.copying import Copying, copy_statement
 from cdc_source_postgres.parts import Parts
@@ -133,14 +133,16 @@ class PostgresSnapshot:
             tables=[str(table) for table in tables[:_SHOWN]],
         )
 
-    def _plan(self, table: TableId, shape: Shape, earlier: EarlierSnapshot | None) -> tuple[Token, bool]:
+    def _plan(
+        self, table: TableId, shape: Shape, earlier: EarlierSnapshot | None
+    ) -> tuple[ResumeToken, bool]:
         """Plan a table's chunks; its token, and whether they go on from the earlier snapshot."""
         view = self._view
         leaves = view.leaves[table]
         ranges = view.holder.connection.info.server_version >= RANGES_SINCE
         limits = self._parts.connector.limits
         published = view.publication.tables.get(table) if view.publication else None
-        now = Token(
+        now = ResumeToken(
             relid=shape.info.relid,
             xmin=view.xmin,
             attributes={
@@ -151,7 +153,7 @@ class PostgresSnapshot:
             row_filter=published.row_filter if published else None,
             layouts={leaf.relid: layout_of(leaf, view.page_bytes, limits, ranges=ranges) for leaf in leaves},
         )
-        before = Token.parse(earlier.token) if earlier and shape.schema.key else None
+        before = ResumeToken.parse(earlier.token) if earlier and shape.schema.key else None
         finished = earlier.finished if earlier else frozenset[str]()
         resumes = before is not None and before.holds_for(now, view.next_xid)
         if earlier is not None and not resumes:

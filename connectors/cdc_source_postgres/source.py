@@ -58,7 +58,7 @@ from cdc_source_postgres.slot import (
     release_slot,
 )
 from cdc_source_postgres.starter import describe
-from cdc_source_postgres.stream import BINARY_SINCE, Session, SessionParts, start_command
+from cdc_source_postgres.stream import BINARY_SINCE, SessionParts, StreamSession, start_command
 from cdc_source_postgres.tables import TableInfo
 from cdc_source_postgres.tracking import TextWanted, Tracking
 from cdc_source_postgres.turns import Turns
@@ -269,7 +269,7 @@ class PostgresSource:
             )
 
     @contextmanager
-    def _session(self, after: Position) -> Iterator[Session]:
+    def _session(self, after: Position) -> Iterator[StreamSession]:
         """A started stream; its connections end with the block."""
         with closing(self._monitor):
             ordinary = self._monitor.connection
@@ -308,7 +308,7 @@ class PostgresSource:
         after: Position,
         *,
         binary: bool,
-    ) -> Session:
+    ) -> StreamSession:
         decoder = PgoutputDecoder(self._options.unrepresentable, self._context.count)
         tracking = Tracking(
             self._connector,
@@ -330,7 +330,7 @@ class PostgresSource:
             wanted=lambda: self._wanted,
             limits=self._connector.limits,
         )
-        return Session(parts, after, binary=binary)
+        return StreamSession(parts, after, binary=binary)
 
     def _infos(self, connection: Connection) -> list[TableInfo]:
         publication = read_publication(connection, self._publication)

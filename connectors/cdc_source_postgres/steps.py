@@ -42,7 +42,7 @@ class Reading(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DefinitionStep:
     """The judgement: `reason` says why the table is copied again, empty when it need not be."""
 
     reason: str = ""
@@ -64,14 +64,14 @@ class Circumstances:
     rewriting: int = 0
 
 
-def classify(before: Definition, after: Definition, circumstances: Circumstances) -> Step:
+def classify(before: Definition, after: Definition, circumstances: Circumstances) -> DefinitionStep:
     """Judge the step between two definitions of one table."""
     if before == after and not circumstances.rewriting:
-        return Step()
+        return DefinitionStep()
     for reason in _reasons(before, after, circumstances):
-        return Step(reason)
+        return DefinitionStep(reason)
     gone = _numbers(before) - _numbers(after)
-    return Step("", Reading.BY_NAME if gone else Reading.BY_PLACE)
+    return DefinitionStep("", Reading.BY_NAME if gone else Reading.BY_PLACE)
 
 
 def why_unsent(before: Sent, after: Sent) -> str:

@@ -59,7 +59,7 @@ class SessionParts:
     limits: Limits
 
 
-class Session:
+class StreamSession:
     """One START_REPLICATION. Used by the capture thread only."""
 
     def __init__(self, parts: SessionParts, after: Position, *, binary: bool) -> None:

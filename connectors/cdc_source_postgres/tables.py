@@ -14,7 +14,7 @@ PARTITIONED = "p"
 
 
 @dataclass(frozen=True, slots=True)
-class Relation:
+class CatalogRelation:
     """One row of pg_class that a user may think of as a table."""
 
     relid: int
@@ -79,7 +79,7 @@ class TableInfo:
     rewrites the rows.
     """
 
-    relation: Relation
+    relation: CatalogRelation
     columns: tuple[ColumnInfo, ...]
     pk: tuple[str, ...]
     identity_columns: tuple[str, ...]

@@ -12,7 +12,7 @@ from cdc.model import ChangeBatch, TableId
 from cdc_source_postgres import messages
 from cdc_source_postgres.connection import Connector
 from cdc_source_postgres.ddl_reader import DdlReader
-from cdc_source_postgres.entries import Meaning, Place
+from cdc_source_postgres.entries import Place, RelationMeaning
 from cdc_source_postgres.layout import Layout
 from cdc_source_postgres.monitor import Monitor
 from cdc_source_postgres.relations import shape_of_message, table_of
@@ -142,7 +142,7 @@ class Tracking:
     def _place(self) -> Place:
         return Place(self._decoder.xid, self._decoder.commit_lsn)
 
-    def _meaning(self, relation: messages.Relation) -> Meaning:
+    def _meaning(self, relation: messages.Relation) -> RelationMeaning:
         """Looked up in the history, with as many looks as it takes until one contains this transaction."""
         place = self._place
         if not self._history.knows(relation.relid) and not self._monitor.look_at(relation.relid):

@@ -15,7 +15,7 @@ from cdc.errors import SourceUnavailable
 from cdc.model import TableId
 from cdc_source_postgres.catalog import leaf_relations
 from cdc_source_postgres.limits import Limits
-from cdc_source_postgres.tables import Relation
+from cdc_source_postgres.tables import CatalogRelation
 
 # Interruptions of one table's copy without progress, or starts from nothing, that are made good at once.
 # After them each attempt waits twice as long as the one before.
@@ -64,8 +64,11 @@ class Turns:
         self._small_ones_had_it = False
 
     def order(
-        self, wanted: Sequence[Relation], relations: Sequence[Relation], begun: Collection[TableId]
-    ) -> list[Relation]:
+        self,
+        wanted: Sequence[CatalogRelation],
+        relations: Sequence[CatalogRelation],
+        begun: Collection[TableId],
+    ) -> list[CatalogRelation]:
         """As many tables as a snapshot may cover, in the order in which they should be tried.
 
         Small ones first: they are soon live. A large one whose copy has begun goes on in every second
@@ -73,7 +76,7 @@ class Turns:
         """
         sizes = {relation.relid: self._size(relation, relations) for relation in wanted}
 
-        def key(relation: Relation) -> tuple[bool, bool, int, TableId]:
+        def key(relation: CatalogRelation) -> tuple[bool, bool, int, TableId]:
             is_large = sizes[relation.relid] > self._limits.group_bytes
             goes_on = is_large and relation.table in begun
             first = goes_on if self._small_ones_had_it else not is_large
@@ -119,7 +122,7 @@ class Turns:
         with self._lock:
             self._setbacks.pop(relid, None)
 
-    def delays(self, wanted: Iterable[Relation], where: str) -> Mapping[TableId, SourceUnavailable]:
+    def delays(self, wanted: Iterable[CatalogRelation], where: str) -> Mapping[TableId, SourceUnavailable]:
         """The tables that are left alone for a while, with the reason."""
         now = time.monotonic()
         with self._lock:
@@ -130,7 +133,7 @@ class Turns:
             if setbacks is not None and setbacks.not_before > now
         }
 
-    def _size(self, relation: Relation, relations: Sequence[Relation]) -> int:
+    def _size(self, relation: CatalogRelation, relations: Sequence[CatalogRelation]) -> int:
         if relation.relid in self._bytes:
             return self._bytes[relation.relid]
         return _PAGE_BYTES * sum(max(leaf.pages, 0) for leaf in leaf_relations(relation, relations))

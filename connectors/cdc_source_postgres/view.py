@@ -31,7 +31,7 @@ from cdc_source_postgres.parts import Parts
 from cdc_source_postgres.publication import Publication, read_publication, sent_columns
 from cdc_source_postgres.shapes import Shape
 from cdc_source_postgres.slot import export_snapshot
-from cdc_source_postgres.tables import Relation
+from cdc_source_postgres.tables import CatalogRelation
 from cdc_source_postgres.watcher import Watcher
 
 # Most locks that are in the way are gone in a moment (VACUUM cuts off empty pages, TRUNCATE); after this many
@@ -212,7 +212,7 @@ class _Opener:
             rows_left=sum(_rows(r, relations) for r in candidates if r.table not in shapes),
         )
 
-    def _leave_out_locked(self, ordinary: Connection, relations: Sequence[Relation]) -> None:
+    def _leave_out_locked(self, ordinary: Connection, relations: Sequence[CatalogRelation]) -> None:
         """Tables that are locked or left alone for a while cost no slot."""
         self._waiting |= self._parts.turns.delays(relations, self._parts.connector.where)
         locked = exclusive_locks(ordinary, [relation.relid for relation in relations])
@@ -220,7 +220,7 @@ class _Opener:
             if relation.relid in locked:
                 self._waiting[relation.table] = self._locked(ordinary, relation)
 
-    def _locked(self, ordinary: Connection, relation: Relation) -> SourceUnavailable:
+    def _locked(self, ordinary: Connection, relation: CatalogRelation) -> SourceUnavailable:
         who = lock_holders(ordinary, relation.relid)
         holder = f", held or awaited by {who[0].who}" if who else ""
         return SourceUnavailable(
@@ -230,7 +230,7 @@ class _Opener:
         )
 
     def _take(
-        self, holder: Holder, ordered: Sequence[Relation], relations: Sequence[Relation]
+        self, holder: Holder, ordered: Sequence[CatalogRelation], relations: Sequence[CatalogRelation]
     ) -> dict[TableId, list[LeafSize]]:
         """Lock and measure tables until the view has enough of them."""
         holder.execute(f"set local lock_timeout = {MEASURE_TIMEOUT_MILLISECONDS}")
@@ -253,7 +253,7 @@ class _Opener:
         return taken
 
     def _lock_and_measure(
-        self, holder: Holder, relation: Relation, leaves: Sequence[Relation]
+        self, holder: Holder, relation: CatalogRelation, leaves: Sequence[CatalogRelation]
     ) -> list[LeafSize] | None:
         """The sizes of a table that is locked now, since a savepoint; None when it has to wait."""
         try:
@@ -269,7 +269,9 @@ class _Opener:
         found = (LeafSize(relid, TableId(schema, name), *rest) for relid, schema, name, *rest in rows)
         return sorted(found, key=lambda leaf: leaf.relid)
 
-    def _compare(self, taken: Sequence[Relation], seen: Mapping[int, Seen]) -> dict[int, tuple[Seen, Seen]]:
+    def _compare(
+        self, taken: Sequence[CatalogRelation], seen: Mapping[int, Seen]
+    ) -> dict[int, tuple[Seen, Seen]]:
         """Both looks at those tables that are still as the snapshot saw them."""
         relids = [relation.relid for relation in taken]
         with self._watcher.connection() as ordinary:
@@ -299,5 +301,5 @@ def _lock(table: TableId) -> sql.Composed:
     return sql.SQL("savepoint cdc; lock table {} in access share mode nowait").format(name)
 
 
-def _rows(relation: Relation, relations: Sequence[Relation]) -> int:
+def _rows(relation: CatalogRelation, relations: Sequence[CatalogRelation]) -> int:
     return sum(leaf.estimated_rows for leaf in leaf_relations(relation, relations))

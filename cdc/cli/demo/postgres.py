@@ -65,7 +65,7 @@ def _fill(shop: Shop) -> tuple[str, ...]:
     )
 
 
-class PostgresSession:
+class PostgresDemoSession:
     """A psycopg connection in autocommit."""
 
     def __init__(self, url: str) -> None:
@@ -113,11 +113,11 @@ class PostgresServer(PostgresProcess, DemoServer):
     def url(self) -> str:
         return f"postgresql://shop:shop@127.0.0.1:{self.port}/shop"
 
-    def connect(self) -> PostgresSession:
-        return PostgresSession(self.url)
+    def connect(self) -> PostgresDemoSession:
+        return PostgresDemoSession(self.url)
 
     def fill(self, shop: Shop) -> None:
-        with PostgresSession(self.dsn()) as admin:
+        with PostgresDemoSession(self.dsn()) as admin:
             for statement in ROLE:
                 admin.execute(statement)
         with self.connect() as session:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cdc.cli.demo.server import DemoServer, Hashing, Session
+from cdc.cli.demo.server import DemoServer, DemoSession, Hashing
 
 NULL_MARK = "~null~"
 
@@ -30,7 +30,7 @@ class Checksum:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TableProof:
     """One table's three checksums."""
 
     table: str
@@ -43,7 +43,7 @@ class Verdict:
         return self.source == self.mirror == self.lake
 
 
-def prove(server: DemoServer, warehouse: Path, lake: Path) -> list[Verdict]:
+def prove(server: DemoServer, warehouse: Path, lake: Path) -> list[TableProof]:
     """The verdict for every table of the source's schema."""
     import duckdb
 
@@ -53,7 +53,7 @@ def prove(server: DemoServer, warehouse: Path, lake: Path) -> list[Verdict]:
         for table, columns, key in _tables(source, server.schema):
             folder = lake / f"{server.schema}.{table}"
             verdicts.append(
-                Verdict(
+                TableProof(
                     table,
                     _source_sum(source, server.hashing, table, columns),
                     _duckdb_sum(target, f'select * from {server.schema}."{table}"', columns),
@@ -66,7 +66,7 @@ def prove(server: DemoServer, warehouse: Path, lake: Path) -> list[Verdict]:
 Columns = Sequence[tuple[str, str]]
 
 
-def _tables(source: Session, schema: str) -> list[tuple[str, Columns, Sequence[str]]]:
+def _tables(source: DemoSession, schema: str) -> list[tuple[str, Columns, Sequence[str]]]:
     names = source.execute(
         "select table_name from information_schema.tables"
         " where table_schema = %s and table_type = 'BASE TABLE' order by 1",
@@ -75,7 +75,7 @@ def _tables(source: Session, schema: str) -> list[tuple[str, Columns, Sequence[s
     return [(name, _columns(source, schema, name), _key(source, schema, name)) for (name,) in names]
 
 
-def _columns(source: Session, schema: str, table: str) -> Columns:
+def _columns(source: DemoSession, schema: str, table: str) -> Columns:
     rows = source.execute(
         "select column_name, data_type from information_schema.columns"
         " where table_schema = %s and table_name = %s order by ordinal_position",
@@ -84,7 +84,7 @@ def _columns(source: Session, schema: str, table: str) -> Columns:
     return [(str(name), str(kind)) for name, kind in rows]
 
 
-def _key(source: Session, schema: str, table: str) -> Sequence[str]:
+def _key(source: DemoSession, schema: str, table: str) -> Sequence[str]:
     rows = source.execute(
         "select k.column_name from information_schema.table_constraints c"
         " join information_schema.key_column_usage k on k.constraint_schema = c.constraint_schema"
@@ -96,7 +96,7 @@ def _key(source: Session, schema: str, table: str) -> Sequence[str]:
     return [str(name) for (name,) in rows]
 
 
-def _source_sum(source: Session, hashing: Hashing, table: str, columns: Columns) -> Checksum:
+def _source_sum(source: DemoSession, hashing: Hashing, table: str, columns: Columns) -> Checksum:
     hashed = hashing.sixty_bits_of.format(_row_text(columns, hashing.as_text, hashing.timestamp_as_text))
     rows, total = source.execute(f"select count(*), coalesce(sum({hashed}), 0) from {table}")[0]
     return Checksum(int(rows), int(total))

@@ -25,7 +25,7 @@ class DemoFailed(CdcError):
     """The demo did not end with three equal copies."""
 
 
-class Session(Protocol):
+class DemoSession(Protocol):
     """A connection that commits every statement, but for those in a `transaction`; a context manager."""
 
     def __enter__(self) -> Self: ...
@@ -66,7 +66,7 @@ class DemoServer(ServerProcess):
         """The shop, as the daemon connects to it."""
 
     @abstractmethod
-    def connect(self) -> Session:
+    def connect(self) -> DemoSession:
         """A session in the shop's schema, in UTC."""
 
     @abstractmethod

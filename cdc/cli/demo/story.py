@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from cdc.cli.demo.daemon import Daemon, poll
-from cdc.cli.demo.proof import Checksum, Verdict, prove
+from cdc.cli.demo.proof import Checksum, TableProof, prove
 from cdc.cli.demo.server import DemoFailed, DemoServer
 from cdc.cli.demo.shop import CONFIG, Shop
 from cdc.cli.demo.workload import Workload
@@ -236,7 +236,7 @@ def _fill(server: DemoServer, shop: Shop, console: Console) -> None:
     )
 
 
-def _show(verdicts: list[Verdict], console: Console) -> None:
+def _show(verdicts: list[TableProof], console: Console) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("table", "rows", "checksum", "mirror", "lake"):
         table.add_column(heading, justify="right" if heading == "rows" else "left", no_wrap=True)

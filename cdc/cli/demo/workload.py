@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Any
 
-from cdc.cli.demo.server import DemoServer, Session
+from cdc.cli.demo.server import DemoServer, DemoSession
 from cdc.cli.demo.shop import Shop
 
 # Busy enough to be seen, and it leaves the machine's cores to the copy:
@@ -85,7 +85,7 @@ class Workload:
         ]
         return [*kinds, self._coupon] if self._has_coupons else kinds
 
-    def _order(self, session: Session) -> None:
+    def _order(self, session: DemoSession) -> None:
         self._next_order += 1
         number = self._next_order
         customer = self._random.randint(1, self._shop.customers)
@@ -105,7 +105,7 @@ class Workload:
                 ),
             )
 
-    def _pay(self, session: Session) -> None:
+    def _pay(self, session: DemoSession) -> None:
         order = self._random.randint(1, self._shop.orders)
         session.execute(
             "insert into payments values (%s, %s, 9.99, 'card', current_timestamp(6))",
@@ -113,7 +113,7 @@ class Workload:
         )
         session.execute("update orders set status = 'paid' where order_id = %s", (order,))
 
-    def _ship(self, session: Session) -> None:
+    def _ship(self, session: DemoSession) -> None:
         first = self._random.randint(1, self._shop.orders)
         session.execute(
             "update orders set status = 'sent', note = concat(coalesce(note, ''), '!')"
@@ -121,24 +121,24 @@ class Workload:
             (first, first + 9),
         )
 
-    def _cancel(self, session: Session) -> None:
+    def _cancel(self, session: DemoSession) -> None:
         order = self._random.randint(1, self._shop.orders)
         session.execute("delete from order_lines where order_id = %s", (order,))
         session.execute("delete from orders where order_id = %s", (order,))
 
-    def _merge_customers(self, session: Session) -> None:
+    def _merge_customers(self, session: DemoSession) -> None:
         session.execute(
             "delete from customers where customer_id = %s", (self._random.randint(1, self._shop.customers),)
         )
 
-    def _renumber(self, session: Session) -> None:
+    def _renumber(self, session: DemoSession) -> None:
         """A change of the primary key."""
         number = self._random.randint(1, self._shop.customers)
         session.execute(
             "update customers set customer_id = %s where customer_id = %s", (self._next_payment(), number)
         )
 
-    def _coupon(self, session: Session) -> None:
+    def _coupon(self, session: DemoSession) -> None:
         code = f"C{self._next_payment()}"
         session.execute(
             "insert into coupons values (%s, %s, current_date)", (code, self._random.randint(1, 50))

@@ -13,7 +13,7 @@ from cdc.model import TableId
 from cdc_source_mysql.binlog.gtid import Gtids, MariadbGtids
 from cdc_source_mysql.binlog.lookahead import Proof, place_of, prove
 from cdc_source_mysql.binlog.positions import file_number, order_of
-from cdc_source_mysql.binlog.replay import Place, Reader, Statements
+from cdc_source_mysql.binlog.replay import BinlogReader, Place, Statements
 from cdc_source_mysql.binlog.transactions import Xid
 from cdc_source_mysql.binlog.xa_prepared import Search
 from cdc_source_mysql.channel import Connection
@@ -31,7 +31,7 @@ class CatalogLookups:
     """
 
     look: Callable[[str], AbstractContextManager[Connection]]
-    reader: Reader
+    reader: BinlogReader
     knowledge: Knowledge
     decoder: Binlog
     begin: Place

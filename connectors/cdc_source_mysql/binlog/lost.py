@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from cdc_source_mysql.binlog.gtid import AcceptedLoss, GtidSet, MariadbGtid, MariadbGtids, parse_mariadb_gtid
 from cdc_source_mysql.binlog.positions import FIRST_OFFSET
 from cdc_source_mysql.binlog.queries import BinlogQueries
-from cdc_source_mysql.binlog.replay import Reader, Reading
+from cdc_source_mysql.binlog.replay import BinlogReader, BinlogReading
 from cdc_source_mysql.errors import transactions_purged, transactions_unknown
 from cdc_source_mysql.wire import decoder as wire
 
@@ -29,7 +29,7 @@ class Losses:
     """
 
     queries: BinlogQueries
-    reader: Reader
+    reader: BinlogReader
     accepted: AcceptedLoss
     is_ours: bool = False
 
@@ -125,7 +125,7 @@ class Losses:
     def _last_in(self, file: str, domain: int, number: int) -> tuple[int, int] | None:
         reader = self.reader
         found: tuple[int, int] | None = None
-        with closing(Reading(reader.dump(file, FIRST_OFFSET), reader.decoder())) as reading:
+        with closing(BinlogReading(reader.dump(file, FIRST_OFFSET), reader.decoder())) as reading:
             while True:
                 # Stops behind every transaction.
                 code, payload = reading.next(0)

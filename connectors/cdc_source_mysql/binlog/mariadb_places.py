@@ -6,11 +6,11 @@ from contextlib import closing
 
 from cdc_source_mysql.binlog.gtid import MariadbGtids
 from cdc_source_mysql.binlog.positions import FIRST_OFFSET
-from cdc_source_mysql.binlog.replay import Reader, Reading
+from cdc_source_mysql.binlog.replay import BinlogReader, BinlogReading
 from cdc_source_mysql.wire import decoder as wire
 
 
-def gtids_before(reader: Reader, begun: MariadbGtids, file: str, offset: int) -> MariadbGtids | None:
+def gtids_before(reader: BinlogReader, begun: MariadbGtids, file: str, offset: int) -> MariadbGtids | None:
     """Return all GTIDs before the place, where `begun` are those at the file's beginning; None when no event
     ends there, or a transaction is open.
 
@@ -18,7 +18,7 @@ def gtids_before(reader: Reader, begun: MariadbGtids, file: str, offset: int) ->
         SourceUnavailable: the connection was lost.
     """
     found, decoder = begun.copy(), reader.decoder()
-    with closing(Reading(reader.dump(file, FIRST_OFFSET), decoder)) as reading:
+    with closing(BinlogReading(reader.dump(file, FIRST_OFFSET), decoder)) as reading:
         while True:
             # Stops behind every event outside of transactions, and behind every transaction.
             code, payload = reading.next(0)

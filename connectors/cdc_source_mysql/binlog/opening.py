@@ -26,7 +26,7 @@ from cdc_source_mysql.binlog.positions import (
     order_of,
 )
 from cdc_source_mysql.binlog.queries import BinlogQueries
-from cdc_source_mysql.binlog.replay import Place, Reader, Reading
+from cdc_source_mysql.binlog.replay import BinlogReader, BinlogReading, Place
 from cdc_source_mysql.binlog.xa import Prepared
 from cdc_source_mysql.binlog.xa_prepared import Branches, Search, no_gtids
 from cdc_source_mysql.channel import Connection
@@ -81,7 +81,7 @@ class Opening:
         self._facts = facts
         self.queries = BinlogQueries(connection, facts, connector.where)
 
-    def begin(self, reader: Reader, epoch: int) -> Start:
+    def begin(self, reader: BinlogReader, epoch: int) -> Start:
         """From now on.
 
         Raises:
@@ -103,7 +103,7 @@ class Opening:
         }
         return Start(position, self._server(position, epoch, settled), prepared=earlier)
 
-    def _search(self, reader: Reader, names: frozenset[str], epoch: int) -> Search:
+    def _search(self, reader: BinlogReader, names: frozenset[str], epoch: int) -> Search:
         gtids_at = self.queries.mariadb_gtids if self._facts.is_mariadb else no_gtids
         return Search(reader, self.queries.files(), epoch, names, gtids_at)
 
@@ -195,7 +195,7 @@ class Opening:
                 " new, empty sinks.",
             )
 
-    def _end(self, reader: Reader) -> BinlogPosition:
+    def _end(self, reader: BinlogReader) -> BinlogPosition:
         """The end of the binlog with exactly the GTIDs before it."""
         end = self.queries.end()
         if self._facts.is_mariadb:
@@ -218,12 +218,12 @@ class Opening:
             remedy="Run FLUSH BINARY LOGS; the source then starts in the next file.",
         )
 
-    def _end_by_gtid(self, reader: Reader) -> BinlogPosition:
+    def _end_by_gtid(self, reader: BinlogReader) -> BinlogPosition:
         """Asked to send what is not in the set of executed transactions, the server sends what it commits
         just now, and ends at a place of which both are known: file and offset, and all GTIDs before.
         """
         gtids = GtidSet.parse(str(self.queries.value("select @@global.gtid_executed")))
-        with closing(Reading(reader.dump_after(gtids), reader.decoder())) as reading:
+        with closing(BinlogReading(reader.dump_after(gtids), reader.decoder())) as reading:
             while True:
                 code, payload = reading.next()
                 if code == wire.ENDED:
@@ -348,9 +348,9 @@ class Opening:
         begun = self.queries.mariadb_gtids(place.file, FIRST_OFFSET)
         return None if begun is None else gtids_before(self._reader(), begun, place.file, place.offset)
 
-    def _reader(self) -> Reader:
+    def _reader(self) -> BinlogReader:
         """A reader for what needs no collations."""
-        return Reader(
+        return BinlogReader(
             self._connector,
             self._facts.flavour,
             self._connector.options.unrepresentable,

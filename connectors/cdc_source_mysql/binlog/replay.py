@@ -36,7 +36,7 @@ WAIT_SECONDS = 0.5
 SILENT_SECONDS = 60.0
 
 
-class Step(Enum):
+class ReplayStep(Enum):
     """Why a replay stops for its caller."""
 
     PART = auto()
@@ -48,7 +48,7 @@ Place = tuple[str, int] | Gtids
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class BinlogReader:
     """Opens second reads of the server that the stream reads. `collations` by id."""
 
     connector: Connector
@@ -71,7 +71,7 @@ class Reader:
         return found.charset if found else "utf8mb4"
 
 
-class Reading:
+class BinlogReading:
     """Drives one decoder to the end of its dump."""
 
     def __init__(self, dump: Dump, decoder: wire.Binlog, part_bytes: int = DEFAULTS.part_bytes) -> None:
@@ -118,7 +118,7 @@ class Reading:
 class Statements:
     """The statements between the stream's position and the binlog's end: a `lookahead.StatementReader`."""
 
-    def __init__(self, reader: Reader, place: Place) -> None:
+    def __init__(self, reader: BinlogReader, place: Place) -> None:
         self._reader = reader
         self._place = place
         self.end = place if isinstance(place, tuple) else ("", 0)
@@ -127,7 +127,7 @@ class Statements:
         reader = self._reader
         place = self._place
         dump = reader.dump(*place) if isinstance(place, tuple) else reader.dump_after(place)
-        with closing(Reading(dump, reader.decoder())) as reading:
+        with closing(BinlogReading(dump, reader.decoder())) as reading:
             while True:
                 code, payload = reading.next()
                 if reading.decoder.file:
@@ -146,10 +146,12 @@ class Statements:
                     yield Statement(query.sql, query.database, query.sql_mode, charset, where, *place)
 
 
-class Replay:
+class XaReplay:
     """The rows of one prepared transaction."""
 
-    def __init__(self, reading: Reading, grammar: Grammar, xid: Xid, rolled_back: RolledBackRows) -> None:
+    def __init__(
+        self, reading: BinlogReading, grammar: Grammar, xid: Xid, rolled_back: RolledBackRows
+    ) -> None:
         self._reading = reading
         self._rollbacks = Rollbacks(reading.decoder, rolled_back)
         self._grammar = grammar
@@ -159,7 +161,7 @@ class Replay:
         """Attribute the rows to the main decoder's current transaction."""
         self._reading.decoder.attribute(main.tx, main.position_text, main.commit_ts_us or 0)
 
-    def steps(self, tracking: Tracking) -> Iterator[Step]:
+    def steps(self, tracking: Tracking) -> Iterator[ReplayStep]:
         """Gather all rows into the tracking; yield in between.
 
         Raises:
@@ -172,7 +174,7 @@ class Replay:
         while True:
             code, payload = self._next(tracking)
             if code == wire.NEED:
-                yield Step.WAITING
+                yield ReplayStep.WAITING
             elif code == wire.ENDED:
                 raise self._missing()
             elif code == wire.TABLE and payload is not None:
@@ -201,14 +203,14 @@ class Replay:
             except PoorImage as poor:
                 tracking.leave_out(poor, self._reading.decoder)
 
-    def _part(self, tracking: Tracking) -> Iterator[Step]:
+    def _part(self, tracking: Tracking) -> Iterator[ReplayStep]:
         if self._rollbacks.is_late:
             self._reading.decoder.take()
-            yield Step.WAITING
+            yield ReplayStep.WAITING
             return
         self._rollbacks.drop_known()
         tracking.gather(self._reading.decoder)
-        yield Step.PART
+        yield ReplayStep.PART
 
     def _missing(self) -> SourceGap:
         return SourceGap(
@@ -222,14 +224,14 @@ class Replay:
 
 
 def open_replay(
-    reader: Reader,
+    reader: BinlogReader,
     grammar: Grammar,
     rolled_back: RolledBackRows,
     xid: Xid,
     place: Prepared,
     epoch: int,
     now: Gtids | None,
-) -> Replay:
+) -> XaReplay:
     """A replay on the server of `epoch`; `now` are the GTIDs executed before the outcome."""
     if place.file and place.epoch == epoch:
         dump = reader.dump(place.file, place.offset)
@@ -237,8 +239,8 @@ def open_replay(
         dump = reader.dump_after(now.subtract(GtidSet.parse(place.tx)))
     else:
         dump = reader.dump_after(parse_gtids(place.before))
-    reading = Reading(dump, reader.decoder(), reader.connector.limits.part_bytes)
-    return Replay(reading, grammar, xid, rolled_back)
+    reading = BinlogReading(dump, reader.decoder(), reader.connector.limits.part_bytes)
+    return XaReplay(reading, grammar, xid, rolled_back)
 
 
 def _ends(meaning: Meaning, savepoints: Savepoints, tracking: Tracking) -> bool:

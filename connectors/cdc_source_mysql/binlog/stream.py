@@ -22,7 +22,7 @@ from cdc_source_mysql.binlog.catalog_lookups import CatalogLookups
 from cdc_source_mysql.binlog.dump import Dump
 from cdc_source_mysql.binlog.gtid import MariadbGtids
 from cdc_source_mysql.binlog.positions import MEMORY_SERVER, PositionTracker, ServerMemory
-from cdc_source_mysql.binlog.replay import Replay, Step, open_replay
+from cdc_source_mysql.binlog.replay import ReplayStep, XaReplay, open_replay
 from cdc_source_mysql.binlog.savepoints import Rollbacks, RolledBackRows, Savepoints
 from cdc_source_mysql.binlog.tracking import Gathered, Tracking
 from cdc_source_mysql.binlog.transactions import (
@@ -67,7 +67,7 @@ class Captured:
 
 
 @dataclass(slots=True)
-class Progress:
+class StreamProgress:
     """What a source and its session share. `wanted` is the order of the position that somebody waits for;
     `captured` belongs to the last whole set that the caller has taken. `server` is the one that the stream
     reads, or is about to read; None before the first opening: any.
@@ -94,10 +94,10 @@ class SessionParts:
     rolled_back: RolledBackRows
     heartbeat_seconds: float
     server: ServerMemory
-    progress: Progress
+    progress: StreamProgress
 
 
-class Session:
+class StreamSession:
     """One dump. Used by the capture thread only."""
 
     def __init__(self, parts: SessionParts, after: Position, file: str, offset: int) -> None:
@@ -345,14 +345,14 @@ class Session:
         with closing(self._open_replay(xid, place)) as replay:
             replay.attribute(self._decoder)
             for step in replay.steps(self._tracking):
-                if step is Step.PART:
+                if step is ReplayStep.PART:
                     yield from self._yield_part()
                 else:
                     yield from self._breathe()
         if self._tracking.byte_count >= self._set_bytes:
             yield from self._yield_set()
 
-    def _open_replay(self, xid: Xid, place: Prepared) -> Replay:
+    def _open_replay(self, xid: Xid, place: Prepared) -> XaReplay:
         parts, epoch = self._parts, self._server.epoch
         reader, gtids = parts.lookups.reader, parts.positions.gtids
         return open_replay(reader, parts.grammar, parts.rolled_back, xid, place, epoch, gtids)

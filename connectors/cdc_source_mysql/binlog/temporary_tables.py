@@ -39,7 +39,7 @@ _IN_DOUBT = "it may concern a temporary table that was created before the source
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class StatementOrigin:
     """Who ran a statement, as its event tells. `is_flagged`: with THREAD_SPECIFIC."""
 
     server_id: int
@@ -116,7 +116,7 @@ class TemporaryTables:
             self.memory[MEMORY_HORIZON] = self._horizon.to_json()
 
     def resolve(
-        self, changes: tuple[TableChange, ...], origin: Origin, order: int
+        self, changes: tuple[TableChange, ...], origin: StatementOrigin, order: int
     ) -> tuple[TableChange, ...]:
         """The changes without those of temporary tables. Where it can't be told whether a table is one, it
         is unsure and copied again. `order` is that of the statement's event.
@@ -124,7 +124,7 @@ class TemporaryTables:
         return tuple(self._resolved(changes, origin, order))
 
     def _resolved(
-        self, changes: tuple[TableChange, ...], origin: Origin, order: int
+        self, changes: tuple[TableChange, ...], origin: StatementOrigin, order: int
     ) -> Iterator[TableChange]:
         main = _altered_table(changes)
         is_temporary = False if main is None else self._is_temporary(main, origin, order)
@@ -146,7 +146,7 @@ class TemporaryTables:
             elif not is_temporary:
                 yield change
 
-    def _is_temporary(self, table: TableId, origin: Origin, order: int) -> bool | None:
+    def _is_temporary(self, table: TableId, origin: StatementOrigin, order: int) -> bool | None:
         """Whether the table that a TRUNCATE or ALTER names is a temporary one; None where nothing tells."""
         if not origin.is_flagged:
             return False
@@ -158,12 +158,12 @@ class TemporaryTables:
         is_known = origin.thread_id > horizon.thread_id and order > horizon.order
         return False if is_known else None
 
-    def _renames(self, change: Renamed, origin: Origin) -> bool:
+    def _renames(self, change: Renamed, origin: StatementOrigin) -> bool:
         """Whether RENAME TABLE renames a temporary table: only MariaDB's does."""
         is_held = self._fold(change.old) in self._held.get(origin.key, ())
         return is_held and self._flavour == "mariadb" and not change.by_alter
 
-    def _of_real_tables(self, change: Dml, origin: Origin) -> Dml:
+    def _of_real_tables(self, change: Dml, origin: StatementOrigin) -> Dml:
         held = self._held.get(origin.key)
         if not held or change.tables is None:
             return change
@@ -175,7 +175,9 @@ class TemporaryTables:
             change, tables=real(change.tables), named=real(change.named), written=real(change.written)
         )
 
-    def _change(self, origin: Origin, *, drop: TableId | None = None, add: TableId | None = None) -> None:
+    def _change(
+        self, origin: StatementOrigin, *, drop: TableId | None = None, add: TableId | None = None
+    ) -> None:
         held = self._held.setdefault(origin.key, set())
         if drop is not None:
             held.discard(self._fold(drop))

@@ -19,7 +19,7 @@ from cdc.kit.selection import TableSelection
 from cdc.model import ChangeBatch, Resnapshot, TableId, TableSchema
 from cdc_source_mysql.binlog.lookahead import BinlogPlace, Proof, place_of
 from cdc_source_mysql.binlog.reach import Obstacle, Reach
-from cdc_source_mysql.binlog.temporary_tables import Origin, TemporaryTables
+from cdc_source_mysql.binlog.temporary_tables import StatementOrigin, TemporaryTables
 from cdc_source_mysql.schema.column_defaults import default_scalar
 from cdc_source_mysql.schema.ddl.changes import Dml, TableChange
 from cdc_source_mysql.schema.definitions import TableDefinition
@@ -39,7 +39,7 @@ REFUSED_SECONDS = 60.0
 TRANSACTIONAL_ENGINES = frozenset({"innodb", "ndb", "ndbcluster", "rocksdb", "tokudb"})
 
 
-class Refusals:
+class RefusedTables:
     """Why tables are not copied, by table; shared by the stream's thread and the snapshots'."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Refusals:
         return self._looks
 
 
-class Waits:
+class AwaitedTables:
     """Tables whose columns are unknown until the stream has passed a place. Not thread-safe."""
 
     def __init__(self) -> None:
@@ -124,7 +124,7 @@ class TrackingParts:
     flavour: Flavour
     unrepresentable: str
     lookups: TableLookups
-    refusals: Refusals
+    refusals: RefusedTables
     leaves_generated_out: bool
     tells: Tells
     temporary: TemporaryTables
@@ -152,7 +152,7 @@ class Tracking:
         self._byte_count = 0
         self._memory: dict[str, str | None] = {}
         self._resnapshots: list[Resnapshot] = []
-        self._waits = Waits()
+        self._waits = AwaitedTables()
         self._looks = parts.refusals.looks
 
     def table(self, body: bytes, decoder: Binlog | None = None) -> None:
@@ -196,7 +196,9 @@ class Tracking:
             reason=reason,
         )
 
-    def apply(self, changes: tuple[TableChange, ...], origin: Origin, order: int, where: str) -> None:
+    def apply(
+        self, changes: tuple[TableChange, ...], origin: StatementOrigin, order: int, where: str
+    ) -> None:
         """Take in what a statement of that origin does to tables, at the place of that order."""
         real = self._parts.temporary.resolve(changes, origin, order)
         if any(not isinstance(change, Dml) for change in real):

@@ -21,7 +21,7 @@ from cdc_source_mysql.binlog.events import (
     parse_query,
     parse_xa_prepare,
 )
-from cdc_source_mysql.binlog.temporary_tables import Origin
+from cdc_source_mysql.binlog.temporary_tables import StatementOrigin
 from cdc_source_mysql.schema.charsets import Collation
 from cdc_source_mysql.schema.ddl.changes import Dml, TableChange
 from cdc_source_mysql.schema.ddl.classify import classify
@@ -98,7 +98,7 @@ class Ddl:
     """A statement that changes tables, and who ran it."""
 
     changes: tuple[TableChange, ...]
-    origin: Origin
+    origin: StatementOrigin
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,5 +302,5 @@ def _xid(prepared: XaPrepare) -> Xid:
     return Xid(prepared.format_id, prepared.gtrid, prepared.bqual)
 
 
-def _origin(header: Header, query: Query) -> Origin:
-    return Origin(header.server_id, query.thread_id, bool(header.flags & codes.THREAD_SPECIFIC_FLAG))
+def _origin(header: Header, query: Query) -> StatementOrigin:
+    return StatementOrigin(header.server_id, query.thread_id, bool(header.flags & codes.THREAD_SPECIFIC_FLAG))

@@ -16,7 +16,7 @@ from cdc.spi.source import SourceContext
 from cdc_source_mysql.binlog.events import parse_query
 from cdc_source_mysql.binlog.gtid import Gtids
 from cdc_source_mysql.binlog.positions import FIRST_OFFSET, file_number
-from cdc_source_mysql.binlog.replay import Reader, Reading
+from cdc_source_mysql.binlog.replay import BinlogReader, BinlogReading
 from cdc_source_mysql.binlog.transactions import Grammar, Meaning, XaEnded, XaPrepared, XaStarted
 from cdc_source_mysql.binlog.xa import Prepared, listed
 from cdc_source_mysql.channel import Connection
@@ -37,7 +37,7 @@ class Search:
     `missing` are in no file.
     """
 
-    reader: Reader
+    reader: BinlogReader
     files: Sequence[str]
     epoch: int
     names: frozenset[str]
@@ -64,7 +64,7 @@ class Search:
         decoder = reader.decoder()
         grammar = Grammar(reader.flavour, reader.collations, lambda: decoder.position_text)
         begun: Prepared | None = None
-        with closing(Reading(reader.dump(file, FIRST_OFFSET), decoder)) as reading:
+        with closing(BinlogReading(reader.dump(file, FIRST_OFFSET), decoder)) as reading:
             while True:
                 code, payload = reading.next()
                 if code == wire.ENDED or decoder.file not in ("", file) or self._is_past(decoder):

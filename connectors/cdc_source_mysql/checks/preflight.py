@@ -16,7 +16,7 @@ from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.login import explain
 from cdc_source_mysql.checks.privileges import check_privileges, check_roles, read_grants, unreadable_tables
 from cdc_source_mysql.checks.replication import check_replication
-from cdc_source_mysql.checks.report import Report, describe_server
+from cdc_source_mysql.checks.report import MysqlReport, describe_server
 from cdc_source_mysql.checks.server import check_server
 from cdc_source_mysql.checks.tables import check_tables, tables_to_lock
 from cdc_source_mysql.connection import Connector
@@ -26,7 +26,7 @@ from cdc_source_mysql.schema.catalog import list_tables, read_tables
 
 def run_checks(options: MysqlOptions, name: str, owner: LogIdentity | None = None) -> list[Finding]:
     """All findings for the source of that name in the config, in the order in which one would mend them."""
-    report = Report()
+    report = MysqlReport()
     connector = Connector(options, name)
     try:
         conn = _connect(connector, options, report)
@@ -38,7 +38,7 @@ def run_checks(options: MysqlOptions, name: str, owner: LogIdentity | None = Non
     return report.findings
 
 
-def _connect(connector: Connector, options: MysqlOptions, report: Report) -> Connection:
+def _connect(connector: Connector, options: MysqlOptions, report: MysqlReport) -> Connection:
     """A connection. A database that can't be entered is a finding, and keeps none of the others back."""
     if options.address.database:
         try:
@@ -51,7 +51,9 @@ def _connect(connector: Connector, options: MysqlOptions, report: Report) -> Con
     return connector.connect("to check it")
 
 
-def _check(conn: Any, options: MysqlOptions, name: str, owner: LogIdentity | None, report: Report) -> None:
+def _check(
+    conn: Any, options: MysqlOptions, name: str, owner: LogIdentity | None, report: MysqlReport
+) -> None:
     server = describe_server(conn, options, name)
     report.ok("connection", f"connected to {options.address.shown} as {server.account}")
     if not check_server(server, report):

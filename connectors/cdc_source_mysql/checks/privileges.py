@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from cdc.kit.report import counted, listed
 from cdc.model import TableId
 from cdc_source_mysql.checks.replication import BINLOG_STATUS
-from cdc_source_mysql.checks.report import Report, Server
+from cdc_source_mysql.checks.report import MysqlReport, Server
 from cdc_source_mysql.statements import account_name, grant, grant_select, quoted
 
 _GRANT = re.compile(r"GRANT (?P<what>.+?) ON (?:TABLE )?(?P<on>\S.*?) TO ", re.DOTALL)
@@ -39,13 +39,13 @@ class Grants:
         return any(on == name and _holds(held, privilege) for on, held in self.tables)
 
 
-class Asked(Protocol):
+class Queries(Protocol):
     """Whoever asks the server."""
 
     def query(self, statement: str) -> list[tuple[Any, ...]]: ...
 
 
-def read_grants(server: Asked) -> Grants:
+def read_grants(server: Queries) -> Grants:
     everywhere: set[str] = set()
     databases: list[tuple[re.Pattern[str], frozenset[str]]] = []
     tables: list[tuple[str, frozenset[str]]] = []
@@ -64,7 +64,7 @@ def read_grants(server: Asked) -> Grants:
     return Grants(frozenset(everywhere), tuple(databases), tuple(tables))
 
 
-def check_roles(server: Server, report: Report) -> None:
+def check_roles(server: Server, report: MysqlReport) -> None:
     """Roles that were granted but are not active bring nothing: our sessions activate none."""
     granted = [match["roles"] for (text,) in server.query("show grants") if (match := _role(str(text)))]
     if not granted or server.query("select current_role()")[0][0] not in (None, "NONE"):
@@ -87,7 +87,7 @@ def check_privileges(
     grants: Grants,
     needs_lock: Sequence[TableId],
     unreadable: Sequence[TableId],
-    report: Report,
+    report: MysqlReport,
 ) -> None:
     """`needs_lock` are the tables that are locked for an instant before their copy, `unreadable` those of
     which some column may not be read.
@@ -112,7 +112,7 @@ def check_privileges(
         report.ok("select-privilege", f"{server.account} may read every selected table")
 
 
-def _check_status(server: Server, report: Report) -> None:
+def _check_status(server: Server, report: MysqlReport) -> None:
     if server.first(BINLOG_STATUS) is not None:
         report.ok("status-privilege", f"{server.account} may read the binlog's position")
         return
@@ -121,7 +121,7 @@ def _check_status(server: Server, report: Report) -> None:
     report.error("status-privilege", message, f"{grant(privilege, server.account)};")
 
 
-def _check_lock(server: Server, grants: Grants, needed: Sequence[TableId], report: Report) -> None:
+def _check_lock(server: Server, grants: Grants, needed: Sequence[TableId], report: MysqlReport) -> None:
     closed = sorted(table for table in needed if not grants.may("LOCK TABLES", table))
     if not closed:
         return

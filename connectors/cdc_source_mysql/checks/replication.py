@@ -10,7 +10,7 @@ from typing import Any
 from cdc.kit.report import listed
 from cdc.spi.source import LogIdentity
 from cdc_source_mysql.binlog.dump import label_of
-from cdc_source_mysql.checks.report import Report, Server
+from cdc_source_mysql.checks.report import MysqlReport, Server
 from cdc_source_mysql.checks.settings import check_retention, set_at_start, set_variable
 from cdc_source_mysql.checks.xa import check_xa
 from cdc_source_mysql.statements import grant
@@ -33,7 +33,7 @@ _GTID_STEPS = (
 
 
 def check_replication(
-    server: Server, owner: LogIdentity | None, databases: Collection[str], report: Report
+    server: Server, owner: LogIdentity | None, databases: Collection[str], report: MysqlReport
 ) -> None:
     """Everything that concerns the binlog as a whole; `databases` are those of the selected tables."""
     _check_gtids(server, report)
@@ -44,7 +44,7 @@ def check_replication(
     check_xa(server, report)
 
 
-def _check_gtids(server: Server, report: Report) -> None:
+def _check_gtids(server: Server, report: MysqlReport) -> None:
     if server.is_mariadb:
         report.ok(
             "gtid", "positions are GTIDs of MariaDB: after a failover the source continues on a replica"
@@ -75,7 +75,7 @@ def _gtid_fix(server: Server) -> str:
     )
 
 
-def _check_replica(server: Server, report: Report) -> None:
+def _check_replica(server: Server, report: MysqlReport) -> None:
     rows = server.first(_REPLICA_STATUS[server.flavour])
     if rows is None:
         privilege = "slave monitor" if server.is_mariadb else "replication client"
@@ -98,7 +98,7 @@ def _check_replica(server: Server, report: Report) -> None:
     _check_replica_order(server, report)
 
 
-def _check_replica_order(server: Server, report: Report) -> None:
+def _check_replica_order(server: Server, report: MysqlReport) -> None:
     for prefix in ("replica", "slave"):
         workers, order = f"{prefix}_parallel_workers", f"{prefix}_preserve_commit_order"
         if server.has(order):
@@ -111,7 +111,7 @@ def _check_replica_order(server: Server, report: Report) -> None:
             return
 
 
-def _check_filters(server: Server, databases: Collection[str], report: Report) -> None:
+def _check_filters(server: Server, databases: Collection[str], report: MysqlReport) -> None:
     rows = server.first(BINLOG_STATUS)
     if not rows:
         return  # `privileges` says so when it may not be asked.
@@ -138,7 +138,7 @@ def _names(text: str) -> set[str]:
     return {name.strip() for name in text.split(",") if name.strip()}
 
 
-def _check_server_id(server: Server, log_id: str, report: Report) -> None:
+def _check_server_id(server: Server, log_id: str, report: MysqlReport) -> None:
     if server.value("server_id") == "0":
         message = "server_id is 0: the server sends its binlog to no replica"
         report.error("server-id", message, set_variable(server, "server_id", "1"))

@@ -23,7 +23,7 @@ Rows = list[tuple[Any, ...]]
 Provider = Literal["", "rds", "aurora", "cloudsql", "azure"]
 
 
-class Report(report.Report):
+class MysqlReport(report.Report):
     """The findings so far, in the order of the checks."""
 
     docs = DOCS

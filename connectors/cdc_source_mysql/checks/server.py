@@ -4,7 +4,7 @@ how long it keeps it.
 
 from __future__ import annotations
 
-from cdc_source_mysql.checks.report import Report, Server
+from cdc_source_mysql.checks.report import MysqlReport, Server
 from cdc_source_mysql.checks.settings import set_at_start, set_variable
 
 OLDEST = {"mysql": (5, 7, 0), "mariadb": (10, 5, 0)}
@@ -14,7 +14,7 @@ NEWEST_MAJOR = {"mysql": 9, "mariadb": 12}
 _STRANGERS = ("vitess", "tidb", "oceanbase", "singlestore", "doris", "starrocks", "clickhouse")
 
 
-def check_server(server: Server, report: Report) -> bool:
+def check_server(server: Server, report: MysqlReport) -> bool:
     """Everything that concerns the whole server; False when the rest of the check would make no sense."""
     if not _check_product(server, report):
         return False
@@ -31,7 +31,7 @@ def check_server(server: Server, report: Report) -> bool:
     return True
 
 
-def _check_product(server: Server, report: Report) -> bool:
+def _check_product(server: Server, report: MysqlReport) -> bool:
     said = f"{server.text} {server.value('version_comment')}".lower()
     stranger = next((name for name in _STRANGERS if name in said), "")
     if not stranger:
@@ -45,7 +45,7 @@ def _check_product(server: Server, report: Report) -> bool:
     return False
 
 
-def _check_version(server: Server, report: Report) -> bool:
+def _check_version(server: Server, report: MysqlReport) -> bool:
     oldest, newest = OLDEST[server.flavour], NEWEST_MAJOR[server.flavour]
     shown = f"{server.product} {server.number}"
     if server.version < oldest:
@@ -61,7 +61,7 @@ def _check_version(server: Server, report: Report) -> bool:
     return True
 
 
-def _check_log_bin(server: Server, report: Report) -> bool:
+def _check_log_bin(server: Server, report: MysqlReport) -> bool:
     if server.value("binlog_storage_engine").lower() == "innodb":
         message = "binlog_storage_engine is innodb, a binlog without files, which this version does not read"
         report.error("log-bin", message, set_at_start(server, ("binlog_storage_engine", "''")))
@@ -92,7 +92,7 @@ def _log_bin_fix(server: Server) -> str:
     )
 
 
-def _check_format(server: Server, report: Report) -> None:
+def _check_format(server: Server, report: MysqlReport) -> None:
     found = server.value("binlog_format") or "ROW"
     if found.upper() == "ROW":
         report.ok("binlog-format", "binlog_format is ROW")
@@ -101,7 +101,7 @@ def _check_format(server: Server, report: Report) -> None:
     report.error("binlog-format", message, set_variable(server, "binlog_format", "ROW"))
 
 
-def _check_image(server: Server, report: Report) -> None:
+def _check_image(server: Server, report: MysqlReport) -> None:
     found = server.value("binlog_row_image") or "FULL"
     if found.upper() == "FULL":
         report.ok("row-image", "binlog_row_image is FULL")
@@ -115,7 +115,7 @@ def _check_image(server: Server, report: Report) -> None:
     report.warn("row-image", message, set_variable(server, "binlog_row_image", "FULL"))
 
 
-def _check_metadata(server: Server, report: Report) -> None:
+def _check_metadata(server: Server, report: MysqlReport) -> None:
     if not server.has("binlog_row_metadata"):
         report.ok(
             "row-metadata",
@@ -134,7 +134,7 @@ def _check_metadata(server: Server, report: Report) -> None:
     report.warn("row-metadata", message, set_variable(server, "binlog_row_metadata", "FULL"))
 
 
-def _check_partial_json(server: Server, report: Report) -> None:
+def _check_partial_json(server: Server, report: MysqlReport) -> None:
     if "PARTIAL_JSON" not in server.value("binlog_row_value_options").upper():
         return
     if server.value("binlog_row_image").upper() == "FULL":
@@ -151,13 +151,13 @@ def _check_partial_json(server: Server, report: Report) -> None:
     report.error("row-value-options", message, set_variable(server, "binlog_row_image", "FULL"))
 
 
-def _check_compression(server: Server, report: Report) -> None:
+def _check_compression(server: Server, report: MysqlReport) -> None:
     for name in ("binlog_transaction_compression", "log_bin_compress"):
         if server.is_on(name):
             report.ok("compression", f"{name} is ON: compressed changes are read")
 
 
-def _check_durability(server: Server, report: Report) -> None:
+def _check_durability(server: Server, report: MysqlReport) -> None:
     wanted = {"sync_binlog": "1", "innodb_flush_log_at_trx_commit": "1"}
     lax = {name: value for name, value in wanted.items() if server.value(name) not in ("", value)}
     if not lax:
@@ -171,13 +171,13 @@ def _check_durability(server: Server, report: Report) -> None:
     report.warn("durability", message, "\n".join(set_variable(server, n, v) for n, v in lax.items()))
 
 
-def _check_commit_order(server: Server, report: Report) -> None:
+def _check_commit_order(server: Server, report: MysqlReport) -> None:
     if server.has("binlog_order_commits") and not server.is_on("binlog_order_commits"):
         message = "binlog_order_commits is OFF: changes become visible in another order than the binlog's"
         report.warn("commit-order", message, set_variable(server, "binlog_order_commits", "ON"))
 
 
-def _check_names(server: Server, report: Report) -> None:
+def _check_names(server: Server, report: MysqlReport) -> None:
     found = server.value("lower_case_table_names") or "0"
     if found == "0":
         return

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pymysql
 
 from cdc.kit.report import counted
-from cdc_source_mysql.checks.report import Report, Server, is_denied, is_unknown
+from cdc_source_mysql.checks.report import MysqlReport, Server, is_denied, is_unknown
 
 # `set persist`, which keeps a value over restarts, came with this version of MySQL.
 PERSIST_SINCE = (8, 0, 0)
@@ -60,7 +60,7 @@ def _managed(server: Server, name: str, value: str) -> str | None:
     return None
 
 
-def check_retention(server: Server, report: Report) -> None:
+def check_retention(server: Server, report: MysqlReport) -> None:
     """One finding on time, and one on size where that can end a binlog sooner."""
     if server.provider in ("rds", "aurora"):
         _check_rds(server, report)
@@ -91,7 +91,7 @@ def _expire_fix(server: Server) -> str:
     return set_variable(server, "expire_logs_days", str(ADVISED_SECONDS // DAY_SECONDS))
 
 
-def _check_size(server: Server, report: Report) -> None:
+def _check_size(server: Server, report: MysqlReport) -> None:
     size = int(server.value("max_binlog_total_size") or 0)
     if size:
         message = (
@@ -101,7 +101,7 @@ def _check_size(server: Server, report: Report) -> None:
         report.warn("binlog-size", message, set_variable(server, "max_binlog_total_size", "0"))
 
 
-def _check_rds(server: Server, report: Report) -> None:
+def _check_rds(server: Server, report: MysqlReport) -> None:
     name = "Amazon Aurora" if server.provider == "aurora" else "Amazon RDS"
     hours = _rds_hours(server)
     if hours is None:

@@ -12,7 +12,7 @@ from cdc.kit.selection import TableSelection, exclusion_of, nearest
 from cdc.model import TableId, shown
 from cdc.model.batch import RESERVED_PREFIX
 from cdc_source_mysql.binlog.xa import may_have_xa
-from cdc_source_mysql.checks.report import Report, Server, is_denied, is_unknown
+from cdc_source_mysql.checks.report import MysqlReport, Server, is_denied, is_unknown
 from cdc_source_mysql.schema.catalog import TableInfo, cascades
 from cdc_source_mysql.schema.generated_columns import leaves_generated_out
 from cdc_source_mysql.schema.type_plan import omitted_columns, plan_table
@@ -35,7 +35,7 @@ _TRANSACTIONAL = "select engine from information_schema.engines where transactio
 Infos = Mapping[TableId, TableInfo]
 
 
-def check_tables(server: Server, infos: Infos, known: Collection[TableId], report: Report) -> None:
+def check_tables(server: Server, infos: Infos, known: Collection[TableId], report: MysqlReport) -> None:
     """Everything that concerns the selected tables; `known` are all that there are."""
     selection = server.options.selection(ignores_case=server.ignores_case)
     _check_selection(server, selection, infos, known, report)
@@ -52,7 +52,7 @@ def check_tables(server: Server, infos: Infos, known: Collection[TableId], repor
 
 
 def _check_selection(
-    server: Server, selection: TableSelection, infos: Infos, known: Collection[TableId], report: Report
+    server: Server, selection: TableSelection, infos: Infos, known: Collection[TableId], report: MysqlReport
 ) -> None:
     others = _others(server)
     for entry in selection.unmatched([*known, *others]):
@@ -84,7 +84,7 @@ def _others(server: Server) -> dict[TableId, str]:
     return {TableId(str(schema), str(name)): str(kind).upper() for schema, name, kind in rows}
 
 
-def _check_keys(infos: Infos, report: Report) -> None:
+def _check_keys(infos: Infos, report: MysqlReport) -> None:
     without = [table for table, info in sorted(infos.items()) if not info.definition.key]
     if not without:
         report.ok("key", "every selected table has a key")
@@ -97,7 +97,7 @@ def _check_keys(infos: Infos, report: Report) -> None:
     report.warn("no-key", message, f"If their rows have a unique key, declare it: {fix}")
 
 
-def _check_engines(server: Server, infos: Infos, report: Report) -> None:
+def _check_engines(server: Server, infos: Infos, report: MysqlReport) -> None:
     safe = _transactional(server)
     for table, info in sorted(infos.items()):
         engine = info.definition.engine
@@ -116,7 +116,7 @@ def _transactional(server: Server) -> set[str]:
     return {str(engine).lower() for (engine,) in server.query(_TRANSACTIONAL)}
 
 
-def _check_versioning(infos: Infos, report: Report) -> None:
+def _check_versioning(infos: Infos, report: MysqlReport) -> None:
     tables = [
         t for t, info in sorted(infos.items()) if info.definition.period or info.kind == "SYSTEM VERSIONED"
     ]
@@ -135,7 +135,7 @@ def _check_versioning(infos: Infos, report: Report) -> None:
         )
 
 
-def _check_generated(server: Server, infos: Infos, report: Report) -> None:
+def _check_generated(server: Server, infos: Infos, report: MysqlReport) -> None:
     if not leaves_generated_out(server):
         return
     for table, info in sorted(infos.items()):
@@ -148,7 +148,7 @@ def _check_generated(server: Server, infos: Infos, report: Report) -> None:
             report.warn("generated", message, "Compute them when you read the data.")
 
 
-def _check_cascades(server: Server, infos: Infos, report: Report) -> None:
+def _check_cascades(server: Server, infos: Infos, report: MysqlReport) -> None:
     if _logs_cascades(server) and not server.is_on("innodb_native_foreign_keys"):
         return
     for child in sorted(infos):
@@ -189,7 +189,7 @@ def _cascade_fix(server: Server, child: TableId, constraint: str) -> str:
     return f"{fix} MySQL 9.6 and newer log what foreign keys do."
 
 
-def _check_reserved(infos: Infos, report: Report) -> None:
+def _check_reserved(infos: Infos, report: MysqlReport) -> None:
     for table, info in sorted(infos.items()):
         for column in info.definition.columns:
             if column.name.lower().startswith(RESERVED_PREFIX):
@@ -201,7 +201,7 @@ def _check_reserved(infos: Infos, report: Report) -> None:
                 report.error("reserved-column", message, f"{rename} {_or_exclude(table)}")
 
 
-def _check_formats(infos: Infos, report: Report) -> None:
+def _check_formats(infos: Infos, report: MysqlReport) -> None:
     for table, info in sorted(infos.items()):
         old = [column.name for column in info.definition.columns if column.legacy_temporal]
         if old:
@@ -212,7 +212,7 @@ def _check_formats(infos: Infos, report: Report) -> None:
             report.error("old-temporal", message, f"{force(table)};")
 
 
-def _check_types(server: Server, infos: Infos, report: Report) -> None:
+def _check_types(server: Server, infos: Infos, report: MysqlReport) -> None:
     refused = 0
     for table, info in sorted(infos.items()):
         if any(column.legacy_temporal for column in info.definition.columns):

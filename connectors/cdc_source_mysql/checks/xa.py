@@ -14,7 +14,7 @@ import pymysql
 
 from cdc.kit.report import counted
 from cdc_source_mysql.binlog.xa import STATEMENTS, may_have_xa
-from cdc_source_mysql.checks.report import Report, Server
+from cdc_source_mysql.checks.report import MysqlReport, Server
 from cdc_source_mysql.statements import grant
 
 # What is on its way when it is looked at is over by then.
@@ -23,13 +23,13 @@ SECOND_LOOK_SECONDS = 1.0
 _LEFT = re.compile(r"^---TRANSACTION (\d+), ACTIVE \(PREPARED\).* recovered trx", re.MULTILINE)
 
 
-def check_xa(server: Server, report: Report) -> None:
+def check_xa(server: Server, report: MysqlReport) -> None:
     _check_prepared(server, report)
     if server.is_mariadb:
         _check_lost(server, report)
 
 
-def _check_prepared(server: Server, report: Report) -> None:
+def _check_prepared(server: Server, report: MysqlReport) -> None:
     rows = server.first((STATEMENTS[server.flavour],))
     if rows is None:
         privilege = "xa_recover_admin"
@@ -53,7 +53,7 @@ def _check_prepared(server: Server, report: Report) -> None:
         report.ok("xa", "no XA transaction is prepared")
 
 
-def _check_lost(server: Server, report: Report) -> None:
+def _check_lost(server: Server, report: MysqlReport) -> None:
     with server.conn.cursor(pymysql.cursors.Cursor) as cursor:
         if not may_have_xa(cursor, rolled_back=True):
             return

@@ -20,7 +20,7 @@ import pyarrow as pa
 from cdc_source_mysql.schema.column_types import ParsedType, parse_type
 from cdc_source_mysql.schema.ddl.changes import ColumnSpec, Default
 from cdc_source_mysql.schema.ddl.columns import parse_default
-from cdc_source_mysql.schema.ddl.cursor import Context, Cursor, NotUnderstood
+from cdc_source_mysql.schema.ddl.cursor import Context, NotUnderstood, TokenCursor
 from cdc_source_mysql.schema.ddl.tokens import NotLexed, tokenize
 from cdc_source_mysql.schema.definitions import ColumnDefinition
 
@@ -238,7 +238,7 @@ def shown_default(row: Sequence[Any], parsed: ParsedType, flavour: str) -> Defau
 def _quoted(text: str) -> Default | None:
     """MariaDB shows defaults as expressions: texts quoted, NULL as a word."""
     try:
-        cursor = Cursor(tokenize(text, 0, "mariadb"), Context("", 0, "mariadb", None))
+        cursor = TokenCursor(tokenize(text, 0, "mariadb"), Context("", 0, "mariadb", None))
         default = parse_default(cursor)
     except (NotLexed, NotUnderstood):
         return _EXPRESSION

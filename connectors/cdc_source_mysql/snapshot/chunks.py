@@ -138,7 +138,7 @@ class KeyRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class ResumeToken:
     """What a later process needs to go on: which rows the finished chunks' ids stand for. `shape` is of the
     columns as they were read.
     """
@@ -150,7 +150,7 @@ class Token:
         return json.dumps({"shape": self.shape, "bounds": self.bounds})
 
     @classmethod
-    def parse(cls, text: str) -> Token:
+    def parse(cls, text: str) -> ResumeToken:
         values = json.loads(text)
         return cls(values["shape"], tuple(tuple(bound) for bound in values["bounds"]))
 

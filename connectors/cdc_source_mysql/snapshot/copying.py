@@ -117,7 +117,7 @@ def _packets(channel: Channel, where: str, doing: str) -> Iterator[bytes]:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class CopyShape:
     """A table as it is copied."""
 
     definition: TableDefinition
@@ -137,7 +137,7 @@ class Copying:
         self,
         connection: Connection,
         source: SnapshotSource,
-        shape: Shape,
+        shape: CopyShape,
         position: Position,
         taken_at: datetime,
     ) -> None:
@@ -178,14 +178,14 @@ class Copying:
         )
 
 
-def select_statement(shape: Shape, chunk: KeyRange) -> str:
+def select_statement(shape: CopyShape, chunk: KeyRange) -> str:
     """All rows of the chunk, every column by name: `*` leaves out invisible ones."""
     columns = ", ".join(_selected(plan) for plan in shape.plans)
     where = condition(shape.index.columns, chunk.lower, chunk.upper)
     return f"select {columns} from {shape.index.from_clause} where {where}"
 
 
-def touch_statement(shape: Shape) -> str:
+def touch_statement(shape: CopyShape) -> str:
     """Reads nothing, but keeps the table as it is until the transaction ends."""
     return f"select 1 from {shape.index.from_clause} where false"
 

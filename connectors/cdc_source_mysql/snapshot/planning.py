@@ -24,13 +24,13 @@ from cdc_source_mysql.schema.type_plan import ColumnPlan, schema_of
 from cdc_source_mysql.snapshot.chunks import (
     Bound,
     KeyRange,
-    Token,
+    ResumeToken,
     chunk_rows,
     find_bounds,
     key_index,
     ranges,
 )
-from cdc_source_mysql.snapshot.copying import Shape
+from cdc_source_mysql.snapshot.copying import CopyShape
 from cdc_source_mysql.snapshot.source import SnapshotSource
 from cdc_source_mysql.snapshot.views import View, Views
 from cdc_source_mysql.statements import probe
@@ -52,21 +52,21 @@ _DIFFERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SnapshotPlan:
     """What is read: the shapes of all tables, the views of those that need one."""
 
     facts: ServerFacts
     position: Position
     taken_at: datetime
-    shapes: Mapping[TableId, Shape]
+    shapes: Mapping[TableId, CopyShape]
     views: Mapping[TableId, View]
     ranges: Mapping[TableId, tuple[KeyRange, ...]]
-    tokens: Mapping[TableId, Token]
+    tokens: Mapping[TableId, ResumeToken]
     resumed: frozenset[TableId]
     waiting: Mapping[TableId, CdcError]
 
 
-class Planner:
+class SnapshotPlanner:
     """Plans one snapshot on one connection."""
 
     def __init__(self, source: SnapshotSource, connection: Connection, tables: Sequence[TableSchema]) -> None:
@@ -79,7 +79,7 @@ class Planner:
         self._waiting: dict[TableId, CdcError] = {}
         self._views = Views(source.connector, self._facts, connection)
 
-    def plan(self, earlier: Mapping[TableId, EarlierSnapshot]) -> Plan:
+    def plan(self, earlier: Mapping[TableId, EarlierSnapshot]) -> SnapshotPlan:
         with self._connection.cursor() as cursor:
             if not self._facts.is_mariadb and self._facts.version >= _FRESH_SINCE:
                 cursor.execute(_FRESH_ESTIMATES)
@@ -100,7 +100,7 @@ class Planner:
             taken_at = one(cursor).replace(tzinfo=UTC)
             # Last, because views and locks are a burden to the server as long as they stand.
             views = self._exact(keyless, infos, transactional)
-        return Plan(
+        return SnapshotPlan(
             facts=self._facts,
             position=self._captured.position,
             taken_at=taken_at,
@@ -148,7 +148,7 @@ class Planner:
         """Leave the table to a later snapshot."""
         self._waiting[table] = StreamBehind(why, where=str(table), remedy=remedy)
 
-    def _shape(self, cursor: Any, info: TableInfo) -> Shape | None:
+    def _shape(self, cursor: Any, info: TableInfo) -> CopyShape | None:
         """How the table is copied; None while the stream has not come to its latest ALTER."""
         table = info.table
         known = self._captured.definitions.get(table) or self._settled[table]
@@ -160,7 +160,7 @@ class Planner:
         schema = schema_of(definition, plans, self._schemas[table].identity)
         if schema.same_shape(self._schemas[table]):
             schema = self._schemas[table]
-        return Shape(definition, plans, schema, key_index(cursor, definition, plans))
+        return CopyShape(definition, plans, schema, key_index(cursor, definition, plans))
 
     def _exact(
         self, tables: Sequence[TableId], infos: Mapping[TableId, TableInfo], transactional: frozenset[str]
@@ -186,22 +186,28 @@ class Planner:
         return found
 
     def _ranges(
-        self, cursor: Any, info: TableInfo, shape: Shape, earlier: EarlierSnapshot | None, *, is_full: bool
-    ) -> tuple[tuple[KeyRange, ...], Token, bool]:
+        self,
+        cursor: Any,
+        info: TableInfo,
+        shape: CopyShape,
+        earlier: EarlierSnapshot | None,
+        *,
+        is_full: bool,
+    ) -> tuple[tuple[KeyRange, ...], ResumeToken, bool]:
         """A table's chunks, its token, and whether they go on from the earlier snapshot.
 
         Without full row images a key that changes from one chunk to another while both are read would lose
         the columns that the change leaves out: the table is read in one piece.
         """
         fingerprint = _fingerprint(shape, is_full=is_full)
-        before = Token.parse(earlier.token) if earlier and shape.schema.key else None
+        before = ResumeToken.parse(earlier.token) if earlier and shape.schema.key else None
         if earlier and before and is_full and before.shape == fingerprint:
             return tuple(ranges(before.bounds, earlier.finished, info.rows)), before, True
         bounds: tuple[Bound, ...] = ()
         if shape.schema.key and is_full:
             wanted = chunk_rows(info.rows, info.data_bytes, self._source.connector.limits)
             bounds = find_bounds(cursor, shape.index, wanted, self._facts.flavour)
-        return tuple(ranges(bounds, (), info.rows)), Token(fingerprint, bounds), False
+        return tuple(ranges(bounds, (), info.rows)), ResumeToken(fingerprint, bounds), False
 
 
 def altered(source: SnapshotSource, table: TableId, what: str) -> SourceUnavailable:
@@ -219,7 +225,7 @@ def plans_of(
 
 
 def is_as_planned(
-    source: SnapshotSource, facts: ServerFacts, definition: TableDefinition, shape: Shape
+    source: SnapshotSource, facts: ServerFacts, definition: TableDefinition, shape: CopyShape
 ) -> bool:
     """Whether a table still has the columns and the key that it is copied by."""
     labelled = definition.labelled_as(shape.definition)
@@ -236,7 +242,7 @@ def _collations(definition: TableDefinition) -> tuple[tuple[str | None, str | No
     return tuple((column.charset, column.collation) for column in columns)
 
 
-def _fingerprint(shape: Shape, *, is_full: bool) -> str:
+def _fingerprint(shape: CopyShape, *, is_full: bool) -> str:
     text = repr((shape.plans, shape.schema.key, _collations(shape.definition), is_full))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

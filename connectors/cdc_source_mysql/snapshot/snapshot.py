@@ -19,11 +19,11 @@ from cdc.model import ChangeBatch, Position, TableId, TableSchema
 from cdc.spi.source import EarlierSnapshot, SnapshotChunk
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.schema.catalog import read_tables
-from cdc_source_mysql.snapshot.copying import Copying, Shape, select_statement, touch_statement
+from cdc_source_mysql.snapshot.copying import Copying, CopyShape, select_statement, touch_statement
 from cdc_source_mysql.snapshot.planning import (
     READER_SETTINGS,
-    Plan,
-    Planner,
+    SnapshotPlan,
+    SnapshotPlanner,
     altered,
     is_as_planned,
     run,
@@ -38,7 +38,7 @@ _ISOLATION = "set session transaction isolation level read committed"
 class MysqlSnapshot:
     """See `cdc.spi.source.Snapshot`."""
 
-    def __init__(self, source: SnapshotSource, plan: Plan) -> None:
+    def __init__(self, source: SnapshotSource, plan: SnapshotPlan) -> None:
         self._source = source
         self._plan = plan
         self._readers: Readers[Connection] = Readers(self._connect, source.connector.where)
@@ -104,7 +104,7 @@ class MysqlSnapshot:
                     run(view.connection, "rollback to savepoint cdc")
             view.is_broken = False
 
-    def _hold(self, connection: Connection, shape: Shape) -> None:
+    def _hold(self, connection: Connection, shape: CopyShape) -> None:
         """Keep the table from being altered until the transaction ends, and see that it was not before."""
         with connection.cursor() as cursor:
             cursor.execute(touch_statement(shape))
@@ -137,6 +137,6 @@ def open_snapshot(
     connection = source.connector.connect("to prepare a snapshot")
     try:
         with source.connector.translated("planning the snapshot"):
-            return MysqlSnapshot(source, Planner(source, connection, tables).plan(earlier))
+            return MysqlSnapshot(source, SnapshotPlanner(source, connection, tables).plan(earlier))
     finally:
         connection.close()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cdc.errors import SourceUnavailable
 from cdc.spi.source import SourceContext
 from cdc_source_mysql.binlog.positions import ServerMemory, parse
-from cdc_source_mysql.binlog.stream import Captured, Progress
+from cdc_source_mysql.binlog.stream import Captured, StreamProgress
 from cdc_source_mysql.connection import Connector, ServerFacts
 from cdc_source_mysql.options import MysqlOptions
 
@@ -21,7 +21,7 @@ class SnapshotSource:
     connector: Connector
     context: SourceContext
     options: MysqlOptions
-    progress: Progress
+    progress: StreamProgress
 
     def captured_of(self, facts: ServerFacts) -> Captured:
         """What the stream has given of the server that answers here: places of two servers don't compare.

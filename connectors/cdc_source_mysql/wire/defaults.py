@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cdc.native.gathered import CREATE, Gathered
+from cdc.native.gathered import CREATE, GatheredRows
 
 
-def with_defaults(gathered: Gathered, columns: list[pa.Array], defaults: Sequence[Any]) -> list[pa.Array]:
+def with_defaults(gathered: GatheredRows, columns: list[pa.Array], defaults: Sequence[Any]) -> list[pa.Array]:
     """The columns with the defaults in, which must be known; `gathered` no longer has marks for the rows."""
     marks = np.frombuffer(gathered.unchanged, np.int32)
     inserted = (np.frombuffer(gathered.ops, np.int8) == CREATE) & (marks >= 0)

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from cdc.errors import DecodeError
-from cdc.native.gathered import CREATE, DELETE, TRUNCATE, UPDATE, Count, Gathered, TableShape
+from cdc.native.gathered import CREATE, DELETE, TRUNCATE, UPDATE, Count, GatheredRows, TableShape
 from cdc_source_mysql.wire.annotations import KEPT_BYTES, STATEMENT_END
 from cdc_source_mysql.wire.codes import (
     DUMMY_TABLE,
@@ -85,7 +85,7 @@ class Table(TableRows):
     def make_fields(self) -> list[Any]:
         return [make_field(p, r) for p, r in zip(self.shape.plans, self.shape.refusals, strict=True)]
 
-    def completed(self, gathered: Gathered, columns: list[pa.Array]) -> list[pa.Array]:
+    def completed(self, gathered: GatheredRows, columns: list[pa.Array]) -> list[pa.Array]:
         if self.unchanged is None:
             return columns
         return with_defaults(gathered, columns, self.plan.defaults)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from cdc.errors import DecodeError
-from cdc.native.cursor_python import Cursor, Reader
+from cdc.native.cursor_python import BigEndianCursor, Reader
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire.table_plan import LIVE_ROW_ENDS
 from cdc_source_mysql.wire.values_python import Field
@@ -16,7 +16,7 @@ from cdc_source_mysql.wire.values_python import Field
 _DIFFS_PREFIX = 4
 
 
-class Kind(Enum):
+class ValueKind(Enum):
     NULL = auto()
     PRESENT = auto()
     ABSENT = auto()
@@ -27,13 +27,13 @@ class Kind(Enum):
 class Value:
     """`whole` has the length prefix, `content` does not."""
 
-    kind: Kind
+    kind: ValueKind
     whole: bytes = b""
     content: bytes = b""
 
 
-_NULL = Value(Kind.NULL)
-_ABSENT = Value(Kind.ABSENT)
+_NULL = Value(ValueKind.NULL)
+_ABSENT = Value(ValueKind.ABSENT)
 
 
 def _is_set(bits: bytes, index: int) -> bool:
@@ -93,26 +93,26 @@ class Image:
     def _read_value(self, column: int, reader: Reader, *, has_diffs: bool) -> Value:
         self.column = column
         if has_diffs:
-            return Value(Kind.DIFFS, b"", reader.take(reader.little(_DIFFS_PREFIX)))
+            return Value(ValueKind.DIFFS, b"", reader.take(reader.little(_DIFFS_PREFIX)))
         field = self.fields[column]
         if field.size:
             data = reader.take(field.size)
-            return Value(Kind.PRESENT, data, data)
+            return Value(ValueKind.PRESENT, data, data)
         prefix = reader.take(self.plans[column].prefix_bytes)
         content = reader.take(int.from_bytes(prefix, "little"))
-        return Value(Kind.PRESENT, prefix + content, content)
+        return Value(ValueKind.PRESENT, prefix + content, content)
 
     def is_history(self, row_end: int | None) -> bool:
         """Whether the row's end, in a system-versioned table (None: it isn't one), has come."""
         if row_end is None:
             return False
         value = self.values[row_end]
-        return value.kind is Kind.PRESENT and value.content not in LIVE_ROW_ENDS
+        return value.kind is ValueKind.PRESENT and value.content not in LIVE_ROW_ENDS
 
     def differs(self, old: Image, key: Sequence[int]) -> bool:
         """Whether a column of the key that is here has another value in `old`."""
         return any(
-            self.values[i].kind is not Kind.ABSENT
+            self.values[i].kind is not ValueKind.ABSENT
             and (
                 old.values[i].kind is not self.values[i].kind
                 or old.values[i].content != self.values[i].content
@@ -127,30 +127,30 @@ class Image:
     def lacks_documents(self, old: Image) -> bool:
         """Whether there are diffs to documents that `old` doesn't have."""
         return any(
-            b.kind is Kind.DIFFS and a.kind is not Kind.PRESENT
+            b.kind is ValueKind.DIFFS and a.kind is not ValueKind.PRESENT
             for a, b in zip(old.values, self.values, strict=True)
         )
 
     def fill(self, old: Image) -> None:
         """Take what is lacking from `old`."""
         self.values = [
-            b if b.kind is not Kind.ABSENT else a for a, b in zip(old.values, self.values, strict=True)
+            b if b.kind is not ValueKind.ABSENT else a for a, b in zip(old.values, self.values, strict=True)
         ]
 
     def absent(self) -> tuple[int, ...]:
         """The columns that have no value here."""
-        return tuple(i for i, value in enumerate(self.values) if value.kind is Kind.ABSENT)
+        return tuple(i for i, value in enumerate(self.values) if value.kind is ValueKind.ABSENT)
 
     def append(self, columns: Sequence[Field], old: Image | None) -> None:
         """Decode the values into their columns; JSON columns may have diffs to the old image."""
         for i, (field, value) in enumerate(zip(columns, self.values, strict=True)):
             self.column = i
-            if value.kind is Kind.PRESENT:
-                cursor = Cursor(value.whole)
+            if value.kind is ValueKind.PRESENT:
+                cursor = BigEndianCursor(value.whole)
                 field.value(cursor)
                 cursor.finish()
-            elif value.kind is Kind.DIFFS:
-                if old is None or old.values[i].kind is not Kind.PRESENT:
+            elif value.kind is ValueKind.DIFFS:
+                if old is None or old.values[i].kind is not ValueKind.PRESENT:
                     message = "an update of a document in parts without the document"
                     raise DecodeError(message)
                 field.partial(old.values[i].content, value.content)

@@ -9,7 +9,7 @@ import datetime
 from collections.abc import Callable
 
 from cdc.errors import DecodeError
-from cdc.native.cursor_python import Cursor
+from cdc.native.cursor_python import BigEndianCursor
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 
 # Bytes that a group of decimal digits takes, by their number.
@@ -76,7 +76,7 @@ def _parts(data: bytes) -> tuple[int, int, int, int, int, int, int]:
     """Year to microsecond of a date or datetime; all zero when nothing is sent."""
     if len(data) not in {0, 4, 7, 11}:
         raise _malformed()
-    cursor = Cursor(data.ljust(11, b"\0"))
+    cursor = BigEndianCursor(data.ljust(11, b"\0"))
     year = int.from_bytes(cursor.take(2), "little")
     month, day, hour, minute, second = (cursor.u8() for _ in range(5))
     micros = int.from_bytes(cursor.take(4), "little")
@@ -160,7 +160,7 @@ def _time_parts(data: bytes) -> tuple[int, int, int, int, int]:
     """Sign, hours (days included), minutes, seconds, microseconds."""
     if len(data) not in {0, 8, 12}:
         raise _malformed()
-    cursor = Cursor(data.ljust(12, b"\0"))
+    cursor = BigEndianCursor(data.ljust(12, b"\0"))
     negative = cursor.u8()
     days = int.from_bytes(cursor.take(4), "little")
     hours, minute, second = (cursor.u8() for _ in range(3))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import orjson
 
 from cdc.errors import DecodeError
-from cdc.native.cursor_python import Cursor
+from cdc.native.cursor_python import BigEndianCursor
 from cdc_source_mysql.wire.json_binary import JsonObject, Node, parse, render
 
 _REPLACE, _INSERT, _REMOVE = range(3)
@@ -32,7 +32,7 @@ Leg = bytes | tuple[int, bool]
 def patched_text(before: bytes, diffs: bytes) -> bytes:
     """The text of the document `before` (binary form) with the diffs applied; both without their lengths."""
     root = parse(before)
-    cursor = Cursor(diffs)
+    cursor = BigEndianCursor(diffs)
     while cursor.left:
         operation = cursor.u8()
         legs = parse_path(cursor.take(_length(cursor)))
@@ -165,7 +165,7 @@ def _find(owner: JsonObject, key: bytes) -> int:
     return bisect_left(owner.members, (len(key), key), key=lambda member: (len(member[0]), member[0]))
 
 
-def _length(cursor: Cursor) -> int:
+def _length(cursor: BigEndianCursor) -> int:
     """A length in the protocol's form."""
     first = cursor.u8()
     if first < 251:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cdc.errors import DecodeError
-from cdc.native.cursor_python import Cursor, Reader
+from cdc.native.cursor_python import BigEndianCursor, Reader
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire.events import read_lenenc
 from cdc_source_mysql.wire.images_python import image_of
@@ -38,7 +38,7 @@ class ResultRow:
             if nulls >> i & 1:
                 field.null()
                 continue
-            image = Cursor(self._images[i](self._value(reader, i)))
+            image = BigEndianCursor(self._images[i](self._value(reader, i)))
             field.value(image)
             image.finish()
         self.column = -1

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from cdc.errors import DecodeError
 from cdc.native.columns_python import build_array
-from cdc.native.cursor_python import Cursor
+from cdc.native.cursor_python import BigEndianCursor
 from cdc.native.refusals import Refusals
 from cdc_source_mysql.schema.charsets import NATIVE, decode_text
 from cdc_source_mysql.schema.type_plan import ColumnPlan
@@ -68,12 +68,12 @@ class Field:
     def null(self) -> None:
         self._values.append(None)
 
-    def value(self, cursor: Cursor) -> None:
+    def value(self, cursor: BigEndianCursor) -> None:
         """Exactly one value as rows events hold it, its length prefix included."""
         data = self.span(cursor)
         self._values.append(self._decode(inflate(data) if self._plan.compressed else data))
 
-    def span(self, cursor: Cursor) -> bytes:
+    def span(self, cursor: BigEndianCursor) -> bytes:
         """The same value without decoding it: its bytes without the length prefix."""
         size = self.size or int.from_bytes(cursor.take(self._plan.prefix_bytes), "little")
         return cursor.take(size)
@@ -87,7 +87,7 @@ class Field:
 
     def append(self, data: bytes) -> int:
         """One value from the start of `data`: how many bytes it had."""
-        cursor = Cursor(data)
+        cursor = BigEndianCursor(data)
         self.value(cursor)
         return len(data) - cursor.left
 

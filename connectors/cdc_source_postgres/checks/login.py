@@ -10,7 +10,7 @@ import re
 from cdc.errors import CdcError
 from cdc.kit.report import UNREACHABLE
 from cdc.spi.finding import Finding, Severity
-from cdc_source_postgres.connecting import ConnectionRefused, Refusal, Step
+from cdc_source_postgres.connecting import ConnectionRefused, ConnectionStep, Refusal
 from cdc_source_postgres.options import PostgresOptions, parse_url
 from cdc_source_postgres.statements import identifier, raise_setting
 
@@ -43,9 +43,9 @@ _FUNCTIONS = {
     ("42501", "InitPostgres"): ("role-replication", "alter role {role} replication;"),
 }
 _STEPS = {
-    Step.REACH: ("connection", UNREACHABLE),
-    Step.TLS: ("tls", "Set sslmode and sslrootcert in url to what the server offers."),
-    Step.PASSWORD: ("login", _PASSWORD),
+    ConnectionStep.REACH: ("connection", UNREACHABLE),
+    ConnectionStep.TLS: ("tls", "Set sslmode and sslrootcert in url to what the server offers."),
+    ConnectionStep.PASSWORD: ("login", _PASSWORD),
 }
 
 

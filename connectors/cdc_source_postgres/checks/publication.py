@@ -21,7 +21,7 @@ from cdc_source_postgres.statements import (
     set_via_root,
     table_names,
 )
-from cdc_source_postgres.tables import Relation, TableInfo
+from cdc_source_postgres.tables import CatalogRelation, TableInfo
 
 # Column lists and row filters of publications came with this version.
 LISTS_SINCE = 150000
@@ -37,7 +37,7 @@ Row = Mapping[str, Any]
 
 
 def check_publication(
-    server: Server, infos: Sequence[TableInfo], relations: Sequence[Relation], report: Report
+    server: Server, infos: Sequence[TableInfo], relations: Sequence[CatalogRelation], report: Report
 ) -> None:
     """Everything that concerns the publication."""
     options = server.options
@@ -243,7 +243,7 @@ def _check_list_columns(info: TableInfo, columns: Sequence[str] | None, report: 
 
 
 def _check_everything(
-    server: Server, infos: Sequence[TableInfo], relations: Sequence[Relation], report: Report
+    server: Server, infos: Sequence[TableInfo], relations: Sequence[CatalogRelation], report: Report
 ) -> None:
     """FOR ALL TABLES publishes what nobody selected, and breaks the updates of what has no identity."""
     selected = {info.relid for info in infos}

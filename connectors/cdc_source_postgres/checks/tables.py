@@ -24,7 +24,7 @@ from cdc_source_postgres.statements import (
     publish_generated,
     table_name,
 )
-from cdc_source_postgres.tables import TABLE, Relation, TableInfo
+from cdc_source_postgres.tables import TABLE, CatalogRelation, TableInfo
 from cdc_source_postgres.types import TypeCatalog, plan_column
 
 # What can be selected by name and has no change stream, as an operator calls it.
@@ -34,7 +34,7 @@ GENERATED_SINCE = 180000
 
 
 def check_tables(
-    server: Server, infos: Sequence[TableInfo], relations: Sequence[Relation], report: Report
+    server: Server, infos: Sequence[TableInfo], relations: Sequence[CatalogRelation], report: Report
 ) -> None:
     """Everything that concerns the selected tables; `relations` are all there are."""
     _check_selection(server.options.selection, infos, relations, report)
@@ -51,7 +51,10 @@ def check_tables(
 
 
 def _check_selection(
-    selection: TableSelection, infos: Sequence[TableInfo], relations: Sequence[Relation], report: Report
+    selection: TableSelection,
+    infos: Sequence[TableInfo],
+    relations: Sequence[CatalogRelation],
+    report: Report,
 ) -> None:
     tables = [relation.table for relation in relations]
     named = [r for r in relations if selection.names(r.table) and selection.matches(r.table)]
@@ -77,7 +80,7 @@ def _check_selection(
     )
 
 
-def _check_unlogged(selection: TableSelection, relations: Sequence[Relation], report: Report) -> None:
+def _check_unlogged(selection: TableSelection, relations: Sequence[CatalogRelation], report: Report) -> None:
     """Tables that a pattern selects and Postgres sends no changes of."""
     unlogged = [
         r.table
@@ -94,7 +97,7 @@ def _check_unlogged(selection: TableSelection, relations: Sequence[Relation], re
         )
 
 
-def _check_named(relation: Relation, report: Report) -> None:
+def _check_named(relation: CatalogRelation, report: Report) -> None:
     if relation.can_be_followed:
         return
     if relation.persistence == "u":
@@ -179,8 +182,10 @@ def _check_row_security(server: Server, infos: Sequence[TableInfo], report: Repo
         report.error("row-security", message, f"{bypass_row_security(server.role)};")
 
 
-def _check_partitions(infos: Sequence[TableInfo], relations: Sequence[Relation], report: Report) -> None:
-    by_parent: dict[int, list[Relation]] = {}
+def _check_partitions(
+    infos: Sequence[TableInfo], relations: Sequence[CatalogRelation], report: Report
+) -> None:
+    by_parent: dict[int, list[CatalogRelation]] = {}
     for relation in relations:
         by_parent.setdefault(relation.parent, []).append(relation)
     for info in infos:
@@ -204,7 +209,7 @@ def _check_partitions(infos: Sequence[TableInfo], relations: Sequence[Relation],
 
 
 def _check_inheritance(
-    server: Server, infos: Sequence[TableInfo], relations: Sequence[Relation], report: Report
+    server: Server, infos: Sequence[TableInfo], relations: Sequence[CatalogRelation], report: Report
 ) -> None:
     for outside in heirs_outside(server.conn, [info.relation for info in infos], relations):
         verb = "inherits from it and is" if len(outside.children) == 1 else "inherit from it and are"
@@ -216,8 +221,8 @@ def _check_inheritance(
         report.warn("inheritance", message, f"Add to tables: {entries}")
 
 
-def _under(relid: int, by_parent: dict[int, list[Relation]]) -> list[Relation]:
-    found: list[Relation] = []
+def _under(relid: int, by_parent: dict[int, list[CatalogRelation]]) -> list[CatalogRelation]:
+    found: list[CatalogRelation] = []
     waiting = [relid]
     while waiting:
         children = by_parent.get(waiting.pop(), [])

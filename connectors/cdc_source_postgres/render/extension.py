@@ -7,12 +7,12 @@ from __future__ import annotations
 import struct
 
 from cdc.errors import DecodeError
-from cdc.native.cursor_python import Cursor
+from cdc.native.cursor_python import BigEndianCursor
 from cdc_source_postgres.render.floats import float4_text
 
 
 def hstore_text(data: bytes) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     count = cursor.i32()
     # A pair has at least two lengths.
     if count < 0 or count * 8 > cursor.left:
@@ -23,7 +23,7 @@ def hstore_text(data: bytes) -> str:
     return ", ".join(pairs)
 
 
-def _pair(cursor: Cursor) -> str:
+def _pair(cursor: BigEndianCursor) -> str:
     key = cursor.text(cursor.i32())
     length = cursor.i32()
     value = "NULL" if length == -1 else _escaped(cursor.text(length))
@@ -44,7 +44,7 @@ def halfvec_text(data: bytes) -> str:
 
 
 def _array(data: bytes, code: str, width: int) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     count, _ = cursor.u16(), cursor.u16()
     values = struct.unpack(f">{count}{code}", cursor.take(count * width))
     cursor.finish()
@@ -52,7 +52,7 @@ def _array(data: bytes, code: str, width: int) -> str:
 
 
 def sparsevec_text(data: bytes) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     dimensions, count, _ = cursor.i32(), cursor.i32(), cursor.i32()
     indices = struct.unpack(f">{count}i", cursor.take(count * 4)) if count > 0 else ()
     values = struct.unpack(f">{count}f", cursor.take(count * 4)) if count > 0 else ()
@@ -62,21 +62,21 @@ def sparsevec_text(data: bytes) -> str:
 
 
 def pg_lsn_text(data: bytes) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     high, low = cursor.u32(), cursor.u32()
     cursor.finish()
     return f"{high:X}/{low:X}"
 
 
 def tid_text(data: bytes) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     block, offset = cursor.u32(), cursor.u16()
     cursor.finish()
     return f"({block},{offset})"
 
 
 def snapshot_text(data: bytes) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     count, low, high = cursor.i32(), cursor.u64(), cursor.u64()
     if count * 8 != cursor.left:
         message = f"a snapshot of {count} transactions in {cursor.left} bytes"

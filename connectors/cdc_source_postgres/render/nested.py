@@ -7,7 +7,7 @@ from collections.abc import Callable
 from math import prod
 
 from cdc.errors import DecodeError
-from cdc.native.cursor_python import Cursor
+from cdc.native.cursor_python import BigEndianCursor
 from cdc_source_postgres.codec import Renderer
 
 MAX_DIMENSIONS = 6
@@ -18,7 +18,7 @@ _EMPTY, _LOWER_INCLUSIVE, _UPPER_INCLUSIVE, _LOWER_INFINITE, _UPPER_INFINITE = 1
 _RANGE_FLAGS = 0x1F
 
 
-def array_shape(cursor: Cursor, *, shortest: int = 1) -> tuple[int, list[tuple[int, int]]]:
+def array_shape(cursor: BigEndianCursor, *, shortest: int = 1) -> tuple[int, list[tuple[int, int]]]:
     """The element type's oid, and per dimension its length and lower bound; checked against the bytes left.
 
     An empty array has no dimensions; `shortest` is 0 for int2vector and oidvector, which then have one of
@@ -44,7 +44,7 @@ def array_renderer(element: Renderer, delimiter: str) -> Renderer:
     special = re.compile(rf'["\\{{}}{re.escape(delimiter)}\s]', re.ASCII)
 
     def render(data: bytes) -> str:
-        cursor = Cursor(data)
+        cursor = BigEndianCursor(data)
         _, shape = array_shape(cursor)
         texts = [_array_element(cursor, element, special) for _ in range(_items(shape))]
         cursor.finish()
@@ -57,7 +57,7 @@ def array_renderer(element: Renderer, delimiter: str) -> Renderer:
     return render
 
 
-def _array_element(cursor: Cursor, element: Renderer, special: re.Pattern[str]) -> str:
+def _array_element(cursor: BigEndianCursor, element: Renderer, special: re.Pattern[str]) -> str:
     length = cursor.i32()
     if length == -1:
         return "NULL"
@@ -78,7 +78,7 @@ def vector_renderer(element: Renderer) -> Renderer:
     """int2vector and oidvector: arrays that are written without braces."""
 
     def render(data: bytes) -> str:
-        cursor = Cursor(data)
+        cursor = BigEndianCursor(data)
         _, shape = array_shape(cursor, shortest=0)
         texts = [element(cursor.take(cursor.i32())) for _ in range(_items(shape))]
         cursor.finish()
@@ -91,7 +91,7 @@ def composite_renderer(renderer_of: Callable[[int], Renderer | None]) -> Rendere
     """The fields' types come with the value, so that an attribute added later needs no new plan."""
 
     def render(data: bytes) -> str:
-        cursor = Cursor(data)
+        cursor = BigEndianCursor(data)
         count = cursor.i32()
         # A field has at least its type and its length.
         if count < 0 or count * 8 > cursor.left:
@@ -104,7 +104,7 @@ def composite_renderer(renderer_of: Callable[[int], Renderer | None]) -> Rendere
     return render
 
 
-def _field(cursor: Cursor, renderer_of: Callable[[int], Renderer | None]) -> str:
+def _field(cursor: BigEndianCursor, renderer_of: Callable[[int], Renderer | None]) -> str:
     oid, length = cursor.u32(), cursor.i32()
     if length == -1:
         return ""
@@ -125,7 +125,7 @@ def _doubled(text: str, special: re.Pattern[str]) -> str:
 
 def range_renderer(bound: Renderer) -> Renderer:
     def render(data: bytes) -> str:
-        cursor = Cursor(data)
+        cursor = BigEndianCursor(data)
         flags = cursor.u8()
         if flags & ~_RANGE_FLAGS:
             message = "a range with unknown flags"
@@ -142,13 +142,13 @@ def range_renderer(bound: Renderer) -> Renderer:
     return render
 
 
-def _bound(cursor: Cursor, bound: Renderer) -> str:
+def _bound(cursor: BigEndianCursor, bound: Renderer) -> str:
     return _doubled(bound(cursor.take(cursor.i32())), _RANGE_SPECIAL)
 
 
 def multirange_renderer(range_: Renderer) -> Renderer:
     def render(data: bytes) -> str:
-        cursor = Cursor(data)
+        cursor = BigEndianCursor(data)
         count = cursor.i32()
         # A range has at least its length and its flags.
         if count < 0 or count * 5 > cursor.left:

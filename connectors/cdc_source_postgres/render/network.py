@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cdc.errors import DecodeError
-from cdc.native.cursor_python import Cursor
+from cdc.native.cursor_python import BigEndianCursor
 
 # The server's own numbers of the families (PGSQL_AF_INET, PGSQL_AF_INET6) with the length of their addresses.
 _ADDRESS_BYTES = {2: 4, 3: 16}
@@ -18,7 +18,7 @@ def cidr_text(data: bytes) -> str:
 
 
 def _network(data: bytes, *, is_cidr: bool) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     family, bits, _, count = (cursor.u8() for _ in range(4))
     if _ADDRESS_BYTES.get(family) != count or bits > count * 8:
         message = f"an address of family {family} with {count} bytes and {bits} bits"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cdc.errors import DecodeError
 from cdc.native.calendar import MICROSECONDS_PER_DAY
-from cdc.native.cursor_python import Cursor, decode_utf8
+from cdc.native.cursor_python import BigEndianCursor, decode_utf8
 from cdc_source_postgres.render.floats import float4_text, float8_text
 from cdc_source_postgres.wire.calendar import (
     DATE_INFINITIES,
@@ -36,41 +36,41 @@ def bool_value(data: bytes) -> bool:
 
 
 def int2_text(data: bytes) -> str:
-    return _whole(data, Cursor.i16)
+    return _whole(data, BigEndianCursor.i16)
 
 
 def int4_text(data: bytes) -> str:
-    return _whole(data, Cursor.i32)
+    return _whole(data, BigEndianCursor.i32)
 
 
 def int8_text(data: bytes) -> str:
-    return _whole(data, Cursor.i64)
+    return _whole(data, BigEndianCursor.i64)
 
 
 def uint4_text(data: bytes) -> str:
-    return _whole(data, Cursor.u32)
+    return _whole(data, BigEndianCursor.u32)
 
 
 def uint8_text(data: bytes) -> str:
-    return _whole(data, Cursor.u64)
+    return _whole(data, BigEndianCursor.u64)
 
 
 def _whole(data: bytes, read: object) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     value = read(cursor)  # type: ignore[operator]
     cursor.finish()
     return str(value)
 
 
 def float4_binary_text(data: bytes) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     value = cursor.f32()
     cursor.finish()
     return float4_text(value)
 
 
 def float8_binary_text(data: bytes) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     value = cursor.f64()
     cursor.finish()
     return float8_text(value)
@@ -80,7 +80,7 @@ def numeric_digits(data: bytes) -> tuple[list[int], int, int, int]:
     """Digits to the base 10,000, the weight of the first, the sign word, and the digits shown after the
     point.
     """
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     count, weight, sign, dscale = cursor.u16(), cursor.i16(), cursor.u16(), cursor.u16()
     if sign not in {0, NUMERIC_NEGATIVE, *NUMERIC_SPECIALS} or dscale > NUMERIC_DSCALE_MAX:
         message = "a numeric with an unknown sign or scale"
@@ -113,7 +113,7 @@ def numeric_text(data: bytes) -> str:
 
 
 def money_text(data: bytes) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     value = cursor.i64()
     cursor.finish()
     units, cents = divmod(abs(value), 100)
@@ -121,7 +121,7 @@ def money_text(data: bytes) -> str:
 
 
 def date_binary_text(data: bytes) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     days = cursor.i32()
     cursor.finish()
     if days in DATE_INFINITIES:
@@ -131,14 +131,14 @@ def date_binary_text(data: bytes) -> str:
 
 
 def time_text(data: bytes) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     value = cursor.i64()
     cursor.finish()
     return clock_text(_checked_time(value))
 
 
 def timetz_text(data: bytes) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     value, west_seconds = cursor.i64(), cursor.i32()
     cursor.finish()
     east = -west_seconds
@@ -168,7 +168,7 @@ def timestamptz_text(data: bytes) -> str:
 
 
 def _timestamp(data: bytes, zone: str) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     value = cursor.i64()
     cursor.finish()
     if value in TIMESTAMP_INFINITIES:
@@ -214,7 +214,7 @@ def uuid_text(data: bytes) -> str:
 
 
 def bit_text(data: bytes) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     count = cursor.i32()
     if count < 0:
         message = "a bit string of negative length"
@@ -225,7 +225,7 @@ def bit_text(data: bytes) -> str:
 
 
 def interval_text(data: bytes) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     microseconds, days, months = cursor.i64(), cursor.i32(), cursor.i32()
     cursor.finish()
     for value, text in TIMESTAMP_INFINITIES.items():

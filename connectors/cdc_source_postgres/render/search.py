@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cdc.errors import DecodeError
-from cdc.native.cursor_python import Cursor
+from cdc.native.cursor_python import BigEndianCursor
 
 _WEIGHTS = ("", "C", "B", "A")
 _POSITION_MASK = 0x3FFF
@@ -15,13 +15,13 @@ MAX_DEPTH = 400
 
 
 def tsvector_text(data: bytes) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     lexemes = [_lexeme(cursor) for _ in range(_count(cursor, 3))]
     cursor.finish()
     return " ".join(lexemes)
 
 
-def _count(cursor: Cursor, least_bytes: int) -> int:
+def _count(cursor: BigEndianCursor, least_bytes: int) -> int:
     """A count of items of at least so many bytes each."""
     count = cursor.i32()
     if count < 0 or count * least_bytes > cursor.left:
@@ -30,7 +30,7 @@ def _count(cursor: Cursor, least_bytes: int) -> int:
     return count
 
 
-def _lexeme(cursor: Cursor) -> str:
+def _lexeme(cursor: BigEndianCursor) -> str:
     text = _quoted(cursor.cstring())
     positions = [cursor.u16() for _ in range(cursor.u16())]
     if not positions:
@@ -44,7 +44,7 @@ def _quoted(text: str) -> str:
 
 
 def tsquery_text(data: bytes) -> str:
-    cursor = Cursor(data)
+    cursor = BigEndianCursor(data)
     # An operator takes two bytes.
     if _count(cursor, 2) == 0:
         cursor.finish()
@@ -54,7 +54,7 @@ def tsquery_text(data: bytes) -> str:
     return text
 
 
-def _infix(cursor: Cursor, parent_priority: int, *, is_right_of_phrase: bool, depth: int) -> str:
+def _infix(cursor: BigEndianCursor, parent_priority: int, *, is_right_of_phrase: bool, depth: int) -> str:
     """One node and its operands, which follow it: the right one first."""
     if depth > MAX_DEPTH:
         message = f"a tsquery nested deeper than {MAX_DEPTH}"
@@ -78,14 +78,14 @@ def _infix(cursor: Cursor, parent_priority: int, *, is_right_of_phrase: bool, de
     return f"( {text} )" if needs_parentheses else text
 
 
-def _sign(cursor: Cursor, operator: int) -> str:
+def _sign(cursor: BigEndianCursor, operator: int) -> str:
     if operator == _PHRASE:
         distance = cursor.i16()
         return "<->" if distance == 1 else f"<{distance}>"
     return "&" if operator == _AND else "|"
 
 
-def _operand(cursor: Cursor) -> str:
+def _operand(cursor: BigEndianCursor) -> str:
     weight, prefix = cursor.u8(), cursor.u8()
     text = _quoted(cursor.cstring())
     if not weight and not prefix:

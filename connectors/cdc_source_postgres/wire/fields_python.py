@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from cdc.errors import DecodeError
 from cdc.native.columns_python import build_array
-from cdc.native.cursor_python import Cursor, decode_utf8
+from cdc.native.cursor_python import BigEndianCursor, decode_utf8
 from cdc.native.refusals import Refusals
 from cdc_source_postgres.codec import TEXT_IS_VALUE, Codec
 from cdc_source_postgres.parse.clock import checked_days, checked_time, checked_timestamp
@@ -87,11 +87,11 @@ def _decoder(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
     return _DECODERS[codec.kind](codec, refusals)
 
 
-def _reads(read: Callable[[Cursor], Any]) -> Callable[[Codec, Refusals], Callable[[bytes], Any]]:
+def _reads(read: Callable[[BigEndianCursor], Any]) -> Callable[[Codec, Refusals], Callable[[bytes], Any]]:
     """A decoder that reads one value of fixed width."""
 
     def decode(data: bytes) -> Any:
-        cursor = Cursor(data)
+        cursor = BigEndianCursor(data)
         value = read(cursor)
         cursor.finish()
         return value
@@ -105,7 +105,7 @@ def _calls(function: Callable[[bytes], Any]) -> Callable[[Codec, Refusals], Call
 
 def _date(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
     def decode(data: bytes) -> int | None:
-        cursor = Cursor(data)
+        cursor = BigEndianCursor(data)
         days = cursor.i32()
         cursor.finish()
         if days in DATE_INFINITIES:
@@ -117,7 +117,7 @@ def _date(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
 
 def _time(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
     def decode(data: bytes) -> int | None:
-        cursor = Cursor(data)
+        cursor = BigEndianCursor(data)
         value = cursor.i64()
         cursor.finish()
         return checked_time(value, refusals)
@@ -127,7 +127,7 @@ def _time(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
 
 def _timestamp(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
     def decode(data: bytes) -> int | None:
-        cursor = Cursor(data)
+        cursor = BigEndianCursor(data)
         value = cursor.i64()
         cursor.finish()
         if value in TIMESTAMP_INFINITIES:
@@ -171,7 +171,7 @@ def _list(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
     decode_element = _element_decoder(element, refusals)
 
     def decode(data: bytes) -> list[Any] | None:
-        cursor = Cursor(data)
+        cursor = BigEndianCursor(data)
         oid, shape = array_shape(cursor)
         if oid != codec.element_oid:
             message = f"an array of elements of type oid {oid} where {codec.element_oid} is declared"
@@ -197,7 +197,7 @@ def _element_decoder(element: Codec, refusals: Refusals) -> Callable[[bytes], An
     return _decoder(element, refusals)
 
 
-def _nested(cursor: Cursor, lengths: list[int], decode: Callable[[bytes], Any]) -> list[Any]:
+def _nested(cursor: BigEndianCursor, lengths: list[int], decode: Callable[[bytes], Any]) -> list[Any]:
     if len(lengths) > 1:
         return [_nested(cursor, lengths[1:], decode) for _ in range(lengths[0])]
     values = []
@@ -213,14 +213,14 @@ def unsupported(data: bytes) -> Any:
 
 _DECODERS: dict[str, Callable[[Codec, Refusals], Callable[[bytes], Any]]] = {
     "bool": _calls(bool_value),
-    "int2": _reads(Cursor.i16),
-    "int4": _reads(Cursor.i32),
-    "int8": _reads(Cursor.i64),
-    "uint4": _reads(Cursor.u32),
-    "uint8": _reads(Cursor.u64),
-    "float4": _reads(Cursor.f32),
-    "float8": _reads(Cursor.f64),
-    "money": _reads(Cursor.i64),
+    "int2": _reads(BigEndianCursor.i16),
+    "int4": _reads(BigEndianCursor.i32),
+    "int8": _reads(BigEndianCursor.i64),
+    "uint4": _reads(BigEndianCursor.u32),
+    "uint8": _reads(BigEndianCursor.u64),
+    "float4": _reads(BigEndianCursor.f32),
+    "float8": _reads(BigEndianCursor.f64),
+    "money": _reads(BigEndianCursor.i64),
     "date": _date,
     "time": _time,
     "timestamp": _timestamp,

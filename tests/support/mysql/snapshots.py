@@ -11,7 +11,7 @@ from typing import Any
 from cdc.model import Position, TableId, TableSchema
 from cdc.spi import EarlierSnapshot, SourceContext
 from cdc_source_mysql.binlog.positions import BinlogPosition, parse_gtids
-from cdc_source_mysql.binlog.stream import Captured, Progress
+from cdc_source_mysql.binlog.stream import Captured, StreamProgress
 from cdc_source_mysql.connection import Connector
 from cdc_source_mysql.limits import DEFAULTS, Limits
 from cdc_source_mysql.options import MysqlOptions
@@ -36,7 +36,7 @@ class SnapshotBench:
         self.options = MysqlOptions.model_validate(options)
         self.connector = Connector(self.options, "shop", limits)
         self.context = SourceContext("shop", lambda event, **fields: self.lines.append(event), self._count)
-        self.progress = Progress()
+        self.progress = StreamProgress()
         self.look()
 
     @property

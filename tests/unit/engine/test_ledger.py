@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from cdc import failpoints
-from cdc.engine.ledger import Entry, Ledger
+from cdc.engine.ledger import Ledger, LedgerEntry
 from cdc.engine.routing import Router
 from cdc.engine.tables import Phase, TableBook, TableState
 from cdc.errors import LogFull
@@ -31,7 +31,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield Ledger(log)
 
 
-def take(entry: Entry, changes: ChangeSet) -> None:
+def take(entry: LedgerEntry, changes: ChangeSet) -> None:
     """What capture does with a set."""
     for number, batches in Router("initial").route(entry, changes).buffered.items():
         entry.buffer(number, ChangeSet(tuple(batches), None, changes.changes))

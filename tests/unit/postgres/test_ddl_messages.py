@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_source_postgres.ddl_messages import Malformed, Report, parse_report, whole_definition
+from cdc_source_postgres.ddl_messages import DdlReport, Malformed, parse_report, whole_definition
 from cdc_source_postgres.definition import Definition, Node
 
 
@@ -42,9 +42,9 @@ def message(**values: Any) -> str:
 
 
 def test_a_report_gives_what_its_message_says() -> None:
-    assert parse_report(message(dropped=[1, 2], look=True)) == Report(dropped=(1, 2), look=True)
-    assert parse_report(message(rewritten=3, reason=4)) == Report(rewritten=3, reason=4)
-    assert parse_report(message(unknown=[5], many=True)) == Report(unknown=(5,), many=True)
+    assert parse_report(message(dropped=[1, 2], look=True)) == DdlReport(dropped=(1, 2), look=True)
+    assert parse_report(message(rewritten=3, reason=4)) == DdlReport(rewritten=3, reason=4)
+    assert parse_report(message(unknown=[5], many=True)) == DdlReport(unknown=(5,), many=True)
     described = table(column(1, "id"), column(2, "c", "{7}"), column(3, "d", False))
     assert parse_report(message(tables=[described])).tables == (described,)
 

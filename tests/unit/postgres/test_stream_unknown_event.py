@@ -10,7 +10,7 @@ import pytest
 from cdc.errors import UnknownEvent
 from cdc.model import Position
 from cdc_source_postgres.limits import Limits
-from cdc_source_postgres.stream import Session, SessionParts
+from cdc_source_postgres.stream import SessionParts, StreamSession
 from cdc_source_postgres.wire.decoder import PgoutputDecoder
 
 
@@ -41,7 +41,7 @@ def test_an_unknown_event_is_named_with_its_position_and_remedy() -> None:
         limits=Limits(),
     )
     with pytest.raises(UnknownEvent) as caught:
-        next(Session(parts, Position(0, "0/0"), binary=True).changes())
+        next(StreamSession(parts, Position(0, "0/0"), binary=True).changes())
     assert str(caught.value) == (
         "sources.shop: the server sent an event 'Z' at 16/B374D848 that this version does not support. "
         "Update the daemon; nothing after this position was read."

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc.transform.masks import KeyedHash, make_mask
-from cdc.transform.settings import KeepLast, Mask, Truncate
+from cdc.transform.settings import KeepLast, Mask, TruncateMask
 
 SECRET = b"k" * 40
 KEY = KeyedHash(SECRET)
@@ -25,8 +25,8 @@ MASKS: dict[str, Mask] = {
     "redact": "redact",
     "tokenise": "tokenise",
     "keep_last": KeepLast(keep_last=2),
-    "truncate": Truncate(truncate=3),
-    "year": Truncate(truncate="year"),
+    "truncate": TruncateMask(truncate=3),
+    "year": TruncateMask(truncate="year"),
 }
 # A type, a value, its canonical text, what keep_last makes of it (None: refused), and the year (likewise).
 CASES: dict[str, tuple[pa.DataType, Any, bytes, str | None, Any]] = {

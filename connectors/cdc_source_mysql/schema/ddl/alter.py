@@ -43,7 +43,7 @@ from cdc_source_mysql.schema.ddl.columns import (
     parse_place,
 )
 from cdc_source_mysql.schema.ddl.create import (
-    Options,
+    CreateOptions,
     column_indexes,
     parse_index,
     parse_index_columns,
@@ -51,7 +51,7 @@ from cdc_source_mysql.schema.ddl.create import (
     parse_period,
     sees_index,
 )
-from cdc_source_mysql.schema.ddl.cursor import Cursor, NotUnderstood
+from cdc_source_mysql.schema.ddl.cursor import NotUnderstood, TokenCursor
 from cdc_source_mysql.schema.ddl.tokens import NO_AUTO_VALUE_ON_ZERO, STRICT
 
 _ORDERS = frozenset({"ASC", "DESC"})
@@ -78,7 +78,7 @@ class AlterDraft:
         self.before.append(RowsChanged(self.table, reason))
 
 
-def convert_partition(cursor: Cursor, draft: AlterDraft) -> bool:
+def convert_partition(cursor: TokenCursor, draft: AlterDraft) -> bool:
     """MariaDB's CONVERT PARTITION … TO TABLE and CONVERT TABLE … TO PARTITION; False for another CONVERT."""
     if cursor.accept("PARTITION"):
         cursor.name()
@@ -97,8 +97,8 @@ def convert_partition(cursor: Cursor, draft: AlterDraft) -> bool:
     return False
 
 
-def tablespace(clause: str) -> Callable[[Cursor, AlterDraft], None]:
-    def rule(cursor: Cursor, draft: AlterDraft) -> None:
+def tablespace(clause: str) -> Callable[[TokenCursor, AlterDraft], None]:
+    def rule(cursor: TokenCursor, draft: AlterDraft) -> None:
         if not cursor.accept("TABLESPACE"):
             cursor.expect("PARTITION")
             cursor.skip_all()
@@ -107,13 +107,13 @@ def tablespace(clause: str) -> Callable[[Cursor, AlterDraft], None]:
     return rule
 
 
-def truncate_partition(cursor: Cursor, draft: AlterDraft) -> None:
+def truncate_partition(cursor: TokenCursor, draft: AlterDraft) -> None:
     cursor.expect("PARTITION")
     cursor.skip_all()
     draft.rows_changed("TRUNCATE PARTITION")
 
 
-def exchange_partition(cursor: Cursor, draft: AlterDraft) -> None:
+def exchange_partition(cursor: TokenCursor, draft: AlterDraft) -> None:
     cursor.expect("PARTITION")
     cursor.name()
     cursor.expect("WITH", "TABLE")
@@ -123,7 +123,7 @@ def exchange_partition(cursor: Cursor, draft: AlterDraft) -> None:
     cursor.skip_all()
 
 
-def parse_alter_table(cursor: Cursor, *, ignores: bool) -> tuple[TableChange, ...]:
+def parse_alter_table(cursor: TokenCursor, *, ignores: bool) -> tuple[TableChange, ...]:
     """Everything after ALTER TABLE; `ignores`: with IGNORE, which deletes duplicates."""
     cursor.accept("IF", "EXISTS")
     draft = AlterDraft(cursor.table())
@@ -142,7 +142,7 @@ def parse_alter_table(cursor: Cursor, *, ignores: bool) -> tuple[TableChange, ..
     return (*draft.before, *altered(cursor, draft.table, draft.edits), *keys, *draft.after)
 
 
-def parse_create_index(cursor: Cursor, *, unique: bool) -> tuple[TableChange, ...]:
+def parse_create_index(cursor: TokenCursor, *, unique: bool) -> tuple[TableChange, ...]:
     """Everything after CREATE [UNIQUE …] INDEX."""
     cursor.accept("IF", "NOT", "EXISTS")
     name = "" if cursor.sees("ON") else cursor.name()
@@ -157,7 +157,7 @@ def parse_create_index(cursor: Cursor, *, unique: bool) -> tuple[TableChange, ..
     return altered(cursor, table, [AddIndex(index)])
 
 
-def parse_drop_index(cursor: Cursor) -> tuple[TableChange, ...]:
+def parse_drop_index(cursor: TokenCursor) -> tuple[TableChange, ...]:
     """Everything after DROP INDEX."""
     cursor.accept("IF", "EXISTS")
     name = cursor.name()
@@ -166,7 +166,7 @@ def parse_drop_index(cursor: Cursor) -> tuple[TableChange, ...]:
     return altered(cursor, table, [_drop_index(name)])
 
 
-def altered(cursor: Cursor, table: TableId, edits: list[Edit]) -> tuple[TableChange, ...]:
+def altered(cursor: TokenCursor, table: TableId, edits: list[Edit]) -> tuple[TableChange, ...]:
     mode = cursor.context.sql_mode
     if not edits:
         return ()
@@ -177,7 +177,7 @@ def altered(cursor: Cursor, table: TableId, edits: list[Edit]) -> tuple[TableCha
     )
 
 
-def skip_wait(cursor: Cursor) -> None:
+def skip_wait(cursor: TokenCursor) -> None:
     """MariaDB's WAIT n and NOWAIT."""
     if cursor.accept("WAIT"):
         cursor.take()
@@ -185,7 +185,7 @@ def skip_wait(cursor: Cursor) -> None:
         cursor.accept("NOWAIT")
 
 
-def _clauses(cursor: Cursor, draft: AlterDraft) -> None:
+def _clauses(cursor: TokenCursor, draft: AlterDraft) -> None:
     while not cursor.at_end:
         if cursor.accept_symbol(","):
             continue
@@ -195,7 +195,7 @@ def _clauses(cursor: Cursor, draft: AlterDraft) -> None:
         _clause(cursor, draft)
 
 
-def _clause(cursor: Cursor, draft: AlterDraft) -> None:
+def _clause(cursor: TokenCursor, draft: AlterDraft) -> None:
     word = cursor.peek().upper
     rule = _RULES.get(word)
     if rule is not None:
@@ -204,19 +204,19 @@ def _clause(cursor: Cursor, draft: AlterDraft) -> None:
     elif word in _HARMLESS_PARTITION and cursor.peek(1).upper == "PARTITION":
         cursor.skip_all()
     else:
-        options = Options()
+        options = CreateOptions()
         parse_option(cursor, options)
         _take_options(options, draft)
 
 
-def _take_options(options: Options, draft: AlterDraft) -> None:
+def _take_options(options: CreateOptions, draft: AlterDraft) -> None:
     if options.charset is not None:
         draft.edits.append(DefaultCharset(options.charset, options.collation))
     if options.engine is not None:
         draft.edits.append(SetEngine(options.engine))
 
 
-def _add(cursor: Cursor, draft: AlterDraft) -> None:
+def _add(cursor: TokenCursor, draft: AlterDraft) -> None:
     if cursor.accept("SYSTEM", "VERSIONING"):
         _versioning(draft, "ADD SYSTEM VERSIONING")
     elif cursor.sees("PERIOD", "FOR"):
@@ -232,7 +232,7 @@ def _add(cursor: Cursor, draft: AlterDraft) -> None:
         _add_columns(cursor, draft)
 
 
-def _add_columns(cursor: Cursor, draft: AlterDraft) -> None:
+def _add_columns(cursor: TokenCursor, draft: AlterDraft) -> None:
     cursor.accept("COLUMN")
     if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
     if not cursor.accept_symbol("("):
@@ -250,14 +250,14 @@ def _add_columns(cursor: Cursor, draft: AlterDraft) -> None:
     cursor.expect_symbol(")")
 
 
-def _add_column(cursor: Cursor, draft: AlterDraft, *, if_not_exists: bool) -> None:
+def _add_column(cursor: TokenCursor, draft: AlterDraft, *, if_not_exists: bool) -> None:
     name = cursor.name()
     spec = parse_column(cursor, name)
     draft.edits.append(AddColumn(spec, parse_place(cursor), if_not_exists))
     draft.edits += [AddIndex(index) for index in column_indexes(spec)]
 
 
-def _drop(cursor: Cursor, draft: AlterDraft) -> None:
+def _drop(cursor: TokenCursor, draft: AlterDraft) -> None:
     if cursor.accept("PRIMARY", "KEY"):
         draft.edits.append(DropPrimaryKey())
     elif cursor.accept("SYSTEM", "VERSIONING"):
@@ -291,27 +291,27 @@ def _versioning(draft: AlterDraft, clause: str) -> None:
     draft.rows_changed(clause)
 
 
-def _modify(cursor: Cursor, draft: AlterDraft) -> None:
+def _modify(cursor: TokenCursor, draft: AlterDraft) -> None:
     cursor.accept("COLUMN")
     cursor.accept("IF", "EXISTS")
     name = cursor.column()
     _change_to(cursor, draft, name, name)
 
 
-def _change(cursor: Cursor, draft: AlterDraft) -> None:
+def _change(cursor: TokenCursor, draft: AlterDraft) -> None:
     cursor.accept("COLUMN")
     cursor.accept("IF", "EXISTS")
     name = cursor.column()
     _change_to(cursor, draft, name, cursor.column())
 
 
-def _change_to(cursor: Cursor, draft: AlterDraft, name: str, new: str) -> None:
+def _change_to(cursor: TokenCursor, draft: AlterDraft, name: str, new: str) -> None:
     spec = parse_column(cursor, new)
     draft.edits.append(ChangeColumn(name, spec, parse_place(cursor)))
     draft.edits += [AddIndex(index) for index in column_indexes(spec)]
 
 
-def _alter(cursor: Cursor, draft: AlterDraft) -> None:
+def _alter(cursor: TokenCursor, draft: AlterDraft) -> None:
     if cursor.sees_any({"INDEX", "KEY", "CHECK", "CONSTRAINT"}) and cursor.peek(1).upper != "SET":
         cursor.skip_to_comma()
         return
@@ -330,7 +330,7 @@ def _alter(cursor: Cursor, draft: AlterDraft) -> None:
         draft.edits.append(SetVisible(name, word == "VISIBLE"))
 
 
-def _rename(cursor: Cursor, draft: AlterDraft) -> None:
+def _rename(cursor: TokenCursor, draft: AlterDraft) -> None:
     if cursor.accept("COLUMN"):
         cursor.accept("IF", "EXISTS")
         name = cursor.column()
@@ -345,7 +345,7 @@ def _rename(cursor: Cursor, draft: AlterDraft) -> None:
     draft.after.append(Renamed(draft.table, cursor.table(), by_alter=True))
 
 
-def _convert(cursor: Cursor, draft: AlterDraft) -> None:
+def _convert(cursor: TokenCursor, draft: AlterDraft) -> None:
     if convert_partition(cursor, draft):
         return
     cursor.expect("TO")
@@ -360,7 +360,7 @@ def _convert(cursor: Cursor, draft: AlterDraft) -> None:
     draft.edits.append(ConvertCharset(charset, collation))
 
 
-def _order(cursor: Cursor, draft: AlterDraft) -> None:
+def _order(cursor: TokenCursor, draft: AlterDraft) -> None:
     cursor.expect("BY")
     while True:
         cursor.column()
@@ -369,28 +369,28 @@ def _order(cursor: Cursor, draft: AlterDraft) -> None:
             return
 
 
-def _with(cursor: Cursor, draft: AlterDraft) -> None:
+def _with(cursor: TokenCursor, draft: AlterDraft) -> None:
     cursor.expect("VALIDATION")
 
 
-def _setting(cursor: Cursor, draft: AlterDraft) -> None:
+def _setting(cursor: TokenCursor, draft: AlterDraft) -> None:
     cursor.accept_symbol("=")
     cursor.take()
 
 
-def _nothing(cursor: Cursor, draft: AlterDraft) -> None:
+def _nothing(cursor: TokenCursor, draft: AlterDraft) -> None:
     """The clause's one word says all."""
 
 
-def _keys(cursor: Cursor, draft: AlterDraft) -> None:
+def _keys(cursor: TokenCursor, draft: AlterDraft) -> None:
     cursor.expect("KEYS")
 
 
-def _remove(cursor: Cursor, draft: AlterDraft) -> None:
+def _remove(cursor: TokenCursor, draft: AlterDraft) -> None:
     cursor.expect("PARTITIONING")
 
 
-_RULES: dict[str, Callable[[Cursor, AlterDraft], None]] = {
+_RULES: dict[str, Callable[[TokenCursor, AlterDraft], None]] = {
     "ADD": _add,
     "DROP": _drop,
     "MODIFY": _modify,

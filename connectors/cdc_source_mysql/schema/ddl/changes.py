@@ -21,7 +21,7 @@ class Created:
     """
 
     table: TableId
-    shape: Shape | None = None
+    shape: CreatedShape | None = None
     like: TableId | None = None
     if_not_exists: bool = False
     replaces: bool = False
@@ -205,7 +205,7 @@ class ColumnSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ColumnPlace:
     """Where a column goes: `after` a column, or first (''). No Place: at the end, or where it is."""
 
     after: str = ""
@@ -221,7 +221,7 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class CreatedShape:
     """A whole CREATE TABLE: columns, unique indexes in order, defaults."""
 
     columns: tuple[ColumnSpec, ...]
@@ -236,7 +236,7 @@ class Shape:
 @dataclass(frozen=True, slots=True)
 class AddColumn:
     spec: ColumnSpec
-    place: Place | None = None
+    place: ColumnPlace | None = None
     if_not_exists: bool = False
 
 
@@ -252,7 +252,7 @@ class ChangeColumn:
 
     name: str
     spec: ColumnSpec
-    place: Place | None = None
+    place: ColumnPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from cdc_source_mysql.schema.ddl.changes import (
     Unknown,
 )
 from cdc_source_mysql.schema.ddl.create import parse_alter_database, parse_create_table, parse_database
-from cdc_source_mysql.schema.ddl.cursor import Context, Cursor, NotUnderstood
+from cdc_source_mysql.schema.ddl.cursor import Context, NotUnderstood, TokenCursor
 from cdc_source_mysql.schema.ddl.dml import CHANGING, OPAQUE, parse_dml
 from cdc_source_mysql.schema.ddl.tokens import NotLexed, Token, decode_statement, tokenize, words_in
 
@@ -140,7 +140,7 @@ def classify(
     while tokens and tokens[-1].text == ";":
         tokens.pop()
     try:
-        return _statement(Cursor(tokens, context))
+        return _statement(TokenCursor(tokens, context))
     except NotUnderstood as error:
         return (Unknown(str(error), _names(tokens), database),)
 
@@ -149,7 +149,7 @@ def _names(tokens: list[Token]) -> frozenset[str]:
     return frozenset(token.text for token in tokens if token.kind in {"word", "quoted"})
 
 
-def _statement(cursor: Cursor) -> tuple[TableChange, ...]:
+def _statement(cursor: TokenCursor) -> tuple[TableChange, ...]:
     _skip_settings(cursor)
     if cursor.at_end:
         return ()
@@ -170,7 +170,7 @@ def _statement(cursor: Cursor) -> tuple[TableChange, ...]:
     raise NotUnderstood(f"no known statement begins {cursor.here()}")
 
 
-def _runs_what_it_analyzes(cursor: Cursor) -> bool:
+def _runs_what_it_analyzes(cursor: TokenCursor) -> bool:
     """Take MariaDB's ANALYZE [FORMAT=JSON] before a statement, which is then run; False for ANALYZE TABLE."""
     following = cursor.peek(1).upper
     if following != "FORMAT" and following not in CHANGING and following not in OPAQUE:
@@ -182,7 +182,7 @@ def _runs_what_it_analyzes(cursor: Cursor) -> bool:
     return True
 
 
-def _skip_settings(cursor: Cursor) -> None:
+def _skip_settings(cursor: TokenCursor) -> None:
     """MariaDB's SET STATEMENT name = value, … FOR."""
     while cursor.accept("SET", "STATEMENT"):
         while not cursor.accept("FOR"):
@@ -194,7 +194,7 @@ def _skip_settings(cursor: Cursor) -> None:
                 cursor.take()
 
 
-def _create(cursor: Cursor) -> tuple[TableChange, ...]:
+def _create(cursor: TokenCursor) -> tuple[TableChange, ...]:
     replaces = cursor.accept("OR", "REPLACE")
     _skip_definer(cursor)
     if cursor.accept("TEMPORARY"):
@@ -214,7 +214,7 @@ def _create(cursor: Cursor) -> tuple[TableChange, ...]:
     return _other(cursor)
 
 
-def _index(cursor: Cursor) -> bool | None:
+def _index(cursor: TokenCursor) -> bool | None:
     """Take [UNIQUE …] INDEX and say whether it is unique; None when something else stands here."""
     online = 1 if cursor.sees_any(_LINES) else 0
     kind = 1 if cursor.peek(online).upper in _INDEX_KINDS else 0
@@ -226,7 +226,7 @@ def _index(cursor: Cursor) -> bool | None:
     return is_unique
 
 
-def _alter(cursor: Cursor) -> tuple[TableChange, ...]:
+def _alter(cursor: TokenCursor) -> tuple[TableChange, ...]:
     _skip_definer(cursor)
     cursor.accept_any(_LINES)
     ignores = cursor.accept("IGNORE")
@@ -239,7 +239,7 @@ def _alter(cursor: Cursor) -> tuple[TableChange, ...]:
     return _other(cursor)
 
 
-def _drop(cursor: Cursor) -> tuple[TableChange, ...]:
+def _drop(cursor: TokenCursor) -> tuple[TableChange, ...]:
     if cursor.accept("TEMPORARY"):
         cursor.accept_any(_TEMPORARY)
         cursor.accept("IF", "EXISTS")
@@ -255,7 +255,7 @@ def _drop(cursor: Cursor) -> tuple[TableChange, ...]:
     return _other(cursor)
 
 
-def _tables(cursor: Cursor) -> list[TableId]:
+def _tables(cursor: TokenCursor) -> list[TableId]:
     tables = [cursor.table()]
     while cursor.accept_symbol(","):
         tables.append(cursor.table())
@@ -266,7 +266,7 @@ def _tables(cursor: Cursor) -> list[TableId]:
     return tables
 
 
-def _rename(cursor: Cursor) -> tuple[TableChange, ...]:
+def _rename(cursor: TokenCursor) -> tuple[TableChange, ...]:
     if cursor.accept("USER"):
         return ()
     if not cursor.accept_any(_TABLE):
@@ -285,12 +285,12 @@ def _rename(cursor: Cursor) -> tuple[TableChange, ...]:
     return tuple(renames)
 
 
-def _truncate(cursor: Cursor) -> tuple[TableChange, ...]:
+def _truncate(cursor: TokenCursor) -> tuple[TableChange, ...]:
     cursor.accept("TABLE")
     return tuple(Truncated(table) for table in _tables(cursor))
 
 
-def _skip_definer(cursor: Cursor) -> None:
+def _skip_definer(cursor: TokenCursor) -> None:
     """What may stand between CREATE or ALTER and the kind of a stored object."""
     while True:
         if cursor.accept("DEFINER"):
@@ -309,7 +309,7 @@ def _skip_definer(cursor: Cursor) -> None:
             return
 
 
-def _other(cursor: Cursor) -> tuple[TableChange, ...]:
+def _other(cursor: TokenCursor) -> tuple[TableChange, ...]:
     """A stored object, an account or the like."""
     kind = cursor.accept_any(_CALLABLE)
     if kind:
@@ -319,7 +319,7 @@ def _other(cursor: Cursor) -> tuple[TableChange, ...]:
     raise NotUnderstood(f"no known kind of object is {cursor.here()}")
 
 
-def _objects(cursor: Cursor, kind: str) -> tuple[TableChange, ...]:
+def _objects(cursor: TokenCursor, kind: str) -> tuple[TableChange, ...]:
     cursor.accept("IF", "NOT", "EXISTS")
     cursor.accept("IF", "EXISTS")
     found = [ObjectChanged(kind, cursor.table())]
@@ -328,7 +328,7 @@ def _objects(cursor: Cursor, kind: str) -> tuple[TableChange, ...]:
     return tuple(found)
 
 
-_STATEMENTS: dict[str, Callable[[Cursor], tuple[TableChange, ...]]] = {
+_STATEMENTS: dict[str, Callable[[TokenCursor], tuple[TableChange, ...]]] = {
     "CREATE": _create,
     "ALTER": _alter,
     "DROP": _drop,

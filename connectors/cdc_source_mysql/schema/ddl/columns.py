@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cdc_source_mysql.schema.charsets import MAX_BYTES
-from cdc_source_mysql.schema.ddl.changes import ColumnSpec, Default, Place
-from cdc_source_mysql.schema.ddl.cursor import Cursor, NotUnderstood
+from cdc_source_mysql.schema.ddl.changes import ColumnPlace, ColumnSpec, Default
+from cdc_source_mysql.schema.ddl.cursor import NotUnderstood, TokenCursor
 from cdc_source_mysql.schema.ddl.tokens import BYTES, NUMBER, STRING, WORD
 from cdc_source_mysql.schema.ddl.types import TypeSpec, parse_type
 
@@ -41,7 +41,7 @@ class _Draft:
     srid: int | None = None
 
 
-def parse_column(cursor: Cursor, name: str) -> ColumnSpec:
+def parse_column(cursor: TokenCursor, name: str) -> ColumnSpec:
     """Take everything that follows the name of a column, up to FIRST, AFTER, a comma or the end."""
     draft = _Draft(parse_type(cursor))
     if draft.type.is_serial:
@@ -52,15 +52,15 @@ def parse_column(cursor: Cursor, name: str) -> ColumnSpec:
     return _spec(cursor, name, draft)
 
 
-def parse_place(cursor: Cursor) -> Place | None:
+def parse_place(cursor: TokenCursor) -> ColumnPlace | None:
     if cursor.accept("FIRST"):
-        return Place()
+        return ColumnPlace()
     if cursor.accept("AFTER"):
-        return Place(cursor.column())
+        return ColumnPlace(cursor.column())
     return None
 
 
-def parse_default(cursor: Cursor) -> Default:
+def parse_default(cursor: TokenCursor) -> Default:
     """What follows DEFAULT."""
     if cursor.sees_symbol("("):
         return _in_parentheses(cursor)
@@ -79,7 +79,7 @@ def parse_default(cursor: Cursor) -> Default:
     return _word_default(cursor, token.upper)
 
 
-def charset_name(cursor: Cursor) -> str:
+def charset_name(cursor: TokenCursor) -> str:
     """A character set's name after CHARACTER SET [=]; canonical."""
     cursor.accept_symbol("=")
     token = cursor.take()
@@ -89,7 +89,7 @@ def charset_name(cursor: Cursor) -> str:
     return _OTHER_NAMES.get(name, name)
 
 
-def collation_name(cursor: Cursor) -> str:
+def collation_name(cursor: TokenCursor) -> str:
     name = charset_name(cursor)
     return "utf8mb3" + name[4:] if name.startswith("utf8_") else name
 
@@ -101,18 +101,18 @@ def charset_of_collation(collation: str) -> str | None:
     return collation.split("_", 1)[0]
 
 
-def accept_charset(cursor: Cursor) -> bool:
+def accept_charset(cursor: TokenCursor) -> bool:
     """Take CHARACTER SET, CHARSET or (MariaDB) CHAR SET."""
     return cursor.accept("CHARACTER", "SET") or cursor.accept("CHARSET") or cursor.accept("CHAR", "SET")
 
 
-def _at_end(cursor: Cursor) -> bool:
+def _at_end(cursor: TokenCursor) -> bool:
     if cursor.at_end or cursor.sees_symbol(",") or cursor.sees_symbol(")"):
         return True
     return cursor.sees_any({"FIRST", "AFTER"})
 
 
-def _in_parentheses(cursor: Cursor) -> Default:
+def _in_parentheses(cursor: TokenCursor) -> Default:
     """An expression, unless a literal stands between the parentheses."""
     negative = cursor.sees_symbol("-", 1)
     token = cursor.peek(2 if negative else 1)
@@ -128,7 +128,7 @@ def _in_parentheses(cursor: Cursor) -> Default:
     return Default("expression")
 
 
-def _more_strings(cursor: Cursor) -> str:
+def _more_strings(cursor: TokenCursor) -> str:
     """Strings that stand side by side are one."""
     text = ""
     while cursor.peek().kind == STRING:
@@ -136,7 +136,7 @@ def _more_strings(cursor: Cursor) -> str:
     return text
 
 
-def _word_default(cursor: Cursor, word: str) -> Default:
+def _word_default(cursor: TokenCursor, word: str) -> Default:
     following = cursor.peek().kind
     if word == "NULL":
         return Default("null")
@@ -157,7 +157,7 @@ def _word_default(cursor: Cursor, word: str) -> Default:
     return _expression(cursor)
 
 
-def _expression(cursor: Cursor) -> Default:
+def _expression(cursor: TokenCursor) -> Default:
     """A function call, or MariaDB's expression without parentheses; ends where an attribute may follow."""
     if cursor.sees_symbol("("):
         cursor.skip_parentheses()
@@ -170,7 +170,7 @@ def _expression(cursor: Cursor) -> Default:
     return Default("expression")
 
 
-def _attribute(cursor: Cursor, draft: _Draft) -> None:
+def _attribute(cursor: TokenCursor, draft: _Draft) -> None:
     if _characters(cursor, draft) or _flag(cursor, draft):
         return
     word = cursor.peek().upper
@@ -187,7 +187,7 @@ def _attribute(cursor: Cursor, draft: _Draft) -> None:
         raise NotUnderstood(f"an attribute of a column was expected {cursor.here()}")
 
 
-def _characters(cursor: Cursor, draft: _Draft) -> bool:
+def _characters(cursor: TokenCursor, draft: _Draft) -> bool:
     if accept_charset(cursor):
         draft.charset = charset_name(cursor)
     elif cursor.accept("COLLATE"):
@@ -228,7 +228,7 @@ _FLAGS: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 
 
-def _flag(cursor: Cursor, draft: _Draft) -> bool:
+def _flag(cursor: TokenCursor, draft: _Draft) -> bool:
     for words, flag in _FLAGS:
         if cursor.accept(*words):
             if flag in {"not_null", "null"}:
@@ -242,16 +242,16 @@ def _flag(cursor: Cursor, draft: _Draft) -> bool:
     return False
 
 
-def _default(cursor: Cursor, draft: _Draft) -> None:
+def _default(cursor: TokenCursor, draft: _Draft) -> None:
     draft.default = parse_default(cursor)
 
 
-def _operand(cursor: Cursor, draft: _Draft) -> None:
+def _operand(cursor: TokenCursor, draft: _Draft) -> None:
     cursor.accept_symbol("=")
     cursor.take()
 
 
-def _on_update(cursor: Cursor, draft: _Draft) -> None:
+def _on_update(cursor: TokenCursor, draft: _Draft) -> None:
     cursor.expect("UPDATE")
     if not cursor.accept_any(_TIMES):
         raise NotUnderstood(f"a time was expected {cursor.here()}")
@@ -260,18 +260,18 @@ def _on_update(cursor: Cursor, draft: _Draft) -> None:
     draft.flags.add("on_update")
 
 
-def _compressed(cursor: Cursor, draft: _Draft) -> None:
+def _compressed(cursor: TokenCursor, draft: _Draft) -> None:
     draft.flags.add("compressed")
     if cursor.accept_symbol("="):
         cursor.take()
 
 
-def _srid(cursor: Cursor, draft: _Draft) -> None:
+def _srid(cursor: TokenCursor, draft: _Draft) -> None:
     cursor.accept_symbol("=")
     draft.srid = cursor.number()
 
 
-def _as(cursor: Cursor, draft: _Draft) -> None:
+def _as(cursor: TokenCursor, draft: _Draft) -> None:
     if cursor.accept("ROW", "START"):
         draft.flags.add("row_start")
     elif cursor.accept("ROW", "END"):
@@ -281,21 +281,21 @@ def _as(cursor: Cursor, draft: _Draft) -> None:
         draft.flags.add("generated")
 
 
-def _check(cursor: Cursor, draft: _Draft) -> None:
+def _check(cursor: TokenCursor, draft: _Draft) -> None:
     # MariaDB's JSON is a longtext with this check.
     if cursor.peek(1).upper == "JSON_VALID" and cursor.sees_symbol(")", 4) and cursor.sees_symbol(")", 5):
         draft.flags.add("json")
     cursor.skip_parentheses()
 
 
-def _constraint(cursor: Cursor, draft: _Draft) -> None:
+def _constraint(cursor: TokenCursor, draft: _Draft) -> None:
     if not cursor.sees("CHECK"):
         cursor.name()
     cursor.expect("CHECK")
     _check(cursor, draft)
 
 
-def _references(cursor: Cursor, draft: _Draft) -> None:
+def _references(cursor: TokenCursor, draft: _Draft) -> None:
     cursor.table()
     if cursor.sees_symbol("("):
         cursor.skip_parentheses()
@@ -309,7 +309,7 @@ def _references(cursor: Cursor, draft: _Draft) -> None:
             cursor.take()
 
 
-_RULES: dict[str, Callable[[Cursor, _Draft], None]] = {
+_RULES: dict[str, Callable[[TokenCursor, _Draft], None]] = {
     "DEFAULT": _default,
     "ON": _on_update,
     "COMPRESSED": _compressed,
@@ -323,7 +323,7 @@ _RULES: dict[str, Callable[[Cursor, _Draft], None]] = {
 }
 
 
-def _spec(cursor: Cursor, name: str, draft: _Draft) -> ColumnSpec:
+def _spec(cursor: TokenCursor, name: str, draft: _Draft) -> ColumnSpec:
     charset, collation = _character_set(draft)
     column_type, has_characters = draft.type.column_type, draft.type.has_characters
     base = column_type.split("(")[0]
@@ -374,7 +374,7 @@ def _character_set(draft: _Draft) -> tuple[str | None, str | None]:
     return charset, collation
 
 
-def _nullable(cursor: Cursor, draft: _Draft) -> tuple[bool | None, bool]:
+def _nullable(cursor: TokenCursor, draft: _Draft) -> tuple[bool | None, bool]:
     """Whether NULL is allowed, and whether that is sure: an old TIMESTAMP is NOT NULL unless it says NULL."""
     if draft.nullable is not None:
         return draft.nullable, True

@@ -10,10 +10,10 @@ from cdc.model import TableId
 from cdc_source_mysql.schema.ddl.changes import (
     ColumnSpec,
     Created,
+    CreatedShape,
     DatabaseDefaults,
     Dml,
     Index,
-    Shape,
     TableChange,
 )
 from cdc_source_mysql.schema.ddl.columns import (
@@ -23,7 +23,7 @@ from cdc_source_mysql.schema.ddl.columns import (
     collation_name,
     parse_column,
 )
-from cdc_source_mysql.schema.ddl.cursor import Cursor, NotUnderstood
+from cdc_source_mysql.schema.ddl.cursor import NotUnderstood, TokenCursor
 from cdc_source_mysql.schema.ddl.dml import named_in
 from cdc_source_mysql.schema.ddl.tokens import NO_ENGINE_SUBSTITUTION, QUOTED, SYMBOL, WORD
 
@@ -36,7 +36,7 @@ _UNRESERVED = frozenset({"CHARSET", "ENCRYPTION", "COMMENT"})
 
 
 @dataclass(slots=True)
-class Options:
+class CreateOptions:
     """The options of a table that matter to us. `engine` is "" for one that the server may replace."""
 
     charset: str | None = None
@@ -52,7 +52,7 @@ class _Draft:
     period: tuple[str, ...] = ()
 
 
-def parse_create_table(cursor: Cursor, *, replaces: bool) -> tuple[TableChange, ...]:
+def parse_create_table(cursor: TokenCursor, *, replaces: bool) -> tuple[TableChange, ...]:
     """Everything after CREATE [OR REPLACE] TABLE."""
     if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
     table = cursor.table()
@@ -67,7 +67,7 @@ def parse_create_table(cursor: Cursor, *, replaces: bool) -> tuple[TableChange, 
     return (made, _query(cursor)) if reason == _QUERIED else (made,)
 
 
-def _query(cursor: Cursor) -> Dml:
+def _query(cursor: TokenCursor) -> Dml:
     """What the query behind the columns may change: it is logged where statements are, and may call
     functions.
     """
@@ -75,18 +75,18 @@ def _query(cursor: Cursor) -> Dml:
     return Dml("CREATE TABLE", (), named.tables, (), named.calls)
 
 
-def _like(cursor: Cursor) -> TableId | None:
+def _like(cursor: TokenCursor) -> TableId | None:
     """The table after LIKE, in parentheses or not."""
     if cursor.sees_symbol("(") and cursor.peek(1).upper == "LIKE":
         cursor.expect_symbol("(")
     return cursor.table() if cursor.accept("LIKE") else None
 
 
-def _shape(cursor: Cursor) -> tuple[Shape | None, str]:
+def _shape(cursor: TokenCursor) -> tuple[CreatedShape | None, str]:
     if not cursor.sees_symbol("(") or _is_query(cursor):
         return None, _QUERIED
     draft = _elements(cursor)
-    options = Options()
+    options = CreateOptions()
     while not cursor.at_end:
         if cursor.accept_symbol(","):
             continue
@@ -103,11 +103,11 @@ def _shape(cursor: Cursor) -> tuple[Shape | None, str]:
     return _finish(draft, options), ""
 
 
-def _is_query(cursor: Cursor) -> bool:
+def _is_query(cursor: TokenCursor) -> bool:
     return cursor.sees_symbol("(") and cursor.peek(1).upper in {"SELECT", "WITH", "VALUES"}
 
 
-def _has_query(cursor: Cursor) -> bool:
+def _has_query(cursor: TokenCursor) -> bool:
     """Whether a query follows the partitions."""
     while not cursor.at_end:
         if cursor.sees_symbol("("):
@@ -117,7 +117,7 @@ def _has_query(cursor: Cursor) -> bool:
     return False
 
 
-def _elements(cursor: Cursor) -> _Draft:
+def _elements(cursor: TokenCursor) -> _Draft:
     draft = _Draft()
     cursor.expect_symbol("(")
     while True:
@@ -128,7 +128,7 @@ def _elements(cursor: Cursor) -> _Draft:
     return draft
 
 
-def _element(cursor: Cursor, draft: _Draft) -> None:
+def _element(cursor: TokenCursor, draft: _Draft) -> None:
     if cursor.sees("PERIOD", "FOR"):
         period = parse_period(cursor)
         draft.period = period or draft.period
@@ -149,7 +149,7 @@ def column_indexes(column: ColumnSpec) -> list[Index]:
     return indexes + ([Index((column.name,), primary=False)] if column.unique else [])
 
 
-def parse_period(cursor: Cursor) -> tuple[str, ...]:
+def parse_period(cursor: TokenCursor) -> tuple[str, ...]:
     """PERIOD FOR …; the columns of SYSTEM_TIME, () for an application's period."""
     cursor.expect("PERIOD", "FOR")
     cursor.accept("IF", "NOT", "EXISTS")
@@ -158,7 +158,7 @@ def parse_period(cursor: Cursor) -> tuple[str, ...]:
     return columns if system else ()
 
 
-def sees_index(cursor: Cursor) -> bool:
+def sees_index(cursor: TokenCursor) -> bool:
     """Whether an index or constraint stands here, not a column of such a name."""
     if cursor.peek().kind != WORD:
         return False
@@ -171,11 +171,11 @@ def sees_index(cursor: Cursor) -> bool:
     )
 
 
-def _opens(cursor: Cursor, ahead: int) -> bool:
+def _opens(cursor: TokenCursor, ahead: int) -> bool:
     return cursor.sees_symbol("(", ahead) and cursor.peek(1).upper != "VECTOR"
 
 
-def parse_index(cursor: Cursor) -> Index | None:
+def parse_index(cursor: TokenCursor) -> Index | None:
     """An index or constraint; None for one that doesn't identify rows."""
     name = ""
     if cursor.accept("CONSTRAINT") and not cursor.sees_any(_CONSTRAINT_WORDS):
@@ -193,7 +193,7 @@ def parse_index(cursor: Cursor) -> Index | None:
     return None
 
 
-def _unique(cursor: Cursor, name: str, *, primary: bool) -> Index:
+def _unique(cursor: TokenCursor, name: str, *, primary: bool) -> Index:
     cursor.accept("IF", "NOT", "EXISTS")
     if not cursor.sees_symbol("(") and not cursor.sees("USING"):
         name = cursor.name() if not primary or cursor.peek().kind == QUOTED else cursor.name() and name
@@ -204,7 +204,7 @@ def _unique(cursor: Cursor, name: str, *, primary: bool) -> Index:
     return Index(columns, primary=primary, name=name)
 
 
-def parse_index_columns(cursor: Cursor) -> tuple[str, ...]:
+def parse_index_columns(cursor: TokenCursor) -> tuple[str, ...]:
     """`(a, b(10) desc)`: a prefix counts for its column; () when a part is an expression."""
     columns: list[str] = []
     is_plain = True
@@ -226,7 +226,7 @@ def parse_index_columns(cursor: Cursor) -> tuple[str, ...]:
     return tuple(columns) if is_plain else ()
 
 
-def parse_option(cursor: Cursor, options: Options) -> None:
+def parse_option(cursor: TokenCursor, options: CreateOptions) -> None:
     """One option of a table."""
     cursor.accept("DEFAULT")
     if accept_charset(cursor):
@@ -251,7 +251,7 @@ def parse_option(cursor: Cursor, options: Options) -> None:
         raise NotUnderstood(f"an option of a table was expected {cursor.here()}")
 
 
-def _collate(cursor: Cursor, options: Options) -> None:
+def _collate(cursor: TokenCursor, options: CreateOptions) -> None:
     name = collation_name(cursor)
     charset = charset_of_collation(name)
     if charset is None:
@@ -260,7 +260,7 @@ def _collate(cursor: Cursor, options: Options) -> None:
     options.charset, options.collation = charset, name
 
 
-def _other_option(cursor: Cursor) -> None:
+def _other_option(cursor: TokenCursor) -> None:
     """`name [=] value`; DATA DIRECTORY and its like have two words."""
     cursor.take()
     if cursor.accept("DIRECTORY"):
@@ -272,13 +272,13 @@ def _other_option(cursor: Cursor) -> None:
     cursor.take()
 
 
-def _finish(draft: _Draft, options: Options) -> Shape:
+def _finish(draft: _Draft, options: CreateOptions) -> CreatedShape:
     period = draft.period
     starts = [column.name for column in draft.columns if column.period == "row_start"]
     ends = [column.name for column in draft.columns if column.period == "row_end"]
     if not period and starts and ends:
         period = (starts[0], ends[0])
-    return Shape(
+    return CreatedShape(
         columns=tuple(draft.columns),
         indexes=tuple(draft.indexes),
         charset=options.charset,
@@ -290,10 +290,10 @@ def _finish(draft: _Draft, options: Options) -> Shape:
 
 
 def parse_database(
-    cursor: Cursor, name: str, *, created: bool, if_not_exists: bool = False
+    cursor: TokenCursor, name: str, *, created: bool, if_not_exists: bool = False
 ) -> tuple[DatabaseDefaults, ...]:
     """The options behind the name; without a character set a new database has that of the session."""
-    options = Options()
+    options = CreateOptions()
     by_server = created
     while not cursor.at_end:
         if cursor.accept("READ", "ONLY"):
@@ -311,14 +311,14 @@ def parse_database(
     return (DatabaseDefaults(name, options.charset, options.collation, if_not_exists),)
 
 
-def parse_alter_database(cursor: Cursor) -> tuple[DatabaseDefaults, ...]:
+def parse_alter_database(cursor: TokenCursor) -> tuple[DatabaseDefaults, ...]:
     """Everything after ALTER DATABASE; the session's database where none is named."""
     may_be_name = cursor.sees_any(_UNRESERVED) and cursor.peek(1).upper in _OPTIONS
     named = may_be_name or not cursor.sees_any(_OPTIONS)
     return parse_database(cursor, cursor.name() if named else cursor.context.database, created=False)
 
 
-def _names_default(cursor: Cursor) -> bool:
+def _names_default(cursor: TokenCursor) -> bool:
     """Take CHARACTER SET = DEFAULT."""
     ahead = 1 if cursor.sees("DEFAULT") else 0
     ahead += 2 if cursor.peek(ahead).upper in {"CHARACTER", "CHAR"} else 1

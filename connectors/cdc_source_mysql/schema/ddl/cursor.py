@@ -24,7 +24,7 @@ class Context:
     server_collation: str = ""
 
 
-class Cursor:
+class TokenCursor:
     def __init__(self, tokens: Sequence[Token], context: Context) -> None:
         self._tokens = tokens
         self._at = 0

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from cdc.model import TableId
 from cdc_source_mysql.schema.ddl.changes import Dml, TableChange, Truncated
-from cdc_source_mysql.schema.ddl.cursor import Cursor, NotUnderstood
+from cdc_source_mysql.schema.ddl.cursor import NotUnderstood, TokenCursor
 from cdc_source_mysql.schema.ddl.tokens import BYTES, END, QUOTED, STRING, SYMBOL, WORD, Token
 
 NATIVE_FUNCTIONS: Final = frozenset(
@@ -240,7 +240,7 @@ def _is_common(scan: _Scan) -> bool:
     return scan.peek(ahead).upper == "AS" and scan.sees("(", ahead + 1)
 
 
-def parse_dml(cursor: Cursor, keyword: str) -> tuple[TableChange, ...]:
+def parse_dml(cursor: TokenCursor, keyword: str) -> tuple[TableChange, ...]:
     """The statement that begins with `keyword`, which the cursor has passed."""
     if keyword in CALLING:
         # Servers log a query where it called a function that changes rows.
@@ -270,7 +270,7 @@ def parse_dml(cursor: Cursor, keyword: str) -> tuple[TableChange, ...]:
     return (replace(dml, tables=found or None, written=found),)
 
 
-def _emptied(cursor: Cursor) -> TableId | None:
+def _emptied(cursor: TokenCursor) -> TableId | None:
     """The table of a DELETE FROM that has nothing else."""
     tokens = cursor.rest()
     is_qualified = len(tokens) == 4 and cursor.sees_symbol(".", 2)
@@ -280,7 +280,7 @@ def _emptied(cursor: Cursor) -> TableId | None:
     return cursor.table()
 
 
-def _loaded(cursor: Cursor) -> TableId:
+def _loaded(cursor: TokenCursor) -> TableId:
     while not cursor.at_end:
         if cursor.accept("INTO", "TABLE"):
             return cursor.table()

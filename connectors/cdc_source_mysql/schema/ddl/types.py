@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cdc_source_mysql.schema.column_types import YEAR_OF_TWO_DIGITS, label_type
-from cdc_source_mysql.schema.ddl.cursor import Cursor, NotUnderstood
+from cdc_source_mysql.schema.ddl.cursor import NotUnderstood, TokenCursor
 from cdc_source_mysql.schema.ddl.tokens import BYTES, ORACLE, REAL_AS_FLOAT, STRING, WORD
 
 NATIONAL_CHARSET: Final = "utf8mb3"
@@ -63,7 +63,7 @@ class TypeSpec:
     sized_text: int | None = None
 
 
-def parse_type(cursor: Cursor) -> TypeSpec:
+def parse_type(cursor: TokenCursor) -> TypeSpec:
     """Take a data type, signs included; character sets are attributes of the column."""
     if cursor.context.flavour == "mariadb" and cursor.context.sql_mode & ORACLE:
         raise NotUnderstood("types mean something else in the sql_mode ORACLE")
@@ -83,14 +83,14 @@ def parse_type(cursor: Cursor) -> TypeSpec:
     return single(cursor, word)
 
 
-def _decimal(cursor: Cursor, _word: str) -> TypeSpec:
+def _decimal(cursor: TokenCursor, _word: str) -> TypeSpec:
     size = _size(cursor)
     precision = size[0] if size and size[0] else 10
     scale = size[1] if len(size) > 1 else 0
     return TypeSpec(f"decimal({precision},{scale})" + _sign(cursor))
 
 
-def _float(cursor: Cursor, word: str) -> TypeSpec:
+def _float(cursor: TokenCursor, word: str) -> TypeSpec:
     if word == "DOUBLE":
         cursor.accept("PRECISION")
     size = _size(cursor)
@@ -100,52 +100,52 @@ def _float(cursor: Cursor, word: str) -> TypeSpec:
     return TypeSpec(("float" if single else "double") + _sign(cursor))
 
 
-def _bare(cursor: Cursor, word: str) -> TypeSpec:
+def _bare(cursor: TokenCursor, word: str) -> TypeSpec:
     return TypeSpec(word.lower())
 
 
-def _clock(cursor: Cursor, word: str) -> TypeSpec:
+def _clock(cursor: TokenCursor, word: str) -> TypeSpec:
     return TypeSpec(word.lower() + _in_parentheses(_size(cursor), without=0))
 
 
-def _year(cursor: Cursor, _word: str) -> TypeSpec:
+def _year(cursor: TokenCursor, _word: str) -> TypeSpec:
     size = _size(cursor)
     _sign(cursor)
     return TypeSpec(YEAR_OF_TWO_DIGITS if size == [2] else "year")
 
 
-def _bit(cursor: Cursor, _word: str) -> TypeSpec:
+def _bit(cursor: TokenCursor, _word: str) -> TypeSpec:
     size = _size(cursor)
     return TypeSpec(f"bit({size[0] if size else 1})")
 
 
-def _bytes(cursor: Cursor, word: str) -> TypeSpec:
+def _bytes(cursor: TokenCursor, word: str) -> TypeSpec:
     size = _size(cursor)
     return TypeSpec(f"{word.lower()}({size[0] if size else 1})")
 
 
-def _blob(cursor: Cursor, _word: str) -> TypeSpec:
+def _blob(cursor: TokenCursor, _word: str) -> TypeSpec:
     size = _size(cursor)
     if not size:
         return TypeSpec("blob")
     return TypeSpec(next((name for limit, name in _BLOB_SIZES if size[0] < limit), "longblob"))
 
 
-def _text(cursor: Cursor, word: str) -> TypeSpec:
+def _text(cursor: TokenCursor, word: str) -> TypeSpec:
     if word != "TEXT":
         return TypeSpec(word.lower(), has_characters=True)
     size = _size(cursor)
     return TypeSpec("text", has_characters=True, sized_text=size[0] if size else None)
 
 
-def _character(cursor: Cursor, word: str) -> TypeSpec:
+def _character(cursor: TokenCursor, word: str) -> TypeSpec:
     varies = word.startswith("VAR")
     if cursor.accept("VARYING"):
         varies = True
     return _sized(cursor, varies=varies)
 
 
-def _national(cursor: Cursor, word: str) -> TypeSpec:
+def _national(cursor: TokenCursor, word: str) -> TypeSpec:
     varies = word == "NVARCHAR"
     if word == "NATIONAL":
         inner = cursor.accept_any(_CHARACTERS)
@@ -159,13 +159,13 @@ def _national(cursor: Cursor, word: str) -> TypeSpec:
     return _sized(cursor, varies=varies, charset=NATIONAL_CHARSET)
 
 
-def _sized(cursor: Cursor, *, varies: bool, charset: str | None = None) -> TypeSpec:
+def _sized(cursor: TokenCursor, *, varies: bool, charset: str | None = None) -> TypeSpec:
     size = _size(cursor)
     name = "varchar" if varies else "char"
     return TypeSpec(f"{name}({size[0] if size else 1})", has_characters=True, charset=charset)
 
 
-def _long(cursor: Cursor, _word: str) -> TypeSpec:
+def _long(cursor: TokenCursor, _word: str) -> TypeSpec:
     if cursor.accept("VARBINARY"):
         return TypeSpec("mediumblob")
     if cursor.accept_any({"CHAR", "CHARACTER"}):
@@ -175,7 +175,7 @@ def _long(cursor: Cursor, _word: str) -> TypeSpec:
     return TypeSpec("mediumtext", has_characters=True)
 
 
-def _labelled(cursor: Cursor, word: str) -> TypeSpec:
+def _labelled(cursor: TokenCursor, word: str) -> TypeSpec:
     cursor.expect_symbol("(")
     labels = [_label(cursor)]
     while cursor.accept_symbol(","):
@@ -186,7 +186,7 @@ def _labelled(cursor: Cursor, word: str) -> TypeSpec:
     return TypeSpec(label_type(word.lower(), kept), has_characters=True, labels=kept)
 
 
-def _label(cursor: Cursor) -> str:
+def _label(cursor: TokenCursor) -> str:
     if cursor.peek().kind == WORD and cursor.peek().upper == "N" and cursor.peek(1).kind == STRING:
         cursor.take()
     if cursor.peek().kind == BYTES:
@@ -194,7 +194,7 @@ def _label(cursor: Cursor) -> str:
     return cursor.text()
 
 
-def _json(cursor: Cursor, _word: str) -> TypeSpec:
+def _json(cursor: TokenCursor, _word: str) -> TypeSpec:
     if cursor.context.flavour != "mariadb":
         return TypeSpec("json")
     return TypeSpec(
@@ -202,20 +202,20 @@ def _json(cursor: Cursor, _word: str) -> TypeSpec:
     )
 
 
-def _collection(cursor: Cursor, _word: str) -> TypeSpec:
+def _collection(cursor: TokenCursor, _word: str) -> TypeSpec:
     return TypeSpec("geometrycollection")
 
 
-def _vector(cursor: Cursor, _word: str) -> TypeSpec:
+def _vector(cursor: TokenCursor, _word: str) -> TypeSpec:
     size = _size(cursor)
     return TypeSpec(f"vector({size[0] if size else DEFAULT_DIMENSION})")
 
 
-def _serial(_cursor: Cursor, _word: str) -> TypeSpec:
+def _serial(_cursor: TokenCursor, _word: str) -> TypeSpec:
     return TypeSpec("bigint unsigned", is_serial=True)
 
 
-_GROUPS: tuple[tuple[frozenset[str], Callable[[Cursor, str], TypeSpec]], ...] = (
+_GROUPS: tuple[tuple[frozenset[str], Callable[[TokenCursor, str], TypeSpec]], ...] = (
     (_DECIMALS, _decimal),
     (_FLOATS, _float),
     (_BARE | _GEOMETRIES, _bare),
@@ -227,7 +227,7 @@ _GROUPS: tuple[tuple[frozenset[str], Callable[[Cursor, str], TypeSpec]], ...] = 
     (frozenset({"BINARY", "VARBINARY"}), _bytes),
     (frozenset({"ENUM", "SET"}), _labelled),
 )
-_SINGLE: dict[str, Callable[[Cursor, str], TypeSpec]] = {
+_SINGLE: dict[str, Callable[[TokenCursor, str], TypeSpec]] = {
     "YEAR": _year,
     "BIT": _bit,
     "BLOB": _blob,
@@ -238,7 +238,7 @@ _SINGLE: dict[str, Callable[[Cursor, str], TypeSpec]] = {
 }
 
 
-def _size(cursor: Cursor) -> list[int]:
+def _size(cursor: TokenCursor) -> list[int]:
     """`(n)` or `(n, m)`; [] without."""
     if not cursor.sees_symbol("("):
         return []
@@ -256,7 +256,7 @@ def _in_parentheses(size: list[int], *, without: int) -> str:
     return f"({size[0]})" if size and size[0] != without else ""
 
 
-def _sign(cursor: Cursor) -> str:
+def _sign(cursor: TokenCursor) -> str:
     words = set()
     while word := cursor.accept_any(_SIGNS):
         words.add(word)

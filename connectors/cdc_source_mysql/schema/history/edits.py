@@ -20,20 +20,20 @@ from cdc_source_mysql.schema.ddl.changes import (
     AddIndex,
     Altered,
     ChangeColumn,
+    ColumnPlace,
     ColumnSpec,
     ConvertCharset,
+    CreatedShape,
     DefaultCharset,
     DropColumn,
     DropIndex,
     DropPrimaryKey,
     Edit,
     Index,
-    Place,
     RenameColumn,
     SetDefault,
     SetEngine,
     SetVisible,
-    Shape,
     Unsure,
 )
 from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition, is_hash, may_need_hash
@@ -59,7 +59,7 @@ class CharacterSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownTable:
     """What is known of a table before a statement. `characters` is its default character set;
     `has_primary_key` says that its key is the primary one (None: not known).
     """
@@ -90,7 +90,7 @@ class _Columns:
     def has(self, name: str) -> bool:
         return any(same(column.name, name) for column in self.made)
 
-    def put(self, column: ColumnDefinition, place: Place | None) -> None:
+    def put(self, column: ColumnDefinition, place: ColumnPlace | None) -> None:
         if place is None:
             self.made.append(column)
         elif not place.after:
@@ -106,10 +106,10 @@ def same(one: str, other: str) -> bool:
 
 def create(
     table: TableId,
-    shape: Shape,
+    shape: CreatedShape,
     default_collations: Mapping[str, str],
     database: CharacterSet | None = None,
-) -> Known:
+) -> KnownTable:
     """The table that a CREATE TABLE makes in a database with this default character set (None: not known).
 
     Raises:
@@ -135,10 +135,10 @@ def create(
         engine=shape.engine,
         period=period,
     )
-    return Known(definition, characters, bool(primary))
+    return KnownTable(definition, characters, bool(primary))
 
 
-def alter(known: Known, altered: Altered, default_collations: Mapping[str, str]) -> Known:
+def alter(known: KnownTable, altered: Altered, default_collations: Mapping[str, str]) -> KnownTable:
     """The table after an ALTER TABLE.
 
     Raises:
@@ -162,7 +162,7 @@ def alter(known: Known, altered: Altered, default_collations: Mapping[str, str])
         engine=engine,
         period=_period(known.definition.period, columns),
     )
-    return Known(definition, characters, is_primary)
+    return KnownTable(definition, characters, is_primary)
 
 
 def column_of(
@@ -214,7 +214,9 @@ def _new_default(
     return now
 
 
-def _alter_columns(known: Known, edits: Sequence[Edit], default_collations: Mapping[str, str]) -> _Columns:
+def _alter_columns(
+    known: KnownTable, edits: Sequence[Edit], default_collations: Mapping[str, str]
+) -> _Columns:
     columns = _Columns(old=known.definition.columns)
     _check_names(known.definition, edits)
     for column in known.definition.columns:
@@ -247,7 +249,7 @@ def _check_names(definition: TableDefinition, edits: Sequence[Edit]) -> None:
 def _keep(
     column: ColumnDefinition,
     columns: _Columns,
-    known: Known,
+    known: KnownTable,
     edits: Sequence[Edit],
     default_collations: Mapping[str, str],
 ) -> None:
@@ -266,7 +268,9 @@ def _keep(
     columns.made.append(column)
 
 
-def _add(edit: AddColumn, columns: _Columns, known: Known, default_collations: Mapping[str, str]) -> None:
+def _add(
+    edit: AddColumn, columns: _Columns, known: KnownTable, default_collations: Mapping[str, str]
+) -> None:
     if columns.has(edit.spec.name):
         if edit.if_not_exists:
             return
@@ -287,7 +291,9 @@ def _convert(columns: _Columns, edit: ConvertCharset, default_collations: Mappin
         columns.made[at] = replace(column, charset=characters.charset, collation=characters.collation)
 
 
-def _alter_key(known: Known, edits: Sequence[Edit], columns: _Columns) -> tuple[tuple[str, ...], bool | None]:
+def _alter_key(
+    known: KnownTable, edits: Sequence[Edit], columns: _Columns
+) -> tuple[tuple[str, ...], bool | None]:
     """The key after the statement, and whether it is the primary one."""
     added = [edit.index for edit in edits if isinstance(edit, AddIndex)]
     primary = next((index for index in added if index.primary), None)
@@ -325,7 +331,7 @@ def _became_required(columns: _Columns) -> bool:
     return any(not column.nullable and column.name.lower() in now for column in columns.made)
 
 
-def _kept_key(known: Known, columns: _Columns) -> tuple[str, ...]:
+def _kept_key(known: KnownTable, columns: _Columns) -> tuple[str, ...]:
     """The old key under its columns' new names."""
     key = tuple(columns.renamed.get(name.lower(), name) for name in known.definition.key)
     if not all(columns.has(name) for name in key):
@@ -378,12 +384,12 @@ def guess(definition: TableDefinition, altered: Altered) -> TableDefinition:
     kept = (AddColumn, DropColumn, ChangeColumn, RenameColumn, SetDefault)
     edits = tuple(_sure(edit) for edit in altered.edits if isinstance(edit, kept))
     try:
-        return alter(Known(replace(definition, key=())), replace(altered, edits=edits), {}).definition
+        return alter(KnownTable(replace(definition, key=())), replace(altered, edits=edits), {}).definition
     except ShapeUnsure:
         return definition
 
 
-def guess_created(table: TableId, shape: Shape) -> TableDefinition | None:
+def guess_created(table: TableId, shape: CreatedShape) -> TableDefinition | None:
     """As `guess`, for a CREATE TABLE."""
     columns = tuple(replace(spec, is_sure=True) for spec in shape.columns)
     try:

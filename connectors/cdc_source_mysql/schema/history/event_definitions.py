@@ -21,7 +21,7 @@ from cdc_source_mysql.schema.column_types import (
     parse_type,
 )
 from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition, as_hidden, is_hash
-from cdc_source_mysql.schema.history.states import State, completed
+from cdc_source_mysql.schema.history.states import HistoryState, completed
 from cdc_source_mysql.schema.table_map import TableMap
 
 _INTEGER_NAMES = {code: name for name, code in types.INTEGERS.items()}
@@ -275,7 +275,7 @@ class Verdict:
 
 
 def judge(
-    state: State | None,
+    state: HistoryState | None,
     event: TableDefinition,
     table_map: TableMap,
     collations: Mapping[int, Collation],
@@ -303,7 +303,7 @@ def judge(
     return Verdict(merged, reason, is_untold=is_untold)
 
 
-def is_sequence(state: State | None, table_map: TableMap) -> bool:
+def is_sequence(state: HistoryState | None, table_map: TableMap) -> bool:
     """Whether the event is of a MariaDB sequence; without names, whether it looks so and nothing says that
     it is a table.
     """
@@ -314,7 +314,7 @@ def is_sequence(state: State | None, table_map: TableMap) -> bool:
 
 
 def known_by(
-    state: State | None, table_map: TableMap, collations: Mapping[int, Collation]
+    state: HistoryState | None, table_map: TableMap, collations: Mapping[int, Collation]
 ) -> TableDefinition | None:
     """What is sure, once an event has told the character sets that a draft leaves open."""
     if state is None:

@@ -38,7 +38,7 @@ from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.history.databases import Databases
 from cdc_source_mysql.schema.history.edits import (
     CharacterSet,
-    Known,
+    KnownTable,
     ShapeUnsure,
     alter,
     guess,
@@ -51,9 +51,15 @@ from cdc_source_mysql.schema.history.event_definitions import (
     judge,
     known_by,
 )
-from cdc_source_mysql.schema.history.results import Applied, Outcome, Resolved, rows_remedy, statement_logged
+from cdc_source_mysql.schema.history.results import (
+    Applied,
+    AppliedDraft,
+    Resolved,
+    rows_remedy,
+    statement_logged,
+)
 from cdc_source_mysql.schema.history.rows import RowEffects, rows_after
-from cdc_source_mysql.schema.history.states import State, created
+from cdc_source_mysql.schema.history.states import HistoryState, created
 from cdc_source_mysql.schema.table_map import TableMap
 from cdc_source_mysql.schema.type_plan import plan_table
 
@@ -90,14 +96,14 @@ class History:
         self._default_collations = default_collations or {}
         self._fold = fold
         self._unrepresentable = unrepresentable
-        self._states: dict[TableId, State] = {}
+        self._states: dict[TableId, HistoryState] = {}
         self._databases = Databases()
 
     def restore(self, memory: Mapping[str, str]) -> None:
         """Take back what earlier sets' `memory` kept; other keys are left alone."""
         for key, text in memory.items():
             if key.startswith(MEMORY_PREFIX):
-                state = State.from_json(text)
+                state = HistoryState.from_json(text)
                 self._states[state.table] = state
         self._databases.restore(memory)
 
@@ -107,7 +113,7 @@ class History:
         """Start from the catalog, in place of all that was known; gives the memory to keep. `databases`:
         database → default collation.
         """
-        outcome = Outcome()
+        outcome = AppliedDraft()
         for table in list(self._states):
             self._forget(table, outcome)
         for definition in definitions:
@@ -120,20 +126,20 @@ class History:
         """Take in the selected ones of the tables that the catalog shows: they may have been copied."""
         for table in map(self._name, tables):
             if table not in self._states and self._selects(table):
-                self._states[table] = State(table, reason=_UNSEEN)
+                self._states[table] = HistoryState(table, reason=_UNSEEN)
 
     def distrust(self, reason: str) -> Applied:
         """Nothing that is known is sure any more, and every table is to be copied again."""
-        outcome = Outcome()
+        outcome = AppliedDraft()
         outcome.memory |= self._databases.clear()
         for table in list(self._states):
-            self._put(State(table, reason=reason), outcome)
+            self._put(HistoryState(table, reason=reason), outcome)
             self._copy_again(table, reason, outcome)
         return outcome.finish()
 
     def learn(self, definition: TableDefinition) -> Mapping[str, str | None]:
         """Take in a definition proven right for the stream's position; gives the memory to keep."""
-        outcome = Outcome()
+        outcome = AppliedDraft()
         self._put(self._learned(definition), outcome)
         return outcome.memory
 
@@ -143,7 +149,7 @@ class History:
         A statement that isn't understood and names selected tables has them copied again, and says so in
         `notes`.
         """
-        outcome = Outcome()
+        outcome = AppliedDraft()
         for change in changes:
             self._apply(change, outcome, where)
         return outcome.finish()
@@ -157,7 +163,9 @@ class History:
             return self._without_metadata(table, state, table_map)
         event = replace(event, table=table)
         verdict = judge(state, event, table_map, self._collations, self._flavour)
-        base = replace(state or State(table), is_untold=verdict.is_untold or bool(state and state.is_untold))
+        base = replace(
+            state or HistoryState(table), is_untold=verdict.is_untold or bool(state and state.is_untold)
+        )
         if verdict.definition is None:
             return self._unresolved(base, state, verdict.reason)
         return self._resolved(base, state, verdict.definition)
@@ -200,7 +208,7 @@ class History:
             if name in arrows
         }
 
-    def _apply(self, change: TableChange, outcome: Outcome, where: str) -> None:
+    def _apply(self, change: TableChange, outcome: AppliedDraft, where: str) -> None:
         match change:
             case Created():
                 self._create(change, outcome)
@@ -221,7 +229,9 @@ class History:
                 self._apply_to_rows(change, outcome)
 
     def _apply_to_rows(
-        self, change: Dropped | DatabaseDropped | DatabaseDefaults | Truncated | RowsChanged, outcome: Outcome
+        self,
+        change: Dropped | DatabaseDropped | DatabaseDefaults | Truncated | RowsChanged,
+        outcome: AppliedDraft,
     ) -> None:
         match change:
             case Dropped(table):
@@ -242,7 +252,7 @@ class History:
             case RowsChanged(table, reason):
                 self._copy_again(self._name(table), reason, outcome)
 
-    def _create(self, change: Created, outcome: Outcome) -> None:
+    def _create(self, change: Created, outcome: AppliedDraft) -> None:
         table = self._name(change.table)
         before, is_selected = self._seen(table), self._selects(table)
         if change.if_not_exists and (before is not None or not is_selected):
@@ -254,7 +264,7 @@ class History:
             self._put(state, outcome)
         self._copy_again(table, "it was created", outcome)
 
-    def _rename(self, change: Renamed, outcome: Outcome) -> None:
+    def _rename(self, change: Renamed, outcome: AppliedDraft) -> None:
         old, new = self._name(change.old), self._name(change.new)
         state = self._seen(old)
         self._forget(old, outcome)
@@ -263,18 +273,18 @@ class History:
         renamed = (
             state.renamed(new)
             if state
-            else State(new, reason=f"it was {old}, whose definition is not stored")
+            else HistoryState(new, reason=f"it was {old}, whose definition is not stored")
         )
         self._put(renamed, outcome)
         self._copy_again(new, f"{old} was renamed to it", outcome)
 
-    def _alter(self, change: Altered, outcome: Outcome) -> None:
+    def _alter(self, change: Altered, outcome: AppliedDraft) -> None:
         table = self._name(change.table)
         if not self._selects(table) and table not in self._states:
             return
-        state = self._seen(table) or State(table, reason="no statement created it")
+        state = self._seen(table) or HistoryState(table, reason="no statement created it")
         known = state.known
-        after: Known | None = None
+        after: KnownTable | None = None
         if known is not None:
             try:
                 after = alter(known, change, self._default_collations)
@@ -291,9 +301,11 @@ class History:
         if effects.reason:
             self._copy_again(table, effects.reason, outcome)
 
-    def _altered(self, state: State, after: Known | None, change: Altered, effects: RowEffects) -> State:
+    def _altered(
+        self, state: HistoryState, after: KnownTable | None, change: Altered, effects: RowEffects
+    ) -> HistoryState:
         if after is not None:
-            return replace(State.of(after), fills=effects.fills, dropped=effects.dropped)
+            return replace(HistoryState.of(after), fills=effects.fills, dropped=effects.dropped)
         hint = None if state.hint is None else guess(state.hint, change)
         may_differ = any(isinstance(edit, DefaultCharset | ConvertCharset | Unsure) for edit in change.edits)
         return replace(
@@ -307,21 +319,21 @@ class History:
             dropped=effects.dropped,
         )
 
-    def _doubt(self, change: Unknown, outcome: Outcome) -> None:
+    def _doubt(self, change: Unknown, outcome: AppliedDraft) -> None:
         words = {self._cased(word) for word in change.words}
         home = self._cased(change.database)
         named = [t for t in self._states if t.name in words and (t.schema in words or t.schema == home)]
         for table in named:
             state = self._states[table]
-            self._put(State(table, hint=state.hint, reason=change.reason), outcome)
+            self._put(HistoryState(table, hint=state.hint, reason=change.reason), outcome)
             self._copy_again(table, f"a statement that cannot be parsed names it ({change.reason})", outcome)
         listed = ", ".join(str(table) for table in named if self._selects(table)) or "no selected table"
         outcome.notes.append(f"a statement cannot be parsed: {change.reason}; it names {listed}")
 
-    def _without_metadata(self, table: TableId, state: State | None, table_map: TableMap) -> Resolved:
+    def _without_metadata(self, table: TableId, state: HistoryState | None, table_map: TableMap) -> Resolved:
         """Without full metadata an event can only agree with what is known, or not."""
         if state is None:
-            return self._unresolved(State(table, is_untold=True), None, "no statement created it")
+            return self._unresolved(HistoryState(table, is_untold=True), None, "no statement created it")
         known = known_by(state, table_map, self._collations)
         if known is None:
             return Resolved(None, state.reason)
@@ -330,7 +342,9 @@ class History:
             return self._unresolved(replace(state, is_untold=True), state, reason)
         return self._resolved(state, state, known)
 
-    def _resolved(self, now: State, before: State | None, definition: TableDefinition) -> Resolved:
+    def _resolved(
+        self, now: HistoryState, before: HistoryState | None, definition: TableDefinition
+    ) -> Resolved:
         """What the event proves is kept; a change that was never told has the table copied again."""
         is_primary = None if now.is_untold else now.has_primary_key
         made = replace(
@@ -342,17 +356,17 @@ class History:
             reason="",
             is_untold=False,
         )
-        outcome = Outcome()
+        outcome = AppliedDraft()
         if made != before:
             self._put(made, outcome)
         reason = "its shape changed without a statement in the binary log"
         resnapshots = (Resnapshot(now.table, reason),) if now.is_untold else ()
         return Resolved(definition, memory=outcome.memory, resnapshots=resnapshots)
 
-    def _unresolved(self, now: State, before: State | None, reason: str) -> Resolved:
+    def _unresolved(self, now: HistoryState, before: HistoryState | None, reason: str) -> Resolved:
         characters = None if now.is_untold else now.characters
         made = replace(now, definition=None, draft=None, characters=characters, reason=reason)
-        outcome = Outcome()
+        outcome = AppliedDraft()
         if made != before:
             self._put(made, outcome)
         return Resolved(None, reason, memory=outcome.memory)
@@ -361,10 +375,10 @@ class History:
         charset = self._charsets.get(collation) if collation else None
         return CharacterSet(charset, collation) if charset else None
 
-    def _learned(self, definition: TableDefinition) -> State:
+    def _learned(self, definition: TableDefinition) -> HistoryState:
         table = self._name(definition.table)
-        kept = self._seen(table) or State(table)
-        return State(
+        kept = self._seen(table) or HistoryState(table)
+        return HistoryState(
             table,
             definition=replace(definition, table=table),
             hint=replace(definition, table=table),
@@ -375,7 +389,7 @@ class History:
             is_untold=kept.is_untold,
         )
 
-    def _put(self, state: State, outcome: Outcome) -> None:
+    def _put(self, state: HistoryState, outcome: AppliedDraft) -> None:
         self._states[state.table] = state
         outcome.memory[f"{MEMORY_PREFIX}{state.table}"] = state.to_json()
         outcome.changed[state.table] = None
@@ -383,20 +397,20 @@ class History:
         for table in others[:-MOST_OTHERS]:
             self._forget(table, outcome)
 
-    def _forget(self, table: TableId, outcome: Outcome) -> None:
+    def _forget(self, table: TableId, outcome: AppliedDraft) -> None:
         if self._states.pop(table, None) is not None:
             outcome.memory[f"{MEMORY_PREFIX}{table}"] = None
             outcome.changed[table] = None
 
-    def _seen(self, table: TableId) -> State | None:
+    def _seen(self, table: TableId) -> HistoryState | None:
         """What the stream has shown of a table."""
         state = self._states.get(table)
         return None if state is not None and state.reason == _UNSEEN else state
 
-    def _selected(self) -> Iterator[tuple[TableId, State]]:
+    def _selected(self) -> Iterator[tuple[TableId, HistoryState]]:
         return ((table, state) for table, state in self._states.items() if self._selects(table))
 
-    def _copy_again(self, table: TableId, reason: str, outcome: Outcome, remedy: str = "") -> None:
+    def _copy_again(self, table: TableId, reason: str, outcome: AppliedDraft, remedy: str = "") -> None:
         if self._selects(table):
             outcome.resnapshots.setdefault(table, Resnapshot(table, reason, remedy=remedy))
 

@@ -51,7 +51,7 @@ class Resolved:
 
 
 @dataclass(slots=True)
-class Outcome:
+class AppliedDraft:
     """An Applied while it is being made."""
 
     memory: dict[str, str | None] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from cdc_source_mysql.schema.ddl.changes import (
 )
 from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
 from cdc_source_mysql.schema.history.edits import same
-from cdc_source_mysql.schema.history.states import State
+from cdc_source_mysql.schema.history.states import HistoryState
 
 # Sizes in characters or bytes may grow within a family, and a size into the unlimited type behind it.
 _TEXT_ORDER = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext")
@@ -124,7 +124,7 @@ class RowEffects(NamedTuple):
     dropped: frozenset[str]
 
 
-def rows_after(state: State, after: TableDefinition | None, altered: Altered) -> RowEffects:
+def rows_after(state: HistoryState, after: TableDefinition | None, altered: Altered) -> RowEffects:
     """The effects on rows; without `after` (of which only the columns matter), everything that may change
     values does.
     """
@@ -147,7 +147,7 @@ def rows_after(state: State, after: TableDefinition | None, altered: Altered) ->
     return RowEffects(reason, fills, dropped)
 
 
-def _added(edit: AddColumn, state: State, dropped: frozenset[str], fills: dict[str, Default]) -> str:
+def _added(edit: AddColumn, state: HistoryState, dropped: frozenset[str], fills: dict[str, Default]) -> str:
     spec = edit.spec
     if edit.if_not_exists and state.definition and any(same(spec.name, n) for n in state.definition.names):
         return ""

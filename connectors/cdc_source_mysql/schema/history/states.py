@@ -17,7 +17,7 @@ from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinitio
 from cdc_source_mysql.schema.history.edits import (
     UNTOLD,
     CharacterSet,
-    Known,
+    KnownTable,
     ShapeUnsure,
     create,
     guess_created,
@@ -27,7 +27,7 @@ from cdc_source_mysql.schema.table_map import TableMap
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class HistoryState:
     """One table. Without a `definition` its shape isn't sure, for that `reason`.
 
     `draft` is then what it would be but for character sets that are UNTOLD; `hint` is only good to recognise
@@ -49,7 +49,7 @@ class State:
     is_untold: bool = False
 
     @classmethod
-    def of(cls, known: Known) -> State:
+    def of(cls, known: KnownTable) -> HistoryState:
         definition = known.definition
         state = cls(
             definition.table,
@@ -62,12 +62,12 @@ class State:
         return replace(state, draft=definition, reason="a column has the table's default character set")
 
     @property
-    def known(self) -> Known | None:
+    def known(self) -> KnownTable | None:
         """What a statement can be applied to."""
         definition = self.definition or self.draft
-        return None if definition is None else Known(definition, self.characters, self.has_primary_key)
+        return None if definition is None else KnownTable(definition, self.characters, self.has_primary_key)
 
-    def renamed(self, table: TableId) -> State:
+    def renamed(self, table: TableId) -> HistoryState:
         """The same under another name, or in a table like it; that one is copied anew, so nothing is left to
         fill.
         """
@@ -99,7 +99,7 @@ class State:
         ).decode()
 
     @classmethod
-    def from_json(cls, text: str) -> State:
+    def from_json(cls, text: str) -> HistoryState:
         try:
             value = orjson.loads(text)
             definition, draft, hint = (_definition(value.get(key)) for key in ("definition", "draft", "hint"))
@@ -154,11 +154,11 @@ def _told(column: ColumnDefinition, collation: Collation | None) -> ColumnDefini
 def created(
     table: TableId,
     change: Created,
-    original: State | None,
+    original: HistoryState | None,
     default_collations: Mapping[str, str],
     database: CharacterSet | None,
     flavour: str,
-) -> State:
+) -> HistoryState:
     """`original` is the state of the table that it is created like, if that is kept; `database` the default
     character set of its database, None where that is not known.
     """
@@ -170,7 +170,7 @@ def created(
             known = create(table, change.shape, default_collations, database)
             if flavour == "mariadb":
                 require_no_hash(known.definition, change.shape.indexes)
-            return State.of(known)
+            return HistoryState.of(known)
         except ShapeUnsure as error:
-            return State(table, hint=guess_created(table, change.shape), reason=str(error))
-    return State(table, reason=change.reason)
+            return HistoryState(table, hint=guess_created(table, change.shape), reason=str(error))
+    return HistoryState(table, reason=change.reason)

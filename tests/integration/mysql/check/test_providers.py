@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cdc.spi.finding import Severity
-from cdc_source_mysql.checks.report import Report, Server, describe_server
+from cdc_source_mysql.checks.report import MysqlReport, Server, describe_server
 from cdc_source_mysql.checks.server import check_server
 from cdc_source_mysql.checks.settings import check_retention
 from cdc_source_mysql.connection import version_of
@@ -35,7 +35,7 @@ def test_check_reads_the_retention_of_rds(mysql_server_factory: MysqlFactory) ->
     found = []
     for provider in ("rds", "aurora"):
         with described(server, provider=provider) as seen:
-            report = Report()
+            report = MysqlReport()
             check_retention(seen, report)
             found += report.findings
     assert {(f.severity, f.code) for f in found} == {(WARNING, "binlog-retention")}
@@ -44,7 +44,7 @@ def test_check_reads_the_retention_of_rds(mysql_server_factory: MysqlFactory) ->
         "insert into mysql.rds_configuration values ('binlog retention hours', null)",
     )
     with described(server, provider="rds") as seen:
-        report = Report()
+        report = MysqlReport()
         check_retention(seen, report)
         server.execute("update mysql.rds_configuration set value = '12'")
         check_retention(seen, report)
@@ -74,7 +74,7 @@ def test_check_reads_the_retention_of_rds(mysql_server_factory: MysqlFactory) ->
 )
 def test_check_speaks_the_words_of_managed_services(mysql9: MysqlServer, provider: Any, fix: str) -> None:
     with described(mysql9) as seen:
-        report = Report()
+        report = MysqlReport()
         changed = {**seen.variables, "binlog_row_metadata": "MINIMAL"}
         check_server(replace(seen, provider=provider, variables=changed), report)
     (finding,) = [f for f in report.findings if f.code == "row-metadata"]
@@ -93,7 +93,7 @@ def test_check_speaks_the_words_of_managed_services(mysql9: MysqlServer, provide
 )
 def test_check_refuses_what_only_speaks_the_protocol(mysql9: MysqlServer, text: str, fix: str) -> None:
     with described(mysql9, text=text, version=version_of(text)) as seen:
-        report = Report()
+        report = MysqlReport()
         assert not check_server(seen, report)
     (finding,) = report.findings
     assert (finding.severity, finding.code, finding.fix) == (ERROR, "server-product", fix)
@@ -104,7 +104,7 @@ def test_check_refuses_servers_that_are_too_old(
     mysql9: MysqlServer, flavour: str, version: tuple[int, int, int]
 ) -> None:
     with described(mysql9, flavour=flavour, version=version) as seen:
-        report = Report()
+        report = MysqlReport()
         assert not check_server(seen, report)
     assert [(f.severity, f.code) for f in report.findings] == [(ERROR, "server-version")]
 

@@ -6,7 +6,7 @@ from cdc.spi.source import SourceContext
 from cdc_source_mysql.binlog.gtid import MariadbGtids
 from cdc_source_mysql.binlog.mariadb_places import gtids_before
 from cdc_source_mysql.binlog.positions import FIRST_OFFSET
-from cdc_source_mysql.binlog.replay import Reader
+from cdc_source_mysql.binlog.replay import BinlogReader
 from cdc_source_mysql.connection import Connector
 from cdc_source_mysql.options import MysqlOptions
 from tests.support.mysql.server import MysqlDatabase
@@ -38,7 +38,7 @@ def test_gtids_read_from_a_file_are_those_that_the_server_returns_at_every_event
     ends = [int(row[4]) for row in events]
     options = MysqlOptions.model_validate({"url": database.url, "tables": [f"{database.name}.*"]})
     context = SourceContext("shop", lambda *_, **__: None, lambda *_: None)
-    reader = Reader(Connector(options, "shop"), "mariadb", "null", context.count, {})
+    reader = BinlogReader(Connector(options, "shop"), "mariadb", "null", context.count, {})
     begun = asked(database, file, FIRST_OFFSET)
     assert begun
     found = {end: gtids_before(reader, begun, file, end) for end in [FIRST_OFFSET, *ends]}

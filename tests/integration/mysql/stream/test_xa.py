@@ -178,7 +178,7 @@ def test_a_transaction_prepared_in_the_moment_of_the_beginning_is_seen(
 ) -> None:
     end = opening.Opening._end
 
-    def prepared_before(self: opening.Opening, reader: replay.Reader) -> BinlogPosition:
+    def prepared_before(self: opening.Opening, reader: replay.BinlogReader) -> BinlogPosition:
         prepare(database, xid_of(database), "insert into t values (1, 'a')")
         return end(self, reader)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.model import Envelope
-from cdc_source_postgres.chunks import RESUMABLE_TRANSACTIONS, Layout, Token
+from cdc_source_postgres.chunks import RESUMABLE_TRANSACTIONS, ChunkLayout, ResumeToken
 from cdc_source_postgres.limits import Limits
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.postgres.server import Database
@@ -129,7 +129,9 @@ def test_partitions_may_come_but_not_go(database: Database, follow: FollowerFact
 
 
 def test_a_token_is_good_for_less_than_half_the_circle_of_transaction_ids() -> None:
-    token = Token(1, 1000, {1: "23:-1::a", 2: "25:-1::b"}, (1, 2), ("a",), None, {1: Layout(1, 4, 3)})
-    assert Token.parse(token.text()) == token
+    token = ResumeToken(
+        1, 1000, {1: "23:-1::a", 2: "25:-1::b"}, (1, 2), ("a",), None, {1: ChunkLayout(1, 4, 3)}
+    )
+    assert ResumeToken.parse(token.text()) == token
     assert token.holds_for(token, 1000 + RESUMABLE_TRANSACTIONS - 1)
     assert not token.holds_for(token, 1000 + RESUMABLE_TRANSACTIONS)
