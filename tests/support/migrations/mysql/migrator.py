@@ -9,7 +9,15 @@ from typing import Any
 
 from tests.support.migrations.mysql import recipes
 from tests.support.migrations.mysql.session import TABLES, MysqlSession
-from tests.support.migrations.threads import PREFIX, WRITE, FollowingWriter, Migrator, Refused, Session
+from tests.support.migrations.threads import (
+    PREFIX,
+    WRITE,
+    FollowingWriter,
+    Migrator,
+    Refused,
+    Session,
+    change_each_table,
+)
 from tests.support.mysql.server import MysqlServer
 
 _COLUMN = """
@@ -98,11 +106,12 @@ class MysqlMigrator(Migrator):
         }
 
     def finish(self) -> None:
-        """What a recipe left half done would leave tables out of the selection."""
+        """What a recipe left half done would leave tables out of the selection; then a row everywhere."""
         session = MysqlSession(self._server)
         for statement in _RESTORE:
             try:
                 session.run(statement)
             except Refused:
                 continue
+        change_each_table(session, self.rng)
         session.close()

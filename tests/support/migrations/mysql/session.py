@@ -68,10 +68,8 @@ class MysqlSession:
         self._connection = server.connect(autocommit=False, init_command=SETTINGS)
 
     def operate(self, rng: random.Random) -> None:
-        name = str(rng.choice(self.query(TABLES, [SCHEMAS]))[0])
-        columns = [
-            LiveColumn(str(n), str(b).lower(), str(t), bool(k)) for n, b, t, k in self.query(_COLUMNS, [name])
-        ]
+        name = rng.choice(self.tables())
+        columns = self._columns(name)
         rows = self.query(f"select count(*) from {name}")[0][0]
         draw = rng.random()
         if draw < 0.45 and rows < MOST_ROWS:
@@ -81,8 +79,17 @@ class MysqlSession:
         elif draw < 0.88:
             self._update(rng, name, columns, [column for column in columns if column.is_key])
         else:
-            where, values = self._one_row(name, columns)
-            self._execute(f"delete from {name} {where}", values)
+            self.delete(name)
+
+    def tables(self) -> list[str]:
+        return [str(row[0]) for row in self.query(TABLES, [SCHEMAS])]
+
+    def insert(self, rng: random.Random, table: str) -> int:
+        return self._insert(rng, table, self._columns(table))
+
+    def delete(self, table: str) -> int:
+        where, values = self._one_row(table, self._columns(table))
+        return self._execute(f"delete from {table} {where}", values)
 
     def run(self, statement: str) -> None:
         self._execute(statement)
@@ -102,9 +109,13 @@ class MysqlSession:
     def close(self) -> None:
         self._connection.close()
 
-    def _execute(self, statement: str, values: Sequence[Any] | None = None) -> None:
+    def _execute(self, statement: str, values: Sequence[Any] | None = None) -> int:
         with self._refusals(), self._connection.cursor() as cursor:
-            cursor.execute(statement, values)
+            return cursor.execute(statement, values)
+
+    def _columns(self, table: str) -> list[LiveColumn]:
+        found = self.query(_COLUMNS, [table])
+        return [LiveColumn(str(n), str(b).lower(), str(t), bool(k)) for n, b, t, k in found]
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
@@ -116,11 +127,11 @@ class MysqlSession:
             self._connection.rollback()
             raise Refused from error
 
-    def _insert(self, rng: random.Random, name: str, columns: Sequence[LiveColumn]) -> None:
+    def _insert(self, rng: random.Random, name: str, columns: Sequence[LiveColumn]) -> int:
         chosen = [column for column in columns if column.is_key or rng.randrange(5)] or list(columns)
         marks = ", ".join("%s" for _ in chosen)
         names = ", ".join(column.name for column in chosen)
-        self._execute(f"insert into {name} ({names}) values ({marks})", [c.value(rng) for c in chosen])
+        return self._execute(f"insert into {name} ({names}) values ({marks})", [c.value(rng) for c in chosen])
 
     def _update(
         self, rng: random.Random, name: str, columns: Sequence[LiveColumn], choice: Sequence[LiveColumn]

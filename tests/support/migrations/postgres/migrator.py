@@ -9,7 +9,14 @@ import psycopg
 
 from tests.support.migrations.postgres import recipes
 from tests.support.migrations.postgres.session import TABLES, PostgresSession
-from tests.support.migrations.threads import PREFIX, WRITE, FollowingWriter, Migrator, Session
+from tests.support.migrations.threads import (
+    PREFIX,
+    WRITE,
+    FollowingWriter,
+    Migrator,
+    Session,
+    change_each_table,
+)
 from tests.support.postgres.server import Database
 
 _PARTITION_BOUNDS = {"app.parted_0": (0, 20), "app.parted_1": (20, 40)}
@@ -88,10 +95,13 @@ class PostgresMigrator(Migrator):
         }
 
     def finish(self) -> None:
-        """What a recipe left half done would leave changes out of the stream."""
+        """What a recipe left half done would leave changes out of the stream; then a row everywhere."""
         attach = [_ATTACH.format(name, *bounds) for name, bounds in _PARTITION_BOUNDS.items()]
         for statement in (*_RESTORE, *attach):
             try:
                 self._database.execute(statement.format(pub=self._publication))
             except psycopg.Error:
                 continue
+        session = PostgresSession(self._database)
+        change_each_table(session, self.rng)
+        session.close()

@@ -90,7 +90,7 @@ class PostgresSession:
         with self._refusals():
             found = self.query(TABLES, [list(SCHEMAS)])
             relid, name = rng.choice(found)
-            columns = [LiveColumn(*row) for row in self.query(_COLUMNS, [relid])]
+            columns = self._columns(relid)
             rows = self.query(f"select count(*) from {name}")[0][0]
             draw = rng.random()
             if draw < 0.45 and rows < MOST_ROWS:
@@ -100,7 +100,21 @@ class PostgresSession:
             elif draw < 0.88:
                 self._update(rng, name, [column for column in columns if column.is_key])
             else:
-                self._connection.execute(f"delete from {name} where {_one_row(name)}".encode())
+                self.delete(name)
+
+    def tables(self) -> list[str]:
+        with self._refusals():
+            return [name for _, name in self.query(TABLES, [list(SCHEMAS)])]
+
+    def insert(self, rng: random.Random, table: str) -> int:
+        with self._refusals():
+            relid = self.query("select %s::regclass::oid::int8", [table])[0][0]
+            return self._insert(rng, table, self._columns(relid))
+
+    def delete(self, table: str) -> int:
+        with self._refusals():
+            statement = f"delete from {table} where {_one_row(table)}"
+            return self._connection.execute(statement.encode()).rowcount
 
     def run(self, statement: str) -> None:
         with self._refusals():
@@ -137,14 +151,17 @@ class PostgresSession:
             self._connection.rollback()
             raise Refused from error
 
-    def _insert(self, rng: random.Random, name: str, columns: Sequence[LiveColumn]) -> None:
+    def _columns(self, relid: int) -> list[LiveColumn]:
+        return [LiveColumn(*row) for row in self.query(_COLUMNS, [relid])]
+
+    def _insert(self, rng: random.Random, name: str, columns: Sequence[LiveColumn]) -> int:
         chosen = [column for column in columns if column.is_key or rng.randrange(5)]
         if not chosen:
-            return
+            return 0
         marks = ", ".join("%s" for _ in chosen)
         names = ", ".join(column.name for column in chosen)
         statement = f"insert into {name} ({names}) values ({marks}) on conflict do nothing"
-        self._connection.execute(statement.encode(), [column.value(rng) for column in chosen])
+        return self._connection.execute(statement.encode(), [c.value(rng) for c in chosen]).rowcount
 
     def _update(self, rng: random.Random, name: str, columns: Sequence[LiveColumn]) -> None:
         if not columns:
