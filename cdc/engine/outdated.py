@@ -19,7 +19,6 @@ from cdc.spi.source import TransformsRows
 from cdc.transform.record import difference, key_differs
 
 KEY_REASON = "a column of its key is masked or named differently now"
-MEND = "cdc snapshot"
 
 Record = Callable[[TableId], str]
 

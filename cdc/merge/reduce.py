@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import pyarrow as pa
 
@@ -28,7 +27,6 @@ class Reduced:
 
     schema: TableSchema
     truncated_at: int | None
-    truncated_commit_at: datetime | None
     upserts: Rows
     deletes: Rows
 
@@ -45,13 +43,13 @@ def reduce_batches(batches: Sequence[ChangeBatch], *, keep_deleted: bool = False
     schema = batches[0].schema
     last = segments(batches)[-1]
     if not last.batches:
-        return Reduced(schema, last.truncated_at, last.commit_at, _no_rows(schema), _no_rows(schema))
+        return Reduced(schema, last.truncated_at, _no_rows(schema), _no_rows(schema))
     timeline = Timeline(last.batches)
     finals = timeline.finals()
     arrives = timeline.arrives[finals]
     upserts = timeline.rows(finals[arrives])
     deletes = timeline.rows(finals[~arrives], complete=keep_deleted)
-    return Reduced(schema, last.truncated_at, last.commit_at, upserts, deletes)
+    return Reduced(schema, last.truncated_at, upserts, deletes)
 
 
 def _no_rows(schema: TableSchema) -> Rows:

@@ -65,14 +65,6 @@ def mapped_unchanged(
     return unchanged_of(mapped, kept)
 
 
-def with_column(data: pa.RecordBatch, name: str, values: pa.Array | None) -> pa.RecordBatch:
-    """The batch with a column replaced, added behind the others, or (None) left out."""
-    index = data.schema.get_field_index(name)
-    if values is None:
-        return data if index < 0 else data.remove_column(index)
-    return data.append_column(name, values) if index < 0 else data.set_column(index, name, values)
-
-
 def assemble(
     columns: Mapping[str, pa.Array],
     data: pa.RecordBatch,

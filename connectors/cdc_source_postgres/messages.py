@@ -15,7 +15,6 @@ from cdc_source_postgres.wire.calendar import EPOCH_MICROSECONDS
 
 _STATUS = struct.Struct(">cQQQqB")
 _KEY_FLAG = 1
-_TRUNCATE_CASCADE, _TRUNCATE_RESTART = 1, 2
 _LSN_HALF_BITS = 32
 _LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})\Z")
 
@@ -43,9 +42,9 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Truncate:
+    """The tables of a TRUNCATE, those that CASCADE reached included; their sequences are not followed."""
+
     relids: tuple[int, ...]
-    cascade: bool
-    restart_identity: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +62,6 @@ class LogicalMessage:
     lsn: int
     prefix: str
     content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    commit_lsn: int
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +99,11 @@ def parse_relation(payload: bytes | memoryview) -> Relation:
 
 def parse_truncate(payload: bytes | memoryview) -> Truncate:
     cursor = _open(payload, "T")
-    count, options = cursor.u32(), cursor.u8()
+    count, _options = cursor.u32(), cursor.u8()
     if count * 4 != cursor.left:
         message = f"a truncate of {count} tables in {cursor.left} bytes"
         raise DecodeError(message)
-    relids = tuple(cursor.u32() for _ in range(count))
-    return Truncate(relids, bool(options & _TRUNCATE_CASCADE), bool(options & _TRUNCATE_RESTART))
+    return Truncate(tuple(cursor.u32() for _ in range(count)))
 
 
 def parse_type(payload: bytes | memoryview) -> TypeInfo:
@@ -127,13 +119,6 @@ def parse_message(payload: bytes | memoryview) -> LogicalMessage:
     content = cursor.take(cursor.u32())
     cursor.finish()
     return LogicalMessage(bool(flags & 1), lsn, prefix, content)
-
-
-def parse_origin(payload: bytes | memoryview) -> Origin:
-    cursor = _open(payload, "O")
-    origin = Origin(cursor.u64(), cursor.cstring())
-    cursor.finish()
-    return origin
 
 
 def parse_keepalive(payload: bytes | memoryview) -> Keepalive:

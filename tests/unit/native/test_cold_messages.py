@@ -23,14 +23,12 @@ RELATION = (
 TRUNCATE = b"T" + struct.pack(">IBII", 2, 3, 5, 6)
 TYPE = b"Y" + struct.pack(">I", 20_000) + b"public\0mood\0"
 MESSAGE = b"M\1" + struct.pack(">Q", 9) + b"prefix\0" + struct.pack(">I", 3) + b"abc"
-ORIGIN = b"O" + struct.pack(">Q", 9) + b"upstream\0"
 KEEPALIVE = b"k" + struct.pack(">QqB", 11, 5, 1)
 PARSERS: list[tuple[Callable[[bytes], Any], bytes]] = [
     (messages.parse_relation, RELATION),
     (messages.parse_truncate, TRUNCATE),
     (messages.parse_type, TYPE),
     (messages.parse_message, MESSAGE),
-    (messages.parse_origin, ORIGIN),
     (messages.parse_keepalive, KEEPALIVE),
 ]
 
@@ -54,10 +52,9 @@ def test_empty_namespace_is_pg_catalog() -> None:
 
 
 def test_other_messages_give_their_fields() -> None:
-    assert messages.parse_truncate(TRUNCATE) == messages.Truncate((5, 6), True, True)
+    assert messages.parse_truncate(TRUNCATE) == messages.Truncate((5, 6))
     assert messages.parse_type(TYPE) == messages.TypeInfo(20_000, "public", "mood")
     assert messages.parse_message(MESSAGE) == messages.LogicalMessage(True, 9, "prefix", b"abc")
-    assert messages.parse_origin(ORIGIN) == messages.Origin(9, "upstream")
     assert messages.parse_keepalive(KEEPALIVE) == messages.Keepalive(11, UNIX_2000 + 5, True)
 
 
