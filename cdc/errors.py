@@ -17,6 +17,11 @@ class CdcError(Exception):
         self.remedy = remedy
         super().__init__(message)
 
+    @property
+    def problems(self) -> tuple[CdcError, ...]:
+        """The errors to report one by one: this one, or all that it collects."""
+        return (self,)
+
     def __str__(self) -> str:
         head = f"{self.where}: {self.message}" if self.where else self.message
         return f"{head}. {self.remedy}" if self.remedy else head

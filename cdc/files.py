@@ -169,6 +169,16 @@ def sync_file(path: Path) -> None:
     _sync(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
+def truncate_file(path: Path, size: int) -> None:
+    """Cut a file to `size` bytes, and make that durable."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.ftruncate(descriptor, size)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def exchange(one: Path, other: Path) -> bool:
     """Swap two paths in one step; False where the kernel or the file system can't."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)

@@ -90,7 +90,7 @@ def errors_in_the_log(log: Log, *, as_they_are: bool) -> Iterator[None]:
     except CdcError as error:
         if as_they_are or sys.stderr.isatty():
             raise
-        for problem in getattr(error, "problems", ()) or (error,):
+        for problem in error.problems:
             log(
                 "not started",
                 level="error",

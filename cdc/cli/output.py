@@ -74,7 +74,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: S
 
 def print_error(error: CdcError, *, as_json: bool) -> None:
     """One block on stderr; an error that holds several (`problems`) shows each."""
-    problems: Sequence[CdcError] = getattr(error, "problems", ()) or (error,)
+    problems = error.problems
     if as_json:
         document = _error_document(problems[0], type(error).__name__)
         if len(problems) > 1:

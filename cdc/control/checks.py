@@ -11,6 +11,7 @@ from cdc.control.composition import open_sink, open_source, silent
 from cdc.control.status import DaemonView, daemon_of
 from cdc.control.stored import log_identity
 from cdc.errors import CdcError, SourceUnavailable
+from cdc.kit.report import UNREACHABLE
 from cdc.spi import Finding, Severity
 from cdc.spi.sink import Sink
 from cdc.spi.source import Source
@@ -18,8 +19,6 @@ from cdc_config import Configuration, ConfiguredSink, ConfiguredSource
 
 PluginT = TypeVar("PluginT", Source, Sink)
 Result = tuple[str, Finding]
-
-UNREACHABLE = "Check host and port, and that the server runs."
 
 
 def find_all(configuration: Configuration) -> Iterator[Result]:

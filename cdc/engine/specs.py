@@ -21,19 +21,18 @@ from cdc.defaults import (
 )
 from cdc.spi import FlushPolicy, Sink, SinkContext, Source, SourceContext
 from cdc.spi.capabilities import DEFAULT_PART_BYTES
+from cdc.spi.sink import DEFAULT_MEMORY_BYTES
 
 # What deliveries may hold in memory beside DuckDB's own limit, together: with capture and the code this stays
 # under the 400 MiB that the daemon promises, however many sinks there are.
 DELIVERIES_MEMORY_BYTES = 192 * 1024**2
-# More gains nothing measurable for one delivery.
-DELIVERY_MEMORY_BYTES = 64 * 1024**2
 # A part in the making, the one being staged, and what staging makes of it, several times over.
 PARTS_IN_MEMORY = 16
 
 
 def delivery_memory(deliveries: int) -> int:
     """Return what each of so many deliveries may hold in memory."""
-    return min(DELIVERY_MEMORY_BYTES, DELIVERIES_MEMORY_BYTES // max(1, deliveries))
+    return min(DEFAULT_MEMORY_BYTES, DELIVERIES_MEMORY_BYTES // max(1, deliveries))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from cdc.errors import CdcError, LogFull, StateError
-from cdc.files import FolderLock, make_folder
+from cdc.files import DENIED, FolderLock, make_folder
 from cdc.log.arrow import EncodedBatch
 from cdc.log.buffers import Buffers, renamed_keys, without_buffers
 from cdc.log.frame import FORMAT_VERSION, Preamble
@@ -411,7 +411,7 @@ def _unusable(folder: Path, error: OSError) -> CdcError:
     """Why a log's folder can't be opened."""
     if is_no_room(error):
         return full(folder, error)
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+    if error.errno in DENIED | {errno.ENOTDIR}:
         message = f"the log's folder cannot be written ({errno.errorcode[error.errno]})"
         return StateError(
             message, where=str(folder), remedy="Check the owner and permissions of this folder."

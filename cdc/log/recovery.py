@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cdc.errors import LogCorrupt
-from cdc.files import TEMPORARY_SUFFIX, sync_folder
+from cdc.files import TEMPORARY_SUFFIX, sync_folder, truncate_file
 from cdc.log.frame import FRAME_MAGIC, FrameKind, Preamble
 from cdc.log.index import load_index, save_index
 from cdc.log.records import decode_commit
@@ -50,7 +50,7 @@ def recover(folder: Path) -> Recovered | None:
     check_tail(found.contents)
     cut = found.contents.tail_bytes
     if cut:
-        _cut(found.contents.segment)
+        truncate_file(found.contents.segment.path, found.contents.segment.byte_count)
     return Recovered(found.sealed, found.contents, found.preamble, cut)
 
 
@@ -121,15 +121,6 @@ def _commits_after(reader: SegmentReader, start: int) -> Iterator[int]:
         if frame is not None and frame.kind == FrameKind.COMMIT and reader.is_whole(frame):
             yield decode_commit(reader.body(frame)).synced
         at += found + 1
-
-
-def _cut(segment: Segment) -> None:
-    descriptor = os.open(segment.path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        os.ftruncate(descriptor, segment.byte_count)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _load_sealed(empty: Segment, newest: Preamble, *, keep_index: bool) -> Segment:

@@ -5,11 +5,10 @@ The log can be opened after every step: old segments are removed oldest first, n
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import datetime
 
-from cdc.files import sync_folder
+from cdc.files import sync_folder, truncate_file
 from cdc.log.reader import check_range, groups_of
 from cdc.log.segment import Segment, SegmentReader
 
@@ -55,12 +54,7 @@ def cut_back(segments: Sequence[Segment], next_offset: int) -> None:
     for segment in reversed(segments[index + 1 :]):
         remove_segments([segment])
     target.index_path.unlink(missing_ok=True)
-    descriptor = os.open(target.path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.ftruncate(descriptor, end)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    truncate_file(target.path, end)
     sync_folder(target.path.parent)
 
 

@@ -16,12 +16,13 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from cdc.errors import ConfigError, PluginError
+from cdc.files import DEFAULT_UMASK
 from cdc.spi.capabilities import OwnsPlaces
 from cdc_config.document import Document, describe, read_document
 from cdc_config.problem import InvalidConfig, Path, did_you_mean, format_path
 from cdc_config.settings import (
     DEFAULT_STATE_DIR,
-    DEFAULT_UMASK,
+    DEFAULT_UMASK_TEXT,
     MIN_MASK_KEY_LENGTH,
     NAME_PATTERN,
     UMASK_PATTERN,
@@ -131,7 +132,7 @@ class _Loading:
         return DEFAULT_STATE_DIR
 
     def _umask(self) -> int:
-        value = self._document.value.get("umask", DEFAULT_UMASK)
+        value = self._document.value.get("umask", DEFAULT_UMASK_TEXT)
         if isinstance(value, str) and re.fullmatch(UMASK_PATTERN, value):
             return int(value, 8)
         shown = repr(value) if isinstance(value, str) else describe(value)
@@ -139,7 +140,7 @@ class _Loading:
         self._add(
             ("umask",), f"must be three octal digits that leave the owner's rights (got {shown})", remedy
         )
-        return int(DEFAULT_UMASK, 8)
+        return DEFAULT_UMASK
 
     def _names(self, key: str) -> tuple[str, ...]:
         value = self._document.value.get(key)

@@ -18,9 +18,13 @@ class InvalidConfig(ConfigError):
     """The file has one problem or more; `problems` holds each with its own place."""
 
     def __init__(self, problems: Sequence[ConfigError]) -> None:
-        self.problems = tuple(problems)
+        self._problems = tuple(problems)
         first = problems[0]
         super().__init__(first.message, where=first.where, remedy=first.remedy)
+
+    @property
+    def problems(self) -> tuple[ConfigError, ...]:
+        return self._problems
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)

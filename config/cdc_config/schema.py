@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from cdc.spi.capabilities import FlushPolicy
 from cdc_config.settings import (
     DEFAULT_STATE_DIR,
-    DEFAULT_UMASK,
+    DEFAULT_UMASK_TEXT,
     NAME_PATTERN,
     UMASK_PATTERN,
     FlushSettings,
@@ -55,7 +55,7 @@ def json_schema(
             "umask": {
                 "type": "string",
                 "pattern": f"^{UMASK_PATTERN}$",
-                "default": DEFAULT_UMASK,
+                "default": DEFAULT_UMASK_TEXT,
                 "description": "Permissions to remove from new files and folders, in octal.",
             },
             "sources": _named(

@@ -19,6 +19,7 @@ from cdc.defaults import (
     GapMode,
     SnapshotMode,
 )
+from cdc.files import DEFAULT_UMASK
 from cdc.spi.capabilities import (
     DEFAULT_FLUSH_BYTES,
     DEFAULT_FLUSH_INTERVAL_SECONDS,
@@ -37,8 +38,8 @@ MIN_MASK_KEY_LENGTH = 16
 # Beside the configuration, visible, and ignored by our .gitignore.
 DEFAULT_STATE_DIR = "./cdc-data"
 
-# Files for the owner and to read for the group, nothing for others.
-DEFAULT_UMASK = "027"
+# As the file spells it.
+DEFAULT_UMASK_TEXT = f"{DEFAULT_UMASK:03o}"
 # Octal; the owner keeps all rights.
 UMASK_PATTERN = r"0?0[0-7]{2}"
 

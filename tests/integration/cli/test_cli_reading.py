@@ -241,7 +241,7 @@ def test_check_never_promises_to_try_again(project: Project) -> None:
     finding = project.cdc("check", "--json").json[1]
     assert (finding["code"], finding["fix"]) == (
         "SourceUnavailable",
-        "Check host and port, and that the server runs.",
+        "Start the server, or correct host and port in url (inside a container, localhost is the container).",
     )
 
 

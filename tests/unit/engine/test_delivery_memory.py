@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from cdc.engine.specs import (
     DELIVERIES_MEMORY_BYTES,
-    DELIVERY_MEMORY_BYTES,
     PARTS_IN_MEMORY,
     delivery_memory,
 )
 from cdc.spi import Atomicity, Capabilities, FlushPolicy
 from cdc.spi.capabilities import DEFAULT_PART_BYTES
+from cdc.spi.sink import DEFAULT_MEMORY_BYTES
 
 SLOW = Capabilities(("append",), (), Atomicity.NOTHING, False, smallest_interval_seconds=60.0)
 
 
 def test_few_deliveries_have_the_memory_of_a_whole_part() -> None:
-    assert delivery_memory(0) == delivery_memory(1) == delivery_memory(2) == DELIVERY_MEMORY_BYTES
+    assert delivery_memory(0) == delivery_memory(1) == delivery_memory(2) == DEFAULT_MEMORY_BYTES
     assert delivery_memory(1) // PARTS_IN_MEMORY == DEFAULT_PART_BYTES
 
 
