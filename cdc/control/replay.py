@@ -15,6 +15,7 @@ from cdc.control.status import daemon_of
 from cdc.control.stored import finder, open_log
 from cdc.engine.identity import starts_in
 from cdc.errors import ConfigError, SinkRefused, StateError
+from cdc.merge import continuity
 from cdc.spi import ReplayRequest, SupportsRewind
 from cdc.spi.status import SinkReport
 from cdc.state import StateReader, StateStore
@@ -81,11 +82,7 @@ def send_back(task: Replay, *, running: bool) -> bool:
 def _refuse_without_rewind(sink: ConfiguredSink) -> None:
     if not issubclass(sink.plugin, SupportsRewind):
         remedy = "Empty it and give it a new name: a new sink starts at the beginning of the log."
-        raise SinkRefused(
-            f"a sink of type {sink.settings.type} does not support replay",
-            where=f"sinks.{sink.name}",
-            remedy=remedy,
-        )
+        raise SinkRefused(continuity.NO_REPLAY, where=f"sinks.{sink.name}", remedy=remedy)
 
 
 def _rewind_here(task: Replay) -> None:
@@ -97,8 +94,7 @@ def _rewind_here(task: Replay) -> None:
             sink.prepare(task.source)
             cursor = sink.committed(task.source)
             _refuse_ahead(task, None if cursor is None else cursor.next)
-            if not isinstance(sink, SupportsRewind):
-                raise SinkRefused("this sink does not support replay", where=f"sinks.{task.sink.name}")
+            assert isinstance(sink, SupportsRewind)  # `plan_replay` refuses the others.
             state.clear_plan(task.sink.name, task.source)
             sink.rewind(task.source, task.offset)
 
@@ -129,9 +125,10 @@ def _refuse_ahead(task: Replay, cursor: int | None) -> None:
     if cursor is None:
         remedy = "Start `cdc run`: it delivers from the beginning of the log."
         raise StateError(f"the sink has no changes of {task.source!r} yet", where=where, remedy=remedy)
-    if task.offset > cursor:
+    reason = continuity.why_ahead(cursor, task.offset)
+    if reason:
         remedy = "A replay starts at an earlier offset. To catch up, start `cdc run`."
-        raise ConfigError(f"the sink is at offset {cursor}, before {task.offset}", where=where, remedy=remedy)
+        raise ConfigError(reason, where=where, remedy=remedy)
 
 
 def wait_until_applied(task: Replay, where: str) -> None:

@@ -223,14 +223,12 @@ class DeliveryLoop:
         self._state.request_copy(self._source, [table], self._name)
 
     def _refusal(self, sink: Sink, offset: int) -> str | None:
-        """Why the sink can't go back to that offset."""
+        """Return why the sink cannot be rewound to that offset, None if it can."""
         if not isinstance(sink, SupportsRewind):
-            return "this sink does not support replay"
+            return continuity.NO_REPLAY
         if offset < self._log.start:
             return f"the log begins at offset {self._log.start}"
-        if offset > self._status.next:
-            return f"the sink is at offset {self._status.next}, which lies before"
-        return None
+        return continuity.why_ahead(self._status.next, offset) or None
 
     def _rest(self, sink: Sink, planner: Planner, stop: threading.Event) -> None:
         """Nothing is due: upkeep, a fresh position, then wait for the log."""

@@ -6,6 +6,9 @@ from cdc.errors import SinkRefused
 from cdc.spi.log import LogReader
 from cdc.spi.sink import Cursor, Delivery, SinkContext
 
+# Every message about a sink without `SupportsRewind`.
+NO_REPLAY = "this sink does not support replay"
+
 
 def belongs(cursor: Cursor, log: LogReader) -> bool:
     """Whether the cursor is behind a commit of this log whose position it has reached, or before its
@@ -40,17 +43,26 @@ def is_applied(cursor: Cursor | None, delivery: Delivery, where: str) -> bool:
     )
 
 
+def why_ahead(reached: int | None, offset: int) -> str:
+    """Return why a sink that has reached the offset `reached` (None: it is empty) cannot be rewound to
+    `offset`; '' if it can.
+    """
+    if reached is None:
+        return "nothing was applied yet"
+    return f"the sink is at offset {reached}, before {offset}" if offset > reached else ""
+
+
 def check_rewind(cursor: Cursor | None, offset: int, where: str) -> Cursor:
     """Return the cursor that a rewind to `offset` starts from.
 
     Raises:
         SinkRefused: the sink has not reached that offset.
     """
-    if cursor is not None and offset <= cursor.next:
+    reason = why_ahead(cursor.next if cursor else None, offset)
+    if cursor is not None and not reason:
         return cursor
-    reached = "nothing was applied yet" if cursor is None else f"the sink is at offset {cursor.next}"
     raise SinkRefused(
-        f"rewinding to offset {offset} is not possible: {reached}",
+        f"rewinding to offset {offset} is not possible: {reason}",
         where=where,
         remedy="Choose an earlier checkpoint.",
     )
