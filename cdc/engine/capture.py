@@ -41,7 +41,7 @@ class Capture:
         self._status = context.status
         self._report = context.report
         self._accept_identity = context.spec.accept_identity
-        # Without snapshots there is no copy to begin anew with: a gap would stay a gap.
+        # Without snapshots, no copy can close a gap.
         self._copies = context.spec.snapshot != "never"
         self._resnapshots = self._copies and context.spec.on_gap == "resnapshot"
         self._starts = starts_in(self._log.metadata) + 1
@@ -60,15 +60,15 @@ class Capture:
         try:
             self._follow(self._open(), stop)
         except SourceGap as gap:
-            if not self._begins_anew:
+            if not self._starts_over:
                 raise
             self._gap = gap
             raise SourceUnavailable("changes were lost at the source: starting again with a copy") from gap
 
     @property
-    def _begins_anew(self) -> bool:
-        """Whether a gap is followed by a new copy. Before the first change was taken nothing is lost by that:
-        it is as if the source had been added a moment later.
+    def _starts_over(self) -> bool:
+        """Return whether a new copy follows a gap. Before the first change, a new copy loses nothing: it
+        is as if the source had been added a moment later.
         """
         return self._resnapshots or self._is_fresh or self._gap is not None
 
@@ -173,7 +173,7 @@ class Capture:
 
     def _start_again(self, gap: SourceGap) -> Position:
         """`on_gap: resnapshot`: follow from now on, and copy every table again from nothing."""
-        if not self._begins_anew:
+        if not self._starts_over:
             raise gap
         self._report(
             "changes were lost at the source: copying every table again",

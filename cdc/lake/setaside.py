@@ -76,7 +76,7 @@ class LakeShelf:
         return None
 
     def _follow_name(self, batch: ChangeBatch, entry: Aside | None) -> None:
-        """Notice a table that goes on in another folder, and one that begins anew in its own."""
+        """Update the entry of a table that continues in another folder, or that starts over in its own."""
         schema = batch.schema
         if not batch.row_count or schema.relation is None:
             return

@@ -82,7 +82,7 @@ class TableSchema:
     def tells(self, other: TableSchema) -> bool:
         """Whether the two have the same shape and this one has a fill wherever `other` has one.
 
-        A column has one fill for as long as its rows are not read again: which of two is told is all one.
+        A column has one fill until its rows are copied again, so where both have one, the fills are equal.
         """
         return self.same_shape(other) and all(
             own.has_fill or not column.has_fill

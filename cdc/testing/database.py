@@ -108,8 +108,8 @@ class MemoryDatabase:
     ) -> TableSchema:
         """Drop the table of that name and create it again with `rows`, under a relation that none has had.
 
-        `followed` is what a publication FOR ALL TABLES does; else the source must follow it anew. Gives the
-        schema with the new relation.
+        `followed` is what a publication FOR ALL TABLES does; otherwise the source must add the table to its
+        publication. Returns the schema with the new relation.
         """
         with self.changed:
             old = self.tables[schema.table]

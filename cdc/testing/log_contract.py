@@ -170,7 +170,7 @@ class LogContract:
         assert _buffered(again, 3) == [70, 72, 74]
         again.close()
 
-    def test_a_dropped_buffer_begins_anew(self, place: Any, log: LogWriter) -> None:
+    def test_a_dropped_buffer_starts_over(self, place: Any, log: LogWriter) -> None:
         _buffer(log, 10, 3, 70)
         with log.begin() as entry:
             entry.drop(3)

@@ -293,7 +293,7 @@ class SinkContract(CopyContract, PrefixContract):
         assert said.kind
         assert said.message
         assert said.remedy
-        # It is remembered with the cursor, and nothing of it is taken until it begins anew.
+        # The sink stores the refusal with the cursor, and skips the table until it starts over.
         sink.close()
         again = self.make_sink(place, 2)
         assert isinstance(again, SetsAside)

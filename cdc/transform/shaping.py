@@ -95,13 +95,14 @@ def _require_key(schema: TableSchema, rules: TableRules, kept: Sequence[_Kept]) 
         found = by_name.get(name)
         if found is None:
             raise UnsupportedSchema(
-                f"the column {name!r} is part of the key and can't be left out: rows are found by it",
+                f"the column {name!r} is part of the key and cannot be left out:"
+                " updates and deletes match rows by it",
                 where=_place_of(rules, name, schema.table),
                 remedy=f"Write mask: {{{name}: hash}}, or leave the table out of the entry.",
             )
         if found.mask is not None and not found.mask.is_injective:
             raise UnsupportedSchema(
-                f"the column {name!r} is part of the key and can't be masked by {found.mask.kind}:"
+                f"the column {name!r} is part of the key and cannot be masked by {found.mask.kind}:"
                 " two rows could become one",
                 where=_place_of(rules, name, schema.table),
                 remedy=f"Write mask: {{{name}: hash}}, or leave the table out of the entry.",

@@ -126,7 +126,7 @@ class RoutedTables:
         return TableTransform(schema, target, rules, self._key)
 
     def _require_own(self, schema: TableSchema, target: TableId) -> None:
-        """Two tables under one name would be taken for one, again and again created anew."""
+        """Refuse a second table of one name: sinks would recreate the table at each change of either."""
         with self._lock:
             owner = self._owners.setdefault(target, schema)
             is_other = owner.table != schema.table and (

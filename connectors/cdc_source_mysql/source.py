@@ -396,7 +396,7 @@ class MysqlSource:
 
     @contextmanager
     def _noting_gaps(self) -> Iterator[None]:
-        """Remembers that the server does not hold what comes after our log: beginning anew is a new epoch."""
+        """Note a SourceGap: the server lacks the changes after our log. The next start is a new epoch."""
         try:
             yield
         except SourceGap:

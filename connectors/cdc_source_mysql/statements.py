@@ -75,7 +75,7 @@ def grant_select(account: str, tables: Sequence[TableId]) -> str:
 
 
 def force(table: TableId) -> str:
-    """Writes the table anew in the present formats."""
+    """Return the statement that rewrites the table in the server's current formats."""
     return f"alter table {table_name(table)} force"
 
 

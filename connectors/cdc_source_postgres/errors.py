@@ -251,7 +251,7 @@ def slot_lost(where: str, slot: str, reason: str) -> SourceGap:
 
 
 def slot_ahead(where: str, slot: str, log_end: str, confirmed: str) -> SourceGap:
-    """Somebody else read from the slot, or made it anew: the server would skip ahead in silence."""
+    """Another reader advanced the slot, or it was recreated: the server would skip changes silently."""
     message = f"the replication slot {slot!r} is at {confirmed}, past the end of our log at {log_end}"
     return SourceGap(message, where=where, remedy=f"The changes between them are lost. {_GONE}")
 

@@ -91,7 +91,7 @@ class Monitor:
 
     @property
     def connection(self) -> Connection:
-        """Open, or opened anew after it was lost."""
+        """Return the catalog connection; reopen it if it was lost."""
         if self._connection is None or self._connection.closed:
             self._connection = self._connector.connect("to read the catalog")
         return self._connection

@@ -72,7 +72,7 @@ class Ownership:
         if owner is None or (owner.takes_over and not self._claimed):
             return
         if not exists and owner.is_new:
-            return  # A slot that is gone is nobody's: a new log may make it anew.
+            return  # A dropped slot has no owner: a new log may create it again.
         mark = read_mark(conn, self._publication, self._slot)
         is_first = owner.is_new and not self._claimed
         # A mark with the number of this start is this process's own, or a copy's that counted to it too.

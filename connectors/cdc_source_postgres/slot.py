@@ -1,8 +1,8 @@
 """The replication slot: its state, its creation, and whether it may be streamed from after a given position.
 
-The server forwards a start position that lies behind the slot in silence, on every version, so the comparison
-with `confirmed_flush_lsn` is ours to make. A slot is never created anew to go on: what a new slot does not
-hold is a gap.
+Every version of the server silently moves a start position before the slot's `confirmed_flush_lsn` forward,
+so the source compares the two itself. It never recreates a slot to continue: the changes before a new slot
+would be a gap.
 """
 
 from __future__ import annotations

@@ -202,9 +202,7 @@ class PostgresSource:
         self._kept.close()
 
     def _open_new(self, connection: Connection) -> Position:
-        """The log is empty: what a slot holds is worth nothing to us, but a healthy one is a fine place to
-        begin.
-        """
+        """Return the start position of an empty log: that of an existing healthy slot, or of a new one."""
         with self._ownership.decided(connection):
             state = read_slot(connection, self._slot)
             if state is not None:
@@ -376,9 +374,7 @@ class PostgresSource:
 
     @contextmanager
     def _noting_gaps(self) -> Iterator[None]:
-        """Remembers that the slot does not hold what comes after our log, so that beginning anew takes a new
-        one.
-        """
+        """Note a SourceGap: the slot lacks the changes after our log. The next start creates a new slot."""
         try:
             yield
         except SourceGap:

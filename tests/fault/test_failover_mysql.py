@@ -64,7 +64,7 @@ def test_mirror_and_lake_go_on_after_a_failover(
 @pytest.mark.parametrize(
     ("name", "reset"), [("mysql9", "reset binary logs and gtids"), ("mariadb10", "reset master")]
 )
-def test_a_running_daemon_begins_anew_when_the_binlog_is_reset(
+def test_a_running_daemon_starts_over_when_the_binlog_is_reset(
     mysql_server_factory: MysqlFactory, tmp_path: Path, name: str, reset: str
 ) -> None:
     server = mysql_server_factory(None, name)

@@ -114,7 +114,7 @@ class ServerMemory:
 
     `settled`: outcomes of XA transactions before this order may concern ones that the first copy holds.
     `file` is the last one that was seen, and `began_at` the time in that file's first event: a server
-    with another file of that name was reset, restored or built anew.
+    with another file of that name was reset, restored or reinstalled.
     """
 
     flavour: str

@@ -35,7 +35,7 @@ from cdc_source_mysql.wire.table_plan import TablePlan
 
 # A refused table is tried again this often; each time it is copied if the stream can read it by then.
 REFUSED_SECONDS = 60.0
-# What a ROLLBACK takes back.
+# Engines whose changes a ROLLBACK undoes.
 TRANSACTIONAL_ENGINES = frozenset({"innodb", "ndb", "ndbcluster", "rocksdb", "tokudb"})
 
 

@@ -31,7 +31,7 @@ from cdc_source_mysql.snapshot.planning import (
 from cdc_source_mysql.snapshot.source import SnapshotSource, require_same
 from cdc_source_mysql.snapshot.views import View
 
-# A chunk looks anew: nothing that it reads is older than its statement.
+# Each chunk has a read view of its own: it reads nothing older than its statement.
 _ISOLATION = "set session transaction isolation level read committed"
 
 

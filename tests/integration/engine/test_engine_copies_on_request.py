@@ -113,7 +113,7 @@ def test_a_new_sink_on_a_trimmed_log_gets_all_tables_and_the_other_sink_none_of_
     assert len(bench.others["mart"].rows("public.orders")) == rows + 2
 
 
-def test_a_sink_that_retention_has_passed_begins_anew(bench: Bench) -> None:
+def test_a_sink_that_retention_has_passed_starts_over(bench: Bench) -> None:
     # GIVEN a sink that is away while the log goes on and is trimmed
     filled(bench)
     bench.others = {"mart": (mart := MemoryStore())}

@@ -76,7 +76,7 @@ def wait_for_retry(bench: Bench, worker: str) -> None:
     )
 
 
-def held_folders(bench: Bench) -> list[Path]:
+def buffer_folders(bench: Bench) -> list[Path]:
     return list((bench.folder / "held" / "shop").iterdir())
 
 
@@ -101,7 +101,9 @@ def test_a_saved_plan_is_not_applied_to_an_emptied_sink(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("goes_on", ["retry", "restart"])
-def test_a_failure_behind_the_first_held_changes_leaves_nothing_behind(bench: Bench, goes_on: str) -> None:
+def test_a_failure_behind_the_first_buffered_changes_leaves_nothing_behind(
+    bench: Bench, goes_on: str
+) -> None:
     # GIVEN a table that the stream shows first (FOR ALL TABLES), and no room for the main commit
     bench.pacing.discover_seconds = 5.0
     bench.database.create(T, ROWS)
@@ -130,7 +132,7 @@ def test_a_failure_behind_the_first_held_changes_leaves_nothing_behind(bench: Be
     bench.database.commit([("public.other", "u", row(1, "later")), ("public.t", "d", {"id": 1})])
     bench.wait_until_equal("public.other")
     bench.wait_until_equal("public.t")
-    bench.wait_for(lambda: held_folders(bench) == [], "the held log to be deleted")
+    bench.wait_for(lambda: buffer_folders(bench) == [], "the buffer to be deleted")
     restart(bench)
     bench.database.commit([("public.other", "d", {"id": 2}), ("public.t", "c", row(50))])
     bench.wait_until_equal("public.other")
@@ -213,7 +215,7 @@ def test_a_live_table_renamed_and_read_again_is_equal(
 
 
 @BOTH_IDENTITIES
-def test_a_rename_inside_one_set_of_a_held_table_does_not_stop_capture(
+def test_a_rename_inside_one_set_of_a_buffered_table_does_not_stop_capture(
     bench: Bench, schema: TableSchema
 ) -> None:
     bench.database.create(OTHER, ROWS)
@@ -359,21 +361,21 @@ def test_rows_that_change_in_silence_while_a_snapshot_opens_are_read_again(bench
 
 
 def test_a_table_that_leaves_the_selection_while_it_waits_is_copied_when_it_returns(bench: Bench) -> None:
-    # GIVEN a table with held changes that is excluded before its copy
+    # GIVEN a table with buffered changes that is excluded before its copy
     bench.database.create(T, ROWS)
     bench.database.create(OTHER, ROWS, followed=True)
     hold_copies(bench)
     bench.start()
     wait_for_retry(bench, "snapshot:shop")
     bench.database.commit([("public.other", "c", row(50))])
-    bench.wait_for(lambda: held_folders(bench), "held changes")
+    bench.wait_for(lambda: buffer_folders(bench), "buffered changes")
     stop(bench)
     bench.database.excluded.add(OTHER.table)
     let_copies_go(bench)
     # WHEN it changes meanwhile and returns
     bench.start()
     bench.wait_until_equal("public.t")
-    bench.wait_for(lambda: held_folders(bench) == [], "the held log to be deleted")
+    bench.wait_for(lambda: buffer_folders(bench) == [], "the buffer to be deleted")
     assert not any("public" in key and "other" in key for key in facts(bench))
     stop(bench)
     bench.database.history.clear()

@@ -19,7 +19,7 @@ def row(identity: int) -> dict[str, object]:
     return {"id": identity, "note": "new"}
 
 
-def facts(bench: Bench) -> dict[str, str]:
+def log_metadata(bench: Bench) -> dict[str, str]:
     assert bench.running is not None
     return dict(bench.running.engine.pipelines.captures["shop"].log.metadata)
 
@@ -36,12 +36,12 @@ def test_on_gap_resnapshot_recovers_from_a_gap_that_the_stream_meets(bench: Benc
     bench.wait_until_equal("public.t")
     remembered = ChangeSet((), position(bench.database.now.order + 1), memory={"seen": "x"})
     bench.database.append(remembered)
-    bench.wait_for(lambda: facts(bench).get("memory:seen") == "x", "the source's memory in the log")
+    bench.wait_for(lambda: log_metadata(bench).get("memory:seen") == "x", "the source's memory in the log")
     with bench.database.changed:
         bench.database.tables[T.table].tuples[3:7] = [None] * 4
         bench.database.fail("stream", SourceGap("the slot was invalidated"))
     bench.wait_until_equal("public.t")
-    assert "memory:seen" not in facts(bench)
+    assert "memory:seen" not in log_metadata(bench)
     bench.database.commit([("public.t", "c", row(50))])
     bench.wait_until_equal("public.t")
     stop(bench)
@@ -50,7 +50,7 @@ def test_on_gap_resnapshot_recovers_from_a_gap_that_the_stream_meets(bench: Benc
     bench.wait_until_equal("public.t")
 
 
-def test_a_gap_before_the_first_change_begins_anew_once(bench: Bench) -> None:
+def test_a_gap_before_the_first_change_starts_over_once(bench: Bench) -> None:
     bench.database.create(T, ROWS)
     running = bench.start()
     bench.wait_until_equal("public.t")

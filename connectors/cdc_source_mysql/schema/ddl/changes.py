@@ -14,7 +14,7 @@ from cdc.model import TableId
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """CREATE TABLE. `shape` is None where the statement doesn't tell it (LIKE, AS SELECT, not understood).
+    """CREATE TABLE. `shape` is None if the statement does not define it (LIKE, AS SELECT, unknown syntax).
 
     `like`: the table whose shape it has. `if_not_exists`: the statement is logged even when it did nothing.
     `replaces`: MariaDB's OR REPLACE.

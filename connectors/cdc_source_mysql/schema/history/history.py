@@ -100,7 +100,7 @@ class History:
         self._databases = Databases()
 
     def restore(self, memory: Mapping[str, str]) -> None:
-        """Take back what earlier sets' `memory` kept; other keys are left alone."""
+        """Restore the states that earlier sets stored in `memory`. Ignore other keys."""
         for key, text in memory.items():
             if key.startswith(MEMORY_PREFIX):
                 state = HistoryState.from_json(text)

@@ -68,8 +68,8 @@ class HistoryState:
         return None if definition is None else KnownTable(definition, self.characters, self.has_primary_key)
 
     def renamed(self, table: TableId) -> HistoryState:
-        """The same under another name, or in a table like it; that one is copied anew, so nothing is left to
-        fill.
+        """Return this state for a table renamed to `table` or created like this one. That table is copied
+        again, so no fills remain.
         """
         moved = (
             None if d is None else replace(d, table=table) for d in (self.definition, self.draft, self.hint)
