@@ -17,8 +17,8 @@ from cdc.model.batch import snapshot_batch
 from cdc_source_postgres.chunks import PageRange
 from cdc_source_postgres.connection import Connection
 from cdc_source_postgres.errors import translate, translate_result
-from cdc_source_postgres.parts import Parts
 from cdc_source_postgres.shapes import Shape
+from cdc_source_postgres.snapshot_context import SnapshotContext
 from cdc_source_postgres.types import ColumnPlan
 from cdc_source_postgres.wire import decoder as wire
 
@@ -31,16 +31,21 @@ class Copying:
     """Runs COPY statements for one table under one snapshot."""
 
     def __init__(
-        self, connection: Connection, parts: Parts, shape: Shape, position: Position, taken_at: datetime
+        self,
+        connection: Connection,
+        context: SnapshotContext,
+        shape: Shape,
+        position: Position,
+        taken_at: datetime,
     ) -> None:
         self._connection = connection
         self._pgconn = connection.pgconn
         self._shape = shape
         self._position = position
         self._taken_at = taken_at
-        self._unrepresentable = parts.options.unrepresentable
-        self._count = parts.context.count
-        self._where = f"{parts.connector.where}, {shape.schema.table}"
+        self._unrepresentable = context.options.unrepresentable
+        self._count = context.source.count
+        self._where = f"{context.connector.where}, {shape.schema.table}"
         self._poll = select.poll()
         self._poll.register(self._pgconn.socket, select.POLLIN)
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cdc_source_postgres.catalog_looks import is_since
 from cdc_source_postgres.ddl_messages import DdlReport, Malformed, parse_report, relid_of, whole_definition
 from cdc_source_postgres.ddl_objects import PREFIX
 from cdc_source_postgres.definition import Definition
-from cdc_source_postgres.entries import Place
-from cdc_source_postgres.looks import is_since
+from cdc_source_postgres.history_entries import Place
 from cdc_source_postgres.messages import parse_message
 from cdc_source_postgres.monitor import Monitor
-from cdc_source_postgres.reported import ReportedHistory
+from cdc_source_postgres.reported_history import ReportedHistory
 
 # The server keeps texts in its own encoding, and hands messages on as they are.
 _TO_TEXT = "select convert_from(%s, getdatabaseencoding())"

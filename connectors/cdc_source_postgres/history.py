@@ -18,9 +18,9 @@ from dataclasses import replace
 from cdc.kit.selection import TableSelection
 from cdc.model import Resnapshot
 from cdc_source_postgres import relations
+from cdc_source_postgres.catalog_looks import Look, Seen
 from cdc_source_postgres.definition import Definition
-from cdc_source_postgres.entries import Entry, Known, News, Place, RelationMeaning
-from cdc_source_postgres.looks import Look, Seen
+from cdc_source_postgres.history_entries import Entry, Known, News, Place, RelationMeaning
 from cdc_source_postgres.messages import Relation as Message
 from cdc_source_postgres.steps import Circumstances, DefinitionStep, classify, why_moved, why_unsent
 
@@ -39,7 +39,7 @@ class History:
     What the next ChangeSet has to carry stays until `delivered` says that the log has it.
 
     What looks find while event triggers report DDL (`Entry.watched`) is judged only when the stream has
-    reached them, against what was reported by then: see `cdc_source_postgres.reported`.
+    reached them, against what was reported by then: see `cdc_source_postgres.reported_history`.
     """
 
     def __init__(self, selection: TableSelection) -> None:

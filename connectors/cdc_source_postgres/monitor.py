@@ -12,14 +12,14 @@ from collections.abc import Mapping
 
 from cdc.errors import SourceUnavailable
 from cdc.spi.source import SourceContext
+from cdc_source_postgres.catalog_looks import Looker, look_at
 from cdc_source_postgres.connection import Connection, Connector
 from cdc_source_postgres.ddl_setup import SHOW_SQL
 from cdc_source_postgres.definition import PublicationDefinition
-from cdc_source_postgres.entries import News
 from cdc_source_postgres.errors import publication_dropped
+from cdc_source_postgres.history_entries import News
 from cdc_source_postgres.layout import SENT_ANOTHER_WAY, Layout
-from cdc_source_postgres.looks import Looker, look_at
-from cdc_source_postgres.reported import ReportedHistory
+from cdc_source_postgres.reported_history import ReportedHistory
 from cdc_source_postgres.slot import check_slot, read_slot
 
 # The publication's oid, so that one dropped and created again between two looks is noticed.

@@ -23,9 +23,9 @@ from cdc.spi.source import EarlierSnapshot, Snapshot, SnapshotChunk
 from cdc_source_postgres.chunks import AGAIN, PageRange, ResumeToken, layout_of, plan
 from cdc_source_postgres.connection import Connection
 from cdc_source_postgres.copying import Copying, copy_statement
-from cdc_source_postgres.parts import Parts
 from cdc_source_postgres.shapes import Shape
-from cdc_source_postgres.turns import Waiter
+from cdc_source_postgres.snapshot_context import SnapshotContext
+from cdc_source_postgres.snapshot_schedule import Waiter
 from cdc_source_postgres.view import Postponed, View, import_snapshot, open_view
 
 # Ranges of pages are read without passing over the whole table from this version on.
@@ -37,10 +37,12 @@ _SHOWN = 5
 class PostgresSnapshot:
     """See `cdc.spi.source.Snapshot`."""
 
-    def __init__(self, parts: Parts, view: View, earlier: Mapping[TableId, EarlierSnapshot]) -> None:
-        self._parts = parts
+    def __init__(
+        self, context: SnapshotContext, view: View, earlier: Mapping[TableId, EarlierSnapshot]
+    ) -> None:
+        self._context = context
         self._view = view
-        self._readers: Readers[Connection] = Readers(self._connect, parts.connector.where)
+        self._readers: Readers[Connection] = Readers(self._connect, context.connector.where)
         self._ranges: dict[tuple[TableId, str], PageRange] = {}
         self._opened_at = time.monotonic()
         self.positions: Mapping[TableId, Position] = dict.fromkeys(view.shapes, view.position)
@@ -69,7 +71,7 @@ class PostgresSnapshot:
     @property
     def is_ending(self) -> bool:
         """Whether it is over time and a later view can complete what is left."""
-        if time.monotonic() - self._opened_at < self._parts.connector.limits.snapshot_seconds:
+        if time.monotonic() - self._opened_at < self._context.connector.limits.snapshot_seconds:
             return False
         shapes = list(self._view.shapes.values())
         can_be_completed = len(shapes) == 1 and bool(shapes[0].schema.key) and bool(self._not_begun)
@@ -92,9 +94,9 @@ class PostgresSnapshot:
             self._unread[chunk.table] -= 1
             is_read = self._unread[chunk.table] == 0
         if is_read:
-            self._parts.turns.finished(shape.info.relid)
+            self._context.turns.finished(shape.info.relid)
         elif shape.schema.key and not chunk.id.startswith(AGAIN):
-            self._parts.turns.progressed(shape.info.relid)
+            self._context.turns.progressed(shape.info.relid)
 
     def close(self) -> None:
         self._view.watcher.close()
@@ -107,7 +109,7 @@ class PostgresSnapshot:
         condition = published.row_filter if published else None
         statement = copy_statement(shape, self._ranges[chunk.table, chunk.id], condition)
         self._run(connection, "savepoint cdc")
-        copying = Copying(connection, self._parts, shape, self._view.position, self._view.taken_at)
+        copying = Copying(connection, self._context, shape, self._view.position, self._view.taken_at)
         for batch in copying.batches(statement):
             # Rows are good when they were read while the view's locks were held.
             self._readers.require_open()
@@ -115,7 +117,7 @@ class PostgresSnapshot:
         self._run(connection, "rollback to savepoint cdc")
 
     def _run(self, connection: Connection, statement: str) -> None:
-        with self._parts.connector.translated("reading a chunk"):
+        with self._context.connector.translated("reading a chunk"):
             connection.execute(statement.encode())
 
     def _end(self) -> None:
@@ -126,8 +128,8 @@ class PostgresSnapshot:
     def _yielded(self, waiter: Waiter) -> None:
         with self._counting:
             tables = [table for table, count in self._unread.items() if count > 0]
-        self._parts.turns.interrupted((self._view.shapes[table].info.relid for table in tables), waiter)
-        self._parts.context.log(
+        self._context.turns.interrupted((self._view.shapes[table].info.relid for table in tables), waiter)
+        self._context.source.log(
             "the snapshot gave way to a statement that waits for it",
             waiter=str(waiter),
             tables=[str(table) for table in tables[:_SHOWN]],
@@ -140,7 +142,7 @@ class PostgresSnapshot:
         view = self._view
         leaves = view.leaves[table]
         ranges = view.holder.connection.info.server_version >= RANGES_SINCE
-        limits = self._parts.connector.limits
+        limits = self._context.connector.limits
         published = view.publication.tables.get(table) if view.publication else None
         now = ResumeToken(
             relid=shape.info.relid,
@@ -157,7 +159,7 @@ class PostgresSnapshot:
         finished = earlier.finished if earlier else frozenset[str]()
         resumes = before is not None and before.holds_for(now, view.next_xid)
         if earlier is not None and not resumes:
-            self._parts.turns.started_again(shape.info.relid)
+            self._context.turns.started_again(shape.info.relid)
         token = before if before is not None and resumes else now
         layouts = {**now.layouts, **token.layouts}
         # New partitions join the token: their chunks are whole under this snapshot, which is newer than the
@@ -168,7 +170,7 @@ class PostgresSnapshot:
 
     def _connect(self) -> Connection:
         """A connection inside the view."""
-        connector = self._parts.connector
+        connector = self._context.connector
         connection = connector.connect("to read a snapshot")
         with closed_on_error(connection), connector.translated("joining the snapshot"):
             import_snapshot(connection, self._view.exported)
@@ -177,7 +179,7 @@ class PostgresSnapshot:
 
     def _check_alive(self) -> None:
         self._readers.require_open()
-        with self._parts.connector.translated("holding the snapshot"):
+        with self._context.connector.translated("holding the snapshot"):
             self._view.holder.execute("select 1")
 
 
@@ -201,19 +203,19 @@ class NothingToCopy:
 
 
 def open_snapshot(
-    parts: Parts, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]
+    context: SnapshotContext, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]
 ) -> Snapshot:
     """A view of some of the tables, planned."""
-    view = open_view(parts, tables, earlier.keys())
+    view = open_view(context, tables, earlier.keys())
     if isinstance(view, Postponed):
         return NothingToCopy(view.waiting)
     try:
-        with parts.connector.translated("planning the snapshot"):
-            snapshot = PostgresSnapshot(parts, view, earlier)
+        with context.connector.translated("planning the snapshot"):
+            snapshot = PostgresSnapshot(context, view, earlier)
     except BaseException:
         view.watcher.close()
         view.holder.close()
         raise
     for seen in view.seen:
-        parts.history.learn(seen)
+        context.history.learn(seen)
     return snapshot

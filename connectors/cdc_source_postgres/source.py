@@ -37,14 +37,13 @@ from cdc_source_postgres.messages import lsn_int
 from cdc_source_postgres.monitor import Monitor
 from cdc_source_postgres.options import URL_SCHEMES, PostgresOptions
 from cdc_source_postgres.ownership import Ownership
-from cdc_source_postgres.parts import Parts
 from cdc_source_postgres.publication import (
     add_to_publication,
     ensure_publication,
     read_publication,
     sent_columns,
 )
-from cdc_source_postgres.reported import ReportedHistory
+from cdc_source_postgres.reported_history import ReportedHistory
 from cdc_source_postgres.shapes import Shape, Shaper
 from cdc_source_postgres.slot import (
     SlotState,
@@ -57,11 +56,12 @@ from cdc_source_postgres.slot import (
     read_slot,
     release_slot,
 )
+from cdc_source_postgres.snapshot_context import SnapshotContext
+from cdc_source_postgres.snapshot_schedule import Turns
 from cdc_source_postgres.starter import describe
 from cdc_source_postgres.stream import BINARY_SINCE, SessionParts, StreamSession, start_command
 from cdc_source_postgres.tables import TableInfo
 from cdc_source_postgres.tracking import TextWanted, Tracking
-from cdc_source_postgres.turns import Turns
 from cdc_source_postgres.wire.decoder import PgoutputDecoder
 
 _CURRENT = """
@@ -179,7 +179,7 @@ class PostgresSource:
 
     def snapshot(self, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]) -> Snapshot:
         self._follow_first(tables)
-        return snapshots.open_snapshot(self._snapshot_parts(), tables, earlier)
+        return snapshots.open_snapshot(self._snapshot_context(), tables, earlier)
 
     def current(self) -> Position:
         with self._connection("asking for the current position") as connection:
@@ -346,10 +346,10 @@ class PostgresSource:
             for info in self._infos(connection)
         ]
 
-    def _snapshot_parts(self) -> Parts:
-        return Parts(
+    def _snapshot_context(self) -> SnapshotContext:
+        return SnapshotContext(
             connector=self._connector,
-            context=self._context,
+            source=self._context,
             options=self._options,
             publication=self._publication,
             shaper=self._shaper,

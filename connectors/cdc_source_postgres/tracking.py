@@ -12,11 +12,11 @@ from cdc.model import ChangeBatch, TableId
 from cdc_source_postgres import messages
 from cdc_source_postgres.connection import Connector
 from cdc_source_postgres.ddl_reader import DdlReader
-from cdc_source_postgres.entries import Place, RelationMeaning
+from cdc_source_postgres.history_entries import Place, RelationMeaning
 from cdc_source_postgres.layout import Layout
 from cdc_source_postgres.monitor import Monitor
 from cdc_source_postgres.relations import shape_of_message, table_of
-from cdc_source_postgres.reported import ReportedHistory
+from cdc_source_postgres.reported_history import ReportedHistory
 from cdc_source_postgres.shapes import Shape, Shaper
 from cdc_source_postgres.wire.decoder import Pgoutput
 

@@ -23,14 +23,14 @@ from cdc.errors import CdcError, SourceUnavailable
 from cdc.model import Position, TableId, TableSchema
 from cdc_source_postgres.blockers import exclusive_locks, lock_holders
 from cdc_source_postgres.catalog import leaf_relations, read_infos, read_relations
+from cdc_source_postgres.catalog_looks import Seen, read_seen
 from cdc_source_postgres.chunks import LeafSize
 from cdc_source_postgres.connection import Connection
 from cdc_source_postgres.errors import translate
-from cdc_source_postgres.looks import Seen, read_seen
-from cdc_source_postgres.parts import Parts
 from cdc_source_postgres.publication import Publication, read_publication, sent_columns
 from cdc_source_postgres.shapes import Shape
 from cdc_source_postgres.slot import export_snapshot
+from cdc_source_postgres.snapshot_context import SnapshotContext
 from cdc_source_postgres.tables import CatalogRelation
 from cdc_source_postgres.watcher import Watcher
 
@@ -110,23 +110,27 @@ class Postponed:
     waiting: Mapping[TableId, CdcError]
 
 
-def open_view(parts: Parts, tables: Sequence[TableSchema], begun: Collection[TableId]) -> View | Postponed:
+def open_view(
+    context: SnapshotContext, tables: Sequence[TableSchema], begun: Collection[TableId]
+) -> View | Postponed:
     """A view of as many of the tables as fit together and are free."""
     for attempt in range(1, OPEN_ATTEMPTS + 1):
-        view = _attempt(parts, tables, begun)
+        view = _attempt(context, tables, begun)
         if isinstance(view, View) or attempt == OPEN_ATTEMPTS:
             return view
         time.sleep(AGAIN_SECONDS)
     raise AssertionError  # The last attempt returned.
 
 
-def _attempt(parts: Parts, tables: Sequence[TableSchema], begun: Collection[TableId]) -> View | Postponed:
-    ordinary = parts.connector.connect("to prepare a snapshot")
-    watcher = Watcher(parts, ordinary)
-    opener = _Opener(parts, watcher)
+def _attempt(
+    context: SnapshotContext, tables: Sequence[TableSchema], begun: Collection[TableId]
+) -> View | Postponed:
+    ordinary = context.connector.connect("to prepare a snapshot")
+    watcher = Watcher(context, ordinary)
+    opener = _Opener(context, watcher)
     view: View | Postponed | None = None
     try:
-        with parts.connector.translated("opening a snapshot"):
+        with context.connector.translated("opening a snapshot"):
             view = opener.open([table.relation or 0 for table in tables], begun)
     except CdcError as error:
         raise watcher.explained(error) from error
@@ -140,8 +144,8 @@ def _attempt(parts: Parts, tables: Sequence[TableSchema], begun: Collection[Tabl
 class _Opener:
     """One attempt."""
 
-    def __init__(self, parts: Parts, watcher: Watcher) -> None:
-        self._parts = parts
+    def __init__(self, context: SnapshotContext, watcher: Watcher) -> None:
+        self._context = context
         self._watcher = watcher
         self._holder: Holder | None = None
         self._waiting: dict[TableId, CdcError] = {}
@@ -157,10 +161,10 @@ class _Opener:
             self._leave_out_locked(ordinary, relations)
             if len(self._waiting) == len(relations):
                 return Postponed(self._waiting)
-            slot = self._parts.options.slot_name(self._parts.context.name)
-            log = self._parts.context.log
-            replication, exported, position = export_snapshot(self._parts.connector, ordinary, slot, log)
-        coordinator = self._parts.connector.connect("to hold a snapshot")
+            slot = self._context.options.slot_name(self._context.source.name)
+            log = self._context.source.log
+            replication, exported, position = export_snapshot(self._context.connector, ordinary, slot, log)
+        coordinator = self._context.connector.connect("to hold a snapshot")
         self._holder = Holder(coordinator)
         try:
             import_snapshot(coordinator, exported)
@@ -172,27 +176,29 @@ class _Opener:
     def _look(
         self, holder: Holder, position: Position, wanted: set[int], begun: Collection[TableId]
     ) -> View | Postponed:
-        publication = read_publication(holder.connection, self._parts.publication)
-        self._parts.shaper.learn_types(holder.connection)
+        publication = read_publication(holder.connection, self._context.publication)
+        self._context.shaper.learn_types(holder.connection)
         relations = read_relations(holder.connection)
         candidates = [r for r in relations if r.relid in wanted]
         free = [r for r in candidates if r.table not in self._waiting]
-        tried = self._parts.turns.order(free, relations, begun)
+        tried = self._context.turns.order(free, relations, begun)
         infos = read_infos(holder.connection, tried, relations)
         relids = [relation.relid for relation in tried]
-        seen = read_seen(holder.connection, self._parts.publication, relids)
+        seen = read_seen(holder.connection, self._context.publication, relids)
         # From here on others may wait for us, and the transaction end at any time.
         self._watcher.watch(holder.close, [holder.connection.info.backend_pid])
         leaves = self._take(holder, tried, relations)
         same = self._compare([r for r in tried if r.table in leaves], seen)
         shapes = {
-            info.table: self._parts.shaper.shape(info, sent_columns(info, publication, self._parts.options))
+            info.table: self._context.shaper.shape(
+                info, sent_columns(info, publication, self._context.options)
+            )
             for info in infos
             if info.relid in same
         }
         if not shapes:
             return Postponed(self._waiting)
-        self._parts.turns.taken(sum(leaf.total_bytes for table in shapes for leaf in leaves[table]))
+        self._context.turns.taken(sum(leaf.total_bytes for table in shapes for leaf in leaves[table]))
         ((xmin, next_xid, taken_at, page_bytes),) = holder.execute(_VIEW)
         ((exported,),) = holder.execute("select pg_export_snapshot()")
         return View(
@@ -214,7 +220,7 @@ class _Opener:
 
     def _leave_out_locked(self, ordinary: Connection, relations: Sequence[CatalogRelation]) -> None:
         """Tables that are locked or left alone for a while cost no slot."""
-        self._waiting |= self._parts.turns.delays(relations, self._parts.connector.where)
+        self._waiting |= self._context.turns.delays(relations, self._context.connector.where)
         locked = exclusive_locks(ordinary, [relation.relid for relation in relations])
         for relation in relations:
             if relation.relid in locked:
@@ -225,7 +231,7 @@ class _Opener:
         holder = f", held or awaited by {who[0].who}" if who else ""
         return SourceUnavailable(
             f"the copy of the table waits for an exclusive lock of another session{holder}",
-            where=f"{self._parts.connector.where}, {relation.table}",
+            where=f"{self._context.connector.where}, {relation.table}",
             remedy=who[0].remedy if who else "It is retried automatically.",
         )
 
@@ -241,14 +247,14 @@ class _Opener:
             if leaves is None:
                 continue
             size = sum(leaf.total_bytes for leaf in leaves)
-            self._parts.turns.measured(relation.relid, size)
-            if taken and not self._parts.turns.fit_together(byte_count + size):
+            self._context.turns.measured(relation.relid, size)
+            if taken and not self._context.turns.fit_together(byte_count + size):
                 holder.execute(_UNLOCK)
                 continue
             holder.execute("release savepoint cdc")
             taken[relation.table] = leaves
             byte_count += size
-            if not self._parts.turns.fit_together(byte_count):
+            if not self._context.turns.fit_together(byte_count):
                 break
         return taken
 
@@ -263,7 +269,7 @@ class _Opener:
             if error.sqlstate not in _ONLY_THIS_TABLE:
                 raise
             holder.execute(_UNLOCK)
-            where = f"{self._parts.connector.where}, {relation.table}"
+            where = f"{self._context.connector.where}, {relation.table}"
             self._waiting[relation.table] = translate(error, where, "locking the table for its copy")
             return None
         found = (LeafSize(relid, TableId(schema, name), *rest) for relid, schema, name, *rest in rows)
@@ -275,7 +281,7 @@ class _Opener:
         """Both looks at those tables that are still as the snapshot saw them."""
         relids = [relation.relid for relation in taken]
         with self._watcher.connection() as ordinary:
-            now = read_seen(ordinary, self._parts.publication, relids)
+            now = read_seen(ordinary, self._context.publication, relids)
         same: dict[int, tuple[Seen, Seen]] = {}
         for relation in taken:
             here, there = seen.get(relation.relid), now.get(relation.relid)
@@ -284,7 +290,7 @@ class _Opener:
             else:
                 self._waiting[relation.table] = SourceUnavailable(
                     "the table was altered, truncated or dropped while its snapshot was opened",
-                    where=f"{self._parts.connector.where}, {relation.table}",
+                    where=f"{self._context.connector.where}, {relation.table}",
                     remedy="It is retried automatically.",
                 )
         return same

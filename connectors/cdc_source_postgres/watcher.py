@@ -16,8 +16,8 @@ import psycopg
 
 from cdc.errors import CdcError, SnapshotYielded, SourceUnavailable
 from cdc_source_postgres.connection import Connection
-from cdc_source_postgres.parts import Parts
-from cdc_source_postgres.turns import Waiter
+from cdc_source_postgres.snapshot_context import SnapshotContext
+from cdc_source_postgres.snapshot_schedule import Waiter
 
 # With the time to cancel a reader, a statement waits well under a second; one look costs about a millisecond.
 LOOK_SECONDS = 0.2
@@ -52,8 +52,8 @@ _OURS = "pid = any(%s) and application_name = %s and usename = current_user"
 class Watcher:
     """Owns an ordinary connection; its thread runs from `watch` to `close`."""
 
-    def __init__(self, parts: Parts, connection: Connection) -> None:
-        self._parts = parts
+    def __init__(self, context: SnapshotContext, connection: Connection) -> None:
+        self._context = context
         self._connection = connection
         # Of the connection, which `connection` lends.
         self._lock = threading.Lock()
@@ -75,7 +75,7 @@ class Watcher:
         self._end = end
         self._pids = list(pids)
         self._thread = threading.Thread(
-            target=self._run, name=f"locks-{self._parts.context.name}", daemon=True
+            target=self._run, name=f"locks-{self._context.source.name}", daemon=True
         )
         self._thread.start()
 
@@ -91,7 +91,7 @@ class Watcher:
         """What a reader met, given that the snapshot was perhaps ended under it."""
         if self.waiter is None:
             return error
-        where = self._parts.connector.where
+        where = self._context.connector.where
         return SnapshotYielded(
             f"the snapshot gave way to {self.waiter}", where=where, remedy="It continues automatically."
         )
@@ -130,7 +130,7 @@ class Watcher:
             with self._lock:
                 statement = _ENDING[forced].format(_OURS)
                 self._connection.execute(
-                    statement.encode(), (self._pids, self._parts.connector.application_name)
+                    statement.encode(), (self._pids, self._context.connector.application_name)
                 )
             forced = True
             if self._stop.wait(CANCEL_SECONDS) or self._look() is None:

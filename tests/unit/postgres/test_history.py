@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from cdc_source_postgres.catalog_looks import Look, Seen
 from cdc_source_postgres.definition import Definition
-from cdc_source_postgres.entries import Place
 from cdc_source_postgres.history import LEGACY, OUTSIDE, REKEYED, UNPROVEN, History
-from cdc_source_postgres.looks import Look, Seen
+from cdc_source_postgres.history_entries import Place
 from cdc_source_postgres.messages import Relation, RelationColumn
 from cdc_source_postgres.options import select
 from cdc_source_postgres.shapes import UNKNOWN_ATTNUM

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 from cdc.model import Resnapshot
+from cdc_source_postgres.catalog_looks import Look
 from cdc_source_postgres.definition import Definition, Sent
-from cdc_source_postgres.looks import Look
 from cdc_source_postgres.steps import DefinitionStep
 
 

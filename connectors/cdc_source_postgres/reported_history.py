@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from cdc.kit.selection import TableSelection
+from cdc_source_postgres.catalog_looks import Look, Seen, is_since
 from cdc_source_postgres.definition import Definition
-from cdc_source_postgres.entries import Entry, Known, Place
 from cdc_source_postgres.history import OUTSIDE, History
-from cdc_source_postgres.looks import Look, Seen, is_since
+from cdc_source_postgres.history_entries import Entry, Known, Place
 from cdc_source_postgres.steps import Circumstances, DefinitionStep
 
 # The version of the event triggers, and the position of the first look that saw it.

@@ -9,15 +9,15 @@ from cdc_source_postgres.connection import Connector
 from cdc_source_postgres.history import History
 from cdc_source_postgres.options import PostgresOptions
 from cdc_source_postgres.shapes import Shaper
-from cdc_source_postgres.turns import Turns
+from cdc_source_postgres.snapshot_schedule import Turns
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class SnapshotContext:
     """Used by every thread of the snapshot."""
 
     connector: Connector
-    context: SourceContext
+    source: SourceContext
     options: PostgresOptions
     publication: str
     shaper: Shaper
