@@ -31,48 +31,52 @@ cdef class Row:
 
     cdef int split(self, Reader reader) except -1:
         """The next tuple of pgoutput."""
-        cdef Cursor* cursor = &reader.cursor
+        # A copy, which the C compiler keeps in registers; the reader moves when the tuple is whole.
+        cdef Cursor cursor = reader.cursor
         cdef Value* value = self.values
         cdef bint has_unchanged = False
         cdef uint16_t count
+        cdef uint8_t kind
         cdef int32_t size
         cdef Py_ssize_t i
-        read_u16(cursor, &count)
+        read_u16(&cursor, &count)
         if count != self.width:
             raise DecodeError(f"a row of {count} columns where {self.width} are declared")
         for i in range(count):
-            read_u8(cursor, &value.kind)
-            value.size = 0
-            value.at = cursor.at
-            if value.kind == c"b" or value.kind == c"t":
-                read_i32(cursor, &size)
-                value.at = advance(cursor, size)
-                value.size = size
-            elif value.kind == c"u":
+            read_u8(&cursor, &kind)
+            size = 0
+            if kind == c"b" or kind == c"t":
+                read_i32(&cursor, &size)
+            elif kind == c"u":
                 has_unchanged = True
-            elif value.kind != c"n":
-                raise DecodeError(f"an unknown kind of value ({value.kind})")
+            elif kind != c"n":
+                raise DecodeError(f"an unknown kind of value ({kind})")
+            value.kind = kind
+            value.size = size
+            value.at = advance(&cursor, size)
             value += 1
         self.has_unchanged = has_unchanged
+        reader.cursor = cursor
         return 0
 
     cdef int split_copy(self, Reader reader, bytes kinds) except -1:
         """The values of the next row of a COPY, behind their number; all but nulls are of these kinds."""
-        cdef Cursor* cursor = &reader.cursor
+        # A copy, as in `split`.
+        cdef Cursor cursor = reader.cursor
         cdef const unsigned char* kind = kinds
         cdef Value* value = self.values
         cdef int32_t size
         cdef Py_ssize_t i
         for i in range(self.width):
-            read_i32(cursor, &size)
-            value.at = cursor.at
-            value.size = 0
-            value.kind = c"n"
-            if size != -1:
-                value.kind = kind[i]
-                value.at = advance(cursor, size)
-                value.size = size
+            read_i32(&cursor, &size)
+            value.kind = kind[i]
+            if size == -1:
+                value.kind = c"n"
+                size = 0
+            value.size = size
+            value.at = advance(&cursor, size)
             value += 1
+        reader.cursor = cursor
         return 0
 
     cdef bint differs(self, Row old, tuple key) except? True:

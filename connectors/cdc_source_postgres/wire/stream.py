@@ -7,7 +7,7 @@ One source for both implementations: `stream_native` is compiled from it, with t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 
@@ -247,7 +247,7 @@ class PgoutputDecoder:
             table.old.split(reader)
             expect_new(reader)
         elif tag != NEW:
-            raise unexpected(tag)
+            raise_unexpected(tag)
         table.new.split(reader)
         reader.finish()
         if tag != NEW:
@@ -266,7 +266,7 @@ class PgoutputDecoder:
             return 0
         tag = reader.u8()
         if tag not in (OLD_KEY, OLD_ROW):
-            raise unexpected(tag)
+            raise_unexpected(tag)
         table.old.split(reader)
         reader.finish()
         if tag == OLD_KEY:
@@ -319,10 +319,9 @@ def from_1970(microseconds: int) -> int:
 
 def expect_new(reader: Reader) -> int:
     tag = reader.u8()
-    if tag != NEW:
-        raise unexpected(tag)
-    return 0
+    return 0 if tag == NEW else raise_unexpected(tag)
 
 
-def unexpected(tag: int) -> DecodeError:
-    return DecodeError(f"an unexpected kind of tuple ({tag})")
+def raise_unexpected(tag: int) -> NoReturn:
+    message = f"an unexpected kind of tuple ({tag})"
+    raise DecodeError(message)

@@ -71,4 +71,6 @@ cdef class PgoutputDecoder:
 
 
 cdef int64_t from_1970(int64_t microseconds) except? -1
+@cython.locals(tag=int)
 cdef int expect_new(Reader reader) except -1
+cdef int raise_unexpected(int tag) except -1
