@@ -1,4 +1,4 @@
-"""Tables whose rows in the log were captured under other transforms than those of now.
+"""Tables whose rows in the log were captured under other transforms than the current ones.
 
 What was delivered stays as it was until the table is copied again. Where a column of the key is captured
 differently there is no choice: changes would not find the rows that were delivered, so the copy is due at

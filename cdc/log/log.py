@@ -148,11 +148,6 @@ class SegmentedLog:
     def tables(self) -> Collection[TableId]:
         return self._state.schemas.keys()
 
-    @property
-    def schemas(self) -> Mapping[TableId, TableSchema]:
-        """The newest schema of every table that was ever in the log."""
-        return {table: stored.schema for table, stored in self._state.schemas.items()}
-
     def begin(self) -> Transaction:
         with self._turn:
             self._turn.wait_for(lambda: self._broken is not None or self._transaction is None)

@@ -60,10 +60,6 @@ class LogView:
         return self._contents.schemas.keys()
 
     @property
-    def schemas(self) -> Mapping[TableId, TableSchema]:
-        return {table: stored.schema for table, stored in self._contents.schemas.items()}
-
-    @property
     def segments(self) -> tuple[Segment, ...]:
         """All segments, oldest first, the last one still growing."""
         return (*self._sealed, self._contents.segment)
@@ -88,7 +84,8 @@ class LogView:
         return self.end != before
 
     def schema(self, table: TableId) -> TableSchema | None:
-        return self.schemas.get(table)
+        stored = self._contents.schemas.get(table)
+        return stored.schema if stored else None
 
     def commits(self, start: int) -> Iterator[Commit]:
         return read_commits(self.segments, start, self._shortcuts)

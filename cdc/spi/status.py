@@ -76,7 +76,7 @@ class CopyReport(StatusDocument):
 class SourceReport(StatusDocument):
     """One source: its stream and the copy of its tables.
 
-    `outdated` are the tables whose rows were captured under other transforms than those of now.
+    `outdated` are the tables whose rows were captured under other transforms than the current ones.
     """
 
     state: str = ""

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from cdc.log import LogView
+from tests.support.logs import schemas
 
 
 def leaks(folder: Path, values: Sequence[str]) -> list[str]:
@@ -50,4 +51,4 @@ def _log_text(folder: Path) -> str:
     memory = {key: text for key, text in metadata.items() if key.startswith("memory:")}
     assert memory, "the source keeps nothing in the log: the test sees too little"
     assert all(text.startswith("sealed:") for text in memory.values()), sorted(memory)
-    return repr([rows, metadata, view.schemas])
+    return repr([rows, metadata, schemas(view)])

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from cdc.log import LogView, SegmentedLog
-from cdc.model import ChangeSet
+from cdc.model import ChangeSet, TableId, TableSchema
 from cdc.testing.events import position, table, transaction
 
 ORDERS = table("public.orders", {"id": pa.int64(), "note": pa.string()}, relation=100)
@@ -31,6 +31,11 @@ def parts(at: int, count: int, rows: int) -> list[ChangeSet]:
 def idle(at: int) -> ChangeSet:
     """A set that only moves the position."""
     return ChangeSet((), position(at))
+
+
+def schemas(log: SegmentedLog | LogView) -> dict[TableId, TableSchema | None]:
+    """The newest schema of every table in the log."""
+    return {table: log.schema(table) for table in log.tables}
 
 
 def rows(log: SegmentedLog | LogView) -> list[dict[str, Any]]:

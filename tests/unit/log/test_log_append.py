@@ -10,7 +10,7 @@ from cdc.errors import LogTrimmed, StateError
 from cdc.log import SegmentedLog
 from cdc.model import ChangeSet
 from cdc.testing.events import EPOCH, append, append_parts, changes, position, transaction
-from tests.support.logs import ITEMS, ORDERS, idle, ids, one, opened, parts, rows
+from tests.support.logs import ITEMS, ORDERS, idle, ids, one, opened, parts, rows, schemas
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 
@@ -37,9 +37,9 @@ def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
     with opened(tmp_path) as log:
         append(log, one(10, 1, 2), metadata={"a": "1", "b": "2"})
         append(log, one(20, 3), metadata={"a": None, "c": "3"})
-        before = (log.end, log.metadata, log.schemas, rows(log))
+        before = (log.end, log.metadata, schemas(log), rows(log))
     with opened(tmp_path) as log:
-        assert (log.end, log.metadata, log.schemas, rows(log)) == before
+        assert (log.end, log.metadata, schemas(log), rows(log)) == before
         assert log.metadata == {"b": "2", "c": "3"}
         assert log.recovered_bytes == 0
 

@@ -9,7 +9,7 @@ from cdc.errors import LogCorrupt, StateError
 from cdc.log import LogView, SegmentedLog, verify_log
 from cdc.log.frame import encode_preamble
 from cdc.testing.events import append, position
-from tests.support.logs import ids, newest, one, opened, parts
+from tests.support.logs import ids, newest, one, opened, parts, schemas
 
 
 def _fill(folder: Path, commits: int = 3, segment_bytes: int = 1 << 20) -> list[int]:
@@ -181,11 +181,11 @@ def test_a_view_follows_over_segments_and_retention(tmp_path: Path) -> None:
             append(log, one(at, at), metadata={"a": str(at)})
         log.trim(3, max_bytes=0)
         assert view.refresh()
-        assert (view.start, view.end, view.metadata, view.schemas) == (
+        assert (view.start, view.end, view.metadata, schemas(view)) == (
             log.start,
             log.end,
             {"a": "5"},
-            log.schemas,
+            schemas(log),
         )
         assert ids(view) == [(3, 4), (4, 5)]
 

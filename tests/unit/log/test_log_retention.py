@@ -8,7 +8,7 @@ import pytest
 from cdc.errors import LogTrimmed
 from cdc.log import SegmentedLog
 from cdc.testing.events import append, append_parts, position
-from tests.support.logs import idle, ids, newest, one, opened, parts, rows
+from tests.support.logs import idle, ids, newest, one, opened, parts, rows, schemas
 
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -103,7 +103,7 @@ def test_truncate_goes_back_to_a_commit_with_its_facts_and_schemas(tmp_path: Pat
             log.truncate(2 * commit + 2)
             assert (log.end, log.metadata, rows(log)) == states[commit]
         log.truncate(0)
-        assert (log.end, log.metadata, log.schemas, ids(log)) == (None, {}, {}, [])
+        assert (log.end, log.metadata, schemas(log), ids(log)) == (None, {}, {}, [])
         append(log, one(50, 7))
         assert ids(log) == [(0, 7)]
     with opened(tmp_path) as log:

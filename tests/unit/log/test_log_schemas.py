@@ -9,7 +9,7 @@ import pytest
 from cdc.log.arrow import decode_schema, encode_schema
 from cdc.model import ChangeSet, Column, TableId, TableSchema
 from cdc.testing.events import append, changes, position, table
-from tests.support.logs import ORDERS, one, opened, rows
+from tests.support.logs import ORDERS, one, opened, rows, schemas
 
 TYPES = [
     pa.bool_(),
@@ -98,7 +98,7 @@ def test_versions_go_on_over_segments(tmp_path: Path) -> None:
         log.trim(2, max_bytes=0)
         assert [batch.schema for batch in log.read(2, 3)] == [wider.with_version(2)]
     with opened(tmp_path) as log:
-        assert log.schemas == {ORDERS.table: wider.with_version(2)}
+        assert schemas(log) == {ORDERS.table: wider.with_version(2)}
 
 
 def test_two_shapes_of_one_table_in_one_set_are_two_versions(tmp_path: Path) -> None:
