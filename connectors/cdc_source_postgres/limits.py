@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from cdc.kit.pacing import IDLE_SECONDS
 
+# A set this large is worth a log frame of its own; larger ones only cost memory.
+SET_BYTES = 4 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -27,11 +30,10 @@ class Limits:
     # statements lie between two looks, the more of them can be proven harmless.
     look_seconds: float = 10.0
 
-    # A set this large is worth a log frame of its own; larger ones only cost memory.
-    soft_bytes: int = 4 * 1024 * 1024
-    # The mark inside of a transaction, handed on in parts from there: the bound of what a stream holds in
-    # memory.
-    hard_bytes: int = 4 * 1024 * 1024
+    # A set of whole transactions is yielded at this size.
+    set_bytes: int = SET_BYTES
+    # A transaction is yielded in parts of this size: the bound of what a stream holds in memory.
+    part_bytes: int = SET_BYTES
     idle_seconds: float = IDLE_SECONDS
 
     # A fraction of a second of COPY BINARY: what is lost when a snapshot gives way.

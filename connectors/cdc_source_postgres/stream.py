@@ -2,8 +2,8 @@
 
 The server sends whole transactions in commit order (protocol 1; it spills large ones itself). They are
 gathered until the socket is empty and a short wait is over, and cut where a transaction ends; or until
-`Limits.soft_bytes` and `Limits.hard_bytes`, which are equal, are there, and then cut at that mark, inside of
-a transaction too. A session always ends with an error; nothing that it yielded is withdrawn.
+`Limits.set_bytes` or `Limits.part_bytes` are there, and then cut at that mark, the latter inside of a
+transaction. A session always ends with an error; nothing that it yielded is withdrawn.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ class StreamSession:
     def changes(self) -> Iterator[ChangeSet | None]:
         """Everything from here on; ends only by an error."""
         get_copy_data = self._connection.pgconn.get_copy_data
-        soft_bytes, hard_bytes = self._limits.soft_bytes, self._limits.hard_bytes
+        set_bytes, part_bytes = self._limits.set_bytes, self._limits.part_bytes
         while True:
-            code, payload = self._decoder.drain(get_copy_data, soft_bytes, hard_bytes)
+            code, payload = self._decoder.drain(get_copy_data, set_bytes, part_bytes)
             if code == wire.MESSAGE and payload is not None:
                 self._message(payload)
             elif code == wire.KEEPALIVE and payload is not None:

@@ -151,7 +151,7 @@ def test_a_transaction_larger_than_the_limit_comes_in_parts_and_ends_with_its_po
     database: Database, follow: FollowerFactory
 ) -> None:
     database.execute("create table t (id int primary key, note text)")
-    follower = follow(database, limits=Limits(soft_bytes=50_000, hard_bytes=100_000))
+    follower = follow(database, limits=Limits(set_bytes=50_000, part_bytes=100_000))
     database.execute("insert into t select g, repeat('x', 100) from generate_series(1, 10000) g")
     follower.catch_up()
     parts = [changes for changes in follower.sets if changes.row_count]

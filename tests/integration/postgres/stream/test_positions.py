@@ -36,7 +36,7 @@ def test_a_stream_that_starts_after_any_set_gives_exactly_what_follows_it(
     database: Database, follow: FollowerFactory
 ) -> None:
     database.execute("create table t (id int primary key, n int)")
-    follower = follow(database, limits=Limits(soft_bytes=1))
+    follower = follow(database, limits=Limits(set_bytes=1))
     follower.acknowledges = False
     # Rows of COPY share one position in the WAL; transactions of several rows must not be split.
     for number in range(5):
