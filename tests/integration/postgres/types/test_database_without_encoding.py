@@ -35,7 +35,7 @@ def test_bytes_that_are_not_utf8_are_told_with_encoding_table_and_way_out_which_
     assert "public.t, column note" in str(streamed.value.where)
     assert "public.t" in str(copied.value.where)
     assert '"!public.t" in tables' in streamed.value.remedy
-    assert "exclude the table" in copied.value.remedy
+    assert "exclude its column with `columns`, or the table in `tables`" in copied.value.remedy
     for error in (streamed.value, copied.value):
         assert "xff" not in error.message.lower()
     # WHEN the table is left out
