@@ -5,8 +5,6 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove
 
-from cdc.native.cursor cimport Reader, raise_truncated
-
 # The first allocation: a read of the socket.
 cdef Py_ssize_t FIRST_BYTES = 65536
 # What an empty buffer may keep; after a larger event it gives the rest back.
@@ -20,11 +18,6 @@ cdef class Buffer:
 
     def __dealloc__(self):
         free(self.data)
-
-    cdef int require(self, Py_ssize_t offset, Py_ssize_t count) except -1:
-        if offset < 0 or count < 0 or offset + count > self.end - self.start:
-            raise_truncated(count, self.end - self.start - offset)
-        return 0
 
     cdef int append(self, object data) except -1:
         cdef Py_buffer view
@@ -60,22 +53,12 @@ cdef class Buffer:
         self.capacity = capacity
         return 0
 
-    cdef int show(self, Reader reader, Py_ssize_t offset, Py_ssize_t count) except -1:
-        """Have these bytes read, which stay; valid until the next call of `append` or `cut`."""
-        self.require(offset, count)
-        return reader.point(self.data + self.start + offset, count)
-
     cdef int cut(self, Py_ssize_t offset, Py_ssize_t count) except -1:
         """Take these bytes out from among the others."""
         cdef unsigned char* at = self.data + self.start + offset
         self.require(offset, count)
         memmove(at, at + count, self.data + self.end - at - count)
         self.end -= count
-        return 0
-
-    cdef int skip(self, Py_ssize_t count) except -1:
-        self.require(0, count)
-        self.start += count
         return 0
 
     cdef bytes take(self, Py_ssize_t count):

@@ -302,9 +302,8 @@ class Gatherer:
             raise DecodeError(message)
         if operation == CREATE:
             table.new.read_present(reader)
-            lacking = table.new.lacking()
-            if lacking:
-                check_insert(table.plan, lacking)
+            if not table.new.is_whole():
+                check_insert(table.plan, table.new.lacking())
             return False
         table.old.read_present(reader)
         if not table.old.identifies(table.key):
