@@ -148,7 +148,9 @@ class ReportedHistory(History):
             return DefinitionStep(UNCONFIRMED) if after.known.selected else DefinitionStep()
         if not after.watched or before.blind or not _same_rows(then, now):
             return super()._step_between(before, after)
-        # Where rows of the catalog moved, it was by what is no DDL of the table: a GRANT, VACUUM FULL.
+        if _may_be_rewritten(then, now):
+            return super()._step_between(before, after)
+        # Where rows of the catalog moved, it was by what is no DDL of the table: a GRANT, or VACUUM FULL.
         same = replace(after.known, definition=replace(now, columns=then.columns))
         step = self._step(before.known, same, Circumstances(watched=True, empty=after.empty))
         return step if step.reason else self._rekeyed(before, after, step)
@@ -176,6 +178,17 @@ def _meaning(definition: Definition) -> tuple[object, ...]:
     """What only reported DDL of the table changes."""
     columns = tuple(column.meaning for column in definition.columns)
     return definition.attributes, definition.persistence, columns
+
+
+def _may_be_rewritten(then: Definition, now: Definition) -> bool:
+    """Whether rows of columns moved and files too: a GRANT and VACUUM FULL do that, but also an ALTER that
+    nothing reported, of a superuser who turned event triggers off.
+    """
+    files = now.files
+    moved = any(relid in files and node.file != files[relid].file for relid, node in then.files.items())
+    return moved and [(c.version, c.default_version) for c in then.columns] != [
+        (c.version, c.default_version) for c in now.columns
+    ]
 
 
 def _same_rows(then: Definition, now: Definition) -> bool:

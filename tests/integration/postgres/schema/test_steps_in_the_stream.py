@@ -148,8 +148,20 @@ def test_new_files_without_a_report_are_no_rewrite(table: Database, follow: Foll
     follower = begin(follow, table)
     table.execute("insert into t values (1, 'a', 'b')", "alter table t add c int")
     assert reasons(table, follower) == []
-    table.execute("vacuum full t", "cluster t using t_pkey", "grant select (a) on t to public", "truncate t")
+    table.execute("vacuum full t", "cluster t using t_pkey", "truncate t")
     assert reasons(table, follower) == []
+    table.execute("grant select (a) on t to public")
+    assert reasons(table, follower) == []
+
+
+def test_new_files_and_new_catalog_rows_of_columns_without_a_report_may_be_a_rewrite(
+    table: Database, follow: FollowerFactory
+) -> None:
+    table.execute("create publication cdc_shop for all tables", "insert into t values (1, 'a', 'b')")
+    follower = begin(follow, table)
+    table.execute("vacuum full t", "grant select (a) on t to public")
+    (reason,) = reasons(table, follower)
+    assert reason == "ALTER TABLE rewrote its rows, or VACUUM FULL ran at the same time"
 
 
 def test_a_default_that_old_rows_have_is_read_from_the_catalog_until_vacuum_full_moves_it_into_the_rows(

@@ -265,3 +265,27 @@ def test_ddl_that_changes_rows_in_silence_has_the_table_copied_again(
     in_doubt = {"app.prepared"} if running else set()
     assert sorted(watched.copied.keys() - in_doubt) == sorted(expected)
     watched.assert_equal()
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
+def test_a_rewrite_that_a_superuser_hides_from_event_triggers_is_copied_again(
+    database18: Database, tmp_path: Path, running: bool
+) -> None:
+    database = database18
+    database.execute("create schema app", *plain("hidden"), *plain("granted"))
+    database.execute(
+        f"create table app.parted {PARTITIONED}",
+        "create table app.parted_1 partition of app.parted for values from (0) to (9)",
+        f"insert into app.parted {ROWS}",
+    )
+    watched = Watched(database, tmp_path, ["app.*"], ddl="trigger")
+    rewrite = "set event_triggers = off; alter table app.{} alter v type text using upper(v)"
+    watched.migrate(
+        [rewrite.format("hidden"), rewrite.format("parted"), "grant select (v) on app.granted to public"],
+        expected=["app.hidden", "app.parted"],
+        later=[f"delete from app.{name} where id = 5" for name in ("hidden", "parted", "granted")],
+        running=running,
+    )
+    reason = "ALTER TABLE rewrote its rows, or VACUUM FULL ran at the same time"
+    assert watched.copied == {"app.hidden": [reason], "app.parted": [reason]}
+    watched.assert_equal()
