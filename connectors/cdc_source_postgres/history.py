@@ -150,6 +150,17 @@ class History:
                 if relid in self._doubts:
                     self._settle_doubt(relid, look)
 
+    def copy_again(self, relids: Iterable[int], reason: str, look: Look) -> None:
+        """What was read of these tables up to this look, which found them, is not right."""
+        with self._lock:
+            for relid in relids:
+                entries = self._entries.get(relid)
+                if entries:
+                    self._doubts[relid] = reason
+                    self._doubted_at.pop(relid, None)
+                    self._settle_doubt(relid, look)
+                    self._save(relid, entries[0])
+
     def dropped(self, relids: Iterable[int], look: Look) -> None:
         """A look no longer found these tables."""
         with self._lock:

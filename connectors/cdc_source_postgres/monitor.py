@@ -19,6 +19,7 @@ from cdc_source_postgres.definition import PublicationDefinition
 from cdc_source_postgres.errors import publication_dropped
 from cdc_source_postgres.history_entries import News
 from cdc_source_postgres.layout import SENT_ANOTHER_WAY, Layout
+from cdc_source_postgres.money import MoneyScale
 from cdc_source_postgres.reported_history import ReportedHistory
 from cdc_source_postgres.slot import check_slot, read_slot
 
@@ -40,6 +41,7 @@ class Monitor:
         publication: str,
         history: ReportedHistory,
         layout: Layout,
+        money: MoneyScale,
     ) -> None:
         self._connector = connector
         self._context = context
@@ -47,6 +49,7 @@ class Monitor:
         self._publication = publication
         self._history = history
         self._layout = layout
+        self._money = money
         self._looker = Looker(publication)
         self._connection: Connection | None = None
         self._due = 0.0
@@ -56,6 +59,7 @@ class Monitor:
     def restore(self, memory: Mapping[str, str], resumed: int) -> None:
         """Begin from what the log remembers; the stream goes on at `resumed`."""
         self._history.restore(memory, resumed)
+        self._money.restore(memory)
         self._looker.forget()
         text = memory.get(MEMORY_PUBLICATION)
         self._publication_oid = self._saved_oid = int(text) if text else None
@@ -64,7 +68,10 @@ class Monitor:
     def has_news(self) -> bool:
         """Whether the next ChangeSet has something to carry."""
         return (
-            self._history.has_news or self._publication_oid != self._saved_oid or bool(self._layout.unsaved)
+            self._history.has_news
+            or self._publication_oid != self._saved_oid
+            or bool(self._layout.unsaved)
+            or bool(self._money.unsaved)
         )
 
     def news(self, lsn: int) -> News:
@@ -74,6 +81,7 @@ class Monitor:
         if self._publication_oid != self._saved_oid:
             news.memory[MEMORY_PUBLICATION] = str(self._publication_oid)
         news.memory.update(self._layout.unsaved)
+        news.memory.update(self._money.unsaved)
         return news
 
     def news_within(self) -> News:
@@ -86,6 +94,7 @@ class Monitor:
         """The log has it."""
         self._history.delivered(news)
         self._layout.delivered(news.memory)
+        self._money.delivered(news.memory)
         if MEMORY_PUBLICATION in news.memory:
             self._saved_oid = self._publication_oid
 
@@ -168,6 +177,7 @@ class Monitor:
             self._history.observe(found)
         self._history.confirm(set(relids) - seen.keys() - gone, look)
         self._history.dropped(gone, look)
+        self._money.look(connection, self._history, look)
         self._warn_of_layout(publication)
 
     def _warn_of_layout(self, publication: PublicationDefinition | None) -> None:

@@ -66,6 +66,20 @@ class Shaper:
         """Read the database's own types."""
         self._types.add(read_types(conn))
 
+    @property
+    def money_digits(self) -> int:
+        """The fraction digits that money is planned with."""
+        return self._money_scale()
+
+    def has_money(self, type_oids: Iterable[int]) -> bool:
+        """Whether columns of one of these types are read with the fraction digits of money."""
+        plans = (plan_column("", oid, -1, 0, self._types, self._unrepresentable) for oid in type_oids)
+        return any(plan.codec.leaf.kind == "money" for plan in plans)
+
+    def planned_anew(self, shape: Shape) -> Shape:
+        """The shape of the same columns, with the fraction digits that money has now."""
+        return self.shape(shape.info, {column.name for column in shape.info.columns})
+
     def unknown_types(self, oids: Iterable[int]) -> list[int]:
         return [oid for oid in oids if self._types.get(oid) is None]
 

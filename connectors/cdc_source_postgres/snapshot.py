@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from cdc.errors import CdcError
+from cdc.errors import CdcError, SourceUnavailable
 from cdc.kit.connections import closed_on_error
 from cdc.kit.readers import Readers
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
@@ -206,6 +206,7 @@ def open_snapshot(
     context: SnapshotContext, tables: Sequence[TableSchema], earlier: Mapping[TableId, EarlierSnapshot]
 ) -> Snapshot:
     """A view of some of the tables, planned."""
+    digits = context.shaper.money_digits
     view = open_view(context, tables, earlier.keys())
     if isinstance(view, Postponed):
         return NothingToCopy(view.waiting)
@@ -218,4 +219,12 @@ def open_snapshot(
         raise
     for seen in view.seen:
         context.history.learn(seen)
+    if context.shaper.money_digits != digits:
+        # The look that found it knew nothing of tables that are new here.
+        snapshot.close()
+        raise SourceUnavailable(
+            "lc_monetary was changed while the snapshot was opened",
+            where=context.connector.where,
+            remedy="It is retried automatically.",
+        )
     return snapshot

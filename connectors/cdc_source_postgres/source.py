@@ -34,6 +34,7 @@ from cdc_source_postgres.inheritance import HeirsWarning
 from cdc_source_postgres.layout import SENT_ANOTHER_WAY, Layout
 from cdc_source_postgres.limits import DEFAULTS, Limits
 from cdc_source_postgres.messages import lsn_int
+from cdc_source_postgres.money import MoneyScale
 from cdc_source_postgres.monitor import Monitor
 from cdc_source_postgres.options import URL_SCHEMES, PostgresOptions
 from cdc_source_postgres.ownership import Ownership
@@ -84,11 +85,18 @@ class PostgresSource:
         self._connector = Connector(options, context.name, limits)
         self._slot = options.slot_name(context.name)
         self._publication = options.publication_name(context.name)
-        self._shaper = Shaper(options.unrepresentable, lambda: self._connector.money_scale, context.count)
+        self._shaper = Shaper(options.unrepresentable, lambda: self._money.digits, context.count)
+        self._money = MoneyScale(self._connector, self._shaper)
         self._history = ReportedHistory(options.selection)
         self._layout = Layout(configured=options.publish_via_partition_root)
         self._monitor = Monitor(
-            self._connector, context, self._slot, self._publication, self._history, self._layout
+            self._connector,
+            context,
+            self._slot,
+            self._publication,
+            self._history,
+            self._layout,
+            self._money,
         )
         self._turns = Turns(limits)
         self._heirs = HeirsWarning(context.log)
@@ -153,6 +161,7 @@ class PostgresSource:
 
     def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:
         self._layout.restore(memory)
+        self._money.restore(memory)
         connection = self._connector.connect("to open the slot")
         with self._noting_gaps(), closing(connection), self._connector.translated("opening the slot"):
             position = self._open_new(connection) if after is None else self._open_again(connection, after)

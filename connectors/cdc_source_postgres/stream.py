@@ -113,7 +113,7 @@ class StreamSession:
             if self._is_ripe(now) or self._monitor.has_news or self._idle_is_due(now):
                 yield from self._yield_set()
                 return
-            self._monitor.look_if_due()
+            self._look_if_due()
         if self._pace.nothing_is_due(now):
             yield None
             self._pace.yielded(None)
@@ -121,6 +121,10 @@ class StreamSession:
         self._acks.received(max(self._decoder.received_lsn, self._decoder.end_lsn))
         self._acks.send_if_due()
         self._connection.wait(self._patience_seconds(now))
+
+    def _look_if_due(self) -> None:
+        self._monitor.look_if_due()
+        self._tracking.follow_money()
 
     def _is_ripe(self, now: float) -> bool:
         if self._tracking.changes == 0:
@@ -185,7 +189,7 @@ class StreamSession:
                 self._questions.clear()
             self._position = changes.position
             self._hurry = self.in_parts = False
-            self._monitor.look_if_due()
+            self._look_if_due()
         self._acks.send_if_due()
 
     def _keepalive(self, payload: memoryview) -> None:

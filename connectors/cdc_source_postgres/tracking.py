@@ -60,6 +60,7 @@ class Tracking:
         self._decoder = decoder
         self._ddl = DdlReader(history, monitor)
         self._shapes: dict[int, Shape] = {}
+        self._money_digits = shaper.money_digits
         # The partitioned table whose message came last: the server sends it ahead of its partition's own.
         self._root: int | None = None
         self._type_names: dict[int, messages.TypeInfo] = {}
@@ -103,6 +104,23 @@ class Tracking:
         """Take in a logical message: DDL that an event trigger reports, or something that is not for us."""
         with self._connector.translated("reading a DDL message"):
             self._ddl.message(payload, self._place)
+
+    def follow_money(self) -> None:
+        """Plan tables anew whose money has other fraction digits since a look: the server does not send their
+        Relation messages again. To be called between transactions.
+        """
+        if self._money_digits == self._shaper.money_digits:
+            return
+        self.gather()
+        self._money_digits = self._shaper.money_digits
+        for relid, shape in self._shapes.items():
+            if self._shaper.has_money(column.type_oid for column in shape.info.columns):
+                now = self._shaper.planned_anew(shape)
+                table = now.schema.table
+                self._decoder.set_relation(
+                    relid, table.schema, table.name, now.plans, now.key_indexes, now.info.replica_identity
+                )
+                self._shapes[relid] = now
 
     def truncate(self, payload: memoryview) -> None:
         """Take in a Truncate message."""

@@ -64,6 +64,8 @@ class PostgresColumn:
     @property
     def expression(self) -> str:
         quoted = '"' + self.name.replace('"', '""') + '"'
+        if self.element == "money":
+            return f"{quoted}::numeric[]"
         if self.element is not None:
             plain = self.element in _PLAIN_ELEMENTS or (self.element == "numeric" and self.is_exact)
             return quoted if plain else f"{quoted}::text[]"
