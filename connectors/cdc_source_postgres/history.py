@@ -29,6 +29,7 @@ MEMORY_PREFIX = "definition:"
 LEGACY_PREFIX = "rewrite:"
 OUTSIDE = "the table was not among `tables` for a while"
 UNPROVEN = "some changes have other columns than the catalog had when they were made"
+ATTACHED = "the table became a partition of another table"
 REKEYED = "the key of the table was changed"
 LEGACY = "the log was written by a release that did not store its definition"
 
@@ -316,6 +317,9 @@ class History:
             return DefinitionStep(OUTSIDE)
         if before.sent is not None and after.sent is not None:
             reason = why_unsent(before.sent, after.sent)
+            if reason and after.definition.ancestors and not before.definition.ancestors:
+                # The publication lists it by another table from then on, without having been altered.
+                reason = ATTACHED
             if not reason and after.sent.is_by_schema:
                 reason = why_moved(before.definition, after.definition, circumstances)
             if reason:

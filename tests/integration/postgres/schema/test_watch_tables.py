@@ -5,8 +5,10 @@ source.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.support.postgres.server import Database
@@ -289,3 +291,33 @@ def test_a_rewrite_that_a_superuser_hides_from_event_triggers_is_copied_again(
     reason = "ALTER TABLE rewrote its rows, or VACUUM FULL ran at the same time"
     assert watched.copied == {"app.hidden": [reason], "app.parted": [reason]}
     watched.assert_equal()
+
+
+@pytest.mark.parametrize("ddl", ["watch", "trigger"])
+def test_a_table_that_becomes_a_partition_is_named_as_no_longer_followed_and_keeps_its_rows(
+    database: Database, tmp_path: Path, ddl: str
+) -> None:
+    database.execute(
+        "create schema app",
+        f"create table app.parent {PARTITIONED}",
+        *plain("leaf"),
+    )
+    watched = Watched(database, tmp_path, ["app.*"], ddl=ddl)
+    assert watched.pipeline.run_once().returncode == 0
+    database.execute("alter table app.parent attach partition app.leaf for values from (0) to (100)")
+    records = []
+    for _ in range(2):
+        result = watched.pipeline.run_once()
+        assert result.returncode == 0
+        records += [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
+    event = "a table became a partition and is no longer followed by its own name"
+    (said,) = [record for record in records if record["event"] == event]
+    assert (said["level"], said["table"], said["partition_of"]) == ("warning", "app.leaf", ["app.parent"])
+    reasons = [
+        r["reason"] for r in records if r["event"] == "copying table again" and r["table"] == "app.leaf"
+    ]
+    assert set(reasons) <= {"the table became a partition of another table"}
+    rows = database.query("select id, v from app.leaf order by id")
+    with duckdb.connect(str(watched.pipeline.mirror), read_only=True) as mirror:
+        for table in ("leaf", "parent"):
+            assert mirror.execute(f"select id, v from app.{table} order by id").fetchall() == rows
