@@ -12,10 +12,10 @@ from collections.abc import Mapping
 
 from cdc.errors import SourceUnavailable
 from cdc.spi.source import SourceContext
-from cdc_source_postgres.catalog_looks import Looker, Seen, look_at
+from cdc_source_postgres.catalog_looks import Looker, look_at
 from cdc_source_postgres.connection import Connection, Connector
 from cdc_source_postgres.ddl_setup import SHOW_SQL
-from cdc_source_postgres.definition import PublicationDefinition
+from cdc_source_postgres.definition import Definition, PublicationDefinition
 from cdc_source_postgres.errors import publication_dropped
 from cdc_source_postgres.history_entries import News
 from cdc_source_postgres.layout import SENT_ANOTHER_WAY, Layout
@@ -131,8 +131,27 @@ class Monitor:
         seen = look_at(self.connection, self._publication, relid, self._history.leaves_of(relid))
         if seen is None:
             return False
+        self.warn_of_partition(seen.definition)
         self._history.observe(seen)
         return True
+
+    def warn_of_partition(self, found: Definition) -> None:
+        """Name a table that was followed on its own and whose rows are now those of another one. To be called
+        before the history takes the definition in.
+        """
+        former = self._history.definition(found.relid)
+        if former is None or former.ancestors or not found.ancestors or not self._layout.via_root:
+            return
+        above = (self._history.definition(relid) for relid in found.ancestors)
+        roots = [str(definition.table) for definition in above if definition is not None]
+        self._context.log(
+            "a table became a partition and is no longer followed by its own name",
+            level="warning",
+            table=str(found.table),
+            partition_of=roots,
+            remedy="Its rows come under the partitioned table, if `tables` selects it. What sinks have under"
+            " the old name stays as it is: drop it there when nobody reads it.",
+        )
 
     def look_soon(self) -> None:
         """Something is to be seen: look as soon as the stream has a pause."""
@@ -174,28 +193,12 @@ class Monitor:
                 remedy=f"Run the statements that this command prints: {SHOW_SQL}",
             )
         for found in seen.values():
-            self._warn_of_partition(found)
+            self.warn_of_partition(found.definition)
             self._history.observe(found)
         self._history.confirm(set(relids) - seen.keys() - gone, look)
         self._history.dropped(gone, look)
         self._money.look(connection, self._history, look)
         self._warn_of_layout(publication)
-
-    def _warn_of_partition(self, found: Seen) -> None:
-        """A table that was followed on its own, and whose rows are now those of another one."""
-        former = self._history.definition(found.definition.relid)
-        if former is None or former.ancestors or not found.definition.ancestors or not self._layout.via_root:
-            return
-        above = (self._history.definition(relid) for relid in found.definition.ancestors)
-        roots = [str(definition.table) for definition in above if definition is not None]
-        self._context.log(
-            "a table became a partition and is no longer followed by its own name",
-            level="warning",
-            table=str(found.definition.table),
-            partition_of=roots,
-            remedy="Its rows come under the partitioned table, if `tables` selects it. What sinks have under"
-            " the old name stays as it is: drop it there when nobody reads it.",
-        )
 
     def _warn_of_layout(self, publication: PublicationDefinition | None) -> None:
         if publication is not None and self._layout.differs(via_root=publication.via_root):

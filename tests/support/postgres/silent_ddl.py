@@ -29,6 +29,7 @@ class Watched:
             database, folder, tables=list(tables), source_options={"ddl": "watch", **options}
         )
         self.copied: dict[str, list[str]] = {}
+        self.records: list[Mapping[str, Any]] = []
 
     def migrate(
         self, statements: Sequence[str], *, expected: Sequence[str], later: Sequence[str], running: bool
@@ -79,6 +80,7 @@ class Watched:
         self._note([json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")])
 
     def _note(self, records: Sequence[Mapping[str, Any]]) -> None:
+        self.records += records
         for table, reasons in _reasons(records).items():
             self.copied.setdefault(table, []).extend(reasons)
 

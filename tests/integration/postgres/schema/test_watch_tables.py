@@ -321,3 +321,23 @@ def test_a_table_that_becomes_a_partition_is_named_as_no_longer_followed_and_kee
     with duckdb.connect(str(watched.pipeline.mirror), read_only=True) as mirror:
         for table in ("leaf", "parent"):
             assert mirror.execute(f"select id, v from app.{table} order by id").fetchall() == rows
+
+
+@pytest.mark.parametrize("ddl", ["watch", "trigger"])
+def test_a_running_daemon_names_a_table_that_becomes_a_partition_once(
+    database18: Database, tmp_path: Path, ddl: str
+) -> None:
+    database = database18
+    database.execute("create schema app", f"create table app.parent {PARTITIONED}", *plain("leaf"))
+    watched = Watched(database, tmp_path, ["app.*"], ddl=ddl)
+    watched.migrate(
+        [
+            "alter table app.parent attach partition app.leaf for values from (0) to (100)",
+            "insert into app.parent values (50, 'behind')",
+        ],
+        expected=["app.parent"],
+        later=["delete from app.parent where id = 5"],
+        running=True,
+    )
+    said = [r for r in watched.records if r["event"].startswith("a table became a partition")]
+    assert [(r["table"], r["partition_of"]) for r in said] == [("app.leaf", ["app.parent"])]
