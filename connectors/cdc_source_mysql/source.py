@@ -38,6 +38,7 @@ from cdc_source_mysql.binlog.stream import Captured, SessionParts, StreamProgres
 from cdc_source_mysql.binlog.temporary_tables import TemporaryTables, open_temporary
 from cdc_source_mysql.binlog.tracking import RefusedTables, Tracking, TrackingParts
 from cdc_source_mysql.binlog.transactions import Grammar
+from cdc_source_mysql.binlog.unlogged import suspect
 from cdc_source_mysql.binlog.xa import XaBook, memory_of
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.preflight import run_checks
@@ -153,6 +154,7 @@ class MysqlSource:
         with self._connection("reading the tables") as connection:
             facts = self._connector.facts(connection)
             definitions = self._definitions(connection, facts)
+        suspect(self._progress, self.current, self._definitions_now, definitions)
         schemas = []
         for table in sorted(definitions):
             plans = planned(definitions[table], facts, self._options.unrepresentable)
@@ -370,6 +372,10 @@ class MysqlSource:
         with connection.cursor() as cursor:
             infos = catalog.select_tables(cursor, self._selection(facts), facts.flavour)
             return catalog.definitions(infos)
+
+    def _definitions_now(self) -> dict[TableId, TableDefinition]:
+        with self._connection("reading the tables") as connection:
+            return self._definitions(connection, self._connector.facts(connection))
 
     def _catalog(self, connection: Connection, facts: ServerFacts) -> CatalogNow:
         definitions = self._definitions(connection, facts)

@@ -5,8 +5,11 @@ the statements since.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from typing import Final
+
+from pymysql.err import MySQLError
 
 from cdc.errors import CdcError
 from cdc.model import TableId
@@ -20,8 +23,11 @@ from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.connection import one
 from cdc_source_mysql.schema.catalog import Knowledge, read_tables
 from cdc_source_mysql.schema.definitions import TableDefinition
-from cdc_source_mysql.statements import denied
+from cdc_source_mysql.statements import denied, probe
 from cdc_source_mysql.wire.decoder import Binlog
+
+# The stream waits meanwhile; a table that is altered is compared at a later look. Whole seconds.
+UNLOCKED_SECONDS: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,31 @@ class CatalogLookups:
         facts = self.knowledge.facts
         now = place_of(self.decoder.file, self.decoder.offset)
         return prove(table, self._read, self.later(), flavour=facts.flavour, fold=facts.ignores_case, now=now)
+
+    def reread_unlocked(self, table: TableId) -> Proof:
+        """As `reread`, while no statement that alters the table is under way: such a one holds a lock until
+        the catalog and the binlog both have it, and a read waits for that.
+        """
+        facts = self.knowledge.facts
+        now = place_of(self.decoder.file, self.decoder.offset)
+        try:
+            with closing(self.reader.connector.connect(f"to read the columns of {table}")) as connection:
+                definition = self._read_between(connection, table)
+        except MySQLError:
+            return Proof(None, "it is locked, or cannot be read")
+        return prove(
+            table, lambda _: definition, self.later(), flavour=facts.flavour, fold=facts.ignores_case, now=now
+        )
+
+    def _read_between(self, connection: Connection, table: TableId) -> TableDefinition | None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"set session lock_wait_timeout = {UNLOCKED_SECONDS}")
+            cursor.execute(probe(table))
+            cursor.fetchall()
+            info = read_tables(cursor, [table], self.knowledge.flavour).get(table)
+            cursor.execute(probe(table))
+            cursor.fetchall()
+        return info.definition if info else None
 
     def denied(self, table: TableId) -> CdcError | None:
         """The privilege that the account lacks on a table that it does not see; None when it lacks none."""

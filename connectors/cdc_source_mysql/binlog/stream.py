@@ -70,12 +70,14 @@ class Captured:
 class StreamProgress:
     """What a source and its session share. `wanted` is the order of the position that somebody waits for;
     `captured` belongs to the last whole set that the caller has taken. `server` is the one that the stream
-    reads, or is about to read; None before the first opening: any.
+    reads, or is about to read; None before the first opening: any. `suspects` are tables whose catalog seems
+    to differ from the history; the stream empties it when it has compared them and its set is taken.
     """
 
     wanted: int = 0
     captured: Captured | None = None
     server: ServerMemory | None = None
+    suspects: frozenset[TableId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,8 @@ class StreamSession:
         if self._tracking.changes:
             self._pace.gather(now)
         data = self._dump.recv(RECEIVE_BYTES, 0.0)
+        if not data and self._parts.progress.suspects and not self._decoder.in_transaction:
+            yield from self._compare(self._parts.progress.suspects)
         if not self._decoder.in_transaction and self._is_due(now, quiet=not data):
             yield from self._yield_set()
         elif self._pace.nothing_is_due(now):
@@ -182,6 +186,16 @@ class StreamSession:
             patience = self._pace.patience_seconds(now, in_transaction=self._decoder.in_transaction)
             data = self._dump.recv(RECEIVE_BYTES, patience)
         self._hear(data)
+
+    def _compare(self, suspects: frozenset[TableId]) -> Iterator[ChangeSet | None]:
+        """Take in the definitions of these tables that changed without a statement in the binlog."""
+        begun = time.monotonic()
+        self._tracking.compare(suspects)
+        # While the catalog is read nobody listens.
+        self._heard_at += time.monotonic() - begun
+        if self._tracking.has_news:
+            yield from self._yield_set()
+        self._parts.progress.suspects = frozenset()
 
     def _hear(self, data: bytes) -> None:
         now = time.monotonic()

@@ -24,6 +24,7 @@ from cdc_source_mysql.schema.column_defaults import default_scalar
 from cdc_source_mysql.schema.ddl.changes import Dml, TableChange
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.generated_columns import Tells, without_omitted
+from cdc_source_mysql.schema.history.differences import difference
 from cdc_source_mysql.schema.history.history import History
 from cdc_source_mysql.schema.history.results import ROWS_REMEDY, statement_logged
 from cdc_source_mysql.schema.table_map import TableMap, named_in, parse_table_map
@@ -35,6 +36,10 @@ from cdc_source_mysql.wire.table_plan import TablePlan
 
 # A refused table is tried again this often; each time it is copied if the stream can read it by then.
 REFUSED_SECONDS = 60.0
+# Rows that the history misreads until it is compared with the catalog come from such sessions only.
+UNLOGGED_REMEDY = (
+    "Let sessions that alter tables log their statements (sql_log_bin = 1; in Galera wsrep_OSU_method = TOI)."
+)
 # Engines whose changes a ROLLBACK undoes.
 TRANSACTIONAL_ENGINES = frozenset({"innodb", "ndb", "ndbcluster", "rocksdb", "tokudb"})
 
@@ -110,6 +115,9 @@ class TableLookups(Protocol):
 
     def reread(self, table: TableId) -> Proof:
         """Return the table's definition at the stream's position, proven."""
+
+    def reread_unlocked(self, table: TableId) -> Proof:
+        """As `reread`, between the statements that alter the table."""
 
     def denied(self, table: TableId) -> CdcError | None:
         """Return the privilege that is missing on a table that the catalog does not show."""
@@ -243,6 +251,29 @@ class Tracking:
             )
         else:
             self.copy_everything(f"{reason}: {found.reason}", ROWS_REMEDY)
+
+    def compare(self, tables: Collection[TableId]) -> None:
+        """Take in what the catalog shows of these tables, between two transactions, where that differs from
+        the history and no statement in the binlog explains it; those tables are copied again.
+        """
+        for table in sorted(tables):
+            known = self._history.definition(table)
+            shown = self._parts.lookups.reread_unlocked(table).definition if known is not None else None
+            found = difference(known, shown) if known is not None and shown is not None else ""
+            if shown is None or not found:
+                continue
+            self._memory |= self._history.relearn(shown)
+            self._decoder.forget()
+            reason = f"it was altered without a statement in the binary log: {found}"
+            self._copy_again(table, reason, UNLOGGED_REMEDY)
+            self._parts.log(
+                "a table was altered without a statement in the binary log, and is copied again",
+                level="warning",
+                table=str(table),
+                position=self._decoder.position_text,
+                reason=found,
+                remedy=UNLOGGED_REMEDY,
+            )
 
     def copy_everything(self, reason: str, remedy: str = "") -> None:
         """Have every selected table copied again."""

@@ -143,6 +143,12 @@ class History:
         self._put(self._learned(definition), outcome)
         return outcome.memory
 
+    def relearn(self, definition: TableDefinition) -> Mapping[str, str | None]:
+        """As `learn`, of a table that is copied anew: nothing is left to fill."""
+        outcome = AppliedDraft()
+        self._put(replace(self._learned(definition), fills={}, is_untold=False), outcome)
+        return outcome.memory
+
     def apply(self, changes: Iterable[TableChange], *, where: str = "") -> Applied:
         """Apply a statement's changes, at the position `where`.
 
