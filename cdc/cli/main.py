@@ -22,6 +22,7 @@ from cdc.cli import (
     docs,
     init,
     log,
+    pause,
     replay,
     run,
     schema,
@@ -98,6 +99,8 @@ app.command("status")(status.status)
 app.command("checkpoints")(checkpoints.checkpoints)
 app.command("replay")(replay.replay)
 app.command("snapshot")(snapshot.snapshot)
+app.command("pause")(pause.pause)
+app.command("resume")(pause.resume)
 app.command("tail")(tail.tail)
 app.add_typer(log.app, name="log")
 app.command("connectors")(connectors.connectors)

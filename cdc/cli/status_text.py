@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from cdc.cli.output import as_sentence
-from cdc.control.readable import show_bytes, show_seconds
+from cdc.control.readable import show_bytes, show_seconds, show_time
 from cdc.control.status import DaemonView, OpenRequest, SourceView, Status
 from cdc.engine.waits import NO_ACTION
 from cdc.kit.report import counted
+from cdc.spi.state import Pause
 from cdc.spi.status import ErrorReport, SinkReport, SourceReport, WaitReport
 
 # What a terminal shows without being widened.
@@ -35,11 +36,13 @@ def lines_of(status: Status) -> Iterator[Text]:
     for name, source in status.sources.items():
         yield Text("")
         yield _title("source", name, source.state)
+        yield from _pause_lines(status.paused("source", name))
         yield from _source_lines(source)
     for name, pairs in status.sinks.items():
         for pair in pairs:
             yield Text("")
             yield _title("sink", name, pair.state)
+            yield from _pause_lines(status.paused("sink", name))
             yield from _sink_lines(pair.report) if pair.report else _field("from", pair.source)
     for line in _request_lines(status.requests):
         yield Text("")
@@ -72,6 +75,12 @@ def _title(kind: str, name: str, state: str) -> Text:
     return Text.assemble(
         (f"{kind:<7}", ""), (name, "bold"), "  ", (state, "bold red" if state in _BAD_STATES else "bold")
     )
+
+
+def _pause_lines(pause: Pause | None) -> Iterator[Text]:
+    if pause is not None:
+        by = f" by {pause.by}" if pause.by else ""
+        yield from _field("paused", f"since {show_time(pause.at)}{by}, until: cdc resume {pause.name}")
 
 
 def _source_lines(source: SourceView) -> Iterator[Text]:

@@ -100,7 +100,7 @@ def requested_copy(
         return RequestedCopy(source.name, None, sink)
     known = _tables(configuration, source)
     return RequestedCopy(
-        source.name, tuple(_pick(name, known, source.name, parameters.table) for name in wanted), sink
+        source.name, tuple(pick_table(name, known, source.name, parameters.table) for name in wanted), sink
     )
 
 
@@ -140,7 +140,17 @@ def _book(configuration: Configuration, source: str) -> TableBook:
         return TableBook()
 
 
-def _pick(name: str, known: Collection[TableId], source: str, where: str) -> TableId:
+def captured_tables(configuration: Configuration, source: str) -> Collection[TableId]:
+    """Return the tables of the source's log.
+
+    Raises:
+        StateError: there is no log yet.
+    """
+    return {table for table, _ in TableBook.from_metadata(open_log(configuration, source).metadata).items()}
+
+
+def pick_table(name: str, known: Collection[TableId], source: str, where: str) -> TableId:
+    """Return the table of that name; ConfigError with near names if there is none, or several."""
     found = [table for table in known if name in (str(table), f"{table.schema}.{table.name}")]
     if len(found) == 1:
         return found[0]

@@ -13,6 +13,7 @@ from cdc.control.stored import has_log, open_log, segments_of
 from cdc.engine.retry import waits_for_operator
 from cdc.engine.tables import Phase, TableBook
 from cdc.errors import CdcError, StateError
+from cdc.spi.state import Pausable, Pause
 from cdc.spi.status import DaemonReport, ErrorReport, SinkReport, SourceReport
 from cdc.state import StateReader, read_status
 from cdc_config import Configuration
@@ -127,6 +128,11 @@ class Status:
     sources: dict[str, SourceView]
     sinks: dict[str, list[DeliveryView]]
     requests: list[OpenRequest] = field(default_factory=list)
+    pauses: list[Pause] = field(default_factory=list)
+
+    def paused(self, kind: Pausable, name: str) -> Pause | None:
+        """Return the pause of this source or sink."""
+        return next((one for one in self.pauses if (one.kind, one.name) == (kind, name)), None)
 
     def reports(self) -> Iterator[SourceReport | SinkReport]:
         """The reports of everything that has run."""
@@ -152,12 +158,21 @@ class Status:
         return {
             **(daemon.report.document() if daemon.report else {}),
             "running": daemon.running,
-            "sources": {name: view.document() for name, view in self.sources.items()},
-            "sinks": {name: [pair.document() for pair in pairs] for name, pairs in self.sinks.items()},
+            "sources": {
+                name: view.document() | self._paused("source", name) for name, view in self.sources.items()
+            },
+            "sinks": {
+                name: [pair.document() | self._paused("sink", name) for pair in pairs]
+                for name, pairs in self.sinks.items()
+            },
             "died": daemon.died,
             **age,
             "requests": [asdict(request) for request in self.requests],
         }
+
+    def _paused(self, kind: Pausable, name: str) -> dict[str, Any]:
+        pause = self.paused(kind, name)
+        return {"paused": None if pause is None else {"at": pause.at, "by": pause.by}}
 
 
 def daemon_of(configuration: Configuration) -> DaemonView:
@@ -186,7 +201,7 @@ def status_of(configuration: Configuration) -> Status:
         else [DeliveryView(source, None) for source in sink.sources]
         for name, sink in configuration.sinks.items()
     }
-    status = Status(daemon, sources, sinks, _requests(configuration))
+    status = Status(daemon, sources, sinks, *_asked_for(configuration))
     if not daemon.running:
         for part in status.reports():
             _show_stopped(part)
@@ -253,14 +268,14 @@ def _copies(metadata: Mapping[str, str]) -> list[TableCopy]:
     ]
 
 
-def _requests(configuration: Configuration) -> list[OpenRequest]:
-    """The requests of `cdc snapshot` that are not finished."""
+def _asked_for(configuration: Configuration) -> tuple[list[OpenRequest], list[Pause]]:
+    """The requests of `cdc snapshot` that are not finished, and the pauses."""
     try:
         with closing(StateReader(configuration.state_dir)) as state:
-            found = state.unfinished_copies()
+            found, pauses = state.unfinished_copies(), state.pauses()
     except StateError:
-        return []
-    return [
+        return [], []
+    requests = [
         OpenRequest(
             request=request.id,
             source=request.source,
@@ -272,3 +287,4 @@ def _requests(configuration: Configuration) -> list[OpenRequest]:
         for request in found
         if request.reason is None
     ]
+    return requests, pauses

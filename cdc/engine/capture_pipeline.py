@@ -80,6 +80,11 @@ class CapturePipeline:
             Worker(f"snapshot:{name}", self.coordinator.run, self.status.copying, report, pacing=pacing),
         ]
 
+    @property
+    def subject(self) -> tuple[str, str]:
+        """What an operator pauses: the kind and the name."""
+        return "source", self.spec.name
+
     def start(self) -> None:
         for worker in self.workers:
             worker.start()
@@ -87,8 +92,12 @@ class CapturePipeline:
     def pause(self, timeout_seconds: float) -> list[str]:
         """Stop reading from the source, which keeps later changes; return the workers that did not stop."""
         stuck = stop_all(self.workers, timeout_seconds)
-        self.status.state = "paused"
+        self.hold()
         return stuck
+
+    def hold(self) -> None:
+        """Show the source as paused; none of its workers runs."""
+        self.status.state = "paused"
 
     def resume(self) -> None:
         """Create new workers, which are not started yet."""

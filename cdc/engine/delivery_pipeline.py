@@ -87,6 +87,15 @@ class DeliveryPipeline:
             pacing=resources.pacing,
         )
 
+    @property
+    def subject(self) -> tuple[str, str]:
+        """What an operator pauses: the kind and the name."""
+        return "sink", self.spec.name
+
+    @property
+    def workers(self) -> list[Worker]:
+        return [self.worker]
+
     def start(self) -> None:
         self.worker.start()
 
@@ -95,8 +104,12 @@ class DeliveryPipeline:
         stop.
         """
         stuck = stop_all([self.worker], timeout_seconds)
-        self.status.state = "paused"
+        self.hold()
         return stuck
+
+    def hold(self) -> None:
+        """Show the sink as paused; its worker does not run."""
+        self.status.state = "paused"
 
     def resume(self) -> None:
         """Create a new delivery, which is not started yet."""
@@ -110,7 +123,7 @@ class DeliveryPipeline:
     @property
     def is_known(self) -> bool:
         """Whether the sink's cursor is known, or will not be without an operator."""
-        return self.delivery.opened.is_set() or self.worker.error is not None
+        return self.delivery.opened.is_set() or self.worker.error is not None or self.is_paused
 
     @property
     def set_aside(self) -> dict[str, BaseException]:
@@ -122,7 +135,7 @@ class DeliveryPipeline:
 
     def is_delivered(self, offset: int) -> bool:
         """Whether the sink, if it still works, has everything below `offset`."""
-        return self.worker.error is not None or self.status.next >= offset
+        return self.worker.error is not None or self.is_paused or self.status.next >= offset
 
     def tick(self) -> None:
         """Log a replay that is finished, and a worker that has recovered."""

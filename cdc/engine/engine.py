@@ -19,6 +19,7 @@ from cdc.engine.delivery_pipeline import DeliveryPipeline, DeliveryResources
 from cdc.engine.housekeeping import Housekeeping
 from cdc.engine.identity import starts_in
 from cdc.engine.pacing import Pacing
+from cdc.engine.pauses import PauseWatch
 from cdc.engine.pipelines import Pipelines
 from cdc.engine.specs import SinkSpec, SourceSpec, delivery_memory, effective_backfill
 from cdc.engine.workers import Log, stop_all
@@ -81,6 +82,7 @@ class Engine:
         # One change of what runs at a time.
         self._changing = threading.Lock()
         self.pipelines = Pipelines()
+        self._pauses = PauseWatch(state, self.pipelines, self._changing, report)
         for source in sources:
             self.add_source(source)
         for sink in sinks:
@@ -101,6 +103,7 @@ class Engine:
             self._is_running = True
             self._start(list(self.pipelines.captures.values()))
             self._start(list(self.pipelines.deliveries.values()))
+        self._pauses.start()
         self._report("running", pid=os.getpid(), sources=list(self.pipelines.captures))
         end = OnceWatch(self.pipelines) if once or self._only_snapshots() else None
         tick_seconds = TICK_SECONDS if end is None else ONCE_TICK_SECONDS
@@ -149,17 +152,19 @@ class Engine:
                 self._forget(deliveries)
                 pipeline.close()
 
-    def pause_source(self, name: str) -> None:
-        """Stop reading a source, which keeps later changes. Its sinks still receive the changes in the
-        log.
+    def pause_source(self, name: str, by: str = "") -> None:
+        """Stop reading a source, which keeps later changes, until it is resumed, even after a restart. Its
+        sinks still receive the changes in the log. `by` names the operator.
         """
         with self._changing:
             self._check_stopped(self._capture(name).pause(STOP_READING_SECONDS))
+            self._state.add_pause("source", name, by)
 
     def resume_source(self, name: str) -> None:
         """Resume a paused source; no-op if it is not paused."""
         with self._changing:
             pipeline = self._capture(name)
+            self._state.remove_pause("source", name)
             if pipeline.is_paused:
                 pipeline.resume()
                 self._start([pipeline])
@@ -185,18 +190,23 @@ class Engine:
             del self._sinks[name]
             self._forget(deliveries)
 
-    def pause_sink(self, name: str) -> None:
-        """Stop delivering to a sink. The logs keep the changes that it lacks."""
+    def pause_sink(self, name: str, by: str = "") -> None:
+        """Stop delivering to a sink until it is resumed, even after a restart. The logs keep the changes that
+        it lacks. `by` names the operator.
+        """
         with self._changing:
             for delivery in self._deliveries(name):
                 delivery.worker.ask_to_stop()
             for delivery in self._deliveries(name):
                 self._check_stopped(delivery.pause(STOP_WRITING_SECONDS))
+            self._state.add_pause("sink", name, by)
 
     def resume_sink(self, name: str) -> None:
         """Resume a paused sink; no-op if it is not paused."""
         with self._changing:
-            for delivery in self._deliveries(name):
+            deliveries = self._deliveries(name)
+            self._state.remove_pause("sink", name)
+            for delivery in deliveries:
                 if delivery.is_paused:
                     delivery.resume()
                     self._start([delivery])
@@ -245,7 +255,7 @@ class Engine:
 
     def _start(self, pipelines: Sequence[CapturePipeline | DeliveryPipeline]) -> None:
         if self._is_running:
-            for pipeline in pipelines:
+            for pipeline in self._pauses.held(pipelines):
                 pipeline.start()
 
     def _forget(self, deliveries: Sequence[DeliveryPipeline]) -> None:
@@ -275,6 +285,7 @@ class Engine:
     def _finish(self, *, done: bool) -> RunResult:
         with self._changing:
             self._is_running = False
+        self._pauses.stop()
         captures, deliveries = self.pipelines.captures.values(), self.pipelines.deliveries.values()
         reading = [worker for pipeline in captures for worker in pipeline.workers]
         writing = [delivery.worker for delivery in deliveries]
@@ -325,7 +336,7 @@ class OnceWatch:
 
     def _is_capture_done(self, pipeline: CapturePipeline) -> bool:
         name = pipeline.spec.name
-        if pipeline.has_error:
+        if pipeline.has_error or pipeline.is_paused:
             return self._pipelines.is_delivered(name, pipeline.end)
         if name not in self._targets and not self._aim(pipeline):
             return False

@@ -32,10 +32,12 @@ from cdc.spi.state import (
     Checkpoint,
     CopyRequest,
     DeliveryState,
+    Pause,
     Plan,
     PublishedCursor,
     ReplayRequest,
     State,
+    TablePauseRequest,
 )
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "LogWriter",
     "MeasuresDistance",
     "OwnsPlaces",
+    "Pause",
     "Plan",
     "PublishedCursor",
     "ReplayRequest",
@@ -77,6 +80,7 @@ __all__ = [
     "State",
     "SupportsPeek",
     "SupportsRewind",
+    "TablePauseRequest",
     "Trimmed",
     "VerifiesReach",
     "WritesStarter",

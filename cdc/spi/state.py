@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from cdc.model import Position, TableId
 
@@ -84,6 +84,36 @@ class CopyRequest:
     @property
     def is_taken(self) -> bool:
         return self.taken_at is not None
+
+
+Pausable = Literal["source", "sink"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A source or sink that an operator has paused, until it is resumed: kept over restarts. `by` names the
+    operator.
+    """
+
+    kind: Pausable
+    name: str
+    at: datetime
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class TablePauseRequest:
+    """A request that a table of a source is paused, or resumed (`pauses` False); finished when it is done,
+    with an error if refused. The log remembers which tables are paused.
+    """
+
+    id: int
+    source: str
+    table: TableId
+    pauses: bool
+    requested_at: datetime
+    finished_at: datetime | None = None
+    error: str | None = None
 
 
 class DeliveryState(Protocol):
@@ -161,6 +191,26 @@ class State(DeliveryState, CaptureState, Protocol):
 
     def thin_checkpoints(self, source: str, start: int, now: datetime | None = None) -> int:
         """Remove the checkpoints below offset `start` and most of the old ones; return how many."""
+        ...
+
+    def pauses(self) -> Sequence[Pause]:
+        """Return the sources and sinks that are paused, by kind and name."""
+        ...
+
+    def add_pause(self, kind: Pausable, name: str, by: str) -> None:
+        """Remember a pause; no-op if there is one."""
+        ...
+
+    def remove_pause(self, kind: Pausable, name: str) -> None:
+        """Forget a pause; no-op if there is none."""
+        ...
+
+    def table_pause_requests(self) -> Sequence[TablePauseRequest]:
+        """Return the requests that are not finished, oldest first."""
+        ...
+
+    def finish_table_pause(self, number: int, error: str | None = None) -> None:
+        """Mark the request as done, or as refused for that reason."""
         ...
 
     def write_status(self, document: Any) -> None:

@@ -46,6 +46,17 @@ _MIGRATIONS: tuple[str, ...] = (
         primary key (sink, source)
     ) strict, without rowid;
     """,
+    """
+    create table pauses (
+        kind text not null, name text not null, at integer not null, by text not null,
+        primary key (kind, name)
+    ) strict, without rowid;
+    create table table_pauses (
+        id integer primary key autoincrement,
+        source text not null, table_schema text not null, table_name text not null, pauses integer not null,
+        requested_at integer not null, finished_at integer, error text
+    ) strict;
+    """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 

@@ -24,6 +24,7 @@ from cdc.model import Position
 from cdc.model.moments import from_microseconds, to_microseconds
 from cdc.spi.state import Checkpoint, Plan, PublishedCursor, ReplayRequest
 from cdc.state.copies import ReadsCopyRequests, WritesCopyRequests
+from cdc.state.pauses import KeepsPauses
 from cdc.state.schema import check_version, migrate
 from cdc.state.status_file import read_status, write_status
 
@@ -40,7 +41,7 @@ _DAY_US = 24 * _HOUR_US
 _PROBE_BYTES = 64 * 1024
 
 
-class StateReader(ReadsCopyRequests):
+class StateReader(ReadsCopyRequests, KeepsPauses):
     """The state as any command may read it, also while the daemon runs; a command may leave replay requests
     too.
 

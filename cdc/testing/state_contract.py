@@ -34,6 +34,10 @@ class StateContract:
         """Leave a request as an operator does, beside the daemon; return its id."""
         raise NotImplementedError
 
+    def request_table_pause(self, place: Any, source: str, table: TableId, *, pauses: bool) -> int:
+        """The same for a table that is to be paused or resumed."""
+        raise NotImplementedError
+
     @pytest.fixture
     def place(self) -> Any:
         """A place without a state. Override this fixture."""
@@ -121,6 +125,29 @@ class StateContract:
             ("crm", (ORDERS,), None)
         ]
         state.close()
+
+    def test_a_pause_is_there_after_a_restart_until_it_is_removed(self, place: Any, state: State) -> None:
+        state.add_pause("sink", "lake", "ops")
+        state.add_pause("sink", "lake", "somebody else")
+        state.add_pause("source", "lake", "ops")
+        state = self.reopened(place, state)
+        assert [(p.kind, p.name, p.by) for p in state.pauses()] == [
+            ("sink", "lake", "ops"),
+            ("source", "lake", "ops"),
+        ]
+        state.remove_pause("sink", "lake")
+        state.remove_pause("sink", "lake")
+        assert [p.kind for p in state.pauses()] == ["source"]
+        state.close()
+
+    def test_a_request_to_pause_a_table_waits_until_it_is_finished(self, place: Any, state: State) -> None:
+        first = self.request_table_pause(place, "shop", ORDERS, pauses=True)
+        second = self.request_table_pause(place, "shop", ORDERS, pauses=False)
+        found = [(r.id, r.table, r.pauses) for r in state.table_pause_requests()]
+        assert found == [(first, ORDERS, True), (second, ORDERS, False)]
+        state.finish_table_pause(first)
+        state.finish_table_pause(second, "this table is not known")
+        assert list(state.table_pause_requests()) == []
 
     def test_close_may_be_repeated(self, state: State) -> None:
         state.close()

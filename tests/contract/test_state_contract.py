@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cdc.model import TableId
 from cdc.spi import State
 from cdc.state import StateReader, StateStore
 from cdc.testing.state_contract import StateContract
@@ -23,3 +24,7 @@ class TestStateStore(StateContract):
     def request_replay(self, place: Path, sink: str, source: str, offset: int) -> int:
         with closing(StateReader(place)) as reader:
             return reader.request_replay(sink, source, offset)
+
+    def request_table_pause(self, place: Path, source: str, table: TableId, *, pauses: bool) -> int:
+        with closing(StateReader(place)) as reader:
+            return reader.request_table_pause(source, table, pauses=pauses)

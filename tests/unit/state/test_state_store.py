@@ -145,7 +145,7 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "state.sqlite")) as connection:
         connection.execute("pragma user_version = 7")
     for opening in (StateStore, StateReader):
-        with pytest.raises(StateError, match="the state has version 7; this version reads up to 3"):
+        with pytest.raises(StateError, match="the state has version 7; this version reads up to 4"):
             opening(tmp_path)
 
 

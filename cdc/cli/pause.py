@@ -1,0 +1,82 @@
+"""`cdc pause NAME [TABLE…]` and `cdc resume NAME [TABLE…]`."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from cdc.cli.output import print_json, say
+from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
+from cdc.control import pause as control
+from cdc.control.pause import PauseResult, PauseTarget
+
+NameArgument = Annotated[str, typer.Argument(help="The source or sink.")]
+TablesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[TABLE]...", help="Tables of the source, instead of all of it.")
+]
+KindOption = Annotated[
+    str | None, typer.Option(metavar="source|sink", help="Which one, if a source and a sink have that name.")
+]
+
+
+def pause(
+    name: NameArgument,
+    tables: TablesArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    kind: KindOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Pause a source, a sink or tables until `cdc resume`, even after a restart.
+
+    A paused source is not read: the database keeps its changes. The changes of a paused sink wait in the log.
+    """
+    configuration = open_configuration(config)
+    target = control.pause_target(configuration, name, tables or [], kind, "pause NAME")
+    result = control.pause(configuration, target, _operator())
+    _show(target, result, "paused", as_json=as_json)
+
+
+def resume(
+    name: NameArgument,
+    tables: TablesArgument = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    kind: KindOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Resume what `cdc pause` has paused."""
+    configuration = open_configuration(config)
+    target = control.pause_target(configuration, name, tables or [], kind, "resume NAME")
+    _show(target, control.resume(configuration, target), "resumed", as_json=as_json)
+
+
+def _operator() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run under a number that has no name.
+        return "the command line"
+
+
+def _show(target: PauseTarget, result: PauseResult, done: str, *, as_json: bool) -> None:
+    if as_json:
+        document = {
+            target.kind: target.name,
+            "tables": [str(table) for table in target.tables] or None,
+            done: True,
+            "changed": result.changed,
+            "daemon": result.running,
+            "taken": result.taken,
+        }
+        print_json(document)
+        return
+    was = "" if result.changed else "already " if done == "paused" else "not paused, "
+    if not result.changed and done == "resumed":
+        say(f"{target} is not paused.")
+        return
+    say(f"{target} is {was}{done}." if result.taken or not result.running else f"{target}: {done} is noted.")
+    if not result.running:
+        say("No daemon is running: `cdc run` follows it when it starts.")
+    elif not result.taken:
+        say("The daemon has not finished its current work yet. `cdc status` shows when it has.")
