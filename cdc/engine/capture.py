@@ -18,7 +18,7 @@ from cdc.engine.routing import Routed, unselected
 from cdc.engine.tables import Metadata
 from cdc.errors import SourceGap, SourceUnavailable
 from cdc.model import ChangeSet, Position
-from cdc.model.audience import EVERYONE
+from cdc.model.batch import EVERYONE
 from cdc.spi.source import SEALED_PREFIX, TransformsRows
 from cdc.transform.sealing import unreadable
 

@@ -15,7 +15,7 @@ from cdc.engine.ledger import LedgerEntry
 from cdc.engine.reset import due_batches, mark_batch
 from cdc.engine.tables import Metadata, Phase, TableState
 from cdc.model import Audience, ChangeSet, CopyStep, TableId
-from cdc.model.audience import EVERYONE
+from cdc.model.batch import EVERYONE
 from cdc.spi import CaptureState, CopyRequest
 
 # The offset from which on the log has all tables whole for a sink.

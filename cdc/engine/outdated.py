@@ -13,7 +13,7 @@ from cdc.engine.ledger import Ledger, LedgerEntry
 from cdc.engine.routing import Routed, Router
 from cdc.engine.tables import Phase, TableBook, TableState
 from cdc.model import TableId
-from cdc.model.audience import EVERYONE
+from cdc.model.batch import EVERYONE
 from cdc.spi import Source
 from cdc.spi.source import TransformsRows
 from cdc.transform.record import difference, key_differs

@@ -19,7 +19,7 @@ from cdc import failpoints
 from cdc.engine.ledger import Ledger, LedgerEntry
 from cdc.errors import SourceUnavailable
 from cdc.model import Audience, ChangeBatch, ChangeSet, Commit, Envelope, Position, TableId
-from cdc.model.audience import EVERYONE
+from cdc.model.batch import EVERYONE
 from cdc.spi import BufferReader
 
 # One commit of the log takes in so many commits of a buffer: a sync each would release a few hundred

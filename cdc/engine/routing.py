@@ -13,7 +13,7 @@ from cdc.defaults import SnapshotMode
 from cdc.engine.ledger import LedgerEntry, Requested
 from cdc.engine.tables import Phase, TableBook, TableDraft, TableState
 from cdc.model import Audience, ChangeBatch, ChangeSet, TableId, TableSchema
-from cdc.model.audience import EVERYONE
+from cdc.model.batch import EVERYONE
 
 # A table that lost its name to another one waits under this schema name until its own new name is seen.
 _NAMELESS = ""

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from cdc.model import Audience, Position, TableId, TableSchema
-from cdc.model.audience import EVERYONE
+from cdc.model.batch import EVERYONE
 
 _TABLE_PREFIX = "table:"
 _CHUNK_PREFIX = "chunk:"

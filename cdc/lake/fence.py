@@ -14,7 +14,7 @@ from cdc.errors import SinkUnavailable
 from cdc.lake.journal import encode
 from cdc.lake.layout import LakePaths
 from cdc.lake.store import ABSENT, StoreLock
-from cdc.merge import fencing
+from cdc.merge import continuity
 from cdc.spi import SinkContext
 
 
@@ -53,12 +53,12 @@ class LakeFence:
             self._lock.release()
         self._lock = None
 
-    def _check(self, fence: fencing.Fence | None, *, has_rows: bool) -> None:
+    def _check(self, fence: continuity.Fence | None, *, has_rows: bool) -> None:
         where = self._paths.store.path(self._paths.owner)
-        fencing.check_fence(fence, self._context, has_rows=has_rows, where=where)
+        continuity.check_fence(fence, self._context, has_rows=has_rows, where=where)
 
     def _enforce(self) -> None:
-        ours = fencing.Fence(self._context.epoch, self._context.log_id)
+        ours = continuity.Fence(self._context.epoch, self._context.log_id)
         found, version = self._newest()
         self._check(found, has_rows=self._paths.store.has(self._paths.cursor))
         if found == ours:
@@ -81,10 +81,10 @@ class LakeFence:
             message, where=where, remedy="Stop that process. Delivery resumes automatically."
         )
 
-    def _newest(self) -> tuple[fencing.Fence | None, str]:
+    def _newest(self) -> tuple[continuity.Fence | None, str]:
         """The fence in force, and the version of its object."""
         found = self._paths.store.get(self._paths.owner)
         if found is None:
             return None, ABSENT
         owner = orjson.loads(found.data)
-        return fencing.Fence(int(owner["epoch"]), str(owner.get("log", ""))), found.version
+        return continuity.Fence(int(owner["epoch"]), str(owner.get("log", ""))), found.version

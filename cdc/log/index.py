@@ -28,7 +28,7 @@ from cdc.log.records import (
 )
 from cdc.log.segment import Block, Segment
 from cdc.model import Commit
-from cdc.model.moments import to_microseconds
+from cdc.model.position import to_microseconds
 
 # A search walks at most one block frame by frame: 1 MiB is some 400 small commits, about 2 ms, and
 # a log of 20 GiB has 20,000 blocks, about 4 MiB of memory.

@@ -18,7 +18,7 @@ from cdc.log.records import decode_commit
 from cdc.log.segment import Block, Segment, SegmentReader
 from cdc.log.trailer import split_trailer
 from cdc.model import ChangeBatch, Commit, Position, TableId, TableSchema
-from cdc.model.moments import to_microseconds
+from cdc.model.position import to_microseconds
 
 # Every delivery goes on where it stopped; so many places are remembered, and the oldest is forgotten.
 _PLACES = 64

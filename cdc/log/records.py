@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from cdc.model import Audience, Commit, Position
-from cdc.model.moments import from_microseconds, to_microseconds
+from cdc.model.position import from_microseconds, to_microseconds
 
 
 @dataclass(frozen=True, slots=True)

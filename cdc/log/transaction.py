@@ -20,7 +20,7 @@ from cdc.log.scan import StoredSchema
 from cdc.log.trailer import BatchTrailer, encode_trailer
 from cdc.log.writer import SegmentWriter
 from cdc.model import Audience, ChangeSet, Commit, Position, TableId, TableSchema
-from cdc.model.audience import EVERYONE
+from cdc.model.batch import EVERYONE
 from cdc.spi.log import LogTransaction
 
 

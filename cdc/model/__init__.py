@@ -1,12 +1,8 @@
 """The event model: frozen values, columnar batches, no I/O."""
 
-from cdc.model.audience import Audience
-from cdc.model.batch import ChangeBatch, Envelope
-from cdc.model.copy_mark import CopyMark, CopyStep
-from cdc.model.names import printable, shown
-from cdc.model.operation import Operation
+from cdc.model.batch import Audience, ChangeBatch, CopyMark, CopyStep, Envelope, Operation
 from cdc.model.position import Position
-from cdc.model.schema import Column, TableId, TableSchema
+from cdc.model.schema import Column, TableId, TableSchema, printable, shown
 from cdc.model.transaction import ChangeSet, Commit, Resnapshot
 
 __all__ = [

@@ -1,23 +1,141 @@
-"""The unit of work everywhere: changes of one table under one schema version, as one Arrow record batch."""
+"""The unit of work everywhere: changes of one table under one schema version, as one Arrow record batch,
+with the sinks that see it and how far a copy of its table is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cdc.model.audience import EVERYONE, Audience
-from cdc.model.copy_mark import CopyMark
-from cdc.model.operation import OPERATION_DICTIONARY, Operation
+from cdc.model.position import from_microseconds, to_microseconds
 from cdc.model.schema import TableId, TableSchema
 
 if TYPE_CHECKING:
     from cdc.model.transaction import Commit
+
+
+class Operation(StrEnum):
+    """The values of the envelope column `_cdc_op`: what a change did; the letters are Debezium's."""
+
+    READ = "r"
+    CREATE = "c"
+    UPDATE = "u"
+    DELETE = "d"
+    TRUNCATE = "t"
+
+    @property
+    def code(self) -> int:
+        """The dictionary index of this operation in every batch (`OPERATION_DICTIONARY`)."""
+        return _CODES[self]
+
+
+_CODES = {operation: index for index, operation in enumerate(Operation)}
+
+# Every batch shares this dictionary, so an op column's indices are the codes: r=0 c=1 u=2 d=3 t=4.
+OPERATION_DICTIONARY: pa.StringArray = pa.array([o.value for o in Operation], pa.string())
+
+
+class CopyStep(StrEnum):
+    """What a mark says of its table from here on.
+
+    PENDING: a copy is due, and no further change of the table arrives before it begins. BEGIN: all rows and
+    changes that follow belong to a copy from nothing; an earlier one that did not finish is void. FINISHED:
+    the rows and changes since BEGIN are the table as of here. CANCELLED: the copy that was due or under way
+    is not made (the table was dropped at the source), and what arrived since BEGIN is void.
+    """
+
+    PENDING = "pending"
+    BEGIN = "begin"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class CopyMark:
+    """One step of a copy; `at` is the wall clock then.
+
+    A mark takes an offset of its own, `seq`: an ordinal before the log, an offset after it.
+    """
+
+    step: CopyStep
+    at: datetime
+    seq: int = 0
+
+    def shifted(self, base: int) -> CopyMark:
+        return replace(self, seq=self.seq + base)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"step": self.step.value, "at": to_microseconds(self.at), "seq": self.seq}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> CopyMark:
+        return cls(CopyStep(value["step"]), from_microseconds(value["at"]), value["seq"])
+
+
+_ONLY, _BUT = "only", "but"
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """A set of sinks of one source: those in `sinks`, or all but those with `excluded`.
+
+    The default is every sink, also one that is configured later. Names are those of the configuration.
+    """
+
+    sinks: frozenset[str] = frozenset()
+    excluded: bool = True
+
+    @classmethod
+    def only(cls, sinks: Iterable[str]) -> Audience:
+        return cls(frozenset(sinks), excluded=False)
+
+    @property
+    def is_everyone(self) -> bool:
+        return self.excluded and not self.sinks
+
+    @property
+    def others(self) -> Audience:
+        """Exactly the sinks that this audience leaves out."""
+        return Audience(self.sinks, not self.excluded)
+
+    def includes(self, sink: str) -> bool:
+        return (sink in self.sinks) != self.excluded
+
+    def covers(self, other: Audience) -> bool:
+        """Whether every sink of `other` is in this audience."""
+        return self | other == self
+
+    def __or__(self, other: Audience) -> Audience:
+        if self.excluded and other.excluded:
+            return Audience(self.sinks & other.sinks)
+        if self.excluded:
+            return Audience(self.sinks - other.sinks)
+        if other.excluded:
+            return Audience(other.sinks - self.sinks)
+        return Audience(self.sinks | other.sinks, excluded=False)
+
+    def to_json(self) -> dict[str, Any] | None:
+        """A JSON-able form, `None` for every sink; `from_json` returns an equal value."""
+        if self.is_everyone:
+            return None
+        return {_BUT if self.excluded else _ONLY: sorted(self.sinks)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any] | None) -> Audience:
+        if value is None:
+            return EVERYONE
+        return cls(frozenset(value.get(_ONLY, value.get(_BUT, ()))), excluded=_BUT in value)
+
+
+EVERYONE = Audience()
+
 
 RESERVED_PREFIX = "_cdc_"
 # `_cdc_tx` of changes that no transaction of the stream brought.

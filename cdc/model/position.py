@@ -1,8 +1,9 @@
-"""A point in a source's history: opaque to the engine, ordered, serialisable."""
+"""Points in a source's history, opaque to the engine, and times as integers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 
@@ -28,3 +29,19 @@ class Position:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Position:
         return cls(order=int(value["order"]), text=str(value["text"]))
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_microseconds(at: datetime) -> int:
+    """Return an aware time as microseconds since 1970 in UTC, as logs, states, sinks and wire formats keep
+    it; exact.
+    """
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(count: int) -> datetime:
+    """Return the time in UTC that `to_microseconds` gave."""
+    return _EPOCH + count * _MICROSECOND

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cdc.model.audience import EVERYONE, Audience
-from cdc.model.batch import ChangeBatch
+from cdc.model.batch import EVERYONE, Audience, ChangeBatch
 from cdc.model.position import Position
 from cdc.model.schema import TableId
 

@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from cdc.errors import CdcError, UnsupportedSchema
-from cdc.model.batch import Envelope
-from cdc.model.operation import OPERATION_DICTIONARY
+from cdc.model.batch import OPERATION_DICTIONARY, Envelope
 from cdc.native.refusals import Refusals, RowError, locate
 
 PositionOf = Callable[[int | None], str]

@@ -38,7 +38,7 @@ class SinkContext:
     Of the processes of a deployment that open the sink, each has a higher `epoch` than those before it; a
     sink refuses (SinkFenced) to apply for an epoch older than the newest that it has seen. `log_id` is the
     identity of the log that the changes come from, '' where nobody knows: a sink that holds rows of another
-    log refuses it (SinkRefused). `cdc.merge.fencing` compares both for all sinks. `daemon_pid` is set for
+    log refuses it (SinkRefused). `cdc.merge.continuity` compares both for all sinks. `daemon_pid` is set for
     `check` only: the process of the daemon that holds this sink, 0 when none runs.
     """
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from cdc.errors import SinkRefused
 from cdc.model import TableId
-from cdc.model.moments import from_microseconds
+from cdc.model.position import from_microseconds
 from cdc.sql.connection import Connection
 from cdc.sql.dialect import OWN_SCHEMA
 from cdc.sql.names import FAIL_REMEDY, extended, is_too_long, suffixed

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cdc.model import CopyMark, TableSchema
-from cdc.model.moments import from_microseconds, to_microseconds
+from cdc.model.position import from_microseconds, to_microseconds
 from cdc.spi import SinkContext
 from cdc.sql.catalog import Catalog, StoredTable
 from cdc.sql.connection import Connection

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from cdc.merge import fencing
-from cdc.merge.fencing import Fence
+from cdc.merge import continuity
+from cdc.merge.continuity import Fence
 from cdc.model import Position
-from cdc.model.moments import from_microseconds
+from cdc.model.position import from_microseconds
 from cdc.spi import Cursor, SinkContext
 from cdc.sql.connection import Connection
 
@@ -34,7 +34,7 @@ def check_fence(
     query = f"select epoch, log from {connection.dialect.own('fences')} where source = ?"
     found = connection.query(query, [source])
     fence = Fence(found[0][0], found[0][1] or "") if found else None
-    fencing.check_fence(fence, context, has_rows=has_rows, where=where)
+    continuity.check_fence(fence, context, has_rows=has_rows, where=where)
 
 
 def read(connection: Connection, source: str) -> Cursor | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from cdc.model import TableId
-from cdc.model.moments import from_microseconds, to_microseconds
+from cdc.model.position import from_microseconds, to_microseconds
 from cdc.spi.state import CopyRequest
 
 

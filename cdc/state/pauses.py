@@ -6,7 +6,7 @@ import sqlite3
 from datetime import UTC, datetime
 
 from cdc.model import TableId
-from cdc.model.moments import from_microseconds, to_microseconds
+from cdc.model.position import from_microseconds, to_microseconds
 from cdc.spi.state import Pausable, Pause, TablePauseRequest
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from cdc.errors import CdcError, StateError, StateFull
 from cdc.files import NO_ROOM, FolderLock, file_mode, make_folder
 from cdc.model import Position
-from cdc.model.moments import from_microseconds, to_microseconds
+from cdc.model.position import from_microseconds, to_microseconds
 from cdc.spi.state import Checkpoint, Plan, PublishedCursor, ReplayRequest
 from cdc.state.copies import ReadsCopyRequests, WritesCopyRequests
 from cdc.state.pauses import KeepsPauses

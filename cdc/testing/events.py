@@ -24,7 +24,7 @@ from cdc.model import (
     TableId,
     TableSchema,
 )
-from cdc.model.operation import OPERATION_DICTIONARY
+from cdc.model.batch import OPERATION_DICTIONARY
 from cdc.model.schema import Identity
 from cdc.spi.log import LogWriter
 from cdc.spi.sink import Delivery, SinkContext

@@ -15,7 +15,7 @@ import pytest
 
 from cdc.errors import LogTrimmed
 from cdc.model import Audience, ChangeSet, CopyMark, CopyStep
-from cdc.model.audience import EVERYONE
+from cdc.model.batch import EVERYONE
 from cdc.spi import LogWriter
 from cdc.testing.conditions import DEFAULT_TIMEOUT_SECONDS
 from cdc.testing.contract_waivers import honours_waivers

@@ -24,7 +24,7 @@ from cdc.errors import (
     UnsupportedSchema,
 )
 from cdc.files import replacing
-from cdc.merge import continuity, fencing
+from cdc.merge import continuity
 from cdc.model import ChangeBatch, ChangeSet, Envelope, Position, TableId, TableSchema
 from cdc.spi import Atomicity, Capabilities
 from cdc.spi.finding import Finding, Severity
@@ -236,7 +236,7 @@ class MemoryStore:
     tables: dict[TableId, list[Row]] = field(default_factory=dict)
     keys: dict[TableId, tuple[str, ...]] = field(default_factory=dict)
     cursors: dict[str, Cursor] = field(default_factory=dict)
-    fences: dict[str, fencing.Fence] = field(default_factory=dict)
+    fences: dict[str, continuity.Fence] = field(default_factory=dict)
     errors: list[Exception] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -286,7 +286,7 @@ class MemorySink:
     def prepare(self, source: str) -> None:
         with self.store.changed:
             self._check_fence(source, has_rows=source in self.store.cursors)
-            self.store.fences[source] = fencing.Fence(self._context.epoch, self._context.log_id)
+            self.store.fences[source] = continuity.Fence(self._context.epoch, self._context.log_id)
             self._save()
 
     def committed(self, source: str) -> Cursor | None:
@@ -329,7 +329,7 @@ class MemorySink:
     def _check_fence(self, source: str, *, has_rows: bool) -> None:
         # Another process may have written the file since.
         store = load_store(self._path) if self._path else self.store
-        fencing.check_fence(store.fences.get(source), self._context, has_rows=has_rows, where="memory")
+        continuity.check_fence(store.fences.get(source), self._context, has_rows=has_rows, where="memory")
 
     def _save(self) -> None:
         if self._path is None:

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cdc.model import ChangeBatch, Envelope, Operation, TableSchema
-from cdc.model.operation import OPERATION_DICTIONARY
+from cdc.model.batch import OPERATION_DICTIONARY
 from cdc.transform.arrays import assemble, children, choose, names_of, nulled, struct_of, unchanged_of
 from cdc.transform.expression import Condition
 from cdc.transform.rules import Where

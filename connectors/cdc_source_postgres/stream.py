@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from cdc.errors import SourceUnavailable, UnknownEvent
 from cdc.kit.pacing import Pace
 from cdc.model import ChangeSet, Position
-from cdc.model.moments import from_microseconds
+from cdc.model.position import from_microseconds
 from cdc_source_postgres import messages
 from cdc_source_postgres.acks import Acknowledgements
 from cdc_source_postgres.connection import ReplicationConnection

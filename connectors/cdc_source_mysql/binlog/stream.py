@@ -17,7 +17,7 @@ from cdc.errors import DecodeError, SourceUnavailable
 from cdc.kit.errors import stream_ended
 from cdc.kit.pacing import Pace
 from cdc.model import ChangeSet, Position, TableId
-from cdc.model.moments import from_microseconds
+from cdc.model.position import from_microseconds
 from cdc_source_mysql.binlog.catalog_lookups import CatalogLookups
 from cdc_source_mysql.binlog.dump import Dump
 from cdc_source_mysql.binlog.gtid import MariadbGtids

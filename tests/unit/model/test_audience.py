@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from cdc.model import Audience
-from cdc.model.audience import EVERYONE
+from cdc.model.batch import EVERYONE
 
 SINKS = ("a", "b", "c")
 ALL = [
