@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from cdc.errors import CdcError
-from cdc.native.refusals import Refusals, RowError
+from cdc.native.gathered import Refusals, RowError
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from fuzz.mutation import FOLDER
 from tests.support.mysql.json_binary import encode

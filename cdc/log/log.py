@@ -21,16 +21,24 @@ from cdc.errors import CdcError, LogFull, StateError
 from cdc.files import DENIED, FolderLock, make_folder
 from cdc.log.arrow import EncodedBatch
 from cdc.log.buffers import Buffers, renamed_keys, without_buffers
-from cdc.log.frame import FORMAT_VERSION, Preamble
-from cdc.log.index import save_index, with_commit
+from cdc.log.frame import FORMAT_VERSION, HeaderRecord, Preamble, Previous
 from cdc.log.reader import Shortcuts, find_commit, read_batches, read_commits
-from cdc.log.records import HeaderRecord, Previous
 from cdc.log.recovery import recover
 from cdc.log.retention import cut_back, removable, remove_segments
 from cdc.log.scan import StoredSchema, apply_metadata
-from cdc.log.segment import Segment, segment_name
-from cdc.log.transaction import Pending, Transaction, Writes, write_commit, write_part
-from cdc.log.writer import SegmentWriter, create_segment, full, is_no_room, refused
+from cdc.log.segment import Segment, save_index, segment_name, with_commit
+from cdc.log.writer import (
+    Pending,
+    SegmentWriter,
+    Transaction,
+    Writes,
+    create_segment,
+    full,
+    is_no_room,
+    refused,
+    write_commit,
+    write_part,
+)
 from cdc.model import ChangeBatch, ChangeSet, Commit, Position, TableId, TableSchema
 from cdc.spi.log import BufferReader, Trimmed
 

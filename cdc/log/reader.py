@@ -13,10 +13,8 @@ from datetime import datetime
 
 from cdc.errors import LogTrimmed
 from cdc.log.arrow import decode_batch, decode_schema
-from cdc.log.frame import Frame, FrameKind
-from cdc.log.records import decode_commit
+from cdc.log.frame import Frame, FrameKind, decode_commit, split_trailer
 from cdc.log.segment import Block, Segment, SegmentReader
-from cdc.log.trailer import split_trailer
 from cdc.model import ChangeBatch, Commit, Position, TableId, TableSchema
 from cdc.model.position import to_microseconds
 

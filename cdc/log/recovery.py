@@ -17,11 +17,17 @@ from pathlib import Path
 
 from cdc.errors import LogCorrupt
 from cdc.files import TEMPORARY_SUFFIX, sync_folder, truncate_file
-from cdc.log.frame import FRAME_MAGIC, FrameKind, Preamble
-from cdc.log.index import load_index, save_index
-from cdc.log.records import decode_commit
+from cdc.log.frame import FRAME_MAGIC, FrameKind, Preamble, decode_commit
 from cdc.log.scan import Contents, scan_segment
-from cdc.log.segment import INDEX_SUFFIX, RESTORE, Segment, SegmentReader, list_segments
+from cdc.log.segment import (
+    INDEX_SUFFIX,
+    RESTORE,
+    Segment,
+    SegmentReader,
+    list_segments,
+    load_index,
+    save_index,
+)
 
 # Searching for a later commit reads this much at a time.
 _SEARCH_BYTES = 1024 * 1024

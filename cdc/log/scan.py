@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from cdc.log.arrow import decode_schema
-from cdc.log.frame import Frame, FrameKind
-from cdc.log.index import with_commit
-from cdc.log.records import CommitRecord, decode_commit
-from cdc.log.segment import Segment, SegmentReader
+from cdc.log.frame import CommitRecord, Frame, FrameKind, decode_commit
+from cdc.log.segment import Segment, SegmentReader, with_commit
 from cdc.model import Commit, TableId, TableSchema
 
 

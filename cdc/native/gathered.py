@@ -1,4 +1,6 @@
-"""Gathered columns and envelope to record batches: the last step of every decoder."""
+"""Gathered columns and envelope to record batches, the last step of every decoder, and what happens to a
+value that Arrow can't hold: the policy `unrepresentable`.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +11,61 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cdc.errors import CdcError, UnsupportedSchema
+from cdc.errors import CdcError, UnrepresentableValue, UnsupportedSchema
 from cdc.model.batch import OPERATION_DICTIONARY, Envelope
-from cdc.native.refusals import Refusals, RowError, locate
 
 PositionOf = Callable[[int | None], str]
 # Takes a counter's name and what it grows by.
 Count = Callable[[str, int], None]
 COUNTER = "unrepresentable_values"
 READ, CREATE, UPDATE, DELETE, TRUNCATE = range(5)
+REMEDY = (
+    "Set `unrepresentable: null` to deliver nulls (counted), or `unrepresentable: string` to deliver such "
+    "columns as text."
+)
+
+
+class Refusals:
+    """Decides for one column: `refuse(what)` gives None and counts, or raises, by the policy."""
+
+    def __init__(self, policy: str) -> None:
+        self.is_lenient = policy == "null"
+        self.count = 0
+
+    def refuse(self, what: str) -> None:
+        if not self.is_lenient:
+            message = f"{what} has no counterpart in the column's type"
+            raise UnrepresentableValue(message, remedy=REMEDY)
+        self.count += 1
+
+
+def locate(error: CdcError, where: str) -> CdcError:
+    """The error, with this place unless it has one."""
+    error.where = error.where or where
+    return error
+
+
+class RowError(Exception):
+    """The value in row `row` of a column can't be converted; `cause` says why."""
+
+    def __init__(self, row: int, cause: CdcError) -> None:
+        super().__init__(row)
+        self.row = row
+        self.cause = cause
+
+
+def assemble(
+    type_: Any,
+    length: int,
+    null_count: int,
+    buffers: Sequence[Any],
+    children: Sequence[pa.Array] | None = None,
+) -> pa.Array:
+    """An array over these buffers, which it keeps; nothing is copied."""
+    if isinstance(type_, pa.BaseExtensionType):
+        storage = assemble(type_.storage_type, length, null_count, buffers, children)
+        return pa.ExtensionArray.from_storage(type_, storage)
+    return pa.Array.from_buffers(type_, length, list(buffers), null_count, children=children)
 
 
 class TableShape:

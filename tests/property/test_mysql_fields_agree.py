@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cdc.errors import DecodeError, UnrepresentableValue
 from cdc.native import implementation
-from cdc.native.refusals import Refusals, RowError
+from cdc.native.gathered import Refusals, RowError
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire import values_python as wire_values_python
 from tests.support.mysql.fields import json_plan

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cdc.errors import CdcError
 from cdc.native.columns_python import build_array
-from cdc.native.refusals import Refusals
+from cdc.native.gathered import Refusals
 from cdc_source_postgres.builtin_types import OID_OF
 from cdc_source_postgres.parse.columns import convert_column
 from cdc_source_postgres.parse.text import parser

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from cdc.errors import CdcError
 from cdc.native.columns_python import build_array
-from cdc.native.refusals import Refusals, RowError
+from cdc.native.gathered import Refusals, RowError
 from cdc_source_mysql.schema.charsets import decode_text
 from cdc_source_mysql.wire import codes
 

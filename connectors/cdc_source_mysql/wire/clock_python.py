@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cdc.errors import DecodeError
 from cdc.native.calendar import MICROSECONDS_PER_SECOND, days_from_civil
-from cdc.native.refusals import Refusals
+from cdc.native.gathered import Refusals
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire.calendar import (

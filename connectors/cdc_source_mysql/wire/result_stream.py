@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
-from cdc.native.gathered import Count, TableShape, take_rows
-from cdc.native.refusals import locate
+from cdc.native.gathered import Count, TableShape, locate, take_rows
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire.result_types import is_expected
 

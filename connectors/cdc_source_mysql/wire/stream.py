@@ -13,7 +13,7 @@ from zlib import crc32
 import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
-from cdc.native.refusals import locate
+from cdc.native.gathered import locate
 from cdc_source_mysql.wire.codes import (
     ANNOTATE_ROWS_EVENT,
     ANONYMOUS_GTID_EVENT,

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from cdc.native.refusals import Refusals
+from cdc.native.gathered import Refusals
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 
 class Field:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from cdc.errors import DecodeError
 from cdc.native.columns_python import build_array
 from cdc.native.cursor_python import BigEndianCursor
-from cdc.native.refusals import Refusals
+from cdc.native.gathered import Refusals
 from cdc_source_mysql.schema.charsets import NATIVE, decode_text
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire import codes

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cdc.errors import DecodeError
-from cdc.native.refusals import Refusals
+from cdc.native.gathered import Refusals
 from cdc_source_postgres.codec import Codec
 from cdc_source_postgres.wire import codes
 

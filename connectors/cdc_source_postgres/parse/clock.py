@@ -13,7 +13,7 @@ from cdc.native.calendar import (
     civil_from_days,
     days_from_civil,
 )
-from cdc.native.refusals import Refusals
+from cdc.native.gathered import Refusals
 from cdc_source_postgres.wire import codes
 from cdc_source_postgres.wire.calendar import (
     FIRST_DAY,

@@ -17,7 +17,7 @@ import pyarrow as pa
 from cdc.errors import CdcError, DecodeError
 from cdc.native.columns_python import build_array
 from cdc.native.cursor_python import decode_utf8
-from cdc.native.refusals import Refusals
+from cdc.native.gathered import Refusals
 from cdc_source_postgres.codec import TEXT_IS_VALUE, Codec
 from cdc_source_postgres.parse.array import parse_array
 from cdc_source_postgres.parse.clock import date_value, time_value, timestamp_value

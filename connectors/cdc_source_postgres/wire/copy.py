@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
-from cdc.native.gathered import Count, TableShape, take_rows
-from cdc.native.refusals import locate
+from cdc.native.gathered import Count, TableShape, locate, take_rows
 from cdc_source_postgres.type_plan import ColumnPlan
 from cdc_source_postgres.wire.codes import COPY_SIGNATURE, ENDED, FULL, ROW_OVERHEAD_BYTES, WOULD_BLOCK
 

@@ -36,7 +36,7 @@ from cdc_source_postgres.wire import calendar as _calendar
 from cdc_source_postgres.wire import codes
 from cdc_source_postgres.parse.text import unreadable
 from cdc.native.calendar import MICROSECONDS_PER_DAY as _MICROSECONDS_PER_DAY
-from cdc.native.refusals import RowError
+from cdc.native.gathered import RowError
 from cdc_source_postgres.wire.piles import Pile
 from cdc_source_postgres.render.nested import MAX_DIMENSIONS
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from cdc.errors import DecodeError
 from cdc.native.columns_python import build_array
 from cdc.native.cursor_python import BigEndianCursor, decode_utf8
-from cdc.native.refusals import Refusals
+from cdc.native.gathered import Refusals
 from cdc_source_postgres.codec import TEXT_IS_VALUE, Codec
 from cdc_source_postgres.parse.clock import checked_days, checked_time, checked_timestamp
 from cdc_source_postgres.parse.text import unreadable

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from cdc.native.refusals import Refusals, RowError
+from cdc.native.gathered import Refusals, RowError
 from cdc_source_postgres.codec import Codec
 from cdc_source_postgres.parse.text import TextError, convert_renders, convert_texts
 

@@ -12,8 +12,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
-from cdc.native.gathered import CREATE, DELETE, TRUNCATE, UPDATE, Count, TableShape
-from cdc.native.refusals import locate
+from cdc.native.gathered import CREATE, DELETE, TRUNCATE, UPDATE, Count, TableShape, locate
 from cdc_source_postgres.messages import lsn_text
 from cdc_source_postgres.type_plan import ColumnPlan
 from cdc_source_postgres.wire.calendar import EPOCH_MICROSECONDS, INT64_MAX

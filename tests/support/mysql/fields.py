@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from cdc.native import implementation
-from cdc.native.refusals import Refusals
+from cdc.native.gathered import Refusals
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire import values_python as wire_values_python
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from cdc.errors import DecodeError, UnrepresentableValue
-from cdc.native.refusals import Refusals, RowError
+from cdc.native.gathered import Refusals, RowError
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from tests.support.mysql.fields import decoded, field_modules, plan
 from tests.support.plain_arrow import plain

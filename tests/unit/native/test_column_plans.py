@@ -79,7 +79,7 @@ def test_array_nests_to_its_declared_dimensions() -> None:
 
 
 def test_geometry_in_text_form_is_hexadecimal() -> None:
-    from cdc.native.refusals import Refusals
+    from cdc.native.gathered import Refusals
     from cdc_source_postgres.parse.text import convert_texts
 
     codec = plan(GEOMETRY).codec
@@ -112,7 +112,7 @@ def test_geometry_in_text_form_is_hexadecimal() -> None:
     ],
 )
 def test_text_that_the_server_never_writes_is_refused(name: str, text: bytes) -> None:
-    from cdc.native.refusals import Refusals
+    from cdc.native.gathered import Refusals
     from cdc_source_postgres.parse.text import TextError, convert_texts
 
     typmod = (4 << 16 | 2) + 4 if name == "numeric" else -1

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cdc.native.refusals import Refusals
+from cdc.native.gathered import Refusals
 from tests.support.mysql.binlog_file import Recorded, recorded
 from tests.support.mysql.fields import (
     PARTIAL_UPDATE,

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from cdc.model import TableId
-from cdc.native.refusals import Refusals
+from cdc.native.gathered import Refusals
 from cdc_source_mysql.schema.catalog import definitions, read_tables
 from cdc_source_mysql.schema.table_map import parse_table_map
 from cdc_source_mysql.schema.type_plan import ColumnPlan, plan_table
