@@ -223,6 +223,8 @@ def _show_stopped(report: SourceReport | SinkReport) -> None:
     if report.state != "failed":
         report.state = "stopped"
     report.rows_per_second = 0.0
+    if isinstance(report, SinkReport):
+        report.freshness_seconds = None
     if isinstance(report, SourceReport):
         report.waits = []
         if report.snapshot:

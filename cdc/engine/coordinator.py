@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from cdc.engine.capture_context import CaptureContext
 from cdc.engine.copies import CopyRequests
@@ -80,10 +81,11 @@ class Coordinator:
 
     def _round(self, stop: threading.Event) -> None:
         due = self._due()
+        asked_at = datetime.now(UTC)
         before = self._source.current()
         schemas = {schema.table: schema for schema in self._source.discover()}
         self._discovered_at = time.monotonic()
-        self._status.source_position = before
+        self._status.looked(before, asked_at)
         self._warn_of_empty_selection(schemas)
         if due:
             self.refused.clear()

@@ -93,7 +93,9 @@ class DeliveryLoop:
         if not self.opened.is_set():
             return
         high = cursor.high if cursor else 0
-        self._status.replaying_to = high if cursor and cursor.next < high else None
+        replays = cursor is not None and cursor.next < high
+        self._status.replaying_from = cursor.next if cursor and replays else None
+        self._status.replaying_to = high if replays else None
         start = cursor.next if cursor else self._log.start
         planner = Planner(self._log, self._status.name, self._policy, start)
         stop_at: float | None = None
@@ -176,6 +178,7 @@ class DeliveryLoop:
             # Before the status says that the sink has it all: `run --once` waits for copies.
             self._aside.look(sink, at_once=True)
         self._status.rate.add(plan.row_count)
+        self._status.bytes += plan.byte_count
         self._status.last_error = None
         self._position_at = time.monotonic()
         self._status.moved(plan.next, plan.position, plan.commit_at)

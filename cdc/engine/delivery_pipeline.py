@@ -142,5 +142,5 @@ class DeliveryPipeline:
         status = self.status
         if status.replaying_to is not None and status.next >= status.replaying_to:
             self._report("replay finished", source=self.source, sink=status.name, offset=status.next)
-            status.replaying_to = None
+            status.replaying_from = status.replaying_to = None
         self.worker.tick()

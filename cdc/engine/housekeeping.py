@@ -88,7 +88,9 @@ class Housekeeping:
         for name, capture in self._pipelines.captures.items():
             sources[name] = capture.status.report()
             for delivery in self._pipelines.of_source(name):
-                report = delivery.status.report(capture.end, capture.status.commit_at)
+                status, end = delivery.status, capture.end
+                behind = capture.retention.size_between(status.next, end)
+                report = status.report(end, capture.status.commit_at, capture.status.complete_at, behind)
                 sinks.setdefault(delivery.spec.name, []).append(report)
         return DaemonReport(
             running=running,

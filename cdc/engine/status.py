@@ -20,6 +20,8 @@ from cdc.spi.status import CopyReport, ErrorReport, SinkReport, SourceReport
 
 # Long enough to smooth single flushes, short enough to follow a change of load.
 RATE_WINDOW_SECONDS = 5.0
+# A stream that is far behind passes none of the looks at its source: the oldest of so many is kept.
+MAX_LOOKS = 64
 # Counters are added to by several threads, rarely; one lock for all of them loses none.
 _COUNTING = threading.Lock()
 
@@ -176,7 +178,10 @@ class SourceStatus:
     offset: int = 0
     commit_at: datetime | None = None
     source_position: Position | None = None
+    # Every change that was committed before this is in the log.
+    complete_at: datetime | None = None
     distance: Callable[[Position, Position], int | None] = order_distance
+    bytes: int = 0
     rate: Rate = field(default_factory=Rate)
     transactions: int = 0
     snapshot: SnapshotProgress | None = None
@@ -187,6 +192,8 @@ class SourceStatus:
     waits: Waits = field(default_factory=Waits)
     copying: CopyStatus = field(init=False)
     outdated: Callable[[], Sequence[str]] = list
+    # Positions that the source had, each with a time before it was asked, which the stream has not passed.
+    _looks: deque[tuple[Position, datetime]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         self.copying = CopyStatus(self.rate)
@@ -198,6 +205,12 @@ class SourceStatus:
         self.state = "streaming"
         self.last_error = None
 
+    def looked(self, position: Position, at: datetime) -> None:
+        """Note the newest position of the source, which was asked for it at that time."""
+        self.source_position = position
+        if len(self._looks) < MAX_LOOKS:
+            self._looks.append((position, at))
+
     def positioned(self, commit: Commit | None) -> None:
         if commit is not None:
             self.position, self.offset = commit.position, commit.next
@@ -206,6 +219,7 @@ class SourceStatus:
     def captured(self, commit: Commit, rows: int) -> None:
         self.positioned(commit)
         self.transactions += commit.transactions
+        self.bytes += commit.byte_count
         self.rate.add(rows)
 
     def count(self, name: str, amount: int) -> None:
@@ -224,7 +238,12 @@ class SourceStatus:
         """Forget the refusals of all tables but these."""
         self.refused = {table: error for table, error in self.refused.items() if table in tables}
 
+    def _pass_looks(self) -> None:
+        while self._looks and self.position is not None and self._looks[0][0].order <= self.position.order:
+            self.complete_at = self._looks.popleft()[1]
+
     def report(self) -> SourceReport:
+        self._pass_looks()
         behind = None
         if self.source_position is not None and self.position is not None:
             behind = self.distance(self.position, self.source_position)
@@ -238,6 +257,8 @@ class SourceStatus:
             commit_at=self.commit_at.isoformat() if self.commit_at else None,
             rows_per_second=round(self.rate.per_second(), 1),
             rows=self.rate.total,
+            bytes=self.bytes,
+            complete_at=self.complete_at.isoformat() if self.complete_at else None,
             transactions=self.transactions,
             snapshot=self.snapshot.report() if self.snapshot else None,
             waiting_tables=self.waiting_tables,
@@ -262,12 +283,16 @@ class SinkStatus:
     next: int = 0
     position: Position | None = None
     commit_at: datetime | None = None
+    # Every change that was committed before this is in the sink.
+    complete_at: datetime | None = None
+    bytes: int = 0
     rate: Rate = field(default_factory=Rate)
     counters: dict[str, int] = field(default_factory=dict)
     gauges: dict[str, float] = field(default_factory=dict)
     last_error: LastError | None = None
     set_aside: Mapping[str, LastError] = field(default_factory=dict)
-    # The offset at which a replay is over; None when none is under way.
+    # The offsets at which a replay began and is over; None when none is under way.
+    replaying_from: int | None = None
     replaying_to: int | None = None
 
     def count(self, name: str, amount: int) -> None:
@@ -282,8 +307,30 @@ class SinkStatus:
         self.next, self.position = next_offset, position
         self.commit_at = commit_at or self.commit_at
 
-    def report(self, end: int, end_commit_at: datetime | None) -> SinkReport:
+    def _complete(self, behind: int, source_at: datetime | None) -> float | None:
+        """Return the freshness. A sink that has the whole log is as complete as the log, every other one
+        until its newest change.
+        """
+        at = source_at if not behind and source_at is not None else self.commit_at
+        is_older = self.complete_at is None or at is None or at > self.complete_at
+        if is_older or self.replaying_to is not None:
+            self.complete_at = at
+        if self.complete_at is None:
+            return None
+        return round(max(0.0, (datetime.now(UTC) - self.complete_at).total_seconds()), 1)
+
+    def report(
+        self,
+        end: int,
+        end_commit_at: datetime | None,
+        complete_at: datetime | None = None,
+        behind_bytes: int | None = None,
+    ) -> SinkReport:
+        """Return the report, given the end of the log, the time of its newest commit and until when it is
+        complete.
+        """
         behind = max(0, end - self.next)
+        freshness = self._complete(behind, complete_at)
         seconds = None
         if behind and self.commit_at and end_commit_at:
             seconds = max(0.0, (end_commit_at - self.commit_at).total_seconds())
@@ -294,9 +341,15 @@ class SinkStatus:
             position=str(self.position) if self.position else None,
             commit_at=self.commit_at.isoformat() if self.commit_at else None,
             behind_changes=behind,
+            behind_bytes=behind_bytes,
             behind_seconds=0.0 if not behind else seconds,
+            complete_at=self.complete_at.isoformat() if self.complete_at else None,
+            freshness_seconds=freshness,
+            replay_from=self.replaying_from,
+            replay_to=self.replaying_to,
             rows_per_second=round(self.rate.per_second(), 1),
             rows=self.rate.total,
+            bytes=self.bytes,
             set_aside=[one.report(table) for table, one in sorted(self.set_aside.items())],
             counters=dict(self.counters),
             gauges=dict(self.gauges),

@@ -148,6 +148,16 @@ class SegmentedLog:
         """All segments, oldest first, the last one still growing."""
         return self._state.segments
 
+    def size_between(self, first: int, next: int) -> int:  # noqa: A002
+        """As the contract says: by segment, as if all changes of one were of the same size."""
+        total = 0.0
+        for segment in self._state.segments:
+            count = segment.next - segment.first
+            shared = min(next, segment.next) - max(first, segment.first)
+            if shared > 0:
+                total += segment.byte_count * shared / count
+        return round(total)
+
     def schema(self, table: TableId) -> TableSchema | None:
         stored = self._state.schemas.get(table)
         return stored.schema if stored else None

@@ -172,6 +172,12 @@ class LogRetention(Protocol):
         """Bytes that the log's changes take where they are stored."""
         ...
 
+    def size_between(self, first: int, next: int) -> int:  # noqa: A002  (the term of the docs)
+        """Return about how many bytes the changes with first ≤ offset < next take where they are stored,
+        without reading them.
+        """
+        ...
+
     def trim(
         self,
         keep_from_offset: int,

@@ -76,7 +76,9 @@ class CopyReport(StatusDocument):
 class SourceReport(StatusDocument):
     """One source: its stream and the copy of its tables.
 
-    `outdated` are the tables whose rows were captured under other transforms than the current ones.
+    Every change that was committed before `complete_at` is in the log; None while that is not known. `bytes`
+    are those appended to the log by this process. `outdated` are the tables whose rows were captured under
+    other transforms than the current ones.
     """
 
     state: str = ""
@@ -87,6 +89,8 @@ class SourceReport(StatusDocument):
     commit_at: str | None = None
     rows_per_second: float = 0.0
     rows: int = 0
+    bytes: int = 0
+    complete_at: str | None = None
     transactions: int = 0
     snapshot: CopyReport | None = None
     waiting_tables: int = 0
@@ -115,7 +119,12 @@ class SourceReport(StatusDocument):
 
 @dataclass(slots=True)
 class SinkReport(StatusDocument):
-    """What a sink takes from one source."""
+    """What a sink takes from one source.
+
+    Every change that was committed before `complete_at` is in the sink, and `freshness_seconds` is the age of
+    that; both are None while it is not known. `behind_bytes` is about what the sink lacks of the log. During
+    a replay, `next` moves from `replay_from` to `replay_to`.
+    """
 
     source: str = ""
     state: str = ""
@@ -123,9 +132,15 @@ class SinkReport(StatusDocument):
     position: str | None = None
     commit_at: str | None = None
     behind_changes: int = 0
+    behind_bytes: int | None = None
     behind_seconds: float | None = None
+    complete_at: str | None = None
+    freshness_seconds: float | None = None
+    replay_from: int | None = None
+    replay_to: int | None = None
     rows_per_second: float = 0.0
     rows: int = 0
+    bytes: int = 0
     set_aside: list[ErrorReport] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
     gauges: dict[str, float] = field(default_factory=dict)

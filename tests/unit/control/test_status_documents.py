@@ -42,6 +42,8 @@ SOURCE: dict[str, Any] = {
     "commit_at": TIME,
     "rows_per_second": 0.0,
     "rows": 0,
+    "bytes": 0,
+    "complete_at": None,
     "transactions": 0,
     "snapshot": {
         "tables": 3,
@@ -78,9 +80,15 @@ SINK: dict[str, Any] = {
     "position": "0/4",
     "commit_at": TIME,
     "behind_changes": 4,
+    "behind_bytes": 350,
     "behind_seconds": 0.0,
+    "complete_at": TIME,
+    "freshness_seconds": None,
+    "replay_from": None,
+    "replay_to": None,
     "rows_per_second": 0.0,
     "rows": 0,
+    "bytes": 0,
     "set_aside": [{"table": "public.z", **FAILURE}],
     "counters": {"files": 1},
     "gauges": {"depth": 1.5},
@@ -120,7 +128,10 @@ def test_the_engine_writes_the_documents_that_programs_know() -> None:
     assert orjson.dumps(written) == orjson.dumps(SOURCE)
     sink = SinkStatus("lake", "shop", "applying", 5, Position(4, "0/4"), NOW)
     sink.counters, sink.gauges, sink.set_aside = {"files": 1}, {"depth": 1.5}, {"public.z": failure()}
-    assert orjson.dumps(sink.report(9, NOW).document()) == orjson.dumps(SINK)
+    written = sink.report(9, NOW, behind_bytes=350).document()
+    # It grows with the clock.
+    written["freshness_seconds"] = None
+    assert orjson.dumps(written) == orjson.dumps(SINK)
 
 
 def test_a_report_that_is_read_is_written_again_as_it_was() -> None:
@@ -149,8 +160,8 @@ def test_what_has_never_run_and_a_daemon_that_has_stopped_are_shown_as_such(
     never = {"state": "never run", "error": None}
     assert status_of(configuration).document() == {
         "running": False,
-        "sources": {"shop": never | {"log": None}},
-        "sinks": {"lake": [{"source": "shop"} | never], "new": [{"source": "shop"} | never]},
+        "sources": {"shop": never | {"log": None, "paused": None}},
+        "sinks": {name: [{"source": "shop", "paused": None} | never] for name in ("lake", "new")},
         "died": False,
         "requests": [],
     }
@@ -166,6 +177,7 @@ def test_what_has_never_run_and_a_daemon_that_has_stopped_are_shown_as_such(
         "waits": [],
         "error": calm,
         "log": None,
+        "paused": None,
     }
-    assert shown["sinks"]["new"] == [{"source": "shop"} | never]
+    assert shown["sinks"]["new"] == [{"source": "shop", "paused": None} | never]
     assert SinkReport.parse(shown["sinks"]["lake"][0]).state == "stopped"
