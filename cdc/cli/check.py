@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from cdc.cli.configured import open_configuration
 from cdc.cli.docs import command_for
 from cdc.cli.output import console, print_json, say
-from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
+from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.control.checks import Result, find_all
 from cdc.kit.report import counted
 from cdc.spi import Severity

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from cdc.cli.configured import open_configuration
 from cdc.cli.output import print_json, print_table
-from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
+from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.control.composition import pick_source
 from cdc.control.readable import show_count, show_time
 from cdc.control.stored import kept_checkpoints

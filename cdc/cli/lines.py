@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from cdc.deferred import compute as pc
 from cdc.model import ChangeBatch
 
 TABLE = "_cdc_table"

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from cdc.cli.configured import open_configuration
 from cdc.cli.output import print_error, print_json, print_table, say
-from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration, session_of
+from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, session_of
 from cdc.control.composition import pick_source
 from cdc.control.readable import show_bytes, show_count, show_time
 from cdc.control.stored import has_log, log_folder, open_log, segments_of
@@ -16,7 +17,9 @@ from cdc.kit.report import counted
 from cdc.log import Segment, verify_log
 from cdc_config import Configuration
 
-app = typer.Typer(help="Inspect the durable log.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Inspect the durable log.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 
 SourceArgument = Annotated[str | None, typer.Argument(help="The source. Default: all sources.")]
 

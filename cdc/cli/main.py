@@ -7,6 +7,7 @@ text of a foreign exception may hold row values.
 from __future__ import annotations
 
 import difflib
+import importlib
 import sys
 import traceback
 from typing import Annotated, Any
@@ -15,32 +16,45 @@ import typer
 from typer.core import TyperGroup
 
 import cdc
-from cdc.cli import (
-    check,
-    checkpoints,
-    connectors,
-    docs,
-    init,
-    log,
-    pause,
-    replay,
-    run,
-    schema,
-    snapshot,
-    status,
-    tail,
-    version,
-)
-from cdc.cli.demo import command as demo
-from cdc.cli.output import console, print_error
+from cdc.cli.importing import uncollected
+from cdc.cli.output import print_error
 from cdc.cli.session import CommandSession, exit_code, session_of
 from cdc.errors import CdcError, ConfigError
 
 EXIT_INTERRUPTED = 130  # What a shell gives for SIGINT.
+# In the order of `cdc --help`. A command is imported when it is invoked, so that none waits for imports of
+# another: `cdc version` needs a tenth of what `cdc run` needs.
+COMMANDS = {
+    "init": "cdc.cli.init:init",
+    "check": "cdc.cli.check:check",
+    "run": "cdc.cli.run:run",
+    "status": "cdc.cli.status:status",
+    "checkpoints": "cdc.cli.checkpoints:checkpoints",
+    "replay": "cdc.cli.replay:replay",
+    "snapshot": "cdc.cli.snapshot:snapshot",
+    "pause": "cdc.cli.pause:pause",
+    "resume": "cdc.cli.pause:resume",
+    "tail": "cdc.cli.tail:tail",
+    "log": "cdc.cli.log:app",
+    "connectors": "cdc.cli.connectors:connectors",
+    "docs": "cdc.cli.docs:docs",
+    "schema": "cdc.cli.schema:schema",
+    "version": "cdc.cli.version:version",
+    "demo": "cdc.cli.demo.command:demo",
+}
 
 
 class Commands(TyperGroup):
-    """Turns our errors into a message and an exit code, for every command alike."""
+    """Imports the command that is invoked, and turns our errors into a message and an exit code."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: dict[str, Any] = {**dict.fromkeys(COMMANDS), **self.commands}
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in COMMANDS and self.commands[cmd_name] is None:
+            self.commands[cmd_name] = _imported(cmd_name)
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: Any) -> Any:
         session = session_of(ctx)
@@ -92,24 +106,6 @@ def _every_command(
         sys.excepthook = _show_unexpected
 
 
-app.command("init")(init.init)
-app.command("check")(check.check)
-app.command("run")(run.run)
-app.command("status")(status.status)
-app.command("checkpoints")(checkpoints.checkpoints)
-app.command("replay")(replay.replay)
-app.command("snapshot")(snapshot.snapshot)
-app.command("pause")(pause.pause)
-app.command("resume")(pause.resume)
-app.command("tail")(tail.tail)
-app.add_typer(log.app, name="log")
-app.command("connectors")(connectors.connectors)
-app.command("docs")(docs.docs)
-app.command("schema")(schema.schema)
-app.command("version")(version.version)
-app.command("demo")(demo.demo)
-
-
 @app.command("help")
 def show_help(
     context: typer.Context,
@@ -132,9 +128,22 @@ def show_help(
     print(found.get_help(inner))
 
 
+def _imported(name: str) -> Any:
+    """The command of this name, as typer makes it of a function or of a group of commands."""
+    module, _, attribute = COMMANDS[name].partition(":")
+    with uncollected():
+        found = getattr(importlib.import_module(module), attribute)
+    if not isinstance(found, typer.Typer):
+        function, found = found, typer.Typer(add_completion=False, rich_markup_mode=None)
+        found.command(name)(function)
+    return typer.main.get_command(found)
+
+
 def main() -> None:
     """The entry point of the command `cdc`."""
-    app(obj=CommandSession(), prog_name="cdc")
+    with uncollected():
+        command = typer.main.get_command(app)
+    command(obj=CommandSession(), prog_name="cdc")
 
 
 def _show_unexpected(kind: type[BaseException], _: BaseException, trace: Any) -> None:
@@ -143,6 +152,5 @@ def _show_unexpected(kind: type[BaseException], _: BaseException, trace: Any) ->
     place = (
         f"{frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else "an unknown place"
     )
-    out = console(sys.stderr)
-    out.print(f"error: unexpected {kind.__name__} at {place}", soft_wrap=True)
-    out.print("  This is a defect: run again with `cdc --debug …` and report the traceback.", soft_wrap=True)
+    print(f"error: unexpected {kind.__name__} at {place}", file=sys.stderr)
+    print("  This is a defect: run again with `cdc --debug …` and report the traceback.", file=sys.stderr)

@@ -1,19 +1,23 @@
-"""Writes what commands say: tables and sentences for people, JSON for programs; errors go to stderr."""
+"""Writes what commands say: tables and sentences for people, JSON for programs; errors go to stderr.
+
+rich is imported where something has columns or a style: plain sentences and JSON do without its 50 modules.
+"""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 import orjson
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from cdc.errors import CdcError
-from cdc.model import printable
+from cdc.names import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 # Wide enough that no table of ours is cut when it goes into a file or a pipe.
 PIPE_WIDTH = 200
@@ -22,11 +26,13 @@ _JSON_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC
 # A full stop behind a command would be pasted with it.
 _ENDS_WITH_COMMAND = re.compile(r"(?:^|: )(?:cdc|kill|pip|uv|python3?) [^:]*$")
 
-Cell = str | Text
+Cell: TypeAlias = "str | Text"
 
 
 def console(stream: TextIO | None = None) -> Console:
     """A console for that stream (stdout when left out), as wide as the terminal or a pipe allows."""
+    from rich.console import Console
+
     stream = stream or sys.stdout
     width = None if stream.isatty() else PIPE_WIDTH
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
@@ -34,7 +40,10 @@ def console(stream: TextIO | None = None) -> Console:
 
 def say(text: Cell, out: Console | None = None) -> None:
     """A line for people, never wrapped by us; what would move the cursor or change colours is escaped."""
-    (out or console()).print(_plain(text), soft_wrap=True)
+    if isinstance(text, str) and out is None:
+        print(_plain(text))
+    else:
+        (out or console()).print(_plain(text), soft_wrap=True)
 
 
 def _plain(text: Cell) -> Cell:
@@ -43,7 +52,7 @@ def _plain(text: Cell) -> Cell:
         return printable(text, keep="\n")
     if printable(text.plain, keep="\n") == text.plain:
         return text
-    return Text.assemble(*((printable(part.plain, keep="\n"), part.style) for part in _spans(text)))
+    return type(text).assemble(*((printable(part.plain, keep="\n"), part.style) for part in _spans(text)))
 
 
 def _spans(text: Text) -> list[Text]:
@@ -63,6 +72,9 @@ def print_json(document: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[str] = ()) -> None:
     """A table for people; the columns named in `right` hold numbers."""
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in columns:
         table.add_column(name, justify="right" if name in right else "left", overflow="fold")
@@ -81,6 +93,8 @@ def print_error(error: CdcError, *, as_json: bool) -> None:
             document["problems"] = [_error_document(problem, type(problem).__name__) for problem in problems]
         sys.stderr.write(orjson.dumps({"error": document}, option=orjson.OPT_APPEND_NEWLINE).decode())
         return
+    from rich.text import Text
+
     out = console(sys.stderr)
     for problem in problems:
         where = f"{problem.where}: " if problem.where else ""

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from cdc.cli.configured import open_configuration
 from cdc.cli.output import print_json, say
-from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
+from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.control import pause as control
 from cdc.control.pause import PauseResult, PauseTarget
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from cdc.cli.configured import open_configuration
 from cdc.cli.output import print_json, say
-from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
+from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.control.composition import pick_sink
 from cdc.control.places import HELP
 from cdc.control.replay import Replay, plan_replay, send_back, source_of, wait_until_applied

@@ -11,11 +11,13 @@ from typing import Annotated
 import typer
 
 from cdc.cli.allocators import bound_resident_memory
+from cdc.cli.configured import open_configuration
+from cdc.cli.importing import keep_imported
 from cdc.cli.logging import Log, LogLevel, configure, errors_in_the_log, logger
 from cdc.cli.once import Deadline, timeout_seconds
 from cdc.cli.output import print_error, print_json, say
 from cdc.cli.progress import Progress
-from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration, session_of
+from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, session_of
 from cdc.control.composition import pick_source, sink_spec, source_spec
 from cdc.control.readable import show_count
 from cdc.engine import Engine, Outcome, RunResult
@@ -77,6 +79,7 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     bound_resident_memory()
     with errors_in_the_log(log, as_they_are=debug or as_json):
         engine = _build(configuration, accepted, adopting, log)
+    keep_imported()
     deadline = Deadline(seconds, engine.stop)
     with _stopped_by_signals(engine):
         result = engine.run(once=once, on_tick=deadline.after(progress.tick))

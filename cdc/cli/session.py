@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +9,6 @@ from typing import Annotated
 import typer
 
 from cdc.errors import CdcError, ConfigError, PluginError
-from cdc.files import set_umask
-from cdc.spi import registry
-from cdc_config import Configuration, load
 
 DEFAULT_CONFIG = Path("cdc.yaml")
 
@@ -54,14 +50,3 @@ ConfigOption = Annotated[
     Path,
     typer.Option("--config", "-c", envvar="CDC_CONFIG", help="The configuration file.", show_default=True),
 ]
-
-
-def open_configuration(file: Path) -> Configuration:
-    """Load the file and make its folder the working directory: relative paths mean that, plug-ins' too.
-
-    The process makes files with the rights that the file names.
-    """
-    configuration = load(file, registry.load)
-    set_umask(configuration.umask)
-    os.chdir(configuration.file.parent)
-    return configuration

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from cdc.cli.configured import open_configuration
 from cdc.cli.output import print_json, say
-from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
+from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.control.snapshot import CopyParameters, LeftRequest, RequestedCopy, ask_for_copy, requested_copy
 
 _PARAMETERS = CopyParameters("snapshot SOURCE", "snapshot TABLE", "--sink")

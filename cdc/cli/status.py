@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from cdc.cli.configured import open_configuration
 from cdc.cli.output import print_json, say
-from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
+from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.cli.status_text import lines_of
 from cdc.control.status import Status, status_of
 

@@ -11,8 +11,9 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from cdc.cli.configured import open_configuration
 from cdc.cli.lines import to_lines
-from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, open_configuration
+from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.control.composition import pick_source
 from cdc.control.places import HELP
 from cdc.control.stored import finder, open_log

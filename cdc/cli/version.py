@@ -5,8 +5,6 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
-import pyarrow as pa
-
 import cdc
 from cdc.cli.output import print_json, print_table, say
 from cdc.cli.session import JsonOption
@@ -18,7 +16,7 @@ def version(as_json: JsonOption = False) -> None:
     found = {
         "cdc": cdc.__version__,
         "python": platform.python_version(),
-        "pyarrow": pa.__version__,
+        "pyarrow": metadata.version("pyarrow"),
         "decoders": implementation(),
     }
     found |= {name: number for name in ("duckdb", "psycopg") if (number := _installed(name))}

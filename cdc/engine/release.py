@@ -13,9 +13,9 @@ from enum import Enum, auto
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cdc import failpoints
+from cdc.deferred import compute as pc
 from cdc.engine.ledger import Ledger, LedgerEntry
 from cdc.errors import SourceUnavailable
 from cdc.model import Audience, ChangeBatch, ChangeSet, Commit, Envelope, Position, TableId

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from cdc.deferred import compute as pc
+from cdc.deferred import parquet as pq
 from cdc.model import Envelope
 
 # A quarter of a million rows of ten columns are about 40 MiB in Arrow. Measured, 1 M rows a group encode 7 %

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from cdc.deferred import compute as pc
 from cdc.lake.columns import file_metadata
 from cdc.lake.files import FileFormat, FilePlace, StagedFile, TableFile
 from cdc.lake.layout import LakePaths, Partition, partition_folder, range_name, table_folder

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from cdc.deferred import compute as pc
 from cdc.model import ChangeBatch, Envelope, Operation, TableSchema
 
 # A number for each row, equal where the rows are.

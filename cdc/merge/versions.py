@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from cdc.deferred import compute as pc
 from cdc.merge.timeline import Rows, Timeline
 from cdc.model import ChangeBatch, Envelope
 

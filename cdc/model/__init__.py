@@ -2,8 +2,9 @@
 
 from cdc.model.batch import Audience, ChangeBatch, CopyMark, CopyStep, Envelope, Operation
 from cdc.model.position import Position
-from cdc.model.schema import Column, TableId, TableSchema, printable, shown
+from cdc.model.schema import Column, TableId, TableSchema
 from cdc.model.transaction import ChangeSet, Commit, Resnapshot
+from cdc.names import printable, shown
 
 __all__ = [
     "Audience",

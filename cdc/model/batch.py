@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from cdc.deferred import compute as pc
 from cdc.model.position import from_microseconds, to_microseconds
 from cdc.model.schema import TableId, TableSchema
 

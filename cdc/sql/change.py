@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from cdc.deferred import compute as pc
 from cdc.model import ChangeBatch
 from cdc.sql.connection import Connection
 from cdc.sql.mapping import ColumnMapping

@@ -7,8 +7,8 @@ times are equal. Replaying changes that have been here adds no version twice and
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from cdc.deferred import compute as pc
 from cdc.merge import TruncateSegment, Versions, multiset_delta, row_versions, segments
 from cdc.sql.change import Change
 from cdc.sql.dialect import GIVEN

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from cdc.deferred import compute as pc
 
 
 def by_chunk(column: Any, convert: Callable[[Any], Any]) -> Any:

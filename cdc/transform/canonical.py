@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from cdc.deferred import compute as pc
 
 
 def has_text(type_: pa.DataType) -> bool:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from cdc.deferred import compute as pc
 from cdc.errors import ConfigError, UnsupportedSchema
 from cdc.installing import install_command
 from cdc.model import Column, TableSchema

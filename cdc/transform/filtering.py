@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from cdc.deferred import compute as pc
 from cdc.model import ChangeBatch, Envelope, Operation, TableSchema
 from cdc.model.batch import OPERATION_DICTIONARY
 from cdc.transform.arrays import assemble, children, choose, names_of, nulled, struct_of, unchanged_of

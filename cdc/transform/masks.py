@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from cdc.deferred import compute as pc
 from cdc.transform.canonical import distinct, has_text, texts
 from cdc.transform.settings import KeepLast, Mask, TruncateMask
 

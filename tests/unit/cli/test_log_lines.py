@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import orjson
 import pytest
-import structlog
 
+from cdc.cli import logging as journals
 from cdc.cli.logging import LogLevel, configure, logger
 from cdc.errors import SourceRefused
 
@@ -17,11 +17,11 @@ from cdc.errors import SourceRefused
 def handlers() -> Iterator[None]:
     """Puts the process's logging back as it was."""
     root = logging.getLogger()
-    before, level = root.handlers, root.level
+    before, level, journal = root.handlers, root.level, journals._journal
     yield
     root.handlers = before
     root.setLevel(level)
-    structlog.reset_defaults()
+    journals._journal = journal
 
 
 @pytest.mark.usefixtures("handlers")

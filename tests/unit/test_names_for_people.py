@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.model import TableId
-from cdc.model.schema import printable, shown
+from cdc.names import printable, shown
 
 
 @pytest.mark.parametrize(
