@@ -20,7 +20,7 @@ from cdc.control.composition import sink_spec, source_spec
 from cdc.engine import Engine, Outcome
 from cdc.log import LocalLogs
 from cdc.spi import registry
-from cdc.state import StateStore
+from cdc.state import LocalState
 from cdc_config import load
 from tests.support.postgres.server import PostgresServer
 
@@ -102,7 +102,7 @@ def run_once(config: Path) -> float:
     configuration = load(config, registry.load)
     sources = [source_spec(source, accept_identity=False) for source in configuration.sources.values()]
     sinks = [sink_spec(sink) for sink in configuration.sinks.values()]
-    state, logs = StateStore(configuration.state_dir), LocalLogs(configuration.state_dir)
+    state, logs = LocalState(configuration.state_dir).open(), LocalLogs(configuration.state_dir)
     engine = Engine(sources, sinks, state, logs, lambda event, **fields: None)
     began = time.perf_counter()
     result = engine.run(once=True)

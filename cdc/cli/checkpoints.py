@@ -10,8 +10,8 @@ from cdc.cli.configured import open_configuration
 from cdc.cli.output import print_json, print_table
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.control.composition import pick_source
-from cdc.control.readable import show_count, show_time
 from cdc.control.stored import kept_checkpoints
+from cdc.readable import show_count, show_time
 
 # A screenful; --limit gives more.
 DEFAULT_LIMIT = 20

@@ -10,11 +10,11 @@ import typer
 from cdc.cli.configured import open_configuration
 from cdc.cli.output import print_error, print_json, print_table, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, session_of
+from cdc.control import storage
 from cdc.control.composition import pick_source
-from cdc.control.readable import show_bytes, show_count, show_time
-from cdc.control.stored import has_log, log_folder, open_log, segments_of
 from cdc.kit.report import counted
-from cdc.log import Segment, verify_log
+from cdc.readable import show_bytes, show_count, show_time
+from cdc.spi import LogPart
 from cdc_config import Configuration
 
 app = typer.Typer(
@@ -30,11 +30,12 @@ def list_segments(
 ) -> None:
     """List the segments with their offsets, sizes, times and positions."""
     configuration = open_configuration(config)
+    logs = storage.logs(configuration)
     found = [
         {"source": name, **_describe(segment)}
         for name in _names(configuration, source)
-        if has_log(configuration, name)
-        for segment in segments_of(open_log(configuration, name))
+        if logs.exists(name)
+        for segment in logs.reader(name).parts
     ]
     if as_json:
         print_json(found)
@@ -66,17 +67,18 @@ def verify(
 ) -> None:
     """Read every frame of the log and check its checksum; exit code 1 when something is damaged."""
     configuration = open_configuration(config)
+    logs = storage.logs(configuration)
     results: list[dict[str, Any]] = []
     for name in _names(configuration, source):
-        if not has_log(configuration, name):
+        if not logs.exists(name):
             continue
-        found = verify_log(log_folder(configuration, name))
+        found = logs.verify(name)
         for damage in found.damage:
             print_error(damage, as_json=session_of(context).as_json)
         results.append(
             {
                 "source": name,
-                "segments": found.segment_count,
+                "segments": found.part_count,
                 "commits": found.commit_count,
                 "batches": found.batch_count,
                 "bytes": found.byte_count,
@@ -101,10 +103,10 @@ def _names(configuration: Configuration, source: str | None) -> list[str]:
     return [pick_source(configuration, source, "log SOURCE").name]
 
 
-def _describe(segment: Segment) -> dict[str, Any]:
+def _describe(segment: LogPart) -> dict[str, Any]:
     oldest, newest = segment.oldest, segment.newest
     return {
-        "path": str(segment.path),
+        "path": segment.place,
         "first": segment.first,
         "next": segment.next,
         "commits": segment.commit_count,

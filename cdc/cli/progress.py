@@ -7,8 +7,8 @@ from typing import Any
 
 from cdc.cli.allocators import GIVE_BACK_SECONDS, give_back_free_memory
 from cdc.cli.logging import Log
-from cdc.control.readable import show_bytes, show_seconds
 from cdc.kit.report import counted
+from cdc.readable import show_bytes, show_seconds
 from cdc.spi.status import DaemonReport, SourceReport
 
 # Rows that moved are worth a log line now and then: a person follows it, a journal isn't flooded.

@@ -18,13 +18,12 @@ from cdc.cli.once import Deadline, timeout_seconds
 from cdc.cli.output import print_error, print_json, say
 from cdc.cli.progress import Progress
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, session_of
+from cdc.control import storage
 from cdc.control.composition import pick_source, sink_spec, source_spec
-from cdc.control.readable import show_count
 from cdc.engine import Engine, Outcome, RunResult
 from cdc.errors import CdcError
-from cdc.log import LocalLogs
+from cdc.readable import show_count
 from cdc.spi.status import DaemonReport
-from cdc.state import StateStore
 from cdc_config import Configuration
 
 OnceOption = Annotated[
@@ -99,9 +98,8 @@ def _build(configuration: Configuration, accepted: set[str], adopting: set[str],
     ]
     sinks = [sink_spec(sink) for sink in configuration.sinks.values()]
     configuration.state_dir.mkdir(parents=True, exist_ok=True)
-    state_dir = configuration.state_dir
-    state, logs = StateStore(state_dir), LocalLogs(state_dir)
-    return Engine(sources, sinks, state, logs, log, state_dir / "scratch")
+    state, logs = storage.state(configuration).open(), storage.logs(configuration)
+    return Engine(sources, sinks, state, logs, log, configuration.state_dir / "scratch")
 
 
 @contextmanager

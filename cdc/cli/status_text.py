@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from cdc.cli.output import as_sentence
-from cdc.control.readable import show_bytes, show_seconds, show_time
 from cdc.control.status import DaemonView, OpenRequest, SourceView, Status
 from cdc.engine.waits import NO_ACTION
 from cdc.kit.report import counted
+from cdc.readable import show_bytes, show_seconds, show_time
 from cdc.spi.state import Pause
 from cdc.spi.status import ErrorReport, SinkReport, SourceReport, WaitReport
 

@@ -1,20 +1,17 @@
-"""Findings of `cdc check` on this machine: the state folder, the logs, and whether sources and sinks match
-them.
+"""Findings of `cdc check` on what is stored: the logs, the daemon's status, and whether sources and sinks
+match them.
 
 Reads only, and takes no lock: a daemon may be running. What such a daemon holds open is read from its status.
 """
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from cdc.control.readable import show_bytes, show_seconds
+from cdc.control import storage
 from cdc.control.status import DaemonView
-from cdc.control.stored import has_log, log_folder, open_log
+from cdc.control.stored import has_log, open_log
 from cdc.engine.capture import MEMORY_PREFIX
 from cdc.engine.identity import IDENTITY_KEY, verify_identity
 from cdc.engine.outdated import record_of
@@ -22,8 +19,8 @@ from cdc.engine.specs import effective_backfill
 from cdc.engine.tables import TableBook
 from cdc.errors import CdcError, SourceGap, SourceMismatch, StateError
 from cdc.kit.report import counted
-from cdc.log import verify_log
 from cdc.merge import continuity
+from cdc.readable import show_bytes, show_seconds
 from cdc.spi import Cursor, Finding, LogReader, Severity, Sink, Source, SupportsPeek, VerifiesReach
 from cdc.transform.record import difference
 from cdc_config import Configuration
@@ -35,32 +32,17 @@ STALE_SECONDS = 10.0
 
 
 def state_findings(configuration: Configuration, daemon: DaemonView) -> Iterator[Finding]:
-    """Yield findings on the state folder, its disk, and the daemon that uses it."""
-    folder = configuration.state_dir
-    parent = _nearest(folder)
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        fix = f"Let the user {os.geteuid()} write to {parent}, or set another state_dir."
-        yield Finding(Severity.ERROR, "state-dir", f"{folder} cannot be written", fix)
+    """Yield findings on the place of the logs, and on the daemon that writes them."""
+    retained = sum(source.settings.log.retain.size for source in configuration.sources.values())
+    found = tuple(storage.logs(configuration).check(retained))
+    yield from found
+    if any(finding.severity is Severity.ERROR for finding in found):
         return
     if daemon.running and daemon.state_dir_full:
-        message = f"the disk under {folder} is full: the daemon waits for space"
+        message = f"the disk under {configuration.state_dir} is full: the daemon waits for space"
         yield Finding(
             Severity.ERROR, "disk-full", message, "Free space on this disk. Work resumes automatically."
         )
-    free = shutil.disk_usage(parent).free
-    wanted = sum(source.settings.log.retain.size for source in configuration.sources.values())
-    held = _bytes_in(folder / "log")
-    if free + held < wanted:
-        message = (
-            f"log.retain allows {show_bytes(wanted)}, but the disk has only {show_bytes(free)} free "
-            f"besides the {show_bytes(held)} that the logs use"
-        )
-        fix = (
-            "Lower log.retain.size, or put state_dir on a larger disk; capture pauses while the disk is full."
-        )
-        yield Finding(Severity.WARNING, "disk-space", message, fix)
-    else:
-        yield Finding(Severity.OK, "state-dir", f"{folder} can be written, {show_bytes(free)} free")
     if daemon.running:
         yield _daemon(daemon)
 
@@ -74,12 +56,12 @@ def _daemon(daemon: DaemonView) -> Finding:
 
 
 def log_findings(configuration: Configuration, source: str) -> Iterator[Finding]:
-    """Yield findings on damage in the newest segments of a source's log."""
-    folder = log_folder(configuration, source)
-    if not folder.is_dir():
+    """Yield findings on damage in the newest part of a source's log."""
+    logs = storage.logs(configuration)
+    if not logs.exists(source):
         return
     try:
-        verified = verify_log(folder, NEWEST_LOG_BYTES)
+        verified = logs.verify(source, NEWEST_LOG_BYTES)
     except CdcError as error:
         yield _finding("log", error)
         return
@@ -185,7 +167,7 @@ def _backfill(
     return Finding(Severity.WARNING, code, message, fix)
 
 
-def _compare(cursor: Cursor, log: LogReader | None, source: str, state_dir: Path) -> Finding:
+def _compare(cursor: Cursor, log: LogReader | None, source: str, state_dir: object) -> Finding:
     end = log.end if log else None
     if log is None or not continuity.belongs(cursor, log):
         ends = f"ends at offset {end.next:,}" if end else "is empty"
@@ -219,14 +201,3 @@ def _finding(code: str, error: CdcError) -> Finding:
     where = f"{error.where}: " if error.where else ""
     severity = Severity.OK if isinstance(error, StateError) else Severity.ERROR
     return Finding(severity, code, where + error.message, error.remedy)
-
-
-def _nearest(folder: Path) -> Path:
-    """The folder, or the nearest parent that exists."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder
-
-
-def _bytes_in(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0

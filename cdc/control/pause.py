@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from cdc.control import storage
 from cdc.control.composition import pick_sink, pick_source
 from cdc.control.snapshot import captured_tables, pick_table
 from cdc.control.status import daemon_of
 from cdc.errors import ConfigError, SourceRefused
 from cdc.model import TableId
+from cdc.spi import StateReader
 from cdc.spi.state import Pausable
-from cdc.state import StateReader
 from cdc_config import Configuration
 
 # A worker ends its current batch first; after this long the command says that it is still at it.
@@ -104,7 +105,7 @@ def _change(
     configuration: Configuration, target: PauseTarget, write: Callable[[StateReader], None], *, pauses: bool
 ) -> PauseResult:
     running = daemon_of(configuration).running
-    with closing(StateReader(configuration.state_dir)) as state:
+    with closing(storage.state(configuration).reader()) as state:
         if target.tables:
             return _change_tables(state, target, pauses=pauses, running=running)
         was_paused = (target.kind, target.name) in {(one.kind, one.name) for one in state.pauses()}

@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from cdc.control.readable import show_time
 from cdc.errors import ConfigError, LogTrimmed
 from cdc.model import Commit, Position
+from cdc.readable import show_time
 from cdc.spi import LogReader
 
 EARLIEST = "earliest"

@@ -10,15 +10,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from cdc.control import storage
 from cdc.control.composition import open_sink, silent
 from cdc.control.status import daemon_of
 from cdc.control.stored import finder, open_log
 from cdc.engine.identity import starts_in
 from cdc.errors import ConfigError, SinkRefused, StateError
 from cdc.merge import continuity
-from cdc.spi import ReplayRequest, SupportsRewind
+from cdc.spi import PublishedCursor, ReplayRequest, SupportsRewind
 from cdc.spi.status import SinkReport
-from cdc.state import StateReader, StateStore
 from cdc_config import Configuration, ConfiguredSink
 
 # A healthy sink takes a request up within a second or a flush; after this long the command ends and says so.
@@ -86,7 +86,7 @@ def _refuse_without_rewind(sink: ConfiguredSink) -> None:
 
 
 def _rewind_here(task: Replay) -> None:
-    with closing(StateStore(task.configuration.state_dir)) as state:
+    with closing(storage.state(task.configuration).open()) as state:
         log = open_log(task.configuration, task.source)
         epoch = state.next_epoch(task.sink.name, at_least=starts_in(log.metadata))
         sink = open_sink(task.sink, silent, epoch, log.identity)
@@ -97,13 +97,16 @@ def _rewind_here(task: Replay) -> None:
             assert isinstance(sink, SupportsRewind)  # `plan_replay` refuses the others.
             state.clear_plan(task.sink.name, task.source)
             sink.rewind(task.source, task.offset)
+            if (rewound := sink.committed(task.source)) is not None:
+                published = PublishedCursor(task.sink.name, rewound.next, rewound.position)
+                state.publish_cursor(task.source, published, epoch)
 
 
 def _ask_daemon(task: Replay) -> bool:
     """Leave the request; whether the daemon has taken it up in time."""
     delivery = daemon_of(task.configuration).delivery(task.sink.name, task.source)
     _refuse_ahead(task, None if delivery is None else delivery.next)
-    with closing(StateReader(task.configuration.state_dir)) as state:
+    with closing(storage.state(task.configuration).reader()) as state:
         number = state.request_replay(task.sink.name, task.source, task.offset)
         deadline = time.monotonic() + TAKEN_SECONDS
         while time.monotonic() < deadline:

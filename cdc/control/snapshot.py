@@ -12,14 +12,14 @@ from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from cdc.control import storage
 from cdc.control.composition import open_source, pick_sink, pick_source, silent
 from cdc.control.status import daemon_of
 from cdc.control.stored import open_log
 from cdc.engine.tables import TableBook
 from cdc.errors import CdcError, ConfigError, SourceRefused
 from cdc.model import TableId
-from cdc.spi import CopyRequest
-from cdc.state import StateReader
+from cdc.spi import CopyRequest, StateReader
 from cdc_config import Configuration, ConfiguredSource
 
 # A daemon that copies nothing else takes a request within a second; after this long the command says that it
@@ -67,7 +67,7 @@ def ask_for_copy(configuration: Configuration, requested: RequestedCopy) -> Left
         StateError: there is no state yet.
     """
     running = daemon_of(configuration).running
-    with closing(StateReader(configuration.state_dir)) as state:
+    with closing(storage.state(configuration).reader()) as state:
         number = _leave(state, requested)
         request = _await(state, number) if running else state.copy_request(number)
     if request is not None and request.error:

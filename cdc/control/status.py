@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from cdc.control.stored import has_log, open_log, segments_of
+from cdc.control import storage
+from cdc.control.stored import has_log, open_log
 from cdc.engine.retry import waits_for_operator
 from cdc.engine.tables import Phase, TableBook
 from cdc.errors import CdcError, StateError
+from cdc.spi import CopyRequest, PublishedCursor
 from cdc.spi.state import Pausable, Pause
 from cdc.spi.status import DaemonReport, ErrorReport, SinkReport, SourceReport
-from cdc.state import StateReader, read_status
 from cdc_config import Configuration
 
 NEVER_RUN = "never run"
@@ -177,11 +178,12 @@ class Status:
 
 def daemon_of(configuration: Configuration) -> DaemonView:
     """The daemon of this configuration, as it runs or last ran."""
-    document = read_status(configuration.state_dir)
+    stored = storage.state(configuration)
+    document = stored.status()
     if not document:
         return DaemonView(None)
     report = DaemonReport.parse(document)
-    running = report.running and _is_alive(report.pid)
+    running = report.running and stored.is_alive(report.pid)
     age = None
     if report.at:
         age = max(0.0, round((datetime.now(UTC) - datetime.fromisoformat(report.at)).total_seconds(), 1))
@@ -201,21 +203,15 @@ def status_of(configuration: Configuration) -> Status:
         else [DeliveryView(source, None) for source in sink.sources]
         for name, sink in configuration.sinks.items()
     }
-    status = Status(daemon, sources, sinks, *_asked_for(configuration))
+    requests, pauses, cursors = _of_state(configuration)
+    status = Status(daemon, sources, sinks, requests, pauses)
     if not daemon.running:
+        for name, pairs in sinks.items():
+            for pair in pairs:
+                _show_cursor(pair, cursors[pair.source].get(name), sources.get(pair.source))
         for part in status.reports():
             _show_stopped(part)
     return status
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _show_stopped(report: SourceReport | SinkReport) -> None:
@@ -243,13 +239,13 @@ def _source_view(configuration: Configuration, source: str, report: SourceReport
         message = f"{error.where}: {error.message}"
         broken = ErrorReport(kind=type(error).__name__, message=message, remedy=error.remedy)
         return SourceView(report, log_error=broken)
-    end, segments = log.end, segments_of(log)
+    end, parts = log.end, log.parts
     stored = StoredLog(
         start=log.start,
         next=end.next if end else log.start,
         position=str(end.position) if end else None,
-        bytes=sum(segment.byte_count for segment in segments),
-        segments=len(segments),
+        bytes=sum(part.byte_count for part in parts),
+        segments=len(parts),
         copies=_copies(log.metadata),
         written_at=end.written_at if end else None,
     )
@@ -270,23 +266,38 @@ def _copies(metadata: Mapping[str, str]) -> list[TableCopy]:
     ]
 
 
-def _asked_for(configuration: Configuration) -> tuple[list[OpenRequest], list[Pause]]:
-    """The requests of `cdc snapshot` that are not finished, and the pauses."""
+def _show_cursor(pair: DeliveryView, cursor: PublishedCursor | None, source: SourceView | None) -> None:
+    """Correct a report by the sink's cursor, which a replay or the end of a killed daemon moved after it."""
+    report = pair.report
+    if report is None or cursor is None or cursor.next == report.next:
+        return
+    end = source.log.next if source and source.log else cursor.next
+    report.next, report.position = cursor.next, str(cursor.position)
+    report.commit_at = report.complete_at = None
+    report.behind_seconds = report.behind_bytes = report.replay_from = report.replay_to = None
+    report.behind_changes = max(0, end - cursor.next)
+
+
+def _of_state(
+    configuration: Configuration,
+) -> tuple[list[OpenRequest], list[Pause], Mapping[str, Mapping[str, PublishedCursor]]]:
+    """The requests of `cdc snapshot` that are not finished, the pauses, and by source and sink its cursor."""
+    cursors: defaultdict[str, Mapping[str, PublishedCursor]] = defaultdict(dict)
     try:
-        with closing(StateReader(configuration.state_dir)) as state:
-            found, pauses = state.unfinished_copies(), state.pauses()
+        with closing(storage.state(configuration).reader()) as state:
+            cursors.update((source, state.cursors(source)) for source in configuration.sources)
+            requests = [_open(r) for r in state.unfinished_copies() if r.reason is None]
+            return requests, [*state.pauses()], cursors
     except StateError:
-        return [], []
-    requests = [
-        OpenRequest(
-            request=request.id,
-            source=request.source,
-            tables=None if request.tables is None else [str(table) for table in request.tables],
-            sink=request.sink,
-            state="waiting" if request.taken_at is None else "copying",
-            requested_at=request.requested_at,
-        )
-        for request in found
-        if request.reason is None
-    ]
-    return requests, pauses
+        return [], [], cursors
+
+
+def _open(request: CopyRequest) -> OpenRequest:
+    return OpenRequest(
+        request=request.id,
+        source=request.source,
+        tables=None if request.tables is None else [str(table) for table in request.tables],
+        sink=request.sink,
+        state="waiting" if request.taken_at is None else "copying",
+        requested_at=request.requested_at,
+    )

@@ -1,30 +1,22 @@
-"""Read access to the logs and checkpoints under `state_dir`, whether a daemon runs or not."""
+"""Read access to the logs and checkpoints of a configuration, whether a daemon runs or not."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 
+from cdc.control import storage
 from cdc.control.composition import open_source, silent
 from cdc.control.places import Finder
 from cdc.engine.identity import starts_in
 from cdc.errors import CdcError
-from cdc.log import LocalLogs, LogView, Segment
 from cdc.model import Position
 from cdc.spi import Checkpoint, LogIdentity, LogReader
-from cdc.state import StateReader
 from cdc_config import Configuration, ConfiguredSource
-
-
-def log_folder(configuration: Configuration, source: str) -> Path:
-    """Return the folder of the source's log, for what looks at its files."""
-    return LocalLogs(configuration.state_dir).folder(source)
 
 
 def has_log(configuration: Configuration, source: str) -> bool:
     """Return whether the source has a log."""
-    return log_folder(configuration, source).is_dir()
+    return storage.logs(configuration).exists(source)
 
 
 def open_log(configuration: Configuration, source: str) -> LogReader:
@@ -33,12 +25,7 @@ def open_log(configuration: Configuration, source: str) -> LogReader:
     Raises:
         StateError: there is none yet.
     """
-    return LocalLogs(configuration.state_dir).reader(source)
-
-
-def segments_of(log: LogReader) -> Sequence[Segment]:
-    """Return the segments of this log, oldest first; none of a log that is not kept in files."""
-    return log.segments if isinstance(log, LogView) else ()
+    return storage.logs(configuration).reader(source)
 
 
 def log_identity(configuration: Configuration, source: str) -> LogIdentity | None:
@@ -56,7 +43,7 @@ def kept_checkpoints(
     configuration: Configuration, source: str | None, limit: int
 ) -> list[tuple[Checkpoint, bool]]:
     """The newest checkpoints of that source, or of all, each with whether it is still in the log."""
-    with closing(StateReader(configuration.state_dir)) as state:
+    with closing(storage.state(configuration).reader()) as state:
         found = state.checkpoints(source, limit)
     starts = {name: _start(configuration, name) for name in {point.source for point in found}}
     return [(point, point.offset >= starts[point.source]) for point in found]
@@ -70,7 +57,7 @@ def finder(configuration: Configuration, source: ConfiguredSource, log: LogReade
     """Finds places in that source's log; `where` names the option in messages."""
 
     def checkpoint(number: int) -> int | None:
-        with closing(StateReader(configuration.state_dir)) as state:
+        with closing(storage.state(configuration).reader()) as state:
             found = state.checkpoint(number)
         return found.offset if found and found.source == source.name else None
 

@@ -1,6 +1,6 @@
 """The durable segmented log: what capture writes and every delivery reads."""
 
-from cdc.log.inspection import Verified, verify_log
+from cdc.log.inspection import verify_log
 from cdc.log.local import LocalLogs
 from cdc.log.log import DEFAULT_SEGMENT_BYTES, SegmentedLog
 from cdc.log.segment import Segment
@@ -12,6 +12,5 @@ __all__ = [
     "LogView",
     "Segment",
     "SegmentedLog",
-    "Verified",
     "verify_log",
 ]

@@ -12,25 +12,10 @@ from cdc.log.frame import FrameKind
 from cdc.log.recovery import check_tail
 from cdc.log.scan import scan_segment
 from cdc.log.segment import Segment, SegmentReader, list_segments
+from cdc.spi import Verified
 
 # Number, first offset, path.
 SegmentName = tuple[int, int, Path]
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """Result of a check of a whole log: what it read, and every damage (one per segment at most).
-
-    `tail_bytes` come after the newest commit: a write in progress, or torn by a crash and cut at the next
-    start.
-    """
-
-    segment_count: int
-    commit_count: int
-    batch_count: int
-    byte_count: int
-    tail_bytes: int
-    damage: Sequence[LogCorrupt]
 
 
 @dataclass(slots=True)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+from cdc.log.inspection import verify_log
 from cdc.log.log import SegmentedLog
 from cdc.log.view import LogView
-from cdc.spi import LogReader
+from cdc.readable import show_bytes
+from cdc.spi import Finding, LogReader, Severity, Verified
 
 
 class LocalLogs:
@@ -15,6 +20,9 @@ class LocalLogs:
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
         self._writers: dict[str, SegmentedLog] = {}
+
+    def exists(self, source: str) -> bool:
+        return self.folder(source).is_dir()
 
     def folder(self, source: str) -> Path:
         """Return the folder of that source's segments, which exists once there is a log."""
@@ -31,3 +39,38 @@ class LocalLogs:
 
     def retention(self, source: str) -> SegmentedLog:
         return self._writers[source]
+
+    def verify(self, source: str, newest_bytes: int | None = None) -> Verified:
+        return verify_log(self.folder(source), newest_bytes)
+
+    def check(self, retained_bytes: int) -> Iterator[Finding]:
+        """Yield whether the folder can be written, and whether its disk has room for what is retained."""
+        folder = self._state_dir
+        parent = _nearest(folder)
+        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            fix = f"Let the user {os.geteuid()} write to {parent}, or set another state_dir."
+            yield Finding(Severity.ERROR, "state-dir", f"{folder} cannot be written", fix)
+            return
+        free, held = shutil.disk_usage(parent).free, _bytes_in(folder / "log")
+        if free + held >= retained_bytes:
+            yield Finding(Severity.OK, "state-dir", f"{folder} can be written, {show_bytes(free)} free")
+            return
+        message = (
+            f"log.retain allows {show_bytes(retained_bytes)}, but the disk has only {show_bytes(free)} free "
+            f"besides the {show_bytes(held)} that the logs use"
+        )
+        fix = (
+            "Lower log.retain.size, or put state_dir on a larger disk; capture pauses while the disk is full."
+        )
+        yield Finding(Severity.WARNING, "disk-space", message, fix)
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder, or the nearest parent that exists."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0

@@ -148,6 +148,10 @@ class SegmentedLog:
         """All segments, oldest first, the last one still growing."""
         return self._state.segments
 
+    @property
+    def parts(self) -> tuple[Segment, ...]:
+        return self.segments
+
     def size_between(self, first: int, next: int) -> int:  # noqa: A002
         """As the contract says: by segment, as if all changes of one were of the same size."""
         total = 0.0

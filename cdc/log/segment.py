@@ -86,6 +86,10 @@ class Segment:
     blocks: tuple[Block, ...] = ()
 
     @property
+    def place(self) -> str:
+        return str(self.path)
+
+    @property
     def index_path(self) -> Path:
         return self.path.with_suffix(INDEX_SUFFIX)
 

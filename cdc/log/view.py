@@ -65,6 +65,10 @@ class LogView:
         return (*self._sealed, self._contents.segment)
 
     @property
+    def parts(self) -> tuple[Segment, ...]:
+        return self.segments
+
+    @property
     def byte_count(self) -> int:
         return sum(segment.byte_count for segment in self.segments)
 

@@ -2,7 +2,17 @@
 
 from cdc.spi.capabilities import Atomicity, Capabilities, FlushPolicy, OwnsPlaces
 from cdc.spi.finding import Finding, Severity
-from cdc.spi.log import BufferReader, LogReader, LogRetention, LogStore, LogTransaction, LogWriter, Trimmed
+from cdc.spi.log import (
+    BufferReader,
+    LogPart,
+    LogReader,
+    LogRetention,
+    LogStore,
+    LogTransaction,
+    LogWriter,
+    Trimmed,
+    Verified,
+)
 from cdc.spi.sink import (
     Cursor,
     Delivery,
@@ -37,6 +47,8 @@ from cdc.spi.state import (
     PublishedCursor,
     ReplayRequest,
     State,
+    StateReader,
+    StateStore,
     TablePauseRequest,
 )
 
@@ -55,6 +67,7 @@ __all__ = [
     "Finding",
     "FlushPolicy",
     "LogIdentity",
+    "LogPart",
     "LogReader",
     "LogRetention",
     "LogStore",
@@ -78,10 +91,13 @@ __all__ = [
     "SourceContext",
     "SourceIdentity",
     "State",
+    "StateReader",
+    "StateStore",
     "SupportsPeek",
     "SupportsRewind",
     "TablePauseRequest",
     "Trimmed",
+    "Verified",
     "VerifiesReach",
     "WritesStarter",
 ]

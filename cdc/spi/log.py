@@ -13,12 +13,14 @@ writer) or LogTrimmed where these apply. Methods may be called from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, Self
 
+from cdc.errors import LogCorrupt
 from cdc.model import ChangeBatch, ChangeSet, Commit, Position, TableId, TableSchema
+from cdc.spi.finding import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,50 @@ class Trimmed:
 
     byte_count: int
     start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Result of a check of a log: what was read, and every damage (one per part at most).
+
+    `tail_bytes` come after the newest commit: a write in progress, or torn by a crash and cut at the next
+    start.
+    """
+
+    part_count: int
+    commit_count: int
+    batch_count: int
+    byte_count: int
+    tail_bytes: int
+    damage: Sequence[LogCorrupt]
+
+
+class LogPart(Protocol):
+    """A part of a log as it is stored, for operators; `place` is its file or what the storage calls it.
+
+    It holds the offsets first ≤ offset < next. `oldest` and `newest` are None while it has no commit.
+    """
+
+    @property
+    def place(self) -> str: ...
+
+    @property
+    def first(self) -> int: ...
+
+    @property
+    def next(self) -> int: ...
+
+    @property
+    def byte_count(self) -> int: ...
+
+    @property
+    def commit_count(self) -> int: ...
+
+    @property
+    def oldest(self) -> Commit | None: ...
+
+    @property
+    def newest(self) -> Commit | None: ...
 
 
 class BufferReader(Protocol):
@@ -67,6 +113,11 @@ class LogReader(Protocol):
     @property
     def tables(self) -> Collection[TableId]:
         """The tables whose changes the log has, or had before retention removed them."""
+        ...
+
+    @property
+    def parts(self) -> Sequence[LogPart]:
+        """The parts that the log is stored in, oldest first; the last one may still grow."""
         ...
 
     def commits(self, start: int) -> Iterator[Commit]:
@@ -195,14 +246,33 @@ class LogRetention(Protocol):
 class LogStore(Protocol):
     """Opens the logs of one deployment by the names of their sources."""
 
+    def exists(self, source: str) -> bool:
+        """Return whether the source has a log."""
+        ...
+
     def writer(self, source: str) -> LogWriter:
         """Open the log for writing, and create it if there is none."""
         ...
 
     def reader(self, source: str) -> LogReader:
-        """Open the log for reading."""
+        """Open the log for reading.
+
+        Raises:
+            StateError: there is none yet.
+        """
         ...
 
     def retention(self, source: str) -> LogRetention:
         """Return the upkeep of a log that this process writes."""
+        ...
+
+    def verify(self, source: str, newest_bytes: int | None = None) -> Verified:
+        """Read the log, which another process may be writing, and check every checksum.
+
+        With `newest_bytes`, check only the newest parts of that total size.
+        """
+        ...
+
+    def check(self, retained_bytes: int) -> Iterator[Finding]:
+        """Yield findings on the place of the logs, which together may keep `retained_bytes`."""
         ...

@@ -174,23 +174,48 @@ class CaptureState(Protocol):
         ...
 
 
-class State(DeliveryState, CaptureState, Protocol):
-    """The whole state, as the engine uses it. Locked for one process until `close`."""
+class StateReader(Protocol):
+    """The state as any command reads it, whether a daemon runs or not, and where it leaves requests.
 
-    def next_epoch(self, sink: str, *, at_least: int = 1) -> int:
-        """Claim the sink for this process: return a number higher than every one that a process of this
-        deployment was given for it, and not below `at_least`.
+    A state that an older version wrote can be read. Closed by its opener.
+    """
 
-        Epochs of two deployments do not compare: sinks tell those apart by the identity of the log.
-        """
+    def checkpoints(self, source: str | None = None, limit: int = 100) -> Sequence[Checkpoint]:
+        """Return the newest checkpoints, of one source or of all, newest first."""
         ...
 
-    def add_checkpoint(self, source: str, offset: int, position: Position, at: datetime) -> int:
-        """Remember that the log of `source` reached `offset` at `position`; return the checkpoint's id."""
+    def checkpoint(self, number: int) -> Checkpoint | None:
+        """Return the checkpoint of that id."""
         ...
 
-    def thin_checkpoints(self, source: str, start: int, now: datetime | None = None) -> int:
-        """Remove the checkpoints below offset `start` and most of the old ones; return how many."""
+    def cursors(self, source: str) -> Mapping[str, PublishedCursor]:
+        """As CaptureState."""
+        ...
+
+    def request_replay(self, sink: str, source: str, offset: int) -> int:
+        """Leave a request that `sink` goes back to `offset` of `source`; return its id."""
+        ...
+
+    def pending_replays(self, sink: str | None = None, source: str | None = None) -> Sequence[ReplayRequest]:
+        """As DeliveryState."""
+        ...
+
+    def replay(self, number: int) -> ReplayRequest | None:
+        """Return the request of that id, finished or not."""
+        ...
+
+    def request_copy(
+        self, source: str, tables: Sequence[TableId] | None, sink: str | None, reason: str | None = None
+    ) -> int:
+        """As DeliveryState."""
+        ...
+
+    def unfinished_copies(self, source: str | None = None) -> Sequence[CopyRequest]:
+        """As DeliveryState."""
+        ...
+
+    def copy_request(self, number: int) -> CopyRequest | None:
+        """Return the request of that id, finished or not."""
         ...
 
     def pauses(self) -> Sequence[Pause]:
@@ -209,6 +234,38 @@ class State(DeliveryState, CaptureState, Protocol):
         """Return the requests that are not finished, oldest first."""
         ...
 
+    def request_table_pause(self, source: str, table: TableId, *, pauses: bool) -> int:
+        """Leave a request that a table is paused or resumed; return its id."""
+        ...
+
+    def table_pause_request(self, number: int) -> TablePauseRequest | None:
+        """Return the request of that id, finished or not."""
+        ...
+
+    def close(self) -> None:
+        """Release the state. May be called twice."""
+        ...
+
+
+class State(StateReader, DeliveryState, CaptureState, Protocol):
+    """The whole state, as the engine uses it. Locked for one process until `close`."""
+
+    def next_epoch(self, sink: str, *, at_least: int = 1) -> int:
+        """Claim the sink for this process: return a number higher than every one that a process of this
+        deployment was given for it, and not below `at_least`.
+
+        Epochs of two deployments do not compare: sinks tell those apart by the identity of the log.
+        """
+        ...
+
+    def add_checkpoint(self, source: str, offset: int, position: Position, at: datetime) -> int:
+        """Remember that the log of `source` reached `offset` at `position`; return the checkpoint's id."""
+        ...
+
+    def thin_checkpoints(self, source: str, start: int, now: datetime | None = None) -> int:
+        """Remove the checkpoints below offset `start` and most of the old ones; return how many."""
+        ...
+
     def finish_table_pause(self, number: int, error: str | None = None) -> None:
         """Mark the request as done, or as refused for that reason."""
         ...
@@ -217,6 +274,30 @@ class State(DeliveryState, CaptureState, Protocol):
         """Replace the status document, which any program may read at any time."""
         ...
 
-    def close(self) -> None:
-        """Release the state. May be called twice."""
+
+class StateStore(Protocol):
+    """Opens the state of one deployment."""
+
+    def open(self) -> State:
+        """Open the state and lock it for this process; create it if there is none.
+
+        Raises:
+            StateError: another process holds it.
+        """
+        ...
+
+    def reader(self) -> StateReader:
+        """Open the state for reading.
+
+        Raises:
+            StateError: there is none yet.
+        """
+        ...
+
+    def status(self) -> Any | None:
+        """Return the status document that was written last; None when there is none."""
+        ...
+
+    def is_alive(self, pid: int) -> bool:
+        """Return whether the daemon that names this process in its status still exists."""
         ...

@@ -2,11 +2,6 @@
 status.
 """
 
-from cdc.state.status_file import read_status
-from cdc.state.store import StateReader, StateStore
+from cdc.state.local import LocalState
 
-__all__ = [
-    "StateReader",
-    "StateStore",
-    "read_status",
-]
+__all__ = ["LocalState"]

@@ -18,6 +18,10 @@ class ReadsCopyRequests:
     def _all(self, statement: str, *values: object) -> list[sqlite3.Row]:
         raise NotImplementedError
 
+    def _has(self, table: str) -> bool:
+        """Return whether the state has this table."""
+        return bool(self._all("select 1 from sqlite_master where name = ?", table))
+
     def request_copy(
         self, source: str, tables: Sequence[TableId] | None, sink: str | None, reason: str | None = None
     ) -> int:
@@ -32,8 +36,8 @@ class ReadsCopyRequests:
 
     def unfinished_copies(self, source: str | None = None) -> list[CopyRequest]:
         """Return the requests that are not finished, of one source or of all, oldest first."""
-        # A state that an older version wrote, and no daemon of this one has opened, has no such table.
-        if not self._all("select 1 from sqlite_master where name = 'copies'"):
+        # As `cursors`.
+        if not self._has("copies"):
             return []
         rows = self._all(
             "select * from copies where finished_at is null and coalesce(?1, source) = source order by id",

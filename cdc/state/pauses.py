@@ -16,9 +16,12 @@ class KeepsPauses:
     def _all(self, statement: str, *values: object) -> list[sqlite3.Row]:
         raise NotImplementedError
 
+    def _has(self, table: str) -> bool:
+        raise NotImplementedError
+
     def pauses(self) -> list[Pause]:
         """Return the sources and sinks that are paused, by kind and name."""
-        if not self._has_pauses():
+        if not self._has("pauses"):
             return []
         rows = self._all("select * from pauses order by kind, name")
         return [Pause(row["kind"], row["name"], from_microseconds(row["at"]), row["by"]) for row in rows]
@@ -43,7 +46,7 @@ class KeepsPauses:
 
     def table_pause_requests(self) -> list[TablePauseRequest]:
         """Return the requests that are not finished, oldest first."""
-        if not self._has_pauses():
+        if not self._has("pauses"):
             return []
         return [
             _request(row)
@@ -59,10 +62,6 @@ class KeepsPauses:
         """Mark the request as done, or as refused for that reason."""
         statement = "update table_pauses set finished_at = ?, error = ? where id = ?"
         self._all(statement, to_microseconds(datetime.now(UTC)), error, number)
-
-    def _has_pauses(self) -> bool:
-        """False in a state that an older version wrote, and no daemon of this one has opened."""
-        return bool(self._all("select 1 from sqlite_master where name = 'pauses'"))
 
 
 def _request(row: sqlite3.Row) -> TablePauseRequest:

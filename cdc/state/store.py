@@ -26,7 +26,7 @@ from cdc.spi.state import Checkpoint, Plan, PublishedCursor, ReplayRequest
 from cdc.state.copies import ReadsCopyRequests, WritesCopyRequests
 from cdc.state.pauses import KeepsPauses
 from cdc.state.schema import check_version, migrate
-from cdc.state.status_file import read_status, write_status
+from cdc.state.status_file import write_status
 
 DATABASE_NAME = "state.sqlite"
 # A reader or a replay request waits so long for a write of the daemon, which takes milliseconds.
@@ -41,13 +41,8 @@ _DAY_US = 24 * _HOUR_US
 _PROBE_BYTES = 64 * 1024
 
 
-class StateReader(ReadsCopyRequests, KeepsPauses):
-    """The state as any command may read it, also while the daemon runs; a command may leave replay requests
-    too.
-
-    Raises StateError when there is no state yet or it can't be used. Closed by whoever opened it; may be
-    closed twice.
-    """
+class SqliteStateReader(ReadsCopyRequests, KeepsPauses):
+    """Implements `cdc.spi.StateReader`. Changes nothing but the requests that it leaves."""
 
     def __init__(self, state_dir: Path) -> None:
         path = state_dir / DATABASE_NAME
@@ -67,11 +62,6 @@ class StateReader(ReadsCopyRequests, KeepsPauses):
             except BaseException:
                 self._connection.close()
                 raise
-
-    def plan(self, sink: str, source: str) -> Plan | None:
-        """The plan that was saved last and not cleared."""
-        rows = self._all("select * from plans where sink = ? and source = ?", sink, source)
-        return _plan(rows[0]) if rows else None
 
     def checkpoints(self, source: str | None = None, limit: int = 100) -> list[Checkpoint]:
         """The newest checkpoints, of one source or of all, newest first."""
@@ -110,9 +100,12 @@ class StateReader(ReadsCopyRequests, KeepsPauses):
         rows = self._all("select * from replays where id = ?", number)
         return _replay(rows[0]) if rows else None
 
-    def read_status(self) -> Any | None:
-        """What the daemon last said of itself; None when it never did."""
-        return read_status(self._folder)
+    def cursors(self, source: str) -> dict[str, PublishedCursor]:
+        # A state that an older version wrote, and no daemon of this one has opened, has no such table.
+        if not self._has("cursors"):
+            return {}
+        rows = self._all("select * from cursors natural join epochs where source = ?", source)
+        return {row["sink"]: PublishedCursor(row["sink"], row["next_offset"], _position(row)) for row in rows}
 
     def close(self) -> None:
         with self._mutex:
@@ -123,7 +116,7 @@ class StateReader(ReadsCopyRequests, KeepsPauses):
             return self._connection.execute(statement, values).fetchall()
 
 
-class StateStore(StateReader, WritesCopyRequests):
+class SqliteState(SqliteStateReader, WritesCopyRequests):
     """Implements `cdc.spi.state.State`: creates what is missing and locks `state_dir` for one process until
     `close`.
 
@@ -155,6 +148,10 @@ class StateStore(StateReader, WritesCopyRequests):
             "returning epoch"
         )
         return int(self._all(statement, sink, at_least, at_least)[0]["epoch"])
+
+    def plan(self, sink: str, source: str) -> Plan | None:
+        rows = self._all("select * from plans where sink = ? and source = ?", sink, source)
+        return _plan(rows[0]) if rows else None
 
     def save_plan(self, sink: str, source: str, plan: Plan) -> None:
         """Fix what the next delivery does, in place of the last one's plan; durable on return."""
@@ -196,11 +193,6 @@ class StateStore(StateReader, WritesCopyRequests):
                 "where sink = ?1 and source = ?2 and epoch = ?3)",
                 (cursor.sink, source, epoch),
             )
-
-    def cursors(self, source: str) -> dict[str, PublishedCursor]:
-        """Return by sink how far the deliveries are that run now: those with their sink's newest epoch."""
-        rows = self._all("select * from cursors natural join epochs where source = ?", source)
-        return {row["sink"]: PublishedCursor(row["sink"], row["next_offset"], _position(row)) for row in rows}
 
     def add_checkpoint(self, source: str, offset: int, position: Position, at: datetime) -> int:
         """Remember that the log of `source` reached `offset` at `position`; the checkpoint's id."""

@@ -1,9 +1,10 @@
-"""The contract suite of logs: subclass `LogContract` and say how a log is opened; every test is a promise of
-`cdc.spi.log`.
+"""The contract suite of logs: subclass `LogContract` and return the store of its logs; every test is a
+promise of `cdc.spi.log`.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -13,10 +14,10 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pytest
 
-from cdc.errors import LogTrimmed
+from cdc.errors import LogTrimmed, StateError
 from cdc.model import Audience, ChangeSet, CopyMark, CopyStep
 from cdc.model.batch import EVERYONE
-from cdc.spi import LogWriter
+from cdc.spi import LogReader, LogStore, LogWriter, Severity
 from cdc.testing.conditions import DEFAULT_TIMEOUT_SECONDS
 from cdc.testing.contract_waivers import honours_waivers
 from cdc.testing.events import EPOCH, append, changes, position, table, transaction
@@ -31,9 +32,13 @@ class LogContract:
 
     waived: ClassVar[Mapping[str, str]] = {}
 
-    def open_log(self, place: Any) -> LogWriter:
-        """Open the log at this place; a new one when there is none."""
+    def store(self, place: Any) -> LogStore:
+        """Return what opens the logs at this place."""
         raise NotImplementedError
+
+    def open_log(self, place: Any) -> LogWriter:
+        """Open the log of every test; a new one when there is none."""
+        return self.store(place).writer("shop")
 
     @pytest.fixture
     def place(self) -> Any:
@@ -45,6 +50,43 @@ class LogContract:
         log = self.open_log(place)
         yield log
         log.close()
+
+    def test_there_is_nothing_to_read_before_the_first_start(self, place: Any) -> None:
+        assert not self.store(place).exists("shop")
+        with pytest.raises(StateError, match="cdc run"):
+            self.store(place).reader("shop")
+
+    def test_a_reader_sees_what_another_process_committed(self, place: Any, log: LogWriter) -> None:
+        append(log, _inserts(10, 1, 2))
+        assert self.store(place).exists("shop")
+        assert not self.store(place).exists("crm")
+        reader = self.store(place).reader("shop")
+        assert (reader.identity, reader.end) == (log.identity, log.end)
+        assert _read(reader, 0, 2) == [(0, 1), (1, 2)]
+        append(log, _inserts(20, 3))
+        assert reader.wait(2, DEFAULT_TIMEOUT_SECONDS)
+        assert reader.end == log.end
+
+    def test_the_parts_hold_the_whole_log(self, place: Any, log: LogWriter) -> None:
+        append(log, _inserts(10, 1, 2))
+        append(log, _inserts(20, 3))
+        for parts in (log.parts, self.store(place).reader("shop").parts):
+            assert (parts[0].first, parts[-1].next, parts[-1].newest) == (0, 3, log.end)
+            assert all(before.next == after.first for before, after in itertools.pairwise(parts))
+            assert sum(part.commit_count for part in parts) == 2
+            assert all(part.byte_count > 0 and part.place for part in parts)
+
+    def test_an_intact_log_is_verified_beside_its_writer(self, place: Any, log: LogWriter) -> None:
+        append(log, _inserts(10, 1, 2))
+        append(log, _inserts(20, 3))
+        for newest_bytes in (None, 1 << 40):
+            found = self.store(place).verify("shop", newest_bytes)
+            assert (found.commit_count, found.tail_bytes, list(found.damage)) == (2, 0, [])
+            assert found.part_count > 0
+
+    def test_a_place_that_can_be_written_has_no_errors(self, place: Any, log: LogWriter) -> None:
+        append(log, _inserts(10, 1))
+        assert {finding.severity for finding in self.store(place).check(0)} == {Severity.OK}
 
     def test_a_new_log_is_empty(self, log: LogWriter) -> None:
         assert log.end is None
@@ -387,5 +429,5 @@ def _buffered(log: LogWriter, number: int) -> list[int]:
     return [row["id"] for batch in buffer.read(0, last) for row in batch.rows()]
 
 
-def _read(log: LogWriter, first: int, after: int, sink: str | None = None) -> list[tuple[int, int]]:
+def _read(log: LogReader, first: int, after: int, sink: str | None = None) -> list[tuple[int, int]]:
     return [(row["_cdc_seq"], row["id"]) for batch in log.read(first, after, sink) for row in batch.rows()]

@@ -1,17 +1,19 @@
-"""The contract suite of states: subclass `StateContract` and say how a state is opened; every test is a
+"""The contract suite of states: subclass `StateContract` and return its store; every test is a
 promise of `cdc.spi.state`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import pytest
 
+from cdc.errors import StateError
 from cdc.model import Position, TableId
-from cdc.spi import Plan, PublishedCursor, State
+from cdc.spi import Checkpoint, Plan, PublishedCursor, State, StateReader, StateStore
 from cdc.testing.contract_waivers import honours_waivers
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -26,16 +28,8 @@ class StateContract:
 
     waived: ClassVar[Mapping[str, str]] = {}
 
-    def open_state(self, place: Any) -> State:
-        """Open the state at this place; a new one when there is none."""
-        raise NotImplementedError
-
-    def request_replay(self, place: Any, sink: str, source: str, offset: int) -> int:
-        """Leave a request as an operator does, beside the daemon; return its id."""
-        raise NotImplementedError
-
-    def request_table_pause(self, place: Any, source: str, table: TableId, *, pauses: bool) -> int:
-        """The same for a table that is to be paused or resumed."""
+    def store(self, place: Any) -> StateStore:
+        """Return what opens the state at this place."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -45,13 +39,30 @@ class StateContract:
 
     @pytest.fixture
     def state(self, place: Any) -> Iterator[State]:
-        state = self.open_state(place)
-        yield state
-        state.close()
+        with closing(self.store(place).open()) as state:
+            yield state
+
+    @pytest.fixture
+    def reader(self, place: Any, state: State) -> Iterator[StateReader]:
+        """A reader beside the process that holds `state`."""
+        del state
+        with closing(self.store(place).reader()) as reader:
+            yield reader
 
     def reopened(self, place: Any, state: State) -> State:
         state.close()
-        return self.open_state(place)
+        return self.store(place).open()
+
+    def test_a_state_that_another_holds_is_refused(self, place: Any, state: State) -> None:
+        with pytest.raises(StateError):
+            self.store(place).open()
+        state.close()
+        self.store(place).open().close()
+
+    def test_there_is_nothing_to_read_before_the_first_start(self, place: Any) -> None:
+        with pytest.raises(StateError, match="cdc run"):
+            self.store(place).reader()
+        assert self.store(place).status() is None
 
     def test_epochs_grow_over_restarts_and_are_per_sink(self, place: Any, state: State) -> None:
         assert [state.next_epoch(sink) for sink in ("lake", "lake", "mart")] == [1, 2, 1]
@@ -60,16 +71,32 @@ class StateContract:
         assert state.next_epoch("lake", at_least=9) == 9
         state.close()
 
+    def test_checkpoints_are_read_newest_first(self, state: State, reader: StateReader) -> None:
+        numbers = [
+            state.add_checkpoint("shop", i, Position(i, f"0/{i}"), NOON + timedelta(seconds=i))
+            for i in range(5)
+        ]
+        other = state.add_checkpoint("crm", 7, FAR, NOON)
+        assert [c.id for c in reader.checkpoints("shop", limit=2)] == [numbers[4], numbers[3]]
+        assert len(reader.checkpoints()) == 6
+        assert reader.checkpoint(other) == Checkpoint(other, "crm", 7, FAR, NOON)
+        assert reader.checkpoint(99) is None
+        assert state.thin_checkpoints("shop", 3, NOON) == 3
+        assert [c.offset for c in reader.checkpoints("shop")] == [4, 3]
+        assert len(reader.checkpoints("crm")) == 1
+
     def test_a_plan_is_there_after_a_restart_until_it_is_cleared(self, place: Any, state: State) -> None:
         plan = Plan(5, 9, FAR, NOON)
         state.save_plan("lake", "shop", Plan(0, 5, Position(1, "0/1"), None))
         state.save_plan("lake", "shop", plan)
+        state.save_plan("lake", "crm", Plan(0, 1, FAR, None))
         state = self.reopened(place, state)
         assert state.plan("lake", "shop") == plan
         assert state.plan("mart", "shop") is None
         state.clear_plan("lake", "shop")
         state.clear_plan("lake", "shop")
         assert state.plan("lake", "shop") is None
+        assert state.plan("lake", "crm") == Plan(0, 1, FAR, None)
         state.close()
 
     def test_a_published_cursor_ends_its_plan_and_moves_both_ways(self, place: Any, state: State) -> None:
@@ -96,14 +123,48 @@ class StateContract:
         assert state.cursors("shop") == {"lake": PublishedCursor("lake", 4, FAR)}
         assert state.plan("lake", "shop") is not None
 
-    def test_a_replay_request_waits_until_it_is_finished(self, place: Any, state: State) -> None:
-        first = self.request_replay(place, "lake", "shop", 40)
-        second = self.request_replay(place, "mart", "shop", 50)
+    def test_a_reader_sees_how_far_sinks_are(self, state: State, reader: StateReader) -> None:
+        assert reader.cursors("shop") == {}
+        cursor = PublishedCursor("lake", 9, FAR)
+        state.publish_cursor("shop", cursor, state.next_epoch("lake"))
+        assert reader.cursors("shop") == {"lake": cursor}
+        state.close()
+        assert reader.cursors("shop") == {"lake": cursor}
+
+    def test_the_newest_status_is_read_beside_the_daemon_and_after_it(self, place: Any, state: State) -> None:
+        state.write_status({"running": True, "sources": {"shop": {"position": "0/1"}}})
+        state.write_status({"running": False})
+        assert self.store(place).status() == {"running": False}
+        state.close()
+        assert self.store(place).status() == {"running": False}
+
+    def test_a_replay_request_waits_until_it_is_finished(self, state: State, reader: StateReader) -> None:
+        first = reader.request_replay("lake", "shop", 40)
+        second = reader.request_replay("mart", "shop", 50)
         assert [(r.id, r.offset) for r in state.pending_replays()] == [(first, 40), (second, 50)]
         assert [r.id for r in state.pending_replays("mart", "shop")] == [second]
         state.finish_replay(first)
         state.finish_replay(second, "the log begins at offset 60")
-        assert list(state.pending_replays()) == []
+        assert list(state.pending_replays()) == list(reader.pending_replays()) == []
+        answers = [reader.replay(first), reader.replay(second)]
+        assert [(r.finished_at is not None, r.error) for r in answers if r] == [
+            (True, None),
+            (True, "the log begins at offset 60"),
+        ]
+        assert reader.replay(99) is None
+
+    def test_a_request_of_a_reader_reaches_the_daemon_and_its_answer_the_reader(
+        self, state: State, reader: StateReader
+    ) -> None:
+        number = reader.request_copy("shop", [ORDERS], "lake")
+        (request,) = state.unfinished_copies("shop")
+        assert request == reader.copy_request(number)
+        state.finish_copy(number, "the table is gone")
+        assert list(reader.unfinished_copies()) == []
+        answer = reader.copy_request(number)
+        assert answer is not None
+        assert answer.error == "the table is gone"
+        assert reader.copy_request(99) is None
 
     def test_a_copy_request_is_taken_and_finished(self, place: Any, state: State) -> None:
         number = state.request_copy("shop", None, "lake", "a new sink")
@@ -126,8 +187,10 @@ class StateContract:
         ]
         state.close()
 
-    def test_a_pause_is_there_after_a_restart_until_it_is_removed(self, place: Any, state: State) -> None:
-        state.add_pause("sink", "lake", "ops")
+    def test_a_pause_is_there_after_a_restart_until_it_is_removed(
+        self, place: Any, state: State, reader: StateReader
+    ) -> None:
+        reader.add_pause("sink", "lake", "ops")
         state.add_pause("sink", "lake", "somebody else")
         state.add_pause("source", "lake", "ops")
         state = self.reopened(place, state)
@@ -140,15 +203,21 @@ class StateContract:
         assert [p.kind for p in state.pauses()] == ["source"]
         state.close()
 
-    def test_a_request_to_pause_a_table_waits_until_it_is_finished(self, place: Any, state: State) -> None:
-        first = self.request_table_pause(place, "shop", ORDERS, pauses=True)
-        second = self.request_table_pause(place, "shop", ORDERS, pauses=False)
+    def test_a_request_to_pause_a_table_waits_until_it_is_finished(
+        self, state: State, reader: StateReader
+    ) -> None:
+        first = reader.request_table_pause("shop", ORDERS, pauses=True)
+        second = reader.request_table_pause("shop", ORDERS, pauses=False)
         found = [(r.id, r.table, r.pauses) for r in state.table_pause_requests()]
         assert found == [(first, ORDERS, True), (second, ORDERS, False)]
         state.finish_table_pause(first)
         state.finish_table_pause(second, "this table is not known")
         assert list(state.table_pause_requests()) == []
+        answer = reader.table_pause_request(second)
+        assert answer is not None
+        assert answer.error == "this table is not known"
 
-    def test_close_may_be_repeated(self, state: State) -> None:
-        state.close()
-        state.close()
+    def test_close_may_be_repeated(self, state: State, reader: StateReader) -> None:
+        for one in (reader, state):
+            one.close()
+            one.close()

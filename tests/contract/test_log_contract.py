@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cdc.log import LocalLogs
-from cdc.spi import LogWriter
+from cdc.spi import LogStore
 from cdc.testing.log_contract import LogContract
 
 
@@ -16,5 +16,5 @@ class TestLocalLogs(LogContract):
     def place(self, tmp_path: Path) -> Path:
         return tmp_path
 
-    def open_log(self, place: Path) -> LogWriter:
-        return LocalLogs(place).writer("shop")
+    def store(self, place: Path) -> LogStore:
+        return LocalLogs(place)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from cdc.log import LocalLogs
-from cdc.state import StateReader
+from cdc.state import LocalState
 from cdc.testing.events import table
 from tests.integration.engine.conftest import Bench
 
@@ -45,7 +45,9 @@ def test_a_recorded_state_is_read_and_goes_on(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "state", snapshot_chunks=1, snapshot_tables=1)
     shutil.copytree(HERE / "0.1.0", bench.folder)
     make_source(bench)
-    with closing(StateReader(bench.folder)) as state:
+    with closing(LocalState(bench.folder).reader()) as reader:
+        assert (reader.cursors("shop"), reader.unfinished_copies()) == ({}, [])
+    with closing(LocalState(bench.folder).open()) as state:
         plan = state.plan("lake", "shop")
         assert plan is not None
         assert (plan.first, plan.next) == (0, 1)

@@ -13,7 +13,7 @@ import pytest
 from cdc.control.status import daemon_of
 from cdc.errors import StateError
 from cdc.spi import registry
-from cdc.state import StateReader
+from cdc.state import LocalState
 from cdc.testing.memory import load_store
 from cdc_config import load
 from tests.integration.cli.conftest import Project, minimal
@@ -127,7 +127,7 @@ def test_replay_is_taken_up_by_the_running_daemon(project: Project) -> None:
     assert delivered(project) == 10
     rows = load_store(project.folder / "store.bin").rows("public.items")
     assert [row["_cdc_seq"] for row in rows] == [0, 2, 4, 6, 8]
-    state = StateReader(project.folder / "state")
+    state = LocalState(project.folder / "state").reader()
     assert state.pending_replays() == []
     state.close()
 
@@ -153,6 +153,8 @@ def test_replay_without_a_daemon_rewinds_the_sink(finished: Project) -> None:
         "`cdc run` applies them when it starts.\n"
     )
     assert delivered(finished) == 0
+    (shown,) = finished.cdc("status", "--json").json["sinks"]["store"]
+    assert (shown["next"], shown["behind_changes"]) == (0, 10)
     assert run_cdc("run", "--once", cwd=finished.folder).returncode == 0
     assert delivered(finished) == 10
 
@@ -227,7 +229,7 @@ def test_accepting_an_unknown_source_is_a_usage_error(finished: Project) -> None
 
 def test_state_before_the_first_run_is_named(project: Project) -> None:
     with pytest.raises(StateError, match="there is no state here"):
-        StateReader(project.folder / "state")
+        LocalState(project.folder / "state").reader()
     assert project.cdc("checkpoints").code == 1
     configuration = load(Path("cdc.yaml"), registry.load)
     assert daemon_of(configuration).running is False

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from cdc.state import StateReader
+from cdc.state import LocalState
 from cdc.testing.memory import load_store
 from tests.integration.cli.conftest import Project
 from tests.support.processes import run_cdc
@@ -54,7 +54,7 @@ def test_what_does_not_exist_is_refused_with_near_names(
     answer = finished.cdc("snapshot", *arguments)
     assert answer.code == 2
     assert [word for word in words if word not in answer.err] == []
-    with closing(StateReader(finished.folder / "state")) as state:
+    with closing(LocalState(finished.folder / "state").reader()) as state:
         assert state.unfinished_copies() == []
 
 

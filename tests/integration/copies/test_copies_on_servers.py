@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from cdc.log import SegmentedLog
 from cdc.model import ChangeSet
 from cdc.spi.state import CopyRequest
-from cdc.state import StateReader
+from cdc.state import LocalState
 from cdc.testing.events import append
 from tests.support.equality import mysql, postgres
 from tests.support.equality.lake import read_lake, replay
@@ -42,7 +42,7 @@ def trim(pipeline: Pipeline) -> None:
 
 
 def requests(pipeline: Pipeline) -> list[CopyRequest]:
-    with closing(StateReader(pipeline.folder / "state")) as state:
+    with closing(LocalState(pipeline.folder / "state").reader()) as state:
         return state.unfinished_copies()
 
 

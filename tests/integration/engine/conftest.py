@@ -15,10 +15,10 @@ from cdc.engine import Engine, Retention, RunResult, SinkSpec, SourceSpec
 from cdc.engine.pacing import Pacing
 from cdc.log import LocalLogs, SegmentedLog
 from cdc.model import ChangeSet
-from cdc.spi import FlushPolicy, Source
+from cdc.spi import FlushPolicy, Source, StateReader
 from cdc.spi.source import SourceContext
 from cdc.spi.status import SourceReport
-from cdc.state import StateReader, StateStore
+from cdc.state import LocalState
 from cdc.testing.conditions import DEFAULT_TIMEOUT_SECONDS, wait_for
 from cdc.testing.database import MemoryDatabase, table_id
 from cdc.testing.events import append
@@ -82,7 +82,7 @@ class Bench:
         )
         stores = {"lake": self.store, **self.others}
         sinks = [self._sink(name, store) for name, store in stores.items()]
-        state, logs = StateStore(self.folder), LocalLogs(self.folder)
+        state, logs = LocalState(self.folder).open(), LocalLogs(self.folder)
         engine = Engine([source], sinks, state, logs, self._report, pacing=self.pacing)
         running = Running(
             engine, threading.Thread(target=lambda: running.results.append(engine.run(once=once)))
@@ -123,12 +123,12 @@ class Bench:
 
     def request(self, *tables: str, sink: str | None = None) -> int:
         """What `cdc snapshot` does; no table means all."""
-        with closing(StateReader(self.folder)) as state:
+        with closing(LocalState(self.folder).reader()) as state:
             return state.request_copy("shop", [table_id(t) for t in tables] or None, sink)
 
     def wait_until_done(self, number: int) -> str | None:
         """Until the request is finished; its error."""
-        with closing(StateReader(self.folder)) as state:
+        with closing(LocalState(self.folder).reader()) as state:
             self.wait_for(lambda: _finished(state, number), f"request {number} to be finished")
             request = state.copy_request(number)
             return request.error if request else "gone"

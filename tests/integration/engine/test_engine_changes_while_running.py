@@ -15,7 +15,7 @@ from cdc.errors import ConfigError, SinkUnavailable
 from cdc.log import LogView
 from cdc.model import TableId
 from cdc.spi import FlushPolicy, SourceContext
-from cdc.state import StateReader
+from cdc.state import LocalState
 from cdc.testing.database import MemoryDatabase
 from cdc.testing.events import table
 from cdc.testing.memory import MemorySink, MemorySource, MemoryStore
@@ -211,7 +211,7 @@ def test_tables_come_and_go_with_another_selection(bench: Bench) -> None:
     bench.wait_until_equal("public.other")
     insert(bench, 100, "public.other")
     bench.wait_until_equal("public.other")
-    with closing(StateReader(bench.folder)) as state:
+    with closing(LocalState(bench.folder).reader()) as state:
         assert state.unfinished_copies() == []
     assert not any('"t"' in key for key in LogView(bench.folder / "log" / "shop").metadata)
 

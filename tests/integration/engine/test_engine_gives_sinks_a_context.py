@@ -7,7 +7,7 @@ from pathlib import Path
 from cdc.engine import Engine, SinkSpec, SourceSpec
 from cdc.log import LocalLogs
 from cdc.spi import FlushPolicy, Sink, SinkContext
-from cdc.state import StateStore
+from cdc.state import LocalState
 from cdc.testing.database import MemoryDatabase
 from cdc.testing.memory import MemorySink, MemorySource
 
@@ -27,7 +27,7 @@ def test_a_sink_knows_its_memory_its_folder_and_the_stop_and_shows_its_gauges(tm
         "shop", lambda context: MemorySource(MemorySource.Options(database=MemoryDatabase()), context)
     )
     sinks = [SinkSpec(name, make, ("shop",), FlushPolicy(interval_seconds=0.0)) for name in "abcdef"]
-    state, logs = StateStore(tmp_path), LocalLogs(tmp_path)
+    state, logs = LocalState(tmp_path).open(), LocalLogs(tmp_path)
     engine = Engine([source], sinks, state, logs, lambda _event, **_fields: None, tmp_path / "scratch")
     engine.run(once=True)
     assert not leftover.exists()

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from cdc import failpoints
-from cdc.state import read_status
+from cdc.state import LocalState
 from cdc.testing.events import table
 from tests.integration.engine.conftest import Bench
 from tests.support.disks import small_file_system
@@ -61,7 +61,7 @@ def test_a_disk_that_fills_up_during_a_copy_shows_in_log_and_status(small_disk: 
             ballast.append(fill(small_disk))
 
     def waits() -> list[dict[str, Any]]:
-        document = read_status(small_disk / "state") or {"sources": {}}
+        document = LocalState(small_disk / "state").status() or {"sources": {}}
         found: list[dict[str, Any]] = document["sources"].get("shop", {}).get("waits", [])
         return [wait for wait in found if wait["kind"] == "LogFull"]
 
@@ -69,7 +69,7 @@ def test_a_disk_that_fills_up_during_a_copy_shows_in_log_and_status(small_disk: 
         running = bench.start()
         try:
             bench.wait_for(waits, "the wait in the status, on the full disk")
-            assert (read_status(small_disk / "state") or {})["state_dir_full"] is True
+            assert (LocalState(small_disk / "state").status() or {})["state_dir_full"] is True
             assert [event["level"] for event in bench.events if event["event"] == "waiting"] == ["warning"]
             ballast[0].unlink()
             bench.wait_until_equal("public.notes")

@@ -11,7 +11,8 @@ import pytest
 
 from cdc.engine import Outcome
 from cdc.model import TableId
-from cdc.state import StateReader
+from cdc.spi import StateReader
+from cdc.state import LocalState
 from cdc.testing.events import table
 from cdc.testing.memory import MemoryStore
 from tests.integration.engine.conftest import Bench
@@ -32,7 +33,7 @@ def mart(bench: Bench) -> MemoryStore:
 
 
 def tell(bench: Bench, what: Callable[[StateReader], Any]) -> Any:
-    with closing(StateReader(bench.folder)) as state:
+    with closing(LocalState(bench.folder).reader()) as state:
         return what(state)
 
 

@@ -10,7 +10,7 @@ import pytest
 from cdc.engine import Outcome
 from cdc.engine.pacing import Pacing
 from cdc.errors import SinkRefused, SourceRefused, StreamBehind
-from cdc.state import read_status
+from cdc.state import LocalState
 from cdc.testing.events import table
 from tests.integration.engine.conftest import Bench
 
@@ -39,7 +39,7 @@ def events(bench: Bench, text: str) -> list[dict[str, Any]]:
 
 
 def source_status(bench: Bench) -> dict[str, Any]:
-    document = read_status(bench.folder) or {"sources": {}}
+    document = LocalState(bench.folder).status() or {"sources": {}}
     found: dict[str, Any] = document["sources"].get("shop", {})
     return found
 

@@ -16,7 +16,7 @@ from cdc.lake.layout import LakePaths
 from cdc.lake.store import LocalStore
 from cdc.log import LocalLogs
 from cdc.spi import FlushPolicy
-from cdc.state import StateReader, StateStore
+from cdc.state import LocalState
 from cdc.testing.database import MemoryDatabase
 from cdc.testing.events import table
 from cdc.testing.fold import fold
@@ -46,7 +46,9 @@ def run_once(database: MemoryDatabase, folder: Path) -> None:
         FlushPolicy(rows=7, interval_seconds=0.0),
     )
     state = folder / "state"
-    Engine([source], [sink], StateStore(state), LocalLogs(state), lambda event, **fields: None).run(once=True)
+    Engine([source], [sink], LocalState(state).open(), LocalLogs(state), lambda event, **fields: None).run(
+        once=True
+    )
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
@@ -82,7 +84,7 @@ def test_a_replayed_lake_equals_one_that_never_was(database: MemoryDatabase, tmp
     change(database, 50)
     run_once(database, tmp_path)
     before = history(tmp_path)
-    reader = StateReader(tmp_path / "state")
+    reader = LocalState(tmp_path / "state").reader()
     number = reader.request_replay("lake", "shop", 0)
     run_once(database, tmp_path)
     run_once(database, tmp_path)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cdc.control.readable import show_bytes, show_count, show_seconds, show_time
+from cdc.readable import show_bytes, show_count, show_seconds, show_time
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cdc.engine.housekeeping import Housekeeping
 from cdc.engine.pipelines import Pipelines
-from cdc.state import StateStore, read_status
+from cdc.state import LocalState
 
 
 @contextmanager
@@ -22,12 +22,12 @@ def no_room() -> Iterator[None]:
 
 
 def test_books_without_room_say_so_and_are_kept_again_when_there_is_room(tmp_path: Path) -> None:
-    with closing(StateStore(tmp_path)) as state:
+    with closing(LocalState(tmp_path).open()) as state:
         housekeeping = Housekeeping(state, Pipelines())
         assert housekeeping.tick(final=True).state_dir_full is False
-        written = read_status(tmp_path)
+        written = LocalState(tmp_path).status()
         with no_room():
             assert housekeeping.tick(final=True).state_dir_full is True
-            assert read_status(tmp_path) == written
+            assert LocalState(tmp_path).status() == written
         assert housekeeping.tick(final=True).state_dir_full is False
-        assert read_status(tmp_path) != written
+        assert LocalState(tmp_path).status() != written

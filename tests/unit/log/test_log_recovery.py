@@ -199,7 +199,7 @@ def test_a_view_of_nothing_says_what_makes_it(tmp_path: Path) -> None:
 def test_verify_counts_all_and_finds_nothing_wrong_in_a_good_log(tmp_path: Path) -> None:
     _fill(tmp_path, 5, segment_bytes=1)
     found = verify_log(tmp_path)
-    assert (found.segment_count, found.commit_count, found.batch_count, found.tail_bytes) == (5, 5, 5, 0)
+    assert (found.part_count, found.commit_count, found.batch_count, found.tail_bytes) == (5, 5, 5, 0)
     assert list(found.damage) == []
     assert found.byte_count == sum(path.stat().st_size for path in tmp_path.glob("*.cdclog"))
 
