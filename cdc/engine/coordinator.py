@@ -81,18 +81,19 @@ class Coordinator:
 
     def _round(self, stop: threading.Event) -> None:
         due = self._due()
-        asked_at = datetime.now(UTC)
-        before = self._source.current()
         schemas = {schema.table: schema for schema in self._source.discover()}
+        # Read behind the catalog: the stream has shown what the catalog shows once it is here.
+        asked_at = datetime.now(UTC)
+        seen_at = self._source.current()
         self._discovered_at = time.monotonic()
-        self._status.looked(before, asked_at)
+        self._status.looked(seen_at, asked_at)
         self._warn_of_empty_selection(schemas)
         if due:
             self.refused.clear()
-        self._adopt(list(schemas.values()), before)
+        self._adopt(list(schemas.values()), seen_at)
         self._follow(list(schemas.values()))
         self._refuse_unreadable(schemas)
-        self._forget_dropped(schemas, before)
+        self._forget_dropped(schemas, seen_at)
         if self._requests.is_open:
             self.settled.clear()
         self._requests.take(schemas)
@@ -163,7 +164,7 @@ class Coordinator:
                 self._paused[table] = error
                 self._refuse(table, error)
 
-    def _adopt(self, schemas: Sequence[TableSchema], before: Position) -> None:
+    def _adopt(self, schemas: Sequence[TableSchema], seen_at: Position) -> None:
         """Make new tables known.
 
         A known name with another number (dropped and created again), or a known number under another name
@@ -181,7 +182,7 @@ class Coordinator:
                 if entry.tables.agrees(schema):
                     continue
                 sight = (schema.table, schema.relation)
-                if entry.tables.is_new(schema) or self._is_passed(sight, before):
+                if entry.tables.is_new(schema) or self._is_passed(sight, seen_at):
                     self._router.adopt(entry.tables, schema)
             if entry.tables.metadata:
                 entry.commit()
@@ -267,7 +268,7 @@ class Coordinator:
         self.refused[table] = error
         self._status.refuse(str(table), error, self._pacing.discover_seconds)
 
-    def _forget_dropped(self, schemas: dict[TableId, TableSchema], before: Position) -> None:
+    def _forget_dropped(self, schemas: dict[TableId, TableSchema], seen_at: Position) -> None:
         """A table that went away before it was copied has nothing left to copy.
 
         What was buffered of it goes too, once the stream has passed the drop.
@@ -278,7 +279,7 @@ class Coordinator:
                 continue
             with self._ledger.begin() as entry:
                 state = entry.tables.get(table)
-                if state is None or not self._is_passed(table, before):
+                if state is None or not self._is_passed(table, seen_at):
                     continue
                 schema, reached = entry.schema(table), self._ledger.reached
                 if schema is not None:

@@ -61,7 +61,8 @@ class MemoryDatabase:
         # The highest relation that any table has had; a new one is beyond it.
         self._relation = 0
         self._faults: dict[str, deque[CdcError]] = {}
-        # Called before a snapshot reads a chunk, and before it is closed.
+        # Called before the catalog is read, before a snapshot reads a chunk, and before it is closed.
+        self.before_discover: Callable[[], None] = lambda: None
         self.before_read: Callable[[SnapshotChunk], None] = lambda _chunk: None
         self.before_close: Callable[[], None] = lambda: None
 

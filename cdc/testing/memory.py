@@ -71,6 +71,7 @@ class MemorySource:
 
     def discover(self) -> Sequence[TableSchema]:
         self._database.raise_fault("discover")
+        self._database.before_discover()
         with self._database.changed:
             tables = sorted(table for table in self._database.tables if self.selects(table))
             return [self._database.tables[table].schema for table in tables]

@@ -140,6 +140,12 @@ class Bench:
         """Until the sink's folded rows are the database's."""
         self.wait_for(lambda: self.is_equal(table, store), f"the sink's {table} to equal the source's")
 
+    def wait_until_captured(self) -> None:
+        """Until the log has all that was committed: a copy that is held back cannot be over before."""
+        assert self.running is not None
+        log, newest = self.running.engine.pipelines.captures["shop"].log, self.database.now
+        self.wait_for(lambda: log.end is not None and log.end.position >= newest, "the log to have it all")
+
     def is_equal(self, table: str, store: MemoryStore | None = None) -> bool:
         return _canonical((store or self.store).state(table)) == _canonical(self.database.rows(table))
 
