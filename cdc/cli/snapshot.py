@@ -56,5 +56,6 @@ def _show(requested: RequestedCopy, asked: LeftRequest, *, as_json: bool) -> Non
         say("The daemon has started the copy. `cdc status` shows its progress.")
     else:
         say(
-            "The daemon starts the copy when the current copies are finished. `cdc status` lists the request."
+            "The daemon starts the copy when the current copies are finished, or, if the source has an error,"
+            " at its next attempt. `cdc status` lists the request."
         )

@@ -13,6 +13,7 @@ from cdc.control import storage
 from cdc.control.status import DaemonView
 from cdc.control.stored import has_log, open_log
 from cdc.engine.capture import MEMORY_PREFIX
+from cdc.engine.gaps import for_operator
 from cdc.engine.identity import IDENTITY_KEY, verify_identity
 from cdc.engine.outdated import record_of
 from cdc.engine.specs import effective_backfill
@@ -91,7 +92,9 @@ def reach_findings(configuration: Configuration, name: str, source: Source) -> I
             fix = "The daemon copies all tables again at its start."
             yield Finding(Severity.WARNING, "log-end", error.message, fix)
         else:
-            yield Finding(Severity.ERROR, "log-end", error.message, error.remedy)
+            copies = configuration.sources[name].settings.snapshot != "never"
+            fix = for_operator(error, name, copies=copies).remedy
+            yield Finding(Severity.ERROR, "log-end", error.message, fix)
     except SourceMismatch as error:
         yield Finding(Severity.ERROR, "log-end", error.message, error.remedy)
     except CdcError:

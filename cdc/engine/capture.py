@@ -10,7 +10,9 @@ from dataclasses import replace
 
 from cdc import failpoints
 from cdc.engine.capture_context import CaptureContext
-from cdc.engine.identity import IDENTITY_KEY, STARTS_KEY, starts_in, verify_identity
+from cdc.engine.copies import CopyRequests
+from cdc.engine.gaps import for_operator
+from cdc.engine.identity import IDENTITY_KEY, STARTS_KEY, next_start, starts_in, verify_identity
 from cdc.engine.ledger import LedgerEntry
 from cdc.engine.outdated import Outdated, record_of
 from cdc.engine.reset import due_batches
@@ -33,7 +35,12 @@ class Capture:
     `run` may be called again after an error: it starts from what is durable.
     """
 
-    def __init__(self, context: CaptureContext, acknowledgeable: Callable[[], Position | None]) -> None:
+    def __init__(
+        self,
+        context: CaptureContext,
+        acknowledgeable: Callable[[], Position | None],
+        requests: CopyRequests,
+    ) -> None:
         self._source = context.source
         self._ledger = context.ledger
         self._log = context.log
@@ -44,11 +51,12 @@ class Capture:
         # Without snapshots, no copy can close a gap.
         self._copies = context.spec.snapshot != "never"
         self._resnapshots = self._copies and context.spec.on_gap == "resnapshot"
-        self._starts = starts_in(self._log.metadata) + 1
+        self._starts = next_start(self._log.metadata, takes_over=context.spec.takes_over)
         # This run began the log and has taken no change yet.
         self._is_fresh = False
         self._gap: SourceGap | None = None
         self._acknowledgeable = acknowledgeable
+        self._requests = requests
         self._outdated = Outdated(context.ledger, record_of(context.source))
         # The transaction that is being taken, from its first part to its last.
         self._entry: LedgerEntry | None = None
@@ -61,22 +69,26 @@ class Capture:
             self._follow(self._open(), stop)
         except SourceGap as gap:
             if not self._starts_over:
-                raise
+                raise for_operator(gap, self._status.name, copies=self._copies) from gap
             self._gap = gap
             raise SourceUnavailable("changes were lost at the source: starting again with a copy") from gap
 
     @property
     def _starts_over(self) -> bool:
-        """Return whether a new copy follows a gap. Before the first change, a new copy loses nothing: it
-        is as if the source had been added a moment later.
+        """Return whether a new copy follows a gap: by the config, or because the operator asked for all
+        tables (`cdc snapshot SOURCE`). Before the first change, a new copy loses nothing: it is as if the
+        source had been added a moment later.
         """
-        return self._resnapshots or self._is_fresh or self._gap is not None
+        is_wanted = self._resnapshots or self._is_fresh or self._gap is not None
+        return is_wanted or (self._copies and self._requests.wants_all)
 
     def _follow(self, position: Position, stop: threading.Event) -> None:
         stream = self._source.stream(position, self._memory())
         self._status.streaming()
         try:
             for changes in stream:
+                # No gap here: what the operator asks for is a copy beside the stream.
+                self._requests.are_held = False
                 if changes is not None:
                     self._take(changes)
                 if stop.is_set():
@@ -90,6 +102,7 @@ class Capture:
 
     def _open(self) -> Position:
         self._status.connecting()
+        self._requests.are_held = True
         end = self._log.end
         metadata = self._log.metadata
         identity = verify_identity(
@@ -172,7 +185,7 @@ class Capture:
         return max(position, end.position) if end else position
 
     def _start_again(self, gap: SourceGap) -> Position:
-        """`on_gap: resnapshot`: follow from now on, and copy every table again from nothing."""
+        """Follow from now on, and copy every table again from nothing."""
         if not self._starts_over:
             raise gap
         self._report(

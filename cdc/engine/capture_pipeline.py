@@ -6,7 +6,7 @@ from cdc.engine.capture import Capture
 from cdc.engine.capture_context import CaptureContext
 from cdc.engine.coordinator import Coordinator
 from cdc.engine.copies import CopyRequests
-from cdc.engine.identity import starts_in
+from cdc.engine.identity import next_start
 from cdc.engine.ledger import Ledger
 from cdc.engine.outdated import Outdated, record_of
 from cdc.engine.pacing import Pacing
@@ -57,7 +57,10 @@ class CapturePipeline:
         self.spec = spec
         self.status = SourceStatus(spec.name, waits=Waits(self._pacing))
         report = bound(self._report, source=spec.name)
-        owner = _owner(spec, self.log)
+        self.start_number = next_start(self.log.metadata, takes_over=spec.takes_over)
+        owner = LogIdentity(
+            self.log.identity, self.start_number, is_new=self.log.end is None, takes_over=spec.takes_over
+        )
         self.source: Source = spec.make(SourceContext(spec.name, report, self.status.count, owner))
         if isinstance(self.source, MeasuresDistance):
             self.status.distance = self.source.distance
@@ -67,8 +70,8 @@ class CapturePipeline:
         context = CaptureContext(
             spec, self.source, self._ledger, router, self.status, report, self.sinks, self._pacing
         )
-        self.capture = Capture(context, self._acknowledgeable)
         self.copies = CopyRequests(context, self._state)
+        self.capture = Capture(context, self._acknowledgeable, self.copies)
         self.coordinator = Coordinator(context, self.capture.opened, self.copies)
         self._make_workers()
         self.status.positioned(self.log.end)
@@ -178,8 +181,3 @@ class CapturePipeline:
             return end.position if is_everywhere else min(cursor.position for cursor in known)
         # A log without changes has nothing that a sink could lack.
         return end.position if end.next == 0 else None
-
-
-def _owner(spec: SourceSpec, log: LogWriter) -> LogIdentity:
-    starts = starts_in(log.metadata) + 1
-    return LogIdentity(log.identity, starts, is_new=log.end is None, takes_over=spec.takes_over)

@@ -29,7 +29,7 @@ ASKED_FOR = "requested with `cdc snapshot`"
 class CopyRequests:
     """Accept requests between two copies, and finish them when their tables are live.
 
-    `is_open` may be called from any thread, all else from the coordinator's.
+    `is_open`, `wants_all` and `are_held` may be used from any thread, all else from the coordinator's.
     """
 
     def __init__(self, context: CaptureContext, state: CaptureState) -> None:
@@ -41,6 +41,8 @@ class CopyRequests:
         self._state = state
         self._source = context.spec.name
         self._looked_at = float("-inf")
+        self.are_held = True
+        """Whether requests wait until the stream flows: one for all tables closes a gap."""
 
     @property
     def is_open(self) -> bool:
@@ -48,9 +50,17 @@ class CopyRequests:
         return bool(self._unfinished())
 
     @property
+    def wants_all(self) -> bool:
+        """Whether a request for all tables and all sinks is waiting to be accepted."""
+        return any(
+            request.tables is None and request.sink is None and not request.is_taken
+            for request in self._unfinished()
+        )
+
+    @property
     def is_due(self) -> bool:
         """Whether a request is waiting to be accepted; the state is read at intervals."""
-        if time.monotonic() - self._looked_at < REQUEST_POLL_SECONDS:
+        if self.are_held or time.monotonic() - self._looked_at < REQUEST_POLL_SECONDS:
             return False
         self._looked_at = time.monotonic()
         return any(not request.is_taken for request in self._unfinished())
@@ -58,7 +68,7 @@ class CopyRequests:
     def take(self, selected: Collection[TableId]) -> None:
         """Accept the requests that can be served now; `selected` are the source's tables."""
         self._end_orphans()
-        for request in self._unfinished():
+        for request in () if self.are_held else self._unfinished():
             if not request.is_taken:
                 self._take(request, selected)
 

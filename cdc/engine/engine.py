@@ -17,7 +17,6 @@ from pathlib import Path
 from cdc.engine.capture_pipeline import CapturePipeline
 from cdc.engine.delivery_pipeline import DeliveryPipeline, DeliveryResources
 from cdc.engine.housekeeping import Housekeeping
-from cdc.engine.identity import starts_in
 from cdc.engine.pacing import Pacing
 from cdc.engine.pauses import PauseWatch
 from cdc.engine.pipelines import Pipelines
@@ -176,7 +175,7 @@ class Engine:
                 raise ConfigError("this sink already exists", where=f"sinks.{spec.name}")
             known = [self._capture(name) for name in spec.sources]
             # The logs count too: an epoch never goes back, even where the state is lost and the logs aren't.
-            starts = max((starts_in(pipeline.log.metadata) + 1 for pipeline in known), default=1)
+            starts = max((pipeline.start_number for pipeline in known), default=1)
             self._epochs[spec.name] = self._state.next_epoch(spec.name, at_least=starts)
             self._sinks[spec.name] = spec
             added = [self._deliver(name, spec) for name in spec.sources]

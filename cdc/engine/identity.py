@@ -11,11 +11,19 @@ from cdc.spi import SourceIdentity
 IDENTITY_KEY = "identity"
 # How many daemons have opened the log.
 STARTS_KEY = "starts"
+# A log that takes over counts so many starts at once: it may be an older copy of the former owner, which then
+# has the lower number however often it is started.
+TAKING_OVER_STARTS = 1_000_000
 
 
 def starts_in(metadata: Mapping[str, str]) -> int:
     """Return how many daemons have opened the log that has this metadata."""
     return int(metadata.get(STARTS_KEY, "0"))
+
+
+def next_start(metadata: Mapping[str, str], *, takes_over: bool) -> int:
+    """Return the number of the start of the daemon that opens the log now."""
+    return starts_in(metadata) + (TAKING_OVER_STARTS if takes_over else 1)
 
 
 def verify_identity(now: SourceIdentity, stored: str | None, *, accept: bool) -> str:

@@ -18,7 +18,7 @@ from cdc.engine.pacing import Pacing
 
 class Directive(StrEnum):
     """What happens next: `retry` without limit, at growing intervals; `operator`: retry every minute until
-    the cause is removed; `stop` this worker until a restart.
+    the cause is removed; `stop` this worker until a restart, after a defect of the daemon itself.
     """
 
     RETRY = "retry"
@@ -26,9 +26,8 @@ class Directive(StrEnum):
     STOP = "stop"
 
 
-# Looking again is safe where nothing was taken or written when the error came: the next attempt starts from
-# what is durable, and meets the same error or continues. A gap, a damaged log, a fenced log and a fenced sink
-# stay errors whatever changes outside; repeated looks would only hide that they were met.
+# Each attempt starts from what is durable, as a restart does: it meets the same error or continues. A fenced
+# worker keeps its epoch, so it never takes a sink back from the daemon that fenced it.
 POLICY: dict[type[errors.CdcError], Directive] = {
     errors.SourceUnavailable: Directive.RETRY,
     errors.SourceBusy: Directive.RETRY,
@@ -39,16 +38,17 @@ POLICY: dict[type[errors.CdcError], Directive] = {
     errors.SourceRefused: Directive.OPERATOR,
     errors.SourceClaimed: Directive.OPERATOR,
     errors.SourceMismatch: Directive.OPERATOR,
+    errors.SourceGap: Directive.OPERATOR,
+    errors.DecodeError: Directive.OPERATOR,
     errors.UnsupportedSchema: Directive.OPERATOR,
     errors.UnknownEvent: Directive.OPERATOR,
     errors.UnrepresentableValue: Directive.OPERATOR,
+    errors.LogCorrupt: Directive.OPERATOR,
+    errors.LogFenced: Directive.OPERATOR,
     errors.LogTrimmed: Directive.OPERATOR,
     errors.SinkRefused: Directive.OPERATOR,
+    errors.SinkFenced: Directive.OPERATOR,
     errors.SchemaChangeRefused: Directive.OPERATOR,
-    errors.SourceGap: Directive.STOP,
-    errors.LogCorrupt: Directive.STOP,
-    errors.LogFenced: Directive.STOP,
-    errors.SinkFenced: Directive.STOP,
 }
 
 

@@ -24,7 +24,7 @@ from cdc.log.buffers import Buffers, renamed_keys, without_buffers
 from cdc.log.frame import FORMAT_VERSION, HeaderRecord, Preamble, Previous
 from cdc.log.reader import Shortcuts, find_commit, read_batches, read_commits
 from cdc.log.recovery import recover
-from cdc.log.retention import cut_back, removable, remove_segments
+from cdc.log.retention import cut_back, cut_to, removable, remove_segments
 from cdc.log.scan import StoredSchema, apply_metadata
 from cdc.log.segment import Segment, save_index, segment_name, with_commit
 from cdc.log.writer import (
@@ -35,6 +35,7 @@ from cdc.log.writer import (
     create_segment,
     full,
     is_no_room,
+    lost,
     refused,
     write_commit,
     write_part,
@@ -173,7 +174,7 @@ class SegmentedLog:
     def begin(self) -> Transaction:
         with self._turn:
             self._turn.wait_for(lambda: self._broken is not None or self._transaction is None)
-            self._check_usable()
+            self._mend()
             self._transaction = Transaction(self._writes, self._buffers)
             return self._transaction
 
@@ -248,7 +249,7 @@ class SegmentedLog:
         not reach that far.
         """
         with self._turn:
-            self._check_usable()
+            self._mend()
             if self._transaction is not None:
                 message = "a log with an open transaction cannot be cut back"
                 raise ValueError(message)
@@ -396,6 +397,31 @@ class SegmentedLog:
     def _check_usable(self) -> None:
         if self._broken is not None:
             raise self._broken
+
+    def _mend(self) -> None:
+        """Re-read a log whose disk refused a write. What was published must be on the disk; the rest is cut.
+
+        Raises:
+            LogCorrupt: the disk still refuses, or has lost commits.
+        """
+        if self._broken is None or self._is_closed or self._transaction is not None:
+            self._check_usable()
+            return
+        published = self._state
+        with suppress(OSError):
+            self._writer.close()
+        try:
+            cut_to(published.active)
+            found = recover(self._folder)
+        except OSError as error:
+            raise self._break(refused(published.active.path, error)) from error
+        if found is None or (found.contents.end, found.contents.segment.byte_count) != (
+            published.end,
+            published.active.byte_count,
+        ):
+            raise self._break(lost(published.active.path))
+        self._writer = SegmentWriter(published.active.path, found.preamble, published.active.byte_count)
+        self._broken = None
 
     def _cut(self) -> None:
         """Cut the file back to the last whole part of the open transaction, or to the newest commit."""

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from cdc.files import sync_folder, truncate_file
 from cdc.log.reader import check_range, groups_of
-from cdc.log.segment import Segment, SegmentReader
+from cdc.log.segment import Segment, SegmentReader, list_segments
 
 
 def removable(
@@ -56,6 +56,17 @@ def cut_back(segments: Sequence[Segment], next_offset: int) -> None:
     target.index_path.unlink(missing_ok=True)
     truncate_file(target.path, end)
     sync_folder(target.path.parent)
+
+
+def cut_to(newest: Segment) -> None:
+    """Remove the bytes behind this segment, and later segments: they are not published. OSError."""
+    folder = newest.path.parent
+    for number, _, path in list_segments(folder):
+        if number > newest.number:
+            path.unlink()
+    if newest.path.stat().st_size > newest.byte_count:
+        truncate_file(newest.path, newest.byte_count)
+    sync_folder(folder)
 
 
 def _border(segment: Segment, next_offset: int) -> int:

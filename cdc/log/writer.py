@@ -35,7 +35,7 @@ from cdc.log.frame import (
     encode_trailer,
 )
 from cdc.log.scan import StoredSchema
-from cdc.log.segment import Segment, segment_name
+from cdc.log.segment import RESTORE, Segment, segment_name
 from cdc.model import Audience, ChangeSet, Commit, Position, TableId, TableSchema
 from cdc.model.batch import EVERYONE
 from cdc.spi.log import LogTransaction
@@ -129,15 +129,20 @@ def full(folder: Path, error: OSError) -> LogFull:
 
 
 def refused(path: Path, error: OSError) -> LogCorrupt:
-    """What the log raises when the disk refuses a write or a sync, and from then on for every append."""
+    """What the log raises when the disk refuses a write or a sync. The next transaction re-reads the log."""
     name = errno.errorcode.get(error.errno or 0, "unknown")
     message = f"the disk refused to write the log ({name}), so the copy in memory cannot be trusted"
     return LogCorrupt(
         message,
         where=str(path),
-        remedy="Check the disk (dmesg), then restart: the daemon re-reads the log from the disk "
-        "and cuts it after its newest complete commit.",
+        remedy="Check the disk (dmesg). The daemon re-reads the log every minute, and continues after the "
+        "newest commit once the disk accepts writes.",
     )
+
+
+def lost(path: Path) -> LogCorrupt:
+    """What the log raises when the disk, after a refused write, no longer has what it had confirmed."""
+    return LogCorrupt("the disk has lost commits that it had confirmed", where=str(path), remedy=RESTORE)
 
 
 def _add_frame(chunks: list[bytes], preamble: Preamble, at: int, kind: FrameKind, body: bytes) -> int:

@@ -72,13 +72,13 @@ _GTIDS_OFF = ErrorMeaning(
 _NO_BINLOG = ErrorMeaning(SourceRefused, "Start the server with log_bin; run cdc check.")
 _GONE = ErrorMeaning(
     SourceGap,
-    "Set on_gap: resnapshot to copy the tables again, and keep binlogs longer (binlog_expire_logs_seconds).",
+    "Copy all tables again, and keep binlogs longer (binlog_expire_logs_seconds).",
 )
 _MISPLACED = ErrorMeaning(
     SourceGap,
     "The file is not the one that the log was read from (a restore, RESET, another server behind the "
     "name), or damaged."
-    " Set on_gap: resnapshot to copy the tables again.",
+    " Copy all tables again.",
 )
 _DIVERGED = ErrorMeaning(
     SourceMismatch,
@@ -291,7 +291,7 @@ def binlog_shorter(where: str, file: str, offset: int) -> SourceGap:
         f"the server's binlog ends before the end of our log, {file}:{offset}: it was reset, restored from a"
         " backup, or its end was lost in a crash"
     )
-    remedy = "Copy the tables again: set on_gap: resnapshot, or start with an empty state_dir and new, empty"
+    remedy = "Copy all tables again, or start with an empty state_dir and new, empty"
     return SourceGap(message, where=where, remedy=f"{remedy} sinks. sync_binlog = 1 prevents this.")
 
 

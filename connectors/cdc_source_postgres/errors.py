@@ -41,10 +41,7 @@ _RAISED_BY = re.compile(r"(\S+)\(")
 _LOGIN = ErrorMeaning(
     SourceRefused, "Check user and password in url, and that pg_hba.conf lets this host in."
 )
-_GONE = (
-    "Set on_gap: resnapshot to copy the tables again, or drop the slot and start with an empty state_dir and "
-    "new, empty sinks."
-)
+_GONE = "Copy all tables again, or drop the slot and start with an empty state_dir and new, empty sinks."
 _POOLER = "Give the url of the server itself: a connection pooler does not support replication."
 _SENDERS = ErrorMeaning(
     SourceUnavailable, f"Retried until a WAL sender is free. {raise_setting('max_wal_senders')}"
@@ -246,8 +243,7 @@ def slot_missing(where: str, slot: str) -> SourceGap:
 
 def slot_lost(where: str, slot: str, reason: str) -> SourceGap:
     """The server threw away WAL that the slot needed; `reason` is invalidation_reason or wal_status."""
-    remedy = f"{_GONE} The slot itself: {drop_slot(slot)};"
-    return SourceGap(f"the replication slot {slot!r} is invalidated ({reason})", where=where, remedy=remedy)
+    return SourceGap(f"the replication slot {slot!r} is invalidated ({reason})", where=where, remedy=_GONE)
 
 
 def slot_ahead(where: str, slot: str, log_end: str, confirmed: str) -> SourceGap:

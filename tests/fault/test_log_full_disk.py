@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from cdc.errors import LogCorrupt, LogFull
 from cdc.log import SegmentedLog
+from cdc.log.log import DEFAULT_SEGMENT_BYTES
 from cdc.testing.events import append, append_parts, position, transaction
 from tests.support.disks import small_file_system
 from tests.support.logs import ORDERS, ids, newest, one, opened, parts, rows
@@ -140,7 +142,36 @@ def test_parts_whose_sync_found_no_room_are_written_again(
         assert [i for _, i in ids(log)] == [7, *range(6)]
 
 
-def test_after_a_refused_sync_the_log_takes_nothing_more_until_reopened(
+@pytest.mark.parametrize("segment_bytes", [1, DEFAULT_SEGMENT_BYTES])
+def test_after_a_refused_sync_the_log_is_read_again_from_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segment_bytes: int
+) -> None:
+    def refuse(_descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with opened(tmp_path, segment_bytes=segment_bytes) as log:
+        append(log, one(1, 1), metadata={"a": "1"})
+        end = log.end
+        with monkeypatch.context() as patch:
+            patch.setattr("os.fdatasync", refuse)
+            with pytest.raises(LogCorrupt, match=r"the disk refused to write the log \(EIO\)") as caught:
+                append(log, one(2, 2), metadata={"a": "2"})
+            assert newest(tmp_path).name in caught.value.where
+            patch.setattr("os.fsync", refuse)
+            with pytest.raises(LogCorrupt, match=r"the disk refused to write the log \(EIO\)"):
+                append(log, one(3, 3))
+        # The refused commit is whole in the file, and was never published: it is cut.
+        with log.begin():
+            assert (log.end, ids(log), dict(log.metadata)) == (end, [(0, 1)], {"a": "1"})
+        append(log, one(4, 4))
+        assert ids(log) == [(0, 1), (1, 4)]
+    with opened(tmp_path) as log:
+        append(log, transaction(9, [(ORDERS, "c", {"id": 9})])[0])
+        assert ids(log)[0] == (0, 1)
+        assert [i for _, i in ids(log)] == [1, 4, 9]
+
+
+def test_a_disk_that_lost_commits_after_a_refused_sync_stays_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_descriptor: int) -> None:
@@ -148,15 +179,18 @@ def test_after_a_refused_sync_the_log_takes_nothing_more_until_reopened(
 
     with opened(tmp_path) as log:
         append(log, one(1, 1))
+        reached = newest(tmp_path).stat().st_size
+        append(log, one(2, 2))
+        whole = newest(tmp_path).read_bytes()
         with monkeypatch.context() as patch:
             patch.setattr("os.fdatasync", refuse)
-            with pytest.raises(LogCorrupt, match=r"the disk refused to write the log \(EIO\)") as caught:
-                append(log, one(2, 2))
-            assert newest(tmp_path).name in caught.value.where
-        with pytest.raises(LogCorrupt, match="then restart"):
-            append(log, one(3, 3))
-        assert ids(log) == [(0, 1)]
-    with opened(tmp_path) as log:
-        append(log, transaction(9, [(ORDERS, "c", {"id": 9})])[0])
-        assert ids(log)[0] == (0, 1)
-        assert ids(log)[-1][1] == 9
+            with pytest.raises(LogCorrupt):
+                append(log, one(3, 3))
+        os.truncate(newest(tmp_path), reached)
+        for _ in range(2):
+            with pytest.raises(LogCorrupt, match="has lost commits") as caught:
+                append(log, one(3, 3))
+            assert "Restore this file" in caught.value.remedy
+        newest(tmp_path).write_bytes(whole)
+        append(log, one(3, 3))
+        assert ids(log) == [(0, 1), (1, 2), (2, 3)]

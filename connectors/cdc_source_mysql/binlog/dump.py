@@ -90,7 +90,7 @@ def dump_from(
             f"the binlog {file} cannot be read from offset {offset}: without GTIDs the protocol ends "
             "at 4 GiB",
             where=connector.where,
-            remedy="Set gtid_mode = ON, or keep max_binlog_size at 1 GiB; on_gap: resnapshot copies again.",
+            remedy="Set gtid_mode = ON, or keep max_binlog_size at 1 GiB. Then copy all tables again.",
         )
 
     def command(facts: ServerFacts) -> bytes:

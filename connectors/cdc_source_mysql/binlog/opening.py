@@ -191,8 +191,7 @@ class Opening:
                 "server was"
                 " restored from a backup or rebuilt",
                 where=self._where,
-                remedy="Copy the tables again: set on_gap: resnapshot, or start with an empty state_dir and"
-                " new, empty sinks.",
+                remedy="Copy all tables again, or start with an empty state_dir and new, empty sinks.",
             )
 
     def _end(self, reader: BinlogReader) -> BinlogPosition:
@@ -294,7 +293,7 @@ class Opening:
                 f"{left} bytes of {after.file} past 4 GiB are not in our log, where the protocol "
                 "cannot start",
                 where=self._where,
-                remedy="Copy the tables again: set on_gap: resnapshot, or start with an empty state_dir. Set"
+                remedy="Copy all tables again, or start with an empty state_dir. Set"
                 " gtid_mode = ON, or keep transactions small: a file ends after max_binlog_size.",
             )
         return later

@@ -77,10 +77,7 @@ def _is_lost(server: Server, state: dict[str, Any], report: Report) -> bool:
         f"the replication slot '{server.slot}' is invalidated ({reason or 'wal_status lost'}): changes"
         " are lost"
     )
-    fix = (
-        f"{drop_slot(server.slot)}; then start with on_gap: resnapshot, which copies the tables"
-        " again. To prevent this, raise max_slot_wal_keep_size."
-    )
+    fix = "Copy all tables again (cdc snapshot). To prevent this, raise max_slot_wal_keep_size."
     report.error("slot-lost", message, fix)
     return True
 

@@ -149,7 +149,7 @@ def test_a_gap_stops_the_source_and_names_itself(bench: Bench) -> None:
     bench.running.stop()
     bench.database.commit([("public.orders", "c", {"id": 500, "note": "new"})])
     bench.database.trim(bench.database.now)
-    result = bench.start().join()
+    result = bench.start(once=True).join()
     assert result.outcome is Outcome.FAILED
     assert isinstance(result.errors["capture:shop"], SourceGap)
 

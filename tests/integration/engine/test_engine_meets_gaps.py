@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pyarrow as pa
 import pytest
 
 from cdc.engine import Outcome
+from cdc.engine.pacing import Pacing
 from cdc.errors import SourceGap, SourceUnavailable
 from cdc.model import ChangeSet
+from cdc.state import LocalState
 from cdc.testing.events import position, table
 from tests.integration.engine.conftest import Bench
 
@@ -22,6 +26,19 @@ def row(identity: int) -> dict[str, object]:
 def log_metadata(bench: Bench) -> dict[str, str]:
     assert bench.running is not None
     return dict(bench.running.engine.pipelines.captures["shop"].log.metadata)
+
+
+@pytest.fixture
+def pacing() -> Pacing:
+    return Pacing(operator_wait_seconds=0.2, discover_seconds=0.2)
+
+
+def wait_until_failed(bench: Bench) -> None:
+    def failed() -> bool:
+        error = bench.status().error
+        return error is not None and error.kind == "SourceGap"
+
+    bench.wait_for(failed, "the gap")
 
 
 def stop(bench: Bench) -> None:
@@ -58,22 +75,63 @@ def test_a_gap_before_the_first_change_starts_over_once(bench: Bench) -> None:
     with bench.database.changed:
         bench.database.tables[T.table].tuples[3:7] = [None] * 4
     bench.wait_until_equal("public.t")
-    bench.database.fail("stream", SourceGap("nor can the next one"))
-    result = running.join()
+    bench.database.fail("stream", *[SourceGap("nor can the next one")] * 10_000)
+    wait_until_failed(bench)
+    result = running.stop()
     assert result.outcome is Outcome.FAILED
     assert isinstance(result.errors["capture:shop"], SourceGap)
 
 
-def test_a_gap_behind_the_first_change_is_the_operators(bench: Bench) -> None:
+def test_a_gap_behind_the_first_change_is_the_operators_who_closes_it_with_copies(bench: Bench) -> None:
+    bench.database.create(T, ROWS)
+    bench.start()
+    bench.wait_until_equal("public.t")
+    bench.database.commit([("public.t", "c", row(50))])
+    bench.wait_until_equal("public.t")
+    with bench.database.changed:
+        bench.database.tables[T.table].tuples[3:7] = [None] * 4
+        bench.database.fail("stream", *[SourceGap("the slot was invalidated")] * 2)
+    wait_until_failed(bench)
+    assert bench.status().error.remedy == "To copy all tables again, run: cdc snapshot shop"  # type: ignore[union-attr]
+    number = bench.request()
+    assert bench.wait_until_done(number) is None
+    bench.wait_until_equal("public.t")
+    bench.database.commit([("public.t", "c", row(51))])
+    bench.wait_until_equal("public.t")
+
+
+def test_a_request_for_one_table_or_sink_closes_no_gap(bench: Bench) -> None:
+    bench.database.create(T, ROWS)
+    bench.start()
+    bench.wait_until_equal("public.t")
+    bench.database.commit([("public.t", "c", row(50))])
+    bench.wait_until_equal("public.t")
+    stop(bench)
+    bench.database.commit([("public.t", "c", row(51))])
+    bench.database.trim(bench.database.now)
+    of_table, of_sink = bench.request("public.t"), bench.request(sink="lake")
+    bench.start()
+    wait_until_failed(bench)
+    stop(bench)
+    with closing(LocalState(bench.folder).reader()) as state:
+        waiting = state.unfinished_copies("shop")
+    assert [(one.id, one.is_taken) for one in waiting] == [(of_table, False), (of_sink, False)]
+
+
+def test_a_gap_that_is_gone_needs_no_copy_and_no_restart(bench: Bench) -> None:
     bench.database.create(T, ROWS)
     running = bench.start()
     bench.wait_until_equal("public.t")
     bench.database.commit([("public.t", "c", row(50))])
     bench.wait_until_equal("public.t")
-    bench.database.fail("stream", SourceGap("the slot was invalidated"))
-    result = running.join()
-    assert result.outcome is Outcome.FAILED
-    assert isinstance(result.errors["capture:shop"], SourceGap)
+    bench.database.fail("open", *[SourceGap("a binlog is not there")] * 3)
+    bench.database.fail("stream", SourceUnavailable("cut"))
+    wait_until_failed(bench)
+    bench.database.commit([("public.t", "c", row(51))])
+    bench.wait_until_equal("public.t")
+    bench.wait_for(lambda: any(e["event"] == "recovered" for e in bench.events), "the source to recover")
+    assert running.stop().outcome is Outcome.STOPPED
+    assert [event for event in bench.events if "copying" in event["event"]] == []
 
 
 @pytest.mark.parametrize("on_gap", ["fail", "resnapshot"])
@@ -87,7 +145,11 @@ def test_a_gap_fails_loudly_when_no_snapshot_may_fill_it(bench: Bench, on_gap: s
     stop(bench)
     bench.database.commit([("public.t", "c", row(2))])
     bench.database.trim(bench.database.now)
-    result = bench.start().join()
+    number = bench.request()
+    result = bench.start(once=True).join()
     assert result.outcome is Outcome.FAILED
     assert isinstance(result.errors["capture:shop"], SourceGap)
+    assert "snapshot: never" in result.errors["capture:shop"].remedy
+    with closing(LocalState(bench.folder).reader()) as state:
+        assert [one.id for one in state.unfinished_copies("shop")] == [number]
     assert len(bench.store.rows("public.t")) == 1

@@ -185,7 +185,7 @@ def test_another_key_can_not_read_the_source_state(bench: Bench) -> None:
         before = {name: getattr(bench, name) for name in change}
         for name, value in change.items():
             setattr(bench, name, value)
-        result = bench.start().join()
+        result = bench.start(once=True).join()
         assert result.outcome is Outcome.FAILED
         [error] = [error for error in result.errors.values() if isinstance(error, SourceGap)]
         assert "mask_key" in error.where

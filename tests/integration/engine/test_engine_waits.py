@@ -9,7 +9,8 @@ import pytest
 
 from cdc.engine import Outcome
 from cdc.engine.pacing import Pacing
-from cdc.errors import SinkRefused, SourceRefused, StreamBehind
+from cdc.errors import DecodeError, SinkRefused, SinkUnavailable, SourceRefused, StreamBehind
+from cdc.merge.continuity import Fence
 from cdc.state import LocalState
 from cdc.testing.events import table
 from tests.integration.engine.conftest import Bench
@@ -59,6 +60,83 @@ def test_a_sink_that_needs_an_operator_goes_on_by_itself(bench: Bench) -> None:
     assert (stopped["level"], stopped["kind"]) == ("error", "SinkRefused")
     (again,) = events(bench, "recovered")
     assert (again["worker"], again["attempts"]) == ("deliver:shop:lake", 3)
+    assert running.stop().outcome is Outcome.STOPPED
+
+
+def test_a_fenced_sink_goes_on_when_the_newer_daemons_rows_are_gone(bench: Bench) -> None:
+    bench.database.create(T, ROWS)
+    bench.store.fences["shop"] = Fence(epoch=99)
+    running = bench.start()
+    bench.wait_for(lambda: events(bench, "operator action needed"), "the fence")
+    assert events(bench, "operator action needed")[0]["kind"] == "SinkFenced"
+    assert bench.store.fences["shop"].epoch == 99
+    bench.database.commit([("public.t", "c", {"id": 50, "note": "new"})])
+    newest = bench.database.now
+    bench.wait_for(lambda: bench.database.acknowledged == newest, "capture to go on")
+    with bench.store.changed:
+        bench.store.fences.clear()
+    bench.wait_until_equal("public.t")
+    bench.pacing.recovered_seconds = 0.0
+    bench.wait_for(lambda: events(bench, "recovered"), "the sink to work again")
+    assert running.stop().outcome is Outcome.STOPPED
+
+
+def test_a_damaged_segment_that_is_restored_is_read_on(bench: Bench) -> None:
+    bench.database.create(T, ROWS)
+    running = bench.start()
+    bench.wait_until_equal("public.t")
+    bench.store.fail(*[SinkUnavailable("not now")] * 1000)
+    bench.database.commit([("public.t", "c", {"id": 50, "note": "new"})])
+    newest = bench.database.now
+    bench.wait_for(lambda: bench.database.acknowledged == newest, "the change in the log")
+    (segment,) = (bench.folder / "log" / "shop").glob("*.cdclog")
+    whole = segment.read_bytes()
+    # The last frames are the change and its commit.
+    segment.write_bytes(whole[:-100] + bytes(b ^ 255 for b in whole[-100:]))
+    bench.store.errors.clear()
+    bench.wait_for(lambda: events(bench, "operator action needed"), "the damage")
+    assert events(bench, "operator action needed")[0]["kind"] == "LogCorrupt"
+    segment.write_bytes(whole)
+    bench.wait_until_equal("public.t")
+    bench.pacing.recovered_seconds = 0.0
+    bench.wait_for(lambda: len(events(bench, "recovered")) >= 1, "the sink to work again")
+    bench.database.commit([("public.t", "c", {"id": 51, "note": "new"})])
+    bench.wait_until_equal("public.t")
+    assert running.stop().outcome is Outcome.STOPPED
+
+
+def test_a_disk_that_refused_a_write_needs_no_restart(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    bench.database.create(T, ROWS)
+    running = bench.start()
+    bench.wait_until_equal("public.t")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fdatasync", refuse)
+        patch.setattr("os.fsync", refuse)
+        bench.database.commit([("public.t", "c", {"id": 50, "note": "new"})])
+        bench.wait_for(lambda: events(bench, "operator action needed"), "the refused write")
+    assert events(bench, "operator action needed")[0]["kind"] == "LogCorrupt"
+    bench.wait_until_equal("public.t")
+    bench.pacing.recovered_seconds = 0.0
+    bench.wait_for(lambda: events(bench, "recovered"), "the source to work again")
+    assert running.stop().outcome is Outcome.STOPPED
+    bench.database.commit([("public.t", "c", {"id": 51, "note": "new"})])
+    bench.start()
+    bench.wait_until_equal("public.t")
+
+
+def test_bytes_that_can_be_read_later_need_no_restart(bench: Bench) -> None:
+    bench.database.create(T, ROWS)
+    running = bench.start()
+    bench.wait_until_equal("public.t")
+    bench.database.fail("stream", *[DecodeError("a row ends early")] * 3)
+    bench.wait_for(lambda: events(bench, "operator action needed"), "the bytes")
+    bench.database.commit([("public.t", "c", {"id": 50, "note": "new"})])
+    bench.wait_until_equal("public.t")
+    bench.pacing.recovered_seconds = 0.0
+    bench.wait_for(lambda: events(bench, "recovered"), "the source to work again")
     assert running.stop().outcome is Outcome.STOPPED
 
 

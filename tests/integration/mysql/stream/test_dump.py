@@ -214,7 +214,7 @@ def test_purged_transactions_are_a_gap(mysql_server_factory: MysqlFactory, name:
         error = first_error(dump)
         dump.close()
         assert isinstance(error, SourceGap)
-        assert "on_gap: resnapshot" in error.remedy
+        assert "Copy all tables again" in error.remedy
 
 
 def test_transactions_that_the_server_lost_are_a_mismatch(mysql: MysqlServer) -> None:

@@ -131,9 +131,7 @@ def test_check_finds_a_slot_whose_wal_is_gone(
         ERROR,
         "slot-lost",
         f"the replication slot 'cdc_shop' is invalidated ({reason}): changes are lost",
-        "select pg_drop_replication_slot('cdc_shop'); then start with on_gap: resnapshot, which"
-        " copies the tables"
-        " again. To prevent this, raise max_slot_wal_keep_size.",
+        "Copy all tables again (cdc snapshot). To prevent this, raise max_slot_wal_keep_size.",
     )
 
 

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from cdc.errors import SourceClaimed, SourceRefused
+from cdc.engine.identity import STARTS_KEY, next_start
+from cdc.errors import SourceClaimed, SourceGap, SourceRefused
 from cdc.spi import LogIdentity
 from cdc_source_postgres.limits import Limits
 from tests.integration.postgres.conftest import FollowerFactory
@@ -164,6 +165,37 @@ def test_a_copy_of_a_log_is_told_from_the_one_that_went_on(
         with pytest.raises(SourceClaimed, match="a copy of this state_dir"):
             copy.restart()
     restart(first)
+
+
+def test_adopting_a_slot_that_has_moved_on_is_a_gap_that_takes_nothing_until_tables_are_copied_again(
+    database15: Database, make_follower: FollowerFactory
+) -> None:
+    # GIVEN a log, and an older copy of it, whose slot has moved on
+    database15.execute("create table t (id int primary key)")
+    first = restart(make_follower(database15, owner=log()).open())
+    assert first.owner is not None
+    number = next_start({STARTS_KEY: str(first.owner.starts)}, takes_over=True)
+    restored = make_follower(database15, owner=replace(first.owner, starts=number, takes_over=True))
+    restored.position, restored.facts = first.position, dict(first.facts)
+    database15.execute("insert into t values (1)")
+    first.rows()
+    restart(first).let_go()
+    database15.query("select pg_replication_slot_advance(%s, pg_current_wal_lsn())", [first.options.slot])
+    # WHEN the copy is to take it
+    before, reached = database15.value(COMMENT), confirmed(database15)
+    for _ in range(2):
+        with pytest.raises(SourceGap, match="past the end of our log"):
+            restored.restart()
+    # THEN it still belongs to the other, which could go on
+    assert (database15.value(COMMENT), confirmed(database15)) == (before, reached)
+    # and only a new history takes it
+    restored.position = restored.source.open(None, {})
+    database15.execute("insert into t values (2)")
+    assert [row["id"] for row in restored.rows()] == [2]
+    assert database15.value(COMMENT) != before
+    restored.let_go()
+    with pytest.raises(SourceClaimed):
+        restart(first)
 
 
 def test_a_publication_of_another_role_leaves_the_slot_unmarked_and_says_so(
