@@ -28,11 +28,10 @@ from cdc_source_mysql.schema.history.differences import difference
 from cdc_source_mysql.schema.history.history import History
 from cdc_source_mysql.schema.history.results import ROWS_REMEDY, statement_logged
 from cdc_source_mysql.schema.table_map import TableMap, named_in, parse_table_map
-from cdc_source_mysql.schema.type_plan import ColumnPlan, plan_table, schema_of
+from cdc_source_mysql.schema.type_plan import ColumnPlan, TablePlan, plan_table, schema_of
 from cdc_source_mysql.wire.codes import Flavour
 from cdc_source_mysql.wire.decoder import Binlog
 from cdc_source_mysql.wire.poor_images import PoorImage
-from cdc_source_mysql.wire.table_plan import TablePlan
 
 # A refused table is tried again this often; each time it is copied if the stream can read it by then.
 REFUSED_SECONDS = 60.0

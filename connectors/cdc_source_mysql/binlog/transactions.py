@@ -27,7 +27,7 @@ from cdc_source_mysql.schema.ddl.changes import Dml, TableChange
 from cdc_source_mysql.schema.ddl.classify import classify
 from cdc_source_mysql.schema.ddl.tokens import decode_statement
 from cdc_source_mysql.wire import codes
-from cdc_source_mysql.wire.stream_checks import tells_server_start
+from cdc_source_mysql.wire.events import tells_server_start
 
 _NEW_FILE = frozenset({codes.ROTATE_EVENT, codes.FORMAT_DESCRIPTION_EVENT})
 

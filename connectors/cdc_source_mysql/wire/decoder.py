@@ -13,8 +13,8 @@ from typing import Protocol
 import pyarrow as pa
 
 from cdc.native import implementation
+from cdc_source_mysql.schema.type_plan import TablePlan
 from cdc_source_mysql.wire.codes import ENDED, EVENT, FULL, NEED, PART, REFUSED, TABLE, Flavour
-from cdc_source_mysql.wire.table_plan import TablePlan
 
 __all__ = [
     "ENDED",

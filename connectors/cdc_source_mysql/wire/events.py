@@ -1,4 +1,4 @@
-"""Headers and the small events, read from the bytes.
+"""Headers and the small events, read from the bytes, and checks of the binlog's own structure.
 
 One source for both implementations: `events_native` is compiled from it, with the types in
 `events_native.pxd`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cdc.errors import DecodeError
+from cdc.errors import DecodeError, UnknownEvent
 from cdc_source_mysql.wire.codes import LATE_BYTES, MARIADB_GTID, MYSQL_GTID, NO_GTID
 
 try:
@@ -299,3 +299,33 @@ def read_heartbeat(reader: Reader) -> int:
         if field == 2:
             position = read_lenenc(value)
     return position
+
+
+# In a format description: behind its version and the server's.
+_STARTED_AT = 2 + 50
+
+
+def file_name(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        message = "a binlog file whose name is not text"
+        raise DecodeError(message) from None
+
+
+def tells_server_start(description: bytes | memoryview) -> bool:
+    """Whether a format description (its body) stands where the server started. Servers also leave the time
+    out where a dump begins inside of a file.
+    """
+    return any(description[_STARTED_AT : _STARTED_AT + 4])
+
+
+def nested() -> DecodeError:
+    return DecodeError("a transaction begins inside another")
+
+
+def unknown(event_type: int) -> UnknownEvent:
+    return UnknownEvent(
+        f"an event of type {event_type}, which this version does not support",
+        remedy="Update the daemon; nothing after the event was read.",
+    )

@@ -7,13 +7,16 @@ compared, byte by byte.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from cdc.errors import DecodeError
+from cdc.model.batch import Envelope
 from cdc.native.gathered import CREATE, DELETE, TRUNCATE, UPDATE, Count, GatheredRows, TableShape
-from cdc_source_mysql.wire.annotations import KEPT_BYTES, STATEMENT_END
+from cdc_source_mysql.schema.type_plan import TablePlan
 from cdc_source_mysql.wire.codes import (
     DUMMY_TABLE,
     MARIADB_GTID,
@@ -23,15 +26,15 @@ from cdc_source_mysql.wire.codes import (
     ROW_OVERHEAD_BYTES,
 )
 from cdc_source_mysql.wire.compressed import inflate_body
-from cdc_source_mysql.wire.defaults import with_defaults
-from cdc_source_mysql.wire.dropped_rows import without_dropped
 from cdc_source_mysql.wire.poor_images import (
+    KEPT_BYTES,
+    STATEMENT_END,
     check_insert,
     check_update,
     diffs_without_document,
     unidentified_row,
+    with_defaults,
 )
-from cdc_source_mysql.wire.table_plan import TablePlan
 
 try:
     import cython
@@ -407,3 +410,21 @@ def read_diffs(new: Image, reader: Reader) -> bytes | None:
         message = f"an update with options {options}, which this version does not support"
         raise DecodeError(message)
     return None
+
+
+def _without(batch: pa.RecordBatch, ranges: Sequence[tuple[int, int]]) -> pa.RecordBatch:
+    """The batch without the rows whose ordinals lie in these half-open ranges."""
+    ordinals = batch.column(Envelope.SEQ).to_numpy()
+    keep = np.ones(len(ordinals), np.bool_)
+    for first, end in ranges:
+        keep &= (ordinals < first) | (ordinals >= end)
+    return batch if keep.all() else batch.filter(pa.array(keep))
+
+
+def without_dropped(
+    batches: Sequence[tuple[int, pa.RecordBatch]], ranges: Sequence[tuple[int, int]]
+) -> list[tuple[int, pa.RecordBatch]]:
+    """(handle, batch) in their order, without empty batches and the rows that a transaction rolled back."""
+    if ranges:
+        batches = [(handle, _without(batch, ranges)) for handle, batch in batches]
+    return [(handle, batch) for handle, batch in batches if batch.num_rows]

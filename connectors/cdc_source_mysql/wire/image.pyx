@@ -14,7 +14,7 @@ from cdc.native.cursor cimport Cursor, Reader, advance, finish
 from cdc_source_mysql.wire.field cimport Field, PrefixedField, SizedField, clamp, clamp_prefixed
 
 from cdc.errors import DecodeError
-from cdc_source_mysql.wire.table_plan import LIVE_ROW_ENDS
+from cdc_source_mysql.schema.type_plan import LIVE_ROW_ENDS
 
 # Diffs of a JSON column stand behind a length of four bytes, whatever the column's own.
 cdef int DIFFS_PREFIX = 4

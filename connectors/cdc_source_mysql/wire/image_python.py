@@ -8,8 +8,7 @@ from enum import Enum, auto
 
 from cdc.errors import DecodeError
 from cdc.native.cursor_python import BigEndianCursor, Reader
-from cdc_source_mysql.schema.type_plan import ColumnPlan
-from cdc_source_mysql.wire.table_plan import LIVE_ROW_ENDS
+from cdc_source_mysql.schema.type_plan import LIVE_ROW_ENDS, ColumnPlan
 from cdc_source_mysql.wire.values_python import Field
 
 # Diffs of a JSON column stand behind a length of four bytes, whatever the column's own.

@@ -1,6 +1,6 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""Values of a binary result set in the form that they have in rows events; the twin is
-`images_python.py`.
+"""Values of a binary result set in the form that they have in rows events; the twin is in
+`result_row_python.py`.
 """
 
 cimport cython

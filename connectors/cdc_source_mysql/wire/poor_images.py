@@ -1,12 +1,55 @@
-"""Row images that lack columns which the rows cannot be followed without."""
+"""Row images that lack columns: those that the rows cannot be followed without, and the defaults of the
+others.
+
+MariaDB's REPLACE over an existing row may be logged as an update, whose image holds the columns that the
+statement names: all others have their defaults now, though the event reads as if they were unchanged. With
+full images nothing is missing. Of other images only the statement tells which of the two they are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from cdc.errors import UnsupportedSchema
-from cdc_source_mysql.wire.annotations import is_update_of
-from cdc_source_mysql.wire.table_plan import TablePlan
+from cdc.native.gathered import CREATE, GatheredRows
+from cdc_source_mysql.schema.type_plan import TablePlan
+
+# The statement's beginning is enough, and a bulk INSERT has megabytes.
+KEPT_BYTES = 512
+# Of a rows event: its statement has no further one.
+STATEMENT_END = 0x01
+_NAME = rb'(?:`(?:[^`]|``)+`|"(?:[^"]|"")+"|[0-9A-Za-z_$\x80-\xff]+)'
+# An UPDATE, or an INSERT (with ON DUPLICATE KEY UPDATE), and the first table that it names.
+_CHANGES = re.compile(
+    rb"(?:\s|/\*[^!M].*?\*/|--\s[^\n]*\n|#[^\n]*\n)*"
+    rb"(?:update(?:\s+(?:low_priority|ignore))*|insert(?:\s+(?:low_priority|delayed|high_priority|ignore))*(?:\s+into)?)"
+    rb"\s*(?:(" + _NAME + rb")\s*\.\s*)?(" + _NAME + rb")(?=[\s(]|$)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def is_update_of(statement: bytes, table: str) -> bool:
+    """Whether the statement updates this table (`database.name`) itself, and so all that it does to it is in
+    the images: no trigger or function may change a table that its statement uses.
+    """
+    found = _CHANGES.match(statement)
+    if found is None:
+        return False
+    database, _, name = table.partition(".")
+    said = _plain(found[1]) if found[1] else database.lower()
+    return (said, _plain(found[2])) == (database.lower(), name.lower())
+
+
+def _plain(name: bytes) -> str:
+    quote = name[:1] if name[:1] in b'`"' else b""
+    bare = name[1:-1].replace(quote * 2, quote) if quote else name
+    return bare.decode("utf-8", "replace").lower()
+
 
 WANT_FULL_IMAGES = (
     "Run: set global binlog_row_image = full; and let no session set another. Open sessions keep"
@@ -72,3 +115,32 @@ def check_update(plan: TablePlan, absent: Iterable[int], statement: bytes) -> No
 def unidentified_row(plan: TablePlan) -> PoorImage:
     message = "an old row image that holds neither all columns nor the table's key"
     return PoorImage(message, handle=plan.handle)
+
+
+def with_defaults(gathered: GatheredRows, columns: list[pa.Array], defaults: Sequence[Any]) -> list[pa.Array]:
+    """Put the defaults, which must be known, into the inserted rows that left out these columns
+    (binlog_row_image=MINIMAL); `gathered` no longer has marks for the rows.
+
+    Until here such a row is gathered like an updated one: null in the columns that its image lacks, and
+    marked with them.
+    """
+    marks = np.frombuffer(gathered.unchanged, np.int32)
+    inserted = (np.frombuffer(gathered.ops, np.int8) == CREATE) & (marks >= 0)
+    if not inserted.any():
+        return columns
+    filled = list(columns)
+    for code in np.unique(marks[inserted]):
+        rows = inserted & (marks == code)
+        for at in gathered.unchanged_sets[code]:
+            filled[at] = _put(filled[at], rows, defaults[at])
+    rest = np.where(inserted, np.int32(-1), marks)
+    gathered.unchanged = rest.tobytes() if (rest >= 0).any() else None
+    return filled
+
+
+def _put(column: pa.Array, rows: Any, value: Any) -> pa.Array:
+    """The column with the value in these rows, which are null there."""
+    if not value.is_valid:
+        return column
+    places = np.where(rows, len(column), np.arange(len(column)))
+    return pa.concat_arrays([column, pa.array([value.as_py()], value.type)]).take(pa.array(places))

@@ -11,7 +11,7 @@ from cdc_source_mysql.wire.field cimport Field
 from cdc_source_mysql.wire.images cimport Imager
 
 from cdc.errors import DecodeError
-from cdc_source_mysql.wire.result_types import FIXED_BYTES, TEMPORAL
+from cdc_source_mysql.wire.codes import FIXED_BYTES, TEMPORAL
 
 cdef enum:
     SHORT_LENGTH = -1

@@ -13,7 +13,7 @@ import pyarrow as pa
 from cdc.errors import CdcError, DecodeError
 from cdc.native.gathered import Count, TableShape, locate, take_rows
 from cdc_source_mysql.schema.type_plan import ColumnPlan
-from cdc_source_mysql.wire.result_types import is_expected
+from cdc_source_mysql.wire.codes import is_expected
 
 try:
     import cython

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
 from cdc.native.gathered import locate
+from cdc_source_mysql.schema.type_plan import TablePlan
 from cdc_source_mysql.wire.codes import (
     ANNOTATE_ROWS_EVENT,
     ANONYMOUS_GTID_EVENT,
@@ -55,10 +56,8 @@ from cdc_source_mysql.wire.codes import (
     XID_EVENT,
 )
 from cdc_source_mysql.wire.compressed import plain_query
-from cdc_source_mysql.wire.payload import payload_of
-from cdc_source_mysql.wire.row_pieces import RowPieces
-from cdc_source_mysql.wire.stream_checks import file_name, nested, tells_server_start, unknown
-from cdc_source_mysql.wire.table_plan import TablePlan
+from cdc_source_mysql.wire.events import file_name, nested, tells_server_start, unknown
+from cdc_source_mysql.wire.payload import RowPieces, payload_of
 
 try:
     import cython

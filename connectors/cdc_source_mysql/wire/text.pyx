@@ -16,7 +16,7 @@ import pyarrow as pa
 from cdc.errors import DecodeError
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.schema.charsets import decode_text
-from cdc_source_mysql.wire.charset_columns import convert_texts
+from cdc_source_mysql.schema.charsets import convert_texts
 
 # The high bit of eight bytes at once: none set means eight ASCII characters.
 cdef uint64_t HIGH_BITS = 0x8080808080808080ULL

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cdc_source_mysql.wire.table_plan import TablePlan
+from cdc_source_mysql.schema.type_plan import TablePlan
 from tests.support.mysql import frames
 from tests.support.mysql.decoders import modules, start
 from tests.support.plain_arrow import plain

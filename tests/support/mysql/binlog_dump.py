@@ -12,10 +12,9 @@ from cdc_source_mysql.options import MysqlOptions
 from cdc_source_mysql.schema.catalog import read_collations
 from cdc_source_mysql.schema.history.event_definitions import definition_of
 from cdc_source_mysql.schema.table_map import parse_table_map
-from cdc_source_mysql.schema.type_plan import plan_table
+from cdc_source_mysql.schema.type_plan import TablePlan, plan_table
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire.decoder import Binlog
-from cdc_source_mysql.wire.table_plan import TablePlan
 from tests.support.mysql.server import MysqlServer
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from cdc.errors import CdcError
 from cdc.native import implementation
+from cdc_source_mysql.schema.type_plan import TablePlan
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire import stream as wire_python
-from cdc_source_mysql.wire.table_plan import TablePlan
 from tests.support.plain_arrow import plain_batch
 
 # More than a test ever gathers.

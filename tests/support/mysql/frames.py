@@ -11,9 +11,8 @@ import pyarrow as pa
 
 from cdc.model import TableId
 from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
-from cdc_source_mysql.schema.type_plan import ColumnPlan, plan_table
+from cdc_source_mysql.schema.type_plan import ColumnPlan, TablePlan, plan_table
 from cdc_source_mysql.wire import codes
-from cdc_source_mysql.wire.table_plan import TablePlan
 
 UUID = bytes(range(16))
 UUID_TEXT = "00010203-0405-0607-0809-0a0b0c0d0e0f"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from cdc.errors import DecodeError
+from cdc_source_mysql.schema.type_plan import TablePlan
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire.poor_images import PoorImage
-from cdc_source_mysql.wire.table_plan import TablePlan
 from tests.support.mysql import frames
 from tests.support.mysql.decoders import Decoding, modules, start
 from tests.support.mysql.frames import ABSENT, i32, text

@@ -7,8 +7,7 @@ from types import ModuleType
 import pytest
 
 from cdc_source_mysql.wire import codes
-from cdc_source_mysql.wire.annotations import KEPT_BYTES, is_update_of
-from cdc_source_mysql.wire.poor_images import PoorImage
+from cdc_source_mysql.wire.poor_images import KEPT_BYTES, PoorImage, is_update_of
 from tests.support.mysql import frames
 from tests.support.mysql.decoders import modules, start
 from tests.support.mysql.frames import ABSENT, i32, text
