@@ -15,7 +15,7 @@ from pathlib import Path
 # The frames are those of the tests, and a script's folder is all that Python puts on its path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from cdc_source_postgres.builtin_types import OID_OF
+from cdc_source_postgres.schema.type_catalog import OID_OF
 from tests.support.postgres import frames
 from tests.support.postgres.decoders import PYTHON, Wire, compiled
 from tests.support.postgres.frames import Frames

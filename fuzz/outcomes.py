@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cdc.errors import CdcError
-from cdc_source_postgres.builtin_types import BASE, OID_OF
+from cdc_source_postgres.schema.type_catalog import BASE, OID_OF
 from tests.support.plain_arrow import plain_batch
 from tests.support.postgres import frames
 from tests.support.postgres.decoders import Wire

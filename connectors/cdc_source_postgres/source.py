@@ -18,9 +18,6 @@ from cdc.kit.connections import KeptConnection
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
-from cdc_source_postgres import snapshot as snapshots
-from cdc_source_postgres.acks import Acknowledgements
-from cdc_source_postgres.catalog import read_tables
 from cdc_source_postgres.checks.preflight import run_checks
 from cdc_source_postgres.connection import (
     Connection,
@@ -28,25 +25,31 @@ from cdc_source_postgres.connection import (
     ReplicationConnection,
     takes_any_bytes,
 )
-from cdc_source_postgres.ddl_setup import listens, use_trigger
 from cdc_source_postgres.errors import not_utf8, publication_dropped
-from cdc_source_postgres.inheritance import HeirsWarning
-from cdc_source_postgres.layout import SENT_ANOTHER_WAY, Layout
 from cdc_source_postgres.limits import DEFAULTS, Limits
-from cdc_source_postgres.messages import lsn_int
-from cdc_source_postgres.money import MoneyScale
-from cdc_source_postgres.monitor import Monitor
 from cdc_source_postgres.options import URL_SCHEMES, PostgresOptions
-from cdc_source_postgres.ownership import Ownership
-from cdc_source_postgres.publication import (
+from cdc_source_postgres.schema.catalog import read_tables
+from cdc_source_postgres.schema.ddl_setup import listens, use_trigger
+from cdc_source_postgres.schema.inheritance import HeirsWarning
+from cdc_source_postgres.schema.money import MoneyScale
+from cdc_source_postgres.schema.reported_history import ReportedHistory
+from cdc_source_postgres.schema.shapes import Shape, Shaper
+from cdc_source_postgres.schema.tables import TableInfo
+from cdc_source_postgres.snapshot import snapshot as snapshots
+from cdc_source_postgres.snapshot.planning import Turns
+from cdc_source_postgres.snapshot.source import SnapshotContext
+from cdc_source_postgres.starter import describe
+from cdc_source_postgres.stream.monitor import Monitor
+from cdc_source_postgres.stream.ownership import Ownership
+from cdc_source_postgres.stream.publication import (
+    SENT_ANOTHER_WAY,
+    Layout,
     add_to_publication,
     ensure_publication,
     read_publication,
     sent_columns,
 )
-from cdc_source_postgres.reported_history import ReportedHistory
-from cdc_source_postgres.shapes import Shape, Shaper
-from cdc_source_postgres.slot import (
+from cdc_source_postgres.stream.slot import (
     SlotState,
     check_ours,
     check_reach,
@@ -57,13 +60,16 @@ from cdc_source_postgres.slot import (
     read_slot,
     release_slot,
 )
-from cdc_source_postgres.snapshot_context import SnapshotContext
-from cdc_source_postgres.snapshot_schedule import Turns
-from cdc_source_postgres.starter import describe
-from cdc_source_postgres.stream import BINARY_SINCE, SessionParts, StreamSession, start_command
-from cdc_source_postgres.tables import TableInfo
-from cdc_source_postgres.tracking import TextWanted, Tracking
+from cdc_source_postgres.stream.stream import (
+    BINARY_SINCE,
+    Acknowledgements,
+    SessionParts,
+    StreamSession,
+    start_command,
+)
+from cdc_source_postgres.stream.tracking import TextWanted, Tracking
 from cdc_source_postgres.wire.decoder import PgoutputDecoder
+from cdc_source_postgres.wire.messages import lsn_int
 
 _CURRENT = """
     select case when pg_is_in_recovery() then pg_last_wal_replay_lsn()

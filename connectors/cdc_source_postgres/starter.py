@@ -19,13 +19,13 @@ from cdc.kit.starter import (
     usable_url,
 )
 from cdc.model import shown
-from cdc_source_postgres.catalog import read_infos, read_relations, select_relations
 from cdc_source_postgres.checks.login import explain
 from cdc_source_postgres.connection import Connector
-from cdc_source_postgres.ddl_setup import summary
 from cdc_source_postgres.options import URL_SHAPE, PostgresOptions, parse_url
+from cdc_source_postgres.schema.catalog import read_infos, read_relations, select_relations
+from cdc_source_postgres.schema.ddl_setup import summary
+from cdc_source_postgres.schema.tables import TableInfo
 from cdc_source_postgres.statements import replica_identity_full
-from cdc_source_postgres.tables import TableInfo
 
 # A table that was never analysed has reltuples -1 (before Postgres 14: 0, with relpages 0), and may have any
 # number of rows.

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from cdc.errors import DecodeError, UnrepresentableValue
 from cdc.native import implementation
-from cdc_source_postgres.builtin_types import BASE, OID_OF
-from cdc_source_postgres.codec import Codec
-from cdc_source_postgres.types import ColumnPlan
+from cdc_source_postgres.schema.codec import Codec
+from cdc_source_postgres.schema.type_catalog import BASE, OID_OF
+from cdc_source_postgres.schema.type_plan import ColumnPlan
 from tests.support.plain_arrow import plain_batch
 from tests.support.postgres import frames
 from tests.support.postgres.decoders import PYTHON, Wire, compiled

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from cdc.errors import CdcError
 from cdc.native.columns_python import build_array
 from cdc.native.gathered import Refusals
-from cdc_source_postgres.builtin_types import OID_OF
-from cdc_source_postgres.parse.columns import convert_column
-from cdc_source_postgres.parse.text import parser
+from cdc_source_postgres.schema.type_catalog import OID_OF
+from cdc_source_postgres.wire.parse.columns import convert_column
+from cdc_source_postgres.wire.parse.text import parser
 from tests.support.plain_arrow import plain
 from tests.support.postgres import frames
 

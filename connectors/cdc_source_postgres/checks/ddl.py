@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cdc.kit.report import Report
 from cdc_source_postgres.checks.report import Server
-from cdc_source_postgres.ddl_objects import MESSAGES_SINCE, Objects, install_script, read_objects
-from cdc_source_postgres.ddl_setup import CHECK_CODE, describe, too_old, wants_install
+from cdc_source_postgres.schema.ddl_objects import MESSAGES_SINCE, Objects, install_script, read_objects
+from cdc_source_postgres.schema.ddl_setup import CHECK_CODE, describe, too_old, wants_install
 
 
 def check_ddl(server: Server, report: Report) -> None:

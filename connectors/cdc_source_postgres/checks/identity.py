@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from cdc.kit.report import Report, listed
 from cdc.kit.selection import exclusion_of
+from cdc_source_postgres.schema.tables import Leaf, TableInfo
 from cdc_source_postgres.statements import replica_identity_default, replica_identity_full
-from cdc_source_postgres.tables import Leaf, TableInfo
 
 # From here on a whole old row in every update and delete is worth a word: it doubles what the server writes.
 WIDE_COLUMNS = 20

@@ -10,20 +10,18 @@ from cdc.errors import CdcError, ConfigError
 from cdc.kit.report import Report
 from cdc.spi.finding import Finding
 from cdc.spi.source import LogIdentity
-from cdc_source_postgres.catalog import Connection, read_infos, read_relations, select_relations
-from cdc_source_postgres.checks.connections import check_connections
 from cdc_source_postgres.checks.ddl import check_ddl
 from cdc_source_postgres.checks.login import explain
-from cdc_source_postgres.checks.money import check_money
 from cdc_source_postgres.checks.publication import check_publication
 from cdc_source_postgres.checks.report import describe_server
-from cdc_source_postgres.checks.server import check_server, is_too_old
+from cdc_source_postgres.checks.server import check_connections, check_server, is_too_old
 from cdc_source_postgres.checks.slot import check_slot
-from cdc_source_postgres.checks.tables import check_tables
+from cdc_source_postgres.checks.tables import check_money, check_tables
 from cdc_source_postgres.checks.waits import check_waits
 from cdc_source_postgres.connection import Connector
 from cdc_source_postgres.limits import DEFAULTS, Limits
 from cdc_source_postgres.options import PostgresOptions
+from cdc_source_postgres.schema.catalog import Connection, read_infos, read_relations, select_relations
 
 
 def run_checks(

@@ -9,9 +9,9 @@ from psycopg.rows import dict_row
 
 from cdc.kit.report import Report, listed, named
 from cdc.model import TableId, shown
-from cdc_source_postgres.catalog import read_infos
 from cdc_source_postgres.checks.report import Server
-from cdc_source_postgres.publication import read_published
+from cdc_source_postgres.schema.catalog import read_infos
+from cdc_source_postgres.schema.tables import CatalogRelation, TableInfo
 from cdc_source_postgres.statements import (
     add_tables,
     create_publication,
@@ -21,7 +21,7 @@ from cdc_source_postgres.statements import (
     set_via_root,
     table_names,
 )
-from cdc_source_postgres.tables import CatalogRelation, TableInfo
+from cdc_source_postgres.stream.publication import read_published
 
 # Column lists and row filters of publications came with this version.
 LISTS_SINCE = 150000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cdc_source_postgres.catalog import Connection
 from cdc_source_postgres.options import PostgresOptions
+from cdc_source_postgres.schema.catalog import Connection
 
 _SETTINGS = (
     "hot_standby_feedback",

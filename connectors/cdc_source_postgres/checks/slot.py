@@ -9,8 +9,8 @@ from psycopg.rows import dict_row
 from cdc.kit.report import Report
 from cdc.spi.source import LogIdentity
 from cdc_source_postgres.checks.report import Server
-from cdc_source_postgres.ownership import objection, read_mark
 from cdc_source_postgres.statements import alter_slot_failover, drop_slot, reload_setting, terminate
+from cdc_source_postgres.stream.ownership import objection, read_mark
 
 PLUGIN = "pgoutput"
 # Less than this and an hour of bulk loading may cost the slot.

@@ -12,10 +12,14 @@ from cdc.kit.report import Report, counted, listed, named
 from cdc.kit.selection import TableSelection, exclusion_of, nearest
 from cdc.model import TableId, shown
 from cdc.model.batch import RESERVED_PREFIX
-from cdc_source_postgres.catalog import read_types
 from cdc_source_postgres.checks.identity import check_identities
 from cdc_source_postgres.checks.report import Server
-from cdc_source_postgres.inheritance import heirs_outside
+from cdc_source_postgres.connection import Connector
+from cdc_source_postgres.schema.catalog import Connection, read_types
+from cdc_source_postgres.schema.inheritance import heirs_outside
+from cdc_source_postgres.schema.tables import TABLE, CatalogRelation, TableInfo
+from cdc_source_postgres.schema.type_catalog import TypeCatalog
+from cdc_source_postgres.schema.type_plan import plan_column
 from cdc_source_postgres.statements import (
     bypass_row_security,
     grant_select,
@@ -24,8 +28,6 @@ from cdc_source_postgres.statements import (
     publish_generated,
     table_name,
 )
-from cdc_source_postgres.tables import TABLE, CatalogRelation, TableInfo
-from cdc_source_postgres.types import TypeCatalog, plan_column
 
 # What can be selected by name and has no change stream, as an operator calls it.
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
@@ -308,3 +310,35 @@ def _check_types(server: Server, infos: Sequence[TableInfo], report: Report) -> 
         report.ok("column-types", f"delivered as the server's text: {', '.join(sorted(as_text))}")
     elif not refused:
         report.ok("column-types", "every column's type is supported")
+
+
+_MONEY_OIDS = (790, 791)
+# What roles set for themselves, everywhere or in this database.
+_ROLES = """
+    select distinct r.rolname
+      from pg_db_role_setting s
+      join pg_roles r on r.oid = s.setrole
+      cross join lateral unnest(s.setconfig) as setting
+     where setting like 'lc\\_monetary=%%' and r.rolname <> current_user
+       and s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+     order by 1
+"""
+
+
+def check_money(conn: Connection, connector: Connector, infos: Sequence[TableInfo], report: Report) -> None:
+    """One finding, when a selected table has such a column."""
+    tables = [i.table for i in infos if any(c.type_oid in _MONEY_OIDS for c in i.columns)]
+    if not tables:
+        return
+    digits = counted(connector.money_scale, "fraction digit")
+    roles = [str(name) for (name,) in conn.execute(_ROLES.encode())]
+    if roles:
+        report.warn(
+            "money",
+            f"money of {listed(tables)} is read with {digits}, but lc_monetary is set for"
+            f" {counted(len(roles), 'role')}: {', '.join(roles)}",
+            "If a role writes these tables, add its setting to url, such as"
+            " ?options=-c%20lc_monetary%3Dja_JP.UTF-8",
+        )
+    else:
+        report.ok("money", f"money of {listed(tables)} is read with {digits}")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cdc.kit.report import Report, counted
-from cdc_source_postgres.blockers import Blocker, open_transactions
 from cdc_source_postgres.checks.report import Server
 from cdc_source_postgres.limits import Limits
+from cdc_source_postgres.stream.blockers import Blocker, open_transactions
 
 # Longer than the daemon waits before it reports an error, and than most transactions that write.
 OPEN_SECONDS = 600

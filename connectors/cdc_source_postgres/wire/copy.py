@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
 from cdc.native.gathered import Count, TableShape, locate, take_rows
-from cdc_source_postgres.type_plan import ColumnPlan
+from cdc_source_postgres.schema.type_plan import ColumnPlan
 from cdc_source_postgres.wire.codes import COPY_SIGNATURE, ENDED, FULL, ROW_OVERHEAD_BYTES, WOULD_BLOCK
 
 try:

@@ -12,7 +12,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from cdc.native import implementation
-from cdc_source_postgres.type_plan import ColumnPlan
+from cdc_source_postgres.schema.type_plan import ColumnPlan
 from cdc_source_postgres.wire.codes import ENDED, FULL, KEEPALIVE, MESSAGE, PART, WOULD_BLOCK
 
 __all__ = [

@@ -34,11 +34,11 @@ from cdc_source_postgres.wire.numeric cimport Numeric, append_numeric_text, read
 from cdc.errors import DecodeError
 from cdc_source_postgres.wire import calendar as _calendar
 from cdc_source_postgres.wire import codes
-from cdc_source_postgres.parse.text import unreadable
+from cdc_source_postgres.wire.parse.text import unreadable
 from cdc.native.calendar import MICROSECONDS_PER_DAY as _MICROSECONDS_PER_DAY
 from cdc.native.gathered import RowError
 from cdc_source_postgres.wire.piles import Pile
-from cdc_source_postgres.render.nested import MAX_DIMENSIONS
+from cdc_source_postgres.wire.render.nested import MAX_DIMENSIONS
 
 cdef int64_t EPOCH_DAYS = _calendar.EPOCH_DAYS
 cdef int64_t EPOCH_MICROSECONDS = _calendar.EPOCH_MICROSECONDS

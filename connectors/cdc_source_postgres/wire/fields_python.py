@@ -11,19 +11,7 @@ from cdc.errors import DecodeError
 from cdc.native.columns_python import build_array
 from cdc.native.cursor_python import BigEndianCursor, decode_utf8
 from cdc.native.gathered import Refusals
-from cdc_source_postgres.codec import TEXT_IS_VALUE, Codec
-from cdc_source_postgres.parse.clock import checked_days, checked_time, checked_timestamp
-from cdc_source_postgres.parse.text import unreadable
-from cdc_source_postgres.render.nested import array_shape
-from cdc_source_postgres.render.scalar import (
-    NUMERIC_NEGATIVE,
-    NUMERIC_SPECIALS,
-    bool_value,
-    char_text,
-    numeric_digits,
-    numeric_text,
-    versioned_text,
-)
+from cdc_source_postgres.schema.codec import TEXT_IS_VALUE, Codec
 from cdc_source_postgres.wire import codes
 from cdc_source_postgres.wire.calendar import (
     DATE_INFINITIES,
@@ -32,7 +20,19 @@ from cdc_source_postgres.wire.calendar import (
     TIMESTAMP_INFINITIES,
 )
 from cdc_source_postgres.wire.decimals import checked_decimal
+from cdc_source_postgres.wire.parse.clock import checked_days, checked_time, checked_timestamp
+from cdc_source_postgres.wire.parse.text import unreadable
 from cdc_source_postgres.wire.piles import Pile
+from cdc_source_postgres.wire.render.nested import array_shape
+from cdc_source_postgres.wire.render.scalar import (
+    NUMERIC_NEGATIVE,
+    NUMERIC_SPECIALS,
+    bool_value,
+    char_text,
+    numeric_digits,
+    numeric_text,
+    versioned_text,
+)
 
 UUID_BYTES = 16
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from cdc.native.gathered import Refusals, RowError
-from cdc_source_postgres.codec import Codec
-from cdc_source_postgres.parse.text import TextError, convert_renders, convert_texts
+from cdc_source_postgres.schema.codec import Codec
+from cdc_source_postgres.wire.parse.text import TextError, convert_renders, convert_texts
 
 
 class Pile:

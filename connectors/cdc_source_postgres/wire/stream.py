@@ -13,8 +13,7 @@ import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
 from cdc.native.gathered import CREATE, DELETE, TRUNCATE, UPDATE, Count, TableShape, locate
-from cdc_source_postgres.messages import lsn_text
-from cdc_source_postgres.type_plan import ColumnPlan
+from cdc_source_postgres.schema.type_plan import ColumnPlan
 from cdc_source_postgres.wire.calendar import EPOCH_MICROSECONDS, INT64_MAX
 from cdc_source_postgres.wire.codes import (
     ENDED,
@@ -26,6 +25,7 @@ from cdc_source_postgres.wire.codes import (
     WOULD_BLOCK,
     XLOG_HEADER_BYTES,
 )
+from cdc_source_postgres.wire.messages import lsn_text
 
 try:
     import cython

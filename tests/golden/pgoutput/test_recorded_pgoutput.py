@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from cdc_source_postgres.messages import parse_relation, parse_truncate
-from cdc_source_postgres.types import TypeCatalog, plan_column
+from cdc_source_postgres.schema.type_catalog import TypeCatalog
+from cdc_source_postgres.schema.type_plan import plan_column
+from cdc_source_postgres.wire.messages import parse_relation, parse_truncate
 from tests.support.plain_arrow import plain
 from tests.support.postgres.decoders import Wire, wires
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from cdc_source_postgres.definition import ColumnDefinition, Definition, Key, Membership, Node, Sent
+from cdc_source_postgres.schema.definition import ColumnDefinition, Definition, Key, Membership, Node, Sent
 
 INT, TEXT, VARCHAR, NUMERIC, ENUM, COMPOSITE = 23, 25, 1043, 1700, 20001, 20002
 RELID = 16400

@@ -7,7 +7,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 
-from cdc_source_postgres.types import ColumnPlan, TypeCatalog, plan_column
+from cdc_source_postgres.schema.type_catalog import TypeCatalog
+from cdc_source_postgres.schema.type_plan import ColumnPlan, plan_column
 from cdc_source_postgres.wire.codes import COPY_SIGNATURE
 
 UNCHANGED = object()

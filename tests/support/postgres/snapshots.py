@@ -10,7 +10,7 @@ from cdc.errors import SnapshotYielded
 from cdc.model import Envelope, Position, TableId, TableSchema
 from cdc.spi.source import EarlierSnapshot, Snapshot, SnapshotChunk
 from cdc.testing.fold import fold
-from cdc_source_postgres.messages import lsn_int
+from cdc_source_postgres.wire.messages import lsn_int
 from tests.support.follower import Follower, Row, position_of
 from tests.support.postgres.server import Database
 from tests.support.waiting import wait_until

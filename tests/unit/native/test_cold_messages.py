@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cdc.errors import DecodeError
-from cdc_source_postgres import messages
+from cdc_source_postgres.wire import messages
 
 UNIX_2000 = 946_684_800_000_000
 RELATION = (

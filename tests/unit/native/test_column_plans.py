@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from cdc.errors import UnsupportedSchema
-from cdc_source_postgres.builtin_types import BASE, OID_OF
-from cdc_source_postgres.types import ColumnPlan, PgType, TypeCatalog, plan_column
+from cdc_source_postgres.schema.type_catalog import BASE, OID_OF, PgType, TypeCatalog
+from cdc_source_postgres.schema.type_plan import ColumnPlan, plan_column
 
 ARRAY_OF = {name: array_oid for name, _, array_oid in BASE}
 GEOMETRY, CUBE, CUBES, HOLDER, WITH_CUBE, SELF = range(20_001, 20_007)
@@ -80,7 +80,7 @@ def test_array_nests_to_its_declared_dimensions() -> None:
 
 def test_geometry_in_text_form_is_hexadecimal() -> None:
     from cdc.native.gathered import Refusals
-    from cdc_source_postgres.parse.text import convert_texts
+    from cdc_source_postgres.wire.parse.text import convert_texts
 
     codec = plan(GEOMETRY).codec
     assert convert_texts(codec, [b"0101000000"], Refusals("error")).to_pylist() == [b"\1\1\0\0\0"]
@@ -113,7 +113,7 @@ def test_geometry_in_text_form_is_hexadecimal() -> None:
 )
 def test_text_that_the_server_never_writes_is_refused(name: str, text: bytes) -> None:
     from cdc.native.gathered import Refusals
-    from cdc_source_postgres.parse.text import TextError, convert_texts
+    from cdc_source_postgres.wire.parse.text import TextError, convert_texts
 
     typmod = (4 << 16 | 2) + 4 if name == "numeric" else -1
     codec = plan_column("c", OID_OF[name], typmod, 0, catalog(), "error").codec

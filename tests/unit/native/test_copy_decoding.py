@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cdc.errors import DecodeError
-from cdc_source_postgres.builtin_types import OID_OF
+from cdc_source_postgres.schema.type_catalog import OID_OF
 from cdc_source_postgres.wire.codes import ENDED, FULL, WOULD_BLOCK
 from tests.support.postgres import frames
 from tests.support.postgres.decoders import Wire

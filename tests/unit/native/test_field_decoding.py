@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from cdc.errors import DecodeError, UnrepresentableValue
-from cdc_source_postgres.builtin_types import BASE, OID_OF
+from cdc_source_postgres.schema.type_catalog import BASE, OID_OF
 from tests.support.plain_arrow import plain
 from tests.support.postgres import frames
 from tests.support.postgres.decoders import Wire

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from cdc.native import implementation
-from cdc_source_postgres.builtin_types import OID_OF
+from cdc_source_postgres.schema.type_catalog import OID_OF
 from tests.support.postgres import frames
 from tests.support.postgres.decoders import Wire
 

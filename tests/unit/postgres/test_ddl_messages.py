@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_source_postgres.ddl_messages import DdlReport, Malformed, parse_report, whole_definition
-from cdc_source_postgres.definition import Definition, Node
+from cdc_source_postgres.schema.ddl_messages import DdlReport, Malformed, parse_report, whole_definition
+from cdc_source_postgres.schema.definition import Definition, Node
 
 
 def column(number: int, name: str, missing: Any = None) -> list[Any]:

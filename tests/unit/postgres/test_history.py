@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from cdc_source_postgres.catalog_looks import Look, Seen
-from cdc_source_postgres.definition import Definition
-from cdc_source_postgres.history import LEGACY, OUTSIDE, REKEYED, UNPROVEN, History
-from cdc_source_postgres.history_entries import Place
-from cdc_source_postgres.messages import Relation, RelationColumn
 from cdc_source_postgres.options import select
-from cdc_source_postgres.shapes import UNKNOWN_ATTNUM
+from cdc_source_postgres.schema.catalog_looks import Look, Seen
+from cdc_source_postgres.schema.definition import Definition
+from cdc_source_postgres.schema.history import LEGACY, OUTSIDE, REKEYED, UNPROVEN, History
+from cdc_source_postgres.schema.history_entries import Place
+from cdc_source_postgres.schema.shapes import UNKNOWN_ATTNUM
+from cdc_source_postgres.wire.messages import Relation, RelationColumn
 from tests.support.postgres.definitions import INT, RELID, TEXT, column, sent, table
 
 BASE = table(column(1, "id"), column(2, "a", TEXT), column(3, "b", TEXT))

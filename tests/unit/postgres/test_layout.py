@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_source_postgres.layout import MEMORY_LAYOUT, Layout
+from cdc_source_postgres.stream.publication import MEMORY_LAYOUT, Layout
 
 
 def begun(*, via_root: bool, configured: bool) -> Layout:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_source_postgres.catalog import missing_element
 from cdc_source_postgres.checks.server import minor_is_flawed, standby_names
+from cdc_source_postgres.schema.catalog import missing_element
 from cdc_source_postgres.statements import grant_replication, identifier, literal, wal_level_fix
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cdc_source_postgres.definition import Definition, Membership, Sent
-from cdc_source_postgres.messages import Relation, RelationColumn
-from cdc_source_postgres.relations import as_good_as_possible, between, exact, sent_columns
-from cdc_source_postgres.shapes import UNKNOWN_ATTNUM
-from cdc_source_postgres.steps import Reading
+from cdc_source_postgres.schema.definition import Definition, Membership, Sent
+from cdc_source_postgres.schema.relations import as_good_as_possible, between, exact, sent_columns
+from cdc_source_postgres.schema.shapes import UNKNOWN_ATTNUM
+from cdc_source_postgres.schema.steps import Reading
+from cdc_source_postgres.wire.messages import Relation, RelationColumn
 from tests.support.postgres.definitions import INT, RELID, TEXT, VARCHAR, column, sent, table
 
 BASE = table(column(1, "id"), column(2, "a", TEXT), column(3, "g", generated="s"), column(4, "b", TEXT))

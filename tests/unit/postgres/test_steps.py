@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from cdc_source_postgres.definition import Definition, Membership, Sent
-from cdc_source_postgres.steps import Circumstances, Reading, classify, why_unsent
+from cdc_source_postgres.schema.definition import Definition, Membership, Sent
+from cdc_source_postgres.schema.steps import Circumstances, Reading, classify, why_unsent
 from tests.support.postgres.definitions import (
     COMPOSITE,
     ENUM,

@@ -10,7 +10,7 @@ import pytest
 from cdc.errors import UnknownEvent
 from cdc.model import Position
 from cdc_source_postgres.limits import Limits
-from cdc_source_postgres.stream import SessionParts, StreamSession
+from cdc_source_postgres.stream.stream import SessionParts, StreamSession
 from cdc_source_postgres.wire.decoder import PgoutputDecoder
 
 

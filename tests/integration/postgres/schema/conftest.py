@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cdc_source_postgres.ddl_objects import PREFIX, install_statements
+from cdc_source_postgres.schema.ddl_objects import PREFIX, install_statements
 from tests.support.postgres.server import Database, PostgresServer
 from tests.support.server_pool import lend
 

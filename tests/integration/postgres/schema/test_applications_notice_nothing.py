@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from cdc_source_postgres import ddl_objects
-from cdc_source_postgres.ddl_objects import MAX_TABLES, install_statements
+from cdc_source_postgres.schema import ddl_objects
+from cdc_source_postgres.schema.ddl_objects import MAX_TABLES, install_statements
 from tests.integration.postgres.schema.conftest import Reporting, reporting_on
 from tests.support.postgres.fixtures import PostgresFactory
 from tests.support.postgres.server import Database

@@ -6,7 +6,8 @@ import pytest
 
 from cdc.errors import UnsupportedSchema
 from cdc.model import TableId, TableSchema
-from cdc_source_postgres.catalog import (
+from cdc_source_postgres.options import select
+from cdc_source_postgres.schema.catalog import (
     Connection,
     build_schema,
     read_table,
@@ -14,9 +15,9 @@ from cdc_source_postgres.catalog import (
     read_types,
     server_version,
 )
-from cdc_source_postgres.options import select
-from cdc_source_postgres.tables import TableInfo
-from cdc_source_postgres.types import TypeCatalog, plan_column
+from cdc_source_postgres.schema.tables import TableInfo
+from cdc_source_postgres.schema.type_catalog import TypeCatalog
+from cdc_source_postgres.schema.type_plan import plan_column
 from tests.support.postgres.server import Database
 
 EVERYTHING = select(["*.*"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_source_postgres.catalog_looks import Looker, look_at
+from cdc_source_postgres.schema.catalog_looks import Looker, look_at
 from tests.support.postgres.server import Database
 
 SETUP = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_source_postgres.definition import Definition, PublicationDefinition
-from cdc_source_postgres.definition_sql import PRINTING, definition_query, publication_query
+from cdc_source_postgres.schema.definition import Definition, PublicationDefinition
+from cdc_source_postgres.schema.definition_sql import PRINTING, definition_query, publication_query
 from tests.support.postgres.server import Database
 
 SETUP = """

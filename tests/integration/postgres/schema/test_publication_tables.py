@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.model import TableId
-from cdc_source_postgres.publication import read_publication
+from cdc_source_postgres.stream.publication import read_publication
 from tests.support.postgres.server import Database
 
 SETUP = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_source_postgres.definition import Definition
-from cdc_source_postgres.definition_sql import definition_query
+from cdc_source_postgres.schema.definition import Definition
+from cdc_source_postgres.schema.definition_sql import definition_query
 from tests.integration.postgres.schema.conftest import Reporting
 
 # Statements after which the table t looks different, each with what changes.

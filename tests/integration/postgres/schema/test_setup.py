@@ -11,10 +11,10 @@ from cdc.errors import SourceRefused
 from cdc.spi.finding import Severity
 from cdc_source_postgres.checks.preflight import run_checks
 from cdc_source_postgres.connection import Connector
-from cdc_source_postgres.ddl_objects import REMOVE, read_objects
-from cdc_source_postgres.ddl_setup import SHOW_SQL, use_trigger
 from cdc_source_postgres.options import PostgresOptions
-from cdc_source_postgres.publication import ensure_publication
+from cdc_source_postgres.schema.ddl_objects import REMOVE, read_objects
+from cdc_source_postgres.schema.ddl_setup import SHOW_SQL, use_trigger
+from cdc_source_postgres.stream.publication import ensure_publication
 from tests.support.findings import Findings
 from tests.support.postgres.fixtures import PostgresFactory
 from tests.support.postgres.server import Database

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cdc_source_postgres.reported_history import UNCONFIRMED
+from cdc_source_postgres.schema.reported_history import UNCONFIRMED
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.follower import Follower
 from tests.support.postgres.follower import PostgresFollower

@@ -11,9 +11,9 @@ from psycopg import sql
 
 from cdc.model import TableId
 from cdc.spi.source import Snapshot
-from cdc_source_postgres import snapshot_schedule
 from cdc_source_postgres.limits import Limits
-from cdc_source_postgres.snapshot_schedule import Turns, Waiter
+from cdc_source_postgres.snapshot import planning
+from cdc_source_postgres.snapshot.planning import Turns, Waiter
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.postgres.server import Database
 from tests.support.postgres.snapshots import CHANGES, Copying, T, expected, filled
@@ -200,7 +200,7 @@ def test_a_copy_that_meets_statements_all_the_time_waits_and_says_so() -> None:
         return f"{found[T].message} {found[T].remedy}" if found else ""
 
     kept, by = Turns(Limits()), Waiter(42, "AccessExclusiveLock", "public.t")
-    for _ in range(snapshot_schedule.FREE_SETBACKS):
+    for _ in range(planning.FREE_SETBACKS):
         kept.interrupted([7], by)
         kept.started_again(7)
         assert reason() == ""

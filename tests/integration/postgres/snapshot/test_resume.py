@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cdc.model import Envelope
-from cdc_source_postgres.chunks import RESUMABLE_TRANSACTIONS, ChunkLayout, ResumeToken
 from cdc_source_postgres.limits import Limits
+from cdc_source_postgres.snapshot.chunks import RESUMABLE_TRANSACTIONS, ChunkLayout, ResumeToken
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.postgres.server import Database
 from tests.support.postgres.snapshots import CHANGES, Copying, expected, filled

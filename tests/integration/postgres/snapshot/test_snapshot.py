@@ -13,9 +13,9 @@ import pytest
 from cdc.errors import SourceRefused, SourceUnavailable, UnrepresentableValue
 from cdc.model import Envelope, Position, TableId
 from cdc.testing.fold import fold
-from cdc_source_postgres import view
 from cdc_source_postgres.limits import Limits
-from cdc_source_postgres.messages import lsn_int
+from cdc_source_postgres.snapshot import views
+from cdc_source_postgres.wire.messages import lsn_int
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.follower import Follower, Row, position_of, read_chunks
 from tests.support.postgres.follower import PostgresFollower
@@ -204,14 +204,14 @@ def test_a_table_that_was_rewritten_before_its_lock_is_not_read_as_empty(
         "insert into t select g, g from generate_series(1, 500) g",
     )
     follower = follow(database)
-    lock, once = view._lock, [statement]
+    lock, once = views._lock, [statement]
 
     def rewrite_and_lock(table: TableId) -> Any:
         while once:
             database.execute(once.pop())
         return lock(table)
 
-    monkeypatch.setattr(view, "_lock", rewrite_and_lock)
+    monkeypatch.setattr(views, "_lock", rewrite_and_lock)
     snapshot, copied = follower.copy()
     state = folded([*copied, *beyond(follower.rows(), position_of(snapshot))], ["id"])
     assert state == source_rows(database)

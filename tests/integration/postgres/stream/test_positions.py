@@ -9,9 +9,9 @@ import pytest
 
 from cdc.errors import CdcError, SourceUnavailable
 from cdc.model import Position
-from cdc_source_postgres import acks
 from cdc_source_postgres.limits import Limits
-from cdc_source_postgres.messages import lsn_int
+from cdc_source_postgres.stream import stream
+from cdc_source_postgres.wire.messages import lsn_int
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.follower import Follower, rows_of
 from tests.support.postgres.fixtures import PostgresFactory
@@ -148,7 +148,7 @@ def test_a_caller_that_takes_nothing_keeps_the_stream_by_repeating_its_acknowled
 
 def test_the_interval_of_signs_of_life_follows_the_servers_patience() -> None:
     def interval(seconds: float) -> float:
-        return acks.Acknowledgements(lambda payload: None, 0, seconds).interval_seconds
+        return stream.Acknowledgements(lambda payload: None, 0, seconds).interval_seconds
 
     assert interval(60) == 10
     assert interval(3) == pytest.approx(1)

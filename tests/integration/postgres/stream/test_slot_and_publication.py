@@ -19,9 +19,10 @@ from cdc.errors import (
     UnsupportedSchema,
 )
 from cdc.model import Position
-from cdc_source_postgres import PostgresSource, slot, source
+from cdc_source_postgres import PostgresSource, source
 from cdc_source_postgres.limits import Limits
-from cdc_source_postgres.messages import lsn_int
+from cdc_source_postgres.stream import slot
+from cdc_source_postgres.wire.messages import lsn_int
 from tests.integration.postgres.conftest import FollowerFactory
 from tests.support.postgres.server import Database
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until

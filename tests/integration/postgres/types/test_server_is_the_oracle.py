@@ -12,16 +12,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from cdc_source_postgres.messages import Relation, parse_relation
-from cdc_source_postgres.types import (
-    CATALOG_QUERY,
-    ColumnPlan,
-    TypeCatalog,
-    format_type,
-    plan_column,
-    types_from_rows,
-)
+from cdc_source_postgres.schema.type_catalog import CATALOG_QUERY, TypeCatalog, types_from_rows
+from cdc_source_postgres.schema.type_names import format_type
+from cdc_source_postgres.schema.type_plan import ColumnPlan, plan_column
 from cdc_source_postgres.wire.decoder import CopyDecoder, PgoutputDecoder
+from cdc_source_postgres.wire.messages import Relation, parse_relation
 from tests.support.plain_arrow import plain
 from tests.support.postgres.server import Database
 from tests.support.postgres.type_values import setup_types
