@@ -37,16 +37,6 @@ def make_follower(limits: Limits) -> Iterator[FollowerFactory]:
         yield lambda database, **options: make(database, **{"limits": limits, **options})
 
 
-@pytest.fixture
-def follow(make_follower: FollowerFactory) -> FollowerFactory:
-    """Open followers."""
-
-    def make(database: MysqlDatabase, **options: Any) -> MysqlFollower:
-        return make_follower(database, **options).open()
-
-    return make
-
-
 @pytest.fixture(params=servers_under_test())
 def mysql_name(request: pytest.FixtureRequest) -> str:
     """Every kind of server, for tests that start their own."""

@@ -37,16 +37,6 @@ def make_follower(limits: Limits) -> Iterator[FollowerFactory]:
 
 
 @pytest.fixture
-def follow(make_follower: FollowerFactory) -> FollowerFactory:
-    """Open followers."""
-
-    def make(database: Database, **options: Any) -> PostgresFollower:
-        return make_follower(database, **options).open()
-
-    return make
-
-
-@pytest.fixture
 def check() -> Check:
     """`check(url, tables=[...])`: the findings for a source named shop."""
 

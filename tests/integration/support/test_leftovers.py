@@ -7,21 +7,26 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.support.processes import child_environment
 from tests.support.waiting import wait_until
 
 _CHILD = """
 import sys
-from tests.support.postgres.server import PostgresServer
-server = PostgresServer(15).start()
+from tests.support.{package}.server import {kind}
+server = {kind}({version!r}).start()
 print(server.pid, server.folder, flush=True)
 sys.stdin.read()
 """
 
 
-def test_server_of_a_killed_test_run_is_stopped_and_removed() -> None:
-    command = [sys.executable, "-c", _CHILD]
+@pytest.mark.parametrize(
+    ("package", "kind", "version"),
+    [("postgres", "PostgresServer", 15), ("mysql", "MysqlServer", "mariadb10")],
+)
+def test_server_of_a_killed_test_run_is_stopped_and_removed(package: str, kind: str, version: object) -> None:
+    command = [sys.executable, "-c", _CHILD.format(package=package, kind=kind, version=version)]
     with subprocess.Popen(
         command, env=child_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
@@ -14,16 +12,7 @@ import pytest
 from tests.support.mysql.binaries import mysql_binaries
 from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.server import MysqlDatabase, MysqlServer
-from tests.support.processes import child_environment
 from tests.support.waiting import wait_until
-
-_CHILD = """
-import sys
-from tests.support.mysql.server import MysqlServer
-server = MysqlServer("mariadb10").start()
-print(server.pid, server.folder, flush=True)
-sys.stdin.read()
-"""
 
 
 def test_server_is_set_for_row_replication(mysql: MysqlServer) -> None:
@@ -88,15 +77,3 @@ def test_server_with_settings_of_its_own_is_another_one(
 def test_missing_server_names_the_command_that_installs_it() -> None:
     with pytest.raises(RuntimeError, match=r"mysql1 is not installed; `make setup`"):
         mysql_binaries("mysql1")
-
-
-def test_mysql_server_of_a_killed_test_run_is_stopped_and_removed() -> None:
-    command = [sys.executable, "-c", _CHILD]
-    with subprocess.Popen(
-        command, env=child_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout is not None
-        pid, folder = child.stdout.readline().split()
-        child.kill()
-    wait_until(lambda: not psutil.pid_exists(int(pid)), "the server to end")
-    wait_until(lambda: not Path(folder).exists(), "its folder to be removed")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from cdc.model import TableId
@@ -36,16 +34,6 @@ rename table t2 to t
 alter table t add last_one int, comment 'x', engine = innodb
 """.strip().splitlines()
 MARIADB = ["alter table t add uu uuid, add i6 inet6, add co varchar(50) compressed"]
-
-
-@pytest.fixture(params=["full", "default"])
-def metadata(request: pytest.FixtureRequest, mysql_database: MysqlDatabase) -> Iterator[str]:
-    """What a server's TABLE_MAP events tell: by default little on MySQL and nothing on MariaDB."""
-    default = "minimal" if mysql_database.server.flavour == "mysql" else "no_log"
-    wanted = "full" if request.param == "full" else default
-    mysql_database.server.execute(f"set global binlog_row_metadata = {wanted}")
-    yield wanted
-    mysql_database.server.execute("set global binlog_row_metadata = full")
 
 
 def _shown(database: MysqlDatabase) -> list[tuple[str, str]]:

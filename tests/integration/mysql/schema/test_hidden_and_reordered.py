@@ -5,21 +5,9 @@ characters of a client.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-
-import pytest
 
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.server import MysqlDatabase
-
-
-@pytest.fixture(params=["full", "default"])
-def metadata(request: pytest.FixtureRequest, mysql_database: MysqlDatabase) -> Iterator[str]:
-    default = "minimal" if mysql_database.server.flavour == "mysql" else "no_log"
-    wanted = "full" if request.param == "full" else default
-    mysql_database.server.execute(f"set global binlog_row_metadata = {wanted}")
-    yield wanted
-    mysql_database.server.execute("set global binlog_row_metadata = full")
 
 
 def test_a_generated_primary_key_is_copied_and_streamed(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ import pymysql
 from pymysql.constants import CR
 
 from tests.support.migrations.mysql.recipes import SCHEMAS
-from tests.support.migrations.threads import Refused
+from tests.support.migrations.session import DriverSession
 from tests.support.mysql.server import MysqlServer
 
 MOST_ROWS = 250
@@ -29,7 +28,6 @@ _COLUMNS = """
     select column_name, data_type, column_type, column_key = 'PRI' from information_schema.columns
      where concat(table_schema, '.', table_name) = %s order by ordinal_position
 """
-# The server went away; all other errors are its refusals.
 _LOST = frozenset({CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST})
 
 
@@ -61,8 +59,10 @@ class LiveColumn:
         )
 
 
-class MysqlSession:
+class MysqlSession(DriverSession):
     """See `tests.support.migrations.threads.Session`."""
+
+    Error = pymysql.MySQLError
 
     def __init__(self, server: MysqlServer) -> None:
         self._connection = server.connect(autocommit=False, init_command=SETTINGS)
@@ -99,16 +99,6 @@ class MysqlSession:
             cursor.execute(statement, values)
             return list(cursor.fetchall())
 
-    def commit(self) -> None:
-        with self._refusals():
-            self._connection.commit()
-
-    def rollback(self) -> None:
-        self._connection.rollback()
-
-    def close(self) -> None:
-        self._connection.close()
-
     def _execute(self, statement: str, values: Sequence[Any] | None = None) -> int:
         with self._refusals(), self._connection.cursor() as cursor:
             return cursor.execute(statement, values)
@@ -117,15 +107,8 @@ class MysqlSession:
         found = self.query(_COLUMNS, [table])
         return [LiveColumn(str(n), str(b).lower(), str(t), bool(k)) for n, b, t, k in found]
 
-    @contextmanager
-    def _refusals(self) -> Iterator[None]:
-        try:
-            yield
-        except pymysql.MySQLError as error:
-            if error.args and error.args[0] in _LOST:
-                raise
-            self._connection.rollback()
-            raise Refused from error
+    def _is_lost(self, error: Exception) -> bool:
+        return bool(error.args) and error.args[0] in _LOST
 
     def _insert(self, rng: random.Random, name: str, columns: Sequence[LiveColumn]) -> int:
         chosen = [column for column in columns if column.is_key or rng.randrange(5)] or list(columns)

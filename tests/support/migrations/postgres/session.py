@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 
 from tests.support.migrations.postgres.recipes import SCHEMAS
-from tests.support.migrations.threads import Refused
+from tests.support.migrations.session import DriverSession
 from tests.support.postgres.server import Database
 
 # A table that writers keep near this size is copied in a moment, however often.
@@ -78,8 +77,10 @@ def _plain(base: str, rng: random.Random, *, is_key: bool) -> str:
     )
 
 
-class PostgresSession:
+class PostgresSession(DriverSession):
     """See `tests.support.migrations.threads.Session`."""
+
+    Error = psycopg.Error
 
     def __init__(self, database: Database) -> None:
         self._connection: psycopg.Connection[Any] = database.connect(autocommit=False, prepare_threshold=None)
@@ -131,25 +132,9 @@ class PostgresSession:
     def query(self, statement: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement.encode(), parameters).fetchall()
 
-    def commit(self) -> None:
-        with self._refusals():
-            self._connection.commit()
-
-    def rollback(self) -> None:
-        self._connection.rollback()
-
-    def close(self) -> None:
-        self._connection.close()
-
-    @contextmanager
-    def _refusals(self) -> Iterator[None]:
-        try:
-            yield
-        except psycopg.Error as error:
-            if self._connection.closed:
-                raise
-            self._connection.rollback()
-            raise Refused from error
+    def _is_lost(self, error: Exception) -> bool:
+        del error
+        return bool(self._connection.closed)
 
     def _columns(self, relid: int) -> list[LiveColumn]:
         return [LiveColumn(*row) for row in self.query(_COLUMNS, [relid])]
