@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from cdc.errors import StateError
+from cdc.errors import CdcError, SinkRefused, SinkUnavailable, StateError
 
 # Names that end so are leftovers of a crash between write and rename; whoever owns the folder removes them.
 TEMPORARY_SUFFIX = ".tmp"
@@ -191,6 +191,22 @@ def exchange(one: Path, other: Path) -> bool:
     if number in _NO_EXCHANGE:
         return False
     raise OSError(number, os.strerror(number), str(one))
+
+
+def sink_error(error: OSError, operation: str, where: Path) -> CdcError:
+    """Return what a sink on a local disk raises for this error; `operation` is a gerund."""
+    place = str(error.filename or where)
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    if error.errno in NO_ROOM:
+        remedy = "Free space on that disk. Delivery resumes automatically."
+        return SinkUnavailable(f"{operation}: the disk is full", where=place, remedy=remedy)
+    message = f"{operation}: {reason.lower()}"
+    if error.errno in DENIED:
+        return SinkRefused(message, where=place, remedy="Let the daemon's user write there.")
+    if error.errno in MISPLACED:
+        return SinkRefused(message, where=place, remedy="The sink must be in one folder on one file system.")
+    remedy = "Check the file system. Delivery is retried automatically."
+    return SinkUnavailable(message, where=place, remedy=remedy)
 
 
 class FileLock:

@@ -18,16 +18,14 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from cdc.errors import CdcError, SinkRefused, SinkUnavailable, UnsupportedSchema
+from cdc.errors import CdcError, UnsupportedSchema
 from cdc.files import (
-    DENIED,
-    MISPLACED,
-    NO_ROOM,
     FileLock,
     create_atomically,
     draft_of,
     exchange,
     make_folder,
+    sink_error,
     sync_file,
     sync_folder,
     sync_folders,
@@ -330,23 +328,8 @@ def _swap(old: Path, new: Path, aside: Path, mark: str, exchange: Callable[[Path
 
 
 def _translate(error: OSError, operation: str, where: Path) -> CdcError:
-    place = str(error.filename or where)
-    reason = os.strerror(error.errno) if error.errno else type(error).__name__
-    if error.errno in NO_ROOM:
-        message = f"{operation}: the disk is full"
-        return SinkUnavailable(
-            message, where=place, remedy="Free space on that disk. Delivery resumes automatically."
-        )
-    if error.errno in DENIED:
-        message = f"{operation}: {reason.lower()}"
-        return SinkRefused(message, where=place, remedy="Let the daemon's user write there.")
-    if error.errno in MISPLACED:
-        message = f"{operation}: {reason.lower()}"
-        return SinkRefused(message, where=place, remedy="The lake must be one folder on one file system.")
     if error.errno == errno.ENAMETOOLONG:
         message = f"{operation}: the escaped table name is too long for a folder name"
+        place = str(error.filename or where)
         return UnsupportedSchema(message, where=place, remedy="Exclude the table, or rename it.")
-    message = f"{operation}: {reason.lower()}"
-    return SinkUnavailable(
-        message, where=place, remedy="Check the file system. Delivery is retried automatically."
-    )
+    return sink_error(error, operation, where)

@@ -60,8 +60,10 @@ class Connection(ABC):
         """Roll back the running transaction; raise no errors of the driver."""
         self.run("rollback")
 
-    def dropping(self, place: TableId) -> None:  # noqa: B027  (nothing unless a target has some)
-        """Called before a table is dropped and replaced by another."""
+    def indexes_of(self, place: TableId) -> Collection[str]:
+        """Return the statements that create the table's indexes, for a table that replaces it."""
+        del place
+        return ()
 
     def has(self, name: str) -> bool:
         """Whether the sink's own table of that name exists."""

@@ -29,6 +29,7 @@ _TABLES = {
         source {text} not null, schema_name {text} not null, table_name {text} not null, relation {bigint},
         since_seq {bigint} not null, kind {text} not null, reason {text} not null, remedy {text} not null,
         deliverable {flag} not null, noted_at {moment} not null""",
+    "indexes": "statement {text} not null",
     "steps": """
         source {text} not null, "first" {bigint} not null, batches {bigint} not null,
         rows {bigint} not null""",

@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import IO
@@ -27,6 +28,9 @@ from cdc.units import Duration
 
 # A copy costs a checkpoint and, without reflinks, a read and a write of the whole file.
 DEFAULT_PUBLISH_INTERVAL = timedelta(minutes=5)
+# So many intervals after the last copy the next is made between deliveries, though the sink has not caught
+# up.
+PUBLISH_PATIENCE = 2.0
 
 
 class Publish(BaseModel):
@@ -61,7 +65,19 @@ class Publisher:
         late = (patience - 1.0) * self._interval_seconds
         return self._changed and time.monotonic() >= self._next_at + late
 
-    def postpone(self) -> None:
+    def offer(self, checkpoint: Callable[[], bool], context: SinkContext, patience: float = 1.0) -> bool:
+        """Copy if that is due; return whether it was. `checkpoint` moves everything into the file, or returns
+        False if it cannot now: the copy is then made later.
+        """
+        if not self.due(patience):
+            return False
+        if checkpoint():
+            self.copy_or_report(context)
+        else:
+            self._postpone()
+        return True
+
+    def _postpone(self) -> None:
         """Try again one interval from now."""
         self._next_at = time.monotonic() + self._interval_seconds
 
@@ -70,14 +86,14 @@ class Publisher:
         with replacing(self._target) as copy:
             _copy(self._database, copy)
         self._changed = False
-        self.postpone()
+        self._postpone()
 
     def copy_or_report(self, context: SinkContext) -> None:
         """`copy`, but report an error and try again later: it must not stop the deliveries."""
         try:
             self.copy()
         except OSError as error:
-            self.postpone()
+            self._postpone()
             reason = os.strerror(error.errno or 0)
             message = "could not publish a copy of the database, retrying"
             context.log(message, level="warning", reason=reason)

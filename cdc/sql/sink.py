@@ -16,7 +16,7 @@ from cdc.errors import SinkRefused, SinkUnavailable
 from cdc.merge import TableRefused, continuity
 from cdc.model import TableId, TableSchema
 from cdc.spi import Atomicity, Capabilities, Cursor, Delivery, Finding, SetAside, SinkContext
-from cdc.sql import cursor, own_tables, steps
+from cdc.sql import cursor, indexes, own_tables, steps
 from cdc.sql.applying import Application
 from cdc.sql.connection import Connection
 from cdc.sql.options import TableOptions
@@ -92,6 +92,8 @@ class SqlSink(ABC):
             self.preparing(connection)
             cursor.take_fence(connection, source, self._context, self._where)
             self._check_modes(self._new_tables(connection, source), source)
+        with self.guarded("recreating indexes"):
+            indexes.recreate(self._open(), self._context)
 
     def committed(self, source: str) -> Cursor | None:
         """See `Sink.committed`."""
@@ -185,6 +187,7 @@ class SqlSink(ABC):
             self._application(connection, progress, before, delivery, refused, apart).run(delivery)
             steps.clear(connection, source)
             cursor.write(connection, continuity.advanced(before, delivery, self._context))
+        indexes.recreate(connection, self._context)
         self.applied(connection)
 
     def _application(

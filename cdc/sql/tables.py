@@ -13,6 +13,7 @@ from dataclasses import replace
 from cdc.errors import CdcError, SchemaChangeRefused
 from cdc.model import ChangeBatch, Operation, TableId, TableSchema
 from cdc.spi import SinkContext
+from cdc.sql import indexes
 from cdc.sql.catalog import Catalog, StoredTable
 from cdc.sql.connection import Connection
 from cdc.sql.copies import Copies
@@ -166,7 +167,7 @@ class Tables:
 
     def drop(self, stored: StoredTable) -> None:
         """Drop the table itself, because another replaces it."""
-        self._connection.dropping(stored.place)
+        indexes.note(self._connection, stored.place)
         self._connection.run(f"drop table {self.target(stored)}")
 
     def _make_schema(self, place: TableId) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from cdc.errors import CdcError
 from cdc.spi import Finding, Severity
+from cdc.sql.folder import check_folder
 from cdc.sql.set_aside import all_of
-from cdc_sink_duckdb.database import DuckDBConnection, connect_to_read, translated
+from cdc_sink_duckdb.database import connect_to_read, translated
 from cdc_sink_duckdb.dialect import DuckDBDialect
 from cdc_sink_duckdb.options import Options
 
@@ -19,25 +20,12 @@ DOCS = "docs/sinks/duckdb.md"
 
 def findings(options: Options, daemon_pid: int) -> list[Finding]:
     """What `cdc check` shows of this sink; `daemon_pid` is the running daemon's process, or 0."""
-    found = [_folder(options.path, "duckdb-folder")]
+    found = [check_folder(options.path, "duckdb-folder", DOCS)]
     if options.path.exists():
         found += _file(options.path, daemon_pid)
     if options.publish is not None:
-        found.append(_folder(options.publish.path, "duckdb-publish"))
+        found.append(check_folder(options.publish.path, "duckdb-publish", DOCS))
     return found
-
-
-def _folder(path: Path, code: str) -> Finding:
-    folder = path.parent
-    if not folder.is_dir():
-        return Finding(
-            Severity.ERROR, code, f"the folder {folder} does not exist", f"mkdir -p {folder}", DOCS
-        )
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return Finding(
-            Severity.ERROR, code, f"the folder {folder} cannot be written", f"chown or chmod {folder}", DOCS
-        )
-    return Finding(Severity.OK, code, f"the folder {folder} can be written")
 
 
 def _file(path: Path, daemon_pid: int) -> list[Finding]:
@@ -50,7 +38,7 @@ def _file(path: Path, daemon_pid: int) -> list[Finding]:
             translated("opening the database", path),
             closing(connect_to_read(path)) as connection,
         ):
-            schemas, aside = _schemas(connection), all_of(connection)
+            schemas, aside = {place.schema for place in connection.places()}, all_of(connection)
     except CdcError as error:
         if daemon_pid and f"(PID {daemon_pid})" in str(error.__cause__):
             message = f"the file {path} is open in the running daemon (process {daemon_pid})"
@@ -74,10 +62,3 @@ def named_like(path: Path, schemas: Iterable[str]) -> list[Finding]:
     if path.exists():
         fix = f"mv {path} {other}   # with the daemon stopped; then set `path: {other}`"
     return [Finding(Severity.WARNING, "duckdb-file-name", message, fix, DOCS)]
-
-
-def _schemas(connection: DuckDBConnection) -> list[str]:
-    found = connection.query(
-        "select schema_name from duckdb_schemas() where database_name = current_database() and not internal"
-    )
-    return [name for (name,) in found]

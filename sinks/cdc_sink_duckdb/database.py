@@ -6,7 +6,6 @@ lock per file lets one of them write, checkpoint or copy at a time.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,10 +16,9 @@ import duckdb
 import pyarrow as pa
 
 from cdc.errors import CdcError, SinkRefused, SinkUnavailable
-from cdc.files import NO_ROOM
+from cdc.files import sink_error
 from cdc.model import TableId
 from cdc.sql import Connection
-from cdc_sink_duckdb import indexes
 from cdc_sink_duckdb.dialect import DuckDBDialect
 from cdc_sink_duckdb.options import Options
 
@@ -33,6 +31,48 @@ CHECKPOINT_WAL_BYTES = 256 * 2**20
 IDLE_WAL_BYTES = 32 * 2**20
 # Any commit is larger: DuckDB then makes a checkpoint instead of writing its log.
 SMALLEST_WAL_BYTES = 1
+
+_OUT_OF_MEMORY = ("failed to pin block", "failed to allocate", "Out of Memory", "could not allocate block")
+# What DuckDB's errors mean: the first row of which its text has a sign, or that names its class.
+_MEANINGS: tuple[tuple[tuple[Any, ...], type[CdcError], str, str], ...] = (
+    (
+        ("Could not set lock",),
+        SinkUnavailable,
+        "{operation} is not possible while another process holds the file",
+        "Close it there. To read while the daemon runs, set `publish` and open the copy.",
+    ),
+    (
+        _OUT_OF_MEMORY,
+        SinkUnavailable,
+        "{operation} needs more memory than DuckDB may use",
+        "Raise `memory_limit` of this sink, or free disk space next to the database file.",
+    ),
+    (("No space left",), SinkUnavailable, "{operation} needs disk space", "Free space on that disk."),
+    (
+        ("not a valid DuckDB database", "Corrupt", "checksum"),
+        SinkRefused,
+        "the file is not a DuckDB database, or is damaged",
+        "Restore it from a backup, or move it away: the daemon then builds a new one.",
+    ),
+    (
+        ("version number",),
+        SinkRefused,
+        "the file was written by another version of DuckDB",
+        "Upgrade the Python package duckdb to the version that wrote it.",
+    ),
+    (
+        (duckdb.TransactionException, duckdb.FatalException, duckdb.InternalException),
+        SinkUnavailable,
+        "{operation} was cancelled by DuckDB ({error})",
+        "Retried on a new connection.",
+    ),
+    (
+        (duckdb.IOException,),
+        SinkRefused,
+        "{operation} is not possible: the file cannot be read or written",
+        "Check that the folder exists and that the daemon's user can write to it.",
+    ),
+)
 
 
 def settings(options: Options) -> dict[str, str]:
@@ -95,8 +135,13 @@ class DuckDBConnection(Connection):
     def is_conversion(self, error: Exception) -> bool:
         return isinstance(error, duckdb.ConversionException)
 
-    def dropping(self, place: TableId) -> None:
-        indexes.note(self, place)
+    def indexes_of(self, place: TableId) -> Collection[str]:
+        found = self.query(
+            "select sql from duckdb_indexes() where database_name = current_database() "
+            "and schema_name = ? and table_name = ? and sql is not null",
+            [place.schema, place.name],
+        )
+        return [statement for (statement,) in found]
 
     def limit_memory(self, limit: int) -> None:
         """Set what DuckDB may use."""
@@ -176,14 +221,13 @@ def translated(operation: str, path: Path) -> Iterator[None]:
     except duckdb.Error as error:
         raise translation(error, operation, path) from error
     except OSError as error:
-        raise _translate_system(error, operation, path) from error
+        raise sink_error(error, operation, path) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether DuckDB could not do something within its memory limit."""
     cause = error.__cause__ if isinstance(error, CdcError) else error
-    texts = ("failed to pin block", "failed to allocate", "Out of Memory", "could not allocate block")
-    return isinstance(cause, duckdb.Error) and any(text in str(cause) for text in texts)
+    return isinstance(cause, duckdb.Error) and any(text in str(cause) for text in _OUT_OF_MEMORY)
 
 
 def is_fatal(error: BaseException) -> bool:
@@ -195,52 +239,9 @@ def is_fatal(error: BaseException) -> bool:
 
 def translation(error: Any, operation: str, path: Path) -> CdcError:
     """Return DuckDB's error as ours; `operation` is a gerund."""
-    text, where = str(error), str(path)
-    if "Could not set lock" in text:
-        return SinkUnavailable(
-            f"{operation} is not possible while another process holds the file",
-            where=where,
-            remedy="Close it there. To read while the daemon runs, set `publish` and open the copy.",
-        )
-    if is_out_of_memory(error):
-        remedy = "Raise `memory_limit` of this sink, or free disk space next to the database file."
-        return SinkUnavailable(
-            f"{operation} needs more memory than DuckDB may use", where=where, remedy=remedy
-        )
-    if "No space left" in text:
-        return SinkUnavailable(
-            f"{operation} needs disk space", where=where, remedy="Free space on that disk."
-        )
-    if "not a valid DuckDB database" in text or "Corrupt" in text or "checksum" in text:
-        remedy = "Restore it from a backup, or move it away: the daemon then builds a new one."
-        return SinkRefused("the file is not a DuckDB database, or is damaged", where=where, remedy=remedy)
-    if "version number" in text:
-        remedy = "Upgrade the Python package duckdb to the version that wrote it."
-        return SinkRefused("the file was written by another version of DuckDB", where=where, remedy=remedy)
-    if isinstance(error, (duckdb.TransactionException, duckdb.FatalException, duckdb.InternalException)):
-        remedy = "Retried on a new connection."
-        return SinkUnavailable(
-            f"{operation} was cancelled by DuckDB ({type(error).__name__})", where=where, remedy=remedy
-        )
-    if isinstance(error, duckdb.IOException):
-        remedy = "Check that the folder exists and that the daemon's user can write to it."
-        return SinkRefused(
-            f"{operation} is not possible: the file cannot be read or written", where=where, remedy=remedy
-        )
+    text, name = str(error), type(error).__name__
+    for signs, kind, message, remedy in _MEANINGS:
+        if any(sign in text if isinstance(sign, str) else isinstance(error, sign) for sign in signs):
+            return kind(message.format(operation=operation, error=name), where=str(path), remedy=remedy)
     remedy = "Undo manual changes to the file. If there are none, please report this error."
-    return SinkRefused(
-        f"{operation} was refused by DuckDB ({type(error).__name__})", where=where, remedy=remedy
-    )
-
-
-def _translate_system(error: OSError, operation: str, path: Path) -> CdcError:
-    reason = os.strerror(error.errno) if error.errno else type(error).__name__
-    if error.errno in NO_ROOM:
-        return SinkUnavailable(
-            f"{operation} stopped: {reason}", where=str(path), remedy="Free space on that disk."
-        )
-    if error.errno == errno.EIO:
-        remedy = "Check the file system. Delivery is retried automatically."
-        return SinkUnavailable(f"{operation} stopped: {reason}", where=str(path), remedy=remedy)
-    remedy = "Check that the folder exists and that the daemon's user can write to it."
-    return SinkRefused(f"{operation} is not possible: {reason}", where=str(path), remedy=remedy)
+    return SinkRefused(f"{operation} was refused by DuckDB ({name})", where=str(path), remedy=remedy)

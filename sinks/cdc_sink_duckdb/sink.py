@@ -12,11 +12,10 @@ from cdc.errors import CdcError, SinkUnavailable
 from cdc.files import lock_of
 from cdc.spi import Cursor, Delivery, Finding, SinkContext
 from cdc.sql import Connection, SqlSink
-from cdc.sql.publish import Publisher
+from cdc.sql.publish import PUBLISH_PATIENCE, Publisher
 from cdc.sql.sink import cursor_of
 from cdc.sql.steps import Room
 from cdc.units import format_size
-from cdc_sink_duckdb import indexes
 from cdc_sink_duckdb.checks import findings, named_like
 from cdc_sink_duckdb.database import (
     IDLE_WAL_BYTES,
@@ -31,14 +30,10 @@ from cdc_sink_duckdb.database import (
 from cdc_sink_duckdb.options import Options as DuckDBOptions
 from cdc_sink_duckdb.room import DuckDBRoom
 
-# So many intervals after the last copy the next is made between deliveries, though the sink has not caught
-# up.
-PUBLISH_PATIENCE = 2.0
 # The memory limit is doubled up to this when DuckDB can't do with less; beyond it, something else is wrong.
 MOST_MEMORY_BYTES = 2 * 2**30
 
 _OWN_TABLES = (
-    "create table if not exists {indexes} (statement varchar not null)",
     "create table if not exists {wide} (since timestamptz not null)",
     # Files of before have fewer columns.
     "alter table {fences} add column if not exists log varchar",
@@ -72,12 +67,6 @@ class DuckDBSink(SqlSink):
         """See `ChecksSchemas.check_schemas`."""
         return named_like(self._options.path, schemas)
 
-    def prepare(self, source: str) -> None:
-        """See `Sink.prepare`."""
-        super().prepare(source)
-        with self.guarded("recreating indexes"):
-            indexes.make_again(self._open(), self._context)
-
     def peek(self, source: str) -> Cursor | None:
         """See `SupportsPeek.peek`."""
         path = self._options.path
@@ -97,10 +86,11 @@ class DuckDBSink(SqlSink):
         if self._connection is None:
             return
         with self.guarded("checkpointing"):
-            if self._publisher is not None and self._publisher.due():
-                self._publish(self._publisher, self._connection)
-            elif wal_bytes(self._options.path) >= self._idle_wal_bytes:
-                self._connection.checkpoint()
+            checkpoint = self._connection.checkpoint
+            if self._publisher is not None and self._publisher.offer(checkpoint, self._context):
+                return
+            if wal_bytes(self._options.path) >= self._idle_wal_bytes:
+                checkpoint()
 
     def connect(self) -> DuckDBConnection:
         """Open the file with the memory limit that the delivery at hand needs."""
@@ -122,7 +112,7 @@ class DuckDBSink(SqlSink):
 
     def preparing(self, connection: Connection) -> None:
         """Make the tables that only this sink has, and complete those of an older version."""
-        names = {name: connection.dialect.own(name) for name in ("indexes", "wide", "fences", "tables")}
+        names = {name: connection.dialect.own(name) for name in ("wide", "fences", "tables")}
         for statement in _OWN_TABLES:
             connection.run(statement.format(**names))
 
@@ -144,13 +134,11 @@ class DuckDBSink(SqlSink):
         room.renew()
 
     def applied(self, connection: Connection) -> None:
-        """Make indexes again, and the published copy if it is overdue."""
+        """Publish a copy if that is overdue."""
         assert isinstance(connection, DuckDBConnection)
-        indexes.make_again(connection, self._context)
         if self._publisher is not None:
             self._publisher.changed()
-            if self._publisher.due(PUBLISH_PATIENCE):
-                self._publish(self._publisher, connection)
+            self._publisher.offer(connection.checkpoint, self._context, PUBLISH_PATIENCE)
 
     def works_again(self, error: SinkUnavailable) -> bool:
         """Let DuckDB have twice as much for this delivery; False when it had enough of that.
@@ -171,10 +159,3 @@ class DuckDBSink(SqlSink):
         with self.guarded("setting the memory limit"):
             if self._connection is not None:
                 self._connection.limit_memory(limit)
-
-    def _publish(self, publisher: Publisher, connection: DuckDBConnection) -> None:
-        """Make the copy after a checkpoint, or later if there can be none now."""
-        if connection.checkpoint():
-            publisher.copy_or_report(self._context)
-        else:
-            publisher.postpone()

@@ -38,7 +38,7 @@ from cdc_sink_parquet.options import ParquetOptions
         (
             errno.EXDEV,
             SinkRefused,
-            "/l/x: writing: invalid cross-device link. The lake must be one folder on one file system.",
+            "/l/x: writing: invalid cross-device link. The sink must be in one folder on one file system.",
         ),
         (
             errno.ENAMETOOLONG,

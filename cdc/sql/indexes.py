@@ -1,28 +1,25 @@
-"""Indexes that someone made on the sink's tables: a table that replaces another gets them too.
+"""Indexes that someone created on the sink's tables: a table that replaces another gets them too.
 
-DuckDB can't make an index in the transaction that renames its table. The transaction that drops the old table
-notes its indexes in `_cdc.indexes`; they are made after it, or, if the process ends first, at the next start.
+Not every target can create an index in the transaction that renames its table. The transaction that drops
+the old table notes its indexes in `_cdc.indexes`. They are created after it, or, if the process ends first, at
+the next start.
 """
 
 from __future__ import annotations
 
 from cdc.model import TableId
 from cdc.spi import SinkContext
-from cdc.sql import Connection
+from cdc.sql.connection import Connection
 
 
 def note(connection: Connection, place: TableId) -> None:
     """Note the indexes of a table that is about to be dropped."""
-    connection.query(
-        f"insert into {connection.dialect.own('indexes')} "
-        "select sql from duckdb_indexes() where database_name = current_database() "
-        "and schema_name = ? and table_name = ? and sql is not null",
-        [place.schema, place.name],
-    )
+    for statement in connection.indexes_of(place):
+        connection.query(f"insert into {connection.dialect.own('indexes')} values (?)", [statement])
 
 
-def make_again(connection: Connection, context: SinkContext) -> None:
-    """Make the indexes that are noted; one that does not fit its table any more is reported and forgotten."""
+def recreate(connection: Connection, context: SinkContext) -> None:
+    """Create the indexes that are noted; one that no longer fits its table is reported and forgotten."""
     for (statement,) in connection.query(f"select statement from {connection.dialect.own('indexes')}"):
         connection.begin()
         try:
