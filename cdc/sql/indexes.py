@@ -1,8 +1,8 @@
 """Indexes that someone created on the sink's tables: a table that replaces another gets them too.
 
 Not every target can create an index in the transaction that renames its table. The transaction that drops
-the old table notes its indexes in `_cdc.indexes`. They are created after it, or, if the process ends first, at
-the next start.
+the old table notes its indexes in `_cdc.indexes`. They are created after it, or at the
+next start if the process ends first.
 """
 
 from __future__ import annotations
