@@ -15,9 +15,9 @@ from cdc.control.stored import has_log, open_log
 from cdc.engine.capture import MEMORY_PREFIX
 from cdc.engine.gaps import for_operator
 from cdc.engine.identity import IDENTITY_KEY, verify_identity
+from cdc.engine.ledger import TableBook
 from cdc.engine.outdated import record_of
 from cdc.engine.specs import effective_backfill
-from cdc.engine.tables import TableBook
 from cdc.errors import CdcError, SourceGap, SourceMismatch, StateError
 from cdc.kit.report import counted
 from cdc.merge import continuity

@@ -16,7 +16,7 @@ from cdc.control import storage
 from cdc.control.composition import open_source, pick_sink, pick_source, silent
 from cdc.control.status import daemon_of
 from cdc.control.stored import open_log
-from cdc.engine.tables import TableBook
+from cdc.engine.ledger import TableBook
 from cdc.errors import CdcError, ConfigError, SourceRefused
 from cdc.model import TableId
 from cdc.spi import CopyRequest, StateReader

@@ -11,8 +11,8 @@ from typing import Any
 
 from cdc.control import storage
 from cdc.control.stored import has_log, open_log
+from cdc.engine.ledger import Phase, TableBook
 from cdc.engine.retry import waits_for_operator
-from cdc.engine.tables import Phase, TableBook
 from cdc.errors import CdcError, StateError
 from cdc.spi import CopyRequest, PublishedCursor
 from cdc.spi.state import Pausable, Pause

@@ -13,11 +13,9 @@ from cdc.engine.capture_context import CaptureContext
 from cdc.engine.copies import CopyRequests
 from cdc.engine.gaps import for_operator
 from cdc.engine.identity import IDENTITY_KEY, STARTS_KEY, next_start, starts_in, verify_identity
-from cdc.engine.ledger import LedgerEntry
+from cdc.engine.ledger import LedgerEntry, Metadata
 from cdc.engine.outdated import Outdated, record_of
-from cdc.engine.reset import due_batches
-from cdc.engine.routing import Routed, unselected
-from cdc.engine.tables import Metadata
+from cdc.engine.routing import Routed, due_batches, unselected
 from cdc.errors import SourceGap, SourceUnavailable
 from cdc.model import ChangeSet, Position
 from cdc.model.batch import EVERYONE

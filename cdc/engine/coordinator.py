@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from cdc.engine.capture_context import CaptureContext
 from cdc.engine.copies import CopyRequests
-from cdc.engine.reset import mark_batch
+from cdc.engine.routing import mark_batch
 from cdc.engine.snapshot import TableCopier
 from cdc.engine.waiting import WaitingTables
 from cdc.errors import CdcError, SourceRefused, UnsupportedSchema

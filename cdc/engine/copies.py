@@ -11,9 +11,8 @@ import time
 from collections.abc import Collection, Sequence
 
 from cdc.engine.capture_context import CaptureContext
-from cdc.engine.ledger import LedgerEntry
-from cdc.engine.reset import due_batches, mark_batch
-from cdc.engine.tables import Metadata, Phase, TableState
+from cdc.engine.ledger import LedgerEntry, Metadata, Phase, TableState
+from cdc.engine.routing import due_batches, mark_batch
 from cdc.model import Audience, ChangeSet, CopyStep, TableId
 from cdc.model.batch import EVERYONE
 from cdc.spi import CaptureState, CopyRequest

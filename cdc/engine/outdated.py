@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cdc.engine.ledger import Ledger, LedgerEntry
+from cdc.engine.ledger import Ledger, LedgerEntry, Phase, TableBook, TableState
 from cdc.engine.routing import Routed, Router
-from cdc.engine.tables import Phase, TableBook, TableState
 from cdc.model import TableId
 from cdc.model.batch import EVERYONE
 from cdc.spi import Source

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from cdc.engine.ledger import Ledger
+from cdc.engine.ledger import Ledger, Phase, TableState
 from cdc.engine.release import RELEASE_RUNS, Releaser
-from cdc.engine.tables import Phase, TableState
 from cdc.errors import ConfigError
 from cdc.model import Position, TableId
 

@@ -1,4 +1,5 @@
-"""Route every streamed batch into the log or into a buffer; detect new, renamed and recreated tables.
+"""Route every streamed batch into the log or into a buffer; detect new, renamed and recreated tables; make
+the marks of copies that are due.
 
 All decisions are made on the draft of an entry of the ledger; a transaction that comes in parts has one entry
 from first part to last, so no table changes its phase in the middle of one.
@@ -6,14 +7,26 @@ from first part to last, so no table changes its phase in the middle of one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import pyarrow as pa
 
 from cdc.defaults import SnapshotMode
-from cdc.engine.ledger import LedgerEntry, Requested
-from cdc.engine.tables import Phase, TableBook, TableDraft, TableState
-from cdc.model import Audience, ChangeBatch, ChangeSet, TableId, TableSchema
-from cdc.model.batch import EVERYONE
+from cdc.engine.ledger import LedgerEntry, Phase, Requested, TableBook, TableDraft, TableState
+from cdc.model import (
+    Audience,
+    ChangeBatch,
+    ChangeSet,
+    CopyMark,
+    CopyStep,
+    Operation,
+    Position,
+    TableId,
+    TableSchema,
+)
+from cdc.model.batch import EVERYONE, snapshot_batch
 
 # A table that lost its name to another one waits under this schema name until its own new name is seen.
 _NAMELESS = ""
@@ -180,3 +193,34 @@ def unselected(book: TableBook, selects: Callable[[TableId], bool]) -> dict[Tabl
     new, and is copied.
     """
     return {table: state for table, state in book.items() if not (table.schema and selects(table))}
+
+
+def mark_batch(
+    schema: TableSchema, step: CopyStep, position: Position, audience: Audience, *, truncates: bool = False
+) -> ChangeBatch:
+    """Return a mark; with `truncates` one `t` row beside it, so that sinks forget what they hold."""
+    rows = int(truncates)
+    at = datetime.now(UTC)
+    columns = [pa.nulls(rows, column.type) for column in schema.columns]
+    batch = snapshot_batch(schema, Operation.TRUNCATE, columns, rows, position.text, at)
+    return replace(batch, audience=audience, mark=CopyMark(step, at))
+
+
+def due_batches(
+    due: Mapping[TableId, TableState],
+    schema_of: Callable[[TableId], TableSchema | None],
+    position: Position,
+    first: int = 0,
+) -> list[ChangeBatch]:
+    """Return a PENDING mark for each table that the log has a schema of, with ordinals from `first` on.
+
+    A schema of another table that had the name before does not count.
+    """
+    made: list[ChangeBatch] = []
+    for table, state in due.items():
+        schema = schema_of(table)
+        if schema is not None and (
+            None in (schema.relation, state.relation) or schema.relation == state.relation
+        ):
+            made.append(mark_batch(schema, CopyStep.PENDING, position, state.audience))
+    return [batch.shifted(first + i) for i, batch in enumerate(made)]

@@ -19,12 +19,11 @@ from dataclasses import replace
 
 from cdc import failpoints
 from cdc.engine.capture_context import CaptureContext
-from cdc.engine.ledger import LedgerEntry
+from cdc.engine.ledger import LedgerEntry, Phase, TableState
 from cdc.engine.outdated import record_of
 from cdc.engine.release import RELEASE_RUNS, Releaser, batches_with_last, superseded
-from cdc.engine.reset import mark_batch
+from cdc.engine.routing import mark_batch
 from cdc.engine.status import SnapshotProgress
-from cdc.engine.tables import Phase, TableState
 from cdc.errors import CdcError, LogFull, SnapshotYielded
 from cdc.model import ChangeSet, CopyStep, Position, TableId, TableSchema
 from cdc.spi import EarlierSnapshot, Snapshot, SnapshotChunk

@@ -2,11 +2,18 @@
 is (`continuity`), and which rows its changes become, a column at a time.
 """
 
-from cdc.merge.multiset import Delta, multiset_delta
-from cdc.merge.reduce import Reduced, TruncateSegment, reduce_batches, segments
+from cdc.merge.keyed import (
+    Holes,
+    Reduced,
+    Rows,
+    TruncateSegment,
+    Versions,
+    reduce_batches,
+    row_versions,
+    segments,
+)
+from cdc.merge.keyless import Delta, multiset_delta
 from cdc.merge.refused import TableRefused, from_truncate, set_aside_for
-from cdc.merge.timeline import Holes, Rows
-from cdc.merge.versions import Versions, row_versions
 
 __all__ = [
     "Delta",

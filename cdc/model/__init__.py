@@ -1,9 +1,18 @@
 """The event model: frozen values, columnar batches, no I/O."""
 
-from cdc.model.batch import Audience, ChangeBatch, CopyMark, CopyStep, Envelope, Operation
+from cdc.model.batch import (
+    Audience,
+    ChangeBatch,
+    ChangeSet,
+    Commit,
+    CopyMark,
+    CopyStep,
+    Envelope,
+    Operation,
+    Resnapshot,
+)
 from cdc.model.position import Position
 from cdc.model.schema import Column, TableId, TableSchema
-from cdc.model.transaction import ChangeSet, Commit, Resnapshot
 from cdc.names import printable, shown
 
 __all__ = [

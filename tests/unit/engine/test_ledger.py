@@ -10,9 +10,8 @@ import pyarrow as pa
 import pytest
 
 from cdc import failpoints
-from cdc.engine.ledger import Ledger, LedgerEntry
+from cdc.engine.ledger import Ledger, LedgerEntry, Phase, TableBook, TableState
 from cdc.engine.routing import Router
-from cdc.engine.tables import Phase, TableBook, TableState
 from cdc.errors import LogFull
 from cdc.log import LocalLogs
 from cdc.log.buffers import Buffers

@@ -1,15 +1,22 @@
-"""The changes of one keyed table as events in order, each knowing its row's key and the event before it.
+"""What the rows of a table with a key become: the last change per key, which a mirror applies, or every
+version, for a history.
 
-A change that moves a row to another key is two events: a departure from the old key, then an arrival at the
-new one. The arrival's predecessor is its departure, so walking back from any event follows one row through
-all its keys, and stops where a value is known. The walk is done for all rows at once by pointer doubling: a
-chain of n updates takes log2(n) steps, with no loop over rows.
+The changes are events in order, each knowing its row's key and the event before it. A change that moves a row
+to another key is two events: a departure from the old key, then an arrival at the new one. The arrival's
+predecessor is its departure, so walking back from any event follows one row through all its keys, and stops
+where a value is known. The walk is done for all rows at once by pointer doubling: a chain of n updates takes
+log2(n) steps, with no loop over rows.
+
+Storing the reduction is exact: delete what is stored under every key of `upserts` and `deletes`, then insert
+`upserts`, with holes filled from the stored rows as they were before that delete. Inserts, updates, deletes,
+key changes, swaps and chains of them within one batch come out as if applied one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -288,3 +295,122 @@ def _list_bytes(array: Any) -> Any:
 def _dense(codes: Codes) -> Codes:
     """The same partition numbered from 0; keeps the products of `row_codes` far from 2**63."""
     return np.asarray(pa.array(codes).dictionary_encode().indices, np.int64)
+
+
+@dataclass(slots=True)
+class TruncateSegment:
+    """The changes after a truncate (or from the start: `truncated_at` None) up to the next one.
+
+    `truncated_at` is the `_cdc_seq` of the truncate, `commit_at` when it was committed.
+    """
+
+    truncated_at: int | None = None
+    commit_at: datetime | None = None
+    batches: list[ChangeBatch] = field(default_factory=list)
+
+
+def segments(batches: Iterable[ChangeBatch]) -> Sequence[TruncateSegment]:
+    """Cut batches at truncates, because rows must not be reduced across them.
+
+    At least one segment; only the first may be without a truncate.
+    """
+    made = [TruncateSegment()]
+    for batch in batches:
+        start = 0
+        for cut in np.flatnonzero(np.asarray(batch.ops) == Operation.TRUNCATE.code).tolist():
+            _extend(made[-1], batch, start, cut)
+            commit_at = batch.data.column(Envelope.COMMIT_AT)[cut].as_py()
+            made.append(TruncateSegment(batch.seq[cut].as_py(), commit_at))
+            start = cut + 1
+        _extend(made[-1], batch, start, batch.row_count)
+    return made
+
+
+def _extend(segment: TruncateSegment, batch: ChangeBatch, start: int, end: int) -> None:
+    if start == 0 and end == batch.row_count and end:
+        segment.batches.append(batch)
+    elif end > start:
+        segment.batches.append(ChangeBatch(batch.schema, batch.data.slice(start, end - start)))
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """`truncated_at`: drop everything stored first (the `_cdc_seq` of the last truncate), then apply.
+
+    `upserts` are whole rows, one a key; `deletes` the keys that end without a row: old keys of moved rows
+    included. Every key is in at most one of the two.
+    """
+
+    schema: TableSchema
+    truncated_at: int | None
+    upserts: Rows
+    deletes: Rows
+
+    @property
+    def truncated(self) -> bool:
+        return self.truncated_at is not None
+
+
+def reduce_batches(batches: Sequence[ChangeBatch], *, keep_deleted: bool = False) -> Reduced:
+    """Reduce batches of one table and schema version, in `_cdc_seq` order; the table must have a key.
+
+    `deletes` holds only keys; with `keep_deleted` (soft deletes) whole rows, with holes like `upserts`.
+    """
+    schema = batches[0].schema
+    last = segments(batches)[-1]
+    if not last.batches:
+        return Reduced(schema, last.truncated_at, _no_rows(schema), _no_rows(schema))
+    timeline = Timeline(last.batches)
+    finals = timeline.finals()
+    arrives = timeline.arrives[finals]
+    upserts = timeline.rows(finals[arrives])
+    deletes = timeline.rows(finals[~arrives], complete=keep_deleted)
+    return Reduced(schema, last.truncated_at, upserts, deletes)
+
+
+def _no_rows(schema: TableSchema) -> Rows:
+    envelope = pa.schema([(Envelope.SEQ, Envelope.SEQ_TYPE), (Envelope.COMMIT_AT, Envelope.COMMIT_AT_TYPE)])
+    return Rows(pa.schema([*schema.arrow, *envelope]).empty_table())
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """`opened`: whole rows, one a version, in order; `ended_seq` and `ended_at` (null while open) beside
+    them.
+
+    `closing`: per key that changed, the key, `_cdc_seq` and `_cdc_commit_at` of its first change: that is
+    when a version stored before ended.
+    """
+
+    opened: Rows
+    ended_seq: pa.Array
+    ended_at: pa.Array
+    closing: Rows
+
+
+def row_versions(batches: Sequence[ChangeBatch]) -> Versions:
+    """Return every version of the rows, for a history (SCD2), of batches that share a schema with a key and
+    hold no truncate (`segments` cuts there).
+
+    A version begins with a change and ends with the next change of its key. What ends here is given with its
+    end; the last version of each key stays open.
+    """
+    timeline = Timeline(batches)
+    order, gid = timeline.sorted, timeline.gid
+    same = gid[order[1:]] == gid[order[:-1]]
+    following = np.full(timeline.count, -1, np.int64)
+    following[order[:-1]] = np.where(same, order[1:], -1)
+    arrivals = np.flatnonzero(timeline.arrives)
+    ends = following[arrivals]
+    ending = timeline.rows(np.where(ends < 0, 0, ends), complete=False).table
+    still_open = pa.array(ends < 0)
+    return Versions(
+        opened=timeline.rows(arrivals),
+        ended_seq=_null_where(still_open, ending[Envelope.SEQ]),
+        ended_at=_null_where(still_open, ending[Envelope.COMMIT_AT]),
+        closing=timeline.rows(order[np.r_[True, ~same]], complete=False),
+    )
+
+
+def _null_where(mask: pa.Array, values: pa.ChunkedArray) -> pa.Array:
+    return pc.if_else(mask, pa.scalar(None, values.type), values.combine_chunks())
