@@ -103,7 +103,7 @@ def create_atomically(path: Path, content: bytes) -> bool:
 
 
 def draft_of(path: Path) -> Path:
-    """The name under which a file is written before it takes the place of `path`: hidden, beside it."""
+    """Return the name of the hidden file that later replaces `path`, in the same folder."""
     return path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
 
 
@@ -124,7 +124,7 @@ def lock_of(path: Path) -> threading.RLock:
 
 
 def write_all(descriptor: int, data: bytes | memoryview, at: int | None = None) -> int:
-    """Write all of `data` (at byte `at`, or where the descriptor stands) and give its length."""
+    """Write all of `data` (at byte `at`, or at the descriptor's offset) and give its length."""
     view = memoryview(data).cast("B")
     done = 0
     while done < len(view):

@@ -21,7 +21,7 @@ from cdc.spi import WritesStarter, registry
 
 FileOption = Annotated[Path, typer.Option("--config", "-c", envvar="CDC_CONFIG", help="The file to write.")]
 
-# Where the URL may come from, so that it stands in no shell's history.
+# Where the URL may come from, so that it is in no shell's history.
 URL_VARIABLE = "CDC_SOURCE_URL"
 
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")

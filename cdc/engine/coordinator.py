@@ -104,7 +104,7 @@ class Coordinator:
             self.settled.clear()
             self._copy_all(wanted, stop)
         self._waiting.keep_unready([t for t in self._to_copy() if not self._is_ready(t, schemas)])
-        # One that is refused because it waits in vain goes on to wait.
+        # One that is refused because it waits in vain keeps waiting.
         self._waiting.keep({*self._to_copy(), *self.refused})
         for table, error in self._waiting.stuck().items():
             self._refuse(table, error)
@@ -168,7 +168,7 @@ class Coordinator:
         """Make new tables known.
 
         A known name with another number (dropped and created again), or a known number under another name
-        (renamed), is the stream's to tell: earlier changes are still to come under the old one.
+        (renamed), is left to the stream: earlier changes are still to come under the old one.
         """
         known = self._ledger.tables
         for schema in schemas:

@@ -34,7 +34,7 @@ from cdc.spi import (
 )
 from cdc.spi.sink import SupportsIdle
 
-# How often an idle sink is told the newest position, so that `_cdc.cursors` shows a fresh "consistent as of"
+# How often an idle sink receives the newest position, so that `_cdc.cursors` shows a fresh "consistent as of"
 # on a quiet source.
 IDLE_POSITION_SECONDS = 60.0
 # Longest sleep between looks at the stop flag and at replay requests.
@@ -102,7 +102,7 @@ class DeliveryLoop:
         self._status.state = "stopped"
 
     def _follow(self, sink: Sink, stop: threading.Event) -> None:
-        """Deliver from the sink's cursor on, until stopped or told to replay."""
+        """Deliver from the sink's cursor on, until stopped or asked to replay."""
         cursor = self._start(sink, stop)
         if not self.opened.is_set():
             return

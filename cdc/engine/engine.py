@@ -242,7 +242,7 @@ class Engine:
         return delivery
 
     def _share_memory(self, memory_bytes: int) -> None:
-        """Have the deliveries that hold more go on with so much each."""
+        """Have the deliveries that hold more continue with so much each."""
         for delivery in self.pipelines.deliveries.values():
             if delivery.resources.memory_bytes > memory_bytes:
                 was_paused = delivery.is_paused

@@ -23,7 +23,7 @@ Record = Callable[[TableId], str]
 
 
 def record_of(source: Source) -> Record:
-    """What stands for the transforms of a table."""
+    """Return what records the transforms of a table, to compare them later."""
     return source.record if isinstance(source, TransformsRows) else lambda _table: ""
 
 

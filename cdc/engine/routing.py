@@ -47,7 +47,7 @@ class Router:
     """Changes tables' phases on the capture side; has no state of its own."""
 
     def __init__(self, mode: SnapshotMode, record: Callable[[TableId], str] = lambda _table: "") -> None:
-        """`record` stands for the transforms of a table (`TransformsRows`)."""
+        """`record` returns the record of a table's transforms (`TransformsRows`)."""
         self._first_phase = Phase.LIVE if mode == "never" else Phase.WAITING
         self._record = record
 

@@ -13,7 +13,7 @@ from cdc.errors import CdcError, SourceRefused, SourceUnavailable
 
 @dataclass(frozen=True, slots=True)
 class ErrorMeaning:
-    """The kind of error that a code stands for, and what the operator can do."""
+    """The kind of error that a code means, and what the operator can do."""
 
     kind: type[CdcError]
     remedy: str

@@ -16,7 +16,7 @@ UNREACHABLE = (
     "Start the server, or correct host and port in url (inside a container, localhost is the container)."
 )
 _AGAIN = "Check that the server still runs, then run cdc check again."
-# A message that names more than this is no sentence any more; the fix beside it names all.
+# A message that names more than this is hard to read; the finding's fix names all.
 NAMES_IN_MESSAGE = 5
 
 

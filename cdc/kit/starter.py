@@ -21,7 +21,7 @@ from cdc.kit.selection import quoted_part
 from cdc.model import TableId, printable
 from cdc.spi.finding import Finding
 
-# The comments stand in one column where the entries are shorter than this.
+# The comments are aligned where the entries are shorter than this.
 COMMENT_COLUMN = 34
 # The mirror's file is called so unless a schema is.
 MIRROR_STEM = "warehouse"

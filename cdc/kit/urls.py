@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 ENCODE_COMMAND = (
     "python3 -c 'import getpass, urllib.parse as u; print(u.quote(getpass.getpass(), safe=\"\"))'"
 )
-# Characters that end the user or password of a URL when they stand there raw, and how they are written.
+# Characters that end the user or password of a URL unless they are encoded, and how they are written.
 _ENCODED = {"@": "%40", "/": "%2F", "?": "%3F", "#": "%23"}
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CREDENTIALS = re.compile(r"[^@/]*@")
@@ -121,7 +121,7 @@ def _split(rest: str) -> tuple[str, str]:
 
 
 def nearest_scheme(url: str, schemes: Iterable[str]) -> str:
-    """Return which of `schemes` another tool's scheme stands for: `postgresql` for `jdbc:postgresql://`."""
+    """Return which of `schemes` another tool's scheme means: `postgresql` for `jdbc:postgresql://`."""
     scheme = url.partition("://")[0].lower()
     if "://" not in url or not _SCHEME.fullmatch(scheme):
         return ""

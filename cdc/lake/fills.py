@@ -19,7 +19,7 @@ ARROW_FORM = "arrow"
 
 
 def told_fills(schema: TableSchema) -> dict[str, Any]:
-    """Return, by column name, the fill of each column that has one, as a JSON value; NULL is not told.
+    """Return, by column name, the fill of each column that has one, as a JSON value; NULL is left out.
 
     The value is a text that Arrow and DuckDB cast to the column's type (binary: hexadecimal digits), a list
     an array of such texts with null for null elements. Where the text would not give back the very same

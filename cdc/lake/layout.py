@@ -81,7 +81,7 @@ def table_of(folder: str) -> TableId:
 
 
 def partition_prefix(schema: TableSchema) -> str:
-    """What stands before `dt` and the like in a table's folders: `cdc_` where it has a column of such a name.
+    """The prefix of `dt` and the like in a table's folders: `cdc_` where it has a column of such a name.
 
     Readers that understand Hive folders replace a column of the same name by the folder's value.
     """

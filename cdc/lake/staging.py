@@ -46,7 +46,7 @@ class Staging:
         self._partition = partition
         self._delivery = delivery
         # Rows gathered over all files before the largest gathering is written as a (short) row group. One
-        # part of the delivery and one row group being encoded come beside it, however many tables and
+        # part of the delivery and one row group being encoded come on top, however many tables and
         # partitions it touches.
         self._buffer_bytes = buffer_bytes
         self._files: dict[FileKey, TableFile] = {}

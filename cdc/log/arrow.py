@@ -2,7 +2,7 @@
 
 It knows no place where the bytes are stored, so it serves every log. Row columns are stored under their index
 ("0", "1", …), so any column name may exist; envelope columns keep theirs. A batch keeps the ordinals that the
-source gave; the offset of its part is kept beside it and added when it is read.
+source gave; the offset of its part is stored apart and added when it is read.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 no I/O.
 
 The header's checksum is salted with the log's identity, the segment's number and the frame's own place, so a
-frame copied, moved or left over from elsewhere never counts as valid. The body's checksum stands in the
+frame copied, moved or left over from elsewhere never counts as valid. The body's checksum is in the
 header, so a reader may trust a length without reading the body. `docs/log-format.md` gives every byte.
 
 Bodies of header, commit and index frames are JSON: integers that may pass 64 bits (a position's order) are

@@ -18,7 +18,7 @@ from cdc.log.segment import Block, Segment, SegmentReader
 from cdc.model import ChangeBatch, Commit, Position, TableId, TableSchema
 from cdc.model.position import to_microseconds
 
-# Every delivery goes on where it stopped; so many places are remembered, and the oldest is forgotten.
+# Every delivery continues where it stopped; so many places are remembered, and the oldest is forgotten.
 _PLACES = 64
 # Tables of the newest segments; when there are more, they are read again.
 _SCHEMAS = 1024

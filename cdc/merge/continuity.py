@@ -85,7 +85,7 @@ def advanced(cursor: Cursor | None, delivery: Delivery, context: SinkContext) ->
     )
 
 
-# So much of a uuid tells two logs apart in a message.
+# So much of a uuid distinguishes two logs in a message.
 _SHORT = 8
 
 

@@ -103,7 +103,7 @@ class TableRows:
         return columns
 
     def take(self) -> pa.RecordBatch:
-        """The batch of the rows; begins anew."""
+        """Return the batch of the rows, and start an empty one."""
         gathered = GatheredRows(
             count=self.ops.length,
             ops=self.ops.release(),

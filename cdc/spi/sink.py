@@ -83,7 +83,7 @@ class Delivery:
     again for a retry. Batches of one part are in `_cdc_seq` order within a table; between tables order by
     `_cdc_seq`.
     `replaying` says that the sink has had these offsets before. `begins` says that the sink begins at
-    `first`, or goes on there, although it has not had the offsets before: the log no longer holds them.
+    `first`, or continues there, although it has not had the offsets before: the log no longer holds them.
 
     Batches of which the sink is not in the audience are left out, so that `parts()` may give nothing for a
     range that is not empty. The batches of one log commit follow each other, in one part or several; where

@@ -91,7 +91,7 @@ class Snapshot(Protocol):
     several readers one view without locks (MySQL), the rows of a table with a key may be newer: all changes
     from the position on, applied over them in order, give the table nevertheless, and columns that a change
     leaves out are right in the rows. `tokens` gives per table what a later process needs to
-    go on from finished chunks. `resumed` names the tables for which `chunks` completes an earlier snapshot:
+    continue from finished chunks. `resumed` has the tables for which `chunks` completes an earlier snapshot:
     the rows of its finished chunks, then all changes up to its position, then these chunks, together equal a
     whole copy. The other tables start from nothing. `read` may be called from several threads, each with its
     own chunk; it yields batches of `r` rows whose ordinals start at 0 in every batch. `close` ends the view

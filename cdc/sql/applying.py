@@ -138,7 +138,7 @@ class Application:
 
     def _forget(self, end: int) -> None:
         """Take what comes again, up to an offset, out of a changelog; a table that is set aside keeps what it
-        has. No further than the changes at hand: the rest stays readable when a step ends here.
+        has. No further than the current changes: the rest stays readable when a step ends here.
         """
         first = max(self._forgotten, self.progress.skipped_below)
         end = min(end, self._replayed_below)
@@ -181,7 +181,7 @@ class Application:
 
     @contextmanager
     def _of_table(self, schema: TableSchema) -> Iterator[None]:
-        """Tell what one table can't take from what stops the sink."""
+        """Raise TableRefused for what one table cannot take; all else stops the sink."""
         try:
             yield
         except _OF_A_TABLE as error:
@@ -225,7 +225,7 @@ def _grouped(part: Sequence[ChangeBatch]) -> Iterator[list[ChangeBatch]]:
 
 
 def _first_seq(batch: ChangeBatch) -> int:
-    """Where a batch stands; one that only makes a table known stands first."""
+    """Return the place of a batch in the order; a batch that only names a table comes first."""
     if batch.mark is not None:
         return batch.mark.seq
     return int(batch.seq[0].as_py()) if batch.row_count else -1

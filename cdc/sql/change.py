@@ -19,7 +19,7 @@ from cdc.sql.steps import Room
 @dataclass(frozen=True, slots=True)
 class Change:
     """`replayed_below`: changes with a lower `_cdc_seq` have been in this sink before; 0 when nothing is
-    replayed. `room` is told of values that are taken over from stored rows.
+    replayed. `room` counts values that are copied from stored rows.
     """
 
     connection: Connection

@@ -21,7 +21,7 @@ from cdc.sql.options import TableOptions
 @dataclass(slots=True)
 class Evolution:
     """`changes` names the differences for people; `ignored` are the columns left out; `origins` says which
-    column of before each column now goes on from; `converts` whether stored values get another type.
+    column of before each column now continues from; `converts` whether stored values get another type.
     """
 
     stored: StoredTable

@@ -30,7 +30,7 @@ def apply(change: Change) -> None:
     if not change.batches:
         return
     made = segments(change.batches)
-    # Hard deletes leave nothing of what stood before the last truncate; soft ones leave its marks.
+    # Hard deletes leave nothing of what was there before the last truncate; soft ones leave its marks.
     for segment in made if soft else made[-1:]:
         if segment.truncated_at is not None:
             _truncate(change, segment)

@@ -33,7 +33,7 @@ class StepLimits:
 
     @property
     def left_behind(self) -> float:
-        """So much of wide values may be in the transaction when a commit of `size` is put beside it."""
+        """So much of wide values may be in the transaction when a commit of `size` is added to it."""
         return self.size / 8
 
 
@@ -144,8 +144,8 @@ class Room:
         tables: set[TableId],
         apart: Collection[int],
     ) -> bool:
-        """Whether the commit that begins with a batch of the part fits into the transaction, as far as can
-        be told, beside the piece that takes so much.
+        """Return whether the commit that begins with a batch of the part fits into the transaction with the
+        piece that takes so much, as far as that is known.
         """
         commit = part[start].commit
         if commit is not None and commit.first in apart:
@@ -157,7 +157,7 @@ class Room:
             cost += self._cost(batch)
             all_tables.add(batch.table)
         if commit is not None:
-            # The commit may go on in the next part.
+            # The commit may continue in the next part.
             cost = max(cost, commit.byte_count - commit.row_count * self.limits.wide_value_bytes)
         return self.wide_bytes + taken + cost <= self.limits.size and len(all_tables) <= self.limits.tables
 

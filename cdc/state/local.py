@@ -11,7 +11,7 @@ from cdc.state.store import SqliteState, SqliteStateReader
 
 
 class LocalState:
-    """Implements `cdc.spi.StateStore`: a SQLite database, and beside it the file with the status document."""
+    """Implements `cdc.spi.StateStore`: a SQLite database, and the file with the status document."""
 
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir

@@ -295,7 +295,7 @@ def _is_no_room(error: OSError | sqlite3.Error, path: Path) -> bool:
     if isinstance(error, OSError):
         return error.errno in NO_ROOM
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
-    # SQLite calls a quota that is used up an I/O error; a write of our own is told the reason.
+    # SQLite calls a quota that is used up an I/O error; a write of our own returns the reason.
     return code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR_WRITE and _probe_finds_no_room(path))
 
 

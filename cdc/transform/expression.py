@@ -154,9 +154,9 @@ class _Binder:
             if operand.value is None or isinstance(operand.value, bool):
                 scalar = pa.scalar(operand.value, pa.bool_())
                 return lambda columns: scalar
-            raise self._refused("a literal stands where a condition is expected")
+            raise self._refused("a literal is not a condition")
         if not pa.types.is_boolean(operand.type):
-            raise self._refused(f"a value of type {operand.type} stands where a condition is expected")
+            raise self._refused(f"a value of type {operand.type} is not a condition")
         return operand.evaluate
 
     def _both(self, node: Any) -> Evaluate:
@@ -247,7 +247,7 @@ class _Binder:
     def _value(self, node: Any) -> _Operand:
         operand = self._operand(node)
         if isinstance(operand, Literal):
-            raise self._refused("a literal stands where a column is expected")
+            raise self._refused("a literal is not a column")
         return operand
 
     def _operand(self, node: Any) -> _Operand | Literal:

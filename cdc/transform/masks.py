@@ -19,7 +19,7 @@ from cdc.transform.canonical import distinct, has_text, texts
 from cdc.transform.settings import KeepLast, Mask, TruncateMask
 
 REDACTED = "REDACTED"
-# Of one length for every value, so that it does not tell how long the hidden part was.
+# Of one length for every value, so that it does not show how long the hidden part was.
 HIDDEN = "***"
 _BLOCK_BYTES = 64
 _DIGITS, _LETTERS, _CAPITALS = string.digits, string.ascii_lowercase, string.ascii_uppercase

@@ -42,7 +42,7 @@ class TableRules:
     excluded: Mapping[str, str] = field(default_factory=dict)
     renames: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     route: Route | None = None
-    # Stands for the key in `record`.
+    # Represents the key in `record`.
     fingerprint: str = ""
 
     @property
@@ -158,7 +158,7 @@ class Rules:
 
 
 def fingerprint(key: bytes | None) -> str:
-    """What stands for a key where a change of it has to be seen."""
+    """Return the fingerprint of a key, which shows a change of the key and not the key."""
     if key is None:
         return ""
     return hashlib.sha256(b"cdc mask key\0" + key).hexdigest()[:_FINGERPRINT_DIGITS]

@@ -174,7 +174,7 @@ class TransformedSource:
         """The table at the source that the engine knows by this name."""
         origins = [origin for origin in self._tables.origins(table) if self._source.selects(origin)]
         if len(origins) > 1 and self._tables.owner(table) is None:
-            # Which of them there is only the catalog tells.
+            # Only the catalog shows which of them exists.
             self.discover()
         owner = self._tables.owner(table)
         return owner.table if owner is not None else next(iter(origins), table)
@@ -271,7 +271,7 @@ class TransformedSource:
         return text if self._seal is None else self._seal.seal(text)
 
     def token(self, target: TableId, text: str) -> str:
-        """A copy's token, from which a copy under other rules can be told."""
+        """A copy's token, which differs from the token of a copy under other rules."""
         return self.sealed(f"{self.record(target)}\n{text}" if self.record(target) else text)
 
     def _findings(self) -> Sequence[Finding]:

@@ -53,7 +53,7 @@ class Document:
     inserted: set[str] = field(default_factory=set)
 
     def problem(self, path: Path, message: str, remedy: str = "") -> ConfigError:
-        """An error at that path, or at its nearest parent that stands in the file."""
+        """An error at that path, or at its nearest parent that is in the file."""
         where = f"{self.name}:{self.line(path)}"
         if path:
             where = f"{where}: {format_path(path)}"

@@ -1,4 +1,4 @@
-"""Replaces `${NAME}`, `${NAME:-default}` and `${file:/path}` in text; `$${` stands for a literal `${`.
+"""Replaces `${NAME}`, `${NAME:-default}` and `${file:/path}` in text; `$${` is a literal `${`.
 
 Defaults are literal text: nothing is replaced inside them. What comes from the environment or a file is
 a secret to everything above.

@@ -21,7 +21,7 @@ from cdc_config.settings import (
 )
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-# A text with a reference may stand wherever a number, a choice or a flag is wanted.
+# A text with a reference may replace a number, a choice or a flag.
 _REFERENCE: dict[str, Any] = {"type": "string", "pattern": r"\$\{"}
 _LITERAL_KEYS = ("enum", "const", "default", "examples", "required")
 _DOTTED_PATH: dict[str, Any] = {"type": "string", "pattern": r"^[^:]+:[^:]+$"}

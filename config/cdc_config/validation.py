@@ -74,7 +74,7 @@ def validate(
 
 
 def known_keys(model: type[BaseModel]) -> tuple[str, ...]:
-    """The keys of a model as they stand in the file."""
+    """The keys of a model as in the file."""
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
@@ -114,7 +114,7 @@ class _Section:
         return repr(value) if isinstance(value, str) else shown.lower()
 
     def _path(self, location: tuple[str | int, ...]) -> Path:
-        """The part of pydantic's location that stands in the file, or is missing there; it has more parts."""
+        """The part of pydantic's location that is in the file, or is missing there; it has more parts."""
         path = self.path
         last = len(location) - 1
         for index, part in enumerate(location):

@@ -1,7 +1,7 @@
 """The bytes of one connection, below PyMySQL: commands go out whole, answers come in as they arrive.
 
 PyMySQL logs in and makes TLS; then the channel owns the connection. The protocol is strictly question and
-answer, so nothing is in PyMySQL's own buffer between two commands and the socket can be read beside it. Used
+answer, so nothing is in PyMySQL's own buffer between two commands and the socket can be read directly. Used
 by one thread at a time; `close` may come from any.
 """
 

@@ -2,7 +2,7 @@
 errors that the stream raises by name.
 
 The server's message is kept (it names the object), but for those that can quote a value: of rows, or of the
-bounds that stand in our own statements. Error 1236 is one number for everything that ends a dump; there alone
+bounds that are in our own statements. Error 1236 is one number for everything that ends a dump; there alone
 the words decide, in the wordings of MySQL 5.7 to 9 (`master`, `slave`, since 8.0.26 `source`, `replica`) and
 of MariaDB. A server that speaks another language than English gives SourceRefused there.
 """
@@ -196,7 +196,7 @@ _DUMP_ENDS = (
     (r"AUTO_POSITION|anonymous transaction|GTID_MODE", _GTIDS_OFF),
     (r"Binary log is not open", _NO_BINLOG),
     (r"max_allowed_packet", _PACKET),
-    # An I/O error is also what MySQL's open dumps get from RESET BINARY LOGS AND GTIDS: the next start tells.
+    # MySQL's open dumps also get an I/O error from RESET BINARY LOGS AND GTIDS: the next start shows which.
     (r"memory allocation|read error|I/O error|communication packets", WAIT),
     (
         r"server id was not set|misconfigured",
@@ -280,7 +280,7 @@ def _of_the_network(cause: OSError, where: str, doing: str) -> CdcError:
 
 
 def binlog_gone(where: str, file: str) -> SourceGap:
-    """The file that we must go on from is not among the server's any more."""
+    """The file that we must continue from is no longer among the server's."""
     message = f"the binlog {file} is no longer on the server"
     return SourceGap(message, where=where, remedy=_GONE.remedy)
 

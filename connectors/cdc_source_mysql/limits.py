@@ -31,7 +31,7 @@ class Limits:
     idle_seconds: float = IDLE_SECONDS
     # Silence of some heartbeats is a dead connection, but never less than this: a loaded server is late.
     min_silent_seconds: float = 10.0
-    # Past this offset in a file a stream goes on by GTID, or in the next file.
+    # Past this offset in a file a stream continues by GTID, or in the next file.
     max_dump_offset: int = MAX_DUMP_OFFSET
     # XA transactions that were prepared before us mostly end within this time.
     xa_patience_seconds: float = 3.0
@@ -42,11 +42,11 @@ class Limits:
     # However wide its rows, a chunk has at least this many, and however narrow, no more than that.
     min_chunk_rows: int = 1_000
     max_chunk_rows: int = 500_000
-    # A stream that stands at the end of the binlog says so within seconds; one that is behind takes its time,
+    # A stream that is at the end of the binlog says so within seconds; one that is behind takes its time,
     # and the snapshot comes again.
     settled_seconds: float = 20.0
     # The binlog is ahead of visibility by the length of a group commit, on a replica that waits for
-    # acknowledgements by seconds; more than this is a server that stands still.
+    # acknowledgements by seconds; more than this is a server that hangs.
     visible_seconds: float = 60.0
     # While a lock is waited for, new writers of the table wait behind it: short, whole seconds, and tried
     # again.

@@ -90,7 +90,7 @@ class Address:
 
     @property
     def shown(self) -> str:
-        """The server, as it may stand in a message."""
+        """The server, as messages may show it."""
         return self.socket or f"{self.host}:{self.port}"
 
 
@@ -131,14 +131,14 @@ class MysqlOptions(BaseModel):
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """The entries of `tables`, or what stands for them."""
+        """The entries of `tables`, or their default."""
         if self.tables is not None:
             return self.tables
         database = self.address.database
         return (f"{quoted_part(database)}.*",) if database else ALL_TABLES
 
     def selection(self, *, ignores_case: bool) -> TableSelection:
-        """What is followed of a server that does, or doesn't, tell names apart by their case."""
+        """What is followed of a server that does, or doesn't, distinguish names by their case."""
         selection = select(self.patterns)
         return selection.ignoring_case() if ignores_case else selection
 

@@ -39,7 +39,7 @@ SETTINGS: Mapping[str, str] = {
     "div_precision_increment": "4",
     "default_week_format": "0",
     "lc_time_names": "'en_US'",
-    # Messages that we pass on are in one language, and the few that tell errors of one number apart.
+    # Messages that we pass on are in one language, and the few that distinguish errors of one number.
     "lc_messages": "'en_US'",
     # MySQL before 8.0.20 and MariaDB order longer values by their first bytes only.
     "max_sort_length": "1024",

@@ -68,7 +68,7 @@ from cdc_source_mysql.wire.decoder import BinlogDecoder
 @dataclass(frozen=True, slots=True)
 class FirstOpening:
     """What `open` found for an empty log: the definitions at a position, the server, and what is to be kept
-    of XA transactions that stand prepared.
+    of XA transactions that are prepared.
     """
 
     order: int

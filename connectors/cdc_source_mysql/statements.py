@@ -1,4 +1,4 @@
-"""The SQL that findings and errors tell an operator to run, such as the GRANT of a missing privilege:
+"""The SQL that findings and errors ask an operator to run, such as the GRANT of a missing privilege:
 quoted, ready to paste, without the semicolon.
 """
 
@@ -50,7 +50,7 @@ def quoted(name: str) -> str:
 
 
 def literal(text: str) -> str:
-    """A text as a SQL literal, in every sql_mode (quotes are doubled; a backslash is taken as it stands)."""
+    """A text as a SQL literal, in every sql_mode (quotes are doubled; a backslash is kept)."""
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -1,4 +1,4 @@
-"""Opens a connection with libpq's own steps, so that a failure tells its SQLSTATE and the step it came from.
+"""Opens a connection with libpq's own steps, so that a failure has its SQLSTATE and its step.
 
 psycopg connects with libpq's default messages, which hold no SQLSTATE: a failed login then shows only as text
 in the server's language. Here libpq is asked for verbose messages before the server answers, and the steps

@@ -78,7 +78,7 @@ class Connector:
         self._url = options.url.get_secret_value()
         self.source = source
         self.limits = limits
-        # As much of a name as the server keeps: it tells our walsenders from others'.
+        # As much of a name as the server keeps: it distinguishes our walsenders.
         given = parse_url(self._url).get("application_name") or f"cdc_{source}"
         self.application_name = given[:MAX_NAME_BYTES]
         self.where = f"sources.{source}"

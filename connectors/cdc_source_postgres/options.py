@@ -66,7 +66,7 @@ _FOREIGN = {
     "default_query_exec_mode": ("pgx", REMOVE),
     "pool_max_conns": ("pgx", REMOVE),
 }
-# libpq lets ? and # stand in a password.
+# libpq allows ? and # in a password.
 _URLS = UrlRules(URL_SCHEMES, URL_SHAPE, "@/", _FOREIGN)
 
 

@@ -112,7 +112,7 @@ class PostgresSource:
         self._wanted = 0
         # Until a table shows a type whose binary form we do not read.
         self._binary = True
-        # A gap was found: the slot at hand is of no use any more.
+        # A gap was found: the current slot is no longer of use.
         self._slot_is_spent = False
         self._kept: KeptConnection[Connection] = KeptConnection(
             lambda: self._connector.connect("to read the catalog"),
@@ -373,7 +373,7 @@ class PostgresSource:
         )
 
     def _follow_first(self, tables: Sequence[TableSchema]) -> None:
-        """A snapshot of a table that is not in the publication would have no changes to go on with. Where
+        """A snapshot of a table that is not in the publication would have no changes to continue with. Where
         there is no publication at all, nobody streams.
         """
         with self._connection("reading the publication") as connection:

@@ -1,4 +1,4 @@
-"""The SQL that findings and errors tell an operator to run: quoted, ready to paste, without the semicolon."""
+"""The SQL that findings and errors ask an operator to run: quoted, ready to paste, without the semicolon."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALTER_WAL_LEVEL = (
 )
 
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
-# Names that parse as something else when they stand bare in the statements below.
+# Names that parse as something else without quotes in the statements below.
 _KEYWORDS = frozenset(
     """
     all analyse analyze and any array as asc asymmetric both case cast check collate column

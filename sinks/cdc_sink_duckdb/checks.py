@@ -49,7 +49,7 @@ def _file(path: Path, daemon_pid: int) -> list[Finding]:
 
 
 def named_like(path: Path, schemas: Iterable[str]) -> list[Finding]:
-    """Warn if SQL can't tell a schema from the database, which is named after the file."""
+    """Warn if a schema is named like the database, whose name is the file's: SQL can't distinguish them."""
     folded = DuckDBDialect(path.stem).folded
     if folded(path.stem) not in map(folded, schemas):
         return []

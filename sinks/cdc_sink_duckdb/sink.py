@@ -93,7 +93,7 @@ class DuckDBSink(SqlSink):
                 checkpoint()
 
     def connect(self) -> DuckDBConnection:
-        """Open the file with the memory limit that the delivery at hand needs."""
+        """Open the file with the memory limit that the current delivery needs."""
         connection = connect(self._options)
         if self._memory_limit != self._options.memory_limit:
             connection.limit_memory(self._memory_limit)

@@ -145,7 +145,7 @@ class MysqlServer(MysqlProcess, DemoServer):
         timestamp_as_text="cast(cast(unix_timestamp({}) * 1000000 as signed) as char)",
         sixty_bits_of="cast(conv(substr(sha2({}, 256), 1, 15), 16, 10) as unsigned)",
     )
-    # The server changes to this account by itself, once it has read what only root may.
+    # The server changes to this account once it has read what only root may.
     accounts: ClassVar[Sequence[str]] = ("mysql", "nobody")
     programs: ClassVar[Sequence[str]] = ("mysqld",)
     remedy: ClassVar[str] = "Install the package mysql-server-core of Debian or Ubuntu (apt-get install)"

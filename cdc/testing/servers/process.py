@@ -143,7 +143,7 @@ class ServerProcess(ABC):
 
     def start(self) -> Self:
         """Start and wait until it answers. Keeps the port of the first start."""
-        # One that ended by itself leaves its reaper, which would remove the folder under the new process.
+        # One that ended unasked leaves its reaper, which would remove the folder under the new process.
         self._reap()
         fixed = self.port != 0
         for attempt in range(1, PORT_ATTEMPTS + 1):

@@ -41,7 +41,7 @@ _MAX_HOST_BYTES = 60
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """Under which number and uuid the server knows us; `label` stands behind our name in SHOW REPLICAS."""
+    """Under which number and uuid the server knows us; `label` follows our name in SHOW REPLICAS."""
 
     server_id: int
     uuid: str
@@ -61,7 +61,7 @@ class Replica:
 
 
 def label_of(log_id: str) -> str:
-    """The part of a log's uuid that tells it from others in a list of replicas."""
+    """The part of a log's uuid that distinguishes it in a list of replicas."""
     return log_id[:8]
 
 

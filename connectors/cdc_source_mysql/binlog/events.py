@@ -119,7 +119,7 @@ def parse_query(body: bytes | memoryview) -> Query:
 
 
 def _status(cursor: Reader) -> dict[int, int]:
-    """What we need of the status variables. After an unknown one nothing more can be told, so the rest is
+    """What we need of the status variables. After an unknown one nothing more can be read, so the rest is
     left out; the server writes those that we need first.
     """
     found: dict[int, int] = {}

@@ -1,7 +1,7 @@
 """Transactions that our log has and the server lacks: a failover lost them, or a domain was deleted.
 
-Nothing but the operator's word makes the source go on without them: `accept_lost_gtids` names each of them,
-so it holds for one loss and for no later one. Then the stream goes on behind the last transaction that both
+Only the operator's word makes the source continue without them: `accept_lost_gtids` names each of them,
+so it holds for one loss and for no later one. Then the stream continues after the last transaction that both
 have.
 """
 
@@ -17,7 +17,7 @@ from cdc_source_mysql.binlog.replay import BinlogReader, BinlogReading
 from cdc_source_mysql.errors import transactions_purged, transactions_unknown
 from cdc_source_mysql.wire import decoder as wire
 
-# How long a transaction may stand in the binlog before it counts as executed: semi-synchronous replication
+# How long a transaction may be in the binlog before it counts as executed: semi-synchronous replication
 # waits ten seconds for a replica by default. Shorter than a stopping daemon may take.
 ARRIVAL_SECONDS = 20
 

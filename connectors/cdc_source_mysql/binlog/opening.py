@@ -2,7 +2,7 @@
 that the server has everything after it.
 
 Files and offsets name places on one server. On another one, and where the protocol can't say the offset, the
-stream goes on by GTID, and the positions begin a new epoch.
+stream continues by GTID, and the positions begin a new epoch.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Start:
 
 
 def _ends(following: str) -> frozenset[int]:
-    """How many bytes stand in a file behind its last transaction: none after a crash, a STOP, or a ROTATE to
+    """How many bytes are in a file after its last transaction: none after a crash, a STOP, or a ROTATE to
     the following file; perhaps with a checksum.
     """
     events = (codes.HEADER_BYTES, codes.HEADER_BYTES + ROTATE_BYTES + len(following.encode()))
@@ -158,7 +158,7 @@ class Opening:
         )
 
     def _began_at(self, file: str) -> int:
-        """The time in the file's first event; only a dump tells it."""
+        """The time in the file's first event; only a dump has it."""
         replica = Replica.random()
         with closing(dump_from(self._connector, file, FIRST_OFFSET, replica, stop_at_end=True)) as dump:
             while True:
@@ -171,7 +171,7 @@ class Opening:
                     return header.timestamp_seconds
 
     def _is_same_binlog(self, memory: ServerMemory | None) -> bool | None:
-        """GTIDs don't tell a server that was reset: it counts them from 1 again. None: it is another server,
+        """GTIDs don't reveal a reset server: it counts them from 1 again. None: it is another server,
         or what it was is not known.
         """
         facts = self._facts
@@ -203,7 +203,7 @@ class Opening:
         return self._end_by_gtid(reader) if self._facts.has_gtids else end
 
     def _end_at_rest(self) -> BinlogPosition:
-        """MariaDB 10 tells no place's GTIDs once its file holds an event over max_allowed_packet. Its newest
+        """MariaDB 10 returns no place's GTIDs if its file holds an event over max_allowed_packet. Its newest
         ones are those of the end if nothing was written meanwhile.
         """
         for _ in range(REST_ATTEMPTS):
@@ -276,8 +276,8 @@ class Opening:
         return Start(replace(after, file=self._next_file(after), offset=FIRST_OFFSET), server)
 
     def _next_file(self, after: BinlogPosition) -> str:
-        """The file to go on in, once nothing is left in ours but its last event: without GTIDs no server
-        sends what stands past 4 GiB.
+        """The file to continue in, once nothing is left in ours but its last event: without GTIDs no server
+        sends what is past 4 GiB.
         """
         sizes = self.queries.sizes()
         later = next((name for name in sizes if file_number(name) > after.file_number), None)
@@ -309,7 +309,7 @@ class Opening:
     def _require_whole(
         self, after: BinlogPosition, memory: ServerMemory | None, *, is_same: bool | None
     ) -> None:
-        """GTIDs don't tell a server that lost the end of its binlog and gave their numbers to others."""
+        """GTIDs don't reveal a server that lost the end of its binlog and gave their numbers to others."""
         # Positions of our memory's epoch are in the files of its server.
         if memory is None or memory.epoch != after.epoch or not is_same:
             return

@@ -22,7 +22,7 @@ OFFSET_BITS = 40
 FILE_BITS = 32
 MAX_OFFSET = (1 << OFFSET_BITS) - 1
 MAX_FILE_NUMBER = (1 << FILE_BITS) - 1
-# The first event of a file stands behind four bytes of magic.
+# The first event of a file follows four bytes of magic.
 FIRST_OFFSET = 4
 
 _PLACE = re.compile(r"(?:(\d{1,9})/)?([^\s:/][^\s:]*\.(\d{1,10})):(\d{1,13})")
@@ -74,7 +74,7 @@ def file_number(file: str) -> int:
 
 
 def parse(text: str, where: str = "") -> BinlogPosition:
-    """A position as it stands in `_cdc_position`, a checkpoint or the log.
+    """A position as in `_cdc_position`, a checkpoint or the log.
 
     Raises:
         ConfigError: the text is not one.
@@ -91,7 +91,7 @@ def parse(text: str, where: str = "") -> BinlogPosition:
 
 
 def parse_gtids(text: str) -> Gtids:
-    """A set of either kind; the colon tells them apart. Empty text is MySQL's empty set."""
+    """A set of either kind; the colon distinguishes them. Empty text is MySQL's empty set."""
     return GtidSet.parse(text) if ":" in text or not text.strip() else MariadbGtids.parse(text)
 
 

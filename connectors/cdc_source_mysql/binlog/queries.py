@@ -17,7 +17,7 @@ from cdc_source_mysql.connection import ServerFacts, one
 
 # A syntax error: the server does not know the statement.
 _NO_SUCH_STATEMENT = (1064,)
-# The sizes only measure the way to go; the server looks at every file to tell them.
+# The sizes only measure the distance; the server reads every file's size for them.
 SIZES_SECONDS = 30.0
 
 

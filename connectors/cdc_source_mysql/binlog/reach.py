@@ -72,7 +72,7 @@ _DROPS_KEY = re.compile(rb"\bdrop\s+(foreign|constraint)\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why it can't be told which followed tables a statement reaches, and the SQL that lets us see it."""
+    """Why it is not known which followed tables a statement reaches, and the SQL that lets us see it."""
 
     reason: str
     fix: str = ""
@@ -261,7 +261,7 @@ class Explorer:
         return not any(self._grants.may(privilege, table) for privilege in _MORE_THAN_SELECT)
 
     def _shown(self, table: TableId) -> set[TableId]:
-        """The parents of a table by cascading foreign keys, as SHOW CREATE TABLE tells them."""
+        """The parents of a table by cascading foreign keys, as SHOW CREATE TABLE shows them."""
         if not self._exists(table):
             return set()
         text = self.query(f"show create table {table_name(table)}")[0][1]
@@ -272,7 +272,7 @@ class Explorer:
 
 
 def _called(tokens: Sequence[Token], schema: str) -> list[TableId]:
-    """What stands behind CALL: a procedure may be called without parentheses."""
+    """What follows CALL: a procedure may be called without parentheses."""
     found = []
     for at, token in enumerate(tokens):
         if token.upper == "CALL" and at + 1 < len(tokens):
@@ -304,7 +304,7 @@ class Reach:
 
     def of(self, dml: Dml) -> Mapping[TableId, str] | Obstacle:
         """The followed tables that the statement may change besides those that its text says, with how; or
-        why that can't be told.
+        why that is not known.
         """
         named = frozenset(table for table in dml.named if not is_system(table))
         written = named & frozenset(dml.written)

@@ -307,14 +307,14 @@ class StreamSession:
             self._tracking.copy_again_without_transactions()
 
     def _note_file(self, began_at: int) -> None:
-        """Of two files of one name, before and after a server was restored, the second tells which it is."""
+        """Of two files of one name, before and after a server was restored, the second shows which it is."""
         server = self._server.in_file(self._decoder.file, began_at)
         if server != self._server:
             self._server = server
             self._tracking.remember({MEMORY_SERVER: server.to_json()})
 
     def _place_before(self) -> Prepared:
-        """Where the transaction at hand can be read again from."""
+        """Where the current transaction can be read again from."""
         self._parts.positions.executed(self._decoder.gtid_runs())
         file, offset = self._decoder.end_file, self._decoder.end_offset
         if not file:
@@ -354,7 +354,7 @@ class StreamSession:
         return search.found.get(xid.key)
 
     def _replay(self, xid: Xid, place: Prepared) -> Iterator[ChangeSet | None]:
-        """The rows of a prepared transaction, as changes of the transaction at hand."""
+        """The rows of a prepared transaction, as changes of the current transaction."""
         self._tracking.gather()
         with closing(self._open_replay(xid, place)) as replay:
             replay.attribute(self._decoder)
@@ -372,7 +372,7 @@ class StreamSession:
         return open_replay(reader, parts.grammar, parts.rolled_back, xid, place, epoch, gtids)
 
     def _roll_back(self) -> None:
-        """The rows of engines without transactions stay, and can't be told apart: those tables are copied
+        """The rows of engines without transactions stay, and can't be distinguished: those tables are copied
         again.
         """
         self._rollbacks.roll_back()

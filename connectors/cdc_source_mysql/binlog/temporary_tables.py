@@ -1,11 +1,11 @@
 """Which temporary tables the server's sessions have: DDL in text form that names one concerns no other table.
 
-What a statement's event tells, measured on real servers: without the flag THREAD_SPECIFIC it uses no
+What a statement's event shows, measured on real servers: without the flag THREAD_SPECIFIC it uses no
 temporary table, but for MariaDB's RENAME TABLE, which never has it. With the flag it does, or, where a stored
-procedure ran it, a statement before it in the procedure did; a replica runs each event by itself, so there
+procedure ran it, a statement before it in the procedure did; a replica runs each event alone, so there
 the flag is exact. DROP TABLE always has it and says TEMPORARY itself; CREATE TABLE makes a real table. What
 sessions create and drop is in the binlog where statements are logged as text, ends of sessions included;
-where rows are, neither that nor DDL on temporary tables is. The binlog also tells where the server started:
+where rows are, neither that nor DDL on temporary tables is. The binlog also shows where the server started:
 then no session had any.
 """
 
@@ -40,7 +40,7 @@ _IN_DOUBT = "it may concern a temporary table that was created before the source
 
 @dataclass(frozen=True, slots=True)
 class StatementOrigin:
-    """Who ran a statement, as its event tells. `is_flagged`: with THREAD_SPECIFIC."""
+    """Who ran a statement, according to its event. `is_flagged`: with THREAD_SPECIFIC."""
 
     server_id: int
     thread_id: int
@@ -105,7 +105,7 @@ class TemporaryTables:
 
     def server_started(self, order: int) -> None:
         """The binlog says that the server started at this place. Not all such places are behind the horizon:
-        RESET BINARY LOGS leaves one while sessions go on.
+        RESET BINARY LOGS leaves one while sessions continue.
         """
         ours = f"{MEMORY_PREFIX}{self._horizon.server_id}."
         for key in [key for key in self._held if key.startswith(ours)]:
@@ -118,7 +118,7 @@ class TemporaryTables:
     def resolve(
         self, changes: tuple[TableChange, ...], origin: StatementOrigin, order: int
     ) -> tuple[TableChange, ...]:
-        """The changes without those of temporary tables. Where it can't be told whether a table is one, it
+        """The changes without those of temporary tables. Where it is not known whether a table is one, it
         is unsure and copied again. `order` is that of the statement's event.
         """
         return tuple(self._resolved(changes, origin, order))
@@ -147,7 +147,7 @@ class TemporaryTables:
                 yield change
 
     def _is_temporary(self, table: TableId, origin: StatementOrigin, order: int) -> bool | None:
-        """Whether the table that a TRUNCATE or ALTER names is a temporary one; None where nothing tells."""
+        """Whether the table that a TRUNCATE or ALTER names is a temporary one; None if that is not known."""
         if not origin.is_flagged:
             return False
         if self._fold(table) in self._held.get(origin.key, ()):

@@ -150,7 +150,7 @@ class Tracking:
         self._history = parts.history
         self._decoder = decoder
         self._schemas: list[TableSchema] = []
-        # Of each schema, what its decoder's batches have beside it.
+        # Of each schema, what its decoder's batches have besides.
         self._omitted: list[frozenset[str]] = []
         self._table_plans: dict[tuple[Any, ...], TablePlan] = {}
         self._batches: list[ChangeBatch] = []
@@ -230,7 +230,7 @@ class Tracking:
         """Have copied again what a statement that is logged as text changes by what hangs on its tables.
 
         Raises:
-            UnknownEvent: that can't be told, and the account lacks a privilege to see it.
+            UnknownEvent: that is not known, and the account lacks a privilege to see it.
         """
         reason = statement_logged(dml.keyword, where)
         if dml.tables is None and not dml.named and not dml.calls:
@@ -309,7 +309,7 @@ class Tracking:
                 self._copy_again(table, f"a transaction was rolled back, and {keeps}")
 
     def _engine(self, table: TableId) -> str:
-        """The engine of a table that a statement made without naming it; '' where nothing tells."""
+        """The engine of a table that a statement made without naming it; '' where that is not known."""
         self._reread(table)
         return self._history.engines().get(table, "")
 

@@ -84,7 +84,7 @@ class Xid:
 
     @property
     def key(self) -> str:
-        """As it stands in the source's memory."""
+        """As in the source's memory."""
         return f"{self.format_id:x}.{self.gtrid.hex()}.{self.bqual.hex()}"
 
     @property
@@ -129,7 +129,7 @@ class RolledBack:
 
 @dataclass(frozen=True, slots=True)
 class FileBegun:
-    """A binlog file begins; `server_started`: the server did, too. `began_at` is the second that it tells, 0
+    """A binlog file begins; `server_started`: the server did, too. `began_at` is the second in it, 0
     before it does.
     """
 
@@ -270,7 +270,7 @@ class Grammar:
 
 
 def parse_xid(text: bytes) -> Xid | None:
-    """`X'67',X'62',1`, `'g','b'`, `'g'`: what stands behind the verb; None when it isn't one."""
+    """`X'67',X'62',1`, `'g','b'`, `'g'`: what follows the verb; None when it isn't one."""
     parts: list[bytes | int] = []
     at = 0
     while at < len(text) and len(parts) < 3:

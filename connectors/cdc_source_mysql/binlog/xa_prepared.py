@@ -32,8 +32,8 @@ _XA_DENIED = (1227, 1401, 1142, 1044)
 @dataclass(slots=True)
 class Search:
     """For the transactions of these names (`Xid.key`), from the newest file to the oldest. `before` is where
-    it ends: what stands there or behind is not looked at. `gtids_at` gives all GTIDs before a place, where a
-    place needs them. `found` says where each stood prepared last, but for those that were ended since;
+    it ends: what is there or after it is not read. `gtids_at` gives all GTIDs before a place, where a
+    place needs them. `found` says where each was prepared last, without those that were ended since;
     `missing` are in no file.
     """
 

@@ -137,7 +137,7 @@ def _check_lock(server: Server, grants: Grants, needed: Sequence[TableId], repor
 def unreadable_tables(server: Server, grants: Grants, tables: Iterable[TableId]) -> list[TableId]:
     """The tables of which some column may not be selected.
 
-    information_schema hides such columns, so only the grants tell; where they don't (those to PUBLIC), the
+    information_schema hides such columns, so only the grants show it; where they don't (those to PUBLIC), the
     server is asked.
     """
     return [t for t in tables if not grants.may("SELECT", t) and not _can_select(server, t)]

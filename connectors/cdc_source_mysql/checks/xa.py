@@ -1,4 +1,4 @@
-"""XA transactions that stand prepared, and those that MariaDB has ended in its binlog only.
+"""XA transactions that are prepared, and those that MariaDB has ended in its binlog only.
 
 MariaDB lets another connection end a branch while the connection that prepared it is still being closed. Then
 the binlog, and with it every replica and sink, has the outcome, and InnoDB keeps the rows prepared and
@@ -68,7 +68,7 @@ def _check_lost(server: Server, report: MysqlReport) -> None:
     lost = 0
     if len(left) > _listed(server):
         time.sleep(SECOND_LOOK_SECONDS)
-        # Those that stand all the while are listed all the while, unless they are lost.
+        # Those that stay prepared stay listed, unless they are lost.
         before, left = _listed(server), left & (_left(server) or set())
         lost = len(left) - max(before, _listed(server))
     if lost > 0:

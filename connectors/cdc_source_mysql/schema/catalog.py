@@ -144,7 +144,7 @@ class TableInfo:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """Of the server beside its tables: `collations` by id; `defaults`: character set → its default one."""
+    """Facts of the server besides its tables: `collations` by id; `defaults`: character set → default one."""
 
     facts: ServerFacts
     collations: Mapping[int, Collation]

@@ -53,7 +53,7 @@ def default_of(spec: ColumnSpec) -> Default | None:
 
 
 def fill_of(column_type: str, default: Default) -> Any:
-    """The value as Python's, None when it can't be told exactly."""
+    """Return the value as Python's, None when it is not known exactly."""
     parsed = parse_type(column_type)
     if default.kind == "expression":
         return None

@@ -1,7 +1,7 @@
 """COLUMN_TYPE texts: read, made canonical (see `definitions`), and compared with what the binlog says.
 
 Column types of the binlog are numbers; those that have one form each are here, so that a definition and a
-TABLE_MAP can be told to agree.
+TABLE_MAP can be compared.
 """
 
 from __future__ import annotations

@@ -72,8 +72,8 @@ class TableDefinition:
 
     `key` is the primary key, else the first unique index whose columns are all NOT NULL, else (). `period`
     names the two columns of MariaDB's system versioning (row start, row end), () without. `engine` is empty
-    where the source of the definition doesn't tell (a TABLE_MAP event, a CREATE TABLE without it).
-    `has_primary_key` and `default_collation` (of columns to come): what the catalog tells, None from
+    where the source of the definition lacks it (a TABLE_MAP event, a CREATE TABLE without it).
+    `has_primary_key` and `default_collation` (of columns to come): what the catalog has, None from
     elsewhere; not a part of the version.
     """
 

@@ -1,7 +1,7 @@
 """The generated columns that a server leaves out of its binlog, and so the copies leave out too.
 
 From version 11 on the UPDATE and DELETE events of MariaDB lack all generated
-columns, VIRTUAL and STORED, with full row images too; 10.11 and MySQL send them. Nobody tells what they hold
+columns, VIRTUAL and STORED, with full row images too; 10.11 and MySQL send them. Nothing shows what they hold
 after such an update, so there they are no part of the table: not in its schema, not in a snapshot's rows, and
 where an event has them they are dropped.
 """

@@ -1,4 +1,4 @@
-"""TABLE_MAP events: their bytes, bounds-checked; what they tell of a table is in `event_definitions`."""
+"""TABLE_MAP events: their bytes, bounds-checked; what they mean for a table is in `event_definitions`."""
 
 from __future__ import annotations
 

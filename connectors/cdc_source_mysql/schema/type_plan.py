@@ -135,7 +135,7 @@ def plan_table(
 
 def omitted_columns(definition: TableDefinition) -> tuple[str, ...]:
     """The columns without which a table is delivered where the server leaves out generated ones; not those
-    of its key, without which no row could be told.
+    of its key, without which no row could be identified.
     """
     needed = {*definition.key, *definition.period}
     shown = [column for column in definition.columns if not is_hash(column)]

@@ -139,7 +139,7 @@ class KeyRange:
 
 @dataclass(frozen=True, slots=True)
 class ResumeToken:
-    """What a later process needs to go on: which rows the finished chunks' ids stand for. `shape` is of the
+    """What a later process needs to continue: which rows the finished chunks' ids cover. `shape` is of the
     columns as they were read.
     """
 
@@ -177,7 +177,7 @@ def condition(columns: Sequence[KeyColumn], lower: Bound | None, upper: Bound | 
     """
     if lower and upper and lower[0] == upper[0]:
         equal = columns[0].equal(lower[0])
-        # A bound with fewer values stands behind all rows that begin with them.
+        # A bound with fewer values sorts after all rows that begin with them.
         rest = condition(columns[1:], lower[1:], upper[1:] or None) if len(lower) > 1 else "false"
         return f"{equal} and {rest}"
     parts = []
@@ -344,7 +344,7 @@ class _Search:
 
     def _expected(self, lower: int, upper: int) -> int:
         where = condition(self._index.columns, (str(lower),), (str(upper),))
-        # MySQL does not look into an index that it is told to use, unless there is something to be counted.
+        # MySQL does not look into an index that a hint names, unless there is something to be counted.
         self._cursor.execute(f"{self._explain} select count(*) from {self._index.from_clause} where {where}")
         names = [description[0].lower() for description in self._cursor.description]
         return int(self._cursor.fetchone()[names.index("rows")] or 0)

@@ -36,7 +36,7 @@ _HEADER_BYTES = 4
 _OK, _ERR = 0x00, 0xFF
 # Status, id, columns, parameters, filler, warnings.
 _ANSWER_BYTES = 12
-# One read of the socket: large enough that a read costs nothing beside its decoding.
+# One read of the socket: large enough that a read costs nothing compared with its decoding.
 READ_BYTES = 512 * 1024
 # How often a reader whose server is silent looks whether it is still wanted.
 POLL_SECONDS = 1.0

@@ -40,9 +40,9 @@ _FRESH_ESTIMATES = "set session information_schema_stats_expiry = 0"
 _FRESH_SINCE = (8, 0, 0)
 _ENGINES = "select engine from information_schema.engines where transactions = 'YES'"
 _FULL = "FULL"
-# The server waits so long for a reader that a full disk holds up; then the copy goes on from its chunks.
+# The server waits so long for a reader that a full disk holds up; then the copy continues from its chunks.
 PATIENCE_SECONDS = 3600
-# Values come in the bytes of their columns, as they stand in the binlog.
+# Values come in the bytes of their columns, as in the binlog.
 READER_SETTINGS = f"set session net_write_timeout = {PATIENCE_SECONDS}, session character_set_results = null"
 SETTLED_POLL_SECONDS = 0.05
 # What helps where catalog and binlog stay different: the source then has the columns from the next change.
@@ -98,7 +98,7 @@ class SnapshotPlanner:
             }
             cursor.execute("select utc_timestamp(6)")
             taken_at = one(cursor).replace(tzinfo=UTC)
-            # Last, because views and locks are a burden to the server as long as they stand.
+            # Last, because views and locks are a burden to the server as long as they are open.
             views = self._exact(keyless, infos, transactional)
         return SnapshotPlan(
             facts=self._facts,
@@ -194,7 +194,7 @@ class SnapshotPlanner:
         *,
         is_full: bool,
     ) -> tuple[tuple[KeyRange, ...], ResumeToken, bool]:
-        """A table's chunks, its token, and whether they go on from the earlier snapshot.
+        """A table's chunks, its token, and whether they continue from the earlier snapshot.
 
         Without full row images a key that changes from one chunk to another while both are read would lose
         the columns that the change leaves out: the table is read in one piece.

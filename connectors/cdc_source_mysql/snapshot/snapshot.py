@@ -51,7 +51,7 @@ class MysqlSnapshot:
         self.resumed = plan.resumed
         self.waiting: Mapping[TableId, CdcError] = plan.waiting
         self.rows_left = 0
-        # Views first: the longer one stands, the more the server has to keep for it.
+        # Views first: the longer one is open, the more the server has to keep for it.
         order = sorted(plan.shapes, key=lambda table: table not in plan.views)
         self.chunks: Sequence[SnapshotChunk] = tuple(
             SnapshotChunk(table, r.id, r.rows) for table in order for r in plan.ranges[table]

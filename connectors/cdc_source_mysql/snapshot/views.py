@@ -64,7 +64,7 @@ class Views:
         self, position: Position, tables: Sequence[TableId], prepared: frozenset[str] = frozenset()
     ) -> None:
         """Return when every later read of these tables contains all changes before the position, where these
-        XA transactions stood prepared.
+        XA transactions were prepared.
         """
         reached = parse(position.text, self._connector.where)
         if not tables:
@@ -200,7 +200,7 @@ class Views:
         return connection
 
     def _place_of_view(self, connection: Connection, epoch: int) -> BinlogPosition:
-        """MariaDB: the place in the binlog that the open consistent snapshot stands for."""
+        """MariaDB: the place in the binlog of the open consistent snapshot."""
         with connection.cursor() as cursor:
             cursor.execute("show status like 'binlog_snapshot%'")
             status = {str(name).lower(): value for name, value in cursor.fetchall()}

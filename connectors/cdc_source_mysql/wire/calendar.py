@@ -43,7 +43,7 @@ def moment_microseconds(moment: Moment) -> int:
 
 
 def moment_of_epoch(seconds: int, microseconds: int) -> Moment:
-    """A TIMESTAMP in UTC; 0 stands for the zero date."""
+    """A TIMESTAMP in UTC; 0 means the zero date."""
     if seconds == microseconds == 0:
         return ZERO
     days, second = divmod(seconds, 86_400)

@@ -90,18 +90,18 @@ MYSQL_GTID = 1
 MARIADB_GTID = 2
 
 HEADER_BYTES = 19
-# Where in a header the event's size stands.
+# The offset of the event's size in a header.
 SIZE_AT = 9
 CHECKSUM_BYTES = 4
 # A packet of this length is continued by the next one.
 LONGEST_PACKET_BYTES = 0xFFFFFF
-# What a row takes beside its values: op, seq, commit code and commit time.
+# What a row takes besides its values: op, seq, commit code and commit time.
 ROW_OVERHEAD_BYTES = 21
 # Where a packet's payload has the event's type: behind the status byte and the time.
 TYPE_AT = 5
 # A TRANSACTION_PAYLOAD from this size on is decompressed as it arrives.
 STREAMED_FROM_BYTES = 65536
-# The number of a table that stands for none: the event only ends a statement.
+# The table number that means no table: the event only ends a statement.
 DUMMY_TABLE = 0xFFFFFF
 # Table maps kept by their bodies; with more, at the end of a file, all are asked for again. Applications that
 # make tables by the thousand would fill the memory in the course of months.

@@ -38,11 +38,11 @@ class Binlog(Protocol):
 
     One decoder serves one connection. Since the last `take`: `changes` is the number of ordinals used,
     `byte_count` about what the rows gathered take, `transactions` the transactions ended. `file` and `offset`
-    are the end of the last event consumed (outside of a transaction a point to go on from), `end_file` and
+    are the end of the last event consumed (outside of a transaction a point to continue from), `end_file` and
     `end_offset` the end of the last whole transaction ('' and 0 before one). `in_transaction` holds from the
     GTID event to the event that ends the transaction.
 
-    Of the transaction at hand, or else of the last one: `tx` (GTID, or file:offset), `position_text` (what
+    Of the current transaction, or else of the last one: `tx` (GTID, or file:offset), `position_text` (what
     its rows carry as `_cdc_position`), `commit_ts_us` (since 1970, None before the first), `gtid_flags` (the
     flags of its GTID event; MariaDB: with flags_extra shifted by 8), `transaction_changes` (its rows,
     rolled-back ones included).
@@ -51,7 +51,7 @@ class Binlog(Protocol):
     without BEGIN. `ROLLBACK` ends it too, and is given as an EVENT if it had rows: the caller says what is to
     happen with them. A binlog file that ends inside a transaction (a server died) ends it as ROLLBACK does:
     the ROTATE or format description behind it is an EVENT then, and `is_torn` holds. So is the
-    format description of a file behind another one, or where the server started: it tells when.
+    format description of a file after another one, or where the server started: it contains the time.
     """
 
     @property
@@ -117,7 +117,7 @@ class Binlog(Protocol):
         events), XA PREPARE, MariaDB's GTID event of a prepared XA transaction (the transaction is open then),
         a format description of a server that started, INTVAR, RAND, USER_VAR, loads, INCIDENT, and Group
         Replication's. TABLE (payload: the body of a TABLE_MAP event): rows of a table not known by this map
-        follow; answer with `set_table` and go on. FULL: at least `soft_bytes` gathered, and a transaction has
+        follow; answer with `set_table`, then continue. FULL: `soft_bytes` or more gathered, a transaction has
         just ended. PART: at least `hard_bytes` gathered inside of one. ENDED: the server has no more (a dump
         that doesn't wait). REFUSED (payload: the ERR packet).
         """
@@ -135,11 +135,11 @@ class Binlog(Protocol):
         ...
 
     def truncate(self, plan: TablePlan) -> None:
-        """Append a truncate of the table, in the transaction at hand (or the one that has just ended)."""
+        """Append a truncate of the table, in the current transaction (or the one that has just ended)."""
         ...
 
     def skip_transaction(self) -> None:
-        """Leave out what follows of the rows of the transaction at hand; its end is seen as ever."""
+        """Leave out what follows of the rows of the current transaction; its end is seen as ever."""
         ...
 
     def skip_rows(self) -> None:
@@ -147,8 +147,8 @@ class Binlog(Protocol):
         ...
 
     def drop_transaction(self, kept: int = 0, end: int | None = None) -> bool:
-        """Take back the rows of the transaction at hand, or of the one that has just ended, but for its first
-        `kept` and those from number `end` on (both are values of `transaction_changes`, which goes on from
+        """Remove the rows of the current transaction, or of the one that has just ended, but for its first
+        `kept` and those from number `end` on (both are values of `transaction_changes`, which continues from
         where it is). Gives whether there are some that `take` has given out: those are not touched.
         """
         ...

@@ -25,7 +25,7 @@ MAX_TAG_BYTES = 32
 # Flags of MariaDB's GTID event.
 GROUP_COMMIT = 0x02
 ANY_XA = 0xC0
-# An original commit time stands behind the immediate one.
+# An original commit time follows the immediate one.
 HAS_ORIGINAL = 1 << 55
 # Fields of a tagged GTID event, by their numbers.
 FLAGS_FIELD, UUID_FIELD, NUMBER_FIELD, TAG_FIELD = 0, 1, 2, 3
@@ -99,7 +99,7 @@ class Gtid:
         return 0
 
     def read_mariadb(self, reader: Reader, server_id: int) -> int:
-        """MariaDB's GTID event; the server id stands in the header."""
+        """MariaDB's GTID event; the server id is in the header."""
         self.clear()
         self.kind = MARIADB_GTID
         self.server_id = server_id
@@ -160,7 +160,7 @@ class Runs:
 
     def __init__(self) -> None:
         self.runs: list[Any] = []
-        # The first of the run that goes on.
+        # The first of the run that continues.
         self.kind = NO_GTID
         self.uuid = b""
         self.tag = b""
@@ -314,7 +314,7 @@ def file_name(data: bytes) -> str:
 
 
 def tells_server_start(description: bytes | memoryview) -> bool:
-    """Whether a format description (its body) stands where the server started. Servers also leave the time
+    """Whether a format description (its body) is from the server's start. Servers also leave the time
     out where a dump begins inside of a file.
     """
     return any(description[_STARTED_AT : _STARTED_AT + 4])

@@ -46,7 +46,7 @@ cdef class Field:
         return self.null()
 
     cpdef object finish(self):
-        """Everything so far as an array; begins anew."""
+        """Return everything so far as an array, and start an empty one."""
         return self.column.finish(self.plan.arrow)
 
     def append(self, bytes data):

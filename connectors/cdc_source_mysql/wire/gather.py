@@ -72,7 +72,7 @@ def is_compressed(kind: int) -> bool:
 
 
 class Table(TableRows):
-    """The rows of one table since the last take; `new` and `old` are the images of the row at hand."""
+    """The rows of one table since the last take; `new` and `old` are the images of the current row."""
 
     def __init__(self, plan: TablePlan, unrepresentable: str) -> None:
         self.plan = plan
@@ -104,12 +104,12 @@ class Mapped:
 
 
 class Gatherer:
-    """`gtid` is that of the transaction at hand; `place` the table at hand, for errors."""
+    """`gtid` is that of the current transaction; `place` the current table, for errors."""
 
     def __init__(self, unrepresentable: str, count: Count, epoch: int) -> None:
         self.unrepresentable = unrepresentable
         self.epoch = epoch
-        # Table maps by body, and by the ids of the file at hand; the last one, for changes come in runs.
+        # Table maps by body, and by the ids of the current file; the last one, for changes come in runs.
         self.bodies: dict[bytes, Mapped] = {}
         self.ids: dict[int, Mapped] = {}
         self.last_id = 0
@@ -120,7 +120,7 @@ class Gatherer:
         self.dropped: list[tuple[int, int]] = []
         self.changes = 0
         self.byte_count = 0
-        # The transaction at hand, or what was attributed: a new number is a new code.
+        # The current transaction, or what was attributed: a new number is a new code.
         self.gtid = Gtid()
         self.begin_file = ""
         self.begin_offset = 0
@@ -133,9 +133,9 @@ class Gatherer:
         self.attributed: tuple[str, str] | None = None
         self.last_uuid = b""
         self.last_uuid_text = ""
-        # The event at hand is left out.
+        # The current event is left out.
         self.skips_event = False
-        # The beginning of the statement at hand, where MariaDB tells it.
+        # The beginning of the current statement, where MariaDB sends it.
         self.statement = b""
         self.place: Table | None = None
 
@@ -335,7 +335,7 @@ class Gatherer:
         diffs = read_diffs(new, reader) if may_be_partial else None
         new.read(reader, diffs)
         if diffs is not None and new.lacks_documents(old):
-            # Before any of the row's values is appended: the caller may go on behind the event.
+            # Before any of the row's values is appended: the caller may continue after the event.
             raise diffs_without_document(table.plan)
         if old.is_history(table.row_end):
             return 0

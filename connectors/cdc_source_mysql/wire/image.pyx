@@ -16,12 +16,12 @@ from cdc_source_mysql.wire.field cimport Field, PrefixedField, SizedField, clamp
 from cdc.errors import DecodeError
 from cdc_source_mysql.schema.type_plan import LIVE_ROW_ENDS
 
-# Diffs of a JSON column stand behind a length of four bytes, whatever the column's own.
+# Diffs of a JSON column follow a length of four bytes, whatever the column's own.
 cdef int DIFFS_PREFIX = 4
 
 
 cdef class Image:
-    """`fields` say where values end. `column` is the one at hand, for errors; -1 for none."""
+    """`fields` say where values end. `column` is the current one, for errors; -1 for none."""
 
     def __init__(self, plans, list fields, omitted):
         cdef Py_ssize_t i

@@ -11,7 +11,7 @@ from cdc.native.cursor_python import BigEndianCursor, Reader
 from cdc_source_mysql.schema.type_plan import LIVE_ROW_ENDS, ColumnPlan
 from cdc_source_mysql.wire.values_python import Field
 
-# Diffs of a JSON column stand behind a length of four bytes, whatever the column's own.
+# Diffs of a JSON column follow a length of four bytes, whatever the column's own.
 _DIFFS_PREFIX = 4
 
 
@@ -40,7 +40,7 @@ def _is_set(bits: bytes, index: int) -> bool:
 
 
 class Image:
-    """`fields` say where values end. `column` is the one at hand, for errors; -1 for none."""
+    """`fields` say where values end. `column` is the current one, for errors; -1 for none."""
 
     def __init__(self, plans: Sequence[ColumnPlan], fields: list[Field], omitted: Container[int]) -> None:
         self.plans = plans

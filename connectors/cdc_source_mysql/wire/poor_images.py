@@ -3,7 +3,7 @@ others.
 
 MariaDB's REPLACE over an existing row may be logged as an update, whose image holds the columns that the
 statement names: all others have their defaults now, though the event reads as if they were unchanged. With
-full images nothing is missing. Of other images only the statement tells which of the two they are.
+full images nothing is missing. Of other images only the statement shows which of the two they are.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def check_insert(plan: TablePlan, absent: Iterable[int]) -> None:
 
 def check_update(plan: TablePlan, absent: Iterable[int], statement: bytes) -> None:
     """Refuse the new images of an UPDATE event that lack what may have changed: generated columns, or, on
-    MariaDB, whatever a REPLACE does not name. `statement` is its beginning, empty where nothing tells it.
+    MariaDB, whatever a REPLACE does not name. `statement` is its beginning, empty where it is not known.
     """
     unknown = [plan.columns[i].name for i in absent if i in plan.derived]
     message = ""

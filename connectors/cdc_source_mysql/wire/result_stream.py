@@ -26,14 +26,14 @@ if not cython.compiled:
     from cdc_source_mysql.wire.values_python import make_field
 
 PACKET_HEADER = 4
-# A payload of this length goes on in the next packet.
+# A payload of this length continues in the next packet.
 FULL_PAYLOAD_BYTES = 0xFFFFFF
 ERR, EOF = 0xFF, 0xFE
 # An EOF packet is shorter than this; anything longer that begins so is something else.
 EOF_LIMIT_BYTES = 9
 # Catalog, schema, table, original table, name, original name.
 DEFINITION_TEXTS = 6
-# Where in a definition's fixed part the column's type stands.
+# The offset of the column's type in a definition's fixed part.
 TYPE_AT = 6
 # What a signed size can say.
 MOST_BYTES = 2**63 - 1
@@ -97,7 +97,7 @@ class ResultDecoder:
             self.packet(self.body)
 
     def payload_bytes(self, reader: Reader) -> int:
-        """What the payload at hand takes, with the headers of its packets; 0 when it isn't whole."""
+        """What the current payload takes, with the headers of its packets; 0 when it isn't whole."""
         held = reader.remaining()
         at = 0
         sequence = self.sequence

@@ -98,7 +98,7 @@ class BinlogDecoder:
         self.packets = Packets()
         self.reader = Reader()
         self.event = Event()
-        # What is for the caller of the packet or event at hand.
+        # What is for the caller of the current packet or event.
         self.found = b""
         # A compressed transaction: what is decompressed, and of a large one its head and its checksum.
         self.payload: Any = None
@@ -121,7 +121,7 @@ class BinlogDecoder:
         self.offset = 0
         self.end_file = ""
         self.end_offset = 0
-        # Where the event at hand ends, or the compressed transaction that it is in.
+        # Where the current event ends, or the compressed transaction that it is in.
         self.event_end = 0
         self.state = OUTSIDE
         self.is_skipped = False
@@ -334,7 +334,7 @@ class BinlogDecoder:
         return CONSUMED
 
     def begin_file(self, event: Event, reader: Reader) -> int:
-        """ROTATE or a format description: table ids begin anew, and what is open will never be ended."""
+        """ROTATE or a format description: table ids start over, and what is open will never be ended."""
         is_next = False
         self.is_torn = self.in_transaction and self.gatherer.transaction_changes > 0
         if self.in_transaction:

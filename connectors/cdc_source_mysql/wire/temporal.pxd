@@ -25,7 +25,7 @@ cdef enum:
 cdef int check_moment(const Moment* moment) except -1
 # DATETIME's packed form without its microseconds.
 cdef int unpack_moment(uint64_t whole, int microsecond, Moment* moment) except -1
-# The moment of a TIMESTAMP, in UTC; 0 stands for the zero date.
+# The moment of a TIMESTAMP, in UTC; 0 means the zero date.
 cdef int moment_of_epoch(int64_t seconds, int microsecond, Moment* moment) except -1
 
 # One value appended to a field whose column is fixed (date32, timestamp(us)), or a refusal by its policy.

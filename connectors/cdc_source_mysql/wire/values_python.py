@@ -280,7 +280,7 @@ class Field:
     append_partial = partial
 
     def finish(self) -> pa.Array:
-        """Everything so far as an array; begins anew."""
+        """Return everything so far as an array, and start an empty one."""
         values, self._values = self._values, []
         if not self._is_piled:
             return build_array(self._plan.arrow, values)

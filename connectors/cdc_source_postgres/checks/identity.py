@@ -1,5 +1,5 @@
-"""Whether updates and deletes of each table can be told: replica identities, keys, partitions that differ
-from their root.
+"""Whether each table's updates and deletes identify their rows: replica identities, keys, partitions unlike
+their root.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Why there is no connection, and what to do about each reason: told by SQLSTATE and by libpq's steps, in any
+"""Why there is no connection, and what to do about each reason: by SQLSTATE and by libpq's steps, in any
 language of the server.
 """
 

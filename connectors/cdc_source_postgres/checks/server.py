@@ -257,7 +257,7 @@ def _check_failover(server: Server, report: Report) -> None:
         report.ok("failover", f"changes are sent after the standbys of {slots} have them")
 
 
-# The stream, the look at the catalog beside it, and two while a slot is made or a snapshot is held. The
+# The stream, the look at the catalog, and two while a slot is made or a snapshot is held. The
 # `snapshot_workers` come on top.
 DAEMON_CONNECTIONS = 4
 

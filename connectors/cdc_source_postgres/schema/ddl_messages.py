@@ -79,7 +79,7 @@ def relid_of(table: Mapping[str, Any]) -> int:
 def whole_definition(
     table: Mapping[str, Any], before: Definition, now: Definition | None
 ) -> Definition | None:
-    """The definition that a brief one stands for. None when missing values that it does not tell can't be
+    """Return the definition that a brief one abbreviates. None when missing values that it lacks can't be
     known: neither from `before`, what held until then, nor from `now`, what the catalog has at present.
 
     The partition tree, the types and `named` are those of `before`: looks at the catalog judge what moves in
@@ -192,7 +192,7 @@ class DdlReader:
             self._tell(place, found)
 
     def _tell(self, place: Place, definition: Definition, rewriting: int = 0) -> None:
-        """What leads to a copy is told behind a look, which the copy then contains."""
+        """What leads to a copy is reported after a look, which the copy then contains."""
         self._monitor.warn_of_partition(definition)
         if not self._history.told(place, definition, rewriting=rewriting):
             self._monitor.look_at(definition.relid)

@@ -156,7 +156,7 @@ _FORM_LINE = re.compile(rf"--\s+{re.escape(PREFIX)}\s+(\d+):")
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """What stands in the database. `problem` is empty when all of it works as this version installs it.
+    """What is in the database. `problem` is empty when all of it works as this version installs it.
 
     `version` changes whenever the triggers or the function were altered, also when they were altered back.
     """
@@ -211,7 +211,7 @@ def install_script(server_version: int) -> str:
 
 
 def read_objects(conn: Connection) -> Objects:
-    """What stands in the database now."""
+    """Return what is in the database now."""
     row = conn.execute(_STATE.encode()).fetchone()
     if row is None:
         return Objects(exist=False, problem="", form=0, version="")

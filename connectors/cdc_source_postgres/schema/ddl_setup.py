@@ -34,7 +34,7 @@ _IN_RECOVERY = "select pg_is_in_recovery()"
 
 
 def listens(conn: Connection, options: PostgresOptions) -> bool:
-    """Whether the stream is asked for messages: also where no event triggers stand yet."""
+    """Whether the stream is asked for messages: also where no event triggers exist yet."""
     return options.ddl != "watch" and conn.info.server_version >= MESSAGES_SINCE
 
 

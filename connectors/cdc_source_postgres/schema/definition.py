@@ -124,7 +124,7 @@ class Definition:
 
     @property
     def identity_columns(self) -> tuple[int, ...]:
-        """The numbers of the columns by which the server tells old rows; empty for full rows or none."""
+        """The numbers of the columns by which the server identifies old rows; empty for full rows or none."""
         for key in self.keys:
             # A deferrable primary key identifies no row in the WAL.
             by_default = self.identity == "d" and key.is_primary and key.is_immediate
@@ -134,7 +134,7 @@ class Definition:
 
     @property
     def row_key(self) -> tuple[int, ...]:
-        """The numbers of the columns by which sinks tell rows; empty when all columns do."""
+        """The numbers of the columns by which sinks identify rows; empty when all columns do."""
         primary = self.primary_key
         if self.identity == "f" and primary is not None and primary.is_immediate:
             return primary.columns
@@ -158,7 +158,7 @@ class Definition:
             keys=tuple(_key(key) for key in document["keys"] or ()),
             tree=tuple(Node(*node) for node in document["tree"]),
             types={oid: {k: _text(v) for k, v in (parts or {}).items()} for oid, parts in types.items()},
-            # Event triggers do not tell it, and older logs do not have it.
+            # Event triggers do not send it, and older logs do not have it.
             named=document.get("named") or "",
         )
 

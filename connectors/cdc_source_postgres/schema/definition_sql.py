@@ -23,7 +23,7 @@ MULTIRANGES_SINCE = 140000
 SCHEMAS_SINCE = 150000
 # Built-in types never change.
 FIRST_OWN_TYPE = 16384
-# What the event trigger tells of a missing value, in characters; almost all are numbers and words.
+# What the event trigger sends of a missing value, in characters; almost all are numbers and words.
 MAX_MISSING = 4096
 
 # The partition tree, the table itself first: all that a row of it may be stored in.
@@ -168,7 +168,7 @@ def definition_query(server_version: int, relid: str) -> str:
     """Return a query of one jsonb value, the definition of the relation whose oid the SQL expression `relid`
     gives; it finds no row when there is no such relation.
 
-    The query may stand in parentheses as a scalar subquery and in the body of a `language sql` function. It
+    The query can be used in parentheses as a scalar subquery and in the body of a `language sql` function. It
     uses the names a, c, d, e, f, i, k, l, m, n, r, t, u, x and y, so `relid` qualifies its columns with
     others.
     """
@@ -195,7 +195,7 @@ def publication_query(server_version: int, name: str, relids: str = "") -> str:
 
 
 # Only functions of the server print missing values: those of an extension, or of an enum whose labels were
-# edited by hand, can fail. `false` stands for a value that is not told.
+# edited by hand, can fail. `false` marks a value that is not sent.
 _BRIEF = f"""
     select jsonb_build_object(
              'relid', c.oid::int8, 'schema', n.nspname, 'namespace', n.oid::int8, 'name', c.relname,

@@ -206,7 +206,7 @@ class History:
             return meaning
 
     def keyed(self, relid: int, key: Collection[int | None], place: Place) -> None:
-        """Rows that the key with these columns tells apart came here; none: all columns do. When the newest
+        """Rows that the key with these columns identifies came here; none: all columns do. When the newest
         look has another key, it was changed for a while, whatever became of it.
         """
         with self._lock:

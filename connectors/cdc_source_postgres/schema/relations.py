@@ -154,7 +154,7 @@ def _column(shown: RelationColumn, number: int, known: ColumnDefinition | None) 
 
 
 def _common_key(around: Sequence[Definition]) -> Key | None:
-    """The primary key, where it was the same all the time between: without it rows are told apart whole."""
+    """The primary key, where it was the same all the time between: without it, all columns identify a row."""
     keys = [definition.primary_key for definition in around]
     if not keys or any(key != keys[0] for key in keys):
         return None

@@ -1,6 +1,6 @@
 """The history of definitions where event triggers report DDL: each statement is a step of its own.
 
-Looks go on as before. A look's entry is *watched* when the event triggers stood unaltered since the look
+Looks continue as before. A look's entry is *watched* if the event triggers were unaltered since the look
 before: then the messages of the stream account for all DDL in between, and what they don't account for was
 none, or was reported without a description. Messages can be forged, so the chain that they make has to end in
 exactly what the next look finds; else the table is copied again.
@@ -32,18 +32,18 @@ class ReportedHistory(History):
         self._triggers, self._since = "", 0
 
     def restore(self, memory: Mapping[str, str], resumed: int = 0) -> None:
-        """`resumed` is the position that the stream goes on from."""
+        """`resumed` is the position that the stream continues from."""
         with self._lock:
             super().restore(memory)
             version, _, since = memory.get(MEMORY_TRIGGERS, "|0").rpartition("|")
             self._triggers, self._since = version, int(since)
             for entries in self._entries.values():
-                # They stood already where the stream goes on.
+                # They existed already where the stream continues.
                 entries[0].triggers = version if self._since <= resumed else None
 
     @property
     def is_reported(self) -> bool:
-        """Whether the event triggers stood at the newest look."""
+        """Whether the event triggers existed at the newest look."""
         return self.listens and bool(self._triggers)
 
     def sees_triggers(self, look: Look) -> None:

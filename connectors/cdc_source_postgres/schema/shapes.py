@@ -85,7 +85,7 @@ class Shaper:
         return [oid for oid in oids if self._types.get(oid) is None]
 
     def learn_dropped(self, oid: int, schema: str, name: str) -> None:
-        """A type that only the stream still tells of: its values are delivered as the text that the server
+        """A type that only the stream still names: its values are delivered as the text that the server
         makes of them.
         """
         self._types.add([PgType(oid, name, schema, "b")])

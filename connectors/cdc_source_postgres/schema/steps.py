@@ -51,7 +51,7 @@ class DefinitionStep:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What two definitions alone do not tell.
+    """What two definitions alone do not show.
 
     `listed`: a publication lists the table by name, at both ends. `watched`: an event trigger would have
     told of DDL. `empty`: partitions that have no rows and had none since they were created. `rewriting`:
@@ -224,7 +224,7 @@ def _rewritten(before: Definition, after: Definition, circumstances: Circumstanc
 
 
 def _only_truncated(before: Node, after: Node) -> bool:
-    """Whether the rows went by TRUNCATE, of which the stream tells."""
+    """Whether TRUNCATE removed the rows, which the stream contains."""
     return before.toast != 0 and before.toast == after.toast
 
 

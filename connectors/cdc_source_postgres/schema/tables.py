@@ -113,7 +113,7 @@ class TableInfo:
 
     @property
     def immediate_pk(self) -> tuple[str, ...]:
-        """The primary key where it tells rows apart: until the commit two rows may share a deferrable one."""
+        """The primary key where it identifies rows: until the commit two rows may share a deferrable one."""
         return self.pk if self.pk_is_immediate else ()
 
     @property
@@ -130,7 +130,7 @@ class TableInfo:
 
     @property
     def identity(self) -> Identity:
-        """What an update or delete tells of the old row."""
+        """What an update or delete contains of the old row."""
         if self.replica_identity == "f":
             return "full"
         return "key" if self.identity_columns else "none"

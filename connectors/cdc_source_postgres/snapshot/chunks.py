@@ -1,4 +1,4 @@
-"""How a snapshot is cut into chunks, and what lets a later process go on from the finished ones. Plain
+"""How a snapshot is cut into chunks, and what lets a later process continue from the finished ones. Plain
 values, no connection.
 
 A chunk is a range of pages of one physical table. Under one snapshot a row version lies in one chunk. Under a
@@ -69,7 +69,7 @@ class PageRange:
 
 @dataclass(frozen=True, slots=True)
 class ResumeToken:
-    """What a later process needs to go on: which rows the finished chunks' ids stand for.
+    """What a later process needs to continue: which rows the finished chunks' ids cover.
 
     `xmin` is of the first snapshot; `attributes` are all live columns, attnum → all that decides how a stored
     value reads; `columns` are the attnums of those that are copied.

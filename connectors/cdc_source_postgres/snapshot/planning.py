@@ -71,7 +71,7 @@ class Turns:
     ) -> list[CatalogRelation]:
         """As many tables as a snapshot may cover, in the order in which they should be tried.
 
-        Small ones first: they are soon live. A large one whose copy has begun goes on in every second
+        Small ones first: they are soon live. A large one whose copy has begun continues in every second
         snapshot, however many small tables appear meanwhile.
         """
         sizes = {relation.relid: self._size(relation, relations) for relation in wanted}

@@ -138,7 +138,7 @@ class PostgresSnapshot:
     def _plan(
         self, table: TableId, shape: Shape, earlier: EarlierSnapshot | None
     ) -> tuple[ResumeToken, bool]:
-        """Plan a table's chunks; its token, and whether they go on from the earlier snapshot."""
+        """Plan a table's chunks; its token, and whether they continue from the earlier snapshot."""
         view = self._view
         leaves = view.leaves[table]
         ranges = view.holder.connection.info.server_version >= RANGES_SINCE

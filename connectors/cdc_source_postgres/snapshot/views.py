@@ -4,7 +4,7 @@ ACCESS SHARE locks on the tables that are read under it, and on no others.
 The snapshot comes first, the locks second: creating a slot may wait for transactions that want our locks.
 An old snapshot sees no rows in a table that was rewritten after it, so each table is compared with the
 catalog as it is once the lock is there. A lock is taken at once or not at all: a request of ours that waits
-would stand in a queue with the application's.
+would wait in a queue with the application's.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class Watcher:
         self._thread.start()
 
     def tell(self, end: Callable[[], None], yielded: Callable[[Waiter], None]) -> None:
-        """What `end` is from now on, and who is told that it came to that."""
+        """Replace `end`, and what is called when a statement was ended."""
         self._end, self._yielded = end, yielded
 
     def add(self, pid: int) -> None:

@@ -1,7 +1,7 @@
 """Looks at the source every few seconds, beside the stream: publication, slot, and the definitions of the
 tables that we hold.
 
-The stream alone does not tell: Postgres 18 skips a dropped publication with a warning in its own log, an
+The stream alone does not show it: Postgres 18 skips a dropped publication with a warning in its own log, an
 invalidated slot shows only as a cut connection, and DDL makes no event.
 """
 
@@ -57,7 +57,7 @@ class Monitor:
         self._saved_oid: int | None = None
 
     def restore(self, memory: Mapping[str, str], resumed: int) -> None:
-        """Begin from what the log remembers; the stream goes on at `resumed`."""
+        """Begin from what the log remembers; the stream continues at `resumed`."""
         self._history.restore(memory, resumed)
         self._money.restore(memory)
         self._looker.forget()

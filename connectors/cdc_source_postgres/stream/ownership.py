@@ -31,7 +31,7 @@ _COMMENT = """
 """
 # Advisory locks have a key of two numbers; the first says that it is ours ("cdc").
 _LOCK_SPACE = 0x636463
-# So much of a uuid tells two logs apart in a message.
+# So much of a uuid distinguishes two logs in a message.
 _SHORT = 8
 
 

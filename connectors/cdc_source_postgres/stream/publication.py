@@ -93,7 +93,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A publication as the catalog has it; `oid` tells it from a later one of the same name.
+    """A publication as the catalog has it; `oid` distinguishes it from a later one of the same name.
 
     Before Postgres 18 generated columns are never sent, although pg_publication_tables lists them.
     """

@@ -76,7 +76,7 @@ class SlotState:
 
     @property
     def position(self) -> Position:
-        """Where the server will go on: everything before it is confirmed."""
+        """Where the server will continue: everything before it is confirmed."""
         text = self.confirmed or "0/0"
         return Position(lsn_int(text), text)
 

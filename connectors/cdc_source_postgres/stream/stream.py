@@ -71,7 +71,7 @@ class Acknowledgements:
             self.send()
 
     def send(self, *, ask: bool = False) -> None:
-        """Tell the server now; `ask` makes it answer with a keepalive."""
+        """Report to the server now; `ask` makes it answer with a keepalive."""
         self._send(encode_status(self._received, self.durable, self.durable, time.time_ns() // 1000, ask))
         self._sent = self.durable
         self._sent_at = time.monotonic()
@@ -197,7 +197,7 @@ class StreamSession:
         return min(left, ASK_SECONDS, self._acks.interval_seconds)
 
     def _ask_if_due(self, now: float) -> None:
-        """Ask for a keepalive, which tells how far an idle server has looked."""
+        """Ask for a keepalive, which shows how far an idle server has read."""
         waited_for = self._position.order < self._wanted() and now - self._asked_at >= ASK_SECONDS
         silent_seconds = now - max(self._heard_at, self._asked_at)
         if waited_for or 0 < self._heartbeat_seconds <= silent_seconds:

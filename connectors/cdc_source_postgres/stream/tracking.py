@@ -106,7 +106,7 @@ class Tracking:
             self._ddl.message(payload, self._place)
 
     def follow_money(self) -> None:
-        """Plan tables anew whose money has other fraction digits since a look: the server does not send their
+        """Plan tables again whose money has other fraction digits since a look: the server doesn't send their
         Relation messages again. To be called between transactions.
         """
         if self._money_digits == self._shaper.money_digits:

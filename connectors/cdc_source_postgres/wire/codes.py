@@ -13,7 +13,7 @@ PART = 5
 # 'w', start, end, send time.
 XLOG_HEADER_BYTES = 25
 COPY_SIGNATURE = b"PGCOPY\n\xff\r\n\0"
-# What a row takes beside its values: op, seq, commit code and commit time.
+# What a row takes besides its values: op, seq, commit code and commit time.
 ROW_OVERHEAD_BYTES = 21
 
 # Values that Arrow can't hold, as errors name them.

@@ -86,7 +86,7 @@ cdef class Field:
         return self.null()
 
     cpdef object finish(self):
-        """Everything so far as an array; begins anew."""
+        """Return everything so far as an array, and start an empty one."""
         array = self.column.finish(self.codec.arrow)
         return array if self.pile is None else self.pile.merge(array)
 

@@ -75,7 +75,7 @@ class Field:
             self._values.append(_PILED)
 
     def finish(self) -> pa.Array:
-        """Everything so far as an array; begins anew."""
+        """Return everything so far as an array, and start an empty one."""
         values, self._values = self._values, []
         return self._pile.merge(build_array(self._codec.arrow, values))
 

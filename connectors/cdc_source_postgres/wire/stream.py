@@ -45,7 +45,7 @@ WAL_DATA, KEEPALIVE_FRAME = b"wk"
 
 
 class Table(TableRows):
-    """The rows of one table since the last take; `new` and `old` are the images of the row at hand."""
+    """The rows of one table since the last take; `new` and `old` are the images of the current row."""
 
     def __init__(self, shape: TableShape) -> None:
         TableRows.__init__(self, shape)
@@ -81,7 +81,7 @@ class PgoutputDecoder:
         # The relation of the last change: changes come in runs.
         self.last_relid = -1
         self.last_table: Table | None = None
-        # The table at hand, for errors.
+        # The current table, for errors.
         self.place: Table | None = None
 
     def set_relation(

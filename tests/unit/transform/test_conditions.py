@@ -137,7 +137,7 @@ def test_what_is_not_supported_is_refused_when_it_is_read(text: str) -> None:
         ('"I" = 1', "no column 'I'"),
         ("i = 'a'", "int16 is compared with a text"),
         ("s = 1", "string is compared with a number"),
-        ("s", "stands where a condition is expected"),
+        ("s", "is not a condition"),
         ("day > 5", "is compared with a number"),
         ("day = 'yesterday'", "and is none"),
         ("doc = '{}'", "is compared with a text"),

@@ -45,7 +45,7 @@ class DatabaseDropped:
 @dataclass(frozen=True, slots=True)
 class DatabaseDefaults:
     """CREATE or ALTER DATABASE: the character set of new tables that name none. `charset` is None where the
-    statement and its event do not tell it. `if_not_exists`: logged even when the database was there.
+    statement and its event do not contain it. `if_not_exists`: logged even when the database was there.
     """
 
     database: str
@@ -108,7 +108,7 @@ class RowsChanged:
 
 @dataclass(frozen=True, slots=True)
 class Dml:
-    """Rows changed by a statement that is logged as text; `tables` is None when it can't be told which.
+    """Rows changed by a statement that is logged as text; `tables` is None when it is not known which.
 
     What its text says besides: `named` are all tables in it, `written` those of them that it may change,
     `calls` the functions that aren't the server's own. They may be more than there are, never less.

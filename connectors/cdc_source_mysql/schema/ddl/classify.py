@@ -215,7 +215,7 @@ def _create(cursor: TokenCursor) -> tuple[TableChange, ...]:
 
 
 def _index(cursor: TokenCursor) -> bool | None:
-    """Take [UNIQUE …] INDEX and say whether it is unique; None when something else stands here."""
+    """Take [UNIQUE …] INDEX and say whether it is unique; None when something else follows."""
     online = 1 if cursor.sees_any(_LINES) else 0
     kind = 1 if cursor.peek(online).upper in _INDEX_KINDS else 0
     if cursor.peek(online + kind).upper not in {"INDEX", "KEY"}:
@@ -291,7 +291,7 @@ def _truncate(cursor: TokenCursor) -> tuple[TableChange, ...]:
 
 
 def _skip_definer(cursor: TokenCursor) -> None:
-    """What may stand between CREATE or ALTER and the kind of a stored object."""
+    """Skip what may come between CREATE or ALTER and the kind of a stored object."""
     while True:
         if cursor.accept("DEFINER"):
             cursor.expect_symbol("=")

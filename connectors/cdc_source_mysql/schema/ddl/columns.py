@@ -95,7 +95,7 @@ def collation_name(cursor: TokenCursor) -> str:
 
 
 def charset_of_collation(collation: str) -> str | None:
-    """The character set that a collation's name tells; None for MariaDB's short uca1400 names."""
+    """Return the character set that a collation's name contains; None for MariaDB's short uca1400 names."""
     if collation.startswith("uca1400_"):
         return None
     return collation.split("_", 1)[0]
@@ -113,7 +113,7 @@ def _at_end(cursor: TokenCursor) -> bool:
 
 
 def _in_parentheses(cursor: TokenCursor) -> Default:
-    """An expression, unless a literal stands between the parentheses."""
+    """An expression, unless a literal is between the parentheses."""
     negative = cursor.sees_symbol("-", 1)
     token = cursor.peek(2 if negative else 1)
     if cursor.sees_symbol(")", 3 if negative else 2) and cursor.context.flavour == "mariadb":
@@ -129,7 +129,7 @@ def _in_parentheses(cursor: TokenCursor) -> Default:
 
 
 def _more_strings(cursor: TokenCursor) -> str:
-    """Strings that stand side by side are one."""
+    """Adjacent strings are one."""
     text = ""
     while cursor.peek().kind == STRING:
         text += cursor.text()

@@ -159,7 +159,7 @@ def parse_period(cursor: TokenCursor) -> tuple[str, ...]:
 
 
 def sees_index(cursor: TokenCursor) -> bool:
-    """Whether an index or constraint stands here, not a column of such a name."""
+    """Return whether an index or constraint follows, not a column of such a name."""
     if cursor.peek().kind != WORD:
         return False
     word, following = cursor.peek().upper, cursor.peek(1)

@@ -10,7 +10,7 @@ from cdc_source_mysql.schema.ddl.tokens import END, NUMBER, QUOTED, STRING, SYMB
 
 
 class NotUnderstood(Exception):
-    """The grammar doesn't have what stands here; the text says where, without values."""
+    """The grammar lacks what comes here; the text says where, without values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class TokenCursor:
         return token
 
     def sees(self, *words: str) -> bool:
-        """Whether these keywords stand here, in this order."""
+        """Return whether the next tokens are these keywords, in this order."""
         return all(self.peek(i).upper == word for i, word in enumerate(words))
 
     def sees_any(self, words: frozenset[str] | set[str]) -> bool:
@@ -62,7 +62,7 @@ class TokenCursor:
         return True
 
     def accept_any(self, words: frozenset[str] | set[str]) -> str:
-        """Take one of the keywords; '' when none stands here."""
+        """Take one of the keywords; '' if the next token is none of them."""
         word = self.peek().upper
         if word not in words:
             return ""
@@ -149,7 +149,7 @@ class TokenCursor:
                 self._at += 1
 
     def has_any(self, words: frozenset[str]) -> bool:
-        """Whether one of the keywords stands anywhere in the statement."""
+        """Return whether one of the keywords is anywhere in the statement."""
         return any(token.upper in words for token in self._tokens)
 
     def skip_all(self) -> None:

@@ -46,7 +46,7 @@ class NotLexed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`text` is what it stands for: quotes removed, escapes resolved; of BYTES the hex digits. `start` and
+    """`text` is what it means: quotes removed, escapes resolved; of BYTES the hex digits. `start` and
     `end` are offsets in the statement.
     """
 

@@ -17,7 +17,7 @@ def difference(known: TableDefinition, shown: TableDefinition) -> str:
     shown = shown.labelled_as(known)
     if known.names != shown.names:
         if sorted(known.names) == sorted(shown.names):
-            return "its columns stand in another order"
+            return "its columns are in another order"
         return f"its columns are {', '.join(shown.names)}, not {', '.join(known.names)}"
     for column, other in zip(known.columns, shown.columns, strict=True):
         if column.labels and other.labels and column.labels != other.labels:
@@ -31,7 +31,7 @@ def difference(known: TableDefinition, shown: TableDefinition) -> str:
 
 def _traits(column: ColumnDefinition) -> tuple[object, ...]:
     charset = _RENAMED_CHARSETS.get(column.charset, column.charset) if column.charset else None
-    # Statements don't tell of a hidden column whether it can be null.
+    # Statements don't say whether a hidden column can be null.
     nullable = None if is_hash(column) else column.nullable
     return (
         *(column.column_type, charset, nullable, column.generated),

@@ -41,7 +41,7 @@ from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinitio
 _TEXTS = ("tinytext", "text", "mediumtext", "longtext")
 
 
-# Stands for the character set of a column that has the table's default, where that isn't known.
+# The character set of a column that has the table's default, where that isn't known.
 UNTOLD: Final = "?"
 _SHAPELESS = (SetDefault, SetEngine)
 
@@ -113,7 +113,7 @@ def create(
     """The table that a CREATE TABLE makes in a database with this default character set (None: not known).
 
     Raises:
-        ShapeUnsure: the statement alone doesn't tell.
+        ShapeUnsure: the statement alone is not enough.
     """
     characters = _characters(shape.charset, shape.collation, default_collations)
     if shape.charset is None and shape.collation is None:
@@ -142,7 +142,7 @@ def alter(known: KnownTable, altered: Altered, default_collations: Mapping[str, 
     """The table after an ALTER TABLE.
 
     Raises:
-        ShapeUnsure: the statement alone doesn't tell.
+        ShapeUnsure: the statement alone is not enough.
     """
     unsure = next((edit for edit in altered.edits if isinstance(edit, Unsure)), None)
     if unsure is not None:
@@ -414,7 +414,7 @@ def require_no_hash(definition: TableDefinition, indexes: Iterable[Index]) -> No
 
 
 def require_same_hashes(before: TableDefinition, after: TableDefinition, edits: Iterable[Edit]) -> None:
-    """Refuse what an ALTER TABLE made if it may have other hidden columns, or they stand elsewhere."""
+    """Refuse what an ALTER TABLE made if it may have other hidden columns, or have them elsewhere."""
     edits = tuple(edits)
     has_hashes = any(map(is_hash, before.columns))
     if has_hashes and not all(isinstance(edit, _SHAPELESS) for edit in edits):

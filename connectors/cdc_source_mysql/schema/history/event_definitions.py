@@ -37,7 +37,7 @@ _VARYING_NAMES = ("varchar", "varbinary")
 _VARYING = frozenset({types.VARCHAR, types.VAR_STRING, types.VARCHAR_COMPRESSED})
 _BLOBS = frozenset({types.BLOB, types.BLOB_COMPRESSED})
 _COMPRESSED = frozenset({types.BLOB_COMPRESSED, types.VARCHAR_COMPRESSED})
-# Types that an event shows as a plain one, and that only a definition known otherwise tells apart.
+# Types that an event shows as a plain one, and that only a definition from elsewhere distinguishes.
 _HIDDEN_IN = {
     "binary": frozenset(types.FIXED_BINARIES),
     "varbinary": frozenset({"vector"}),
@@ -170,7 +170,7 @@ def _string_text(code: int, meta: int, collation: Collation | None) -> str:
 
 
 def merge(event: TableDefinition, known: TableDefinition | None) -> TableDefinition:
-    """The event's definition with what it can't tell taken from `known`, column by column of equal name where
+    """The event's definition with what it lacks taken from `known`, column by column of equal name where
     the two can be the same column. The event's key is the primary key or what the server takes for it.
     """
     if known is None:
@@ -266,7 +266,7 @@ def _wrong_charset(number: int, column: ColumnDefinition, collations: Mapping[in
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The definition for the event's rows; None with the `reason` why only the catalog has it. `is_untold`:
-    the event contradicts what was known, so a change was never told.
+    the event contradicts what was known, so a change had no statement.
     """
 
     definition: TableDefinition | None
@@ -316,7 +316,7 @@ def is_sequence(state: HistoryState | None, table_map: TableMap) -> bool:
 def known_by(
     state: HistoryState | None, table_map: TableMap, collations: Mapping[int, Collation]
 ) -> TableDefinition | None:
-    """What is sure, once an event has told the character sets that a draft leaves open."""
+    """What is sure, once an event has the character sets that a draft leaves open."""
     if state is None:
         return None
     if state.definition is not None or state.draft is None:

@@ -1,7 +1,7 @@
 """The definitions of the selected tables at the stream's position, kept by DDL, events and the catalog;
 and of tables created beside them, for one may take the name of a selected one.
 
-A table whose shape isn't sure has no definition until an event with full metadata tells it or the catalog is
+A table whose shape isn't sure has no definition until an event with full metadata has it or the catalog is
 read again with a proof (cdc_source_mysql.binlog.lookahead). Everything that must survive a restart goes into
 `Applied.memory`, which belongs to the ChangeSet that contains the statement.
 """
@@ -144,7 +144,7 @@ class History:
         return outcome.memory
 
     def relearn(self, definition: TableDefinition) -> Mapping[str, str | None]:
-        """As `learn`, of a table that is copied anew: nothing is left to fill."""
+        """As `learn`, of a table that is copied again: nothing is left to fill."""
         outcome = AppliedDraft()
         self._put(replace(self._learned(definition), fills={}, is_untold=False), outcome)
         return outcome.memory
@@ -351,7 +351,7 @@ class History:
     def _resolved(
         self, now: HistoryState, before: HistoryState | None, definition: TableDefinition
     ) -> Resolved:
-        """What the event proves is kept; a change that was never told has the table copied again."""
+        """What the event proves is kept; a change without a statement has the table copied again."""
         is_primary = None if now.is_untold else now.has_primary_key
         made = replace(
             now,

@@ -41,7 +41,7 @@ class Applied:
 class Resolved:
     """The definition for a TABLE_MAP event. None: read the catalog again with a proof, give it to
     `History.learn`, resolve once more; `reason` says why. `memory` goes with the current ChangeSet.
-    `resnapshots`: the event proves a change that no statement told and that may have changed rows.
+    `resnapshots`: the event proves a change that no statement made and that may have changed rows.
     """
 
     definition: TableDefinition | None

@@ -131,7 +131,7 @@ def _definition(text: str | None) -> TableDefinition | None:
 def completed(
     draft: TableDefinition, table_map: TableMap, collations: Mapping[int, Collation]
 ) -> TableDefinition | None:
-    """The draft with the character sets that an event tells; None when it tells none."""
+    """Return the draft with the character sets of an event; None when the event has none."""
     ids = table_map.collation_ids
     if ids is None or len(ids) != len(draft.columns):
         return None

@@ -113,7 +113,7 @@ def _whole_parser(codec: Codec, refusals: Refusals) -> Parser:
 
     def parse(text: str) -> int | None:
         if not _WHOLE.match(text):
-            # regclass and its like are names in text; "-" stands for no object.
+            # regclass and its like are names in text; "-" means no object.
             if codec.kind == "uint4" and text:
                 return 0 if text == "-" else refusals.refuse(codes.OBJECT_NAME)
             raise _invalid("a whole number")
