@@ -50,7 +50,7 @@ class TableState:
     the snapshot. `token` and `position` are the open (or last) snapshot's. `dirty` says that the log may hold
     rows of this table from an earlier copy or life; `reason` why a live table is copied again. `audience` are
     the sinks that the copy is for: the others see the table's changes as if it were live. `transforms`
-    stands for how the rows of its last whole copy were captured (`TransformsRows`).
+    records how the rows of its last whole copy were captured (`TransformsRows`).
     """
 
     phase: Phase

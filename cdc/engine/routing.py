@@ -198,7 +198,7 @@ def unselected(book: TableBook, selects: Callable[[TableId], bool]) -> dict[Tabl
 def mark_batch(
     schema: TableSchema, step: CopyStep, position: Position, audience: Audience, *, truncates: bool = False
 ) -> ChangeBatch:
-    """Return a mark; with `truncates` one `t` row beside it, so that sinks forget what they hold."""
+    """Return a mark; with `truncates` also one `t` row, so that sinks remove their rows."""
     rows = int(truncates)
     at = datetime.now(UTC)
     columns = [pa.nulls(rows, column.type) for column in schema.columns]

@@ -301,7 +301,7 @@ class Resnapshot:
 class ChangeSet:
     """One or more whole source transactions in commit order, or a part of one that is too large for memory.
 
-    `position` is where the source can go on after this set: everything before it is contained. None says that
+    `position` is where the source can continue after this set: all before it is contained. None says that
     more parts of the same transaction follow; the part that ends it carries the position. A set may be empty:
     it then only moves the position (an idle source). `changes` is the number of ordinals used by the batches'
     `_cdc_seq` (at least the number of rows). `memory` is what the source wants back at its next start, by
