@@ -36,3 +36,19 @@ def show_seconds(value: float | None) -> str:
         if span < limit:
             return f"{span / unit:.1f} {name}" if limit == 10 else f"{span / unit:.0f} {name}"
     return f"{span / 86400:.0f} d"
+
+
+def show_span(value: float | None) -> str:
+    """At most two units: 8 s, 14 min 32 s, 6 d 4 h."""
+    if value is None:
+        return "–"
+    seconds = round(value)
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    for index, (name, size) in enumerate(units):
+        if seconds >= size:
+            parts = [f"{seconds // size} {name}"]
+            rest = seconds % size
+            if index + 1 < len(units) and rest // units[index + 1][1]:
+                parts.append(f"{rest // units[index + 1][1]} {units[index + 1][0]}")
+            return " ".join(parts)
+    return "0 s"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import Annotated
 
@@ -20,11 +21,16 @@ from cdc.cli.progress import Progress
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, session_of
 from cdc.control import storage
 from cdc.control.composition import pick_source, sink_spec, source_spec
+from cdc.control.live import LiveStatus
+from cdc.control.monitor import StatusMonitor
 from cdc.engine import Engine, Outcome, RunResult
-from cdc.errors import CdcError
+from cdc.errors import CdcError, ConfigError
+from cdc.http.server import HttpService, check_tls
 from cdc.readable import show_count
+from cdc.spi import LogStore
 from cdc.spi.status import DaemonReport
 from cdc_config import Configuration
+from cdc_config.http import OFF, problem_of
 
 OnceOption = Annotated[
     bool,
@@ -49,6 +55,14 @@ AdoptOption = Annotated[
 LevelOption = Annotated[
     LogLevel, typer.Option(help="Write log lines of this level and above.", case_sensitive=False)
 ]
+HttpOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS:PORT",
+        envvar="CDC_HTTP",
+        help="Serve HTTP here, or off. Default: http.listen of the configuration.",
+    ),
+]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Log warnings and errors only, and print no summary.")
 ]
@@ -61,6 +75,7 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     timeout: TimeoutOption = None,
     accept_source: AcceptOption = None,
     adopt_slot: AdoptOption = None,
+    http: HttpOption = None,
     log_level: LevelOption = LogLevel.INFO,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -71,17 +86,21 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     configure(debug=debug, level=LogLevel.WARNING if quiet else log_level)
     log = logger()
     with errors_in_the_log(log, as_they_are=debug or as_json):
-        configuration = open_configuration(config)
+        configuration = _served(open_configuration(config), http, once=once)
     accepted = {pick_source(configuration, name, "--accept-source").name for name in accept_source or ()}
     adopting = {pick_source(configuration, name, "--adopt-slot").name for name in adopt_slot or ()}
     progress = Progress(log, quiet=quiet)
+    monitor = StatusMonitor()
+    logs = storage.logs(configuration)
     bound_resident_memory()
     with errors_in_the_log(log, as_they_are=debug or as_json):
-        engine = _build(configuration, accepted, adopting, log)
+        check_tls(configuration.http.tls)
+        engine = _build(configuration, accepted, adopting, logs, monitor.recording(log))
     keep_imported()
+    service = HttpService(LiveStatus(configuration, monitor, logs), log)
     deadline = Deadline(seconds, engine.stop)
-    with _stopped_by_signals(engine):
-        result = engine.run(once=once, on_tick=deadline.after(progress.tick))
+    with _stopped_by_signals(engine), service:
+        result = engine.run(once=once, on_tick=deadline.after(_both(monitor.tick, progress.tick)))
     log("stopped", outcome=result.outcome.value)
     _show(result, progress.report, once=once and not quiet, as_json=as_json)
     late = deadline.expired and result.outcome is not Outcome.DONE
@@ -91,14 +110,39 @@ def run(  # noqa: PLR0917  (each is an option of the command)
         raise typer.Exit(1)
 
 
-def _build(configuration: Configuration, accepted: set[str], adopting: set[str], log: Log) -> Engine:
+def _served(configuration: Configuration, listen: str | None, *, once: bool) -> Configuration:
+    """Return the configuration with what the command line says of the HTTP service; a run that ends by itself
+    has none.
+    """
+    address = OFF if once else listen
+    if address is None:
+        return configuration
+    settings = configuration.http.model_copy(update={"listen": address})
+    problem = problem_of(settings)
+    if problem is not None:
+        where = "--http" if problem.key == "listen" else f"http.{problem.key}"
+        raise ConfigError(problem.message, where=where, remedy=problem.remedy)
+    return replace(configuration, http=settings)
+
+
+def _both(*ticks: Callable[[DaemonReport], None]) -> Callable[[DaemonReport], None]:
+    def tick(report: DaemonReport) -> None:
+        for one in ticks:
+            one(report)
+
+    return tick
+
+
+def _build(
+    configuration: Configuration, accepted: set[str], adopting: set[str], logs: LogStore, log: Log
+) -> Engine:
     sources = [
         source_spec(s, accept_identity=s.name in accepted, takes_over=s.name in adopting)
         for s in configuration.sources.values()
     ]
     sinks = [sink_spec(sink) for sink in configuration.sinks.values()]
     configuration.state_dir.mkdir(parents=True, exist_ok=True)
-    state, logs = storage.state(configuration).open(), storage.logs(configuration)
+    state = storage.state(configuration).open()
     return Engine(sources, sinks, state, logs, log, configuration.state_dir / "scratch")
 
 

@@ -14,7 +14,7 @@ from cdc.control.stored import has_log, open_log
 from cdc.engine.ledger import Phase, TableBook
 from cdc.engine.retry import waits_for_operator
 from cdc.errors import CdcError, StateError
-from cdc.spi import CopyRequest, PublishedCursor
+from cdc.spi import CopyRequest, LogStore, PublishedCursor
 from cdc.spi.state import Pausable, Pause
 from cdc.spi.status import DaemonReport, ErrorReport, SinkReport, SourceReport
 from cdc_config import Configuration
@@ -190,12 +190,18 @@ def daemon_of(configuration: Configuration) -> DaemonView:
     return DaemonView(report, running, report.running and not running, age)
 
 
-def status_of(configuration: Configuration) -> Status:
-    """The daemon's last report with all configured sources and sinks, and what the logs hold now."""
-    daemon = daemon_of(configuration)
+def status_of(
+    configuration: Configuration, daemon: DaemonView | None = None, logs: LogStore | None = None
+) -> Status:
+    """The daemon's last report with all configured sources and sinks, and what the logs hold now.
+
+    The daemon's own process passes its view and its logs.
+    """
+    daemon = daemon or daemon_of(configuration)
     report = daemon.report or DaemonReport()
     sources = {
-        name: _source_view(configuration, name, report.sources.get(name)) for name in configuration.sources
+        name: _source_view(configuration, name, report.sources.get(name), logs)
+        for name in configuration.sources
     }
     sinks = {
         name: [DeliveryView(pair.source, pair) for pair in report.sinks[name]]
@@ -230,11 +236,13 @@ def _show_stopped(report: SourceReport | SinkReport) -> None:
             error.retry_seconds = None
 
 
-def _source_view(configuration: Configuration, source: str, report: SourceReport | None) -> SourceView:
+def _source_view(
+    configuration: Configuration, source: str, report: SourceReport | None, logs: LogStore | None
+) -> SourceView:
     if not has_log(configuration, source):
         return SourceView(report)
     try:
-        log = open_log(configuration, source)
+        log = open_log(configuration, source) if logs is None else logs.reader(source)
     except CdcError as error:
         message = f"{error.where}: {error.message}"
         broken = ErrorReport(kind=type(error).__name__, message=message, remedy=error.remedy)

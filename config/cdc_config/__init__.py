@@ -1,5 +1,6 @@
 """The configuration file: its shape, its loading, its JSON Schema; a leaf that knows no plug-in."""
 
+from cdc_config.http import HttpAddress, HttpSettings, TlsSettings
 from cdc_config.load import TRANSFORMS, Configuration, ConfiguredSink, ConfiguredSource, PluginLoader, load
 from cdc_config.problem import InvalidConfig
 from cdc_config.schema import json_schema
@@ -11,12 +12,15 @@ __all__ = [
     "ConfiguredSink",
     "ConfiguredSource",
     "FlushSettings",
+    "HttpAddress",
+    "HttpSettings",
     "InvalidConfig",
     "LogSettings",
     "PluginLoader",
     "RetainSettings",
     "SinkSettings",
     "SourceSettings",
+    "TlsSettings",
     "json_schema",
     "load",
 ]

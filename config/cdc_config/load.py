@@ -19,6 +19,7 @@ from cdc.errors import ConfigError, PluginError
 from cdc.files import DEFAULT_UMASK
 from cdc.spi.capabilities import OwnsPlaces
 from cdc_config.document import Document, describe, read_document
+from cdc_config.http import HOW_TO_MAKE_ONE, HttpSettings, problem_of
 from cdc_config.problem import InvalidConfig, Path, did_you_mean, format_path
 from cdc_config.settings import (
     DEFAULT_STATE_DIR,
@@ -32,7 +33,7 @@ from cdc_config.settings import (
 from cdc_config.validation import known_keys, validate
 
 Group = Literal["cdc.sources", "cdc.sinks"]
-_TOP_KEYS = ("state_dir", "umask", "sources", "sinks")
+_TOP_KEYS = ("state_dir", "umask", "http", "sources", "sinks")
 # The model of `transforms`, found like the options of a plug-in: only who uses it imports it.
 TRANSFORMS = "cdc.transform.settings:TransformList"
 _NAME_RULE = "A name starts with a-z and has only a-z, 0-9 and _, at most 48 characters."
@@ -75,6 +76,7 @@ class Configuration:
     sources: Mapping[str, ConfiguredSource]
     sinks: Mapping[str, ConfiguredSink]
     umask: int
+    http: HttpSettings
 
 
 def load(file: FilePath, plugin: PluginLoader, environment: Mapping[str, str] | None = None) -> Configuration:
@@ -104,11 +106,12 @@ class _Loading:
         taken = [self._sink(name, body, names) for name, body in self._sections("sinks")]
         sources = {source.name: source for source in found if source}
         sinks = {sink.name: sink for sink in taken if sink}
+        http = self._http()
         self._refuse_shared_targets(sinks.values(), folder)
         self._refuse_waiting_for_nobody(sources, sinks)
         if self._problems:
             raise InvalidConfig(self._problems)
-        return Configuration(file.absolute(), folder / self._state_dir(), sources, sinks, self._umask())
+        return Configuration(file.absolute(), folder / self._state_dir(), sources, sinks, self._umask(), http)
 
     def _add(self, path: Path, message: str, remedy: str = "") -> None:
         self._problems.append(self._document.problem(path, message, remedy))
@@ -141,6 +144,24 @@ class _Loading:
             ("umask",), f"must be three octal digits that leave the owner's rights (got {shown})", remedy
         )
         return DEFAULT_UMASK
+
+    def _http(self) -> HttpSettings:
+        body = self._document.value.get("http")
+        if body is None:
+            return HttpSettings()
+        if not isinstance(body, dict):
+            self._add(("http",), f"must be a mapping (got {describe(body)})", "Write http: {listen: off}.")
+            return HttpSettings()
+        settings, problems = validate(HttpSettings, body, self._document, ("http",))
+        self._problems += problems
+        if settings is None:
+            return HttpSettings()
+        problem = problem_of(settings)
+        if problem is not None:
+            self._add(("http", problem.key), problem.message, problem.remedy)
+        elif settings.secret is not None and not self._document.is_outside(("http", "token")):
+            self._add(("http", "token"), "must not be written into the file", HOW_TO_MAKE_ONE)
+        return settings
 
     def _names(self, key: str) -> tuple[str, ...]:
         value = self._document.value.get(key)

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from cdc.spi.capabilities import FlushPolicy
+from cdc_config.http import HttpSettings
 from cdc_config.settings import (
     DEFAULT_STATE_DIR,
     DEFAULT_UMASK_TEXT,
@@ -58,6 +59,7 @@ def json_schema(
                 "default": DEFAULT_UMASK_TEXT,
                 "description": "Permissions to remove from new files and folders, in octal.",
             },
+            "http": _http(definitions),
             "sources": _named(
                 "source", [SourceSettings, *([transforms] if transforms else [])], sources, definitions
             )
@@ -68,6 +70,14 @@ def json_schema(
     for name, policy in flush.items():
         _set_flush(definitions, f"sink.{name}", policy)
     return schema | {"$defs": definitions}
+
+
+def _http(definitions: Schema) -> Schema:
+    schema = _renamed(HttpSettings.model_json_schema(), "http")
+    for key, definition in schema.pop("$defs", {}).items():
+        definitions[f"http.{key}"] = _allowing_references(definition)
+    schema["properties"] = {key: _allowing_references(one) for key, one in schema["properties"].items()}
+    return {key: schema[key] for key in ("type", "description", "properties", "additionalProperties")}
 
 
 def _set_flush(definitions: Schema, prefix: str, policy: FlushPolicy) -> None:

@@ -149,6 +149,8 @@ def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         "PYTHONPATH": path,
         "PYTHONFAULTHANDLER": "1",
         "PYTHONDONTWRITEBYTECODE": "",
+        # Daemons run beside each other; what serves HTTP says where.
+        "CDC_HTTP": "off",
         **(extra or {}),
     }
 

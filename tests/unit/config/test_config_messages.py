@@ -21,7 +21,7 @@ CASES = {
     ),
     "unknown key with nothing near": (
         SOURCE + "zzz: 1\n",
-        "cdc.yaml:4: zzz: is not a known key. Known here: sinks, sources, state_dir, umask.",
+        "cdc.yaml:4: zzz: is not a known key. Known here: http, sinks, sources, state_dir, umask.",
     ),
     "unknown plugin key": (
         SOURCE + "    tabels: []\n",

@@ -1,0 +1,168 @@
+"""The status of the daemon in this process, with what only the process knows: trends, rates, resources, the
+verdict.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import socket
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import cdc
+from cdc.control.monitor import StatusMonitor
+from cdc.control.status import DaemonView, Status, status_of
+from cdc.control.verdict import DaemonVerdict, state_word, verdict_of
+from cdc.spi import LogReader, LogStore
+from cdc.spi.status import SourceReport
+from cdc_config import Configuration, ConfiguredSink
+
+# What the daemon promises to stay under, where no container allows less.
+MEMORY_LIMIT_BYTES = 400 * 1024**2
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+# A source whose freshness is asked every few seconds: smaller changes are none.
+_STEADY_SECONDS = 10.0
+
+
+class LiveStatus:
+    """Answers for the daemon of this process. Any thread."""
+
+    def __init__(self, configuration: Configuration, monitor: StatusMonitor, logs: LogStore) -> None:
+        self.configuration = configuration
+        self.monitor = monitor
+        self._logs = logs
+
+    def status(self) -> Status:
+        report = self.monitor.report
+        daemon = DaemonView(
+            report, running=report is not None, age_seconds=round(self.monitor.age_seconds, 1)
+        )
+        return status_of(self.configuration, daemon, self._logs)
+
+    def log(self, source: str) -> LogReader:
+        """Return the log of a source."""
+        return self._logs.reader(source)
+
+    def verdict(self, status: Status) -> DaemonVerdict:
+        """Return the verdict; a sink that stands although changes wait is one too."""
+        found = verdict_of(status)
+        stuck = self.monitor.stuck() if found.level in ("ok", "busy") else []
+        if stuck:
+            name, source, seconds = stuck[0]
+            text = f"It has applied nothing for {seconds / 60:.0f} min, although changes of {source} wait."
+            return DaemonVerdict("bad", "warn", f"Sink {name} does not move", text)
+        return found
+
+    def document(self) -> dict[str, Any]:
+        """Return the document of `cdc status --json` and the rest of what the page shows."""
+        status = self.status()
+        found = status.document()
+        for name, source in found["sources"].items():
+            source.update(self._source(name, status))
+            _complete_errors(source)
+        for name, pairs in found["sinks"].items():
+            for pair in pairs:
+                pair.update(self._pair(name, pair["source"], status))
+                _complete_errors(pair)
+        return {
+            "name": socket.gethostname(),
+            "version": cdc.__version__,
+            "verdict": asdict(self.verdict(status)),
+            "controls": self.configuration.http.secret is not None,
+            "resources": self.resources(status),
+            **found,
+        }
+
+    def resources(self, status: Status) -> dict[str, Any]:
+        """Return what the daemon takes of its disk and memory, and what it may take."""
+        sources = self.configuration.sources.values()
+        limit = sum(source.settings.log.retain.size for source in sources)
+        held = sum(view.log.bytes for view in status.sources.values() if view.log)
+        free = shutil.disk_usage(self.configuration.state_dir).free
+        grows = sum(self.monitor.bytes_per_second(name) for name in self.configuration.sources)
+        room = min(free, max(limit - held, 0))
+        return {
+            "log_bytes": held,
+            "log_limit_bytes": limit,
+            "log_full_in_seconds": round(room / grows) if grows else None,
+            "disk_free_bytes": free,
+            "memory_bytes": memory_bytes(),
+            "memory_limit_bytes": memory_limit_bytes(),
+        }
+
+    def _source(self, name: str, status: Status) -> dict[str, Any]:
+        view = status.sources[name]
+        report = view.report
+        return {
+            "type": self.configuration.sources[name].settings.type,
+            "word": state_word(report),
+            "bytes_per_second": self.monitor.bytes_per_second(name),
+            "kept_seconds": self._kept_seconds(name) if view.log else None,
+        }
+
+    def _kept_seconds(self, name: str) -> int | None:
+        oldest = next((one.oldest for one in self._logs.reader(name).parts if one.oldest is not None), None)
+        if oldest is None:
+            return None
+        return max(0, round((datetime.now(UTC) - oldest.written_at).total_seconds()))
+
+    def _pair(self, name: str, source: str, status: Status) -> dict[str, Any]:
+        sink: ConfiguredSink = self.configuration.sinks[name]
+        report = next((pair.report for pair in status.sinks[name] if pair.source == source), None)
+        view = status.sources.get(source)
+        feeding = view.report if view else None
+        interval = sink.settings.flush.policy(sink.plugin.capabilities.flush).interval_seconds
+        trend = self.monitor.trend(name, source, max(interval, _STEADY_SECONDS))
+        word = state_word(report, feeding)
+        return {
+            "type": sink.settings.type,
+            "mode": getattr(sink.options, "mode", None),
+            "word": word,
+            "trend": trend.direction,
+            "trend_per_second": trend.per_second,
+            "caught_up_in_seconds": trend.caught_up_in_seconds,
+            "waits_for": _waits_for(word, source, feeding),
+        }
+
+
+def memory_bytes() -> int:
+    """Return the resident memory of this process."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def memory_limit_bytes() -> int:
+    """Return what the container allows, or what the daemon promises."""
+    try:
+        text = _CGROUP_LIMIT.read_text("ascii").strip()
+    except OSError:
+        return MEMORY_LIMIT_BYTES
+    return min(int(text), MEMORY_LIMIT_BYTES) if text.isdigit() else MEMORY_LIMIT_BYTES
+
+
+def _waits_for(word: str, source: str, feeding: SourceReport | None) -> str | None:
+    if word != "Waits":
+        return None
+    return (
+        f"copies of its tables of {source}"
+        if feeding and feeding.state == "streaming"
+        else f"source {source}"
+    )
+
+
+def _complete_errors(part: dict[str, Any]) -> None:
+    """Add to each error when it is retried, and where it is documented."""
+    errors = [part.get("error"), *part.get("refused", ()), *part.get("set_aside", ())]
+    for error in errors:
+        if error:
+            retry, at = error.get("retry_seconds"), error.get("at")
+            due = datetime.fromisoformat(at) + timedelta(seconds=retry) if at and retry is not None else None
+            error["next_try_at"] = due
+            error["docs"] = f"operations#{error['kind'].lower()}"

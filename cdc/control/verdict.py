@@ -1,0 +1,296 @@
+"""One sentence about the whole daemon, and one word for each part. Page, terminal and `/readyz` say the same.
+
+The sentence names an object and its state; the text says what of it is safe, and what is not affected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from cdc.control.status import SourceView, Status
+from cdc.kit.report import counted
+from cdc.readable import show_seconds, show_span
+from cdc.spi.status import CopyReport, ErrorReport, SinkReport, SourceReport
+
+Level = Literal["ok", "busy", "warn", "bad", "off"]
+# Who acts: `warn` is retried by the daemon, `bad` needs an operator.
+Mark = Literal["ok", "copy", "replay", "warn", "bad", "pause", "off"]
+
+# An outage that lasts longer is no hiccup.
+DOWN_SECONDS = 60.0
+# The daemon writes its status every second; older than this, it hangs or its disk does.
+STALE_SECONDS = 10.0
+# Twice a flush interval of 30 s, the longest default: a sink that is less fresh is catching up.
+FRESH_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonVerdict:
+    """`progress` is between 0 and 1, None where nothing has an end."""
+
+    level: Level
+    mark: Mark
+    title: str
+    text: str
+    progress: float | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether changes flow, or will by the daemon's own doing within a moment."""
+        return (
+            self.level in ("ok", "busy")
+            or (self.level == "warn" and self.mark == "warn")
+            or self.mark == "pause"
+        )
+
+
+Rule = Callable[[Status], DaemonVerdict | None]
+
+
+def verdict_of(status: Status) -> DaemonVerdict:
+    """Return the verdict: that of the worst thing."""
+    for rule in _RULES:
+        found = rule(status)
+        if found is not None:
+            return found
+    return _well(status)
+
+
+def state_word(report: SourceReport | SinkReport | None, source: SourceReport | None = None) -> str:
+    """Return the word for the state of a source, or of a sink whose `source` is given."""
+    if report is None:
+        return "Never run"
+    if report.state == "retrying":
+        return "Down" if is_down(report.error) else "Retrying"
+    if report.state in _WORDS:
+        return _WORDS[report.state]
+    if isinstance(report, SourceReport):
+        return "Copying" if report.snapshot or report.waiting_tables else "Streaming"
+    if source is not None and source.state not in ("streaming", "paused") and not report.behind_changes:
+        return "Waits"
+    return "Catching up" if (report.freshness_seconds or 0.0) > FRESH_SECONDS else "Up to date"
+
+
+_WORDS = {
+    "starting": "Connecting",
+    "connecting": "Connecting",
+    "opening": "Connecting",
+    "waiting for its copies": "Waits",
+    "replaying": "Replaying",
+    "failed": "Needs you",
+    "paused": "Paused",
+    "stopped": "Stopped",
+}
+
+
+def is_down(error: ErrorReport | None) -> bool:
+    """Whether an error that is retried has lasted."""
+    if error is None or not error.since:
+        return False
+    return (datetime.now(UTC) - datetime.fromisoformat(error.since)).total_seconds() > DOWN_SECONDS
+
+
+def _not_running(status: Status) -> DaemonVerdict | None:
+    daemon = status.daemon
+    if daemon.running:
+        return None
+    if daemon.report is None:
+        return DaemonVerdict("off", "off", "Never run", "Start the daemon with `cdc run`.")
+    if daemon.died:
+        text = f"Process {daemon.pid} was killed or crashed. Nothing is lost: start it with `cdc run`."
+        return DaemonVerdict("bad", "bad", "The daemon has died", text)
+    return DaemonVerdict("off", "off", "Stopped", "Sources and sinks continue where they stopped: `cdc run`.")
+
+
+def _stale(status: Status) -> DaemonVerdict | None:
+    age = status.daemon.age_seconds
+    if age is None or age <= STALE_SECONDS:
+        return None
+    text = f"It has written no status for {show_seconds(age)}: it hangs, or its disk does."
+    return DaemonVerdict("warn", "bad", "The daemon does not respond", text)
+
+
+def _full(status: Status) -> DaemonVerdict | None:
+    if not status.daemon.state_dir_full:
+        return None
+    text = "Free space on it. Nothing is lost: the sources keep what follows, and work resumes by itself."
+    return DaemonVerdict("bad", "bad", "The disk under state_dir is full", text)
+
+
+def _needs_operator(status: Status) -> DaemonVerdict | None:
+    for subject, error in _errors(status):
+        if error.needs_operator and error.table is None:
+            return DaemonVerdict(
+                "bad", "bad", f"{subject} needs you", f"{_sentence(error.message)} {_others(status, subject)}"
+            )
+    for name, view in status.sources.items():
+        if view.log_error is not None:
+            return DaemonVerdict(
+                "bad", "bad", f"The log of {name} cannot be read", _sentence(view.log_error.message)
+            )
+    skipped = [error for report in status.reports() for error in report.skipped]
+    if skipped:
+        title = f"{counted(len(skipped), 'table')} {'is' if len(skipped) == 1 else 'are'} skipped"
+        text = f"{_sentence(skipped[0].message)} The other tables are not affected."
+        return DaemonVerdict("bad", "bad", title, text)
+    return None
+
+
+def _down(status: Status) -> DaemonVerdict | None:
+    found = [(subject, error) for subject, error in _errors(status) if error.table is None]
+    found.sort(key=lambda one: not is_down(one[1]))
+    if not found:
+        return None
+    subject, error = found[0]
+    is_source = subject.startswith("Source ")
+    if not is_down(error):
+        return DaemonVerdict(
+            "warn", "warn", f"{subject} is retried", f"{_sentence(error.message)} {_others(status, subject)}"
+        )
+    safe = (
+        "What was read is delivered. Nothing is lost: the source keeps what follows."
+        if is_source
+        else "Its changes wait in the log. Nothing is lost, and the sources are not held up."
+    )
+    title = (
+        f"{subject} cannot be reached"
+        if is_source and error.kind == "SourceUnavailable"
+        else f"{subject} is down"
+    )
+    return DaemonVerdict("bad", "warn", title, f"{safe} {_others(status, subject)}".rstrip())
+
+
+def _starting(status: Status) -> DaemonVerdict | None:
+    words = [state_word(report) for report in status.reports()]
+    if not words or any(word != "Connecting" for word in words):
+        return None
+    sources, sinks = len(status.sources), len(status.sinks)
+    text = f"Connecting to {counted(sources, 'source')} and opening {counted(sinks, 'sink')}."
+    return DaemonVerdict("off", "off", "Starting", text)
+
+
+def _replaying(status: Status) -> DaemonVerdict | None:
+    for name, pair in _pairs(status):
+        if pair.replay_from is None or pair.replay_to is None or pair.replay_to <= pair.replay_from:
+            continue
+        progress = (pair.next - pair.replay_from) / (pair.replay_to - pair.replay_from)
+        progress = min(max(progress, 0.0), 1.0)
+        text = f"It applies the changes of {pair.source} again. {_others(status, f'Sink {name}')}".rstrip()
+        return DaemonVerdict(
+            "busy", "replay", f"Replaying {name}: {progress:.0%}".replace("%", " %"), text, progress
+        )
+    return None
+
+
+def _copying(status: Status) -> DaemonVerdict | None:
+    for name, view in status.sources.items():
+        report = view.report
+        if report is None or report.state != "streaming" or not (report.snapshot or report.waiting_tables):
+            continue
+        copy = report.snapshot
+        if copy is None:
+            waiting = counted(report.waiting_tables, "table")
+            return DaemonVerdict("busy", "copy", f"Copying {name}", f"{waiting} will be copied.", 0.0)
+        return DaemonVerdict(
+            "busy", "copy", f"Copying {name}: {copy.percent} %", _copy_text(copy), copy.percent / 100
+        )
+    return None
+
+
+def _copy_text(copy: CopyReport) -> str:
+    left = "" if copy.remaining_seconds is None else f", about {show_span(copy.remaining_seconds)} left"
+    done = f"{copy.tables_done:,} of {counted(copy.tables, 'table')} done{left}."
+    return f"{done} Changes made meanwhile are kept, and follow the copy of their table."
+
+
+def _paused(status: Status) -> DaemonVerdict | None:
+    pause = next(iter(status.pauses), None)
+    if pause is None:
+        return None
+    subject = f"{pause.kind.capitalize()} {pause.name}"
+    by = f" by {pause.by}" if pause.by else ""
+    waits = "The database keeps its changes." if pause.kind == "source" else "Its changes wait in the log."
+    text = f"Paused at {pause.at:%Y-%m-%d %H:%M:%SZ}{by}. {waits} Resume it with `cdc resume {pause.name}`."
+    return DaemonVerdict("off", "pause", f"{subject} is paused", text)
+
+
+def _catching_up(status: Status) -> DaemonVerdict | None:
+    for name, pair in _pairs(status):
+        if state_word(pair) == "Catching up":
+            behind = f"{show_span(pair.freshness_seconds)} and {counted(pair.behind_changes, 'change')}"
+            text = f"It is {behind} behind {pair.source}. {_others(status, f'Sink {name}')}".rstrip()
+            return DaemonVerdict("busy", "ok", f"Sink {name} is catching up", text)
+    return None
+
+
+def _well(status: Status) -> DaemonVerdict:
+    pairs = [(pair.freshness_seconds or 0.0, name) for name, pair in _pairs(status)]
+    sinks, sources = len(status.sinks), len(status.sources)
+    verb = "follows" if sinks == 1 else "follow"
+    text = f"{counted(sinks, 'sink')} {verb} {counted(sources, 'source')}."
+    if pairs:
+        freshness, name = max(pairs)
+        text += f" The least fresh, {name}, is {show_span(freshness)} behind."
+    return DaemonVerdict("ok", "ok", "All is well", text)
+
+
+_RULES: tuple[Rule, ...] = (
+    _not_running,
+    _stale,
+    _full,
+    _needs_operator,
+    _down,
+    _starting,
+    _replaying,
+    _copying,
+    _paused,
+    _catching_up,
+)
+
+
+def _pairs(status: Status) -> Iterator[tuple[str, SinkReport]]:
+    for name, pairs in status.sinks.items():
+        for pair in pairs:
+            if pair.report is not None:
+                yield name, pair.report
+
+
+def _errors(status: Status) -> Iterator[tuple[str, ErrorReport]]:
+    """The errors of sources and sinks that are not paused, each with what it is about."""
+    for name, view in status.sources.items():
+        if (
+            view.report is not None
+            and view.report.error is not None
+            and status.paused("source", name) is None
+        ):
+            yield f"Source {name}", view.report.error
+    for name, pair in _pairs(status):
+        if pair.error is not None and status.paused("sink", name) is None:
+            yield f"Sink {name}", pair.error
+
+
+def _others(status: Status, subject: str) -> str:
+    """Which other sinks are not affected."""
+    kind, _, affected = subject.partition(" ")
+    calm = [
+        name
+        for name, pairs in status.sinks.items()
+        if all(_is_calm(pair.report, status.sources.get(pair.source)) for pair in pairs)
+        and not (kind == "Sink" and name == affected)
+        and not (kind == "Source" and any(pair.source == affected for pair in pairs))
+    ]
+    if not calm:
+        return ""
+    names = calm[0] if len(calm) == 1 else f"{', '.join(calm[:-1])} and {calm[-1]}"
+    return f"{names} {'is' if len(calm) == 1 else 'are'} not affected."
+
+
+def _is_calm(report: SinkReport | None, source: SourceView | None) -> bool:
+    return report is not None and report.error is None and source is not None and source.state == "streaming"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."

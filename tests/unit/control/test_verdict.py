@@ -1,0 +1,133 @@
+"""The sentence about the whole daemon: the worst thing wins, and what is not affected is named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cdc.control.status import DaemonView, DeliveryView, SourceView, Status
+from cdc.control.verdict import DaemonVerdict, state_word, verdict_of
+from cdc.spi import Pause
+from cdc.spi.status import CopyReport, DaemonReport, ErrorReport, SinkReport, SourceReport
+
+NOW = datetime.now(UTC)
+
+
+def failing(
+    kind: str = "SinkUnavailable", seconds: float = 5, *, needs_operator: bool = False
+) -> ErrorReport:
+    since = (NOW - timedelta(seconds=seconds)).isoformat()
+    return ErrorReport(
+        kind=kind, message="no route", since=since, retry_seconds=5.0, needs_operator=needs_operator
+    )
+
+
+def judged(
+    source: dict[str, Any] | None = None,
+    sink: dict[str, Any] | None = None,
+    *,
+    pauses: list[Pause] | None = None,
+    daemon: dict[str, Any] | None = None,
+) -> DaemonVerdict:
+    """The verdict on a source with two sinks, of which `snow` is as given."""
+    calm = {"source": "shop", "state": "idle", "freshness_seconds": 2.0}
+    report = DaemonReport(running=True, pid=1)
+    view = DaemonView(report, **{"running": True, "age_seconds": 0.1, **(daemon or {})})
+    sinks = {
+        name: [DeliveryView("shop", SinkReport(**{**calm, **changes}))]
+        for name, changes in (("lake", {}), ("snow", sink or {}))
+    }
+    found = SourceView(SourceReport(**{"state": "streaming", **(source or {})}))
+    return verdict_of(Status(view, {"shop": found}, sinks, pauses=pauses or []))
+
+
+def test_all_is_well_names_the_least_fresh() -> None:
+    found = judged(sink={"freshness_seconds": 21.4})
+    assert (found.level, found.mark, found.is_ready) == ("ok", "ok", True)
+    assert found.text == "2 sinks follow 1 source. The least fresh, snow, is 21 s behind."
+
+
+CASES: dict[str, tuple[dict[str, Any], str, str, str, bool]] = {
+    "retried": (
+        {"sink": {"state": "retrying", "error": failing()}},
+        "warn",
+        "warn",
+        "Sink snow is retried",
+        True,
+    ),
+    "down": (
+        {"sink": {"state": "retrying", "error": failing(seconds=99)}},
+        "bad",
+        "warn",
+        "Sink snow is down",
+        False,
+    ),
+    "source": (
+        {"source": {"state": "retrying", "error": failing("SourceUnavailable", 99)}},
+        "bad",
+        "warn",
+        "Source shop cannot be reached",
+        False,
+    ),
+    "operator": (
+        {"sink": {"state": "failed", "error": failing(needs_operator=True)}},
+        "bad",
+        "bad",
+        "Sink snow needs you",
+        False,
+    ),
+    "skipped": (
+        {"source": {"refused": [ErrorReport(table="public.t", message="no key")]}},
+        "bad",
+        "bad",
+        "1 table is skipped",
+        False,
+    ),
+    "copying": (
+        {"source": {"snapshot": CopyReport(tables=3, tables_done=1, percent=41)}},
+        "busy",
+        "copy",
+        "Copying shop: 41 %",
+        True,
+    ),
+    "replaying": (
+        {"sink": {"state": "replaying", "next": 40, "replay_from": 0, "replay_to": 100}},
+        "busy",
+        "replay",
+        "Replaying snow: 40 %",
+        True,
+    ),
+    "catching up": ({"sink": {"freshness_seconds": 900.0}}, "busy", "ok", "Sink snow is catching up", True),
+    "paused": ({"pauses": [Pause("sink", "snow", NOW, "ops")]}, "off", "pause", "Sink snow is paused", True),
+    "hangs": ({"daemon": {"age_seconds": 60.0}}, "warn", "bad", "The daemon does not respond", False),
+    "died": ({"daemon": {"running": False, "died": True}}, "bad", "bad", "The daemon has died", False),
+    "stopped": ({"daemon": {"running": False}}, "off", "off", "Stopped", False),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_state_has_its_sentence(name: str) -> None:
+    arguments, level, mark, title, is_ready = CASES[name]
+    found = judged(**arguments)
+    assert (found.level, found.mark, found.title, found.is_ready) == (level, mark, title, is_ready)
+
+
+def test_what_is_not_affected_is_named() -> None:
+    assert judged(sink={"state": "retrying", "error": failing(seconds=99)}).text == (
+        "Its changes wait in the log. Nothing is lost, and the sources are not held up. lake is not affected."
+    )
+
+
+def test_a_paused_sink_with_an_error_is_paused() -> None:
+    paused = [Pause("sink", "snow", NOW, "ops")]
+    found = judged(sink={"state": "paused", "error": failing(seconds=99)}, pauses=paused)
+    assert found.title == "Sink snow is paused"
+
+
+def test_a_sink_whose_source_is_away_waits() -> None:
+    sink = SinkReport(source="shop", state="idle", freshness_seconds=500.0)
+    assert state_word(sink, SourceReport(state="retrying")) == "Waits"
+    assert state_word(sink, SourceReport(state="streaming")) == "Catching up"
+    assert state_word(None) == "Never run"
