@@ -24,8 +24,8 @@ def wait_until(
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     poll_seconds: float = POLL_SECONDS,
 ) -> T:
-    """The first true value that `probe` gives; AssertionError naming `what` when the time is up first. Probes
-    that take longer than `poll_seconds` have pauses of their own length between them.
+    """The first true value that `probe` gives; AssertionError naming `what` when the time is up first. Pauses
+    are three times as long as a probe at least: what is waited for needs the processor too.
     """
     deadline = time.monotonic() + timeout_seconds
     pause = threading.Event()
@@ -37,4 +37,4 @@ def wait_until(
         if time.monotonic() >= deadline:
             message = f"waited {timeout_seconds:g} s for {what}; the last value was {value!r}"
             raise AssertionError(message)
-        pause.wait(max(poll_seconds, time.monotonic() - probed_at))
+        pause.wait(max(poll_seconds, 3 * (time.monotonic() - probed_at)))
