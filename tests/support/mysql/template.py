@@ -1,15 +1,15 @@
-"""Data folders fresh from initialisation, made once per kind of server and process, to be copied."""
+"""Data folders fresh from initialisation, one a kind of server, to be copied."""
 
 from __future__ import annotations
 
-import atexit
 import functools
-import shutil
-import tempfile
+import sys
 from pathlib import Path
 
+from cdc.testing.servers import mysql
 from cdc.testing.servers.mysql import initialise_mariadb, initialise_mysql
 from tests.support.mysql.binaries import MysqlBinaries, mysql_binaries
+from tests.support.templates import kept
 
 # The superuser over TCP: without name resolution, 127.0.0.1 is not `localhost`. MariaDB's scripts make it.
 _ACCOUNT = (
@@ -24,16 +24,18 @@ def template(name: str, lower_case_table_names: str = "0") -> Path:
     names are compared is settled there for ever.
     """
     binaries = mysql_binaries(name)
-    folder = Path(tempfile.mkdtemp(prefix=f"cdc-{name}-template-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    data = folder / "data"
-    # A starting server removes what it takes for its own leftovers from its tmpdir.
-    (folder / "tmp").mkdir()
-    names = f"--lower-case-table-names={lower_case_table_names}"
     initialise = _initialise_mariadb if binaries.flavour == "mariadb" else _initialise_mysql
-    initialise(binaries, data, names)
-    (data / "auto.cnf").unlink(missing_ok=True)
-    return data
+
+    def make(folder: Path) -> None:
+        # A starting server removes what it takes for its own leftovers from its tmpdir.
+        (folder / "tmp").mkdir()
+        data = folder / "data"
+        initialise(binaries, data, f"--lower-case-table-names={lower_case_table_names}")
+        (data / "auto.cnf").unlink(missing_ok=True)
+
+    program = Path(binaries.server_command()[0])
+    own = (mysql, sys.modules[__name__])
+    return kept(f"{name}-{lower_case_table_names}", program, own, make) / "data"
 
 
 def _initialise_mysql(binaries: MysqlBinaries, data: Path, *given: str) -> None:

@@ -5,13 +5,11 @@ Every server has its own data folder (a copy of one initdb per version and proce
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import secrets
 import shutil
 import signal
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -21,9 +19,11 @@ from typing import Any, Literal
 import psutil
 import psycopg
 
+from cdc.testing.servers import postgres as servers
 from cdc.testing.servers.postgres import SUPERUSER, PostgresProcess, initialise
 from cdc.testing.servers.process import HOST, STOP_TIMEOUT_SECONDS
 from tests.support.postgres.binaries import Binaries, account, installed
+from tests.support.templates import kept
 from tests.support.waiting import wait_until
 
 # Small and unsafe on power loss: the tests kill processes, not machines, so the page cache is all the
@@ -52,6 +52,8 @@ DEFAULT_SETTINGS: Mapping[str, str] = {
 }
 # The first version whose CREATE DATABASE has a choice.
 FIRST_WITH_STRATEGY = 15
+# What a session that is there does not see.
+SETTINGS_OF_LATER_SESSIONS = ("alter database", "alter role")
 StopMode = Literal["smart", "fast", "immediate"]
 _STOP_SIGNALS: Mapping[StopMode, signal.Signals] = {
     "smart": signal.SIGTERM,
@@ -152,6 +154,12 @@ class Looks:
                 self._lock.release()
         return self._query_apart(statement, parameters)
 
+    def forget(self) -> None:
+        """Look from a new session from now on."""
+        with self._lock:
+            _close_all(self._kept)
+            self._kept.clear()
+
     def _query_kept(self, statement: str, parameters: Sequence[Any] | None) -> list[tuple[Any, ...]]:
         """A server that was restarted meanwhile has ended the connection: then on another one."""
         if not self._kept:
@@ -200,6 +208,8 @@ class Database:
         with self.connect() as connection:
             for statement in statements:
                 connection.execute(statement.encode())
+        if any(statement.lower().startswith(SETTINGS_OF_LATER_SESSIONS) for statement in statements):
+            self._looks.forget()
 
     def query(self, statement: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows. The session is kept: what changes it belongs into `execute`."""
@@ -249,13 +259,15 @@ def _binaries(major: int) -> Binaries:
 
 @functools.cache
 def _template(major: int) -> Path:
-    """A data folder fresh from initdb, made once per version and process."""
-    folder = Path(tempfile.mkdtemp(prefix=f"cdc-pg{major}-template-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    folder.chmod(0o755)
-    account().own(folder)
-    initialise(_binaries(major).bindir, folder / "data", account())
-    return folder / "data"
+    """A data folder fresh from initdb."""
+    bindir = _binaries(major).bindir
+
+    def make(folder: Path) -> None:
+        folder.chmod(0o755)
+        account().own(folder)
+        initialise(bindir, folder / "data", account())
+
+    return kept(f"pg{major}", bindir / "initdb", (servers,), make) / "data"
 
 
 def _kill(process: psutil.Process) -> None:
