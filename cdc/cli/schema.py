@@ -24,7 +24,7 @@ def configuration_schema() -> dict[str, Any]:
     """The schema with all plug-ins that can be imported; the others are named on stderr."""
     sinks = _classes("cdc.sinks")
     flush = {name: sink.capabilities.flush for name, sink in sinks.items()}
-    transforms: type[BaseModel] = registry.load("cdc.sources", TRANSFORMS)
+    transforms: type[BaseModel] = registry.load("cdc.transforms", TRANSFORMS)
     return json_schema(_options(_classes("cdc.sources")), _options(sinks), flush, transforms)
 
 

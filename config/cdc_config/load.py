@@ -32,7 +32,7 @@ from cdc_config.settings import (
 )
 from cdc_config.validation import known_keys, validate
 
-Group = Literal["cdc.sources", "cdc.sinks"]
+Group = Literal["cdc.sources", "cdc.sinks", "cdc.transforms"]
 _TOP_KEYS = ("state_dir", "umask", "http", "sources", "sinks")
 # The model of `transforms`, found like the options of a plug-in: only who uses it imports it.
 TRANSFORMS = "cdc.transform.settings:TransformList"
@@ -198,7 +198,7 @@ class _Loading:
     def _transforms(self, path: Path, settings: SourceSettings) -> tuple[Any, ...]:
         entries: tuple[Any, ...] = ()
         if settings.transforms:
-            model = self._load_plugin("cdc.sources", TRANSFORMS, path)
+            model = self._load_plugin("cdc.transforms", TRANSFORMS, path)
             value = {"transforms": list(settings.transforms)}
             found, problems = validate(model, value, self._document, path)
             self._problems += problems
