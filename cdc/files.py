@@ -133,15 +133,23 @@ def write_all(descriptor: int, data: bytes | memoryview, at: int | None = None) 
     return done
 
 
+# The kernel takes 1,024 chunks in one call (IOV_MAX).
+_CHUNKS = 1024
+
+
 def write_chunks(descriptor: int, chunks: Sequence[bytes | memoryview], at: int) -> int:
-    """Write the chunks one behind the other from byte `at` on, by one call where it takes them all; give
+    """Write the chunks one behind the other from byte `at` on, by few calls; give
     their length in bytes.
     """
-    length = sum(len(chunk) for chunk in chunks)
-    done = os.pwritev(descriptor, chunks, at)
-    if done < length:
-        write_all(descriptor, memoryview(b"".join(chunks))[done:], at + done)
-    return length
+    total = 0
+    for first in range(0, len(chunks), _CHUNKS):
+        some = chunks[first : first + _CHUNKS]
+        length = sum(len(chunk) for chunk in some)
+        done = os.pwritev(descriptor, some, at + total)
+        if done < length:
+            write_all(descriptor, memoryview(b"".join(some))[done:], at + total + done)
+        total += length
+    return total
 
 
 def make_folder(folder: Path) -> None:

@@ -92,6 +92,8 @@ class Capture:
                 if stop.is_set():
                     break
                 self._acknowledge(force=changes is None)
+                # Wide rows must be gone before the stream makes the next ones.
+                changes = None  # noqa: PLW2901
         finally:
             # After an error or a stop: nothing of a half-received transaction stays.
             self._close_entry()

@@ -17,6 +17,7 @@ from cdc.engine.beginning import Beginning
 from cdc.engine.planning import Planner, delivery_of
 from cdc.engine.specs import SinkSpec
 from cdc.engine.status import LastError, SinkStatus
+from cdc.engine.wide import WideTurn
 from cdc.errors import SinkRefused
 from cdc.merge import continuity
 from cdc.model import Position, TableId
@@ -176,16 +177,18 @@ class DeliveryLoop:
         if plan.first != plan.next:
             self._state.save_plan(self._name, self._source, plan)
         failpoints.hit("delivery.planned")
-        delivery = delivery_of(
-            plan,
-            self._log,
-            self._source,
-            self._name,
-            replaying=replaying,
-            begins=begins,
-            part_bytes=self._part_bytes,
-        )
-        sink.apply(delivery)
+        with WideTurn() as turn:
+            delivery = delivery_of(
+                plan,
+                self._log,
+                self._source,
+                self._name,
+                replaying=replaying,
+                begins=begins,
+                part_bytes=self._part_bytes,
+                turn=turn,
+            )
+            sink.apply(delivery)
         failpoints.hit("delivery.applied")
         self._publish(plan.next, plan.position)
         if plan.first != plan.next:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from cdc.engine.wide import WideTurn
 from cdc.model import ChangeBatch, Commit
 from cdc.spi import Delivery, FlushPolicy, LogReader, Plan
 from cdc.spi.capabilities import DEFAULT_PART_BYTES
@@ -80,7 +81,7 @@ class Planner:
         return self._full
 
 
-def delivery_of(
+def delivery_of(  # noqa: PLR0913  (a delivery's parts; keywords)
     plan: Plan,
     log: LogReader,
     source: str,
@@ -89,8 +90,12 @@ def delivery_of(
     replaying: bool,
     begins: bool = False,
     part_bytes: int = DEFAULT_PART_BYTES,
+    turn: WideTurn | None = None,
 ) -> Delivery:
-    """Return the delivery that applies a plan: what the sink is to see of its range, in parts."""
+    """Return the delivery that applies a plan: what the sink is to see of its range, in parts.
+
+    `turn` is taken before wide rows.
+    """
     return Delivery(
         source=source,
         first=plan.first,
@@ -100,24 +105,27 @@ def delivery_of(
         row_count=plan.row_count,
         byte_count=plan.byte_count,
         replaying=replaying,
-        parts=_parts(log, plan, sink, part_bytes),
+        parts=_parts(log, plan, sink, part_bytes, turn or WideTurn()),
         begins=begins,
     )
 
 
 def _parts(
-    log: LogReader, plan: Plan, sink: str, part_bytes: int
+    log: LogReader, plan: Plan, sink: str, part_bytes: int, turn: WideTurn
 ) -> Callable[[], Iterator[Sequence[ChangeBatch]]]:
     def parts() -> Iterator[Sequence[ChangeBatch]]:
-        part: list[ChangeBatch] = []
+        # The part in the making; whoever takes it holds its rows alone.
+        parts: list[list[ChangeBatch]] = [[]]
         gathered = 0
         for batch in log.read(plan.first, plan.next, sink):
-            part.append(batch)
+            parts[0].append(batch)
             gathered += batch.byte_count
-            if gathered >= part_bytes or len(part) >= PART_BATCHES:
-                yield part
-                part, gathered = [], 0
-        if part:
-            yield part
+            del batch  # A wide one must be gone before the next is read.
+            if gathered >= part_bytes or len(parts[0]) >= PART_BATCHES:
+                turn.take(gathered)
+                yield parts.pop()
+                parts, gathered = [[]], 0
+        if parts[0]:
+            yield parts.pop()
 
     return parts

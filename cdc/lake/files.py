@@ -16,6 +16,9 @@ from cdc.lake.columns import file_batch, file_schema
 from cdc.lake.store import ObjectStore, ObjectWriter
 from cdc.model import ChangeBatch, Envelope, TableSchema
 
+# A batch of this size has a row group to itself: a wide row must be gone before the next is read.
+APART_BYTES = 16 * 1024 * 1024
+
 
 class Encoder(Protocol):
     """Turns row groups into the bytes of one file."""
@@ -148,7 +151,7 @@ class TableFile:
         self._batches.append(made)
         self.buffered_rows += made.num_rows
         self.buffered_bytes += made.nbytes
-        if self.buffered_rows >= self._format.row_group_rows:
+        if self.buffered_rows >= self._format.row_group_rows or made.nbytes >= APART_BYTES:
             self.write_row_group()
         return True
 

@@ -235,11 +235,8 @@ class LakeSink:
         try:
             for part in delivery.parts():
                 incomplete = after_marks(incomplete, part)
-                for batch in part:
-                    with of_table(batch.schema):
-                        admitted = shelf.admitted(batch)
-                        if admitted is not None:
-                            staging.add(admitted, self._partition_keys(admitted))
+                self._stage_part(part, shelf, staging)
+                del part  # A wide row must be gone before the next is read.
             files = tuple(staging.finish())
         except BaseException:
             staging.discard()
@@ -247,6 +244,13 @@ class LakeSink:
         self._context.count("changes_set_aside", shelf.skipped)
         self._context.gauge("files_in_last_commit", len(files))
         return Staged(files, incomplete, shelf.entries)
+
+    def _stage_part(self, part: Sequence[ChangeBatch], shelf: LakeShelf, staging: Staging) -> None:
+        for batch in part:
+            with of_table(batch.schema):
+                admitted = shelf.admitted(batch)
+                if admitted is not None:
+                    staging.add(admitted, self._partition_keys(admitted))
 
     def _partition_keys(self, batch: ChangeBatch) -> tuple[str, ...]:
         assert self._claims is not None

@@ -8,6 +8,7 @@ source gave; the offset of its part is stored apart and added when it is read.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,9 @@ from cdc.model import Audience, ChangeBatch, Column, CopyMark, Envelope, TableId
 # Below this a set's IPC buffers are too small for lz4 to win anything: its own framing costs 23 bytes a
 # buffer.
 COMPRESS_FROM_BYTES = 4096
+# From this size on the IPC buffers are written from where Arrow has put them: one stream for all doubles when
+# it grows, and took up to three times their size more.
+APART_FROM_BYTES = 8 * 1024 * 1024
 
 _LENGTH = struct.Struct("<I")
 
@@ -32,7 +36,7 @@ class EncodedBatch:
     """A batch that is ready to be written, encoded as far as possible without its place in the log."""
 
     schema: TableSchema
-    body: memoryview
+    body: Sequence[bytes | memoryview]
     crc: int
     row_count: int
     byte_count: int
@@ -52,7 +56,7 @@ def encode_schema(schema: TableSchema) -> bytes:
     head = orjson.dumps(document)
     fills = [pa.nulls(1, c.type) if c.fill is None else pa.repeat(c.fill, 1) for c in schema.columns]
     row = pa.RecordBatch.from_arrays(fills, schema=_positional(schema))
-    return _LENGTH.pack(len(head)) + head + bytes(_ipc(row, None))
+    return b"".join([_LENGTH.pack(len(head)), head, *_ipc(row, None)])
 
 
 def decode_schema(body: bytes | memoryview) -> TableSchema:
@@ -86,7 +90,7 @@ def encode_batch(batch: ChangeBatch, changes: int) -> EncodedBatch:
     byte_count = batch.byte_count
     stored = _to_stored(batch).replace_schema_metadata(_metadata(batch))
     body = _ipc(stored, "lz4" if byte_count >= COMPRESS_FROM_BYTES else None)
-    return EncodedBatch(batch.schema, body, checksum(body), batch.row_count, byte_count, batch.audience)
+    return EncodedBatch(batch.schema, body, checksum(*body), batch.row_count, byte_count, batch.audience)
 
 
 def decode_batch(
@@ -114,13 +118,33 @@ def _from_metadata(metadata: dict[bytes, bytes], key: bytes) -> Any:
     return orjson.loads(metadata[key]) if key in metadata else None
 
 
-def _ipc(batch: Any, compression: str | None) -> memoryview:
-    out = pa.BufferOutputStream()
+def _ipc(batch: Any, compression: str | None) -> Sequence[bytes | memoryview]:
+    is_apart = batch.nbytes >= APART_FROM_BYTES
+    pieces = _Pieces()
+    out = pa.PythonFile(pieces, mode="w") if is_apart else pa.BufferOutputStream()
     with pa.ipc.new_stream(
         out, batch.schema, options=pa.ipc.IpcWriteOptions(compression=compression)
     ) as writer:
         writer.write_batch(batch)
-    return memoryview(out.getvalue())
+    return pieces.found if is_apart else [memoryview(out.getvalue())]
+
+
+class _Pieces:
+    """What is written, large buffers as they are."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.found: list[bytes | memoryview] = []
+
+    def write(self, piece: bytes | pa.Buffer) -> None:
+        self.found.append(piece if isinstance(piece, bytes) else memoryview(piece))
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """The pieces stay."""
 
 
 def _positional(schema: TableSchema) -> Any:

@@ -172,7 +172,10 @@ def _batches(
             continue
         batch = decode_batch(body, trailer.base, schema, sink)
         if batch is not None:
-            yield replace(batch, commit=group.commit)
+            found = [replace(batch, commit=group.commit)]
+            # Whoever takes a batch holds it alone: a wide row is in memory once.
+            del body, batch
+            yield found.pop()
 
 
 def _schema_at(reader: SegmentReader, user: Frame, at: int) -> TableSchema:

@@ -272,7 +272,7 @@ def write_part(
             schemas[table] = stored
         audience = batch.audience if audience is None else audience | batch.audience
         trailer = encode_trailer(BatchTrailer(stored.at, pending.next, batch.row_count, batch.byte_count))
-        writer.add(FrameKind.BATCH, [batch.body, trailer], checksum(trailer, start=batch.crc))
+        writer.add(FrameKind.BATCH, [*batch.body, trailer], checksum(trailer, start=batch.crc))
     return replace(
         pending,
         next=pending.next + changes.changes,

@@ -34,9 +34,10 @@ _OF_A_TABLE = (SinkRefused, UnsupportedSchema, SchemaChangeRefused, DecodeError)
 class Application:
     """One attempt at a delivery.
 
-    `refused` are the tables that ended an earlier attempt, `apart` the commits (their first offsets) that
-    begin a transaction, `high` is the highest offset that the sink ever had. `step` commits what is done: up
-    to the end of a commit, given the prefix of the delivery that ends there, or, given None, within one.
+    `refused` are the tables that ended an earlier attempt, `apart` the offsets at which a piece begins, and
+    a transaction where a commit begins, `high` is the highest offset that the sink ever had. `step` commits
+    what is done: up to the end of a commit, given the prefix of the delivery that ends there, or, given None,
+    within one.
     """
 
     connection: Connection
@@ -58,19 +59,30 @@ class Application:
 
         Raises:
             TableRefused: a table cannot be stored.
-            Overfull: a commit needs a transaction of its own.
+            Overfull: changes need a piece of their own, or a transaction.
         """
         self._replayed_below = self.high if delivery.first < self.high else 0
         for part in delivery.parts():
-            rest = self.progress.undone(part)
-            for piece in self.room.pieces(rest, self.progress.last, self.apart):
-                if piece.apart or self.room.is_full_for(piece.batches):
-                    self._make_room(piece.batches[0])
-                self._forget(end_of(piece.batches))
-                self._piece(piece.batches, self._replayed_below)
-                self.room.take(piece.batches)
-                self.progress.applied(piece)
+            self._part(part)
+            del part  # A wide row must be gone before it is committed, and before the next is read.
+            self._commit_if_full()
         self._forget(delivery.next)
+
+    def _commit_if_full(self) -> None:
+        """Commit a part of a commit if no more fits, while none of its rows is in memory."""
+        if self.room.is_full_for([]) and not self.progress.is_saved and self.progress.is_within_first:
+            self.step(None)
+            self.progress.stepped()
+
+    def _part(self, part: Sequence[ChangeBatch]) -> None:
+        rest = self.progress.undone(part)
+        for piece in self.room.pieces(rest, self.progress.last, self.apart):
+            if piece.apart or self.room.is_full_for(piece.batches):
+                self._make_room(piece.batches[0])
+            self._forget(end_of(piece.batches))
+            self._piece(piece.batches, self._replayed_below)
+            self.room.take(piece.batches)
+            self.progress.applied(piece)
 
     def _make_room(self, batch: ChangeBatch) -> None:
         """Commit what is done, in front of this batch."""
@@ -83,7 +95,7 @@ class Application:
             self.progress.stepped()
         else:
             assert batch.commit is not None
-            raise Overfull(batch.commit.first)
+            raise Overfull([batch.commit.first])
 
     def _piece(self, piece: Sequence[ChangeBatch], replayed_below: int) -> None:
         for batches in self._lower_case_first(list(_grouped(piece)), lambda run: run[0].schema):

@@ -41,6 +41,8 @@ class Dialect(ABC):
     """The target's name, for messages."""
     container: ClassVar[str] = "database"
     """What holds the tables, for messages."""
+    row_place: ClassVar[str | None] = None
+    """The name of a row's number in its table, by which a few rows are found without a scan; None without."""
     types: ClassVar[OwnTypes]
     system_schemas: ClassVar[frozenset[str]] = frozenset()
     """Folded names of schemas that nothing can be put into."""

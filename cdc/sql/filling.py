@@ -6,6 +6,7 @@ values need not fit into memory.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ import pyarrow as pa
 from cdc.merge import Holes, Rows
 from cdc.sql.change import Change
 from cdc.sql.dialect import GIVEN
+from cdc.sql.progress import Overfull
+
+# Rows that one statement measures.
+_MEASURED_ROWS = 1000
 
 
 def split(rows: Rows) -> tuple[pa.Table, pa.Table | None]:
@@ -37,6 +42,9 @@ def fill(
     return its qualified name, None when no row has holes.
 
     `stored_if` narrows which stored row counts, of the table as `t`.
+
+    Raises:
+        Overfull: the stored values are too large to be taken over together.
     """
     mapping = change.mapping
     _, holed = split(rows)
@@ -53,11 +61,58 @@ def fill(
         if c.index is not None
     ]
     selected = ", ".join([*chosen, "p.s", "p.at", *(f"p.{column}" for column in extra or {})])
-    query = f"select {selected} from {GIVEN} p left join {mapping.target} t on {matches}"
-    filled = change.connection.keep(name, query, staged)
+    origin = f"{GIVEN} p left join {mapping.target} t on {matches}"
+    if change.room.is_wide and holed.num_rows > 1:
+        _require_room(change, rows.holes, origin, staged)
+    filled = change.connection.keep(name, f"select {selected} from {origin}", staged)
     if change.room.is_wide:
         change.room.fill(mapping.schema.table, holed.num_rows, _wide_bytes(change, rows.holes, filled))
     return filled
+
+
+def _require_room(change: Change, holes: Holes, origin: str, staged: pa.Table) -> None:
+    """Raise Overfull if the rows take over more than a piece may hold, with the offsets to cut at."""
+    cuts, taken = set(), 0
+    for i, (seq, size) in enumerate(sorted(_stored_sizes(change, holes, origin, staged))):
+        if i and taken + size > change.room.limits.size / 2:
+            cuts.add(seq)
+            taken = 0
+        taken += size
+    if cuts:
+        raise Overfull(cuts)
+
+
+def _stored_sizes(change: Change, holes: Holes, origin: str, staged: pa.Table) -> Iterator[tuple[int, int]]:
+    """Yield the `_cdc_seq` of each row, and the bytes of the stored values that it takes over.
+
+    Not by a join: a join gathers the values of many rows, only to measure them.
+    """
+    connection, mapping = change.connection, change.mapping
+    place, lengths = mapping.dialect.row_place, _lengths(change, holes)
+    if place is None or not lengths:
+        return
+    masks = "".join(f", p.m{index}" for index in lengths)
+    found = connection.keep("_cdc_places", f"select p.s, t.{place}{masks} from {origin}", staged)
+    rows = connection.query(f"select * from {found} where {place} is not null order by {place}")
+    connection.run(f"drop table {found}")
+    for first in range(0, len(rows), _MEASURED_ROWS):
+        some = {at: (seq, missing) for seq, at, *missing in rows[first : first + _MEASURED_ROWS]}
+        near = f"t.{place} between {min(some)} and {max(some)}"
+        query = f"select t.{place}, {', '.join(lengths.values())} from {mapping.target} t where {near}"
+        for at, *sizes in connection.query(f"{query} and t.{place} in ({', '.join(map(str, some))})"):
+            seq, missing = some[at]
+            yield seq, sum(size or 0 for size, m in zip(sizes, missing, strict=True) if m)
+
+
+def _lengths(change: Change, holes: Holes) -> dict[int, str]:
+    """The missing columns whose values may be wide, each with the length of its stored value."""
+    places = {change.mapping.place(column) for column in holes.missing}
+    found = {
+        c.index: change.mapping.dialect.byte_length(f"t.{c.name}", c.type)
+        for c in change.mapping.columns
+        if c.index is not None and c.index in places
+    }
+    return {index: length for index, length in found.items() if length is not None}
 
 
 def _wide_bytes(change: Change, holes: Holes, name: str) -> int:

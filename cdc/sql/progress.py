@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from cdc.model import ChangeBatch
 from cdc.spi import Delivery
-from cdc.sql.steps import Done, Piece, ends_before, sliced
+from cdc.sql.steps import Done, Passed, Piece, ends_before, sliced
 
 
 class Overfull(Exception):
-    """The commit that begins at `first` does not fit beside what its transaction holds, which was not
-    foreseen: the next attempt begins a transaction with it.
+    """Changes do not fit beside those before them, which was not foreseen: the next attempt begins a piece at
+    each of these offsets, and a transaction where a commit begins.
     """
 
-    def __init__(self, first: int) -> None:
-        super().__init__(f"the commit at offset {first} needs a transaction of its own")
-        self.first = first
+    def __init__(self, offsets: Collection[int]) -> None:
+        super().__init__(f"pieces must begin at the offsets {sorted(offsets)}")
+        self.offsets = offsets
 
 
 class DeliveryProgress:
@@ -30,11 +30,12 @@ class DeliveryProgress:
     def __init__(self, delivery: Delivery, done: Done) -> None:
         self._delivery = delivery
         self._to_skip = done
-        self._first: ChangeBatch | None = None
+        self._first: Passed | None = None
         self._commit_at: datetime | None = None
+        self._changes = 0
         self.cursor = delivery.first
         self.done = done
-        self.last: ChangeBatch | None = None
+        self.last: Passed | None = None
         """The newest batch that is applied."""
         self.skipped_below = delivery.first
         """Changes with an offset below were committed by an earlier attempt, or are behind the cursor."""
@@ -84,14 +85,24 @@ class DeliveryProgress:
         """Whether a commit ends between what is applied and this batch."""
         return self.last is not None and ends_before(self.last, batch)
 
+    @property
+    def is_within_first(self) -> bool:
+        """Whether everything since the cursor belongs to one commit, of which changes are still to come."""
+        if self._first is None or self.last is None or self._first.commit != self.last.commit:
+            return False
+        commit = self.last.commit
+        return commit is None or self._changes < commit.next - commit.first
+
     def is_in_first(self, batch: ChangeBatch) -> bool:
         """Whether everything since the cursor belongs to the commit of this batch."""
         return self._first is not None and not ends_before(self._first, batch)
 
     def _passed(self, batch: ChangeBatch) -> None:
+        self.last = Passed(batch.commit)
         if self._first is None:
-            self._first = batch
-        self.last = batch
+            self._first, self._changes = self.last, 0
+        # A mark without a row takes an offset too.
+        self._changes += batch.row_count or batch.mark is not None
         if batch.commit is not None:
             self._commit_at = batch.commit.commit_at or self._commit_at
 

@@ -113,7 +113,7 @@ class SqlSink(ABC):
                 # The next attempt goes without that table.
                 refused.append(error)
             except Overfull as error:
-                apart.add(error.first)
+                apart.update(error.offsets)
             except SinkUnavailable as error:
                 if not self.works_again(error):
                     raise

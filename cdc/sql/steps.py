@@ -12,9 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
 
 from cdc.errors import SinkRefused
-from cdc.model import ChangeBatch, TableId
+from cdc.model import ChangeBatch, Commit, TableId
 from cdc.sql.connection import Connection
 
 
@@ -61,6 +64,20 @@ class Piece:
     apart: bool
 
 
+class HasCommit(Protocol):
+    """A batch, or what is remembered of it."""
+
+    @property
+    def commit(self) -> Commit | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A batch that was applied, without its rows."""
+
+    commit: Commit | None
+
+
 class Room:
     """Remaining capacity of the running transaction.
 
@@ -103,11 +120,11 @@ class Room:
             self._filled[table] = max(byte_count / rows, 1.0)
 
     def pieces(
-        self, part: Sequence[ChangeBatch], last: ChangeBatch | None, apart: Collection[int]
+        self, part: Sequence[ChangeBatch], last: HasCommit | None, apart: Collection[int]
     ) -> Iterator[Piece]:
         """Cut a part into pieces, in the order of its batches.
 
-        `last` is the batch before the part; commits that begin at an offset of `apart` begin a piece.
+        `last` is the batch before the part; a piece begins at each offset of `apart`.
         """
         piece: list[ChangeBatch] = []
         taken = 0.0
@@ -115,18 +132,19 @@ class Room:
         is_apart = False
         for i, batch in enumerate(part):
             begins_apart = ends_before(last, batch) and not self._fits(part, i, taken, tables, apart)
-            last, cost, most = batch, self._cost(batch), self._most_rows(batch)
+            cuts = _cuts(batch, apart)
+            last, cost, most = batch, self._cost(batch), self._most(batch, 0, cuts)
             is_new = batch.table not in tables
             crowded = (
                 is_new and len(self.tables | tables) >= self.limits.tables and batch.table not in self.tables
             )
             too_large = batch.row_count > most or taken + cost > self.limits.size / 2
-            if piece and (begins_apart or crowded or too_large):
+            if piece and (begins_apart or 0 in cuts or crowded or too_large):
                 yield Piece(piece, Done(len(piece)), is_apart)
                 piece, taken, tables, is_apart = [], 0.0, set(), False
             is_apart = is_apart or begins_apart
             start = 0
-            while batch.row_count - start > (most := self._most_rows(batch)):
+            while batch.row_count - start > (most := self._most(batch, start, cuts)):
                 yield Piece([sliced(batch, start, most)], Done(0, most), is_apart)
                 is_apart = False
                 start += most
@@ -172,6 +190,10 @@ class Room:
         unknown = self.limits.size / 2 / self.limits.unknown_rows
         return given + batch.row_count * self._filled.get(batch.table, unknown)
 
+    def _most(self, batch: ChangeBatch, start: int, cuts: Sequence[int]) -> int:
+        """Return how many rows of the batch a piece takes from `start` on."""
+        return min([self._most_rows(batch), *(cut - start for cut in cuts if cut > start)])
+
     def _most_rows(self, batch: ChangeBatch) -> int:
         size = max(batch.byte_count / max(batch.row_count, 1), 1.0)
         if size * batch.row_count <= self.limits.size / 2 and not (
@@ -186,7 +208,7 @@ class Room:
         return max(1, int(self.limits.size / 2 / size))
 
 
-def ends_before(last: ChangeBatch | None, batch: ChangeBatch) -> bool:
+def ends_before(last: HasCommit | None, batch: HasCommit) -> bool:
     """Whether a commit ends between two batches that follow each other; before the first, one always does.
 
     A commit without offsets goes with the one before it: no cursor lies between them.
@@ -194,6 +216,14 @@ def ends_before(last: ChangeBatch | None, batch: ChangeBatch) -> bool:
     if last is None:
         return True
     return last.commit is not None and batch.commit is not None and last.commit.next < batch.commit.next
+
+
+def _cuts(batch: ChangeBatch, offsets: Collection[int]) -> Sequence[int]:
+    """Return the rows of the batch that have one of these offsets."""
+    if not offsets or not batch.row_count:
+        return ()
+    found = np.isin(batch.seq.to_numpy(), np.fromiter(offsets, np.int64))
+    return [int(row) for row in np.flatnonzero(found)]
 
 
 def sliced(batch: ChangeBatch, start: int, rows: int | None = None) -> ChangeBatch:

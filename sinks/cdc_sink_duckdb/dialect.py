@@ -63,6 +63,7 @@ class DuckDBDialect(Dialect):
 
     product = "DuckDB"
     container = "file"
+    row_place = "rowid"
     types = OwnTypes(
         text="VARCHAR",
         integer="INTEGER",

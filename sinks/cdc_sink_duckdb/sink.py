@@ -30,7 +30,10 @@ from cdc_sink_duckdb.database import (
 from cdc_sink_duckdb.options import Options as DuckDBOptions
 from cdc_sink_duckdb.room import DuckDBRoom
 
-# The memory limit is doubled up to this when DuckDB can't do with less; beyond it, something else is wrong.
+# The memory limit grows by this when DuckDB can't do with less: a value takes twice its size, so that one
+# step from 72 MiB is enough for 50 MB.
+LIMIT_GROWTH = 1.41
+# Up to this; beyond it, something else is wrong.
 MOST_MEMORY_BYTES = 2 * 2**30
 
 _OWN_TABLES = (
@@ -141,15 +144,15 @@ class DuckDBSink(SqlSink):
             self._publisher.offer(connection.checkpoint, self._context, PUBLISH_PATIENCE)
 
     def works_again(self, error: SinkUnavailable) -> bool:
-        """Let DuckDB have twice as much for this delivery; False when it had enough of that.
+        """Let DuckDB have more for this delivery; False when it had enough of that.
 
-        Some things that it can't do in pieces are larger than the limit: one value of 100 MB is.
+        Some things that it can't do in pieces are larger than the limit: one value of 50 MB is.
         """
         if not is_out_of_memory(error) or self._memory_limit >= MOST_MEMORY_BYTES:
             return False
-        self._set_memory_limit(self._memory_limit * 2)
+        self._set_memory_limit(int(self._memory_limit * LIMIT_GROWTH))
         self._context.log(
-            "doubled DuckDB's memory limit for this delivery, which holds very large values",
+            "raised DuckDB's memory limit for this delivery, which holds very large values",
             memory_limit=format_size(self._memory_limit),
         )
         return True

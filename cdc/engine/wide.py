@@ -1,0 +1,37 @@
+"""Wide rows pass one delivery at a time: each holds a row several times, and memory is the process's."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Self
+
+# Rows of this size together are few, or one.
+WIDE_BYTES = 16 * 1024 * 1024
+# A delivery that is not applied by then waits for its target, which must not hold up the others.
+LONGEST_WAIT_SECONDS = 60.0
+
+_TURN = threading.Lock()
+
+
+class WideTurn:
+    """The turn of one delivery, taken at its first wide rows and given back when the delivery is over."""
+
+    def __init__(self) -> None:
+        self._has_waited = self._is_held = False
+
+    def take(self, byte_count: int) -> None:
+        """Wait for other deliveries of wide rows, once."""
+        if byte_count >= WIDE_BYTES and not self._has_waited:
+            self._has_waited = True
+            self._is_held = _TURN.acquire(timeout=LONGEST_WAIT_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_held:
+            self._is_held = False
+            _TURN.release()
