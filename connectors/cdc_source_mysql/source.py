@@ -34,6 +34,7 @@ from cdc_source_mysql.binlog.queries import BinlogQueries, FileSizes
 from cdc_source_mysql.binlog.reach import Reach
 from cdc_source_mysql.binlog.replay import BinlogReader
 from cdc_source_mysql.binlog.savepoints import RolledBackRows
+from cdc_source_mysql.binlog.side_effects import SideEffects
 from cdc_source_mysql.binlog.stream import Captured, SessionParts, StreamProgress, StreamSession
 from cdc_source_mysql.binlog.temporary_tables import TemporaryTables, open_temporary
 from cdc_source_mysql.binlog.tracking import RefusedTables, Tracking, TrackingParts
@@ -315,8 +316,11 @@ class MysqlSource:
         grammar = Grammar(flavour, knowledge.collations, lambda: decoder.position_text)
         reader = self._reader(knowledge)
         positions = PositionTracker(epoch, start.position.gtids)
-        lookups = CatalogLookups(self._connection, reader, knowledge, decoder, start.place, epoch)
-        tracking = Tracking(self._tracking_parts(beginning, lookups), decoder)
+        selects = self._selection(knowledge.facts).matches
+        lookups = CatalogLookups(self._connection, reader, knowledge, decoder, start.place, epoch, selects)
+        tracking_parts = self._tracking_parts(beginning, lookups)
+        tracking_parts.effects.refresh()
+        tracking = Tracking(tracking_parts, decoder)
         tracking.remember(beginning.kept)
         known = {**beginning.memory, **beginning.kept}
         xa = XaBook({key: text for key, text in known.items() if text is not None})
@@ -341,7 +345,8 @@ class MysqlSource:
         return StreamSession(parts, beginning.after, *(place if isinstance(place, tuple) else ("", 0)))
 
     def _tracking_parts(self, beginning: SessionStart, lookups: CatalogLookups) -> TrackingParts:
-        selection = self._selection(beginning.knowledge.facts)
+        facts = beginning.knowledge.facts
+        selection = self._selection(facts)
         return TrackingParts(
             history=beginning.history,
             selection=selection,
@@ -353,6 +358,9 @@ class MysqlSource:
             tells=self._tells,
             temporary=beginning.temporary,
             reach=Reach(lookups, beginning.history, selection),
+            effects=SideEffects(
+                lookups, beginning.history, selection.matches, self._context.log, fold=facts.ignores_case
+            ),
             log=self._context.log,
         )
 

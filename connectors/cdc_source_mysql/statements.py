@@ -33,8 +33,13 @@ _KEYWORDS = frozenset(
     with write xor zerofill
     """.split()  # noqa: SIM905  (as a list it would be a hundred lines)
 )
-# Of a database, a table, a column, a global privilege, a routine.
-DENIED = frozenset({1044, 1142, 1143, 1227, 1370})
+# "You may not": of a database, a table, a column, a global privilege, a routine, and (MySQL) XA RECOVER.
+_DENIED = frozenset({1044, 1142, 1143, 1227, 1370, 1401})
+
+
+def is_denied(error: BaseException | None) -> bool:
+    """Whether the driver's error says that the account lacks a privilege."""
+    return isinstance(error, MySQLError) and bool(error.args) and error.args[0] in _DENIED
 
 
 def identifier(name: str) -> str:
@@ -104,7 +109,7 @@ def granted(account: str, privileges: str, tables: Sequence[TableId], where: str
     try:
         yield
     except MySQLError as error:
-        if not error.args or error.args[0] not in DENIED:
+        if not is_denied(error):
             raise
         raise lacks(account, privileges, tables, where) from error
 
@@ -127,8 +132,7 @@ def denied(
             account = str(cursor.fetchone()[0])
             cursor.execute(probe(table))
     except CdcError as error:
-        cause = error.__cause__
-        if isinstance(cause, MySQLError) and cause.args and cause.args[0] in DENIED:
+        if is_denied(error.__cause__):
             return lacks(account, "select", [table], where)
     return None
 

@@ -16,6 +16,7 @@ from cdc.model import TableId
 from cdc_source_mysql.binlog.gtid import Gtids, MariadbGtids
 from cdc_source_mysql.binlog.lookahead import Proof, place_of, prove
 from cdc_source_mysql.binlog.positions import file_number, order_of
+from cdc_source_mysql.binlog.queries import BinlogQueries
 from cdc_source_mysql.binlog.replay import BinlogReader, Place, Statements
 from cdc_source_mysql.binlog.transactions import Xid
 from cdc_source_mysql.binlog.xa_prepared import Search
@@ -23,6 +24,7 @@ from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.connection import one
 from cdc_source_mysql.schema.catalog import Knowledge, read_tables
 from cdc_source_mysql.schema.definitions import TableDefinition
+from cdc_source_mysql.schema.dependents import Dependents, read_dependents
 from cdc_source_mysql.statements import denied, probe
 from cdc_source_mysql.wire.decoder import Binlog
 
@@ -42,6 +44,7 @@ class CatalogLookups:
     decoder: Binlog
     begin: Place
     epoch: int
+    selects: Callable[[TableId], bool]
 
     def search(self, xid: Xid) -> Search:
         """For an XA transaction that was prepared before the stream began and ends at its present place."""
@@ -96,6 +99,14 @@ class CatalogLookups:
             cursor.execute(probe(table))
             cursor.fetchall()
         return info.definition if info else None
+
+    def dependents(self) -> tuple[Dependents, int]:
+        """The tables that change with others, and the order of the binlog's end behind that look."""
+        facts = self.knowledge.facts
+        with self.look("reading the foreign keys") as connection:
+            found = read_dependents(connection, facts, self.selects)
+            end = BinlogQueries(connection, facts, self.reader.connector.where).end()
+        return found, self.order(end.file, end.offset)
 
     def denied(self, table: TableId) -> CdcError | None:
         """The privilege that the account lacks on a table that it does not see; None when it lacks none."""

@@ -19,6 +19,7 @@ from cdc.kit.selection import TableSelection
 from cdc.model import ChangeBatch, Resnapshot, TableId, TableSchema
 from cdc_source_mysql.binlog.lookahead import BinlogPlace, Proof, place_of
 from cdc_source_mysql.binlog.reach import Obstacle, Reach
+from cdc_source_mysql.binlog.side_effects import SideEffects
 from cdc_source_mysql.binlog.temporary_tables import StatementOrigin, TemporaryTables
 from cdc_source_mysql.schema.column_defaults import default_scalar
 from cdc_source_mysql.schema.ddl.changes import Dml, TableChange
@@ -136,6 +137,7 @@ class TrackingParts:
     tells: Tells
     temporary: TemporaryTables
     reach: Reach
+    effects: SideEffects
     log: Callable[..., None]
 
 
@@ -152,6 +154,8 @@ class Tracking:
         self._schemas: list[TableSchema] = []
         # Of each schema, what its decoder's batches have besides.
         self._omitted: list[frozenset[str]] = []
+        # Of each schema, whether its rows are delivered: of others they only show what they change besides.
+        self._is_followed: list[bool] = []
         self._table_plans: dict[tuple[Any, ...], TablePlan] = {}
         self._batches: list[ChangeBatch] = []
         self._ordinals = 0
@@ -165,8 +169,13 @@ class Tracking:
     def table(self, body: bytes, decoder: Binlog | None = None) -> None:
         """Answer a decoder that asks for the plans of a table map (default: the main one)."""
         table = named_in(body)
-        plan = self._readable(table, body) if self._parts.selection.matches(table) else None
+        reaching = self._parts.effects.columns(table)
+        is_wanted = reaching is not None or self._is_selected(table)
+        plan = self._readable(table, body) if is_wanted else None
         (decoder or self._decoder).set_table(body, plan)
+
+    def _is_selected(self, table: TableId) -> bool:
+        return self._parts.selection.matches(table)
 
     def ask_again(self) -> None:
         """Call before each read of the decoder: what is skipped for good may be readable once a snapshot has
@@ -184,17 +193,21 @@ class Tracking:
             table_map = parse_table_map(body, self._parts.flavour)
             plan = self._table_plan(table_map) if self._history.is_table(table_map) else None
         except (UnsupportedSchema, DecodeError) as error:
-            refused = UnsupportedSchema(error.message, where=error.where, remedy=error.remedy)
             self._skip(table, error.message)
-            refusals.put(table, refused)
+            self._refuse(table, UnsupportedSchema(error.message, where=error.where, remedy=error.remedy))
             return None
         if plan is not None:
             refusals.drop(table)
         return plan
 
+    def _refuse(self, table: TableId, error: CdcError) -> None:
+        if self._is_selected(table):
+            self._parts.refusals.put(table, error)
+
     def _skip(self, table: TableId, reason: str) -> None:
         """Every skipped change is in a copy that begins behind it."""
         self._copy_again(table, f"its rows could not be read: {reason}")
+        self._copy_dependents(table)
         self._parts.log(
             "rows are skipped, and the table is copied again",
             level="warning",
@@ -208,6 +221,11 @@ class Tracking:
     ) -> None:
         """Take in what a statement of that origin does to tables, at the place of that order."""
         real = self._parts.temporary.resolve(changes, origin, order)
+        if self._parts.effects.concerns(real):
+            # By what held until here.
+            self.gather()
+            self._resnapshots += self._parts.effects.apply(real, order, where)
+            self._decoder.forget()
         if any(not isinstance(change, Dml) for change in real):
             self._parts.reach.forget(order)
         applied = self._history.apply(real, where=where)
@@ -286,9 +304,15 @@ class Tracking:
         (decoder or self._decoder).skip_rows()
         table = self._schemas[poor.handle].table
         self._copy_again(table, f"{poor.message}, at {self._decoder.position_text}", poor.remedy)
+        self._copy_dependents(table)
 
     def _copy_again(self, table: TableId, reason: str, remedy: str = "") -> None:
-        self._resnapshots.append(Resnapshot(table, reason, remedy=remedy))
+        if self._is_selected(table):
+            self._resnapshots.append(Resnapshot(table, reason, remedy=remedy))
+
+    def _copy_dependents(self, table: TableId) -> None:
+        """Have copied again what changes with the table, of which no row was read."""
+        self._resnapshots += self._parts.effects.of_any(table, self._decoder.position_text)
 
     def remember(self, memory: Mapping[str, str | None]) -> None:
         """What the source wants back at its next start, from this place on."""
@@ -319,7 +343,9 @@ class Tracking:
         ordinals, transactions, byte_count = source.changes, source.transactions, source.byte_count
         for handle, record in source.take():
             batch = ChangeBatch(self._schemas[handle], without_omitted(record, self._omitted[handle]))
-            self._batches.append(batch.shifted(self._ordinals) if self._ordinals else batch)
+            self._resnapshots += self._parts.effects.of(batch, source.position_text)
+            if self._is_followed[handle]:
+                self._batches.append(batch.shifted(self._ordinals) if self._ordinals else batch)
         self._ordinals += ordinals
         self._byte_count += byte_count
         if decoder is None:
@@ -327,6 +353,7 @@ class Tracking:
 
     def take(self) -> Gathered:
         """Everything gathered, in order."""
+        self.gather()
         memory = self._parts.temporary.take_memory() | self._memory
         found: dict[tuple[TableId, str], Resnapshot] = {}
         # Those whose cause may come again first, one a table, for each names its position; of the others one
@@ -370,8 +397,15 @@ class Tracking:
     def _plans(self, definition: TableDefinition, table_map: TableMap | None) -> tuple[ColumnPlan, ...]:
         parts = self._parts
         leaves_out = parts.leaves_generated_out
-        return plan_table(
+        plans = plan_table(
             definition, table_map, parts.flavour, parts.unrepresentable, leaves_generated_out=leaves_out
+        )
+        if self._is_selected(definition.table):
+            return plans
+        wanted = parts.effects.columns(definition.table) or frozenset()
+        kept = {*definition.key, *definition.period}
+        return tuple(
+            replace(plan, omitted=plan.name not in kept and plan.name.lower() not in wanted) for plan in plans
         )
 
     def _table_plan_of(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> TablePlan:
@@ -393,7 +427,9 @@ class Tracking:
             )
             self._schemas.append(schema)
             self._omitted.append(frozenset(plan.name for plan in plans if plan.omitted))
-            self._parts.tells.tell(schema.table, plans)
+            self._is_followed.append(self._is_selected(schema.table))
+            if self._is_followed[-1]:
+                self._parts.tells.tell(schema.table, plans)
             self._table_plans[(schema, plans, told)] = found
         return found
 
@@ -424,7 +460,7 @@ class Tracking:
             obstacle = self._reread(table_map.table) or resolved.reason
             resolved = self._history.resolve(table_map)
         self._memory |= resolved.memory
-        self._resnapshots += resolved.resnapshots
+        self._resnapshots += (one for one in resolved.resnapshots if self._is_selected(one.table))
         if resolved.definition is None:
             self._skip(table_map.table, obstacle)
             return None
@@ -447,7 +483,7 @@ class Tracking:
         denied = self._parts.lookups.denied(table)
         if denied is None:
             return "the table is gone"
-        self._parts.refusals.put(table, denied)
+        self._refuse(table, denied)
         return denied.message
 
     def _truncate(self, table: TableId) -> None:

@@ -20,13 +20,13 @@ from cdc_source_mysql.binlog.replay import BinlogReader, BinlogReading
 from cdc_source_mysql.binlog.transactions import Grammar, Meaning, XaEnded, XaPrepared, XaStarted
 from cdc_source_mysql.binlog.xa import Prepared, listed
 from cdc_source_mysql.channel import Connection
+from cdc_source_mysql.statements import is_denied
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire import decoder as wire
 
 _NAMING = frozenset({codes.XA_PREPARE_EVENT, codes.MARIADB_GTID_EVENT})
 _PREFIX_BYTES = 20
 XA_POLL_SECONDS = 0.1
-_XA_DENIED = (1227, 1401, 1142, 1044)
 
 
 @dataclass(slots=True)
@@ -149,7 +149,7 @@ class Branches:
             with self._connection.cursor() as cursor:
                 return listed(cursor, self._flavour)
         except pymysql.MySQLError as error:
-            if error.args and error.args[0] in _XA_DENIED:
+            if is_denied(error):
                 self._context.log(
                     "cannot see prepared XA transactions: needs the privilege XA_RECOVER_ADMIN",
                     level="warning",

@@ -11,10 +11,9 @@ import pymysql
 from cdc.kit import report
 from cdc_source_mysql.connection import flavour_of, version_of
 from cdc_source_mysql.options import MysqlOptions
+from cdc_source_mysql.statements import is_denied
 from cdc_source_mysql.wire.codes import Flavour
 
-# "You may not": of a database, table, column, privilege; 1401 is MySQL's for xa recover.
-DENIED = frozenset({1044, 1142, 1143, 1227, 1401})
 # "No such statement or table here": older servers, other products.
 UNKNOWN = frozenset({1049, 1064, 1146, 1193, 1235, 1305, 1109})
 DOCS = "docs/operations.md#mysql-and-mariadb"
@@ -93,10 +92,6 @@ class Server:
                 if not is_unknown(error):
                     raise
         return []
-
-
-def is_denied(error: pymysql.MySQLError) -> bool:
-    return bool(error.args) and error.args[0] in DENIED
 
 
 def is_unknown(error: pymysql.MySQLError) -> bool:

@@ -7,7 +7,8 @@ from __future__ import annotations
 import pymysql
 
 from cdc.kit.report import counted
-from cdc_source_mysql.checks.report import MysqlReport, Server, is_denied, is_unknown
+from cdc_source_mysql.checks.report import MysqlReport, Server, is_unknown
+from cdc_source_mysql.statements import is_denied
 
 # `set persist`, which keeps a value over restarts, came with this version of MySQL.
 PERSIST_SINCE = (8, 0, 0)

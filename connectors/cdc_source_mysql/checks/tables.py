@@ -12,14 +12,13 @@ from cdc.kit.selection import TableSelection, exclusion_of, nearest
 from cdc.model import TableId, shown
 from cdc.model.batch import RESERVED_PREFIX
 from cdc_source_mysql.binlog.xa import may_have_xa
-from cdc_source_mysql.checks.report import MysqlReport, Server, is_denied, is_unknown
-from cdc_source_mysql.schema.catalog import TableInfo, cascades
+from cdc_source_mysql.checks.report import MysqlReport, Server
+from cdc_source_mysql.connection import read_facts
+from cdc_source_mysql.schema.catalog import TableInfo
+from cdc_source_mysql.schema.dependents import MERGE, read_dependents
 from cdc_source_mysql.schema.generated_columns import leaves_generated_out
 from cdc_source_mysql.schema.type_plan import omitted_columns, plan_table
-from cdc_source_mysql.statements import add_key, force, identifier, table_name, use_innodb
-
-# MySQL logs what a foreign key does to children from this version on, where the server itself does it.
-CASCADES_LOGGED_SINCE = (9, 6, 0)
+from cdc_source_mysql.statements import add_key, force, grant_select, identifier, table_name, use_innodb
 
 _KINDS = {
     "VIEW": "a view",
@@ -45,7 +44,7 @@ def check_tables(server: Server, infos: Infos, known: Collection[TableId], repor
     _check_engines(server, infos, report)
     _check_versioning(infos, report)
     _check_generated(server, infos, report)
-    _check_cascades(server, infos, report)
+    _check_dependents(server, infos, report)
     _check_reserved(infos, report)
     _check_formats(infos, report)
     _check_types(server, infos, report)
@@ -101,7 +100,7 @@ def _check_engines(server: Server, infos: Infos, report: MysqlReport) -> None:
     safe = _transactional(server)
     for table, info in sorted(infos.items()):
         engine = info.definition.engine
-        if engine and engine.lower() not in safe:
+        if engine and engine.lower() not in {*safe, MERGE}:
             message = (
                 f"{table} is stored by {engine}, which has no transactions: what a failed statement did there"
                 " stays, and a copy sees changes that other tables do not show yet"
@@ -148,45 +147,37 @@ def _check_generated(server: Server, infos: Infos, report: MysqlReport) -> None:
             report.warn("generated", message, "Compute them when you read the data.")
 
 
-def _check_cascades(server: Server, infos: Infos, report: MysqlReport) -> None:
-    if _logs_cascades(server) and not server.is_on("innodb_native_foreign_keys"):
-        return
-    for child in sorted(infos):
-        for cascade in cascades(child, _shown(server, child)):
-            rules = ", ".join(f"on {when} {what}".lower() for when, what in cascade.actions.items())
-            message = (
-                f"{child} changes with {shown(cascade.parent.name)} through its foreign key"
-                f" {shown(cascade.name)} ({rules}), and the binlog"
-                " does not contain these changes: the copy keeps rows that the server has changed or deleted"
-            )
-            report.warn("cascade", message, _cascade_fix(server, child, cascade.name))
-
-
-def _shown(server: Server, table: TableId) -> str:
-    """SHOW CREATE TABLE; empty where the account may not read the table, which is a finding of its own."""
-    try:
-        return str(server.query(f"show create table {table_name(table)}")[0][1])
-    except pymysql.MySQLError as error:
-        if is_denied(error) or is_unknown(error):
-            return ""
-        raise
-
-
-def _logs_cascades(server: Server) -> bool:
-    return not server.is_mariadb and server.version >= CASCADES_LOGGED_SINCE
-
-
-def _cascade_fix(server: Server, child: TableId, constraint: str) -> str:
-    drop = f"alter table {table_name(child)} drop foreign key {identifier(constraint)}"
-    fix = (
-        f"Let the application change the children: {drop}, add foreign key ... on delete restrict on"
-        " update restrict;"
-    )
-    if server.is_mariadb:
-        return fix
-    if _logs_cascades(server):
-        return "Start the server with innodb_native_foreign_keys = OFF: it then logs what foreign keys do."
-    return f"{fix} MySQL 9.6 and newer log what foreign keys do."
+def _check_dependents(server: Server, infos: Infos, report: MysqlReport) -> None:
+    selection = server.options.selection(ignores_case=server.ignores_case)
+    with server.conn.cursor(pymysql.cursors.Cursor) as cursor:
+        facts = read_facts(cursor)
+    found = read_dependents(server.conn, facts, selection.matches)
+    groups: dict[str, set[TableId]] = {}
+    for one in sorted((o for each in found.by_source.values() for o in each), key=lambda o: o.how):
+        if one.table not in infos:
+            continue
+        if one.cascade is None:
+            groups.setdefault(one.how, set()).add(one.table)
+            continue
+        message = (
+            f"{one.table} changes with {shown(one.source.name)} through its foreign key"
+            f" {shown(one.cascade.name)} ({one.cascade.rules}), and the binlog does not contain these"
+            " changes: it is copied again after them, at growing intervals"
+        )
+        report.warn("cascade", message, one.remedy)
+    remedies = {one.how: one.remedy for each in found.by_source.values() for one in each}
+    for how, tables in groups.items():
+        message = (
+            f"{how} shares its rows with others, and the binlog names only the table that a statement"
+            f" changes: {listed(sorted(tables))} are copied again after changes of the others, at growing"
+            " intervals"
+        )
+        report.warn("merge", message[:1].upper() + message[1:], remedies[how])
+    for table in found.hidden:
+        message = (
+            f"{server.account} may not see the foreign keys of {table}, which may change selected tables"
+        )
+        report.warn("cascade", message, f"{grant_select(server.account, [table])};")
 
 
 def _check_reserved(infos: Infos, report: MysqlReport) -> None:

@@ -29,9 +29,13 @@ from cdc_source_mysql.wire.codes import Flavour
 # As the server writes it, on a line of its own: names in backquotes, actions behind the parent's columns.
 _NAME: Final = r"`((?:[^`]|``)+)`"
 _FOREIGN_KEY: Final = re.compile(
-    rf"^\s*CONSTRAINT {_NAME} FOREIGN KEY \([^\n]*?\) REFERENCES (?:{_NAME}\.)?{_NAME} \([^\n]*?`\)([^\n]*)",
+    rf"^\s*CONSTRAINT {_NAME} FOREIGN KEY \([^\n]*?\) REFERENCES (?:{_NAME}\.)?{_NAME}"
+    r" \(([^\n]*?`)\)([^\n]*)",
     re.MULTILINE,
 )
+_EACH_NAME: Final = re.compile(_NAME)
+_UNION: Final = re.compile(r" UNION=\(([^\n]*?`)\)")
+_MEMBER: Final = re.compile(rf"(?:{_NAME}\.)?{_NAME}(?:,|$)")
 _ACTION: Final = re.compile(r"ON (DELETE|UPDATE) (CASCADE|SET NULL|SET DEFAULT)")
 SYSTEM_DATABASES = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 BASE_TABLE, SYSTEM_VERSIONED = "BASE TABLE", "SYSTEM VERSIONED"
@@ -103,22 +107,36 @@ _JSON_CHECKS = """
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """A foreign key that changes its table's rows when the parent's change. `actions`: what it does on
-    DELETE and UPDATE.
+    """A foreign key that changes its table's rows when the parent's change. `columns` are the parent's;
+    `actions`: what it does on DELETE and UPDATE.
     """
 
     name: str
     parent: TableId
-    actions: dict[str, str]
+    columns: tuple[str, ...]
+    actions: Mapping[str, str]
+
+    @property
+    def rules(self) -> str:
+        """`on delete cascade, on update set null`."""
+        return ", ".join(f"on {when} {what}".lower() for when, what in self.actions.items())
 
 
 def cascades(table: TableId, definition: str) -> Iterator[Cascade]:
     """Those of a table, by its SHOW CREATE TABLE."""
-    for name, schema, parent, said in _FOREIGN_KEY.findall(definition):
+    for name, schema, parent, columns, said in _FOREIGN_KEY.findall(definition):
         actions = dict(_ACTION.findall(said))
         if actions:
             parent_id = TableId(_unquoted(schema) or table.schema, _unquoted(parent))
-            yield Cascade(_unquoted(name), parent_id, actions)
+            referenced = tuple(map(_unquoted, _EACH_NAME.findall(columns)))
+            yield Cascade(_unquoted(name), parent_id, referenced, actions)
+
+
+def merged(table: TableId, definition: str) -> tuple[TableId, ...]:
+    """The tables that a MERGE table shows, by its SHOW CREATE TABLE."""
+    found = _UNION.findall(definition)
+    members = _MEMBER.findall(found[-1]) if found else ()
+    return tuple(TableId(_unquoted(schema) or table.schema, _unquoted(name)) for schema, name in members)
 
 
 def _unquoted(name: str) -> str:

@@ -27,7 +27,7 @@ from cdc_source_mysql.binlog.positions import BinlogPosition, parse, parse_gtids
 from cdc_source_mysql.binlog.xa import listed, may_have_xa
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.connection import Connector, ServerFacts
-from cdc_source_mysql.statements import DENIED, account_name, granted, quoted
+from cdc_source_mysql.statements import account_name, granted, is_denied, quoted
 
 VISIBLE_POLL_SECONDS = 0.1
 _LOCK_WAIT_TIMEOUT = 1205
@@ -236,7 +236,7 @@ class Views:
         try:
             yield
         except MySQLError as error:
-            if not error.args or error.args[0] not in DENIED:
+            if not is_denied(error):
                 raise
             raise SourceRefused(
                 f"{self._account} may not read the binlog's position",

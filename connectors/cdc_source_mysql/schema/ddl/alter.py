@@ -61,6 +61,7 @@ _HARMLESS_PARTITION = frozenset(
 )
 # Words of the clauses that make foreign keys or drop them.
 _KEYS = frozenset({"FOREIGN", "REFERENCES", "CONSTRAINT"})
+_DROPS = frozenset({"DROP"})
 # Clauses that name another table: a statement with one of them can't be understood by half.
 _OTHER_TABLES = frozenset({"RENAME", "EXCHANGE", "CONVERT"})
 
@@ -138,7 +139,8 @@ def parse_alter_table(cursor: TokenCursor, *, ignores: bool) -> tuple[TableChang
         reason = f"a clause of ALTER TABLE cannot be parsed: {error}"
         draft.edits.append(Unsure(reason))
         draft.rows_changed(reason)
-    keys = (ObjectChanged("FOREIGN KEY", draft.table),) if cursor.has_any(_KEYS) else ()
+    drops = cursor.has_any(_DROPS)
+    keys = (ObjectChanged("FOREIGN KEY", draft.table, drops),) if cursor.has_any(_KEYS) else ()
     return (*draft.before, *altered(cursor, draft.table, draft.edits), *keys, *draft.after)
 
 
@@ -214,6 +216,9 @@ def _take_options(options: CreateOptions, draft: AlterDraft) -> None:
         draft.edits.append(DefaultCharset(options.charset, options.collation))
     if options.engine is not None:
         draft.edits.append(SetEngine(options.engine))
+    if options.has_union:
+        draft.rows_changed("UNION names other tables")
+        draft.after.append(ObjectChanged("MERGE", draft.table))
 
 
 def _add(cursor: TokenCursor, draft: AlterDraft) -> None:

@@ -124,11 +124,13 @@ class Dml:
 @dataclass(frozen=True, slots=True)
 class ObjectChanged:
     """A view, trigger or routine (`kind`, in upper case) is made, altered or dropped. `name` is its own; of
-    a FOREIGN KEY, its table's.
+    a FOREIGN KEY, its table's; of MERGE, that of a table whose UNION is set. `drops`: the statement may take
+    a foreign key away.
     """
 
     kind: str
     name: TableId
+    drops: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from cdc_source_mysql.schema.ddl.changes import (
     DatabaseDefaults,
     Dml,
     Index,
+    ObjectChanged,
     TableChange,
 )
 from cdc_source_mysql.schema.ddl.columns import (
@@ -29,6 +30,8 @@ from cdc_source_mysql.schema.ddl.tokens import NO_ENGINE_SUBSTITUTION, QUOTED, S
 
 _QUERIED = "it was created from a query"
 _QUERY_WORDS = frozenset({"AS", "SELECT", "WITH", "VALUES", "IGNORE", "REPLACE", "TABLE"})
+# What ties a table to others, by a word of its definition.
+_HANGING = {"FOREIGN KEY": frozenset({"REFERENCES"}), "MERGE": frozenset({"UNION"})}
 _CONSTRAINT_WORDS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "FOREIGN", "CHECK"})
 _OPTIONS = frozenset({"DEFAULT", "CHARACTER", "CHARSET", "CHAR", "COLLATE", "ENCRYPTION", "READ", "COMMENT"})
 # Those of them that a database may be called without quotes.
@@ -43,6 +46,7 @@ class CreateOptions:
     collation: str | None = None
     engine: str | None = None
     versioned: bool = False
+    has_union: bool = False
 
 
 @dataclass(slots=True)
@@ -64,7 +68,8 @@ def parse_create_table(cursor: TokenCursor, *, replaces: bool) -> tuple[TableCha
     except NotUnderstood as error:
         shape, reason = None, f"its CREATE TABLE cannot be parsed: {error}"
     made = replace(created, shape=shape, reason=reason)
-    return (made, _query(cursor)) if reason == _QUERIED else (made,)
+    hung = tuple(ObjectChanged(kind, table) for kind, word in _HANGING.items() if cursor.has_any(word))
+    return (made, _query(cursor), *hung) if reason == _QUERIED else (made, *hung)
 
 
 def _query(cursor: TokenCursor) -> Dml:
@@ -245,6 +250,7 @@ def parse_option(cursor: TokenCursor, options: CreateOptions) -> None:
     elif cursor.accept("UNION"):
         cursor.accept_symbol("=")
         cursor.skip_parentheses()
+        options.has_union = True
     elif cursor.peek().kind in {WORD, QUOTED}:
         _other_option(cursor)
     else:

@@ -89,8 +89,7 @@ def test_check_warns_of_cascades_that_are_not_logged(check: Check, mariadb10_dat
         WARNING,
         f"{name}.child changes with parent through its foreign key belongs (on delete cascade, on"
         " update set null), and"
-        " the binlog does not contain these changes: the copy keeps rows that the server has changed or"
-        " deleted",
+        " the binlog does not contain these changes: it is copied again after them, at growing intervals",
         f"Let the application change the children: alter table {name}.child drop foreign key"
         " belongs, add foreign"
         " key ... on delete restrict on update restrict;",
