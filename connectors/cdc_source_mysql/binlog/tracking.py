@@ -14,16 +14,18 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
+import pyarrow.compute as pc
+
 from cdc.errors import CdcError, DecodeError, UnknownEvent, UnsupportedSchema
 from cdc.kit.selection import TableSelection
-from cdc.model import ChangeBatch, Resnapshot, TableId, TableSchema
+from cdc.model import ChangeBatch, Operation, Resnapshot, TableId, TableSchema
 from cdc_source_mysql.binlog.lookahead import BinlogPlace, Proof, place_of
 from cdc_source_mysql.binlog.reach import Obstacle, Reach
 from cdc_source_mysql.binlog.side_effects import SideEffects
 from cdc_source_mysql.binlog.temporary_tables import StatementOrigin, TemporaryTables
 from cdc_source_mysql.schema.column_defaults import default_scalar
 from cdc_source_mysql.schema.ddl.changes import Dml, TableChange
-from cdc_source_mysql.schema.definitions import TableDefinition
+from cdc_source_mysql.schema.definitions import BLACKHOLE, UNSURE_ENGINE, TableDefinition
 from cdc_source_mysql.schema.generated_columns import Tells, without_omitted
 from cdc_source_mysql.schema.history.differences import difference
 from cdc_source_mysql.schema.history.history import History
@@ -152,6 +154,9 @@ class Tracking:
         self._history = parts.history
         self._decoder = decoder
         self._schemas: list[TableSchema] = []
+        # The tables that keep no row, and those of them that rows were written to.
+        self._rowless: dict[int, TablePlan] = {}
+        self._emptied: dict[int, TablePlan] = {}
         # Of each schema, what its decoder's batches have besides.
         self._omitted: list[frozenset[str]] = []
         # Of each schema, whether its rows are delivered: of others they only show what they change besides.
@@ -343,6 +348,8 @@ class Tracking:
         ordinals, transactions, byte_count = source.changes, source.transactions, source.byte_count
         for handle, record in source.take():
             batch = ChangeBatch(self._schemas[handle], without_omitted(record, self._omitted[handle]))
+            if handle in self._rowless and pc.any(pc.not_equal(batch.ops, Operation.TRUNCATE.code)).as_py():
+                self._emptied[handle] = self._rowless[handle]
             self._resnapshots += self._parts.effects.of(batch, source.position_text)
             if self._is_followed[handle]:
                 self._batches.append(batch.shifted(self._ordinals) if self._ordinals else batch)
@@ -354,6 +361,9 @@ class Tracking:
     def take(self) -> Gathered:
         """Everything gathered, in order."""
         self.gather()
+        for plan in self._emptied.values():
+            self._decoder.truncate(plan)
+        self._emptied.clear()
         memory = self._parts.temporary.take_memory() | self._memory
         found: dict[tuple[TableId, str], Resnapshot] = {}
         # Those whose cause may come again first, one a table, for each names its position; of the others one
@@ -431,7 +441,19 @@ class Tracking:
             if self._is_followed[-1]:
                 self._parts.tells.tell(schema.table, plans)
             self._table_plans[(schema, plans, told)] = found
+        if self._keeps_none(definition):
+            self._rowless[found.handle] = found
+        else:
+            self._rowless.pop(found.handle, None)
         return found
+
+    def _keeps_none(self, definition: TableDefinition) -> bool:
+        engine = definition.engine
+        if engine == UNSURE_ENGINE and self._is_selected(definition.table):
+            engine = self._engine(definition.table)
+            if not engine:
+                self._copy_again(definition.table, "its engine is not known, and may keep no rows")
+        return engine.lower() == BLACKHOLE
 
     def _derived(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> tuple[int, ...]:
         if self._parts.flavour != "mariadb":

@@ -15,6 +15,7 @@ from cdc_source_mysql.binlog.xa import may_have_xa
 from cdc_source_mysql.checks.report import MysqlReport, Server
 from cdc_source_mysql.connection import read_facts
 from cdc_source_mysql.schema.catalog import TableInfo
+from cdc_source_mysql.schema.definitions import BLACKHOLE, keeps_rows
 from cdc_source_mysql.schema.dependents import MERGE, read_dependents
 from cdc_source_mysql.schema.generated_columns import leaves_generated_out
 from cdc_source_mysql.schema.type_plan import omitted_columns, plan_table
@@ -29,6 +30,12 @@ _KINDS = {
 _OTHERS = (
     "select table_schema, table_name, table_type from information_schema.tables where table_type not in %s"
 )
+# Engines of which the binlog tells other rows than a SELECT.
+_STRANGE = {
+    BLACKHOLE: "which keeps no rows: append and history sinks get the rows that are written, and mirrors"
+    " stay empty"
+}
+_ELSEWHERE = "whose rows may change elsewhere: the binlog contains only those that this server changes"
 _TRANSACTIONAL = "select engine from information_schema.engines where transactions = 'YES'"
 
 Infos = Mapping[TableId, TableInfo]
@@ -100,7 +107,12 @@ def _check_engines(server: Server, infos: Infos, report: MysqlReport) -> None:
     safe = _transactional(server)
     for table, info in sorted(infos.items()):
         engine = info.definition.engine
-        if engine and engine.lower() not in {*safe, MERGE}:
+        if engine.lower() == MERGE:
+            continue  # `merge` says it.
+        if not keeps_rows(engine):
+            message = f"{table} is stored by {engine}, {_STRANGE.get(engine.lower(), _ELSEWHERE)}"
+            report.warn("engine", message, f"{use_innodb(table)}; {_or_exclude(table)}")
+        elif engine and engine.lower() not in safe:
             message = (
                 f"{table} is stored by {engine}, which has no transactions: what a failed statement did there"
                 " stays, and a copy sees changes that other tables do not show yet"

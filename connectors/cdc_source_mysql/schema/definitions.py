@@ -28,6 +28,26 @@ from cdc_source_mysql.schema.ddl.changes import Default
 HASH_PREFIX = "DB_ROW_HASH_"
 HASH_TYPE = "bigint unsigned"
 _HASH_NAME = re.compile(r"DB_ROW_HASH_\d+")
+# They keep every row that is written, and no other.
+_KEEPING_ENGINES = frozenset(
+    (
+        "",
+        "archive",
+        "aria",
+        "csv",
+        "heap",
+        "innodb",
+        "memory",
+        "myisam",
+        "ndb",
+        "ndbcluster",
+        "rocksdb",
+        "tokudb",
+    )
+)
+BLACKHOLE = "blackhole"
+# Stands for an engine that keeps other rows, or for the one that the server took in its place.
+UNSURE_ENGINE = "?"
 # The indexes of these engines are hashes by themselves.
 _HASHING_ENGINES = frozenset({"memory"})
 # A key of InnoDB's default row format takes so many bytes; MyISAM's and Aria's take less.
@@ -72,7 +92,8 @@ class TableDefinition:
 
     `key` is the primary key, else the first unique index whose columns are all NOT NULL, else (). `period`
     names the two columns of MariaDB's system versioning (row start, row end), () without. `engine` is empty
-    where the source of the definition lacks it (a TABLE_MAP event, a CREATE TABLE without it).
+    where the source of the definition lacks it (a TABLE_MAP event, a CREATE TABLE without it), `?` where the
+    server may have taken another one for an engine that doesn't keep its rows.
     `has_primary_key` and `default_collation` (of columns to come): what the catalog has, None from
     elsewhere; not a part of the version.
     """
@@ -180,6 +201,11 @@ def hash_columns(
     numbers = (n for n in itertools.count(1) if f"{HASH_PREFIX}{n}" not in taken)
     named = zip(nullable, numbers, strict=False)
     return tuple(_hash(f"{HASH_PREFIX}{n}", nullable=can_be_null) for can_be_null, n in named)
+
+
+def keeps_rows(engine: str) -> bool:
+    """Whether a SELECT shows the rows that were written. '' (not known) counts as such an engine."""
+    return engine.lower() in _KEEPING_ENGINES
 
 
 def is_hash(column: ColumnDefinition) -> bool:

@@ -53,6 +53,7 @@ from cdc_source_mysql.schema.ddl.create import (
 )
 from cdc_source_mysql.schema.ddl.cursor import NotUnderstood, TokenCursor
 from cdc_source_mysql.schema.ddl.tokens import NO_AUTO_VALUE_ON_ZERO, STRICT
+from cdc_source_mysql.schema.definitions import keeps_rows
 
 _ORDERS = frozenset({"ASC", "DESC"})
 # Clauses that change neither rows nor shape; each is followed by operands up to the next comma.
@@ -216,6 +217,8 @@ def _take_options(options: CreateOptions, draft: AlterDraft) -> None:
         draft.edits.append(DefaultCharset(options.charset, options.collation))
     if options.engine is not None:
         draft.edits.append(SetEngine(options.engine))
+        if not keeps_rows(options.named_engine):
+            draft.rows_changed(f"the engine {options.named_engine} may keep no rows, or others")
     if options.has_union:
         draft.rows_changed("UNION names other tables")
         draft.after.append(ObjectChanged("MERGE", draft.table))

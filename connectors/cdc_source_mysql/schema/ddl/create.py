@@ -27,6 +27,7 @@ from cdc_source_mysql.schema.ddl.columns import (
 from cdc_source_mysql.schema.ddl.cursor import NotUnderstood, TokenCursor
 from cdc_source_mysql.schema.ddl.dml import named_in
 from cdc_source_mysql.schema.ddl.tokens import NO_ENGINE_SUBSTITUTION, QUOTED, SYMBOL, WORD
+from cdc_source_mysql.schema.definitions import UNSURE_ENGINE, keeps_rows
 
 _QUERIED = "it was created from a query"
 _QUERY_WORDS = frozenset({"AS", "SELECT", "WITH", "VALUES", "IGNORE", "REPLACE", "TABLE"})
@@ -40,11 +41,14 @@ _UNRESERVED = frozenset({"CHARSET", "ENCRYPTION", "COMMENT"})
 
 @dataclass(slots=True)
 class CreateOptions:
-    """The options of a table that matter to us. `engine` is "" for one that the server may replace."""
+    """The options of a table that matter to us. `engine` is "" for one that the server may replace, `?` where
+    that decides which rows there are.
+    """
 
     charset: str | None = None
     collation: str | None = None
     engine: str | None = None
+    named_engine: str = ""
     versioned: bool = False
     has_union: bool = False
 
@@ -242,9 +246,9 @@ def parse_option(cursor: TokenCursor, options: CreateOptions) -> None:
         _collate(cursor, options)
     elif cursor.accept_any({"ENGINE", "TYPE"}):
         cursor.accept_symbol("=")
-        name = cursor.take().text
+        options.named_engine = name = cursor.take().text
         is_sure = cursor.context.sql_mode & NO_ENGINE_SUBSTITUTION
-        options.engine = name if is_sure else ""
+        options.engine = name if is_sure else "" if keeps_rows(name) else UNSURE_ENGINE
     elif cursor.accept("WITH", "SYSTEM", "VERSIONING"):
         options.versioned = True
     elif cursor.accept("UNION"):

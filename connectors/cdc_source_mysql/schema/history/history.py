@@ -34,7 +34,7 @@ from cdc_source_mysql.schema.ddl.changes import (
     Unknown,
     Unsure,
 )
-from cdc_source_mysql.schema.definitions import TableDefinition
+from cdc_source_mysql.schema.definitions import UNSURE_ENGINE, TableDefinition
 from cdc_source_mysql.schema.history.databases import Databases
 from cdc_source_mysql.schema.history.edits import (
     CharacterSet,
@@ -197,7 +197,8 @@ class History:
     def engines(self) -> dict[TableId, str]:
         """The engine of every selected table; '' where it isn't known."""
         known = {table: state.definition for table, state in self._selected()}
-        return {table: definition.engine if definition else "" for table, definition in known.items()}
+        engines = {table: definition.engine if definition else "" for table, definition in known.items()}
+        return {table: "" if engine == UNSURE_ENGINE else engine for table, engine in engines.items()}
 
     def fills(self, table: TableId) -> Mapping[str, Any]:
         """Column.fill by column name: what rows older than an added column have (only values that aren't

@@ -21,8 +21,9 @@ from cdc_source_mysql.schema.ddl.changes import (
     Default,
     DropColumn,
     RenameColumn,
+    SetEngine,
 )
-from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
+from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition, keeps_rows
 from cdc_source_mysql.schema.history.edits import same
 from cdc_source_mysql.schema.history.states import HistoryState
 
@@ -141,6 +142,8 @@ def rows_after(state: HistoryState, after: TableDefinition | None, altered: Alte
             fills.pop(edit.name, None) if reasons[-1] else None
         elif isinstance(edit, ConvertCharset):
             reasons.append(_converted(state.definition, after, altered))
+        elif isinstance(edit, SetEngine) and state.definition and not keeps_rows(state.definition.engine):
+            reasons.append(f"the engine {state.definition.engine} may have kept no rows, or others")
         elif isinstance(edit, AddIndex) and edit.index.primary and not altered.strict:
             reasons.append("a primary key turns NULL into values")
     reason = next((reason for reason in reasons if reason), "")

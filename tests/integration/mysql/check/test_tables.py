@@ -82,6 +82,17 @@ def test_check_warns_of_engines_without_transactions(check: Check, mysql_databas
     assert check(mysql_database.url).all_of("engine") == []
 
 
+def test_check_warns_of_engines_that_keep_no_rows(check: Check, mysql9_database: MysqlDatabase) -> None:
+    name = mysql9_database.name
+    mysql9_database.execute("create table hole (id int primary key) engine = blackhole")
+    (finding,) = check(mysql9_database.url).all_of("engine")
+    assert finding.message == (
+        f"{name}.hole is stored by BLACKHOLE, which keeps no rows: append and history sinks get the rows that"
+        " are written, and mirrors stay empty"
+    )
+    assert finding.fix == f'alter table {name}.hole engine = InnoDB; or exclude the table: "!{name}.hole"'
+
+
 def test_check_warns_of_cascades_that_are_not_logged(check: Check, mariadb10_database: MysqlDatabase) -> None:
     mariadb10_database.execute(*CHILD)
     name = mariadb10_database.name
