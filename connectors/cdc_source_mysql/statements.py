@@ -114,23 +114,27 @@ def granted(account: str, privileges: str, tables: Sequence[TableId], where: str
         raise lacks(account, privileges, tables, where) from error
 
 
-def probe(table: TableId) -> str:
-    """Reads nothing, but is refused without the privilege to read."""
-    return f"select 1 from {quoted(table.schema)}.{quoted(table.name)} where false"
+def probe(table: TableId, column: str = "") -> str:
+    """Reads nothing, but is refused without the privilege to read: any column, or this one."""
+    wanted = quoted(column) if column else "1"
+    return f"select {wanted} from {quoted(table.schema)}.{quoted(table.name)} where false"
 
 
 def denied(
-    look: Callable[[str], AbstractContextManager[Connection]], table: TableId, where: str
+    look: Callable[[str], AbstractContextManager[Connection]],
+    table: TableId,
+    where: str,
+    column: str = "",
 ) -> CdcError | None:
-    """The privilege that the account lacks on a table that it does not see; None when it lacks none. `look`
-    opens the catalog.
+    """The privilege that the account lacks on a table or column that it does not see; None when it lacks
+    none. `look` opens the catalog.
     """
     account = ""
     try:
         with look(f"reading {table}") as connection, connection.cursor() as cursor:
             cursor.execute("select current_user()")
             account = str(cursor.fetchone()[0])
-            cursor.execute(probe(table))
+            cursor.execute(probe(table, column))
     except CdcError as error:
         if is_denied(error.__cause__):
             return lacks(account, "select", [table], where)

@@ -4,7 +4,7 @@ the statements since.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import Final
@@ -108,9 +108,13 @@ class CatalogLookups:
             end = BinlogQueries(connection, facts, self.reader.connector.where).end()
         return found, self.order(end.file, end.offset)
 
-    def denied(self, table: TableId) -> CdcError | None:
-        """The privilege that the account lacks on a table that it does not see; None when it lacks none."""
-        return denied(self.look, table, self.reader.connector.where)
+    def denied(self, table: TableId, columns: Collection[str] = ()) -> CdcError | None:
+        """The privilege that the account lacks on a table that it does not see, or on one of these columns;
+        None when it lacks none.
+        """
+        where = self.reader.connector.where
+        found = (denied(self.look, table, where, column) for column in columns or ("",))
+        return next((error for error in found if error is not None), None)
 
     def later(self) -> Statements:
         """The statements behind the stream's place, up to the binlog's end."""

@@ -8,10 +8,11 @@ and parts of a transaction only by ending inside of it.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cdc.errors import DecodeError, SourceUnavailable
 from cdc.kit.errors import stream_ended
@@ -72,12 +73,23 @@ class StreamProgress:
     `captured` belongs to the last whole set that the caller has taken. `server` is the one that the stream
     reads, or is about to read; None before the first opening: any. `suspects` are tables whose catalog seems
     to differ from the history; the stream empties it when it has compared them and its set is taken.
+    `moved` is notified when the stream has changed one of both.
     """
 
     wanted: int = 0
     captured: Captured | None = None
     server: ServerMemory | None = None
     suspects: frozenset[TableId] = frozenset()
+    moved: threading.Condition = field(default_factory=threading.Condition)
+
+    def wake(self) -> None:
+        with self.moved:
+            self.moved.notify_all()
+
+    def wait(self, seconds: float, holds: Callable[[], bool]) -> bool:
+        """Wait until it holds, at most this long; returns whether it does."""
+        with self.moved:
+            return self.moved.wait_for(holds, seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +208,7 @@ class StreamSession:
         if self._tracking.has_news:
             yield from self._yield_set()
         self._parts.progress.suspects = frozenset()
+        self._parts.progress.wake()
 
     def _hear(self, data: bytes) -> None:
         now = time.monotonic()
@@ -255,6 +268,7 @@ class StreamSession:
         self._parts.progress.captured = Captured(
             position, self._tracking.definitions(), self._parts.xa.keys()
         )
+        self._parts.progress.wake()
 
     def _yield_part(self) -> Iterator[ChangeSet | None]:
         self._rollbacks.drop_known()

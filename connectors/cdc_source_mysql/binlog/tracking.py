@@ -29,7 +29,7 @@ from cdc_source_mysql.schema.definitions import BLACKHOLE, UNSURE_ENGINE, TableD
 from cdc_source_mysql.schema.generated_columns import Tells, without_omitted
 from cdc_source_mysql.schema.history.differences import difference
 from cdc_source_mysql.schema.history.history import History
-from cdc_source_mysql.schema.history.results import ROWS_REMEDY, statement_logged
+from cdc_source_mysql.schema.history.results import ROWS_REMEDY, UNLOGGED_REMEDY, statement_logged
 from cdc_source_mysql.schema.table_map import TableMap, named_in, parse_table_map
 from cdc_source_mysql.schema.type_plan import ColumnPlan, TablePlan, plan_table, schema_of
 from cdc_source_mysql.wire.codes import Flavour
@@ -38,10 +38,6 @@ from cdc_source_mysql.wire.poor_images import PoorImage
 
 # A refused table is tried again this often; each time it is copied if the stream can read it by then.
 REFUSED_SECONDS = 60.0
-# Rows that the history misreads until it is compared with the catalog come from such sessions only.
-UNLOGGED_REMEDY = (
-    "Let sessions that alter tables log their statements (sql_log_bin = 1; in Galera wsrep_OSU_method = TOI)."
-)
 # Engines whose changes a ROLLBACK undoes.
 TRANSACTIONAL_ENGINES = frozenset({"innodb", "ndb", "ndbcluster", "rocksdb", "tokudb"})
 
@@ -121,8 +117,10 @@ class TableLookups(Protocol):
     def reread_unlocked(self, table: TableId) -> Proof:
         """As `reread`, between the statements that alter the table."""
 
-    def denied(self, table: TableId) -> CdcError | None:
-        """Return the privilege that is missing on a table that the catalog does not show."""
+    def denied(self, table: TableId, columns: Collection[str] = ()) -> CdcError | None:
+        """Return the privilege that is missing on a table that the catalog does not show, or on one of these
+        columns.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +280,11 @@ class Tracking:
             known = self._history.definition(table)
             shown = self._parts.lookups.reread_unlocked(table).definition if known is not None else None
             found = difference(known, shown) if known is not None and shown is not None else ""
-            if shown is None or not found:
+            if known is None or shown is None or not found:
+                continue
+            denied = self._parts.lookups.denied(table, [n for n in known.names if n not in shown.names])
+            if denied is not None:
+                self._refuse(table, denied)
                 continue
             self._memory |= self._history.relearn(shown)
             self._decoder.forget()

@@ -7,7 +7,6 @@ stream, at its own position, proves or drops it (`Tracking.compare`).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -20,7 +19,6 @@ from cdc_source_mysql.schema.history.differences import difference
 REACHED_SECONDS: Final = 2.0
 # The stream reads the catalog, and the statements of a moment; then its set is stored.
 ANSWERED_SECONDS: Final = 10.0
-_POLL_SECONDS: Final = 0.02
 
 
 def suspect(
@@ -37,10 +35,10 @@ def suspect(
     end = current()
     # `found` may be older than the history by now.
     suspects = _differing(progress, read())
-    if not suspects or not _within(REACHED_SECONDS, lambda: _has_reached(progress, end)):
+    if not suspects or not progress.wait(REACHED_SECONDS, lambda: _has_reached(progress, end)):
         return
     progress.suspects = suspects
-    _within(ANSWERED_SECONDS, lambda: not progress.suspects)
+    progress.wait(ANSWERED_SECONDS, lambda: not progress.suspects)
 
 
 def _differing(progress: StreamProgress, found: Mapping[TableId, TableDefinition]) -> frozenset[TableId]:
@@ -51,12 +49,3 @@ def _differing(progress: StreamProgress, found: Mapping[TableId, TableDefinition
 
 def _has_reached(progress: StreamProgress, end: Position) -> bool:
     return progress.captured is not None and progress.captured.position.order >= end.order
-
-
-def _within(seconds: float, holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_SECONDS)
-    return True

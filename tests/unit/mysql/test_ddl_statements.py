@@ -12,6 +12,7 @@ from cdc_source_mysql.schema.ddl.changes import (
     Dropped,
     ObjectChanged,
     Renamed,
+    Repaired,
     RowsChanged,
     TableChange,
     Truncated,
@@ -77,7 +78,6 @@ FLUSH LOCAL LOGS
 ANALYZE TABLE t
 ANALYZE NO_WRITE_TO_BINLOG TABLE t
 OPTIMIZE TABLE t
-REPAIR TABLE t
 CHECK TABLE t
 CREATE INDEX i ON t (a)
 CREATE FULLTEXT INDEX i ON t (a) WITH PARSER ngram
@@ -135,6 +135,19 @@ CREATE OR REPLACE PACKAGE BODY p AS x INT; END
 def test_a_statement_without_effect_on_rows_and_shapes_is_harmless(sql: str, flavour: str) -> None:
     keys = ObjectChanged("FOREIGN KEY", T)
     assert set(classify(sql, "db", flavour=flavour)) <= {keys}
+
+
+@pytest.mark.parametrize(
+    "sql", ["REPAIR TABLE t QUICK", "REPAIR LOCAL TABLE u, t", "ALTER TABLE t REPAIR PARTITION p0, p1"]
+)
+def test_a_repair_may_drop_rows(sql: str) -> None:
+    change = classify(sql, "db")[-1]
+    assert isinstance(change, Altered)
+    assert (change.table, change.edits) == (T, (Repaired(),))
+
+
+def test_a_repaired_view_has_no_rows() -> None:
+    assert classify("REPAIR VIEW v", "db", flavour="mariadb") == ()
 
 
 @pytest.mark.parametrize("sql", OBJECTS)

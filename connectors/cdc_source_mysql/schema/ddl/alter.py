@@ -26,6 +26,7 @@ from cdc_source_mysql.schema.ddl.changes import (
     ObjectChanged,
     RenameColumn,
     Renamed,
+    Repaired,
     RowsChanged,
     SetDefault,
     SetEngine,
@@ -57,9 +58,7 @@ from cdc_source_mysql.schema.definitions import keeps_rows
 
 _ORDERS = frozenset({"ASC", "DESC"})
 # Clauses that change neither rows nor shape; each is followed by operands up to the next comma.
-_HARMLESS_PARTITION = frozenset(
-    {"ANALYZE", "CHECK", "OPTIMIZE", "REBUILD", "REPAIR", "REORGANIZE", "COALESCE"}
-)
+_HARMLESS_PARTITION = frozenset({"ANALYZE", "CHECK", "OPTIMIZE", "REBUILD", "REORGANIZE", "COALESCE"})
 # Words of the clauses that make foreign keys or drop them.
 _KEYS = frozenset({"FOREIGN", "REFERENCES", "CONSTRAINT"})
 _DROPS = frozenset({"DROP"})
@@ -204,6 +203,9 @@ def _clause(cursor: TokenCursor, draft: AlterDraft) -> None:
     if rule is not None:
         cursor.take()
         rule(cursor, draft)
+    elif word == "REPAIR" and cursor.peek(1).upper == "PARTITION":
+        draft.edits.append(Repaired())
+        cursor.skip_all()
     elif word in _HARMLESS_PARTITION and cursor.peek(1).upper == "PARTITION":
         cursor.skip_all()
     else:

@@ -316,6 +316,11 @@ class SetEngine:
 
 
 @dataclass(frozen=True, slots=True)
+class Repaired:
+    """REPAIR TABLE, or of a partition: damaged rows are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unsure:
     """A clause after which only the catalog knows the shape; the rows that are there keep their values."""
 
@@ -335,5 +340,6 @@ Edit = (
     | ConvertCharset
     | DefaultCharset
     | SetEngine
+    | Repaired
     | Unsure
 )

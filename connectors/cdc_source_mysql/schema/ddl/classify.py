@@ -13,6 +13,7 @@ from typing import Final
 
 from cdc.model import TableId
 from cdc_source_mysql.schema.ddl.alter import (
+    altered,
     parse_alter_table,
     parse_create_index,
     parse_drop_index,
@@ -23,6 +24,7 @@ from cdc_source_mysql.schema.ddl.changes import (
     Dropped,
     ObjectChanged,
     Renamed,
+    Repaired,
     TableChange,
     TemporaryCreated,
     TemporaryDropped,
@@ -63,7 +65,6 @@ _HARMLESS: Final = frozenset(
         "PREPARE",
         "PURGE",
         "RELEASE",
-        "REPAIR",
         "RESET",
         "RESIGNAL",
         "RESTART",
@@ -285,6 +286,18 @@ def _rename(cursor: TokenCursor) -> tuple[TableChange, ...]:
     return tuple(renames)
 
 
+def _repair(cursor: TokenCursor) -> tuple[TableChange, ...]:
+    cursor.accept_any({"LOCAL", "NO_WRITE_TO_BINLOG"})
+    if cursor.accept("VIEW"):
+        return ()
+    if not cursor.accept_any(_TABLE):
+        raise NotUnderstood(f"TABLE was expected {cursor.here()}")
+    tables = [cursor.table()]
+    while cursor.accept_symbol(","):
+        tables.append(cursor.table())
+    return tuple(change for table in tables for change in altered(cursor, table, [Repaired()]))
+
+
 def _truncate(cursor: TokenCursor) -> tuple[TableChange, ...]:
     cursor.accept("TABLE")
     return tuple(Truncated(table) for table in _tables(cursor))
@@ -333,5 +346,6 @@ _STATEMENTS: dict[str, Callable[[TokenCursor], tuple[TableChange, ...]]] = {
     "ALTER": _alter,
     "DROP": _drop,
     "RENAME": _rename,
+    "REPAIR": _repair,
     "TRUNCATE": _truncate,
 }

@@ -31,6 +31,7 @@ from cdc_source_mysql.schema.ddl.changes import (
     Edit,
     Index,
     RenameColumn,
+    Repaired,
     SetDefault,
     SetEngine,
     SetVisible,
@@ -43,7 +44,7 @@ _TEXTS = ("tinytext", "text", "mediumtext", "longtext")
 
 # The character set of a column that has the table's default, where that isn't known.
 UNTOLD: Final = "?"
-_SHAPELESS = (SetDefault, SetEngine)
+_SHAPELESS = (SetDefault, SetEngine, Repaired)
 
 
 class ShapeUnsure(Exception):

@@ -52,6 +52,7 @@ from cdc_source_mysql.schema.history.event_definitions import (
     known_by,
 )
 from cdc_source_mysql.schema.history.results import (
+    UNLOGGED_REMEDY,
     Applied,
     AppliedDraft,
     Resolved,
@@ -367,7 +368,8 @@ class History:
         if made != before:
             self._put(made, outcome)
         reason = "its shape changed without a statement in the binary log"
-        resnapshots = (Resnapshot(now.table, reason),) if now.is_untold else ()
+        request = Resnapshot(now.table, reason, remedy=UNLOGGED_REMEDY)
+        resnapshots = (request,) if now.is_untold else ()
         return Resolved(definition, memory=outcome.memory, resnapshots=resnapshots)
 
     def _unresolved(self, now: HistoryState, before: HistoryState | None, reason: str) -> Resolved:

@@ -12,6 +12,10 @@ from cdc_source_mysql.schema.ddl.changes import Dml
 from cdc_source_mysql.schema.definitions import TableDefinition
 
 ROWS_REMEDY = "Run: set global binlog_format = row; and let no session set another."
+# Definitions that no statement in the binlog tells come from such sessions only.
+UNLOGGED_REMEDY = (
+    "Let sessions that alter tables log their statements (sql_log_bin = 1; in Galera wsrep_OSU_method = TOI)."
+)
 _VERSIONS_REMEDY = (
     "MariaDB logs every change of a table with versions by transaction as a statement: give it versions by"
     " timestamp(6), or exclude the table."

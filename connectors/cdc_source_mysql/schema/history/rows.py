@@ -21,6 +21,7 @@ from cdc_source_mysql.schema.ddl.changes import (
     Default,
     DropColumn,
     RenameColumn,
+    Repaired,
     SetEngine,
 )
 from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition, keeps_rows
@@ -144,10 +145,17 @@ def rows_after(state: HistoryState, after: TableDefinition | None, altered: Alte
             reasons.append(_converted(state.definition, after, altered))
         elif isinstance(edit, SetEngine) and state.definition and not keeps_rows(state.definition.engine):
             reasons.append(f"the engine {state.definition.engine} may have kept no rows, or others")
+        elif isinstance(edit, Repaired) and not _cannot_be_repaired(state):
+            reasons.append("REPAIR drops damaged rows")
         elif isinstance(edit, AddIndex) and edit.index.primary and not altered.strict:
             reasons.append("a primary key turns NULL into values")
     reason = next((reason for reason in reasons if reason), "")
     return RowEffects(reason, fills, dropped)
+
+
+def _cannot_be_repaired(state: HistoryState) -> bool:
+    """InnoDB refuses to; mysqlcheck asks for it all the same."""
+    return state.definition is not None and state.definition.engine.lower() == "innodb"
 
 
 def _added(edit: AddColumn, state: HistoryState, dropped: frozenset[str], fills: dict[str, Default]) -> str:

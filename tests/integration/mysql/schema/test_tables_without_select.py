@@ -46,3 +46,33 @@ def test_a_table_without_select_is_named_with_its_grant_and_holds_up_no_other(
     for table in ("open_one", "closed"):
         source = read_source(server, f"{name}.{table}", ("id",))
         assert differences(source, read_mirror(pipeline.mirror, source)) == []
+
+
+def test_a_column_that_may_no_longer_be_read_is_not_taken_for_a_dropped_one(
+    mysql_database: MysqlDatabase, tmp_path: Path
+) -> None:
+    server, name = mysql_database.server, mysql_database.name
+    mysql_database.execute(
+        "create table t (id int primary key, v varchar(9), w int)",
+        "insert into t values (1, 'before', 1)",
+        "drop user if exists 'few'@'%'",
+        "create user 'few'@'%'",
+        "grant replication slave, replication client on *.* to 'few'@'%'",
+        f"grant lock tables on {name}.* to 'few'@'%'",
+        f"grant select on {name}.t to 'few'@'%'",
+    )
+    pipeline = MysqlPipeline(server, tmp_path, url=server.url("", "few"), tables=[f"{name}.*"])
+    pipeline.catch_up()
+    mysql_database.execute(
+        f"revoke select on {name}.t from 'few'@'%'",
+        f"grant select (id, v) on {name}.t to 'few'@'%'",
+        "insert into t values (2, 'hidden', 2)",
+    )
+    ended = pipeline.run_once()
+    assert f"grant select on {name}.t to 'few'@'%';" in ended.stdout + ended.stderr
+    assert "altered without a statement" not in ended.stdout + ended.stderr
+    mysql_database.execute(f"grant select on {name}.t to 'few'@'%'")
+    pipeline.catch_up()
+    server.execute("drop user 'few'@'%'")
+    source = read_source(server, f"{name}.t", ("id",))
+    assert differences(source, read_mirror(pipeline.mirror, source)) == []

@@ -80,3 +80,14 @@ def test_a_mirror_is_empty_as_the_table_is(mysql9_database: MysqlDatabase, tmp_p
         source = read_source(database.server, f"{database.name}.{name}", ("id",))
         assert sum(source.rows.values()) == 0
         assert differences(source, read_mirror(pipeline.mirror, source)) == [], name
+
+
+@pytest.mark.parametrize(("engine", "is_copied"), [("myisam", True), ("innodb", False)])
+def test_a_table_that_may_lose_rows_by_a_repair_is_copied_again(
+    mysql_database: MysqlDatabase, follow: FollowerFactory, engine: str, is_copied: bool
+) -> None:
+    mysql_database.execute(f"create table t (id int primary key) engine = {engine}")
+    follower = follow(mysql_database)
+    mysql_database.execute("repair table t")
+    follower.catch_up()
+    assert [request.table.name for request in follower.stale] == (["t"] if is_copied else [])
