@@ -119,6 +119,20 @@ def test_check_sees_cascades_with_the_privileges_that_it_asks_for(
     assert [finding.message.split()[0] for finding in findings.all_of("cascade")] == [f"{name}.child"]
 
 
+def test_check_names_a_parent_whose_own_foreign_keys_may_not_be_seen(
+    check: Check, mariadb10_database: MysqlDatabase
+) -> None:
+    name, server = mariadb10_database.name, mariadb10_database.server
+    mariadb10_database.execute(*CHILD)
+    create_account(server, "app", f"select on {name}.child")
+    found = check(server.url(name, "app", "secret-word")).all_of("cascade")
+    assert [finding.message.split(",")[0] for finding in found] == [
+        f"{name}.child changes with parent through its foreign key belongs (on delete cascade",
+        f"app@% may not see the foreign keys of {name}.parent",
+    ]
+    assert found[1].fix == f"grant select on {name}.parent to 'app'@'%';"
+
+
 def test_check_knows_when_cascades_are_logged(
     check: Check, mysql_server_factory: MysqlFactory, mysql9_database: MysqlDatabase
 ) -> None:

@@ -168,6 +168,19 @@ def test_an_account_with_no_more_than_select_sees_foreign_keys(
     assert copied(follower).keys() == {"child", "named", "grandchild"}
 
 
+def test_a_parent_that_the_account_may_not_see_reaches_its_children(
+    database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    name, server = database.name, database.server
+    status = "replication slave, replication client, binlog monitor on *.*"
+    create_account(server, "modest", f"select on {name}.child", status)
+    server.execute("set global binlog_row_metadata = no_log")
+    follower = follow(database, url=server.url(name, "modest", "secret-word"), tables=(f"{name}.child",))
+    assert any(fields.get("table") == f"{name}.parent" for _, fields in follower.events)
+    database.execute("delete from parent where id = 1")
+    assert copied(follower).keys() == {"child"}
+
+
 def test_mysql_logs_what_foreign_keys_do(mysql9_database: MysqlDatabase, follow: FollowerFactory) -> None:
     mysql9_database.execute(*TABLES)
     follower = follow(mysql9_database)
