@@ -248,6 +248,7 @@ class Ledger:
         self._book = TableBook.from_metadata(log.metadata)
         self._requests: Counter[TableId] = Counter()
         self._requested_at: dict[TableId, int] = {}
+        self._latest: dict[TableId, Resnapshot] = {}
         self.repeats = Repeats()
 
     @property
@@ -276,6 +277,12 @@ class Ledger:
         """
         return self._requested_at.get(table, 0)
 
+    def note_outrun(self, table: TableId) -> None:
+        """Note that a copy did not begin, because a request came while its snapshot was opened."""
+        request = self._latest.get(table)
+        if request is not None:
+            self.repeats.note_outrun(table, request)
+
     def start_new_history(self) -> None:
         """Forget the positions of requests: later ones belong to another history of the source."""
         self._requested_at.clear()
@@ -295,6 +302,7 @@ class Ledger:
         for one in requested:
             self._requests[one.table] += 1
             self._requested_at[one.table] = position.order
+            self._latest[one.table] = one.request
             if one.is_void:
                 self.repeats.note(one.table, one.request)
 

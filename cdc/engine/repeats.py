@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ FIRST_PAUSE_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 3600.0
 # After so long, and at least two pauses, without it the next time counts as the first.
 CALM_SECONDS = 600.0
+# So many copies in a row that could not begin, because the next request came first, count as one that was
+# void: a burst of changes is over after fewer.
+OUTRUN_COPIES = 3
 
 
 @dataclass(slots=True)
@@ -46,6 +50,7 @@ class Repeats:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._repeats: dict[TableId, _Repeat] = {}
+        self._outrun: Counter[TableId] = Counter()
         self._lock = threading.Lock()
 
     def note(self, table: TableId, request: Resnapshot) -> None:
@@ -58,6 +63,15 @@ class Repeats:
             is_again = known is not None and now - known.at < max(CALM_SECONDS, 2 * known.pause_seconds)
             count = known.count + 1 if known is not None and is_again else 1
             self._repeats[table] = _Repeat(request, count, now)
+
+    def note_outrun(self, table: TableId, request: Resnapshot) -> None:
+        """Note that a copy of the table did not begin, because this request came first."""
+        with self._lock:
+            self._outrun[table] += 1
+            if self._outrun[table] < OUTRUN_COPIES:
+                return
+            del self._outrun[table]
+        self.note(table, request)
 
     def forget(self, table: TableId) -> None:
         """Let the next copy begin at once, because an operator requested it."""

@@ -96,7 +96,7 @@ class TableCopier:
         estimated = sum(chunk.estimated_rows for chunk in snapshot.chunks) + snapshot.rows_left
         progress.estimated_rows = progress.rows + estimated if _are_known(snapshot) else 0
 
-    def _mark(self, table: TableId) -> object:
+    def _mark(self, table: TableId) -> tuple[int, str | None]:
         """Changes when the table has to be read by a snapshot that is opened later."""
         state = self._ledger.tables.get(table)
         return self._ledger.requests(table), state.token if state else None
@@ -111,7 +111,7 @@ class TableCopier:
                 found[schema.table] = EarlierSnapshot(state.token, state.position, finished)
         return found
 
-    def _begin(self, schema: TableSchema, snapshot: Snapshot, mark: object) -> bool:
+    def _begin(self, schema: TableSchema, snapshot: Snapshot, mark: tuple[int, str | None]) -> bool:
         """Make the open snapshot durable in the table's state; return whether buffered changes before it
         must be released first. `mark` is from before the snapshot was opened.
         """
@@ -120,7 +120,10 @@ class TableCopier:
             state = entry.tables.get(table)
             if state is None or not state.is_copied or not entry.tables.agrees(schema):
                 raise superseded(table)
-            if self._mark(table) != mark or position.order < self._ledger.requested_at(table):
+            now = self._mark(table)
+            if now[0] != mark[0]:
+                self._ledger.note_outrun(table)
+            if now != mark or position.order < self._ledger.requested_at(table):
                 raise superseded(table)
             resumed = table in snapshot.resumed
             after = replace(
@@ -135,8 +138,8 @@ class TableCopier:
                 after = replace(after, transforms=self._record(table))
             if not resumed:
                 known = state.dirty or entry.schema(table) is not None
-                mark = mark_batch(schema, CopyStep.BEGIN, position, state.audience, truncates=known)
-                entry.append(ChangeSet((mark,), None, 1))
+                step = mark_batch(schema, CopyStep.BEGIN, position, state.audience, truncates=known)
+                entry.append(ChangeSet((step,), None, 1))
             entry.tables.put(table, after, keep_chunks=resumed)
             entry.commit()
         return resumed

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from cdc.deferred import compute as pc
 from cdc.model import ChangeBatch, Operation, Resnapshot, TableId
 from cdc_source_mysql.schema.ddl.changes import (
     Altered,

@@ -14,8 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
-import pyarrow.compute as pc
-
+from cdc.deferred import compute as pc
 from cdc.errors import CdcError, DecodeError, UnknownEvent, UnsupportedSchema
 from cdc.kit.selection import TableSelection
 from cdc.model import ChangeBatch, Operation, Resnapshot, TableId, TableSchema

@@ -45,6 +45,16 @@ def test_pauses_double_up_to_an_hour() -> None:
         assert kept.pause(T) is None
 
 
+def test_requests_that_outrun_their_copies_make_the_table_wait_after_a_few() -> None:
+    kept = Repeats()
+    kept.note(T, CURED)
+    for _ in range(repeats.OUTRUN_COPIES - 1):
+        kept.note_outrun(T, CURED)
+        assert kept.pause(T) is None
+    kept.note_outrun(T, CURED)
+    assert kept.pause(T) is not None
+
+
 def test_what_has_no_remedy_never_waits_and_an_operators_request_ends_a_wait() -> None:
     kept = Repeats()
     for _ in range(3):
