@@ -97,7 +97,7 @@ def run(  # noqa: PLR0917  (each is an option of the command)
         check_tls(configuration.http.tls)
         engine = _build(configuration, accepted, adopting, logs, monitor.recording(log))
     keep_imported()
-    service = HttpService(LiveStatus(configuration, monitor, logs), log)
+    service = HttpService(LiveStatus(configuration, monitor, logs, engine.meters), log)
     deadline = Deadline(seconds, engine.stop)
     with _stopped_by_signals(engine), service:
         result = engine.run(once=once, on_tick=deadline.after(_both(monitor.tick, progress.tick)))

@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import socket
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from cdc.control.monitor import StatusMonitor
 from cdc.control.status import DaemonView, Status, status_of
 from cdc.control.verdict import DaemonVerdict, state_word, verdict_of
 from cdc.spi import LogReader, LogStore
+from cdc.spi.metrics import Meter
 from cdc.spi.status import SourceReport
 from cdc_config import Configuration, ConfiguredSink
 
@@ -31,8 +33,15 @@ _STEADY_SECONDS = 10.0
 class LiveStatus:
     """Answers for the daemon of this process. Any thread."""
 
-    def __init__(self, configuration: Configuration, monitor: StatusMonitor, logs: LogStore) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        monitor: StatusMonitor,
+        logs: LogStore,
+        meters: Callable[[], Sequence[Meter]],
+    ) -> None:
         self.configuration = configuration
+        self.meters = meters
         self.monitor = monitor
         self._logs = logs
 

@@ -19,6 +19,7 @@ from cdc.engine.routing import Routed, due_batches, unselected
 from cdc.errors import SourceGap, SourceUnavailable
 from cdc.model import ChangeSet, Position
 from cdc.model.batch import EVERYONE
+from cdc.spi import metrics
 from cdc.spi.source import SEALED_PREFIX, TransformsRows
 from cdc.transform.sealing import unreadable
 
@@ -216,6 +217,7 @@ class Capture:
         self._entry = entry = self._entry or self._ledger.begin()
         routed = self._router.route(entry, changes)
         failpoints.hit("capture.routed")
+        self._status.took(changes)
         self._append(entry, changes, routed)
         if changes.position is not None:
             memory = {f"{MEMORY_PREFIX}{key}": text for key, text in changes.memory.items()}
@@ -224,6 +226,7 @@ class Capture:
             self._status.captured(commit, changes.row_count)
             self._close_entry()
         for table, state in routed.due.items():
+            self._status.meter.add(metrics.RECOPIES, 1, state.reason)
             self._report("copying table again", level="warning", table=str(table), reason=state.reason)
 
     def _append(self, entry: LedgerEntry, changes: ChangeSet, routed: Routed) -> None:

@@ -17,7 +17,7 @@ from cdc.engine.snapshot import TableCopier
 from cdc.engine.waiting import WaitingTables
 from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
 from cdc.model import ChangeSet, CopyStep, Position, TableId, TableSchema
-from cdc.spi.source import NamesUnreadable
+from cdc.spi.source import MeasuresRetained, NamesUnreadable
 
 # How often tables that the stream showed first are looked for.
 POLL_SECONDS = 0.1
@@ -90,6 +90,7 @@ class Coordinator:
         self._warn_of_empty_selection(schemas)
         if due:
             self.refused.clear()
+            self._measure_retained()
         self._adopt(list(schemas.values()), seen_at)
         self._follow(list(schemas.values()))
         self._refuse_unreadable(schemas)
@@ -116,6 +117,10 @@ class Coordinator:
         if not stop.is_set() and not self._to_copy() and not self._ahead:
             self._status.waiting_tables = 0
             self.settled.set()
+
+    def _measure_retained(self) -> None:
+        if isinstance(self._source, MeasuresRetained):
+            self._status.retained_bytes = self._source.retained_bytes()
 
     def _report_finished(self) -> None:
         progress, self._status.snapshot = self._status.snapshot, None

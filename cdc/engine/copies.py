@@ -15,7 +15,7 @@ from cdc.engine.ledger import LedgerEntry, Metadata, Phase, TableState
 from cdc.engine.routing import due_batches, mark_batch
 from cdc.model import Audience, ChangeSet, CopyStep, TableId
 from cdc.model.batch import EVERYONE
-from cdc.spi import CaptureState, CopyRequest
+from cdc.spi import CaptureState, CopyRequest, metrics
 
 # The offset from which on the log has all tables whole for a sink.
 BEGIN_PREFIX = "begin:"
@@ -37,6 +37,7 @@ class CopyRequests:
         self._router = context.router
         self._sinks = context.sinks
         self._report = context.report
+        self._meter = context.status.meter
         self._state = state
         self._source = context.spec.name
         self._looked_at = float("-inf")
@@ -155,6 +156,7 @@ class CopyRequests:
         entry.append(ChangeSet(marks, None, len(marks)))
         entry.commit(metadata=metadata)
         for table in routed.due:
+            self._meter.add(metrics.RECOPIES, 1, reason)
             sinks = "all" if audience.is_everyone else sorted(audience.sinks)
             self._report("copying a table", table=str(table), sinks=sinks, reason=reason)
 

@@ -194,8 +194,7 @@ class DeliveryLoop:
         if plan.first != plan.next:
             # Before the status says that the sink has it all: `run --once` waits for copies.
             self._aside.look(sink, at_once=True)
-        self._status.rate.add(plan.row_count)
-        self._status.bytes += plan.byte_count
+        self._status.applied(plan)
         self._status.last_error = None
         self._position_at = time.monotonic()
         self._status.moved(plan.next, plan.position, plan.commit_at)

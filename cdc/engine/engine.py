@@ -25,6 +25,7 @@ from cdc.engine.workers import Log, stop_all
 from cdc.errors import CdcError, ConfigError
 from cdc.model import Position, TableId
 from cdc.spi import LogStore, State
+from cdc.spi.metrics import Meter
 from cdc.spi.status import DaemonReport
 
 # How often status, checkpoints and retention are looked at.
@@ -115,6 +116,11 @@ class Engine:
             if done or self._nothing_works():
                 break
         return self._finish(done=done)
+
+    def meters(self) -> list[Meter]:
+        """What counts for each source, and each source of a sink."""
+        captures, deliveries = self.pipelines.captures.values(), self.pipelines.deliveries.values()
+        return [*(one.status.meter for one in captures), *(one.status.meter for one in deliveries)]
 
     def add_source(self, spec: SourceSpec) -> None:
         """Run another source, into the sinks that name it."""

@@ -73,6 +73,7 @@ class Planner:
             commit.commit_at or before.commit_at,
             before.row_count + commit.row_count * is_seen,
             before.byte_count + commit.byte_count * is_seen,
+            before.written_at or commit.written_at,
         )
         self._scanned = commit.next
         self._full = (

@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 
 from cdc.engine.waits import Waits
 from cdc.errors import CdcError
-from cdc.model import Commit, Position
+from cdc.model import ChangeSet, Commit, Position, TableId, TableSchema
+from cdc.spi import Plan, metrics
+from cdc.spi.metrics import Meter
 from cdc.spi.status import CopyReport, ErrorReport, SinkReport, SourceReport
 
 # Long enough to smooth single flushes, short enough to follow a change of load.
@@ -159,8 +161,14 @@ class CopyStatus:
     """State and last error of the snapshot coordinator, beside those of capture."""
 
     rate: Rate
+    meter: Meter
     state: str = "starting"
     last_error: LastError | None = None
+
+
+def _seconds_since(at: datetime) -> float:
+    """By two clocks: never below 0."""
+    return max(0.0, (datetime.now(UTC) - at).total_seconds())
 
 
 def order_distance(position: Position, target: Position) -> int:
@@ -190,13 +198,17 @@ class SourceStatus:
     counters: dict[str, int] = field(default_factory=dict)
     last_error: LastError | None = None
     waits: Waits = field(default_factory=Waits)
+    retained_bytes: int | None = None
+    meter: Meter = field(init=False)
     copying: CopyStatus = field(init=False)
     outdated: Callable[[], Sequence[str]] = list
     # Positions that the source had, each with a time before it was asked, which the stream has not passed.
     _looks: deque[tuple[Position, datetime]] = field(default_factory=deque)
+    _shapes: dict[TableId, TableSchema] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.copying = CopyStatus(self.rate)
+        self.meter = Meter({"source": self.name, "part": "source", "name": self.name})
+        self.copying = CopyStatus(self.rate, self.meter)
 
     def connecting(self) -> None:
         self.state = "connecting"
@@ -216,8 +228,22 @@ class SourceStatus:
             self.position, self.offset = commit.position, commit.next
             self.commit_at = commit.commit_at or self.commit_at
 
+    def took(self, changes: ChangeSet) -> None:
+        """Count the batches of a set, or of a part of one."""
+        for batch in changes.batches:
+            self.meter.add(metrics.TABLE_ROWS, batch.row_count, str(batch.table))
+            known = self._shapes.get(batch.table)
+            if known is not batch.schema:
+                self._shapes[batch.table] = batch.schema
+                if known is not None and not known.same_shape(batch.schema):
+                    self.meter.add(metrics.SCHEMA_CHANGES, 1)
+
     def captured(self, commit: Commit, rows: int) -> None:
         self.positioned(commit)
+        if commit.transactions:
+            self.meter.observe(metrics.LOG_COMMIT_ROWS, rows)
+            if commit.commit_at is not None:
+                self.meter.observe(metrics.COMMIT_TO_LOG, _seconds_since(commit.commit_at))
         self.transactions += commit.transactions
         self.bytes += commit.byte_count
         self.rate.add(rows)
@@ -259,6 +285,7 @@ class SourceStatus:
             rows=self.rate.total,
             bytes=self.bytes,
             complete_at=self.complete_at.isoformat() if self.complete_at else None,
+            retained_bytes=self.retained_bytes,
             transactions=self.transactions,
             snapshot=self.snapshot.report() if self.snapshot else None,
             waiting_tables=self.waiting_tables,
@@ -294,6 +321,11 @@ class SinkStatus:
     # The offsets at which a replay began and is over; None when none is under way.
     replaying_from: int | None = None
     replaying_to: int | None = None
+    meter: Meter = field(init=False)
+
+    def __post_init__(self) -> None:
+        labels = {"sink": self.name, "source": self.source, "part": "sink", "name": self.name}
+        self.meter = Meter(labels)
 
     def count(self, name: str, amount: int) -> None:
         with _COUNTING:
@@ -302,6 +334,17 @@ class SinkStatus:
     def gauge(self, name: str, value: float) -> None:
         with _COUNTING:
             self.gauges[name] = value
+
+    def applied(self, plan: Plan) -> None:
+        """Count a delivery that the sink has."""
+        self.rate.add(plan.row_count)
+        self.bytes += plan.byte_count
+        if plan.written_at is None:
+            return
+        self.meter.observe(metrics.DELIVERY_ROWS, plan.row_count)
+        self.meter.observe(metrics.LOG_TO_SINK, _seconds_since(plan.written_at))
+        if plan.commit_at is not None:
+            self.meter.observe(metrics.COMMIT_TO_SINK, _seconds_since(plan.commit_at))
 
     def moved(self, next_offset: int, position: Position, commit_at: datetime | None) -> None:
         self.next, self.position = next_offset, position

@@ -14,6 +14,7 @@ from cdc.engine.pacing import Pacing
 from cdc.engine.retry import Attempts, Directive, directive
 from cdc.engine.status import CopyStatus, LastError, SinkStatus, SourceStatus
 from cdc.errors import LogFull, StateFull
+from cdc.spi import metrics
 
 Log = Callable[..., None]
 
@@ -118,6 +119,7 @@ class Worker:
         return moved
 
     def _retrying(self, error: BaseException, seconds: float) -> None:
+        self._status.meter.add(metrics.ERRORS, 1, type(error).__name__)
         needs_operator = directive(error) is Directive.OPERATOR
         last_error = LastError.of(error, round(seconds, 1), needs_operator=needs_operator)
         before = self._last_error
@@ -154,6 +156,7 @@ class Worker:
         )
 
     def _fail(self, error: Exception) -> None:
+        self._status.meter.add(metrics.ERRORS, 1, type(error).__name__)
         self.failed = error
         self._status.state = "failed"
         self._status.last_error = last_error = LastError.of(error, None, needs_operator=True)

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from cdc.errors import CdcError
 from cdc.http.controls import Action, ControlQuery, Controls, PauseBody, ReplayBody, SnapshotBody
 from cdc.http.guard import Access, BodyTooLarge, RequestLimits, refusal, too_large
+from cdc.http.metrics import Metrics
 from cdc.http.openapi import PREFIX, Endpoint, document
 from cdc.http.reads import (
     CheckpointsQuery,
@@ -53,7 +54,7 @@ def endpoints(reads: Reads, controls: Controls) -> list[Endpoint]:
     ]
 
 
-def application(reads: Reads, controls: Controls, access: Access) -> Starlette:
+def application(reads: Reads, controls: Controls, metrics: Metrics, access: Access) -> Starlette:
     """Return the application."""
     found = endpoints(reads, controls)
     described = document(found)
@@ -64,6 +65,7 @@ def application(reads: Reads, controls: Controls, access: Access) -> Starlette:
     routes = [
         Route("/healthz", _guarded(reads.healthz, access)),
         Route("/readyz", _guarded(reads.readyz, access)),
+        Route("/metrics", _guarded(metrics.answer, access)),
         Route(f"{PREFIX}/openapi.json", _guarded(openapi, access)),
         Route(f"{PREFIX}/stream", _guarded_stream(reads, access)),
         *(Route(f"{PREFIX}{one.path}", _handler(one, access), methods=[one.method]) for one in found),

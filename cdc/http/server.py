@@ -76,15 +76,15 @@ class HttpService:
         from cdc.http.app import application  # noqa: PLC0415
         from cdc.http.controls import Controls  # noqa: PLC0415
         from cdc.http.guard import Access  # noqa: PLC0415
+        from cdc.http.metrics import Metrics  # noqa: PLC0415
         from cdc.http.reads import Reads  # noqa: PLC0415
 
         reads = Reads(self._live)
         self._end = lambda: setattr(reads, "stopping", True)
         tls = self._settings.tls
+        access = Access(self._settings.secret, is_local=address.is_loopback)
         config = uvicorn.Config(
-            application(
-                reads, Controls(self._live), Access(self._settings.secret, is_local=address.is_loopback)
-            ),
+            application(reads, Controls(self._live), Metrics(self._live), access),
             access_log=False,
             log_config=None,
             server_header=False,

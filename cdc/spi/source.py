@@ -229,6 +229,15 @@ class MeasuresDistance(Protocol):
 
 
 @runtime_checkable
+class MeasuresRetained(Protocol):
+    """A source that keeps history for the log that reads it, and knows how much."""
+
+    def retained_bytes(self) -> int | None:
+        """Return the bytes that the source keeps for this log; None if unknown. Called every few seconds."""
+        ...
+
+
+@runtime_checkable
 class NamesUnreadable(Protocol):
     """A source whose stream shows tables that discovery may not show."""
 

@@ -20,7 +20,8 @@ from cdc.model import Position, TableId
 class Plan:
     """What a delivery is about to apply as one: the offsets first ≤ offset < next, up to that position.
 
-    The counts are for flush limits and status only; a plan that was read from the state has none.
+    The counts, and `written_at`, when the log got the oldest change, are for flush limits and status only; a
+    plan that was read from the state has none.
     """
 
     first: int
@@ -29,6 +30,7 @@ class Plan:
     commit_at: datetime | None
     row_count: int = 0
     byte_count: int = 0
+    written_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,8 @@ class SourceReport(StatusDocument):
     """One source: its stream and the copy of its tables.
 
     Every change that was committed before `complete_at` is in the log; None while that is not known. `bytes`
-    are those appended to the log by this process. `outdated` are the tables whose rows were captured under
-    other transforms than the current ones.
+    are those appended to the log by this process, `retained_bytes` those that the source keeps for it.
+    `outdated` are the tables whose rows were captured under other transforms than the current ones.
     """
 
     state: str = ""
@@ -91,6 +91,7 @@ class SourceReport(StatusDocument):
     rows: int = 0
     bytes: int = 0
     complete_at: str | None = None
+    retained_bytes: int | None = None
     transactions: int = 0
     snapshot: CopyReport | None = None
     waiting_tables: int = 0

@@ -23,6 +23,7 @@ from cdc.spi.source import (
     SEALED_PREFIX,
     EarlierSnapshot,
     MeasuresDistance,
+    MeasuresRetained,
     NamesUnreadable,
     Snapshot,
     SnapshotChunk,
@@ -234,6 +235,10 @@ class TransformedSource:
         if isinstance(self._source, MeasuresDistance):
             return self._source.distance(position, target)
         return max(0, target.order - position.order)
+
+    def retained_bytes(self) -> int | None:
+        """See `MeasuresRetained`."""
+        return self._source.retained_bytes() if isinstance(self._source, MeasuresRetained) else None
 
     def unreadable(self, hidden: Collection[TableId]) -> Mapping[TableId, CdcError]:
         """See `NamesUnreadable`."""

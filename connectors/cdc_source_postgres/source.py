@@ -71,6 +71,11 @@ from cdc_source_postgres.stream.tracking import TextWanted, Tracking
 from cdc_source_postgres.wire.decoder import PgoutputDecoder
 from cdc_source_postgres.wire.messages import lsn_int
 
+_RETAINED = """
+    select pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
+                                else pg_current_wal_flush_lsn() end, restart_lsn)::bigint
+    from pg_replication_slots where slot_name = %s
+"""
 _CURRENT = """
     select case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
                 else pg_current_wal_flush_lsn() end::text
@@ -202,6 +207,12 @@ class PostgresSource:
         position = position_of(str(row[0]) if row else "0/0")
         self._wanted = max(self._wanted, position.order)
         return position
+
+    def retained_bytes(self) -> int | None:
+        """See `MeasuresRetained`: the WAL behind the slot."""
+        with self._connection("asking for the WAL that the slot keeps") as connection:
+            row = connection.execute(_RETAINED, [self._slot]).fetchone()
+        return None if row is None or row[0] is None else max(0, int(row[0]))
 
     def position(self, text: str) -> Position:
         try:

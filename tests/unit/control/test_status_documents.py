@@ -44,6 +44,7 @@ SOURCE: dict[str, Any] = {
     "rows": 0,
     "bytes": 0,
     "complete_at": None,
+    "retained_bytes": None,
     "transactions": 0,
     "snapshot": {
         "tables": 3,
