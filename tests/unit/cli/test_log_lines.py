@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import orjson
 import pytest
+import structlog
 
-from cdc.cli import logging as journals
 from cdc.cli.logging import LogLevel, configure, logger
 from cdc.errors import SourceRefused
 
@@ -17,11 +17,11 @@ from cdc.errors import SourceRefused
 def handlers() -> Iterator[None]:
     """Puts the process's logging back as it was."""
     root = logging.getLogger()
-    before, level, journal = root.handlers, root.level, journals._journal
+    before, level = root.handlers, root.level
     yield
     root.handlers = before
     root.setLevel(level)
-    journals._journal = journal
+    structlog.reset_defaults()
 
 
 @pytest.mark.usefixtures("handlers")
