@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from cdc.merge import Holes, Rows
-from cdc.sql.change import Change
-from cdc.sql.dialect import GIVEN
+from cdc.sql.mapping import Change
+from cdc.sql.target import GIVEN
 from cdc.sql.progress import Overfull
 
 # Rows that one statement measures.

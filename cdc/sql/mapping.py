@@ -1,23 +1,44 @@
-"""How changes of one schema version are written to one table: pieces of SQL and the Arrow tables that they
-read.
+"""How the changes of one table under one schema version are written to its table: pieces of SQL and the Arrow
+tables that they read, the input of the three modes.
 
-Arrow columns are passed under positions (`c0`, `c1`, …), so that no source name meets the target's rules
-for names there. Beside them: `s` (`_cdc_seq`) and `at` (`_cdc_commit_at`).
+Arrow columns are passed under positions (`c0`, `c1`, …), so that no source name meets the target's rules for
+names there. Beside them: `s` (`_cdc_seq`) and `at` (`_cdc_commit_at`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from cdc.model import Envelope, TableSchema
+from cdc.deferred import compute as pc
+from cdc.model import ChangeBatch, Envelope, TableSchema
 from cdc.sql.catalog import StoredColumn, StoredTable
-from cdc.sql.dialect import Dialect
 from cdc.sql.evolve import match
-from cdc.sql.readable import by_chunk
+from cdc.sql.steps import Room
+from cdc.sql.target import Connection, Dialect
+
+
+def by_chunk(column: Any, convert: Callable[[Any], Any]) -> Any:
+    """Convert an array, or each chunk of a chunked one."""
+    if not isinstance(column, pa.ChunkedArray):
+        return convert(column)
+    return pa.chunked_array([convert(chunk) for chunk in column.chunks or [pa.nulls(0, column.type)]])
+
+
+def decimal_text(array: Any) -> Any:
+    """Plain digits; Arrow writes small numbers as 1E-10, so those few are written again."""
+    text = array.cast(pa.string())
+    odd = np.flatnonzero(np.asarray(pc.fill_null(pc.match_substring(text, "E"), fill_value=False)))
+    if len(odd) == 0:
+        return text
+    plain = pa.array([format(array[i].as_py(), "f") for i in odd.tolist()], pa.string())
+    mask = np.zeros(len(text), np.bool_)
+    mask[odd] = True
+    return pc.replace_with_mask(text, pa.array(mask), plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +148,42 @@ def _absent(column: StoredColumn, stored: StoredTable, first: int) -> str:
     if since is None:
         since = 0 if column.retired else stored.schema_seq
     return column.fill if column.fill is not None and first < since else f"cast(null as {column.type})"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The changes of one table under one schema version, and their mapping to its table.
+
+    `replayed_below`: changes with a lower `_cdc_seq` have been in this sink before; 0 when nothing is
+    replayed. `room` counts values that are copied from stored rows.
+    """
+
+    connection: Connection
+    mapping: ColumnMapping
+    batches: Sequence[ChangeBatch]
+    replayed_below: int
+    count: Callable[[str, int], None]
+    room: Room
+
+    @property
+    def is_replay(self) -> bool:
+        return bool(self.batches) and self.batches[0].seq[0].as_py() < self.replayed_below
+
+    def split_at(self, seq: int) -> list[Change]:
+        """Return the changes below `seq`, then the others; omit empty parts."""
+        if not self.is_replay:
+            return [self]
+        below = [batch.filtered(pc.less(batch.seq, pa.scalar(seq, pa.int64()))) for batch in self.batches]
+        kept = [batch for batch in below if batch.row_count]
+        return [one for one in (replace(self, batches=kept), self.not_below(seq)) if one.batches]
+
+    def not_below(self, seq: int) -> Change:
+        """Return the changes at `seq` and after it."""
+        kept = [_from(batch, seq) for batch in self.batches]
+        return replace(self, batches=[batch for batch in kept if batch.row_count])
+
+
+def _from(batch: ChangeBatch, seq: int) -> ChangeBatch:
+    if batch.row_count and batch.seq[0].as_py() >= seq:
+        return batch
+    return batch.filtered(pc.greater_equal(batch.seq, pa.scalar(seq, pa.int64())))

@@ -16,14 +16,14 @@ from cdc.errors import SinkRefused, SinkUnavailable
 from cdc.merge import TableRefused, continuity
 from cdc.model import TableId, TableSchema
 from cdc.spi import Atomicity, Capabilities, Cursor, Delivery, Finding, SetAside, SinkContext
-from cdc.sql import cursor, indexes, own_tables, steps
+from cdc.sql import own_tables, steps
 from cdc.sql.applying import Application
-from cdc.sql.connection import Connection
 from cdc.sql.options import TableOptions
+from cdc.sql.own_tables import Shelf, report_set_aside
 from cdc.sql.progress import DeliveryProgress, Overfull
-from cdc.sql.set_aside import Shelf, report_set_aside
 from cdc.sql.steps import Done, Room, StepLimits
 from cdc.sql.tables import Tables
+from cdc.sql.target import Connection
 
 
 class SqlSink(ABC):
@@ -90,10 +90,10 @@ class SqlSink(ABC):
         with self.guarded("preparing the database"), self._transaction() as connection:
             own_tables.make(connection, self._where)
             self.preparing(connection)
-            cursor.take_fence(connection, source, self._context, self._where)
+            own_tables.take_fence(connection, source, self._context, self._where)
             self._check_modes(self._new_tables(connection, source), source)
         with self.guarded("recreating indexes"):
-            indexes.recreate(self._open(), self._context)
+            own_tables.recreate_indexes(self._open(), self._context)
 
     def committed(self, source: str) -> Cursor | None:
         """See `Sink.committed`."""
@@ -143,11 +143,11 @@ class SqlSink(ABC):
     def rewind(self, source: str, offset: int) -> None:
         """See `SupportsRewind.rewind`. Only the cursor moves: a replay never deletes rows."""
         with self.guarded("rewinding"), self._transaction() as connection:
-            cursor.check_fence(connection, source, self._context, self._where)
-            at = cursor.read(connection, source)
+            own_tables.check_fence(connection, source, self._context, self._where)
+            at = own_tables.read_cursor(connection, source)
             steps.read(connection, source, offset, self._where)
             at = continuity.check_rewind(at, offset, f"{self._where}: source {source}")
-            cursor.write(connection, replace(at, next=offset, epoch=self._context.epoch))
+            own_tables.write_cursor(connection, replace(at, next=offset, epoch=self._context.epoch))
 
     def close(self) -> None:
         """See `Sink.close`."""
@@ -177,8 +177,8 @@ class SqlSink(ABC):
     def _apply(self, delivery: Delivery, refused: Sequence[TableRefused], apart: Collection[int]) -> None:
         source = delivery.source
         with self._transaction() as connection:
-            cursor.check_fence(connection, source, self._context, self._where)
-            before = cursor.read(connection, source)
+            own_tables.check_fence(connection, source, self._context, self._where)
+            before = own_tables.read_cursor(connection, source)
             if continuity.is_applied(before, delivery, f"{self._where}: source {source}"):
                 return
             # A sink that starts at a given offset gets copies of its tables.
@@ -186,8 +186,8 @@ class SqlSink(ABC):
             progress = DeliveryProgress(delivery, done)
             self._application(connection, progress, before, delivery, refused, apart).run(delivery)
             steps.clear(connection, source)
-            cursor.write(connection, continuity.advanced(before, delivery, self._context))
-        indexes.recreate(connection, self._context)
+            own_tables.write_cursor(connection, continuity.advanced(before, delivery, self._context))
+        own_tables.recreate_indexes(connection, self._context)
         self.applied(connection)
 
     def _application(
@@ -213,7 +213,7 @@ class SqlSink(ABC):
         def step(prefix: Delivery | None) -> None:
             if prefix is not None:
                 steps.clear(connection, delivery.source)
-                cursor.write(connection, continuity.advanced(before, prefix, self._context))
+                own_tables.write_cursor(connection, continuity.advanced(before, prefix, self._context))
             elif not progress.is_saved:
                 steps.write(connection, delivery.source, progress.cursor, progress.done)
             room.end_step()
@@ -276,5 +276,5 @@ class SqlSink(ABC):
 
 def cursor_of(connection: Connection, source: str) -> Cursor | None:
     """Return the cursor of a source, from a target that may not be a sink yet."""
-    at = cursor.read(connection, source) if connection.has("cursors") else None
-    return None if at is None else replace(at, log_id=cursor.log_of(connection, source))
+    at = own_tables.read_cursor(connection, source) if connection.has("cursors") else None
+    return None if at is None else replace(at, log_id=own_tables.log_of(connection, source))

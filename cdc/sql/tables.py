@@ -13,13 +13,13 @@ from dataclasses import replace
 from cdc.errors import CdcError, SchemaChangeRefused
 from cdc.model import ChangeBatch, Operation, TableId, TableSchema
 from cdc.spi import SinkContext
-from cdc.sql import indexes
+from cdc.sql import own_tables
 from cdc.sql.catalog import Catalog, StoredTable
-from cdc.sql.connection import Connection
 from cdc.sql.copies import Copies
 from cdc.sql.evolve import Evolution, create, evolve, fresh_columns
 from cdc.sql.mapping import ColumnMapping
 from cdc.sql.options import TableOptions
+from cdc.sql.target import Connection
 
 
 class Tables:
@@ -167,7 +167,7 @@ class Tables:
 
     def drop(self, stored: StoredTable) -> None:
         """Drop the table itself, because another replaces it."""
-        indexes.note(self._connection, stored.place)
+        own_tables.note_indexes(self._connection, stored.place)
         self._connection.run(f"drop table {self.target(stored)}")
 
     def _make_schema(self, place: TableId) -> None:

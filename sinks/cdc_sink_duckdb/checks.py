@@ -10,7 +10,7 @@ from pathlib import Path
 from cdc.errors import CdcError
 from cdc.spi import Finding, Severity
 from cdc.sql.folder import check_folder
-from cdc.sql.set_aside import all_of
+from cdc.sql.own_tables import all_set_aside
 from cdc_sink_duckdb.database import connect_to_read, translated
 from cdc_sink_duckdb.dialect import DuckDBDialect
 from cdc_sink_duckdb.options import Options
@@ -38,7 +38,7 @@ def _file(path: Path, daemon_pid: int) -> list[Finding]:
             translated("opening the database", path),
             closing(connect_to_read(path)) as connection,
         ):
-            schemas, aside = {place.schema for place in connection.places()}, all_of(connection)
+            schemas, aside = {place.schema for place in connection.places()}, all_set_aside(connection)
     except CdcError as error:
         if daemon_pid and f"(PID {daemon_pid})" in str(error.__cause__):
             message = f"the file {path} is open in the running daemon (process {daemon_pid})"

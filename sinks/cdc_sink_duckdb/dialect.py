@@ -15,7 +15,7 @@ import pyarrow as pa
 from cdc.errors import SinkRefused
 from cdc.model import Column, TableId
 from cdc.sql import Dialect, OwnTypes
-from cdc.sql.readable import decimal_text
+from cdc.sql.mapping import decimal_text
 
 # The widest DECIMAL of DuckDB; wider ones are stored as text.
 WIDEST_DECIMAL = 38
