@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from cdc.merge import Holes, Rows
 from cdc.sql.mapping import Change
-from cdc.sql.target import GIVEN
 from cdc.sql.progress import Overfull
+from cdc.sql.target import GIVEN
 
 # Rows that one statement measures.
 _MEASURED_ROWS = 1000

@@ -49,16 +49,16 @@ from cdc_source_mysql.options import URL_SCHEMES, MysqlOptions
 from cdc_source_mysql.schema import catalog
 from cdc_source_mysql.schema.catalog import Knowledge, read_databases, read_knowledge
 from cdc_source_mysql.schema.definitions import TableDefinition
-from cdc_source_mysql.schema.generated_columns import (
+from cdc_source_mysql.schema.history.history import MEMORY_PREFIX as TABLE_MEMORY
+from cdc_source_mysql.schema.history.history import History
+from cdc_source_mysql.schema.type_plan import (
     Tells,
     leaves_generated_out,
     planned,
     remembered,
+    schema_of,
     sent_again,
 )
-from cdc_source_mysql.schema.history.history import MEMORY_PREFIX as TABLE_MEMORY
-from cdc_source_mysql.schema.history.history import History
-from cdc_source_mysql.schema.type_plan import schema_of
 from cdc_source_mysql.snapshot.snapshot import open_snapshot
 from cdc_source_mysql.snapshot.source import SnapshotSource
 from cdc_source_mysql.starter import describe

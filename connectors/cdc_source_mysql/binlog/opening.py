@@ -17,7 +17,6 @@ from cdc_source_mysql.binlog.dump import Replica, dump_from
 from cdc_source_mysql.binlog.events import parse_header
 from cdc_source_mysql.binlog.gtid import AcceptedLoss, GtidSet, MariadbGtids
 from cdc_source_mysql.binlog.lost import Losses
-from cdc_source_mysql.binlog.mariadb_places import gtids_before
 from cdc_source_mysql.binlog.positions import (
     FIRST_OFFSET,
     BinlogPosition,
@@ -26,7 +25,7 @@ from cdc_source_mysql.binlog.positions import (
     order_of,
 )
 from cdc_source_mysql.binlog.queries import BinlogQueries
-from cdc_source_mysql.binlog.replay import BinlogReader, BinlogReading, Place
+from cdc_source_mysql.binlog.replay import BinlogReader, BinlogReading, Place, gtids_before
 from cdc_source_mysql.binlog.xa import Prepared
 from cdc_source_mysql.binlog.xa_prepared import Branches, Search, no_gtids
 from cdc_source_mysql.channel import Connection

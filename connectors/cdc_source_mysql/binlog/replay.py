@@ -1,5 +1,5 @@
-"""Second reads of the binlog on connections of their own: statements, and the rows of XA transactions that
-were committed.
+"""Second reads of the binlog on connections of their own: statements, the rows of XA transactions that were
+committed, and the GTIDs before a place of MariaDB.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from enum import Enum, auto
 from cdc.errors import CdcError, SourceGap, SourceUnavailable
 from cdc_source_mysql.binlog.dump import Dump, Replica, dump_after, dump_from
 from cdc_source_mysql.binlog.events import parse_query
-from cdc_source_mysql.binlog.gtid import Gtids, GtidSet
+from cdc_source_mysql.binlog.gtid import Gtids, GtidSet, MariadbGtids
 from cdc_source_mysql.binlog.lookahead import Statement
-from cdc_source_mysql.binlog.positions import parse_gtids
+from cdc_source_mysql.binlog.positions import FIRST_OFFSET, parse_gtids
 from cdc_source_mysql.binlog.savepoints import Rollbacks, RolledBackRows, Savepoints
 from cdc_source_mysql.binlog.tracking import Tracking
 from cdc_source_mysql.binlog.transactions import Grammar, Meaning, Savepoint, XaPrepared, XaStarted, Xid
@@ -248,3 +248,26 @@ def _ends(meaning: Meaning, savepoints: Savepoints, tracking: Tracking) -> bool:
     if isinstance(meaning, Savepoint) and savepoints.apply(meaning):
         tracking.copy_again_without_transactions()
     return isinstance(meaning, XaPrepared)
+
+
+def gtids_before(reader: BinlogReader, begun: MariadbGtids, file: str, offset: int) -> MariadbGtids | None:
+    """Return all GTIDs before the place, where `begun` are those at the file's beginning; None when no event
+    ends there, or a transaction is open.
+
+    Raises:
+        SourceUnavailable: the connection was lost.
+    """
+    found, decoder = begun.copy(), reader.decoder()
+    with closing(BinlogReading(reader.dump(file, FIRST_OFFSET), decoder)) as reading:
+        while True:
+            # Stops behind every event outside of transactions, and behind every transaction.
+            code, payload = reading.next(0)
+            if code == wire.TABLE and payload is not None:
+                decoder.set_table(payload, None)
+            for run in decoder.gtid_runs():
+                if len(run) == 3:
+                    found.add(*run)
+            if code == wire.ENDED or decoder.file not in ("", file):
+                return None
+            if decoder.file and not decoder.in_transaction and decoder.offset >= offset:
+                return found if decoder.offset == offset else None

@@ -24,13 +24,18 @@ from cdc_source_mysql.binlog.side_effects import SideEffects
 from cdc_source_mysql.binlog.temporary_tables import StatementOrigin, TemporaryTables
 from cdc_source_mysql.schema.column_defaults import default_scalar
 from cdc_source_mysql.schema.ddl.changes import Dml, TableChange
-from cdc_source_mysql.schema.definitions import BLACKHOLE, UNSURE_ENGINE, TableDefinition
-from cdc_source_mysql.schema.generated_columns import Tells, without_omitted
-from cdc_source_mysql.schema.history.differences import difference
+from cdc_source_mysql.schema.definitions import BLACKHOLE, UNSURE_ENGINE, TableDefinition, difference
 from cdc_source_mysql.schema.history.history import History
 from cdc_source_mysql.schema.history.results import ROWS_REMEDY, UNLOGGED_REMEDY, statement_logged
 from cdc_source_mysql.schema.table_map import TableMap, named_in, parse_table_map
-from cdc_source_mysql.schema.type_plan import ColumnPlan, TablePlan, plan_table, schema_of
+from cdc_source_mysql.schema.type_plan import (
+    ColumnPlan,
+    TablePlan,
+    Tells,
+    plan_table,
+    schema_of,
+    without_omitted,
+)
 from cdc_source_mysql.wire.codes import Flavour
 from cdc_source_mysql.wire.decoder import Binlog
 from cdc_source_mysql.wire.poor_images import PoorImage

@@ -12,8 +12,7 @@ from typing import Final
 
 from cdc.model import Position, TableId
 from cdc_source_mysql.binlog.stream import StreamProgress
-from cdc_source_mysql.schema.definitions import TableDefinition
-from cdc_source_mysql.schema.history.differences import difference
+from cdc_source_mysql.schema.definitions import TableDefinition, difference
 
 # A stream at the end says so at its next wake; one that is behind is compared at a later discovery.
 REACHED_SECONDS: Final = 2.0

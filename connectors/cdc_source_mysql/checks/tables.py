@@ -17,8 +17,7 @@ from cdc_source_mysql.connection import read_facts
 from cdc_source_mysql.schema.catalog import TableInfo
 from cdc_source_mysql.schema.definitions import BLACKHOLE, keeps_rows
 from cdc_source_mysql.schema.dependents import MERGE, read_dependents
-from cdc_source_mysql.schema.generated_columns import leaves_generated_out
-from cdc_source_mysql.schema.type_plan import omitted_columns, plan_table
+from cdc_source_mysql.schema.type_plan import leaves_generated_out, omitted_columns, plan_table
 from cdc_source_mysql.statements import add_key, force, grant_select, identifier, table_name, use_innodb
 
 _KINDS = {

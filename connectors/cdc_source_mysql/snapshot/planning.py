@@ -19,8 +19,7 @@ from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.connection import ServerFacts, one
 from cdc_source_mysql.schema.catalog import TableInfo, read_tables
 from cdc_source_mysql.schema.definitions import TableDefinition
-from cdc_source_mysql.schema.generated_columns import delivered, planned
-from cdc_source_mysql.schema.type_plan import ColumnPlan, schema_of
+from cdc_source_mysql.schema.type_plan import ColumnPlan, delivered, planned, schema_of
 from cdc_source_mysql.snapshot.chunks import (
     Bound,
     KeyRange,

@@ -35,7 +35,6 @@ from cdc_source_mysql.schema.ddl.changes import (
     Unsure,
 )
 from cdc_source_mysql.schema.definitions import UNSURE_ENGINE, TableDefinition
-from cdc_source_mysql.schema.history.databases import Databases
 from cdc_source_mysql.schema.history.edits import (
     CharacterSet,
     KnownTable,
@@ -60,7 +59,7 @@ from cdc_source_mysql.schema.history.results import (
     statement_logged,
 )
 from cdc_source_mysql.schema.history.rows import RowEffects, rows_after
-from cdc_source_mysql.schema.history.states import HistoryState, created
+from cdc_source_mysql.schema.history.states import Databases, HistoryState, created
 from cdc_source_mysql.schema.table_map import TableMap
 from cdc_source_mysql.schema.type_plan import plan_table
 

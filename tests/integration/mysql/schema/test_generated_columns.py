@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.model import TableId
-from cdc_source_mysql.schema import generated_columns
+from cdc_source_mysql.schema import type_plan
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.fixtures import EVERY_SERVER, MysqlFactory
 from tests.support.mysql.follower import MysqlFollower
@@ -168,7 +168,7 @@ def test_a_server_that_is_upgraded_loses_the_columns_and_one_that_goes_back_copi
     (row,) = follower.rows()
     assert (row["v"], row["s"]) == (2, 2)
     with monkeypatch.context() as upgraded:
-        upgraded.setattr(generated_columns, "WITHOUT_GENERATED_SINCE", (10,))
+        upgraded.setattr(type_plan, "WITHOUT_GENERATED_SINCE", (10,))
         mysql_database.execute("update t set n = 2")
         follower.restart()
         assert _columns(follower, table) == ["id", "n", "note"]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from cdc.spi.source import SourceContext
 from cdc_source_mysql.binlog.gtid import MariadbGtids
-from cdc_source_mysql.binlog.mariadb_places import gtids_before
 from cdc_source_mysql.binlog.positions import FIRST_OFFSET
-from cdc_source_mysql.binlog.replay import BinlogReader
+from cdc_source_mysql.binlog.replay import BinlogReader, gtids_before
 from cdc_source_mysql.connection import Connector
 from cdc_source_mysql.options import MysqlOptions
 from tests.support.mysql.server import MysqlDatabase
