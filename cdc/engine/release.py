@@ -48,8 +48,9 @@ class _Gathered:
     def as_set(self, last: Commit) -> ChangeSet:
         """One part, seqs turned back into ordinals."""
         joined = _joined(self.batches)
-        first = joined[0].seq[0].as_py()
-        end = joined[-1].seq[joined[-1].row_count - 1].as_py()
+        first, end = joined[0].first_seq, joined[-1].last_seq
+        assert first is not None, "a buffered batch has rows or a mark"
+        assert end is not None, "a buffered batch has rows or a mark"
         shifted = tuple(replace(batch.shifted(-first), audience=self.audience) for batch in joined)
         return ChangeSet(shifted, None, end - first + 1, 0, last.commit_at)
 
@@ -125,10 +126,14 @@ class Releaser:
         return _Moved.WHOLE_RUN if whole else _Moved.UP_TO_LIMIT
 
     def _orders(self, batch: ChangeBatch) -> list[int]:
-        """One position order per entry of the batch's position dictionary; -1 for those that no row uses."""
+        """One position order per entry of the batch's position dictionary, which for a mark is its own
+        alone; -1 for those that no row uses.
+        """
         column = batch.data.column(Envelope.POSITION)
-        used = set(np.unique(column.indices.to_numpy()).tolist())
         texts = column.dictionary.to_pylist()
+        if batch.mark is not None:
+            return [self._parse(text).order for text in texts]
+        used = set(np.unique(column.indices.to_numpy()).tolist())
         return [self._parse(text).order if i in used else -1 for i, text in enumerate(texts)]
 
 
@@ -166,6 +171,8 @@ def _next_run(buffer: BufferReader, start: int) -> list[Commit]:
 
 
 def _keep(batch: ChangeBatch, wanted: list[bool]) -> ChangeBatch | None:
+    if batch.mark is not None:
+        return batch if all(wanted) else None
     indices = batch.data.column(Envelope.POSITION).indices.to_numpy()
     mask = np.asarray(wanted, dtype=bool)[indices]
     if not mask.any():
@@ -179,7 +186,9 @@ def _joined(batches: list[ChangeBatch]) -> list[ChangeBatch]:
     group: list[ChangeBatch] = []
     for batch in batches:
         if group and not (
-            group[-1].schema is batch.schema and group[-1].data.schema.equals(batch.data.schema)
+            group[-1].schema is batch.schema
+            and group[-1].data.schema.equals(batch.data.schema)
+            and group[-1].mark is batch.mark is None
         ):
             joined.append(_concat(group))
             group = []

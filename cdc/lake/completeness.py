@@ -65,6 +65,9 @@ def after_marks(before: Iterable[Incomplete], batches: Iterable[ChangeBatch]) ->
     for batch in batches:
         if batch.mark is None:
             continue
+        if batch.mark.step is CopyStep.ALTERED:
+            _renamed(tables, batch)
+            continue
         name, relation = str(batch.table), batch.schema.relation
         known = tables.pop(name, None)
         for other in [o for o in tables.values() if relation is not None and o.relation == relation]:
@@ -74,6 +77,14 @@ def after_marks(before: Iterable[Incomplete], batches: Iterable[ChangeBatch]) ->
             since = known.since if known else batch.mark.at.isoformat()
             tables[name] = Incomplete(name, since, relation)
     return tuple(tables[name] for name in sorted(tables))
+
+
+def _renamed(tables: dict[str, Incomplete], batch: ChangeBatch) -> None:
+    """An incomplete table goes on under its new name."""
+    name, relation = str(batch.table), batch.schema.relation
+    for one in list(tables.values()):
+        if relation is not None and one.relation == relation and one.table != name:
+            tables[name] = Incomplete(name, tables.pop(one.table).since, relation)
 
 
 def from_json(values: Iterable[Mapping[str, Any]]) -> tuple[Incomplete, ...]:

@@ -20,7 +20,7 @@ from cdc.lake.columns import file_schema
 from cdc.lake.completeness import Aside
 from cdc.lake.files import FileFormat
 from cdc.merge import TableRefused, from_truncate, set_aside_for
-from cdc.model import ChangeBatch, TableId, TableSchema
+from cdc.model import ChangeBatch, CopyStep, TableId, TableSchema
 from cdc.spi import SetAside, SinkContext
 
 RENAMED = "TableRenamed"
@@ -59,7 +59,8 @@ class LakeShelf:
         if entry is None or not entry.details.skips:
             self._follow_name(batch, entry)
             return batch
-        if batch.row_count and batch.seq[-1].as_py() < entry.details.since:
+        last = batch.last_seq
+        if last is not None and last < entry.details.since:
             # A replay of what the lake had of the table.
             return batch
         rest = from_truncate(batch, entry.details.since)
@@ -78,7 +79,8 @@ class LakeShelf:
     def _follow_name(self, batch: ChangeBatch, entry: Aside | None) -> None:
         """Update the entry of a table that continues in another folder, or that starts over in its own."""
         schema = batch.schema
-        if not batch.row_count or schema.relation is None:
+        is_altered = batch.mark is not None and batch.mark.step is CopyStep.ALTERED
+        if not (batch.row_count or is_altered) or schema.relation is None:
             return
         begins = from_truncate(batch, entry.details.since if entry else 0) is not None
         if begins:
@@ -89,7 +91,7 @@ class LakeShelf:
             del self._entries[entry.details.table]
             self._entries[schema.table] = _renamed(schema, entry.details.since)
         elif entry is None and not self._claims.is_home(schema):
-            self._entries[schema.table] = _renamed(schema, batch.seq[0].as_py())
+            self._entries[schema.table] = _renamed(schema, batch.first_seq or 0)
 
     def _find(self, schema: TableSchema) -> Aside | None:
         if schema.relation is not None:

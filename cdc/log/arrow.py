@@ -15,8 +15,9 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from cdc.errors import StateError
 from cdc.log.frame import checksum
-from cdc.model import Audience, ChangeBatch, Column, CopyMark, Envelope, TableId, TableSchema
+from cdc.model import Audience, ChangeBatch, Column, CopyMark, CopyStep, Envelope, TableId, TableSchema
 
 # Below this a set's IPC buffers are too small for lz4 to win anything: its own framing costs 23 bytes a
 # buffer.
@@ -106,7 +107,15 @@ def decode_batch(
         return None
     mark = _from_metadata(metadata, _MARK)
     data = _from_stored(reader.read_next_batch(), schema)
-    return ChangeBatch(schema, data, audience, mark and CopyMark.from_json(mark)).shifted(base)
+    return ChangeBatch(schema, data, audience, mark and _known_mark(mark, schema)).shifted(base)
+
+
+def _known_mark(value: dict[str, Any], schema: TableSchema) -> CopyMark:
+    """A mark that this version does not know may be about rows: it is not skipped."""
+    if value["step"] not in set(CopyStep):
+        message = f"the log has a mark {value['step']!r}, which this version does not know"
+        raise StateError(message, where=str(schema.table), remedy="Run the newer version that wrote it.")
+    return CopyMark.from_json(value)
 
 
 def _metadata(batch: ChangeBatch) -> dict[bytes, bytes] | None:

@@ -1,13 +1,13 @@
 """The unit of work everywhere: changes of one table under one schema version, as one Arrow record batch, with
-the sinks that see it and how far a copy of its table is; the sets of changes that become durable together,
-and what the log says of each such commit.
+the sinks that see it, and what they are told of the table between its rows: how far a copy of it is, and a new
+definition; the sets of changes that become durable together, and what the log says of each such commit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -46,18 +46,20 @@ class CopyStep(StrEnum):
     PENDING: a copy is due, and no further change of the table arrives before it begins. BEGIN: all rows and
     changes that follow belong to a copy from nothing; an earlier one that did not finish is void. FINISHED:
     the rows and changes since BEGIN are the table as of here. CANCELLED: the copy that was due or under way
-    is not made (the table was dropped at the source), and what arrived since BEGIN is void.
+    is not made (the table was dropped at the source), and what arrived since BEGIN is void. ALTERED is no
+    step of a copy: the table has the batch's schema and name from here on, whether rows follow or not.
     """
 
     PENDING = "pending"
     BEGIN = "begin"
     FINISHED = "finished"
     CANCELLED = "cancelled"
+    ALTERED = "altered"
 
 
 @dataclass(frozen=True, slots=True)
 class CopyMark:
-    """One step of a copy; `at` is the wall clock then.
+    """One step; `at` is the wall clock then.
 
     A mark takes an offset of its own, `seq`: an ordinal before the log, an offset after it.
     """
@@ -177,7 +179,7 @@ class ChangeBatch:
     that the source did not send are null and named in `_cdc_unchanged`.
 
     `audience` are the sinks that see the batch. A batch with a `mark` tells of a step of the table's copy: it
-    has no row, or, where a copy of a known table begins, one truncate.
+    has no row, or, where a copy of a known table begins, one truncate; or it tells of a new definition.
 
     `commit` is the log commit that holds the batch, set when the log is read for delivery.
     """
@@ -219,6 +221,20 @@ class ChangeBatch:
     def unchanged(self) -> pa.DictionaryArray | None:
         return self._optional(Envelope.UNCHANGED)
 
+    @property
+    def first_seq(self) -> int | None:
+        """Where the batch begins; None for one without rows and mark."""
+        if self.row_count:
+            return int(self.seq[0].as_py())
+        return self.mark.seq if self.mark is not None else None
+
+    @property
+    def last_seq(self) -> int | None:
+        """Where the batch ends; None for one without rows and mark."""
+        if self.row_count:
+            return int(self.seq[-1].as_py())
+        return self.mark.seq if self.mark is not None else None
+
     def row_columns(self) -> list[pa.Array]:
         """The table's own columns, in schema order."""
         return [self.data.column(i) for i in range(len(self.schema.columns))]
@@ -249,6 +265,14 @@ class ChangeBatch:
     def _optional(self, name: str) -> Any:
         index = self.data.schema.get_field_index(name)
         return None if index < 0 else self.data.column(index)
+
+
+def altered_batch(schema: TableSchema, place: str, ordinal: int) -> ChangeBatch:
+    """The word, without rows, that a table has this schema from a place of the stream on."""
+    at = datetime.now(UTC)
+    columns = [pa.nulls(0, column.type) for column in schema.columns]
+    batch = snapshot_batch(schema, Operation.UPDATE, columns, 0, place, at)
+    return replace(batch, mark=CopyMark(CopyStep.ALTERED, at, ordinal))
 
 
 def snapshot_batch(

@@ -189,7 +189,8 @@ class Sink(Protocol):
         A batch with a `mark` (`CopyMark`) is a step of a copy of its table. A sink that holds the current
         state keeps showing the old rows when a copy begins, and replaces them with the copy in one step when
         the copy is finished. A sink that ignores marks is correct too, but shows the copy while it grows: the
-        mark at the beginning is a batch with a truncate.
+        mark at the beginning is a batch with a truncate. The mark ALTERED is no step of a copy: it brings a
+        new schema or name of the table at its place, whether rows follow or not.
 
         A table that the sink cannot take (its name, a type, a change of its schema) does not stop the others.
         A sink that `SetsAside` tables stores the table, the reason and the offset together with the cursor,

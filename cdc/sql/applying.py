@@ -119,7 +119,8 @@ class Application:
         return self.tables.is_new(schema) and self.connection.dialect.folded(name) != name
 
     def _step_of_copy(self, batch: ChangeBatch, replayed_below: int) -> bool:
-        """Take one step of a table's copy; whether the mark's truncate is for the table that readers see.
+        """Take one step of a table's copy, or its new definition; whether the mark's truncate is for the
+        table that readers see.
 
         A step that the sink has had before a replay is known: only what is in its place is put right.
         """
@@ -127,6 +128,8 @@ class Application:
         copies = self.tables.copies
         if batch.mark.seq < replayed_below:
             copies.passed(batch.schema)
+        elif batch.mark.step is CopyStep.ALTERED:
+            self.tables.mapping([batch], replayed_below)
         elif batch.mark.step is CopyStep.PENDING:
             copies.await_one(batch.schema, batch.mark)
         elif batch.mark.step is CopyStep.BEGIN:

@@ -56,7 +56,7 @@ class Tables:
             SchemaChangeRefused: it may not be altered, or its values cannot be converted.
         """
         schema = batches[0].schema
-        first = batches[0].seq[0].as_py() if batches[0].row_count else 0
+        first = batches[0].first_seq or 0
         known = self._mappings.get(schema.table)
         if known is not None and (known.schema is schema or known.schema == schema):
             return known

@@ -20,7 +20,14 @@ from cdc.model import Resnapshot
 from cdc_source_postgres.schema import relations
 from cdc_source_postgres.schema.catalog_looks import Look, Seen
 from cdc_source_postgres.schema.definition import Definition
-from cdc_source_postgres.schema.history_entries import Entry, Known, News, Place, RelationMeaning
+from cdc_source_postgres.schema.history_entries import (
+    AlteredTable,
+    Entry,
+    Known,
+    News,
+    Place,
+    RelationMeaning,
+)
 from cdc_source_postgres.schema.steps import Circumstances, DefinitionStep, classify, why_moved, why_unsent
 from cdc_source_postgres.wire.messages import Relation as Message
 
@@ -58,6 +65,9 @@ class History:
         # Why rows of a table that is not selected just now are not what we hold.
         self._doubts: dict[int, str] = {}
         self._doubted_at: dict[int, Place] = {}
+        # What tables became, until the stream tells it; and where it showed each table last.
+        self._altered: dict[int, AlteredTable] = {}
+        self._shown: dict[int, Place] = {}
         # Keys that rows came with, where the catalog had another.
         self._foreign_keys: dict[int, object] = {}
         self._lock = threading.RLock()
@@ -72,6 +82,7 @@ class History:
             self._unsaved = {f"{MEMORY_PREFIX}{relid}": text for relid, text in self._learned.items()}
             self._stale, self._gone, self._doubts, self._doubted_at = {}, {}, {}, {}
             self._entries, self._ahead = {}, set()
+            self._altered, self._shown = {}, {}
             for relid, text in {**saved, **self._learned}.items():
                 self._restore_one(relid, text)
             self._legacy = set(_by_relid(memory, LEGACY_PREFIX))
@@ -171,6 +182,7 @@ class History:
     def meaning(self, message: Message, place: Place) -> RelationMeaning | None:
         """What a Relation message of a known table means; None when a newer look is needed first."""
         with self._lock:
+            self._shown[message.relid] = place
             entries = self._entries[message.relid]
             following = next(
                 (i for i, e in enumerate(entries) if e.first is not None and e.first.contains(*place)),
@@ -229,6 +241,12 @@ class History:
                 self._doubts[relid], self._doubted_at[relid] = OUTSIDE, place
                 self._save(relid, self._entries[relid][0])
 
+    def take_altered(self) -> tuple[AlteredTable, ...]:
+        """What tables became since the last call, for sinks to follow though no row shows it."""
+        with self._lock:
+            altered, self._altered = self._altered, {}
+            return tuple(altered.values())
+
     def passed(self, lsn: int) -> None:
         """The stream is here: forget what was before."""
         with self._lock:
@@ -284,9 +302,20 @@ class History:
         if entries[1].step is None:
             self._judge(relid, 1)
         if len(entries) > 1:
+            self._note_altered(relid, entries[0].known, entries[1])
             del entries[0]
             entries[0].first, entries[0].step = None, DefinitionStep()
         self._save(relid, entries[0])
+
+    def _note_altered(self, relid: int, before: Known, after: Entry) -> None:
+        """Rows behind the look have told it already, or something newer."""
+        shown, look = self._shown.get(relid), after.first
+        if look is not None and (shown is None or look.contains(*shown)):
+            self._note_known(relid, before, after.known, look.lsn)
+
+    def _note_known(self, relid: int, before: Known, after: Known, lsn: int) -> None:
+        if after.selected and _names(before.definition) != _names(after.definition):
+            self._altered[relid] = AlteredTable(after, lsn)
 
     def _is_watched(self, _before: Entry, _look: Look) -> bool:
         """Whether all DDL between the two is reported."""
@@ -330,6 +359,7 @@ class History:
     def _ask(self, relid: int, entries: list[Entry], index: int, reason: str, until: Look | None) -> None:
         """Have the table copied again; what came before `until` is contained in the copy."""
         entry = entries[index]
+        self._altered.pop(relid, None)
         self._stale[relid] = Resnapshot(entry.known.definition.table, reason, relid)
         del entries[:index]
         entry.first, entry.step = until, DefinitionStep()
@@ -401,6 +431,12 @@ class History:
             self._ahead.add(relid)
         if doubt:
             self._doubts[relid] = doubt
+
+
+def _names(definition: Definition) -> tuple[object, ...]:
+    """The names that sinks have of a table, and what they name. Another key has the table copied again."""
+    columns = tuple(column.meaning for column in definition.columns)
+    return definition.table, columns
 
 
 def _by_relid(memory: Mapping[str, str], prefix: str) -> dict[int, str]:

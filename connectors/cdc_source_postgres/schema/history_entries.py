@@ -103,6 +103,13 @@ class Entry:
         return entry, values["doubt"]
 
 
+class AlteredTable(NamedTuple):
+    """What a table became without a reason to copy it; `lsn` is the place from which it was so."""
+
+    known: Known
+    lsn: int
+
+
 class RelationMeaning(NamedTuple):
     """The numbers of a message's columns, and the definitions around its place."""
 
@@ -116,3 +123,4 @@ class News:
 
     memory: dict[str, str | None]
     stale: tuple[Resnapshot, ...]
+    altered: tuple[AlteredTable, ...] = ()

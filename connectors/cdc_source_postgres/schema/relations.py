@@ -59,6 +59,16 @@ def exact(message: Message, definition: Definition, sent: Sent | None) -> Number
     return [column.number for column in expected]
 
 
+def as_message(definition: Definition, sent: Sent | None) -> Message | None:
+    """The Relation message that the next row of the table would come with; None where only the row tells."""
+    columns = sent_columns(definition, sent)
+    if columns is None or sent is None or not sent.is_sent:
+        return None
+    identity = definition.identity_columns
+    shown = tuple(RelationColumn(int(c.number in identity), c.name, c.type_oid, c.typmod) for c in columns)
+    return Message(definition.relid, definition.schema, definition.name, definition.identity, shown)
+
+
 def between(
     message: Message, before: Definition, after: Definition, sent: Sent | None, reading: Reading
 ) -> Numbers | None:

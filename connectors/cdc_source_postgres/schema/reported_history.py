@@ -101,9 +101,13 @@ class ReportedHistory(History):
                 base, known=known, last=None, touched=place, told=True, looked_key=base.row_key
             )
             self._save(relid, entries[0])
+            self._shown[relid] = place
+            self._altered.pop(relid, None)
             if reason:
                 self._doubts.pop(relid, None)
                 self._ask(relid, entries, 0, reason, Look(place.commit_lsn))
+            else:
+                self._note_known(relid, base.known, known, place.commit_lsn)
             return True
 
     def unexplained(self, relids: Iterable[int], place: Place) -> None:

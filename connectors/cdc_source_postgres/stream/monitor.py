@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from cdc.errors import SourceUnavailable
 from cdc.spi.source import SourceContext
@@ -77,7 +78,7 @@ class Monitor:
     def news(self, lsn: int) -> News:
         """What a ChangeSet that ends at `lsn` carries."""
         self._history.passed(lsn)
-        news = self._history.news()
+        news = replace(self._history.news(), altered=self._history.take_altered())
         if self._publication_oid != self._saved_oid:
             news.memory[MEMORY_PUBLICATION] = str(self._publication_oid)
         news.memory.update(self._layout.unsaved)

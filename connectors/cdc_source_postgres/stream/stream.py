@@ -206,11 +206,14 @@ class StreamSession:
 
     def _yield_set(self) -> Iterator[ChangeSet]:
         """A set that ends at a commit, with the monitor's news; may hold no changes."""
-        batches, ordinals, transactions = self._tracking.take()
+        ordinals = self._tracking.changes
         end = self._decoder.end_lsn if ordinals else max(self._idle_lsn, self._decoder.end_lsn)
         order = max(end, self._position.order)
         news = self._monitor.news(order)
+        # Behind the rows: looks have found it by the end of the set.
+        self._tracking.alter(news.altered)
         commit_us = self._decoder.commit_ts_us if ordinals else None
+        batches, ordinals, transactions = self._tracking.take()
         changes = ChangeSet(
             batches=batches,
             position=Position(order, messages.lsn_text(order)),

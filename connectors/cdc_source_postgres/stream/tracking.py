@@ -5,16 +5,21 @@ the stream.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from cdc.errors import UnrepresentableValue, UnsupportedSchema
 from cdc.kit.selection import TableSelection
 from cdc.model import ChangeBatch, TableId
+from cdc.model.batch import altered_batch
 from cdc_source_postgres.connection import Connector
 from cdc_source_postgres.schema.ddl_messages import DdlReader
-from cdc_source_postgres.schema.history_entries import Place, RelationMeaning
-from cdc_source_postgres.schema.relations import shape_of_message, table_of
+from cdc_source_postgres.schema.definition import Definition
+from cdc_source_postgres.schema.history_entries import AlteredTable, Place, RelationMeaning
+from cdc_source_postgres.schema.relations import as_message, exact, shape_of_message, table_of
 from cdc_source_postgres.schema.reported_history import ReportedHistory
 from cdc_source_postgres.schema.shapes import Shape, Shaper
+from cdc_source_postgres.schema.steps import PARTITIONED
 from cdc_source_postgres.stream.monitor import Monitor
 from cdc_source_postgres.stream.publication import Layout
 from cdc_source_postgres.wire import messages
@@ -104,6 +109,32 @@ class Tracking:
         """Take in a logical message: DDL that an event trigger reports, or something that is not for us."""
         with self._connector.translated("reading a DDL message"):
             self._ddl.message(payload, self._place)
+        self.alter(self._history.take_altered())
+
+    def alter(self, altered: Iterable[AlteredTable]) -> None:
+        """Tell what tables became, behind all rows so far. What cannot be shaped waits for the next row,
+        which says why.
+        """
+        for known, lsn in altered:
+            message = as_message(known.definition, known.sent)
+            if message is None or not self._is_table(known.definition):
+                continue
+            self.gather()
+            with self._connector.translated(f"reading the catalog for {known.definition.table}"):
+                self._learn_types(message)
+            numbers = exact(message, known.definition, known.sent)
+            try:
+                shape = shape_of_message(message, numbers or [], (known.definition,), self._shaper)
+            except (UnsupportedSchema, UnrepresentableValue):
+                continue
+            self._batches.append(altered_batch(shape.schema, messages.lsn_text(lsn), self._ordinals))
+            self._ordinals += 1
+
+    def _is_table(self, definition: Definition) -> bool:
+        """Whether rows come under this table's own name."""
+        if not self._layout.via_root:
+            return definition.kind != PARTITIONED
+        return self._history.root_of(definition.relid) is None
 
     def follow_money(self) -> None:
         """Plan tables again whose money has other fraction digits since a look: the server doesn't send their

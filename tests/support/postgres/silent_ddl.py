@@ -46,11 +46,11 @@ class Watched:
                 process.terminate()
             self._note(process.log_records)
         else:
-            self._catch_up()
+            self.catch_up()
             self.database.execute(*statements)
-            self._catch_up()
+            self.catch_up()
             self.database.execute(*later)
-        self._catch_up()
+        self.catch_up()
 
     def assert_equal(self, *, sends_generated: bool = False) -> None:
         """Mirror and lake hold what the source holds, value by value."""
@@ -74,7 +74,7 @@ class Watched:
         self.pipeline.wait_until_streaming(process)
         self.pipeline.wait_until_delivered(process)
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         result = self.pipeline.run_once()
         assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"[-6000:]
         self._note([json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")])
