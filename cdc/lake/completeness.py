@@ -5,7 +5,7 @@ lake cannot store them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cdc.model import ChangeBatch, CopyStep, TableId
@@ -80,11 +80,18 @@ def after_marks(before: Iterable[Incomplete], batches: Iterable[ChangeBatch]) ->
 
 
 def _renamed(tables: dict[str, Incomplete], batch: ChangeBatch) -> None:
-    """An incomplete table goes on under its new name."""
+    """An incomplete table goes on under its new name. One that had that name takes the old one for now: they
+    swap names, or its own mark follows.
+    """
     name, relation = str(batch.table), batch.schema.relation
-    for one in list(tables.values()):
-        if relation is not None and one.relation == relation and one.table != name:
-            tables[name] = Incomplete(name, tables.pop(one.table).since, relation)
+    moved = next((o for o in tables.values() if relation is not None and o.relation == relation), None)
+    if moved is None or moved.table == name:
+        return
+    displaced = tables.pop(name, None)
+    del tables[moved.table]
+    tables[name] = replace(moved, table=name)
+    if displaced is not None:
+        tables[moved.table] = replace(displaced, table=moved.table)
 
 
 def from_json(values: Iterable[Mapping[str, Any]]) -> tuple[Incomplete, ...]:

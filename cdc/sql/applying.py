@@ -126,10 +126,11 @@ class Application:
         """
         assert batch.mark is not None
         copies = self.tables.copies
-        if batch.mark.seq < replayed_below:
-            copies.passed(batch.schema)
-        elif batch.mark.step is CopyStep.ALTERED:
+        if batch.mark.step is CopyStep.ALTERED:
+            # In a replay, only what the sink has not had changes the table.
             self.tables.mapping([batch], replayed_below)
+        elif batch.mark.seq < replayed_below:
+            copies.passed(batch.schema)
         elif batch.mark.step is CopyStep.PENDING:
             copies.await_one(batch.schema, batch.mark)
         elif batch.mark.step is CopyStep.BEGIN:

@@ -65,7 +65,7 @@ class Copies:
         if self._options.mode == "append":
             self._save(replace(stored, incomplete_since=since), stored)
             return True
-        stored = self._without_copy(self._tables.rename(stored, schema))
+        stored = self._without_copy(self._tables.rename(stored, schema, mark.seq))
         shaped = replace(self._shaped(stored, schema, mark), incomplete_since=since, is_new=stored.is_new)
         if stored.is_new:
             # Nobody has seen it whole, so nothing of it needs to be kept.

@@ -73,7 +73,7 @@ class Tables:
             return self._mapped(stored, schema, first)
         else:
             empties = _starts_with_truncate(batches) and (stored.mode, stored.deletes) == ("mirror", "hard")
-            stored = self.evolve(self.rename(stored, schema), schema, first, empties=empties)
+            stored = self.evolve(self.rename(stored, schema, first), schema, first, empties=empties)
         mapping = self._mapped(stored, schema, first)
         self._check_key(mapping)
         self._mappings[schema.table] = mapping
@@ -233,8 +233,10 @@ class Tables:
             )
             self._context.count("columns_ignored", len(ignored))
 
-    def rename(self, stored: StoredTable, schema: TableSchema) -> StoredTable:
-        """Follow the source's name of the table, unless the policy keeps tables as they are."""
+    def rename(self, stored: StoredTable, schema: TableSchema, first: int) -> StoredTable:
+        """Follow the source's name of the table, which it has from the change `first` on, unless the policy
+        keeps tables as they are.
+        """
         policy = self._options.schema_changes
         if stored.table == schema.table or policy == "freeze":
             return stored
@@ -248,13 +250,14 @@ class Tables:
         if occupant is not None and occupant is not stored:
             # Two tables swap their names, or that one is gone in the source: it waits under another name.
             free = self._catalog.free_name(occupant)
-            self._move(occupant, free, free)
+            self._move(occupant, free, free, schema_seq=occupant.schema_seq)
         place = self._catalog.place_for(schema.table, self._options.identifiers, moving=stored)
-        return self._move(stored, schema.table, place)
+        # Replayed changes from before go to the table under this name.
+        return self._move(stored, schema.table, place, schema_seq=first)
 
-    def _move(self, stored: StoredTable, table: TableId, place: TableId) -> StoredTable:
+    def _move(self, stored: StoredTable, table: TableId, place: TableId, *, schema_seq: int) -> StoredTable:
         self._mappings.pop(stored.table, None)
-        moved = replace(stored, table=table, place=place)
+        moved = replace(stored, table=table, place=place, schema_seq=schema_seq)
         if stored.place.schema == place.schema:
             between = replace(place, name="_cdc_rename")
             self._connection.run(self._dialect.rename_table(stored.place, between.name))

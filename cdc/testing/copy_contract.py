@@ -1,4 +1,4 @@
-"""Promises of every sink about copies of tables: the part of the sink contract suite about marks."""
+"""Promises of every sink about marks: copies of tables, and new definitions without rows."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ OTHER = table(
     {"code": pa.string(), "note": pa.string(), "extra": pa.bool_()},
     version=2,
     relation=7,
+)
+# The same table with another column.
+WIDER = table(
+    "public.orders", {"id": pa.int64(), "note": pa.string(), "extra": pa.int64()}, version=2, relation=7
 )
 
 
@@ -54,6 +58,45 @@ class CopyContract:
         update = ("u", row | {"note": "m"})
         sink.apply(delivery([changes(OTHER, [update], start=7)], first=7, next=8))
         self._close_and_compare(sink, place, OTHER, [row | {"note": "m"}])
+
+    def test_a_new_definition_without_rows_moves_the_cursor_and_changes_no_row(
+        self, place: Path, sink: Sink
+    ) -> None:
+        first = list(altered_history())[:2]
+        for batches in first:
+            sink.apply(_delivery_in_order(batches))
+        sink.apply(_delivery_in_order(first[-1]))
+        cursor = sink.committed(SOURCE)
+        assert cursor is not None
+        assert cursor.next == 3
+        self._close_and_compare(sink, place, WIDER, [_wide(0), _wide(1)])
+
+    def test_a_new_definition_is_for_the_rows_behind_it(self, place: Path, sink: Sink) -> None:
+        history = list(altered_history())
+        for batches in history:
+            sink.apply(_delivery_in_order(batches))
+        self._close_and_compare(sink, place, WIDER, _folded_copy(history, WIDER, extra=None))
+
+    def test_a_new_definition_and_the_rows_around_it_may_come_in_one_delivery(
+        self, place: Path, sink: Sink
+    ) -> None:
+        history = list(altered_history())
+        sink.apply(_delivery_in_order([batch for batches in history for batch in batches]))
+        self._close_and_compare(sink, place, WIDER, _folded_copy(history, WIDER, extra=None))
+
+    def test_a_sink_rewound_across_new_definitions_ends_as_if_it_never_was(
+        self, place: Path, sink: Sink
+    ) -> None:
+        if not isinstance(sink, SupportsRewind):
+            pytest.skip("this sink does not offer rewind")
+        history = list(altered_history())
+        for batches in history:
+            sink.apply(_delivery_in_order(batches))
+        for back in range(len(history)):
+            sink.rewind(SOURCE, _start_of(history[back]))
+            for batches in history[back:]:
+                sink.apply(_delivery_in_order(batches, replaying=True))
+        self._close_and_compare(sink, place, WIDER, _folded_copy(history, WIDER, extra=None))
 
     @BOTH
     def test_a_sink_rewound_across_copies_ends_as_if_it_never_was(
@@ -106,6 +149,19 @@ def copied_history(schema: TableSchema) -> Iterator[list[ChangeBatch]]:
     yield [batch(("d", _row(10)))]
 
 
+def altered_history() -> Iterator[list[ChangeBatch]]:
+    """Deliveries of one table that is given a column, whose next row comes later."""
+    narrow = replace(KEYED, relation=7)
+    yield [changes(narrow, [("c", _row(0)), ("c", _row(1))])]
+    yield [_mark(WIDER, CopyStep.ALTERED, 2)]
+    yield [_mark(WIDER, CopyStep.ALTERED, 3), changes(WIDER, [("u", _wide(1, extra=7))], start=4)]
+    yield [changes(WIDER, [("c", _wide(2, extra=8)), ("d", _wide(0))], start=5)]
+
+
+def _wide(i: int, *, extra: int | None = None) -> Row:
+    return _row(i) | {"extra": extra}
+
+
 def _row(i: int, salt: float = 0.0) -> Row:
     return {"id": i, "note": f"note {i} {salt}"}
 
@@ -126,5 +182,9 @@ def _delivery_in_order(batches: Sequence[ChangeBatch], *, replaying: bool = Fals
     return delivery(batches, first=_start_of(batches), next=end + 1, replaying=replaying)
 
 
-def _folded_copy(history: Sequence[Sequence[ChangeBatch]], schema: TableSchema) -> list[Row]:
-    return fold([row for batches in history for batch in batches for row in batch.rows()], schema.key)
+def _folded_copy(
+    history: Sequence[Sequence[ChangeBatch]], schema: TableSchema, **missing: object
+) -> list[Row]:
+    """`missing` are the values of columns that older rows lack."""
+    rows = [missing | row for batches in history for batch in batches for row in batch.rows()]
+    return fold(rows, schema.key)

@@ -24,7 +24,7 @@ from cdc.model import (
     TableId,
     TableSchema,
 )
-from cdc.model.batch import OPERATION_DICTIONARY
+from cdc.model.batch import OPERATION_DICTIONARY, altered_batch
 from cdc.model.schema import Identity
 from cdc.spi.log import LogWriter
 from cdc.spi.sink import Delivery, SinkContext
@@ -94,6 +94,11 @@ def changes(
         envelope[Envelope.UNCHANGED] = _unchanged([unchanged for *_, unchanged in items])
     data = pa.RecordBatch.from_arrays([*arrays, *envelope.values()], names=[*names, *envelope])
     return ChangeBatch(schema, data)
+
+
+def altered(schema: TableSchema, seq: int, *, at: int = 1) -> ChangeBatch:
+    """The mark of a new definition, at this offset (or ordinal), at the position of this order."""
+    return altered_batch(schema, position(at).text, seq)
 
 
 def transaction(

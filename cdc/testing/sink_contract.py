@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar, get_args
@@ -22,7 +23,7 @@ from cdc.model import ChangeBatch, Envelope, TableSchema
 from cdc.spi import Delivery, Finding, SetsAside, Sink, SupportsRewind
 from cdc.testing.contract_waivers import honours_waivers
 from cdc.testing.copy_contract import CopyContract
-from cdc.testing.events import LOG_ID, Change, changes, delivery, position, table
+from cdc.testing.events import LOG_ID, Change, altered, changes, delivery, position, table
 from cdc.testing.fold import Row, fold
 from cdc.testing.prefix_contract import PrefixContract
 
@@ -303,6 +304,26 @@ class SinkContract(CopyContract, PrefixContract):
         again.apply(delivery([changes(refused, [("t", None)], start=2)], first=2, next=3))
         assert [one.table for one in again.set_aside(SOURCE)] == [refused.table]
         self._close_and_compare(again, place, ORDERS, [_order(1)])
+
+    def test_a_definition_that_can_not_be_taken_sets_the_table_aside_before_a_row_follows(
+        self, place: Path, sink: Sink
+    ) -> None:
+        if not isinstance(sink, SetsAside):
+            pytest.skip("this sink sets no table aside")
+        known = table("public.known", {"id": pa.int64()}, version=1, relation=9)
+        refused = replace(self.refused_table(), relation=9)
+        sink.apply(delivery([changes(known, [("c", {"id": 1})])], first=0, next=1))
+        batches = [altered(refused, 1), changes(ORDERS, [("c", _order(1))], seqs=[2]), altered(refused, 3)]
+        sink.apply(delivery(batches, first=1, next=4))
+        sink.apply(delivery([altered(refused, 4)], first=4, next=5))
+        # The sink has the table's changes below the offset of the definition.
+        (said,) = sink.set_aside(SOURCE)
+        assert 0 < said.since <= 1
+        assert not said.deliverable
+        sink.apply(delivery([altered(known, 5)], first=5, next=6))
+        (said,) = sink.set_aside(SOURCE)
+        assert said.deliverable
+        self._close_and_compare(sink, place, ORDERS, [_order(1)])
 
     @pytest.mark.parametrize("seed", RANDOM_SEEDS)
     def test_a_random_history_ends_in_the_state_it_describes(

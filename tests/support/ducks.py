@@ -11,7 +11,7 @@ import duckdb
 
 from cdc.model import ChangeBatch, TableSchema
 from cdc.spi import SinkContext
-from cdc.testing.events import Change, changes, delivery
+from cdc.testing.events import Change, altered, changes, delivery
 from cdc_sink_duckdb import DuckDBSink
 from cdc_sink_duckdb.database import IDLE_WAL_BYTES
 from cdc_sink_duckdb.options import Options
@@ -40,7 +40,8 @@ class Duck:
         """One delivery with these batches; their `_cdc_seq` must follow what was delivered before."""
         given = [list(batches)] if parts is None else [list(part) for part in parts]
         first = self.next
-        end = max((batch.seq[-1].as_py() + 1 for part in given for batch in part), default=first)
+        lasts = (batch.last_seq for part in given for batch in part)
+        end = max((last + 1 for last in lasts if last is not None), default=first)
         self.sink.apply(delivery([], first=first, next=end, parts=lambda: iter(given)))
         self.next = end
 
@@ -49,6 +50,10 @@ class Duck:
         batch = changes(schema, rows, start=self.next, **envelope)
         self.apply(batch)
         return batch
+
+    def alter(self, *schemas: TableSchema) -> None:
+        """Deliver the marks of new definitions, which no rows follow."""
+        self.apply(*(altered(schema, self.next + i) for i, schema in enumerate(schemas)))
 
     def rewind(self, offset: int) -> None:
         self.sink.rewind(SOURCE, offset)
