@@ -1,6 +1,6 @@
 """The unit of work everywhere: changes of one table under one schema version, as one Arrow record batch, with
-the sinks that see it, and what they are told of the table between its rows: how far a copy of it is, and a new
-definition; the sets of changes that become durable together, and what the log says of each such commit.
+the sinks that see it, and what they are told of the table between its rows: how far a copy of it is, and a
+new definition; the sets of changes that become durable together, and what the log says of each such commit.
 """
 
 from __future__ import annotations

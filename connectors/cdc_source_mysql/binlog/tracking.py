@@ -18,6 +18,7 @@ from cdc.deferred import compute as pc
 from cdc.errors import CdcError, DecodeError, UnknownEvent, UnsupportedSchema
 from cdc.kit.selection import TableSelection
 from cdc.model import ChangeBatch, Operation, Resnapshot, TableId, TableSchema
+from cdc.model.batch import altered_batch
 from cdc_source_mysql.binlog.lookahead import BinlogPlace, Proof, place_of
 from cdc_source_mysql.binlog.reach import Obstacle, Reach
 from cdc_source_mysql.binlog.side_effects import SideEffects
@@ -164,6 +165,8 @@ class Tracking:
         # Of each schema, whether its rows are delivered: of others they only show what they change besides.
         self._is_followed: list[bool] = []
         self._table_plans: dict[tuple[Any, ...], TablePlan] = {}
+        # What the sinks know of each table, as far as this session has told it.
+        self._shown: dict[TableId, TableSchema] = {}
         self._batches: list[ChangeBatch] = []
         self._ordinals = 0
         self._transactions = 0
@@ -246,6 +249,10 @@ class Tracking:
             self._truncate(table)
         if applied.changed:
             self._decoder.forget()
+        copied = {request.table for request in applied.resnapshots}
+        for table in applied.changed:
+            if table not in copied:
+                self._tell(table)
 
     def server_started(self, order: int) -> None:
         """At the place of that order no session had temporary tables."""
@@ -426,6 +433,7 @@ class Tracking:
 
     def _table_plan_of(self, definition: TableDefinition, plans: tuple[ColumnPlan, ...]) -> TablePlan:
         schema = self._with_fills(schema_of(definition, plans))
+        self._shown[schema.table] = schema
         told = tuple(column.default for column in definition.columns)
         found = self._table_plans.get((schema, plans, told))
         if found is None:
@@ -513,6 +521,28 @@ class Tracking:
             return "the table is gone"
         self._refuse(table, denied)
         return denied.message
+
+    def _tell(self, table: TableId) -> None:
+        """Tell what a table became, behind all rows so far. What cannot be planned waits for the next row,
+        which says why.
+        """
+        if self._history.definition(table) is None and table in self._history.selected():
+            self._reread(table)
+        definition = self._history.definition(table)
+        if definition is None or not self._parts.selection.matches(table):
+            return
+        place, shown = self._decoder.position_text, self._shown.get(table)
+        try:
+            _refuse_unsure_labels(definition, place)
+            plan = self._table_plan_of(definition, self._plans(definition, None))
+        except UnsupportedSchema:
+            return
+        schema = self._schemas[plan.handle]
+        if schema == shown:
+            return
+        self.gather()
+        self._batches.append(altered_batch(schema, place, self._ordinals))
+        self._ordinals += 1
 
     def _truncate(self, table: TableId) -> None:
         if self._history.definition(table) is None:

@@ -55,8 +55,8 @@ class Session(Protocol):
 
 
 def change_each_table(session: Session, rng: random.Random) -> None:
-    """Commit one change of every table: copies learn a table's newest columns with its next row, so a
-    migration after the last one would leave them behind.
+    """Commit one change of every table: a lake tells the default of an added column, which older rows have,
+    with the next file of the table.
     """
     for table in session.tables():
         for attempt in range(MOST_ATTEMPTS):

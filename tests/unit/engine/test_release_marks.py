@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from cdc.engine.ledger import Ledger
+from cdc.engine.ledger import Ledger, Phase, TableState
 from cdc.engine.release import Releaser
-from cdc.engine.tables import Phase, TableState
 from cdc.log import SegmentedLog
 from cdc.model import ChangeSet, CopyStep, Position
 from cdc.model.batch import altered_batch

@@ -82,7 +82,8 @@ def test_a_reread_that_can_be_proven_goes_on(
     mysql_database.execute("alter table t drop index u", "alter table t add b int default 3")
     mysql_database.execute("insert into t values (1, 2, 3)", "alter table t alter b set default 4")
     follower.catch_up()
-    assert [batch.schema.key for changes in follower.sets for batch in changes.batches] == [()]
+    batches = [batch for changes in follower.sets for batch in changes.batches if batch.row_count]
+    assert [batch.schema.key for batch in batches] == [()]
     assert [(row["id"], row["a"], row["b"]) for row in follower.rows()] == [(1, 2, 3)]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
+import duckdb
 import orjson
 import pytest
 
@@ -18,6 +20,11 @@ CHANGES = {
         "begin; alter table app.circled rename a to c; alter table app.circled rename b to a;"
         " alter table app.circled rename c to b; commit"
     ],
+    "circled_parts": [
+        "begin; alter table app.circled_parts rename a to c; alter table app.circled_parts rename b to a;"
+        " alter table app.circled_parts rename c to b; commit"
+    ],
+    "moved_parts": ["alter table app.moved_parts rename to moved_parts_on"],
     "grown": ["alter table app.grown add c int"],
     "narrowed": ["alter table app.narrowed drop b"],
     "renamed": ["alter table app.renamed rename a to other"],
@@ -49,8 +56,12 @@ def test_a_definition_reaches_the_sinks_without_a_row(
 ) -> None:
     database.execute("create schema app")
     for name in CHANGES:
+        parts = [f"create table app.{name}_1 partition of app.{name} for values from (0) to (100)"]
+        is_parted = name.endswith("_parts")
         database.execute(
-            f"create table app.{name} (id int primary key, v varchar(40), a int, b int)",
+            f"create table app.{name} (id int primary key, v varchar(40), a int, b int)"
+            + " partition by range (id)" * is_parted,
+            *parts * is_parted,
             f"insert into app.{name} {ROWS if name != 'swapped_2' else ROWS.replace('1, 5', '4, 9')}",
         )
     database.execute(
@@ -72,6 +83,37 @@ def test_a_definition_reaches_the_sinks_without_a_row(
     manifests = sorted((watched.pipeline.lake / "_cdc" / "commits").rglob("*.json"))
     told = {one["table"] for path in manifests for one in orjson.loads(path.read_bytes())["set_aside"]}
     assert {"swapped_1", "swapped_2"} <= told
+
+
+@pytest.mark.parametrize("ddl", ["watch", "trigger"])
+def test_a_daemon_that_dies_around_a_definition_delivers_it_all_the_same(
+    database18: Database, tmp_path: Path, ddl: str
+) -> None:
+    database18.execute(
+        "create schema app",
+        "create table app.circled (id int primary key, v varchar(40), a int, b int)",
+        f"insert into app.circled {ROWS}",
+        "create table app.masked (id int primary key, v varchar(40), a int, b int)",
+        f"insert into app.masked {ROWS}",
+    )
+    masks = [{"table": "app.masked", "mask": {"v": "hash"}, "route": "raw.routed"}]
+    watched = Watched(database18, tmp_path, ["app.*"], ddl=ddl, transforms=masks, mask_key="${file:mask.key}")
+    pipeline = watched.pipeline
+    (tmp_path / "mask.key").write_text("0f" * 32)
+    pipeline.catch_up()
+    for point in ("capture.routed", "capture.durable", "delivery.planned", "delivery.applied"):
+        # The second hit too: the first set may come before the definition.
+        for count in (1, 2):
+            database18.execute(CHANGES["circled"][0], CHANGES["circled"][0].replace("circled", "masked"))
+            with pipeline.start({"CDC_FAILPOINT": f"{point}={count}"}) as daemon:
+                assert daemon.wait() == -signal.SIGKILL
+    database18.execute(CHANGES["circled"][0], CHANGES["circled"][0].replace("circled", "masked"))
+    pipeline.catch_up()
+    source = read_source(database18, "app.circled", ("id",))
+    assert differences(source, read_mirror(pipeline.mirror, source)) == []
+    expected = database18.query("select id, a, b from app.masked order by id")
+    with duckdb.connect(str(pipeline.mirror), read_only=True) as mirror:
+        assert mirror.execute("select id, a, b from raw.routed order by id").fetchall() == expected
 
 
 def _is_guess(reasons: list[str]) -> bool:

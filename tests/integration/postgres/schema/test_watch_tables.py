@@ -255,6 +255,9 @@ def later() -> list[str]:
 def test_ddl_that_changes_rows_in_silence_has_the_table_copied_again(
     database: Database, tmp_path: Path, ddl: str, running: bool
 ) -> None:
+    # Hardly a row behind it where the daemon was stopped: definitions and copies come all the same. A lake
+    # tells the default of an added column with the next file.
+    rows_behind = later() if running else ["delete from app.defaulted where id = 5"]
     database.execute(*setup())
     watched = Watched(database, tmp_path, ["app.*", "!app.hidden_*"], ddl=ddl)
     changes = [statement for _, made in PARTITIONS.values() for statement in made]
@@ -262,7 +265,7 @@ def test_ddl_that_changes_rows_in_silence_has_the_table_copied_again(
         changes += made
     exact = EXACT if ddl == "trigger" else ()
     expected = [f"app.{name}" for name in (*PARTITIONS, *COLUMNS, *TYPES, *OUTSIDE) if name not in exact]
-    watched.migrate(changes + TYPE_CHANGES, expected=expected, later=later(), running=running)
+    watched.migrate(changes + TYPE_CHANGES, expected=expected, later=rows_behind, running=running)
     # Whether a look finds the new partition still empty is a matter of time while the daemon runs.
     in_doubt = {"app.prepared"} if running else set()
     assert sorted(watched.copied.keys() - in_doubt) == sorted(expected)
