@@ -75,3 +75,12 @@ def check_version(connection: sqlite3.Connection, where: str) -> int:
         message = f"the state has version {version}; this version reads up to {SCHEMA_VERSION}"
         raise StateError(message, where=where, remedy="Run the newer version that wrote it.")
     return version
+
+
+def require_own_version(connection: sqlite3.Connection, where: str) -> None:
+    """StateError when the database lacks what this program's version has."""
+    version = check_version(connection, where)
+    if version < SCHEMA_VERSION:
+        message = f"the state has version {version}; this command needs version {SCHEMA_VERSION}"
+        remedy = "Restart the daemon with this version of cdc: it converts the state when it starts."
+        raise StateError(message, where=where, remedy=remedy)

@@ -25,7 +25,7 @@ from cdc.model.position import from_microseconds, to_microseconds
 from cdc.spi.state import Checkpoint, Plan, PublishedCursor, ReplayRequest
 from cdc.state.copies import ReadsCopyRequests, WritesCopyRequests
 from cdc.state.pauses import KeepsPauses
-from cdc.state.schema import check_version, migrate
+from cdc.state.schema import check_version, migrate, require_own_version
 from cdc.state.status_file import write_status
 
 DATABASE_NAME = "state.sqlite"
@@ -113,7 +113,12 @@ class SqliteStateReader(ReadsCopyRequests, KeepsPauses):
 
     def _all(self, statement: str, *values: object) -> list[sqlite3.Row]:
         with self._mutex, _translated(self._path):
-            return self._connection.execute(statement, values).fetchall()
+            try:
+                return self._connection.execute(statement, values).fetchall()
+            except sqlite3.OperationalError:
+                # A command may meet a state that no daemon of this version has opened yet.
+                require_own_version(self._connection, str(self._path))
+                raise
 
 
 class SqliteState(SqliteStateReader, WritesCopyRequests):

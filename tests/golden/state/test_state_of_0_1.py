@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
+from cdc.errors import StateError
 from cdc.log import LocalLogs
 from cdc.state import LocalState
 from cdc.testing.events import table
@@ -67,3 +70,19 @@ def test_a_recorded_state_is_read_and_goes_on(tmp_path: Path) -> None:
     assert len(seqs) == len(set(seqs))
     with closing(LocalLogs(bench.folder).writer("shop")) as log:
         assert not any(key.startswith("held:") for key in log.metadata)
+
+
+def test_a_request_to_a_recorded_state_names_the_version_that_it_needs(tmp_path: Path) -> None:
+    shutil.copytree(HERE / "0.1.0", tmp_path / "state")
+    with closing(LocalState(tmp_path / "state").reader()) as reader:
+        asks: tuple[Callable[[], object], ...] = (
+            lambda: reader.add_pause("sink", "lake", "operator"),
+            lambda: reader.request_table_pause("shop", T.table, pauses=True),
+        )
+        for ask in asks:
+            with pytest.raises(
+                StateError, match=r"the state has version \d+; this command needs version \d+"
+            ) as e:
+                ask()
+            assert e.value.remedy is not None
+            assert "Restart the daemon with this version" in e.value.remedy
