@@ -188,16 +188,24 @@ def _replaying(status: Status) -> DaemonVerdict | None:
 def _copying(status: Status) -> DaemonVerdict | None:
     for name, view in status.sources.items():
         report = view.report
-        if report is None or report.state != "streaming" or not (report.snapshot or report.waiting_tables):
+        waiting_tables = _waiting_tables(view)
+        if report is None or report.state != "streaming" or not (report.snapshot or waiting_tables):
             continue
         copy = report.snapshot
         if copy is None:
-            waiting = counted(report.waiting_tables, "table")
+            waiting = counted(waiting_tables, "table")
             return DaemonVerdict("busy", "copy", f"Copying {name}", f"{waiting} will be copied.", 0.0)
         return DaemonVerdict(
             "busy", "copy", f"Copying {name}: {copy.percent} %", _copy_text(copy), copy.percent / 100
         )
     return None
+
+
+def _waiting_tables(view: SourceView) -> int:
+    """The tables that wait for a copy or are copied: the log knows first."""
+    skipped = {error.table for error in view.report.refused} if view.report else set()
+    copies = view.log.copies if view.log else []
+    return sum(one.state in ("waiting", "copying") and one.table not in skipped for one in copies)
 
 
 def _copy_text(copy: CopyReport) -> str:
@@ -226,6 +234,15 @@ def _catching_up(status: Status) -> DaemonVerdict | None:
     return None
 
 
+def _unknown(status: Status) -> DaemonVerdict | None:
+    """Before the first look at a source nobody knows whether something is missing."""
+    waiting = [name for name, pair in _pairs(status) if pair.freshness_seconds is None]
+    if not waiting:
+        return None
+    text = f"Nothing is known yet about {waiting[0]}: numbers come with the first look at its source."
+    return DaemonVerdict("off", "off", "Starting", text)
+
+
 def _well(status: Status) -> DaemonVerdict:
     pairs = [(pair.freshness_seconds or 0.0, name) for name, pair in _pairs(status)]
     sinks, sources = len(status.sinks), len(status.sources)
@@ -248,6 +265,7 @@ _RULES: tuple[Rule, ...] = (
     _copying,
     _paused,
     _catching_up,
+    _unknown,
 )
 
 

@@ -217,7 +217,7 @@ class Capture:
         self._entry = entry = self._entry or self._ledger.begin()
         routed = self._router.route(entry, changes)
         failpoints.hit("capture.routed")
-        self._status.took(changes)
+        self._status.took(changes, entry.schema)
         self._append(entry, changes, routed)
         if changes.position is not None:
             memory = {f"{MEMORY_PREFIX}{key}": text for key, text in changes.memory.items()}

@@ -86,12 +86,13 @@ class Coordinator:
         asked_at = datetime.now(UTC)
         seen_at = self._source.current()
         self._discovered_at = time.monotonic()
-        self._status.looked(seen_at, asked_at)
         self._warn_of_empty_selection(schemas)
         if due:
             self.refused.clear()
             self._measure_retained()
         self._adopt(list(schemas.values()), seen_at)
+        # Once the tables that exist are known: a new one waits for its copy before all seems to be there.
+        self._status.looked(seen_at, asked_at)
         self._follow(list(schemas.values()))
         self._refuse_unreadable(schemas)
         self._forget_dropped(schemas, seen_at)

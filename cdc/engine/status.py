@@ -228,11 +228,11 @@ class SourceStatus:
             self.position, self.offset = commit.position, commit.next
             self.commit_at = commit.commit_at or self.commit_at
 
-    def took(self, changes: ChangeSet) -> None:
-        """Count the batches of a set, or of a part of one."""
+    def took(self, changes: ChangeSet, stored: Callable[[TableId], TableSchema | None]) -> None:
+        """Count the batches of a set, or of a part of one; `stored` returns the schema that the log has."""
         for batch in changes.batches:
             self.meter.add(metrics.TABLE_ROWS, batch.row_count, str(batch.table))
-            known = self._shapes.get(batch.table)
+            known = self._shapes.get(batch.table) or stored(batch.table)
             if known is not batch.schema:
                 self._shapes[batch.table] = batch.schema
                 if known is not None and not known.same_shape(batch.schema):
