@@ -22,9 +22,12 @@ MAX_SERIES = 500
 OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Metric:
-    """One metric. The unit is the end of its name; `buckets` are the upper bounds of a histogram."""
+    """One metric, which a count looks up by identity.
+
+    The unit is the end of its name; `buckets` are the upper bounds of a histogram.
+    """
 
     name: str
     kind: MetricKind
