@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, ParamSpec
 
 import typer
 
@@ -18,6 +18,7 @@ from cdc.cli.logging import Log, LogLevel, configure, errors_in_the_log, logger
 from cdc.cli.once import Deadline, timeout_seconds
 from cdc.cli.output import print_error, print_json, say
 from cdc.cli.progress import Progress
+from cdc.cli.service import ServiceManager
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, session_of
 from cdc.control import storage
 from cdc.control.composition import pick_source, sink_spec, source_spec
@@ -31,6 +32,8 @@ from cdc.spi import LogStore
 from cdc.spi.status import DaemonReport
 from cdc_config import Configuration
 from cdc_config.http import OFF, problem_of
+
+Given = ParamSpec("Given")
 
 OnceOption = Annotated[
     bool,
@@ -97,10 +100,12 @@ def run(  # noqa: PLR0917  (each is an option of the command)
         check_tls(configuration.http.tls)
         engine = _build(configuration, accepted, adopting, logs, monitor.recording(log))
     keep_imported()
-    service = HttpService(LiveStatus(configuration, monitor, logs, engine.meters), log)
+    live = LiveStatus(configuration, monitor, logs, engine.meters)
+    manager = ServiceManager(live)
     deadline = Deadline(seconds, engine.stop)
-    with _stopped_by_signals(engine), service:
-        result = engine.run(once=once, on_tick=deadline.after(_both(monitor.tick, progress.tick)))
+    on_tick = deadline.after(_each(monitor.tick, progress.tick, manager.tick))
+    with _stopped_by_signals(_each(manager.stopping, engine.stop)), HttpService(live, log), manager:
+        result = engine.run(once=once, on_tick=on_tick)
     log("stopped", outcome=result.outcome.value)
     _show(result, progress.report, once=once and not quiet, as_json=as_json)
     late = deadline.expired and result.outcome is not Outcome.DONE
@@ -125,12 +130,12 @@ def _served(configuration: Configuration, listen: str | None, *, once: bool) -> 
     return replace(configuration, http=settings)
 
 
-def _both(*ticks: Callable[[DaemonReport], None]) -> Callable[[DaemonReport], None]:
-    def tick(report: DaemonReport) -> None:
-        for one in ticks:
-            one(report)
+def _each(*functions: Callable[Given, None]) -> Callable[Given, None]:
+    def call(*arguments: Given.args, **named: Given.kwargs) -> None:
+        for one in functions:
+            one(*arguments, **named)
 
-    return tick
+    return call
 
 
 def _build(
@@ -147,12 +152,12 @@ def _build(
 
 
 @contextmanager
-def _stopped_by_signals(engine: Engine) -> Iterator[None]:
+def _stopped_by_signals(end: Callable[[], None]) -> Iterator[None]:
     """The first signal asks for an orderly end; a second one of the same kind ends the process at once."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
-        engine.stop()
+        end()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -23,6 +23,8 @@ Mark = Literal["ok", "copy", "replay", "warn", "bad", "pause", "off"]
 DOWN_SECONDS = 60.0
 # The daemon writes its status every second; older than this, it hangs or its disk does.
 STALE_SECONDS = 10.0
+# The engine's own thread ticks four times a second; after this long it hangs, and only a restart helps.
+ALIVE_SECONDS = 30.0
 # Twice a flush interval of 30 s, the longest default: a sink that is less fresh is catching up.
 FRESH_SECONDS = 60.0
 

@@ -17,13 +17,11 @@ from cdc.control.catalog import TableQuery, errors_of, readers, schemas_of, tabl
 from cdc.control.live import LiveStatus
 from cdc.control.monitor import MAX_EVENTS, POINT_SECONDS
 from cdc.control.stored import kept_checkpoints
-from cdc.control.verdict import STALE_SECONDS
+from cdc.control.verdict import ALIVE_SECONDS, STALE_SECONDS
 from cdc.http.guard import refusal
 from cdc.units import parse_duration
 
 _JSON = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
-# The engine's own thread ticks four times a second; after this long it hangs, and only a restart helps.
-ALIVE_SECONDS = 30.0
 STREAM_SECONDS = 1.0
 # One for each page that is open; more are scripts that forgot to close.
 MAX_STREAMS = 16

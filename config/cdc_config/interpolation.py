@@ -1,7 +1,7 @@
-"""Replaces `${NAME}`, `${NAME:-default}` and `${file:/path}` in text; `$${` is a literal `${`.
+"""Replaces `${NAME}`, `${NAME:-default}`, `${file:/path}` and `${credential:name}` in text.
 
-Defaults are literal text: nothing is replaced inside them. What comes from the environment or a file is
-a secret to everything above.
+`$${` is a literal `${`. Defaults are literal text: nothing is replaced inside them. What comes from
+outside the text is a secret to everything above.
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ from pathlib import Path
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
 _VARIABLE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>.*))?", re.DOTALL)
 _FILE_PREFIX = "file:"
+_CREDENTIAL_PREFIX = "credential:"
+# As systemd names credentials (systemd.exec(5)): one name of a file, so that no reference leaves the folder.
+_CREDENTIAL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
+# The folder of a service's credentials, which systemd names to the service alone.
+CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 
 # A secret is a line of text: this keeps a mistyped path (a database file, a log) from being read whole.
 MAX_SECRET_FILE_BYTES = 64 * 1024
@@ -50,12 +55,15 @@ class Interpolation:
 
     def _value(self, reference: str) -> str:
         if reference.startswith(_FILE_PREFIX):
-            return self._remember(self._read(reference.removeprefix(_FILE_PREFIX)))
+            return self._remember(self._read(self.folder / reference.removeprefix(_FILE_PREFIX)))
+        if reference.startswith(_CREDENTIAL_PREFIX):
+            return self._remember(self._credential(reference.removeprefix(_CREDENTIAL_PREFIX)))
         variable = _VARIABLE.fullmatch(reference)
         if variable is None:
             raise UnresolvedReference(
                 "has an invalid reference",
-                "Write ${NAME}, ${NAME:-default} or ${file:/path}; '$${' is a literal '${'.",
+                "Write ${NAME}, ${NAME:-default}, ${file:/path} or ${credential:name};"
+                " '$${' is a literal '${'.",
             )
         name, default = variable["name"], variable["default"]
         value = self.environment.get(name)
@@ -72,8 +80,26 @@ class Interpolation:
         self.inserted.add(value)
         return value
 
-    def _read(self, name: str) -> str:
-        path = self.folder / name
+    def _credential(self, name: str) -> str:
+        """The text of a credential that systemd passed to this service."""
+        if not _CREDENTIAL.fullmatch(name):
+            remedy = "Write the name that LoadCredential= or SetCredential= has in the unit."
+            raise UnresolvedReference("names no valid credential", remedy)
+        folder = self.environment.get(CREDENTIALS_VARIABLE)
+        if not folder:
+            raise UnresolvedReference(
+                f"needs the credential {name}, and systemd passed none to this process",
+                f"Add LoadCredential={name}:PATH to the unit, or use ${{file:PATH}} outside systemd.",
+            )
+        path = Path(folder, name)
+        if not path.exists():
+            raise UnresolvedReference(
+                f"needs the credential {name}, which systemd did not pass to this service",
+                f"Add LoadCredential={name}:PATH to the unit, then run: systemctl daemon-reload",
+            )
+        return self._read(path)
+
+    def _read(self, path: Path) -> str:
         try:
             with path.open("rb") as file:
                 content = file.read(MAX_SECRET_FILE_BYTES + 1)

@@ -163,11 +163,21 @@ CASES = {
     "reference that is no name": (
         SOURCE + "    url: '${a-b}'\n",
         "cdc.yaml:4: sources.shop.url: has an invalid reference."
-        " Write ${NAME}, ${NAME:-default} or ${file:/path}; '$${' is a literal '${'.",
+        " Write ${NAME}, ${NAME:-default}, ${file:/path} or ${credential:name}; '$${' is a literal '${'.",
     ),
     "secret file that is missing": (
         SOURCE + "    url: ${file:/nowhere/pw}\n",
         "cdc.yaml:4: sources.shop.url: needs the file /nowhere/pw, which cannot be read (No such file or directory)",
+    ),
+    "credential without systemd": (
+        SOURCE + "    url: ${credential:pw}\n",
+        "cdc.yaml:4: sources.shop.url: needs the credential pw, and systemd passed none to this process."
+        " Add LoadCredential=pw:PATH to the unit, or use ${file:PATH} outside systemd.",
+    ),
+    "credential outside its folder": (
+        SOURCE + "    url: ${credential:../pw}\n",
+        "cdc.yaml:4: sources.shop.url: names no valid credential."
+        " Write the name that LoadCredential= or SetCredential= has in the unit.",
     ),
     "empty": (
         "\n# nothing\n",

@@ -94,7 +94,10 @@ def test_example_loads(path: Path, tmp_path: Path) -> None:
     (tmp_path / "cdc.yaml").write_text(text, "utf-8")
     names = set(re.findall(r"\$\{([A-Z_]+)\}", text))
     scheme = "mysql" if "type: mysql" in text else "postgresql"
-    environment = dict.fromkeys(names, f"{scheme}://cdc:secret@127.0.0.1/shop")
+    url = f"{scheme}://cdc:secret@127.0.0.1/shop"
+    for credential in re.findall(r"\$\{credential:(\w+)\}", text):
+        (tmp_path / credential).write_text(url, "utf-8")
+    environment = dict.fromkeys(names, url) | {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     configuration = load(tmp_path / "cdc.yaml", registry.load, environment)
     assert configuration.sources
     assert configuration.sinks

@@ -137,6 +137,17 @@ def test_secret_file_is_read_without_its_line_end(load_text: Load, tmp_path: Pat
     assert options_of(load_text(text)).tables == ("p w", "p w")
 
 
+def test_credential_is_read_from_the_folder_that_systemd_names(load_text: Load, tmp_path: Path) -> None:
+    (tmp_path / "pw").write_text("p w\n", "utf-8")
+    text = "sources: {shop: {type: postgres, tables: ['${credential:pw}']}}"
+    assert options_of(load_text(text, {"CREDENTIALS_DIRECTORY": str(tmp_path)})).tables == ("p w",)
+
+
+def test_state_dir_can_be_the_one_that_systemd_makes(load_text: Load) -> None:
+    text = "state_dir: ${STATE_DIRECTORY}\nsources: {a: {type: postgres}}"
+    assert load_text(text, {"STATE_DIRECTORY": "/var/lib/cdc/shop"}).state_dir == Path("/var/lib/cdc/shop")
+
+
 def test_aliases_repeat_a_value(load_text: Load) -> None:
     text = "sources:\n  a: {type: postgres, tables: &t [x]}\n  shop: {type: postgres, tables: *t}\n"
     assert options_of(load_text(text)).tables == ("x",)
