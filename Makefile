@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup venv build wheel demo test-quick test test-all lint format bench fuzz clean
+.PHONY: help setup venv build wheel image lock demo test-quick test test-all lint format bench fuzz clean
 
 PY := .venv/bin/python
 # Four workers keep two cores busy: half of a test's time is waiting, for servers, disks and ticks of the daemon. Each starts servers of its
@@ -51,6 +51,16 @@ wheel: venv ## Wheels of every supported Python in dist/ where Docker answers, e
 		$(PY) -m pip wheel -q --no-build-isolation --no-deps --wheel-dir dist .; \
 	fi
 	@ls dist/*.whl
+
+image: ## The container image cdcd:VERSION, where a Docker engine answers (docs/deploying.md)
+	version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); \
+	docker build --build-arg "VERSION=$$version" --build-arg "REVISION=$$(git rev-parse HEAD)" --tag "cdcd:$$version" .
+
+lock: venv ## Write the newest versions that fit, with their hashes, to the locks that the image is built from
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --upgrade --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock' --extra all --output-file requirements.lock pyproject.toml
+	printf '%s\n' 'setuptools>=80' 'Cython>=3.3' | .venv/bin/uv pip compile -q --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-annotate --custom-compile-command 'make lock' --output-file requirements-build.lock -
 
 lint: venv ## Style, formatting, types, import contracts
 	.venv/bin/ruff check .

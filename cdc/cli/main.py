@@ -29,6 +29,7 @@ COMMANDS = {
     "check": "cdc.cli.check:check",
     "run": "cdc.cli.run:run",
     "status": "cdc.cli.status:status",
+    "health": "cdc.cli.health:health",
     "checkpoints": "cdc.cli.checkpoints:checkpoints",
     "replay": "cdc.cli.replay:replay",
     "snapshot": "cdc.cli.snapshot:snapshot",
