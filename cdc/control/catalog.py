@@ -10,10 +10,13 @@ from typing import Any
 from cdc.control.status import Status
 from cdc.engine.ledger import TableBook
 from cdc.errors import CdcError
+from cdc.model import TableId
 from cdc.spi import LogReader
 from cdc.spi.status import ErrorReport
 
 SKIPPED = "skipped"
+# What an operator looks for first.
+_ATTENTION = (SKIPPED, "copying", "waiting", "paused", "live")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,11 @@ class TableQuery:
 def tables_of(status: Status, logs: Mapping[str, LogReader], query: TableQuery) -> dict[str, Any]:
     """Return a page of tables, `total` and `by_state` of all that match, and the cursor of the `next`."""
     errors = _errors(status)
+    books = {name: TableBook.from_metadata(log.metadata) for name, log in logs.items()}
     found = [
-        _entry(name, str(table), state.phase.value, state.reason, errors.get((name, str(table))))
-        for name, log in logs.items()
-        for table, state in TableBook.from_metadata(log.metadata).items()
+        _entry(name, table, book, errors.get((name, str(table))))
+        for name, book in books.items()
+        for table, _ in book.items()
         if table.schema
     ]
     matching = [
@@ -129,18 +133,22 @@ def _errors(status: Status) -> dict[tuple[str, str], ErrorReport]:
     return found
 
 
-def _entry(source: str, name: str, phase: str, reason: str, error: ErrorReport | None) -> dict[str, Any]:
+def _entry(source: str, table: TableId, book: TableBook, error: ErrorReport | None) -> dict[str, Any]:
+    state = book[table]
     return {
-        "name": name,
+        "name": str(table),
         "source": source,
-        "state": phase if error is None else SKIPPED,
-        "reason": reason or None,
+        "state": state.phase.value if error is None else SKIPPED,
+        "reason": state.reason or None,
+        "copied_rows": book.copied_rows(table),
         "error": None if error is None else error.document(),
     }
 
 
 def _place(one: dict[str, Any], order: str) -> tuple[str, ...]:
     names = (one["name"], one["source"])
+    if order == "attention":
+        return (str(_ATTENTION.index(one["state"])), *names)
     return (one["state"], *names) if order == "state" else names
 
 

@@ -17,10 +17,10 @@ from typing import Any
 import cdc
 from cdc.control.monitor import StatusMonitor
 from cdc.control.status import DaemonView, Status, status_of
-from cdc.control.verdict import DaemonVerdict, state_word, verdict_of
+from cdc.control.verdict import DaemonVerdict, error_title, state_word, verdict_of
 from cdc.spi import LogReader, LogStore
 from cdc.spi.metrics import Meter
-from cdc.spi.status import SourceReport
+from cdc.spi.status import ErrorReport, SourceReport
 from cdc_config import Configuration, ConfiguredSink
 
 # What the daemon promises to stay under, where no container allows less.
@@ -72,11 +72,11 @@ class LiveStatus:
         found = status.document()
         for name, source in found["sources"].items():
             source.update(self._source(name, status))
-            _complete_errors(source)
+            _complete_errors(f"Source {name}", source)
         for name, pairs in found["sinks"].items():
             for pair in pairs:
                 pair.update(self._pair(name, pair["source"], status))
-                _complete_errors(pair)
+                _complete_errors(f"Sink {name}", pair)
         return {
             "name": socket.gethostname(),
             "version": cdc.__version__,
@@ -166,12 +166,13 @@ def _waits_for(word: str, source: str, feeding: SourceReport | None) -> str | No
     )
 
 
-def _complete_errors(part: dict[str, Any]) -> None:
-    """Add to each error when it is retried, and where it is documented."""
+def _complete_errors(subject: str, part: dict[str, Any]) -> None:
+    """Add to each error what it means for its subject, when it is retried, and where it is documented."""
     errors = [part.get("error"), *part.get("refused", ()), *part.get("set_aside", ())]
     for error in errors:
         if error:
             retry, at = error.get("retry_seconds"), error.get("at")
             due = datetime.fromisoformat(at) + timedelta(seconds=retry) if at and retry is not None else None
+            error["title"] = error_title(subject, ErrorReport.parse(error))
             error["next_try_at"] = due
             error["docs"] = f"operations#{error['kind'].lower()}"

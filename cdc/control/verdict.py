@@ -49,6 +49,19 @@ class DaemonVerdict:
         )
 
 
+def error_title(subject: str, error: ErrorReport) -> str:
+    """Return what an error means for its subject, such as `Source shop`, or for one of its tables."""
+    if error.table is not None:
+        return f"Table {error.table} is skipped"
+    if error.needs_operator:
+        return f"{subject} needs you"
+    if not is_down(error):
+        return f"{subject} is retried"
+    if subject.startswith("Source ") and error.kind == "SourceUnavailable":
+        return f"{subject} cannot be reached"
+    return f"{subject} is down"
+
+
 Rule = Callable[[Status], DaemonVerdict | None]
 
 
@@ -126,7 +139,10 @@ def _needs_operator(status: Status) -> DaemonVerdict | None:
     for subject, error in _errors(status):
         if error.needs_operator and error.table is None:
             return DaemonVerdict(
-                "bad", "bad", f"{subject} needs you", f"{_sentence(error.message)} {_others(status, subject)}"
+                "bad",
+                "bad",
+                error_title(subject, error),
+                f"{_sentence(error.message)} {_others(status, subject)}",
             )
     for name, view in status.sources.items():
         if view.log_error is not None:
@@ -150,19 +166,19 @@ def _down(status: Status) -> DaemonVerdict | None:
     is_source = subject.startswith("Source ")
     if not is_down(error):
         return DaemonVerdict(
-            "warn", "warn", f"{subject} is retried", f"{_sentence(error.message)} {_others(status, subject)}"
+            "warn",
+            "warn",
+            error_title(subject, error),
+            f"{_sentence(error.message)} {_others(status, subject)}",
         )
     safe = (
         "What was read is delivered. Nothing is lost: the source keeps what follows."
         if is_source
         else "Its changes wait in the log. Nothing is lost, and the sources are not held up."
     )
-    title = (
-        f"{subject} cannot be reached"
-        if is_source and error.kind == "SourceUnavailable"
-        else f"{subject} is down"
+    return DaemonVerdict(
+        "bad", "warn", error_title(subject, error), f"{safe} {_others(status, subject)}".rstrip()
     )
-    return DaemonVerdict("bad", "warn", title, f"{safe} {_others(status, subject)}".rstrip())
 
 
 def _starting(status: Status) -> DaemonVerdict | None:

@@ -158,6 +158,10 @@ class TableBook:
         """Return the tables that wait for a copy or are copied, in name order."""
         return sorted(table for table, state in self.items() if state.is_copied)
 
+    def copied_rows(self, table: TableId) -> int:
+        """Return how many rows the finished chunks of a copy have; 0 once the table is live."""
+        return sum(self._chunks.get(table, {}).values())
+
     def finished_chunks(self, table: TableId) -> frozenset[str]:
         return frozenset(self._chunks.get(table, ()))
 

@@ -20,6 +20,8 @@ from cdc.http.controls import Action, ControlQuery, Controls, PauseBody, ReplayB
 from cdc.http.guard import Access, BodyTooLarge, RequestLimits, refusal, too_large
 from cdc.http.metrics import Metrics
 from cdc.http.openapi import PREFIX, Endpoint, document
+from cdc.http.page import PREFIX as PAGE
+from cdc.http.page import page
 from cdc.http.reads import (
     CheckpointsQuery,
     EventsQuery,
@@ -34,7 +36,7 @@ from cdc.http.reads import (
 )
 
 Handler = Callable[[Request], Awaitable[Response]]
-_PREVIEW = ("title", "happens", "stays", "command", "dry_run")
+_PREVIEW = ("title", "happens", "stays", "command", "button", "dry_run")
 
 
 def endpoints(reads: Reads, controls: Controls) -> list[Endpoint]:
@@ -63,6 +65,8 @@ def application(reads: Reads, controls: Controls, metrics: Metrics, access: Acce
         return answer(described)
 
     routes = [
+        Route("/", _open(page, access)),
+        Route(f"{PAGE}/{{name}}", _open(page, access)),
         Route("/healthz", _guarded(reads.healthz, access)),
         Route("/readyz", _guarded(reads.readyz, access)),
         Route("/metrics", _guarded(metrics.answer, access)),
@@ -72,6 +76,15 @@ def application(reads: Reads, controls: Controls, metrics: Metrics, access: Acce
     ]
     handlers: Any = {CdcError: _ours, HTTPException: _theirs, BodyTooLarge: _long, Exception: _defect}
     return Starlette(routes=routes, middleware=[Middleware(RequestLimits)], exception_handlers=handlers)
+
+
+def _open(handler: Callable[[Request], Response], access: Access) -> Handler:
+    """The page has no data: it asks for the token where reading needs one."""
+
+    async def opened(request: Request) -> Response:
+        return access.refuse_host(request) or handler(request)
+
+    return opened
 
 
 def _guarded(handler: Callable[[Request], Response], access: Access) -> Handler:

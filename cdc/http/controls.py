@@ -108,6 +108,7 @@ class Controls:
                 body.place,
                 *([] if len(sink.sources) == 1 else ["--source", source]),
             ],
+            f"Replay {count}",
         )
 
         def act() -> dict[str, Any]:
@@ -128,6 +129,7 @@ class Controls:
             "The rows are read again from the source, and replace the old ones when the copy is complete.",
             "The stream continues. Readers see the old rows until then. Other tables are not affected.",
             ["cdc", "snapshot", *names, *([] if body.sink is None else ["--sink", body.sink])],
+            f"Copy {counted(len(requested.tables), 'table')}" if requested.tables else "Copy all tables",
         )
 
         def act() -> dict[str, Any]:
@@ -140,9 +142,15 @@ class Controls:
         return pause_target(self._live.configuration, body.name, body.tables, body.kind, "name")
 
 
-def preview(title: str, happens: str, stays: str, command: list[str]) -> dict[str, Any]:
-    """Return what a control does, what it leaves as it is, and the command that does the same."""
-    return {"title": title, "happens": happens, "stays": stays, "command": shlex.join(command)}
+def preview(
+    title: str, happens: str, stays: str, command: list[str], button: str | None = None
+) -> dict[str, Any]:
+    """Return what a control does, what it leaves as it is, and the command that does the same.
+
+    `button` names verb and amount.
+    """
+    said = {"title": title, "happens": happens, "stays": stays, "command": shlex.join(command)}
+    return said | {"button": button or title}
 
 
 _PAUSES = {

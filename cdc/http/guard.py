@@ -56,9 +56,13 @@ class Access:
 
     def refuse_reading(self, request: HTTPConnection) -> Response | None:
         """Return the refusal of a request that changes nothing; None if it may go on."""
-        if not self._is_local:
-            return None if request.url.path in OPEN_PATHS else self._refuse_stranger(request)
-        if _host(request.headers.get("host", "")) in _LOCAL_NAMES:
+        if self._is_local or request.url.path in OPEN_PATHS:
+            return self.refuse_host(request)
+        return self._refuse_stranger(request)
+
+    def refuse_host(self, request: HTTPConnection) -> Response | None:
+        """Return the refusal of a request that names a host which is not served on loopback."""
+        if not self._is_local or _host(request.headers.get("host", "")) in _LOCAL_NAMES:
             return None
         # Else a page of the Internet could have its reader's browser look.
         remedy = "Use http://127.0.0.1, or set http.listen to the address that this name has."

@@ -47,7 +47,9 @@ class TablesQuery(_Query):
     state: Literal["waiting", "copying", "live", "paused", "skipped"] | None = Field(
         None, description="Tables in this state only."
     )
-    order: Literal["name", "state"] = Field("name", description="What the tables are sorted by.")
+    order: Literal["name", "state", "attention"] = Field(
+        "name", description="What the tables are sorted by; `attention`: skipped and copied ones first."
+    )
     limit: Limit = Field(100, description="At most this many.")
     cursor: Text = Field("", description="`next` of the page before.")
 
