@@ -39,7 +39,7 @@ def assets() -> Mapping[str, tuple[bytes, str, str]]:
 
 
 def page(request: Request) -> Response:
-    """Answer with a file of the page, at `/` with `index.html`. Browsers ask each time if it is the newest."""
+    """Answer with a file of the page, with `index.html` at `/`. Browsers ask if theirs is the newest."""
     found = assets().get(request.path_params.get("name", "index.html"))
     if found is None:
         return refusal(404, "HttpError", "the page has no such file", "Open / instead.")
