@@ -13,10 +13,12 @@ from cdc.spi import Pause
 from cdc.spi.status import CopyReport, DaemonReport, ErrorReport, SinkReport, SourceReport
 
 NOW = datetime.now(UTC)
+# Younger than a minute, however long after its collection the test runs.
+JUST_NOW = -3600.0
 
 
 def failing(
-    kind: str = "SinkUnavailable", seconds: float = 5, *, needs_operator: bool = False
+    kind: str = "SinkUnavailable", seconds: float = JUST_NOW, *, needs_operator: bool = False
 ) -> ErrorReport:
     since = (NOW - timedelta(seconds=seconds)).isoformat()
     return ErrorReport(
