@@ -31,7 +31,11 @@ class SqlSink(ABC):
 
     A target says how to connect, what its errors mean (`guarded`), what one transaction may hold
     (`new_room`), and what else belongs to its transactions (`preparing`, `committing`, `applied`). `where`
-    names it in errors. One whose schema changes are not part of its transactions declares so.
+    names it in errors.
+
+    Raises:
+        TypeError: a class declares that schema changes are not part of its transactions. After a crash
+            between the two, they would run twice, and rows would be there without their cursor.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -40,6 +44,15 @@ class SqlSink(ABC):
         atomic=Atomicity.ALL_TABLES,
         transactional_ddl=True,
     )
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if not cls.capabilities.transactional_ddl:
+            raise TypeError(
+                f"{cls.__module__}.{cls.__qualname__} declares transactional_ddl=False, but SqlSink needs"
+                " schema changes that are part of transactions. Implement cdc.spi.Sink for this target"
+                " instead (docs/writing-a-sink.md)."
+            )
 
     def __init__(self, options: TableOptions, context: SinkContext, where: str) -> None:
         self._options = options
