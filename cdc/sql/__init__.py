@@ -4,9 +4,9 @@ A target adds a `Dialect` (how its SQL is written), a `Connection` (how it is ru
 `SqlSink`.
 """
 
+from cdc.sql.dialect import Connection, Dialect, OwnTypes
 from cdc.sql.options import TableOptions
 from cdc.sql.sink import SqlSink
 from cdc.sql.steps import StepLimits
-from cdc.sql.target import Connection, Dialect, OwnTypes
 
 __all__ = ["Connection", "Dialect", "OwnTypes", "SqlSink", "StepLimits", "TableOptions"]

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from cdc.model import ChangeBatch, Envelope
+from cdc.sql.dialect import GIVEN, Connection
 from cdc.sql.layout import BEFORE
 from cdc.sql.mapping import Change, ColumnMapping
-from cdc.sql.target import GIVEN, Connection
 
 _OWN = {
     "_cdc_op": "r.op",

@@ -16,13 +16,13 @@ from cdc.merge import TableRefused, from_truncate
 from cdc.model import ChangeBatch, CopyStep, TableId, TableSchema
 from cdc.spi import Delivery, SinkContext
 from cdc.sql import append, history, mirror
+from cdc.sql.dialect import Connection
 from cdc.sql.mapping import Change
 from cdc.sql.options import TableOptions
 from cdc.sql.own_tables import SetAsideEntry, Shelf
 from cdc.sql.progress import DeliveryProgress, Overfull, end_of
 from cdc.sql.steps import Room
 from cdc.sql.tables import Tables
-from cdc.sql.target import Connection
 
 T = TypeVar("T")
 

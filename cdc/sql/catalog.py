@@ -14,9 +14,9 @@ from typing import Any
 from cdc.errors import SinkRefused
 from cdc.model import TableId
 from cdc.model.position import from_microseconds
+from cdc.sql.dialect import OWN_SCHEMA, Connection
 from cdc.sql.names import FAIL_REMEDY, extended, is_too_long, suffixed
 from cdc.sql.options import Deletes, Identifiers, Mode
-from cdc.sql.target import OWN_SCHEMA, Connection
 
 _COLUMNS = (
     "source, schema_name, table_name, relation, version, schema_seq, since_seq, mode, deletes, schema, "

@@ -13,10 +13,10 @@ from cdc.model import CopyMark, TableSchema
 from cdc.model.position import from_microseconds, to_microseconds
 from cdc.spi import SinkContext
 from cdc.sql.catalog import Catalog, StoredTable
+from cdc.sql.dialect import Connection, Dialect
 from cdc.sql.evolve import fresh_columns, match
 from cdc.sql.layout import own_columns
 from cdc.sql.options import TableOptions
-from cdc.sql.target import Connection, Dialect
 
 if TYPE_CHECKING:
     from cdc.sql.tables import Tables

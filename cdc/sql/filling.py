@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from cdc.merge import Holes, Rows
+from cdc.sql.dialect import GIVEN
 from cdc.sql.mapping import Change
 from cdc.sql.progress import Overfull
-from cdc.sql.target import GIVEN
 
 # Rows that one statement measures.
 _MEASURED_ROWS = 1000

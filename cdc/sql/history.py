@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from cdc.deferred import compute as pc
 from cdc.merge import TruncateSegment, Versions, multiset_delta, row_versions, segments
+from cdc.sql.dialect import GIVEN
 from cdc.sql.filling import fill, split
 from cdc.sql.keyless import insert_added, oldest_removed
 from cdc.sql.mapping import Change
 from cdc.sql.mirror import refuse_changes
-from cdc.sql.target import GIVEN
 
 
 def apply(change: Change) -> None:

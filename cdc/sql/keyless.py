@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
+from cdc.sql.dialect import GIVEN
 from cdc.sql.mapping import Change
-from cdc.sql.target import GIVEN
 
 
 def insert_added(change: Change, rows: pa.Table, own: Mapping[str, str]) -> None:

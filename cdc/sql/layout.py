@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from cdc.sql.dialect import OwnTypes
 from cdc.sql.options import Deletes, Mode
-from cdc.sql.target import OwnTypes
 
 BEFORE = "_cdc_before"
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 from cdc.errors import UnsupportedSchema
 from cdc.merge import Rows, TruncateSegment, multiset_delta, reduce_batches, segments
 from cdc.model import Envelope, Operation
+from cdc.sql.dialect import GIVEN
 from cdc.sql.filling import fill, split
 from cdc.sql.keyless import insert_added, oldest_removed
 from cdc.sql.mapping import Change
-from cdc.sql.target import GIVEN
 
 
 def apply(change: Change) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Container, Iterable, Mapping
 
 from cdc.errors import SinkRefused
 from cdc.model import TableSchema
+from cdc.sql.dialect import Dialect
 from cdc.sql.options import Identifiers
-from cdc.sql.target import Dialect
 
 # Enough to keep apart the few names that differ in case only.
 SUFFIX_DIGITS = 6

@@ -21,7 +21,7 @@ from cdc.merge.continuity import Fence
 from cdc.model import Position, TableId, TableSchema
 from cdc.model.position import from_microseconds
 from cdc.spi import Cursor, SetAside, SinkContext
-from cdc.sql.target import OWN_SCHEMA, Connection
+from cdc.sql.dialect import OWN_SCHEMA, Connection
 
 # Changes when an older daemon could no longer use the tables.
 FORMAT_VERSION = 1

@@ -18,12 +18,12 @@ from cdc.model import TableId, TableSchema
 from cdc.spi import Atomicity, Capabilities, Cursor, Delivery, Finding, SetAside, SinkContext
 from cdc.sql import own_tables, steps
 from cdc.sql.applying import Application
+from cdc.sql.dialect import Connection
 from cdc.sql.options import TableOptions
 from cdc.sql.own_tables import Shelf, report_set_aside
 from cdc.sql.progress import DeliveryProgress, Overfull
 from cdc.sql.steps import Done, Room, StepLimits
 from cdc.sql.tables import Tables
-from cdc.sql.target import Connection
 
 
 class SqlSink(ABC):

@@ -18,7 +18,7 @@ import numpy as np
 
 from cdc.errors import SinkRefused
 from cdc.model import ChangeBatch, Commit, TableId
-from cdc.sql.target import Connection
+from cdc.sql.dialect import Connection
 
 
 @dataclass(frozen=True, slots=True)

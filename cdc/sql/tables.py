@@ -16,10 +16,10 @@ from cdc.spi import SinkContext
 from cdc.sql import own_tables
 from cdc.sql.catalog import Catalog, StoredTable
 from cdc.sql.copies import Copies
+from cdc.sql.dialect import Connection
 from cdc.sql.evolve import Evolution, create, evolve, fresh_columns
 from cdc.sql.mapping import ColumnMapping
 from cdc.sql.options import TableOptions
-from cdc.sql.target import Connection
 
 
 class Tables:

@@ -19,8 +19,8 @@ from cdc.errors import SinkRefused, SinkUnavailable
 from cdc.model import Column, TableId
 from cdc.spi import Finding, Severity, SinkContext
 from cdc.sql import Connection, Dialect, OwnTypes, SqlSink, TableOptions
+from cdc.sql.dialect import GIVEN
 from cdc.sql.mapping import decimal_text
-from cdc.sql.target import GIVEN
 
 KINDS: dict[str, tuple[Any, ...]] = {
     "INTEGER": (pa.types.is_boolean, pa.types.is_integer),
