@@ -190,3 +190,20 @@ def test_a_rename_of_temporary_and_other_tables_is_taken_apart(
     mariadb10_database.execute("insert into t values (1)", "insert into u2 values (1)")
     assert [row["table"].split(".")[1] for row in follower.rows()] == ["t", "u2"]
     assert stale(follower) == ["u2"]
+
+
+def test_a_table_of_a_session_hides_the_one_of_its_name(
+    mysql_database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    mysql_database.execute("create table t (id int primary key)", "insert into t values (1)")
+    follower = follow(mysql_database)
+    mysql_database.execute(
+        "create temporary table t (id int primary key, only_here int)",
+        "insert into t values (7, 7)",
+        "alter table t add column more int",
+        "truncate table t",
+        "drop temporary table t",
+        "insert into t values (2)",
+    )
+    assert [(row["_cdc_op"], row["id"]) for row in follower.rows()] == [("c", 2)]
+    assert follower.stale == []

@@ -218,3 +218,60 @@ def test_a_system_versioned_table_shows_its_present_rows_only(
         ("d", 1, "c"),
         ("d", 2, "b"),
     ]
+
+
+def test_rows_of_partitions_come_like_others(mysql_database: MysqlDatabase, follow: FollowerFactory) -> None:
+    """MySQL writes the partition before the row, both of them where an update moves it to another."""
+    mysql_database.execute(
+        "create table t (id int, region int, note varchar(10), primary key (id, region))"
+        " partition by list (region) subpartition by hash (id) subpartitions 2"
+        " (partition a values in (1), partition b values in (2, 3))"
+    )
+    follower = follow(mysql_database)
+    mysql_database.execute(
+        "insert into t values (1, 1, 'a'), (2, 2, 'b'), (3, 3, 'c')",
+        "update t set note = 'stays' where id = 1",
+        "update t set region = 2 where id = 1",
+        "delete from t where region = 2",
+        "alter table t add partition (partition c values in (4))",
+        "insert into t values (4, 4, 'd')",
+        "alter table t reorganize partition b into (partition b values in (2), partition d values in (3))",
+        "update t set region = 3 where id = 4",
+    )
+    rows = follower.rows()
+    assert [(row["_cdc_op"], row["id"], row["region"], row["note"]) for row in rows] == [
+        ("c", 1, 1, "a"),
+        ("c", 2, 2, "b"),
+        ("c", 3, 3, "c"),
+        ("u", 1, 1, "stays"),
+        ("u", 1, 2, "stays"),
+        ("d", 2, 2, "b"),
+        ("d", 1, 2, "stays"),
+        ("c", 4, 4, "d"),
+        ("u", 4, 3, "d"),
+    ]
+    assert rows[4]["_cdc_before"]["region"] == 1
+    # Moving rows between partitions changes none of them.
+    assert follower.stale == []
+
+
+def test_a_key_that_an_insert_replaces_is_an_update_or_a_delete_of_the_old_one(
+    mysql_database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    mysql_database.execute(
+        "create table t (id int primary key, code int, note varchar(10), unique (code))",
+        "insert into t values (1, 10, 'a'), (2, 20, 'b')",
+    )
+    follower = follow(mysql_database)
+    mysql_database.execute(
+        "replace into t values (3, 10, 'c')",
+        "insert into t values (4, 20, 'd') on duplicate key update id = 5, note = 'e'",
+    )
+    held = {1: "a", 2: "b"}
+    for row in follower.rows():
+        if row["_cdc_op"] != "c":
+            old = row["_cdc_before"]["id"] if row["_cdc_op"] == "u" else row["id"]
+            del held[old]
+        if row["_cdc_op"] != "d":
+            held[row["id"]] = row["note"]
+    assert held == dict(mysql_database.query("select id, note from t"))

@@ -217,3 +217,41 @@ def test_rows_that_triggers_change_are_in_the_binlog(
     names = [(row["table"].rpartition(".")[2], row["_cdc_op"]) for row in follower.rows()]
     assert names == [("t", "c"), ("changed", "c"), ("t", "u"), ("changed", "u"), ("t", "d")]
     assert follower.stale == []
+
+
+def with_family(database: MysqlDatabase) -> MysqlDatabase:
+    database.execute(
+        "create table parent (id int primary key)",
+        "create table child (id int primary key, p int,"
+        " foreign key (p) references parent (id) on delete cascade on update cascade)",
+        "insert into parent values (1), (2)",
+        "insert into child values (10, 1), (11, 1)",
+    )
+    return database
+
+
+def test_rows_that_a_foreign_key_changes_come_where_the_server_logs_them(
+    mysql_server_factory: MysqlFactory, follow: FollowerFactory
+) -> None:
+    server = mysql_server_factory({"innodb-native-foreign-keys": "OFF"})
+    database = with_family(server.create_database())
+    follower = follow(database)
+    database.execute("update parent set id = 5 where id = 1", "delete from parent where id = 5")
+    found = [(row["table"].rpartition(".")[2], row["_cdc_op"], row["id"]) for row in follower.rows()]
+    assert sorted(found) == sorted(
+        [
+            *[("parent", "u", 5), ("child", "u", 10), ("child", "u", 11)],
+            *[("parent", "d", 5), ("child", "d", 10), ("child", "d", 11)],
+        ]
+    )
+
+
+def test_a_child_that_no_row_event_follows_does_not_disturb_the_stream(
+    mariadb10_database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    """MariaDB names the child in a table map, and logs none of the rows that the foreign key changed."""
+    database = with_family(mariadb10_database)
+    follower = follow(database)
+    database.execute("delete from parent where id = 1", "insert into child values (12, 2)")
+    found = [(row["table"].rpartition(".")[2], row["_cdc_op"], row["id"]) for row in follower.rows()]
+    assert found == [("parent", "d", 1), ("child", "c", 12)]

@@ -1,13 +1,10 @@
-"""What few servers write into a binlog, or write in few moments: checksums that change, statements beside
-their rows, rows of several packets, partitions, cascades, tables made for a session.
-"""
+"""How events travel: checksums that change, rows of several packets, events larger than a packet."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.integration.mysql.conftest import FollowerFactory
-from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.follower import MysqlFollower
 from tests.support.mysql.server import MysqlDatabase
 
@@ -39,27 +36,6 @@ def test_checksums_may_be_turned_off_and_on_while_the_stream_runs(
         assert changes(follower) == [("d", 0)]
     finally:
         server.execute(f"set global binlog_checksum = {before}")
-
-
-def test_statements_that_are_logged_beside_their_rows_change_nothing(
-    mysql_database: MysqlDatabase, follow: FollowerFactory
-) -> None:
-    """ROWS_QUERY on MySQL; MariaDB's annotations are sent to those only that ask for them."""
-    mysql_database.execute("create table t (id int primary key)")
-    follower = follow(mysql_database)
-    if mysql_database.server.flavour == "mysql":
-        told = "set session binlog_rows_query_log_events = on"
-    else:
-        told = "set session binlog_annotate_row_events = on"
-    mysql_database.execute(
-        told,
-        "begin",
-        *(f"/* {'insert into t values (9)' * 50} */ insert into t values ({number})" for number in (1, 2)),
-        "update t set id = 3 where id = 1 /* delete from t */",
-        "commit",
-        "delete from t",
-    )
-    assert changes(follower) == [("c", 1), ("c", 2), ("u", 3), ("d", 2), ("d", 3)]
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -120,115 +96,3 @@ def test_a_stream_begins_and_goes_on_behind_an_event_larger_than_a_packet_may_be
         assert changes(follower) == [("c", 3)]
     finally:
         server.execute(f"set global max_allowed_packet = {before}", "flush binary logs")
-
-
-def test_rows_of_partitions_come_like_others(mysql_database: MysqlDatabase, follow: FollowerFactory) -> None:
-    """MySQL writes the partition before the row, both of them where an update moves it to another."""
-    mysql_database.execute(
-        "create table t (id int, region int, note varchar(10), primary key (id, region))"
-        " partition by list (region) subpartition by hash (id) subpartitions 2"
-        " (partition a values in (1), partition b values in (2, 3))"
-    )
-    follower = follow(mysql_database)
-    mysql_database.execute(
-        "insert into t values (1, 1, 'a'), (2, 2, 'b'), (3, 3, 'c')",
-        "update t set note = 'stays' where id = 1",
-        "update t set region = 2 where id = 1",
-        "delete from t where region = 2",
-        "alter table t add partition (partition c values in (4))",
-        "insert into t values (4, 4, 'd')",
-        "alter table t reorganize partition b into (partition b values in (2), partition d values in (3))",
-        "update t set region = 3 where id = 4",
-    )
-    rows = follower.rows()
-    assert [(row["_cdc_op"], row["id"], row["region"], row["note"]) for row in rows] == [
-        ("c", 1, 1, "a"),
-        ("c", 2, 2, "b"),
-        ("c", 3, 3, "c"),
-        ("u", 1, 1, "stays"),
-        ("u", 1, 2, "stays"),
-        ("d", 2, 2, "b"),
-        ("d", 1, 2, "stays"),
-        ("c", 4, 4, "d"),
-        ("u", 4, 3, "d"),
-    ]
-    assert rows[4]["_cdc_before"]["region"] == 1
-    # Moving rows between partitions changes none of them.
-    assert follower.stale == []
-
-
-def test_rows_that_a_foreign_key_changes_come_where_the_server_logs_them(
-    mysql_server_factory: MysqlFactory, follow: FollowerFactory
-) -> None:
-    server = mysql_server_factory({"innodb-native-foreign-keys": "OFF"})
-    database = with_family(server.create_database())
-    follower = follow(database)
-    database.execute("update parent set id = 5 where id = 1", "delete from parent where id = 5")
-    found = [(row["table"].rpartition(".")[2], row["_cdc_op"], row["id"]) for row in follower.rows()]
-    assert sorted(found) == sorted(
-        [
-            *[("parent", "u", 5), ("child", "u", 10), ("child", "u", 11)],
-            *[("parent", "d", 5), ("child", "d", 10), ("child", "d", 11)],
-        ]
-    )
-
-
-def test_a_child_that_no_row_event_follows_does_not_disturb_the_stream(
-    mariadb10_database: MysqlDatabase, follow: FollowerFactory
-) -> None:
-    """MariaDB names the child in a table map, and logs none of the rows that the foreign key changed."""
-    database = with_family(mariadb10_database)
-    follower = follow(database)
-    database.execute("delete from parent where id = 1", "insert into child values (12, 2)")
-    found = [(row["table"].rpartition(".")[2], row["_cdc_op"], row["id"]) for row in follower.rows()]
-    assert found == [("parent", "d", 1), ("child", "c", 12)]
-
-
-def with_family(database: MysqlDatabase) -> MysqlDatabase:
-    database.execute(
-        "create table parent (id int primary key)",
-        "create table child (id int primary key, p int,"
-        " foreign key (p) references parent (id) on delete cascade on update cascade)",
-        "insert into parent values (1), (2)",
-        "insert into child values (10, 1), (11, 1)",
-    )
-    return database
-
-
-def test_a_table_of_a_session_hides_the_one_of_its_name(
-    mysql_database: MysqlDatabase, follow: FollowerFactory
-) -> None:
-    mysql_database.execute("create table t (id int primary key)", "insert into t values (1)")
-    follower = follow(mysql_database)
-    mysql_database.execute(
-        "create temporary table t (id int primary key, only_here int)",
-        "insert into t values (7, 7)",
-        "alter table t add column more int",
-        "truncate table t",
-        "drop temporary table t",
-        "insert into t values (2)",
-    )
-    assert changes(follower) == [("c", 2)]
-    assert follower.stale == []
-
-
-def test_a_key_that_an_insert_replaces_is_an_update_or_a_delete_of_the_old_one(
-    mysql_database: MysqlDatabase, follow: FollowerFactory
-) -> None:
-    mysql_database.execute(
-        "create table t (id int primary key, code int, note varchar(10), unique (code))",
-        "insert into t values (1, 10, 'a'), (2, 20, 'b')",
-    )
-    follower = follow(mysql_database)
-    mysql_database.execute(
-        "replace into t values (3, 10, 'c')",
-        "insert into t values (4, 20, 'd') on duplicate key update id = 5, note = 'e'",
-    )
-    held = {1: "a", 2: "b"}
-    for row in follower.rows():
-        if row["_cdc_op"] != "c":
-            old = row["_cdc_before"]["id"] if row["_cdc_op"] == "u" else row["id"]
-            del held[old]
-        if row["_cdc_op"] != "d":
-            held[row["id"]] = row["note"]
-    assert held == dict(mysql_database.query("select id, note from t"))

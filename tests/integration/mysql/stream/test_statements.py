@@ -246,3 +246,30 @@ def test_ddl_spelled_for_mariadb_is_understood(
     )
     (row,) = follower.rows()
     assert (row["a"], row["b"]) == (2, 3)
+
+
+def test_statements_that_are_logged_beside_their_rows_change_nothing(
+    mysql_database: MysqlDatabase, follow: FollowerFactory
+) -> None:
+    """ROWS_QUERY on MySQL; MariaDB's annotations are sent to those only that ask for them."""
+    mysql_database.execute("create table t (id int primary key)")
+    follower = follow(mysql_database)
+    if mysql_database.server.flavour == "mysql":
+        told = "set session binlog_rows_query_log_events = on"
+    else:
+        told = "set session binlog_annotate_row_events = on"
+    mysql_database.execute(
+        told,
+        "begin",
+        *(f"/* {'insert into t values (9)' * 50} */ insert into t values ({number})" for number in (1, 2)),
+        "update t set id = 3 where id = 1 /* delete from t */",
+        "commit",
+        "delete from t",
+    )
+    assert [(row["_cdc_op"], row["id"]) for row in follower.rows()] == [
+        ("c", 1),
+        ("c", 2),
+        ("u", 3),
+        ("d", 2),
+        ("d", 3),
+    ]
