@@ -162,11 +162,19 @@ class TableFile:
         # One dictionary per row group: Parquet falls back to slower plain pages when it changes under way.
         table = pa.Table.from_batches(self._batches, self._schema).unify_dictionaries()
         if self._encoder is None:
-            self._writer = self._store.write(self._staging + self._name)
-            self._encoder = self._format.encoder(self._writer.file, self._schema, table)
+            self._encoder = self._begin(table)
         self._encoder.write(table)
         self._rows += table.num_rows
         self._batches, self.buffered_rows, self.buffered_bytes = [], 0, 0
+
+    def begin_without_rows(self, seq: int) -> None:
+        """Have a file that only tells the table's definition, whose mark has the offset `seq`."""
+        self._first = self._last = seq
+        self._encoder = self._begin(self._schema.empty_table())
+
+    def _begin(self, sample: pa.Table) -> Encoder:
+        self._writer = self._store.write(self._staging + self._name)
+        return self._format.encoder(self._writer.file, self._schema, sample)
 
     def finish(self, path: str, metadata: Mapping[str, str]) -> StagedFile:
         """Write the rest and end the file, whose final name is `path`; its content is durable on return."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -17,7 +18,7 @@ from cdc.lake.files import FileFormat, FilePlace, StagedFile, TableFile
 from cdc.lake.layout import LakePaths, Partition, partition_folder, range_name, table_folder
 from cdc.lake.setaside import unwritable
 from cdc.merge import TableRefused
-from cdc.model import ChangeBatch, Envelope, TableId, TableSchema
+from cdc.model import ChangeBatch, CopyStep, Envelope, TableId, TableSchema
 from cdc.spi import Delivery
 
 # Files with a descriptor and encoder state (some 100 KiB each); beyond, the one unused for longest is ended.
@@ -26,6 +27,14 @@ OPEN_FILES = 32
 FileKey = tuple[TableId, str]
 
 _UNITS = {Partition.MONTH: "month", Partition.DAY: "day", Partition.HOUR: "hour"}
+
+
+class _Definition(NamedTuple):
+    """A new definition of a table, the offset of its mark, and the partition folder of the mark's time."""
+
+    schema: TableSchema
+    seq: int
+    partition: str
 
 
 class Staging:
@@ -51,12 +60,20 @@ class Staging:
         self._buffer_bytes = buffer_bytes
         self._files: dict[FileKey, TableFile] = {}
         self._open: set[FileKey] = set()
+        # By the source's number of the table, or its name: the schema of the newest rows, and a newer one
+        # that no row has so far.
+        self._newest: dict[int | TableId, TableSchema] = {}
+        self._definitions: dict[int | TableId, _Definition] = {}
         self._buffered = 0
         self._finished: list[StagedFile] = []
         self._count = 0
 
     def add(self, batch: ChangeBatch, keys: tuple[str, ...]) -> None:
-        """Write a batch's rows to the files of their partitions; `keys` are the table's partition keys."""
+        """Write a batch's rows to the files of their partitions; `keys` are the table's partition keys.
+
+        A new definition gets a file without rows, unless rows of the delivery have it too.
+        """
+        self._follow_definition(batch, keys)
         for rows, moment in split_by_commit(batch, self._partition):
             key = (rows.table, partition_folder(keys, moment))
             if not self._add_rows(key, rows):
@@ -64,6 +81,26 @@ class Staging:
                 self._add_rows(key, rows)
             self._roll(*key)
         self._bound_memory()
+
+    def _follow_definition(self, batch: ChangeBatch, keys: tuple[str, ...]) -> None:
+        schema, mark = batch.schema, batch.mark
+        identity = schema.table if schema.relation is None else schema.relation
+        if mark is not None and mark.step is CopyStep.ALTERED:
+            self._definitions.pop(identity, None)
+            newest = self._newest.get(identity)
+            if newest is None or not newest.tells(schema):
+                self._definitions[identity] = _Definition(schema, mark.seq, partition_folder(keys, mark.at))
+        elif batch.row_count:
+            self._newest[identity] = schema
+            known = self._definitions.get(identity)
+            if known is not None and schema.tells(known.schema):
+                del self._definitions[identity]
+
+    def _write_definition(self, definition: _Definition) -> None:
+        key = (definition.schema.table, definition.partition)
+        with self._changing(key, self._file(definition.schema, definition.partition)) as file:
+            file.begin_without_rows(definition.seq)
+        self._end(key)
 
     def _add_rows(self, key: FileKey, rows: ChangeBatch) -> bool:
         with self._changing(key, self._file(rows.schema, key[1])) as file:
@@ -73,6 +110,8 @@ class Staging:
         """Return all files of the delivery, durable."""
         for key in list(self._files):
             self._end(key)
+        for definition in self._definitions.values():
+            self._write_definition(definition)
         self._paths.store.sync(self._paths.staging)
         return self._finished
 

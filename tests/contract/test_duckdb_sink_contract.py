@@ -40,6 +40,10 @@ class DuckDBContract(SinkContract):
             names = [column[0] for column in found.description]
             return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
+    def read_columns(self, place: Path, schema: TableSchema) -> set[str]:
+        with duckdb.connect(str(place), read_only=True) as connection:
+            return set(connection.table(str(schema.table)).columns)
+
 
 class TestDuckDBSinkMirror(DuckDBContract):
     def read_state(self, place: Path, schema: TableSchema) -> list[Row]:

@@ -42,6 +42,10 @@ class TestParquetSink(SinkContract):
         rows = [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
         return _complete(fold(rows, schema.key), schema)
 
+    def read_columns(self, place: Path, schema: TableSchema) -> set[str]:
+        files = sorted((place / table_folder(schema.table)).rglob("*.parquet"), key=lambda path: path.name)
+        return set(pq.read_schema(files[-1]).names)
+
 
 class TestJsonLinesSink(SinkContract):
     def make_sink(self, place: Path, epoch: int) -> Sink:
