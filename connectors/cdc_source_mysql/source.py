@@ -35,11 +35,10 @@ from cdc_source_mysql.binlog.reach import Reach
 from cdc_source_mysql.binlog.replay import BinlogReader
 from cdc_source_mysql.binlog.savepoints import RolledBackRows
 from cdc_source_mysql.binlog.side_effects import SideEffects
-from cdc_source_mysql.binlog.stream import Captured, SessionParts, StreamProgress, StreamSession
+from cdc_source_mysql.binlog.stream import Captured, SessionParts, StreamProgress, StreamSession, suspect
 from cdc_source_mysql.binlog.temporary_tables import TemporaryTables, open_temporary
 from cdc_source_mysql.binlog.tracking import RefusedTables, Tracking, TrackingParts
 from cdc_source_mysql.binlog.transactions import Grammar
-from cdc_source_mysql.binlog.unlogged import suspect
 from cdc_source_mysql.binlog.xa import XaBook, memory_of
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.preflight import run_checks

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Final
 
 from cdc.errors import DecodeError, SourceUnavailable
 from cdc.kit.errors import stream_ended
@@ -40,7 +41,7 @@ from cdc_source_mysql.binlog.transactions import (
 )
 from cdc_source_mysql.binlog.xa import Prepared, XaBook, unknown_commit
 from cdc_source_mysql.errors import translate_packet
-from cdc_source_mysql.schema.definitions import TableDefinition
+from cdc_source_mysql.schema.definitions import TableDefinition, difference
 from cdc_source_mysql.wire import decoder as wire
 from cdc_source_mysql.wire.poor_images import PoorImage
 
@@ -50,6 +51,10 @@ RECEIVE_BYTES = 256 * 1024
 OVERDUE_SECONDS = 0.05
 # Silence of so many heartbeats is a dead connection; never less than `Limits.min_silent_seconds`.
 SILENT_HEARTBEATS = 3
+# A stream at the end says so at its next wake; one that is behind is compared at a later discovery.
+REACHED_SECONDS: Final = 2.0
+# The stream reads the catalog, and the statements of a moment; then its set is stored.
+ANSWERED_SECONDS: Final = 10.0
 
 # The decoder was taken past a rows event that it refused.
 _PASSED = -1
@@ -90,6 +95,41 @@ class StreamProgress:
         """Wait until it holds, at most this long; returns whether it does."""
         with self.moved:
             return self.moved.wait_for(holds, seconds)
+
+
+def suspect(
+    progress: StreamProgress,
+    current: Callable[[], Position],
+    read: Callable[[], Mapping[TableId, TableDefinition]],
+    found: Mapping[TableId, TableDefinition],
+) -> None:
+    """Have the stream prove what the catalog (`found`, or `read` again) shows otherwise than the history, and
+    wait for its answer: a copy that is planned, or a run that ends, needs it.
+
+    Statements that no binlog has (`set sql_log_bin = 0`, Galera's RSU) make such a difference. The source
+    compares once the stream has passed the position at which the binlog ended before the catalog was read.
+    A difference is only a suspicion then, because statements may have come since: the stream, at its own
+    position, proves or drops it (`Tracking.compare`).
+    """
+    if not _differing(progress, found):
+        return
+    end = current()
+    # `found` may be older than the history by now.
+    suspects = _differing(progress, read())
+    if not suspects or not progress.wait(REACHED_SECONDS, lambda: _has_reached(progress, end)):
+        return
+    progress.suspects = suspects
+    progress.wait(ANSWERED_SECONDS, lambda: not progress.suspects)
+
+
+def _differing(progress: StreamProgress, found: Mapping[TableId, TableDefinition]) -> frozenset[TableId]:
+    captured = progress.captured
+    known = captured.definitions if captured is not None else {}
+    return frozenset(table for table in known.keys() & found.keys() if difference(known[table], found[table]))
+
+
+def _has_reached(progress: StreamProgress, end: Position) -> bool:
+    return progress.captured is not None and progress.captured.position.order >= end.order
 
 
 @dataclass(frozen=True, slots=True)

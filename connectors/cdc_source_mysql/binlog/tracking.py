@@ -26,8 +26,12 @@ from cdc_source_mysql.binlog.temporary_tables import StatementOrigin, TemporaryT
 from cdc_source_mysql.schema.column_defaults import default_scalar
 from cdc_source_mysql.schema.ddl.changes import Dml, TableChange
 from cdc_source_mysql.schema.definitions import BLACKHOLE, UNSURE_ENGINE, TableDefinition, difference
-from cdc_source_mysql.schema.history.history import History
-from cdc_source_mysql.schema.history.results import ROWS_REMEDY, UNLOGGED_REMEDY, statement_logged
+from cdc_source_mysql.schema.history.history import (
+    ROWS_REMEDY,
+    UNLOGGED_REMEDY,
+    History,
+    statement_logged,
+)
 from cdc_source_mysql.schema.table_map import TableMap, named_in, parse_table_map
 from cdc_source_mysql.schema.type_plan import (
     ColumnPlan,
