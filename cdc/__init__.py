@@ -1,4 +1,4 @@
-"""The change-data-capture engine: source → log → sinks; it knows no database and no warehouse by name."""
+"""The change-data-capture engine: source → log → sinks; it depends on no particular database or warehouse."""
 
 from importlib import metadata
 

@@ -17,6 +17,8 @@ from pathlib import Path
 DISTRIBUTION = "cdcd"
 # The requirement of an extra on another extra of the same distribution.
 _OWN_EXTRAS = re.compile(rf"{DISTRIBUTION}\[(?P<extras>[^\]]+)\]")
+# What ends the name in a requirement.
+_NO_NAME = re.compile(r"[^A-Za-z0-9._-]")
 _EXTRA_MARKER = re.compile(r"extra\s*==\s*['\"](?P<extra>[^'\"]+)['\"]")
 
 
@@ -24,6 +26,11 @@ def install_command(extra: str, package: str = "") -> str:
     """Return the shell command that installs what `extra` needs, or `package` if there is no such extra."""
     wanted = _requirements(extra) or [package or f"{DISTRIBUTION}[{extra}]"]
     return shlex.join([*_installer(), *wanted])
+
+
+def packages(extra: str) -> list[str]:
+    """Return the names of the packages that `extra` needs."""
+    return [_NO_NAME.split(requirement, maxsplit=1)[0] for requirement in _requirements(extra)]
 
 
 def _installer() -> list[str]:

@@ -8,6 +8,7 @@ from importlib import metadata
 import cdc
 from cdc.cli.output import print_json, print_table, say
 from cdc.cli.session import JsonOption
+from cdc.installing import packages
 from cdc.native import implementation, unavailable_reason
 
 
@@ -19,7 +20,7 @@ def version(as_json: JsonOption = False) -> None:
         "pyarrow": metadata.version("pyarrow"),
         "decoders": implementation(),
     }
-    found |= {name: number for name in ("duckdb", "psycopg") if (number := _installed(name))}
+    found |= {name: number for name in packages("all") if (number := _installed(name))}
     if as_json:
         print_json(found)
         return

@@ -23,8 +23,8 @@ from cdc.spi import FlushPolicy, Sink, SinkContext, Source, SourceContext
 from cdc.spi.capabilities import DEFAULT_PART_BYTES
 from cdc.spi.sink import DEFAULT_MEMORY_BYTES
 
-# What deliveries may hold in memory beside DuckDB's own limit, together: with capture and the code this stays
-# under the 400 MiB that the daemon promises, however many sinks there are.
+# What deliveries may hold in memory beside the sinks' own limits, together: with capture and the code this
+# stays under the 400 MiB that the daemon promises, however many sinks there are.
 DELIVERIES_MEMORY_BYTES = 192 * 1024**2
 # A part in the making, the one being staged, and what staging makes of it, several times over.
 PARTS_IN_MEMORY = 16

@@ -1,6 +1,6 @@
 """The text of a starter configuration, as `cdc init` writes it: the same for every kind of source.
 
-What the connector adds is what it has seen: the tables, and what is to be said of them.
+The connector adds what it has seen: the tables, and notes on them. Each installed sink may add an entry.
 """
 
 from __future__ import annotations
@@ -8,23 +8,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from cdc.errors import CdcError, ConfigError, SourceUnavailable
+from cdc.errors import CdcError, ConfigError, PluginError, SourceUnavailable
 from cdc.kit.report import counted
 from cdc.kit.selection import quoted_part
 from cdc.model import TableId, printable
-from cdc.spi.finding import Finding
+from cdc.spi import Finding, WritesSinkStarter, registry
 
 # The comments are aligned where the entries are shorter than this.
 COMMENT_COLUMN = 34
-# The mirror's file is called so unless a schema is.
-MIRROR_STEM = "warehouse"
 # The longest name that a configuration takes.
 NAME_CHARACTERS = 48
 
@@ -70,27 +68,15 @@ class Starter:
         yield from self.tables
         yield from self.options
         yield "sinks:"
-        yield "  warehouse:"
-        yield "    type: duckdb"
-        yield f"    from: [{self.name}]"
-        yield f"    path: ./{self._file_stem()}.duckdb"
-        yield "    mode: mirror                  # the current state; append keeps every change"
-        yield "  lake:"
-        yield "    type: parquet"
-        yield f"    from: [{self.name}]"
-        yield "    url: ./lake                   # every change, as files that anything reads"
-        yield "    flush: {interval: 30s}        # each flush writes a file per table; many small files"
-        yield "                                  # are slow to read, so a lake waits longer than a mirror"
+        yield from (f"  {line}" for line in self._sinks())
 
-    def _file_stem(self) -> str:
-        """A name for the mirror's file that no schema has: DuckDB names a database after its file, and
-        `select … from shop.orders` is ambiguous when both are called `shop`.
-        """
-        taken = {schema.lower() for schema in self.schemas}
-        stem = MIRROR_STEM
-        while stem in taken:
-            stem += "_mirror"
-        return stem
+    def _sinks(self) -> Iterator[str]:
+        """What the installed sinks suggest; one whose extra is missing suggests nothing."""
+        for plugin in registry.installed("cdc.sinks"):
+            with suppress(PluginError):
+                sink = registry.load("cdc.sinks", plugin.name)
+                if isinstance(sink, WritesSinkStarter):
+                    yield from sink.starter(self.name, list(self.schemas))
 
 
 def unusable_url(error: ValueError, shape: str) -> ConfigError:

@@ -22,6 +22,7 @@ from cdc.spi.sink import (
     SinkContext,
     SupportsPeek,
     SupportsRewind,
+    WritesSinkStarter,
 )
 from cdc.spi.source import (
     CopiesInParallel,
@@ -35,6 +36,7 @@ from cdc.spi.source import (
     SourceContext,
     SourceIdentity,
     VerifiesReach,
+    WholeRowsOnRequest,
     WritesStarter,
 )
 from cdc.spi.state import (
@@ -99,5 +101,7 @@ __all__ = [
     "Trimmed",
     "Verified",
     "VerifiesReach",
+    "WholeRowsOnRequest",
+    "WritesSinkStarter",
     "WritesStarter",
 ]

@@ -256,3 +256,15 @@ class ChecksSchemas(Protocol):
     def check_schemas(self, schemas: Collection[str]) -> Sequence[Finding]:
         """Return findings on these schemas; connect to nothing."""
         ...
+
+
+@runtime_checkable
+class WritesSinkStarter(Protocol):
+    """A sink whose class suggests an entry for the configuration that `cdc init` writes: one that works
+    without an account or a server.
+    """
+
+    @classmethod
+    def starter(cls, source: str, schemas: Collection[str]) -> Sequence[str]:
+        """Return the lines of an entry of `sinks`, its name first, for a source that has these schemas."""
+        ...

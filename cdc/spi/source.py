@@ -265,6 +265,15 @@ class VerifiesReach(Protocol):
 
 
 @runtime_checkable
+class WholeRowsOnRequest(Protocol):
+    """A source that sends whole old rows of a table only if its database is told to."""
+
+    def whole_rows_statement(self, table: TableId) -> str:
+        """Return the statement that an operator runs for it. Connects to nothing."""
+        ...
+
+
+@runtime_checkable
 class TransformsRows(Protocol):
     """A source whose rows are filtered, masked or renamed before the engine sees them."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cdc.errors import CdcError
 from cdc.model import TableId, TableSchema
-from cdc.spi.finding import Finding, Severity
+from cdc.spi import Finding, Severity, WholeRowsOnRequest
 from cdc.transform.rules import Rules
 from cdc.transform.tables import TableTransform
 
@@ -16,8 +16,9 @@ def findings(
     schemas: Sequence[TableSchema],
     transforms: Mapping[TableId, TableTransform | None],
     errors: Mapping[TableId, CdcError],
+    source: object,
 ) -> Iterator[Finding]:
-    """`schemas` are the source's tables, `errors` why some can't be captured, by their new names."""
+    """`schemas` are the tables of `source`, `errors` why some can't be captured, by their new names."""
     for error in errors.values():
         where = f"{error.where}: " if error.where else ""
         yield Finding(Severity.ERROR, "transforms", where + error.message, error.remedy)
@@ -31,7 +32,7 @@ def findings(
     yield from _unmatched_columns(rules, schemas)
     for table, transform in transforms.items():
         if transform is not None and transform.filter is not None:
-            yield from _unknown_old_values(rules.target(table), transform)
+            yield from _unknown_old_values(rules.target(table), transform, whole_rows(source, table))
     if not errors:
         count = sum(transform is not None for transform in transforms.values())
         yield Finding(
@@ -52,7 +53,16 @@ def _unmatched_columns(rules: Rules, schemas: Sequence[TableSchema]) -> Iterator
             yield Finding(Severity.WARNING, "transforms-column", message, "Correct the name of the column.")
 
 
-def _unknown_old_values(target: TableId, transform: TableTransform) -> Iterator[Finding]:
+def whole_rows(source: object, table: TableId) -> str:
+    """The remedy for old rows of a table that the source doesn't send."""
+    by = f" ({source.whole_rows_statement(table)})" if isinstance(source, WholeRowsOnRequest) else ""
+    return (
+        f"Have the source send whole old rows of {table}{by}, or write where_fixed: true if the columns in"
+        " `where` never change."
+    )
+
+
+def _unknown_old_values(target: TableId, transform: TableTransform, remedy: str) -> Iterator[Finding]:
     assert transform.filter is not None
     names = transform.filter.needs_old_values
     if names:
@@ -62,6 +72,5 @@ def _unknown_old_values(target: TableId, transform: TableTransform) -> Iterator[
             "transforms-where",
             f"{target}: where needs the old values of {listed}; an update for which the source sends neither"
             " these nor all new values has the table copied again",
-            "Have the source send whole old rows (Postgres: alter table … replica identity full; MySQL:"
-            " binlog_row_image = full), or write where_fixed: true if these columns never change.",
+            remedy,
         )

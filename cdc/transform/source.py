@@ -32,7 +32,7 @@ from cdc.spi.source import (
     SourceIdentity,
     VerifiesReach,
 )
-from cdc.transform.findings import findings
+from cdc.transform.findings import findings, whole_rows
 from cdc.transform.masks import KeyedHash
 from cdc.transform.rules import Rules, fingerprint
 from cdc.transform.sealing import Seal, WrongKey, unreadable
@@ -290,7 +290,7 @@ class TransformedSource:
             for schema in schemas
             if self.target(schema.table) not in errors
         }
-        return list(findings(self._tables.rules, schemas, transforms, errors))
+        return list(findings(self._tables.rules, schemas, transforms, errors, self._source))
 
     def _resumable(self, target: TableId, earlier: EarlierSnapshot) -> EarlierSnapshot | None:
         """The copy as the source knows it; None if its rows were captured under other rules."""
@@ -327,10 +327,7 @@ class TransformedSource:
         return replace(changes, batches=tuple(batches), resnapshot=(*asked, *holes), memory=memory)
 
     def _copy_again(self, schema: TableSchema) -> Resnapshot:
-        remedy = (
-            f"Have the source send whole old rows of {schema.table} (Postgres: replica identity full; MySQL:"
-            " binlog_row_image = full), or write where_fixed: true if the columns in `where` never change."
-        )
+        remedy = whole_rows(self._source, schema.table)
         return Resnapshot(self.target(schema.table), HOLES_REASON, schema.relation, remedy)
 
     def _count_filtered(self, rows: int) -> None:

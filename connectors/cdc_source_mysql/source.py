@@ -142,6 +142,11 @@ class MysqlSource:
             self._start(self._opening(connection, facts), after, memory)
         return ()
 
+    def whole_rows_statement(self, table: TableId) -> str:
+        """As `cdc.spi.WholeRowsOnRequest`."""
+        del table
+        return "set global binlog_row_image = full"
+
     def identity(self) -> SourceIdentity:
         with self._connection("identifying the server") as connection:
             facts = self._connector.facts(connection)

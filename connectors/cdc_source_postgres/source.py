@@ -39,6 +39,7 @@ from cdc_source_postgres.snapshot import snapshot as snapshots
 from cdc_source_postgres.snapshot.planning import Turns
 from cdc_source_postgres.snapshot.source import SnapshotContext
 from cdc_source_postgres.starter import describe
+from cdc_source_postgres.statements import replica_identity_full
 from cdc_source_postgres.stream.monitor import Monitor
 from cdc_source_postgres.stream.ownership import Ownership
 from cdc_source_postgres.stream.publication import (
@@ -161,6 +162,10 @@ class PostgresSource:
 
     def selects(self, table: TableId) -> bool:
         return self._options.selection.matches(table)
+
+    def whole_rows_statement(self, table: TableId) -> str:
+        """As `cdc.spi.WholeRowsOnRequest`."""
+        return replica_identity_full(table)
 
     def follow(self, tables: Sequence[TableSchema]) -> None:
         wanted = {table.relation for table in tables}

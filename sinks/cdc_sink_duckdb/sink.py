@@ -29,6 +29,7 @@ from cdc_sink_duckdb.database import (
 )
 from cdc_sink_duckdb.options import Options as DuckDBOptions
 from cdc_sink_duckdb.room import DuckDBRoom
+from cdc_sink_duckdb.starter import entry
 
 # The memory limit grows by this when DuckDB can't do with less: a value takes twice its size, so that one
 # step from 72 MiB is enough for 50 MB.
@@ -50,6 +51,7 @@ class DuckDBSink(SqlSink):
     """Writes to a local DuckDB file. The file's lock orders two objects of one process."""
 
     Options: ClassVar[type[BaseModel]] = DuckDBOptions
+    starter = staticmethod(entry)
     _options: DuckDBOptions
     _connection: DuckDBConnection | None
 

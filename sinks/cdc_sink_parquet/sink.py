@@ -11,6 +11,7 @@ from cdc.lake.sink import LakeSink
 from cdc.lake.store import LocalStore, ObjectStore
 from cdc.spi import SinkContext
 from cdc_sink_parquet.options import ParquetOptions
+from cdc_sink_parquet.starter import entry
 
 DOCS = "docs/sinks/parquet.md"
 
@@ -19,6 +20,7 @@ class ParquetSink(LakeSink):
     """One (source, lake) pair."""
 
     Options: ClassVar[type[BaseModel]] = ParquetOptions
+    starter = staticmethod(entry)
 
     def __init__(
         self, options: ParquetOptions, context: SinkContext, store: ObjectStore | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import yaml
 
@@ -28,3 +30,8 @@ def test_the_mirrors_file_is_called_like_no_schema(schemas: tuple[str, ...], pat
 
 def test_a_lake_waits_longer_between_flushes() -> None:
     assert sinks("public")["lake"]["flush"] == {"interval": "30s"}
+
+
+def test_a_sink_whose_package_is_missing_is_not_suggested(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cdc_sink_duckdb", None)
+    assert list(sinks("public")) == ["lake"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cdc.model import TableId
 from cdc.testing.events import table
-from cdc.transform.findings import findings
+from cdc.transform.findings import findings, whole_rows
 from cdc.transform.record import difference, key_differs
 from cdc.transform.routing import Route
 from cdc.transform.rules import Rules, fingerprint
@@ -94,7 +94,7 @@ def test_findings_name_patterns_and_columns_that_match_nothing() -> None:
         {"table": "a.persons", "mask": {"email": "drop"}},
         key=b"k",
     )
-    messages = [(f.code, f.message) for f in findings(found, [people], {people.table: None}, {})]
+    messages = [(f.code, f.message) for f in findings(found, [people], {people.table: None}, {}, None)]
     assert messages == [
         (
             "transforms-table",
@@ -128,3 +128,15 @@ def test_a_sealed_text_opens_with_its_key_only(text: str) -> None:
 
 def test_a_text_from_before_there_was_a_key_is_open() -> None:
     assert Seal(b"key").open('{"schema": "app"}') == '{"schema": "app"}'
+
+
+def test_the_remedy_for_old_rows_is_the_statement_of_the_source() -> None:
+    class Database:
+        def whole_rows_statement(self, table: TableId) -> str:
+            return f"alter table {table} keep old rows"
+
+    named = whole_rows(Database(), TableId("a", "people"))
+    assert named.startswith("Have the source send whole old rows of a.people (alter table a.people keep old")
+    assert whole_rows(None, TableId("a", "people")).startswith(
+        "Have the source send whole old rows of a.people,"
+    )

@@ -1,0 +1,18 @@
+"""The entry that `cdc init` writes for a Parquet sink."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+
+def entry(source: str, schemas: Collection[str]) -> list[str]:
+    """See `WritesSinkStarter.starter`."""
+    del schemas
+    return [
+        "lake:",
+        "  type: parquet",
+        f"  from: [{source}]",
+        "  url: ./lake                   # every change, as files that anything reads",
+        "  flush: {interval: 30s}        # each flush writes a file per table; many small files",
+        "                                # are slow to read, so a lake waits longer than a mirror",
+    ]
