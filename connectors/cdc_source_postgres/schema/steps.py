@@ -31,6 +31,8 @@ _TEXTS = frozenset((25, 1043))
 HARMLESS_REWRITES = 8
 # So many columns are named in a reason.
 _NAMED = 5
+# Event triggers do not send `named`, and older logs do not have it.
+UNNAMED = "nothing shows that the table stayed in the publication's schemas: its stored definition is older"
 _TRIGGER_HINT = "with `ddl: trigger` this needs no copy"
 
 
@@ -91,9 +93,29 @@ def why_unsent(before: Sent, after: Sent) -> str:
 
 def why_moved(before: Definition, after: Definition, circumstances: Circumstances) -> str:
     """Why a table that is sent because of its schema may have been in another one; empty when it was not."""
-    if before.namespace == after.namespace and (circumstances.watched or before.named == after.named):
+    if before.namespace == after.namespace and (
+        circumstances.watched or before.named == after.named or _keeps_name(before, after)
+    ):
         return ""
+    if before.namespace == after.namespace and not (before.named and after.named):
+        return UNNAMED
     return "the table was renamed or moved, possibly out of the publication's schemas for a while"
+
+
+def _keeps_name(before: Definition, after: Definition) -> bool:
+    """Whether what was read without `named` shows that names stayed: it has other catalog rows of the
+    transactions that wrote the present names, as of the one that created the table.
+    """
+    if before.named or not after.named:
+        return False
+    versions = {c.version for c in before.columns} | {c.default_version for c in before.columns}
+    versions |= {_xmin(key.version) for key in before.keys} | {node.version for node in before.tree}
+    return {_xmin(name) for name in after.named.split(",")} <= versions
+
+
+def _xmin(version: str) -> str:
+    """Of an oid and xmin."""
+    return version.rpartition(":")[2]
 
 
 def _why_unlisted(before: Sent, after: Sent) -> str:

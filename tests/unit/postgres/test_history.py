@@ -12,6 +12,7 @@ from cdc_source_postgres.schema.definition import Definition
 from cdc_source_postgres.schema.history import LEGACY, OUTSIDE, REKEYED, UNPROVEN, History
 from cdc_source_postgres.schema.history_entries import Place
 from cdc_source_postgres.schema.shapes import UNKNOWN_ATTNUM
+from cdc_source_postgres.schema.steps import UNNAMED
 from cdc_source_postgres.wire.messages import Relation, RelationColumn
 from tests.support.postgres.definitions import INT, RELID, TEXT, column, sent, table
 
@@ -232,6 +233,18 @@ def test_a_table_that_may_have_left_the_schema_that_it_is_sent_by_is_a_reason_fo
 ) -> None:
     published = sent(members={}, schemas={"2200": "950:700"}) if is_by_schema else sent()
     found = history()
-    for definition, number in ((BASE, 10), (replace(BASE, named="701"), 20)):
-        found.observe(Seen(look(number), definition, published))
+    for number in (10, 20):
+        found.observe(Seen(look(number), replace(BASE, named=f"16402:{number}"), published))
     assert bool(reasons(found)) is is_by_schema
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"), [("16402:700", ""), ("16402:702", UNNAMED), ("16390:701,16402:700", UNNAMED)]
+)
+def test_a_table_stored_without_the_version_of_its_name_is_copied_unless_it_is_as_it_was_created(
+    named: str, reason: str
+) -> None:
+    by_schema = sent(members={}, schemas={"2200": "950:700"})
+    found = history(Seen(look(10), BASE, by_schema))
+    found.observe(Seen(look(20), replace(BASE, named=named), by_schema))
+    assert reasons(found) == [reason] * bool(reason)
