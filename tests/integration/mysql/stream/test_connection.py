@@ -102,9 +102,12 @@ def test_a_transaction_cut_in_the_middle_comes_whole_after_the_restart(
     assert len(follower.rows()) == 1000
 
 
-def test_closing_ends_a_waiting_stream(mysql_database: MysqlDatabase, follow: FollowerFactory) -> None:
+def test_closing_ends_a_waiting_stream_at_once(
+    mysql_database: MysqlDatabase, follow: FollowerFactory
+) -> None:
     mysql_database.execute("create table t (id int primary key)")
-    follower = follow(mysql_database)
+    # So only closing can end the wait.
+    follower = follow(mysql_database, heartbeat="1h")
     follower.catch_up()
     ended: list[CdcError] = []
 

@@ -266,13 +266,13 @@ def test_dump_of_a_killed_server_ends(mysql_server_factory: MysqlFactory) -> Non
 
 
 def test_close_from_another_thread_wakes_the_reader(mysql: MysqlServer) -> None:
-    connector = connector_to(mysql)
+    # So only closing can end the wait.
+    connector = connector_to(mysql, heartbeat="1h")
     dump = dump_from(connector, *mysql.position(), ours(connector))
     until(dump, FORMAT)
     closer = threading.Thread(target=dump.close)
     closer.start()
     with pytest.raises(SourceUnavailable):
-        # Nothing but heartbeats comes.
         list(iter(lambda: dump.recv(1 << 16, DEFAULT_TIMEOUT_SECONDS), b""))
     closer.join()
     dump.close()
