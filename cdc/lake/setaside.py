@@ -88,8 +88,7 @@ class LakeShelf:
                 del self._entries[entry.details.table]
             self._claims.adopt(schema)
         elif entry is not None and entry.details.table != schema.table:
-            del self._entries[entry.details.table]
-            self._entries[schema.table] = _renamed(schema, entry.details.since)
+            self._move(entry, _renamed(schema, entry.details.since))
         elif entry is None and not self._claims.is_home(schema):
             self._entries[schema.table] = _renamed(schema, batch.first_seq or 0)
 
@@ -104,10 +103,11 @@ class LakeShelf:
 
     def _put(self, schema: TableSchema, since: int, error: CdcError) -> None:
         known = self._find(schema)
-        if known is not None:
-            del self._entries[known.details.table]
-            since = min(since, known.details.since)
-        self._entries[schema.table] = Aside(schema.relation, set_aside_for(error, schema, since))
+        if known is None:
+            self._entries[schema.table] = Aside(schema.relation, set_aside_for(error, schema, since))
+            return
+        since = min(since, known.details.since)
+        self._move(known, Aside(schema.relation, set_aside_for(error, schema, since)))
 
     def _look_again(self, entry: Aside, schema: TableSchema) -> None:
         known = self._looked_at.get(schema.table)
@@ -120,10 +120,19 @@ class LakeShelf:
             return
         self._looked_at[schema.table] = schema
         if schema.table != entry.details.table and refusal(schema, self._claims, self._format) is None:
-            del self._entries[entry.details.table]
-            self._entries[schema.table] = replace(
-                entry, details=replace(entry.details, table=schema.table, deliverable=True)
-            )
+            details = replace(entry.details, table=schema.table, deliverable=True)
+            self._move(entry, replace(entry, details=details))
+
+    def _move(self, entry: Aside, moved: Aside) -> None:
+        """Put an entry under the new name of its table. One that has that name takes the old one for now:
+        they swap names, or its own table's next batch follows.
+        """
+        old, new = entry.details.table, moved.details.table
+        del self._entries[old]
+        displaced = self._entries.get(new)
+        self._entries[new] = moved
+        if displaced is not None:
+            self._entries[old] = replace(displaced, details=replace(displaced.details, table=old))
 
 
 def refusal(schema: TableSchema, claims: TableClaims, form: FileFormat) -> CdcError | None:

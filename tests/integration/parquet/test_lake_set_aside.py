@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cdc.model import ChangeBatch, TableId, TableSchema
+from cdc.model import ChangeBatch, Column, TableId, TableSchema
 from cdc.spi import SetAside
-from cdc.testing.events import changes, delivery, table
+from cdc.testing.events import altered, changes, delivery, table
 from cdc_sink_parquet import ParquetSink
 
 OpenLake = Callable[..., ParquetSink]
@@ -34,7 +34,7 @@ class Lake:
         self.apply(changes(schema, rows, start=self.next))
 
     def apply(self, *batches: ChangeBatch) -> None:
-        first, self.next = self.next, max(batch.seq[-1].as_py() for batch in batches) + 1
+        first, self.next = self.next, max(batch.last_seq or 0 for batch in batches) + 1
         self.sink.apply(delivery(batches, first=first, next=self.next))
 
     def aside(self) -> dict[str, SetAside]:
@@ -119,6 +119,25 @@ def test_tables_that_swap_names_are_told_apart_and_copied_again(lake: Path, made
     assert made.aside() == {}
     for schema in swapped:
         made.change(schema, ("c", {"id": 10}))
+    assert made.aside() == {}
+
+
+def test_tables_that_are_both_set_aside_and_swap_names_stay_set_aside(lake: Path, made: Lake) -> None:
+    odd = Column("odd", pa.month_day_nano_interval(), "odd")
+    known = [table(f"public.{name}", {"id": pa.int64()}, relation=i) for i, name in enumerate("ab", 1)]
+    refused = [replace(one, columns=(*one.columns, odd)) for one in known]
+    made.apply(*(altered(one, i) for i, one in enumerate(refused)))
+    assert list(made.aside()) == ["public.a", "public.b"]
+    swapped = [replace(one, table=other.table) for one, other in zip(known, known[::-1], strict=True)]
+    made.apply(altered(swapped[0], 2))
+    # The second table is known by its number, whatever comes of it next.
+    assert {one["relation"] for one in newest_manifest(lake)["set_aside"]} == {1, 2}
+    made.apply(altered(swapped[1], 3), changes(swapped[1], [("c", {"id": 1})], start=4))
+    told = {one["table"]: one["relation"] for one in newest_manifest(lake)["set_aside"]}
+    assert told == {"a": 2, "b": 1}
+    assert rows(lake, "public.a") == []
+    for one in swapped:
+        made.change(one, ("t", None), ("r", {"id": 9}))
     assert made.aside() == {}
 
 
