@@ -24,7 +24,7 @@ from cdc.control import storage
 from cdc.control.composition import pick_source, sink_spec, source_spec
 from cdc.control.live import LiveStatus
 from cdc.control.monitor import StatusMonitor
-from cdc.control.volume import require_volume
+from cdc.control.volume import make_state_dir, require_volume
 from cdc.engine import Engine, Outcome, RunResult
 from cdc.errors import CdcError, ConfigError
 from cdc.http.server import HttpService, check_tls
@@ -148,7 +148,7 @@ def _build(
     ]
     sinks = [sink_spec(sink) for sink in configuration.sinks.values()]
     require_volume(configuration.state_dir)
-    configuration.state_dir.mkdir(parents=True, exist_ok=True)
+    make_state_dir(configuration.state_dir)
     state = storage.state(configuration).open()
     return Engine(sources, sinks, state, logs, log, configuration.state_dir / "scratch")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cdc.errors import ConfigError
+from cdc.errors import ConfigError, StateError
 
 # The image sets it to `required`.
 VARIABLE = "CDC_STATE_VOLUME"
@@ -58,8 +58,31 @@ def require_volume(
 
 def _mount_point(state_dir: Path) -> Path:
     """The folder of the image that holds `state_dir`: a new volume takes over its owner."""
-    there = next(folder for folder in (state_dir, *state_dir.parents) if folder.is_dir())
+    # os.path.isdir is no error where this account may not look.
+    there = next(folder for folder in (state_dir, *state_dir.parents) if os.path.isdir(folder))  # noqa: PTH112
     return state_dir if there == Path("/") else there
+
+
+def make_state_dir(state_dir: Path) -> None:
+    """Create the folder, unless it is there. Raise StateError if this account may not."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        may_write = os.access(state_dir, os.W_OK | os.X_OK)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise _unusable(state_dir, f"cannot be created: {reason}") from error
+    if not may_write:
+        raise _unusable(state_dir, "cannot be written")
+
+
+def _unusable(state_dir: Path, problem: str) -> StateError:
+    user, group, folder = os.geteuid(), os.getegid(), _mount_point(state_dir)
+    return StateError(
+        f"the folder {problem}",
+        where=f"state_dir {state_dir}",
+        remedy=f"Give {folder}, or the host's folder that is mounted there, to the account of the daemon:"
+        f" chown -R {user}:{group} {folder}",
+    )
 
 
 def _problem(state_dir: Path, mounts: Path) -> str | None:

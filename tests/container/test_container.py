@@ -73,7 +73,7 @@ def test_container_without_a_volume_says_so(deployment: Deployment) -> None:
     container = deployment.start(with_state=False)
     assert container.wait() == 2
     assert "no volume is mounted there" in container.log
-    assert "docker run -v cdc-state:/var/lib/cdc …" in container.log
+    assert "docker run -v cdc-state:/var/lib/cdc " in container.log
 
 
 def test_container_on_a_volume_without_a_name_says_so(deployment: Deployment, docker_client: Any) -> None:
@@ -96,10 +96,17 @@ def test_container_on_a_named_volume_may_write_there(deployment: Deployment, doc
         volume.remove(force=True)
 
 
+def test_host_folder_of_another_account_is_named_with_its_remedy(deployment: Deployment) -> None:
+    deployment.state.chmod(0o700)
+    container = deployment.start()
+    assert container.wait() == 1
+    assert "chown -R 10001:10001 /var/lib/cdc" in container.log
+
+
 def test_container_for_a_trial_needs_no_volume(deployment: Deployment) -> None:
     environment = {"CDC_STATE_VOLUME": "optional"}
     container = deployment.start(
-        with_state=False, environment=environment, tmpfs={"/var/lib/cdc": "mode=777"}
+        with_state=False, environment=environment, tmpfs={"/var/lib/cdc": "uid=10001,gid=10001"}
     )
     container.wait_until_healthy()
     assert container.stop(10) == 0

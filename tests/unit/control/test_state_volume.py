@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from cdc.control.volume import require_volume
-from cdc.errors import ConfigError
+from cdc.control.volume import make_state_dir, require_volume
+from cdc.errors import ConfigError, StateError
 
 REQUIRED = {"CDC_STATE_VOLUME": "required"}
 ROOT = "410 300 0:52 / / rw,relatime master:1 - overlay overlay rw,lowerdir=/x\n"
@@ -85,3 +86,12 @@ def test_unknown_wish_is_refused(tmp_path: Path) -> None:
 def test_mounts_of_this_machine_can_be_read() -> None:
     with pytest.raises(ConfigError, match="would be lost with the container"):
         require_volume(Path("/dev/shm/cdc"), REQUIRED)
+
+
+def test_state_dir_that_cannot_be_made_is_named_with_its_remedy(tmp_path: Path) -> None:
+    """A file where a folder belongs: an error for every account, root too."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StateError) as refused:
+        make_state_dir(tmp_path / "file" / "state")
+    assert refused.value.message == "the folder cannot be created: Not a directory"
+    assert f"chown -R {os.geteuid()}:{os.getegid()} {tmp_path}" in refused.value.remedy
