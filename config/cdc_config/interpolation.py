@@ -6,6 +6,7 @@ outside the text is a secret to everything above.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -92,7 +93,8 @@ class Interpolation:
                 f"Add LoadCredential={name}:PATH to the unit, or use ${{file:PATH}} outside systemd.",
             )
         path = Path(folder, name)
-        if not path.exists():
+        # A folder that may not be searched is an error of `_read`, which names it.
+        if os.access(folder, os.X_OK) and not os.path.lexists(path):
             raise UnresolvedReference(
                 f"needs the credential {name}, which systemd did not pass to this service",
                 f"Add LoadCredential={name}:PATH to the unit, then run: systemctl daemon-reload",
