@@ -68,6 +68,15 @@ class StoreContract:
         assert store.children("t/") == ["1", "2"]
         assert store.children("") == ["t", "tt"]
 
+    def test_a_key_may_hold_any_printable_character(self, store: ObjectStore) -> None:
+        key = "t/dt=2026-01-01/a b+c%2Fü&#?"
+        store.put(key, b"one")
+        store.copy(key, key + "'")
+        assert list(store.keys("t/")) == [key, key + "'"]
+        store.delete([key])
+        assert store.get(key + "'")
+        assert not store.has(key)
+
     def test_objects_are_deleted_one_by_one_or_below_a_prefix(self, store: ObjectStore) -> None:
         for key in ("t/1/x", "t/1/y", "t/2"):
             store.put(key, b"")
