@@ -1,6 +1,6 @@
 """What a statement in text form changes and names: INSERT, UPDATE, DELETE and their like.
 
-sqlglot reads which tables an UPDATE or DELETE changes (`dml_tables`); a statement that it cannot read
+sqlglot reads which tables an UPDATE or DELETE changes; a statement that it cannot read
 counts for every table whose name is in it. The text does not show what triggers and foreign keys change
 besides. So the Dml also holds every table and function that the statement names, found by its tokens, and
 never too few: a word that only looks like a table or a function is one more name that the catalog must
@@ -9,14 +9,18 @@ explain.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from cdc.deferred import sqlglot
 from cdc.model import TableId
 from cdc_source_mysql.schema.ddl.changes import Dml, TableChange, Truncated
 from cdc_source_mysql.schema.ddl.cursor import NotUnderstood, TokenCursor
 from cdc_source_mysql.schema.ddl.tokens import BYTES, END, QUOTED, STRING, SYMBOL, WORD, Token
+
+if TYPE_CHECKING:
+    from sqlglot import exp
 
 NATIVE_FUNCTIONS: Final = frozenset(
     """
@@ -290,10 +294,7 @@ def _loaded(cursor: TokenCursor) -> TableId:
 
 def _read_whole(keyword: str, tokens: Sequence[Token], database: str) -> tuple[TableId, ...] | None:
     """The tables that the statement changes; None when it can't be read."""
-    # Such statements are rare, and sqlglot takes 18 MiB.
-    from cdc_source_mysql.schema.ddl.dml_tables import tables_of  # noqa: PLC0415
-
-    return tables_of(f"{keyword} {_without_values(tokens)}", database)
+    return _tables_of(f"{keyword} {_without_values(tokens)}", database)
 
 
 def _without_values(tokens: Sequence[Token]) -> str:
@@ -310,3 +311,57 @@ def _spelled(token: Token) -> str:
     if token.kind in {STRING, BYTES}:
         return "''"
     return "`" + token.text.replace("`", "``") + "`" if token.kind == QUOTED else token.text
+
+
+def _tables_of(sql: str, database: str) -> tuple[TableId, ...] | None:
+    """In name order; none for a query; None when the statement can't be read."""
+    try:
+        tree = sqlglot.parse_one(sql, read="mysql")
+    except (sqlglot.errors.SqlglotError, RecursionError):
+        return None
+    if isinstance(tree, sqlglot.exp.Update):
+        targets = _updated(tree)
+    elif isinstance(tree, sqlglot.exp.Delete):
+        targets = _deleted(tree)
+    elif isinstance(tree, sqlglot.exp.Insert):
+        targets = list(tree.this.find_all(sqlglot.exp.Table))[:1]
+    else:
+        return () if isinstance(tree, sqlglot.exp.Query) else None
+    return _ids(targets, database)
+
+
+def _updated(tree: exp.Update) -> list[exp.Table]:
+    """The joined tables whose columns are set; all of them for a column without a table."""
+    joined = _joined(tree)
+    if len(joined) == 1:
+        return joined
+    named: list[exp.Table] = []
+    for assignment in tree.expressions:
+        column = assignment.this
+        if not isinstance(column, sqlglot.exp.Column) or not column.table:
+            return joined
+        named += [table for table in joined if column.table in {table.alias, table.name}]
+    return named or joined
+
+
+def _deleted(tree: exp.Delete) -> list[exp.Table]:
+    joined = _joined(tree)
+    listed = tree.args.get("tables") or []
+    if not listed:
+        return joined
+    names = {table.name for table in listed}
+    return [table for table in joined if names & {table.alias, table.name}] or joined
+
+
+def _joined(tree: exp.Expression) -> list[exp.Table]:
+    """The tables that may be changed: those outside of queries and common table expressions."""
+    common = {expression.alias for expression in tree.find_all(sqlglot.exp.CTE)}
+    tables = [
+        table for table in tree.find_all(sqlglot.exp.Table) if table.find_ancestor(sqlglot.exp.Select) is None
+    ]
+    return [table for table in tables if table.name not in common or table.db]
+
+
+def _ids(tables: Iterable[exp.Table], database: str) -> tuple[TableId, ...]:
+    found = {TableId(table.db or database, table.name) for table in tables if table.name}
+    return tuple(sorted(found))
