@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,12 +32,11 @@ def list_segments(
     """List the segments with their offsets, sizes, times and positions."""
     configuration = open_configuration(config)
     logs = storage.logs(configuration)
-    found = [
-        {"source": name, **_describe(segment)}
-        for name in _names(configuration, source)
-        if logs.exists(name)
-        for segment in logs.reader(name).parts
-    ]
+    found = []
+    for name in _names(configuration, source):
+        if logs.exists(name):
+            with closing(logs.reader(name)) as log:
+                found += [{"source": name, **_describe(segment)} for segment in log.parts]
     if as_json:
         print_json(found)
         return

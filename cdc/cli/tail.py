@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from fnmatch import fnmatchcase
 from typing import Annotated
 
@@ -56,18 +57,18 @@ def tail(
     """
     configuration = open_configuration(config)
     chosen = pick_source(configuration, source, "tail SOURCE")
-    log = open_log(configuration, chosen.name)
-    tables = table or ["*"]
-    if log.tables or not follow:  # Tables of a log that has none yet may still come.
-        _check_tables(log, table or ())
-    if start is None:
-        lines = DEFAULT_LINES if limit is None else limit
-        first = newest(log, tables, lines)
-        limit = limit if follow else None
-    else:
-        first = finder(configuration, chosen, log, "--from").offset(start)
-    changes = _changes(log, first, follow=follow)
-    _print(chosen.name, changes, first, tables, limit)
+    with closing(open_log(configuration, chosen.name)) as log:
+        tables = table or ["*"]
+        if log.tables or not follow:  # Tables of a log that has none yet may still come.
+            _check_tables(log, table or ())
+        if start is None:
+            lines = DEFAULT_LINES if limit is None else limit
+            first = newest(log, tables, lines)
+            limit = limit if follow else None
+        else:
+            first = finder(configuration, chosen, log, "--from").offset(start)
+        changes = _changes(log, first, follow=follow)
+        _print(chosen.name, changes, first, tables, limit)
 
 
 def _end(log: LogReader) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,16 +101,16 @@ def errors_of(status: Status) -> list[dict[str, Any]]:
     return found
 
 
-def readers(status: Status, open_log: Callable[[str], LogReader]) -> dict[str, LogReader]:
-    """Return the logs that can be read, by source."""
-    found: dict[str, LogReader] = {}
-    for name, view in status.sources.items():
-        if view.log is not None:
-            try:
-                found[name] = open_log(name)
-            except CdcError:
-                continue  # The status names it.
-    return found
+@contextmanager
+def readers(status: Status, open_log: Callable[[str], LogReader]) -> Iterator[dict[str, LogReader]]:
+    """The logs that can be read, by source, during the block."""
+    with ExitStack() as opened:
+        found: dict[str, LogReader] = {}
+        for name, view in status.sources.items():
+            if view.log is not None:
+                with suppress(CdcError):  # The status names it.
+                    found[name] = opened.enter_context(closing(open_log(name)))
+        yield found
 
 
 def _documents(

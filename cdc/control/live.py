@@ -9,6 +9,7 @@ import resource
 import shutil
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,7 +54,7 @@ class LiveStatus:
         return status_of(self.configuration, daemon, self._logs)
 
     def log(self, source: str) -> LogReader:
-        """Return the log of a source."""
+        """Return the log of a source; the caller closes it."""
         return self._logs.reader(source)
 
     def verdict(self, status: Status) -> DaemonVerdict:
@@ -114,7 +115,8 @@ class LiveStatus:
         }
 
     def _kept_seconds(self, name: str) -> int | None:
-        oldest = next((one.oldest for one in self._logs.reader(name).parts if one.oldest is not None), None)
+        with closing(self.log(name)) as log:
+            oldest = next((one.oldest for one in log.parts if one.oldest is not None), None)
         if oldest is None:
             return None
         return max(0, round((datetime.now(UTC) - oldest.written_at).total_seconds()))

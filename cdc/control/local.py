@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from cdc.control import storage
 from cdc.control.status import DaemonView
@@ -77,16 +78,17 @@ def reach_findings(configuration: Configuration, name: str, source: Source) -> I
     """Check that the log was written from this source, which still has the later changes; if no daemon
     runs.
     """
-    log = _log_of(configuration, name)
-    if log is None or log.end is None:
-        return
-    metadata = log.metadata
+    with _log_of(configuration, name) as log:
+        end = log.end if log else None
+        if log is None or end is None:
+            return
+        metadata = log.metadata
     memory = {k.removeprefix(MEMORY_PREFIX): v for k, v in metadata.items() if k.startswith(MEMORY_PREFIX)}
     found: Sequence[Finding] = ()
     try:
         verify_identity(source.identity(), metadata.get(IDENTITY_KEY), accept=False)
         if isinstance(source, VerifiesReach):
-            found = source.verify_reach(log.end.position, memory)
+            found = source.verify_reach(end.position, memory)
     except SourceGap as error:
         if configuration.sources[name].settings.on_gap == "resnapshot":
             fix = "The daemon copies all tables again at its start."
@@ -100,17 +102,16 @@ def reach_findings(configuration: Configuration, name: str, source: Source) -> I
     except CdcError:
         return  # The check of the source itself names what keeps it from answering.
     else:
-        yield Finding(Severity.OK, "log-end", f"the source has everything after {log.end.position}")
+        yield Finding(Severity.OK, "log-end", f"the source has everything after {end.position}")
     yield from found
 
 
 def outdated_findings(configuration: Configuration, name: str, source: Source) -> Iterator[Finding]:
     """Tables whose delivered rows were captured under other transforms than those of the file."""
-    log = _log_of(configuration, name)
-    if log is None:
-        return
+    with _log_of(configuration, name) as log:
+        book = TableBook.from_metadata(log.metadata) if log else TableBook()
     record = record_of(source)
-    for table, state in TableBook.from_metadata(log.metadata).items():
+    for table, state in book.items():
         is_due = state.is_copied and state.audience.is_everyone
         if not table.schema or is_due or state.transforms == record(table):
             continue
@@ -133,13 +134,13 @@ def cursor_findings(
             cursor = sink.peek(source)
         except CdcError:
             return  # The sink's own check names what keeps it from being read.
-        log = _log_of(configuration, source)
-        start = log.start if log else 0
-        is_ours = cursor is None or (log is not None and continuity.belongs(cursor, log))
-        if is_ours and (cursor.next if cursor else 0) < start:
-            yield _backfill(configuration, name, source, cursor, start)
-        elif cursor is not None:
-            yield _compare(cursor, log, source, configuration.state_dir)
+        with _log_of(configuration, source) as log:
+            start = log.start if log else 0
+            is_ours = cursor is None or (log is not None and continuity.belongs(cursor, log))
+            if is_ours and (cursor.next if cursor else 0) < start:
+                yield _backfill(configuration, name, source, cursor, start)
+            elif cursor is not None:
+                yield _compare(cursor, log, source, configuration.state_dir)
 
 
 def _backfill(
@@ -191,13 +192,18 @@ def _compare(cursor: Cursor, log: LogReader | None, source: str, state_dir: obje
     )
 
 
-def _log_of(configuration: Configuration, source: str) -> LogReader | None:
-    if not has_log(configuration, source):
-        return None
+@contextmanager
+def _log_of(configuration: Configuration, source: str) -> Iterator[LogReader | None]:
+    """The source's log during the block; None where there is none that can be read."""
+    log = None
+    if has_log(configuration, source):
+        with suppress(CdcError):
+            log = open_log(configuration, source)
     try:
-        return open_log(configuration, source)
-    except CdcError:
-        return None
+        yield log
+    finally:
+        if log is not None:
+            log.close()
 
 
 def _finding(code: str, error: CdcError) -> Finding:

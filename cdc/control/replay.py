@@ -58,10 +58,10 @@ def plan_replay(
         ConfigError: `place` is not a place in the log.
         SinkRefused: sinks of this type do not support replay.
     """
-    log = open_log(configuration, source)
-    offset = finder(configuration, configuration.sources[source], log, where).offset(place)
-    _refuse_without_rewind(sink)
-    return Replay(configuration, sink, source, offset, log.end.next if log.end else log.start)
+    with closing(open_log(configuration, source)) as log:
+        offset = finder(configuration, configuration.sources[source], log, where).offset(place)
+        _refuse_without_rewind(sink)
+        return Replay(configuration, sink, source, offset, log.end.next if log.end else log.start)
 
 
 def send_back(task: Replay, *, running: bool) -> bool:
@@ -87,9 +87,9 @@ def _refuse_without_rewind(sink: ConfiguredSink) -> None:
 
 def _rewind_here(task: Replay) -> None:
     with closing(storage.state(task.configuration).open()) as state:
-        log = open_log(task.configuration, task.source)
-        epoch = state.next_epoch(task.sink.name, at_least=starts_in(log.metadata))
-        sink = open_sink(task.sink, silent, epoch, log.identity)
+        with closing(open_log(task.configuration, task.source)) as log:
+            epoch = state.next_epoch(task.sink.name, at_least=starts_in(log.metadata))
+            sink = open_sink(task.sink, silent, epoch, log.identity)
         with closing(sink):
             sink.prepare(task.source)
             cursor = sink.committed(task.source)

@@ -135,7 +135,7 @@ def _tables(configuration: Configuration, source: ConfiguredSource) -> Collectio
 
 def _book(configuration: Configuration, source: str) -> TableBook:
     try:
-        return TableBook.from_metadata(open_log(configuration, source).metadata)
+        return _stored_book(configuration, source)
     except CdcError:
         return TableBook()
 
@@ -146,7 +146,12 @@ def captured_tables(configuration: Configuration, source: str) -> Collection[Tab
     Raises:
         StateError: there is no log yet.
     """
-    return {table for table, _ in TableBook.from_metadata(open_log(configuration, source).metadata).items()}
+    return {table for table, _ in _stored_book(configuration, source).items()}
+
+
+def _stored_book(configuration: Configuration, source: str) -> TableBook:
+    with closing(open_log(configuration, source)) as log:
+        return TableBook.from_metadata(log.metadata)
 
 
 def pick_table(name: str, known: Collection[TableId], source: str, where: str) -> TableId:

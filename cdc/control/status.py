@@ -14,7 +14,7 @@ from cdc.control.stored import has_log, open_log
 from cdc.engine.ledger import Phase, TableBook
 from cdc.engine.retry import waits_for_operator
 from cdc.errors import CdcError, StateError
-from cdc.spi import CopyRequest, LogStore, PublishedCursor
+from cdc.spi import CopyRequest, LogReader, LogStore, PublishedCursor
 from cdc.spi.state import Pausable, Pause
 from cdc.spi.status import DaemonReport, ErrorReport, SinkReport, SourceReport
 from cdc_config import Configuration
@@ -242,13 +242,17 @@ def _source_view(
     if not has_log(configuration, source):
         return SourceView(report)
     try:
-        log = open_log(configuration, source) if logs is None else logs.reader(source)
+        with closing(open_log(configuration, source) if logs is None else logs.reader(source)) as log:
+            return SourceView(report, _stored(log))
     except CdcError as error:
         message = f"{error.where}: {error.message}"
         broken = ErrorReport(kind=type(error).__name__, message=message, remedy=error.remedy)
         return SourceView(report, log_error=broken)
+
+
+def _stored(log: LogReader) -> StoredLog:
     end, parts = log.end, log.parts
-    stored = StoredLog(
+    return StoredLog(
         start=log.start,
         next=end.next if end else log.start,
         position=str(end.position) if end else None,
@@ -257,7 +261,6 @@ def _source_view(
         copies=_copies(log.metadata),
         written_at=end.written_at if end else None,
     )
-    return SourceView(report, stored)
 
 
 def _copies(metadata: Mapping[str, str]) -> list[TableCopy]:

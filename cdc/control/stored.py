@@ -20,7 +20,7 @@ def has_log(configuration: Configuration, source: str) -> bool:
 
 
 def open_log(configuration: Configuration, source: str) -> LogReader:
-    """Return the source's log for reading.
+    """Return the source's log for reading; the caller closes it.
 
     Raises:
         StateError: there is none yet.
@@ -33,10 +33,10 @@ def log_identity(configuration: Configuration, source: str) -> LogIdentity | Non
     if not has_log(configuration, source):
         return LogIdentity("", 0, is_new=True)
     try:
-        log = open_log(configuration, source)
+        with closing(open_log(configuration, source)) as log:
+            return LogIdentity(log.identity, starts_in(log.metadata), is_new=log.end is None)
     except CdcError:
         return None
-    return LogIdentity(log.identity, starts_in(log.metadata), is_new=log.end is None)
 
 
 def kept_checkpoints(
@@ -50,7 +50,10 @@ def kept_checkpoints(
 
 
 def _start(configuration: Configuration, source: str) -> int:
-    return open_log(configuration, source).start if has_log(configuration, source) else 0
+    if not has_log(configuration, source):
+        return 0
+    with closing(open_log(configuration, source)) as log:
+        return log.start
 
 
 def finder(configuration: Configuration, source: ConfiguredSource, log: LogReader, where: str) -> Finder:

@@ -30,7 +30,9 @@ class DeliveryResources:
 
 
 class DeliveryPipeline:
-    """Owns the delivery of one source's log to one sink. Log and state show what capture has done."""
+    """Owns the delivery of one source's log to one sink, and closes the log. Log and state show what
+    capture has done.
+    """
 
     def __init__(
         self,
@@ -136,6 +138,10 @@ class DeliveryPipeline:
     def is_delivered(self, offset: int) -> bool:
         """Whether the sink, if it still works, has everything below `offset`."""
         return self.worker.error is not None or self.is_paused or self.status.next >= offset
+
+    def close(self) -> None:
+        """Release the log; the worker has stopped."""
+        self._log.close()
 
     def tick(self) -> None:
         """Log a replay that is finished, and a worker that has recovered."""

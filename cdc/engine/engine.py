@@ -267,6 +267,8 @@ class Engine:
         gone = {(delivery.source, delivery.spec.name) for delivery in deliveries}
         kept = {key: one for key, one in self.pipelines.deliveries.items() if key not in gone}
         self.pipelines.deliveries = kept
+        for delivery in deliveries:
+            delivery.close()
         for source, sink in gone:
             if source in self.pipelines.captures:
                 self.pipelines.captures[source].sinks.discard(sink)
@@ -305,6 +307,8 @@ class Engine:
         for delivery in deliveries:
             refused |= delivery.set_aside
         if not stuck:
+            for delivery in deliveries:
+                delivery.close()
             for pipeline in captures:
                 pipeline.close()
             self._state.close()

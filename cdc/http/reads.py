@@ -119,8 +119,8 @@ class Reads:
     def tables(self, query: TablesQuery) -> Any:
         """The captured tables, by pages."""
         status = self._live.status()
-        logs = readers(status, self._live.log)
-        return tables_of(status, logs, TableQuery(**query.model_dump()))
+        with readers(status, self._live.log) as logs:
+            return tables_of(status, logs, TableQuery(**query.model_dump()))
 
     def checkpoints(self, query: CheckpointsQuery) -> Any:
         """The places that a replay can start from."""
@@ -134,8 +134,8 @@ class Reads:
 
     def schemas(self, query: SchemasQuery) -> Any:
         """The newest definition of each captured table, with its version."""
-        logs = readers(self._live.status(), self._live.log)
-        return {"schemas": schemas_of(logs, query.search, query.limit)}
+        with readers(self._live.status(), self._live.log) as logs:
+            return {"schemas": schemas_of(logs, query.search, query.limit)}
 
     def errors(self, _: StatusQuery) -> Any:
         """The present errors, each with its remedy."""

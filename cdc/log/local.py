@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 from cdc.log.inspection import verify_log
 from cdc.log.log import SegmentedLog
@@ -35,7 +36,9 @@ class LocalLogs:
     def reader(self, source: str) -> LogReader:
         """Open the log for reading; this or another process may write it."""
         writer = self._writers.get(source)
-        return LogView(self.folder(source)) if writer is None or writer.is_closed else writer
+        if writer is None or writer.is_closed:
+            return LogView(self.folder(source))
+        return cast("LogReader", _Lent(writer))
 
     def retention(self, source: str) -> SegmentedLog:
         return self._writers[source]
@@ -63,6 +66,19 @@ class LocalLogs:
             "Lower log.retain.size, or put state_dir on a larger disk; capture pauses while the disk is full."
         )
         yield Finding(Severity.WARNING, "disk-space", message, fix)
+
+
+class _Lent:
+    """A log that this process writes, as its readers get it: closing a reader leaves the log open."""
+
+    def __init__(self, log: SegmentedLog) -> None:
+        self._log = log
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def close(self) -> None:
+        """Nothing to do."""
 
 
 def _nearest(folder: Path) -> Path:

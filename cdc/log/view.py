@@ -119,6 +119,9 @@ class LogView:
     def find(self, *, position: Position | None = None, at: datetime | None = None) -> Commit | None:
         return find_commit(self.segments, position, at)
 
+    def close(self) -> None:
+        """Nothing to do: no file is open between calls."""
+
     def _load(self) -> None:
         self._shortcuts = Shortcuts()
         for remaining in reversed(range(_TRIES)):

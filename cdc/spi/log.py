@@ -88,7 +88,7 @@ class BufferReader(Protocol):
 
 
 class LogReader(Protocol):
-    """Read access to one source's log, for a delivery in any process."""
+    """Read access to one source's log, for a delivery in any process. Closed by its opener."""
 
     @property
     def identity(self) -> str:
@@ -157,6 +157,10 @@ class LogReader(Protocol):
 
     def find(self, *, position: Position | None = None, at: datetime | None = None) -> Commit | None:
         """Return the newest commit whose position is ≤ `position`, or that was written at or before `at`."""
+        ...
+
+    def close(self) -> None:
+        """Release what the reader holds. Its writer and other readers stay open. May be called twice."""
         ...
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -60,17 +61,32 @@ class LogContract:
         append(log, _inserts(10, 1, 2))
         assert self.store(place).exists("shop")
         assert not self.store(place).exists("crm")
-        reader = self.store(place).reader("shop")
-        assert (reader.identity, reader.end) == (log.identity, log.end)
-        assert _read(reader, 0, 2) == [(0, 1), (1, 2)]
-        append(log, _inserts(20, 3))
-        assert reader.wait(2, DEFAULT_TIMEOUT_SECONDS)
-        assert reader.end == log.end
+        with closing(self.store(place).reader("shop")) as reader:
+            assert (reader.identity, reader.end) == (log.identity, log.end)
+            assert _read(reader, 0, 2) == [(0, 1), (1, 2)]
+            append(log, _inserts(20, 3))
+            assert reader.wait(2, DEFAULT_TIMEOUT_SECONDS)
+            assert reader.end == log.end
+
+    def test_closing_a_reader_closes_nothing_else(self, place: Any) -> None:
+        store = self.store(place)
+        with closing(store.writer("shop")) as log:
+            append(log, _inserts(10, 1))
+            for at, logs in ((20, store), (30, self.store(place))):
+                reader, other = logs.reader("shop"), logs.reader("shop")
+                reader.close()
+                reader.close()
+                end = append(log, _inserts(at, 2))
+                assert other.wait(end.first, DEFAULT_TIMEOUT_SECONDS)
+                assert other.end == log.end == end
+                other.close()
 
     def test_the_parts_hold_the_whole_log(self, place: Any, log: LogWriter) -> None:
         append(log, _inserts(10, 1, 2))
         append(log, _inserts(20, 3))
-        for parts in (log.parts, self.store(place).reader("shop").parts):
+        with closing(self.store(place).reader("shop")) as reader:
+            found = log.parts, reader.parts
+        for parts in found:
             assert (parts[0].first, parts[-1].next, parts[-1].newest) == (0, 3, log.end)
             assert all(before.next == after.first for before, after in itertools.pairwise(parts))
             assert sum(part.commit_count for part in parts) == 2

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from cdc.log import LocalLogs
+from cdc.log.view import LogView
 from cdc.testing.events import append
 from tests.support.logs import one
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
@@ -25,9 +26,12 @@ def test_a_reader_in_another_process_waits_for_what_is_written(tmp_path: Path) -
         assert [row["id"] for batch in reader.read(1, 2) for row in batch.rows()] == [2]
 
 
-def test_a_reader_beside_the_writer_is_the_open_log(tmp_path: Path) -> None:
+def test_a_reader_beside_the_writer_sees_a_commit_at_once(tmp_path: Path) -> None:
     logs = LocalLogs(tmp_path)
     with closing(logs.writer("shop")) as log:
-        assert logs.reader("shop") is log
+        reader, outside = logs.reader("shop"), LocalLogs(tmp_path).reader("shop")
+        end = append(log, one(10, 1))
+        assert reader.end is end  # Without a `wait`, which looks for what another process wrote.
+        assert outside.end is None
         assert logs.retention("shop") is log
-    assert logs.reader("shop") is not log
+    assert isinstance(logs.reader("shop"), LogView)
