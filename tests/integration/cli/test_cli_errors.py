@@ -80,9 +80,8 @@ def test_debug_shows_the_traceback_and_its_absence_hides_it(project: Project) ->
 
 def test_unexpected_exception_names_its_place_and_not_its_text(project: Project) -> None:
     (project.folder / "broken.py").write_text(
-        "from cdc.testing.memory import MemorySinkOptions\n"
-        "class Sink:\n"
-        "    Options = MemorySinkOptions\n"
+        "from cdc.testing.memory import MemorySink\n"
+        "class Sink(MemorySink):\n"
         "    def __init__(self, options, context):\n"
         "        raise KeyError('the row says hunter2')\n",
         "utf-8",
@@ -93,7 +92,7 @@ def test_unexpected_exception_names_its_place_and_not_its_text(project: Project)
     result = run_cdc("check", cwd=project.folder, environment={"PYTHONPATH": f"{project.folder}:{ROOT}"})
     assert result.returncode == 1
     assert "error: unexpected KeyError at " in result.stderr
-    assert "broken.py:5 in __init__" in result.stderr
+    assert "broken.py:4 in __init__" in result.stderr
     assert "hunter2" not in result.stderr
 
 

@@ -130,8 +130,10 @@ def test_status_of_a_stopped_daemon_shows_what_it_left(finished: Project) -> Non
 def test_status_before_the_first_run_shows_the_configuration(project: Project) -> None:
     document = project.cdc("status", "--json").json
     assert document["running"] is False
-    assert document["sources"] == {"shop": {"state": "never run", "error": None, "log": None}}
-    assert document["sinks"] == {"store": [{"source": "shop", "state": "never run", "error": None}]}
+    assert document["sources"] == {"shop": {"state": "never run", "error": None, "log": None, "paused": None}}
+    assert document["sinks"] == {
+        "store": [{"source": "shop", "state": "never run", "error": None, "paused": None}]
+    }
     assert "never run" in project.cdc("status").out
 
 
