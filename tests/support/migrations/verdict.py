@@ -40,9 +40,11 @@ _NUMBERS = """
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """The rows of one file. `numbers` gives the source's number or name of each column; `fills` is what the
-    file tells of rows older than its columns, by column.
+    file tells of rows older than its columns, by column. `last` is its last offset, which a file without
+    rows has too.
     """
 
+    last: int
     table: pa.Table
     numbers: Mapping[str, Any]
     fills: Mapping[str, pa.Array]
@@ -187,7 +189,8 @@ def read_lake(
         file = pq.ParquetFile(path)
         metadata, table = file.metadata.metadata, file.read()
         fills = told_fills(metadata, dict(zip(table.column_names, table.schema.types, strict=True)))
-        found[table_of(metadata)].append(Chunk(table, numbers_of(metadata, table.column_names), fills))
+        last, numbers = int(metadata[b"cdc.last"]), numbers_of(metadata, table.column_names)
+        found[table_of(metadata)].append(Chunk(last, table, numbers, fills))
     return found
 
 
@@ -235,7 +238,7 @@ def _since_truncate(chunks: Sequence[Chunk], source: SourceTable, numbers: Mappi
     for chunk in chunks:
         ops = chunk.table.column("_cdc_op").to_pylist()
         start = max(start, *(s for s, op in zip(chunk.seqs, ops, strict=True) if op == "t"), -1)
-    chunks = [chunk for chunk in chunks if max(chunk.seqs) > start]
+    chunks = [chunk for chunk in chunks if chunk.last > start]
     fills = _fills(chunks, source, numbers)
     changes = [change for chunk in chunks for change in _changes(chunk, start, source, numbers, fills)]
     return sorted(changes, key=lambda change: change.seq)

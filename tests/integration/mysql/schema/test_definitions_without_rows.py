@@ -70,8 +70,5 @@ def test_names_that_change_hands_reach_the_sinks_without_a_row(
     for table in TABLES:
         source = read_source(server, f"{name}.{table}", ("id",))
         assert differences(source, read_mirror(pipeline.mirror, source)) == []
-        if table == "filled":
-            # Older rows of a lake get the default of an added column from the next file.
-            continue
         held = replay(read_lake(pipeline.lake, source), source, copies_run_ahead=True)
         assert differences(source, held) == []

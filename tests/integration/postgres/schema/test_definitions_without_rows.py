@@ -26,6 +26,7 @@ CHANGES = {
     ],
     "moved_parts": ["alter table app.moved_parts rename to moved_parts_on"],
     "grown": ["alter table app.grown add c int"],
+    "filled": ["alter table app.filled add c int default 7", "alter table app.filled alter c drop default"],
     "narrowed": ["alter table app.narrowed drop b"],
     "renamed": ["alter table app.renamed rename a to other"],
     "moved": ["alter table app.moved rename to moved_on"],
@@ -64,20 +65,11 @@ def test_a_definition_reaches_the_sinks_without_a_row(
             *parts * is_parted,
             f"insert into app.{name} {ROWS if name != 'swapped_2' else ROWS.replace('1, 5', '4, 9')}",
         )
-    database.execute(
-        "create schema filled",
-        "create table filled.t (id int primary key)",
-        "insert into filled.t values (1), (2)",
-    )
-    watched = Watched(database, tmp_path, ["app.*", "filled.*"], ddl=ddl)
+    watched = Watched(database, tmp_path, ["app.*"], ddl=ddl)
     changes = [statement for made in CHANGES.values() for statement in made]
-    changes.append("alter table filled.t add c int default 7")
     watched.migrate(changes, expected=[], later=[], running=running)
     watched.catch_up()
     watched.assert_equal()
-    # Older rows of a lake get the default of an added column from the next file.
-    source = read_source(database, "filled.t", ("id",))
-    assert differences(source, read_mirror(watched.pipeline.mirror, source)) == []
     guessed = {"app.reported"} if ddl == "watch" else set()
     assert {table for table, reasons in watched.copied.items() if _is_guess(reasons)} == guessed
     manifests = sorted((watched.pipeline.lake / "_cdc" / "commits").rglob("*.json"))
