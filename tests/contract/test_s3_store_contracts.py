@@ -1,4 +1,4 @@
-"""The store contract on S3's protocol, as moto's server speaks it in this process."""
+"""The contracts of stores and of the Parquet sink on S3's protocol, as moto's server speaks it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,18 @@ from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
 from cdc.errors import CdcError, ConfigError, SinkRefused, SinkUnavailable, UnsupportedSchema
+from cdc.lake.layout import table_folder
 from cdc.lake.s3 import PART_BYTES, S3Limits, S3Place, S3Store
 from cdc.lake.store import ABSENT, ObjectStore
-from cdc.spi import Severity
+from cdc.model import TableSchema
+from cdc.spi import Severity, Sink
+from cdc.testing.events import sink_context, table
+from cdc.testing.fold import Row, fold
 from cdc.testing.ports import free_port
+from cdc.testing.sink_contract import SinkContract
 from cdc.testing.store_contract import StoreContract
+from cdc_sink_parquet import ParquetSink
+from cdc_sink_parquet.options import ParquetOptions
 
 REGION = "eu-central-1"
 
@@ -34,7 +41,9 @@ def endpoint() -> Iterator[str]:
     server.stop()
 
 
-class S3Contract(StoreContract):
+class Bucketed:
+    """A bucket of its own for each test."""
+
     @pytest.fixture(autouse=True)
     def bucket(self, endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "AWS_PROFILE"):
@@ -52,7 +61,7 @@ class S3Contract(StoreContract):
         return [one["Key"] for one in found]
 
 
-class TestS3StoreWithTheBucketInThePath(S3Contract):
+class TestS3StoreWithTheBucketInThePath(Bucketed, StoreContract):
     def make_store(self, place: Path) -> S3Store:
         return S3Store(S3Place(self.name, "lakes/one", self.endpoint, REGION, "path"))
 
@@ -208,7 +217,7 @@ class TestS3StoreWithTheBucketInThePath(S3Contract):
             self.make_store(place)
 
 
-class TestS3StoreWithTheBucketInTheHostName(S3Contract):
+class TestS3StoreWithTheBucketInTheHostName(Bucketed, StoreContract):
     """The server stands as the proxy of a host that no name server knows."""
 
     @pytest.fixture(autouse=True)
@@ -231,3 +240,29 @@ class TestS3StoreWithTheBucketInTheHostName(S3Contract):
         assert store.has("a")
         assert set(self.hosts) == {f"{self.name}.s3.{REGION}.amazonaws.com"}
         assert self.stored() == ["a"]
+
+
+@pytest.mark.slow
+class TestParquetSinkOnS3(Bucketed, SinkContract):
+    def store(self, place: Path) -> S3Store:
+        return S3Store(S3Place(self.name, place.name, self.endpoint, REGION, "path"))
+
+    def make_sink(self, place: Path, epoch: int) -> Sink:
+        return ParquetSink(ParquetOptions(url=str(place)), sink_context(epoch=epoch), self.store(place))
+
+    def refused_table(self) -> TableSchema:
+        # Beyond the 1,024 bytes of a key, when each of these characters takes three.
+        return table("public." + "?" * 400, {"id": pa.int64()}, version=1)
+
+    def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
+        rows = [row for file in self._files(place, schema) for row in file.read().to_pylist()]
+        found = fold(rows, schema.key)
+        return [{column.name: row.get(column.name) for column in schema.columns} for row in found]
+
+    def read_columns(self, place: Path, schema: TableSchema) -> set[str]:
+        return set(self._files(place, schema)[-1].schema_arrow.names)
+
+    def _files(self, place: Path, schema: TableSchema) -> list[pq.ParquetFile]:
+        store = self.store(place)
+        keys = [key for key in store.keys(f"{table_folder(schema.table)}/") if key.endswith(".parquet")]
+        return [pq.ParquetFile(store.read(key)) for key in keys]
