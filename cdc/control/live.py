@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import cdc
 from cdc.control.monitor import StatusMonitor
 from cdc.control.status import DaemonView, Status, status_of
 from cdc.control.verdict import DaemonVerdict, error_title, state_word, verdict_of
-from cdc.spi import LogReader, LogStore
+from cdc.spi import HasMode, LogReader, LogStore
 from cdc.spi.metrics import Meter
 from cdc.spi.status import ErrorReport, SourceReport
 from cdc_config import Configuration, ConfiguredSink
@@ -29,6 +28,18 @@ MEMORY_LIMIT_BYTES = 400 * 1024**2
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 # A source whose freshness is asked every few seconds: smaller changes are none.
 _STEADY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the daemon takes of its disk and memory, and what it may take."""
+
+    log_bytes: int
+    log_limit_bytes: int
+    log_full_in_seconds: int | None
+    disk_free_bytes: int
+    memory_bytes: int
+    memory_limit_bytes: int
 
 
 class LiveStatus:
@@ -83,26 +94,26 @@ class LiveStatus:
             "version": cdc.__version__,
             "verdict": asdict(self.verdict(status)),
             "controls": self.configuration.http.secret is not None,
-            "resources": self.resources(status),
+            "resources": asdict(self.resources(status)),
             **found,
         }
 
-    def resources(self, status: Status) -> dict[str, Any]:
+    def resources(self, status: Status) -> Resources:
         """Return what the daemon takes of its disk and memory, and what it may take."""
         sources = self.configuration.sources.values()
         limit = sum(source.settings.log.retain.size for source in sources)
         held = sum(view.log.bytes for view in status.sources.values() if view.log)
-        free = shutil.disk_usage(self.configuration.state_dir).free
+        free = self._logs.free_bytes()
         grows = sum(self.monitor.bytes_per_second(name) for name in self.configuration.sources)
         room = min(free, max(limit - held, 0))
-        return {
-            "log_bytes": held,
-            "log_limit_bytes": limit,
-            "log_full_in_seconds": round(room / grows) if grows else None,
-            "disk_free_bytes": free,
-            "memory_bytes": memory_bytes(),
-            "memory_limit_bytes": memory_limit_bytes(),
-        }
+        return Resources(
+            log_bytes=held,
+            log_limit_bytes=limit,
+            log_full_in_seconds=round(room / grows) if grows else None,
+            disk_free_bytes=free,
+            memory_bytes=memory_bytes(),
+            memory_limit_bytes=memory_limit_bytes(),
+        )
 
     def _source(self, name: str, status: Status) -> dict[str, Any]:
         view = status.sources[name]
@@ -131,7 +142,7 @@ class LiveStatus:
         word = state_word(report, feeding)
         return {
             "type": sink.settings.type,
-            "mode": getattr(sink.options, "mode", None),
+            "mode": sink.options.mode if isinstance(sink.options, HasMode) else None,
             "word": word,
             "trend": trend.direction,
             "trend_per_second": trend.per_second,

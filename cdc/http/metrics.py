@@ -76,10 +76,10 @@ class Metrics(Collector):
         is_alive = live.monitor.age_seconds <= STALE_SECONDS
         yield metrics.UP, (), float(is_alive)
         yield metrics.READY, (), float(is_alive and live.verdict(status).is_ready)
-        yield metrics.DISK_FREE, (), resources["disk_free_bytes"]
+        yield metrics.DISK_FREE, (), resources.disk_free_bytes
         yield metrics.DISK_FULL, (), float(status.daemon.state_dir_full)
-        yield metrics.MEMORY, (), resources["memory_bytes"]
-        yield metrics.MEMORY_LIMIT, (), resources["memory_limit_bytes"]
+        yield metrics.MEMORY, (), resources.memory_bytes
+        yield metrics.MEMORY_LIMIT, (), resources.memory_limit_bytes
         stuck = {(sink, source) for sink, source, _ in live.monitor.stuck()}
         for name, pairs in status.sinks.items():
             for pair in pairs:

@@ -46,6 +46,9 @@ class LocalLogs:
     def verify(self, source: str, newest_bytes: int | None = None) -> Verified:
         return verify_log(self.folder(source), newest_bytes)
 
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(_nearest(self._state_dir)).free
+
     def check(self, retained_bytes: int) -> Iterator[Finding]:
         """Yield whether the folder can be written, and whether its disk has room for what is retained."""
         folder = self._state_dir
@@ -54,7 +57,7 @@ class LocalLogs:
             fix = f"Let the user {os.geteuid()} write to {parent}, or set another state_dir."
             yield Finding(Severity.ERROR, "state-dir", f"{folder} cannot be written", fix)
             return
-        free, held = shutil.disk_usage(parent).free, _bytes_in(folder / "log")
+        free, held = self.free_bytes(), _bytes_in(folder / "log")
         if free + held >= retained_bytes:
             yield Finding(Severity.OK, "state-dir", f"{folder} can be written, {show_bytes(free)} free")
             return

@@ -1,6 +1,6 @@
 """The contracts that plug-ins implement and the engine relies on."""
 
-from cdc.spi.capabilities import Atomicity, Capabilities, FlushPolicy, OwnsPlaces
+from cdc.spi.capabilities import Atomicity, Capabilities, FlushPolicy, HasMode, OwnsPlaces
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.log import (
     BufferReader,
@@ -68,6 +68,7 @@ __all__ = [
     "EarlierSnapshot",
     "Finding",
     "FlushPolicy",
+    "HasMode",
     "LogIdentity",
     "LogPart",
     "LogReader",

@@ -82,3 +82,11 @@ class OwnsPlaces(Protocol):
         or a URL.
         """
         ...
+
+
+@runtime_checkable
+class HasMode(Protocol):
+    """Options of a sink that says how it keeps rows: one of `Capabilities.modes`."""
+
+    @property
+    def mode(self) -> str: ...

@@ -277,6 +277,10 @@ class LogStore(Protocol):
         """
         ...
 
+    def free_bytes(self) -> int:
+        """Return the bytes that the place of the logs still has room for."""
+        ...
+
     def check(self, retained_bytes: int) -> Iterator[Finding]:
         """Yield findings on the place of the logs, which together may keep `retained_bytes`."""
         ...

@@ -103,6 +103,7 @@ class LogContract:
     def test_a_place_that_can_be_written_has_no_errors(self, place: Any, log: LogWriter) -> None:
         append(log, _inserts(10, 1))
         assert {finding.severity for finding in self.store(place).check(0)} == {Severity.OK}
+        assert self.store(place).free_bytes() > 0
 
     def test_a_new_log_is_empty(self, log: LogWriter) -> None:
         assert log.end is None
