@@ -219,6 +219,8 @@ def test_purged_transactions_are_a_gap(mysql_server_factory: MysqlFactory, name:
 
 def test_transactions_that_the_server_lost_are_a_mismatch(mysql: MysqlServer) -> None:
     connector = connector_to(mysql)
+    # MariaDB takes a GTID of a domain that its binlog does not have for one that is still to come.
+    mysql.execute("create database of_the_domain", "drop database of_the_domain")
     if mysql.flavour == "mysql":
         uuid = mysql.value("select @@server_uuid")
         ahead: Gtids = GtidSet.parse(f"{mysql.executed()},{uuid}:1000000")
