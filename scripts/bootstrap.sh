@@ -3,7 +3,8 @@
 # Each step looks first and does nothing when it is done; packages come from pip and apt only.
 #
 #   scripts/bootstrap.sh venv      .venv with this project and its development tools
-#   scripts/bootstrap.sh servers   PostgreSQL 15 (the environment brings 18), MySQL 9, MariaDB 10.11 and 11.8
+#   scripts/bootstrap.sh servers   PostgreSQL 15 (the environment brings 18), MySQL 9, MariaDB 10.11 and 11.8;
+#                                  Chromium for the tests of the page
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -100,6 +101,7 @@ ensure_servers() {
     if [ ! -e /usr/share/i18n/locales/de_DE ]; then
         apt_install locales || say "no locale definitions: the test of a German server fails"
     fi
+    command -v chromium >/dev/null || apt_install chromium || say "no chromium: the tests of the page fail"
     scripts/mysql-servers.sh mysql9 mariadb10 mariadb11
 }
 

@@ -77,6 +77,11 @@ class Pipeline:
         self._config["sources"][SOURCE].update(options)
         self._write()
 
+    def serve(self, **options: Any) -> None:
+        """Set options of the HTTP service, for the next start."""
+        self._config["http"] = options
+        self._write()
+
     def configure_sink(self, name: str, **options: Any) -> None:
         """Change options of a sink, for the next start."""
         self._config["sinks"][name].update(options)

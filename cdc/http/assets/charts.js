@@ -3,7 +3,7 @@ import { $, html, paint } from './html.js';
 import { pairsOf } from './now.js';
 import { NONE, short, span } from './words.js';
 
-const HOUR_MS = 3_600_000, BUCKET_MS = 30_000, HEIGHT = 176;
+const HOUR_MS = 3_600_000, BUCKET_MS = 30_000, HEIGHT = 176, LEAST_MS = 300_000;
 // More lines than this cannot be told apart: the least fresh sinks have them.
 const MOST_SINKS = 3;
 const LOOKS = [['--s1', []], ['--s2', []], ['--s3', [6, 3]]];
@@ -22,6 +22,12 @@ export class History {
     const known = new Set(this.marks.map(one => one.at + one.text));
     this.marks.push(...marks.filter(one => !known.has(one.at + one.text)));
     this.marks = this.marks.filter(one => Date.parse(one.at) >= oldest);
+  }
+
+  /* From when to when charts show it, in seconds: the hour, or what there is of it. */
+  window() {
+    const now = Date.now(), first = Math.min(now - LEAST_MS, ...this.points.keys());
+    return [Math.max(now - HOUR_MS, first) / 1e3, now / 1e3];
   }
 
   last(name, many) {
@@ -117,7 +123,7 @@ function draw(chart, history) {
   one.plot = new window.uPlot({
     width: host.clientWidth, height: HEIGHT, tzDate: time => window.uPlot.tzDate(new Date(time * 1e3), 'Etc/UTC'), legend: { show: false }, padding: [8, 10, 0, 0],
     cursor: { sync: { key: 'hour' }, points: { size: 6 }, drag: { x: false, y: false } },
-    scales: { x: { time: true, range: () => [(Date.now() - HOUR_MS) / 1e3, Date.now() / 1e3] }, y: scale },
+    scales: { x: { time: true, range: () => history.window() }, y: scale },
     axes: [{ ...axis, space: 64, size: 26, grid: { show: false }, values: (_, times) => times.map(time => new Date(time * 1e3).toISOString().slice(11, 16)) }, { ...axis, size: 46, space: 32, ...y }],
     series: [{}, ...chart.lines.map(line => ({ label: line.name, stroke: () => css(line.look[0]), width: line.area ? 1 : 1.6, fill: line.area ? () => css('--area') : undefined, dash: line.look[1], points: { show: false } }))],
     hooks: { drawAxes: [plot => drawMarks(plot, history.marks)], setCursor: [() => follow(one)] },
@@ -132,7 +138,7 @@ function follow({ chart, plot, values, latest }) {
 }
 
 // Texts need this many pixels; of marks that are closer, only the first one has its text.
-const MARK_PIXELS = 90;
+const MARK_PIXELS = 90, MARK_LETTERS = 24;
 
 function drawMarks(plot, marks) {
   const { ctx, bbox } = plot, ratio = devicePixelRatio;
@@ -155,7 +161,7 @@ function drawMarks(plot, marks) {
       ctx.font = `${11 * ratio}px ${css('--f')}`;
       ctx.textAlign = left ? 'right' : 'left';
       ctx.textBaseline = 'top';
-      ctx.fillText(text, x + (left ? -4 : 4) * ratio, bbox.top);
+      ctx.fillText(text.split(':')[0].slice(0, MARK_LETTERS), x + (left ? -4 : 4) * ratio, bbox.top);
     }
     ctx.restore();
   }

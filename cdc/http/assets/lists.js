@@ -25,7 +25,7 @@ function replayButton(point, sinks) {
 export function paintEvents(events) {
   paint($('#eventlist'), events.length ? events.slice(0, ROWS).map(event => {
     const [colour, shape] = TONES[event.level] ?? ['off', 'off'];
-    const subject = [event.source, event.sink, event.table].filter(Boolean).join(', '), note = [subject, event.kind ?? event.error].filter(Boolean).join(' · ');
+    const subject = [event.source, event.sink, event.table, event.where].filter(Boolean).join(', '), note = [subject, event.kind ?? event.error].filter(Boolean).join(' · ');
     return html`<li data-key="${event.number}"><time>${when(event.at)}</time><span>${colour === 'off' ? '' : html`<span class="${colour}">${mark(shape)}</span> `}${event.event}<span class="sub" title="${note}">${note}</span></span></li>`;
   }) : html`<li class="nothing">None yet.</li>`);
 }

@@ -37,7 +37,7 @@ export function paintPipeline(status) {
   const flows = [...sources.map(([name, one]) => `${name} to its log: ${rate(one.rows_per_second)}`), ...pairsOf(status).map(pair => `log of ${pair.source} to ${pair.sink}: ${flowOf(pair)}`)];
   paint($('#pipebody'), html`<div class="pipe"><svg class="edges" data-own role="img" aria-label="${flows.join('; ')}"></svg>
     <div class="col">${sources.map(([name, one]) => sourceNode(name, one))}</div>
-    <div class="col logs">${sources.map(([name, one]) => html`<div class="node" data-key="l.${name}" data-n="l.${name}"><h3>Log of ${name}<span class="meta">${one.log?.bytes ? `${size(one.log.bytes)}, ${span(one.kept_seconds)} kept` : 'empty'}</span></h3>${tape(name, one, status)}</div>`)}</div>
+    <div class="col logs">${sources.map(([name, one]) => html`<div class="node" data-key="l.${name}" data-n="l.${name}"><h3>Log of ${name}<span class="meta">${one.log?.bytes ? size(one.log.bytes) + (one.kept_seconds == null ? '' : `, ${span(one.kept_seconds)} kept`) : 'empty'}</span></h3>${tape(name, one, status)}</div>`)}</div>
     <div class="col snks">${sinks.map(sinkNode)}</div></div>`);
   drawEdges(status, sinks.flatMap(one => one.all));
 }

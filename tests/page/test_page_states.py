@@ -1,0 +1,135 @@
+"""What the page shows of a running daemon in each of its states, and that everybody can use it there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.fault.test_sink_outage import held_by_another_process
+from tests.page.conftest import DESKTOP, PHONE, Operated, opened, operated, violations, wait_for_title
+from tests.support.postgres.server import Database
+from tests.support.waiting import wait_until
+
+# A browser beside a daemon: more than a minute of processor time together.
+pytestmark = pytest.mark.slow
+
+# Where to put a picture of each state, for the documentation: none unless asked for.
+PICTURES = os.environ.get("CDC_PAGE_PICTURES")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+TABLES = ("orders", "customers", "products")
+
+
+@pytest.fixture
+def shop(database15: Database) -> Database:
+    database15.execute("create schema app")
+    for table in TABLES:
+        database15.execute(
+            f"create table app.{table} (id bigint primary key, note text)",
+            f"insert into app.{table} select i, 'row ' || i from generate_series(1, 2000) i",
+        )
+    return database15
+
+
+@contextmanager
+def streaming(shop: Database, folder: Path) -> Iterator[Operated]:
+    with operated(shop, folder) as found:
+        found.client.wait_for_title("All is well")
+        yield found
+
+
+def examine(browser: Browser, url: str, title: str, name: str) -> None:
+    """The state is shown, without violations and without sideways scrolling, in each shape of the page."""
+    with opened(browser, url) as page:
+        wait_for_title(page, title)
+        page.wait_for_function("() => document.querySelector('#tabbody').children.length > 0")
+        if PICTURES:
+            page.wait_for_function("() => document.querySelector('.plot canvas') !== null")
+        for width, height in (DESKTOP, PHONE):
+            page.set_viewport_size({"width": width, "height": height})
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                assert (width, scheme, violations(page)) == (width, scheme, [])
+                assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+                if PICTURES:
+                    page.screenshot(path=f"{PICTURES}/page-{name}-{width}-{scheme}.png", full_page=True)
+
+
+def words(page: Page) -> list[str]:
+    return page.locator("#lagbody .st").all_inner_texts()
+
+
+def test_a_daemon_that_connects_says_so(browser: Browser, shop: Database, tmp_path: Path) -> None:
+    with operated(shop, tmp_path, held=True) as daemon:
+        examine(browser, daemon.client.url, "Starting", "fresh")
+
+
+def test_a_copy_is_shown_with_its_tables(browser: Browser, shop: Database, tmp_path: Path) -> None:
+    shop.execute("insert into app.orders select i, repeat('x', 200) from generate_series(2001, 200000) i")
+    with operated(shop, tmp_path) as daemon:
+        wait_until(lambda: "Copying" in daemon.client.verdict()["title"], "a copy")
+        daemon.proxy.pause("to_client")
+        examine(browser, daemon.client.url, "Copying shop", "copying")
+        daemon.proxy.resume()
+        daemon.client.wait_for_title("All is well")
+
+
+def test_all_is_well_while_changes_flow(browser: Browser, shop: Database, tmp_path: Path) -> None:
+    with streaming(shop, tmp_path) as daemon:
+        examine(browser, daemon.client.url, "All is well", "streaming")
+        with opened(browser, daemon.client.url) as page:
+            wait_for_title(page, "All is well")
+            assert words(page) == ["Up to date", "Up to date"]
+            assert page.locator("#checkpoints, #schemas, #eventlist").count() == 3
+            page.get_by_role("searchbox").fill("CUST")
+            page.wait_for_function("() => document.querySelectorAll('#tabbody [data-key]').length === 1")
+            assert "app.customers" in page.locator("#tabbody").inner_text()
+
+
+def test_a_sink_that_is_down_has_its_remedy(browser: Browser, shop: Database, tmp_path: Path) -> None:
+    with held_by_another_process(tmp_path / "warehouse.duckdb"), operated(shop, tmp_path) as daemon:
+        examine(browser, daemon.client.url, "Sink warehouse", "sink-down")
+        with opened(browser, daemon.client.url) as page:
+            wait_for_title(page, "Sink warehouse")
+            page.get_by_role("link", name="What to do").click()
+            problem = page.locator("#probbody")
+            assert "another process" in problem.inner_text()
+            assert "tried again" in problem.inner_text()
+
+
+def test_a_source_that_is_down_leaves_its_sinks_waiting(
+    browser: Browser, shop: Database, tmp_path: Path
+) -> None:
+    with streaming(shop, tmp_path) as daemon:
+        daemon.proxy.refuse()
+        daemon.client.wait_for_title("Source shop")
+        examine(browser, daemon.client.url, "Source shop", "source-down")
+        with opened(browser, daemon.client.url) as page:
+            wait_for_title(page, "Source shop")
+            assert words(page) == ["Waits", "Waits"]
+            assert "waits for source shop" in page.locator("#lagbody").inner_text()
+
+
+def test_a_source_that_lost_its_place_needs_the_operator(
+    browser: Browser, shop: Database, tmp_path: Path
+) -> None:
+    with streaming(shop, tmp_path) as daemon:
+        # Before its first change, a source that lost its place may begin anew.
+        shop.execute("insert into app.orders values (-1, 'first')")
+        daemon.pipeline.wait_until_delivered(daemon.daemon)
+        daemon.proxy.refuse()
+        slots = "select count(*) from pg_replication_slots where active"
+        wait_until(lambda: shop.value(slots) == 0, "the slot to be free")
+        shop.execute("select pg_drop_replication_slot('cdc_shop')")
+        daemon.proxy.accept()
+        daemon.client.wait_for_title("Source shop needs you")
+        examine(browser, daemon.client.url, "Source shop needs you", "failed")
+        with opened(browser, daemon.client.url) as page:
+            wait_for_title(page, "needs you")
+            assert "Source shop needs you" in page.locator("#shout").inner_text()
+            assert page.locator("#probbody [data-copy]").count() > 0
