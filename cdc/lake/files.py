@@ -170,7 +170,8 @@ class TableFile:
     def begin_without_rows(self, seq: int) -> None:
         """Have a file that only tells the table's definition, whose mark has the offset `seq`."""
         self._first = self._last = seq
-        self._encoder = self._begin(self._schema.empty_table())
+        # `empty_table` refuses lists of extension types, such as uuid[].
+        self._encoder = self._begin(pa.Table.from_batches([], self._schema))
 
     def _begin(self, sample: pa.Table) -> Encoder:
         self._writer = self._store.write(self._staging + self._name)

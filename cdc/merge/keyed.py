@@ -370,7 +370,7 @@ def reduce_batches(batches: Sequence[ChangeBatch], *, keep_deleted: bool = False
 
 def _no_rows(schema: TableSchema) -> Rows:
     envelope = pa.schema([(Envelope.SEQ, Envelope.SEQ_TYPE), (Envelope.COMMIT_AT, Envelope.COMMIT_AT_TYPE)])
-    return Rows(pa.schema([*schema.arrow, *envelope]).empty_table())
+    return Rows(pa.Table.from_batches([], pa.schema([*schema.arrow, *envelope])))
 
 
 @dataclass(frozen=True, slots=True)
