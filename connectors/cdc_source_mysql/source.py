@@ -14,9 +14,9 @@ from typing import ClassVar, NamedTuple
 import pymysql
 from pydantic import BaseModel
 
-from cdc.errors import CdcError, SourceGap
-from cdc.kit.connections import KeptConnection
+from cdc.errors import CdcError
 from cdc.kit.selection import TableSelection
+from cdc.kit.source import SourceFrame
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
@@ -121,17 +121,12 @@ class MysqlSource:
         self._tells = Tells(context.log)
         self._refusals = RefusedTables()
         self._epoch = 0
-        # A gap was found: positions from now on are not those of the history before.
-        self._is_spent = False
         self._sizes = FileSizes()
         self._dump: Dump | None = None
-        self._kept: KeptConnection[Connection] = KeptConnection(
-            lambda: self._connector.connect("to read the catalog"),
-            lambda connection: connection.open,
-            pymysql.MySQLError,
+        self._frame: SourceFrame[Connection] = SourceFrame(
+            self._connector, lambda connection: connection.open, pymysql.MySQLError
         )
         self._ignores_case = False
-        self._closed = False
 
     def check(self) -> Sequence[Finding]:
         return run_checks(self._options, self._context.name, self._context.owner)
@@ -148,7 +143,7 @@ class MysqlSource:
         return "set global binlog_row_image = full"
 
     def identity(self) -> SourceIdentity:
-        with self._connection("identifying the server") as connection:
+        with self._frame.connection("identifying the server") as connection:
             facts = self._connector.facts(connection)
         values: dict[str, str] = {"flavour": facts.flavour}
         if not facts.has_gtids:
@@ -156,7 +151,7 @@ class MysqlSource:
         return SourceIdentity(values)
 
     def discover(self) -> Sequence[TableSchema]:
-        with self._connection("reading the tables") as connection:
+        with self._frame.connection("reading the tables") as connection:
             facts = self._connector.facts(connection)
             definitions = self._definitions(connection, facts)
         suspect(self._progress, self.current, self._definitions_now, definitions)
@@ -176,11 +171,11 @@ class MysqlSource:
         self._refusals.require_none({schema.table for schema in tables})
 
     def unreadable(self, hidden: Collection[TableId]) -> Mapping[TableId, CdcError]:
-        found = {table: denied(self._connection, table, self._connector.where) for table in hidden}
+        found = {table: denied(self._frame.connection, table, self._connector.where) for table in hidden}
         return {**self._refusals.current(), **{t: error for t, error in found.items() if error is not None}}
 
     def open(self, after: Position | None, memory: Mapping[str, str]) -> Position:
-        with self._opened("to open the stream") as (connection, facts), self._noting_gaps():
+        with self._opened("to open the stream") as (connection, facts), self._frame.noting_gaps():
             if after is None:
                 return self._open_new(connection, facts)
             self._start(self._opening(connection, facts), after, memory)
@@ -190,7 +185,7 @@ class MysqlSource:
             return after
 
     def stream(self, after: Position, memory: Mapping[str, str]) -> Generator[ChangeSet | None]:
-        with self._noting_gaps(), self._session(after, memory) as session:
+        with self._frame.noting_gaps(), self._session(after, memory) as session:
             yield from session.changes()
 
     def acknowledge(self, durable: Position) -> None:
@@ -205,7 +200,7 @@ class MysqlSource:
         return open_snapshot(source, tables, earlier)
 
     def current(self) -> Position:
-        with self._connection("asking for the current position") as connection:
+        with self._frame.connection("asking for the current position") as connection:
             queries = BinlogQueries(connection, self._connector.facts(connection), self._connector.where)
             queries.require_binlog()
             end = queries.end()
@@ -221,15 +216,15 @@ class MysqlSource:
         return parse(text, self._connector.where).to_position()
 
     def close(self) -> None:
-        self._closed = True
         dump = self._dump
         if dump is not None:
             dump.close()
-        self._kept.close()
+        self._frame.close()
 
     def _open_new(self, connection: Connection, facts: ServerFacts) -> Position:
         reader = self._reader(read_knowledge(connection, facts))
-        epoch = self._epoch + 1 if self._is_spent else self._epoch
+        # Positions after a gap are not those of the history before it.
+        epoch = self._epoch + 1 if self._frame.has_gap else self._epoch
         opening = self._opening(connection, facts)
         before = self._catalog(connection, facts)
         for _ in range(BEGIN_ATTEMPTS):
@@ -245,7 +240,8 @@ class MysqlSource:
         position = start.position.to_position()
         prepared = memory_of(start.prepared)
         self._first = FirstOpening(position.order, definitions, found.databases, start.server, prepared)
-        self._epoch, self._is_spent, self._progress.server = epoch, False, start.server
+        self._epoch, self._progress.server = epoch, start.server
+        self._frame.begin_history()
         self._progress.captured = Captured(position, definitions, frozenset(start.prepared))
         return position
 
@@ -321,7 +317,9 @@ class MysqlSource:
         reader = self._reader(knowledge)
         positions = PositionTracker(epoch, start.position.gtids)
         selects = self._selection(knowledge.facts).matches
-        lookups = CatalogLookups(self._connection, reader, knowledge, decoder, start.place, epoch, selects)
+        lookups = CatalogLookups(
+            self._frame.connection, reader, knowledge, decoder, start.place, epoch, selects
+        )
         tracking_parts = self._tracking_parts(beginning, lookups)
         tracking_parts.effects.refresh()
         tracking = Tracking(tracking_parts, decoder)
@@ -386,7 +384,7 @@ class MysqlSource:
             return catalog.definitions(infos)
 
     def _definitions_now(self) -> dict[TableId, TableDefinition]:
-        with self._connection("reading the tables") as connection:
+        with self._frame.connection("reading the tables") as connection:
             return self._definitions(connection, self._connector.facts(connection))
 
     def _catalog(self, connection: Connection, facts: ServerFacts) -> CatalogNow:
@@ -405,18 +403,3 @@ class MysqlSource:
             self._ignores_case = facts.ignores_case
             with self._connector.translated("checking the server"):
                 yield connection, facts
-
-    @contextmanager
-    def _connection(self, doing: str) -> Iterator[Connection]:
-        """The connection of everything but the stream."""
-        with self._connector.translated(doing), self._kept.use() as connection:
-            yield connection
-
-    @contextmanager
-    def _noting_gaps(self) -> Iterator[None]:
-        """Note a SourceGap: the server lacks the changes after our log. The next start is a new epoch."""
-        try:
-            yield
-        except SourceGap:
-            self._is_spent = True
-            raise

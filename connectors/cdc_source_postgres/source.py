@@ -13,8 +13,8 @@ from typing import ClassVar
 import psycopg
 from pydantic import BaseModel
 
-from cdc.errors import ConfigError, DecodeError, SourceGap, SourceMismatch, SourceUnavailable
-from cdc.kit.connections import KeptConnection
+from cdc.errors import ConfigError, DecodeError, SourceMismatch, SourceUnavailable
+from cdc.kit.source import SourceFrame
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
@@ -118,12 +118,8 @@ class PostgresSource:
         self._wanted = 0
         # Until a table shows a type whose binary form we do not read.
         self._binary = True
-        # A gap was found: the current slot is no longer of use.
-        self._slot_is_spent = False
-        self._kept: KeptConnection[Connection] = KeptConnection(
-            lambda: self._connector.connect("to read the catalog"),
-            lambda connection: not connection.closed,
-            psycopg.Error,
+        self._frame: SourceFrame[Connection] = SourceFrame(
+            self._connector, lambda connection: not connection.closed, psycopg.Error
         )
         self._closed = False
 
@@ -132,7 +128,7 @@ class PostgresSource:
 
     def verify_reach(self, after: Position, memory: Mapping[str, str]) -> Sequence[Finding]:
         """As `cdc.spi.VerifiesReach`: the slot is there, whole, and not past the log's end."""
-        with self._connection("comparing the slot with the log") as connection:
+        with self._frame.connection("comparing the slot with the log") as connection:
             state = check_slot(read_slot(connection, self._slot), self._slot, self._connector.where)
             publication = read_publication(connection, self._publication)
         check_reach(state, self._slot, after, self._connector.where)
@@ -155,7 +151,7 @@ class PostgresSource:
         )
 
     def discover(self) -> Sequence[TableSchema]:
-        with self._connection("reading the tables") as connection:
+        with self._frame.connection("reading the tables") as connection:
             shapes = self._shapes(connection)
             self._heirs.look(connection, [shape.info.relation for shape in shapes])
         return [shape.schema for shape in shapes]
@@ -169,7 +165,7 @@ class PostgresSource:
 
     def follow(self, tables: Sequence[TableSchema]) -> None:
         wanted = {table.relation for table in tables}
-        with self._connection("following tables") as connection:
+        with self._frame.connection("following tables") as connection:
             infos = [info for info in self._infos(connection) if info.relid in wanted]
             added = add_to_publication(connection, self._connector, self._options, self._publication, infos)
         if added:
@@ -179,14 +175,14 @@ class PostgresSource:
         self._layout.restore(memory)
         self._money.restore(memory)
         connection = self._connector.connect("to open the slot")
-        with self._noting_gaps(), closing(connection), self._connector.translated("opening the slot"):
+        with self._frame.noting_gaps(), closing(connection), self._connector.translated("opening the slot"):
             position = self._open_new(connection) if after is None else self._open_again(connection, after)
             use_trigger(connection, self._connector, self._options, self._context.log)
         return position
 
     def stream(self, after: Position, memory: Mapping[str, str]) -> Generator[ChangeSet | None]:
         self._monitor.restore(memory, after.order)
-        with self._noting_gaps():
+        with self._frame.noting_gaps():
             while not self._closed:
                 with self._session(after) as session:
                     try:
@@ -207,7 +203,7 @@ class PostgresSource:
         return snapshots.open_snapshot(self._snapshot_context(), tables, earlier)
 
     def current(self) -> Position:
-        with self._connection("asking for the current position") as connection:
+        with self._frame.connection("asking for the current position") as connection:
             row = connection.execute(_CURRENT).fetchone()
         position = position_of(str(row[0]) if row else "0/0")
         self._wanted = max(self._wanted, position.order)
@@ -215,7 +211,7 @@ class PostgresSource:
 
     def retained_bytes(self) -> int | None:
         """See `MeasuresRetained`: the WAL behind the slot."""
-        with self._connection("asking for the WAL that the slot keeps") as connection:
+        with self._frame.connection("asking for the WAL that the slot keeps") as connection:
             row = connection.execute(_RETAINED, [self._slot]).fetchone()
         return None if row is None or row[0] is None else max(0, int(row[0]))
 
@@ -230,7 +226,7 @@ class PostgresSource:
 
     def close(self) -> None:
         self._closed = True
-        self._kept.close()
+        self._frame.close()
 
     def _open_new(self, connection: Connection) -> Position:
         """Return the start position of an empty log: that of an existing healthy slot, or of a new one."""
@@ -255,7 +251,7 @@ class PostgresSource:
             # Servers up to 17 look the publication up as it was when the change was made: before it was, they
             # stop for good.
             is_usable = state.confirmed is not None and not state.is_lost
-            if is_usable and not (created or self._slot_is_spent):
+            if is_usable and not (created or self._frame.has_gap):
                 return state.position
             drop_slot(connection, self._slot)
             self._context.log(
@@ -265,7 +261,7 @@ class PostgresSource:
         position = create_slot(
             self._connector, connection, self._slot, failover=self._options.failover, log=self._context.log
         )
-        self._slot_is_spent = False
+        self._frame.begin_history()
         return position
 
     def _open_again(self, connection: Connection, after: Position) -> Position:
@@ -392,25 +388,10 @@ class PostgresSource:
         """A snapshot of a table that is not in the publication would have no changes to continue with. Where
         there is no publication at all, nobody streams.
         """
-        with self._connection("reading the publication") as connection:
+        with self._frame.connection("reading the publication") as connection:
             publication = read_publication(connection, self._publication)
         if publication is not None and any(table.table not in publication.tables for table in tables):
             self.follow(tables)
-
-    @contextmanager
-    def _connection(self, doing: str) -> Iterator[Connection]:
-        """The connection of everything but the stream."""
-        with self._connector.translated(doing), self._kept.use() as connection:
-            yield connection
-
-    @contextmanager
-    def _noting_gaps(self) -> Iterator[None]:
-        """Note a SourceGap: the slot lacks the changes after our log. The next start creates a new slot."""
-        try:
-            yield
-        except SourceGap:
-            self._slot_is_spent = True
-            raise
 
     def _restart_in_text(self) -> SourceUnavailable:
         message = "a table has a type that can only be read as text; restarting the stream in text"
