@@ -56,8 +56,7 @@ def test_database_drops_with_its_sessions_and_prepared_transactions(mysql: Mysql
         cursor.execute("create table t (i int primary key)")
         cursor.execute("begin")
         cursor.execute("select * from t")
-        steps = ("xa start 'left'", "insert into t values (1)", "xa end 'left'", "xa prepare 'left'")
-        database.execute(*steps)
+        database.execute("xa start 'left'", "insert into t values (1)", "xa end 'left'", "xa prepare 'left'")
         database.drop()
         with pytest.raises(pymysql.err.MySQLError):
             cursor.execute("select 1")

@@ -12,30 +12,39 @@ from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
+from pymysql.constants import ER
 
-from tests.support.mysql.server import MysqlServer
+from tests.support.mysql.server import MysqlDatabase, MysqlServer
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
 
 # They are freed between the two moments: some milliseconds.
 STATEMENTS_TO_FREE = 2000
 ATTEMPTS = 5
-# "There is no such branch": the first connection has yet to begin to go.
-_UNKNOWN_XID = 1397
 _TRANSACTIONS = "\nTRANSACTIONS\n"
 
 
+def prepare(database: MysqlDatabase, xid: str, *statements: str) -> None:
+    """Prepare a branch in a session of its own; any session may end it then."""
+    with database.connect() as connection, connection.cursor() as cursor:
+        for statement in (f"xa start {xid}", *statements, f"xa end {xid}", f"xa prepare {xid}"):
+            cursor.execute(statement)
+    wait_until_let_go(database.server, connection)
+
+
 def wait_until_let_go(server: MysqlServer, closed: Connection[Any]) -> None:
-    """Return when others may end the branch of a closed connection. The process list forgets it too early."""
+    """Return when others may end the branch of a closed connection: until then they are told that there is
+    none. MariaDB's process list forgets the connection too early.
+    """
     number = closed.thread_id()  # type: ignore[no-untyped-call]
-    if server.flavour == "mysql":
-        return  # Gives a branch free when InnoDB has.
     owner = re.compile(rf"\bthread id {number},")
 
     def let_go() -> bool:
+        if server.flavour == "mysql":
+            return not server.query(f"select 1 from performance_schema.processlist where id = {number}")
         status = str(server.query("show engine innodb status")[0][2])
         return owner.search(status.partition(_TRANSACTIONS)[2]) is None
 
-    wait_until(let_go, f"InnoDB to forget connection {number}")
+    wait_until(let_go, f"the server to forget connection {number}")
 
 
 def end_too_early(server: MysqlServer, xid: str, change: str, outcome: str) -> bool:
@@ -66,7 +75,8 @@ def _end(connection: Connection[Any], statement: str) -> None:
             try:
                 cursor.execute(statement)
             except pymysql.MySQLError as error:
-                if error.args[0] != _UNKNOWN_XID or time.monotonic() > deadline:
+                # The first connection has yet to begin to go.
+                if error.args[0] != ER.XAER_NOTA or time.monotonic() > deadline:
                     raise
             else:
                 return

@@ -17,11 +17,13 @@ from typing import Any
 import pymysql
 from pymysql.connections import Connection
 from pymysql.constants import ER
+from pymysql.cursors import Cursor
 
 from cdc.testing.servers.mysql import MysqlProcess
 from cdc.testing.servers.process import HOST
 from tests.support.mysql.binaries import Flavour, mysql_binaries
 from tests.support.mysql.template import template
+from tests.support.waiting import wait_until
 
 SUPERUSER = "root"
 # Small, and unsafe on power loss only: a commit is in the page cache at once, so that killed servers come
@@ -190,13 +192,21 @@ class MysqlDatabase(_Sessions):
             cursor.execute("select id from information_schema.processlist where db = %s", [self.name])
             for (session,) in cursor.fetchall():
                 self.server.kill_session(int(session))
-            converted = (
-                "xa recover convert xid" if self.server.flavour == "mysql" else "xa recover format='SQL'"
-            )
-            cursor.execute(converted)
-            for format_id, gtrid, bqual, data in cursor.fetchall():
-                cursor.execute(f"xa rollback {_xid(format_id, gtrid, bqual, str(data))}")
+            wait_until(lambda: self._roll_back_branches(cursor), "the server to give its branches free")
             cursor.execute(f"drop database if exists `{self.name}`")
+
+    def _roll_back_branches(self, cursor: Cursor) -> bool:
+        """Roll back what is prepared; return whether nothing is left, as of a session on its way out."""
+        is_mysql = self.server.flavour == "mysql"
+        cursor.execute("xa recover convert xid" if is_mysql else "xa recover format='SQL'")
+        branches = cursor.fetchall()
+        for format_id, gtrid, bqual, data in branches:
+            try:
+                cursor.execute(f"xa rollback {_xid(format_id, gtrid, bqual, str(data))}")
+            except pymysql.MySQLError as error:
+                if error.args[0] != ER.XAER_NOTA:
+                    raise
+        return not branches
 
 
 def _xid(format_id: int, gtrid_length: int, bqual_length: int, data: str) -> str:

@@ -5,6 +5,7 @@ import pytest
 from cdc.spi.finding import Severity
 from cdc_source_mysql.options import MysqlOptions
 from tests.support.findings import Check
+from tests.support.mysql.branches import prepare
 from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.server import MysqlDatabase, MysqlServer
 from tests.support.waiting import wait_until
@@ -154,8 +155,8 @@ def test_check_warns_of_prepared_transactions(check: Check, mysql_database: Mysq
     mysql_database.execute("create table t (id int primary key)")
     assert check(mysql_database.url).of("xa").message == "no XA transaction is prepared"
     # A name is any bytes, of which not all are text.
-    xid, insert = "X'ff00',X'c3'", "insert into t values (1)"
-    mysql_database.execute(f"xa start {xid}", insert, f"xa end {xid}", f"xa prepare {xid}")
+    xid = "X'ff00',X'c3'"
+    prepare(mysql_database, xid, "insert into t values (1)")
     finding = check(mysql_database.url).of("xa")
     mysql_database.execute(f"xa rollback {xid}")
     assert (finding.severity, finding.message) == (

@@ -13,6 +13,7 @@ import pytest
 from cdc.errors import SourceGap, SourceMismatch, SourceUnavailable
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.follower import position_of
+from tests.support.mysql.branches import prepare
 from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.follower import MysqlFollower
 from tests.support.mysql.pairs import Pair, make_pair, stop_replica, wait_for_replica
@@ -53,9 +54,7 @@ def test_nothing_is_lost_or_doubled_when_a_replica_takes_over(
     assert ids(follower) == [1, 2]
     before = follower.position
     xid = f"'{database.name}'"
-    database.execute(
-        f"xa start {xid}", "insert into t values (3, 'xa')", f"xa end {xid}", f"xa prepare {xid}"
-    )
+    prepare(database, xid, "insert into t values (3, 'xa')")
     follower.catch_up()
     database.execute("insert into t values (4, 'not seen yet')")
     wait_for_replica(pair)

@@ -9,6 +9,7 @@ from cdc_source_mysql.binlog import opening, replay
 from cdc_source_mysql.binlog.positions import BinlogPosition
 from cdc_source_mysql.limits import Limits
 from tests.integration.mysql.conftest import FollowerFactory
+from tests.support.mysql.branches import prepare
 from tests.support.mysql.fixtures import EVERY_SERVER, MysqlFactory
 from tests.support.mysql.follower import MysqlFollower
 from tests.support.mysql.server import MysqlDatabase
@@ -23,10 +24,6 @@ def database(mysql_database: MysqlDatabase) -> MysqlDatabase:
 
 # A source that begins hardly waits for transactions that are prepared.
 IMPATIENT = Limits(xa_patience_seconds=0.2)
-
-
-def prepare(database: MysqlDatabase, xid: str, *statements: str) -> None:
-    database.execute(f"xa start {xid}", *statements, f"xa end {xid}", f"xa prepare {xid}")
 
 
 def xid_of(database: MysqlDatabase, part: str = "x") -> str:

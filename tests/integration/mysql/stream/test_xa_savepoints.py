@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from tests.integration.mysql.conftest import FollowerFactory
+from tests.support.mysql.branches import prepare
 from tests.support.mysql.server import MysqlDatabase
 
 # With it MariaDB writes rows into the binlog that a savepoint takes back; MySQL forbids it there.
 KEEPS_ROWS = "create temporary table x (a int)"
-
-
-def prepare(database: MysqlDatabase, *statements: str) -> str:
-    """Prepare a transaction in a session that ends; gives what commits it."""
-    xid = f"'{database.name}'"
-    database.execute(f"xa start {xid}", *statements, f"xa end {xid}", f"xa prepare {xid}")
-    return f"xa commit {xid}"
 
 
 def rows_of_binlog(database: MysqlDatabase) -> int:
@@ -31,8 +25,9 @@ def test_rows_that_a_savepoint_takes_back_do_not_come_at_xa_commit(
     # The lock of a row ends at the next one, so that others can write behind it.
     mysql_database.execute("create table t (id int primary key)", "insert into t values (5)")
     follower = follow(mysql_database)
-    commit = prepare(
-        mysql_database,
+    xid = f"'{mysql_database.name}'"
+    prepare(
+        mysql_database, xid,
         "insert into t values (1)", *([KEEPS_ROWS] if is_mariadb else []), "savepoint s",
         "insert into t values (2)", "savepoint u", "insert into t values (3)", "rollback to s",
         "insert into t values (4)", "release savepoint s",
@@ -41,6 +36,6 @@ def test_rows_that_a_savepoint_takes_back_do_not_come_at_xa_commit(
     mysql_database.execute("insert into t values (9)")
     assert [row["id"] for row in follower.rows()] == [9]
     follower.restart()
-    mysql_database.execute(commit, "insert into t values (10)")
+    mysql_database.execute(f"xa commit {xid}", "insert into t values (10)")
     assert [row["id"] for row in follower.rows()] == [1, 4, 10]
     assert mysql_database.query("select id from t order by id") == [(1,), (4,), (5,), (9,), (10,)]
