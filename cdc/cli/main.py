@@ -35,6 +35,7 @@ COMMANDS = {
     "snapshot": "cdc.cli.snapshot:snapshot",
     "pause": "cdc.cli.pause:pause",
     "resume": "cdc.cli.pause:resume",
+    "teardown": "cdc.cli.teardown:teardown",
     "tail": "cdc.cli.tail:tail",
     "log": "cdc.cli.log:app",
     "connectors": "cdc.cli.connectors:connectors",

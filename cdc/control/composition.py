@@ -56,6 +56,12 @@ def open_source(source: ConfiguredSource, log: Log, owner: LogIdentity | None = 
     return _made(source, SourceContext(source.name, log, _count_nothing, owner))
 
 
+def open_database(source: ConfiguredSource, owner: LogIdentity | None) -> Source:
+    """Open the source without its transforms, for a command that reads no row; the caller closes it."""
+    made: Source = source.plugin(source.options, SourceContext(source.name, silent, _count_nothing, owner))
+    return made
+
+
 def _made(source: ConfiguredSource, context: SourceContext) -> Source:
     """The source with its transforms."""
     made: Source = source.plugin(source.options, context)

@@ -27,6 +27,8 @@ from cdc.spi.sink import (
 from cdc.spi.source import (
     CopiesInParallel,
     EarlierSnapshot,
+    LeavesObjects,
+    Leftover,
     LogIdentity,
     MeasuresDistance,
     SelectsTables,
@@ -69,6 +71,8 @@ __all__ = [
     "Finding",
     "FlushPolicy",
     "HasMode",
+    "LeavesObjects",
+    "Leftover",
     "LogIdentity",
     "LogPart",
     "LogReader",

@@ -83,6 +83,18 @@ class EarlierSnapshot:
     finished: frozenset[str] = field(default_factory=frozenset)
 
 
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """An object that a source has made in its database.
+
+    `what` names it for people, such as `replication slot cdc_shop`. `statement` removes it: one line to
+    paste, without a semicolon.
+    """
+
+    what: str
+    statement: str
+
+
 class Snapshot(Protocol):
     """A consistent view of some tables, open until closed.
 
@@ -261,6 +273,23 @@ class VerifiesReach(Protocol):
         Raises:
             SourceGap, SourceMismatch: as `open` would with these arguments.
         """
+        ...
+
+
+@runtime_checkable
+class LeavesObjects(Protocol):
+    """A source that makes objects in its database, which stay when the daemon is gone: for `cdc teardown`."""
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """Return the objects that exist and that nobody else uses, in the order of their removal.
+
+        Change nothing. Raise CdcError if the source still reads, or if an object belongs to another log than
+        the context's `owner`.
+        """
+        ...
+
+    def remove(self, leftover: Leftover) -> None:
+        """Remove one of them."""
         ...
 
 

@@ -17,7 +17,7 @@ from cdc.errors import ConfigError, DecodeError, SourceMismatch, SourceUnavailab
 from cdc.kit.source import SourceFrame
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding, Severity
-from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
+from cdc.spi.source import EarlierSnapshot, Leftover, Snapshot, SourceContext, SourceIdentity
 from cdc_source_postgres.checks.preflight import run_checks
 from cdc_source_postgres.connection import (
     Connection,
@@ -69,6 +69,7 @@ from cdc_source_postgres.stream.stream import (
     start_command,
 )
 from cdc_source_postgres.stream.tracking import TextWanted, Tracking
+from cdc_source_postgres.teardown import Teardown
 from cdc_source_postgres.wire.decoder import PgoutputDecoder
 from cdc_source_postgres.wire.messages import lsn_int
 
@@ -215,6 +216,14 @@ class PostgresSource:
             row = connection.execute(_RETAINED, [self._slot]).fetchone()
         return None if row is None or row[0] is None else max(0, int(row[0]))
 
+    def leftovers(self) -> Sequence[Leftover]:
+        """As `cdc.spi.LeavesObjects`: slot, publication, event triggers."""
+        return self._teardown().leftovers()
+
+    def remove(self, leftover: Leftover) -> None:
+        """As `cdc.spi.LeavesObjects`."""
+        self._teardown().remove(leftover)
+
     def position(self, text: str) -> Position:
         try:
             return Position(lsn_int(text), text)
@@ -227,6 +236,9 @@ class PostgresSource:
     def close(self) -> None:
         self._closed = True
         self._frame.close()
+
+    def _teardown(self) -> Teardown:
+        return Teardown(self._options, self._connector, self._context.owner)
 
     def _open_new(self, connection: Connection) -> Position:
         """Return the start position of an empty log: that of an existing healthy slot, or of a new one."""

@@ -110,6 +110,10 @@ def drop_slot(slot: str) -> str:
     return f"select pg_drop_replication_slot({literal(slot)})"
 
 
+def drop_publication(name: str) -> str:
+    return f"drop publication {identifier(name)}"
+
+
 def terminate(pid: int) -> str:
     return f"select pg_terminate_backend({pid})"
 

@@ -29,6 +29,11 @@ _MARK = re.compile(
 _COMMENT = """
     select obj_description(p.oid, 'pg_publication') from pg_publication p where p.pubname = %s
 """
+_COMMENTS = """
+    select obj_description(p.oid, 'pg_publication') from pg_publication p
+     where (%s::text is null or p.pubname = %s) and obj_description(p.oid, 'pg_publication') is not null
+"""
+_EXISTING = "select slot_name from pg_replication_slots where slot_name = any(%s) order by slot_name"
 # Advisory locks have a key of two numbers; the first says that it is ours ("cdc").
 _LOCK_SPACE = 0x636463
 # So much of a uuid distinguishes two logs in a message.
@@ -130,6 +135,14 @@ def read_mark(conn: Connection, publication: str, slot: str) -> Mark | None:
         if found["slot"] == slot:
             return Mark(found["log"], int(found["starts"]))
     return None
+
+
+def other_slots(conn: Connection, slot: str, publication: str | None = None) -> list[str]:
+    """Return the existing slots but `slot` that are marked in this publication, or in any publication."""
+    marks = conn.execute(_COMMENTS, (publication, publication)).fetchall()
+    named = {found["slot"] for (comment,) in marks for found in _MARK.finditer(comment)} - {slot}
+    rows = conn.execute(_EXISTING, (sorted(named),)).fetchall() if named else []
+    return [str(name) for (name,) in rows]
 
 
 def write_mark(conn: Connection, publication: str, slot: str, mark: Mark) -> None:
