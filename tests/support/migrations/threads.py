@@ -17,8 +17,6 @@ MIGRATOR_PAUSE_SECONDS = 0.4
 STATEMENT_PAUSES = (0, 0, 0.05, 0.3)
 # One migration in so many is one transaction, where its statements allow it.
 TOGETHER_EVERY = 2
-# A random row is refused where its key is there already, a deleted one where the table is empty.
-MOST_ATTEMPTS = 100
 # Names that the migrator gives to columns, tables, labels and constraints.
 PREFIX = "m"
 # A step of a recipe that is no statement: rows of the migration's own.
@@ -38,38 +36,11 @@ class Session(Protocol):
     def run(self, statement: str) -> None:
         """Run one statement of a migration."""
 
-    def tables(self) -> list[str]:
-        """All tables that writers change."""
-
-    def insert(self, rng: random.Random, table: str) -> int:
-        """Try to insert a random row; return how many were."""
-
-    def delete(self, table: str) -> int:
-        """Delete a random row; return how many were."""
-
     def commit(self) -> None: ...
 
     def rollback(self) -> None: ...
 
     def close(self) -> None: ...
-
-
-def change_each_table(session: Session, rng: random.Random) -> None:
-    """Commit one change of every table: a lake tells the default of an added column, which older rows have,
-    with the next file of the table.
-    """
-    for table in session.tables():
-        for attempt in range(MOST_ATTEMPTS):
-            try:
-                changed = session.delete(table) if attempt % 2 else session.insert(rng, table)
-                session.commit()
-            except Refused:
-                continue
-            if changed:
-                break
-        else:
-            message = f"{table} took no change in {MOST_ATTEMPTS} attempts"
-            raise AssertionError(message)
 
 
 class Following(threading.Thread, ABC):

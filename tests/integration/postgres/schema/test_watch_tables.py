@@ -255,8 +255,8 @@ def later() -> list[str]:
 def test_ddl_that_changes_rows_in_silence_has_the_table_copied_again(
     database: Database, tmp_path: Path, ddl: str, running: bool
 ) -> None:
-    # No row behind it where the daemon was stopped: definitions and copies come all the same.
-    rows_behind = later() if running else []
+    # Definitions and copies come without a row behind them too.
+    rows_behind = later() if ddl == "trigger" else []
     database.execute(*setup())
     watched = Watched(database, tmp_path, ["app.*", "!app.hidden_*"], ddl=ddl)
     changes = [statement for _, made in PARTITIONS.values() for statement in made]

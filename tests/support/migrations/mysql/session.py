@@ -68,7 +68,7 @@ class MysqlSession(DriverSession):
         self._connection = server.connect(autocommit=False, init_command=SETTINGS)
 
     def operate(self, rng: random.Random) -> None:
-        name = rng.choice(self.tables())
+        name = str(rng.choice(self.query(TABLES, [SCHEMAS]))[0])
         columns = self._columns(name)
         rows = self.query(f"select count(*) from {name}")[0][0]
         draw = rng.random()
@@ -79,17 +79,8 @@ class MysqlSession(DriverSession):
         elif draw < 0.88:
             self._update(rng, name, columns, [column for column in columns if column.is_key])
         else:
-            self.delete(name)
-
-    def tables(self) -> list[str]:
-        return [str(row[0]) for row in self.query(TABLES, [SCHEMAS])]
-
-    def insert(self, rng: random.Random, table: str) -> int:
-        return self._insert(rng, table, self._columns(table))
-
-    def delete(self, table: str) -> int:
-        where, values = self._one_row(table, self._columns(table))
-        return self._execute(f"delete from {table} {where}", values)
+            where, values = self._one_row(name, columns)
+            self._execute(f"delete from {name} {where}", values)
 
     def run(self, statement: str) -> None:
         self._execute(statement)
@@ -99,9 +90,9 @@ class MysqlSession(DriverSession):
             cursor.execute(statement, values)
             return list(cursor.fetchall())
 
-    def _execute(self, statement: str, values: Sequence[Any] | None = None) -> int:
+    def _execute(self, statement: str, values: Sequence[Any] | None = None) -> None:
         with self._refusals(), self._connection.cursor() as cursor:
-            return cursor.execute(statement, values)
+            cursor.execute(statement, values)
 
     def _columns(self, table: str) -> list[LiveColumn]:
         found = self.query(_COLUMNS, [table])
@@ -110,11 +101,11 @@ class MysqlSession(DriverSession):
     def _is_lost(self, error: Exception) -> bool:
         return bool(error.args) and error.args[0] in _LOST
 
-    def _insert(self, rng: random.Random, name: str, columns: Sequence[LiveColumn]) -> int:
+    def _insert(self, rng: random.Random, name: str, columns: Sequence[LiveColumn]) -> None:
         chosen = [column for column in columns if column.is_key or rng.randrange(5)] or list(columns)
         marks = ", ".join("%s" for _ in chosen)
         names = ", ".join(column.name for column in chosen)
-        return self._execute(f"insert into {name} ({names}) values ({marks})", [c.value(rng) for c in chosen])
+        self._execute(f"insert into {name} ({names}) values ({marks})", [c.value(rng) for c in chosen])
 
     def _update(
         self, rng: random.Random, name: str, columns: Sequence[LiveColumn], choice: Sequence[LiveColumn]

@@ -101,21 +101,7 @@ class PostgresSession(DriverSession):
             elif draw < 0.88:
                 self._update(rng, name, [column for column in columns if column.is_key])
             else:
-                self.delete(name)
-
-    def tables(self) -> list[str]:
-        with self._refusals():
-            return [name for _, name in self.query(TABLES, [list(SCHEMAS)])]
-
-    def insert(self, rng: random.Random, table: str) -> int:
-        with self._refusals():
-            relid = self.query("select %s::regclass::oid::int8", [table])[0][0]
-            return self._insert(rng, table, self._columns(relid))
-
-    def delete(self, table: str) -> int:
-        with self._refusals():
-            statement = f"delete from {table} where {_one_row(table)}"
-            return self._connection.execute(statement.encode()).rowcount
+                self._connection.execute(f"delete from {name} where {_one_row(name)}".encode())
 
     def run(self, statement: str) -> None:
         with self._refusals():
@@ -139,14 +125,14 @@ class PostgresSession(DriverSession):
     def _columns(self, relid: int) -> list[LiveColumn]:
         return [LiveColumn(*row) for row in self.query(_COLUMNS, [relid])]
 
-    def _insert(self, rng: random.Random, name: str, columns: Sequence[LiveColumn]) -> int:
+    def _insert(self, rng: random.Random, name: str, columns: Sequence[LiveColumn]) -> None:
         chosen = [column for column in columns if column.is_key or rng.randrange(5)]
         if not chosen:
-            return 0
+            return
         marks = ", ".join("%s" for _ in chosen)
         names = ", ".join(column.name for column in chosen)
         statement = f"insert into {name} ({names}) values ({marks}) on conflict do nothing"
-        return self._connection.execute(statement.encode(), [c.value(rng) for c in chosen]).rowcount
+        self._connection.execute(statement.encode(), [c.value(rng) for c in chosen])
 
     def _update(self, rng: random.Random, name: str, columns: Sequence[LiveColumn]) -> None:
         if not columns:
