@@ -254,7 +254,12 @@ def _catching_up(status: Status) -> DaemonVerdict | None:
 
 def _unknown(status: Status) -> DaemonVerdict | None:
     """Before the first look at a source nobody knows whether something is missing."""
-    waiting = [name for name, pair in _pairs(status) if pair.freshness_seconds is None]
+    waiting = [
+        name
+        for name, pairs in status.sinks.items()
+        for pair in pairs
+        if pair.report is None or pair.report.freshness_seconds is None
+    ]
     if not waiting:
         return None
     text = f"Nothing is known yet about {waiting[0]}: numbers come with the first look at its source."

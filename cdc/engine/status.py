@@ -355,8 +355,8 @@ class SinkStatus:
         until its newest change.
         """
         at = source_at if not behind and source_at is not None else self.commit_at
-        is_older = self.complete_at is None or at is None or at > self.complete_at
-        if is_older or self.replaying_to is not None:
+        is_newer = at is not None and (self.complete_at is None or at > self.complete_at)
+        if is_newer or self.replaying_to is not None:
             self.complete_at = at
         if self.complete_at is None:
             return None

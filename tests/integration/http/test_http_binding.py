@@ -61,6 +61,9 @@ def test_an_address_that_is_not_safe_is_refused_on_the_command_line(
 def test_other_machines_need_the_token_for_all_but_the_probes(project: Project) -> None:
     with_http(project, behind_proxy=True)
     with serving(project.folder, "0.0.0.0:0") as client:
+        wait_until(
+            lambda: client.get("/readyz", Host="db.example.com").status == 200, "the daemon to be ready"
+        )
         for path in READS:
             expected = 200 if path.endswith("z") else 401
             assert (path, client.get(path, Host="db.example.com").status) == (path, expected)

@@ -51,6 +51,13 @@ def test_all_is_well_names_the_least_fresh() -> None:
     assert found.text == "2 sinks follow 1 source. The least fresh, snow, is 21 s behind."
 
 
+def test_a_sink_that_has_not_reported_keeps_all_from_being_well() -> None:
+    daemon = DaemonView(DaemonReport(running=True, pid=1), running=True, age_seconds=0.1)
+    sources = {"shop": SourceView(SourceReport(state="streaming"))}
+    found = verdict_of(Status(daemon, sources, {"lake": [DeliveryView("shop", None)]}))
+    assert (found.title, found.is_ready) == ("Starting", False)
+
+
 CASES: dict[str, tuple[dict[str, Any], str, str, str, bool]] = {
     "retried": (
         {"sink": {"state": "retrying", "error": failing()}},

@@ -57,6 +57,14 @@ def test_a_sink_with_the_whole_log_is_as_fresh_as_the_log() -> None:
     assert report.freshness_seconds >= 2
 
 
+def test_a_sink_whose_age_is_known_keeps_it_when_rows_of_a_copy_come() -> None:
+    # Copied rows have no commit time: a sink that has had nothing else is as complete as it was.
+    sink = SinkStatus("lake", "shop")
+    assert sink.report(0, None, ago(3)).complete_at == ago(3).isoformat()
+    sink.moved(7, at(7), None)
+    assert sink.report(9, None, ago(0)).complete_at == ago(3).isoformat()
+
+
 def test_a_replay_takes_a_sink_back() -> None:
     sink = SinkStatus("lake", "shop")
     sink.moved(9, at(9), ago(3))
