@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -42,9 +42,15 @@ def check(
     if as_json:
         print_json([{"subject": subject, **asdict(finding)} for subject, finding in results])
     else:
-        _show(results)
-    if any(finding.severity is Severity.ERROR for _, finding in results):
+        out = console()
+        for line in finding_lines(results):
+            say(line, out)
+    if has_errors(results):
         raise typer.Exit(1)
+
+
+def has_errors(results: Sequence[Result]) -> bool:
+    return any(finding.severity is Severity.ERROR for _, finding in results)
 
 
 def _print_fixes(results: Sequence[Result], code: str) -> None:
@@ -56,21 +62,20 @@ def _print_fixes(results: Sequence[Result], code: str) -> None:
     print("\n".join(dict.fromkeys(fixes)))
 
 
-def _show(results: Sequence[Result]) -> None:
-    out = console()
+def finding_lines(results: Sequence[Result]) -> Iterator[Text]:
+    """Yield the findings, each with its fix and page, and at the end their number."""
     for subject, finding in results:
         mark = Text(f"{finding.severity.value:<8}", _STYLE[finding.severity])
-        say(Text.assemble(mark, (subject, "bold"), f"  {finding.message}"), out)
+        yield Text.assemble(mark, (subject, "bold"), f"  {finding.message}")
         lines = finding.fix.splitlines()
         if len(lines) > LONGEST_FIX:
             lines = [f"cdc check --fix {finding.code}   # prints {len(lines)} lines to run"]
-        for line in lines:
-            say(Text(f"          {line}", "cyan"), out)
+        yield from (Text(f"          {line}", "cyan") for line in lines)
         if finding.docs:
-            say(Text(f"          see: {command_for(finding.docs)}", "dim"), out)
+            yield Text(f"          see: {command_for(finding.docs)}", "dim")
     errors = sum(finding.severity is Severity.ERROR for _, finding in results)
     warnings = sum(finding.severity is Severity.WARNING for _, finding in results)
-    say(
+    yield Text(
         f"{counted(errors, 'error')}, {counted(warnings, 'warning')}."
         if errors or warnings
         else "All is well: start with `cdc run`."

@@ -27,6 +27,7 @@ EXIT_INTERRUPTED = 130  # What a shell gives for SIGINT.
 COMMANDS = {
     "init": "cdc.cli.init:init",
     "check": "cdc.cli.check:check",
+    "doctor": "cdc.cli.doctor:doctor",
     "run": "cdc.cli.run:run",
     "status": "cdc.cli.status:status",
     "health": "cdc.cli.health:health",

@@ -14,19 +14,24 @@ from cdc.native import implementation, unavailable_reason
 
 def version(as_json: JsonOption = False) -> None:
     """Print the versions and the decoders in use."""
-    found = {
-        "cdc": cdc.__version__,
-        "python": platform.python_version(),
-        "pyarrow": metadata.version("pyarrow"),
-        "decoders": implementation(),
-    }
-    found |= {name: number for name in packages("all") if (number := _installed(name))}
+    found = versions()
     if as_json:
         print_json(found)
         return
     print_table(("component", "version"), list(found.items()))
     if unavailable_reason():
         say(f"The compiled decoders are not in use: {unavailable_reason()}")
+
+
+def versions() -> dict[str, str]:
+    """Return what is installed of all that matters, and which decoders are in use."""
+    found = {
+        "cdc": cdc.__version__,
+        "python": platform.python_version(),
+        "pyarrow": metadata.version("pyarrow"),
+        "decoders": implementation(),
+    }
+    return found | {name: number for name in packages("all") if (number := _installed(name))}
 
 
 def _installed(name: str) -> str | None:
