@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 import cdc
+from cdc.cli.ending import end_process
 from cdc.cli.importing import uncollected
 from cdc.cli.output import print_error
 from cdc.cli.session import CommandSession, exit_code, session_of
@@ -146,7 +147,13 @@ def main() -> None:
     """The entry point of the command `cdc`."""
     with uncollected():
         command = typer.main.get_command(app)
-    command(obj=CommandSession(), prog_name="cdc")
+    session = CommandSession()
+    try:
+        command(obj=session, prog_name="cdc")
+    except BaseException as error:
+        if session.has_workers:
+            end_process(error)
+        raise
 
 
 def _show_unexpected(kind: type[BaseException], _: BaseException, trace: Any) -> None:

@@ -86,7 +86,8 @@ def run(  # noqa: PLR0917  (each is an option of the command)
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT."""
     seconds = timeout_seconds(timeout, once=once)
-    debug = session_of(context).debug
+    session = session_of(context)
+    debug = session.debug
     configure(debug=debug, level=LogLevel.WARNING if quiet else log_level)
     log = logger()
     with errors_in_the_log(log, as_they_are=debug or as_json):
@@ -101,6 +102,7 @@ def run(  # noqa: PLR0917  (each is an option of the command)
         check_tls(configuration.http.tls)
         engine = _build(configuration, accepted, adopting, logs, monitor.recording(log))
     keep_imported()
+    session.has_workers = True
     live = LiveStatus(configuration, monitor, logs, engine.meters)
     manager = ServiceManager(live)
     deadline = Deadline(seconds, engine.stop)

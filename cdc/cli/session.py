@@ -24,10 +24,14 @@ def exit_code(error: CdcError) -> int:
 
 @dataclass(slots=True)
 class CommandSession:
-    """Lives from the start of a command to its exit code; says how an error is to be shown."""
+    """Lives from the start of a command to its exit code; says how an error is to be shown.
+
+    `has_workers` is set by a command whose threads may outlive it.
+    """
 
     as_json: bool = False
     debug: bool = False
+    has_workers: bool = False
 
 
 def session_of(context: typer.Context) -> CommandSession:

@@ -53,11 +53,16 @@ class CdcProcess:
         cwd: Path,
         environment: Mapping[str, str] | None = None,
         log: Path | None = None,
+        program: str | None = None,
     ) -> None:
+        """`program` is Python that prepares something and calls `main`, instead of `python -m cdc`."""
+        command = cdc_command(*arguments)
+        if program is not None:
+            command[1:3] = ["-c", program]
         self.log_path = log or Path(tempfile.mkstemp(prefix="cdc-", suffix=".log", dir=cwd)[1])
         with self.log_path.open("ab") as output:
             self._process = subprocess.Popen(
-                cdc_command(*arguments),
+                command,
                 cwd=cwd,
                 env=child_environment(environment),
                 stdin=subprocess.DEVNULL,

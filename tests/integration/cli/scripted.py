@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
+import duckdb
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from cdc.errors import SourceRefused, SourceUnavailable
-from cdc.spi import Finding, Severity, SourceContext, SourceIdentity
+from cdc.spi import Delivery, Finding, Severity, SourceContext, SourceIdentity
 from cdc.testing.database import MemoryDatabase
 from cdc.testing.events import EPOCH, table
-from cdc.testing.memory import MemorySource, MemorySourceOptions
+from cdc.testing.memory import MemorySink, MemorySource, MemorySourceOptions
 
 ITEMS = table("public.items", {"id": pa.int64(), "price": pa.decimal128(10, 2)})
 NOTES = table("public.notes", {"id": pa.int64(), "text": pa.string()})
@@ -54,6 +55,18 @@ class ScriptedSource(MemorySource):
             )
             for name in self._scripted.findings
         ]
+
+
+class EndlessSink(MemorySink):
+    """A delivery that does not end, inside DuckDB most of the time; says in the log that it has begun."""
+
+    def apply(self, delivery: Delivery) -> None:
+        del delivery
+        connection = duckdb.connect()
+        connection.execute("create table numbers (n bigint)")
+        self._context.log("endless delivery")
+        while True:
+            connection.execute("insert into numbers select i from range(1000) r(i)").fetchall()
 
 
 def _database(options: ScriptedOptions) -> MemoryDatabase:

@@ -20,6 +20,14 @@ from tests.integration.cli.conftest import Project, minimal
 from tests.support.processes import ROOT, CdcProcess, cdc_command, run_cdc
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
 
+# A daemon that waits for no delivery when it stops.
+IMPATIENT = """
+from cdc.cli.main import main
+from cdc.engine import engine
+engine.STOP_WRITING_SECONDS = 0.0
+main()
+"""
+
 
 @pytest.fixture
 def daemon(project: Project) -> Iterator[CdcProcess]:
@@ -92,6 +100,17 @@ def test_signal_stops_the_daemon_with_exit_code_0(daemon: CdcProcess, number: in
     daemon._process.send_signal(number)
     assert daemon.wait() == 0
     assert daemon.log_records[-1]["outcome"] == "stopped"
+
+
+def test_a_delivery_that_does_not_stop_in_time_does_not_change_the_exit_code(project: Project) -> None:
+    config = minimal()
+    config["sinks"]["store"]["type"] = "tests.integration.cli.scripted:EndlessSink"
+    project.write(config)
+    with CdcProcess("run", cwd=project.folder, program=IMPATIENT) as running:
+        running.wait_for_log("endless delivery")
+        assert running.terminate() == 0
+        events = [record["event"] for record in running.log_records]
+    assert events[-2:] == ["stopping now: unfinished work continues at the next start", "stopped"]
 
 
 def test_status_of_a_running_daemon_says_so(daemon: CdcProcess, project: Project) -> None:
