@@ -16,11 +16,11 @@ from typing import Any
 
 import cdc
 from cdc.control.monitor import StatusMonitor
-from cdc.control.status import DaemonView, Status, status_of
+from cdc.control.status import DaemonView, DeliveryView, SourceView, Status, status_of
 from cdc.control.verdict import DaemonVerdict, error_title, state_word, verdict_of
 from cdc.spi import HasMode, LogReader, LogStore
 from cdc.spi.metrics import Meter
-from cdc.spi.status import ErrorReport, SourceReport
+from cdc.spi.status import ErrorReport, SinkReport, SourceReport
 from cdc_config import Configuration, ConfiguredSink
 
 # What the daemon promises to stay under, where no container allows less.
@@ -40,6 +40,40 @@ class Resources:
     disk_free_bytes: int
     memory_bytes: int
     memory_limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSource:
+    """A source, beyond its report; `word` is its state for people, `kept_seconds` the age of its log."""
+
+    type: str
+    word: str
+    bytes_per_second: float
+    kept_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveDelivery:
+    """A sink's delivery of a source, beyond its report; the trend is of its freshness. `waits_for` names what
+    holds it up.
+    """
+
+    type: str
+    mode: str | None
+    word: str
+    trend: str | None
+    trend_per_second: float | None
+    caught_up_in_seconds: int | None
+    waits_for: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorNote:
+    """An error, beyond its report: its meaning for its subject, its next retry and its documentation."""
+
+    title: str
+    next_try_at: datetime | None
+    docs: str
 
 
 class LiveStatus:
@@ -82,13 +116,13 @@ class LiveStatus:
         """Return the document of `cdc status --json` and the rest of what the page shows."""
         status = self.status()
         found = status.document()
-        for name, source in found["sources"].items():
-            source.update(self._source(name, status))
-            _complete_errors(f"Source {name}", source)
-        for name, pairs in found["sinks"].items():
-            for pair in pairs:
-                pair.update(self._pair(name, pair["source"], status))
-                _complete_errors(f"Sink {name}", pair)
+        for name, view in status.sources.items():
+            found["sources"][name] |= asdict(self._source(name, view))
+            found["sources"][name] |= _explained(f"Source {name}", view.report)
+        for name, pairs in status.sinks.items():
+            for pair, shown in zip(pairs, found["sinks"][name], strict=True):
+                shown.update(asdict(self._delivery(name, pair, status)))
+                shown.update(_explained(f"Sink {name}", pair.report))
         return {
             "name": socket.gethostname(),
             "version": cdc.__version__,
@@ -115,15 +149,13 @@ class LiveStatus:
             memory_limit_bytes=memory_limit_bytes(),
         )
 
-    def _source(self, name: str, status: Status) -> dict[str, Any]:
-        view = status.sources[name]
-        report = view.report
-        return {
-            "type": self.configuration.sources[name].settings.type,
-            "word": state_word(report),
-            "bytes_per_second": self.monitor.bytes_per_second(name),
-            "kept_seconds": self._kept_seconds(name) if view.log else None,
-        }
+    def _source(self, name: str, view: SourceView) -> LiveSource:
+        return LiveSource(
+            type=self.configuration.sources[name].settings.type,
+            word=state_word(view.report),
+            bytes_per_second=self.monitor.bytes_per_second(name),
+            kept_seconds=self._kept_seconds(name) if view.log else None,
+        )
 
     def _kept_seconds(self, name: str) -> int | None:
         with closing(self.log(name)) as log:
@@ -132,23 +164,22 @@ class LiveStatus:
             return None
         return max(0, round((datetime.now(UTC) - oldest.written_at).total_seconds()))
 
-    def _pair(self, name: str, source: str, status: Status) -> dict[str, Any]:
+    def _delivery(self, name: str, pair: DeliveryView, status: Status) -> LiveDelivery:
         sink: ConfiguredSink = self.configuration.sinks[name]
-        report = next((pair.report for pair in status.sinks[name] if pair.source == source), None)
-        view = status.sources.get(source)
+        view = status.sources.get(pair.source)
         feeding = view.report if view else None
         interval = sink.settings.flush.policy(sink.plugin.capabilities.flush).interval_seconds
-        trend = self.monitor.trend(name, source, max(interval, _STEADY_SECONDS))
-        word = state_word(report, feeding)
-        return {
-            "type": sink.settings.type,
-            "mode": sink.options.mode if isinstance(sink.options, HasMode) else None,
-            "word": word,
-            "trend": trend.direction,
-            "trend_per_second": trend.per_second,
-            "caught_up_in_seconds": trend.caught_up_in_seconds,
-            "waits_for": _waits_for(word, source, feeding),
-        }
+        trend = self.monitor.trend(name, pair.source, max(interval, _STEADY_SECONDS))
+        word = state_word(pair.report, feeding)
+        return LiveDelivery(
+            type=sink.settings.type,
+            mode=sink.options.mode if isinstance(sink.options, HasMode) else None,
+            word=word,
+            trend=trend.direction,
+            trend_per_second=trend.per_second,
+            caught_up_in_seconds=trend.caught_up_in_seconds,
+            waits_for=_waits_for(word, pair.source, feeding),
+        )
 
 
 def memory_bytes() -> int:
@@ -179,13 +210,20 @@ def _waits_for(word: str, source: str, feeding: SourceReport | None) -> str | No
     )
 
 
-def _complete_errors(subject: str, part: dict[str, Any]) -> None:
-    """Add to each error what it means for its subject, when it is retried, and where it is documented."""
-    errors = [part.get("error"), *part.get("refused", ()), *part.get("set_aside", ())]
-    for error in errors:
-        if error:
-            retry, at = error.get("retry_seconds"), error.get("at")
-            due = datetime.fromisoformat(at) + timedelta(seconds=retry) if at and retry is not None else None
-            error["title"] = error_title(subject, ErrorReport.parse(error))
-            error["next_try_at"] = due
-            error["docs"] = f"operations#{error['kind'].lower()}"
+def _explained(subject: str, report: SourceReport | SinkReport | None) -> dict[str, Any]:
+    """The errors of a report's document, each with its note."""
+    if report is None:
+        return {}
+    tables = "refused" if isinstance(report, SourceReport) else "set_aside"
+    return {
+        "error": report.error and _noted(subject, report.error),
+        tables: [_noted(subject, error) for error in report.skipped],
+    }
+
+
+def _noted(subject: str, error: ErrorReport) -> dict[str, Any]:
+    due = None
+    if error.at and error.retry_seconds is not None:
+        due = datetime.fromisoformat(error.at) + timedelta(seconds=error.retry_seconds)
+    note = ErrorNote(error_title(subject, error), due, f"operations#{error.kind.lower()}")
+    return error.document() | asdict(note)

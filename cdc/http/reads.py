@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -19,9 +19,10 @@ from cdc.control.monitor import MAX_EVENTS, POINT_SECONDS
 from cdc.control.stored import kept_checkpoints
 from cdc.control.verdict import ALIVE_SECONDS, STALE_SECONDS
 from cdc.http.guard import refusal
+from cdc.spi.status import StatusDocument
 from cdc.units import parse_duration
 
-_JSON = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+_JSON = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 STREAM_SECONDS = 1.0
 # One for each page that is open; more are scripts that forgot to close.
 MAX_STREAMS = 16
@@ -82,9 +83,23 @@ class HistoryQuery(_Query):
     window: str = Field("1h", pattern=r"^[0-9]{1,4}(s|m|h)$", description="A duration, such as 15m.")
 
 
+def _plain(value: Any) -> Any:
+    """Return a value that orjson does not write itself in a form that it writes."""
+    if isinstance(value, StatusDocument):
+        return value.document()
+    if is_dataclass(value):
+        return {one.name: getattr(value, one.name) for one in fields(value)}
+    return str(value)
+
+
+def as_json(document: Any) -> bytes:
+    """Return a document as JSON; reports and dataclasses may be parts of it."""
+    return orjson.dumps(document, default=_plain, option=_JSON)
+
+
 def answer(document: Any, status: int = 200) -> Response:
     """Return a document as JSON that nobody keeps."""
-    body = orjson.dumps(document, default=str, option=_JSON)
+    body = as_json(document)
     return Response(body, status, headers={"Cache-Control": "no-store"}, media_type="application/json")
 
 
@@ -108,7 +123,7 @@ class Reads:
         verdict = self._live.verdict(status)
         is_ready = verdict.is_ready and self._live.monitor.age_seconds <= STALE_SECONDS
         errors = errors_of(status)
-        remedy = errors[0]["remedy"] if errors and not is_ready else ""
+        remedy = errors[0].error.remedy if errors and not is_ready else ""
         document = {"ready": is_ready, "title": verdict.title, "text": verdict.text, "remedy": remedy}
         return answer(document, 200 if is_ready else 503)
 
@@ -139,7 +154,7 @@ class Reads:
 
     def errors(self, _: StatusQuery) -> Any:
         """The present errors, each with its remedy."""
-        return {"errors": errors_of(self._live.status())}
+        return {"errors": [error.document() for error in errors_of(self._live.status())]}
 
     def events(self, query: EventsQuery) -> Any:
         """The newest lines of the log of this process, without progress."""
@@ -176,7 +191,7 @@ class Reads:
 
 
 def _event(name: str, document: Any) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(document, default=str, option=_JSON))
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), as_json(document))
 
 
 def parse_query(model: type[BaseModel], request: Request) -> BaseModel | Response:

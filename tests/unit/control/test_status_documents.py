@@ -9,11 +9,15 @@ from typing import Any
 import orjson
 import pytest
 
-from cdc.control.status import status_of
+from cdc.control.catalog import errors_of
+from cdc.control.live import LiveStatus
+from cdc.control.monitor import StatusMonitor
+from cdc.control.status import DaemonView, DeliveryView, SourceView, Status, status_of
 from cdc.engine import waits
 from cdc.engine.pacing import Pacing
 from cdc.engine.status import LastError, SinkStatus, SnapshotProgress, SourceStatus
 from cdc.errors import SourceUnavailable
+from cdc.log.local import LocalLogs
 from cdc.model import Position
 from cdc.spi import registry
 from cdc.spi.status import DaemonReport, SinkReport, SourceReport
@@ -95,6 +99,7 @@ SINK: dict[str, Any] = {
     "gauges": {"depth": 1.5},
     "error": None,
 }
+TABLES = ("public.a", "public.b", "public.z")
 DAEMON: dict[str, Any] = {
     "running": False,
     "pid": 1,
@@ -144,6 +149,62 @@ def test_a_document_of_another_version_is_read_without_what_it_lacks_or_adds() -
         {"running": True, "added": 1, "sources": {"shop": {"state": "streaming", "added": 1}}}
     )
     assert found == DaemonReport(running=True, sources={"shop": SourceReport(state="streaming")})
+
+
+def test_the_daemon_of_this_process_adds_words_trends_and_what_each_error_means(tmp_path: Path) -> None:
+    file = tmp_path / "cdc.yaml"
+    file.write_text(
+        f"state_dir: {tmp_path}/state\n"
+        "sources: {shop: {type: postgres, url: postgresql://u@h/d}}\n"
+        "sinks: {lake: {type: parquet, from: [shop], url: ./lake}}\n"
+    )
+    monitor = StatusMonitor()
+    monitor.tick(DaemonReport.parse(DAEMON))
+    configuration = load(file, registry.load)
+    live = LiveStatus(configuration, monitor, LocalLogs(configuration.state_dir), list)
+    shown = orjson.loads(orjson.dumps(live.document()))
+    source, (sink,) = shown["sources"]["shop"], shown["sinks"]["lake"]
+    known = {"next_try_at": "2026-11-30T00:00:05+00:00", "docs": "operations#sourceunavailable"}
+    skipped = {
+        name: {"table": name, **FAILURE, "title": f"Table {name} is skipped"} | known for name in TABLES
+    }
+    assert source == SOURCE | {
+        "error": {**FAILURE, "title": "Source shop needs you", **known},
+        "refused": [skipped["public.a"], skipped["public.b"]],
+        "log": None,
+        "paused": None,
+        "type": "postgres",
+        "word": source["word"],
+        "bytes_per_second": 0.0,
+        "kept_seconds": None,
+    }
+    assert sink == SINK | {
+        "set_aside": [skipped["public.z"]],
+        "paused": None,
+        "type": "parquet",
+        "mode": "append",
+        "word": sink["word"],
+        "trend": None,
+        "trend_per_second": None,
+        "caught_up_in_seconds": None,
+        "waits_for": None,
+    }
+    rest = ("name", "version", "verdict", "controls", "resources", "died", "age_seconds", "requests")
+    assert shown.keys() == DAEMON.keys() | set(rest)
+    assert shown["verdict"].keys() == {"level", "mark", "title", "text", "progress"}
+
+
+def test_the_present_errors_name_their_source_sink_and_table() -> None:
+    report = DaemonReport.parse(DAEMON)
+    views = {"shop": SourceView(report.sources["shop"])}
+    sinks = {"lake": [DeliveryView("shop", report.sinks["lake"][0])]}
+    # The source's own error says no more than those of its tables.
+    found = errors_of(Status(DaemonView(report, running=True), views, sinks))
+    assert [error.document() for error in found] == [
+        {"source": "shop", "table": "public.a", **FAILURE},
+        {"source": "shop", "table": "public.b", **FAILURE},
+        {"sink": "lake", "source": "shop", "table": "public.z", **FAILURE},
+    ]
 
 
 def test_what_has_never_run_and_a_daemon_that_has_stopped_are_shown_as_such(
