@@ -16,7 +16,7 @@ from cdc.engine.waits import NO_ACTION
 from cdc.kit.report import counted
 from cdc.readable import show_bytes, show_seconds, show_time
 from cdc.spi.state import Pause
-from cdc.spi.status import ErrorReport, SinkReport, SourceReport, WaitReport
+from cdc.spi.status import ErrorReport, SinkReport, SourceReport, UnfollowedReport, WaitReport
 
 # What a terminal shows without being widened.
 COLUMNS = 80
@@ -98,6 +98,7 @@ def _source_lines(source: SourceView) -> Iterator[Text]:
     yield from _copy_lines(report)
     yield from _waits(report.waits)
     yield from _reasons(source)
+    yield from _unfollowed(report.unfollowed)
     if report.outdated:
         yield from _outdated(report.outdated)
 
@@ -125,6 +126,15 @@ def _reasons(source: SourceView) -> Iterator[Text]:
         yield from _field("re-copied", f"{copy.table}{target}: {copy.reason}")
     if len(copies) > MOST_TABLES:
         yield from _field("", f"and {counted(len(copies) - MOST_TABLES, 'more table')}")
+
+
+def _unfollowed(tables: Sequence[UnfollowedReport]) -> Iterator[Text]:
+    for one in tables[:MOST_TABLES]:
+        yield from _field("unfollowed", f"{one.table}: {one.reason}")
+        for line in textwrap.wrap(as_sentence(one.remedy), COLUMNS - LABEL_WIDTH):
+            yield Text(f"{'':<{LABEL_WIDTH}}{line}", "green")
+    if len(tables) > MOST_TABLES:
+        yield from _field("", f"and {counted(len(tables) - MOST_TABLES, 'more table')}")
 
 
 def _outdated(tables: Sequence[str]) -> Iterator[Text]:

@@ -6,7 +6,6 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from cdc import failpoints
 from cdc.engine.capture_context import CaptureContext
@@ -15,10 +14,9 @@ from cdc.engine.gaps import for_operator
 from cdc.engine.identity import IDENTITY_KEY, STARTS_KEY, next_start, starts_in, verify_identity
 from cdc.engine.ledger import LedgerEntry, Metadata
 from cdc.engine.outdated import Outdated, record_of
-from cdc.engine.routing import Routed, due_batches, unselected
+from cdc.engine.routing import Routed, due_batches, forget, unselected
 from cdc.errors import SourceGap, SourceUnavailable
 from cdc.model import ChangeSet, Position
-from cdc.model.batch import EVERYONE
 from cdc.spi import metrics
 from cdc.spi.source import SEALED_PREFIX, TransformsRows
 from cdc.transform.sealing import unreadable
@@ -140,11 +138,7 @@ class Capture:
             left = unselected(entry.tables, self._source.selects)
             if not left:
                 return
-            for_everyone = {table: replace(state, audience=EVERYONE) for table, state in left.items()}
-            marks = tuple(due_batches(for_everyone, entry.schema, position))
-            for table in left:
-                entry.tables.remove(table)
-            entry.append(ChangeSet(marks, None, len(marks)))
+            forget(entry, left, position)
             entry.commit(self._newest(position))
         for table in sorted(table for table in left if table.schema):
             self._report(

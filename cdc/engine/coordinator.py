@@ -14,6 +14,7 @@ from cdc.engine.capture_context import CaptureContext
 from cdc.engine.copies import CopyRequests
 from cdc.engine.routing import mark_batch
 from cdc.engine.snapshot import TableCopier
+from cdc.engine.unfollowed import UnfollowedTables
 from cdc.engine.waiting import WaitingTables
 from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
 from cdc.model import ChangeSet, CopyStep, Position, TableId, TableSchema
@@ -52,6 +53,7 @@ class Coordinator:
         # Refused here, not by the source: a copy is due again and again.
         self._paused: dict[TableId, CdcError] = {}
         self._waiting = WaitingTables(context)
+        self._unfollowed = UnfollowedTables(context)
         self._saw_tables = True
         self.settled = threading.Event()
 
@@ -66,7 +68,7 @@ class Coordinator:
             if stop.is_set():
                 return
         while not stop.is_set():
-            if self._due() or (self._rested() and (self._to_copy() or self._requests.is_due)):
+            if self._due() or (self._rested() and self._is_urgent()):
                 self._round(stop)
             stop.wait(POLL_SECONDS)
 
@@ -75,6 +77,9 @@ class Coordinator:
 
     def _rested(self) -> bool:
         return time.monotonic() - self._discovered_at >= ROUND_SECONDS
+
+    def _is_urgent(self) -> bool:
+        return bool(self._to_copy()) or self._unfollowed.is_waiting or self._requests.is_due
 
     def _to_copy(self) -> list[TableId]:
         return [table for table in self._ledger.tables.unfinished() if table not in self.refused]
@@ -95,6 +100,8 @@ class Coordinator:
         self._status.looked(seen_at, asked_at)
         self._follow(list(schemas.values()))
         self._refuse_unreadable(schemas)
+        for table, error in self._unfollowed.look(schemas, seen_at).items():
+            self._refuse(table, error)
         self._forget_dropped(schemas, seen_at)
         if self._requests.is_open:
             self.settled.clear()
@@ -115,7 +122,7 @@ class Coordinator:
         self._requests.finish(self.refused)
         if not self._to_copy():
             self._report_finished()
-        if not stop.is_set() and not self._to_copy() and not self._ahead:
+        if not stop.is_set() and not (self._to_copy() or self._ahead or self._unfollowed.is_waiting):
             self._status.waiting_tables = 0
             self.settled.set()
 
@@ -280,7 +287,7 @@ class Coordinator:
         What was buffered of it goes too, once the stream has passed the drop.
         """
         for table in self._to_copy():
-            if table in schemas:
+            if table in schemas or table in self._unfollowed.tables:
                 self._ahead.pop(table, None)
                 continue
             with self._ledger.begin() as entry:

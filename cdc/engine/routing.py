@@ -195,6 +195,15 @@ def unselected(book: TableBook, selects: Callable[[TableId], bool]) -> dict[Tabl
     return {table: state for table, state in book.items() if not (table.schema and selects(table))}
 
 
+def forget(entry: LedgerEntry, tables: Mapping[TableId, TableState], position: Position) -> None:
+    """Forget tables whose changes are no longer captured; sinks learn that their rows wait for a copy."""
+    for_everyone = {table: replace(state, audience=EVERYONE) for table, state in tables.items()}
+    marks = tuple(due_batches(for_everyone, entry.schema, position))
+    for table in tables:
+        entry.tables.remove(table)
+    entry.append(ChangeSet(marks, None, len(marks)))
+
+
 def mark_batch(
     schema: TableSchema, step: CopyStep, position: Position, audience: Audience, *, truncates: bool = False
 ) -> ChangeBatch:

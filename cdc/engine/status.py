@@ -18,7 +18,8 @@ from cdc.errors import CdcError
 from cdc.model import ChangeSet, Commit, Position, TableId, TableSchema
 from cdc.spi import Plan, metrics
 from cdc.spi.metrics import Meter
-from cdc.spi.status import CopyReport, ErrorReport, SinkReport, SourceReport
+from cdc.spi.source import Absence
+from cdc.spi.status import CopyReport, ErrorReport, SinkReport, SourceReport, UnfollowedReport
 
 # Long enough to smooth single flushes, short enough to follow a change of load.
 RATE_WINDOW_SECONDS = 5.0
@@ -197,6 +198,7 @@ class SourceStatus:
     refused: Mapping[str, LastError] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     last_error: LastError | None = None
+    unfollowed: Sequence[UnfollowedReport] = ()
     waits: Waits = field(default_factory=Waits)
     retained_bytes: int | None = None
     meter: Meter = field(init=False)
@@ -264,6 +266,13 @@ class SourceStatus:
         """Forget the refusals of all tables but these."""
         self.refused = {table: error for table, error in self.refused.items() if table in tables}
 
+    def unfollow(self, tables: Mapping[TableId, Absence]) -> None:
+        """Note the tables whose rows are delivered with those of others, and no others."""
+        self.unfollowed = [
+            UnfollowedReport(str(table), str(one.within), one.reason, one.remedy)
+            for table, one in sorted(tables.items())
+        ]
+
     def _pass_looks(self) -> None:
         while self._looks and self.position is not None and self._looks[0][0].order <= self.position.order:
             self.complete_at = self._looks.popleft()[1]
@@ -290,6 +299,7 @@ class SourceStatus:
             snapshot=self.snapshot.report() if self.snapshot else None,
             waiting_tables=self.waiting_tables,
             refused=[one.report(table) for table, one in sorted(self.refused.items())],
+            unfollowed=list(self.unfollowed),
             counters=dict(self.counters),
             waits=self.waits.reports(),
             outdated=list(self.outdated()),

@@ -263,6 +263,30 @@ class NamesUnreadable(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Why a table is not followed any more, and what an operator can do. `within` is the table that its rows
+    are delivered with now; None if they are not delivered.
+    """
+
+    reason: str
+    remedy: str
+    within: TableId | None = None
+
+
+@runtime_checkable
+class ExplainsAbsence(Protocol):
+    """A source in which a table can be out of its reach, have another name, or be a part of another table."""
+
+    def absent(self, known: Mapping[TableId, int | None]) -> Mapping[TableId, Absence]:
+        """Return those of the `known` tables that exist.
+
+        `known` are selected tables of the log that discovery did not find, each with its `relation`. The
+        engine shows those returned, takes none of them for dropped, and copies them when they come back.
+        """
+        ...
+
+
 @runtime_checkable
 class VerifiesReach(Protocol):
     """A source that can tell, without changing anything, whether it can continue a log."""

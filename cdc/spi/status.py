@@ -58,6 +58,16 @@ class WaitReport(StatusDocument):
 
 
 @dataclass(slots=True)
+class UnfollowedReport(StatusDocument):
+    """A table whose rows are delivered with those of another one: why, and what an operator can do."""
+
+    table: str = ""
+    within: str = ""
+    reason: str = ""
+    remedy: str = ""
+
+
+@dataclass(slots=True)
 class CopyReport(StatusDocument):
     """The copy under way. `estimated_rows` is 0 where the server does not know them."""
 
@@ -96,6 +106,7 @@ class SourceReport(StatusDocument):
     snapshot: CopyReport | None = None
     waiting_tables: int = 0
     refused: list[ErrorReport] = field(default_factory=list)
+    unfollowed: list[UnfollowedReport] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
     waits: list[WaitReport] = field(default_factory=list)
     outdated: list[str] = field(default_factory=list)
@@ -108,6 +119,7 @@ class SourceReport(StatusDocument):
             document,
             snapshot=_optional(CopyReport, document.get("snapshot")),
             refused=_list(ErrorReport, document.get("refused")),
+            unfollowed=_list(UnfollowedReport, document.get("unfollowed")),
             waits=_list(WaitReport, document.get("waits")),
             error=_optional(ErrorReport, document.get("error")),
         )

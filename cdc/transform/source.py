@@ -21,7 +21,9 @@ from cdc.model import ChangeBatch, ChangeSet, Envelope, Position, Resnapshot, Ta
 from cdc.spi.finding import Finding
 from cdc.spi.source import (
     SEALED_PREFIX,
+    Absence,
     EarlierSnapshot,
+    ExplainsAbsence,
     MeasuresDistance,
     MeasuresRetained,
     NamesUnreadable,
@@ -247,6 +249,15 @@ class TransformedSource:
         originals = [origin for table in hidden for origin in self._tables.origins(table)]
         found = self._source.unreadable(originals)
         return {self.target(table): error for table, error in found.items()}
+
+    def absent(self, known: Mapping[TableId, int | None]) -> Mapping[TableId, Absence]:
+        """See `ExplainsAbsence`."""
+        if not isinstance(self._source, ExplainsAbsence):
+            return {}
+        originals = {
+            origin: relation for table, relation in known.items() for origin in self._tables.origins(table)
+        }
+        return {self.target(table): absence for table, absence in self._source.absent(originals).items()}
 
     def verify_reach(self, after: Position, memory: Mapping[str, str]) -> Sequence[Finding]:
         """See `VerifiesReach`."""

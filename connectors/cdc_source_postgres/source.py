@@ -6,18 +6,18 @@ The capture thread owns the stream's connections; everything else shares one ord
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import ClassVar
 
 import psycopg
 from pydantic import BaseModel
 
-from cdc.errors import ConfigError, DecodeError, SourceMismatch, SourceUnavailable
+from cdc.errors import CdcError, ConfigError, DecodeError, SourceMismatch, SourceRefused, SourceUnavailable
 from cdc.kit.source import SourceFrame
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding, Severity
-from cdc.spi.source import EarlierSnapshot, Leftover, Snapshot, SourceContext, SourceIdentity
+from cdc.spi.source import Absence, EarlierSnapshot, Leftover, Snapshot, SourceContext, SourceIdentity
 from cdc_source_postgres.checks.preflight import run_checks
 from cdc_source_postgres.connection import (
     Connection,
@@ -28,7 +28,8 @@ from cdc_source_postgres.connection import (
 from cdc_source_postgres.errors import not_utf8, publication_dropped
 from cdc_source_postgres.limits import DEFAULTS, Limits
 from cdc_source_postgres.options import URL_SCHEMES, PostgresOptions
-from cdc_source_postgres.schema.catalog import read_tables
+from cdc_source_postgres.schema.absence import absences
+from cdc_source_postgres.schema.catalog import read_relations, read_tables
 from cdc_source_postgres.schema.ddl_setup import listens, use_trigger
 from cdc_source_postgres.schema.inheritance import HeirsWarning
 from cdc_source_postgres.schema.money import MoneyScale
@@ -159,6 +160,28 @@ class PostgresSource:
 
     def selects(self, table: TableId) -> bool:
         return self._options.selection.matches(table)
+
+    def absent(self, known: Mapping[TableId, int | None]) -> Mapping[TableId, Absence]:
+        """As `cdc.spi.source.ExplainsAbsence`: partitions of followed tables, unlogged and renamed tables."""
+        with self._frame.connection("reading the tables") as connection:
+            relations = read_relations(connection)
+        via_root = self._layout.via_root is not False
+        return absences(relations, known, self._options.selection, via_root=via_root)
+
+    def unreadable(self, hidden: Collection[TableId]) -> Mapping[TableId, CdcError]:
+        """As `cdc.spi.source.NamesUnreadable`: partitioned tables, or partitions, that the publication sends
+        in another way than the log has them.
+        """
+        del hidden
+        with self._frame.connection("reading the publication") as connection:
+            publication = read_publication(connection, self._publication)
+            if publication is None or not self._layout.differs(via_root=publication.via_root):
+                return {}
+            infos = self._infos(connection)
+        remedy = f"Run: {self._layout.remedy(self._publication)}"
+        message = f"the publication '{self._publication}' {SENT_ANOTHER_WAY}"
+        error = SourceRefused(message, where=self._connector.where, remedy=remedy)
+        return {info.table: error for info in infos if info.is_partitioned or info.relation.parent}
 
     def whole_rows_statement(self, table: TableId) -> str:
         """As `cdc.spi.WholeRowsOnRequest`."""

@@ -158,6 +158,16 @@ def select_relations(
     return [r for r in chosen if not roots.intersection(_ancestors(r, by_relid))]
 
 
+def root_among(
+    relation: CatalogRelation,
+    followed: Collection[CatalogRelation],
+    by_relid: Mapping[int, CatalogRelation],
+) -> CatalogRelation | None:
+    """Return the followed table that this one is a partition of."""
+    above = set(_ancestors(relation, by_relid))
+    return next((one for one in followed if one.relid in above), None)
+
+
 def read_infos(
     conn: Connection, wanted: Sequence[CatalogRelation], relations: Sequence[CatalogRelation]
 ) -> list[TableInfo]:

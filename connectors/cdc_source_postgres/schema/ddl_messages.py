@@ -193,7 +193,6 @@ class DdlReader:
 
     def _tell(self, place: Place, definition: Definition, rewriting: int = 0) -> None:
         """What leads to a copy is reported after a look, which the copy then contains."""
-        self._monitor.warn_of_partition(definition)
         if not self._history.told(place, definition, rewriting=rewriting):
             self._monitor.look_at(definition.relid)
             self._history.told(place, definition, rewriting=rewriting, must=True)

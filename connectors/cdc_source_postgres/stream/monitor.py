@@ -17,11 +17,10 @@ from cdc_source_postgres.connection import Connection, Connector
 from cdc_source_postgres.errors import publication_dropped
 from cdc_source_postgres.schema.catalog_looks import Looker, look_at
 from cdc_source_postgres.schema.ddl_setup import SHOW_SQL
-from cdc_source_postgres.schema.definition import Definition, PublicationDefinition
 from cdc_source_postgres.schema.history_entries import News
 from cdc_source_postgres.schema.money import MoneyScale
 from cdc_source_postgres.schema.reported_history import ReportedHistory
-from cdc_source_postgres.stream.publication import SENT_ANOTHER_WAY, Layout
+from cdc_source_postgres.stream.publication import Layout
 from cdc_source_postgres.stream.slot import check_slot, read_slot
 
 # The publication's oid, so that one dropped and created again between two looks is noticed.
@@ -132,27 +131,8 @@ class Monitor:
         seen = look_at(self.connection, self._publication, relid, self._history.leaves_of(relid))
         if seen is None:
             return False
-        self.warn_of_partition(seen.definition)
         self._history.observe(seen)
         return True
-
-    def warn_of_partition(self, found: Definition) -> None:
-        """Name a table that was followed on its own and whose rows are now those of another one. To be called
-        before the history takes the definition in.
-        """
-        former = self._history.definition(found.relid)
-        if former is None or former.ancestors or not found.ancestors or not self._layout.via_root:
-            return
-        above = (self._history.definition(relid) for relid in found.ancestors)
-        roots = [str(definition.table) for definition in above if definition is not None]
-        self._context.log(
-            "a table became a partition and is no longer followed by its own name",
-            level="warning",
-            table=str(found.table),
-            partition_of=roots,
-            remedy="Its rows come under the partitioned table, if `tables` selects it. What sinks have under"
-            " the old name stays as it is: drop it there when nobody reads it.",
-        )
 
     def look_soon(self) -> None:
         """Something is to be seen: look as soon as the stream has a pause."""
@@ -184,7 +164,7 @@ class Monitor:
 
     def _look_at_tables(self, connection: Connection) -> None:
         relids = self._history.relids()
-        look, seen, gone, publication = self._looker.look(connection, relids, self._history.leaves())
+        look, seen, gone, _ = self._looker.look(connection, relids, self._history.leaves())
         was_reported = self._history.is_reported
         self._history.sees_triggers(look)
         if was_reported and not self._history.is_reported:
@@ -194,18 +174,7 @@ class Monitor:
                 remedy=f"Run the statements that this command prints: {SHOW_SQL}",
             )
         for found in seen.values():
-            self.warn_of_partition(found.definition)
             self._history.observe(found)
         self._history.confirm(set(relids) - seen.keys() - gone, look)
         self._history.dropped(gone, look)
         self._money.look(connection, self._history, look)
-        self._warn_of_layout(publication)
-
-    def _warn_of_layout(self, publication: PublicationDefinition | None) -> None:
-        if publication is not None and self._layout.differs(via_root=publication.via_root):
-            self._context.log(
-                f"the publication {SENT_ANOTHER_WAY}",
-                level="warning",
-                publication=self._publication,
-                remedy=f"Run: {self._layout.remedy(self._publication)}",
-            )

@@ -277,7 +277,6 @@ class Layout:
 
     def __init__(self, *, configured: bool) -> None:
         self._configured = configured
-        self._warned = False
         self.via_root: bool | None = None
         self.unsaved: dict[str, str] = {}
 
@@ -295,11 +294,8 @@ class Layout:
         return self.via_root
 
     def differs(self, *, via_root: bool) -> bool:
-        """Whether the publication has just come to differ."""
-        differs = self.decide(published=via_root) != via_root
-        is_news = differs and not self._warned
-        self._warned = differs
-        return is_news
+        """Whether the publication, which has this setting now, sends partitions in another way."""
+        return self.decide(published=via_root) != via_root
 
     def remedy(self, publication: str) -> str:
         """The statement that sets the publication back."""

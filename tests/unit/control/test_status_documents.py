@@ -18,8 +18,9 @@ from cdc.engine.pacing import Pacing
 from cdc.engine.status import LastError, SinkStatus, SnapshotProgress, SourceStatus
 from cdc.errors import SourceUnavailable
 from cdc.log.local import LocalLogs
-from cdc.model import Position
+from cdc.model import Position, TableId
 from cdc.spi import registry
+from cdc.spi.source import Absence
 from cdc.spi.status import DaemonReport, SinkReport, SourceReport
 from cdc.state.status_file import write_status
 from cdc_config import load
@@ -63,6 +64,9 @@ SOURCE: dict[str, Any] = {
     },
     "waiting_tables": 2,
     "refused": [{"table": "public.a", **FAILURE}, {"table": "public.b", **FAILURE}],
+    "unfollowed": [
+        {"table": "public.leaf", "within": "public.root", "reason": "a partition", "remedy": "Exclude it."}
+    ],
     "counters": {"reconnects": 3},
     "waits": [
         {
@@ -126,6 +130,9 @@ def test_the_engine_writes_the_documents_that_programs_know() -> None:
     source.waiting_tables, source.counters = 2, {"reconnects": 3}
     source.refused = {"public.b": failure(), "public.a": failure()}
     source.last_error = failure()
+    source.unfollow(
+        {TableId("public", "leaf"): Absence("a partition", "Exclude it.", TableId("public", "root"))}
+    )
     source.waits.begin("table public.big", "locked")
     source.waits.begin("copy", "full", "Free space.", kind="LogFull")
     written = source.report().document()

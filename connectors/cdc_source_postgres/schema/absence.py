@@ -1,0 +1,53 @@
+"""Why known tables are not among those that are followed, though they exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cdc.kit.selection import TableSelection, entry_for, exclusion_of
+from cdc.model import TableId
+from cdc.spi.source import Absence
+from cdc_source_postgres.schema.catalog import root_among, select_relations
+from cdc_source_postgres.schema.tables import CatalogRelation
+from cdc_source_postgres.statements import table_name
+
+
+def absences(
+    relations: Sequence[CatalogRelation],
+    known: Mapping[TableId, int | None],
+    selection: TableSelection,
+    *,
+    via_root: bool,
+) -> dict[TableId, Absence]:
+    """Return those of the known tables, each with its oid, that exist and are not followed."""
+    followed = select_relations(relations, selection, via_root=via_root)
+    by_name = {relation.table: relation for relation in relations}
+    by_relid = {relation.relid: relation for relation in relations}
+    found: dict[TableId, Absence] = {}
+    for table, relid in known.items():
+        now = by_name.get(table)
+        root = root_among(now, followed, by_relid) if now is not None and via_root else None
+        if root is not None:
+            found[table] = _partition(table, root.table)
+        elif now is not None and now.persistence == "u":
+            found[table] = _unlogged(table)
+        elif now is None and relid in by_relid and by_relid[relid] not in followed:
+            found[table] = _renamed(table, by_relid[relid].table)
+    return found
+
+
+def _partition(table: TableId, root: TableId) -> Absence:
+    remedy = f"Add to tables: {exclusion_of(table)}. Drop the old table in the sinks when nobody reads it."
+    return Absence(f"it became a partition of {root}, with whose rows its rows are delivered", remedy, root)
+
+
+def _unlogged(table: TableId) -> Absence:
+    reason = f"{table} is unlogged: Postgres sends no changes of it"
+    logged = f"alter table {table_name(table)} set logged"
+    return Absence(reason, f"Run: {logged}; or add to tables: {exclusion_of(table)}")
+
+
+def _renamed(table: TableId, now: TableId) -> Absence:
+    reason = f"{table} was renamed to {now}, which `tables` does not select"
+    remedy = f"Add to tables: {entry_for(now)}, or to exclude the old name: {exclusion_of(table)}"
+    return Absence(reason, remedy)
