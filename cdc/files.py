@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,11 @@ from cdc.errors import CdcError, SinkRefused, SinkUnavailable, StateError
 # Names that end so are leftovers of a crash between write and rename; whoever owns the folder removes them.
 TEMPORARY_SUFFIX = ".tmp"
 LOCK_NAME = "LOCK"
+# `holder_of` has a free lock for microseconds. A lock that is taken at every one of these looks has an owner.
+LOCK_LOOKS = 5
+LOCK_LOOK_SECONDS = 0.01
+# More than a host's name, a pid and a token need.
+NOTE_BYTES = 1024
 
 # No room on the disk, none in the quota, or a file size limit (RLIMIT_FSIZE): all go away without us.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -248,25 +254,59 @@ def _sync(path: Path, flags: int) -> None:
         os.close(descriptor)
 
 
+def _locked(path: Path) -> FileLock:
+    """Lock the file, past the readers that look whether it is locked."""
+    for _ in range(LOCK_LOOKS - 1):
+        with suppress(BlockingIOError):
+            return FileLock(path)
+        time.sleep(LOCK_LOOK_SECONDS)
+    return FileLock(path)
+
+
+def holder_of(folder: Path) -> str | None:
+    """Return the note of the process that holds this folder (`FolderLock`); None if no process does.
+
+    The kernel knows, whichever container or machine the process runs in. '' is the note of a process that has
+    left none, or of a lock that this user may not look at, which counts as held.
+    """
+    try:
+        descriptor = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError:
+        return ""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise
+        return os.pread(descriptor, NOTE_BYTES, 0).decode("utf-8", "replace").partition("\n")[2].strip("\n")
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
 class FolderLock:
     """An exclusive lock of a folder for one process.
 
-    The file holds the owner's pid for the error message only; what counts is the lock of the file.
+    The file holds the owner's pid, for the error message, and a `note` for `holder_of`; the lock of the file
+    decides.
     """
 
-    def __init__(self, folder: Path, purpose: str) -> None:
+    def __init__(self, folder: Path, purpose: str, note: str = "") -> None:
         path = folder / LOCK_NAME
         try:
-            self._lock = FileLock(path)
+            self._lock = _locked(path)
         except BlockingIOError as error:
-            owner = path.read_bytes()[:32].decode("ascii", "replace").strip()
+            owner = path.read_bytes()[:32].decode("ascii", "replace").partition("\n")[0]
             message = f"process {owner or 'unknown'} holds {purpose}"
             raise StateError(
                 message, where=str(folder), remedy="Stop that process first; only one may write here."
             ) from error
         try:
             os.ftruncate(self._lock.descriptor, 0)
-            os.pwrite(self._lock.descriptor, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(self._lock.descriptor, f"{os.getpid()}\n{note}\n".encode(), 0)
         except BaseException:
             self._lock.release()
             raise

@@ -59,8 +59,7 @@ def _of_sink(configuration: Configuration, sink: ConfiguredSink, daemon: DaemonV
         yield from sink_findings.aside_findings(daemon, sink.name, found)
         yield from local.cursor_findings(configuration, sink.name, opened, daemon)
 
-    pid = daemon.pid if daemon.running else 0
-    yield from _ask(lambda: open_sink(sink, silent, daemon_pid=pid), look)
+    yield from _ask(lambda: open_sink(sink, silent, daemon=daemon.holder if daemon.running else None), look)
 
 
 def _ask(make: Callable[[], PluginT], look: Callable[[PluginT], Iterator[Finding]]) -> Iterator[Finding]:

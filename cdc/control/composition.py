@@ -9,7 +9,16 @@ from typing import Any
 from cdc.defaults import DEFAULT_SNAPSHOT_WORKERS
 from cdc.engine import Retention, SinkSpec, SourceSpec
 from cdc.errors import ConfigError
-from cdc.spi import Capabilities, CopiesInParallel, LogIdentity, Sink, SinkContext, Source, SourceContext
+from cdc.spi import (
+    Capabilities,
+    CopiesInParallel,
+    LogIdentity,
+    Sink,
+    SinkContext,
+    Source,
+    SourceContext,
+    StateHolder,
+)
 from cdc_config import Configuration, ConfiguredSink, ConfiguredSource
 
 Log = Callable[..., None]
@@ -76,10 +85,15 @@ def _made(source: ConfiguredSource, context: SourceContext) -> Source:
 
 
 def open_sink(
-    sink: ConfiguredSink, log: Log, epoch: int = LOOKING_EPOCH, log_id: str = "", *, daemon_pid: int = 0
+    sink: ConfiguredSink,
+    log: Log,
+    epoch: int = LOOKING_EPOCH,
+    log_id: str = "",
+    *,
+    daemon: StateHolder | None = None,
 ) -> Sink:
     """Open the sink for a command; the caller closes it."""
-    context = SinkContext(sink.name, epoch, log, _count_nothing, log_id, daemon_pid)
+    context = SinkContext(sink.name, epoch, log, _count_nothing, log_id, daemon)
     made: Sink = sink.plugin(sink.options, context)
     return made
 

@@ -14,7 +14,7 @@ from cdc.control.stored import has_log, open_log
 from cdc.engine.ledger import Phase, TableBook
 from cdc.engine.retry import waits_for_operator
 from cdc.errors import CdcError, StateError
-from cdc.spi import CopyRequest, LogReader, LogStore, PublishedCursor
+from cdc.spi import CopyRequest, LogReader, LogStore, PublishedCursor, StateHolder
 from cdc.spi.state import Pausable, Pause
 from cdc.spi.status import DaemonReport, ErrorReport, SinkReport, SourceReport
 from cdc_config import Configuration
@@ -35,6 +35,11 @@ class DaemonView:
     def pid(self) -> int:
         """The process id of the daemon that runs, or ran last."""
         return self.report.pid if self.report else 0
+
+    @property
+    def holder(self) -> StateHolder | None:
+        """The process that wrote the report; None before the first, or if an older version wrote it."""
+        return StateHolder.parse(self.report.holder) if self.report else None
 
     @property
     def state_dir_full(self) -> bool:
@@ -183,7 +188,7 @@ def daemon_of(configuration: Configuration) -> DaemonView:
     if not document:
         return DaemonView(None)
     report = DaemonReport.parse(document)
-    running = report.running and stored.is_alive(report.pid)
+    running = report.running and stored.holds(StateHolder.parse(report.holder))
     age = None
     if report.at:
         age = max(0.0, round((datetime.now(UTC) - datetime.fromisoformat(report.at)).total_seconds(), 1))

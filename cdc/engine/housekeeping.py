@@ -5,7 +5,6 @@ A full disk stops none of it: a failed write is due again later, and the documen
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -94,7 +93,8 @@ class Housekeeping:
                 sinks.setdefault(delivery.spec.name, []).append(report)
         return DaemonReport(
             running=running,
-            pid=os.getpid(),
+            pid=self._state.holder.pid,
+            holder=self._state.holder.text,
             started_at=self._started_at.isoformat(),
             at=datetime.now(UTC).isoformat(),
             state_dir_full=self._is_full,

@@ -2,6 +2,7 @@
 
 from cdc.spi.capabilities import Atomicity, Capabilities, FlushPolicy, HasMode, OwnsPlaces
 from cdc.spi.finding import Finding, Severity
+from cdc.spi.holder import StateHolder
 from cdc.spi.log import (
     BufferReader,
     LogPart,
@@ -98,6 +99,7 @@ __all__ = [
     "SourceContext",
     "SourceIdentity",
     "State",
+    "StateHolder",
     "StateReader",
     "StateStore",
     "SupportsPeek",

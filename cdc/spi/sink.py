@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from cdc.model import ChangeBatch, Position, TableId, TableSchema
 from cdc.spi.capabilities import Capabilities
 from cdc.spi.finding import Finding, Severity
+from cdc.spi.holder import StateHolder
 
 # The most that one delivery may hold in memory: more gains nothing measurable. The engine passes less where
 # it runs many deliveries.
@@ -38,8 +39,8 @@ class SinkContext:
     Of the processes of a deployment that open the sink, each has a higher `epoch` than those before it; a
     sink refuses (SinkFenced) to apply for an epoch older than the newest that it has seen. `log_id` is the
     identity of the log that the changes come from, '' where nobody knows: a sink that holds rows of another
-    log refuses it (SinkRefused). `cdc.merge.continuity` compares both for all sinks. `daemon_pid` is set for
-    `check` only: the process of the daemon that holds this sink, 0 when none runs.
+    log refuses it (SinkRefused). `cdc.merge.continuity` compares both for all sinks. `daemon` is set for
+    `check` only: the daemon that runs and has this sink open, None if none runs.
     """
 
     name: str
@@ -47,7 +48,7 @@ class SinkContext:
     log: Callable[..., None]
     count: Callable[[str, int], None]
     log_id: str = ""
-    daemon_pid: int = 0
+    daemon: StateHolder | None = None
     gauge: Callable[[str, float], None] = _no_gauge
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     scratch: Path | None = None

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from cdc.model import Position, TableId
+from cdc.spi.holder import StateHolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +251,10 @@ class StateReader(Protocol):
 
 
 class State(StateReader, DeliveryState, CaptureState, Protocol):
-    """The whole state, as the engine uses it. Locked for one process until `close`."""
+    """The whole state, as the engine uses it. Locked for one process, `holder`, until `close`."""
+
+    @property
+    def holder(self) -> StateHolder: ...
 
     def next_epoch(self, sink: str, *, at_least: int = 1) -> int:
         """Claim the sink for this process: return a number higher than every one that a process of this
@@ -300,6 +304,9 @@ class StateStore(Protocol):
         """Return the status document that was written last; None when there is none."""
         ...
 
-    def is_alive(self, pid: int) -> bool:
-        """Return whether the daemon that names this process in its status still exists."""
+    def holds(self, holder: StateHolder | None) -> bool:
+        """Return whether the process that a status names holds the state still, on any machine.
+
+        None asks whether any process holds it: the status is of an older version, which names none.
+        """
         ...

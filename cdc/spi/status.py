@@ -176,10 +176,14 @@ class SinkReport(StatusDocument):
 
 @dataclass(slots=True)
 class DaemonReport(StatusDocument):
-    """All of it; `sinks` has one report for each source of a sink."""
+    """All of it; `sinks` has one report for each source of a sink.
+
+    `pid` is for people: the process on the machine of the daemon. `holder` is the text of a `StateHolder`.
+    """
 
     running: bool = False
     pid: int = 0
+    holder: str = ""
     started_at: str = ""
     at: str = ""
     state_dir_full: bool = False

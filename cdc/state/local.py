@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
+from cdc.files import holder_of
+from cdc.spi import StateHolder
 from cdc.state.status_file import read_status
 from cdc.state.store import SqliteState, SqliteStateReader
 
@@ -25,11 +26,6 @@ class LocalState:
     def status(self) -> Any | None:
         return read_status(self._state_dir)
 
-    def is_alive(self, pid: int) -> bool:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+    def holds(self, holder: StateHolder | None) -> bool:
+        note = holder_of(self._state_dir)
+        return note is not None and (holder is None or note in ("", holder.text))

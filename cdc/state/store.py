@@ -22,6 +22,7 @@ from cdc.errors import CdcError, StateError, StateFull
 from cdc.files import NO_ROOM, FolderLock, file_mode, make_folder
 from cdc.model import Position
 from cdc.model.position import from_microseconds, to_microseconds
+from cdc.spi.holder import StateHolder
 from cdc.spi.state import Checkpoint, Plan, PublishedCursor, ReplayRequest
 from cdc.state.copies import ReadsCopyRequests, WritesCopyRequests
 from cdc.state.pauses import KeepsPauses
@@ -135,7 +136,8 @@ class SqliteState(SqliteStateReader, WritesCopyRequests):
     def __init__(self, state_dir: Path) -> None:
         try:
             make_folder(state_dir)
-            self._lock = FolderLock(state_dir, "this state directory")
+            self.holder = StateHolder.here()
+            self._lock = FolderLock(state_dir, "this state directory", self.holder.text)
             # SQLite would make it for others to read, or for nobody.
             os.close(os.open(state_dir / DATABASE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, file_mode()))
         except OSError as error:

@@ -13,7 +13,7 @@ import pytest
 
 from cdc.errors import StateError
 from cdc.model import Position, TableId
-from cdc.spi import Checkpoint, Plan, PublishedCursor, State, StateReader, StateStore
+from cdc.spi import Checkpoint, Plan, PublishedCursor, State, StateHolder, StateReader, StateStore
 from cdc.testing.contract_waivers import honours_waivers
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -137,6 +137,23 @@ class StateContract:
         assert self.store(place).status() == {"running": False}
         state.close()
         assert self.store(place).status() == {"running": False}
+
+    def test_the_holder_of_the_state_is_known_beside_it(self, place: Any, state: State) -> None:
+        store, first = self.store(place), state.holder
+        assert StateHolder.parse(first.text) == first
+        assert store.holds(first)
+        assert store.holds(None)
+        state.close()
+        assert not store.holds(first)
+        assert not store.holds(None)
+        with closing(store.open()) as again:
+            assert again.holder != first
+            assert store.holds(again.holder)
+            assert not store.holds(first)
+
+    def test_a_state_that_never_was_has_no_holder(self, place: Any) -> None:
+        assert not self.store(place).holds(None)
+        assert not self.store(place).holds(StateHolder.here())
 
     def test_a_replay_request_waits_until_it_is_finished(self, state: State, reader: StateReader) -> None:
         first = reader.request_replay("lake", "shop", 40)

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from cdc.errors import CdcError
-from cdc.spi import Finding, Severity
+from cdc.spi import Finding, Severity, StateHolder
 from cdc.sql.folder import check_folder
 from cdc.sql.own_tables import all_set_aside
 from cdc_sink_duckdb.database import connect_to_read, translated
@@ -18,11 +18,11 @@ from cdc_sink_duckdb.options import Options
 DOCS = "docs/sinks/duckdb.md"
 
 
-def findings(options: Options, daemon_pid: int) -> list[Finding]:
-    """What `cdc check` shows of this sink; `daemon_pid` is the running daemon's process, or 0."""
+def findings(options: Options, daemon: StateHolder | None) -> list[Finding]:
+    """Return the findings of `cdc check`; `daemon` is the one that runs and has this sink open."""
     found = [check_folder(options.path, "duckdb-folder", DOCS)]
     if options.path.exists():
-        found += _file(options.path, daemon_pid)
+        found += _file(options.path, daemon.local_pid if daemon else 0)
     if options.publish is not None:
         found.append(check_folder(options.publish.path, "duckdb-publish", DOCS))
     return found

@@ -66,7 +66,7 @@ class DuckDBSink(SqlSink):
 
     def check(self) -> Sequence[Finding]:
         """See `Sink.check`."""
-        return findings(self._options, self._context.daemon_pid)
+        return findings(self._options, self._context.daemon)
 
     def check_schemas(self, schemas: Collection[str]) -> Sequence[Finding]:
         """See `ChecksSchemas.check_schemas`."""

@@ -14,6 +14,8 @@ from typing import Any
 import orjson
 import pytest
 
+from cdc.files import FolderLock, holder_of
+from cdc.spi import StateHolder
 from tests.integration.cli.conftest import Project
 from tests.support.processes import cdc_command, child_environment
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
@@ -38,6 +40,16 @@ def error(kind: str, retry_seconds: float | None = None) -> dict[str, Any]:
         "at": "2026-11-30T00:00:00+00:00",
         "retry_seconds": retry_seconds,
     }
+
+
+@pytest.fixture(autouse=True)
+def held(project: Project) -> Iterator[None]:
+    """This process holds the state, as a daemon does."""
+    folder = project.folder / "state"
+    folder.mkdir()
+    lock = FolderLock(folder, "this state directory", StateHolder.here().text)
+    yield
+    lock.release()
 
 
 def write(project: Project, source: dict[str, Any] | None = None, **top: Any) -> None:
@@ -72,6 +84,7 @@ def write(project: Project, source: dict[str, Any] | None = None, **top: Any) ->
     document = {
         "running": True,
         "pid": os.getpid(),
+        "holder": holder_of(Path("state")),
         "started_at": "2026-11-30T00:00:00.123456+00:00",
         "at": datetime.now(UTC).isoformat(),
         "state_dir_full": False,
@@ -79,7 +92,6 @@ def write(project: Project, source: dict[str, Any] | None = None, **top: Any) ->
         "sinks": {"store": [store]},
         **top,
     }
-    Path("state").mkdir(exist_ok=True)
     Path("state/status.json").write_bytes(orjson.dumps(document))
 
 
@@ -120,7 +132,7 @@ def test_status_fits_80_columns(project: Project) -> None:
         ({"refused": [REFUSED]}, {}, 1),
         ({}, {"state_dir_full": True}, 1),
         ({}, {"running": False}, 0),
-        ({}, {"pid": 2**22 + 1}, 1),
+        ({}, {"holder": StateHolder.here().text}, 1),
     ],
     ids=["fine", "retried", "failed", "operator", "refused", "full", "stopped", "died"],
 )
@@ -150,8 +162,8 @@ def test_status_of_a_stopped_daemon_shows_no_rates_waits_or_retries(project: Pro
 
 
 def test_status_says_that_the_daemon_died(project: Project) -> None:
-    write(project, pid=2**22 + 1)
-    assert f"process {2**22 + 1} was killed or crashed" in project.cdc("status").out
+    write(project, holder=StateHolder.here().text)
+    assert f"process {os.getpid()} was killed or crashed" in project.cdc("status").out
 
 
 def test_status_never_writes_a_control_character(project: Project) -> None:

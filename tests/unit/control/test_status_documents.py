@@ -107,6 +107,7 @@ TABLES = ("public.a", "public.b", "public.z")
 DAEMON: dict[str, Any] = {
     "running": False,
     "pid": 1,
+    "holder": "machine 1 token",
     "started_at": TIME,
     "at": TIME,
     "state_dir_full": False,

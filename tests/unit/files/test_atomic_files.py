@@ -1,12 +1,21 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from cdc.errors import StateError
-from cdc.files import FolderLock, create_atomically, draft_of, exchange, replacing, write_atomically
+from cdc.files import (
+    FolderLock,
+    create_atomically,
+    draft_of,
+    exchange,
+    holder_of,
+    replacing,
+    write_atomically,
+)
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -29,6 +38,32 @@ def test_a_lock_names_its_holder_and_can_be_taken_again(tmp_path: Path) -> None:
     lock.release()
     lock.release()
     FolderLock(tmp_path, "this folder").release()
+
+
+def test_a_holder_is_seen_from_outside_by_its_note(tmp_path: Path) -> None:
+    assert holder_of(tmp_path / "nowhere") is None
+    lock = FolderLock(tmp_path, "this folder", "machine 7 token")
+    assert holder_of(tmp_path) == "machine 7 token"
+    lock.release()
+    assert holder_of(tmp_path) is None
+    FolderLock(tmp_path, "this folder").release()
+
+
+def test_a_lock_is_taken_past_those_who_look_at_it(tmp_path: Path) -> None:
+    FolderLock(tmp_path, "this folder").release()
+    looks = threading.Semaphore(0)
+
+    def look() -> None:
+        for _ in range(50):
+            looks.acquire()
+            holder_of(tmp_path)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for _ in range(50):
+        looks.release()
+        FolderLock(tmp_path, "this folder").release()
+    looking.join()
 
 
 def test_a_leftover_of_a_killed_write_is_not_written_into(tmp_path: Path) -> None:
