@@ -194,8 +194,8 @@ def errors_of(status: Status) -> Iterator[tuple[str, ErrorReport]]:
     for name, source in status.sources.items():
         if source.report:
             yield from _errors_in(f"sources.{name}", source.report)
-        if source.log_error:
-            yield f"sources.{name}", source.log_error
+        if source.other_log_error:
+            yield f"sources.{name}", source.other_log_error
     for name, pairs in status.sinks.items():
         for pair in pairs:
             if pair.report:

@@ -147,8 +147,8 @@ def errors_of(status: Status) -> list[PresentError]:
     for name, view in status.sources.items():
         if view.report is not None:
             found += _present(name, None, view.report)
-        if view.log_error is not None:
-            found.append(PresentError(name, None, view.log_error))
+        if view.other_log_error is not None:
+            found.append(PresentError(name, None, view.other_log_error))
     for name, pairs in status.sinks.items():
         for pair in pairs:
             if pair.report is not None:

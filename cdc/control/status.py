@@ -98,6 +98,12 @@ class SourceView:
     def state(self) -> str:
         return self.report.state if self.report else NEVER_RUN
 
+    @property
+    def other_log_error(self) -> ErrorReport | None:
+        """Why the log cannot be read, unless the source's own error says so."""
+        error, own = self.log_error, self.report.error if self.report else None
+        return None if error and own and error.kind == own.kind else error
+
     def document(self) -> dict[str, Any]:
         report = self.report.document() if self.report else {"state": NEVER_RUN, "error": None}
         return report | {"log": self._log_document()}

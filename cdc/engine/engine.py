@@ -21,8 +21,9 @@ from cdc.engine.pacing import Pacing
 from cdc.engine.pauses import PauseWatch
 from cdc.engine.pipelines import Pipelines
 from cdc.engine.specs import SinkSpec, SourceSpec, delivery_memory, effective_backfill
+from cdc.engine.unopened import UnopenedSource
 from cdc.engine.workers import Log, stop_all
-from cdc.errors import CdcError, ConfigError
+from cdc.errors import CdcError, ConfigError, PluginError
 from cdc.model import Position, TableId
 from cdc.spi import LogStore, State
 from cdc.spi.metrics import Meter
@@ -84,7 +85,7 @@ class Engine:
         self.pipelines = Pipelines()
         self._pauses = PauseWatch(state, self.pipelines, self._changing, report)
         for source in sources:
-            self.add_source(source)
+            self._add_or_hold(source)
         for sink in sinks:
             self.add_sink(sink)
         self._housekeeping = Housekeeping(state, self.pipelines)
@@ -103,6 +104,8 @@ class Engine:
             self._is_running = True
             self._start(list(self.pipelines.captures.values()))
             self._start(list(self.pipelines.deliveries.values()))
+            for unopened in self.pipelines.unopened.values():
+                unopened.worker.start()
         self._pauses.start()
         self._report("running", pid=os.getpid(), sources=list(self.pipelines.captures))
         end = OnceWatch(self.pipelines) if once or self._only_snapshots() else None
@@ -125,19 +128,57 @@ class Engine:
     def add_source(self, spec: SourceSpec) -> None:
         """Run another source, into the sinks that name it."""
         with self._changing:
-            if spec.name in self.pipelines.captures:
+            if spec.name in self.pipelines.captures or spec.name in self.pipelines.unopened:
                 raise ConfigError("this source already exists", where=f"sources.{spec.name}")
-            log, retention = self._logs.writer(spec.name), self._logs.retention(spec.name)
+            self._add_source(spec)
+
+    def _add_source(self, spec: SourceSpec) -> None:
+        log, retention = self._logs.writer(spec.name), self._logs.retention(spec.name)
+        try:
             pipeline = CapturePipeline(spec, log, retention, self._state, self._report, self._pacing)
-            self.pipelines.captures = {**self.pipelines.captures, spec.name: pipeline}
-            added = [self._deliver(spec.name, sink) for sink in self._sinks.values()]
-            self._start([pipeline, *(delivery for delivery in added if delivery is not None)])
+        except BaseException:
+            log.close()
+            raise
+        self.pipelines.captures = {**self.pipelines.captures, spec.name: pipeline}
+        added = [self._deliver(spec.name, sink) for sink in self._sinks.values()]
+        self._start([pipeline, *(delivery for delivery in added if delivery is not None)])
+
+    def _add_or_hold(self, spec: SourceSpec) -> None:
+        """Add a source at the start; if its log cannot be opened, the others run without it until it can."""
+        try:
+            self.add_source(spec)
+        except (ConfigError, PluginError):
+            raise
+        except CdcError as error:
+            unopened = UnopenedSource(spec, error, self._open_held, self._report, self._pacing)
+            self.pipelines.unopened = {**self.pipelines.unopened, spec.name: unopened}
+
+    def _open_held(self, name: str) -> None:
+        with self._changing:
+            held = self.pipelines.unopened.get(name)
+            if held is not None:
+                self._add_source(held.spec)
+                self._let_go(name)
+                self._report("opened the log", source=name)
+
+    def _let_go(self, name: str) -> UnopenedSource | None:
+        """Take a source out of those whose logs are not open; its worker ends by itself."""
+        held = self.pipelines.unopened.get(name)
+        if held is not None:
+            rest = {key: one for key, one in self.pipelines.unopened.items() if key != name}
+            self.pipelines.unopened = rest
+            held.worker.ask_to_stop()
+        return held
 
     def change_source(self, spec: SourceSpec) -> None:
         """Replace the specification of a source: tables that it no longer selects are forgotten, and newly
         selected tables are copied and followed. Sinks see no other effect.
         """
         with self._changing:
+            held = self.pipelines.unopened.get(spec.name)
+            if held is not None:
+                held.spec = spec
+                return
             pipeline = self._capture(spec.name)
             self._check_stopped(pipeline.pause(STOP_READING_SECONDS))
             pipeline.replace(spec)
@@ -146,6 +187,8 @@ class Engine:
     def remove_source(self, name: str) -> None:
         """Stop a source and its deliveries. Log and state are kept in case it is added again."""
         with self._changing:
+            if self._let_go(name) is not None:
+                return
             pipeline = self._capture(name)
             deliveries = self.pipelines.of_source(name)
             stuck = stop_all(pipeline.workers, STOP_READING_SECONDS)
@@ -179,12 +222,15 @@ class Engine:
         with self._changing:
             if spec.name in self._sinks:
                 raise ConfigError("this sink already exists", where=f"sinks.{spec.name}")
-            known = [self._capture(name) for name in spec.sources]
+            held = self.pipelines.unopened
+            for name in held.keys() & spec.sources:
+                held[name].sinks.add(spec.name)
+            known = [self._capture(name) for name in spec.sources if name not in held]
             # The logs count too: an epoch never goes back, even where the state is lost and the logs aren't.
             starts = max((pipeline.start_number for pipeline in known), default=1)
             self._epochs[spec.name] = self._state.next_epoch(spec.name, at_least=starts)
             self._sinks[spec.name] = spec
-            added = [self._deliver(name, spec) for name in spec.sources]
+            added = [self._deliver(name, spec) for name in spec.sources if name not in held]
             self._start([delivery for delivery in added if delivery is not None])
 
     def remove_sink(self, name: str) -> None:
@@ -193,6 +239,8 @@ class Engine:
             deliveries = self._deliveries(name)
             self._check_stopped(stop_all([delivery.worker for delivery in deliveries], STOP_WRITING_SECONDS))
             del self._sinks[name]
+            for held in self.pipelines.unopened.values():
+                held.sinks.discard(name)
             self._forget(deliveries)
 
     def pause_sink(self, name: str, by: str = "") -> None:
@@ -295,6 +343,7 @@ class Engine:
         self._pauses.stop()
         captures, deliveries = self.pipelines.captures.values(), self.pipelines.deliveries.values()
         reading = [worker for pipeline in captures for worker in pipeline.workers]
+        reading += [unopened.worker for unopened in self.pipelines.unopened.values()]
         writing = [delivery.worker for delivery in deliveries]
         stuck = stop_all(reading, STOP_READING_SECONDS) + stop_all(writing, STOP_WRITING_SECONDS)
         if stuck:
@@ -317,11 +366,13 @@ class Engine:
         return RunResult(Outcome.DONE if done else Outcome.STOPPED, {})
 
     def _only_snapshots(self) -> bool:
-        return all(pipeline.spec.snapshot == "only" for pipeline in self.pipelines.captures.values())
+        specs = [pipeline.spec for pipeline in self.pipelines.captures.values()]
+        specs += [unopened.spec for unopened in self.pipelines.unopened.values()]
+        return all(spec.snapshot == "only" for spec in specs)
 
     def _nothing_works(self) -> bool:
         """Capture has ended everywhere and the sinks have all that is in the logs, or have ended too."""
-        return all(
+        return not self.pipelines.unopened and all(
             pipeline.is_dead and self.pipelines.is_delivered(name, pipeline.end)
             for name, pipeline in self.pipelines.captures.items()
         )
@@ -341,6 +392,7 @@ class OnceWatch:
     def is_done(self) -> bool:
         # Each is asked, even after one that isn't done: being asked is what sets a pipeline's target.
         done = [self._is_capture_done(pipeline) for pipeline in self._pipelines.captures.values()]
+        done += [one.worker.error is not None for one in self._pipelines.unopened.values()]
         return all(done)
 
     def _is_capture_done(self, pipeline: CapturePipeline) -> bool:

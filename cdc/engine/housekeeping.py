@@ -67,6 +67,7 @@ class Housekeeping:
         """Whether something of ours found no room, or a copy or capture waits for it."""
         kinds = {kind for capture in self._pipelines.captures.values() for kind in capture.waiting_for}
         errors = [delivery.worker.last_error for delivery in self._pipelines.deliveries.values()]
+        errors += [unopened.worker.last_error for unopened in self._pipelines.unopened.values()]
         kinds |= {error.kind for error in errors if error is not None}
         return bool(self._refused) or bool(kinds & {"LogFull", "StateFull"})
 
@@ -91,6 +92,12 @@ class Housekeeping:
                 behind = capture.retention.size_between(status.next, end)
                 report = status.report(end, capture.status.commit_at, capture.status.complete_at, behind)
                 sinks.setdefault(delivery.spec.name, []).append(report)
+        for name, unopened in self._pipelines.unopened.items():
+            if name in sources:
+                continue
+            sources[name] = unopened.status.report()
+            for sink in unopened.sinks:
+                sinks.setdefault(sink, []).append(SinkReport(source=name, state="starting"))
         return DaemonReport(
             running=running,
             pid=self._state.holder.pid,

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 
 from cdc.engine.capture_pipeline import CapturePipeline
 from cdc.engine.delivery_pipeline import DeliveryPipeline
+from cdc.engine.unopened import UnopenedSource
 
 
 @dataclass(slots=True)
 class Pipelines:
-    """The captures by source, the deliveries by source and sink. Both are replaced whole, so that readers
-    need no lock.
+    """The captures by source, the deliveries by source and sink, and the sources whose logs are not open.
+    Each mapping is replaced whole, so that readers need no lock.
     """
 
     captures: dict[str, CapturePipeline] = field(default_factory=dict)
     deliveries: dict[tuple[str, str], DeliveryPipeline] = field(default_factory=dict)
+    unopened: dict[str, UnopenedSource] = field(default_factory=dict)
     housekeeping: threading.Lock = field(default_factory=threading.Lock)
     """Held during a round of housekeeping, and while a pipeline leaves."""
 

@@ -29,6 +29,8 @@ class Directive(StrEnum):
 # Each attempt starts from what is durable, as a restart does: it meets the same error or continues. A fenced
 # worker keeps its epoch, so it never takes a sink back from the daemon that fenced it.
 POLICY: dict[type[errors.CdcError], Directive] = {
+    # Of a log that could not be opened. Of the daemon's own state it ends the start, which no worker has.
+    errors.StateError: Directive.OPERATOR,
     errors.SourceUnavailable: Directive.RETRY,
     errors.SourceBusy: Directive.RETRY,
     errors.LogUnavailable: Directive.RETRY,

@@ -84,7 +84,7 @@ export function problemsOf(status) {
   };
   for (const [name, source] of Object.entries(status.sources)) {
     take('source', name, source, source.refused ?? [], `sources.${name}`);
-    if (source.log?.error) found.push({ ...source.log.error, kind_: 'source', name, place: `the log of ${name}`, title: `The log of ${name} cannot be read`, needs_operator: true });
+    if (source.log?.error && source.log.error.kind !== source.error?.kind) found.push({ ...source.log.error, kind_: 'source', name, place: `the log of ${name}`, title: `The log of ${name} cannot be read`, needs_operator: true });
   }
   for (const pair of pairsOf(status)) take('sink', pair.sink, pair, pair.set_aside ?? [], `sinks.${pair.sink} from ${pair.source}`);
   return found.sort((a, b) => b.needs_operator - a.needs_operator);

@@ -180,6 +180,18 @@ def test_check_finds_a_flipped_byte_in_the_log(copied: Project) -> None:
     assert "log-damaged" in errors(copied)["sources.shop"]
 
 
+def test_a_run_and_the_status_name_a_flipped_byte_in_the_log_once(copied: Project) -> None:
+    (segment,) = Path("state/log/shop").glob("*.cdclog")
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 3] ^= 1
+    segment.write_bytes(content)
+    assert copied.cdc("run", "--once").code == 1
+    shown = copied.cdc("status")
+    assert shown.code == 1
+    assert shown.out.count("LogCorrupt") == 1
+    assert "never run" not in shown.out
+
+
 def test_check_counts_in_words_that_agree(copied: Project) -> None:
     shutil.rmtree("lake/_cdc")
     Path("shop_mirror.duckdb").write_bytes(b"no database")
