@@ -150,6 +150,12 @@ INVALID_DATE = "a day that its month does not have"
 UNDEFINED_BYTES = "bytes that have no character in the column's character set"
 
 
+# A geometry is an SRID, then WKB, which begins with its byte order and type. In EWKB, which PostGIS, GEOS and
+# DuckDB read, a flag of the type says that an SRID follows.
+SRID_BYTES = 4
+WKB_HEAD_BYTES = 5
+SRID_FLAG = 0x20000000
+
 # Type codes of result columns; what isn't here has a length in front.
 FIXED_BYTES = {1: 1, 2: 2, 3: 4, 4: 4, 5: 8, 8: 8, 9: 4, 13: 2}
 TEMPORAL = frozenset({7, 10, 11, 12})

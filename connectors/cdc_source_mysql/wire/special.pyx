@@ -20,7 +20,7 @@ from cdc.native.cursor cimport Cursor, advance, load_u16, load_u32
 from cdc_source_mysql.wire.field cimport PrefixedField, little_u32
 
 from cdc.errors import DecodeError
-from cdc_source_mysql.wire import wkb as _wkb
+from cdc_source_mysql.wire import codes as _codes
 
 cdef enum:
     INET4_BYTES = 4
@@ -29,10 +29,10 @@ cdef enum:
     UUID_BYTES = 16
     # `ffff:` eight times is 40.
     INET_TEXT_BYTES = 64
-    SRID_BYTES = 4
     FLOAT_BYTES = 4
-cdef Py_ssize_t WKB_HEAD_BYTES = _wkb.HEAD_BYTES
-cdef uint32_t SRID_FLAG = _wkb.SRID_FLAG
+cdef Py_ssize_t SRID_BYTES = _codes.SRID_BYTES
+cdef Py_ssize_t WKB_HEAD_BYTES = _codes.WKB_HEAD_BYTES
+cdef uint32_t SRID_FLAG = _codes.SRID_FLAG
 
 
 cdef int take_padded(Cursor* value, unsigned char* out, Py_ssize_t size) except -1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -33,7 +33,6 @@ from cdc_source_mysql.wire.compressed import inflate
 from cdc_source_mysql.wire.decimals import stored_bytes, unscaled
 from cdc_source_mysql.wire.json_binary import json_text
 from cdc_source_mysql.wire.json_partial import patched_text
-from cdc_source_mysql.wire.wkb import ewkb
 
 ClockDecoder = Callable[[bytes], int | str | None]
 
@@ -404,7 +403,7 @@ def _json(plan: ColumnPlan, refusals: Refusals) -> Decoder:
 
 
 def _geometry(plan: ColumnPlan, refusals: Refusals) -> Decoder:
-    return ewkb
+    return _ewkb
 
 
 def _vector(plan: ColumnPlan, refusals: Refusals) -> Decoder:
@@ -452,3 +451,19 @@ _PREFIXED: dict[str, Callable[[ColumnPlan, Refusals], Decoder]] = {
     "geometry": _geometry,
     "vector": _vector,
 }
+
+
+def _ewkb(data: bytes) -> bytes:
+    """Return the server's geometry (SRID and WKB) as WKB if the SRID is 0, else as EWKB."""
+    if not data:
+        # A NOT NULL column that was given no value.
+        return data
+    if len(data) < codes.SRID_BYTES + codes.WKB_HEAD_BYTES or data[codes.SRID_BYTES] > 1:
+        message = "a geometry that is not an SRID followed by WKB"
+        raise DecodeError(message)
+    srid, wkb = int.from_bytes(data[:codes.SRID_BYTES], "little"), data[codes.SRID_BYTES:]
+    if srid == 0:
+        return wkb
+    order: Literal["little", "big"] = "little" if wkb[0] else "big"
+    kind = int.from_bytes(wkb[1:codes.WKB_HEAD_BYTES], order) | codes.SRID_FLAG
+    return wkb[:1] + kind.to_bytes(4, order) + srid.to_bytes(4, order) + wkb[codes.WKB_HEAD_BYTES:]
