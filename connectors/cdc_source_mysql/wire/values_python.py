@@ -461,9 +461,9 @@ def _ewkb(data: bytes) -> bytes:
     if len(data) < codes.SRID_BYTES + codes.WKB_HEAD_BYTES or data[codes.SRID_BYTES] > 1:
         message = "a geometry that is not an SRID followed by WKB"
         raise DecodeError(message)
-    srid, wkb = int.from_bytes(data[:codes.SRID_BYTES], "little"), data[codes.SRID_BYTES:]
+    srid, wkb = int.from_bytes(data[: codes.SRID_BYTES], "little"), data[codes.SRID_BYTES :]
     if srid == 0:
         return wkb
     order: Literal["little", "big"] = "little" if wkb[0] else "big"
-    kind = int.from_bytes(wkb[1:codes.WKB_HEAD_BYTES], order) | codes.SRID_FLAG
-    return wkb[:1] + kind.to_bytes(4, order) + srid.to_bytes(4, order) + wkb[codes.WKB_HEAD_BYTES:]
+    kind = int.from_bytes(wkb[1 : codes.WKB_HEAD_BYTES], order) | codes.SRID_FLAG
+    return wkb[:1] + kind.to_bytes(4, order) + srid.to_bytes(4, order) + wkb[codes.WKB_HEAD_BYTES :]

@@ -7,7 +7,7 @@ from cdc.native.cursor cimport Cursor
 cdef class Field:
     cdef object codec
     cdef object refusals
-    cdef object pile
+    cdef object pending
     cdef Column column
     cdef int null(self) except -1
     cdef int binary(self, Cursor* value) except -1

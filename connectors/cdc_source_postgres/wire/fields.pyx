@@ -37,7 +37,7 @@ from cdc_source_postgres.wire import codes
 from cdc_source_postgres.wire.parse.text import unreadable
 from cdc.native.calendar import MICROSECONDS_PER_DAY as _MICROSECONDS_PER_DAY
 from cdc.native.gathered import RowError
-from cdc_source_postgres.wire.piles import Pile
+from cdc_source_postgres.wire.pending_values import PendingValues
 from cdc_source_postgres.wire.render.nested import MAX_DIMENSIONS
 
 cdef int64_t EPOCH_DAYS = _calendar.EPOCH_DAYS
@@ -74,11 +74,11 @@ cdef class Field:
 
     cdef int put_aside(self, Cursor* value) except -1:
         """Keep the value for `finish`, and its row with a null."""
-        if self.pile is None:
-            self.pile = Pile(self.codec, self.refusals)
+        if self.pending is None:
+            self.pending = PendingValues(self.codec, self.refusals)
         data = PyBytes_FromStringAndSize(<const char*>value.at, value.left)
         advance(value, value.left)
-        self.pile.add(self.column.length, data)
+        self.pending.add(self.column.length, data)
         return self.null()
 
     cdef int refuse(self, what) except -1:
@@ -88,7 +88,7 @@ cdef class Field:
     cpdef object finish(self):
         """Return everything so far as an array, and start an empty one."""
         array = self.column.finish(self.codec.arrow)
-        return array if self.pile is None else self.pile.merge(array)
+        return array if self.pending is None else self.pending.merge(array)
 
 
 cdef int require_size(Cursor* value, Py_ssize_t size) except -1:
@@ -446,7 +446,7 @@ cdef class ListField(Field):
             type_ = type_.value_type
         for level, type_ in zip(reversed(self.levels), reversed(types)):
             array = (<ListColumn>level).finish_list(type_, array)
-        return array if self.pile is None else self.pile.merge(array)
+        return array if self.pending is None else self.pending.merge(array)
 
 
 cdef dict WIDTHS = {

@@ -22,7 +22,7 @@ from cdc_source_postgres.wire.calendar import (
 from cdc_source_postgres.wire.decimals import checked_decimal
 from cdc_source_postgres.wire.parse.clock import checked_days, checked_time, checked_timestamp
 from cdc_source_postgres.wire.parse.text import unreadable
-from cdc_source_postgres.wire.piles import Pile
+from cdc_source_postgres.wire.pending_values import PendingValues
 from cdc_source_postgres.wire.render.nested import array_shape
 from cdc_source_postgres.wire.render.scalar import (
     NUMERIC_NEGATIVE,
@@ -36,8 +36,8 @@ from cdc_source_postgres.wire.render.scalar import (
 
 UUID_BYTES = 16
 
-# A value in a pile is decoded when the column is finished; its place is held by a null.
-_PILED = None
+# A pending value is converted when the column is complete; until then a null has its place.
+_PENDING = None
 
 
 class Field:
@@ -47,7 +47,7 @@ class Field:
         self._codec = codec
         self._refusals = refusals
         self._values: list[Any] = []
-        self._pile = Pile(codec, refusals)
+        self._pending = PendingValues(codec, refusals)
         self._is_text_value = codec.kind in TEXT_IS_VALUE
         self._decode = _decoder(codec, refusals)
 
@@ -62,8 +62,8 @@ class Field:
         if self._codec.kind == "render":
             if self._codec.render is None:
                 unreadable()
-            self._pile.add(len(self._values), data)
-            self._values.append(_PILED)
+            self._pending.add(len(self._values), data)
+            self._values.append(_PENDING)
         else:
             self._values.append(self._decode(data))
 
@@ -71,13 +71,13 @@ class Field:
         if self._is_text_value:
             self._values.append(decode_utf8(data))
         else:
-            self._pile.add(len(self._values), data)
-            self._values.append(_PILED)
+            self._pending.add(len(self._values), data)
+            self._values.append(_PENDING)
 
     def finish(self) -> pa.Array:
         """Return everything so far as an array, and start an empty one."""
         values, self._values = self._values, []
-        return self._pile.merge(build_array(self._codec.arrow, values))
+        return self._pending.merge(build_array(self._codec.arrow, values))
 
 
 make_field = Field

@@ -1,7 +1,7 @@
-"""Values set aside while a column is gathered, to be converted all together when it is finished.
+"""Values that wait until their column is complete, and are then converted all together.
 
-Used by both decoders for what they don't decode themselves: the text form of types that are not text, and
-the binary form of types that become the server's text.
+Both decoders convert so what they do not decode themselves: the text form of types that are not text, and the
+binary form of types that become the server's text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cdc_source_postgres.schema.codec import Codec
 from cdc_source_postgres.wire.parse.text import TextError, convert_renders, convert_texts
 
 
-class Pile:
+class PendingValues:
     """Pairs of row number and bytes of one column."""
 
     __slots__ = ("_codec", "_refusals", "_rows", "_values")
@@ -30,10 +30,10 @@ class Pile:
         self._values.append(value)
 
     def merge(self, array: pa.Array) -> pa.Array:
-        """`array` with the piled values in their rows; the pile is empty then.
+        """Return `array` with the converted values in their rows, and forget them.
 
         Raises:
-            RowError: a value can't be converted.
+            RowError: a value cannot be converted.
         """
         if not self._rows:
             return array
