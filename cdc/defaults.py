@@ -1,4 +1,4 @@
-"""What holds where the configuration says nothing: for the file's models, and for who makes specs by hand.
+"""Defaults of the configuration, for the models of the file and for callers that make specs themselves.
 
 How a sink is flushed is in `cdc.spi.capabilities`: each sink has its own.
 """

@@ -52,7 +52,7 @@ class StreamBehind(SourceUnavailable):
 
 
 class SourceBusy(CdcError):
-    """Another process reads this slot; it may let go."""
+    """Another process reads this slot; it may release the slot."""
 
 
 class SourceClaimed(CdcError):

@@ -41,7 +41,7 @@ def _installer() -> list[str]:
 
 
 def _requirements(extra: str) -> list[str]:
-    """What the extra adds, extras of ours replaced by what they add."""
+    """Return the requirements of an extra, with nested extras of ours resolved."""
     found: list[str] = []
     for requirement in _extras().get(extra, ()):
         own = _OWN_EXTRAS.fullmatch(requirement)

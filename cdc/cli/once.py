@@ -50,7 +50,7 @@ class Deadline:
         return both
 
     def errors(self, report: DaemonReport) -> Iterator[CdcError]:
-        """What kept the run from its end: the errors that are retried, then what is left."""
+        """Yield the reasons why the run did not finish: retried errors first, then the work that is left."""
         for error in _retried(report):
             yield CdcError(error.message, remedy=error.remedy)
         shown = format_duration(timedelta(seconds=self._seconds or 0))

@@ -1,4 +1,4 @@
-"""What moved, every ten seconds: a line that fits a terminal for people, fields for programs."""
+"""Progress, every ten seconds: a line that fits a terminal for people, fields for programs."""
 
 from __future__ import annotations
 

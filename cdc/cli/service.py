@@ -60,7 +60,7 @@ class ServiceManager:
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """The configuration is loaded anew meanwhile (`systemctl reload` waits for the end)."""
+        """Report that the block reloads the configuration; `systemctl reload` waits for its end."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             yield
@@ -119,7 +119,7 @@ class ProgressProof:
 
 
 def _address(name: str) -> str | None:
-    """Return the socket's address: `@` stands for the zero byte of abstract ones."""
+    """Return the socket's address: `@` is the zero byte of an abstract one."""
     if name.startswith("@"):
         return "\0" + name[1:]
     return name if name.startswith("/") else None

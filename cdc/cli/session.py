@@ -1,4 +1,4 @@
-"""What one invocation of `cdc` was asked for as a whole, and the options that several commands share."""
+"""Global options of one invocation of `cdc`, and the options that several commands share."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _of_sink(configuration: Configuration, sink: ConfiguredSink, daemon: DaemonV
 
 
 def _ask(make: Callable[[], PluginT], look: Callable[[PluginT], Iterator[Finding]]) -> Iterator[Finding]:
-    """What a plug-in finds; what it raises instead is a finding too."""
+    """Yield the findings of a plug-in; report an error that it raises as a finding."""
     try:
         with closing(make()) as plugin:
             yield from look(plugin)

@@ -32,7 +32,7 @@ _STEADY_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What the daemon takes of its disk and memory, and what it may take."""
+    """Disk and memory that the daemon uses, and their limits."""
 
     log_bytes: int
     log_limit_bytes: int

@@ -28,7 +28,7 @@ KINDS: tuple[Pausable, ...] = ("source", "sink")
 
 @dataclass(frozen=True, slots=True)
 class PauseTarget:
-    """What is paused or resumed: a source or sink, or some tables of a source."""
+    """Target of a pause: a source, a sink, or some tables of a source."""
 
     kind: Pausable
     name: str

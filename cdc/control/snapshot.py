@@ -43,7 +43,7 @@ class RequestedCopy:
 
 @dataclass(frozen=True, slots=True)
 class CopyParameters:
-    """What the caller's users call the parts of a request, for the places of errors."""
+    """Names that the caller's users have for the parts of a request; errors use them as places."""
 
     source: str
     table: str

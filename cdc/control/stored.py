@@ -29,7 +29,7 @@ def open_log(configuration: Configuration, source: str) -> LogReader:
 
 
 def log_identity(configuration: Configuration, source: str) -> LogIdentity | None:
-    """What that source's log is known by; None where it can't be read, which is reported elsewhere."""
+    """Return the identity of that source's log; None if the log cannot be read: other checks report it."""
     if not has_log(configuration, source):
         return LogIdentity("", 0, is_new=True)
     try:

@@ -1,4 +1,4 @@
-"""What capture, coordinator and copier share of one source."""
+"""State of one source that its capture, coordinator and copier share."""
 
 from __future__ import annotations
 

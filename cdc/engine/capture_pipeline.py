@@ -85,7 +85,7 @@ class CapturePipeline:
 
     @property
     def subject(self) -> tuple[str, str]:
-        """What an operator pauses: the kind and the name."""
+        """Return the kind and name by which an operator pauses this pipeline."""
         return "source", self.spec.name
 
     def start(self) -> None:
@@ -170,7 +170,7 @@ class CapturePipeline:
         self.log.close()
 
     def _acknowledgeable(self) -> Position | None:
-        """What the source may forget: what is durable in the log, or (`acknowledge: sinks`) in every sink."""
+        """Return the durable position, which the source may discard up to: of the log, or of every sink."""
         end = self.log.end
         if self.spec.acknowledge == "log" or end is None:
             return end.position if end else None

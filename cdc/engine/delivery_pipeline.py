@@ -19,7 +19,7 @@ from cdc.spi import DeliveryState, LogReader, SinkContext
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResources:
-    """What the engine gives to a delivery: its sink's epoch, share of the memory and folder for scratch
+    """Resources of a delivery: its sink's epoch, share of the memory and folder for scratch
     files, and how it is paced.
     """
 
@@ -91,7 +91,7 @@ class DeliveryPipeline:
 
     @property
     def subject(self) -> tuple[str, str]:
-        """What an operator pauses: the kind and the name."""
+        """Return the kind and name by which an operator pauses this pipeline."""
         return "sink", self.spec.name
 
     @property

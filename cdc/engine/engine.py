@@ -121,7 +121,7 @@ class Engine:
         return self._finish(done=done)
 
     def meters(self) -> list[Meter]:
-        """What counts for each source, and each source of a sink."""
+        """Return the meters of each source, and of each source of a sink."""
         captures, deliveries = self.pipelines.captures.values(), self.pipelines.deliveries.values()
         return [*(one.status.meter for one in captures), *(one.status.meter for one in deliveries)]
 

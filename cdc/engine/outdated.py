@@ -45,7 +45,7 @@ class Outdated:
         return sorted(self._names)
 
     def changes(self) -> dict[TableId, list[str]]:
-        """What changed of each of them."""
+        """Return the change of each outdated table, for people."""
         return {
             table: difference(state.transforms, self._record(table))
             for table, state in self._ledger.tables.items()

@@ -1,4 +1,4 @@
-"""What an engine runs."""
+"""The captures and deliveries that an engine runs."""
 
 from __future__ import annotations
 

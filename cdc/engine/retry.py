@@ -17,7 +17,7 @@ from cdc.engine.pacing import Pacing
 
 
 class Directive(StrEnum):
-    """What happens next: `retry` without limit, at growing intervals; `operator`: retry every minute until
+    """Reaction to an error: `retry` without limit, at growing intervals; `operator`: retry every minute until
     the cause is removed; `stop` this worker until a restart, after a defect of the daemon itself.
     """
 

@@ -147,7 +147,7 @@ class SnapshotProgress:
         return None
 
     def _percent(self) -> int:
-        """Of the estimated rows, or else of the chunks or tables; 100 only when all is done."""
+        """Return the share of the estimated rows, else of chunks or tables; 100 only when all is done."""
         if self.tables_done >= self.tables:
             return 100
         if self.estimated_rows:

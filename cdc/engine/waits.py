@@ -1,4 +1,4 @@
-"""What a source or a sink waits for. A wait that lasts is logged once, shown in the status with its reason,
+"""Waits of a source or sink. A wait that lasts is logged once, shown in the status with its reason,
 and logged again when it ends.
 
 A worker that waits as a whole (an unreachable server, a locked file) reports an error instead. These waits

@@ -145,7 +145,7 @@ def _act(endpoint: Endpoint, body: Any, *, dry_run: bool) -> dict[str, Any]:
 
 
 def _ours(_: Request, error: Exception) -> Response:
-    """What the daemon refuses now, or as it is asked: its reason as it is."""
+    """Answer a request that the daemon refuses with its error, unchanged."""
     assert isinstance(error, CdcError)
     return refusal(409, type(error).__name__, error.message, error.remedy, where=error.where)
 

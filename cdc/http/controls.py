@@ -27,7 +27,7 @@ class _Body(BaseModel):
 
 
 class PauseBody(_Body):
-    """What is paused or resumed."""
+    """A source, a sink or tables to pause or resume."""
 
     name: Name = Field(description="The source or sink.")
     kind: Literal["source", "sink"] | None = Field(None, description="Which one, if both have that name.")

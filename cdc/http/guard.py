@@ -1,4 +1,4 @@
-"""What every request passes: limits of rate and size, the host that it names, and the token."""
+"""Checks of every request: limits of rate and size, the host that it names, and the token."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Bucket:
 
 
 class Access:
-    """Who may do what. `secret` None: nobody controls, and whoever reaches the service may read."""
+    """Access rules. Without a `secret`, no request may control, and every client may read."""
 
     def __init__(self, secret: str | None, *, is_local: bool, controls: Bucket | None = None) -> None:
         self._secret = None if secret is None else secret.encode()
@@ -55,7 +55,7 @@ class Access:
         self._controls = controls or Bucket(CONTROLS_PER_SECOND, CONTROL_BURST)
 
     def refuse_reading(self, request: HTTPConnection) -> Response | None:
-        """Return the refusal of a request that changes nothing; None if it may go on."""
+        """Return the refusal of a request that changes nothing; None if it may continue."""
         if self._is_local or request.url.path in OPEN_PATHS:
             return self.refuse_host(request)
         return self._refuse_stranger(request)
@@ -69,7 +69,7 @@ class Access:
         return refusal(421, "WrongHost", "the request names a host that this service does not serve", remedy)
 
     def refuse_control(self, request: HTTPConnection) -> Response | None:
-        """Return the refusal of a request that changes something; None if it may go on."""
+        """Return the refusal of a request that changes something; None if it may continue."""
         return self._refuse_stranger(request) or self.refuse_preview()
 
     def refuse_preview(self) -> Response | None:

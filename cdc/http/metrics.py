@@ -65,7 +65,7 @@ class Metrics(Collector):
         for name, pairs in status.sinks.items():
             yield metrics.PAUSED, ("sink", name), float(status.paused("sink", name) is not None)
             reports = [pair.report for pair in pairs if pair.report is not None]
-            yield from _troubles("sink", name, reports)
+            yield from _problems("sink", name, reports)
             for report in reports:
                 feeding = status.sources.get(report.source)
                 yield from _of_sink(name, report, feeding.report if feeding else None)
@@ -88,7 +88,7 @@ class Metrics(Collector):
 
 def _of_source(name: str, report: SourceReport) -> Iterator[Sample]:
     yield metrics.SOURCE_STATE, (name, state_word(report)), 1
-    yield from _troubles("source", name, [report])
+    yield from _problems("source", name, [report])
     yield metrics.SOURCE_ROWS, (name,), report.rows
     yield metrics.SOURCE_BYTES, (name,), report.bytes
     yield metrics.SOURCE_TRANSACTIONS, (name,), report.transactions
@@ -121,7 +121,7 @@ def _of_sink(name: str, report: SinkReport, source: SourceReport | None) -> Iter
         yield metrics.SINK_GAUGES, (*pair, gauge), value
 
 
-def _troubles(part: str, name: str, reports: Sequence[SourceReport | SinkReport]) -> Iterator[Sample]:
+def _problems(part: str, name: str, reports: Sequence[SourceReport | SinkReport]) -> Iterator[Sample]:
     needs = any(one.error is not None and one.error.needs_operator for one in reports)
     yield metrics.NEEDS_OPERATOR, (part, name), float(needs)
     yield metrics.TABLES_SKIPPED, (part, name), sum(len(one.skipped) for one in reports)

@@ -1,4 +1,4 @@
-"""What the API offers: one list of endpoints, from which routes, OpenAPI and the docs are made."""
+"""The list of endpoints, from which routes, OpenAPI and the docs are made."""
 
 from __future__ import annotations
 

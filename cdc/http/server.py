@@ -1,4 +1,4 @@
-"""The HTTP service on a thread of its own: replication goes on whatever happens to it."""
+"""The HTTP service on a thread of its own: replication continues whatever happens to it."""
 
 from __future__ import annotations
 

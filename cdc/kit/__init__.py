@@ -1,1 +1,1 @@
-"""What connectors share beside the contracts: each module is what every connector would write itself."""
+"""Code that connectors share beside the contracts: each would write these modules itself."""

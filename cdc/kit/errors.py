@@ -1,4 +1,4 @@
-"""What a server's refusals mean to us: the frame that each connector fills with the codes of its database.
+"""Meanings of a server's errors: the frame that each connector fills with the codes of its database.
 
 A connector decides by code (SQLSTATE, error number), never by text that a server translates; a code that its
 table lacks is `UNKNOWN` and stops the source. The same outage has the same words in every connector.

@@ -71,7 +71,7 @@ class Starter:
         yield from (f"  {line}" for line in self._sinks())
 
     def _sinks(self) -> Iterator[str]:
-        """What the installed sinks suggest; one whose extra is missing suggests nothing."""
+        """Yield the entries that the installed sinks suggest; skip a sink whose extra is missing."""
         for plugin in registry.installed("cdc.sinks"):
             with suppress(PluginError):
                 sink = registry.load("cdc.sinks", plugin.name)

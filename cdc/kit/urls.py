@@ -1,4 +1,4 @@
-"""What people paste as a connection URL: raw characters in passwords, other tools' schemes and parameters.
+"""Connection URLs as people paste them: raw characters in passwords, other tools' schemes and parameters.
 
 The errors are `ValueError`s, as pydantic expects of validators. They contain no part of the user, password or
 host.
@@ -61,7 +61,7 @@ class UnusableUrl(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class UrlRules:
-    """What the URLs of one connector look like.
+    """Syntax of one connector's URLs.
 
     `shape` is an example; `breaking` are the characters that end a user or password where they stand there
     raw. `foreign` maps the names of other tools' parameters, in lower case, to the tool and the way out.
@@ -114,7 +114,7 @@ def parameter_names(url: str) -> list[str]:
 
 
 def _split(rest: str) -> tuple[str, str]:
-    """What follows `://` up to the parameters, and the parameters. A `?` before the @ begins none."""
+    """Return the text from `://` up to the parameters, and the parameters. A `?` before the @ begins none."""
     credentials = _CREDENTIALS.match(rest)
     found = _PARAMETERS_BEGIN.search(rest, credentials.end() if credentials else 0)
     return (rest[: found.start()], rest[found.start() + 1 :]) if found else (rest, "")

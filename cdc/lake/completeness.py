@@ -80,7 +80,7 @@ def after_marks(before: Iterable[Incomplete], batches: Iterable[ChangeBatch]) ->
 
 
 def _renamed(tables: dict[str, Incomplete], batch: ChangeBatch) -> None:
-    """An incomplete table goes on under its new name. One that had that name takes the old one for now: they
+    """Move an incomplete table to its new name. A table that had that name gets the old one for now: they
     swap names, or its own mark follows.
     """
     name, relation = str(batch.table), batch.schema.relation

@@ -1,4 +1,4 @@
-"""Who may write: one process per source and lake, the one with the newest epoch.
+"""The right to write: one process per source and lake, the one with the newest epoch.
 
 The lock ends with the process. The epoch in `owner.json` also works without locks (a copied folder, some
 network file systems).

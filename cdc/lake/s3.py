@@ -255,7 +255,7 @@ class S3Store:
         )
 
     def _failed(self, error: Any, operation: str, where: str) -> CdcError:
-        """What a request that got no whole answer means."""
+        """Return the error of a request that got no complete answer."""
         message = f"{operation}: the request to S3 failed ({type(error).__name__})"
         known = self._errors
         passing = (
@@ -289,7 +289,7 @@ def _code(error: Any) -> str:
 
 
 def _answered(error: Any, operation: str, where: str) -> CdcError:
-    """What an answer other than success means; its text, which can hold an access key's id, is left out."""
+    """Return the error of an answer, without the answer's text, which can hold an access key's id."""
     code = _code(error)
     if code == "KeyTooLongError":
         message = f"{operation}: the escaped table name is too long for an object's key"

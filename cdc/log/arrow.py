@@ -139,7 +139,7 @@ def _ipc(batch: Any, compression: str | None) -> Sequence[bytes | memoryview]:
 
 
 class _Pieces:
-    """What is written, large buffers as they are."""
+    """Sink of a writer: keeps the pieces, large buffers without a copy."""
 
     closed = False
 

@@ -38,7 +38,7 @@ FRAME_BYTES = _FRAME.size + _CRC.size
 
 
 class FrameKind(IntEnum):
-    """What a frame's body is."""
+    """Kind of a frame's body."""
 
     HEADER = 1
     SCHEMA = 2
@@ -163,7 +163,7 @@ class CommitRecord:
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """What a segment records of the previous one: enough to open the log from the newest segment alone."""
+    """Record of the previous segment: enough to open the log from the newest segment alone."""
 
     number: int
     byte_count: int

@@ -1,4 +1,4 @@
-"""What `cdc log` shows and checks. Reads only; the daemon may be running."""
+"""Reads and checks a log for `cdc log`, without writing. The daemon may be running."""
 
 from __future__ import annotations
 

@@ -354,7 +354,7 @@ class SegmentedLog:
                 self._turn.notify_all()
 
     def _started(self) -> Pending:
-        """What the open transaction has written so far; a new one begins behind the newest commit."""
+        """Return the writes of the open transaction; start one behind the newest commit if none is open."""
         if self._pending is not None:
             return self._pending
         self._roll_if_large()

@@ -63,7 +63,7 @@ def recover(folder: Path) -> Recovered | None:
 def load_folder(
     folder: Path, scan: Callable[[SegmentReader, Segment], Contents], *, keep_indexes: bool
 ) -> Recovered | None:
-    """What the folder holds; the newest segment is walked by `scan`, the others by their indexes."""
+    """Read the contents of the folder: the newest segment by `scan`, the others by their indexes."""
     names = list_segments(folder)
     if not names:
         return None

@@ -24,7 +24,7 @@ class StoredSchema:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a segment holds up to its newest commit, with all that it inherits from the ones before.
+    """Contents of a segment up to its newest commit, with all that it inherits from earlier segments.
 
     `bad_at` is the byte of the first frame that is not whole, None when the file ends with whole frames;
     `tail_bytes` is what lies after the newest commit.

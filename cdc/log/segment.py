@@ -68,7 +68,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What is known of a segment without reading it: its range, its newest commit and the blocks to search
+    """Index of a segment: its range, its newest commit and the blocks to search
     in.
 
     `byte_count` ends at the newest commit. `least_…` of the blocks let a search skip what lies after the

@@ -129,7 +129,7 @@ def full(folder: Path, error: OSError) -> LogFull:
 
 
 def refused(path: Path, error: OSError) -> LogCorrupt:
-    """What the log raises when the disk refuses a write or a sync. The next transaction re-reads the log."""
+    """Return the error of a write or sync that the disk refused. The next transaction re-reads the log."""
     name = errno.errorcode.get(error.errno or 0, "unknown")
     message = f"the disk refused to write the log ({name}), so the copy in memory cannot be trusted"
     return LogCorrupt(
@@ -141,7 +141,7 @@ def refused(path: Path, error: OSError) -> LogCorrupt:
 
 
 def lost(path: Path) -> LogCorrupt:
-    """What the log raises when the disk, after a refused write, no longer has what it had confirmed."""
+    """Return the error of a disk that, after a refused write, lacks bytes that it had confirmed."""
     return LogCorrupt("the disk has lost commits that it had confirmed", where=str(path), remedy=RESTORE)
 
 
@@ -153,7 +153,7 @@ def _add_frame(chunks: list[bytes], preamble: Preamble, at: int, kind: FrameKind
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """What a transaction may do to its log, as long as it is open."""
+    """Operations of an open transaction on its log."""
 
     write: Callable[[ChangeSet, Sequence[EncodedBatch]], None]
     commit: Callable[[Position, Mapping[str, str | None]], Commit]

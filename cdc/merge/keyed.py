@@ -1,4 +1,4 @@
-"""What the rows of a table with a key become: the last change per key, which a mirror applies, or every
+"""Reduction of the changes of a table with a key: the last change per key, which a mirror applies, or every
 version, for a history.
 
 The changes are events in order, each knowing its row's key and the event before it. A change that moves a row

@@ -1,6 +1,6 @@
 """The unit of work everywhere: changes of one table under one schema version, as one Arrow record batch, with
-the sinks that see it, and what they are told of the table between its rows: how far a copy of it is, and a
-new definition; the sets of changes that become durable together, and what the log says of each such commit.
+the sinks that see it, and the marks between its rows (progress of a copy, a new definition); the sets of
+changes that become durable together, and the log's record of each such commit.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ OPERATION_DICTIONARY: pa.StringArray = pa.array([o.value for o in Operation], pa
 
 
 class CopyStep(StrEnum):
-    """What a mark says of its table from here on.
+    """State of a table from its mark on.
 
     PENDING: a copy is due, and no further change of the table arrives before it begins. BEGIN: all rows and
     changes that follow belong to a copy from nothing; an earlier one that did not finish is void. FINISHED:
@@ -283,7 +283,7 @@ def snapshot_batch(
     place: str,
     at: datetime,
 ) -> ChangeBatch:
-    """What a snapshot at a place of the stream says: `count` times the same operation, numbered from 0."""
+    """Return copied rows with their envelope: `count` times one operation at one place, numbered from 0."""
     envelope = [
         op_array(operation, count),
         pa.array(np.arange(count, dtype=np.int64)),
@@ -351,7 +351,7 @@ class ChangeSet:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What the log keeps of one durable ChangeSet.
+    """The log's record of one durable ChangeSet.
 
     The set holds the offsets `first` ≤ offset < `next`; a set without changes has first == next. Offsets are
     the values of `_cdc_seq`. `position` is the source position reached, `commit_at` the commit time of the

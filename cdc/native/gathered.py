@@ -69,7 +69,7 @@ def assemble(
 
 
 class TableShape:
-    """What a decoder has to know of a table: fixed between two descriptions of it in the stream.
+    """Table as a decoder needs it: fixed between two descriptions of it in the stream.
 
     `plans` are the columns': anything that has a `name` and its Arrow type as `arrow`.
     """

@@ -1,3 +1,3 @@
-"""What sources that are compiled, too, see as `cython` where it is not installed."""
+"""Stand-in for the `cython` module, for shared sources where Cython is not installed."""
 
 compiled = False

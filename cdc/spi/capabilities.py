@@ -1,4 +1,4 @@
-"""What a sink declares: `cdc check`, `cdc connectors` and its page show it; the engine obeys it."""
+"""A sink's capabilities: `cdc check`, `cdc connectors` and the sink's page show them, the engine obeys."""
 
 from __future__ import annotations
 

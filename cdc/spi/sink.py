@@ -27,7 +27,7 @@ def _no_gauge(_name: str, _value: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SinkContext:
-    """What the engine passes to a sink: its name in the config, its epoch,
+    """Values that the engine passes to a sink: its name in the config, its epoch,
     and where to report (never a row value, never a secret).
 
     `count(name, amount)` adds to a counter of that name, `gauge(name, value)` sets what is so at present; the

@@ -34,7 +34,7 @@ class LogIdentity:
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:
-    """What the engine passes to a source: its name in the config, where to report, and the log that owns it.
+    """Values that the engine passes to a source: its name in the config, where to report, and its owner.
 
     `log(event, **fields)` writes one structured line; `count(name, amount)` adds to a counter of that name.
     Neither may ever be given a row value or a secret. `owner` is the log that what the source makes in the

@@ -19,7 +19,7 @@ from cdc.spi.holder import StateHolder
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a delivery is about to apply as one: the offsets first ≤ offset < next, up to that position.
+    """Range that a delivery applies as one: the offsets first ≤ offset < next, up to that position.
 
     The counts, and `written_at`, when the log got the oldest change, are for flush limits and status only; a
     plan that was read from the state has none.
@@ -120,7 +120,7 @@ class TablePauseRequest:
 
 
 class DeliveryState(Protocol):
-    """What the delivery of one source to one sink needs."""
+    """The part of the state that one delivery, of one source to one sink, uses."""
 
     def plan(self, sink: str, source: str) -> Plan | None:
         """Return the plan that was saved last and not cleared."""
@@ -158,7 +158,7 @@ class DeliveryState(Protocol):
 
 
 class CaptureState(Protocol):
-    """What the capture of one source needs."""
+    """The part of the state that the capture of one source uses."""
 
     def cursors(self, source: str) -> Mapping[str, PublishedCursor]:
         """Return by sink how far the deliveries are that run now: those with their sink's newest epoch."""

@@ -1,4 +1,4 @@
-"""What a running daemon says of itself: the document that it writes into the state, and everybody reads.
+"""Reports of a running daemon: the document that the daemon writes into the state, for any program to read.
 
 Times are ISO 8601 text in UTC. Every field has a default: the document may be another version's. A `table`
 that is None is left out of the document.
@@ -14,7 +14,7 @@ ReportT = TypeVar("ReportT")
 
 
 class StatusDocument:
-    """What all reports share: the JSON document that they are written as."""
+    """Base of all reports, which are written as JSON documents."""
 
     __slots__ = ()
 
@@ -47,7 +47,7 @@ class ErrorReport(StatusDocument):
 
 @dataclass(slots=True)
 class WaitReport(StatusDocument):
-    """What waits, or which table, and for what."""
+    """Work that waits, or a table that waits, and the reason."""
 
     what: str = ""
     table: str | None = None
@@ -132,7 +132,7 @@ class SourceReport(StatusDocument):
 
 @dataclass(slots=True)
 class SinkReport(StatusDocument):
-    """What a sink takes from one source.
+    """Progress of a sink with one source.
 
     Every change that was committed before `complete_at` is in the sink, and `freshness_seconds` is the age of
     that; both are None while it is not known. `behind_bytes` is about what the sink lacks of the log. During

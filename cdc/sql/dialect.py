@@ -1,4 +1,4 @@
-"""What a target brings: its SQL, as far as targets differ (`Dialect`), and the wrapper of its driver
+"""Contract of a target: its SQL, as far as targets differ (`Dialect`), and the wrapper of its driver
 (`Connection`). Common statements are where they are used.
 
 Statements read staged Arrow tables under the name `GIVEN` (`Connection.run`).

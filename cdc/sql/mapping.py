@@ -141,8 +141,8 @@ class ColumnMapping:
 
 
 def _absent(column: StoredColumn, stored: StoredTable, first: int) -> str:
-    """What rows from `first` on have in a column that their schema lacks: they are older than the column, or
-    it was dropped before them.
+    """Return the SQL value of rows from offset `first` on in a column that their schema lacks: the rows are
+    older than the column, or the column was dropped before them.
     """
     since = column.since
     if since is None:

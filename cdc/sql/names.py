@@ -1,4 +1,4 @@
-"""What the names of the source are called in the target.
+"""Names in the target for the names of the source.
 
 A target treats two names as equal if they are equal when folded, and may limit the length of a name. A name
 that is taken, or too long, gets a suffix.

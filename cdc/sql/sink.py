@@ -181,7 +181,7 @@ class SqlSink(ABC):
                 self._context.log("could not close the database after an error; opening it again")
 
     def _rest(self, delivery: Delivery) -> Delivery:
-        """What of a delivery is left: attempts before may have committed steps of it."""
+        """Return the rest of a delivery: earlier attempts may have committed some of its steps."""
         reached = self.committed(delivery.source)
         if reached is None or reached.next <= delivery.first:
             return delivery

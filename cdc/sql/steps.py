@@ -23,7 +23,7 @@ from cdc.sql.dialect import Connection
 
 @dataclass(frozen=True, slots=True)
 class StepLimits:
-    """What one transaction may hold; without limits a delivery is one transaction.
+    """Limits of one transaction; without limits a delivery is one transaction.
 
     Of values only those beyond `wide_value_bytes` count, to `size` bytes in all. `unknown_rows` is how many
     rows have their missing values filled in before it is known how large they are.

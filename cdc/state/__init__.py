@@ -1,4 +1,4 @@
-"""What the daemon remembers beside its logs: delivery plans, checkpoints, epochs, replay requests, its
+"""State of the daemon beside its logs: delivery plans, checkpoints, epochs, replay requests, its
 status.
 """
 

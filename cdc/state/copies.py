@@ -13,7 +13,7 @@ from cdc.spi.state import CopyRequest
 
 
 class ReadsCopyRequests:
-    """What any command may do."""
+    """Operations on copy requests that need no lock: any command may call them."""
 
     def _all(self, statement: str, *values: object) -> list[sqlite3.Row]:
         raise NotImplementedError
@@ -52,7 +52,7 @@ class ReadsCopyRequests:
 
 
 class WritesCopyRequests:
-    """What only the daemon does."""
+    """Operations on copy requests that only the daemon, which holds the lock, may call."""
 
     def _all(self, statement: str, *values: object) -> list[sqlite3.Row]:
         raise NotImplementedError

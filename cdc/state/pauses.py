@@ -11,7 +11,7 @@ from cdc.spi.state import Pausable, Pause, TablePauseRequest
 
 
 class KeepsPauses:
-    """What any command may do, and the daemon. None of it needs the lock."""
+    """Operations on pauses, for commands and the daemon. None needs the lock."""
 
     def _all(self, statement: str, *values: object) -> list[sqlite3.Row]:
         raise NotImplementedError

@@ -209,7 +209,7 @@ class MemorySnapshot:
 
     @property
     def is_ending(self) -> bool:
-        """What is left of an ended snapshot must be completed by a later one: only keys make that exact."""
+        """Only keys let a later snapshot complete the rest of an ended one exactly."""
         has_keys = all(schema.key for schema in self._schemas.values())
         limit = self._most_chunks
         return has_keys and limit is not None and self._begun >= limit and bool(self._whole_left)
@@ -232,7 +232,7 @@ class MemorySnapshot:
 
 @dataclass(slots=True)
 class MemoryStore:
-    """What a MemorySink holds: rows of the history by table, keys, cursors and fences by source."""
+    """Contents of a MemorySink: rows of the history by table, keys, cursors and fences by source."""
 
     tables: dict[TableId, list[Row]] = field(default_factory=dict)
     keys: dict[TableId, tuple[str, ...]] = field(default_factory=dict)

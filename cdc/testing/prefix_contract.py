@@ -25,7 +25,7 @@ class BrokenOff(Exception):
 
 
 class PrefixContract:
-    """What a sink holds after an error is whole commits."""
+    """After an error, a sink holds whole commits only."""
 
     def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
         """See `SinkContract`."""

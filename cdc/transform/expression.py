@@ -31,7 +31,7 @@ _REMEDY = (
 
 
 class InvalidCondition(ValueError):
-    """What is wrong with a condition, with the remedy for the configuration's message."""
+    """Defect of a condition, with the remedy for the configuration's message."""
 
     def __init__(self, message: str, remedy: str = _REMEDY) -> None:
         self.remedy = remedy

@@ -37,7 +37,7 @@ _TRUE, _FALSE, _UNKNOWN = 1, 0, -1
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """What is left of a batch. `has_holes`: a row that enters the filter may lack values."""
+    """Rest of a batch after its filter. `has_holes`: a row that enters the filter may lack values."""
 
     batch: ChangeBatch
     has_holes: bool = False
@@ -203,7 +203,7 @@ def _flags(found: pa.Array | pa.Scalar, count: int) -> np.ndarray:
 
 
 def _both(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Of two verdicts false wins, then unknown."""
+    """Combine two verdicts as `and` does: false wins, then unknown."""
     is_false = (first == _FALSE) | (second == _FALSE)
     is_unknown = (first == _UNKNOWN) | (second == _UNKNOWN)
     return np.where(is_false, _FALSE, np.where(is_unknown, _UNKNOWN, _TRUE))

@@ -1,4 +1,4 @@
-"""What `cdc check` finds about transforms: entries that fit no table or column, and what they cost."""
+"""Findings of `cdc check` on transforms: entries that fit no table or column, and what they cost."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class Hooked:
         return made
 
     def _fills(self, arrow: pa.Schema) -> dict[str, pa.Scalar]:
-        """What the hooks make of the defaults that older rows have, in a row that is null otherwise."""
+        """Apply the hooks to the defaults of older rows, in a row that is otherwise null."""
         fills = {}
         for column in self._source.columns:
             if not column.has_fill or column.name not in arrow.names:

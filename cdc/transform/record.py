@@ -8,7 +8,7 @@ from typing import Any
 
 
 def difference(before: str, now: str) -> list[str]:
-    """What changed, for people: `mask of email`, `where`; empty if rows are captured alike."""
+    """Return the difference for people: `mask of email`, `where`; empty if rows are captured alike."""
     old, new = _parse(before), _parse(now)
     columns = {
         name for name in {*old["columns"], *new["columns"]} if _column(old, name) != _column(new, name)

@@ -1,5 +1,5 @@
-"""What the entries of `transforms` say together of one table: conditions add up, for a column the last mask
-counts.
+"""Rules of one table, combined from the entries of `transforms`: all conditions apply, and the last mask of a
+column.
 
 Columns are named as at the source, and match whatever their case: a mask must not miss a column for a
 capital letter.
@@ -33,7 +33,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class TableRules:
-    """What is done to one table. Names are lower case; each comes with its place in the configuration."""
+    """Transforms of one table. Names are lower case; each comes with its place in the configuration."""
 
     where: tuple[Where, ...] = ()
     hooks: tuple[tuple[str, str], ...] = ()
@@ -109,7 +109,7 @@ class Rules:
         self._known: dict[TableId, TableRules] = {}
 
     def of(self, table: TableId) -> TableRules:
-        """What is done to the table that the source names so."""
+        """Return the transforms of the table that has this name at the source."""
         known = self._known.get(table)
         if known is None:
             known = self._known[table] = self._combine(table)

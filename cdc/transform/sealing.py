@@ -44,7 +44,7 @@ class Seal:
         return SEALED_PREFIX + base64.b85encode(sealed).decode()
 
     def open(self, text: str) -> str:
-        """What was sealed; a text that was kept before there was a key is returned as it is.
+        """Return the sealed text; return a text that was kept before there was a key unchanged.
 
         Raises:
             WrongKey: it was sealed under another key.
@@ -59,7 +59,7 @@ class Seal:
 
 
 def unreadable(source: str) -> SourceGap:
-    """What follows from another key: nothing that the log has is masked alike, and everything is copied."""
+    """Return the gap after a change of the key: no value in the log is masked alike; all is copied again."""
     return SourceGap(
         "the source state in the log was encrypted with another mask_key, or mask_key was removed",
         where=f"sources.{source}.mask_key",

@@ -75,7 +75,7 @@ class ColumnSelection(_Section):
 
 
 class TransformSettings(_Section):
-    """What is done to the rows of some tables before they are stored."""
+    """Entry of `transforms`: changes to the rows of some tables before they are stored."""
 
     table: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         description="The tables as the source names them: `schema.table`, a glob, or a list of both with `!`."

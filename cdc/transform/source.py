@@ -48,7 +48,7 @@ MAX_PREPARED = 1024
 
 @dataclass(frozen=True, slots=True)
 class Transforms:
-    """What the configuration says of one source. `key` is the secret of hashes and tokens."""
+    """One source's transforms in the configuration. `key` is the secret of hashes and tokens."""
 
     source: str
     entries: Sequence[TransformSettings]
@@ -77,7 +77,7 @@ class RoutedTables:
         self._lock = threading.Lock()
 
     def of(self, schema: TableSchema) -> TableTransform | None:
-        """What is done to rows of this schema; None if they stay as they are.
+        """Return the transforms of rows of this schema; None if the rows stay unchanged.
 
         Raises UnsupportedSchema if a rule does not fit, or another table has the same new name.
         """

@@ -37,7 +37,7 @@ class TableTransform:
         self.target = self._shape.target
 
     def apply(self, batch: ChangeBatch) -> Filtered:
-        """What is left of a batch. A batch of no rows keeps its schema, and says that the table has it."""
+        """Return the rest of a batch. A batch without rows still announces its schema."""
         holes = False
         try:
             for step in (self.filter, self._hooked):

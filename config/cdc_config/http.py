@@ -81,7 +81,7 @@ class HttpAddress:
 
 @dataclass(frozen=True, slots=True)
 class HttpProblem:
-    """What is wrong with which key, and what to do."""
+    """Problem with a key, and its remedy."""
 
     key: str
     message: str

@@ -1,4 +1,4 @@
-"""What is wrong in a file, and where: file, line and key path, never a value that may be secret."""
+"""Problem in a file, with its place: file, line and key path, never a value that may be secret."""
 
 from __future__ import annotations
 

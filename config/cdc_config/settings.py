@@ -64,7 +64,7 @@ class LogSettings(_Section):
 
 
 class SourceSettings(_Section):
-    """What the engine reads of a source."""
+    """Keys of a source that the engine reads."""
 
     type: str = Field(min_length=1, description="An installed connector, or `package.module:Class`.")
     snapshot: SnapshotMode = Field(
@@ -101,7 +101,7 @@ class FlushSettings(_Section):
     )
 
     def policy(self, own: FlushPolicy) -> FlushPolicy:
-        """What is set here, and the sink's `own` policy for the rest."""
+        """Return the policy of these settings, with the sink's `own` for keys that are not set."""
         given = self.model_fields_set
         return FlushPolicy(
             rows=self.rows if "rows" in given else own.rows,
@@ -111,7 +111,7 @@ class FlushSettings(_Section):
 
 
 class SinkSettings(_Section):
-    """What the engine reads of a sink. `sources` is the key `from`."""
+    """Keys of a sink that the engine reads. `sources` is the key `from`."""
 
     type: str = Field(min_length=1, description="An installed sink, or `package.module:Class`.")
     sources: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(

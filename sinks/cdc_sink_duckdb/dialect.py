@@ -90,7 +90,7 @@ class DuckDBDialect(Dialect):
         return [f"create schema if not exists {self._catalog}.{self.quoted(name)}"]
 
     def constant(self, value: Any, kind: str) -> str:
-        """Of several types DuckDB takes only such literals in DDL."""
+        """Return the literal for DDL, in the form that DuckDB requires for some types."""
         of = value.type
         if isinstance(of, pa.BaseExtensionType):
             return self.literal(str(value.as_py()))

@@ -1,4 +1,4 @@
-"""What one transaction of DuckDB may hold, and when it is better committed by a checkpoint.
+"""Limits of one transaction of DuckDB, and the point from which a checkpoint commits it better.
 
 DuckDB reads and writes 2,048 rows of a column at once, and keeps a block for each table that rows were
 deleted from until the transaction ends. The size of a transaction therefore bounds the memory for wide values

@@ -1,4 +1,4 @@
-"""What a user can set for a Parquet lake."""
+"""Options of a Parquet lake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the shop's customers do while we watch: small transactions of every kind, at a steady pace.
+"""Traffic of the demo's shop: small transactions of every kind, at a steady pace.
 
 The statements are such that Postgres, MySQL and MariaDB all understand them.
 """

@@ -66,7 +66,7 @@ class Account:
                 os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def popen_options(self) -> dict[str, Any]:
-        """What makes a child process run under the account."""
+        """Return the options of Popen that run a child process under the account."""
         return {} if self.is_ours else {"user": self.uid, "group": self.gid, "extra_groups": []}
 
 
@@ -120,7 +120,7 @@ class ServerProcess(ABC):
 
     @abstractmethod
     def _command(self) -> list[str]:
-        """What starts the server on its port."""
+        """Return the command that starts the server on its port."""
 
     @abstractmethod
     def _is_ready(self) -> bool:

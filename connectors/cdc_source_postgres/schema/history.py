@@ -232,7 +232,7 @@ class History:
                 return
             self._foreign_keys[relid] = found
             if known.selected:
-                self._ask_anew(relid, REKEYED, place)
+                self._ask_for_another_copy(relid, REKEYED, place)
 
     def left_out(self, relid: int, place: Place) -> None:
         """The stream showed the table under a name that is not selected: what follows is not captured."""
@@ -408,10 +408,10 @@ class History:
 
     def _unproven(self, message: Message, place: Place) -> RelationMeaning:
         """A message that no definition explains: whatever follows in its transaction is copied again."""
-        self._ask_anew(message.relid, UNPROVEN, place)
+        self._ask_for_another_copy(message.relid, UNPROVEN, place)
         return self._moot(message, self._entries[message.relid][-1])
 
-    def _ask_anew(self, relid: int, reason: str, place: Place) -> None:
+    def _ask_for_another_copy(self, relid: int, reason: str, place: Place) -> None:
         """Have the table copied again, with what follows in the transaction at this place."""
         entries = self._entries[relid]
         newest = entries[-1]

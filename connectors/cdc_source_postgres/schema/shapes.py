@@ -77,8 +77,8 @@ class Shaper:
         plans = (plan_column("", oid, -1, 0, self._types, self._unrepresentable) for oid in type_oids)
         return any(plan.codec.leaf.kind == "money" for plan in plans)
 
-    def planned_anew(self, shape: Shape) -> Shape:
-        """The shape of the same columns, with the fraction digits that money has now."""
+    def with_current_money(self, shape: Shape) -> Shape:
+        """Return the shape of the same columns, with the current fraction digits of money."""
         return self.shape(shape.info, {column.name for column in shape.info.columns})
 
     def unknown_types(self, oids: Iterable[int]) -> list[int]:

@@ -147,7 +147,7 @@ def _reasons(before: Definition, after: Definition, circumstances: Circumstances
     if after.persistence != LOGGED:
         # Nothing of it is sent, and it is copied when it is logged again.
         return
-    yield from _values_printed_anew(before, after)
+    yield from _text_forms_changed(before, after)
     if after.kind == PARTITIONED:
         yield from _partitions_moved(before, after, circumstances.empty)
     yield from _columns_retyped(before, after)
@@ -166,7 +166,7 @@ def _logged_again(before: Definition, after: Definition) -> Iterator[str]:
             yield "a partition was unlogged for a while"
 
 
-def _values_printed_anew(before: Definition, after: Definition) -> Iterator[str]:
+def _text_forms_changed(before: Definition, after: Definition) -> Iterator[str]:
     """Stored values whose text depends on catalog rows that moved."""
     for oid, parts in before.types.items():
         now = after.types.get(oid)

@@ -119,7 +119,7 @@ def check_reach(state: SlotState, slot: str, after: Position, where: str) -> Non
 
 
 def release_slot(conn: Connection, connector: Connector, slot: str, log: Callable[..., None]) -> None:
-    """Wait for a former walsender to let go of the slot; one of ours that has lost its client is ended.
+    """Wait until a former walsender releases the slot; end one of ours that has lost its client.
 
     Raises:
         SourceBusy: somebody reads from it and lives.

@@ -146,7 +146,7 @@ class Tracking:
         self._money_digits = self._shaper.money_digits
         for relid, shape in self._shapes.items():
             if self._shaper.has_money(column.type_oid for column in shape.info.columns):
-                now = self._shaper.planned_anew(shape)
+                now = self._shaper.with_current_money(shape)
                 table = now.schema.table
                 self._decoder.set_relation(
                     relid, table.schema, table.name, now.plans, now.key_indexes, now.info.replica_identity
