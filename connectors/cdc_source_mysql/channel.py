@@ -60,8 +60,8 @@ class Channel:
             raise self._lost() from error
 
     def recv(self, max_bytes: int, timeout_seconds: float) -> bytes:
-        """What has arrived, at most that much: packets as they are on the wire, cut anywhere. b"" when
-        nothing came in time; 0 looks only.
+        """Return the bytes that have arrived, at most that many: packets as on the wire, cut anywhere. b"" if
+        none came in time; 0 only looks.
 
         Raises:
             SourceUnavailable: the connection is closed, by either side.

@@ -109,7 +109,7 @@ def _unusable(setting: str, expected: str, where: str) -> ConfigError:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What a server is. `flavour` is `mysql` or `mariadb`; `server_uuid` is empty on MariaDB; `gtid_mode` is
+    """Facts of a server. `flavour` is `mysql` or `mariadb`; `server_uuid` is empty on MariaDB; `gtid_mode` is
     ON, ON_PERMISSIVE, OFF_PERMISSIVE or OFF, on MariaDB always ON.
     """
 
@@ -165,7 +165,7 @@ class Connector:
             return connection
 
     def facts(self, connection: Connection) -> ServerFacts:
-        """Who the server at the other end is."""
+        """Return the facts of the connected server."""
         with self.translated("asking the server for its settings"), connection.cursor() as cursor:
             return read_facts(cursor)
 
@@ -214,7 +214,7 @@ class Connector:
 
 
 def read_facts(cursor: Any) -> ServerFacts:
-    """Who the server is, on any open cursor; its errors are the caller's."""
+    """Read the facts of the server on any open cursor; raise the driver's errors."""
     cursor.execute(
         "show global variables where variable_name in ('version', 'server_id', 'server_uuid', 'gtid_mode',"
         " 'lower_case_table_names', 'log_bin')"

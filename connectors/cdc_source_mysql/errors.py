@@ -1,4 +1,4 @@
-"""What a MySQL or MariaDB server's refusals mean to us, decided by error number at this one boundary, and the
+"""Meanings of a MySQL or MariaDB server's errors, decided by error number at this one boundary, and the
 errors that the stream raises by name.
 
 The server's message is kept (it names the object), but for those that can quote a value: of rows, or of the
@@ -240,7 +240,7 @@ def translate_number(number: int, message: str, where: str, doing: str = "", sta
 
 
 def meaning_of(number: int, message: str) -> ErrorMeaning:
-    """What an error number is to us; the message decides for the fatal error of a dump alone."""
+    """Return the meaning of an error number; the message decides only for the fatal error of a dump."""
     if number == FATAL_DUMP_ERROR:
         for pattern, meaning in _DUMP_MEANINGS:
             if pattern.search(message):

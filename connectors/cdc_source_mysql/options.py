@@ -1,4 +1,4 @@
-"""What a config may say about a MySQL or MariaDB source, validated before anything connects.
+"""Options of a MySQL or MariaDB source, validated before anything connects.
 
 Keys that every source has (`snapshot`, `acknowledge`, `on_gap`, `log`) belong to the engine and are not here.
 Validation errors never show a value, because `url` holds a password.
@@ -138,7 +138,7 @@ class MysqlOptions(BaseModel):
         return (f"{quoted_part(database)}.*",) if database else ALL_TABLES
 
     def selection(self, *, ignores_case: bool) -> TableSelection:
-        """What is followed of a server that does, or doesn't, distinguish names by their case."""
+        """Return the selection of tables for a server that ignores, or distinguishes, the case of names."""
         selection = select(self.patterns)
         return selection.ignoring_case() if ignores_case else selection
 

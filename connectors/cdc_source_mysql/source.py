@@ -67,8 +67,8 @@ from cdc_source_mysql.wire.decoder import BinlogDecoder
 
 @dataclass(frozen=True, slots=True)
 class FirstOpening:
-    """What `open` found for an empty log: the definitions at a position, the server, and what is to be kept
-    of XA transactions that are prepared.
+    """Findings of `open` for an empty log: the definitions at a position, the server, and the memory of
+    prepared XA transactions.
     """
 
     order: int
@@ -80,7 +80,7 @@ class FirstOpening:
 
 @dataclass(frozen=True, slots=True)
 class SessionStart:
-    """What a session begins with. `kept` goes into its first set."""
+    """Start of a session. `kept` goes into its first set."""
 
     after: Position
     memory: Mapping[str, str]
@@ -91,7 +91,7 @@ class SessionStart:
 
 
 class CatalogNow(NamedTuple):
-    """What the catalog shows at one moment, with the default collations of tables and databases."""
+    """The catalog at one moment, with the default collations of tables and databases."""
 
     tables: Mapping[TableId, TableDefinition]
     table_collations: Mapping[TableId, str | None]

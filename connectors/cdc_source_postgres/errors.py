@@ -1,4 +1,4 @@
-"""What a Postgres server's refusals mean to us, decided by SQLSTATE at this one boundary, and the errors that
+"""Meanings of a Postgres server's errors, decided by SQLSTATE at this one boundary, and the errors that
 the stream raises by name.
 
 The server's primary message is kept (it names the object), its DETAIL, HINT and CONTEXT never are: they can
@@ -267,8 +267,8 @@ def slot_foreign(where: str, slot: str, found: str, expected: str) -> SourceRefu
 
 
 def publication_dropped(where: str, publication: str) -> SourceGap:
-    """What was written meanwhile is not in the stream: Postgres 18 skips a missing publication in silence,
-    older ones stop for good.
+    """Return the gap of a dropped publication: Postgres 18 skips a missing publication silently, older
+    servers stop for good.
     """
     message = f"the publication {publication!r} was dropped; changes made since then are not in the stream"
     return SourceGap(message, where=where, remedy=_GONE)

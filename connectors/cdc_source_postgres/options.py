@@ -1,4 +1,4 @@
-"""What a config may say about a Postgres source, validated before anything connects.
+"""Options of a Postgres source, validated before anything connects.
 
 Keys that every source has (`snapshot`, `acknowledge`, `on_gap`, `log`) belong to the engine and are not here.
 Validation errors never show a value, because `url` holds a password.
@@ -217,7 +217,7 @@ def parse_url(url: str) -> dict[str, str]:
 
 @functools.cache
 def _known_parameters() -> frozenset[str]:
-    """What libpq takes; `ssl` is its alias of `sslmode` for JDBC's sake."""
+    """Return the parameters that libpq accepts; `ssl` is its alias of `sslmode`, for JDBC."""
     return frozenset(each.keyword.decode() for each in pq.Conninfo.get_defaults()) | {"ssl"}
 
 

@@ -52,7 +52,7 @@ def literal(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """What does not print as SQL's own escapes, so that a pasted statement is one line."""
+    """Escape unprintable characters as SQL does, so that a pasted statement is one line."""
     plain = text.replace("\\", "\\\\")
     return "".join(c if c.isprintable() else f"\\+{ord(c):06X}" for c in plain)
 

@@ -1,4 +1,4 @@
-"""What the source has made in its database, and the removal of it: `cdc teardown`."""
+"""Objects that the source has made in its database, and their removal: `cdc teardown`."""
 
 from __future__ import annotations
 

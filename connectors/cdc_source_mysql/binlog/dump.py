@@ -148,7 +148,7 @@ def _dump(
 def _introductions(
     options: MysqlOptions, replica: Replica, facts: ServerFacts, place: str | None
 ) -> Iterator[list[str]]:
-    """What a replica says about itself before it asks, under the names of old servers and of new ones."""
+    """Yield the settings by which a replica introduces itself, under the names of old and new servers."""
     ours = literal(replica.uuid)
     period = round(options.heartbeat.total_seconds() * 1e9)
     for name in ("master", "source"):

@@ -119,8 +119,8 @@ def parse_query(body: bytes | memoryview) -> Query:
 
 
 def _status(cursor: Reader) -> dict[int, int]:
-    """What we need of the status variables. After an unknown one nothing more can be read, so the rest is
-    left out; the server writes those that we need first.
+    """Return the status variables that the connector needs. An unknown variable ends the reading, because
+    its size is unknown; the server writes the needed ones first.
     """
     found: dict[int, int] = {}
     while cursor.left:

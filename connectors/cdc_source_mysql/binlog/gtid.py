@@ -146,7 +146,7 @@ class GtidSet:
         return both
 
     def subtract(self, other: GtidSet) -> GtidSet:
-        """What is in this set and not in the other."""
+        """Return the GTIDs of this set that the other set lacks."""
         rest = GtidSet()
         for origin, runs in self._runs.items():
             left = list(_without(runs, other._runs.get(origin, [])))
@@ -326,7 +326,7 @@ class AcceptedRun:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedLoss:
-    """What `accept_lost_gtids` names: MySQL's set, or MariaDB's runs."""
+    """Value of `accept_lost_gtids`: MySQL's set, or MariaDB's runs."""
 
     gtids: GtidSet
     runs: tuple[AcceptedRun, ...]

@@ -64,10 +64,10 @@ class StatementReader(Protocol):
 
 
 class Proof(NamedTuple):
-    """What the catalog proves of a table at the stream's position. `definition` None without an `obstacle`:
-    there is no such table now that the account can see, and no statement since the position took it away.
-    `obstacle`: why the catalog shows other columns; they stay unknown until the stream has passed the `until`
-    place, where the last such statement is.
+    """Proof by the catalog of a table's definition at the stream's position. `definition` None without an
+    `obstacle`: there is no such table now that the account can see, and no statement since the position took
+    it away. `obstacle`: why the catalog shows other columns; they stay unknown until the stream has passed
+    the `until` place, where the last such statement is.
     """
 
     definition: TableDefinition | None

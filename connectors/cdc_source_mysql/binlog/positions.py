@@ -110,7 +110,7 @@ def _not_a_position(where: str) -> ConfigError:
 
 @dataclass(frozen=True, slots=True)
 class ServerMemory:
-    """What the log remembers of the server whose files its positions name.
+    """The log's memory of the server whose files its positions name.
 
     `settled`: outcomes of XA transactions before this order may concern ones that the first copy holds.
     `file` is the last one that was seen, and `began_at` the time in that file's first event: a server

@@ -272,7 +272,7 @@ class Explorer:
 
 
 def _called(tokens: Sequence[Token], schema: str) -> list[TableId]:
-    """What follows CALL: a procedure may be called without parentheses."""
+    """Return the procedures that are called, with or without parentheses."""
     found = []
     for at, token in enumerate(tokens):
         if token.upper == "CALL" and at + 1 < len(tokens):

@@ -217,7 +217,7 @@ class SideEffects:
 
 
 def _effect(one: Dependent, kinds: Collection[str], changed: frozenset[str] | None) -> set[str]:
-    """What happens to the rows of the dependent table."""
+    """Return the effect on the rows of the dependent table."""
     if one.cascade is None:
         return {_DELETE, _UPDATE}
     effect = set()

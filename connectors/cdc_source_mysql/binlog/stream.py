@@ -62,7 +62,7 @@ _PASSED = -1
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """What the stream has given to its caller so far: the position after the last set, and the definitions of
+    """State of the stream as its caller has it: the position after the last set, and the definitions of
     the selected tables at that very position, looked at together. The XA transactions that are `prepared` may
     be those of a later position.
     """
@@ -74,10 +74,10 @@ class Captured:
 
 @dataclass(slots=True)
 class StreamProgress:
-    """What a source and its session share. `wanted` is the order of the position that somebody waits for;
-    `captured` belongs to the last whole set that the caller has taken. `server` is the one that the stream
-    reads, or is about to read; None before the first opening: any. `suspects` are tables whose catalog seems
-    to differ from the history; the stream empties it when it has compared them and its set is taken.
+    """State that a source and its session share. `wanted` is the order of the position that somebody waits
+    for; `captured` belongs to the last whole set that the caller has taken. `server` is the one that the
+    stream reads, or is about to read; None before the first opening: any. `suspects` are tables whose catalog
+    seems to differ from the history; the stream empties it when it has compared them and its set is taken.
     `moved` is notified when the stream has changed one of both.
     """
 
@@ -134,7 +134,7 @@ def _has_reached(progress: StreamProgress, end: Position) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SessionParts:
-    """What a session works with. Before the position `server.settled`, the outcome of an XA transaction may
+    """Parts of a session. Before the position `server.settled`, the outcome of an XA transaction may
     concern one that the first copy holds.
     """
 
@@ -361,7 +361,7 @@ class StreamSession:
             self._tracking.copy_again_without_transactions()
 
     def _note_file(self, began_at: int) -> None:
-        """Of two files of one name, before and after a server was restored, the second shows which it is."""
+        """Note the file. Of two files of one name, the second shows that the server was restored between."""
         server = self._server.in_file(self._decoder.file, began_at)
         if server != self._server:
             self._server = server

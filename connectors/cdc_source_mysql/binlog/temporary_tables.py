@@ -40,7 +40,7 @@ _IN_DOUBT = "it may concern a temporary table that was created before the source
 
 @dataclass(frozen=True, slots=True)
 class StatementOrigin:
-    """Who ran a statement, according to its event. `is_flagged`: with THREAD_SPECIFIC."""
+    """Session that ran a statement, according to its event. `is_flagged`: with THREAD_SPECIFIC."""
 
     server_id: int
     thread_id: int
@@ -99,7 +99,7 @@ class TemporaryTables:
                 self.memory[key] = None
 
     def take_memory(self) -> dict[str, str | None]:
-        """What changed since the last call."""
+        """Return the changes of the memory since the last call."""
         memory, self.memory = self.memory, {}
         return memory
 
@@ -194,7 +194,7 @@ class TemporaryTables:
 
 
 def open_temporary(queries: BinlogQueries, memory: Mapping[str, str], epoch: int) -> TemporaryTables:
-    """What is known at the start of a stream, from the log's memory. `epoch` is the stream's."""
+    """Return the temporary tables at the start of a stream of that epoch, from the log's memory."""
     facts = queries.facts
     fold = facts.lower_case_table_names != 0
     return TemporaryTables(memory, _horizon(queries, epoch), flavour=facts.flavour, fold=fold)

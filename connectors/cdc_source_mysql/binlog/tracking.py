@@ -134,7 +134,7 @@ class TableLookups(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TrackingParts:
-    """What tables are decoded by."""
+    """Parts that `Tracking` decodes tables with."""
 
     history: History
     selection: TableSelection
@@ -201,7 +201,7 @@ class Tracking:
             self._decoder.forget()
 
     def _readable(self, table: TableId, body: bytes) -> TablePlan | None:
-        """What the rows are decoded by; None when they are skipped."""
+        """Return the plan that decodes the rows; None if they are skipped."""
         refusals = self._parts.refusals
         try:
             table_map = parse_table_map(body, self._parts.flavour)
@@ -337,7 +337,7 @@ class Tracking:
         self._resnapshots += self._parts.effects.of_any(table, self._decoder.position_text)
 
     def remember(self, memory: Mapping[str, str | None]) -> None:
-        """What the source wants back at its next start, from this place on."""
+        """Keep facts for the next start of the source, from this place on."""
         self._memory |= memory
 
     def distrust(self, reason: str) -> None:
@@ -412,7 +412,7 @@ class Tracking:
         return bool(self._memory or self._resnapshots)
 
     def definitions(self) -> Mapping[TableId, TableDefinition]:
-        """What is sure at the stream's position."""
+        """Return the definitions that are certain at the stream's position."""
         return dict(self._history.definitions())
 
     def _table_plan(self, table_map: TableMap) -> TablePlan | None:

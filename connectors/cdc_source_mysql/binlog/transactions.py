@@ -157,8 +157,8 @@ class Grammar:
         self._place = place
 
     def read(self, event: bytes, gtid_flags: int = 0) -> Meaning:
-        """What the event (header and body) means; None: nothing to do. `gtid_flags` are those of its
-        transaction (`Binlog.gtid_flags`).
+        """Return the meaning of the event (header and body); None if there is nothing to do. `gtid_flags` are
+        those of its transaction (`Binlog.gtid_flags`).
 
         Raises:
             SourceGap: the server itself lost events (INCIDENT).

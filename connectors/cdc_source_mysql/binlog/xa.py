@@ -77,7 +77,7 @@ class XaBook:
         return len(self._prepared)
 
     def keys(self) -> frozenset[str]:
-        """Of all that are prepared."""
+        """Return the keys of all prepared transactions."""
         return frozenset(self._prepared)
 
     def prepared(self, xid: Xid, place: Prepared) -> dict[str, str | None]:
@@ -96,7 +96,7 @@ class XaBook:
 
 
 def memory_of(places: Mapping[str, Prepared]) -> dict[str, str]:
-    """What the log keeps of these transactions."""
+    """Return the memory of these transactions, by key."""
     return {
         MEMORY_PREFIX + name: json.dumps(asdict(place), separators=(",", ":"))
         for name, place in places.items()

@@ -94,11 +94,11 @@ class Search:
 
 
 def no_gtids(_file: str, _offset: int) -> None:
-    """Of servers whose replays need no GTIDs: MySQL."""
+    """Return no GTIDs: replays of MySQL need none."""
 
 
 def _meaning(grammar: Grammar, event: bytes) -> Meaning:
-    """Of what names XA transactions; None of everything else."""
+    """Return the meaning of an event that names an XA transaction; None for other events."""
     kind = event[4]
     if kind == codes.QUERY_EVENT:
         query = parse_query(memoryview(event)[codes.HEADER_BYTES :])

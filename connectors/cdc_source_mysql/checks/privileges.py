@@ -1,4 +1,4 @@
-"""What the account may do, by trying the harmless statements and by its grants; each lack with the GRANT."""
+"""Checks the privileges of the account by harmless statements and its grants; names each missing GRANT."""
 
 from __future__ import annotations
 

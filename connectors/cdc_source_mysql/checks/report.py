@@ -1,4 +1,4 @@
-"""What is checked against: the open connection, the config, and what the server says of itself."""
+"""Report of the checks, with the open connection, the config, and the facts of the server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MysqlReport(report.Report):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What the server says of itself and of the account that asks."""
+    """Facts of the server and of the account."""
 
     conn: Any
     options: MysqlOptions

@@ -24,7 +24,7 @@ _RDS_FIX = f"call mysql.rds_set_configuration('binlog retention hours', {ADVISED
 
 
 def set_variable(server: Server, name: str, value: str) -> str:
-    """What to do for a dynamic variable; sessions that are open keep their old value."""
+    """Return the fix for a dynamic variable; open sessions keep their old value."""
     if (managed := _managed(server, name, value)) is not None:
         return f"{managed}."
     shown = value if value.isdigit() or value.upper() in ("ON", "OFF") else f"'{value}'"
@@ -37,7 +37,7 @@ def set_variable(server: Server, name: str, value: str) -> str:
 
 
 def set_at_start(server: Server, *settings: tuple[str, str]) -> str:
-    """What to do for variables that only a start of the server sets."""
+    """Return the fix for variables that only a restart of the server sets."""
     if (managed := _managed(server, *settings[0])) is not None:
         return f"{managed}, and restart it."
     lines = ", ".join(f"{name} = {value}" for name, value in settings)

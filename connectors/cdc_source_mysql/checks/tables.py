@@ -84,7 +84,7 @@ def _check_selection(
 
 
 def _others(server: Server) -> dict[TableId, str]:
-    """What can be selected by name and has no changes → its kind."""
+    """Return name → kind of the objects that a pattern can select but that have no changes."""
     rows = server.query(_OTHERS, (("BASE TABLE", "SYSTEM VERSIONED"),))
     return {TableId(str(schema), str(name)): str(kind).upper() for schema, name, kind in rows}
 

@@ -1,5 +1,5 @@
-"""What information_schema and SHOW CREATE TABLE say now: tables, columns, keys, foreign keys, collations,
-and the server facts that a stream needs.
+"""The current catalog, from information_schema and SHOW CREATE TABLE: tables, columns, keys, foreign keys,
+collations, and the server facts that a stream needs.
 
 Names come in lower case from a server that ignores it (`lower_case_table_names`), as the stream has them.
 Every function takes an open DB-API cursor (PyMySQL's paramstyle), or a connection, and only reads. The
@@ -207,7 +207,7 @@ def list_tables(cursor: Any) -> list[TableId]:
 
 
 def _casing(cursor: Any) -> Callable[[TableId], TableId]:
-    """What the server does to names before it compares them."""
+    """Return the function that folds names as the server folds them before a comparison."""
     ignores_case = _fetch(cursor, "select @@lower_case_table_names")[0][0]
     return TableId.lower if ignores_case else lambda table: table
 

@@ -243,8 +243,9 @@ class Collation:
 
 
 def wire_charset(charset: str) -> str:
-    """What a ColumnPlan says of a character set: 'utf8' (utf8mb3 and utf8mb4), 'ascii', 'latin1', 'binary'
-    are read natively; any other name is the server's own (`ucs2`, `gbk`, …) and goes through `decode_text`.
+    """Return a ColumnPlan's name of a character set: 'utf8' (utf8mb3 and utf8mb4), 'ascii', 'latin1',
+    'binary' are read natively; any other name is the server's own (`ucs2`, `gbk`, …) and goes through
+    `decode_text`.
 
     Raises:
         UnsupportedSchema: no exact conversion is known.

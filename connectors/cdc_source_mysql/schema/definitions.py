@@ -1,4 +1,4 @@
-"""What we know of a table: plain values without a connection, and their one-line JSON for the log.
+"""Definitions of tables: plain values without a connection, and their one-line JSON for the log.
 
 `column_type` is canonical: information_schema's COLUMN_TYPE in lower case (labels of enum and set as they
 are) without what neither changes a value nor is in the binlog: display widths (`int(11)`,

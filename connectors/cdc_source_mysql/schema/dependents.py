@@ -55,7 +55,7 @@ class Dependent:
 
 @dataclass(frozen=True, slots=True)
 class Dependents:
-    """What the catalog shows, by `source`; `hidden` are tables that may be on the way, and cannot be read."""
+    """Dependent tables by `source`; `hidden` are tables that may lie between and cannot be read."""
 
     by_source: Mapping[TableId, Sequence[Dependent]] = field(default_factory=dict)
     hidden: tuple[TableId, ...] = ()
@@ -69,7 +69,7 @@ def logs_cascades(version: tuple[int, int, int], *, is_mariadb: bool, has_native
 def cascade_remedy(
     child: TableId, constraint: str, version: tuple[int, int, int], *, is_mariadb: bool
 ) -> str:
-    """What makes the binlog have the changes of the children."""
+    """Return the fix that makes the server log the changes of the children."""
     drop = f"alter table {table_name(child)} drop foreign key {identifier(constraint)}"
     fix = (
         f"Let the application change the children: {drop}, add foreign key ... on delete restrict on"

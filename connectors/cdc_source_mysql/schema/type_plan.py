@@ -196,7 +196,7 @@ def _plan(
 
 
 def _refuse(table: TableId, column: ColumnDefinition, parsed: ParsedType, flavour: str) -> None:
-    """What we don't follow."""
+    """Raise UnsupportedSchema for a column that the source cannot follow."""
     quoted = column.name.replace("`", "``")
     message, remedy = "", ""
     if column.name.startswith(RESERVED_PREFIX):
@@ -315,7 +315,7 @@ _OMITTED = "left out"
 
 
 class _Told(Protocol):
-    """What is known of a server."""
+    """Server facts that the reading of columns depends on."""
 
     @property
     def is_mariadb(self) -> bool: ...
@@ -340,7 +340,7 @@ def delivered(plans: Sequence[ColumnPlan]) -> tuple[ColumnPlan, ...]:
 
 
 def remembered(memory: Mapping[str, str], facts: ServerFacts) -> dict[str, str | None]:
-    """What a stream that begins on this server is to keep."""
+    """Return the facts that a stream which begins on this server keeps."""
     if leaves_generated_out(facts) == (MEMORY_GENERATED in memory):
         return {}
     return {MEMORY_GENERATED: None if MEMORY_GENERATED in memory else _OMITTED}

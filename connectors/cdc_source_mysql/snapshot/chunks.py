@@ -75,7 +75,7 @@ class KeyColumn:
 
     @property
     def selected(self) -> str:
-        """What to select to get a bound's text."""
+        """Return the expression that selects a bound's text."""
         name = quoted(self.name)
         if self.kind in {"text", "binary"}:
             return f"hex({name})"
@@ -139,8 +139,8 @@ class KeyRange:
 
 @dataclass(frozen=True, slots=True)
 class ResumeToken:
-    """What a later process needs to continue: which rows the finished chunks' ids cover. `shape` is of the
-    columns as they were read.
+    """Token by which a later process continues: the rows that the finished chunks' ids cover. `shape` is of
+    the columns as they were read.
     """
 
     shape: str
@@ -172,8 +172,8 @@ def ranges(bounds: Sequence[Bound], finished: Collection[str], rows: int) -> Ite
 
 
 def condition(columns: Sequence[KeyColumn], lower: Bound | None, upper: Bound | None) -> str:
-    """What the rows of a chunk have in common; `true` for all. Written out, because a comparison of row
-    values uses no index.
+    """Return the condition that the rows of a chunk fulfil; `true` for all rows. Written out, because a
+    comparison of row values uses no index.
     """
     if lower and upper and lower[0] == upper[0]:
         equal = columns[0].equal(lower[0])

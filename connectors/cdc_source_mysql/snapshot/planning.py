@@ -52,7 +52,7 @@ _DIFFERS = (
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPlan:
-    """What is read: the shapes of all tables, the views of those that need one."""
+    """Plan of a snapshot: the shapes of all tables, and the views of those that need one."""
 
     facts: ServerFacts
     position: Position
@@ -236,7 +236,7 @@ def is_as_planned(
 
 
 def _collations(definition: TableDefinition) -> tuple[tuple[str | None, str | None], ...]:
-    """What the key is ordered by: under another collation the same bounds hold other rows."""
+    """Return the collations of the key: under another one, the same bounds hold other rows."""
     columns = map(definition.column, definition.key)
     return tuple((column.charset, column.collation) for column in columns)
 

@@ -14,7 +14,7 @@ from cdc_source_mysql.options import MysqlOptions
 
 @dataclass(frozen=True, slots=True)
 class SnapshotSource:
-    """What a snapshot shares with its source. `progress` is read from the snapshot's thread; before any
+    """Parts that a snapshot shares with its source. `progress` is read from the snapshot's thread; before any
     stream it holds the position that `open` returned, and the definitions of its memory.
     """
 
@@ -24,7 +24,7 @@ class SnapshotSource:
     progress: StreamProgress
 
     def captured_of(self, facts: ServerFacts) -> Captured:
-        """What the stream has given of the server that answers here: places of two servers don't compare.
+        """Return the stream's state on the server that answers here: places of two servers do not compare.
 
         Raises:
             SourceUnavailable: after a failover it has given nothing of this one yet.

@@ -1,4 +1,4 @@
-"""What MariaDB compresses with zlib: values of COMPRESSED columns, statements and the bodies of rows events.
+"""MariaDB's compression with zlib: values of COMPRESSED columns, statements and the bodies of rows events.
 
 The first byte says how the rest is stored: 0, as it is; else `0x80 | raw << 3 | n`: n bytes of the original
 length, big-endian, then deflate (`raw`) or zlib. An empty value has no bytes at all.
@@ -67,7 +67,7 @@ def plain_query(event: bytes) -> bytes:
 
 
 def inflate_body(data: bytes) -> bytes:
-    """What MariaDB compressed of an event's body."""
+    """Inflate the compressed part of an event's body."""
     if not data or not _ZLIB_FIRST <= data[0] <= _ZLIB_LAST:
         message = "a compressed event whose compression is not zlib's"
         raise DecodeError(message)

@@ -264,7 +264,7 @@ def read_varlen(reader: Reader) -> int:
 
 
 def skip_to_statement(reader: Reader) -> int:
-    """What remains of a QUERY's body is the statement then, as bytes of the client's character set."""
+    """Skip a QUERY's body up to its statement, which is in the client's character set."""
     reader.skip(8)
     database = reader.u8()
     reader.skip(2)

@@ -52,7 +52,7 @@ PARTIAL_JSON = 1
 
 
 def operation_of(kind: int) -> int:
-    """What rows events of this type do; 0 for other events."""
+    """Return the operation of rows events of this type; 0 for other events."""
     if kind in (30, 23, 166, 169):
         return CREATE
     if kind in (31, 24, 39, 167, 170):
@@ -239,7 +239,7 @@ class Gatherer:
         return table
 
     def activate(self, table: Table) -> int:
-        """Of all plans of one table one gathers rows at a time, so that its batches keep their order."""
+        """Let this plan gather the rows of its table; only one does, so that batches keep their order."""
         former = self.active.get(table.plan.table)
         if former is not None:
             former.is_active = False

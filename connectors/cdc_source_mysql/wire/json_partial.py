@@ -121,7 +121,7 @@ def _step(node: Node, leg: Leg) -> Node:
 
 
 def _is_itself(node: Node, leg: Leg) -> bool:
-    """What is no array counts as an array of itself."""
+    """Return whether the leg means the node itself: a node that is no array counts as an array of one."""
     return not isinstance(node, list) and isinstance(leg, tuple) and leg[0] == 0
 
 

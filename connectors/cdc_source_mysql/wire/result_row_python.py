@@ -23,7 +23,7 @@ Image = Callable[[bytes], bytes]
 
 
 def image_of(plan: ColumnPlan) -> Image:
-    """What turns the plan's values, without any length prefix, into those of a rows event."""
+    """Return the function that turns the plan's values, without length prefix, into those of a rows event."""
     kind = plan.kind
     if kind == "int24":
         return lambda data: data[:3]

@@ -97,7 +97,7 @@ class ResultDecoder:
             self.packet(self.body)
 
     def payload_bytes(self, reader: Reader) -> int:
-        """What the current payload takes, with the headers of its packets; 0 when it isn't whole."""
+        """Return the size of the current payload with the headers of its packets; 0 if it is incomplete."""
         held = reader.remaining()
         at = 0
         sequence = self.sequence

@@ -291,7 +291,7 @@ class BinlogDecoder:
         raise unknown(kind)
 
     def process_outer(self, event: Event, reader: Reader) -> int:
-        """What can't be inside of a compressed transaction; 0 for other events."""
+        """Process an event that cannot be inside of a compressed transaction; return 0 for other events."""
         kind = event.type
         if kind in (MARIADB_GTID_EVENT, GTID_TAGGED_EVENT, GTID_EVENT, ANONYMOUS_GTID_EVENT):
             return self.name_transaction(event, reader)

@@ -1,4 +1,4 @@
-"""What the source's catalog says of its tables now: names, columns, keys, identities, partitions.
+"""The source's tables in its current catalog: names, columns, keys, identities, partitions.
 
 Every function takes an open connection and only reads; no statement takes a lock on a user's table, so a
 table under `access exclusive` never holds up discovery. psycopg errors are left to the caller's boundary. The
@@ -351,7 +351,9 @@ def _column(row: Mapping[str, Any]) -> ColumnInfo:
 
 
 def _key(info: TableInfo, names: Collection[str]) -> tuple[str, ...]:
-    """What the server sends of old rows; under `full` the primary key, where all of it is published."""
+    """Return the columns that the server sends of old rows; under `full` the primary key, if all of it is
+    published.
+    """
     if info.replica_identity == "f":
         return info.immediate_pk if set(info.immediate_pk) <= set(names) else ()
     left_out = [column for column in info.identity_columns if column not in names]

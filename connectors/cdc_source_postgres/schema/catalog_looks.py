@@ -128,7 +128,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look found of one table; `sent` is None without a publication. `empty` are the partitions that
+    """Findings of a look on one table; `sent` is None without a publication. `empty` are the partitions that
     have no rows.
     """
 
@@ -143,7 +143,7 @@ class Seen:
 
 
 def read_seen(conn: Connection, publication: str, relids: Iterable[int]) -> dict[int, Seen]:
-    """What this connection's snapshot has of the relations; those that are gone are left out."""
+    """Read the relations in this connection's snapshot; skip those that are gone."""
     with one_view(conn):
         view, published, definitions = _read(conn, publication, list(relids))
     look = Look.of(_reached(conn), *view)

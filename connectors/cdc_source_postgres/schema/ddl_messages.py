@@ -35,7 +35,7 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class DdlReport:
-    """What one statement did.
+    """Effect of one statement.
 
     `tables` are brief definitions; `unknown` tables were altered, but are not described. `rewritten` is the
     table whose rows are about to be rewritten, for the `reason` bits of `table_rewrite`. `look`: types,
@@ -192,7 +192,7 @@ class DdlReader:
             self._tell(place, found)
 
     def _tell(self, place: Place, definition: Definition, rewriting: int = 0) -> None:
-        """What leads to a copy is reported after a look, which the copy then contains."""
+        """Report changes that lead to a copy after a look, so that the copy contains them."""
         if not self._history.told(place, definition, rewriting=rewriting):
             self._monitor.look_at(definition.relid)
             self._history.told(place, definition, rewriting=rewriting, must=True)

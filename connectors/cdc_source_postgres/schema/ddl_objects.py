@@ -156,7 +156,8 @@ _FORM_LINE = re.compile(rf"--\s+{re.escape(PREFIX)}\s+(\d+):")
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """What is in the database. `problem` is empty when all of it works as this version installs it.
+    """Event triggers and their function in the database. `problem` is empty when all of it works as this
+    version installs it.
 
     `version` changes whenever the triggers or the function were altered, also when they were altered back.
     """
@@ -239,7 +240,7 @@ def standing_version(conn: Connection) -> str:
 
 
 def _problem(found: Mapping[str, Sequence[str]]) -> str:
-    """What is wrong with the event triggers, given as event, enabled and tags by name."""
+    """Return the problem with the event triggers, given as event, enabled and tags by name."""
     for name, (event, condition) in _TRIGGERS.items():
         if name not in found:
             return f"incomplete ({name} is missing)"

@@ -94,7 +94,7 @@ def too_old(server_version: int) -> str:
 
 
 def describe(objects: Objects) -> str:
-    """What is wrong with the event triggers, as the end of a sentence."""
+    """Return the problem with the event triggers, as the end of a sentence."""
     if not objects.exist:
         return "the event triggers that report DDL are not installed"
     if objects.newer:

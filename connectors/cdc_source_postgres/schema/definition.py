@@ -1,4 +1,4 @@
-"""What a table was at one place of the stream: a definition, as the catalog or a DDL message gives it.
+"""A table at one place of the stream: its definition, as the catalog or a DDL message gives it.
 
 Plain values, without a connection. A definition holds all that decides what rows look like and where they
 are stored, with the `xmin` ("version") of the catalog rows behind it: whatever was changed, even if it was
@@ -193,7 +193,7 @@ class Membership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicationContents:
-    """What a publication sends: `operations` are letters of `iudt`, `members` the tables that it lists, by
+    """Contents of a publication: `operations` are letters of `iudt`, `members` the tables that it lists, by
     relid, `schemas` the schemas, by oid.
     """
 
@@ -207,7 +207,7 @@ class PublicationContents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent(PublicationContents):
-    """What a publication sends of one table: whatever moves in here may have kept changes from us.
+    """Part of a publication that concerns one table: a difference in it may mean that changes were not sent.
 
     `publication` is oid and xmin of the publication; of the members and schemas those are here that list the
     table or a table that it is a partition of.
@@ -250,7 +250,7 @@ class PublicationDefinition(PublicationContents):
         return cls(members=members, schemas=values.pop("schemas") or {}, **values)
 
     def sent(self, definition: Definition) -> Sent:
-        """What it sends of that table."""
+        """Return the part that concerns that table."""
         relids = [str(relid) for relid in (definition.relid, *definition.ancestors)]
         # The schemas of ancestors are not known: with ancestors every schema counts.
         own = str(definition.namespace)

@@ -163,7 +163,7 @@ class History:
                     self._settle_doubt(relid, look)
 
     def copy_again(self, relids: Iterable[int], reason: str, look: Look) -> None:
-        """What was read of these tables up to this look, which found them, is not right."""
+        """Have these tables copied again: rows read up to this look, which found them, are not right."""
         with self._lock:
             for relid in relids:
                 entries = self._entries.get(relid)
@@ -180,7 +180,7 @@ class History:
                 self._gone.setdefault(relid, look)
 
     def meaning(self, message: Message, place: Place) -> RelationMeaning | None:
-        """What a Relation message of a known table means; None when a newer look is needed first."""
+        """Return the meaning of a Relation message of a known table; None if a newer look is needed first."""
         with self._lock:
             self._shown[message.relid] = place
             entries = self._entries[message.relid]
@@ -242,7 +242,7 @@ class History:
                 self._save(relid, self._entries[relid][0])
 
     def take_altered(self) -> tuple[AlteredTable, ...]:
-        """What tables became since the last call, for sinks to follow though no row shows it."""
+        """Return the definitions changed since the last call, for sinks to follow without a row."""
         with self._lock:
             altered, self._altered = self._altered, {}
             return tuple(altered.values())
@@ -271,7 +271,7 @@ class History:
         return bool(self._unsaved or self._stale)
 
     def news(self) -> News:
-        """What the next ChangeSet carries."""
+        """Return the news for the next ChangeSet."""
         with self._lock:
             return News(dict(self._unsaved), tuple(self._stale.values()))
 

@@ -1,4 +1,4 @@
-"""What the history of definitions is made of."""
+"""Entries of the history of definitions."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Entry:
 
 
 class AlteredTable(NamedTuple):
-    """What a table became without a reason to copy it; `lsn` is the place from which it was so."""
+    """New definition of a table without a reason to copy it; `lsn` is the place from which it was so."""
 
     known: Known
     lsn: int
@@ -119,7 +119,7 @@ class RelationMeaning(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a ChangeSet has to carry: facts for its `memory`, and tables to copy again."""
+    """News that a ChangeSet carries: facts for its `memory`, and tables to copy again."""
 
     memory: dict[str, str | None]
     stale: tuple[Resnapshot, ...]

@@ -55,7 +55,7 @@ class MoneyScale:
 
     @property
     def digits(self) -> int:
-        """What rows are read with; it stays until `look` finds another."""
+        """Return the fraction digits that rows are read with; the number stays until `look` finds another."""
         if self._digits is None:
             self._digits = self._connector.money_scale
         return self._digits
@@ -71,7 +71,7 @@ class MoneyScale:
 
     @property
     def unsaved(self) -> dict[str, str]:
-        """What the log has yet to remember."""
+        """Return the facts that the log does not have yet."""
         return {} if self._digits in (None, self._saved) else {MEMORY_MONEY: str(self._digits)}
 
     def delivered(self, memory: Mapping[str, str | None]) -> None:

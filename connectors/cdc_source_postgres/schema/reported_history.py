@@ -67,8 +67,8 @@ class ReportedHistory(History):
                 self._settle_key(relid)
 
     def current(self, relid: int, place: Place) -> Definition | None:
-        """What a known table was right before this place of the stream; None where it does not matter: a
-        copy, or a look that is all we know of the table, contains the place.
+        """Return the definition of a known table right before this place of the stream; None where it does
+        not matter: a copy, or a look that is all we know of the table, contains the place.
         """
         with self._lock:
             entry = self._at(relid, place)
@@ -179,7 +179,7 @@ def _confirms(look: Definition, told: Definition) -> bool:
 
 
 def _meaning(definition: Definition) -> tuple[object, ...]:
-    """What only reported DDL of the table changes."""
+    """Return the parts of a definition that only reported DDL of the table changes."""
     columns = tuple(column.meaning for column in definition.columns)
     return definition.attributes, definition.persistence, columns
 

@@ -113,7 +113,9 @@ class Shaper:
         return Shape(info, replace(schema, columns=known), plans)
 
     def _fill(self, info: TableInfo, plan: ColumnPlan, column: ColumnInfo) -> pa.Scalar:
-        """What rows older than a column have: null where Arrow has no such value and the policy says so."""
+        """Return the value of rows that are older than a column: null where Arrow has no such value and the
+        policy says so.
+        """
         is_new = (info.relid, column.attnum) not in self._counted
         try:
             return scalar_of_text(

@@ -1,4 +1,4 @@
-"""What happened to a table between two definitions of it: proven harmless, or a reason to copy it again.
+"""Judges the step between two definitions of a table: proven harmless, or a reason to copy it again.
 
 Pure functions. Two things are judged: whether rows changed without row events (rewritten, unlogged,
 attached, left out of the publication), and whether every row event between the two can be given its column
@@ -53,7 +53,7 @@ class DefinitionStep:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What two definitions alone do not show.
+    """Circumstances that two definitions alone do not show.
 
     `listed`: a publication lists the table by name, at both ends. `watched`: an event trigger would have
     told of DDL. `empty`: partitions that have no rows and had none since they were created. `rewriting`:
@@ -114,7 +114,7 @@ def _keeps_name(before: Definition, after: Definition) -> bool:
 
 
 def _xmin(version: str) -> str:
-    """Of an oid and xmin."""
+    """Return the xmin of an `oid:xmin`."""
     return version.rpartition(":")[2]
 
 

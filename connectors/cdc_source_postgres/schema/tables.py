@@ -1,4 +1,4 @@
-"""What we know of a source's table: plain values, without a connection."""
+"""A source's table: plain values, without a connection."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class TableInfo:
 
     @property
     def identity(self) -> Identity:
-        """What an update or delete contains of the old row."""
+        """Return the part of the old row that an update or delete contains."""
         if self.replica_identity == "f":
             return "full"
         return "key" if self.identity_columns else "none"

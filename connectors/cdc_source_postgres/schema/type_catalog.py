@@ -1,4 +1,4 @@
-"""What types exist: the built-in ones, and those that a database adds.
+"""Types: the built-in ones, and those that a database adds.
 
 A catalog is given to the decoders; it never asks a server itself. Types once seen stay, so that changes of
 a table whose type was dropped meanwhile can still be decoded.

@@ -69,7 +69,7 @@ class PageRange:
 
 @dataclass(frozen=True, slots=True)
 class ResumeToken:
-    """What a later process needs to continue: which rows the finished chunks' ids cover.
+    """Token by which a later process continues: the rows that the finished chunks' ids cover.
 
     `xmin` is of the first snapshot; `attributes` are all live columns, attnum → all that decides how a stored
     value reads; `columns` are the attnums of those that are copied.

@@ -39,7 +39,7 @@ class Waiter:
 
 @dataclass(slots=True)
 class _Setbacks:
-    """What befell one table's copy: interruptions since it last got further, and starts from nothing."""
+    """Setbacks of one table's copy: interruptions since it last got further, and starts from nothing."""
 
     interruptions: int = 0
     restarts: int = 0

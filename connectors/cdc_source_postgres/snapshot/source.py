@@ -1,4 +1,4 @@
-"""What a snapshot needs of its source."""
+"""Parts that a snapshot shares with its source."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Watcher:
         self._pids = [*self._pids, pid]
 
     def explained(self, error: CdcError) -> CdcError:
-        """What a reader met, given that the snapshot was perhaps ended under it."""
+        """Return the error of a reader: another one if the snapshot was ended under it."""
         if self.waiter is None:
             return error
         where = self._context.connector.where

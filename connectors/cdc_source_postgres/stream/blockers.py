@@ -1,4 +1,4 @@
-"""Who a statement of ours waits for, and the statement that ends the wait.
+"""Sessions that a statement of ours waits for, and the statement that ends the wait.
 
 Works for a role that may not look into other sessions: everyone sees their numbers, transaction ids and
 locks.
@@ -62,7 +62,7 @@ class Blocker:
 
     @property
     def who(self) -> str:
-        """Who it is and since when, as a message names it."""
+        """Return the session and its start, as a message names them."""
         since = "" if self.seconds is None else f", open for {self.seconds} s"
         if self.gid is not None:
             return f"the prepared transaction {literal(self.gid)} of {self.role}{since}"
@@ -88,7 +88,7 @@ def exclusive_locks(conn: Connection, relids: Sequence[int]) -> set[int]:
 
 
 def lock_holders(conn: Connection, relid: int) -> list[Blocker]:
-    """Who holds or awaits ACCESS EXCLUSIVE on the table, holders first."""
+    """Return the sessions that hold or await ACCESS EXCLUSIVE on the table, holders first."""
     return _blockers(conn, _HOLDERS, {"relid": relid})
 
 

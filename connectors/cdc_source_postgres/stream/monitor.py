@@ -75,7 +75,7 @@ class Monitor:
         )
 
     def news(self, lsn: int) -> News:
-        """What a ChangeSet that ends at `lsn` carries."""
+        """Return the news for a ChangeSet that ends at `lsn`."""
         self._history.passed(lsn)
         news = replace(self._history.news(), altered=self._history.take_altered())
         if self._publication_oid != self._saved_oid:
@@ -85,8 +85,8 @@ class Monitor:
         return news
 
     def news_within(self) -> News:
-        """What a part of a transaction carries: tables to copy again, before rows of theirs that are not
-        proven become visible. The facts follow with the last part.
+        """Return the news for a part of a transaction: tables to copy again, before rows of theirs that are
+        not proven become visible. The facts follow with the last part.
         """
         return News({}, self._history.news().stale)
 

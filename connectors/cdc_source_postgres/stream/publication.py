@@ -85,7 +85,9 @@ _COLUMNS = """
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a publication sends of one table: None for columns means all that are sent by default."""
+    """Columns and rows of one table that a publication sends: None for columns means all that are sent by
+    default.
+    """
 
     columns: frozenset[str] | None
     row_filter: str | None
@@ -220,7 +222,7 @@ def _member(table: TableId, options: PostgresOptions) -> sql.Composed:
 def _check_lists(
     conn: Connection, options: PostgresOptions, publication: Publication, infos: Sequence[TableInfo]
 ) -> None:
-    """What the config asks for is what the publication does: it can't be altered without a gap."""
+    """Check that the publication sends what the config asks for: it cannot be altered without a gap."""
     for info in infos:
         columns, condition = options.column_lists.get(info.table), options.row_filters.get(info.table)
         if columns is None and condition is None:

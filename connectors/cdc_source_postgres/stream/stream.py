@@ -52,7 +52,7 @@ class Acknowledgements:
 
     @property
     def durable(self) -> int:
-        """What the server may forget; 0 while nothing is known, which moves nothing."""
+        """Return the LSN that the server may discard up to; 0, which moves nothing, while it is unknown."""
         return min(self._durable, self._received)
 
     def received(self, lsn: int) -> None:
@@ -97,7 +97,7 @@ _STREAM_ABORT = ord("A")
 
 @dataclass(frozen=True, slots=True)
 class SessionParts:
-    """What a session works with. `wanted` gives the position that somebody waits for."""
+    """Parts of a session. `wanted` gives the position that somebody waits for."""
 
     connection: ReplicationConnection
     decoder: wire.Pgoutput

@@ -1,1 +1,1 @@
-"""What a statement in the binlog does to tables, read without a server."""
+"""Effects of statements in the binlog on tables, read without a server."""

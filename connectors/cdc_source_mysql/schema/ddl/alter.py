@@ -68,7 +68,7 @@ _OTHER_TABLES = frozenset({"RENAME", "EXCHANGE", "CONVERT"})
 
 @dataclass(slots=True)
 class AlterDraft:
-    """What the clauses of an ALTER TABLE make so far."""
+    """Result of the clauses of an ALTER TABLE so far."""
 
     table: TableId
     edits: list[Edit] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a statement of the binlog does to tables, as plain values.
+"""Effects of a statement of the binlog on tables, as plain values.
 
 `cdc_source_mysql.schema.ddl.classify.classify` returns them, and the `History` of
 `cdc_source_mysql.schema.history.history` applies them.
@@ -86,7 +86,7 @@ class Truncated:
 
 @dataclass(frozen=True, slots=True)
 class Altered:
-    """What an ALTER TABLE, CREATE INDEX or DROP INDEX does to a table's shape, clause by clause.
+    """Effect of an ALTER TABLE, CREATE INDEX or DROP INDEX on a table's shape, clause by clause.
 
     `strict`: values that don't fit are refused, not changed. `numbers_zeros`: a column that becomes
     AUTO_INCREMENT gets numbers where it is 0.

@@ -1,4 +1,4 @@
-"""What a QUERY event's statement does to tables.
+"""Classifies the statement of a QUERY event by its effect on tables.
 
 Every statement that a server logs is understood, or Unknown, never guessed: `History.apply` then decides by
 the names in it. Statements that touch no table's shape or rows give (). The grammar is our own, over our own

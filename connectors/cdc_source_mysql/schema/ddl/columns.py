@@ -61,7 +61,7 @@ def parse_place(cursor: TokenCursor) -> ColumnPlace | None:
 
 
 def parse_default(cursor: TokenCursor) -> Default:
-    """What follows DEFAULT."""
+    """Parse the value after DEFAULT."""
     if cursor.sees_symbol("("):
         return _in_parentheses(cursor)
     negative = False

@@ -77,8 +77,8 @@ def parse_create_table(cursor: TokenCursor, *, replaces: bool) -> tuple[TableCha
 
 
 def _query(cursor: TokenCursor) -> Dml:
-    """What the query behind the columns may change: it is logged where statements are, and may call
-    functions.
+    """Return the changes that the query after the columns may make: a statement log contains it, and it may
+    call functions.
     """
     named = named_in(cursor.rest(), cursor.context.database)
     return Dml("CREATE TABLE", (), named.tables, (), named.calls)

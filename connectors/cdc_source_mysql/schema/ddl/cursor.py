@@ -15,7 +15,7 @@ class NotUnderstood(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a statement's meaning depends on besides its text."""
+    """Context of a statement, on which its meaning depends besides its text."""
 
     database: str
     sql_mode: int

@@ -1,4 +1,4 @@
-"""What a statement in text form changes and names: INSERT, UPDATE, DELETE and their like.
+"""Tables that a statement in text form changes and names: INSERT, UPDATE, DELETE and their like.
 
 sqlglot reads which tables an UPDATE or DELETE changes; a statement that it cannot read
 counts for every table whose name is in it. The text does not show what triggers and foreign keys change
@@ -102,7 +102,7 @@ class Named(NamedTuple):
 
 @dataclass(slots=True)
 class _Level:
-    """What is open since a parenthesis: a list of tables, of which one may come next."""
+    """State since an open parenthesis: a list of tables, of which one may come next."""
 
     in_list: bool = False
     expects: bool = False
@@ -129,7 +129,9 @@ class _Scan:
 
 
 def named_in(tokens: Sequence[Token], database: str, *, begins_with_table: bool = False) -> Named:
-    """What the tokens name. `begins_with_table`: a list of tables opens them, as after UPDATE."""
+    """Return the tables that the tokens name. `begins_with_table`: a list of tables opens them, as after
+    UPDATE.
+    """
     scan = _Scan(tokens, database)
     scan.levels[0].in_list = scan.levels[0].expects = begins_with_table
     while scan.at < len(tokens):

@@ -61,7 +61,7 @@ class CharacterSet:
 
 @dataclass(frozen=True, slots=True)
 class KnownTable:
-    """What is known of a table before a statement. `characters` is its default character set;
+    """A table before a statement, as far as it is known. `characters` is its default character set;
     `has_primary_key` says that its key is the primary one (None: not known).
     """
 

@@ -316,7 +316,7 @@ def is_sequence(state: HistoryState | None, table_map: TableMap) -> bool:
 def known_by(
     state: HistoryState | None, table_map: TableMap, collations: Mapping[int, Collation]
 ) -> TableDefinition | None:
-    """What is sure, once an event has the character sets that a draft leaves open."""
+    """Return the definition that is certain once an event has the character sets that a draft leaves open."""
     if state is None:
         return None
     if state.definition is not None or state.draft is None:

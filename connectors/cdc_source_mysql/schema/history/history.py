@@ -74,7 +74,7 @@ _VERSIONS_REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a statement means for the caller.
+    """Consequences of a statement for the caller.
 
     `memory` goes with the ChangeSet. `changed` are the selected tables whose definition is another, or gone:
     plans made from the old one are void. `truncated` get a truncate row. `resnapshots` are to be copied again
@@ -235,7 +235,7 @@ class History:
         return self._flavour != "mariadb" or not is_sequence(state, table_map)
 
     def definition(self, table: TableId) -> TableDefinition | None:
-        """What is known of a table; None when it isn't, or isn't sure."""
+        """Return the definition of a table; None if it is unknown or uncertain."""
         state = self._states.get(self._name(table))
         return state.definition if state else None
 
@@ -405,7 +405,7 @@ class History:
     def _resolved(
         self, now: HistoryState, before: HistoryState | None, definition: TableDefinition
     ) -> Resolved:
-        """What the event proves is kept; a change without a statement has the table copied again."""
+        """Keep the definition that the event proves; a change without a statement re-copies the table."""
         is_primary = None if now.is_untold else now.has_primary_key
         made = replace(
             now,
@@ -464,7 +464,7 @@ class History:
             outcome.changed[table] = None
 
     def _seen(self, table: TableId) -> HistoryState | None:
-        """What the stream has shown of a table."""
+        """State of a table that the stream has shown."""
         state = self._states.get(table)
         return None if state is not None and state.reason == _UNSEEN else state
 
@@ -487,6 +487,6 @@ def statement_logged(keyword: str, where: str) -> str:
 
 
 def rows_remedy(definition: TableDefinition | None) -> str:
-    """What makes the server log rows of the table."""
+    """Return the fix that makes the server log rows of the table."""
     by_transaction = definition is not None and definition.has_versions_by_transaction
     return _VERSIONS_REMEDY if by_transaction else ROWS_REMEDY

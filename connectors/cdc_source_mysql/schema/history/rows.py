@@ -1,4 +1,4 @@
-"""What an ALTER TABLE does to the stored rows: nothing, a fill for an added column, or anything.
+"""Effect of an ALTER TABLE on the stored rows: nothing, a fill for an added column, or anything.
 
 A changed column leaves its stored values alone (`changed_by` returns '') only where every value, as sinks
 get it, is the same before and after, under the same Arrow type; any other change counts.
@@ -112,7 +112,7 @@ def _capacity(parsed: ParsedType) -> int:
 
 
 def _wanted(old: ParsedType, new: ParsedType) -> int:
-    """What the new type has to hold, in its own unit: bytes of a text, characters of a char."""
+    """Return the size that the new type must hold, in its own unit: bytes of a text, characters of a char."""
     if old.base in {"char", "varchar"} and new.base in _LARGEST:
         return old.first * _LONGEST_CHARACTER
     return _capacity(old)

@@ -1,4 +1,4 @@
-"""What the history keeps of one table, from its catalog entry or its CREATE TABLE, and of each database: its
+"""The history's record of one table, from its catalog entry or its CREATE TABLE, and of each database: its
 default character set at the stream's position. Both as text in the source state.
 """
 
@@ -63,7 +63,7 @@ class HistoryState:
 
     @property
     def known(self) -> KnownTable | None:
-        """What a statement can be applied to."""
+        """Return the table as statements are applied to it."""
         definition = self.definition or self.draft
         return None if definition is None else KnownTable(definition, self.characters, self.has_primary_key)
 
