@@ -110,6 +110,7 @@ def mysql_campaign(server: MysqlServer, folder: Path, seconds: float, kills: int
 DEFAULT_METADATA = {"mysql9": "MINIMAL", "mariadb10": "NO_LOG"}
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("name", DEFAULT_METADATA)
 def test_random_mysql_migrations_leave_the_copies_equal(
     mysql_server_factory: MysqlFactory, tmp_path: Path, name: str

@@ -26,6 +26,7 @@ def point_to(folder: Path, url: str) -> None:
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("name", ["mysql9", "mariadb10"])
 def test_mirror_and_lake_go_on_after_a_failover(
     mysql_server_factory: MysqlFactory, tmp_path: Path, name: str
@@ -61,6 +62,7 @@ def test_mirror_and_lake_go_on_after_a_failover(
         assert shown.returncode == 0, shown.stderr
 
 
+@pytest.mark.halved(other=True)
 @pytest.mark.parametrize(
     ("name", "reset"), [("mysql9", "reset binary logs and gtids"), ("mariadb10", "reset master")]
 )

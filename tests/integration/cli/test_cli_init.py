@@ -165,6 +165,7 @@ def test_init_without_a_server_writes_nothing(empty: Project) -> None:
     assert not Path("cdc.yaml").exists()
 
 
+@pytest.mark.halved(other=True)
 def test_first_steps_lead_from_a_url_to_a_mirror_and_a_lake(
     database: Database, empty: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 
 from tests.integration.cli.conftest import SOURCE, Project
+from tests.support.postgres.fixtures import ONE_POSTGRES
 from tests.support.postgres.server import Database
 from tests.support.processes import CdcProcess, cdc_command, child_environment, run_cdc
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
@@ -77,6 +78,7 @@ def test_a_dry_run_prints_statements_that_psql_takes(database: Database, ran: Pr
     assert objects(database, slot) == (0, 0, 0, 0)
 
 
+@ONE_POSTGRES
 def test_without_a_terminal_teardown_needs_yes(database: Database, ran: Project, slot: str) -> None:
     before = objects(database, slot)
     answer = ran.cdc("teardown", "shop")
@@ -87,6 +89,7 @@ def test_without_a_terminal_teardown_needs_yes(database: Database, ran: Project,
     assert objects(database, slot) == before
 
 
+@ONE_POSTGRES
 @pytest.mark.parametrize(("said", "code", "left"), [(b"n\n", 1, 1), (b"y\n", 0, 0)])
 def test_on_a_terminal_teardown_shows_statements_and_asks(
     database: Database, ran: Project, slot: str, said: bytes, code: int, left: int
@@ -114,6 +117,7 @@ def test_on_a_terminal_teardown_shows_statements_and_asks(
     assert objects(database, slot)[0] == left
 
 
+@ONE_POSTGRES
 def test_a_running_daemon_keeps_its_source(database: Database, ran: Project, slot: str) -> None:
     with CdcProcess("run", cwd=ran.folder) as daemon:
         daemon.wait_for_log("streaming")
@@ -126,6 +130,7 @@ def test_a_running_daemon_keeps_its_source(database: Database, ran: Project, slo
     assert objects(database, slot)[:2] == (1, 1)
 
 
+@ONE_POSTGRES
 def test_the_slot_of_another_state_dir_stays(database: Database, ran: Project, slot: str) -> None:
     ran.write({**ran.config, "state_dir": "./elsewhere"})
     answer = ran.cdc("teardown", "shop", "--yes")
@@ -135,6 +140,7 @@ def test_the_slot_of_another_state_dir_stays(database: Database, ran: Project, s
     assert objects(database, slot) == (1, 1, 3, 1)
 
 
+@ONE_POSTGRES
 def test_what_another_source_uses_stays(database: Database, ran: Project, slot: str) -> None:
     own = ran.config
     ran.write(configured(database, "copy", publication=slot))
@@ -149,6 +155,7 @@ def test_what_another_source_uses_stays(database: Database, ran: Project, slot: 
     assert objects(database, slot) == (0, 0, 0, 0)
 
 
+@ONE_POSTGRES
 def test_a_publication_of_an_administrator_stays(database: Database, ran: Project, slot: str) -> None:
     config = ran.config
     config["sources"]["shop"]["create_publication"] = False
@@ -157,6 +164,7 @@ def test_a_publication_of_an_administrator_stays(database: Database, ran: Projec
     assert objects(database, slot) == (0, 1, 0, 0)
 
 
+@ONE_POSTGRES
 def test_what_the_account_may_not_remove_is_named_with_its_statement(
     database: Database, ran: Project, slot: str
 ) -> None:

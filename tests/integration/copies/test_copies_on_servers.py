@@ -12,6 +12,7 @@ from typing import Self
 
 import duckdb
 import pyarrow.parquet as pq
+import pytest
 
 from cdc.log import SegmentedLog
 from cdc.model import ChangeSet
@@ -140,6 +141,7 @@ def copies_arrive(
         assert connection.execute("select count(incomplete_since) from _cdc.tables").fetchall() == [(0,)]
 
 
+@pytest.mark.halved(other=True)
 def test_copies_arrive_whole_and_alone_on_postgres(database: Database, tmp_path: Path) -> None:
     database.execute(
         "create schema app",
@@ -167,6 +169,7 @@ def test_copies_arrive_whole_and_alone_on_postgres(database: Database, tmp_path:
     copies_arrive(Pipeline(database, tmp_path), "app", write, read)
 
 
+@pytest.mark.halved
 def test_copies_arrive_whole_and_alone_on_mysql(mysql_database: MysqlDatabase, tmp_path: Path) -> None:
     server, name = mysql_database.server, mysql_database.name
     numbers = ", ".join(f"({i}, 'old', repeat('x', 300))" for i in range(1, ROWS + 1))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.ducks import read_file
 from tests.support.equality.lake import read_lake, replay
 from tests.support.equality.mysql import read_source as read_mysql
@@ -63,6 +65,7 @@ def _left(path: Path, table: str, key: Any) -> list[tuple[Any, ...]]:
     return read_file(path, f"select v, txt, length(big) from {table} where id = {key} and _cdc_deleted")
 
 
+@pytest.mark.halved
 def test_a_key_change_of_mysql_keeps_what_the_row_image_lacks(
     mysql_database: MysqlDatabase, tmp_path: Path
 ) -> None:
@@ -95,6 +98,7 @@ def test_a_key_change_of_mysql_keeps_what_the_row_image_lacks(
     assert [_left(files["soft"], f"{name}.{image}", 1) for image in IMAGES] == [[(10, "a", 20_000)]] * 2
 
 
+@pytest.mark.halved(other=True)
 def test_a_key_change_of_postgres_keeps_what_is_stored_out_of_line(
     database: Database, tmp_path: Path
 ) -> None:

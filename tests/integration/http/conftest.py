@@ -117,18 +117,37 @@ def with_http(project: Project, **http: Any) -> None:
     project.write({**project.config, "http": {"token": "${CDC_TOKEN:-}", **http}})
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """A project that serves and has never run."""
-    made = Project(tmp_path)
+def serving_project(folder: Path) -> Project:
+    made = Project(folder)
     made.write(minimal())
     with_http(made)
     return made
 
 
 @pytest.fixture
-def client(project: Project) -> Iterator[Client]:
-    """A daemon of that project, with ten changes delivered."""
-    with serving(project.folder) as found:
+def project(tmp_path: Path) -> Project:
+    """A project that serves and has never run."""
+    return serving_project(tmp_path)
+
+
+@contextmanager
+def _delivered(folder: Path) -> Iterator[Client]:
+    with serving(folder) as found:
         found.wait_for_title("All is well")
+        yield found
+
+
+@pytest.fixture(scope="session")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A daemon with ten changes delivered, for all tests that change nothing. Each may send controls of which
+    nothing comes: together fewer than the service takes at once.
+    """
+    with _delivered(serving_project(tmp_path_factory.mktemp("served")).folder) as found:
+        yield found
+
+
+@pytest.fixture
+def own_client(project: Project) -> Iterator[Client]:
+    """Such a daemon for one test that changes something."""
+    with _delivered(project.folder) as found:
         yield found

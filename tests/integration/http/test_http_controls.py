@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.integration.cli.conftest import Project
-from tests.integration.http.conftest import Client, serving
+from tests.integration.http.conftest import TOKEN, Client, serving
 from tests.support.waiting import wait_until
 
 PAUSE = "/api/v1/pause"
@@ -38,36 +38,37 @@ def test_a_daemon_without_a_token_says_how_to_set_one(project: Project) -> None:
 
 
 @pytest.mark.parametrize(("name", "part"), [("store", "sinks"), ("shop", "sources")])
-def test_a_sink_and_a_source_are_paused_and_resumed(client: Client, name: str, part: str) -> None:
-    said = client.post(PAUSE, {"name": name}).json
+def test_a_sink_and_a_source_are_paused_and_resumed(own_client: Client, name: str, part: str) -> None:
+    said = own_client.post(PAUSE, {"name": name}).json
     assert (said["changed"], said["taken"], said["command"]) == (True, True, f"cdc pause {name}")
-    assert word(client, part, name) == "Paused"
-    client.wait_for_title("is paused")
-    ready = client.get("/readyz")
+    assert word(own_client, part, name) == "Paused"
+    own_client.wait_for_title("is paused")
+    ready = own_client.get("/readyz")
     assert (ready.status, f"cdc resume {name}" in ready.json["text"]) == (200, True)
-    assert client.post(PAUSE, {"name": name}).json["changed"] is False
-    assert client.post("/api/v1/resume", {"name": name}).json["taken"] is True
-    client.wait_for_title("All is well")
+    assert own_client.post(PAUSE, {"name": name}).json["changed"] is False
+    assert own_client.post("/api/v1/resume", {"name": name}).json["taken"] is True
+    own_client.wait_for_title("All is well")
 
 
-def test_a_table_is_paused_alone(client: Client) -> None:
+def test_a_table_is_paused_alone(own_client: Client) -> None:
     body = {"name": "shop", "tables": ["public.items"]}
-    assert client.post(PAUSE, body).json["taken"] is True
-    assert client.get("/api/v1/tables").json["by_state"] == {"live": 1, "paused": 1}
-    assert client.post("/api/v1/resume", body).json["taken"] is True
-    assert client.get("/api/v1/tables").json["by_state"] == {"live": 2}
+    assert own_client.post(PAUSE, body).json["taken"] is True
+    assert own_client.get("/api/v1/tables").json["by_state"] == {"live": 1, "paused": 1}
+    assert own_client.post("/api/v1/resume", body).json["taken"] is True
+    assert own_client.get("/api/v1/tables").json["by_state"] == {"live": 2}
 
 
-def test_a_replay_and_a_copy_are_made(client: Client) -> None:
-    said = client.post(REPLAY, {"sink": "store", "from": "earliest"}).json
+def test_a_replay_and_a_copy_are_made(own_client: Client) -> None:
+    said = own_client.post(REPLAY, {"sink": "store", "from": "earliest"}).json
     assert (said["offset"], said["log_end"], said["taken"]) == (0, 10, True)
-    client.wait_for_title("All is well")
+    own_client.wait_for_title("All is well")
     assert (
-        client.post("/api/v1/snapshot", {"source": "shop", "tables": ["public.items"]}).json["taken"] is True
+        own_client.post("/api/v1/snapshot", {"source": "shop", "tables": ["public.items"]}).json["taken"]
+        is True
     )
 
     def events() -> list[str]:
-        return [one["event"] for one in client.get("/api/v1/events").json["events"]]
+        return [one["event"] for one in own_client.get("/api/v1/events").json["events"]]
 
     wait_until(lambda: {"replaying", "replay finished", "copy finished"} <= set(events()), "both to be done")
 
@@ -128,8 +129,6 @@ def test_what_cannot_be_done_is_refused_with_the_reason_as_it_is(
     ],
 )
 def test_a_body_of_another_shape_is_refused(client: Client, body: bytes, status: int) -> None:
-    from tests.integration.http.conftest import TOKEN
-
     answer = client.send("POST", PAUSE, body, {"Authorization": f"Bearer {TOKEN}"})
     assert answer.status == status
     assert answer.error["kind"] == "ConfigError"

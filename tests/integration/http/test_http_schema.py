@@ -19,8 +19,8 @@ expected-statuses = ["2xx", 400, 401, 403, 404, 409, 413, 422, 429]
 """
 
 
-def test_schemathesis_finds_nothing(client: Client, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{client.url}/api/v1/openapi.json"]
+def test_schemathesis_finds_nothing(own_client: Client, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{own_client.url}/api/v1/openapi.json"]
     options = ["--max-examples", "8", "--phases", "examples,coverage,fuzzing", "--workers", "1", "--no-color"]
     options += ["--header", f"Authorization: Bearer {TOKEN}", "--exclude-path", "/api/v1/stream"]
     (tmp_path / "schemathesis.toml").write_text(SETTINGS, "utf-8")

@@ -284,6 +284,7 @@ def wrong_changelogs(path: Path, sources: Iterable[SourceTable]) -> list[str]:
 WAYS = pytest.mark.parametrize("way", ["running", "between", "stopped"])
 
 
+@pytest.mark.halved
 @WAYS
 @pytest.mark.parametrize("ddl", ["watch", "trigger"])
 @pytest.mark.timeout(900)
@@ -300,6 +301,7 @@ def test_older_rows_keep_the_default_that_a_postgres_table_forgot(
     assert wrong_changelogs(changelog, [read_source(database, f"app.{t}", ["id"]) for t in GROWING]) == []
 
 
+@pytest.mark.halved
 @WAYS
 @pytest.mark.timeout(900)
 def test_older_rows_keep_the_default_that_a_mysql_table_forgot(

@@ -55,6 +55,7 @@ def test_tables_that_swap_their_names_end_whole_in_mirror_and_lake(
     assert told == {"a", "b"}
 
 
+@pytest.mark.halved(other=True)
 def test_tables_that_swap_their_names_on_mysql_end_whole_in_mirror_and_lake(
     mysql_database: MysqlDatabase, tmp_path: Path
 ) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.equality import mysql, postgres
 from tests.support.equality.lake import read_lake, replay
 from tests.support.equality.tables import SourceTable, differences, read_mirror
@@ -30,6 +32,7 @@ def run_without(pipeline: Pipeline, tables: list[str]) -> None:
     assert result.stderr.count(LEFT) == 1, result.stderr
 
 
+@pytest.mark.halved
 def test_a_table_out_of_the_selection_for_a_while_is_copied_again_on_postgres(
     database: Database, tmp_path: Path
 ) -> None:
@@ -56,6 +59,7 @@ def test_a_table_out_of_the_selection_for_a_while_is_copied_again_on_postgres(
         assert_equal(pipeline, postgres.read_source(database, f"app.{name}", ("id",)))
 
 
+@pytest.mark.halved(other=True)
 def test_a_table_out_of_the_selection_for_a_while_is_copied_again_on_mysql(
     mysql_database: MysqlDatabase, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 from tests.support.leaks import leaks
 from tests.support.mysql.server import MysqlDatabase
@@ -168,6 +169,7 @@ def assert_masked_in_copy_stream_and_copy_again(
     assert leaks(pipeline.folder, SECRETS) == []
 
 
+@pytest.mark.halved
 def test_no_masked_value_of_postgres_reaches_the_disk(database: Database, tmp_path: Path) -> None:
     database.execute(
         "create type mood as enum ('label-one', 'label-two')",
@@ -179,6 +181,7 @@ def test_no_masked_value_of_postgres_reaches_the_disk(database: Database, tmp_pa
     assert_masked_in_copy_stream_and_copy_again(pipeline, database, "public")
 
 
+@pytest.mark.halved(other=True)
 def test_no_masked_value_of_mysql_reaches_the_disk(mysql_database: MysqlDatabase, tmp_path: Path) -> None:
     mysql_database.execute(
         PEOPLE.format(text="varchar(60)", longer="text", mood="enum('label-one', 'label-two')"), VISITS

@@ -12,6 +12,9 @@ from tests.support.postgres.binaries import majors_under_test
 from tests.support.postgres.server import Database, PostgresServer
 from tests.support.server_pool import ServerPool, lend
 
+# For tests that no version changes, but whose fixtures are for every version.
+ONE_POSTGRES = pytest.mark.parametrize("postgres", [15], ids=["pg15"], indirect=True)
+
 
 class PostgresFactory(Protocol):
     """Starts a server of its own for one test: `postgres_factory({"wal_level": "replica"}, version=18)`."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.equality.mysql import read_source
 from tests.support.equality.tables import differences, read_mirror
 from tests.support.mysql.server import MysqlDatabase
@@ -11,6 +13,7 @@ from tests.support.pipeline import MysqlPipeline
 from tests.support.waiting import wait_until
 
 
+@pytest.mark.halved
 def test_a_table_without_select_is_named_with_its_grant_and_holds_up_no_other(
     mysql_database: MysqlDatabase, tmp_path: Path
 ) -> None:
@@ -48,6 +51,7 @@ def test_a_table_without_select_is_named_with_its_grant_and_holds_up_no_other(
         assert differences(source, read_mirror(pipeline.mirror, source)) == []
 
 
+@pytest.mark.halved(other=True)
 def test_a_column_that_may_no_longer_be_read_is_not_taken_for_a_dropped_one(
     mysql_database: MysqlDatabase, tmp_path: Path
 ) -> None:

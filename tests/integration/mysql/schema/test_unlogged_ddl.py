@@ -105,6 +105,7 @@ def named(database: MysqlDatabase, lines: list[str]) -> set[str]:
     return {name for name in (*TABLES, "logged") if any(f'{database.name}.{name}"' in line for line in lines)}
 
 
+@pytest.mark.halved
 @pytest.mark.timeout(300)
 def test_a_stopped_daemon_takes_unlogged_ddl_at_its_start(database: MysqlDatabase, tmp_path: Path) -> None:
     pipeline = piped(database, tmp_path)
@@ -118,6 +119,7 @@ def test_a_stopped_daemon_takes_unlogged_ddl_at_its_start(database: MysqlDatabas
     require_said(database, first.stderr)
 
 
+@pytest.mark.halved(other=True)
 @pytest.mark.timeout(300)
 def test_a_running_daemon_takes_unlogged_ddl(database: MysqlDatabase, tmp_path: Path) -> None:
     pipeline = piped(database, tmp_path)
@@ -131,6 +133,7 @@ def test_a_running_daemon_takes_unlogged_ddl(database: MysqlDatabase, tmp_path: 
     require_said(database, process.log_text)
 
 
+@pytest.mark.halved
 @pytest.mark.timeout(300)
 def test_a_requested_copy_takes_the_columns_of_unlogged_ddl(database: MysqlDatabase, tmp_path: Path) -> None:
     pipeline = piped(database, tmp_path)
@@ -144,6 +147,7 @@ def test_a_requested_copy_takes_the_columns_of_unlogged_ddl(database: MysqlDatab
     require_equal(database, pipeline)
 
 
+@pytest.mark.halved(other=True)
 @pytest.mark.timeout(300)
 def test_the_same_table_altered_again_waits_for_its_copy(database: MysqlDatabase, tmp_path: Path) -> None:
     pipeline = piped(database, tmp_path)

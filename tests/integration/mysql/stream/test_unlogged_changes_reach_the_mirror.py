@@ -72,6 +72,7 @@ def expected_copies(database: MysqlDatabase) -> set[str]:
     return {"one", "two", *by_key}
 
 
+@pytest.mark.halved
 @pytest.mark.timeout(300)
 def test_a_stopped_daemon_has_unlogged_changes_at_its_start(
     mysql_database: MysqlDatabase, pipeline: MysqlPipeline
@@ -87,6 +88,7 @@ def test_a_stopped_daemon_has_unlogged_changes_at_its_start(
     assert "rows here with them" not in again.stderr
 
 
+@pytest.mark.halved(other=True)
 @pytest.mark.timeout(300)
 def test_a_running_daemon_has_unlogged_changes_in_the_end(
     mysql_database: MysqlDatabase, pipeline: MysqlPipeline
@@ -109,6 +111,7 @@ def test_a_running_daemon_has_unlogged_changes_in_the_end(
     require_equal(mysql_database, pipeline)
 
 
+@pytest.mark.halved
 @pytest.mark.timeout(300)
 def test_a_parent_and_a_merge_table_that_are_not_followed_still_count(
     mysql_database: MysqlDatabase, pipeline: MysqlPipeline

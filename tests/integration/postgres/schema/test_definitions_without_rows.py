@@ -50,6 +50,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
 @pytest.mark.parametrize("ddl", ["watch", "trigger"])
 def test_a_definition_reaches_the_sinks_without_a_row(

@@ -298,6 +298,7 @@ def test_a_rewrite_that_a_superuser_hides_from_event_triggers_is_copied_again(
     watched.assert_equal()
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("ddl", ["watch", "trigger"])
 def test_a_table_that_becomes_a_partition_is_named_as_no_longer_followed_and_keeps_its_rows(
     database: Database, tmp_path: Path, ddl: str

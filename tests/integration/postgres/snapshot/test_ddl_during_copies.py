@@ -6,6 +6,8 @@ import random
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests.support.equality.lake import read_lake, replay
 from tests.support.equality.postgres import read_source
 from tests.support.equality.tables import differences, read_mirror
@@ -76,6 +78,7 @@ def alter_while_tables_are_copied(database: Database, pipeline: Pipeline, proces
     wait_until(is_copying, "the copy to go on")
 
 
+@pytest.mark.halved
 def test_ddl_goes_through_while_tables_are_copied_and_the_copy_is_exact(
     database: Database, tmp_path: Path
 ) -> None:
