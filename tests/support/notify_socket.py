@@ -32,8 +32,9 @@ class NotifySocket:
         return message
 
     def wait_for(self, key: str, text: str) -> dict[str, str]:
-        """Return the next message whose field `key` contains `text`."""
+        """Return a message whose field `key` contains `text`, come already or next: two threads report."""
+        come = iter(self.received[:])
         while True:
-            message = self.receive()
+            message = next(come, None) or self.receive()
             if text in message.get(key, ""):
                 return message

@@ -94,9 +94,13 @@ def message(project: Project, code: str) -> str:
     return next(str(f["message"]) for f in findings(project) if f["code"] == code)
 
 
-def is_streaming(project: Project) -> bool:
+def is_steady(project: Project) -> bool:
+    """The daemon streams, and its sinks are open."""
     document = project.cdc("status", "--json").json
-    return bool(document["running"] and document["sources"]["shop"]["state"] == "streaming")
+    states = {pair["state"] for pairs in document["sinks"].values() for pair in pairs}
+    return bool(
+        document["running"] and document["sources"]["shop"]["state"] == "streaming" and states == {"idle"}
+    )
 
 
 def test_check_of_a_stopped_daemon_finds_its_state_whole(copied: Project) -> None:
@@ -205,7 +209,7 @@ def test_check_beside_a_running_daemon_complains_about_nothing_of_its_own(
 ) -> None:
     copy_into(project, database15)
     with CdcProcess("run", cwd=project.folder) as daemon:
-        wait_until(lambda: is_streaming(project), "the daemon to stream")
+        wait_until(lambda: is_steady(project), "the daemon to stream into open sinks")
         assert errors(project) == {}
         found = {f["code"]: f["message"] for f in findings(project)}
         assert found["daemon"] == f"the daemon runs as process {daemon.pid}"

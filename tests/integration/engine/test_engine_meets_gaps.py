@@ -90,10 +90,11 @@ def test_a_gap_behind_the_first_change_is_the_operators_who_closes_it_with_copie
     bench.wait_until_equal("public.t")
     with bench.database.changed:
         bench.database.tables[T.table].tuples[3:7] = [None] * 4
-        bench.database.fail("stream", *[SourceGap("the slot was invalidated")] * 2)
+        bench.database.fail("stream", *[SourceGap("the slot was invalidated")] * 10_000)
     wait_until_failed(bench)
     assert bench.status().error.remedy == "To copy all tables again, run: cdc snapshot shop"  # type: ignore[union-attr]
     number = bench.request()
+    bench.database.mend("stream")
     assert bench.wait_until_done(number) is None
     bench.wait_until_equal("public.t")
     bench.database.commit([("public.t", "c", row(51))])
@@ -124,9 +125,10 @@ def test_a_gap_that_is_gone_needs_no_copy_and_no_restart(bench: Bench) -> None:
     bench.wait_until_equal("public.t")
     bench.database.commit([("public.t", "c", row(50))])
     bench.wait_until_equal("public.t")
-    bench.database.fail("open", *[SourceGap("a binlog is not there")] * 3)
+    bench.database.fail("open", *[SourceGap("a binlog is not there")] * 10_000)
     bench.database.fail("stream", SourceUnavailable("cut"))
     wait_until_failed(bench)
+    bench.database.mend("open")
     bench.database.commit([("public.t", "c", row(51))])
     bench.wait_until_equal("public.t")
     bench.wait_for(lambda: any(e["event"] == "recovered" for e in bench.events), "the source to recover")
