@@ -202,7 +202,7 @@ def test_another_database_is_refused_until_accepted(bench: Bench) -> None:
 
 def test_a_refusing_sink_stops_alone_and_the_run_fails_at_its_end(bench: Bench) -> None:
     bench.database.create(ORDERS, rows(10))
-    bench.store.fail(SinkRefused("no"))
+    bench.store.fail(*[SinkRefused("no")] * 1000)
     running = bench.start()
     bench.wait_for(lambda: any(e.get("kind") == "SinkRefused" for e in bench.events), "the sink to stop")
     bench.database.commit([("public.orders", "c", {"id": 500, "note": "new"})])
