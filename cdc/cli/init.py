@@ -6,7 +6,6 @@ import getpass
 import os
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +13,10 @@ import typer
 
 from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, JsonOption
-from cdc.errors import ConfigError, PluginError
+from cdc.control.urls import plugin_for
+from cdc.errors import ConfigError
 from cdc.files import write_atomically
-from cdc.kit.urls import nearest_scheme
-from cdc.spi import WritesStarter, registry
+from cdc.spi import WritesStarter
 
 FileOption = Annotated[Path, typer.Option("--config", "-c", envvar="CDC_CONFIG", help="The file to write.")]
 
@@ -49,7 +48,8 @@ def init(
         remedy = "Add --force to overwrite it, or name another file with --config."
         raise ConfigError("exists already", where=str(config), remedy=remedy)
     url = url or _asked()
-    text = _starter_of(url).starter(url)
+    _, source = plugin_for("cdc.sources", url, WritesStarter, "init URL")
+    text = source.starter(url)
     _write(config, text)
     variables = list(dict.fromkeys(_VARIABLE.findall(text)))
     if as_json:
@@ -76,44 +76,6 @@ def _set_variable(name: str) -> str:
     if os.environ.get(URL_VARIABLE):
         return f'export {name}="${URL_VARIABLE}"'
     return f"read -rs {name} && export {name}   # then paste the URL and press Enter: no history keeps it"
-
-
-def _starter_of(url: str) -> WritesStarter:
-    """The connector that understands the URL's scheme and can describe its database.
-
-    A connector whose extra is not installed is passed over: another one may be meant.
-    """
-    scheme = url.partition("://")[0].lower() if "://" in url else ""
-    able: list[str] = []
-    unusable: dict[str, PluginError] = {}
-    for plugin in registry.installed("cdc.sources"):
-        try:
-            source = registry.load("cdc.sources", plugin.name)
-        except PluginError as error:
-            unusable[plugin.name] = error
-            continue
-        if isinstance(source, WritesStarter):
-            able += source.url_schemes
-            if scheme in source.url_schemes:
-                return source
-    raise _not_understood(url, scheme, able, unusable)
-
-
-def _not_understood(
-    url: str, scheme: str, able: list[str], unusable: Mapping[str, PluginError]
-) -> ConfigError | PluginError:
-    near = nearest_scheme(url, able)
-    if near:
-        return ConfigError(
-            f"the URL begins with {scheme}://, which is another tool's form",
-            where="init URL",
-            remedy=f"Write {near}://USER:PASSWORD@HOST:PORT/DATABASE",
-        )
-    for name, error in unusable.items():
-        if scheme.startswith(name) or len(unusable) == 1:
-            return error
-    forms = f"Start it with {' or '.join(f'{name}://' for name in able)}." if able else "Install a connector."
-    return ConfigError("no installed connector accepts this URL", where="init URL", remedy=forms)
 
 
 def _write(config: Path, text: str) -> None:

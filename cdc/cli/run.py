@@ -20,6 +20,7 @@ from cdc.cli.output import print_error, print_json, say
 from cdc.cli.progress import Progress
 from cdc.cli.service import ServiceManager
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, session_of
+from cdc.cli.without_file import GivenUrls, SourceUrlArgument, TablesOption, ToOption
 from cdc.control import storage
 from cdc.control.composition import pick_source, sink_spec, source_spec
 from cdc.control.live import LiveStatus
@@ -74,6 +75,9 @@ QuietOption = Annotated[
 
 def run(  # noqa: PLR0917  (each is an option of the command)
     context: typer.Context,
+    source_url: SourceUrlArgument = None,
+    to: ToOption = None,
+    tables: TablesOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     once: OnceOption = False,
     timeout: TimeoutOption = None,
@@ -84,14 +88,19 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the daemon until SIGTERM or SIGINT."""
+    """Run the daemon until SIGTERM or SIGINT.
+
+    Without a configuration file: cdc run SOURCE_URL --to SINK_URL, with the state in ./cdc-data.
+    """
     seconds = timeout_seconds(timeout, once=once)
     session = session_of(context)
     debug = session.debug
     configure(debug=debug, level=LogLevel.WARNING if quiet else log_level)
     log = logger()
     with errors_in_the_log(log, as_they_are=debug or as_json):
-        configuration = _served(open_configuration(config), http, once=once)
+        given = GivenUrls(source_url, to or (), tables or ())
+        found = given.configuration() if given else open_configuration(config)
+        configuration = _served(found, http, once=once)
     accepted = {pick_source(configuration, name, "--accept-source").name for name in accept_source or ()}
     adopting = {pick_source(configuration, name, "--adopt-slot").name for name in adopt_slot or ()}
     progress = Progress(log, quiet=quiet)

@@ -79,14 +79,14 @@ class Starter:
                     yield from sink.starter(self.name, list(self.schemas))
 
 
-def unusable_url(error: ValueError, shape: str) -> ConfigError:
-    """Return the error of `cdc init` for a URL that the options refused; `shape` is an example of a URL."""
+def unusable_url(error: ValueError, shape: str, where: str = "cdc init") -> ConfigError:
+    """Return the error for a URL that the options refused; `shape` is an example of a URL."""
     reason: object = error
     if isinstance(error, ValidationError):
         detail = error.errors()[0]
         reason = detail.get("ctx", {}).get("error") or detail["msg"]
     remedy = getattr(reason, "remedy", "") or f"Give the URL as {shape}"
-    return ConfigError(str(reason), where="cdc init", remedy=remedy)
+    return ConfigError(str(reason), where=where, remedy=remedy)
 
 
 @contextmanager

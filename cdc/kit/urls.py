@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 # Reads a password without echo, and prints it encoded for a URL.
 ENCODE_COMMAND = (
@@ -118,6 +118,18 @@ def _split(rest: str) -> tuple[str, str]:
     credentials = _CREDENTIALS.match(rest)
     found = _PARAMETERS_BEGIN.search(rest, credentials.end() if credentials else 0)
     return (rest[: found.start()], rest[found.start() + 1 :]) if found else (rest, "")
+
+
+def local_path(url: str, shape: str) -> str:
+    """Return the path in a URL of a file or folder: `duckdb:///shop.duckdb` is in the working directory,
+    `duckdb:////data/shop.duckdb` absolute. Raise UnusableUrl for any other form.
+    """
+    parts = urlsplit(url)
+    path = unquote(parts.path.removeprefix("/"))
+    if parts.netloc or parts.query or parts.fragment or not path:
+        message = f"the url must be {parts.scheme}:/// and a path"
+        raise UnusableUrl(message, f"Write {shape}, or with an absolute path {parts.scheme}:////PATH")
+    return path
 
 
 def nearest_scheme(url: str, schemes: Iterable[str]) -> str:

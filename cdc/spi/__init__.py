@@ -56,6 +56,7 @@ from cdc.spi.state import (
     StateStore,
     TablePauseRequest,
 )
+from cdc.spi.urls import ReadsUrl, UrlEntry
 
 __all__ = [
     "Atomicity",
@@ -86,6 +87,7 @@ __all__ = [
     "Pause",
     "Plan",
     "PublishedCursor",
+    "ReadsUrl",
     "ReplayRequest",
     "SelectsTables",
     "SetAside",
@@ -106,6 +108,7 @@ __all__ = [
     "SupportsRewind",
     "TablePauseRequest",
     "Trimmed",
+    "UrlEntry",
     "Verified",
     "VerifiesReach",
     "WholeRowsOnRequest",

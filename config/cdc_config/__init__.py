@@ -1,7 +1,15 @@
 """The configuration file: its shape, its loading, its JSON Schema; a leaf that knows no plug-in."""
 
 from cdc_config.http import HttpAddress, HttpSettings, TlsSettings
-from cdc_config.load import TRANSFORMS, Configuration, ConfiguredSink, ConfiguredSource, PluginLoader, load
+from cdc_config.load import (
+    TRANSFORMS,
+    Configuration,
+    ConfiguredSink,
+    ConfiguredSource,
+    PluginLoader,
+    load,
+    load_value,
+)
 from cdc_config.problem import InvalidConfig
 from cdc_config.schema import json_schema
 from cdc_config.settings import FlushSettings, LogSettings, RetainSettings, SinkSettings, SourceSettings
@@ -23,4 +31,5 @@ __all__ = [
     "TlsSettings",
     "json_schema",
     "load",
+    "load_value",
 ]

@@ -54,7 +54,7 @@ class Document:
 
     def problem(self, path: Path, message: str, remedy: str = "") -> ConfigError:
         """An error at that path, or at its nearest parent that is in the file."""
-        where = f"{self.name}:{self.line(path)}"
+        where = f"{self.name}:{self.line(path)}" if self.lines else self.name
         if path:
             where = f"{where}: {format_path(path)}"
         return ConfigError(self._hidden(message), where=where, remedy=self._hidden(remedy))

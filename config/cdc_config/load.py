@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, Literal, Protocol
@@ -33,6 +33,8 @@ from cdc_config.settings import (
 from cdc_config.validation import known_keys, validate
 
 Group = Literal["cdc.sources", "cdc.sinks", "cdc.transforms"]
+# What a configuration is called where nobody names it.
+DEFAULT_FILE = "cdc.yaml"
 _TOP_KEYS = ("state_dir", "umask", "http", "sources", "sinks")
 # The model of `transforms`, found like the options of a plug-in: only who uses it imports it.
 TRANSFORMS = "cdc.transform.settings:TransformList"
@@ -88,6 +90,19 @@ def load(file: FilePath, plugin: PluginLoader, environment: Mapping[str, str] | 
     """
     document = read_document(file, os.environ if environment is None else environment)
     return _Loading(document, plugin).configuration(file)
+
+
+def load_value(
+    value: dict[str, Any], secrets: Iterable[str], folder: FilePath, plugin: PluginLoader
+) -> Configuration:
+    """The configuration of a value that is in no file; relative paths mean `folder`. No message shows the
+    `secrets`.
+
+    Raises:
+        InvalidConfig: as `load`.
+    """
+    document = Document("the command line", value, inserted=set(secrets))
+    return _Loading(document, plugin).configuration(folder / DEFAULT_FILE)
 
 
 class _Loading:

@@ -44,7 +44,7 @@ from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.preflight import run_checks
 from cdc_source_mysql.connection import Connector, ServerFacts
 from cdc_source_mysql.limits import DEFAULTS, Limits
-from cdc_source_mysql.options import URL_SCHEMES, MysqlOptions
+from cdc_source_mysql.options import URL_SCHEMES, URL_SHAPE, MysqlOptions
 from cdc_source_mysql.schema import catalog
 from cdc_source_mysql.schema.catalog import Knowledge, read_databases, read_knowledge
 from cdc_source_mysql.schema.definitions import TableDefinition
@@ -60,7 +60,7 @@ from cdc_source_mysql.schema.type_plan import (
 )
 from cdc_source_mysql.snapshot.snapshot import open_snapshot
 from cdc_source_mysql.snapshot.source import SnapshotSource
-from cdc_source_mysql.starter import describe
+from cdc_source_mysql.starter import describe, from_url
 from cdc_source_mysql.statements import denied
 from cdc_source_mysql.wire.decoder import BinlogDecoder
 
@@ -107,7 +107,9 @@ class MysqlSource:
 
     Options: ClassVar[type[BaseModel]] = MysqlOptions
     url_schemes: ClassVar[tuple[str, ...]] = URL_SCHEMES
+    url_shape: ClassVar[str] = URL_SHAPE
     starter = staticmethod(describe)
+    from_url = staticmethod(from_url)
 
     def __init__(self, options: MysqlOptions, context: SourceContext, limits: Limits = DEFAULTS) -> None:
         self._options = options

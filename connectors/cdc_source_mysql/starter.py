@@ -1,4 +1,4 @@
-"""Writes a first config from what is on a server: `cdc init`."""
+"""Writes a first config from what is on a server: `cdc init`; and reads one from a URL alone."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from cdc.kit.starter import (
     usable_url,
 )
 from cdc.model import TableId, shown
+from cdc.spi import UrlEntry
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.login import explain, is_closed_database
 from cdc_source_mysql.checks.report import describe_server
@@ -58,6 +59,12 @@ def describe(url: str) -> str:
         [*table_lines(infos, lambda info: _rows_of(info, empty), _notes)] or [none_yet],
         {address.database, *(info.table.schema for info in infos)},
     ).text()
+
+
+def from_url(url: str) -> UrlEntry:
+    """See `cdc.spi.ReadsUrl`."""
+    address = MysqlOptions(url=SecretStr(url)).address
+    return UrlEntry(source_name(address.database or address.host), {"url": url})
 
 
 def _look(connector: Connector, options: MysqlOptions) -> tuple[str, list[TableInfo], frozenset[TableId]]:

@@ -27,7 +27,7 @@ from cdc_source_postgres.connection import (
 )
 from cdc_source_postgres.errors import not_utf8, publication_dropped
 from cdc_source_postgres.limits import DEFAULTS, Limits
-from cdc_source_postgres.options import URL_SCHEMES, PostgresOptions
+from cdc_source_postgres.options import URL_SCHEMES, URL_SHAPE, PostgresOptions
 from cdc_source_postgres.schema.absence import absences
 from cdc_source_postgres.schema.catalog import read_relations, read_tables
 from cdc_source_postgres.schema.ddl_setup import listens, use_trigger
@@ -39,7 +39,7 @@ from cdc_source_postgres.schema.tables import TableInfo
 from cdc_source_postgres.snapshot import snapshot as snapshots
 from cdc_source_postgres.snapshot.planning import Turns
 from cdc_source_postgres.snapshot.source import SnapshotContext
-from cdc_source_postgres.starter import describe
+from cdc_source_postgres.starter import describe, from_url
 from cdc_source_postgres.statements import replica_identity_full
 from cdc_source_postgres.stream.monitor import Monitor
 from cdc_source_postgres.stream.ownership import Ownership
@@ -91,7 +91,9 @@ class PostgresSource:
 
     Options: ClassVar[type[BaseModel]] = PostgresOptions
     url_schemes: ClassVar[tuple[str, ...]] = URL_SCHEMES
+    url_shape: ClassVar[str] = URL_SHAPE
     starter = staticmethod(describe)
+    from_url = staticmethod(from_url)
 
     def __init__(self, options: PostgresOptions, context: SourceContext, limits: Limits = DEFAULTS) -> None:
         self._options = options

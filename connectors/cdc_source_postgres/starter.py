@@ -1,4 +1,4 @@
-"""Writes a first config from what is in a database: `cdc init`."""
+"""Writes a first config from what is in a database: `cdc init`; and reads one from a URL alone."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from cdc.kit.starter import (
     usable_url,
 )
 from cdc.model import shown
+from cdc.spi import UrlEntry
 from cdc_source_postgres.checks.login import explain
 from cdc_source_postgres.connection import Connector
 from cdc_source_postgres.options import URL_SHAPE, PostgresOptions, parse_url
@@ -63,6 +64,13 @@ def describe(url: str) -> str:
         {info.table.schema for info in infos},
         [option("ddl", options.ddl, ddl)],
     ).text()
+
+
+def from_url(url: str) -> UrlEntry:
+    """See `cdc.spi.ReadsUrl`."""
+    PostgresOptions(url=SecretStr(url))
+    settings = parse_url(url)
+    return UrlEntry(source_name(settings.get("dbname") or settings["service"]), {"url": url})
 
 
 def _look(

@@ -29,7 +29,7 @@ from cdc_sink_duckdb.database import (
 )
 from cdc_sink_duckdb.options import Options as DuckDBOptions
 from cdc_sink_duckdb.room import DuckDBRoom
-from cdc_sink_duckdb.starter import entry
+from cdc_sink_duckdb.starter import URL_SCHEMES, URL_SHAPE, entry, from_url
 
 # The memory limit grows by this when DuckDB can't do with less: a value takes twice its size, so that one
 # step from 72 MiB is enough for 50 MB.
@@ -51,7 +51,10 @@ class DuckDBSink(SqlSink):
     """Writes to a local DuckDB file. The file's lock orders two objects of one process."""
 
     Options: ClassVar[type[BaseModel]] = DuckDBOptions
+    url_schemes: ClassVar[tuple[str, ...]] = URL_SCHEMES
+    url_shape: ClassVar[str] = URL_SHAPE
     starter = staticmethod(entry)
+    from_url = staticmethod(from_url)
     _options: DuckDBOptions
     _connection: DuckDBConnection | None
 

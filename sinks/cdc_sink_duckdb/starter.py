@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from cdc.kit.urls import local_path
+from cdc.spi import UrlEntry
+
 # The file is called so unless a schema is.
 STEM = "warehouse"
+
+URL_SCHEMES = ("duckdb",)
+URL_SHAPE = "duckdb:///shop.duckdb"
 
 
 def entry(source: str, schemas: Collection[str]) -> list[str]:
@@ -28,3 +34,8 @@ def _file_stem(schemas: Collection[str]) -> str:
     while stem in taken:
         stem += "_mirror"
     return stem
+
+
+def from_url(url: str) -> UrlEntry:
+    """See `cdc.spi.ReadsUrl`."""
+    return UrlEntry("duckdb", {"path": local_path(url, URL_SHAPE)})

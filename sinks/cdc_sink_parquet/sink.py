@@ -11,7 +11,7 @@ from cdc.lake.sink import LakeSink
 from cdc.lake.store import LocalStore, ObjectStore
 from cdc.spi import SinkContext
 from cdc_sink_parquet.options import ParquetOptions
-from cdc_sink_parquet.starter import entry
+from cdc_sink_parquet.starter import URL_SCHEMES, URL_SHAPE, entry, from_url
 
 DOCS = "docs/sinks/parquet.md"
 
@@ -20,7 +20,10 @@ class ParquetSink(LakeSink):
     """One (source, lake) pair."""
 
     Options: ClassVar[type[BaseModel]] = ParquetOptions
+    url_schemes: ClassVar[tuple[str, ...]] = URL_SCHEMES
+    url_shape: ClassVar[str] = URL_SHAPE
     starter = staticmethod(entry)
+    from_url = staticmethod(from_url)
 
     def __init__(
         self, options: ParquetOptions, context: SinkContext, store: ObjectStore | None = None

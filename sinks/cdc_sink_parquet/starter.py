@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from cdc.kit.urls import local_path
+from cdc.spi import UrlEntry
+
+URL_SCHEMES = ("parquet",)
+URL_SHAPE = "parquet:///lake"
+
 
 def entry(source: str, schemas: Collection[str]) -> list[str]:
     """See `WritesSinkStarter.starter`."""
@@ -16,3 +22,8 @@ def entry(source: str, schemas: Collection[str]) -> list[str]:
         "  flush: {interval: 30s}        # each flush writes a file per table; many small files",
         "                                # are slow to read, so a lake waits longer than a mirror",
     ]
+
+
+def from_url(url: str) -> UrlEntry:
+    """See `cdc.spi.ReadsUrl`."""
+    return UrlEntry("parquet", {"url": local_path(url, URL_SHAPE)})

@@ -1,0 +1,87 @@
+"""`cdc run SOURCE_URL --to SINK_URL`: a configuration from the command line alone."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cdc.cli.importing import uncollected
+from cdc.cli.init import URL_VARIABLE
+from cdc.control.urls import configuration_of
+from cdc.errors import ConfigError
+from cdc.files import set_umask
+from cdc_config import Configuration
+
+SourceUrlArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[SOURCE_URL]",
+        help="With --to, instead of a file: the database, or env:NAME for the variable that holds its URL."
+        f" Default: {URL_VARIABLE}.",
+    ),
+]
+ToOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="SINK_URL", help="Without a file: where to copy to, such as duckdb:///shop.duckdb."),
+]
+TablesOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="Without a file: the tables, as globs on schema.table."),
+]
+
+_VARIABLE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
+_SOURCE, _SINK = "run SOURCE_URL", "--to"
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUrls:
+    """What the command line says in place of a file; a URL may be `env:NAME`."""
+
+    source: str | None
+    sinks: Sequence[str]
+    tables: Sequence[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.source or self.sinks or self.tables)
+
+    def configuration(self, environment: Mapping[str, str] = os.environ) -> Configuration:
+        """Return the configuration, with the state in the working directory.
+
+        Raises:
+            ConfigError, PluginError: a URL is missing, or stands for nothing that is valid.
+        """
+        source = self.source or environment.get(URL_VARIABLE)
+        if not self.sinks:
+            example = "cdc run SOURCE_URL --to duckdb:///mirror.duckdb"
+            raise ConfigError("no sink was given", where=_SINK, remedy=f"Such as: {example}")
+        if not source:
+            remedy = f"Set {URL_VARIABLE} to the URL of the database."
+            raise ConfigError("no URL was given", where=_SOURCE, remedy=remedy)
+        with uncollected():
+            configuration = configuration_of(
+                _resolved(source, environment, _SOURCE),
+                [_resolved(sink, environment, _SINK) for sink in self.sinks],
+                self.tables,
+                Path.cwd(),
+                (_SOURCE, _SINK),
+            )
+        set_umask(configuration.umask)
+        return configuration
+
+
+def _resolved(url: str, environment: Mapping[str, str], where: str) -> str:
+    """The URL, or that of the variable that it names: a command line is shown to every account."""
+    variable = _VARIABLE.fullmatch(url)
+    if variable is None:
+        return url
+    found = environment.get(variable[1])
+    if not found:
+        remedy = f"Set {variable[1]} to the URL."
+        raise ConfigError(f"the variable {variable[1]} is not set", where=where, remedy=remedy)
+    return found
