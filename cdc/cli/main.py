@@ -20,6 +20,7 @@ from cdc.cli.ending import end_process
 from cdc.cli.importing import uncollected
 from cdc.cli.output import print_error
 from cdc.cli.session import CommandSession, exit_code, session_of
+from cdc.cli.variables import EPILOG, with_variables
 from cdc.errors import CdcError, ConfigError
 
 EXIT_INTERRUPTED = 130  # What a shell gives for SIGINT.
@@ -53,6 +54,7 @@ class Commands(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
+        with_variables(self)
         self.commands: dict[str, Any] = {**dict.fromkeys(COMMANDS), **self.commands}
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -81,6 +83,7 @@ app = typer.Typer(
     name="cdc",
     cls=Commands,
     help="Copies every committed change of a database into warehouses and files, in order and exactly once.",
+    epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -140,7 +143,7 @@ def _imported(name: str) -> Any:
     if not isinstance(found, typer.Typer):
         function, found = found, typer.Typer(add_completion=False, rich_markup_mode=None)
         found.command(name)(function)
-    return typer.main.get_command(found)
+    return with_variables(typer.main.get_command(found), name)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from cdc_config import Configuration
 SourceUrlArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[SOURCE_URL]",
+        metavar="SOURCE_URL",
         help="With --to, instead of a file: the database, or env:NAME for the variable that holds its URL."
         f" Default: {URL_VARIABLE}.",
     ),
