@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 import typer
@@ -34,12 +34,21 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-def configure(*, debug: bool, level: LogLevel = LogLevel.INFO) -> None:
-    """Set up logging for the process; to be called once, by `cdc run`. `debug` shows tracebacks, too."""
-    is_terminal = sys.stderr.isatty()
+def configure(
+    *,
+    debug: bool,
+    level: LogLevel = LogLevel.INFO,
+    as_text: bool | None = None,
+    stream: TextIO | None = None,
+) -> None:
+    """Set up logging for the process; to be called once, by `cdc run`. `debug` shows tracebacks, too.
+
+    `as_text` is by default true on a terminal only. The lines go to `stream`, or stderr.
+    """
+    is_terminal = sys.stderr.isatty() if as_text is None else as_text
     last: Any = (
         structlog.dev.ConsoleRenderer(
-            colors=True, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
         )
         if is_terminal
         else structlog.processors.JSONRenderer()
@@ -56,13 +65,13 @@ def configure(*, debug: bool, level: LogLevel = LogLevel.INFO) -> None:
             at,
             _line_only if is_terminal else _fields_only,
             structlog.processors.format_exc_info if debug else _describe_exception,
-            *((_escape_controls,) if sys.stderr.isatty() else ()),
+            *((_escape_controls,) if is_terminal else ()),
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.DEBUG if debug else logging.getLevelNamesMapping()[level.value.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
@@ -82,13 +91,11 @@ def logger(**fields: Any) -> Log:
 
 @contextmanager
 def errors_in_the_log(log: Log, *, as_they_are: bool) -> Iterator[None]:
-    """Log an error that prevents the start as JSON where the logs are JSON. On a terminal, or `as_they_are`,
-    leave the error to the caller.
-    """
+    """Log an error that prevents the start as the logs are; leave it `as_they_are` to the caller."""
     try:
         yield
     except CdcError as error:
-        if as_they_are or sys.stderr.isatty():
+        if as_they_are:
             raise
         for problem in error.problems:
             log(
@@ -103,7 +110,7 @@ def errors_in_the_log(log: Log, *, as_they_are: bool) -> Iterator[None]:
 
 
 def _line_only(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """For terminals: a line that was made for people stands in place of its fields."""
+    """For people: a line that was made for them stands in place of its fields."""
     line = event.get("line")
     if line is None:
         return event
@@ -129,7 +136,7 @@ def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDic
 
 
 def _escape_controls(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """For terminals: names and servers' words can hold what breaks a line; a traceback has lines."""
+    """For people: names and servers' words can hold what breaks a line; a traceback has lines."""
     for key, value in event.items():
         if isinstance(value, str) and key != "exception":
             event[key] = printable(value)

@@ -41,12 +41,12 @@ def console(stream: TextIO | None = None) -> Console:
 def say(text: Cell, out: Console | None = None) -> None:
     """A line for people, never wrapped by us; what would move the cursor or change colours is escaped."""
     if isinstance(text, str) and out is None:
-        print(_plain(text))
+        print(plain(text))
     else:
-        (out or console()).print(_plain(text), soft_wrap=True)
+        (out or console()).print(plain(text), soft_wrap=True)
 
 
-def _plain(text: Cell) -> Cell:
+def plain(text: Cell) -> Cell:
     """The text without control characters other than line breaks: names and servers' words may hold them."""
     if isinstance(text, str):
         return printable(text, keep="\n")
@@ -79,7 +79,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: S
     for name in columns:
         table.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        cells = map(_plain, row)
+        cells = map(plain, row)
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
     console().print(table)
 

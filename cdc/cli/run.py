@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
@@ -13,8 +13,9 @@ import typer
 
 from cdc.cli.allocators import bound_resident_memory
 from cdc.cli.configured import open_configuration
+from cdc.cli.display import Display, ProgressForm
 from cdc.cli.importing import keep_imported
-from cdc.cli.logging import Log, LogLevel, configure, errors_in_the_log, logger
+from cdc.cli.logging import Log, LogLevel, errors_in_the_log, logger
 from cdc.cli.once import Deadline, timeout_seconds
 from cdc.cli.output import print_error, print_json, say
 from cdc.cli.progress import Progress
@@ -29,7 +30,6 @@ from cdc.control.volume import make_state_dir, require_volume
 from cdc.engine import Engine, Outcome, RunResult
 from cdc.errors import CdcError, ConfigError
 from cdc.http.server import HttpService, check_tls
-from cdc.readable import show_count
 from cdc.spi import LogStore
 from cdc.spi.status import DaemonReport
 from cdc_config import Configuration
@@ -68,6 +68,15 @@ HttpOption = Annotated[
         help="Serve HTTP here, or off. Default: http.listen of the configuration.",
     ),
 ]
+ProgressOption = Annotated[
+    ProgressForm | None,
+    typer.Option(
+        help="Show progress as a live view, as lines of text or as lines of JSON. Default: live on a"
+        " terminal, json elsewhere.",
+        case_sensitive=False,
+        show_default=False,
+    ),
+]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Log warnings and errors only, and print no summary.")
 ]
@@ -85,6 +94,7 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     adopt_slot: AdoptOption = None,
     http: HttpOption = None,
     log_level: LevelOption = LogLevel.INFO,
+    progress: ProgressOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -94,20 +104,20 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     """
     seconds = timeout_seconds(timeout, once=once)
     session = session_of(context)
-    debug = session.debug
-    configure(debug=debug, level=LogLevel.WARNING if quiet else log_level)
+    display = Display(progress, debug=session.debug, level=log_level, quiet=quiet, as_json=as_json)
     log = logger()
-    with errors_in_the_log(log, as_they_are=debug or as_json):
+    as_they_are = session.debug or as_json or display.form is not ProgressForm.JSON
+    with errors_in_the_log(log, as_they_are=as_they_are):
         given = GivenUrls(source_url, to or (), tables or ())
         found = given.configuration() if given else open_configuration(config)
         configuration = _served(found, http, once=once)
     accepted = {pick_source(configuration, name, "--accept-source").name for name in accept_source or ()}
     adopting = {pick_source(configuration, name, "--adopt-slot").name for name in adopt_slot or ()}
-    progress = Progress(log, quiet=quiet)
+    newest = Progress(log, quiet=quiet or display.is_live)
     monitor = StatusMonitor()
     logs = storage.logs(configuration)
     bound_resident_memory()
-    with errors_in_the_log(log, as_they_are=debug or as_json):
+    with errors_in_the_log(log, as_they_are=as_they_are):
         check_tls(configuration.http.tls)
         engine = _build(configuration, accepted, adopting, logs, monitor.recording(log))
     keep_imported()
@@ -115,15 +125,21 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     live = LiveStatus(configuration, monitor, logs, engine.meters)
     manager = ServiceManager(live)
     deadline = Deadline(seconds, engine.stop)
-    on_tick = deadline.after(_each(monitor.tick, progress.tick, manager.tick))
-    with _stopped_by_signals(_each(manager.stopping, engine.stop)), HttpService(live, log), manager:
-        result = engine.run(once=once, on_tick=on_tick)
-    log("stopped", outcome=result.outcome.value)
-    _show(result, progress.report, once=once and not quiet, as_json=as_json)
-    late = deadline.expired and result.outcome is not Outcome.DONE
-    for error in deadline.errors(progress.report) if late else ():
+    on_tick = deadline.after(_each(monitor.tick, newest.tick, manager.tick))
+    with display.view(live) as view, _stopped_by_signals(_each(view.stopping, manager.stopping, engine.stop)):
+        with HttpService(live, log), manager:
+            result = engine.run(once=once, on_tick=on_tick)
+        log("stopped", outcome=result.outcome.value)
+    _show(result, newest.report, display.closing(newest.report, once=once), as_json=as_json)
+    _end(result, [*deadline.errors(newest.report)] if deadline.expired else [], as_json=as_json)
+
+
+def _end(result: RunResult, late: Sequence[CdcError], *, as_json: bool) -> None:
+    """Exit with code 1 if something failed, or if the time was over before all was done."""
+    is_late = late and result.outcome is not Outcome.DONE
+    for error in late if is_late else ():
         print_error(error, as_json=as_json)
-    if late or result.outcome is Outcome.FAILED:
+    if is_late or result.outcome is Outcome.FAILED:
         raise typer.Exit(1)
 
 
@@ -180,20 +196,15 @@ def _stopped_by_signals(end: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _show(result: RunResult, report: DaemonReport, *, once: bool, as_json: bool) -> None:
+def _show(result: RunResult, report: DaemonReport, summary: Iterable[str], *, as_json: bool) -> None:
     if as_json:
         document = report.document()
         shown = {"sources": document["sources"], "sinks": document["sinks"]}
         print_json({"outcome": result.outcome.value, **shown})
     for name, error in result.errors.items():
         print_error(_as_ours(name, error), as_json=as_json)
-    if once and not as_json:
-        for name, source in report.sources.items():
-            say(f"{name}: {show_count(source.rows)} rows captured, log at offset {source.offset:,}")
-        for name, pairs in report.sinks.items():
-            for pair in pairs:
-                rows, waiting = show_count(pair.rows), show_count(pair.behind_changes)
-                say(f"{name}: {rows} rows of {pair.source} delivered, {waiting} waiting")
+    for line in () if as_json else summary:
+        say(line)
 
 
 def _as_ours(worker: str, error: BaseException) -> CdcError:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, NoReturn
 
 import typer
 
 from cdc.cli.configured import open_configuration
+from cdc.cli.live_view import watch_on
 from cdc.cli.output import print_json, say
+from cdc.cli.screen import Screen, has_screen
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.cli.status_text import lines_of
-from cdc.control.status import Status, status_of
+from cdc.control.status import status_of
+from cdc.control.verdict import verdict_of
+from cdc_config import Configuration
 
 # As often as the daemon writes its status.
 WATCH_SECONDS = 1.0
-# Cursor to the top left, and everything behind it erased.
-_CLEAR_SCREEN = "\x1b[H\x1b[2J\x1b[3J"
 
 
 def status(
@@ -30,24 +33,31 @@ def status(
     The exit code is 1 when something has failed or waits for an operator.
     """
     configuration = open_configuration(config)
-    while True:
-        found = status_of(configuration)
-        _show(found, clear=watch and sys.stdout.isatty(), as_json=as_json)
-        if not watch:
-            break
-        time.sleep(WATCH_SECONDS)
+    if watch and not as_json and has_screen(sys.stdout):
+        watch_on(configuration, Screen(sys.stdout, alternate=True))
+    elif watch:
+        _follow(configuration, as_json=as_json)
+    found = status_of(configuration)
+    if as_json:
+        print_json(found.document())
+    else:
+        for line in lines_of(found):
+            say(line)
     if found.needs_operator:
         raise typer.Exit(1)
 
 
-def _show(found: Status, *, clear: bool, as_json: bool) -> None:
-    if as_json:
-        print_json(found.document())
+def _follow(configuration: Configuration, *, as_json: bool) -> NoReturn:
+    """For a pipe: the document each second, or a line whenever the verdict is another."""
+    before = ""
+    while True:
+        found = status_of(configuration)
+        verdict = verdict_of(found)
+        if as_json:
+            print_json(found.document())
+        elif verdict.title != before:
+            before = verdict.title
+            say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}  {verdict.title}. {verdict.text}")
+        # Whoever reads from a pipe sees each look at once.
         sys.stdout.flush()
-        return
-    if clear:
-        sys.stdout.write(_CLEAR_SCREEN)
-    for line in lines_of(found):
-        say(line)
-    # Whoever reads from a pipe sees each look at once.
-    sys.stdout.flush()
+        time.sleep(WATCH_SECONDS)

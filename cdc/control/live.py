@@ -168,8 +168,7 @@ class LiveStatus:
         sink: ConfiguredSink = self.configuration.sinks[name]
         view = status.sources.get(pair.source)
         feeding = view.report if view else None
-        interval = sink.settings.flush.policy(sink.plugin.capabilities.flush).interval_seconds
-        trend = self.monitor.trend(name, pair.source, max(interval, _STEADY_SECONDS))
+        trend = self.monitor.trend(name, pair.source, steady_seconds(sink))
         word = state_word(pair.report, feeding)
         return LiveDelivery(
             type=sink.settings.type,
@@ -180,6 +179,12 @@ class LiveStatus:
             caught_up_in_seconds=trend.caught_up_in_seconds,
             waits_for=_waits_for(word, pair.source, feeding),
         )
+
+
+def steady_seconds(sink: ConfiguredSink) -> float:
+    """Return the change of freshness in a minute below which the sink's trend is steady."""
+    flush = sink.settings.flush.policy(sink.plugin.capabilities.flush)
+    return max(flush.interval_seconds, _STEADY_SECONDS)
 
 
 def memory_bytes() -> int:

@@ -86,7 +86,7 @@ def test_a_file_is_read_although_the_environment_has_a_url(project: Project, mon
     monkeypatch.setenv("CDC_SOURCE_URL", "postgresql://cdc@127.0.0.1:1/shop")
     result = run_cdc("run", "--once", cwd=project.folder)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("shop: 10 rows")
+    assert "of shop delivered" in result.stdout
 
 
 @pytest.mark.parametrize(
