@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from cdc.cli.compose import compose_text
 from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, JsonOption
 from cdc.control.urls import plugin_for
@@ -22,6 +23,8 @@ FileOption = Annotated[Path, typer.Option("--config", "-c", envvar="CDC_CONFIG",
 
 # Where the URL may come from, so that it is in no shell's history.
 URL_VARIABLE = "CDC_SOURCE_URL"
+# What `docker compose` reads in a folder.
+COMPOSE_FILE = "compose.yaml"
 
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 
@@ -36,7 +39,11 @@ def init(
         ),
     ] = None,
     config: FileOption = DEFAULT_CONFIG,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+    compose: Annotated[
+        bool,
+        typer.Option("--compose", help="Also write a compose.yaml, which runs the daemon in a container."),
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a starter configuration.
@@ -44,20 +51,24 @@ def init(
     Reads the tables of the database and writes a configuration that copies them. The URL is not stored in the
     file: the configuration reads it from an environment variable.
     """
-    if config.exists() and not force:
-        remedy = "Add --force to overwrite it, or name another file with --config."
-        raise ConfigError("exists already", where=str(config), remedy=remedy)
+    files = [config, *([config.with_name(COMPOSE_FILE)] if compose else [])]
+    for file in () if force else files:
+        if file.exists():
+            remedy = "Add --force to overwrite it, or name another file with --config."
+            raise ConfigError("exists already", where=str(file), remedy=remedy)
     url = url or _asked()
     _, source = plugin_for("cdc.sources", url, WritesStarter, "init URL")
     text = source.starter(url)
-    _write(config, text)
     variables = list(dict.fromkeys(_VARIABLE.findall(text)))
+    for file, content in zip(files, (text, compose_text(config.name, variables)), strict=False):
+        _write(file, content)
     if as_json:
-        print_json({"file": str(config), "variables": variables})
+        print_json({"file": str(config), "files": [str(file) for file in files], "variables": variables})
         return
-    say(f"Wrote {config}. Next:")
+    say(f"Wrote {' and '.join(map(str, files))}. Next:")
     flag = "" if config == DEFAULT_CONFIG else f" -c {config}"
-    for line in (*map(_set_variable, variables), f"cdc check{flag}", f"cdc run{flag}"):
+    start = "docker compose up --detach" if compose else f"cdc run{flag}"
+    for line in (*map(_set_variable, variables), f"cdc check{flag}", start):
         say(f"  {line}")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
 
 from cdc.spi import registry
 from cdc_config import load
@@ -54,6 +55,24 @@ def test_init_says_what_comes_next(database: Database, empty: Project) -> None:
     assert lines[0] == "Wrote new.yaml. Next:"
     assert lines[1].startswith("  read -rs ")
     assert lines[2:] == ["  cdc check -c new.yaml", "  cdc run -c new.yaml"]
+
+
+def test_init_writes_a_compose_file_that_mounts_the_configuration_and_keeps_the_state(
+    database15: Database, empty: Project
+) -> None:
+    answer = empty.cdc("init", database15.dsn(password="hunter2"), "--compose")
+    assert answer.code == 0, answer.err
+    assert answer.out.startswith("Wrote cdc.yaml and compose.yaml. Next:\n")
+    text = Path("compose.yaml").read_text("utf-8")
+    assert "hunter2" not in text
+    service = yaml.safe_load(text)["services"]["cdc"]
+    assert service["volumes"] == ["./cdc.yaml:/var/lib/cdc/cdc.yaml:ro", "cdc:/var/lib/cdc"]
+    assert service["environment"]["CDC_CONFIG"] == "/var/lib/cdc/cdc.yaml"
+    variable = f"{database15.name.upper()}_URL"
+    assert service["environment"][variable].startswith(f"${{{variable}:?")
+    again = empty.cdc("init", database15.url, "--compose", "-c", "other.yaml")
+    assert (again.code, again.err.splitlines()[0]) == (2, "error: compose.yaml: exists already")
+    assert not Path("other.yaml").exists()
 
 
 def test_init_overwrites_only_when_forced(database: Database, project: Project) -> None:
