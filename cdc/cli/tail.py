@@ -102,7 +102,7 @@ def newest(log: LogReader, patterns: Sequence[str], count: int, first_look: int 
 
 
 def _is_wanted(table: TableId, patterns: Sequence[str]) -> bool:
-    """Whether a pattern matches the name as it is printed, quotes and all, or as it is."""
+    """Return whether a pattern matches the name as it is printed, quotes and all, or as it is."""
     names = (str(table), f"{table.schema}.{table.name}")
     return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 

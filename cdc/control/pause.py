@@ -115,7 +115,7 @@ def _change(
 
 
 def _is_followed(configuration: Configuration, target: PauseTarget, *, pauses: bool) -> bool:
-    """Whether the daemon shows it in time."""
+    """Return whether the daemon shows it in time."""
     deadline = time.monotonic() + TAKEN_SECONDS
     while time.monotonic() < deadline:
         daemon = daemon_of(configuration)

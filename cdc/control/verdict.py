@@ -102,7 +102,7 @@ _WORDS = {
 
 
 def is_down(error: ErrorReport | None) -> bool:
-    """Whether an error that is retried has lasted."""
+    """Return whether an error that is retried has lasted."""
     if error is None or not error.since:
         return False
     return (datetime.now(UTC) - datetime.fromisoformat(error.since)).total_seconds() > DOWN_SECONDS

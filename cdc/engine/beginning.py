@@ -37,7 +37,7 @@ class Beginning:
         self._report = report
 
     def is_needed(self, cursor: Cursor | None) -> bool:
-        """Whether the log lacks the change that the sink needs next."""
+        """Return whether the log lacks the change that the sink needs next."""
         return (cursor.next if cursor else 0) < self._log.start
 
     def find(self, cursor: Cursor | None, stop: threading.Event) -> int | None:
@@ -77,7 +77,7 @@ class Beginning:
         return next((commit.position for commit in self._log.commits(before)), end.position)
 
     def _is_asked_for(self) -> bool:
-        """Whether a request for all tables of this sink waits to be taken."""
+        """Return whether a request for all tables of this sink waits to be taken."""
         name, source = self._status.name, self._status.source
         return any(
             request.sink == name and request.tables is None and not request.is_taken

@@ -161,7 +161,7 @@ class CapturePipeline:
             worker.tick()
 
     def is_settled_at(self, target: Position) -> bool:
-        """Whether the log holds everything up to the target and every selected table is live."""
+        """Return whether the log holds everything up to the target and every selected table is live."""
         end = self.log.end
         return end is not None and end.position.order >= target.order and self.coordinator.is_settled
 

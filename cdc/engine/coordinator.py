@@ -157,8 +157,8 @@ class Coordinator:
         self._saw_tables = bool(schemas)
 
     def _is_ready(self, table: TableId, schemas: Mapping[TableId, TableSchema]) -> bool:
-        """Whether the catalog and the stream speak of the same table, and the stream is where its copy may
-        begin.
+        """Return whether the catalog and the stream speak of the same table, and the stream is where its copy
+        may begin.
         """
         if table not in schemas or not self._ledger.tables.agrees(schemas[table]):
             return False
@@ -201,7 +201,7 @@ class Coordinator:
                 entry.commit()
 
     def _is_passed(self, sight: object, seen_at: Position) -> bool:
-        """Whether the stream has passed the place where the catalog first showed this."""
+        """Return whether the stream has passed the place where the catalog first showed this."""
         first_seen = self._ahead.setdefault(sight, seen_at)
         end = self._log.end
         if end is None or end.position.order < first_seen.order:

@@ -136,7 +136,7 @@ class DeliveryPipeline:
         }
 
     def is_delivered(self, offset: int) -> bool:
-        """Whether the sink, if it still works, has everything below `offset`."""
+        """Return whether the sink, if it still works, has everything below `offset`."""
         return self.worker.error is not None or self.is_paused or self.status.next >= offset
 
     def close(self) -> None:

@@ -416,8 +416,8 @@ class OnceWatch:
         return True
 
     def _is_settled(self, pipeline: CapturePipeline) -> bool:
-        """Whether the target is reached, and no copy is asked for or may still be, by a sink whose cursor is
-        not known.
+        """Return whether the target is reached, and no copy is asked for or may still be, by a sink whose
+        cursor is not known.
         """
         name = pipeline.spec.name
         known = all(delivery.is_known for delivery in self._pipelines.of_source(name))

@@ -29,5 +29,5 @@ class Pipelines:
         return [delivery for (_, name), delivery in self.deliveries.items() if name == sink]
 
     def is_delivered(self, source: str, offset: int) -> bool:
-        """Whether every sink of the source that still works has everything below `offset`."""
+        """Return whether every sink of the source that still works has everything below `offset`."""
         return all(delivery.is_delivered(offset) for delivery in self.of_source(source))

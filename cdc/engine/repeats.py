@@ -92,8 +92,8 @@ class Repeats:
         )
 
     def is_behind(self, table: TableId, source: Position, reached: Position) -> bool:
-        """Whether the stream has not reached the source's position at the request; the source is at `source`
-        now.
+        """Return whether the stream has not reached the source's position at the request; the source is at
+        `source` now.
         """
         with self._lock:
             known = self._repeats.get(table)

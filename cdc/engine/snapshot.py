@@ -80,7 +80,7 @@ class TableCopier:
             self._status.waits.end_all(COPY)
 
     def _is_begun(self, schemas: Sequence[TableSchema]) -> bool:
-        """Whether the next snapshot may complete an earlier one.
+        """Return whether the next snapshot may complete an earlier one.
 
         The stream has to pass it before rows are read, and catches up before it is opened, so that its locks
         are not held meanwhile.
@@ -311,6 +311,8 @@ def _require(entry: LedgerEntry, table: TableId, token: str) -> TableState:
 
 
 def _are_known(snapshot: Snapshot) -> bool:
-    """Whether the server estimates the rows of every table that is large enough to have several chunks."""
+    """Return whether the server estimates the rows of every table that is large enough to have several
+    chunks.
+    """
     counts = Counter(chunk.table for chunk in snapshot.chunks)
     return all(chunk.estimated_rows > 0 or counts[chunk.table] == 1 for chunk in snapshot.chunks)

@@ -38,7 +38,9 @@ class TableClaims:
         return list(self._claimed())
 
     def is_home(self, schema: TableSchema) -> bool:
-        """Whether the table's folder contains its rows; a folder without a known table becomes its home."""
+        """Return whether the table's folder contains its rows; a folder without a known table becomes its
+        home.
+        """
         relations, folder = self._claimed(), table_folder(schema.table)
         if relations.get(folder) is None and schema.relation not in relations.values():
             self.adopt(schema)

@@ -64,8 +64,8 @@ class FileFormat(Protocol):
         ...
 
     def stands_apart(self, batch: pa.RecordBatch) -> bool:
-        """Whether rows like these are encoded in another way, so that no file may begin without them and go
-        on with them.
+        """Return whether rows like these are encoded in another way, so that no file may begin without them
+        and go on with them.
         """
         ...
 

@@ -122,7 +122,7 @@ class LakeState:
         )
 
     def is_settled(self, paths: LakePaths) -> bool:
-        """Whether all files of the newest commit are in place."""
+        """Return whether all files of the newest commit are in place."""
         return self.last is None or paths.store.has(self.last.path(paths))
 
 

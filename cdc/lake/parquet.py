@@ -111,7 +111,7 @@ class ParquetEncoder:
 
 
 def has_wide_values(rows: pa.RecordBatch | pa.Table) -> bool:
-    """Whether a text or binary value has WIDE_VALUE_BYTES or more."""
+    """Return whether a text or binary value has WIDE_VALUE_BYTES or more."""
     return bool(rows.nbytes >= WIDE_VALUE_BYTES) and any(map(_is_wide, rows.columns))
 
 

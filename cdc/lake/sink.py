@@ -162,7 +162,7 @@ class LakeSink:
         return TableClaims(paths, self._format.suffix)
 
     def _has(self, delivery: Delivery, state: LakeState | None) -> bool:
-        """Whether the lake has this delivery, or it is an empty one that says nothing new."""
+        """Return whether the lake has this delivery, or it is an empty one that says nothing new."""
         cursor = state.cursor if state else None
         if continuity.is_applied(cursor, delivery, self._where(delivery.source)):
             return True

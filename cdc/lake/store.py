@@ -89,7 +89,7 @@ class ObjectStore(Protocol):
         ...
 
     def check(self, docs: str) -> Finding:
-        """Whether objects can be written here; creates nothing."""
+        """Return whether objects can be written here; creates nothing."""
         ...
 
     def path(self, key: str) -> str:

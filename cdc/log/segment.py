@@ -179,7 +179,7 @@ class SegmentReader:
         return self.read(frame.end - byte_count, byte_count)
 
     def is_whole(self, frame: Frame) -> bool:
-        """Whether the body matches its checksum, holding a piece of it at a time."""
+        """Return whether the body matches its checksum, holding a piece of it at a time."""
         if self._in_window(frame):
             window = memoryview(self._window)
             return (

@@ -76,7 +76,7 @@ class SegmentWriter:
         self.sync_failed = False
 
     def is_beyond(self, position: int) -> bool:
-        """Whether the file has bytes after `position`, including those of a partly written frame."""
+        """Return whether the file has bytes after `position`, including those of a partly written frame."""
         return self.position > position or self._is_torn
 
     def cut(self, position: int) -> None:
@@ -113,7 +113,7 @@ def create_segment(
 
 
 def is_no_room(error: OSError) -> bool:
-    """Whether waiting for space may help."""
+    """Return whether waiting for space may help."""
     return error.errno in NO_ROOM
 
 

@@ -15,7 +15,7 @@ NO_REPLAY = "this sink does not support replay"
 
 
 def belongs(cursor: Cursor, log: LogReader) -> bool:
-    """Whether the cursor is behind a commit of this log whose position it has reached, or before its
+    """Return whether the cursor is behind a commit of this log whose position it has reached, or before its
     start.
     """
     end = log.end
@@ -28,8 +28,8 @@ def belongs(cursor: Cursor, log: LogReader) -> bool:
 
 
 def is_applied(cursor: Cursor | None, delivery: Delivery, where: str) -> bool:
-    """Whether the sink has already applied this delivery. An empty one, and one that `begins` above the
-    cursor, is new.
+    """Return whether the sink has already applied this delivery. An empty one, and one that `begins` above
+    the cursor, is new.
 
     Raises:
         SinkRefused: the delivery does not begin at the sink's cursor.

@@ -109,7 +109,7 @@ class Audience:
         return (sink in self.sinks) != self.excluded
 
     def covers(self, other: Audience) -> bool:
-        """Whether every sink of `other` is in this audience."""
+        """Return whether every sink of `other` is in this audience."""
         return self | other == self
 
     def __or__(self, other: Audience) -> Audience:

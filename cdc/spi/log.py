@@ -1,4 +1,4 @@
-"""The contract of the durable log: what capture writes and deliveries read.
+"""The contract of the durable log, which capture writes and deliveries read.
 
 A log is an ordered, durable sequence of ChangeSets of one source, with a dictionary of text beside it: the
 log metadata. Offsets are the values of `_cdc_seq`. Each commit changes position, changes, buffered changes
@@ -142,13 +142,13 @@ class LogReader(Protocol):
         ...
 
     def wait(self, offset: int, timeout_seconds: float, until: Callable[[], bool] | None = None) -> bool:
-        """Block until something durable lies at or beyond `offset`; False when the time is up first, or when
-        `until` gives True: it is asked at the beginning and after every `wake`.
+        """Block until a durable change lies at or beyond `offset`; return False if the time is up first, or
+        if `until` returns True: it is called at the beginning and after every `wake`.
         """
         ...
 
     def wake(self) -> None:
-        """Have every `wait` ask its `until` now; from any thread."""
+        """Make every `wait` call its `until` now. Any thread may call this."""
         ...
 
     def schema(self, table: TableId) -> TableSchema | None:

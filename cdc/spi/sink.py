@@ -27,18 +27,18 @@ def _no_gauge(_name: str, _value: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SinkContext:
-    """Values that the engine passes to a sink: its name in the config, its epoch,
-    and where to report (never a row value, never a secret).
+    """Values that the engine passes to a sink: its name in the config, its epoch, and where to report (never
+    a row value, never a secret).
 
-    `count(name, amount)` adds to a counter of that name, `gauge(name, value)` sets what is so at present; the
-    status shows both. `memory_bytes` is what the sink may hold in memory for a delivery, beside what its own
-    options allow. `scratch` is a folder for files that mean nothing to another process: the sink makes it
-    when it needs it, and what an earlier process left there is gone; None where nothing is applied. `stop` is
-    set when the daemon stops: a sink that waits for long ends its wait by an error then.
+    `count(name, amount)` adds to a counter of that name, `gauge(name, value)` sets the current value of a
+    gauge; the status shows both. `memory_bytes` limits the memory of a delivery, beside the memory that the
+    sink's own options allow. `scratch` is a folder for files that no other process needs: the sink creates it
+    when it needs it, and the engine has deleted the files of earlier processes; None where nothing is
+    applied. `stop` is set when the daemon stops: a sink that waits long then raises an error.
 
-    Of the processes of a deployment that open the sink, each has a higher `epoch` than those before it; a
+    Each process of a deployment that opens the sink has a higher `epoch` than those before it; a
     sink refuses (SinkFenced) to apply for an epoch older than the newest that it has seen. `log_id` is the
-    identity of the log that the changes come from, '' where nobody knows: a sink that holds rows of another
+    identity of the log that the changes come from, '' if unknown: a sink that holds rows of another
     log refuses it (SinkRefused). `cdc.merge.continuity` compares both for all sinks. `daemon` is set for
     `check` only: the daemon that runs and has this sink open, None if none runs.
     """
@@ -79,14 +79,14 @@ class Delivery:
     """The range of changes of one `apply`, fixed and durable before the first attempt, so that a retry
     applies the same range.
 
-    Holds all changes with first ≤ offset < next, whole source transactions. `parts()` gives them in order,
-    each part a list of batches that fits in memory (`Capabilities.part_bytes`, or less); it may be called
-    again for a retry. Batches of one part are in `_cdc_seq` order within a table; between tables order by
+    Holds all changes with first ≤ offset < next, whole source transactions. `parts()` yields them in order,
+    each part a list of batches that fits in memory (`Capabilities.part_bytes`, or less); a retry may call it
+    again. Batches of one part are in `_cdc_seq` order within a table; between tables order by
     `_cdc_seq`.
-    `replaying` says that the sink has had these offsets before. `begins` says that the sink begins at
-    `first`, or continues there, although it has not had the offsets before: the log no longer holds them.
+    `replaying`: the sink had these offsets before. `begins`: the sink begins or continues at `first` without
+    the offsets before it, which the log no longer holds.
 
-    Batches of which the sink is not in the audience are left out, so that `parts()` may give nothing for a
+    Batches whose audience does not include the sink are left out, so that `parts()` may yield nothing for a
     range that is not empty. The batches of one log commit follow each other, in one part or several; where
     the `commit` of two neighbours has another `next`, a commit ends.
     """
@@ -119,9 +119,9 @@ class SetAside:
     """A table that a sink cannot store, while it stores the others.
 
     The sink holds the table's changes with an offset below `since`, and none after it. `kind` is the class of
-    the error, `message` and `remedy` are its own. `deliverable` says that the cause is gone: the table comes
-    back, whole, with the next truncate of it, which a copy of the table begins with. Where it `skips` nothing
-    the sink takes the table's changes, but needs a copy to give its rows.
+    the error, `message` and `remedy` are its own. `deliverable`: the cause is gone, and the sink stores the
+    table again from its next truncate on, with which a copy of the table begins. If it `skips` nothing, the
+    sink stores the table's changes, but shows its rows only after a copy.
     """
 
     table: TableId
@@ -147,7 +147,7 @@ class Sink(Protocol):
     Constructed with its validated options and a context; opened lazily.
 
     All methods are called from one thread per (source, sink) pair; a sink object serves one pair. Errors are
-    of `cdc.errors`: SinkUnavailable is retried for ever, SinkRefused waits for an operator.
+    of `cdc.errors`: SinkUnavailable is retried without limit, SinkRefused waits for an operator.
     """
 
     Options: ClassVar[type[BaseModel]]

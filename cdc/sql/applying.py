@@ -182,7 +182,7 @@ class Application:
         return []
 
     def _look_again(self, entry: SetAsideEntry, schema: TableSchema) -> None:
-        """Whether a table that is set aside could be taken as it is since this change."""
+        """Return whether a table that is set aside could be taken as it is since this change."""
         if (
             entry.details.deliverable
             or entry.details.table in self.refused

@@ -156,7 +156,7 @@ class Catalog:
         return self._names.get(table)
 
     def exists(self, place: TableId) -> bool:
-        """Whether the target has a table or view of that name."""
+        """Return whether the target has a table or view of that name."""
         return self._folded(place) in self._existing
 
     def place_for(

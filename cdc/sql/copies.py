@@ -156,7 +156,7 @@ class Copies:
         )
 
     def _fits(self, stored: StoredTable, schema: TableSchema) -> bool:
-        """Whether all values of the table can have the types that the schema has now."""
+        """Return whether all values of the table can have the types that the schema has now."""
         if self._options.schema_changes == "freeze":
             return True
         target, wrong = self._tables.target(stored), []

@@ -198,7 +198,7 @@ class Connection(ABC):
         return None
 
     def is_conversion(self, error: Exception) -> bool:
-        """Whether the driver could not convert a value to another type."""
+        """Return whether the driver could not convert a value to another type."""
         del error
         return False
 
@@ -220,7 +220,7 @@ class Connection(ABC):
         return ()
 
     def has(self, name: str) -> bool:
-        """Whether the sink's own table of that name exists."""
+        """Return whether the sink's own table of that name exists."""
         return self.dialect.place(TableId(OWN_SCHEMA, name)) in self.places()
 
     def keep(self, name: str, query: str, given: pa.Table | None = None) -> str:

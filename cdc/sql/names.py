@@ -52,7 +52,7 @@ def column_names(
 
 
 def is_too_long(name: str, dialect: Dialect) -> bool:
-    """Whether the target would truncate or refuse the name."""
+    """Return whether the target would truncate or refuse the name."""
     return dialect.longest_name is not None and len(name.encode()) > dialect.longest_name
 
 

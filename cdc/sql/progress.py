@@ -82,7 +82,7 @@ class DeliveryProgress:
         return replace(self._delivery, next=commit.next, position=commit.position, commit_at=self._commit_at)
 
     def ends_before(self, batch: ChangeBatch) -> bool:
-        """Whether a commit ends between what is applied and this batch."""
+        """Return whether a commit ends between what is applied and this batch."""
         return self.last is not None and ends_before(self.last, batch)
 
     @property
@@ -94,7 +94,7 @@ class DeliveryProgress:
         return commit is None or self._changes < commit.next - commit.first
 
     def is_in_first(self, batch: ChangeBatch) -> bool:
-        """Whether everything since the cursor belongs to the commit of this batch."""
+        """Return whether everything since the cursor belongs to the commit of this batch."""
         return self._first is not None and not ends_before(self._first, batch)
 
     def _passed(self, batch: ChangeBatch) -> None:

@@ -61,7 +61,7 @@ class Publisher:
         self._changed = True
 
     def due(self, patience: float = 1.0) -> bool:
-        """Whether `patience` intervals have passed since the last copy and there is something new."""
+        """Return whether `patience` intervals have passed since the last copy and there is something new."""
         late = (patience - 1.0) * self._interval_seconds
         return self._changed and time.monotonic() >= self._next_at + late
 

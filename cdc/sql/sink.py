@@ -92,7 +92,7 @@ class SqlSink(ABC):
         """Called after the transaction of every delivery."""
 
     def works_again(self, error: SinkUnavailable) -> bool:
-        """Whether the cause of an attempt's error was removed, so that the next attempt may succeed at
+        """Return whether the cause of an attempt's error was removed, so that the next attempt may succeed at
         once.
         """
         del error

@@ -93,7 +93,7 @@ class Room:
         self._filled: dict[TableId, float] = {}
 
     def is_full_for(self, batches: Sequence[ChangeBatch]) -> bool:
-        """Whether the transaction has no room for these batches, a piece."""
+        """Return whether the transaction has no room for these batches, a piece."""
         tables = self.tables.union(batch.table for batch in batches)
         return (
             self.wide_bytes >= self.limits.size + self.limits.left_behind or len(tables) > self.limits.tables
@@ -209,7 +209,8 @@ class Room:
 
 
 def ends_before(last: HasCommit | None, batch: HasCommit) -> bool:
-    """Whether a commit ends between two batches that follow each other; before the first, one always does.
+    """Return whether a commit ends between two batches that follow each other; before the first, one always
+    does.
 
     A commit without offsets goes with the one before it: no cursor lies between them.
     """

@@ -106,15 +106,15 @@ class Tables:
         return None
 
     def is_new(self, schema: TableSchema) -> bool:
-        """Whether the sink has no table for this schema."""
+        """Return whether the sink has no table for this schema."""
         return (self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)) is None
 
     def is_healed_by_copy(self, error: CdcError) -> bool:
-        """Whether a copy resolves this reason for a refusal."""
+        """Return whether a copy resolves this reason for a refusal."""
         return isinstance(error, SchemaChangeRefused) and self._begins_empty
 
     def is_news(self, schema: TableSchema) -> bool:
-        """Whether this schema of a table was not checked before."""
+        """Return whether this schema of a table was not checked before."""
         known = self._looked_at.get(schema.table)
         self._looked_at[schema.table] = schema
         return known is not schema and known != schema
@@ -286,5 +286,5 @@ def _starts_with_truncate(batches: Sequence[ChangeBatch]) -> bool:
 
 
 def _same_but_start(one: StoredTable, other: StoredTable) -> bool:
-    """Whether nothing differs but the place in the log where the shape begins."""
+    """Return whether nothing differs but the place in the log where the shape begins."""
     return replace(one, schema_seq=other.schema_seq) == other

@@ -17,7 +17,7 @@ from cdc.deferred import compute as pc
 
 
 def has_text(type_: pa.DataType) -> bool:
-    """Whether the values are single ones that people know a text of."""
+    """Return whether the values are single ones that people know a text of."""
     tests = (
         pa.types.is_string,
         pa.types.is_large_string,

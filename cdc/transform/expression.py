@@ -327,7 +327,7 @@ _MIRRORED = {
 
 
 def _mixes(first: pa.DataType, second: pa.DataType) -> bool:
-    """Whether Arrow's own promotion could fail or round: it does neither among integers with a sign."""
+    """Return whether Arrow's own promotion may fail or round; among signed integers it does neither."""
     return any(pa.types.is_decimal(type_) or pa.types.is_uint64(type_) for type_ in (first, second))
 
 

@@ -18,7 +18,8 @@ def difference(before: str, now: str) -> list[str]:
 
 
 def key_differs(before: str, now: str, key: Collection[str]) -> bool:
-    """Whether a column of the key is captured differently: then rows are found by other values than before.
+    """Return whether a column of the key is captured differently: then rows are found by other values than
+    before.
 
     `key` has the names that the columns have in the log, or will have.
     """

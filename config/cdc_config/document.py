@@ -66,7 +66,7 @@ class Document:
         return 1
 
     def is_outside(self, path: Path) -> bool:
-        """Whether the value there, or anything it holds, came from the environment or a file."""
+        """Return whether the value there, or anything it holds, came from the environment or a file."""
         return any(known[: len(path)] == path for known in self.outside)
 
     def _hidden(self, text: str) -> str:

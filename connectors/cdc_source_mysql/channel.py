@@ -105,7 +105,7 @@ class Channel:
         return found
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Whether there is something to receive, at last after that time. The end counts as something."""
+        """Wait for bytes or the end of the connection; return False if the time is up first."""
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             return True
         poll = select.poll()

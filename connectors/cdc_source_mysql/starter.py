@@ -85,7 +85,9 @@ def _look(connector: Connector, options: MysqlOptions) -> tuple[str, list[TableI
 
 
 def _is_empty(cursor: Any, table: TableId) -> bool:
-    """Whether a table for which the server estimates no row has none; False if this account may not look."""
+    """Return whether a table for which the server estimates no row has none; False if this account may not
+    look.
+    """
     try:
         cursor.execute(f"select 1 from {table_name(table)} limit 1")
         return cursor.fetchone() is None

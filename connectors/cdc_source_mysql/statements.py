@@ -38,7 +38,7 @@ _DENIED = frozenset({1044, 1142, 1143, 1227, 1370, 1401})
 
 
 def is_denied(error: BaseException | None) -> bool:
-    """Whether the driver's error says that the account lacks a privilege."""
+    """Return whether the driver's error says that the account lacks a privilege."""
     return isinstance(error, MySQLError) and bool(error.args) and error.args[0] in _DENIED
 
 

@@ -179,7 +179,9 @@ def _first_line(text: str) -> str:
 
 
 def _answers_tls(settings: Mapping[str, Any]) -> bool:
-    """Whether a server answers at all when asked for TLS: if so, TLS itself failed, else the connection."""
+    """Return whether a server answers at all when asked for TLS: if so, TLS itself failed, else the
+    connection.
+    """
     host = str(settings.get("hostaddr") or settings.get("host") or "")
     if not host or host.startswith(("/", "@")):
         return True

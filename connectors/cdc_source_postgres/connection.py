@@ -229,7 +229,7 @@ class ReplicationConnection:
 
 
 def takes_any_bytes(pgconn: pq.abc.PGconn) -> bool:
-    """Whether the database's encoding is none."""
+    """Return whether the database's encoding is none."""
     return pgconn.parameter_status(b"server_encoding") == ANY_BYTES.encode()
 
 

@@ -225,13 +225,13 @@ def translated(operation: str, path: Path) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether DuckDB could not do something within its memory limit."""
+    """Return whether DuckDB could not do something within its memory limit."""
     cause = error.__cause__ if isinstance(error, CdcError) else error
     return isinstance(cause, duckdb.Error) and any(text in str(cause) for text in _OUT_OF_MEMORY)
 
 
 def is_fatal(error: BaseException) -> bool:
-    """Whether DuckDB has closed the database in its own mind: only a new connection helps."""
+    """Return whether DuckDB has closed the database in its own mind: only a new connection helps."""
     cause = error.__cause__ if isinstance(error, CdcError) else error
     fatal = (duckdb.FatalException, duckdb.InternalException, duckdb.ConnectionException)
     return isinstance(cause, fatal) or "invalidated" in str(cause)

@@ -124,7 +124,9 @@ class ServerProcess(ABC):
 
     @abstractmethod
     def _is_ready(self) -> bool:
-        """Whether this very server answers: another one may sit on a port that this one could not take."""
+        """Return whether this very server answers: another one may sit on a port that this one could not
+        take.
+        """
 
     def _popen_options(self) -> dict[str, Any]:
         return {}

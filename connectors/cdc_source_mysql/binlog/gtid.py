@@ -241,7 +241,7 @@ class MariadbGtids:
         self.last[domain] = (server_id, sequence)
 
     def covers(self, other: MariadbGtids) -> bool:
-        """Whether this place is at or after the other in each of its domains."""
+        """Return whether this place is at or after the other in each of its domains."""
         return all(self.last.get(domain, (0, -1))[1] >= seq for domain, (_, seq) in other.last.items())
 
     def within(self, domains: Iterable[int]) -> MariadbGtids:

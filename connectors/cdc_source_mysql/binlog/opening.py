@@ -234,7 +234,7 @@ class Opening:
             return BinlogPosition(reading.decoder.file, reading.decoder.offset, gtids=gtids)
 
     def _holds(self, after: BinlogPosition, memory: ServerMemory | None) -> bool:
-        """Whether the place is in a file of this server, which is the one that we remember."""
+        """Return whether the place is in a file of this server, which is the one that we remember."""
         is_its = memory is not None and memory.epoch == after.epoch
         return is_its and self.queries.sizes().get(after.file, -1) >= after.offset
 
@@ -298,7 +298,7 @@ class Opening:
         return later
 
     def _check_file(self, after: BinlogPosition) -> None:
-        """Whether the server's own files still hold our place."""
+        """Return whether the server's own files still hold our place."""
         size = self.queries.sizes().get(after.file)
         if size is None:
             raise binlog_gone(self._where, after.file)

@@ -97,7 +97,7 @@ class SideEffects:
         yield from self._reached(source, {_DELETE, _UPDATE}, None, where)
 
     def concerns(self, changes: Iterable[TableChange]) -> bool:
-        """Whether a statement may change what `of` says, or rows that hang on its tables."""
+        """Return whether a statement may change what `of` says, or rows that hang on its tables."""
         return any(map(self._concerns, changes))
 
     def apply(self, changes: Iterable[TableChange], order: int, where: str) -> list[Resnapshot]:
@@ -240,8 +240,8 @@ def _changed_columns(batch: ChangeBatch, updated: Any, columns: Collection[str])
 
 
 def _is_changed(updates: ChangeBatch, name: str) -> bool:
-    """Whether a row may have another value now. A partial image leaves out what did not change; a row without
-    an old image has the key that it had.
+    """Return whether a row may have another value now. A partial image leaves out what did not change; a row
+    without an old image has the key that it had.
     """
     count, before, unchanged = updates.row_count, updates.before, updates.unchanged
     is_partial = _none(count) if unchanged is None else pc.is_valid(unchanged)

@@ -263,7 +263,7 @@ class StreamSession:
             )
 
     def _is_due(self, now: float, *, quiet: bool) -> bool:
-        """Whether a set is to be handed on, between two transactions."""
+        """Return whether a set is to be handed on, between two transactions."""
         if self._tracking.changes:
             return self._pace.has_gathered(now, None if quiet else OVERDUE_SECONDS)
         if self._tracking.has_news:

@@ -147,7 +147,9 @@ class TemporaryTables:
                 yield change
 
     def _is_temporary(self, table: TableId, origin: StatementOrigin, order: int) -> bool | None:
-        """Whether the table that a TRUNCATE or ALTER names is a temporary one; None if that is not known."""
+        """Return whether the table that a TRUNCATE or ALTER names is a temporary one; None if that is not
+        known.
+        """
         if not origin.is_flagged:
             return False
         if self._fold(table) in self._held.get(origin.key, ()):
@@ -159,7 +161,7 @@ class TemporaryTables:
         return False if is_known else None
 
     def _renames(self, change: Renamed, origin: StatementOrigin) -> bool:
-        """Whether RENAME TABLE renames a temporary table: only MariaDB's does."""
+        """Return whether RENAME TABLE renames a temporary table: only MariaDB's does."""
         is_held = self._fold(change.old) in self._held.get(origin.key, ())
         return is_held and self._flavour == "mariadb" and not change.by_alter
 

@@ -28,8 +28,8 @@ MEMORY_PREFIX = "xa:"
 
 
 def may_have_xa(cursor: Any, *, rolled_back: bool = False) -> bool:
-    """Whether an XA COMMIT (or, where asked, an XA ROLLBACK) has begun since the server's start, or nothing
-    tells that there was none.
+    """Return whether an XA COMMIT (or, where asked, an XA ROLLBACK) has begun since the server's start, or
+    nothing tells that there was none.
     """
     cursor.execute(_USES)
     found = {str(name).upper(): int(value) for name, value in cursor.fetchall()}

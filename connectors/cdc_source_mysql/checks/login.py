@@ -62,7 +62,7 @@ _REASONS = {
 
 
 def is_closed_database(error: CdcError) -> bool:
-    """Whether the account was let in, but not into the url's database."""
+    """Return whether the account was let in, but not into the url's database."""
     return number_of(error) == _CLOSED_DATABASE
 
 

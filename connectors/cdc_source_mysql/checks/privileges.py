@@ -28,7 +28,7 @@ class Grants:
     tables: tuple[tuple[str, frozenset[str]], ...]
 
     def may(self, privilege: str, table: TableId | None = None) -> bool:
-        """Whether it is held for that table, or everywhere."""
+        """Return whether it is held for that table, or everywhere."""
         if _holds(self.everywhere, privilege):
             return True
         if table is None:

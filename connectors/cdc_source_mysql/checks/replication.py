@@ -165,7 +165,7 @@ def _check_server_id(server: Server, log_id: str, report: MysqlReport) -> None:
 
 
 def _is_ours(server: Server, log_id: str, row: dict[str, Any]) -> bool:
-    """Whether this log registered under our number. MariaDB shows no uuid, but the name that we gave."""
+    """Return whether this log registered under our number. MariaDB shows our name, no uuid."""
     found = _field(row, "replica_uuid") or _field(row, "slave_uuid")
     if not found:
         _, _, label = _field(row, "host").partition(" ")

@@ -172,7 +172,7 @@ _FIELDS = frozenset(each.name for each in fields(ColumnDefinition))
 
 
 def _may_show(shown: ColumnDefinition, column: ColumnDefinition) -> bool:
-    """Whether the labels are those of the column with `?` for each character beyond the BMP."""
+    """Return whether the labels are those of the column with `?` for each character beyond the BMP."""
     told = tuple("".join("?" if char > "\uffff" else char for char in label) for label in column.labels)
     return shown.labels == told and shown.column_type[:4] == column.column_type[:4]
 
@@ -204,12 +204,12 @@ def hash_columns(
 
 
 def keeps_rows(engine: str) -> bool:
-    """Whether a SELECT shows the rows that were written. '' (not known) counts as such an engine."""
+    """Return whether a SELECT shows the rows that were written. '' (not known) counts as such an engine."""
     return engine.lower() in _KEEPING_ENGINES
 
 
 def is_hash(column: ColumnDefinition) -> bool:
-    """Whether the column is one that the server added for a long unique key."""
+    """Return whether the column is one that the server added for a long unique key."""
     return (
         column.generated
         and column.invisible
@@ -226,7 +226,7 @@ def as_hidden(column: ColumnDefinition) -> ColumnDefinition:
 
 
 def may_need_hash(columns: Iterable[ColumnDefinition], engine: str) -> bool:
-    """Whether a unique index over these whole columns may be too long for an index."""
+    """Return whether a unique index over these whole columns may be too long for an index."""
     size = 0
     for column in columns:
         found = _SIZED.fullmatch(column.column_type)

@@ -62,7 +62,7 @@ class Dependents:
 
 
 def logs_cascades(version: tuple[int, int, int], *, is_mariadb: bool, has_native_keys: bool) -> bool:
-    """Whether the binlog has what foreign keys change. `has_native_keys`: InnoDB carries them out."""
+    """Return whether the binlog has what foreign keys change. `has_native_keys`: InnoDB carries them out."""
     return not is_mariadb and version >= CASCADES_LOGGED_SINCE and not has_native_keys
 
 

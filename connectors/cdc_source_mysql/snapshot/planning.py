@@ -226,7 +226,7 @@ def plans_of(
 def is_as_planned(
     source: SnapshotSource, facts: ServerFacts, definition: TableDefinition, shape: CopyShape
 ) -> bool:
-    """Whether a table still has the columns and the key that it is copied by."""
+    """Return whether a table still has the columns and the key that it is copied by."""
     labelled = definition.labelled_as(shape.definition)
     return (
         labelled.key == shape.definition.key

@@ -166,7 +166,7 @@ class Views:
             return listed(cursor, self._facts.flavour)
 
     def _had_xa(self) -> bool:
-        """Whether an XA COMMIT may have begun since the server's start."""
+        """Return whether an XA COMMIT may have begun since the server's start."""
         with self._connection.cursor() as cursor:
             return may_have_xa(cursor)
 

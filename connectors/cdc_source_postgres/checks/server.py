@@ -46,7 +46,7 @@ def is_too_old(server: Server) -> bool:
 
 
 def minor_is_flawed(version: int) -> bool:
-    """Whether this minor version has the publication race (`FIXED_MINORS`)."""
+    """Return whether this minor version has the publication race (`FIXED_MINORS`)."""
     return version % 10000 < FIXED_MINORS.get(version // 10000, 0)
 
 

@@ -79,7 +79,7 @@ _MARKS = """
 
 
 def is_since(number: int, other: int) -> bool:
-    """Whether the transaction of that 32-bit number is the other one, or began after it."""
+    """Return whether the transaction of that 32-bit number is the other one, or began after it."""
     return (number - other) % _EPOCH < _EPOCH // 2
 
 
@@ -101,7 +101,7 @@ class Look:
         return cls(lsn, snapshot, frozenset(map(int, filter(None, running.split(",")))), triggers)
 
     def contains(self, xid: int, commit_lsn: int) -> bool:
-        """Whether the transaction was over for whoever looked."""
+        """Return whether the transaction was over for whoever looked."""
         if commit_lsn >= self.lsn:
             return False
         if not self.snapshot:
@@ -138,7 +138,9 @@ class Seen:
     empty: frozenset[int] = frozenset()
 
     def same_storage(self, other: Seen) -> bool:
-        """Whether both read the same rows: nothing was altered, rewritten or truncated between the two."""
+        """Return whether both read the same rows: nothing was altered, rewritten or truncated between the
+        two.
+        """
         return self.definition == other.definition
 
 

@@ -208,8 +208,8 @@ class DdlReader:
 
 
 def _fits(before: Definition, found: Definition, xid: int) -> bool:
-    """Whether a statement of this transaction can have led from one to the other: the catalog row of each
-    column that differs is of the transaction itself, or of a subtransaction, which has a later number.
+    """Return whether a statement of this transaction can have led from one to the other: the catalog row of
+    each column that differs is of the transaction itself, or of a subtransaction, which has a later number.
     """
     former = {column.number: column.meaning for column in before.columns}
     return found.attributes >= before.attributes and all(

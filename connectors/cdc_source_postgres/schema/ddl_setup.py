@@ -34,15 +34,15 @@ _IN_RECOVERY = "select pg_is_in_recovery()"
 
 
 def listens(conn: Connection, options: PostgresOptions) -> bool:
-    """Whether the stream is asked for messages: also where no event triggers exist yet."""
+    """Return whether the stream is asked for messages: also where no event triggers exist yet."""
     return options.ddl != "watch" and conn.info.server_version >= MESSAGES_SINCE
 
 
 def use_trigger(
     conn: Connection, connector: Connector, options: PostgresOptions, log: Callable[..., None]
 ) -> bool:
-    """Whether the stream's DDL messages are to be used: installs or renews the event triggers first, where
-    `ddl` and the account allow it.
+    """Return whether the stream's DDL messages are to be used: installs or renews the event triggers first,
+    where `ddl` and the account allow it.
 
     Raises:
         SourceRefused: `ddl: trigger`, and the event triggers are not there or do not work.
@@ -65,14 +65,14 @@ def use_trigger(
 
 
 def wants_install(conn: Connection, objects: Objects) -> bool:
-    """Whether this account should install or renew the event triggers: whoever disabled them meant it."""
+    """Return whether this account should install or renew the event triggers; not if they were disabled."""
     if objects.intact or objects.newer or objects.disabled:
         return False
     return may_install(conn) and conn.execute(_IN_RECOVERY).fetchone() != (True,)
 
 
 def may_install(conn: Connection) -> bool:
-    """Whether this account can create event triggers."""
+    """Return whether this account can create event triggers."""
     return conn.execute(_MAY_INSTALL).fetchone() == (True,)
 
 

@@ -318,7 +318,7 @@ class History:
             self._altered[relid] = AlteredTable(after, lsn)
 
     def _is_watched(self, _before: Entry, _look: Look) -> bool:
-        """Whether all DDL between the two is reported."""
+        """Return whether all DDL between the two is reported."""
         return False
 
     def _judge(self, relid: int, index: int) -> None:

@@ -59,7 +59,7 @@ class Entry:
         return self.known.definition.row_key if self.looked_key is None else self.looked_key
 
     def is_behind(self, look: Look) -> bool:
-        """Whether the look is older than what we know."""
+        """Return whether the look is older than what we know."""
         unseen = self.touched is not None and not look.contains(*self.touched)
         return unseen or (self.last is not None and look.order < self.last.order)
 

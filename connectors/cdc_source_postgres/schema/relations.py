@@ -192,7 +192,7 @@ def _relation(message: Message, around: Sequence[Definition]) -> CatalogRelation
 
 
 def _fits(shown: RelationColumn, column: ColumnDefinition) -> bool:
-    """Whether a column of that type can have been shown so, without a rewrite between."""
+    """Return whether a column of that type can have been shown so, without a rewrite between."""
     return same_values((shown.type_oid, shown.typmod), (column.type_oid, column.typmod))
 
 

@@ -171,7 +171,7 @@ class ReportedHistory(History):
 
 
 def _confirms(look: Definition, told: Definition) -> bool:
-    """Whether a look finds what messages said: the same meaning, in catalog rows that are no older."""
+    """Return whether a look finds what messages said: the same meaning, in catalog rows that are no older."""
     return _meaning(look) == _meaning(told) and all(
         is_since(int(seen.version), int(said.version))
         for seen, said in zip(look.columns, told.columns, strict=True)
@@ -185,8 +185,8 @@ def _meaning(definition: Definition) -> tuple[object, ...]:
 
 
 def _may_be_rewritten(then: Definition, now: Definition) -> bool:
-    """Whether rows of columns moved and files too: a GRANT and VACUUM FULL do that, but also an ALTER that
-    nothing reported, of a superuser who turned event triggers off.
+    """Return whether rows of columns moved and files too: a GRANT and VACUUM FULL do that, but also an ALTER
+    that nothing reported, of a superuser who turned event triggers off.
     """
     files = now.files
     moved = any(relid in files and node.file != files[relid].file for relid, node in then.files.items())
@@ -196,8 +196,8 @@ def _may_be_rewritten(then: Definition, now: Definition) -> bool:
 
 
 def _same_rows(then: Definition, now: Definition) -> bool:
-    """Whether no DDL lies between the two, and rows older than a column still have what they had: VACUUM FULL
-    takes missing values out of the catalog, where sinks find them for rows that they have.
+    """Return whether no DDL lies between the two, and rows older than a column still have what they had:
+    VACUUM FULL takes missing values out of the catalog, where sinks find them for rows that they have.
     """
     return _meaning(then) == _meaning(now) and all(
         old.missing in (None, new.missing) for old, new in zip(then.columns, now.columns, strict=True)

@@ -73,7 +73,7 @@ class Shaper:
         return self._money_scale()
 
     def has_money(self, type_oids: Iterable[int]) -> bool:
-        """Whether columns of one of these types are read with the fraction digits of money."""
+        """Return whether columns of one of these types are read with the fraction digits of money."""
         plans = (plan_column("", oid, -1, 0, self._types, self._unrepresentable) for oid in type_oids)
         return any(plan.codec.leaf.kind == "money" for plan in plans)
 

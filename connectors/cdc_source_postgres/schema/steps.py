@@ -103,7 +103,7 @@ def why_moved(before: Definition, after: Definition, circumstances: Circumstance
 
 
 def _keeps_name(before: Definition, after: Definition) -> bool:
-    """Whether what was read without `named` shows that names stayed: it has other catalog rows of the
+    """Return whether what was read without `named` shows that names stayed: it has other catalog rows of the
     transactions that wrote the present names, as of the one that created the table.
     """
     if before.named or not after.named:
@@ -135,7 +135,7 @@ def _why_unlisted(before: Sent, after: Sent) -> str:
 
 
 def same_values(old: tuple[int, int], now: tuple[int, int]) -> bool:
-    """Whether stored values, which were not rewritten, are the same under both (type oid, typmod)."""
+    """Return whether stored values, which were not rewritten, are the same under both (type oid, typmod)."""
     if old[0] == now[0]:
         return old[1] == now[1] or old[0] in _MODIFIABLE
     return {old[0], now[0]} <= _TEXTS
@@ -246,7 +246,7 @@ def _rewritten(before: Definition, after: Definition, circumstances: Circumstanc
 
 
 def _only_truncated(before: Node, after: Node) -> bool:
-    """Whether TRUNCATE removed the rows, which the stream contains."""
+    """Return whether TRUNCATE removed the rows, which the stream contains."""
     return before.toast != 0 and before.toast == after.toast
 
 

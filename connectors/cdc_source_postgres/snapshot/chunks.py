@@ -110,7 +110,7 @@ class ResumeToken:
         return cls(values["relid"], values["xmin"], attributes, columns, key, values["row_filter"], layouts)
 
     def holds_for(self, now: ResumeToken, next_xid: int) -> bool:
-        """Whether finished chunks of this token are good under the snapshot that `now` describes."""
+        """Return whether finished chunks of this token are good under the snapshot that `now` describes."""
         same_table = (self.relid, self.key, self.row_filter) == (now.relid, now.key, now.row_filter)
         same_files = all(
             relid in now.layouts and now.layouts[relid].filenode == layout.filenode
@@ -120,7 +120,7 @@ class ResumeToken:
         return same_table and same_files and is_young and self._has_same_columns(now)
 
     def _has_same_columns(self, now: ResumeToken) -> bool:
-        """Whether columns only came or went: in the same files a new one is its fill in every old row.
+        """Return whether columns only came or went: in the same files a new one is its fill in every old row.
 
         Whatever else ALTER TABLE does without a rewrite (a default, NOT NULL, statistics) changes no stored
         value.

@@ -89,7 +89,7 @@ class Turns:
         self._bytes[relid] = byte_count
 
     def fit_together(self, byte_count: int) -> bool:
-        """Whether tables of that size may share a snapshot."""
+        """Return whether tables of that size may share a snapshot."""
         return byte_count <= self._limits.group_bytes
 
     def taken(self, byte_count: int) -> None:

@@ -139,7 +139,7 @@ class Monitor:
         self._due = 0.0
 
     def is_partitioned(self, relid: int) -> bool:
-        """Whether that is a partitioned table now. psycopg errors are the caller's."""
+        """Return whether that is a partitioned table now. psycopg errors are the caller's."""
         row = self.connection.execute(_PARTITIONED, (relid,)).fetchone()
         return row is not None
 

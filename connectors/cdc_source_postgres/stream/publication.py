@@ -296,7 +296,7 @@ class Layout:
         return self.via_root
 
     def differs(self, *, via_root: bool) -> bool:
-        """Whether the publication, which has this setting now, sends partitions in another way."""
+        """Return whether the publication, which has this setting now, sends partitions in another way."""
         return self.decide(published=via_root) != via_root
 
     def remedy(self, publication: str) -> str:

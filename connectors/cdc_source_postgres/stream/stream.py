@@ -184,7 +184,7 @@ class StreamSession:
         return self._pace.has_gathered(now)
 
     def _idle_is_due(self, now: float) -> bool:
-        """Whether only the position moved, and it is time to say so."""
+        """Return whether only the position moved, and it is time to say so."""
         if self._tracking.changes:
             return False
         reached = max(self._idle_lsn, self._decoder.end_lsn)

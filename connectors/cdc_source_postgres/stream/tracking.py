@@ -131,7 +131,7 @@ class Tracking:
             self._ordinals += 1
 
     def _is_table(self, definition: Definition) -> bool:
-        """Whether rows come under this table's own name."""
+        """Return whether rows come under this table's own name."""
         if not self._layout.via_root:
             return definition.kind != PARTITIONED
         return self._history.root_of(definition.relid) is None
@@ -211,7 +211,7 @@ class Tracking:
             time.sleep(PAUSE_SECONDS)
 
     def _is_captured(self, relation: messages.Relation, table: TableId) -> bool:
-        """Whether rows under this relation are rows of a table of its own that the config selects."""
+        """Return whether rows under this relation are rows of a table of its own that the config selects."""
         follows_root, self._root = self._root, None
         if not self._selection.matches(table):
             self._history.left_out(relation.relid, self._place)
@@ -243,7 +243,7 @@ class Tracking:
 
 
 def _same(before: Shape, now: Shape) -> bool:
-    """Whether nothing that decodes a row, or that a sink sees, has changed."""
+    """Return whether nothing that decodes a row, or that a sink sees, has changed."""
     return (before.schema, before.plans, before.info.replica_identity) == (
         now.schema,
         now.plans,

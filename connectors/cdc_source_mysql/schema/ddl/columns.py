@@ -375,7 +375,9 @@ def _character_set(draft: _Draft) -> tuple[str | None, str | None]:
 
 
 def _nullable(cursor: TokenCursor, draft: _Draft) -> tuple[bool | None, bool]:
-    """Whether NULL is allowed, and whether that is sure: an old TIMESTAMP is NOT NULL unless it says NULL."""
+    """Return whether NULL is allowed, and whether that is sure: an old TIMESTAMP is NOT NULL unless it says
+    NULL.
+    """
     if draft.nullable is not None:
         return draft.nullable, True
     if draft.flags & {"auto_increment", "primary", "row_start", "row_end"}:

@@ -117,7 +117,7 @@ def _is_query(cursor: TokenCursor) -> bool:
 
 
 def _has_query(cursor: TokenCursor) -> bool:
-    """Whether a query follows the partitions."""
+    """Return whether a query follows the partitions."""
     while not cursor.at_end:
         if cursor.sees_symbol("("):
             cursor.skip_parentheses()

@@ -234,7 +234,7 @@ def _call(scan: _Scan) -> None:
 
 
 def _is_common(scan: _Scan) -> bool:
-    """Whether a common table expression gets this name: `WITH name [(column, …)] AS (`."""
+    """Return whether a common table expression gets this name: `WITH name [(column, …)] AS (`."""
     is_first = scan.at == 0 or scan.peek(-1).upper in {"WITH", "RECURSIVE"}
     if not is_first and not scan.sees(",", -1):
         return False

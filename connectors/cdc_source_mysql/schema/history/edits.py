@@ -326,7 +326,7 @@ def _with_unique(key: tuple[str, ...], added: Sequence[Index], columns: _Columns
 
 
 def _became_required(columns: _Columns) -> bool:
-    """Whether an old column can't be null any more: an index over it may have become a key."""
+    """Return whether an old column can't be null any more: an index over it may have become a key."""
     nullable = {column.name.lower() for column in columns.old if column.nullable}
     now = {columns.renamed.get(name, name).lower() for name in nullable}
     return any(not column.nullable and column.name.lower() in now for column in columns.made)

@@ -202,7 +202,7 @@ def _merged(event: ColumnDefinition, known: ColumnDefinition | None) -> ColumnDe
 
 
 def _can_be_same(event: ColumnDefinition, known: ColumnDefinition) -> bool:
-    """Whether the event shows the known column."""
+    """Return whether the event shows the known column."""
     told = (event.collation, event.compressed, event.legacy_temporal)
     if told != (known.collation, known.compressed, known.legacy_temporal):
         return False
@@ -304,8 +304,8 @@ def judge(
 
 
 def is_sequence(state: HistoryState | None, table_map: TableMap) -> bool:
-    """Whether the event is of a MariaDB sequence; without names, whether it looks so and nothing says that
-    it is a table.
+    """Return whether the event is of a MariaDB sequence; without names, whether it looks so and nothing says
+    that it is a table.
     """
     if table_map.names is not None:
         return table_map.names == _SEQUENCE_NAMES

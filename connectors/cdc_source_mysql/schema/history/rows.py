@@ -68,8 +68,8 @@ def changed_by(old: ColumnDefinition, new: ColumnDefinition, *, strict: bool) ->
 
 
 def changes_what_is_computed(old: ColumnDefinition, new: ColumnDefinition) -> bool:
-    """Whether an expression over the column may give other values though the column's own are the same: by
-    another collation, or digits that a wider type shows.
+    """Return whether an expression over the column may give other values though the column's own are the
+    same: by another collation, or digits that a wider type shows.
     """
     if (old.charset, old.collation) != (new.charset, new.collation):
         return True
