@@ -15,7 +15,7 @@ from cdc.errors import CdcError
 from cdc.model import TableId
 from cdc_source_mysql.binlog.gtid import Gtids, MariadbGtids
 from cdc_source_mysql.binlog.lookahead import Proof, place_of, prove
-from cdc_source_mysql.binlog.positions import file_number, order_of
+from cdc_source_mysql.binlog.positions import BinlogPosition, file_number, order_of
 from cdc_source_mysql.binlog.queries import BinlogQueries
 from cdc_source_mysql.binlog.replay import BinlogReader, Place, Statements
 from cdc_source_mysql.binlog.transactions import Xid
@@ -104,9 +104,17 @@ class CatalogLookups:
         """The tables that change with others, and the order of the binlog's end behind that look."""
         facts = self.knowledge.facts
         with self.look("reading the foreign keys") as connection:
-            found = read_dependents(connection, facts, self.selects)
-            end = BinlogQueries(connection, facts, self.reader.connector.where).end()
+            queries = BinlogQueries(connection, facts, self.reader.connector.where)
+            is_behind = not self._is_at(queries.end())
+            found = read_dependents(connection, facts, self.selects, is_behind=is_behind)
+            end = queries.end()
         return found, self.order(end.file, end.offset)
+
+    def _is_at(self, end: BinlogPosition) -> bool:
+        """Whether the stream is at this end of the binlog, or past it."""
+        decoder = self.decoder
+        place = (decoder.end_file, decoder.end_offset) if decoder.end_file else self.begin
+        return isinstance(place, tuple) and self.order(*place) >= self.order(end.file, end.offset)
 
     def denied(self, table: TableId, columns: Collection[str] = ()) -> CdcError | None:
         """The privilege that the account lacks on a table that it does not see, or on one of these columns;

@@ -66,6 +66,9 @@ class SideEffects:
         self._read_at = -1
         self._is_stale = True
         self._named: set[TableId] = set()
+        # Of the rows that are gathered now, and of any that the stream reads.
+        self._hides_cascades = True
+        self._has_hidden = False
 
     def columns(self, table: TableId) -> frozenset[str] | None:
         """The columns (in lower case) whose changes reach other tables; None where no change of the table's
@@ -76,6 +79,11 @@ class SideEffects:
         if found is None:
             return None
         return frozenset(name.lower() for one in found if one.cascade for name in one.cascade.columns)
+
+    def note(self, *, hides_cascades: bool) -> None:
+        """Say of the rows that follow whether the binlog lacks those that foreign keys changed with them."""
+        self._hides_cascades = hides_cascades
+        self._has_hidden = self._has_hidden or hides_cascades
 
     def of(self, batch: ChangeBatch, where: str) -> Iterator[Resnapshot]:
         """The copies that the changes of the batch make due; `where` is the stream's place."""
@@ -89,7 +97,7 @@ class SideEffects:
         changed = _changed_columns(batch, codes == Operation.UPDATE.code, columns)
         if changed:
             kinds.add(_UPDATE)
-        yield from self._reached(source, kinds, changed, where)
+        yield from self._reached(source, kinds, changed, where, logged=not self._hides_cascades)
 
     def of_any(self, table: TableId, where: str) -> Iterator[Resnapshot]:
         """As `of`, of a table whose rows may have changed in any way."""
@@ -147,22 +155,26 @@ class SideEffects:
         """
         match change:
             case ObjectChanged("FOREIGN KEY", table):
-                yield from self._selected([table] if change.drops else [])
+                yield from self._selected([table] if change.drops and self._has_hidden else [])
             case ObjectChanged():
                 yield from self._members()
             case Altered(table):
                 yield from self._selected([table])
             case Dropped(table) | Renamed(_, table):
-                yield from self._selected(one.table for one in self._of(table))
+                yield from self._selected(one.table for one in self._hiding(table))
                 if self._is_merge(self._cased(table)):
                     yield from self._members()
             case DatabaseDropped(name):
                 gone = self._cased(TableId(name, "")).schema
                 sources = [source for source in self._found.by_source if source.schema == gone]
-                yield from self._selected(one.table for source in sources for one in self._of(source))
+                yield from self._selected(one.table for source in sources for one in self._hiding(source))
 
     def _of(self, table: TableId) -> Sequence[Dependent]:
         return self._found.by_source.get(self._cased(table), ())
+
+    def _hiding(self, table: TableId) -> Iterator[Dependent]:
+        """Those that may have changed without a row in the binlog since the stream began."""
+        return (one for one in self._of(table) if self._has_hidden or one.cascade is None)
 
     def _selected(self, tables: Iterable[TableId]) -> Iterator[TableId]:
         return (table for table in map(self._cased, tables) if self._selects(table))
@@ -173,17 +185,24 @@ class SideEffects:
         return (table for table, engine in engines.items() if engine.lower() in _MEMBER_ENGINES)
 
     def _reached(
-        self, source: TableId, kinds: Collection[str], changed: frozenset[str] | None, where: str
+        self,
+        source: TableId,
+        kinds: Collection[str],
+        changed: frozenset[str] | None,
+        where: str,
+        *,
+        logged: bool = False,
     ) -> Iterator[Resnapshot]:
         """The selected tables that change with rows of the source: deleted, or updated in these columns
-        (None: in any). What is changed in a child may reach children of its own.
+        (None: in any). What is changed in a child may reach children of its own. `logged`: the binlog has
+        what foreign keys changed.
         """
         left: list[tuple[TableId, Collection[str], frozenset[str] | None]] = [(source, kinds, changed)]
         passed: set[tuple[TableId, str]] = set()
         while left:
             table, kinds, changed = left.pop()
             for one in self._of(table):
-                effect = _effect(one, kinds, changed)
+                effect = set() if logged and one.cascade else _effect(one, kinds, changed)
                 if not effect or (one.cascade is None and one.table == source):
                     continue
                 new = set() if one.shows_only else effect - {kind for t, kind in passed if t == one.table}
@@ -202,6 +221,7 @@ class SideEffects:
             return
         self._found, self._read_at = self._lookup.dependents()
         self._is_stale = False
+        self._has_hidden = self._has_hidden or not self._found.is_logged
         found = [one for each in self._found.by_source.values() for one in each]
         self._named = {table for one in found for table in (one.table, one.source)}
         for table in self._found.hidden:

@@ -363,6 +363,7 @@ class Tracking:
         """Take what a decoder has (default: the main one), behind what was taken before."""
         source = decoder or self._decoder
         ordinals, transactions, byte_count = source.changes, source.transactions, source.byte_count
+        self._parts.effects.note(hides_cascades=source.hides_cascades)
         for handle, record in source.take():
             batch = ChangeBatch(self._schemas[handle], without_omitted(record, self._omitted[handle]))
             if handle in self._rowless and pc.any(pc.not_equal(batch.ops, Operation.TRUNCATE.code)).as_py():

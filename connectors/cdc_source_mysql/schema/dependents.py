@@ -2,8 +2,9 @@
 row events: the children of foreign keys, and the tables that a MERGE table shows.
 
 A child changes where the engine itself carries out the foreign key: on MariaDB, on MySQL before 9.6, and
-later with `innodb_native_foreign_keys`. A row changed through a MERGE table is logged under the name of the
-MERGE table, a row changed in a member under the member's name.
+later with `innodb_native_foreign_keys`. Where the server does it, the children's rows events come before the
+parent's, and all of them have the flag SQL_FOREIGN_KEYS. A row changed through a MERGE table is logged under
+the name of the MERGE table, a row changed in a member under the member's name.
 """
 
 from __future__ import annotations
@@ -55,10 +56,13 @@ class Dependent:
 
 @dataclass(frozen=True, slots=True)
 class Dependents:
-    """Dependent tables by `source`; `hidden` are tables that may lie between and cannot be read."""
+    """Dependent tables by `source`; `hidden` are tables that may lie between and cannot be read. `is_logged`:
+    the server now logs what foreign keys change.
+    """
 
     by_source: Mapping[TableId, Sequence[Dependent]] = field(default_factory=dict)
     hidden: tuple[TableId, ...] = ()
+    is_logged: bool = False
 
 
 def logs_cascades(version: tuple[int, int, int], *, is_mariadb: bool, has_native_keys: bool) -> bool:
@@ -87,10 +91,14 @@ def merge_remedy(table: TableId) -> str:
 
 
 def read_dependents(
-    connection: Connection, facts: ServerFacts, selects: Callable[[TableId], bool]
+    connection: Connection, facts: ServerFacts, selects: Callable[[TableId], bool], *, is_behind: bool = False
 ) -> Dependents:
-    """The dependents by which changes reach selected tables, now. PyMySQL's errors are the caller's."""
-    return _Catalog(connection, facts, selects).read()
+    """The dependents by which changes reach selected tables, now. PyMySQL's errors are the caller's.
+
+    `is_behind`: events are still to be read that the server may have written under another version or
+    setting, so foreign keys count that it logs now.
+    """
+    return _Catalog(connection, facts, selects).read(is_behind=is_behind)
 
 
 class _Catalog:
@@ -105,14 +113,17 @@ class _Catalog:
         self._found: dict[TableId, list[Dependent]] = {}
         self._hidden: list[TableId] = []
 
-    def read(self) -> Dependents:
+    def read(self, *, is_behind: bool) -> Dependents:
         native = [str(value).upper() for _, value in self.query(_NATIVE_KEYS)]
-        if not logs_cascades(
+        is_logged = logs_cascades(
             self._facts.version, is_mariadb=self._facts.is_mariadb, has_native_keys=native == ["ON"]
-        ):
+        )
+        if is_behind or not is_logged:
             self._read_foreign_keys()
+        if is_logged:
+            self._hidden = []
         self._read_merge_tables()
-        return Dependents(self._found, tuple(self._hidden))
+        return Dependents(self._found, tuple(self._hidden), is_logged)
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows of a query."""

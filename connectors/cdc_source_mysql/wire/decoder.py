@@ -94,6 +94,11 @@ class Binlog(Protocol):
     def gtid_flags(self) -> int: ...
 
     @property
+    def hides_cascades(self) -> bool:
+        """Whether, since the last take, an event came without those of what foreign keys changed with it."""
+        ...
+
+    @property
     def transaction_changes(self) -> int: ...
 
     def __init__(

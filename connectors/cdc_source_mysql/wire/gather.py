@@ -28,6 +28,7 @@ from cdc_source_mysql.wire.codes import (
 from cdc_source_mysql.wire.compressed import inflate_body
 from cdc_source_mysql.wire.poor_images import (
     KEPT_BYTES,
+    SQL_FOREIGN_KEYS,
     STATEMENT_END,
     check_insert,
     check_update,
@@ -135,6 +136,8 @@ class Gatherer:
         self.last_uuid_text = ""
         # The current event is left out.
         self.skips_event = False
+        # Since the last take, there was an event without the rows that foreign keys changed with its own.
+        self.hides_cascades = False
         # The beginning of the current statement, where MariaDB sends it.
         self.statement = b""
         self.place: Table | None = None
@@ -252,6 +255,8 @@ class Gatherer:
         """Gather a rows event; true when its table is not known, and nothing was gathered."""
         table_id = reader.little(6)
         flags = reader.little(2)
+        if not flags & SQL_FOREIGN_KEYS:
+            self.hides_cascades = True
         if self.skips_event:
             self.skips_event = False
             self.statement = b""
@@ -392,6 +397,7 @@ class Gatherer:
         batches = self.gathering.take()
         dropped, self.dropped = self.dropped, []
         self.changes = self.byte_count = 0
+        self.hides_cascades = False
         return without_dropped(batches, dropped)
 
 

@@ -11,7 +11,7 @@ from cdc_source_mysql.wire.values cimport make_field
 
 cdef int CREATE, DELETE, TRUNCATE, UPDATE
 cdef int MARIADB_GTID, MYSQL_GTID, PARTIAL_UPDATE_ROWS_EVENT
-cdef int STATEMENT_END
+cdef int SQL_FOREIGN_KEYS, STATEMENT_END
 cdef Py_ssize_t KEPT_BYTES, MOST_TABLE_MAPS, ROW_OVERHEAD_BYTES
 cdef uint64_t DUMMY_TABLE, PARTIAL_JSON
 
@@ -61,6 +61,7 @@ cdef class Gatherer:
     cdef bytes last_uuid
     cdef object last_uuid_text
     cdef bint skips_event
+    cdef bint hides_cascades
     cdef bytes statement
     cdef Table place
     cdef int begin(self, file, uint64_t offset, int64_t commit_at) except -1

@@ -23,6 +23,8 @@ from cdc_source_mysql.schema.type_plan import TablePlan
 KEPT_BYTES = 512
 # Of a rows event: its statement has no further one.
 STATEMENT_END = 0x01
+# The server itself carries out foreign keys (MySQL 9.6 and newer): what they change has events of its own.
+SQL_FOREIGN_KEYS = 0x10
 _NAME = rb'(?:`(?:[^`]|``)+`|"(?:[^"]|"")+"|[0-9A-Za-z_$\x80-\xff]+)'
 # An UPDATE, or an INSERT (with ON DUPLICATE KEY UPDATE), and the first table that it names.
 _CHANGES = re.compile(

@@ -150,6 +150,10 @@ class BinlogDecoder:
         return self.gatherer.gtid.flags
 
     @property
+    def hides_cascades(self) -> bool:
+        return self.gatherer.hides_cascades
+
+    @property
     def position_text(self) -> str:
         return self.gatherer.position_text()
 

@@ -93,7 +93,8 @@ def outcome(
     decoder = decoding.decoder
     try:
         decoding.feed(*pieces)
-        seen = (decoder.changes, decoder.byte_count, decoder.transactions, decoder.transaction_changes)
+        counts = (decoder.changes, decoder.byte_count, decoder.transactions, decoder.transaction_changes)
+        seen = (*counts, decoder.hides_cascades)
         decoding.batches += decoder.take()
     except CdcError as error:
         return (REFUSED, type(error)) if error.where else f"an error without a place: {error.message}"

@@ -54,6 +54,15 @@ CHANGES = {
 }
 
 
+# What MySQL logs of each statement; the children come first.
+LOGGED = {
+    "delete from parent where id = 1": [("child", "d"), ("grandchild", "d"), ("named", "u"), ("parent", "d")],
+    "update parent set id = 10 where id = 2": [("child", "u"), ("parent", "u")],
+    "update parent set code = 'z' where id = 3": [("named", "u"), ("parent", "u")],
+    "delete from child where id = 2": [("child", "d"), ("grandchild", "d")],
+}
+
+
 @pytest.mark.parametrize("image", ["full", "minimal"])
 @pytest.mark.parametrize("statement", list(CHANGES))
 def test_children_that_a_foreign_key_changes_are_copied_again(
@@ -181,12 +190,15 @@ def test_a_parent_that_the_account_may_not_see_reaches_its_children(
     assert copied(follower).keys() == {"child"}
 
 
-def test_mysql_logs_what_foreign_keys_do(mysql9_database: MysqlDatabase, follow: FollowerFactory) -> None:
+@pytest.mark.parametrize("image", ["full", "minimal", "noblob"])
+def test_mysql_logs_what_foreign_keys_do(
+    mysql9_database: MysqlDatabase, follow: FollowerFactory, image: str
+) -> None:
     mysql9_database.execute(*TABLES)
     follower = follow(mysql9_database)
-    mysql9_database.execute("delete from parent where id = 1")
-    tables = [(row["table"].rpartition(".")[2], row["_cdc_op"]) for row in follower.rows()]
-    assert sorted(tables) == [("child", "d"), ("grandchild", "d"), ("named", "u"), ("parent", "d")]
+    mysql9_database.execute(f"set session binlog_row_image = {image}", *LOGGED)
+    found = [(row["table"].rpartition(".")[2], row["_cdc_op"]) for row in follower.rows()]
+    assert sorted(found) == sorted(change for changes in LOGGED.values() for change in changes)
     assert follower.stale == []
 
 
@@ -199,6 +211,28 @@ def test_mysql_with_native_foreign_keys_has_children_copied_again(
     follower = follow(database)
     database.execute("delete from parent where id = 1")
     assert copied(follower).keys() == {"child", "named", "grandchild"}
+
+
+@pytest.mark.parametrize("setting", ["ON", "OFF"])
+def test_mysql_started_with_another_setting_for_foreign_keys_while_the_stream_is_behind(
+    mysql_server_factory: MysqlFactory, follow: FollowerFactory, setting: str
+) -> None:
+    server = mysql_server_factory({"innodb-native-foreign-keys": setting}, "mysql9")
+    database = server.create_database()
+    database.execute(*TABLES)
+    follower = follow(database)
+    follower.close()
+    children = {"child", "named", "grandchild"}
+    database.execute("delete from parent where id = 1")
+    server.configure({"innodb-native-foreign-keys": "OFF" if setting == "ON" else "ON"})
+    server.restart()
+    follower.restart()
+    assert copied(follower).keys() == (children if setting == "ON" else set())
+    database.execute("delete from parent where id = 2")
+    assert copied(follower).keys() == (children if setting == "OFF" else set())
+    # Not at its place any more, and nothing that it did before is missing.
+    database.execute("alter table child drop foreign key belongs")
+    assert copied(follower) == {}
 
 
 def test_rows_that_triggers_change_are_in_the_binlog(

@@ -90,6 +90,25 @@ def test_a_stopped_daemon_has_unlogged_changes_at_its_start(
 
 @pytest.mark.halved(other=True)
 @pytest.mark.timeout(300)
+def test_children_of_foreign_keys_are_right_under_partial_images(
+    mysql_database: MysqlDatabase, pipeline: MysqlPipeline
+) -> None:
+    pipeline.catch_up()
+    for image in ("minimal", "noblob"):
+        mysql_database.execute(
+            "replace into parent values (1, 1), (2, 2)",
+            "replace into child values (1, 1), (2, 2)",
+            f"set session binlog_row_image = {image}",
+            *(statement for statement in CHANGES if "both_" not in statement),
+            "delete from child where id = 3",
+            "delete from child where id = 5",
+            "delete from parent where id = 20",
+        )
+        pipeline.catch_up()
+        require_equal(mysql_database, pipeline, KEYED)
+
+
+@pytest.mark.timeout(300)
 def test_a_running_daemon_has_unlogged_changes_in_the_end(
     mysql_database: MysqlDatabase, pipeline: MysqlPipeline
 ) -> None:
