@@ -37,7 +37,7 @@ def plugin_for(group: Group, url: str, ability: type[Any], where: str) -> tuple[
             able += found.url_schemes
             if scheme in found.url_schemes:
                 return plugin.name, found
-    raise _not_understood(url, scheme, sorted(able), unusable, where)
+    raise _not_understood(url, scheme, able, unusable, where)
 
 
 def configuration_of(
