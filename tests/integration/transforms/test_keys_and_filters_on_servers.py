@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.integration.transforms.test_masks_on_servers import hashed, mirror, run, say
 from tests.support.mysql.server import MysqlDatabase
 from tests.support.pipeline import MysqlPipeline, Pipeline
@@ -19,6 +21,7 @@ def configure(pipeline: Pipeline, *entries: dict[str, Any]) -> None:
     pipeline.configure(transforms=list(entries), mask_key="${file:mask.key}")
 
 
+@pytest.mark.halved
 def test_hashed_keys_of_a_loose_collation_are_found_by_their_stored_bytes(
     mysql_database: MysqlDatabase, tmp_path: Path
 ) -> None:
@@ -51,6 +54,7 @@ def test_hashed_keys_of_a_loose_collation_are_found_by_their_stored_bytes(
         assert mirror(pipeline, f'"{schema}".{table}', columns, "1") == expected
 
 
+@pytest.mark.halved(other=True)
 def test_a_filter_on_a_table_with_unsent_values_equals_the_source(database: Database, tmp_path: Path) -> None:
     database.execute(
         "create table orders (id int primary key, tenant int, note text, big text)",
@@ -83,6 +87,7 @@ def test_a_filter_on_a_table_with_unsent_values_equals_the_source(database: Data
     assert "transforms-where" not in say(pipeline, "check", "--json")
 
 
+@pytest.mark.halved
 def test_a_function_sees_batches_of_copies_and_changes_and_its_error_shows_no_value(
     database: Database, tmp_path: Path
 ) -> None:
@@ -114,6 +119,7 @@ def test_a_function_sees_batches_of_copies_and_changes_and_its_error_shows_no_va
     )
 
 
+@pytest.mark.halved(other=True)
 def test_a_misspelt_mask_and_a_changed_one_are_named(database: Database, tmp_path: Path) -> None:
     database.execute(
         "create table people (id int primary key, email text)", "insert into people values (1, 'a@b.c')"

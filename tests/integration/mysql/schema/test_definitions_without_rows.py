@@ -5,6 +5,7 @@ theirs follows.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from tests.support.equality.lake import read_lake, replay
 from tests.support.equality.mysql import read_source
 from tests.support.equality.tables import differences, read_mirror
+from tests.support.mysql.binaries import servers_under_test
 from tests.support.mysql.server import MysqlDatabase
 from tests.support.pipeline import MysqlPipeline
 
@@ -32,20 +34,27 @@ ALTERED = (
 TABLES = ("a", "b", "circled", "swapped", "grown", "filled", "narrowed", "widened", "parted")
 
 
-@pytest.fixture(params=["full", "default"])
-def database(request: pytest.FixtureRequest, mysql_database: MysqlDatabase) -> Iterator[MysqlDatabase]:
+@pytest.fixture
+def database(metadata: str, mysql_database: MysqlDatabase) -> Iterator[MysqlDatabase]:
     """On a server whose TABLE_MAP events tell names, or as little as by default."""
     default = "minimal" if mysql_database.server.flavour == "mysql" else "no_log"
-    wanted = "full" if request.param == "full" else default
+    wanted = "full" if metadata == "full" else default
     mysql_database.server.execute(f"set global binlog_row_metadata = {wanted}")
     yield mysql_database
     mysql_database.server.execute("set global binlog_row_metadata = full")
 
 
-@pytest.mark.halved
-@pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
+# Each value in one of the ways; `make test-all` has the others too.
+COMMON = {("mysql9", "default", "running"), ("mariadb10", "full", "stopped")}
+WAYS = [
+    pytest.param(*way, id="-".join(way), marks=() if way in COMMON else pytest.mark.slow)
+    for way in product(servers_under_test(), ("full", "default"), ("running", "stopped"))
+]
+
+
+@pytest.mark.parametrize(("mysql", "metadata", "way"), WAYS, indirect=["mysql"])
 def test_names_that_change_hands_reach_the_sinks_without_a_row(
-    database: MysqlDatabase, tmp_path: Path, running: bool
+    database: MysqlDatabase, tmp_path: Path, way: str
 ) -> None:
     server, name = database.server, database.name
     database.execute(
@@ -60,7 +69,7 @@ def test_names_that_change_hands_reach_the_sinks_without_a_row(
     )
     pipeline = MysqlPipeline(server, tmp_path, url=database.url, tables=[f"{name}.*"])
     pipeline.catch_up()
-    process = pipeline.start() if running else None
+    process = pipeline.start() if way == "running" else None
     if process is not None:
         pipeline.wait_until_streaming(process)
     database.execute("rename table a to x, b to a, x to b", *CIRCLE, *ALTERED, "insert into live values (1)")
