@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from cdc.cli.logging import LogLevel, configure
+from cdc.cli.output import has_screen
 from cdc.control.live import LiveStatus
 from cdc.errors import ConfigError
 from cdc.readable import show_count, show_seconds
@@ -52,7 +52,7 @@ class Display:
     def __init__(
         self, wanted: ProgressForm | None, *, debug: bool, level: LogLevel, quiet: bool, as_json: bool
     ) -> None:
-        can_draw = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        can_draw = has_screen(sys.stderr)
         if wanted is ProgressForm.LIVE and not can_draw:
             remedy = "Use --progress plain, or json."
             raise ConfigError("live needs a terminal on stderr", where="--progress", remedy=remedy)

@@ -5,6 +5,7 @@ rich is imported where something has columns or a style: plain sentences and JSO
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,11 @@ _JSON_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC
 _ENDS_WITH_COMMAND = re.compile(r"(?:^|: )(?:cdc|kill|pip|uv|python3?) [^:]*$")
 
 Cell: TypeAlias = "str | Text"
+
+
+def has_screen(stream: TextIO) -> bool:
+    """Whether a view can be drawn in place there."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def console(stream: TextIO | None = None) -> Console:

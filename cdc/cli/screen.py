@@ -6,7 +6,7 @@ import io
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import TextIO, cast
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -17,11 +17,6 @@ from cdc.cli.output import plain
 # Where the terminal does not say its size.
 DEFAULT_SIZE = (80, 24)
 _ALTERNATE, _MAIN = "\x1b[?1049h", "\x1b[?1049l"
-
-
-def has_screen(stream: TextIO) -> bool:
-    """Whether a view can be drawn in place there."""
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def rows_of(line: Text, columns: int) -> int:
@@ -55,7 +50,8 @@ class Screen:
 
     def draw(self, lines: Callable[[int, int], Sequence[Text]]) -> None:
         """Replace the region by lines that are made for columns and lines."""
-        made = [*lines(*self.size())]
+        # Names can hold what moves the cursor; each character that is shown instead counts.
+        made = [cast("Text", plain(line)) for line in lines(*self.size())]
         with self._lock:
             erased = self._erased()
             self._shown = made
@@ -86,11 +82,11 @@ class Screen:
         return f"\r\x1b[{rows}A\x1b[J" if rows else ""
 
     def _rendered(self, lines: Sequence[Text]) -> str:
-        """With colours; each line whole, and without characters that move the cursor."""
+        """With colours; each line whole."""
         made = io.StringIO()
         console = Console(file=made, force_terminal=True, highlight=False, markup=False, emoji=False)
         for line in lines:
-            console.print(plain(line), soft_wrap=True)
+            console.print(line, soft_wrap=True)
         return made.getvalue()
 
     def _put(self, text: str) -> None:

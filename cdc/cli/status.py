@@ -11,8 +11,8 @@ import typer
 
 from cdc.cli.configured import open_configuration
 from cdc.cli.live_view import watch_on
-from cdc.cli.output import print_json, say
-from cdc.cli.screen import Screen, has_screen
+from cdc.cli.output import has_screen, print_json, say
+from cdc.cli.screen import Screen
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.cli.status_text import lines_of
 from cdc.control.status import status_of
