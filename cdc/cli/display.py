@@ -29,7 +29,7 @@ class ProgressForm(StrEnum):
 
 
 class RunView(Protocol):
-    """What is told about the run while it lasts."""
+    """Progress of the run, as it is shown while the run lasts."""
 
     def stopping(self) -> None: ...
 

@@ -41,7 +41,7 @@ _SOURCE, _SINK = "run SOURCE_URL", "--to"
 
 @dataclass(frozen=True, slots=True)
 class GivenUrls:
-    """What the command line says in place of a file; a URL may be `env:NAME`."""
+    """URLs that the command line gives in place of a file; each may be `env:NAME`."""
 
     source: str | None
     sinks: Sequence[str]

@@ -25,14 +25,15 @@ SYSTEM_NAMES = re.compile(
     r"^\s*(?:import|from)\s+(?:psycopg|pymysql|pymysqlreplication|duckdb|boto3|clickhouse\w*|snowflake)\b",
     re.MULTILINE,
 )
-# The contracts that a log or a state on another machine keeps too, and their suites: none says where it is.
+# The contracts that a log or a state on another machine keeps too, and their suites: none says where it is,
+# nor which process of a machine has it.
 WITHOUT_A_PLACE = (
     "cdc/spi/log.py",
     "cdc/spi/state.py",
     "cdc/testing/log_contract.py",
     "cdc/testing/state_contract.py",
 )
-PLACES = re.compile(r"\b(?:pathlib|Path|os|tmp_path|segment\w*|folder|director(?:y|ies))\b")
+PLACES = re.compile(r"\b(?:pathlib|Path|os|pid|tmp_path|segment\w*|folder|director(?:y|ies))\b")
 # Plug-in authors' test tools, and the demo, start a real server.
 MAY_NAME_SYSTEMS = (ROOT / "cdc/testing", ROOT / "cdc/cli/demo")
 
