@@ -107,6 +107,10 @@ class StateError(CdcError):
     """The state directory can't be used (locked, unreadable, of a newer version)."""
 
 
+class StateHeld(StateError):
+    """Another process holds this folder; a standby waits for it."""
+
+
 class StateFull(CdcError):
     """The disk under `state_dir` is full; work resumes when there is space."""
 

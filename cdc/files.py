@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from cdc.errors import CdcError, SinkRefused, SinkUnavailable, StateError
+from cdc.errors import CdcError, SinkRefused, SinkUnavailable, StateHeld
 
 # Names that end so are leftovers of a crash between write and rename; whoever owns the folder removes them.
 TEMPORARY_SUFFIX = ".tmp"
@@ -301,7 +301,7 @@ class FolderLock:
         except BlockingIOError as error:
             owner = path.read_bytes()[:32].decode("ascii", "replace").partition("\n")[0]
             message = f"process {owner or 'unknown'} holds {purpose}"
-            raise StateError(
+            raise StateHeld(
                 message, where=str(folder), remedy="Stop that process first; only one may write here."
             ) from error
         try:

@@ -16,8 +16,18 @@ def open_configuration(file: Path) -> Configuration:
 
     The process makes files with the rights that the file names.
     """
+    configuration = load_configuration(file)
+    prepare_process(configuration)
+    return configuration
+
+
+def load_configuration(file: Path) -> Configuration:
+    """Load the file; the process stays as it is."""
     with uncollected():
-        configuration = load(file, registry.load)
+        return load(file, registry.load)
+
+
+def prepare_process(configuration: Configuration) -> None:
+    """Make the file's folder the working directory, and take the rights from new files that it names."""
     set_umask(configuration.umask)
     os.chdir(configuration.file.parent)
-    return configuration

@@ -38,6 +38,7 @@ COMMANDS = {
     "snapshot": "cdc.cli.snapshot:snapshot",
     "pause": "cdc.cli.pause:pause",
     "resume": "cdc.cli.pause:resume",
+    "reload": "cdc.cli.reload:reload",
     "teardown": "cdc.cli.teardown:teardown",
     "tail": "cdc.cli.tail:tail",
     "log": "cdc.cli.log:app",

@@ -35,7 +35,7 @@ def pause(
     """
     configuration = open_configuration(config)
     target = control.pause_target(configuration, name, tables or [], kind, "pause NAME")
-    result = control.pause(configuration, target, _operator())
+    result = control.pause(configuration, target, operator())
     _show(target, result, "paused", as_json=as_json)
 
 
@@ -52,7 +52,8 @@ def resume(
     _show(target, control.resume(configuration, target), "resumed", as_json=as_json)
 
 
-def _operator() -> str:
+def operator() -> str:
+    """Return who runs this command."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from types import FrameType
+from functools import partial
+from pathlib import Path
 from typing import Annotated, ParamSpec
 
 import typer
 
 from cdc.cli.allocators import bound_resident_memory
-from cdc.cli.configured import open_configuration
-from cdc.cli.display import Display, ProgressForm
+from cdc.cli.configured import load_configuration, prepare_process
+from cdc.cli.display import Display, ProgressForm, RunView
 from cdc.cli.importing import keep_imported
 from cdc.cli.logging import Log, LogLevel, errors_in_the_log, logger
 from cdc.cli.once import Deadline, timeout_seconds
 from cdc.cli.output import print_error, print_json, say
 from cdc.cli.progress import Progress
-from cdc.cli.service import ServiceManager
+from cdc.cli.service import NotifySender, ServiceManager
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, session_of
+from cdc.cli.signals import obeying_signals
+from cdc.cli.standby import Standby
 from cdc.cli.without_file import GivenUrls, SourceUrlArgument, TablesOption, ToOption
 from cdc.control import storage
 from cdc.control.composition import pick_source, sink_spec, source_spec
 from cdc.control.live import LiveStatus
 from cdc.control.monitor import StatusMonitor
+from cdc.control.reloading import Reloader
 from cdc.control.volume import make_state_dir, require_volume
 from cdc.engine import Engine, Outcome, RunResult
 from cdc.errors import CdcError, ConfigError
 from cdc.http.server import HttpService, check_tls
-from cdc.spi import LogStore
+from cdc.spi import LogStore, State
 from cdc.spi.status import DaemonReport
 from cdc_config import Configuration
 from cdc_config.http import OFF, problem_of
@@ -55,6 +57,12 @@ AdoptOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME", help="Let this state_dir take over the source's replication slot from another one."
+    ),
+]
+StandbyOption = Annotated[
+    bool,
+    typer.Option(
+        "--standby", help="If another process runs with this state_dir, wait, and take over when it ends."
     ),
 ]
 LevelOption = Annotated[
@@ -92,6 +100,7 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     timeout: TimeoutOption = None,
     accept_source: AcceptOption = None,
     adopt_slot: AdoptOption = None,
+    standby: StandbyOption = False,
     http: HttpOption = None,
     log_level: LevelOption = LogLevel.INFO,
     progress: ProgressOption = None,
@@ -109,29 +118,49 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     as_they_are = session.debug or as_json or display.form is not ProgressForm.JSON
     with errors_in_the_log(log, as_they_are=as_they_are):
         given = GivenUrls(source_url, to or (), tables or ())
-        found = given.configuration() if given else open_configuration(config)
-        configuration = _served(found, http, once=once)
+        load = partial(_loaded, given, config.absolute(), http, once=once)
+        configuration = load()
+        if not given:
+            prepare_process(configuration)
     accepted = {pick_source(configuration, name, "--accept-source").name for name in accept_source or ()}
     adopting = {pick_source(configuration, name, "--adopt-slot").name for name in adopt_slot or ()}
     newest = Progress(log, quiet=quiet or display.is_live)
     monitor = StatusMonitor()
-    logs = storage.logs(configuration)
     bound_resident_memory()
     with errors_in_the_log(log, as_they_are=as_they_are):
-        check_tls(configuration.http.tls)
-        engine = _build(configuration, accepted, adopting, logs, monitor.recording(log))
+        configuration, state = _claimed(configuration, load, log, standby=standby, once=once)
+        logs = storage.logs(configuration)
+        engine = _build(configuration, accepted, adopting, state, logs, monitor.recording(log))
     keep_imported()
     session.has_workers = True
     live = LiveStatus(configuration, monitor, logs, engine.meters)
-    manager = ServiceManager(live)
     deadline = Deadline(seconds, engine.stop)
-    on_tick = deadline.after(_each(monitor.tick, newest.tick, manager.tick))
-    with display.view(live) as view, _stopped_by_signals(_each(view.stopping, manager.stopping, engine.stop)):
-        with HttpService(live, log), manager:
-            result = engine.run(once=once, on_tick=on_tick)
-        log("stopped", outcome=result.outcome.value)
+    on_tick = deadline.after(_each(monitor.tick, newest.tick))
+    with display.view(live) as view:
+        result = _run(engine, live, view, load, log, on_tick, once=once)
     _show(result, newest.report, display.closing(newest.report, once=once), as_json=as_json)
     _end(result, [*deadline.errors(newest.report)] if deadline.expired else [], as_json=as_json)
+
+
+def _run(
+    engine: Engine,
+    live: LiveStatus,
+    view: RunView,
+    load: Callable[[], Configuration],
+    log: Log,
+    on_tick: Callable[[DaemonReport], None],
+    *,
+    once: bool,
+) -> RunResult:
+    """Run the engine with all that people and service managers reach it by."""
+    manager = ServiceManager(live)
+    reloader = Reloader(live, engine, load, manager.reloading, live.monitor.recording(log))
+    end = _each(view.stopping, manager.stopping, engine.stop)
+    with obeying_signals(end, None if once else reloader.ask):
+        with HttpService(live, log), manager, reloader:
+            result = engine.run(once=once, on_tick=_each(on_tick, manager.tick))
+        log("stopped", outcome=result.outcome.value)
+    return result
 
 
 def _end(result: RunResult, late: Sequence[CdcError], *, as_json: bool) -> None:
@@ -143,10 +172,11 @@ def _end(result: RunResult, late: Sequence[CdcError], *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _served(configuration: Configuration, listen: str | None, *, once: bool) -> Configuration:
-    """Return the configuration with what the command line says of the HTTP service; a run that ends by itself
+def _loaded(given: GivenUrls, file: Path, listen: str | None, *, once: bool) -> Configuration:
+    """Load the configuration, with what the command line says of the HTTP service; a run that ends by itself
     has none.
     """
+    configuration = given.configuration() if given else load_configuration(file)
     address = OFF if once else listen
     if address is None:
         return configuration
@@ -158,6 +188,26 @@ def _served(configuration: Configuration, listen: str | None, *, once: bool) -> 
     return replace(configuration, http=settings)
 
 
+def _claimed(
+    configuration: Configuration, load: Callable[[], Configuration], log: Log, *, standby: bool, once: bool
+) -> tuple[Configuration, State]:
+    """Lock the state; return it with the configuration to run. The command ends if a standby is stopped."""
+    check_tls(configuration.http.tls)
+    require_volume(configuration.state_dir)
+    make_state_dir(configuration.state_dir)
+    if not standby:
+        return configuration, storage.state(configuration).open()
+    if once:
+        message = "cannot be combined with --once"
+        raise ConfigError(message, where="--standby", remedy="Leave out one of them.")
+    waiting = Standby(configuration, load, log, NotifySender())
+    with obeying_signals(waiting.stop, waiting.reload):
+        taken = waiting.wait()
+    if taken is None:
+        raise typer.Exit
+    return taken
+
+
 def _each(*functions: Callable[Given, None]) -> Callable[Given, None]:
     def call(*arguments: Given.args, **named: Given.kwargs) -> None:
         for one in functions:
@@ -167,33 +217,19 @@ def _each(*functions: Callable[Given, None]) -> Callable[Given, None]:
 
 
 def _build(
-    configuration: Configuration, accepted: set[str], adopting: set[str], logs: LogStore, log: Log
+    configuration: Configuration,
+    accepted: set[str],
+    adopting: set[str],
+    state: State,
+    logs: LogStore,
+    log: Log,
 ) -> Engine:
     sources = [
         source_spec(s, accept_identity=s.name in accepted, takes_over=s.name in adopting)
         for s in configuration.sources.values()
     ]
     sinks = [sink_spec(sink) for sink in configuration.sinks.values()]
-    require_volume(configuration.state_dir)
-    make_state_dir(configuration.state_dir)
-    state = storage.state(configuration).open()
     return Engine(sources, sinks, state, logs, log, configuration.state_dir / "scratch")
-
-
-@contextmanager
-def _stopped_by_signals(end: Callable[[], None]) -> Iterator[None]:
-    """The first signal asks for an orderly end; a second one of the same kind ends the process at once."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        end()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _show(result: RunResult, report: DaemonReport, summary: Iterable[str], *, as_json: bool) -> None:

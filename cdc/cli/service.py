@@ -26,12 +26,33 @@ SEND_TIMEOUT_SECONDS = 1.0
 IDLE_SHARE = 0.1
 
 
+class NotifySender:
+    """Sends to the manager that started this process; does nothing without one."""
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        self._address = _address(environment.get("NOTIFY_SOCKET", ""))
+        self.has_manager = self._address is not None
+
+    def send(self, *fields: str) -> None:
+        """Send one message of lines such as `READY=1`."""
+        if self._address is None:
+            return
+        # A manager that has gone, or does not read: its watchdog and its time limits decide.
+        with (
+            suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
+        ):
+            sender.settimeout(SEND_TIMEOUT_SECONDS)
+            sender.sendto("\n".join(fields).encode(), self._address)
+
+
 class ServiceManager:
     """The manager that started this process. Used as a context manager around the engine's run."""
 
     def __init__(self, live: LiveStatus, environment: Mapping[str, str] = os.environ) -> None:
         self._live = live
-        self._address = _address(environment.get("NOTIFY_SOCKET", ""))
+        self._sender = NotifySender(environment)
+        self._send = self._sender.send
         self._watchdog_seconds = _watchdog_seconds(environment)
         self._progress = ProgressProof(live.monitor)
         self._is_ready = False
@@ -39,13 +60,13 @@ class ServiceManager:
         self._thread = threading.Thread(target=self._report, name="service-manager", daemon=True)
 
     def __enter__(self) -> Self:
-        if self._address is not None:
+        if self._sender.has_manager:
             self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._ended.set()
-        if self._address is not None:
+        if self._sender.has_manager:
             self._thread.join()
 
     def tick(self, _: DaemonReport) -> None:
@@ -85,17 +106,6 @@ class ServiceManager:
             verdict = self._live.verdict(self._live.status())
             return " ".join(f"{verdict.title}. {verdict.text}".split())
         return ""
-
-    def _send(self, *fields: str) -> None:
-        if self._address is None:
-            return
-        # A manager that has gone, or does not read: its watchdog and its time limits decide.
-        with (
-            suppress(OSError),
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
-        ):
-            sender.settimeout(SEND_TIMEOUT_SECONDS)
-            sender.sendto("\n".join(fields).encode(), self._address)
 
 
 class ProgressProof:

@@ -7,16 +7,24 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from rich.text import Text
 
 from cdc.cli.output import as_sentence
-from cdc.control.status import DaemonView, OpenRequest, SourceView, Status
+from cdc.control.status import DaemonView, OpenRequest, SourceView, Status, stamp_of
 from cdc.engine.waits import NO_ACTION
 from cdc.kit.report import counted
 from cdc.readable import show_bytes, show_seconds, show_time
 from cdc.spi.state import Pause
-from cdc.spi.status import ErrorReport, SinkReport, SourceReport, UnfollowedReport, WaitReport
+from cdc.spi.status import (
+    ConfigurationReport,
+    ErrorReport,
+    SinkReport,
+    SourceReport,
+    UnfollowedReport,
+    WaitReport,
+)
 
 # What a terminal shows without being widened.
 COLUMNS = 80
@@ -33,6 +41,8 @@ _BAD_STATES = ("failed", "retrying", "refused")
 def lines_of(status: Status) -> Iterator[Text]:
     """All lines, in order."""
     yield from _headline(status.daemon)
+    for standby in status.standbys:
+        yield Text(f"standby: process {standby.pid} on {standby.host} waits since {standby.since[:19]}Z")
     for name, source in status.sources.items():
         yield Text("")
         yield _title("source", name, source.state)
@@ -67,8 +77,22 @@ def _headline(daemon: DaemonView) -> Iterator[Text]:
         yield Text(f"process {daemon.pid} was killed or crashed", "bold red")
     if daemon.running and age is not None and age > STALE_SECONDS:
         yield Text(f"no status for {show_seconds(age)}: the daemon or its disk does not respond", "bold red")
+    if daemon.running and daemon.report and daemon.report.configuration:
+        yield from _configuration_lines(daemon.report.configuration)
     if daemon.state_dir_full:
         yield Text("the disk under state_dir is full: free space on it", "bold red")
+
+
+def _configuration_lines(report: ConfigurationReport) -> Iterator[Text]:
+    """Only what an operator has to know: that another configuration is in force than the file says."""
+    loaded = f"the configuration of {report.loaded_at[:19]}Z is in force"
+    if report.refused is not None:
+        yield Text(f"{loaded}: a later one was refused", "bold red")
+        yield Text(f"  {report.refused.message}")
+        yield Text(f"  {as_sentence(report.refused.remedy)}", "green")
+    elif report.stamp != stamp_of(Path(report.file)):
+        yield Text(f"{loaded}: the file has changed since", "bold yellow")
+        yield Text("  cdc reload --dry-run", "green")
 
 
 def _title(kind: str, name: str, state: str) -> Text:

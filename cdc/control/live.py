@@ -21,7 +21,7 @@ from cdc.control.verdict import DaemonVerdict, error_title, state_word, verdict_
 from cdc.spi import HasMode, LogReader, LogStore
 from cdc.spi.metrics import Meter
 from cdc.spi.status import ErrorReport, SinkReport, SourceReport
-from cdc_config import Configuration, ConfiguredSink
+from cdc_config import Configuration, ConfiguredSink, ConfiguredSource
 
 # What the daemon promises to stay under, where no container allows less.
 MEMORY_LIMIT_BYTES = 400 * 1024**2
@@ -86,17 +86,18 @@ class LiveStatus:
         logs: LogStore,
         meters: Callable[[], Sequence[Meter]],
     ) -> None:
+        # Replaced as a whole by a reload.
         self.configuration = configuration
         self.meters = meters
         self.monitor = monitor
         self._logs = logs
 
-    def status(self) -> Status:
+    def status(self, configuration: Configuration | None = None) -> Status:
         report = self.monitor.report
         daemon = DaemonView(
             report, running=report is not None, age_seconds=round(self.monitor.age_seconds, 1)
         )
-        return status_of(self.configuration, daemon, self._logs)
+        return status_of(configuration or self.configuration, daemon, self._logs)
 
     def log(self, source: str) -> LogReader:
         """Return the log of a source; the caller closes it."""
@@ -114,31 +115,32 @@ class LiveStatus:
 
     def document(self) -> dict[str, Any]:
         """Return the document of `cdc status --json` and the rest of what the page shows."""
-        status = self.status()
+        configuration = self.configuration
+        status = self.status(configuration)
         found = status.document()
         for name, view in status.sources.items():
-            found["sources"][name] |= asdict(self._source(name, view))
+            found["sources"][name] |= asdict(self._source(configuration.sources[name], view))
             found["sources"][name] |= _explained(f"Source {name}", view.report)
         for name, pairs in status.sinks.items():
             for pair, shown in zip(pairs, found["sinks"][name], strict=True):
-                shown.update(asdict(self._delivery(name, pair, status)))
+                shown.update(asdict(self._delivery(configuration.sinks[name], pair, status)))
                 shown.update(_explained(f"Sink {name}", pair.report))
         return {
             "name": socket.gethostname(),
             "version": cdc.__version__,
             "verdict": asdict(self.verdict(status)),
-            "controls": self.configuration.http.secret is not None,
+            "controls": configuration.http.secret is not None,
             "resources": asdict(self.resources(status)),
             **found,
         }
 
     def resources(self, status: Status) -> Resources:
         """Return what the daemon takes of its disk and memory, and what it may take."""
-        sources = self.configuration.sources.values()
-        limit = sum(source.settings.log.retain.size for source in sources)
+        sources = self.configuration.sources
+        limit = sum(source.settings.log.retain.size for source in sources.values())
         held = sum(view.log.bytes for view in status.sources.values() if view.log)
         free = self._logs.free_bytes()
-        grows = sum(self.monitor.bytes_per_second(name) for name in self.configuration.sources)
+        grows = sum(self.monitor.bytes_per_second(name) for name in sources)
         room = min(free, max(limit - held, 0))
         return Resources(
             log_bytes=held,
@@ -149,9 +151,10 @@ class LiveStatus:
             memory_limit_bytes=memory_limit_bytes(),
         )
 
-    def _source(self, name: str, view: SourceView) -> LiveSource:
+    def _source(self, source: ConfiguredSource, view: SourceView) -> LiveSource:
+        name = source.name
         return LiveSource(
-            type=self.configuration.sources[name].settings.type,
+            type=source.settings.type,
             word=state_word(view.report),
             bytes_per_second=self.monitor.bytes_per_second(name),
             kept_seconds=self._kept_seconds(name) if view.log else None,
@@ -164,8 +167,8 @@ class LiveStatus:
             return None
         return max(0, round((datetime.now(UTC) - oldest.written_at).total_seconds()))
 
-    def _delivery(self, name: str, pair: DeliveryView, status: Status) -> LiveDelivery:
-        sink: ConfiguredSink = self.configuration.sinks[name]
+    def _delivery(self, sink: ConfiguredSink, pair: DeliveryView, status: Status) -> LiveDelivery:
+        name = sink.name
         view = status.sources.get(pair.source)
         feeding = view.report if view else None
         trend = self.monitor.trend(name, pair.source, steady_seconds(sink))

@@ -184,6 +184,8 @@ class StatusMonitor:
             grown.append((now, source.bytes))
             while grown[0][0] < now - RATE_SECONDS:
                 grown.popleft()
+        running = {(name, pair.source) for name, pair in _pairs(report)}
+        self._pairs = {key: samples for key, samples in self._pairs.items() if key in running}
         for name, pair in _pairs(report):
             samples = self._pairs.setdefault((name, pair.source), _Samples())
             if samples.next != pair.next or not pair.behind_changes:

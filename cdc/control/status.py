@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from cdc.control import storage
@@ -16,7 +17,7 @@ from cdc.engine.retry import waits_for_operator
 from cdc.errors import CdcError, StateError
 from cdc.spi import CopyRequest, LogReader, LogStore, PublishedCursor, StateHolder
 from cdc.spi.state import Pausable, Pause
-from cdc.spi.status import DaemonReport, ErrorReport, SinkReport, SourceReport
+from cdc.spi.status import DaemonReport, ErrorReport, SinkReport, SourceReport, StandbyReport
 from cdc_config import Configuration
 
 NEVER_RUN = "never run"
@@ -141,6 +142,7 @@ class Status:
     sinks: dict[str, list[DeliveryView]]
     requests: list[OpenRequest] = field(default_factory=list)
     pauses: list[Pause] = field(default_factory=list)
+    standbys: list[StandbyReport] = field(default_factory=list)
 
     def paused(self, kind: Pausable, name: str) -> Pause | None:
         """Return the pause of this source or sink."""
@@ -180,6 +182,7 @@ class Status:
             "died": daemon.died,
             **age,
             "requests": [asdict(request) for request in self.requests],
+            "standbys": [standby.document() for standby in self.standbys],
         }
 
     def _paused(self, kind: Pausable, name: str) -> dict[str, Any]:
@@ -221,7 +224,8 @@ def status_of(
         for name, sink in configuration.sinks.items()
     }
     requests, pauses, cursors = _of_state(configuration)
-    status = Status(daemon, sources, sinks, requests, pauses)
+    standbys = [*storage.state(configuration).standbys()]
+    status = Status(daemon, sources, sinks, requests, pauses, standbys)
     if not daemon.running:
         for name, pairs in sinks.items():
             for pair in pairs:
@@ -229,6 +233,15 @@ def status_of(
         for part in status.reports():
             _show_stopped(part)
     return status
+
+
+def stamp_of(file: Path) -> str:
+    """Return a text that changes when the file is written or replaced; empty if it is not there."""
+    try:
+        found = file.stat()
+    except OSError:
+        return ""
+    return f"{found.st_mtime_ns}-{found.st_size}-{found.st_ino}"
 
 
 def _show_stopped(report: SourceReport | SinkReport) -> None:

@@ -50,7 +50,7 @@ class DeliveryPipeline:
         self.status = SinkStatus(spec.name, source)
         self._log = log
         self._state = state
-        self._backfill = backfill
+        self.backfill = backfill
         self._report = report
         self._open()
 
@@ -73,7 +73,7 @@ class DeliveryPipeline:
             self._log,
             self._state,
             lambda: spec.make(context),
-            Beginning(self._log, self._state, self._backfill, self.status, context.log),
+            Beginning(self._log, self._state, self.backfill, self.status, context.log),
             replace(spec, part_bytes=part_bytes),
             context,
             self.status,

@@ -1,6 +1,6 @@
 """The core of the daemon: starts all pipelines, does the housekeeping once a second, and stops them in order.
 
-While it runs, sources, sinks and tables can be added, changed, paused, resumed and removed, by any thread.
+While it runs, any thread can change what it runs, and pause and resume sources, sinks and tables.
 """
 
 from __future__ import annotations
@@ -10,32 +10,35 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from cdc.engine.capture_pipeline import CapturePipeline
-from cdc.engine.delivery_pipeline import DeliveryPipeline, DeliveryResources
+from cdc.engine.delivery_pipeline import DeliveryPipeline
 from cdc.engine.housekeeping import Housekeeping
+from cdc.engine.lineup import (
+    STOP_READING_SECONDS,
+    STOP_WRITING_SECONDS,
+    Lineup,
+    Surroundings,
+    check_stopped,
+)
 from cdc.engine.pacing import Pacing
 from cdc.engine.pauses import PauseWatch
 from cdc.engine.pipelines import Pipelines
-from cdc.engine.specs import SinkSpec, SourceSpec, delivery_memory, effective_backfill
-from cdc.engine.unopened import UnopenedSource
+from cdc.engine.specs import SinkSpec, SourceSpec
 from cdc.engine.workers import Log, stop_all
-from cdc.errors import CdcError, ConfigError, PluginError
+from cdc.errors import CdcError, ConfigError
 from cdc.model import Position, TableId
 from cdc.spi import LogStore, State
 from cdc.spi.metrics import Meter
-from cdc.spi.status import DaemonReport
+from cdc.spi.status import ConfigurationReport, DaemonReport
 
 # How often status, checkpoints and retention are looked at.
 TICK_SECONDS = 0.25
 # Somebody waits for the end of `--once`, which takes four looks in a row.
 ONCE_TICK_SECONDS = 0.05
-# Together below the 30 s that systemd and Kubernetes give by default.
-STOP_READING_SECONDS = 12.0
-STOP_WRITING_SECONDS = 15.0
 
 
 class Outcome(StrEnum):
@@ -68,26 +71,19 @@ class Engine:
         pacing: Pacing | None = None,
     ) -> None:
         self._report = report
-        self._scratch = scratch
-        self._pacing = pacing or Pacing()
         if scratch is not None:
             # What another process left there means nothing any more.
             shutil.rmtree(scratch, ignore_errors=True)
-        self._planned = sum(len(spec.sources) for spec in sinks)
         self._stop = threading.Event()
         self._state = state
-        self._logs = logs
-        self._sinks: dict[str, SinkSpec] = {}
-        self._epochs: dict[str, int] = {}
-        self._is_running = False
+        self._is_running = self._has_ended = False
         # One change of what runs at a time.
         self._changing = threading.Lock()
         self.pipelines = Pipelines()
         self._pauses = PauseWatch(state, self.pipelines, self._changing, report)
-        for source in sources:
-            self._add_or_hold(source)
-        for sink in sinks:
-            self.add_sink(sink)
+        surroundings = Surroundings(state, logs, report, scratch, pacing or Pacing())
+        self._lineup = Lineup(self.pipelines, surroundings, self._start)
+        self._lineup.change(sources, sinks, hold=self._open_held)
         self._housekeeping = Housekeeping(state, self.pipelines)
 
     def stop(self) -> None:
@@ -108,14 +104,12 @@ class Engine:
                 unopened.worker.start()
         self._pauses.start()
         self._report("running", pid=os.getpid(), sources=list(self.pipelines.captures))
-        end = OnceWatch(self.pipelines) if once or self._only_snapshots() else None
-        tick_seconds = TICK_SECONDS if end is None else ONCE_TICK_SECONDS
-        done = False
-        while not self._stop.wait(tick_seconds):
+        end, done = OnceWatch(self.pipelines), False
+        while not self._stop.wait(ONCE_TICK_SECONDS if once or self._only_snapshots() else TICK_SECONDS):
             report = self._housekeeping.tick()
             if on_tick is not None:
                 on_tick(report)
-            done = end is not None and end.is_done()
+            done = (once or self._only_snapshots()) and end.is_done()
             if done or self._nothing_works():
                 break
         return self._finish(done=done)
@@ -125,87 +119,49 @@ class Engine:
         captures, deliveries = self.pipelines.captures.values(), self.pipelines.deliveries.values()
         return [*(one.status.meter for one in captures), *(one.status.meter for one in deliveries)]
 
-    def add_source(self, spec: SourceSpec) -> None:
-        """Run another source, into the sinks that name it."""
+    @property
+    def sources(self) -> list[SourceSpec]:
+        """The sources that run now: the objects that `reconfigure` was given."""
+        return list(self._lineup.sources.values())
+
+    @property
+    def sinks(self) -> list[SinkSpec]:
+        """As `sources`."""
+        return list(self._lineup.sinks.values())
+
+    def reconfigure(self, sources: Sequence[SourceSpec], sinks: Sequence[SinkSpec]) -> None:
+        """Run exactly these from now on: all of it takes effect, or nothing.
+
+        A specification that is the same object as before continues untouched, a new one under a known name
+        changes that source or sink. Of a changed source, tables that it no longer selects are forgotten, and
+        newly selected tables are copied and followed. Log and state of a source that leaves are kept in case
+        it returns; the logs keep nothing for a sink that leaves.
+
+        Raises:
+            ConfigError: two have one name, or a sink names a source that is not there.
+            CdcError: the engine stops, something did not stop in time, or could not be opened; what ran
+            before runs on.
+        """
         with self._changing:
-            if spec.name in self.pipelines.captures or spec.name in self.pipelines.unopened:
-                raise ConfigError("this source already exists", where=f"sources.{spec.name}")
-            self._add_source(spec)
-
-    def _add_source(self, spec: SourceSpec) -> None:
-        log, retention = self._logs.writer(spec.name), self._logs.retention(spec.name)
-        try:
-            pipeline = CapturePipeline(spec, log, retention, self._state, self._report, self._pacing)
-        except BaseException:
-            log.close()
-            raise
-        self.pipelines.captures = {**self.pipelines.captures, spec.name: pipeline}
-        added = [self._deliver(spec.name, sink) for sink in self._sinks.values()]
-        self._start([pipeline, *(delivery for delivery in added if delivery is not None)])
-
-    def _add_or_hold(self, spec: SourceSpec) -> None:
-        """Add a source at the start; if its log cannot be opened, the others run without it until it can."""
-        try:
-            self.add_source(spec)
-        except (ConfigError, PluginError):
-            raise
-        except CdcError as error:
-            unopened = UnopenedSource(spec, error, self._open_held, self._report, self._pacing)
-            self.pipelines.unopened = {**self.pipelines.unopened, spec.name: unopened}
+            if self._has_ended or self._stop.is_set():
+                raise CdcError("the daemon is stopping", remedy="Start it again: it loads its configuration.")
+            self._lineup.change(sources, sinks)
 
     def _open_held(self, name: str) -> None:
         with self._changing:
-            held = self.pipelines.unopened.get(name)
-            if held is not None:
-                self._add_source(held.spec)
-                self._let_go(name)
+            if not self._has_ended and self._lineup.open_held(name):
                 self._report("opened the log", source=name)
 
-    def _let_go(self, name: str) -> UnopenedSource | None:
-        """Take a source out of those whose logs are not open; its worker ends by itself."""
-        held = self.pipelines.unopened.get(name)
-        if held is not None:
-            rest = {key: one for key, one in self.pipelines.unopened.items() if key != name}
-            self.pipelines.unopened = rest
-            held.worker.ask_to_stop()
-        return held
-
-    def change_source(self, spec: SourceSpec) -> None:
-        """Replace the specification of a source: tables that it no longer selects are forgotten, and newly
-        selected tables are copied and followed. Sinks see no other effect.
-        """
-        with self._changing:
-            held = self.pipelines.unopened.get(spec.name)
-            if held is not None:
-                held.spec = spec
-                return
-            pipeline = self._capture(spec.name)
-            self._check_stopped(pipeline.pause(STOP_READING_SECONDS))
-            pipeline.replace(spec)
-            self._start([pipeline])
-
-    def remove_source(self, name: str) -> None:
-        """Stop a source and its deliveries. Log and state are kept in case it is added again."""
-        with self._changing:
-            if self._let_go(name) is not None:
-                return
-            pipeline = self._capture(name)
-            deliveries = self.pipelines.of_source(name)
-            stuck = stop_all(pipeline.workers, STOP_READING_SECONDS)
-            stuck += stop_all([delivery.worker for delivery in deliveries], STOP_WRITING_SECONDS)
-            self._check_stopped(stuck)
-            with self.pipelines.housekeeping:
-                captures = self.pipelines.captures
-                self.pipelines.captures = {key: one for key, one in captures.items() if key != name}
-                self._forget(deliveries)
-                pipeline.close()
+    def describe(self, configuration: ConfigurationReport) -> None:
+        """Show this in the status from now on."""
+        self._housekeeping.configuration = configuration
 
     def pause_source(self, name: str, by: str = "") -> None:
         """Stop reading a source, which keeps later changes, until it is resumed, even after a restart. Its
         sinks still receive the changes in the log. `by` names the operator.
         """
         with self._changing:
-            self._check_stopped(self._capture(name).pause(STOP_READING_SECONDS))
+            check_stopped(self._capture(name).pause(STOP_READING_SECONDS))
             self._state.add_pause("source", name, by)
 
     def resume_source(self, name: str) -> None:
@@ -217,32 +173,6 @@ class Engine:
                 pipeline.resume()
                 self._start([pipeline])
 
-    def add_sink(self, spec: SinkSpec) -> None:
-        """Deliver to another sink, from the beginning of the logs of its sources or from copies."""
-        with self._changing:
-            if spec.name in self._sinks:
-                raise ConfigError("this sink already exists", where=f"sinks.{spec.name}")
-            held = self.pipelines.unopened
-            for name in held.keys() & spec.sources:
-                held[name].sinks.add(spec.name)
-            known = [self._capture(name) for name in spec.sources if name not in held]
-            # The logs count too: an epoch never goes back, even where the state is lost and the logs aren't.
-            starts = max((pipeline.start_number for pipeline in known), default=1)
-            self._epochs[spec.name] = self._state.next_epoch(spec.name, at_least=starts)
-            self._sinks[spec.name] = spec
-            added = [self._deliver(name, spec) for name in spec.sources if name not in held]
-            self._start([delivery for delivery in added if delivery is not None])
-
-    def remove_sink(self, name: str) -> None:
-        """Stop delivering to a sink. The logs no longer keep changes for it."""
-        with self._changing:
-            deliveries = self._deliveries(name)
-            self._check_stopped(stop_all([delivery.worker for delivery in deliveries], STOP_WRITING_SECONDS))
-            del self._sinks[name]
-            for held in self.pipelines.unopened.values():
-                held.sinks.discard(name)
-            self._forget(deliveries)
-
     def pause_sink(self, name: str, by: str = "") -> None:
         """Stop delivering to a sink until it is resumed, even after a restart. The logs keep the changes that
         it lacks. `by` names the operator.
@@ -251,7 +181,7 @@ class Engine:
             for delivery in self._deliveries(name):
                 delivery.worker.ask_to_stop()
             for delivery in self._deliveries(name):
-                self._check_stopped(delivery.pause(STOP_WRITING_SECONDS))
+                check_stopped(delivery.pause(STOP_WRITING_SECONDS))
             self._state.add_pause("sink", name, by)
 
     def resume_sink(self, name: str) -> None:
@@ -274,52 +204,10 @@ class Engine:
         self._capture(source).resume_table(table)
         self._report("table resumed", source=source, table=str(table))
 
-    def _deliver(self, source: str, sink: SinkSpec) -> DeliveryPipeline | None:
-        """Make the delivery of a source to a sink, if the sink takes it."""
-        if source not in sink.sources:
-            return None
-        capture = self.pipelines.captures[source]
-        memory = delivery_memory(max(self._planned, len(self.pipelines.deliveries) + 1))
-        self._share_memory(memory)
-        scratch = self._scratch / source / sink.name if self._scratch is not None else None
-        delivery = DeliveryPipeline(
-            source,
-            sink,
-            self._logs.reader(source),
-            self._state,
-            DeliveryResources(self._epochs[sink.name], memory, scratch, self._pacing),
-            effective_backfill(capture.spec.snapshot, sink.backfill),
-            self._report,
-        )
-        capture.sinks.add(sink.name)
-        self.pipelines.deliveries = {**self.pipelines.deliveries, (source, sink.name): delivery}
-        return delivery
-
-    def _share_memory(self, memory_bytes: int) -> None:
-        """Have the deliveries that hold more continue with so much each."""
-        for delivery in self.pipelines.deliveries.values():
-            if delivery.resources.memory_bytes > memory_bytes:
-                was_paused = delivery.is_paused
-                self._check_stopped(delivery.pause(STOP_WRITING_SECONDS))
-                delivery.resources = replace(delivery.resources, memory_bytes=memory_bytes)
-                if not was_paused:
-                    delivery.resume()
-                    self._start([delivery])
-
     def _start(self, pipelines: Sequence[CapturePipeline | DeliveryPipeline]) -> None:
         if self._is_running:
             for pipeline in self._pauses.held(pipelines):
                 pipeline.start()
-
-    def _forget(self, deliveries: Sequence[DeliveryPipeline]) -> None:
-        gone = {(delivery.source, delivery.spec.name) for delivery in deliveries}
-        kept = {key: one for key, one in self.pipelines.deliveries.items() if key not in gone}
-        self.pipelines.deliveries = kept
-        for delivery in deliveries:
-            delivery.close()
-        for source, sink in gone:
-            if source in self.pipelines.captures:
-                self.pipelines.captures[source].sinks.discard(sink)
 
     def _capture(self, name: str) -> CapturePipeline:
         if name not in self.pipelines.captures:
@@ -327,19 +215,13 @@ class Engine:
         return self.pipelines.captures[name]
 
     def _deliveries(self, sink: str) -> list[DeliveryPipeline]:
-        if sink not in self._sinks:
+        if sink not in self._lineup.sinks:
             raise ConfigError("there is no such sink", where=f"sinks.{sink}")
         return self.pipelines.of_sink(sink)
 
-    def _check_stopped(self, stuck: Sequence[str]) -> None:
-        if stuck:
-            raise CdcError(
-                f"still busy: {', '.join(stuck)}", remedy="Try again. Unfinished work continues later."
-            )
-
     def _finish(self, *, done: bool) -> RunResult:
         with self._changing:
-            self._is_running = False
+            self._is_running, self._has_ended = False, True
         self._pauses.stop()
         captures, deliveries = self.pipelines.captures.values(), self.pipelines.deliveries.values()
         reading = [worker for pipeline in captures for worker in pipeline.workers]

@@ -14,7 +14,7 @@ from cdc.engine.capture_pipeline import CapturePipeline
 from cdc.engine.pipelines import Pipelines
 from cdc.errors import LogFull, StateFull
 from cdc.spi import State
-from cdc.spi.status import DaemonReport, SinkReport, SourceReport
+from cdc.spi.status import ConfigurationReport, DaemonReport, SinkReport, SourceReport
 
 # `cdc status` of another process reads the document; a second old is what people call now.
 STATUS_INTERVAL_SECONDS = 1.0
@@ -30,6 +30,8 @@ class Housekeeping:
     def __init__(self, state: State, pipelines: Pipelines) -> None:
         self._state = state
         self._pipelines = pipelines
+        # What the daemon says of its configuration; set by whoever loads it.
+        self.configuration: ConfigurationReport | None = None
         self._started_at = datetime.now(UTC)
         self._status_at = self._trimmed_at = float("-inf")
         self._checkpoint_at = time.monotonic()
@@ -105,6 +107,7 @@ class Housekeeping:
             started_at=self._started_at.isoformat(),
             at=datetime.now(UTC).isoformat(),
             state_dir_full=self._is_full,
+            configuration=self.configuration,
             sources=sources,
             sinks=sinks,
         )

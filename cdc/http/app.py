@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cdc.errors import CdcError
-from cdc.http.controls import Action, ControlQuery, Controls, PauseBody, ReplayBody, SnapshotBody
+from cdc.http.controls import Action, ControlQuery, Controls, PauseBody, ReloadBody, ReplayBody, SnapshotBody
 from cdc.http.guard import Access, BodyTooLarge, RequestLimits, refusal, too_large
 from cdc.http.metrics import Metrics
 from cdc.http.openapi import PREFIX, Endpoint, document
@@ -53,6 +53,7 @@ def endpoints(reads: Reads, controls: Controls) -> list[Endpoint]:
         Endpoint("/resume", "POST", controls.resume, ControlQuery, _PREVIEW, PauseBody),
         Endpoint("/replay", "POST", controls.replay, ControlQuery, _PREVIEW, ReplayBody),
         Endpoint("/snapshot", "POST", controls.snapshot, ControlQuery, _PREVIEW, SnapshotBody),
+        Endpoint("/reload", "POST", controls.reload, ControlQuery, (*_PREVIEW, "changes"), ReloadBody),
     ]
 
 

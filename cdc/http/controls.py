@@ -12,6 +12,7 @@ from cdc.control.composition import pick_sink
 from cdc.control.live import LiveStatus
 from cdc.control.pause import PauseTarget, pause, pause_target, resume
 from cdc.control.places import HELP
+from cdc.control.reload import reload
 from cdc.control.replay import plan_replay, send_back, source_of
 from cdc.control.snapshot import CopyParameters, ask_for_copy, requested_copy
 from cdc.kit.report import counted
@@ -48,6 +49,10 @@ class SnapshotBody(_Body):
     source: Name = Field(description="The source.")
     tables: Names = Field([], description="Its tables; all of them if there are none here.")
     sink: Name | None = Field(None, description="Into this sink only.")
+
+
+class ReloadBody(_Body):
+    """Nothing: the daemon knows its file."""
 
 
 class ControlQuery(_Body):
@@ -137,6 +142,22 @@ class Controls:
             return {"request": asked.number, "taken": asked.taken}
 
         return said, act
+
+    def reload(self, _: ReloadBody) -> Action:
+        """Load the configuration file again."""
+        expected = reload(self._live.configuration, BY, dry_run=True)
+        happens = "; ".join(map(str, expected.changes)) or "nothing: the file is the same"
+        said = preview(
+            "Reload the configuration",
+            f"In {expected.file}: {happens}.",
+            "Everything else continues. If something fails, the present configuration stays in force.",
+            ["cdc", "reload"],
+        )
+
+        def act() -> dict[str, Any]:
+            return {"changes": reload(self._live.configuration, BY).document()["changes"]}
+
+        return said | {"changes": expected.document()["changes"]}, act
 
     def _target(self, body: PauseBody) -> PauseTarget:
         return pause_target(self._live.configuration, body.name, body.tables, body.kind, "name")

@@ -50,13 +50,14 @@ class Metrics(Collector):
             yield family
 
     def _samples(self) -> Iterator[Sample]:
-        status = self._live.status()
+        configuration = self._live.configuration
+        status = self._live.status(configuration)
         for meter in self._live.meters():
             for metric, labels, value in meter.counters():
                 yield metric, _labels(metric, meter, labels), value
         yield from self._of_daemon(status)
         for name, view in status.sources.items():
-            limit = self._live.configuration.sources[name].settings.log.retain.size
+            limit = configuration.sources[name].settings.log.retain.size
             yield metrics.LOG_BYTES, (name,), view.log.bytes if view.log else 0
             yield metrics.LOG_LIMIT, (name,), limit
             yield metrics.PAUSED, ("source", name), float(status.paused("source", name) is not None)

@@ -359,6 +359,14 @@ class CopiesInParallel(Protocol):
 
 
 @runtime_checkable
+class FixesOptions(Protocol):
+    """Options of a source of which some stay as they are while it runs."""
+
+    fixed: ClassVar[Sequence[str]]
+    """The options that name what the log reads from at the source."""
+
+
+@runtime_checkable
 class SelectsTables(Protocol):
     """Options of a source whose tables are selected by globs on `schema.table`."""
 

@@ -9,12 +9,14 @@ where these apply: nothing was done then, and the call may be repeated.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from cdc.model import Position, TableId
 from cdc.spi.holder import StateHolder
+from cdc.spi.status import StandbyReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,18 @@ class TablePauseRequest:
     requested_at: datetime
     finished_at: datetime | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadRequest:
+    """A request of `by` that the daemon loads its configuration again (`dry_run`: says what would change);
+    `result` is a JSON document once it is done or refused.
+    """
+
+    id: int
+    by: str
+    dry_run: bool
+    result: Any | None = None
 
 
 class DeliveryState(Protocol):
@@ -245,6 +259,22 @@ class StateReader(Protocol):
         """Return the request of that id, finished or not."""
         ...
 
+    def request_reload(self, by: str, *, dry_run: bool) -> int:
+        """Leave a request that the daemon loads its configuration again; return its id."""
+        ...
+
+    def reload_requests(self) -> Sequence[ReloadRequest]:
+        """Return the requests that are not finished, oldest first."""
+        ...
+
+    def reload_request(self, number: int) -> ReloadRequest | None:
+        """Return the request of that id, finished or not."""
+        ...
+
+    def finish_reload(self, number: int, result: object) -> None:
+        """Mark the request as done or refused, as the JSON document `result` says; forget those before."""
+        ...
+
     def close(self) -> None:
         """Release the state. May be called twice."""
         ...
@@ -288,7 +318,8 @@ class StateStore(Protocol):
         """Open the state and lock it for this process; create it if there is none.
 
         Raises:
-            StateError: another process holds it.
+            StateHeld: another process holds it.
+            StateError: it cannot be used, or is of a newer version.
         """
         ...
 
@@ -298,6 +329,14 @@ class StateStore(Protocol):
         Raises:
             StateError: there is none yet.
         """
+        ...
+
+    def standing_by(self) -> AbstractContextManager[None]:
+        """Show this process as one that waits for the lock, until the end of the block."""
+        ...
+
+    def standbys(self) -> Sequence[StandbyReport]:
+        """Return the processes that wait for the lock now."""
         ...
 
     def status(self) -> Any | None:

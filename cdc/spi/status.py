@@ -175,6 +175,31 @@ class SinkReport(StatusDocument):
 
 
 @dataclass(slots=True)
+class StandbyReport(StatusDocument):
+    """A process that waits to take over, since when, and on which host."""
+
+    pid: int = 0
+    host: str = ""
+    since: str = ""
+
+
+@dataclass(slots=True)
+class ConfigurationReport(StatusDocument):
+    """The configuration in force: when it was loaded, and the `stamp` that its file had then. `refused` is
+    the error that kept a later one out.
+    """
+
+    file: str = ""
+    loaded_at: str = ""
+    stamp: str = ""
+    refused: ErrorReport | None = None
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        return _parse(cls, document, refused=_optional(ErrorReport, document.get("refused")))
+
+
+@dataclass(slots=True)
 class DaemonReport(StatusDocument):
     """All of it; `sinks` has one report for each source of a sink.
 
@@ -187,6 +212,7 @@ class DaemonReport(StatusDocument):
     started_at: str = ""
     at: str = ""
     state_dir_full: bool = False
+    configuration: ConfigurationReport | None = None
     sources: dict[str, SourceReport] = field(default_factory=dict)
     sinks: dict[str, list[SinkReport]] = field(default_factory=dict)
 
@@ -196,6 +222,7 @@ class DaemonReport(StatusDocument):
         return _parse(
             cls,
             document,
+            configuration=_optional(ConfigurationReport, document.get("configuration")),
             sources={name: SourceReport.parse(source) for name, source in sources.items()},
             sinks={name: _list(SinkReport, pairs) for name, pairs in sinks.items()},
         )

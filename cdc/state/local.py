@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from cdc.files import holder_of
 from cdc.spi import StateHolder
+from cdc.spi.status import StandbyReport
+from cdc.state.standbys import standbys, standing_by
 from cdc.state.status_file import read_status
 from cdc.state.store import SqliteState, SqliteStateReader
 
@@ -22,6 +25,12 @@ class LocalState:
 
     def reader(self) -> SqliteStateReader:
         return SqliteStateReader(self._state_dir)
+
+    def standing_by(self) -> AbstractContextManager[None]:
+        return standing_by(self._state_dir)
+
+    def standbys(self) -> list[StandbyReport]:
+        return standbys(self._state_dir)
 
     def status(self) -> Any | None:
         return read_status(self._state_dir)

@@ -57,6 +57,12 @@ _MIGRATIONS: tuple[str, ...] = (
         requested_at integer not null, finished_at integer, error text
     ) strict;
     """,
+    """
+    create table reloads (
+        id integer primary key autoincrement, by text not null, dry_run integer not null,
+        requested_at integer not null, finished_at integer, result text
+    ) strict;
+    """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 

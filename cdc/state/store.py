@@ -26,6 +26,7 @@ from cdc.spi.holder import StateHolder
 from cdc.spi.state import Checkpoint, Plan, PublishedCursor, ReplayRequest
 from cdc.state.copies import ReadsCopyRequests, WritesCopyRequests
 from cdc.state.pauses import KeepsPauses
+from cdc.state.reloads import KeepsReloads
 from cdc.state.schema import check_version, migrate, require_own_version
 from cdc.state.status_file import write_status
 
@@ -42,7 +43,7 @@ _DAY_US = 24 * _HOUR_US
 _PROBE_BYTES = 64 * 1024
 
 
-class SqliteStateReader(ReadsCopyRequests, KeepsPauses):
+class SqliteStateReader(ReadsCopyRequests, KeepsPauses, KeepsReloads):
     """Implements `cdc.spi.StateReader`. Changes nothing but the requests that it leaves."""
 
     def __init__(self, state_dir: Path) -> None:

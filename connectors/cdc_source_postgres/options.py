@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import psycopg
 from psycopg import pq
@@ -79,6 +79,8 @@ class PostgresOptions(BaseModel):
     """One Postgres database as a source."""
 
     model_config = STRICT
+    # The log continues from this slot, which was made with this publication.
+    fixed: ClassVar[Sequence[str]] = ("slot", "publication")
 
     url: SecretStr = Field(description="postgresql://user:password@host:port/database, or key=value pairs")
     tables: tuple[str, ...] = Field(

@@ -118,6 +118,10 @@ class Pipeline:
         self._status_path.unlink(missing_ok=True)
         return CdcProcess("run", cwd=self.folder, environment=environment, log=self.log_path)
 
+    def stand_by(self, environment: Mapping[str, str] | None = None) -> CdcProcess:
+        """`cdc run --standby`, with a log file of its own."""
+        return CdcProcess("run", "--standby", cwd=self.folder, environment=environment)
+
     def catch_up(self) -> None:
         """`cdc run --once` to its end, which must be a good one."""
         result = run_cdc("run", "--once", cwd=self.folder)

@@ -109,6 +109,10 @@ class CdcProcess:
             self._process.send_signal(signal.SIGTERM)
         return self._process.wait(timeout_seconds)
 
+    def hang_up(self) -> None:
+        """SIGHUP: the configuration is loaded again."""
+        self._process.send_signal(signal.SIGHUP)
+
     def wait(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> int:
         """Wait for it to end by itself, give the exit code."""
         return self._process.wait(timeout_seconds)

@@ -50,6 +50,7 @@ def test_a_recorded_state_is_read_and_goes_on(tmp_path: Path) -> None:
     make_source(bench)
     with closing(LocalState(bench.folder).reader()) as reader:
         assert (reader.cursors("shop"), reader.unfinished_copies()) == ({}, [])
+        assert reader.reload_requests() == []
     with closing(LocalState(bench.folder).open()) as state:
         plan = state.plan("lake", "shop")
         assert plan is not None
@@ -78,6 +79,7 @@ def test_a_request_to_a_recorded_state_names_the_version_that_it_needs(tmp_path:
         asks: tuple[Callable[[], object], ...] = (
             lambda: reader.add_pause("sink", "lake", "operator"),
             lambda: reader.request_table_pause("shop", T.table, pauses=True),
+            lambda: reader.request_reload("operator", dry_run=True),
         )
         for ask in asks:
             with pytest.raises(

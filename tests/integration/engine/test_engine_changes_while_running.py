@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 
 import pyarrow as pa
@@ -11,11 +13,12 @@ import pytest
 
 from cdc.engine import Engine, Outcome, Retention, SinkSpec, SourceSpec
 from cdc.engine.specs import DELIVERIES_MEMORY_BYTES
-from cdc.errors import ConfigError, SinkUnavailable
+from cdc.errors import ConfigError, SinkUnavailable, StateError, StateFull
 from cdc.log import LogView
 from cdc.model import TableId
-from cdc.spi import FlushPolicy, SourceContext
+from cdc.spi import FlushPolicy, Sink, SinkContext, SourceContext
 from cdc.state import LocalState
+from cdc.state.store import SqliteState
 from cdc.testing.database import MemoryDatabase
 from cdc.testing.events import table
 from cdc.testing.memory import MemorySink, MemorySource, MemoryStore
@@ -39,6 +42,16 @@ def sink(name: str, store: MemoryStore, *sources: str) -> SinkSpec:
         lambda context: MemorySink(MemorySink.Options(store=store), context),
         sources,
         FlushPolicy(interval_seconds=0.0),
+    )
+
+
+def change(engine: Engine, *new: SourceSpec | SinkSpec, without: str = "") -> None:
+    """Have the engine run what it runs, with these in addition or in place of their namesakes."""
+    sources = {one.name: one for one in [*engine.sources, *new] if isinstance(one, SourceSpec)}
+    sinks = {one.name: one for one in [*engine.sinks, *new] if isinstance(one, SinkSpec)}
+    engine.reconfigure(
+        [one for one in sources.values() if one.name != without],
+        [one for one in sinks.values() if one.name != without],
     )
 
 
@@ -67,23 +80,24 @@ def test_a_source_and_a_sink_come_and_go(bench: Bench) -> None:
     # WHEN a sink is added that takes two sources, and its second source comes with it
     crm, everything = MemoryDatabase("crm"), MemoryStore()
     crm.create(OTHER, ROWS)
-    engine.add_source(source("crm", crm))
-    engine.add_sink(sink("everything", everything, "shop", "crm"))
+    change(engine, source("crm", crm), sink("everything", everything, "shop", "crm"))
     # THEN it gets both, and the first sink goes on
     bench.wait_until_equal("public.t", everything)
     bench.wait_for(lambda: len(everything.state("public.other")) == 25, "the rows of the new source")
     assert OTHER.table not in bench.store.tables
     # WHEN the source leaves, THEN the rest goes on, and it continues when it returns
-    engine.remove_source("crm")
+    with pytest.raises(ConfigError, match="no such source"):
+        change(engine, without="crm")
+    change(engine, sink("everything", everything, "shop"), without="crm")
     crm.commit([("public.other", "c", {"id": 100, "note": "meanwhile"})])
     insert(bench, 100)
     bench.wait_until_equal("public.t", everything)
     assert list(engine.pipelines.deliveries) == [("shop", "lake"), ("shop", "everything")]
-    engine.add_source(source("crm", crm))
+    change(engine, source("crm", crm), sink("everything", everything, "shop", "crm"))
     bench.wait_for(lambda: len(everything.state("public.other")) == 26, "what came meanwhile")
     assert [row["_cdc_op"] for row in everything.rows("public.other")].count("r") == 25
     # WHEN the sink leaves, THEN the log keeps nothing for it
-    engine.remove_sink("everything")
+    change(engine, without="everything")
     insert(bench, 101)
     bench.wait_until_equal("public.t")
     assert len(everything.state("public.t")) == 26
@@ -97,7 +111,7 @@ def test_sinks_that_come_share_the_memory_with_those_that_are_there(bench: Bench
     engine = started(bench)
     stores = {name: MemoryStore() for name in "abcde"}
     for name, store in stores.items():
-        engine.add_sink(sink(name, store, "shop"))
+        change(engine, sink(name, store, "shop"))
     insert(bench, 100)
     for store in (bench.store, *stores.values()):
         bench.wait_until_equal("public.t", store)
@@ -106,19 +120,19 @@ def test_sinks_that_come_share_the_memory_with_those_that_are_there(bench: Bench
     assert [row["_cdc_op"] for row in bench.store.rows("public.t")].count("r") == 25
 
 
-def test_what_is_there_is_not_added_and_what_is_not_is_refused(bench: Bench) -> None:
+def test_what_is_not_there_and_what_is_there_twice_is_refused(bench: Bench) -> None:
     engine = started(bench)
     refused: list[tuple[Callable[[], None], str]] = [
-        (lambda: engine.add_source(source("shop", bench.database)), "already exists"),
-        (lambda: engine.add_sink(sink("lake", bench.store, "shop")), "already exists"),
-        (lambda: engine.add_sink(sink("other", bench.store, "nowhere")), "no such source"),
+        (lambda: engine.reconfigure(engine.sources * 2, engine.sinks), "given twice"),
+        (lambda: engine.reconfigure(engine.sources, engine.sinks * 2), "given twice"),
+        (lambda: change(engine, sink("other", bench.store, "nowhere")), "no such source"),
         (lambda: engine.pause_source("nowhere"), "no such source"),
-        (lambda: engine.remove_sink("nowhere"), "no such sink"),
+        (lambda: engine.pause_sink("nowhere"), "no such sink"),
         (lambda: engine.pause_table("shop", TableId("public", "nowhere")), "not known"),
     ]
-    for change, message in refused:
+    for attempt, message in refused:
         with pytest.raises(ConfigError, match=message):
-            change()
+            attempt()
     insert(bench, 100)
     bench.wait_until_equal("public.t")
 
@@ -204,10 +218,9 @@ def test_tables_come_and_go_with_another_selection(bench: Bench) -> None:
     bench.database.excluded.add(OTHER.table)
     engine = started(bench)
     assert OTHER.table not in bench.store.tables
-    spec = engine.pipelines.captures["shop"].spec
     # WHEN the selection changes, THEN one table is copied and the other one is left as it is
     bench.database.excluded = {T.table}
-    engine.change_source(spec)
+    change(engine, replace(engine.sources[0]))
     bench.wait_until_equal("public.other")
     insert(bench, 100, "public.other")
     bench.wait_until_equal("public.other")
@@ -225,5 +238,90 @@ def test_a_sink_that_is_down_is_paused_and_removed(bench: Bench) -> None:
     bench.store.errors.clear()
     engine.resume_sink("lake")
     bench.wait_until_equal("public.t")
-    engine.remove_sink("lake")
+    change(engine, without="lake")
     assert engine.pipelines.deliveries == {}
+
+
+def test_a_changed_sink_goes_on_where_it_was_also_in_another_place(bench: Bench) -> None:
+    engine = started(bench)
+    other = MemoryStore()
+    change(engine, sink("mart", MemoryStore(), "shop"), sink("lake", bench.store, "shop"))
+    insert(bench, 100)
+    bench.wait_until_equal("public.t")
+    assert [row["_cdc_op"] for row in bench.store.rows("public.t")].count("r") == 25
+    # WHEN two sinks swap what they write to, THEN neither meets the other there
+    change(engine, sink("mart", bench.store, "shop"), sink("lake", other, "shop"))
+    insert(bench, 101)
+    bench.wait_until_equal("public.t")
+    bench.wait_until_equal("public.t", other)
+
+
+def test_a_changed_sink_holds_the_log_until_its_cursor_is_known(bench: Bench) -> None:
+    bench.retention = Retention(timedelta(0), 0)
+    mart = bench.others["mart"] = MemoryStore()
+    engine = started(bench)
+    bench.wait_until_equal("public.t", mart)
+    capture = engine.pipelines.captures["shop"]
+    down, works = threading.Event(), sink("mart", mart, "shop")
+    down.set()
+
+    def make(context: SinkContext) -> Sink:
+        if down.is_set():
+            raise SinkUnavailable("down")
+        return works.make(context)
+
+    change(engine, replace(works, make=make))
+    insert(bench, 100)
+    bench.wait_until_equal("public.t")
+    assert capture.lowest_cursor is None
+    down.clear()
+    bench.wait_until_equal("public.t", mart)
+
+
+def test_a_change_that_fails_half_way_leaves_all_as_it_was(bench: Bench) -> None:
+    bench.others["mart"] = MemoryStore()
+    engine = started(bench)
+    crm, everything = MemoryDatabase("crm"), MemoryStore()
+    crm.create(OTHER, ROWS)
+
+    def broken(_: SourceContext) -> MemorySource:
+        raise StateError("cannot be made")
+
+    # WHEN the second of two changed sources cannot be made
+    change(engine, source("crm", crm), sink("everything", everything, "crm"))
+    before = (engine.sources, engine.sinks)
+    shop = replace(engine.sources[0], acknowledge="sinks")
+    news = [shop, replace(engine.sources[1], make=broken), source("third", MemoryDatabase("third"))]
+    with pytest.raises(StateError, match="cannot be made"):
+        change(engine, *news, sink("lake", MemoryStore(), "shop", "third"), without="mart")
+    # THEN everything is as before, and works
+    assert (engine.sources, engine.sinks) == before
+    insert(bench, 100)
+    crm.commit([("public.other", "c", {"id": 100, "note": "meanwhile"})])
+    bench.wait_until_equal("public.t")
+    bench.wait_until_equal("public.t", bench.others["mart"])
+    bench.wait_for(lambda: len(everything.state("public.other")) == 26, "what came meanwhile")
+    # AND what was made meanwhile is not in the way of another try
+    change(engine, source("third", MemoryDatabase("third")))
+
+
+def test_a_change_that_finds_no_room_leaves_cursors_that_count(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mart = bench.others["mart"] = MemoryStore()
+    engine = started(bench)
+    real, claimed = SqliteState.next_epoch, []
+
+    def next_epoch(state: SqliteState, name: str, *, at_least: int = 1) -> int:
+        claimed.append(name)
+        if len(claimed) > 1:
+            raise StateFull("the disk is full")
+        return real(state, name, at_least=at_least)
+
+    monkeypatch.setattr(SqliteState, "next_epoch", next_epoch)
+    with pytest.raises(StateFull):
+        change(engine, sink("lake", bench.store, "shop"), sink("mart", mart, "shop"))
+    insert(bench, 100)
+    bench.wait_until_equal("public.t", mart)
+    capture = engine.pipelines.captures["shop"]
+    bench.wait_for(lambda: capture.lowest_cursor == capture.end, "the cursors of both sinks")

@@ -158,8 +158,8 @@ def test_a_daemon_whose_only_source_has_a_damaged_log_keeps_waiting(two: Two) ->
         lambda _event, **_fields: None,
         pacing=Pacing(operator_wait_seconds=0.2),
     )
-    with pytest.raises(ConfigError, match="already exists"):
-        engine.add_source(_source("crm", two.crm))
+    with pytest.raises(ConfigError, match="given twice"):
+        engine.reconfigure([*engine.sources, _source("crm", two.crm)], engine.sinks)
     thread = threading.Thread(target=engine.run)
     thread.start()
     restore()
@@ -173,7 +173,7 @@ def test_a_daemon_whose_only_source_has_a_damaged_log_keeps_waiting(two: Two) ->
 def test_a_source_with_a_damaged_log_can_be_removed(two: Two) -> None:
     flip_a_byte(two.segment)
     engine = two.engine()
-    engine.remove_source("crm")
+    engine.reconfigure([_source("shop", two.shop)], [_sink("lake", two.store, "shop")])
     thread = threading.Thread(target=lambda: engine.run(on_tick=two.reports.append))
     thread.start()
     try:

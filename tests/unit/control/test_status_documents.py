@@ -111,6 +111,7 @@ DAEMON: dict[str, Any] = {
     "started_at": TIME,
     "at": TIME,
     "state_dir_full": False,
+    "configuration": None,
     "sources": {"shop": SOURCE},
     "sinks": {"lake": [SINK]},
 }
@@ -197,8 +198,9 @@ def test_the_daemon_of_this_process_adds_words_trends_and_what_each_error_means(
         "caught_up_in_seconds": None,
         "waits_for": None,
     }
-    rest = ("name", "version", "verdict", "controls", "resources", "died", "age_seconds", "requests")
-    assert shown.keys() == DAEMON.keys() | set(rest)
+    own = {"name", "version", "verdict", "controls", "resources"}
+    rest = own | {"died", "age_seconds", "requests", "standbys"}
+    assert shown.keys() == DAEMON.keys() | rest
     assert shown["verdict"].keys() == {"level", "mark", "title", "text", "progress"}
 
 
@@ -234,11 +236,12 @@ def test_what_has_never_run_and_a_daemon_that_has_stopped_are_shown_as_such(
         "sinks": {name: [{"source": "shop", "paused": None} | never] for name in ("lake", "new")},
         "died": False,
         "requests": [],
+        "standbys": [],
     }
     configuration.state_dir.mkdir()
     write_status(configuration.state_dir, DAEMON)
     shown = status_of(configuration).document()
-    assert list(shown) == [*DAEMON, "died", "age_seconds", "requests"]
+    assert list(shown) == [*DAEMON, "died", "age_seconds", "requests", "standbys"]
     calm = FAILURE | {"retry_seconds": None}
     assert shown["sources"]["shop"] == SOURCE | {
         "state": "stopped",

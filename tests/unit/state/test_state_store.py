@@ -15,6 +15,7 @@ from cdc.errors import StateError, StateFull
 from cdc.model import Position
 from cdc.spi.state import Plan
 from cdc.state import LocalState
+from cdc.state.schema import SCHEMA_VERSION
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -75,9 +76,12 @@ def test_a_reader_makes_nothing(tmp_path: Path) -> None:
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     LocalState(tmp_path).open().close()
     with closing(sqlite3.connect(tmp_path / "state.sqlite")) as connection:
-        connection.execute("pragma user_version = 7")
+        connection.execute(f"pragma user_version = {SCHEMA_VERSION + 1}")
     for opening in (LocalState.open, LocalState.reader):
-        with pytest.raises(StateError, match="the state has version 7; this version reads up to 4"):
+        with pytest.raises(
+            StateError,
+            match=f"the state has version {SCHEMA_VERSION + 1}; this version reads up to {SCHEMA_VERSION}",
+        ):
             opening(LocalState(tmp_path))
 
 

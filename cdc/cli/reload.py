@@ -1,0 +1,34 @@
+"""`cdc reload`: have the running daemon take up a changed configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cdc.cli.configured import open_configuration
+from cdc.cli.output import print_json, say
+from cdc.cli.pause import operator
+from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
+from cdc.control import reload as control
+
+
+def reload(
+    config: ConfigOption = DEFAULT_CONFIG,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Have the running daemon load its configuration file again.
+
+    What has not changed continues. If the file is refused, the present configuration stays in force.
+    """
+    result = control.reload(open_configuration(config), operator(), dry_run=dry_run)
+    if as_json:
+        print_json(result.document())
+        return
+    if not result.changes:
+        say(f"{result.file} has not changed.")
+        return
+    say("Would change:" if dry_run else "Reloaded:")
+    for change in result.changes:
+        say(f"  {change}")

@@ -1,0 +1,36 @@
+"""The signals that a daemon and a standby obey."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def obeying_signals(end: Callable[[], None], reload: Callable[[], None] | None) -> Iterator[None]:
+    """The first SIGTERM or SIGINT asks for an orderly end; a second one of the same kind ends the process at
+    once. SIGHUP has the configuration loaded again, unless `reload` is None.
+    """
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        end()
+
+    def hang_up(_number: int, _frame: FrameType | None) -> None:
+        if reload is not None:
+            reload()
+
+    handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {
+        signal.SIGTERM: stop,
+        signal.SIGINT: stop,
+    }
+    if reload is not None:
+        handlers[signal.SIGHUP] = hang_up
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
