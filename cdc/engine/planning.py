@@ -118,12 +118,11 @@ def _parts(
         # The part in the making; whoever takes it holds its rows alone.
         parts: list[list[ChangeBatch]] = [[]]
         gathered = 0
-        for batch in log.read(plan.first, plan.next, sink):
+        for batch in log.read(plan.first, plan.next, sink, before_large=turn.take):
             parts[0].append(batch)
             gathered += batch.byte_count
             del batch  # A wide one must be gone before the next is read.
             if gathered >= part_bytes or len(parts[0]) >= PART_BATCHES:
-                turn.take(gathered)
                 yield parts.pop()
                 parts, gathered = [[]], 0
         if parts[0]:

@@ -15,16 +15,18 @@ _TURN = threading.Lock()
 
 
 class WideTurn:
-    """The turn of one delivery, taken at its first wide rows and given back when the delivery is over."""
+    """The turn of one delivery, taken before its first wide rows are read and given back when the delivery is
+    over.
+    """
 
     def __init__(self) -> None:
-        self._has_waited = self._is_held = False
+        self._has_waited = self.is_held = False
 
     def take(self, byte_count: int) -> None:
         """Wait for other deliveries of wide rows, once."""
         if byte_count >= WIDE_BYTES and not self._has_waited:
             self._has_waited = True
-            self._is_held = _TURN.acquire(timeout=LONGEST_WAIT_SECONDS)
+            self.is_held = _TURN.acquire(timeout=LONGEST_WAIT_SECONDS)
 
     def __enter__(self) -> Self:
         return self
@@ -32,6 +34,6 @@ class WideTurn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._is_held:
-            self._is_held = False
+        if self.is_held:
+            self.is_held = False
             _TURN.release()

@@ -26,6 +26,12 @@ COMPRESS_FROM_BYTES = 4096
 # it grows, and took up to three times their size more.
 APART_FROM_BYTES = 8 * 1024 * 1024
 
+# Of a batch of that size: so much of a buffer shows what lz4 makes of it, and more than this share left is
+# not worth the work. Random text in hexadecimal digits, such as hashes, keeps all of its size.
+SAMPLE_BYTES = 64 * 1024
+WORTHWHILE_SHARE = 0.8
+
+_LZ4 = pa.Codec("lz4")
 _LENGTH = struct.Struct("<I")
 
 # Keys of the IPC metadata of a batch; absent from nearly all.
@@ -90,7 +96,8 @@ def encode_batch(batch: ChangeBatch, changes: int) -> EncodedBatch:
     _check_ordinals(batch, changes)
     byte_count = batch.byte_count
     stored = _to_stored(batch).replace_schema_metadata(_metadata(batch))
-    body = _ipc(stored, "lz4" if byte_count >= COMPRESS_FROM_BYTES else None)
+    pays = byte_count >= COMPRESS_FROM_BYTES and (byte_count < APART_FROM_BYTES or _compresses(stored))
+    body = _ipc(stored, "lz4" if pays else None)
     return EncodedBatch(batch.schema, body, checksum(*body), batch.row_count, byte_count, batch.audience)
 
 
@@ -136,6 +143,26 @@ def _ipc(batch: Any, compression: str | None) -> Sequence[bytes | memoryview]:
     ) as writer:
         writer.write_batch(batch)
     return pieces.found if is_apart else [memoryview(out.getvalue())]
+
+
+def _compresses(batch: Any) -> bool:
+    """Whether lz4 makes a large batch smaller, judged by a sample of each of its large buffers. What it does
+    not, a reader would hold twice, as it is stored and decompressed.
+    """
+    large = [buffer for column in batch.columns for buffer in _buffers(column) if buffer.size >= SAMPLE_BYTES]
+    total = sum(buffer.size for buffer in large)
+    kept = sum(buffer.size * _lz4_share(buffer) for buffer in large)
+    return not total or kept <= WORTHWHILE_SHARE * total
+
+
+def _buffers(array: Any) -> list[Any]:
+    return [buffer for buffer in array.buffers() if buffer is not None]
+
+
+def _lz4_share(buffer: Any) -> float:
+    """What lz4 leaves of the middle of a buffer, as a share of it."""
+    sample = buffer.slice((buffer.size - SAMPLE_BYTES) // 2, SAMPLE_BYTES)
+    return float(_LZ4.compress(sample).size / SAMPLE_BYTES)
 
 
 class _Pieces:

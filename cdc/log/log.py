@@ -196,8 +196,9 @@ class SegmentedLog:
         next: int,  # noqa: A002
         sink: str | None = None,
         tables: Collection[TableId] | None = None,
+        before_large: Callable[[int], None] | None = None,
     ) -> Iterator[ChangeBatch]:
-        return read_batches(self._state.segments, first, next, self._shortcuts, sink, tables)
+        return read_batches(self._state.segments, first, next, self._shortcuts, sink, tables, before_large)
 
     def find(self, *, position: Position | None = None, at: datetime | None = None) -> Commit | None:
         return find_commit(self._state.segments, position, at)

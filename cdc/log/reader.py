@@ -13,7 +13,7 @@ from datetime import datetime
 
 from cdc.errors import LogTrimmed
 from cdc.log.arrow import decode_batch, decode_schema
-from cdc.log.frame import Frame, FrameKind, decode_commit, split_trailer
+from cdc.log.frame import TRAILER_BYTES, Frame, FrameKind, decode_commit, split_trailer
 from cdc.log.segment import Block, Segment, SegmentReader
 from cdc.model import ChangeBatch, Commit, Position, TableId, TableSchema
 from cdc.model.position import to_microseconds
@@ -22,6 +22,9 @@ from cdc.model.position import to_microseconds
 _PLACES = 64
 # Tables of the newest segments; when there are more, they are read again.
 _SCHEMAS = 1024
+# Batches from this size on are announced to who reads them, and lz4 makes no more than 255 bytes of one.
+LARGE_BYTES = 1024 * 1024
+_MAY_BE_LARGE_BYTES = LARGE_BYTES // 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,11 @@ def read_batches(
     shortcuts: Shortcuts,
     sink: str | None = None,
     tables: Collection[TableId] | None = None,
+    before_large: Callable[[int], None] | None = None,
 ) -> Iterator[ChangeBatch]:
     """The batches with first ≤ offset < next_offset, of one sink's audience and of some tables where these
-    are given. ValueError when one of the two offsets is inside a commit.
+    are given; `before_large` as `LogReader.read` says. ValueError when one of the two offsets is inside a
+    commit.
     """
     check_range(segments, first)
     check_range(segments, next_offset)
@@ -98,7 +103,7 @@ def read_batches(
             message = f"the range {first} to {next_offset} cuts the commit {commit.first} to {commit.next}"
             raise ValueError(message)
         if sink is None or commit.audience.includes(sink):
-            yield from _batches(reader, group, shortcuts, sink, tables)
+            yield from _batches(reader, group, shortcuts, sink, tables, before_large)
         if commit.next == next_offset and commit.first < next_offset:
             shortcuts.remember(next_offset, segment.number, group.end)
             return
@@ -164,8 +169,11 @@ def _batches(
     shortcuts: Shortcuts,
     sink: str | None,
     tables: Collection[TableId] | None,
+    before_large: Callable[[int], None] | None,
 ) -> Iterator[ChangeBatch]:
     for frame in group.batches:
+        if before_large is not None and frame.length >= _MAY_BE_LARGE_BYTES:
+            _tell_size(reader, frame, before_large)
         body, trailer = split_trailer(reader.body(frame))
         schema = shortcuts.schema(reader, frame, trailer.schema_at)
         if tables is not None and schema.table not in tables:
@@ -176,6 +184,14 @@ def _batches(
             # Whoever takes a batch holds it alone: a wide row is in memory once.
             del body, batch
             yield found.pop()
+
+
+def _tell_size(reader: SegmentReader, frame: Frame, before_large: Callable[[int], None]) -> None:
+    """Call back if the batch of this frame is large, without reading it."""
+    tail = memoryview(reader.tail(frame, TRAILER_BYTES))
+    byte_count = split_trailer(tail)[1].byte_count
+    if byte_count >= LARGE_BYTES:
+        before_large(byte_count)
 
 
 def _schema_at(reader: SegmentReader, user: Frame, at: int) -> TableSchema:

@@ -100,8 +100,9 @@ class LogView:
         next: int,  # noqa: A002
         sink: str | None = None,
         tables: Collection[TableId] | None = None,
+        before_large: Callable[[int], None] | None = None,
     ) -> Iterator[ChangeBatch]:
-        return read_batches(self.segments, first, next, self._shortcuts, sink, tables)
+        return read_batches(self.segments, first, next, self._shortcuts, sink, tables, before_large)
 
     def wait(self, offset: int, timeout_seconds: float, until: Callable[[], bool] | None = None) -> bool:
         deadline = time.monotonic() + timeout_seconds

@@ -133,11 +133,13 @@ class LogReader(Protocol):
         next: int,  # noqa: A002  (the term of the docs)
         sink: str | None = None,
         tables: Collection[TableId] | None = None,
+        before_large: Callable[[int], None] | None = None,
     ) -> Iterator[ChangeBatch]:
         """Yield the batches with first ≤ offset < next in the order they were appended.
 
         `sink` restricts them to those whose audience includes that sink, `tables` to those of these tables.
-        Both offsets must be commit boundaries.
+        Both offsets must be commit boundaries. `before_large` is called with the size in bytes of each batch
+        of 1 MiB or more before it is in memory.
         """
         ...
 

@@ -68,6 +68,24 @@ class LogContract:
             assert reader.wait(2, DEFAULT_TIMEOUT_SECONDS)
             assert reader.end == log.end
 
+    def test_a_large_batch_is_announced_with_its_size_before_it_is_read(
+        self, place: Any, log: LogWriter
+    ) -> None:
+        rows = [(ORDERS, "c", {"id": 1, "note": letter * 2**20}) for letter in "ab"]
+        for order, row in enumerate(rows):
+            append(log, transaction(order + 1, [row])[0])
+        append(log, _inserts(10, 3))
+        seen: list[tuple[str, int]] = []
+
+        def note(what: str, byte_count: int) -> None:
+            seen.append((what, byte_count))
+
+        with closing(self.store(place).reader("shop")) as reader:
+            for batch in reader.read(0, 3, before_large=lambda size: note("announced", size)):
+                note("read", batch.byte_count)
+        assert [what for what, _ in seen] == ["announced", "read", "announced", "read", "read"]
+        assert all(size >= 2**20 for _, size in seen[:4])
+
     def test_closing_a_reader_closes_nothing_else(self, place: Any) -> None:
         store = self.store(place)
         with closing(store.writer("shop")) as log:

@@ -144,7 +144,9 @@ class DuckDBConnection(Connection):
         return [statement for (statement,) in found]
 
     def limit_memory(self, limit: int) -> None:
-        """Set what DuckDB may use."""
+        """Set what DuckDB may use. Even with the present limit, DuckDB's allocator then gives the system what
+        is free; left to itself it keeps as much as a wide value takes for some time.
+        """
         self.run(f"set memory_limit = '{limit}B'")
 
     def checkpoint(self) -> bool:

@@ -138,7 +138,9 @@ class DuckDBSink(SqlSink):
             return
         assert isinstance(connection, DuckDBConnection)
         room.mark(connection)
+        connection.limit_memory(self._memory_limit)
         connection.commit_by_checkpoint()
+        connection.limit_memory(self._memory_limit)
         room.renew()
 
     def applied(self, connection: Connection) -> None:

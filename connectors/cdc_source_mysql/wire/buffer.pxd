@@ -13,6 +13,7 @@ cdef class Buffer:
     cdef Py_ssize_t end
     cdef Py_ssize_t capacity
     cdef int make_room(self, Py_ssize_t count) except -1
+    cdef int give_back(self) except -1
     cdef int append(self, object data) except -1
     cdef int cut(self, Py_ssize_t offset, Py_ssize_t count) except -1
     cdef bytes take(self, Py_ssize_t count)
@@ -26,7 +27,7 @@ cdef class Buffer:
         return 0
 
     cdef inline int show(self, Reader reader, Py_ssize_t offset, Py_ssize_t count) except -1:
-        """Have these bytes read, which stay; valid until the next call of `append` or `cut`."""
+        """Have these bytes read, which stay; valid until the next call of `append`, `cut` or `give_back`."""
         self.require(offset, count)
         return reader.point(self.data + self.start + offset, count)
 

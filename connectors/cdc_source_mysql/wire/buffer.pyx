@@ -53,6 +53,22 @@ cdef class Buffer:
         self.capacity = capacity
         return 0
 
+    cdef int give_back(self) except -1:
+        """Free what a larger event took, unless bytes of another large one are there."""
+        cdef Py_ssize_t held = self.end - self.start
+        cdef void* memory
+        if self.capacity <= KEPT_BYTES or held > KEPT_BYTES // 2:
+            return 0
+        memmove(self.data, self.data + self.start, held)
+        self.start = 0
+        self.end = held
+        memory = realloc(self.data, KEPT_BYTES)
+        if memory == NULL:
+            raise MemoryError
+        self.data = <unsigned char*>memory
+        self.capacity = KEPT_BYTES
+        return 0
+
     cdef int cut(self, Py_ssize_t offset, Py_ssize_t count) except -1:
         """Take these bytes out from among the others."""
         cdef unsigned char* at = self.data + self.start + offset

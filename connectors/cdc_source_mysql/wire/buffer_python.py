@@ -21,6 +21,12 @@ class Buffer:
             self._start = 0
         self._data += data
 
+    def give_back(self) -> None:
+        """Free what is consumed."""
+        if self._start >= _COMPACT_BYTES:
+            del self._data[: self._start]
+            self._start = 0
+
     def held(self) -> int:
         return len(self._data) - self._start
 

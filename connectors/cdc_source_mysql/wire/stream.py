@@ -224,6 +224,7 @@ class BinlogDecoder:
             self.found = reader.slice(event.start, event.end)
         if self.payload is None:
             self.offset = self.event_end
+            self.packets.buffer.give_back()
         return code
 
     def take_checksum_off(self, event: Event, reader: Reader) -> int:
@@ -502,6 +503,7 @@ class BinlogDecoder:
                 inner.skip(size)
                 if code == EVENT:
                     self.found = reader.slice(event.start, event.end)
+                inner.give_back()
             return code
         return CONSUMED
 
