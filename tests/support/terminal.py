@@ -192,6 +192,10 @@ def _whole(data: bytes) -> int:
 
 
 def normalised(text: str) -> str:
-    """The text with every figure as `#`, no sparkline and single spaces: what differs between runs."""
+    """The text without what differs between runs: every figure is `#`, every size `# B`, every time `# s`,
+    spaces are single, and there are no trends and sparklines.
+    """
     text = re.sub(r"\b[0-9A-F]+/[0-9A-F]+\b|\d[\d.,:]*", "#", re.sub("[▁▂▃▄▅▆▇█]", "", text))
+    text = re.sub(r"[→↗↘] (steady|# \w+ left|# s/s)", "", text)
+    text = re.sub(r"# [KMG]iB", "# B", re.sub(r"# (?:min|h)\b(?: # \w+)?", "# s", text))
     return "\n".join(" ".join(line.split()) for line in text.splitlines())

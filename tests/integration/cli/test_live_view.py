@@ -25,9 +25,9 @@ warehouse shop ● up to date # s #
 lake shop ● up to date # s #
 
 SOURCE STATE NOT READ YET ROWS/S LOG
-shop ● streaming # B # # KiB
+shop ● streaming # B # # B
 
-log # KiB of # GiB · memory # of # MiB · Ctrl-C stops"""
+log # B of # B · memory # of # B · Ctrl-C stops"""
 WIDE = """\
 ● All is well cdcd # · up # s · # UTC
 # sinks follow # source. The least fresh, SINK, is # s behind.
@@ -37,9 +37,9 @@ warehouse shop ● up to date # s # # B #
 lake shop ● up to date # s # # B #
 
 SOURCE STATE POSITION NOT READ YET ROWS/S LOG
-shop ● streaming # # B # # KiB, # changes
+shop ● streaming # # B # # B, # changes
 
-log # KiB of # GiB · memory # of # MiB · Ctrl-C stops"""
+log # B of # B · memory # of # B · Ctrl-C stops"""
 NARROW_HEADINGS = [
     "  SINK       FROM  STATE            FRESHNESS  TREND          ROWS BEHIND",
     "  SOURCE  STATE          NOT READ YET    ROWS/S  LOG",
@@ -77,7 +77,7 @@ def test_run_on_a_terminal_draws_verdict_sinks_and_sources_below_its_log(
     shop: Project, columns: int, expected: str
 ) -> None:
     with OnTerminal("run", cwd=shop.folder, columns=columns) as daemon:
-        screen = daemon.wait_for("All is well", "Ctrl-C stops")
+        screen = daemon.wait_for("All is well", "● streaming", "Ctrl-C stops")
         view = screen[screen.index("● All is well") :]
         assert normalised(re.sub("fresh, [a-z]+,", "fresh, SINK,", view)) == expected
         assert all(len(line) <= columns for line in view.splitlines())
