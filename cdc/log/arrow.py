@@ -160,7 +160,7 @@ def _buffers(array: Any) -> list[Any]:
 
 
 def _lz4_share(buffer: Any) -> float:
-    """What lz4 leaves of the middle of a buffer, as a share of it."""
+    """Return the share that lz4 leaves of the middle of a buffer."""
     sample = buffer.slice((buffer.size - SAMPLE_BYTES) // 2, SAMPLE_BYTES)
     return float(_LZ4.compress(sample).size / SAMPLE_BYTES)
 
