@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,15 +13,20 @@ from types import FrameType
 @contextmanager
 def obeying_signals(end: Callable[[], None], reload: Callable[[], None] | None) -> Iterator[None]:
     """The first SIGTERM or SIGINT asks for an orderly end; a second one of the same kind ends the process at
-    once. SIGHUP has the configuration loaded again, unless `reload` is None.
+    once. SIGHUP has the configuration loaded again, unless `reload` is None, or the terminal has gone.
     """
+    had_terminal = sys.stderr.isatty()
 
     def stop(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         end()
 
-    def hang_up(_number: int, _frame: FrameType | None) -> None:
-        if reload is not None:
+    def hang_up(number: int, _frame: FrameType | None) -> None:
+        if had_terminal and not sys.stderr.isatty():
+            # Whoever ran the process has closed the window: it ends, which is as safe as a crash.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif reload is not None:
             reload()
 
     handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {

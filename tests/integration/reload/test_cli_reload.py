@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
+import signal
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +14,8 @@ import pytest
 from tests.integration.cli.conftest import SINK, SOURCE, Project, minimal
 from tests.integration.http.conftest import TOKEN, Client, client_of, environment, with_http
 from tests.support.notify_socket import NotifySocket
-from tests.support.processes import CdcProcess
-from tests.support.waiting import wait_until
+from tests.support.processes import CdcProcess, cdc_command, child_environment
+from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
 
 SECOND = {"type": SINK, "from": ["shop"], "path": "./second.bin", "flush": {"interval": "0s"}}
 
@@ -173,6 +176,28 @@ def test_the_service_manager_hears_of_a_reload(project: Project) -> None:
             daemon.hang_up()
             assert int(heard.wait_for("RELOADING", "1")["MONOTONIC_USEC"]) > 0
             heard.wait_for("READY", "1")
+
+
+def test_a_daemon_ends_with_its_terminal(project: Project) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", *cdc_command("run", "--progress", "plain")],
+        cwd=project.folder,
+        env=child_environment(),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    try:
+        os.close(theirs)
+        wait_until(lambda: project.cdc("status", "--json").json["running"], "the daemon to run")
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: b"has not changed" in os.read(ours, 4096), "the reload")
+        os.close(ours)
+        assert process.wait(DEFAULT_TIMEOUT_SECONDS) == -signal.SIGHUP
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_many_signals_at_once_do_no_harm(project: Project, daemon: CdcProcess) -> None:
