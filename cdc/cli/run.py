@@ -118,8 +118,8 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     as_they_are = session.debug or as_json or display.form is not ProgressForm.JSON
     with errors_in_the_log(log, as_they_are=as_they_are):
         given = GivenUrls(source_url, to or (), tables or ())
-        load = partial(_loaded, given, config.absolute(), http, once=once)
-        configuration = load()
+        configuration = _loaded(given, config, http, once=once)
+        load = partial(_loaded, given, configuration.file, http, once=once)
         if not given:
             prepare_process(configuration)
     accepted = {pick_source(configuration, name, "--accept-source").name for name in accept_source or ()}

@@ -261,7 +261,7 @@ def test_a_daemon_that_does_not_start_says_so_in_the_form_of_its_logs(
     refused = run_cdc("run", cwd=project.folder)
     assert refused.returncode == 1
     (line,) = map(orjson.loads, refused.stderr.splitlines())
-    assert (line["event"], line["level"], line["kind"]) == ("not started", "error", "StateError")
+    assert (line["event"], line["level"], line["kind"]) == ("not started", "error", "StateHeld")
     (project.folder / "broken.yaml").write_text("sources: {shop: {type: nonsense}}\numask: 7\n")
     broken = run_cdc("run", "-c", "broken.yaml", cwd=project.folder)
     assert broken.returncode == 2
