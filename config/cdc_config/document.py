@@ -18,6 +18,7 @@ import yaml
 from cdc.errors import ConfigError
 from cdc_config.interpolation import Interpolation, UnresolvedReference
 from cdc_config.problem import InvalidConfig, Path, format_path
+from cdc_config.settings import DEFAULT_STATE_DIR
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOLEAN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -122,6 +123,8 @@ def _read_text(file: FilePath) -> str:
             content = handle.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:
         remedy = "Write one with `cdc init URL`, or name another with --config."
+        if (file.parent / DEFAULT_STATE_DIR).is_dir():
+            remedy += f" If a run without a file left {DEFAULT_STATE_DIR}, `cdc init` writes the file for it."
         raise ConfigError("there is no such file", where=where, remedy=remedy) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
