@@ -255,3 +255,41 @@ def test_after_a_kill_the_file_shows_whole_transactions(tmp_path: Path) -> None:
         log.close()
     assert offsets[0] == 0
     assert offsets == sorted(set(offsets))
+
+
+_KILLED_BEHIND_A_STEP = """
+import os, signal, sys
+from pathlib import Path
+from cdc.log import SegmentedLog
+from tests.support.ducks import Duck
+from tests.support.prefixes import delivery_from
+log = SegmentedLog(Path(sys.argv[1]) / "log")
+duck = Duck(Path(sys.argv[1]), epoch=int(sys.argv[2]), mode=sys.argv[3])
+commit = duck.sink.committing
+def committing(connection):
+    commit(connection)
+    if connection.query("select 1 from _cdc.steps") and sys.argv[4] == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+duck.sink.committing = committing
+duck.sink.apply(delivery_from(log, 0))
+"""
+
+
+@pytest.mark.parametrize("mode", ["mirror", "append"])
+def test_a_kill_within_one_large_transaction_is_told_by_steps_and_repeats_no_change(
+    tmp_path: Path, mode: str
+) -> None:
+    written(tmp_path, [[wide(i, MIB // 2) for i in range(120)]]).close()
+    counts = []
+    for epoch, end in enumerate(("kill", "kill", "whole"), start=1):
+        command = [sys.executable, "-c", _KILLED_BEHIND_A_STEP, str(tmp_path), str(epoch), mode, end]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=child_environment())
+        assert done.returncode == (-9 if end == "kill" else 0), done.stderr
+        duck = Duck(tmp_path, epoch=epoch, mode=mode)
+        (found,) = duck.query("select count(*), count(distinct id) from public.wide")
+        assert found[0] == found[1]
+        assert len(duck.query("select * from _cdc.steps")) == (end == "kill")
+        counts.append(found[0])
+        duck.sink.close()
+    assert counts == sorted(set(counts))
+    assert counts[-1] == 120
