@@ -101,6 +101,7 @@ def updates() -> list[Sequence[Step]]:
     return [[narrow(2 * i, i), narrow(2 * i + 1, i)] for i in range(60)]
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("options", EACH_MODE)
 def test_steps_end_where_commits_end_and_the_cursor_moves_with_them(
     tmp_path: Path, options: dict[str, Any]

@@ -76,7 +76,7 @@ MODES = [
 
 @pytest.mark.parametrize("mode", MODES, ids=["mirror", "soft", "append", "history"])
 @pytest.mark.parametrize("kind", SCHEMAS)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.integers(0, 2**32))
 def test_duckdb_rewound_and_replayed_equals_never_rewound(kind: str, mode: dict[str, Any], seed: int) -> None:
     made = History(seed, full=kind != "keyed").run(40)
@@ -99,7 +99,7 @@ def test_duckdb_rewound_and_replayed_equals_never_rewound(kind: str, mode: dict[
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.integers(0, 2**32))
 def test_duckdb_mirror_equals_the_source(kind: str, seed: int) -> None:
     history = History(seed, full=kind != "keyed")
@@ -113,7 +113,7 @@ def test_duckdb_mirror_equals_the_source(kind: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.integers(0, 2**32))
 def test_duckdb_history_tells_the_rows_after_every_change(kind: str, seed: int) -> None:
     history = History(seed, full=kind != "keyed")

@@ -51,6 +51,7 @@ def steps(duck: Duck) -> int:
     return len(duck.query("select * from _cdc.steps"))
 
 
+@pytest.mark.halved(other=True)
 @pytest.mark.parametrize(
     "options", [{"mode": "mirror"}, {"deletes": "soft"}, {"mode": "history"}, {"mode": "append"}]
 )
