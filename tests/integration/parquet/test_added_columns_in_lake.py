@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import zip_longest
+from itertools import product, zip_longest
 from pathlib import Path
 
 import duckdb
@@ -20,6 +20,7 @@ from tests.support.equality.tables import SourceTable, differences, read_mirror
 from tests.support.migrations.verdict import assert_postgres_equal
 from tests.support.mysql.server import MysqlDatabase
 from tests.support.pipeline import MysqlPipeline, Pipeline
+from tests.support.postgres.binaries import majors_under_test
 from tests.support.postgres.server import Database
 
 # Tables and what happens to each, a line a step, `;` between statements that the daemon sees at once.
@@ -281,12 +282,15 @@ def wrong_changelogs(path: Path, sources: Iterable[SourceTable]) -> list[str]:
     return [f"changelog: {line}" for line in found]
 
 
-WAYS = pytest.mark.parametrize("way", ["running", "between", "stopped"])
+# Each way, each `ddl` and each version; `make test-all` has all combinations.
+USUAL = {(15, "trigger", "between"), (18, "watch", "running"), (18, "trigger", "stopped")}
+COMBINATIONS = [
+    pytest.param(*one, id="-".join(map(str, one)), marks=() if one in USUAL else pytest.mark.slow)
+    for one in product(majors_under_test(), ("watch", "trigger"), ("running", "between", "stopped"))
+]
 
 
-@pytest.mark.halved
-@WAYS
-@pytest.mark.parametrize("ddl", ["watch", "trigger"])
+@pytest.mark.parametrize(("postgres", "ddl", "way"), COMBINATIONS, indirect=["postgres"])
 @pytest.mark.timeout(900)
 def test_older_rows_keep_the_default_that_a_postgres_table_forgot(
     database: Database, tmp_path: Path, ddl: str, way: str
@@ -302,7 +306,7 @@ def test_older_rows_keep_the_default_that_a_postgres_table_forgot(
 
 
 @pytest.mark.halved
-@WAYS
+@pytest.mark.parametrize("way", ["running", "between", "stopped"])
 @pytest.mark.timeout(900)
 def test_older_rows_keep_the_default_that_a_mysql_table_forgot(
     mysql_database: MysqlDatabase, tmp_path: Path, way: str
