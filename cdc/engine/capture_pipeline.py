@@ -93,9 +93,12 @@ class CapturePipeline:
             worker.start()
 
     def pause(self, timeout_seconds: float) -> list[str]:
-        """Stop reading from the source, which keeps later changes; return the workers that did not stop."""
+        """Stop reading from the source, which keeps later changes; return the workers that did not stop. With
+        one, the source is not paused yet.
+        """
         stuck = stop_all(self.workers, timeout_seconds)
-        self.hold()
+        if not stuck:
+            self.hold()
         return stuck
 
     def hold(self) -> None:

@@ -103,10 +103,11 @@ class DeliveryPipeline:
 
     def pause(self, timeout_seconds: float) -> list[str]:
         """Stop delivering; the log keeps the changes that the sink lacks. Return the worker if it did not
-        stop.
+        stop: the sink is not paused yet then.
         """
         stuck = stop_all([self.worker], timeout_seconds)
-        self.hold()
+        if not stuck:
+            self.hold()
         return stuck
 
     def hold(self) -> None:

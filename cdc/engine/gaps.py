@@ -13,6 +13,6 @@ def for_operator(gap: SourceGap, source: str, *, copies: bool) -> SourceGap:
     how = (
         f"To copy all tables again, run: {command}"
         if copies
-        else "Tables are copied only with another value than `snapshot: never`."
+        else f"To have tables copied, set `snapshot: initial`, then run: {command}"
     )
     return SourceGap(gap.message, where=gap.where, remedy=f"{gap.remedy} {how}".strip())

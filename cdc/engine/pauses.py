@@ -103,7 +103,10 @@ class PauseWatch:
     def _serve(self, request: TablePauseRequest) -> None:
         capture = self._pipelines.captures.get(request.source)
         if capture is None:
-            self._state.finish_table_pause(request.id, f"there is no source {request.source!r}")
+            name = repr(request.source)
+            is_held = request.source in self._pipelines.unopened
+            error = f"the log of {name} is not open" if is_held else f"there is no source {name}"
+            self._state.finish_table_pause(request.id, error)
             return
         try:
             change = capture.pause_table if request.pauses else capture.resume_table

@@ -212,7 +212,7 @@ class SupportsRewind(Protocol):
         """Move the cursor back so that the next delivery starts at `offset`.
 
         What the sink held stays readable until the replay has passed `high`, and then equals what it would be
-        without the replay.
+        without the replay. Raises `SinkFenced` like `apply`.
         """
         ...
 

@@ -187,7 +187,11 @@ class Catalog:
             message = f"the table is already filled by the source {holder.source!r}"
             raise SinkRefused(message, where=f"{self._where}: {table}", remedy=remedy)
         if identifiers == "fail":
-            message = f"its name differs from {holder.table} only in case, which {dialect.product} ignores"
+            message = f"{holder.table} has its name in {dialect.product}"
+            if dialect.folded(holder.table.schema) == dialect.folded(table.schema):
+                message = (
+                    f"its name differs from {holder.table} only in case, which {dialect.product} ignores"
+                )
             raise SinkRefused(message, where=f"{self._where}: {table}", remedy=FAIL_REMEDY)
         schema = dialect.folded(place.schema)
         taken = {name for of_schema, name in self._existing if of_schema == schema}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from cdc.spi import Finding, Severity
@@ -16,5 +17,5 @@ def check_folder(file: Path, code: str, docs: str) -> Finding:
         return Finding(Severity.ERROR, code, message, f"mkdir -p {folder}", docs)
     if not os.access(folder, os.W_OK | os.X_OK):
         message = f"the folder {folder} cannot be written"
-        return Finding(Severity.ERROR, code, message, f"chown or chmod {folder}", docs)
+        return Finding(Severity.ERROR, code, message, f"chown $USER {shlex.quote(str(folder))}", docs)
     return Finding(Severity.OK, code, f"the folder {folder} can be written")

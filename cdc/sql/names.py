@@ -53,7 +53,8 @@ def column_names(
 
 def is_too_long(name: str, dialect: Dialect) -> bool:
     """Return whether the target would truncate or refuse the name."""
-    return dialect.longest_name is not None and len(name.encode()) > dialect.longest_name
+    longest = dialect.longest_name
+    return longest is not None and len(name.encode("utf-8", "surrogatepass")) > longest
 
 
 def suffixed(name: str, exact: str, taken: Container[str], dialect: Dialect) -> str:

@@ -312,6 +312,7 @@ class MemorySink:
     def rewind(self, source: str, offset: int) -> None:
         """Drop what lies at or beyond `offset`; one sink with several sources is not rewound apart."""
         with self.store.changed:
+            self._check_fence(source, has_rows=True)
             known = continuity.check_rewind(self.store.cursors.get(source), offset, "memory")
             self.store.cursors[source] = replace(known, next=offset)
             for rows in self.store.tables.values():

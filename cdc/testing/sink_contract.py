@@ -220,6 +220,10 @@ class SinkContract(CopyContract, PrefixContract):
         else:
             with pytest.raises(SinkFenced):
                 sink.apply(_inserts(3, 6))
+            if isinstance(sink, SupportsRewind):
+                with pytest.raises(SinkFenced):
+                    sink.rewind(SOURCE, 0)
+            assert _next(newer) == 3
             newer.close()
 
     def test_parts_of_one_delivery_are_applied_in_order(self, place: Path, sink: Sink) -> None:

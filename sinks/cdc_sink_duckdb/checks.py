@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -32,7 +33,7 @@ def _file(path: Path, daemon_pid: int) -> list[Finding]:
     code = "duckdb-file"
     if not os.access(path, os.R_OK | os.W_OK):
         message = f"the file {path} cannot be written"
-        return [Finding(Severity.ERROR, code, message, f"chown or chmod {path}", DOCS)]
+        return [Finding(Severity.ERROR, code, message, f"chown $USER {shlex.quote(str(path))}", DOCS)]
     try:
         with (
             translated("opening the database", path),

@@ -9,7 +9,7 @@ the name of the MERGE table, a row changed in a member under the member's name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -194,11 +194,6 @@ _UNREADABLE: Final = frozenset({1049, 1146, 1168})
 
 def _hides_keys(grants: Grants, table: TableId) -> bool:
     return not any(grants.may(privilege, table) for privilege in _MORE_THAN_SELECT)
-
-
-def sources_of(dependents: Dependents, table: TableId) -> Iterable[Dependent]:
-    """Those by which the rows of the table change."""
-    return (one for found in dependents.by_source.values() for one in found if one.table == table)
 
 
 def _text(value: object) -> str:

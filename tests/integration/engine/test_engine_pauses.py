@@ -58,6 +58,23 @@ def test_a_sink_that_a_command_pauses_waits_and_the_other_goes_on(bench: Bench, 
     bench.wait_until_equal("public.t", mart)
 
 
+def test_a_sink_that_does_not_stop_in_time_is_not_paused_and_gets_no_second_worker(
+    bench: Bench, mart: MemoryStore
+) -> None:
+    assert bench.running is not None
+    engine = bench.running.engine
+    delivery = engine.pipelines.deliveries["shop", "mart"]
+    worker = delivery.worker
+    with mart.changed:
+        insert(bench, 100)
+        bench.wait_until_equal("public.t")
+        assert delivery.pause(0.0) == [worker.name]
+        assert not delivery.is_paused
+        engine.resume_sink("mart")
+        assert delivery.worker is worker
+    bench.wait_until_equal("public.t", mart)
+
+
 def test_pauses_hold_over_a_restart_and_a_run_once_does_not_wait_for_them(
     bench: Bench, mart: MemoryStore
 ) -> None:
