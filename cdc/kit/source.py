@@ -1,14 +1,17 @@
-"""The part of a source that no database changes: the connection that all but the stream share, and gaps."""
+"""The part of a source that no database changes: the connection that all but the stream share, gaps, and
+tables whose columns cannot be delivered.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, Protocol, TypeVar
 
-from cdc.errors import SourceGap
+from cdc.errors import SourceGap, UnsupportedSchema
 from cdc.kit.connections import Closable
+from cdc.model import TableId, TableSchema
 
 ConnectionT = TypeVar("ConnectionT", bound=Closable)
 ConnectionT_co = TypeVar("ConnectionT_co", bound=Closable, covariant=True)
@@ -24,6 +27,38 @@ class MakesConnections(Protocol[ConnectionT_co]):
     def translated(self, doing: str) -> AbstractContextManager[None]:
         """Turn the driver's errors inside the block into `cdc.errors`; `doing` is a gerund."""
         ...
+
+
+class UndeliverableTables:
+    """Tables of the catalog that have no schema, and why: `discover` lists them, `follow` refuses them, and
+    no other table waits for them.
+    """
+
+    def __init__(self) -> None:
+        self._errors: Mapping[TableId, UnsupportedSchema] = {}
+
+    def listed(
+        self, tables: Mapping[TableId, int | None], schema_of: Callable[[TableId], TableSchema]
+    ) -> list[TableSchema]:
+        """Return the schemas of these tables, whose numbers are given; one that `schema_of` refuses has no
+        columns.
+        """
+        found: list[TableSchema] = []
+        errors: dict[TableId, UnsupportedSchema] = {}
+        for table, relation in tables.items():
+            try:
+                found.append(schema_of(table))
+            except UnsupportedSchema as error:
+                errors[table] = error
+                found.append(TableSchema(table, (), relation=relation))
+        self._errors = errors
+        return found
+
+    def require_none(self, tables: Collection[TableId]) -> None:
+        """Raise the refusal of the first of these tables that has one."""
+        for table, error in self._errors.items():
+            if table in tables:
+                raise error
 
 
 class SourceFrame(Generic[ConnectionT]):

@@ -192,6 +192,10 @@ class TransformedSource:
     def follow(self, tables: Sequence[TableSchema]) -> None:
         for schema in tables:
             if schema.table in self._errors:
+                original = self._tables.original(schema.table)
+                if not original.columns:
+                    # The source refuses what it has no schema of, and says why.
+                    self._source.follow([original])
                 raise self._errors[schema.table]
         self._source.follow([self._tables.original(schema.table) for schema in tables])
 

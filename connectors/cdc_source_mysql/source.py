@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from cdc.errors import CdcError
 from cdc.kit.selection import TableSelection
-from cdc.kit.source import SourceFrame
+from cdc.kit.source import SourceFrame, UndeliverableTables
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding
 from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
@@ -122,6 +122,7 @@ class MysqlSource:
         self._rolled_back = RolledBackRows()
         self._tells = Tells(context.log)
         self._refusals = RefusedTables()
+        self._undeliverable = UndeliverableTables()
         self._epoch = 0
         self._sizes = FileSizes()
         self._dump: Dump | None = None
@@ -157,20 +158,23 @@ class MysqlSource:
             facts = self._connector.facts(connection)
             definitions = self._definitions(connection, facts)
         suspect(self._progress, self.current, self._definitions_now, definitions)
-        schemas = []
-        for table in sorted(definitions):
+
+        def schema_of_table(table: TableId) -> TableSchema:
             plans = planned(definitions[table], facts, self._options.unrepresentable)
             self._tells.tell(table, plans)
-            schemas.append(schema_of(definitions[table], plans))
-        return schemas
+            return schema_of(definitions[table], plans)
+
+        return self._undeliverable.listed(dict.fromkeys(sorted(definitions)), schema_of_table)
 
     def selects(self, table: TableId) -> bool:
         return self._options.selection(ignores_case=self._ignores_case).matches(table)
 
     def follow(self, tables: Sequence[TableSchema]) -> None:
         """The binlog holds the changes of every table; those that the stream cannot read are refused."""
+        names = {schema.table for schema in tables}
+        self._undeliverable.require_none(names)
         self._refusals.look()
-        self._refusals.require_none({schema.table for schema in tables})
+        self._refusals.require_none(names)
 
     def unreadable(self, hidden: Collection[TableId]) -> Mapping[TableId, CdcError]:
         found = {table: denied(self._frame.connection, table, self._connector.where) for table in hidden}

@@ -14,7 +14,7 @@ import psycopg
 from pydantic import BaseModel
 
 from cdc.errors import CdcError, ConfigError, DecodeError, SourceMismatch, SourceRefused, SourceUnavailable
-from cdc.kit.source import SourceFrame
+from cdc.kit.source import SourceFrame, UndeliverableTables
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.source import Absence, EarlierSnapshot, Leftover, Snapshot, SourceContext, SourceIdentity
@@ -34,7 +34,7 @@ from cdc_source_postgres.schema.ddl_setup import listens, use_trigger
 from cdc_source_postgres.schema.inheritance import HeirsWarning
 from cdc_source_postgres.schema.money import MoneyScale
 from cdc_source_postgres.schema.reported_history import ReportedHistory
-from cdc_source_postgres.schema.shapes import Shape, Shaper
+from cdc_source_postgres.schema.shapes import Shaper
 from cdc_source_postgres.schema.tables import TableInfo
 from cdc_source_postgres.snapshot import snapshot as snapshots
 from cdc_source_postgres.snapshot.planning import Turns
@@ -116,6 +116,7 @@ class PostgresSource:
         )
         self._turns = Turns(limits)
         self._heirs = HeirsWarning(context.log)
+        self._undeliverable = UndeliverableTables()
         self._ownership = Ownership(context.owner, self._slot, self._publication, self._connector.where)
         self._acks: Acknowledgements | None = None
         self._durable = 0
@@ -156,9 +157,16 @@ class PostgresSource:
 
     def discover(self) -> Sequence[TableSchema]:
         with self._frame.connection("reading the tables") as connection:
-            shapes = self._shapes(connection)
-            self._heirs.look(connection, [shape.info.relation for shape in shapes])
-        return [shape.schema for shape in shapes]
+            publication = read_publication(connection, self._publication)
+            self._shaper.learn_types(connection)
+            infos = {info.table: info for info in self._infos(connection)}
+            self._heirs.look(connection, [info.relation for info in infos.values()])
+
+        def schema_of(table: TableId) -> TableSchema:
+            info = infos[table]
+            return self._shaper.shape(info, sent_columns(info, publication, self._options)).schema
+
+        return self._undeliverable.listed({info.table: info.relid for info in infos.values()}, schema_of)
 
     def selects(self, table: TableId) -> bool:
         return self._options.selection.matches(table)
@@ -190,6 +198,7 @@ class PostgresSource:
         return replica_identity_full(table)
 
     def follow(self, tables: Sequence[TableSchema]) -> None:
+        self._undeliverable.require_none({table.table for table in tables})
         wanted = {table.relation for table in tables}
         with self._frame.connection("following tables") as connection:
             infos = [info for info in self._infos(connection) if info.relid in wanted]
@@ -380,6 +389,7 @@ class PostgresSource:
             self._shaper,
             self._options.selection,
             decoder,
+            self._context.log,
         )
         parts = SessionParts(
             connection=connection,
@@ -401,14 +411,6 @@ class PostgresSource:
         else:
             via_root = self._layout.decide(published=publication.via_root)
         return read_tables(connection, self._options.selection, via_root=via_root)
-
-    def _shapes(self, connection: Connection) -> list[Shape]:
-        publication = read_publication(connection, self._publication)
-        self._shaper.learn_types(connection)
-        return [
-            self._shaper.shape(info, sent_columns(info, publication, self._options))
-            for info in self._infos(connection)
-        ]
 
     def _snapshot_context(self) -> SnapshotContext:
         return SnapshotContext(

@@ -201,7 +201,8 @@ def _refuse(table: TableId, column: ColumnDefinition, parsed: ParsedType, flavou
     message, remedy = "", ""
     if column.name.startswith(RESERVED_PREFIX):
         message = f"the name begins with {RESERVED_PREFIX}, which the envelope of changes uses"
-        remedy = "Rename the column, or exclude the table."
+        renamed = f"alter table `{table.schema}`.`{table.name}` rename column `{quoted}` to ...;"
+        remedy = f"Exclude the table from tables, or run: {renamed}"
     elif column.legacy_temporal and flavour == "mariadb":
         message = (
             "it is stored in the temporal format of MariaDB 5.3, whose width the binlog does not contain"

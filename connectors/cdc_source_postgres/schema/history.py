@@ -35,6 +35,7 @@ MEMORY_PREFIX = "definition:"
 # What releases before this one remembered of a table.
 LEGACY_PREFIX = "rewrite:"
 OUTSIDE = "the table was not among `tables` for a while"
+UNREADABLE = "changes were skipped: its columns could not be delivered"
 UNPROVEN = "some changes have other columns than the catalog had when they were made"
 ATTACHED = "the table became a partition of another table"
 REKEYED = "the key of the table was changed"
@@ -240,6 +241,14 @@ class History:
             if relid in self._entries:
                 self._doubts[relid], self._doubted_at[relid] = OUTSIDE, place
                 self._save(relid, self._entries[relid][0])
+
+    def unreadable(self, relid: int, place: Place) -> None:
+        """Rows came here that no schema can hold. The table is copied again once the catalog shows one that
+        can, which is behind all rows that were skipped.
+        """
+        with self._lock:
+            if relid in self._entries:
+                self._ask_for_another_copy(relid, UNREADABLE, place)
 
     def take_altered(self) -> tuple[AlteredTable, ...]:
         """Return the definitions changed since the last call, for sinks to follow without a row."""

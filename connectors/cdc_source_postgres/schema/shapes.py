@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from cdc.errors import UnrepresentableValue
+from cdc.errors import UnrepresentableValue, UnsupportedSchema
 from cdc.model import Column, TableSchema
 from cdc_source_postgres.connection import Connection
 from cdc_source_postgres.schema.catalog import build_schema, read_types
@@ -99,10 +99,7 @@ class Shaper:
         """
         columns = info.sent_columns(sent)
         self._types.money_scale = self._money_scale()
-        plans = tuple(
-            plan_column(c.name, c.type_oid, c.typmod, c.ndims, self._types, self._unrepresentable)
-            for c in columns
-        )
+        plans = tuple(self._plan(info, column) for column in columns)
         fills = {
             plan.name: self._fill(info, plan, column)
             for plan, column in zip(plans, columns, strict=True)
@@ -111,6 +108,20 @@ class Shaper:
         schema = build_schema(info, plans, fills)
         known = tuple(_without_unknown_id(column) for column in schema.columns)
         return Shape(info, replace(schema, columns=known), plans)
+
+    def _plan(self, info: TableInfo, column: ColumnInfo) -> ColumnPlan:
+        try:
+            return plan_column(
+                column.name,
+                column.type_oid,
+                column.typmod,
+                column.ndims,
+                self._types,
+                self._unrepresentable,
+            )
+        except UnsupportedSchema as error:
+            error.where = f"{info.table}, {error.where}"
+            raise
 
     def _fill(self, info: TableInfo, plan: ColumnPlan, column: ColumnInfo) -> pa.Scalar:
         """Return the value of rows that are older than a column: null where Arrow has no such value and the

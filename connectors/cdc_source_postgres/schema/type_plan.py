@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from cdc.errors import UnsupportedSchema
 from cdc.model import shown
-from cdc.model.batch import RESERVED_PREFIX
 from cdc_source_postgres.schema.codec import Codec, arrow_list
 from cdc_source_postgres.schema.type_catalog import PgType, TypeCatalog
 from cdc_source_postgres.schema.type_names import format_type, numeric_typmod
@@ -95,16 +94,13 @@ def plan_column(
     """Plan one column; `ndims` is attndims (0 where unknown), `unrepresentable` the policy.
 
     Raises:
-        UnsupportedSchema: the type is not in the catalog, or the column's name is one of ours.
+        UnsupportedSchema: the type is not in the catalog.
     """
     source_type = format_type(type_oid, typmod, catalog)
-    where = f"column {shown(name)}"
-    if name.startswith(RESERVED_PREFIX):
-        message = f"the name begins with {RESERVED_PREFIX}, which the envelope of changes uses"
-        raise UnsupportedSchema(message, where=where, remedy="Rename the column, or exclude the table.")
     type_ = catalog.get(type_oid)
     if type_ is None:
         message = f"its type (oid {type_oid}) is not supported"
+        where = f"column {shown(name)}"
         raise UnsupportedSchema(message, where=where, remedy="Exclude the table, or report the type.")
     codec = _codec(type_oid, typmod, ndims, catalog)
     if unrepresentable == "string" and codec.kind in _MAY_BE_UNREPRESENTABLE:

@@ -5,7 +5,7 @@ the stream.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from cdc.errors import UnrepresentableValue, UnsupportedSchema
@@ -46,7 +46,7 @@ class Gathered(NamedTuple):
 class Tracking:
     """Feeds the decoder with plans as Relation messages come, and gives its batches their schemas."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  (one caller, and each is another part of the session)
         self,
         connector: Connector,
         monitor: Monitor,
@@ -55,7 +55,9 @@ class Tracking:
         shaper: Shaper,
         selection: TableSelection,
         decoder: Pgoutput,
+        log: Callable[..., None],
     ) -> None:
+        self._log = log
         self._connector = connector
         self._monitor = monitor
         self._history = history
@@ -81,12 +83,12 @@ class Tracking:
         """
         relation = messages.parse_relation(payload)
         table = table_of(relation)
-        if not self._is_captured(relation, table):
+        shape = self._readable(relation, table) if self._is_captured(relation, table) else None
+        if shape is None:
             self.gather()
             self._decoder.set_relation(relation.relid, table.schema, table.name, None, [], relation.replident)
             self._shapes.pop(relation.relid, None)
             return
-        shape = self._shape(relation, table)
         if shape.info.is_partitioned:
             self._root = relation.relid
         before = self._shapes.get(relation.relid)
@@ -177,6 +179,21 @@ class Tracking:
     def changes(self) -> int:
         """Ordinals used since the last `take`."""
         return self._ordinals + self._decoder.changes
+
+    def _readable(self, relation: messages.Relation, table: TableId) -> Shape | None:
+        """Return the shape that decodes the rows; None if they are skipped, and the table is copied again."""
+        try:
+            return self._shape(relation, table)
+        except UnsupportedSchema as error:
+            self._history.unreadable(relation.relid, self._place)
+            self._log(
+                "rows are skipped, and the table is copied again",
+                level="warning",
+                table=str(table),
+                position=messages.lsn_text(self._decoder.commit_lsn),
+                reason=error.message,
+            )
+            return None
 
     def _shape(self, relation: messages.Relation, table: TableId) -> Shape:
         with self._connector.translated(f"reading the catalog for {table}"):
