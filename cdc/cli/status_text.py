@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.text import Text
 
 from cdc.cli.output import as_sentence
-from cdc.control.status import DaemonView, OpenRequest, SourceView, Status, stamp_of
+from cdc.control.status import STALE_SECONDS, DaemonView, OpenRequest, SourceView, Status, stamp_of
 from cdc.engine.waits import NO_ACTION
 from cdc.kit.report import counted
 from cdc.readable import show_bytes, show_seconds, show_time
@@ -32,8 +32,6 @@ COLUMNS = 80
 LABEL_WIDTH = 14
 # Longer lists are no longer read; --json has all.
 MOST_TABLES = 20
-# The daemon writes its status every second; older than this, it hangs or its disk does.
-STALE_SECONDS = 10.0
 
 _BAD_STATES = ("failed", "retrying", "refused")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from cdc.control import storage
-from cdc.control.status import DaemonView
+from cdc.control.status import STALE_SECONDS, DaemonView
 from cdc.control.stored import has_log, open_log
 from cdc.engine.capture import MEMORY_PREFIX
 from cdc.engine.gaps import for_operator
@@ -29,8 +29,6 @@ from cdc_config import Configuration
 
 # Read and checksummed at each check: a second's work, and what is newest is what sinks still need.
 NEWEST_LOG_BYTES = 256 * 1024 * 1024
-# The daemon writes its status every second; older than this, it hangs or its disk does.
-STALE_SECONDS = 10.0
 
 
 def state_findings(configuration: Configuration, daemon: DaemonView) -> Iterator[Finding]:

@@ -15,12 +15,15 @@ from cdc.control.stored import has_log, open_log
 from cdc.engine.ledger import Phase, TableBook
 from cdc.engine.retry import waits_for_operator
 from cdc.errors import CdcError, StateError
+from cdc.kit.errors import WAIT
 from cdc.spi import CopyRequest, LogReader, LogStore, PublishedCursor, StateHolder
 from cdc.spi.state import Pausable, Pause
 from cdc.spi.status import DaemonReport, ErrorReport, SinkReport, SourceReport, StandbyReport
 from cdc_config import Configuration
 
 NEVER_RUN = "never run"
+# The daemon writes its status every second; older than this, it hangs or its disk does.
+STALE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +261,8 @@ def _show_stopped(report: SourceReport | SinkReport) -> None:
     for error in (report.error, *report.skipped):
         if error:
             error.retry_seconds = None
+            if error.remedy == WAIT.remedy:
+                error.remedy = "Start the daemon, which tries again: cdc run"
 
 
 def _source_view(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from cdc.control.status import SourceView, Status
+from cdc.control.status import STALE_SECONDS, SourceView, Status
 from cdc.kit.report import counted
 from cdc.readable import show_seconds, show_span
 from cdc.spi.status import CopyReport, ErrorReport, SinkReport, SourceReport
@@ -21,8 +21,6 @@ Mark = Literal["ok", "copy", "replay", "warn", "bad", "pause", "off"]
 
 # An outage that lasts longer is no hiccup.
 DOWN_SECONDS = 60.0
-# The daemon writes its status every second; older than this, it hangs or its disk does.
-STALE_SECONDS = 10.0
 # The engine's own thread ticks four times a second; after this long it hangs, and only a restart helps.
 ALIVE_SECONDS = 30.0
 # Twice a flush interval of 30 s, the longest default: a sink that is less fresh is catching up.

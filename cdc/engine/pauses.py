@@ -30,6 +30,7 @@ class PauseWatch:
         self._report = report
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._failed = ""
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="pauses", daemon=True)
@@ -58,8 +59,16 @@ class PauseWatch:
                     self._keep()
                 for request in self._state.table_pause_requests():
                     self._serve(request)
-            except CdcError:
-                continue
+            except CdcError as error:
+                self._note(error.message)
+            else:
+                self._failed = ""
+
+    def _note(self, reason: str) -> None:
+        """Log why nothing can be paused or resumed, once for each reason."""
+        if reason != self._failed:
+            self._failed = reason
+            self._report("could not pause or resume, retrying", level="warning", reason=reason)
 
     def _paused(self) -> set[tuple[str, str]]:
         return {(pause.kind, pause.name) for pause in self._state.pauses()}

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cdc.control.live import LiveStatus
-from cdc.control.status import Status
-from cdc.control.verdict import STALE_SECONDS, state_word
+from cdc.control.status import STALE_SECONDS, Status
+from cdc.control.verdict import state_word
 from cdc.spi import metrics
 from cdc.spi.metrics import METRICS, Labels, Meter, Metric
 from cdc.spi.status import SinkReport, SourceReport

@@ -16,8 +16,9 @@ from starlette.responses import Response, StreamingResponse
 from cdc.control.catalog import TableQuery, errors_of, readers, schemas_of, tables_of
 from cdc.control.live import LiveStatus
 from cdc.control.monitor import MAX_EVENTS, POINT_SECONDS
+from cdc.control.status import STALE_SECONDS
 from cdc.control.stored import kept_checkpoints
-from cdc.control.verdict import ALIVE_SECONDS, STALE_SECONDS
+from cdc.control.verdict import ALIVE_SECONDS
 from cdc.http.guard import refusal
 from cdc.spi.status import StatusDocument
 from cdc.units import parse_duration

@@ -51,8 +51,8 @@ _WINDOW_BYTES = 64 * 1024
 _CHECK_BYTES = 1024 * 1024
 _NAME = re.compile(r"(\d{10})-(\d{20})" + re.escape(SEGMENT_SUFFIX))
 RESTORE = (
-    "Restore this file from a backup of the folder; without one, start with a new state_dir and new, empty "
-    "sinks: the source is copied again."
+    "Restore this file from a backup of the folder; without one, give the source a new name and new, empty "
+    "sinks: it is copied again."
 )
 
 

@@ -319,5 +319,8 @@ def other_server(where: str, found: str, expected: str) -> SourceMismatch:
     message = (
         f"the server is {found}, expected {expected}: without GTIDs a position is valid on one server only"
     )
-    remedy = "Connect to that server, or start with an empty state_dir; with gtid_mode = ON a failover works."
+    remedy = (
+        "Connect to that server, or start with an empty state_dir and new, empty sinks; with gtid_mode = ON a"
+        " failover works."
+    )
     return SourceMismatch(message, where=where, remedy=remedy)

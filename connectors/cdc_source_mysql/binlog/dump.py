@@ -184,5 +184,6 @@ def _other_kind(where: str) -> SourceMismatch:
     return SourceMismatch(
         "the position is of another kind of server: MySQL and MariaDB have different GTIDs",
         where=where,
-        remedy="Connect to the server that the log was written from, or start with an empty state_dir.",
+        remedy="Connect to the server that the log was written from, or start with an empty state_dir and"
+        " new, empty sinks.",
     )

@@ -292,7 +292,7 @@ class Opening:
                 f"{left} bytes of {after.file} past 4 GiB are not in our log, where the protocol "
                 "cannot start",
                 where=self._where,
-                remedy="Copy all tables again, or start with an empty state_dir. Set"
+                remedy="Copy all tables again, or start with an empty state_dir and new, empty sinks. Set"
                 " gtid_mode = ON, or keep transactions small: a file ends after max_binlog_size.",
             )
         return later

@@ -215,7 +215,7 @@ class XaReplay:
     def _missing(self) -> SourceGap:
         return SourceGap(
             "the rows of a prepared XA transaction that was just committed are no longer in the binary log",
-            remedy="Copy all tables again, or start with an empty state_dir."
+            remedy="Copy all tables again, or start with an empty state_dir and new, empty sinks."
             " End prepared transactions before the binary log is purged.",
         )
 

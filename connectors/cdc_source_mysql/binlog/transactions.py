@@ -265,7 +265,7 @@ class Grammar:
             f"the server reports an incident (number {incident.number}):"
             " events were lost before they came into its binary log",
             where=self._place(),
-            remedy="Copy all tables again, or start with an empty state_dir.",
+            remedy="Copy all tables again, or start with an empty state_dir and new, empty sinks.",
         )
 
 

@@ -109,7 +109,7 @@ def unknown_commit(where: str) -> SourceGap:
         "an XA transaction was committed whose XA PREPARE, with its rows, is no longer in any binary log, and"
         " predates the first start of this source",
         where=where,
-        remedy="Copy all tables again, or start with an empty state_dir. End prepared"
+        remedy="Copy all tables again, or start with an empty state_dir and new, empty sinks. End prepared"
         " transactions before the binary log is purged.",
     )
 

@@ -34,10 +34,12 @@ def _report_missing(info: TableInfo, leaf: Leaf, report: Report) -> None:
         f"{leaf.table} {_reason(info, leaf)}: once it is published, its application's updates and"
         " deletes fail"
     )
-    fix = (
-        f"{replica_identity_full(leaf.table)}; or give it a primary key, or exclude it:"
-        f" {exclusion_of(info.table)}"
+    identified = (
+        f"{replica_identity_default(leaf.table)}; or"
+        if info.immediate_pk
+        else f"{replica_identity_full(leaf.table)}; or give it a primary key, or"
     )
+    fix = f"{identified} exclude it: {exclusion_of(info.table)}"
     report.error("replica-identity", message, fix)
 
 

@@ -25,6 +25,7 @@ from cdc_source_postgres.statements import (
     add_tables,
     create_publication,
     identifier,
+    replica_identity_default,
     replica_identity_full,
     set_via_root,
 )
@@ -254,10 +255,12 @@ def _differs(table: TableId, what: str) -> CdcError:
 def _check_identity(infos: Sequence[TableInfo]) -> None:
     for info in infos:
         for lacking in info.without_identity():
-            remedy = (
-                f"Add a primary key, or run: {replica_identity_full(lacking)}; or exclude the table by the"
-                f" entry {exclusion_of(info.table)} in tables."
+            identified = (
+                f"Run: {replica_identity_default(lacking)}"
+                if info.immediate_pk
+                else f"Add a primary key, or run: {replica_identity_full(lacking)}"
             )
+            remedy = f"{identified}; or exclude the table by the entry {exclusion_of(info.table)} in tables."
             message = "the table has no replica identity: publishing it would make updates and deletes fail"
             raise UnsupportedSchema(message, where=str(lacking), remedy=remedy)
 

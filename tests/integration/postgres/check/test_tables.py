@@ -20,27 +20,34 @@ CHUNKS = (
 )
 
 
+KEYLESS = 'alter table public.t replica identity full; or give it a primary key, or exclude it: "!public.t"'
+KEYED = 'alter table public.t replica identity default; or exclude it: "!public.t"'
+
+
 @pytest.mark.parametrize(
-    ("ddl", "reason"),
+    ("ddl", "reason", "fix"),
     [
-        ("create table t (id int)", "has no primary key and no replica identity"),
+        ("create table t (id int)", "has no primary key and no replica identity", KEYLESS),
         (
             "create table t (id int primary key deferrable)",
             "has only a deferrable primary key, which is no replica identity",
+            KEYLESS,
         ),
         (
             "create table t (id int primary key); alter table t replica identity nothing",
             "has REPLICA IDENTITY NOTHING",
+            KEYED,
         ),
         (
             "create table t (id int not null, x int primary key); create unique index i on t (id);"
             " alter table t replica identity using index i; drop index i",
             "has lost the index of its REPLICA IDENTITY",
+            KEYED,
         ),
     ],
 )
 def test_check_refuses_tables_whose_updates_would_fail(
-    check: Check, database: Database, ddl: str, reason: str
+    check: Check, database: Database, ddl: str, reason: str, fix: str
 ) -> None:
     database.execute(ddl)
     finding = check(database.url).of("replica-identity")
@@ -48,7 +55,7 @@ def test_check_refuses_tables_whose_updates_would_fail(
         ERROR,
         "replica-identity",
         f"public.t {reason}: once it is published, its application's updates and deletes fail",
-        'alter table public.t replica identity full; or give it a primary key, or exclude it: "!public.t"',
+        fix,
     )
     database.execute(finding.fix.partition(";")[0])
     assert check(database.url).errors == []
