@@ -123,7 +123,7 @@ def _pick(known: Any, name: str, kind: str, option: str) -> Any:
 
 
 def _count_nothing(_name: str, _amount: int) -> None:
-    """Counters matter to the daemon only."""
+    """Discard a count of a plug-in that serves a single command."""
 
 
 def silent(_event: str, **_fields: object) -> None:

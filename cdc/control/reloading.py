@@ -34,7 +34,7 @@ BY_SIGNAL = "SIGHUP"
 
 class Reloader:
     """One daemon's, beside the engine's run. `load` loads the file as at the start; what `reloading` gives is
-    entered while the configuration is loaded anew.
+    entered while the configuration is loaded again.
     """
 
     def __init__(

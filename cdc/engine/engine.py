@@ -261,8 +261,8 @@ class Engine:
 
 
 class OnceWatch:
-    """Tells when `run --once` is done:
-    the position that each source had at the start is in the log and in every sink.
+    """Watches for the end of `run --once`: the position that each source had at the start is in the log and
+    in every sink.
     """
 
     def __init__(self, pipelines: Pipelines) -> None:

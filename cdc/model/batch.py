@@ -178,8 +178,9 @@ class ChangeBatch:
     truncate is a row of its own whose columns are all null. A delete's columns hold the old image; columns
     that the source did not send are null and named in `_cdc_unchanged`.
 
-    `audience` are the sinks that see the batch. A batch with a `mark` tells of a step of the table's copy: it
-    has no row, or, where a copy of a known table begins, one truncate; or it tells of a new definition.
+    `audience` are the sinks that see the batch. A batch with a `mark` begins or ends a step of the table's
+    copy: it has no row, or, where a copy of a known table begins, one truncate. The mark ALTERED brings a new
+    definition, without a row.
 
     `commit` is the log commit that holds the batch, set when the log is read for delivery.
     """

@@ -143,7 +143,7 @@ class Application:
 
     def _apply(self, batches: Sequence[ChangeBatch], replayed_below: int) -> None:
         if batches[0].row_count == 0:
-            # The word that a table is there, before it has rows.
+            # A definition without rows: only the table is made or changed.
             self.tables.mapping(batches, replayed_below)
             return
         mapping = self.tables.mapping(batches, replayed_below)
