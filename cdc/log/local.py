@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from cdc.log.inspection import verify_log
-from cdc.log.log import SegmentedLog
+from cdc.log.log import DEFAULT_SEGMENT_BYTES, SegmentedLog
 from cdc.log.view import LogView
 from cdc.readable import show_bytes
 from cdc.spi import Finding, LogReader, Severity, Verified
@@ -18,8 +18,9 @@ from cdc.spi import Finding, LogReader, Severity, Verified
 class LocalLogs:
     """Implements `cdc.spi.LogStore`: a source's log is in `log/<source>`, its buffers in `held/<source>`."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, *, segment_bytes: int = DEFAULT_SEGMENT_BYTES) -> None:
         self._state_dir = state_dir
+        self._segment_bytes = segment_bytes
         self._writers: dict[str, SegmentedLog] = {}
 
     def exists(self, source: str) -> bool:
@@ -30,7 +31,9 @@ class LocalLogs:
         return self._state_dir / "log" / source
 
     def writer(self, source: str) -> SegmentedLog:
-        self._writers[source] = SegmentedLog(self.folder(source), self._state_dir / "held" / source)
+        self._writers[source] = SegmentedLog(
+            self.folder(source), self._state_dir / "held" / source, segment_bytes=self._segment_bytes
+        )
         return self._writers[source]
 
     def reader(self, source: str) -> LogReader:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ import pytest
 from cdc.errors import LogTrimmed, StateError
 from cdc.model import Audience, ChangeSet, CopyMark, CopyStep
 from cdc.model.batch import EVERYONE
-from cdc.spi import LogReader, LogStore, LogWriter, Severity
+from cdc.spi import LogReader, LogRetention, LogStore, LogWriter, Severity, Trimmed
 from cdc.testing.conditions import DEFAULT_TIMEOUT_SECONDS
 from cdc.testing.contract_waivers import honours_waivers
 from cdc.testing.events import EPOCH, append, changes, position, table, transaction
@@ -35,6 +35,10 @@ class LogContract:
 
     def store(self, place: Any) -> LogStore:
         """Return what opens the logs at this place."""
+        raise NotImplementedError
+
+    def divided_store(self, place: Any) -> LogStore:
+        """Return what opens logs at this place of which every commit but the newest can be removed alone."""
         raise NotImplementedError
 
     def open_log(self, place: Any) -> LogWriter:
@@ -437,6 +441,54 @@ class LogContract:
         log.wake()
         waiter.join(DEFAULT_TIMEOUT_SECONDS)
         assert found == [False]
+
+    def test_nothing_is_removed_without_a_limit(self, place: Any) -> None:
+        with closing(self._filled(place, 4)) as log:
+            retention = self._retention
+            assert retention.trim(4) == Trimmed(0, 0)
+            assert log.start == 0
+
+    def test_a_limit_removes_what_every_sink_has_and_no_more(self, place: Any) -> None:
+        with closing(self._filled(place, 4)) as log:
+            retention = self._retention
+            before = retention.byte_count
+            done = retention.trim(2, max_bytes=0)
+            assert (done.start, log.start) == (2, 2)
+            assert done.byte_count == before - retention.byte_count > 0
+            assert retention.trim(0, max_bytes=0) == Trimmed(0, 2)
+            assert _read(log, 2, 4) == [(2, 2), (3, 3)]
+            with pytest.raises(LogTrimmed):
+                list(log.commits(1))
+            end = log.end
+        with closing(self.divided_store(place).writer("shop")) as log:
+            assert (log.start, log.end, log.metadata) == (2, end, {"n": "3"})
+
+    def test_force_passes_every_cursor_and_keeps_the_newest_commit(self, place: Any) -> None:
+        with closing(self._filled(place, 4)) as log:
+            assert self._retention.trim(0, max_bytes=0, force=True).start == 3
+            assert _read(log, 3, 4) == [(3, 3)]
+
+    def test_what_is_young_or_fits_is_kept(self, place: Any) -> None:
+        with closing(self._filled(place, 4)) as log:
+            retention = self._retention
+            assert retention.trim(4, max_age=timedelta(days=1)).byte_count == 0
+            assert retention.trim(4, max_bytes=retention.byte_count).byte_count == 0
+            assert log.start == 0
+
+    def test_the_size_of_a_stretch_is_known_without_reading_it(self, place: Any) -> None:
+        with closing(self._filled(place, 4)):
+            retention = self._retention
+            assert retention.size_between(2, 2) == 0
+            assert 0 < retention.size_between(0, 2) < retention.size_between(0, 4) <= retention.byte_count
+
+    def _filled(self, place: Any, commits: int) -> LogWriter:
+        """Open a log of so many commits of one row each, whose upkeep is `_retention`."""
+        store = self.divided_store(place)
+        log = store.writer("shop")
+        self._retention: LogRetention = store.retention("shop")
+        for number in range(commits):
+            append(log, _inserts(10 + number, number), metadata={"n": str(number)})
+        return log
 
     def test_close_may_be_repeated(self, log: LogWriter) -> None:
         log.close()

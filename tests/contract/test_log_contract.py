@@ -18,3 +18,6 @@ class TestLocalLogs(LogContract):
 
     def store(self, place: Path) -> LogStore:
         return LocalLogs(place)
+
+    def divided_store(self, place: Path) -> LogStore:
+        return LocalLogs(place, segment_bytes=1)
