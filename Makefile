@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup venv build wheel image lock demo test-quick test test-all lint format bench fuzz clean
+.PHONY: help setup venv build wheel image lock docs demo test-quick test test-all lint format bench fuzz clean
 
 PY := .venv/bin/python
 # Four workers keep two cores busy: half of a test's time is waiting, for servers, disks and ticks of the daemon. Each starts servers of its
@@ -61,6 +61,9 @@ lock: venv ## Write the newest versions that fit, with their hashes, to the lock
 		--custom-compile-command 'make lock' --extra all --output-file requirements.lock pyproject.toml
 	printf '%s\n' 'setuptools>=80' 'Cython>=3.3' | .venv/bin/uv pip compile -q --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-annotate --custom-compile-command 'make lock' --output-file requirements-build.lock -
+
+docs: venv ## The docs site in build/site; a link that leads nowhere or a page outside the navigation fails
+	$(PY) scripts/docs_site.py
 
 lint: venv ## Style, formatting, types, import contracts
 	.venv/bin/ruff check .
