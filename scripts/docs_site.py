@@ -26,6 +26,7 @@ SETTINGS = ROOT / "docs/site/zensical.toml"
 # Beside the pages: zensical builds only below the folder of its settings.
 STAGED_SETTINGS = ROOT / "build/zensical.toml"
 LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
+ASTERISK = re.compile(r'^(?P<indent> *)"(?P<glob>[^"]*\*[^"]*)",\n', re.MULTILINE)
 # Pages whose place in the site is not their place below docs/.
 MOVED = {
     "README.md": "index.md",
@@ -47,7 +48,7 @@ def main() -> int:
     shutil.rmtree(STAGED, ignore_errors=True)
     shutil.rmtree(SITE, ignore_errors=True)
     stage()
-    problems = [f"docs/site/zensical.toml: {page} is not in nav" for page in missing_in_nav()]
+    problems = [f"docs/site/zensical.toml: nav and pages differ in {page}" for page in differing_from_nav()]
     command = [
         sys.executable,
         "-m",
@@ -70,7 +71,7 @@ def main() -> int:
 
 def stage() -> None:
     """Write the pages of the site, and its settings beside them."""
-    copy(SETTINGS, STAGED_SETTINGS)
+    write(STAGED_SETTINGS, settings())
     for asset in SETTINGS.parent.glob("iframe-worker.*"):
         copy(asset, STAGED / "assets" / asset.name)
     for file in sorted((ROOT / "docs").rglob("*")):
@@ -131,9 +132,21 @@ def examples() -> str:
     return "# Example configurations\n\nComplete files; a test loads each.\n\n" + "\n".join(blocks)
 
 
-def missing_in_nav() -> list[str]:
-    """Return the staged pages that the navigation lacks."""
-    listed = set(leaves(tomllib.loads(SETTINGS.read_text("utf-8"))["project"]["nav"]))
+def settings() -> str:
+    """Return the settings with a line for each page that an asterisk in `nav` stands for."""
+
+    def lines(match: re.Match[str]) -> str:
+        pages = sorted((ROOT / "docs").glob(match["glob"]))
+        return "".join(
+            f'{match["indent"]}"{page.relative_to(ROOT / "docs").as_posix()}",\n' for page in pages
+        )
+
+    return ASTERISK.sub(lines, SETTINGS.read_text("utf-8"))
+
+
+def differing_from_nav() -> list[str]:
+    """Return the pages that only the stage or only the navigation has."""
+    listed = set(leaves(tomllib.loads(STAGED_SETTINGS.read_text("utf-8"))["project"]["nav"]))
     pages = {page.relative_to(STAGED).as_posix() for page in STAGED.rglob("*.md")}
     return sorted(pages ^ listed)
 

@@ -7,7 +7,14 @@ import sys
 
 import pytest
 
-from tests.architecture.tree import ROOT
+from tests.architecture.tree import ROOT, matching
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    nav = (ROOT / "docs/site/zensical.toml").read_text("utf-8")
+    names = {page.relative_to(ROOT / "docs").as_posix() for page in matching("docs/*.md", "docs/*/*.md")}
+    named = {name for name in names if f'"{name.replace("README.md", "index.md")}"' in nav}
+    assert names - named == {name for name in names if name.startswith("decisions/")}
 
 
 @pytest.mark.slow
