@@ -151,7 +151,7 @@ def test_a_gap_fails_loudly_when_no_snapshot_may_fill_it(bench: Bench, on_gap: s
     result = bench.start(once=True).join()
     assert result.outcome is Outcome.FAILED
     assert isinstance(result.errors["capture:shop"], SourceGap)
-    assert "snapshot: never" in result.errors["capture:shop"].remedy
+    assert "set `snapshot: initial`, then run: cdc snapshot shop" in result.errors["capture:shop"].remedy
     with closing(LocalState(bench.folder).reader()) as state:
         assert [one.id for one in state.unfinished_copies("shop")] == [number]
     assert len(bench.store.rows("public.t")) == 1
