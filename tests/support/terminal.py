@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.processes import cdc_command, child_environment
+from tests.support.processes import cdc_command, child_environment, interruptible
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 _CONTROL = re.compile(r"\x1b\[(\??[0-9;]*)([A-Za-z])")
@@ -110,15 +110,16 @@ class OnTerminal:
         self._end, child = pty.openpty()
         fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         given = {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", **(environment or {})}
-        self.process = subprocess.Popen(
-            cdc_command(*arguments),
-            cwd=cwd,
-            env=child_environment(given),
-            stdin=child,
-            stdout=child,
-            stderr=child,
-            start_new_session=True,
-        )
+        with interruptible():
+            self.process = subprocess.Popen(
+                cdc_command(*arguments),
+                cwd=cwd,
+                env=child_environment(given),
+                stdin=child,
+                stdout=child,
+                stderr=child,
+                start_new_session=True,
+            )
         os.close(child)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

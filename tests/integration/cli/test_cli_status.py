@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 from cdc.files import FolderLock, holder_of
 from cdc.spi import StateHolder
 from tests.integration.cli.conftest import Project
-from tests.support.processes import cdc_command, child_environment
+from tests.support.processes import cdc_command, child_environment, interruptible
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
 
 POSITION = "mysql-bin.000123:104857600;3e11fa47-71ca-11e1-9e33-c80aa9429562:1-1234567,5f11fa47-71ca-11e1:1-99"
@@ -171,18 +170,6 @@ def test_status_never_writes_a_control_character(project: Project) -> None:
     shown = project.cdc("status").out
     assert "role \\x1b[2J" in shown
     assert not [character for character in shown if not character.isprintable() and character != "\n"]
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Children of this block end by SIGINT, even if this process ignores it, as one in a shell's background
-    does.
-    """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def test_status_watches_until_it_is_interrupted(project: Project) -> None:

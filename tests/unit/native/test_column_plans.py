@@ -38,12 +38,6 @@ def test_unknown_type_is_refused() -> None:
     assert str(caught.value).startswith("column c: its type (oid 99999) is not supported.")
 
 
-def test_column_named_like_the_envelope_is_refused() -> None:
-    with pytest.raises(UnsupportedSchema) as caught:
-        plan_column("_cdc_op", OID_OF["int4"], -1, 0, catalog(), "error")
-    assert "Rename the column" in str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("oid", "arrow", "text_only", "needs_text_stream"),
     [
