@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from collections.abc import Iterator
 
@@ -34,6 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 pytest_plugins = ["tests.support.postgres.fixtures", "tests.support.mysql.fixtures"]
+
+
+@pytest.fixture(autouse=True)
+def logging_of_the_process() -> Iterator[None]:
+    """A command run in this process takes over its logging: to a stream that ends with the test."""
+    yield
+    root = logging.getLogger()
+    root.handlers = [one for one in root.handlers if not type(one).__module__.startswith("cdc.")]
 
 
 @pytest.fixture(autouse=True)
