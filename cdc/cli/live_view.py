@@ -61,7 +61,7 @@ class LiveView:
         while not self._ended.wait(DRAW_SECONDS):
             if self._live.monitor.report is None:
                 continue  # Nothing is known before the engine's first tick.
-            # A state that cannot be read for a moment, or a terminal that has gone: the daemon goes on.
+            # The daemon runs even if its state cannot be read for a moment, or the terminal has gone.
             with suppress(Exception):
                 self._screen.draw(partial(_lines, self._content(), utf8=self._screen.utf8))
 

@@ -19,6 +19,7 @@ import typer
 from structlog.typing import EventDict, WrappedLogger
 
 from cdc.cli.session import exit_code
+from cdc.control.problems import log_problems
 from cdc.errors import CdcError
 from cdc.names import printable
 
@@ -97,15 +98,7 @@ def errors_in_the_log(log: Log, *, as_they_are: bool) -> Iterator[None]:
     except CdcError as error:
         if as_they_are:
             raise
-        for problem in error.problems:
-            log(
-                "not started",
-                level="error",
-                kind=type(problem).__name__,
-                where=problem.where,
-                error=problem.message,
-                remedy=problem.remedy,
-            )
+        log_problems(log, "not started", error.problems)
         raise typer.Exit(exit_code(error)) from error
 
 

@@ -9,6 +9,7 @@ from cdc.cli.logging import Log
 from cdc.cli.service import NotifySender
 from cdc.control import storage
 from cdc.control.differences import refusals
+from cdc.control.problems import REFUSED, log_problems
 from cdc.errors import CdcError, StateHeld
 from cdc.spi import State
 from cdc_config import Configuration, InvalidConfig
@@ -85,14 +86,6 @@ class Standby:
             if refused:
                 raise InvalidConfig(refused)
         except CdcError as error:
-            for problem in error.problems:
-                self._log(
-                    "the configuration is refused, and the one before stays in force",
-                    level="error",
-                    kind=type(problem).__name__,
-                    where=problem.where,
-                    error=problem.message,
-                    remedy=problem.remedy,
-                )
+            log_problems(self._log, REFUSED, error.problems)
             return
         self._configuration = new

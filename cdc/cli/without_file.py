@@ -54,7 +54,7 @@ class GivenUrls:
         """Return the configuration, with the state in the working directory.
 
         Raises:
-            ConfigError, PluginError: a URL is missing, or stands for nothing that is valid.
+            ConfigError, PluginError: a URL is missing, or gives no valid options.
         """
         source = self.source or environment.get(URL_VARIABLE)
         if not self.sinks:

@@ -14,6 +14,7 @@ from cdc.control import storage
 from cdc.control.composition import open_source, silent, sink_spec, source_spec
 from cdc.control.differences import Difference, differences, refusals
 from cdc.control.live import LiveStatus
+from cdc.control.problems import REFUSED, log_problems
 from cdc.control.reload import ReloadResult
 from cdc.control.status import stamp_of
 from cdc.control.stored import has_log, open_log
@@ -180,15 +181,7 @@ class Reloader:
                 raise _at(source, error) from error
 
     def _say(self, result: ReloadResult) -> None:
-        for problem in result.problems:
-            self._log(
-                "the configuration is refused, and the one before stays in force",
-                level="error",
-                kind=type(problem).__name__,
-                where=problem.where,
-                error=problem.message,
-                remedy=problem.remedy,
-            )
+        log_problems(self._log, REFUSED, result.problems)
         if not result.problems:
             event = "configuration reloaded" if result.changes else "the configuration has not changed"
             self._log(event, changes=[str(one) for one in result.changes] or None)

@@ -49,7 +49,7 @@ def configuration_of(
     URL and of the sinks' URLs in messages, which show no URL.
 
     Raises:
-        ConfigError, PluginError: a URL cannot be read, or the options that it stands for are not valid.
+        ConfigError, PluginError: a URL cannot be read, or gives options that are not valid.
     """
     type_name, name, options = _entry("cdc.sources", source, where[0])
     chosen = {"tables": list(tables)} if tables else {}

@@ -1,4 +1,4 @@
-"""The contract of plug-ins that a URL on the command line can stand for."""
+"""The contract of plug-ins that can be given by a URL on the command line."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 @dataclass(frozen=True, slots=True)
 class UrlEntry:
-    """The entry of a configuration that a URL stands for: a name made from the URL, and the options of the
-    plug-in.
+    """The entry of a configuration made from a URL: a name, and the options of the plug-in.
 
     The name is the same whenever the URL is: the state is kept under it.
     """

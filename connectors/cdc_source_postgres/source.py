@@ -389,7 +389,6 @@ class PostgresSource:
             self._shaper,
             self._options.selection,
             decoder,
-            self._context.log,
         )
         parts = SessionParts(
             connection=connection,

@@ -151,6 +151,10 @@ class OnTerminal:
             assert has_all, f"the screen has no {parts}:\n{self.terminal.text}"
             return self.terminal.text
 
+    def type(self, text: str) -> None:
+        """As a person does, the end of the line included."""
+        os.write(self._end, text.encode())
+
     def interrupt(self) -> None:
         """As Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)

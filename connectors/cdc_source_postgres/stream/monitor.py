@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from cdc.errors import SourceUnavailable
+from cdc.model import TableId
 from cdc.spi.source import SourceContext
 from cdc_source_postgres.connection import Connection, Connector
 from cdc_source_postgres.errors import publication_dropped
@@ -147,6 +148,16 @@ class Monitor:
         """May be called twice."""
         if self._connection is not None:
             self._connection.close()
+
+    def say_skipped(self, table: TableId, position: str, reason: str) -> None:
+        """Log that rows cannot be read, and that the table is copied again for them."""
+        self._context.log(
+            "rows are skipped, and the table is copied again",
+            level="warning",
+            table=str(table),
+            position=position,
+            reason=reason,
+        )
 
     def _look_at_publication(self, connection: Connection) -> None:
         row = connection.execute(_PUBLICATION, (self._publication,)).fetchone()

@@ -5,7 +5,7 @@ the stream.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from cdc.errors import UnrepresentableValue, UnsupportedSchema
@@ -46,7 +46,7 @@ class Gathered(NamedTuple):
 class Tracking:
     """Feeds the decoder with plans as Relation messages come, and gives its batches their schemas."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  (one caller, and each is another part of the session)
+    def __init__(
         self,
         connector: Connector,
         monitor: Monitor,
@@ -55,9 +55,7 @@ class Tracking:
         shaper: Shaper,
         selection: TableSelection,
         decoder: Pgoutput,
-        log: Callable[..., None],
     ) -> None:
-        self._log = log
         self._connector = connector
         self._monitor = monitor
         self._history = history
@@ -186,13 +184,7 @@ class Tracking:
             return self._shape(relation, table)
         except UnsupportedSchema as error:
             self._history.unreadable(relation.relid, self._place)
-            self._log(
-                "rows are skipped, and the table is copied again",
-                level="warning",
-                table=str(table),
-                position=messages.lsn_text(self._decoder.commit_lsn),
-                reason=error.message,
-            )
+            self._monitor.say_skipped(table, messages.lsn_text(self._decoder.commit_lsn), error.message)
             return None
 
     def _shape(self, relation: messages.Relation, table: TableId) -> Shape:

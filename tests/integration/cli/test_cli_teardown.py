@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pty
-import subprocess
-
 import pytest
 from psycopg import sql
 
 from tests.integration.cli.conftest import SOURCE, Project
 from tests.support.postgres.fixtures import ONE_POSTGRES
 from tests.support.postgres.server import Database
-from tests.support.processes import CdcProcess, cdc_command, child_environment, run_cdc
-from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
+from tests.support.processes import CdcProcess, run_cdc
+from tests.support.terminal import OnTerminal
 
 OBJECTS = """
     select (select count(*) from pg_replication_slots where slot_name = %(slot)s),
@@ -90,30 +85,15 @@ def test_without_a_terminal_teardown_needs_yes(database: Database, ran: Project,
 
 
 @ONE_POSTGRES
-@pytest.mark.parametrize(("said", "code", "left"), [(b"n\n", 1, 1), (b"y\n", 0, 0)])
+@pytest.mark.parametrize(("said", "code", "left"), [("n\n", 1, 1), ("y\n", 0, 0)])
 def test_on_a_terminal_teardown_shows_statements_and_asks(
-    database: Database, ran: Project, slot: str, said: bytes, code: int, left: int
+    database: Database, ran: Project, slot: str, said: str, code: int, left: int
 ) -> None:
-    terminal, child = pty.openpty()
-    process = subprocess.Popen(
-        cdc_command("teardown", "shop"),
-        cwd=ran.folder,
-        env=child_environment(),
-        stdin=child,
-        stdout=child,
-        stderr=child,
-        start_new_session=True,
-    )
-    os.close(child)
-    shown = b""
-    while b"[y/N]" not in shown:
-        shown += os.read(terminal, 1024)
-    assert f"select pg_drop_replication_slot('{slot}');".encode() in shown
-    os.write(terminal, said)
-    with contextlib.suppress(OSError):
-        while data := os.read(terminal, 1024):
-            shown += data
-    assert process.wait(DEFAULT_TIMEOUT_SECONDS) == code, shown
+    with OnTerminal("teardown", "shop", cwd=ran.folder, columns=200) as terminal:
+        shown = terminal.wait_for("[y/N]")
+        assert f"select pg_drop_replication_slot('{slot}');" in shown
+        terminal.type(said)
+        assert terminal.wait() == code, terminal.text
     assert objects(database, slot)[0] == left
 
 
