@@ -21,7 +21,7 @@ from cdc.cli.screen import rows_of
 from cdc.cli.status_text import errors_of
 from cdc.control.monitor import Trend
 from cdc.control.status import SourceView, Status
-from cdc.control.verdict import FRESH_SECONDS, DaemonVerdict, state_word
+from cdc.control.verdict import FRESH_SECONDS, DaemonVerdict, delivery_word, source_word
 from cdc.engine.waits import NO_ACTION
 from cdc.kit.report import counted
 from cdc.readable import show_bytes, show_count, show_seconds, show_span
@@ -225,7 +225,7 @@ def _sinks(content: ViewContent, columns: int) -> list[Text]:
             else:
                 row = [Text(_short(name, cells) if number == 0 else ""), Text(_short(pair.source, cells))]
             row += [
-                _state(state_word(pair.report, view.report if view else None)),
+                _state(delivery_word(pair.report, view.report if view else None)),
                 Text(_freshness(report)),
                 Text(_trend(content.trend(name, pair.source), narrow=narrow)),
                 Text(show_count(report.behind_changes)),
@@ -255,7 +255,7 @@ def _sources(content: ViewContent, columns: int) -> list[Text]:
     table = _Table(head, frozenset({len(head) - 3, len(head) - 2}), least)
     for name, view in content.status.sources.items():
         report = view.report
-        row = [Text(_short(name, WIDE_NAME_CELLS if wide else NAME_CELLS)), _state(state_word(report))]
+        row = [Text(_short(name, WIDE_NAME_CELLS if wide else NAME_CELLS)), _state(source_word(report))]
         row += [Text(_short((report and report.position) or "–", 30))] if wide else []
         row += [Text(show_bytes(None if report is None else report.behind_bytes))]
         row += [Text(f"{report.rows_per_second:,.0f}" if report else "–"), Text(_log(view, wide=wide))]

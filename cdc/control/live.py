@@ -17,7 +17,7 @@ from typing import Any
 import cdc
 from cdc.control.monitor import StatusMonitor
 from cdc.control.status import DaemonView, DeliveryView, SourceView, Status, status_of
-from cdc.control.verdict import DaemonVerdict, error_title, state_word, verdict_of
+from cdc.control.verdict import DaemonVerdict, delivery_word, error_title, source_word, verdict_of
 from cdc.spi import HasMode, LogReader, LogStore
 from cdc.spi.metrics import Meter
 from cdc.spi.status import ErrorReport, SinkReport, SourceReport
@@ -155,7 +155,7 @@ class LiveStatus:
         name = source.name
         return LiveSource(
             type=source.settings.type,
-            word=state_word(view.report),
+            word=source_word(view.report),
             bytes_per_second=self.monitor.bytes_per_second(name),
             kept_seconds=self._kept_seconds(name) if view.log else None,
         )
@@ -172,7 +172,7 @@ class LiveStatus:
         view = status.sources.get(pair.source)
         feeding = view.report if view else None
         trend = self.monitor.trend(name, pair.source, steady_seconds(sink))
-        word = state_word(pair.report, feeding)
+        word = delivery_word(pair.report, feeding)
         return LiveDelivery(
             type=sink.settings.type,
             mode=sink.options.mode if isinstance(sink.options, HasMode) else None,

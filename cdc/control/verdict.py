@@ -23,6 +23,7 @@ Mark = Literal["ok", "copy", "replay", "warn", "bad", "pause", "off"]
 DOWN_SECONDS = 60.0
 # The engine's own thread ticks four times a second; after this long it hangs, and only a restart helps.
 ALIVE_SECONDS = 30.0
+_NEVER_RUN = "Never run"
 # Twice a flush interval of 30 s, the longest default: a sink that is less fresh is catching up.
 FRESH_SECONDS = 60.0
 
@@ -72,19 +73,41 @@ def verdict_of(status: Status) -> DaemonVerdict:
     return _well(status)
 
 
-def state_word(report: SourceReport | SinkReport | None, source: SourceReport | None = None) -> str:
-    """Return the word for the state of a source, or of a sink whose `source` is given."""
+def source_word(report: SourceReport | None) -> str:
+    """Return the word for the state of a source."""
+    word = _own_word(report)
+    if word is not None or report is None:
+        return word or _NEVER_RUN
+    return "Copying" if report.snapshot or report.waiting_tables else "Streaming"
+
+
+def delivery_word(report: SinkReport | None, source: SourceReport | None) -> str:
+    """Return the word for a sink's delivery of a source, given the report of that source in the same status.
+
+    A sink is up to date only while its source streams: it waits, or has the rest of the log to apply.
+    """
     if report is None:
-        return "Never run"
-    if report.state == "retrying":
-        return "Down" if is_down(report.error) else "Retrying"
-    if report.state in _WORDS:
-        return _WORDS[report.state]
-    if isinstance(report, SourceReport):
-        return "Copying" if report.snapshot or report.waiting_tables else "Streaming"
-    if source is not None and source.state not in ("streaming", "paused") and not report.behind_changes:
+        return _NEVER_RUN
+    is_held_up = source is None or source.state != "streaming"
+    if report.state == "starting" and source is not None and source.state in ("retrying", "failed"):
         return "Waits"
+    word = _own_word(report)
+    if word is not None:
+        return word
+    if is_held_up:
+        return "Catching up" if report.behind_changes else "Waits"
     return "Catching up" if (report.freshness_seconds or 0.0) > FRESH_SECONDS else "Up to date"
+
+
+def _own_word(report: SourceReport | SinkReport | None) -> str | None:
+    """The word for a state that does not depend on anything else; an attempt after an error is no news."""
+    if report is None:
+        return None
+    word = _WORDS.get(report.state)
+    is_retried = report.error is not None and report.error.table is None and not report.error.needs_operator
+    if report.state == "retrying" or (word == "Connecting" and is_retried):
+        return "Down" if is_down(report.error) else "Retrying"
+    return word
 
 
 _WORDS = {
@@ -180,7 +203,8 @@ def _down(status: Status) -> DaemonVerdict | None:
 
 
 def _starting(status: Status) -> DaemonVerdict | None:
-    words = [state_word(report) for report in status.reports()]
+    words = [source_word(view.report) for view in status.sources.values() if view.report]
+    words += [word for _, _, word in _deliveries(status)]
     if not words or any(word != "Connecting" for word in words):
         return None
     sources, sinks = len(status.sources), len(status.sinks)
@@ -242,11 +266,19 @@ def _paused(status: Status) -> DaemonVerdict | None:
 
 
 def _catching_up(status: Status) -> DaemonVerdict | None:
-    for name, pair in _pairs(status):
-        if state_word(pair) == "Catching up":
+    for name, pair, word in _deliveries(status):
+        if word == "Catching up":
             behind = f"{show_span(pair.freshness_seconds)} and {counted(pair.behind_changes, 'change')}"
             text = f"It is {behind} behind {pair.source}. {_others(status, f'Sink {name}')}".rstrip()
             return DaemonVerdict("busy", "ok", f"Sink {name} is catching up", text)
+    return None
+
+
+def _connecting(status: Status) -> DaemonVerdict | None:
+    for name, view in status.sources.items():
+        if source_word(view.report) in ("Connecting", _NEVER_RUN):
+            text = f"Its changes follow once it streams. {_others(status, f'Source {name}')}".rstrip()
+            return DaemonVerdict("off", "off", f"Connecting to {name}", text)
     return None
 
 
@@ -285,6 +317,7 @@ _RULES: tuple[Rule, ...] = (
     _replaying,
     _copying,
     _paused,
+    _connecting,
     _catching_up,
     _unknown,
 )
@@ -295,6 +328,13 @@ def _pairs(status: Status) -> Iterator[tuple[str, SinkReport]]:
         for pair in pairs:
             if pair.report is not None:
                 yield name, pair.report
+
+
+def _deliveries(status: Status) -> Iterator[tuple[str, SinkReport, str]]:
+    """Each delivery with its sink and its word."""
+    for name, pair in _pairs(status):
+        view = status.sources.get(pair.source)
+        yield name, pair, delivery_word(pair, view.report if view else None)
 
 
 def _errors(status: Status) -> Iterator[tuple[str, ErrorReport]]:

@@ -27,6 +27,8 @@ RATE_WINDOW_SECONDS = 5.0
 MAX_LOOKS = 64
 # Counters are added to by several threads, rarely; one lock for all of them loses none.
 _COUNTING = threading.Lock()
+# As rarely does a worker fail or recover.
+_CHANGING = threading.Lock()
 
 
 class Rate:
@@ -157,8 +159,27 @@ class SnapshotProgress:
         return min(99, 100 * self.tables_done // self.tables)
 
 
+class Condition:
+    """State and last error of a worker, which change together: a report never has one of them without the
+    other.
+    """
+
+    state: str
+    last_error: LastError | None
+
+    def became(self, state: str, error: LastError | None) -> None:
+        """Enter a state because of an error, or leave the error behind."""
+        with _CHANGING:
+            self.state, self.last_error = state, error
+
+    def condition(self) -> tuple[str, LastError | None]:
+        """Return the state, and the error that belongs to it."""
+        with _CHANGING:
+            return self.state, self.last_error
+
+
 @dataclass(slots=True)
-class CopyStatus:
+class CopyStatus(Condition):
     """State and last error of the snapshot coordinator, beside those of capture."""
 
     rate: Rate
@@ -178,7 +199,7 @@ def order_distance(position: Position, target: Position) -> int:
 
 
 @dataclass(slots=True)
-class SourceStatus:
+class SourceStatus(Condition):
     """One source's capture: `state` is connecting, streaming, retrying, failed or stopped."""
 
     name: str
@@ -216,8 +237,7 @@ class SourceStatus:
         self.state = "connecting"
 
     def streaming(self) -> None:
-        self.state = "streaming"
-        self.last_error = None
+        self.became("streaming", None)
 
     def looked(self, position: Position, at: datetime) -> None:
         """Note the newest position of the source, which was asked for it at that time."""
@@ -282,9 +302,10 @@ class SourceStatus:
         behind = None
         if self.source_position is not None and self.position is not None:
             behind = self.distance(self.position, self.source_position)
-        error = self.last_error or self.copying.last_error or next(iter(self.refused.values()), None)
+        state, error = self.condition()
+        error = error or self.copying.last_error or next(iter(self.refused.values()), None)
         return SourceReport(
-            state=self.state,
+            state=state,
             position=str(self.position) if self.position else None,
             source_position=str(self.source_position) if self.source_position else None,
             behind_bytes=behind,
@@ -308,7 +329,7 @@ class SourceStatus:
 
 
 @dataclass(slots=True)
-class SinkStatus:
+class SinkStatus(Condition):
     """One (source, sink) pair's delivery.
 
     `state` is opening, idle, applying, retrying, replaying, failed or stopped.
@@ -384,12 +405,13 @@ class SinkStatus:
         """
         behind = max(0, end - self.next)
         freshness = self._complete(behind, complete_at)
+        state, error = self.condition()
         seconds = None
         if behind and self.commit_at and end_commit_at:
             seconds = max(0.0, (end_commit_at - self.commit_at).total_seconds())
         return SinkReport(
             source=self.source,
-            state=self.state,
+            state=state,
             next=self.next,
             position=str(self.position) if self.position else None,
             commit_at=self.commit_at.isoformat() if self.commit_at else None,
@@ -406,5 +428,5 @@ class SinkStatus:
             set_aside=[one.report(table) for table, one in sorted(self.set_aside.items())],
             counters=dict(self.counters),
             gauges=dict(self.gauges),
-            error=self.last_error.report() if self.last_error else None,
+            error=error.report() if error else None,
         )

@@ -132,8 +132,7 @@ class Worker:
         last_error.attempts, last_error.since = before_attempts + 1, since
         self._last_error, self._moved_at = last_error, self._status.rate.total
         self.blocked = error if needs_operator else None
-        self._status.state = "failed" if needs_operator else "retrying"
-        self._status.last_error = last_error
+        self._status.became("failed" if needs_operator else "retrying", last_error)
         level = _level(error, last_error.attempts, needs_operator=needs_operator)
         if not is_same or (last_error.attempts == WARNED_ATTEMPT and not needs_operator):
             self._report(last_error, level, seconds)
@@ -158,8 +157,8 @@ class Worker:
     def _fail(self, error: Exception) -> None:
         self._status.meter.add(metrics.ERRORS, 1, type(error).__name__)
         self.failed = error
-        self._status.state = "failed"
-        self._status.last_error = last_error = LastError.of(error, None, needs_operator=True)
+        last_error = LastError.of(error, None, needs_operator=True)
+        self._status.became("failed", last_error)
         # Frames only: the text of a foreign error may hold row values.
         frames = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
         self._log(

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from cdc.control.live import LiveStatus
 from cdc.control.status import STALE_SECONDS, Status
-from cdc.control.verdict import state_word
+from cdc.control.verdict import delivery_word, source_word
 from cdc.spi import metrics
 from cdc.spi.metrics import METRICS, Labels, Meter, Metric
 from cdc.spi.status import SinkReport, SourceReport
@@ -88,7 +88,7 @@ class Metrics(Collector):
 
 
 def _of_source(name: str, report: SourceReport) -> Iterator[Sample]:
-    yield metrics.SOURCE_STATE, (name, state_word(report)), 1
+    yield metrics.SOURCE_STATE, (name, source_word(report)), 1
     yield from _problems("source", name, [report])
     yield metrics.SOURCE_ROWS, (name,), report.rows
     yield metrics.SOURCE_BYTES, (name,), report.bytes
@@ -106,7 +106,7 @@ def _of_source(name: str, report: SourceReport) -> Iterator[Sample]:
 
 def _of_sink(name: str, report: SinkReport, source: SourceReport | None) -> Iterator[Sample]:
     pair = (name, report.source)
-    yield metrics.SINK_STATE, (*pair, state_word(report, source)), 1
+    yield metrics.SINK_STATE, (*pair, delivery_word(report, source)), 1
     yield metrics.SINK_ROWS, pair, report.rows
     yield metrics.SINK_BYTES, pair, report.bytes
     yield metrics.SINK_BEHIND_ROWS, pair, report.behind_changes

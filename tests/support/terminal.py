@@ -106,6 +106,8 @@ class OnTerminal:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.terminal = Terminal(columns, lines)
+        # What was on the screen after each read; a view that is redrawn is erased first, so none mixes two.
+        self.screens: list[str] = []
         self._lock = threading.Condition()
         self._end, child = pty.openpty()
         fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
@@ -178,6 +180,7 @@ class OnTerminal:
             whole = _whole(pending)
             with self._lock:
                 self.terminal.feed(pending[:whole].decode())
+                self.screens.append(self.terminal.text)
                 self._lock.notify_all()
             pending = pending[whole:]
 

@@ -107,10 +107,12 @@ def test_a_source_that_is_down_is_shown_with_its_remedy(
     with OnTerminal("run", cwd=project.folder) as daemon:
         daemon.wait_for("All is well")
         server.stop("immediate")
-        screen = daemon.wait_for("▲ Source shop is retried", "▲ sources.shop  SourceUnavailable", "next in")
-        assert "● up to date" not in screen
+        daemon.wait_for("▲ Source shop is retried", "▲ sources.shop  SourceUnavailable", "next in")
         server.restart()
-        daemon.wait_for("All is well")
+        daemon.wait_for("All is well", "● streaming")
+        retried = [screen for screen in daemon.screens if "▲ retrying" in screen]
+    assert retried
+    assert not [screen for screen in retried if "● up to date" in screen or "All is well" in screen]
 
 
 def test_watch_draws_the_same_view_on_the_other_screen_and_leaves_none(shop: Project) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cdc.control.status import DaemonView, DeliveryView, SourceView, Status
-from cdc.control.verdict import DaemonVerdict, state_word, verdict_of
+from cdc.control.verdict import DaemonVerdict, delivery_word, source_word, verdict_of
 from cdc.spi import Pause
 from cdc.spi.status import CopyReport, DaemonReport, ErrorReport, SinkReport, SourceReport
 
@@ -137,6 +137,33 @@ def test_a_paused_sink_with_an_error_is_paused() -> None:
 
 def test_a_sink_whose_source_is_away_waits() -> None:
     sink = SinkReport(source="shop", state="idle", freshness_seconds=500.0)
-    assert state_word(sink, SourceReport(state="retrying")) == "Waits"
-    assert state_word(sink, SourceReport(state="streaming")) == "Catching up"
-    assert state_word(None) == "Never run"
+    for state in ("connecting", "retrying", "failed", "paused", "stopped"):
+        assert delivery_word(sink, SourceReport(state=state)) == "Waits"
+    assert delivery_word(sink, None) == "Waits"
+    assert delivery_word(sink, SourceReport(state="streaming")) == "Catching up"
+    assert delivery_word(None, SourceReport(state="streaming")) == "Never run"
+
+
+def test_a_fresh_sink_with_changes_to_apply_is_not_up_to_date_while_its_source_is_away() -> None:
+    sink = SinkReport(source="shop", state="applying", freshness_seconds=1.5, behind_changes=1)
+    assert delivery_word(sink, SourceReport(state="retrying")) == "Catching up"
+    assert delivery_word(sink, SourceReport(state="streaming")) == "Up to date"
+
+
+def test_an_attempt_after_an_error_is_no_new_state() -> None:
+    assert source_word(SourceReport(state="connecting", error=failing())) == "Retrying"
+    assert source_word(SourceReport(state="connecting", error=failing(seconds=99))) == "Down"
+    assert source_word(SourceReport(state="connecting")) == "Connecting"
+    refused = ErrorReport(table="public.t", message="no key", needs_operator=True)
+    assert source_word(SourceReport(state="connecting", error=refused, refused=[refused])) == "Connecting"
+
+
+def test_a_sink_that_cannot_start_before_its_source_waits() -> None:
+    sink = SinkReport(source="shop", state="starting")
+    assert delivery_word(sink, SourceReport(state="failed")) == "Waits"
+    assert delivery_word(sink, SourceReport(state="connecting")) == "Connecting"
+
+
+def test_all_is_not_well_before_the_source_streams() -> None:
+    found = judged(source={"state": "connecting"})
+    assert (found.title, found.is_ready) == ("Connecting to shop", False)
