@@ -84,8 +84,8 @@ test: setup build ## The whole suite on the compiled decoders, then the decoders
 
 test-all: setup build ## Everything: slow tests too, both decoders, PostgreSQL 13 to 18, MariaDB 11
 	scripts/more-servers.sh 13 14 16 17
-	CDC_TEST_POSTGRES=all CDC_TEST_MYSQL=all CDC_NATIVE=$(NATIVE) $(PYTEST) -m '' --timeout 900
-	CDC_TEST_POSTGRES=all CDC_TEST_MYSQL=all CDC_NATIVE=python $(PYTEST) -m '' --timeout 1800
+	CDC_TEST_FRESH=1 CDC_TEST_POSTGRES=all CDC_TEST_MYSQL=all CDC_NATIVE=$(NATIVE) $(PYTEST) -m '' --timeout 900
+	CDC_TEST_FRESH=1 CDC_TEST_POSTGRES=all CDC_TEST_MYSQL=all CDC_NATIVE=python $(PYTEST) -m '' --timeout 1800
 
 bench: setup build ## Measure against the peers, side by side; results are printed
 	@for file in benchmarks/[a-z]*.py; do \

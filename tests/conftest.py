@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.halving import put_off_every_second
+from tests.support.preloaded import Forks
+from tests.support.processes import forking
 
 # How long generated input takes says nothing about the code on a machine that others use too.
 settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -35,6 +37,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 pytest_plugins = ["tests.support.postgres.fixtures", "tests.support.mysql.fixtures"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_processes() -> Iterator[None]:
+    """Fork `cdc` from an interpreter that has imported everything, unless CDC_TEST_FRESH is set."""
+    with Forks() as forks, forking(None if os.environ.get("CDC_TEST_FRESH") else forks):
+        yield
+
+
+@pytest.fixture
+def fresh_processes() -> Iterator[None]:
+    """Start an interpreter for each `cdc` of the test."""
+    with forking(None):
+        yield
 
 
 @pytest.fixture(autouse=True)

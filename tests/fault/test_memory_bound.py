@@ -9,6 +9,8 @@ import pytest
 from tests.support.pipeline import Pipeline
 from tests.support.postgres.server import Database
 
+pytestmark = pytest.mark.usefixtures("fresh_processes")
+
 MEBIBYTE = 1024 * 1024
 LIMIT_BYTES = 400 * MEBIBYTE
 COLUMNS = """

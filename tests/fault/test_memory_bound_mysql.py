@@ -12,6 +12,8 @@ from tests.support.pipeline import SOURCE, MysqlPipeline
 from tests.support.processes import CdcProcess
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("fresh_processes")
+
 MEBIBYTE = 1024 * 1024
 LIMIT_BYTES = 400 * MEBIBYTE
 TABLE = """create table wide (

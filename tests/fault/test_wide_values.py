@@ -11,6 +11,8 @@ from tests.support.mysql.server import MysqlDatabase
 from tests.support.pipeline import MysqlPipeline, Pipeline
 from tests.support.postgres.server import Database
 
+pytestmark = pytest.mark.usefixtures("fresh_processes")
+
 MEBIBYTE = 1024 * 1024
 SIZE = 50_000_000
 ROWS = 4

@@ -11,14 +11,58 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import orjson
 
+from tests.support.preloaded import Fork, Forks
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
 
 KIBIBYTE = 1024
 ROOT = Path(__file__).resolve().parents[2]
+
+
+# Where `cdc` processes are forked from; None starts an interpreter for each. Set by tests/conftest.py.
+forks: Forks | None = None
+
+
+@contextmanager
+def forking(given: Forks | None) -> Iterator[None]:
+    """Fork the `cdc` processes of this block from there."""
+    global forks  # noqa: PLW0603  (a choice for the whole process)
+    before, forks = forks, given
+    try:
+        yield
+    finally:
+        forks = before
+
+
+def start_cdc(
+    *arguments: str,
+    cwd: Path,
+    environment: Mapping[str, str] | None,
+    stdin: int = subprocess.DEVNULL,
+    stdout: IO[Any] | int,
+    stderr: IO[Any] | int,
+) -> subprocess.Popen[Any] | Fork:
+    """Start `cdc` in a session of its own, on files that are open or their descriptors."""
+    complete = child_environment(environment)
+    if forks is not None:
+        with Path(os.devnull).open("rb") as nothing:
+            streams = (nothing if stdin == subprocess.DEVNULL else stdin, stdout, stderr)
+            first, second, third = (one if isinstance(one, int) else one.fileno() for one in streams)
+            fork = forks.start(list(arguments), cwd, complete, (first, second, third))
+        if fork is not None:
+            return fork
+    return subprocess.Popen(
+        cdc_command(*arguments),
+        cwd=cwd,
+        env=complete,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+    )
 
 
 def cdc_command(*arguments: str) -> list[str]:
@@ -32,15 +76,16 @@ def run_cdc(
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; nothing is checked, output is text."""
-    return subprocess.run(
-        cdc_command(*arguments),
-        cwd=cwd,
-        env=child_environment(environment),
-        capture_output=True,
-        text=True,
-        timeout=timeout_seconds,
-        check=False,
-    )
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = start_cdc(*arguments, cwd=cwd, environment=environment, stdout=output, stderr=errors)
+        try:
+            code = process.wait(timeout_seconds)
+        finally:
+            process.kill()
+            process.wait()
+        output.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(cdc_command(*arguments), code, output.read(), errors.read())
 
 
 class CdcProcess:
@@ -57,20 +102,22 @@ class CdcProcess:
         program: str | None = None,
     ) -> None:
         """`program` is Python that prepares something and calls `main`, instead of `python -m cdc`."""
-        command = cdc_command(*arguments)
-        if program is not None:
-            command[1:3] = ["-c", program]
         self.log_path = log or Path(tempfile.mkstemp(prefix="cdc-", suffix=".log", dir=cwd)[1])
         with self.log_path.open("ab") as output:
-            self._process = subprocess.Popen(
-                command,
-                cwd=cwd,
-                env=child_environment(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            if program is None:
+                self._process = start_cdc(
+                    *arguments, cwd=cwd, environment=environment, stdout=output, stderr=output
+                )
+            else:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", program, *arguments],
+                    cwd=cwd,
+                    env=child_environment(environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
 
     def __enter__(self) -> Self:
         return self
@@ -134,8 +181,11 @@ class CdcProcess:
         assert code is None, f"cdc ended with {code}:\n{self.log_text[-6000:]}"
 
     def peak_rss_bytes(self) -> int:
-        """The highest resident size so far (VmHWM); the process must still run."""
+        """The highest resident size so far (VmHWM); the process must still run, and have an interpreter of
+        its own: a fork has the pages of everything that the tests start.
+        """
         self.assert_running()
+        assert isinstance(self._process, subprocess.Popen), "needs the fixture fresh_processes"
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * KIBIBYTE

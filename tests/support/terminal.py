@@ -8,7 +8,6 @@ import pty
 import re
 import signal
 import struct
-import subprocess
 import termios
 import threading
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.processes import cdc_command, child_environment, interruptible
+from tests.support.processes import interruptible, start_cdc
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 _CONTROL = re.compile(r"\x1b\[(\??[0-9;]*)([A-Za-z])")
@@ -113,14 +112,8 @@ class OnTerminal:
         fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         given = {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", **(environment or {})}
         with interruptible():
-            self.process = subprocess.Popen(
-                cdc_command(*arguments),
-                cwd=cwd,
-                env=child_environment(given),
-                stdin=child,
-                stdout=child,
-                stderr=child,
-                start_new_session=True,
+            self.process = start_cdc(
+                *arguments, cwd=cwd, environment=given, stdin=child, stdout=child, stderr=child
             )
         os.close(child)
         self._reader = threading.Thread(target=self._read, daemon=True)
