@@ -77,6 +77,17 @@ class StoredTable:
     is_new: bool = False
     copy: StoredTable | None = None
 
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The names of the columns that hold the key."""
+        by_source = {c.source_name: c.name for c in self.columns if not c.retired}
+        return tuple(by_source[name] for name in self.key if name in by_source)
+
+    @property
+    def has_unique_key(self) -> bool:
+        """Whether no two rows share a key: rows that were marked deleted before the key changed may."""
+        return self.mode == "mirror" and (self.deletes == "hard" or self.since_seq == 0)
+
     def to_row(self) -> list[Any]:
         """Return the values of a row of `_cdc.tables`."""
         described = {

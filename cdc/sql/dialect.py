@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from cdc.errors import CdcError
 from cdc.model import Column, TableId
+from cdc.sql.keyed import KeyedRows, delete_and_insert
 
 # The schema of the sink's own tables.
 OWN_SCHEMA = "_cdc"
@@ -166,6 +167,13 @@ class Dialect(ABC):
         """
         return f"delete from {target} as t using {origin} where {condition}"
 
+    def write_keyed(self, rows: KeyedRows) -> list[str]:
+        """Return the statements that bring staged rows into a table by key, in the order in which they run.
+
+        `cdc.sql.keyed` has three ways; the fastest one differs by target.
+        """
+        return delete_and_insert(rows, self.delete)
+
 
 class Connection(ABC):
     """One open connection. All errors of `run` and `query` are the driver's own (`Error`)."""
@@ -177,6 +185,14 @@ class Connection(ABC):
     @abstractmethod
     def run(self, statement: str, given: pa.Table | None = None) -> int:
         """Run a statement, which may read the Arrow table as `GIVEN`; return how many rows it changed."""
+
+    def run_all(self, statements: Sequence[str], given: pa.Table | None = None) -> None:
+        """Run statements one after the other, each of which may read the Arrow table as `GIVEN`.
+
+        A target that copies Arrow tables overrides this to copy the table once.
+        """
+        for statement in statements:
+            self.run(statement, given)
 
     @abstractmethod
     def query(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -215,9 +231,19 @@ class Connection(ABC):
         self.run("rollback")
 
     def indexes_of(self, place: TableId) -> Collection[str]:
-        """Return the statements that create the table's indexes, for a table that replaces it."""
+        """Return the statements that create the table's indexes, for a table that replaces it; without the
+        index of `index_key`.
+        """
         del place
         return ()
+
+    def index_key(self, place: TableId, columns: Sequence[str], *, is_unique: bool) -> None:
+        """Give a mirror or history the index by which statements find its rows, and drop the one that the
+        sink made before. Without columns, only drop it.
+
+        `is_unique`: no two rows share a key. Nothing by default: some targets have no use for an index.
+        """
+        del place, columns, is_unique
 
     def has(self, name: str) -> bool:
         """Return whether the sink's own table of that name exists."""

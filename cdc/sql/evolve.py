@@ -21,7 +21,8 @@ from cdc.sql.options import TableOptions
 @dataclass(slots=True)
 class Evolution:
     """`changes` names the differences for people; `ignored` are the columns left out; `origins` says which
-    column of before each column now continues from; `converts` whether stored values get another type.
+    column of before each column now continues from; `converts` whether stored values get another type;
+    `changes_key` whether the key is in other columns, or in columns of other types.
     """
 
     stored: StoredTable
@@ -31,6 +32,7 @@ class Evolution:
     ignored: list[str] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
     converts: bool = False
+    changes_key: bool = False
 
 
 def create(stored: StoredTable, target: str, dialect: Dialect) -> str:
@@ -102,7 +104,8 @@ class _Evolver:
 
     def evolve(self, seq: int) -> Evolution:
         stored, schema, step = self._stored, self._schema, self._step
-        same_key = stored.relation == schema.relation and self._key() == _stored_key(stored)
+        step.changes_key = self._key() != _stored_key(stored)
+        same_key = stored.relation == schema.relation and not step.changes_key
         matched = {id(column) for column in self._pairs.values()}
         columns = self._leave([c for c in stored.columns if id(c) not in matched])
         columns += self._carry_over()

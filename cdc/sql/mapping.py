@@ -81,6 +81,11 @@ class ColumnMapping:
         return "".join(f"{c.name}, " for c in self.columns)
 
     @property
+    def key_names(self) -> tuple[str, ...]:
+        """The table's columns that hold the schema's key."""
+        return tuple(self._by_index[self._index[name]].name for name in self.schema.key)
+
+    @property
     def has_key(self) -> bool:
         """Whether the table has every column of the schema's key."""
         return bool(self.schema.key) and all(self._index[name] in self._by_index for name in self.schema.key)

@@ -1,21 +1,23 @@
 """Mode mirror: the table equals the source's table.
 
-Delete and insert, on a table without a primary key: in DuckDB 10 to 40 times faster than MERGE or ON CONFLICT
-(docs/sinks/duckdb.md). In a replay a stored row that is as new as a change, or newer, stays: at its end the
-mirror is what it was.
+The dialect chooses how rows are written by key (`cdc.sql.keyed`). In a replay a stored row that is as new as
+a change, or newer, stays: at its end the mirror is what it was.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pyarrow as pa
 
 from cdc.errors import UnsupportedSchema
 from cdc.merge import Rows, TruncateSegment, multiset_delta, reduce_batches, segments
-from cdc.model import Envelope, Operation
+from cdc.model import Operation
 from cdc.sql.dialect import GIVEN
 from cdc.sql.filling import fill, split
+from cdc.sql.keyed import KeyedRows
 from cdc.sql.keyless import insert_added, oldest_removed
-from cdc.sql.mapping import Change
+from cdc.sql.mapping import Change, ColumnMapping
 
 
 def apply(change: Change) -> None:
@@ -54,42 +56,50 @@ def _truncate(change: Change, segment: TruncateSegment) -> None:
 def _apply_keyed(change: Change, segment: TruncateSegment, *, soft: bool) -> None:
     mapping, connection = change.mapping, change.connection
     reduced = reduce_batches(segment.batches, keep_deleted=soft)
-    writes = [(reduced.upserts, "false")] + ([(reduced.deletes, "true")] if soft else [])
-    writes = [(rows, gone) for rows, gone in writes if rows.table.num_rows]
-    filled = [fill(change, rows, f"_cdc_filled_{i}") for i, (rows, _) in enumerate(writes)]
-    _delete(change, [reduced.upserts, reduced.deletes])
-    for i, (rows, gone) in enumerate(writes):
-        _insert(change, gone, given=mapping.staged(split(rows)[0]))
-        origin = filled[i]
+    # Upserts even if there are none: they have every column, the keys of hard deletes do not.
+    sets = [(reduced.upserts, False)]
+    if reduced.deletes.table.num_rows:
+        sets.append((reduced.deletes, True))
+    keys = pa.concat_tables([rows.table.select(mapping.schema.key) for rows, _ in sets])
+    keys = pa.table(mapping.staged_keys(keys, "c"))
+    # Before the first write: values that were not sent are those that the stored rows have now.
+    filled = [(fill(change, rows, f"_cdc_filled_{i}"), gone) for i, (rows, gone) in enumerate(sets)]
+    given = _staged(mapping, sets)
+    if given.num_rows:
+        rows = _keyed_rows(change, GIVEN, "r.gone" if len(sets) > 1 else "false", keys)
+        connection.run_all(mapping.dialect.write_keyed(rows), given)
+    for origin, gone in filled:
         if origin is not None:
-            _insert(change, gone, origin=origin)
+            rows = _keyed_rows(change, origin, "true" if gone else "false", keys)
+            connection.run_all(mapping.dialect.write_keyed(rows))
             connection.run(f"drop table {origin}")
 
 
-def _delete(change: Change, sets: list[Rows]) -> None:
-    mapping = change.mapping
-    names = [*mapping.schema.key, Envelope.SEQ, Envelope.COMMIT_AT]
-    keys = pa.concat_tables([mapping.staged(rows.table.select(names)) for rows in sets])
-    if keys.num_rows == 0:
-        return
-    guard = " and t._cdc_seq < k.s" if change.is_replay else ""
-    matches = mapping.key_equals("k", keys)
-    statement = mapping.dialect.delete(mapping.target, f"{GIVEN} k", f"{matches}{guard}")
-    change.connection.run(statement, keys)
+def _staged(mapping: ColumnMapping, sets: Sequence[tuple[Rows, bool]]) -> pa.Table:
+    """The rows without holes; the column `gone` distinguishes the sets if there are several."""
+    staged = [(mapping.staged(split(rows)[0]), gone) for rows, gone in sets]
+    if len(staged) == 1:
+        return staged[0][0]
+    flagged = [table.append_column("gone", pa.repeat(gone, table.num_rows)) for table, gone in staged]
+    return pa.concat_tables(flagged, promote_options="default")
 
 
-def _insert(change: Change, gone: str, *, origin: str = GIVEN, given: pa.Table | None = None) -> None:
-    mapping = change.mapping
-    own, own_values = "_cdc_seq, _cdc_commit_at", "r.s, r.at"
-    if mapping.stored.deletes == "soft":
-        own, own_values = f"{own}, _cdc_deleted", f"{own_values}, {gone}"
-    guard = ""
-    if change.is_replay:
-        # What the delete above left is as new or newer.
-        keys = pa.table({f"c{mapping.place(name)}": pa.nulls(1) for name in mapping.schema.key})
-        guard = f" where not exists (select 1 from {mapping.target} t where {mapping.key_equals('r', keys)})"
-    selected = f"select {mapping.values('r')}{own_values} from {origin} r{guard}"
-    change.connection.run(f"insert into {mapping.target} ({mapping.names}{own}) {selected}", given)
+def _keyed_rows(change: Change, origin: str, gone: str, keys: pa.Table) -> KeyedRows:
+    """Describe staged rows; `gone` is the expression for "deleted in the source", `keys` their keys."""
+    mapping, stored = change.mapping, change.mapping.stored
+    own = [("_cdc_seq", "r.s"), ("_cdc_commit_at", "r.at")]
+    if stored.deletes == "soft":
+        own.append(("_cdc_deleted", gone))
+    return KeyedRows(
+        target=mapping.target,
+        origin=origin,
+        columns=(*((c.name, mapping.value("r", c)) for c in mapping.columns), *own),
+        key=mapping.key_names,
+        matches=mapping.key_equals("r", keys),
+        gone=None if stored.deletes == "soft" or gone == "false" else gone,
+        keeps_newer=change.is_replay,
+        is_unique=stored.has_unique_key and not any(column.null_count for column in keys.columns),
+    )
 
 
 def _apply_keyless(change: Change, segment: TruncateSegment, *, soft: bool) -> None:

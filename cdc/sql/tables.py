@@ -164,6 +164,11 @@ class Tables:
         """Create the table itself."""
         self._make_schema(stored.place)
         self._connection.run(create(stored, self.target(stored), self._dialect))
+        self._index_key(stored)
+
+    def _index_key(self, stored: StoredTable) -> None:
+        if stored.mode != "append" and stored.key_columns:
+            self._connection.index_key(stored.place, stored.key_columns, is_unique=stored.has_unique_key)
 
     def drop(self, stored: StoredTable) -> None:
         """Drop the table itself, because another replaces it."""
@@ -196,7 +201,7 @@ class Tables:
             self.drop(stored)
             self.make(step.stored)
         else:
-            self._alter(schema, step)
+            self._alter(schema, stored, step)
         if owner is None:
             self._catalog.save(step.stored, stored)
         else:
@@ -209,10 +214,14 @@ class Tables:
             self._context.count("schema_changes", 1)
         return step.stored
 
-    def _alter(self, schema: TableSchema, step: Evolution) -> None:
+    def _alter(self, schema: TableSchema, stored: StoredTable, step: Evolution) -> None:
+        if step.changes_key and stored.mode != "append":
+            self._connection.index_key(stored.place, (), is_unique=False)
         try:
             for statement in step.statements:
                 self._connection.run(statement)
+            if step.changes_key:
+                self._index_key(step.stored)
         except self._connection.Error as error:
             if not self._connection.is_conversion(error):
                 raise
@@ -266,6 +275,7 @@ class Tables:
             self._make_schema(place)
             copied = f"create table {self.target(moved)} as select * from {self.target(stored)}"
             self._connection.run(copied)
+            self._index_key(moved)
             self.drop(stored)
         self._catalog.save(moved, stored)
         self._context.log("renamed the table", table=str(stored.table), to=str(table), stored_as=str(place))
