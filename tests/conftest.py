@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.halving import put_off_every_second
+from tests.support.halving import leave_to_test_all
 from tests.support.preloaded import Forks
 from tests.support.processes import forking
 
@@ -33,7 +33,7 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Before `-m "not slow"` takes its share."""
-    put_off_every_second(items)
+    leave_to_test_all(items)
 
 
 pytest_plugins = ["tests.support.postgres.fixtures", "tests.support.mysql.fixtures"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.support.equality.lake import read_lake, replay
 from tests.support.equality.postgres import read_source
 from tests.support.equality.tables import differences, read_mirror
@@ -29,6 +31,7 @@ CHANGES = (
 )
 
 
+@pytest.mark.every_server
 def test_copy_then_changes_arrive_in_mirror_and_lake(database: Database, tmp_path: Path) -> None:
     database.execute(*SETUP)
     pipeline = Pipeline(database, tmp_path)

@@ -9,6 +9,7 @@ from tests.support.postgres.fixtures import PostgresFactory
 from tests.support.postgres.server import Database, PostgresServer
 
 
+@pytest.mark.every_server
 def test_server_is_set_for_logical_replication(postgres: PostgresServer) -> None:
     with postgres.connect() as connection:
         assert connection.execute("show wal_level").fetchone() == ("logical",)

@@ -40,6 +40,7 @@ def to_lock(shop: MysqlDatabase) -> list[str]:
         return [f"{shop.name}.keyless", f"{shop.name}.t"] if may_have_xa(cursor) else []
 
 
+@pytest.mark.every_server
 def test_check_names_each_missing_privilege_with_its_grant(check: Check, shop: MysqlDatabase) -> None:
     create_account(shop.server, "app", f"insert on {shop.name}.*")
     findings = check(url(shop))
@@ -76,6 +77,7 @@ def test_check_names_each_missing_privilege_with_its_grant(check: Check, shop: M
     assert check(url(shop)).errors == []
 
 
+@pytest.mark.every_server
 def test_check_counts_what_a_role_brings(check: Check, shop: MysqlDatabase) -> None:
     server = shop.server
     create_account(server, "app")
@@ -93,6 +95,7 @@ def test_check_counts_what_a_role_brings(check: Check, shop: MysqlDatabase) -> N
     assert findings.errors == []
 
 
+@pytest.mark.every_server
 def test_check_is_not_content_with_some_columns(check: Check, shop: MysqlDatabase) -> None:
     create_account(
         shop.server,
@@ -106,6 +109,7 @@ def test_check_is_not_content_with_some_columns(check: Check, shop: MysqlDatabas
     assert finding.message == f"app@% may not read 1 table, which the first copy needs: {shop.name}.t"
 
 
+@pytest.mark.every_server
 def test_check_says_what_it_was_not_shown(check: Check, shop: MysqlDatabase) -> None:
     create_account(shop.server, "app", "replication slave on *.*", f"select on {shop.name}.*")
     findings = check(url(shop))

@@ -10,6 +10,7 @@ from tests.support.findings import Check
 from tests.support.mysql.server import MysqlDatabase
 
 
+@pytest.mark.every_server
 def test_starter_lists_what_is_in_the_database(check: Check, mysql_database: MysqlDatabase) -> None:
     server, name = mysql_database.server, mysql_database.name
     create_account(server, "app", "select on *.*")

@@ -133,6 +133,7 @@ def test_session_does_not_take_over_the_servers_habits(mysql_server_factory: Mys
     assert found == ("+00:00", "ALLOW_INVALID_DATES", 1, "REPEATABLE-READ", 86400, "utf8mb4", "utf8mb4")
 
 
+@pytest.mark.every_server
 def test_facts_name_the_server(mysql: MysqlServer) -> None:
     connector = connector_to(mysql.url())
     with connector.connect("for the test") as connection:

@@ -156,6 +156,7 @@ def test_older_rows_have_the_fill_of_an_added_column(rows: Rows) -> None:
     assert problems == []
 
 
+@pytest.mark.every_server
 def test_fills_survive_a_restart(rows: Rows) -> None:
     rows.start("id int not null primary key", "1")
     applied = rows.run("alter table t add column a int default 5, add b varchar(5) not null default 'x'")

@@ -230,6 +230,7 @@ def _compare(follower: Follower, line: str, problems: list[str]) -> str:
     return name
 
 
+@pytest.mark.every_server
 def test_the_history_follows_every_alter_as_the_catalog_shows_it(follower: Follower) -> None:
     follower.cursor.execute("create table t (id int not null primary key) default charset=utf8mb4")
     follower.begin("t")
@@ -250,6 +251,7 @@ def test_the_columns_of_a_primary_key_are_never_null(follower: Follower) -> None
     assert problems == []
 
 
+@pytest.mark.every_server
 def test_the_history_knows_created_tables_as_the_catalog_shows_them(follower: Follower) -> None:
     problems: list[str] = []
     for line in CREATES + (MARIADB_CREATES if follower.flavour == "mariadb" else []):
@@ -257,6 +259,7 @@ def test_the_history_knows_created_tables_as_the_catalog_shows_them(follower: Fo
     assert problems == []
 
 
+@pytest.mark.every_server
 def test_tables_are_understood_as_the_server_shows_their_creation(follower: Follower) -> None:
     """SHOW CREATE TABLE is what dumps and row-based CREATE … SELECT log."""
     follower.cursor.execute("create table t (id int not null primary key) default charset=utf8mb4")

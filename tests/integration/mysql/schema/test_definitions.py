@@ -73,6 +73,7 @@ def _as_event_tells(definition: TableDefinition, flavour: str) -> TableDefinitio
     return replace(definition, columns=columns, engine="", period=())
 
 
+@pytest.mark.every_server
 def test_an_event_with_full_metadata_tells_what_the_catalog_says(subject: _Subject) -> None:
     subject.database.execute(create_table("every", subject.flavour))
     known = subject.known("every")
@@ -84,6 +85,7 @@ def test_an_event_with_full_metadata_tells_what_the_catalog_says(subject: _Subje
     assert fits(event, known, subject.collations) == ""
 
 
+@pytest.mark.every_server
 def test_plans_by_event_and_by_catalog_are_the_same(subject: _Subject) -> None:
     subject.database.execute(create_table("every", subject.flavour))
     known = subject.known("every")
@@ -93,6 +95,7 @@ def test_plans_by_event_and_by_catalog_are_the_same(subject: _Subject) -> None:
     assert schema_of(known, by_event).key == ("second", "id")
 
 
+@pytest.mark.every_server
 def test_every_character_set_is_told_by_the_event(subject: _Subject) -> None:
     with subject.database.connect() as connection, connection.cursor() as cursor:
         cursor.execute("select character_set_name from information_schema.character_sets")
@@ -109,6 +112,7 @@ def test_every_character_set_is_told_by_the_event(subject: _Subject) -> None:
     )
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("metadata", ["minimal", "no_log"])
 def test_an_event_without_full_metadata_fits_the_definition(subject: _Subject, metadata: str) -> None:
     server = subject.database.server
@@ -174,6 +178,7 @@ def test_an_event_that_tells_more_is_held_to_more(subject: _Subject) -> None:
         subject.database.execute("drop table t", "create table t (a int, b varchar(10), e enum('x','y'))")
 
 
+@pytest.mark.every_server
 def test_the_key_is_the_primary_key_or_the_first_unique_index_without_nulls(subject: _Subject) -> None:
     subject.database.execute(
         "create table pk (a int, b int not null, unique a_first (b), primary key (b, a))",
@@ -192,6 +197,7 @@ def test_the_key_is_the_primary_key_or_the_first_unique_index_without_nulls(subj
     assert merge(subject.told(event), subject.known("uniques")) == subject.known("uniques")
 
 
+@pytest.mark.every_server
 def test_a_column_that_became_another_keeps_nothing_of_the_old_one(subject: _Subject) -> None:
     subject.database.execute("create table t (id int primary key, a varchar(10) default 'x')")
     before = subject.known("t")
@@ -229,6 +235,7 @@ def test_a_vector_of_mariadb_is_known_from_the_catalog_alone(subject: _Subject) 
     assert plan_table(known, event, "mariadb", "error") == plan_table(known, None, "mariadb", "error")
 
 
+@pytest.mark.every_server
 def test_partitions_and_engines_are_listed(subject: _Subject) -> None:
     subject.database.execute(
         "create table parts (a int primary key) partition by hash (a) partitions 2",
@@ -250,6 +257,7 @@ def test_names_are_matched_as_the_server_compares_them(mysql_server_factory: Mys
     assert list(found) == [TableId("shop", "orders")]
 
 
+@pytest.mark.every_server
 def test_names_of_another_case_are_other_tables(mysql: MysqlServer, mysql_database: MysqlDatabase) -> None:
     mysql_database.execute("create table Orders (id int)", "create table orders (id int, a int)")
     with mysql_database.connect() as connection, connection.cursor() as cursor:

@@ -56,6 +56,7 @@ def test_a_swapped_in_table_that_is_altered_again_is_read_late(
     assert {stale.table.name for stale in follower.stale} == {"t"}
 
 
+@pytest.mark.every_server
 def test_a_table_that_is_swapped_back_is_known(database: MysqlDatabase, follow: FollowerFactory) -> None:
     database.execute(CREATE, "create table _t_new (id int primary key)")
     follower = follow(database, tables=(f"{database.name}.t",))

@@ -164,6 +164,7 @@ def test_a_server_that_starts_again_has_no_temporary_tables(
     assert remembered(follower) == []
 
 
+@pytest.mark.every_server
 def test_rename_table_renames_temporary_tables_on_mariadb_only(
     mysql_database: MysqlDatabase, followed: MysqlFollower
 ) -> None:

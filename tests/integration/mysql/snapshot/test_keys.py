@@ -176,6 +176,7 @@ def test_labels_that_the_server_takes_for_equal_are_not_cut_by(mysql_database: M
         assert len(rows_of(snapshot, "t")) == 30
 
 
+@pytest.mark.every_server
 def test_a_chunk_is_read_by_its_range_of_the_index(tables: MysqlDatabase) -> None:
     from cdc_source_mysql.snapshot.copying import select_statement
 

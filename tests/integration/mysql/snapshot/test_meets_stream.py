@@ -132,6 +132,7 @@ def test_rows_read_while_others_write_and_all_later_changes_are_the_table(shop: 
         _require_equal(shop, table, key, [_of(rows, table), *_after(changes, snapshot, table)])
 
 
+@pytest.mark.every_server
 def test_a_copy_that_went_on_and_all_later_changes_are_the_table(shop: MysqlDatabase) -> None:
     table = TableId(shop.name, "keyed")
     follower = MysqlFollower(shop, limits=SMALL_CHUNKS).open()
@@ -191,6 +192,7 @@ def test_a_change_that_the_stream_has_before_others_see_it_is_in_the_copy(
         follower.close()
 
 
+@pytest.mark.every_server
 def test_a_position_that_the_server_does_not_come_to_is_an_outage(mysql_database: MysqlDatabase) -> None:
     mysql_database.execute("create table t (id int primary key)")
     bench = SnapshotBench(mysql_database, limits=SMALL_CHUNKS)

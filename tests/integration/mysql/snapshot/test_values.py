@@ -114,6 +114,7 @@ def _by_key(rows: list[dict[str, Any]], key: str) -> dict[Any, dict[str, Any]]:
     }
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("policy", ["error", "string"])
 def test_values_of_every_type_are_those_of_the_stream(mysql_database: MysqlDatabase, policy: str) -> None:
     mysql_database.execute(create_table("everything", mysql_database.server.flavour))

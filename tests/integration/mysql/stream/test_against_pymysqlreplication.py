@@ -126,6 +126,7 @@ def alike(value: Any) -> Any:
     return value
 
 
+@pytest.mark.every_server
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:pymysqlreplication")
 @pytest.mark.filterwarnings("ignore:'(db|passwd)' is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("wire", modules(), ids=lambda module: module.__name__.rpartition("_")[2])

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.golden.binlog.record import COMMON, LAST, MARIADB, MYSQL
 from tests.support.mysql.binlog_dump import Reader, collations_of, record
 from tests.support.mysql.decoders import modules, start
@@ -14,6 +16,7 @@ def end_of_binlog(server: MysqlServer) -> tuple[str, int]:
     return file, offset
 
 
+@pytest.mark.every_server
 def test_every_kind_of_transaction_is_read_to_the_servers_own_position(
     mysql: MysqlServer, mysql_database: MysqlDatabase
 ) -> None:

@@ -52,6 +52,7 @@ def with_table(database: MysqlDatabase) -> MysqlServer:
     return database.server
 
 
+@pytest.mark.every_server
 def test_dump_by_file_begins_with_where_it_is(mysql_database: MysqlDatabase) -> None:
     server = with_table(mysql_database)
     file, offset = server.position()
@@ -66,6 +67,7 @@ def test_dump_by_file_begins_with_where_it_is(mysql_database: MysqlDatabase) -> 
     assert dump.facts.flavour == server.flavour
 
 
+@pytest.mark.every_server
 def test_dump_by_gtids_leaves_out_what_we_have(mysql_database: MysqlDatabase) -> None:
     server = with_table(mysql_database)
     mysql_database.execute("insert into t values (1)")
@@ -92,6 +94,7 @@ def test_dump_by_gtids_with_tags_is_understood(mysql9_database: MysqlDatabase) -
     assert len([event for event in found if event.type in WRITE_ROWS]) == 1
 
 
+@pytest.mark.every_server
 def test_dump_that_does_not_wait_ends_at_the_end(mysql_database: MysqlDatabase) -> None:
     server = with_table(mysql_database)
     mysql_database.execute("insert into t values (1)")
@@ -127,6 +130,7 @@ def test_second_reader_of_the_same_name_ends_the_first(mysql: MysqlServer) -> No
     first.close()
 
 
+@pytest.mark.every_server
 def test_a_second_log_under_one_server_id_is_told_and_on_mysql_lives_beside(mysql: MysqlServer) -> None:
     connector = connector_to(mysql, heartbeat="100ms")
     place = mysql.position()
@@ -165,6 +169,7 @@ def test_readers_of_other_names_and_reads_beside_live_together(mysql: MysqlServe
         dump.close()
 
 
+@pytest.mark.every_server
 def test_replica_is_seen_under_the_name_of_the_source(mysql: MysqlServer) -> None:
     connector = connector_to(mysql)
     dump = dump_from(connector, *mysql.position(), ours(connector))
@@ -217,6 +222,7 @@ def test_purged_transactions_are_a_gap(mysql_server_factory: MysqlFactory, name:
         assert "Copy all tables again" in error.remedy
 
 
+@pytest.mark.every_server
 def test_transactions_that_the_server_lost_are_a_mismatch(mysql: MysqlServer) -> None:
     connector = connector_to(mysql)
     # MariaDB takes a GTID of a domain that its binlog does not have for one that is still to come.
@@ -231,6 +237,7 @@ def test_transactions_that_the_server_lost_are_a_mismatch(mysql: MysqlServer) ->
     dump.close()
 
 
+@pytest.mark.every_server
 def test_gtids_of_the_other_kind_of_server_are_a_mismatch(mysql: MysqlServer) -> None:
     foreign: Gtids = (
         MariadbGtids.parse("0-1-5") if mysql.flavour == "mysql" else GtidSet.parse(f"{STRANGER}:1")

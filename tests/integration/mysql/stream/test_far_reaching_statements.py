@@ -166,6 +166,7 @@ HARMLESS: Sequence[Sequence[str]] = (
 )  # fmt: skip
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("statements", HARMLESS, ids=[statements[-1][:40] for statements in HARMLESS])
 def test_a_statement_that_reaches_no_followed_table_lets_the_stream_go_on(
     mysql_database: MysqlDatabase, followed: MysqlFollower, statements: Sequence[str]

@@ -146,6 +146,7 @@ def test_defaults_survive_a_restart(mysql_database: MysqlDatabase, follow: Follo
     assert [row.get("_cdc_unchanged") for row in rows][-3:] == [None, None, ["a"]]
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("metadata", ["full", "default"])
 def test_a_default_that_is_not_known_has_the_table_copied_again(
     mysql_database: MysqlDatabase, follow: FollowerFactory, metadata: str

@@ -322,6 +322,7 @@ def test_a_server_that_was_set_back_is_refused(
         follower.restart()
 
 
+@pytest.mark.every_server
 def test_a_different_server_is_refused(
     mysql_database: MysqlDatabase, mysql_server_factory: MysqlFactory, follow: FollowerFactory
 ) -> None:

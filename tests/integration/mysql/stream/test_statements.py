@@ -248,6 +248,7 @@ def test_ddl_spelled_for_mariadb_is_understood(
     assert (row["a"], row["b"]) == (2, 3)
 
 
+@pytest.mark.every_server
 def test_statements_that_are_logged_beside_their_rows_change_nothing(
     mysql_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:

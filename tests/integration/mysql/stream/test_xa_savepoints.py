@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.branches import prepare
 from tests.support.mysql.server import MysqlDatabase
@@ -17,6 +19,7 @@ def rows_of_binlog(database: MysqlDatabase) -> int:
     return sum(event[2].lower().startswith("write_rows") for event in events)
 
 
+@pytest.mark.every_server
 def test_rows_that_a_savepoint_takes_back_do_not_come_at_xa_commit(
     mysql_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:

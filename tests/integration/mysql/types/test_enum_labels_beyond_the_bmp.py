@@ -49,6 +49,7 @@ def test_labels_are_the_same_in_copy_and_stream_whatever_their_charset(
     assert streamed[2:] == [(3, "ä", ""), (4, None, None), (5, "", "😀,?")]
 
 
+@pytest.mark.every_server
 def test_a_table_with_labels_that_nothing_tells_is_refused_and_stops_no_other(
     mysql_database: MysqlDatabase, follow: FollowerFactory
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_table_with_labels_that_nothing_tells_is_refused_and_stops_no_other(
         mysql_database.server.execute("set global binlog_row_metadata = full")
 
 
+@pytest.mark.every_server
 def test_labels_of_a_statement_are_known(mysql_database: MysqlDatabase, follow: FollowerFactory) -> None:
     default = "minimal" if mysql_database.server.flavour == "mysql" else "no_log"
     mysql_database.server.execute(f"set global binlog_row_metadata = {default}")

@@ -162,6 +162,7 @@ def check_numbers(database: MysqlDatabase, columns: Mapping[str, list[str]], sho
         assert array.to_pylist() == expected[column.name], column.source_type
 
 
+@pytest.mark.every_server
 def test_values_read_as_the_server_shows_them(mysql_database: MysqlDatabase) -> None:
     check_texts(mysql_database, COMMON)
 
@@ -170,6 +171,7 @@ def test_values_of_mariadb_read_as_the_server_shows_them(mariadb10_database: Mys
     check_texts(mariadb10_database, MARIADB)
 
 
+@pytest.mark.every_server
 def test_bytes_are_those_of_the_server(mysql_database: MysqlDatabase) -> None:
     check_bytes(mysql_database, BINARY)
 
@@ -186,16 +188,19 @@ def test_values_compressed_with_a_header_of_zlib_are_read(mariadb10_database: My
         mariadb10_database.server.execute("set global column_compression_zlib_wrap = off")
 
 
+@pytest.mark.every_server
 def test_floating_point_numbers_are_exact(mysql_database: MysqlDatabase) -> None:
     values = ["0", "-0.5", "123456.789", "1e-30", "3e38", "null"]
     check_numbers(mysql_database, {"float": values, "double": values}, "{} + 0e0")
 
 
+@pytest.mark.every_server
 def test_bits_are_those_of_the_server(mysql_database: MysqlDatabase) -> None:
     columns = {f"bit({count})": ["0", "1", "null", f"(1 << {count - 1})"] for count in (1, 8, 11, 64)}
     check_numbers(mysql_database, columns, "cast({} as unsigned)")
 
 
+@pytest.mark.every_server
 def test_what_arrow_lacks_is_the_text_of_the_server_under_policy_string(
     mysql_database: MysqlDatabase,
 ) -> None:
@@ -206,6 +211,7 @@ def test_what_arrow_lacks_is_the_text_of_the_server_under_policy_string(
         assert array.to_pylist() == expected[column.name], column.source_type
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("srid", [0, 4326])
 def test_geometries_are_wkb_with_their_srid(mysql_database: MysqlDatabase, srid: int) -> None:
     texts = ["POINT(1 2)", "LINESTRING(0 0,1 1)", "GEOMETRYCOLLECTION(POINT(3 4))"]

@@ -190,6 +190,7 @@ def test_check_lists_types_that_come_as_text(check: Check, database: Database) -
     assert (finding.severity, finding.message) == (OK, "delivered as the server's text: aclitem")
 
 
+@pytest.mark.every_server
 def test_check_warns_of_generated_columns(check: Check, database: Database) -> None:
     database.execute("create table t (id int primary key, twice int generated always as (id * 2) stored)")
     finding = check(database.url).of("generated-columns")

@@ -275,6 +275,7 @@ def read(database: Database) -> Any:
         return ddl_objects.read_objects(connection)
 
 
+@pytest.mark.every_server
 def test_what_was_altered_is_seen(reporting: Reporting) -> None:
     database = reporting.database
     first = read(database)

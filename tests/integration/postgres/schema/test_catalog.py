@@ -51,6 +51,7 @@ def schema_of(conn: Connection, info: TableInfo, *columns: str) -> TableSchema:
     return build_schema(info, plans)
 
 
+@pytest.mark.every_server
 def test_catalog_tells_the_version(conn: Connection, database: Database) -> None:
     assert server_version(conn) // 10000 == database.server.major
 

@@ -79,6 +79,7 @@ def publication(database: Database) -> PublicationDefinition:
     )
 
 
+@pytest.mark.every_server
 def test_a_definition_gives_the_table_its_tree_and_its_types(database: Database) -> None:
     database.execute(SETUP)
     plain, root = definition(database, "plain"), definition(database, "root")
@@ -111,6 +112,7 @@ def oid(database: Database, type_name: str) -> int:
     return int(database.value(f"select '{type_name}'::regtype::oid::int8"))
 
 
+@pytest.mark.every_server
 def test_a_definition_survives_its_text_and_a_function_in_the_database(database: Database) -> None:
     database.execute(SETUP)
     body = definition_query(database.server.version_num, "described")
@@ -127,6 +129,7 @@ def test_a_definition_survives_its_text_and_a_function_in_the_database(database:
         assert Definition.parse(told) == found
 
 
+@pytest.mark.every_server
 def test_whatever_ddl_changes_a_table_moves_its_definition_and_nothing_else_does(database: Database) -> None:
     database.execute(SETUP)
     # Its members may not become unlogged.
@@ -144,6 +147,7 @@ def test_whatever_ddl_changes_a_table_moves_its_definition_and_nothing_else_does
         assert definition(database, "plain") == before, statement
 
 
+@pytest.mark.every_server
 def test_maintenance_of_the_catalog_moves_no_definition(database: Database) -> None:
     database.execute(SETUP)
     before, sent = definition(database, "plain"), publication(database)
@@ -154,6 +158,7 @@ def test_maintenance_of_the_catalog_moves_no_definition(database: Database) -> N
     assert publication(database) == sent
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("statement", PUBLICATION_MOVES)
 def test_whatever_alters_the_publication_moves_what_it_sends_of_a_table(
     database: Database, statement: str
@@ -166,6 +171,7 @@ def test_whatever_alters_the_publication_moves_what_it_sends_of_a_table(
     assert publication(database).sent(plain) != before.sent(plain)
 
 
+@pytest.mark.every_server
 def test_another_table_in_the_publication_moves_nothing_of_the_first(database: Database) -> None:
     database.execute(SETUP)
     before = publication(database).sent(definition(database, "plain"))

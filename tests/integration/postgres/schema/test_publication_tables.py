@@ -37,6 +37,7 @@ MEMBERS = {
 }
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("via_root", ["true", "false"])
 def test_the_tables_of_a_publication_are_those_of_the_servers_view(database: Database, via_root: str) -> None:
     database.execute(*SETUP)

@@ -54,6 +54,7 @@ def test_a_statement_is_reported_before_the_rows_that_follow_it(reporting: Repor
     ]
 
 
+@pytest.mark.every_server
 def test_a_report_describes_a_table_as_a_look_at_the_catalog_does(reporting: Reporting) -> None:
     database = reporting.database
     database.execute("create schema other", "create table t (id int primary key, a int)")

@@ -86,6 +86,7 @@ def source_rows(database: Database, query: str = "select * from t order by id") 
         return connection.execute(query.encode()).fetchall()
 
 
+@pytest.mark.every_server
 def test_a_snapshot_and_the_stream_meet_exactly_under_concurrent_writes(
     database: Database, follow: FollowerFactory, writers: list[threading.Thread]
 ) -> None:

@@ -266,6 +266,7 @@ def test_a_publication_that_we_may_not_alter_is_refused_with_the_statement(
     assert "alter publication cdc_shop add table public.t" in caught.value.remedy
 
 
+@pytest.mark.every_server
 def test_column_lists_and_row_filters_are_refused_where_the_server_has_none(
     database: Database, make_follower: FollowerFactory
 ) -> None:
@@ -276,6 +277,7 @@ def test_column_lists_and_row_filters_are_refused_where_the_server_has_none(
         make_follower(database, where={"public.t": "id > 1"}).open()
 
 
+@pytest.mark.every_server
 def test_column_lists_and_row_filters_hold_for_copy_and_stream(
     database: Database, follow: FollowerFactory
 ) -> None:
@@ -326,6 +328,7 @@ def test_generated_columns_that_the_publication_sends_are_in_both(
     assert (copied["double"], streamed["double"]) == (2, 4)
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_slot_follows_a_failover_where_that_is_wanted_and_known(
     database: Database, make_follower: FollowerFactory, wanted: bool
