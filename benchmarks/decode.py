@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from cdc_source_postgres.schema.type_catalog import OID_OF
 from tests.support.postgres import frames
 from tests.support.postgres.decoders import PYTHON, Wire, compiled
-from tests.support.postgres.frames import Frames
+from tests.support.postgres.frames import Connection
 
 NUMERIC_12_2 = (12 << 16 | 2) + 4
 TYPES: list[tuple[int, int, int] | int] = [
@@ -61,7 +61,7 @@ def stream(rows: int) -> list[bytes]:
 def run_stream(wire: Wire, source: list[bytes]) -> int:
     decoder = wire.PgoutputDecoder("error", lambda name, amount: None)
     decoder.set_relation(TABLE, "public", "orders", frames.plans(*TYPES), (0,), "d")
-    connection = Frames(source)
+    connection = wire.Frames(Connection(source))
     rows = 0
     while True:
         code, _ = decoder.drain(connection, SOFT_BYTES, HARD_BYTES)
@@ -72,7 +72,7 @@ def run_stream(wire: Wire, source: list[bytes]) -> int:
 
 def run_copy(wire: Wire, source: list[bytes]) -> int:
     decoder = wire.CopyDecoder("public.orders", frames.plans(*TYPES), "error", lambda name, amount: None)
-    connection = Frames(source)
+    connection = wire.Frames(Connection(source))
     rows = 0
     while True:
         code = decoder.drain(connection, SOFT_BYTES)

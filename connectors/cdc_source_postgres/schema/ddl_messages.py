@@ -148,7 +148,7 @@ class DdlReader:
         self._history = history
         self._monitor = monitor
 
-    def message(self, payload: memoryview, place: Place) -> None:
+    def message(self, payload: bytes, place: Place) -> None:
         """Take in a logical message; those of others are left alone. psycopg errors are the caller's."""
         message = parse_message(payload)
         if message.prefix != PREFIX or not message.transactional:

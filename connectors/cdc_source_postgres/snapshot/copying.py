@@ -67,9 +67,9 @@ class Copying:
     def _rows(self) -> Iterator[ChangeBatch]:
         table = str(self._shape.schema.table)
         decoder = wire.CopyDecoder(table, self._shape.plans, self._unrepresentable, self._count)
-        code = wire.WOULD_BLOCK
+        frames, code = wire.Frames(self._pgconn), wire.WOULD_BLOCK
         while code != wire.ENDED:
-            code = decoder.drain(self._pgconn.get_copy_data, COPY_BATCH_BYTES)
+            code = decoder.drain(frames, COPY_BATCH_BYTES)
             if code == wire.WOULD_BLOCK:
                 self._wait()
                 continue

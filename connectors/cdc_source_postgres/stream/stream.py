@@ -140,10 +140,10 @@ class StreamSession:
 
     def changes(self) -> Iterator[ChangeSet | None]:
         """Everything from here on; ends only by an error."""
-        get_copy_data = self._connection.pgconn.get_copy_data
+        frames = wire.Frames(self._connection.pgconn)
         set_bytes, part_bytes = self._limits.set_bytes, self._limits.part_bytes
         while True:
-            code, payload = self._decoder.drain(get_copy_data, set_bytes, part_bytes)
+            code, payload = self._decoder.drain(frames, set_bytes, part_bytes)
             if code == wire.MESSAGE and payload is not None:
                 self._message(payload)
             elif code == wire.KEEPALIVE and payload is not None:
@@ -246,7 +246,7 @@ class StreamSession:
             self._look_if_due()
         self._acks.send_if_due()
 
-    def _keepalive(self, payload: memoryview) -> None:
+    def _keepalive(self, payload: bytes) -> None:
         keepalive = messages.parse_keepalive(payload)
         self._heard_at = time.monotonic()
         self._acks.received(keepalive.wal_end)
@@ -267,7 +267,7 @@ class StreamSession:
                 remedy="The stream continues when it is back.",
             )
 
-    def _message(self, payload: memoryview) -> None:
+    def _message(self, payload: bytes) -> None:
         """A message that the decoder leaves to us."""
         self._heard_at = time.monotonic()
         self._questions.clear()

@@ -73,7 +73,7 @@ class Tracking:
         self._ordinals = 0
         self._transactions = 0
 
-    def relation(self, payload: memoryview, *, binary: bool) -> None:
+    def relation(self, payload: bytes, *, binary: bool) -> None:
         """Take in a Relation message.
 
         Raises:
@@ -100,12 +100,12 @@ class Tracking:
         )
         self._shapes[relation.relid] = shape
 
-    def type(self, payload: memoryview) -> None:
+    def type(self, payload: bytes) -> None:
         """Take in a Type message: all that is left of a type that was dropped since."""
         found = messages.parse_type(payload)
         self._type_names[found.oid] = found
 
-    def message(self, payload: memoryview) -> None:
+    def message(self, payload: bytes) -> None:
         """Take in a logical message: DDL that an event trigger reports, or something that is not for us."""
         with self._connector.translated("reading a DDL message"):
             self._ddl.message(payload, self._place)
@@ -153,7 +153,7 @@ class Tracking:
                 )
                 self._shapes[relid] = now
 
-    def truncate(self, payload: memoryview) -> None:
+    def truncate(self, payload: bytes) -> None:
         """Take in a Truncate message."""
         self._decoder.truncate(messages.parse_truncate(payload).relids)
 

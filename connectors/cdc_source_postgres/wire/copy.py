@@ -5,7 +5,7 @@ One source for both implementations: `copy_native` is compiled from it, with the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -21,9 +21,8 @@ except ImportError:
 if not cython.compiled:
     from cdc.native.cursor_python import Reader
     from cdc_source_postgres.wire.fields_python import make_field
+    from cdc_source_postgres.wire.frames_python import Frames
     from cdc_source_postgres.wire.row_python import Row
-
-Frames = Callable[[int], tuple[int, memoryview]]
 
 
 class CopyDecoder:
@@ -48,18 +47,24 @@ class CopyDecoder:
         self.has_header = False
         self.finished = False
 
-    def drain(self, get_copy_data: Frames, limit_bytes: int) -> int:
+    def drain(self, frames: Frames, limit_bytes: int) -> int:
         while True:
-            length, frame = get_copy_data(1)
+            length = frames.next(self.reader)
             if length <= 0:
                 return WOULD_BLOCK if length == 0 else ENDED
-            self.feed(frame)
+            self.read_frame(self.reader)
             if self.byte_count >= limit_bytes:
                 return FULL
 
     def feed(self, data: bytes | memoryview) -> None:
-        reader = self.reader
-        reader.open(data)
+        self.reader.open(data)
+        try:
+            self.read_frame(self.reader)
+        finally:
+            self.reader.close()
+
+    def read_frame(self, reader: Reader) -> int:
+        """One CopyData: the header with the first, whole rows, the trailer."""
         try:
             self.byte_count += reader.remaining() + ROW_OVERHEAD_BYTES
             if not self.has_header:
@@ -68,8 +73,7 @@ class CopyDecoder:
                 self.read_row(reader)
         except CdcError as error:
             raise locate(error, self.shape.place(self.row.column, "")) from None
-        finally:
-            reader.close()
+        return 0
 
     def read_header(self, reader: Reader) -> int:
         signature = reader.take(len(COPY_SIGNATURE))

@@ -4,6 +4,7 @@ cimport cython
 
 from cdc.native.cursor cimport Reader
 from cdc_source_postgres.wire.fields cimport make_field
+from cdc_source_postgres.wire.frames cimport Frames
 from cdc_source_postgres.wire.row cimport Row
 
 cdef int WOULD_BLOCK, ENDED, FULL
@@ -23,9 +24,9 @@ cdef class CopyDecoder:
     cdef bint has_header
     cdef readonly bint finished
     @cython.locals(length=Py_ssize_t)
-    cpdef drain(self, get_copy_data, Py_ssize_t limit_bytes)
-    @cython.locals(reader=Reader)
+    cpdef drain(self, Frames frames, Py_ssize_t limit_bytes)
     cpdef feed(self, data)
+    cdef int read_frame(self, Reader reader) except -1
     cdef int read_header(self, Reader reader) except -1
     @cython.locals(count=int)
     cdef int read_row(self, Reader reader) except -1

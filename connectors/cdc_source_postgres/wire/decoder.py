@@ -7,7 +7,7 @@ After an error a decoder is good for nothing more. No error carries a value.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -23,12 +23,19 @@ __all__ = [
     "PART",
     "WOULD_BLOCK",
     "Copy",
+    "CopyData",
     "CopyDecoder",
+    "Frames",
     "Pgoutput",
     "PgoutputDecoder",
 ]
 
-Frames = Callable[[int], tuple[int, memoryview]]
+
+class CopyData(Protocol):
+    """The CopyData frames that a connection has received, for one decoder of the same implementation."""
+
+    def __init__(self, pgconn: Any) -> None:
+        """`pgconn` is a nonblocking PGconn, or whatever has its `get_copy_data`."""
 
 
 class Pgoutput(Protocol):
@@ -76,8 +83,8 @@ class Pgoutput(Protocol):
         """Whether `set_relation` was called for it."""
         ...
 
-    def drain(self, get_copy_data: Frames, soft_bytes: int, hard_bytes: int) -> tuple[int, memoryview | None]:
-        """Consume frames until one of the codes applies; `get_copy_data` is that of a nonblocking PGconn.
+    def drain(self, frames: Any, soft_bytes: int, hard_bytes: int) -> tuple[int, bytes | None]:
+        """Consume `frames` (CopyData) until one of the codes applies.
 
         WOULD_BLOCK and ENDED: no frame now, and none ever. MESSAGE: a pgoutput message that is not a row,
         Begin or Commit (payload: the message). KEEPALIVE (payload: the whole frame). FULL: at least
@@ -115,7 +122,7 @@ class Copy(Protocol):
         count: Callable[[str, int], None],
     ) -> None: ...
 
-    def drain(self, get_copy_data: Frames, limit_bytes: int) -> int:
+    def drain(self, frames: Any, limit_bytes: int) -> int:
         """Consume rows until WOULD_BLOCK, ENDED, or FULL: at least `limit_bytes` gathered."""
         ...
 
@@ -130,11 +137,14 @@ class Copy(Protocol):
 
 PgoutputDecoder: type[Pgoutput]
 CopyDecoder: type[Copy]
+Frames: type[CopyData]
 if implementation() == "c":
-    from cdc_source_postgres.wire import copy_native, stream_native
+    from cdc_source_postgres.wire import copy_native, frames, stream_native
 
+    Frames = frames.Frames
     PgoutputDecoder, CopyDecoder = stream_native.PgoutputDecoder, copy_native.CopyDecoder
 else:
-    from cdc_source_postgres.wire import copy, stream
+    from cdc_source_postgres.wire import copy, frames_python, stream
 
+    Frames = frames_python.Frames
     PgoutputDecoder, CopyDecoder = stream.PgoutputDecoder, copy.CopyDecoder

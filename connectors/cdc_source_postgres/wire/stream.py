@@ -6,7 +6,7 @@ One source for both implementations: `stream_native` is compiled from it, with t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import pyarrow as pa
@@ -35,9 +35,8 @@ if not cython.compiled:
     from cdc.native.cursor_python import Reader
     from cdc.native.gathering import Gathering, TableRows
     from cdc_source_postgres.wire.fields_python import make_field
+    from cdc_source_postgres.wire.frames_python import Frames
     from cdc_source_postgres.wire.row_python import Row, append_nulls
-
-Frames = Callable[[int], tuple[int, memoryview]]
 
 OLD_KEY, OLD_ROW, NEW = b"KON"
 BEGIN, COMMIT, INSERT, UPDATED, DELETED = b"BCIUD"
@@ -106,26 +105,25 @@ class PgoutputDecoder:
     def knows(self, relid: int) -> bool:
         return relid in self.tables
 
-    def drain(self, get_copy_data: Frames, soft_bytes: int, hard_bytes: int) -> tuple[int, memoryview | None]:
+    def drain(self, frames: Frames, soft_bytes: int, hard_bytes: int) -> tuple[int, bytes | None]:
+        reader = self.reader
         while True:
-            length, frame = get_copy_data(1)
+            length = frames.next(reader)
             if length <= 0:
                 return (WOULD_BLOCK if length == 0 else ENDED), None
-            tag = self.read_frame(frame)
+            tag = self.read_frame(reader)
             if tag == KEEPALIVE_FRAME:
-                return KEEPALIVE, memoryview(frame)
+                return KEEPALIVE, reader.slice(0, length)
             if tag:
-                return MESSAGE, memoryview(frame)[XLOG_HEADER_BYTES:]
+                return MESSAGE, reader.slice(XLOG_HEADER_BYTES, length)
             if self.in_transaction:
                 if self.byte_count >= hard_bytes:
                     return PART, None
             elif self.byte_count >= soft_bytes:
                 return FULL, None
 
-    def read_frame(self, frame: memoryview) -> int:
+    def read_frame(self, reader: Reader) -> int:
         """One CopyData: 0 when consumed, k for a keepalive, else the tag of the message inside."""
-        reader = self.reader
-        reader.open(frame)
         try:
             tag = reader.u8()
             if tag == WAL_DATA:
@@ -138,8 +136,6 @@ class PgoutputDecoder:
             return tag if tag == KEEPALIVE_FRAME else self.read_message(reader)
         except CdcError as error:
             raise self.located(error) from None
-        finally:
-            reader.close()
 
     def note_received(self, lsn: int) -> int:
         if lsn > self.received_lsn:  # noqa: PLR1730  (compared in C)

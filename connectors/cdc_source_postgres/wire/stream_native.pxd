@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from cdc.native.cursor cimport Reader
 from cdc.native.gathering_native cimport Gathering, TableRows
 from cdc_source_postgres.wire.fields cimport make_field
+from cdc_source_postgres.wire.frames cimport Frames
 from cdc_source_postgres.wire.row cimport Row, append_nulls
 
 cdef int CREATE, DELETE, TRUNCATE, UPDATE
@@ -42,10 +43,10 @@ cdef class PgoutputDecoder:
     cdef int64_t last_relid
     cdef Table last_table
     cdef Table place
-    @cython.locals(length=Py_ssize_t, tag=int)
-    cpdef drain(self, get_copy_data, Py_ssize_t soft_bytes, Py_ssize_t hard_bytes)
-    @cython.locals(reader=Reader, tag=int)
-    cdef int read_frame(self, frame) except -1
+    @cython.locals(reader=Reader, length=Py_ssize_t, tag=int)
+    cpdef drain(self, Frames frames, Py_ssize_t soft_bytes, Py_ssize_t hard_bytes)
+    @cython.locals(tag=int)
+    cdef int read_frame(self, Reader reader) except -1
     cdef int note_received(self, uint64_t lsn) except -1
     @cython.locals(reader=Reader)
     cpdef int feed(self, payload) except -1

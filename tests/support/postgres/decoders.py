@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cdc.native import implementation
-from cdc_source_postgres.wire import copy, stream
+from cdc_source_postgres.wire import copy, frames_python, stream
 
 
 @dataclass(frozen=True)
@@ -16,15 +16,16 @@ class Wire:
     name: str
     PgoutputDecoder: Any
     CopyDecoder: Any
+    Frames: Any
 
 
-PYTHON = Wire("python", stream.PgoutputDecoder, copy.CopyDecoder)
+PYTHON = Wire("python", stream.PgoutputDecoder, copy.CopyDecoder, frames_python.Frames)
 
 
 def compiled() -> Wire:
-    from cdc_source_postgres.wire import copy_native, stream_native
+    from cdc_source_postgres.wire import copy_native, frames, stream_native
 
-    return Wire("native", stream_native.PgoutputDecoder, copy_native.CopyDecoder)
+    return Wire("native", stream_native.PgoutputDecoder, copy_native.CopyDecoder, frames.Frames)
 
 
 def wires() -> list[Wire]:

@@ -72,14 +72,14 @@ def keepalive(wal_end: int, reply: bool = False) -> bytes:
     return struct.pack(">cQqB", b"k", wal_end, 0, reply)
 
 
-class Frames:
-    """What a nonblocking connection's get_copy_data gives: the frames, then "would block"."""
+class Connection:
+    """A nonblocking connection whose server sends these frames and then nothing, or its end."""
 
     def __init__(self, frames: Iterable[bytes], *, ended: bool = False) -> None:
         self._frames = iter(list(frames))
         self._at_end = -1 if ended else 0
 
-    def __call__(self, _: int) -> tuple[int, memoryview]:
+    def get_copy_data(self, _: int) -> tuple[int, memoryview]:
         frame = next(self._frames, None)
         if frame is None:
             return self._at_end, memoryview(b"")

@@ -10,7 +10,7 @@ from cdc_source_postgres.schema.type_catalog import OID_OF
 from cdc_source_postgres.wire.codes import ENDED, FULL, WOULD_BLOCK
 from tests.support.postgres import frames
 from tests.support.postgres.decoders import Wire
-from tests.support.postgres.frames import COPY_TRAILER, Frames, copy_header, copy_row
+from tests.support.postgres.frames import COPY_TRAILER, Connection, copy_header, copy_row
 
 ONE = struct.pack(">i", 1)
 ROW = copy_row([ONE, b"x" * 50])
@@ -54,14 +54,14 @@ def test_table_without_columns_keeps_its_rows(wire: Wire) -> None:
 
 def test_drain_stops_when_full_and_goes_on(wire: Wire) -> None:
     decoder = two_columns(wire)
-    source = Frames([copy_header() + ROW, ROW, ROW, COPY_TRAILER], ended=True)
+    source = wire.Frames(Connection([copy_header() + ROW, ROW, ROW, COPY_TRAILER], ended=True))
     assert decoder.drain(source, 150) == FULL
     assert decoder.take().num_rows == 2
     assert not decoder.finished
     assert decoder.drain(source, 1000) == ENDED
     assert decoder.take().num_rows == 1
     assert decoder.finished
-    assert decoder.drain(Frames([]), 1000) == WOULD_BLOCK
+    assert decoder.drain(wire.Frames(Connection([])), 1000) == WOULD_BLOCK
 
 
 def test_column_without_readable_binary_form_is_read_as_text(wire: Wire) -> None:

@@ -12,7 +12,7 @@ from cdc_source_postgres.wire.codes import ENDED, FULL, KEEPALIVE, MESSAGE, PART
 from tests.support.plain_arrow import plain_batch
 from tests.support.postgres import frames
 from tests.support.postgres.decoders import Wire
-from tests.support.postgres.frames import UNCHANGED, Frames, Text
+from tests.support.postgres.frames import UNCHANGED, Connection, Text
 
 INT4, TEXT = OID_OF["int4"], OID_OF["text"]
 TABLE = 5
@@ -206,7 +206,7 @@ def test_drain_tells_why_it_stopped(wire: Wire) -> None:
     other = frames.xlog(b"Mlogical")
     alive = frames.keepalive(500)
     begin, commit = frames.xlog(frames.begin()), frames.xlog(frames.commit())
-    source = Frames([other, alive, begin, row, commit, begin, row, row, commit], ended=True)
+    source = wire.Frames(Connection([other, alive, begin, row, commit, begin, row, row, commit], ended=True))
     assert decoder.drain(source, 100, 250) == (MESSAGE, b"Mlogical")
     assert decoder.drain(source, 100, 250) == (KEEPALIVE, alive)
     assert decoder.drain(source, 100, 250) == (FULL, None)
@@ -214,7 +214,7 @@ def test_drain_tells_why_it_stopped(wire: Wire) -> None:
     assert decoder.drain(source, 100, 250) == (PART, None)
     decoder.take()
     assert decoder.drain(source, 1000, 2500) == (ENDED, None)
-    assert decoder.drain(Frames([]), 100, 250) == (WOULD_BLOCK, None)
+    assert decoder.drain(wire.Frames(Connection([])), 100, 250) == (WOULD_BLOCK, None)
     assert decoder.received_lsn == 500
 
 
