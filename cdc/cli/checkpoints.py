@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cdc.cli.configured import open_configuration
+from cdc.cli.configured import open_for_control
 from cdc.cli.output import print_json, print_table
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.control.composition import pick_source
@@ -26,7 +26,7 @@ def checkpoints(
     as_json: JsonOption = False,
 ) -> None:
     """List the places to replay from, newest first."""
-    configuration = open_configuration(config)
+    configuration = open_for_control(config)
     name = None if source is None else pick_source(configuration, source, "checkpoints SOURCE").name
     found = kept_checkpoints(configuration, name, limit)
     if as_json:

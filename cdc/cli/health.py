@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from cdc.cli.configured import open_configuration
+from cdc.cli.configured import open_for_control
 from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.errors import CdcError, ConfigError
@@ -42,7 +42,7 @@ def health(
 
     The exit code is 1 if it does not, or does not answer.
     """
-    settings = open_configuration(config).http
+    settings = open_for_control(config).http
     address = settings.address if listen is None else _address(listen)
     if address is None:
         remedy = f"Write http: {{listen: {DEFAULT_LISTEN}}} into the configuration, and restart the daemon."

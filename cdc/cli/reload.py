@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cdc.cli.configured import open_configuration
+from cdc.cli.configured import open_for_control
 from cdc.cli.output import print_json, say
 from cdc.cli.pause import operator
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
@@ -22,7 +22,7 @@ def reload(
 
     What has not changed continues. If the file is refused, the present configuration stays in force.
     """
-    result = control.reload(open_configuration(config), operator(), dry_run=dry_run)
+    result = control.reload(open_for_control(config), operator(), dry_run=dry_run)
     if as_json:
         print_json(result.document())
         return

@@ -129,6 +129,8 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     bound_resident_memory()
     with errors_in_the_log(log, as_they_are=as_they_are):
         configuration, state = _claimed(configuration, load, log, standby=standby, once=once)
+        if given:
+            given.remember(configuration)
         logs = storage.logs(configuration)
         engine = _build(configuration, accepted, adopting, state, logs, monitor.recording(log))
     keep_imported()

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cdc.cli.configured import open_configuration
+from cdc.cli.configured import open_for_control
 from cdc.cli.live_view import watch_on
 from cdc.cli.output import has_screen, print_json, say
 from cdc.cli.screen import Screen
@@ -32,7 +32,7 @@ def status(
 
     The exit code is 1 when something has failed or waits for an operator.
     """
-    configuration = open_configuration(config)
+    configuration = open_for_control(config)
     if watch and not as_json and has_screen(sys.stdout):
         watch_on(configuration, Screen(sys.stdout, alternate=True))
     elif watch:

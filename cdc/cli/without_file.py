@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cdc.cli.configured import REMEMBERED_FILE
 from cdc.cli.importing import uncollected
 from cdc.cli.init import URL_VARIABLE
-from cdc.control.urls import configuration_of
+from cdc.control.urls import configuration_of, text_of
 from cdc.errors import ConfigError
-from cdc.files import set_umask
+from cdc.files import set_umask, write_atomically
 from cdc_config import Configuration
 
 SourceUrlArgument = Annotated[
@@ -72,16 +73,29 @@ class GivenUrls:
                 (_SOURCE, _SINK),
             )
         set_umask(configuration.umask)
-        return configuration
+        return replace(configuration, file=Path.cwd() / REMEMBERED_FILE)
+
+    def remember(self, configuration: Configuration) -> None:
+        """Write the configuration into its `state_dir`, secrets left out, for commands without URLs."""
+        names = [URL_VARIABLE, *map(_variable_of, (self.source, *self.sinks))]
+        variables = {os.environ[name]: name for name in reversed(names) if name in os.environ}
+        if self.source and not _variable_of(self.source):
+            variables[self.source] = URL_VARIABLE
+        write_atomically(configuration.file, [text_of(configuration, variables).encode()])
+
+
+def _variable_of(url: str | None) -> str:
+    """The name of the variable that stands for the URL; empty for a URL."""
+    variable = _VARIABLE.fullmatch(url or "")
+    return variable[1] if variable else ""
 
 
 def _resolved(url: str, environment: Mapping[str, str], where: str) -> str:
     """The URL, or that of the variable that it names: a command line is shown to every account."""
-    variable = _VARIABLE.fullmatch(url)
-    if variable is None:
+    name = _variable_of(url)
+    if not name:
         return url
-    found = environment.get(variable[1])
+    found = environment.get(name)
     if not found:
-        remedy = f"Set {variable[1]} to the URL."
-        raise ConfigError(f"the variable {variable[1]} is not set", where=where, remedy=remedy)
+        raise ConfigError(f"the variable {name} is not set", where=where, remedy=f"Set {name} to the URL.")
     return found

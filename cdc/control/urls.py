@@ -1,17 +1,28 @@
-"""Find the plug-in that a URL means, and make a configuration from URLs alone."""
+"""Find the plug-in that a URL means; make a configuration from URLs alone, and its file without secrets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os.path import relpath
 from pathlib import Path
 from typing import Any
+
+import yaml
+from pydantic import BaseModel, SecretStr
 
 from cdc.errors import ConfigError, PluginError
 from cdc.kit.starter import unusable_url
 from cdc.kit.urls import nearest_scheme
 from cdc.spi import ReadsUrl, registry
+from cdc.spi.capabilities import OwnsPlaces
 from cdc.spi.registry import Group
 from cdc_config import Configuration, load_value
+from cdc_config.http import DEFAULT_LISTEN, OFF
+
+_HEAD = """\
+# Written by `cdc run SOURCE_URL --to SINK_URL` for the other commands, and replaced by the next such run.
+# For a file of your own: cdc init
+"""
 
 
 def plugin_for(group: Group, url: str, ability: type[Any], where: str) -> tuple[str, Any]:
@@ -59,6 +70,46 @@ def configuration_of(
         entries[_free(sink, entries)] = {"type": sink_type, **of_sink}
     value = {"sources": {name: {"type": type_name, **options, **chosen}}, "sinks": entries}
     return load_value(value, [source, *sinks], folder, registry.load)
+
+
+def text_of(configuration: Configuration, variables: Mapping[str, str]) -> str:
+    """Return a configuration of `configuration_of` as a file in its `state_dir`.
+
+    A secret becomes a reference to its variable: `variables` has the names of those that are known by their
+    value.
+    """
+    value: dict[str, Any] = {"state_dir": "."}
+    if configuration.http.listen not in (DEFAULT_LISTEN, OFF):
+        value["http"] = {"listen": configuration.http.listen}
+    for kind in ("sources", "sinks"):
+        value[kind] = {
+            name: {
+                "type": one.settings.type,
+                **_written(one.options, name, configuration.state_dir, variables),
+            }
+            for name, one in getattr(configuration, kind).items()
+        }
+    return _HEAD + yaml.safe_dump(value, sort_keys=False)
+
+
+def _written(options: BaseModel, name: str, folder: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+    """The options that were set; local places are relative to `folder`."""
+    places = options.places() if isinstance(options, OwnsPlaces) else {}
+    found: dict[str, Any] = {}
+    for key in options.model_fields_set:
+        value = getattr(options, key)
+        if isinstance(value, SecretStr):
+            secret = value.get_secret_value()
+            found[key] = f"${{{variables.get(secret, f'CDC_{name}_{key}'.upper())}}}"
+        elif key in places and "://" not in str(value):
+            found[key] = _literal(relpath(value, folder))
+        else:
+            found[key] = [_literal(one) for one in value] if isinstance(value, tuple) else _literal(value)
+    return found
+
+
+def _literal(value: object) -> str:
+    return str(value).replace("${", "$${")
 
 
 def _entry(group: Group, url: str, where: str) -> tuple[str, str, Mapping[str, str]]:

@@ -18,7 +18,6 @@ import yaml
 from cdc.errors import ConfigError
 from cdc_config.interpolation import Interpolation, UnresolvedReference
 from cdc_config.problem import InvalidConfig, Path, format_path
-from cdc_config.settings import DEFAULT_STATE_DIR
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOLEAN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -45,13 +44,16 @@ class _Loader(yaml.SafeLoader):
 
 @dataclass(slots=True)
 class Document:
-    """The file's value and, by key path, its lines."""
+    """The file's value and, by key path, its lines. `unresolved` are references that could not be replaced:
+    their values are None.
+    """
 
     name: str
     value: dict[str, Any] = field(default_factory=dict)
     lines: dict[Path, int] = field(default_factory=dict)
     outside: set[Path] = field(default_factory=set)
     inserted: set[str] = field(default_factory=set)
+    unresolved: dict[Path, ConfigError] = field(default_factory=dict)
 
     def problem(self, path: Path, message: str, remedy: str = "") -> ConfigError:
         """An error at that path, or at its nearest parent that is in the file."""
@@ -70,6 +72,10 @@ class Document:
         """Return whether the value there, or anything it holds, came from the environment or a file."""
         return any(known[: len(path)] == path for known in self.outside)
 
+    def unresolved_below(self, path: Path) -> list[ConfigError]:
+        """Return the problems of references there, or in anything it holds, that could not be replaced."""
+        return [problem for known, problem in self.unresolved.items() if known[: len(path)] == path]
+
     def _hidden(self, text: str) -> str:
         for value in sorted(self.inserted, key=len, reverse=True):
             if len(value) >= MIN_HIDDEN_LENGTH:
@@ -77,12 +83,16 @@ class Document:
         return text
 
 
-def read_document(file: FilePath, environment: Mapping[str, str]) -> Document:
-    """The file, parsed and with its references replaced. Raises InvalidConfig with all problems found."""
-    return parse_document(_read_text(file), str(file), Interpolation(environment, file.absolute().parent))
+def read_document(file: FilePath, environment: Mapping[str, str], *, complete: bool = True) -> Document:
+    """The file, parsed and with its references replaced. Raises InvalidConfig with all problems found.
+
+    If it need not be `complete`, a reference that cannot be replaced is no problem yet.
+    """
+    interpolation = Interpolation(environment, file.absolute().parent)
+    return parse_document(_read_text(file), str(file), interpolation, complete=complete)
 
 
-def parse_document(text: str, name: str, interpolation: Interpolation) -> Document:
+def parse_document(text: str, name: str, interpolation: Interpolation, *, complete: bool = True) -> Document:
     """The same for text that is already read."""
     root = _compose(text, name)
     reader = _Reader(Document(name), interpolation)
@@ -91,8 +101,10 @@ def parse_document(text: str, name: str, interpolation: Interpolation) -> Docume
     if not isinstance(value, dict):
         message = f"must be a mapping (got {describe(value)})"
         raise InvalidConfig([reader.document.problem((), message, _SHAPE)])
-    if reader.problems:
-        raise InvalidConfig(reader.problems)
+    unresolved = () if complete else tuple(reader.document.unresolved.values())
+    problems = [problem for problem in reader.problems if problem not in unresolved]
+    if problems:
+        raise InvalidConfig(problems)
     reader.document.value = value
     return reader.document
 
@@ -123,8 +135,6 @@ def _read_text(file: FilePath) -> str:
             content = handle.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:
         remedy = "Write one with `cdc init URL`, or name another with --config."
-        if (file.parent / DEFAULT_STATE_DIR).is_dir():
-            remedy += f" If a run without a file left {DEFAULT_STATE_DIR}, `cdc init` writes the file for it."
         raise ConfigError("there is no such file", where=where, remedy=remedy) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -232,7 +242,9 @@ class _Reader:
         try:
             value = self.interpolation.apply(text)
         except UnresolvedReference as error:
-            self._refuse(path, error.message, error.remedy)
+            problem = self.document.problem(path, error.message, error.remedy)
+            self.document.unresolved[path] = problem
+            self.problems.append(problem)
             return None
         if text.replace("$${", "") != text and "${" not in text.replace("$${", ""):
             return value

@@ -36,6 +36,8 @@ Group = Literal["cdc.sources", "cdc.sinks", "cdc.transforms"]
 # What a configuration is called where nobody names it.
 DEFAULT_FILE = "cdc.yaml"
 _TOP_KEYS = ("state_dir", "umask", "http", "sources", "sinks")
+# Engine keys of a source that a command needs only if it reads rows.
+_ONLY_FOR_ROWS = ("mask_key", "transforms")
 # The model of `transforms`, found like the options of a plug-in: only who uses it imports it.
 TRANSFORMS = "cdc.transform.settings:TransformList"
 _NAME_RULE = "A name starts with a-z and has only a-z, 0-9 and _, at most 48 characters."
@@ -49,24 +51,36 @@ class PluginLoader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredSource:
-    """One source: what the engine reads, and the plug-in with its own validated options."""
+    """One source: what the engine reads, and the plug-in with its own validated options, or why there are
+    none.
+    """
 
     name: str
     settings: SourceSettings
     plugin: Any
-    options: BaseModel
+    given: BaseModel | InvalidConfig
     transforms: tuple[Any, ...] = ()
+
+    @property
+    def options(self) -> BaseModel:
+        """The plug-in's options. Raises InvalidConfig if a value of this source could not be found."""
+        return _known(self.given)
 
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredSink:
-    """One sink; `sources` are the names it takes changes from."""
+    """One sink, as `ConfiguredSource`; `sources` are the names it takes changes from."""
 
     name: str
     settings: SinkSettings
     plugin: Any
-    options: BaseModel
+    given: BaseModel | InvalidConfig
     sources: tuple[str, ...]
+
+    @property
+    def options(self) -> BaseModel:
+        """See `ConfiguredSource.options`."""
+        return _known(self.given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +95,24 @@ class Configuration:
     http: HttpSettings
 
 
-def load(file: FilePath, plugin: PluginLoader, environment: Mapping[str, str] | None = None) -> Configuration:
+def load(
+    file: FilePath,
+    plugin: PluginLoader,
+    environment: Mapping[str, str] | None = None,
+    *,
+    complete: bool = True,
+) -> Configuration:
     """The configuration in `file`, its references replaced from `environment` (the process's own by default).
+
+    If it need not be `complete`, sources, sinks and `http` may refer to variables, files and credentials that
+    this process does not have: the options of such a source or sink raise an error when they are read.
 
     Raises:
         ConfigError: the file can't be read or parsed.
         InvalidConfig: with every problem that could be found in one go.
     """
-    document = read_document(file, os.environ if environment is None else environment)
+    environment = os.environ if environment is None else environment
+    document = read_document(file, environment, complete=complete)
     return _Loading(document, plugin).configuration(file)
 
 
@@ -129,7 +153,14 @@ class _Loading:
         return Configuration(file.absolute(), folder / self._state_dir(), sources, sinks, self._umask(), http)
 
     def _add(self, path: Path, message: str, remedy: str = "") -> None:
-        self._problems.append(self._document.problem(path, message, remedy))
+        unresolved = self._document.unresolved.get(path)
+        self._problems.append(unresolved or self._document.problem(path, message, remedy))
+
+    def _found(self, path: Path, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the keys of the section at `path` whose values are known."""
+        return {
+            key: value for key, value in body.items() if not self._document.unresolved_below((*path, key))
+        }
 
     def _top_level(self) -> None:
         for key in self._document.value:
@@ -167,10 +198,13 @@ class _Loading:
         if not isinstance(body, dict):
             self._add(("http",), f"must be a mapping (got {describe(body)})", "Write http: {listen: off}.")
             return HttpSettings()
-        settings, problems = validate(HttpSettings, body, self._document, ("http",))
+        found = self._found(("http",), body)
+        settings, problems = validate(HttpSettings, found, self._document, ("http",))
         self._problems += problems
         if settings is None:
             return HttpSettings()
+        if len(found) < len(body):
+            return settings  # Nothing can be said of the service without its token or certificate.
         problem = problem_of(settings)
         if problem is not None:
             self._add(("http", problem.key), problem.message, problem.remedy)
@@ -205,7 +239,8 @@ class _Loading:
         if settings is not None and (settings.snapshot, settings.on_gap) == ("never", "resnapshot"):
             message = "cannot be resnapshot if snapshot is never: a gap would require a copy of all tables"
             self._add((*path, "on_gap"), message, "Write on_gap: fail, or snapshot: initial.")
-        entries = self._transforms(path, settings) if settings is not None else ()
+        is_known = not self._document.unresolved_below(path)
+        entries = self._transforms(path, settings) if settings is not None and is_known else ()
         if settings is None or options is None:
             return None
         return ConfiguredSource(name, settings, plugin, options, entries)
@@ -248,10 +283,15 @@ class _Loading:
 
     def _section(
         self, group: Group, model: Any, path: tuple[str, str], body: dict[str, Any]
-    ) -> tuple[Any, Any, BaseModel | None]:
+    ) -> tuple[Any, Any, BaseModel | InvalidConfig | None]:
         """The engine's keys to `model`, all others to the plug-in's options."""
         engine_keys = known_keys(model)
-        own = {k: v for k, v in body.items() if k in engine_keys}
+        needed = [key for key in engine_keys if key not in _ONLY_FOR_ROWS]
+        missing = [problem for key in needed for problem in self._document.unresolved_below((*path, key))]
+        if missing:
+            self._problems += missing
+            return None, None, None
+        own = {k: v for k, v in self._found(path, body).items() if k in engine_keys}
         settings, problems = validate(model, own, self._document, path)
         self._problems += problems
         type_name = body.get("type")
@@ -260,6 +300,8 @@ class _Loading:
         plugin = self._load_plugin(group, type_name, path)
         if plugin is None:
             return settings, None, None
+        if unresolved := self._document.unresolved_below(path):
+            return settings, plugin, InvalidConfig(unresolved)
         rest = {k: v for k, v in body.items() if k not in engine_keys}
         options, problems = validate(plugin.Options, rest, self._document, path, engine_keys)
         self._problems += problems
@@ -290,7 +332,7 @@ class _Loading:
         """Two sinks that write to one place would fight over it: the later one is named."""
         owners: dict[tuple[str, str], str] = {}
         for sink in sinks:
-            places = sink.options.places() if isinstance(sink.options, OwnsPlaces) else {}
+            places = sink.given.places() if isinstance(sink.given, OwnsPlaces) else {}
             for key, target in places.items():
                 place = (sink.settings.type, _place(target, folder))
                 owner = owners.setdefault(place, sink.name)
@@ -307,6 +349,12 @@ class _Loading:
                 message = "waits for sinks, but no sink takes changes from this source"
                 remedy = "Add a sink with this source in its 'from', or write acknowledge: log."
                 self._add(("sources", name, "acknowledge"), message, remedy)
+
+
+def _known(given: BaseModel | InvalidConfig) -> BaseModel:
+    if isinstance(given, InvalidConfig):
+        raise given
+    return given
 
 
 def _place(text: str, folder: FilePath) -> str:

@@ -82,6 +82,43 @@ def test_a_url_of_the_environment_is_in_no_process_list(
     assert "hunter2" not in daemon.log_path.read_text("utf-8")
 
 
+@pytest.mark.parametrize("secret_is_given", [True, False])
+def test_other_commands_in_the_folder_need_neither_file_nor_url(
+    orders: Database, empty: Project, secret_is_given: bool
+) -> None:
+    url = orders.dsn(password="hunter2-secret")
+    given = (url,) if secret_is_given else ("env:SHOP_URL",)
+    command = ("run", *given, "--to", "duckdb:///shop.duckdb", "--tables", "public.*")
+    with CdcProcess(*command, cwd=empty.folder, environment={"SHOP_URL": url}) as daemon:
+        daemon.wait_for_log("copy finished")
+        shown = empty.cdc("status")
+        assert (shown.code, orders.name in shown.out) == (0, True), shown
+        assert empty.cdc("snapshot", orders.name, "public.orders").code == 0
+        assert empty.cdc("pause", "duckdb").code == 0
+        assert empty.cdc("resume", "duckdb").code == 0
+        assert empty.cdc("reload").out == f"{empty.folder}/cdc-data/cdc.yaml has not changed.\n"
+        daemon.terminate()
+    assert "'r'" in empty.cdc("tail").out.replace('"', "'")
+    files = [path for path in empty.folder.rglob("*") if path.is_file()]
+    assert [path for path in files if b"hunter2" in path.read_bytes()] == []
+
+
+def test_the_next_command_continues_with_what_a_run_without_a_file_has_left(
+    orders: Database, empty: Project, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("SHOP_URL", orders.url)
+    command = ("run", "env:SHOP_URL", "--to", "duckdb:///shop.duckdb", "--to", "parquet:///lake", "--once")
+    assert run_cdc(*command, cwd=empty.folder).returncode == 0
+    assert empty.cdc("replay", "duckdb", "--from", "earliest").code == 0
+    orders.execute("insert into public.orders values (3, 'c')")
+    again = run_cdc("run", "--once", "--json", cwd=empty.folder)
+    assert (again.returncode, '"rows": 1,' in again.stdout) == (0, True), again.stderr
+    assert sorted(path.name for path in empty.folder.iterdir()) == ["cdc-data", "lake", "shop.duckdb"]
+    monkeypatch.delenv("SHOP_URL")
+    refused = run_cdc("check", cwd=empty.folder)
+    assert (refused.returncode, "needs the environment variable SHOP_URL" in refused.stderr) == (2, True)
+
+
 def test_a_file_is_read_although_the_environment_has_a_url(project: Project, monkeypatch: Any) -> None:
     monkeypatch.setenv("CDC_SOURCE_URL", "postgresql://cdc@127.0.0.1:1/shop")
     result = run_cdc("run", "--once", cwd=project.folder)

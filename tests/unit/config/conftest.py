@@ -75,9 +75,11 @@ def load_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     """Load a text as `cdc.yaml` in a folder of its own."""
     monkeypatch.chdir(tmp_path)
 
-    def run(text: str, environment: Mapping[str, str] | None = None) -> Configuration:
+    def run(
+        text: str, environment: Mapping[str, str] | None = None, *, complete: bool = True
+    ) -> Configuration:
         Path("cdc.yaml").write_text(text, "utf-8")
-        return load(Path("cdc.yaml"), find_plugin, environment or {})
+        return load(Path("cdc.yaml"), find_plugin, environment or {}, complete=complete)
 
     return run
 

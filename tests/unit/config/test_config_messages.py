@@ -243,12 +243,6 @@ def test_missing_file_names_the_next_step(tmp_path: Path) -> None:
     )
 
 
-def test_missing_file_beside_the_state_of_a_run_without_one_says_how_to_get_it(tmp_path: Path) -> None:
-    (tmp_path / "cdc-data").mkdir()
-    with pytest.raises(ConfigError, match=r"run without a file left \./cdc-data, `cdc init` writes"):
-        load(tmp_path / "cdc.yaml", find_plugin, {})
-
-
 def test_folder_instead_of_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"reading the configuration: Is a directory"):
         load(tmp_path, find_plugin, {})

@@ -7,11 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import BaseModel, SecretStr
 
 from cdc.engine import specs
 from cdc.spi import FlushPolicy
-from cdc_config import Configuration, FlushSettings, RetainSettings
+from cdc_config import Configuration, FlushSettings, InvalidConfig, RetainSettings
 from tests.unit.config.conftest import Load
 
 FULL = """
@@ -159,3 +160,42 @@ def test_byte_order_mark_is_ignored(load_text: Load) -> None:
 
 def test_secrets_do_not_show_in_representations(load_text: Load) -> None:
     assert "s3cret" not in repr(load_text(FULL, {"PASSWORD": "s3cret"}))
+
+
+WITHOUT_ENVIRONMENT = """
+http: {listen: "0.0.0.0:9000", token: "${CDC_TOKEN}"}
+sources:
+  shop:
+    type: postgres
+    url: ${SHOP_URL}
+    mask_key: ${MASK_KEY}
+    transforms: [{table: "*", mask: {email: hash}}]
+  crm: {type: postgres, url: "postgresql://crm"}
+sinks:
+  lake: {type: parquet, from: [shop], path: "${file:/nowhere/lake}"}
+"""
+MISSING = """
+state_dir: ${WHERE}
+sources:
+  shop: {type: postgres}
+sinks:
+  lake: {type: parquet, from: ["${SOURCE}"]}
+"""
+
+
+def test_commands_that_need_no_secret_load_without_them(load_text: Load) -> None:
+    configuration = load_text(WITHOUT_ENVIRONMENT, complete=False)
+    assert (list(configuration.sources), configuration.sinks["lake"].sources) == (["shop", "crm"], ("shop",))
+    assert (configuration.http.listen, configuration.http.secret) == ("0.0.0.0:9000", None)
+    assert configuration.sources["crm"].options is not None
+    with pytest.raises(InvalidConfig, match=r"cdc.yaml:6: sources.shop.url: needs .* SHOP_URL, which is not"):
+        _ = configuration.sources["shop"].options
+    with pytest.raises(InvalidConfig, match=r"sinks.lake.path: needs the file /nowhere/lake"):
+        _ = configuration.sinks["lake"].options
+
+
+def test_values_that_every_command_needs_must_be_found(load_text: Load) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        load_text(MISSING, complete=False)
+    places = [str(problem.where).split(": ")[1] for problem in caught.value.problems]
+    assert places == ["state_dir", "sinks.lake.from[0]"]
