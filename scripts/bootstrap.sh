@@ -25,12 +25,16 @@ as_root() {
 }
 
 apt_updated=
-apt_install() {
-    command -v apt-get >/dev/null || return 1
+apt_updated_once() {
     if [ -z "$apt_updated" ]; then
         as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq || return 1
         apt_updated=yes
     fi
+}
+
+apt_install() {
+    command -v apt-get >/dev/null || return 1
+    apt_updated_once || return 1
     say "installing $* with apt"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
@@ -102,7 +106,24 @@ ensure_servers() {
         apt_install locales || say "no locale definitions: the test of a German server fails"
     fi
     command -v chromium >/dev/null || apt_install chromium || say "no chromium: the tests of the page fail"
+    ensure_promtool || say "no promtool: the tests of the alerts are skipped"
     scripts/mysql-servers.sh mysql9 mariadb10 mariadb11
+}
+
+# The program alone: Debian's package would start a Prometheus.
+ensure_promtool() {
+    command -v promtool >/dev/null || [ -x .servers/promtool ] && return
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+    local folder
+    folder=$(mktemp -d)
+    say "unpacking promtool of Debian's package prometheus"
+    mkdir -p .servers && chmod 755 "$folder" &&
+        (cd "$folder" && apt_updated_once && apt-get download -qq prometheus) >/dev/null 2>&1 &&
+        dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb | tar -xO ./usr/bin/promtool >"$folder/promtool" &&
+        chmod 755 "$folder/promtool" && mv "$folder/promtool" .servers/promtool
+    local code=$?
+    rm -rf "$folder"
+    return $code
 }
 
 ensure_postgres() {

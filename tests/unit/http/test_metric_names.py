@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from cdc.cli.docs import anchor_of
 from cdc.spi.metrics import MAX_SERIES, METRICS, OTHER, TABLE_ROWS, Meter
 
 ROOT = Path(__file__).resolve().parents[3]
+RULES = ROOT / "deploy/alerts.yaml"
+CASES = Path(__file__).with_name("alert_cases.yaml")
+PROMTOOL = shutil.which("promtool", path=f"{ROOT / '.servers'}:{os.environ['PATH']}")
 NAME = re.compile(r"\bcdc_[a-z_]+\b")
 KNOWN = {metric.name: metric for metric in METRICS}
 SUFFIXES = ("_bucket", "_count", "_sum")
@@ -24,7 +31,7 @@ def names_in(expressions: list[str]) -> set[str]:
 
 
 def alerts() -> list[dict[str, Any]]:
-    document = yaml.safe_load((ROOT / "deploy/alerts.yaml").read_text("utf-8"))
+    document = yaml.safe_load(RULES.read_text("utf-8"))
     return [rule for group in document["groups"] for rule in group["rules"]]
 
 
@@ -50,6 +57,24 @@ def test_every_alert_has_a_section_in_the_runbook() -> None:
     for rule in alerts():
         path, _, anchor = rule["annotations"]["runbook"].partition("#")
         assert (path, anchor, anchor in sections) == ("docs/operations.md", rule["alert"].lower(), True)
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="no promtool here: scripts/bootstrap.sh servers unpacks it")
+@pytest.mark.parametrize(
+    "command", [["check", "rules", RULES], ["test", "rules", CASES]], ids=["rules", "cases"]
+)
+def test_promtool_accepts_the_alerts_and_their_cases(command: list[str | Path]) -> None:
+    """The cases say of each alert when it fires, with which text, and when it does not."""
+    assert PROMTOOL is not None
+    found = subprocess.run([PROMTOOL, *command], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_every_alert_has_a_case_in_which_it_fires() -> None:
+    document = yaml.safe_load(CASES.read_text("utf-8"))
+    rules = [rule for case in document["tests"] for rule in case["alert_rule_test"]]
+    fired = {rule["alertname"] for rule in rules if rule["exp_alerts"]}
+    assert fired == {rule["alert"] for rule in alerts()}
 
 
 def test_the_page_lists_every_metric_as_the_code_has_it() -> None:
