@@ -103,6 +103,18 @@ def test_manifests_have_the_versions_that_clusters_serve() -> None:
     assert {kind: document["apiVersion"] for kind, document in manifests().items()} == VERSIONS
 
 
+@pytest.mark.parametrize("version", ["1.29", None], ids=["oldest", "newest"])
+def test_manifests_have_only_keys_and_values_that_clusters_know(version: str | None) -> None:
+    """From 1.29 on, which has ReadWriteOncePod, as docs/deploying.md says. ServiceMonitor is an extension."""
+    import kubernetes_validate
+
+    for kind, document in manifests().items():
+        if kind != "ServiceMonitor":
+            kubernetes_validate.validate(
+                document, version or kubernetes_validate.latest_version(), strict=True
+            )
+
+
 def test_all_selectors_select_the_one_pod(pod: dict[str, Any]) -> None:
     found = manifests()
     labels = pod["metadata"]["labels"]

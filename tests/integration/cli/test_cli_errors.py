@@ -7,7 +7,7 @@ import subprocess
 import orjson
 
 from tests.integration.cli.conftest import Project, minimal
-from tests.support.processes import ROOT, cdc_command, run_cdc
+from tests.support.processes import ROOT, cdc_command, child_environment, run_cdc
 
 
 def test_wrong_configuration_is_one_block_on_stderr_and_exit_code_2(project: Project) -> None:
@@ -101,7 +101,7 @@ def test_closed_pipe_ends_quietly(finished: Project) -> None:
     result = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
         cwd=finished.folder,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": child_environment()["PYTHONPATH"]},
         capture_output=True,
         text=True,
         check=False,
