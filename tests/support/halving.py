@@ -1,9 +1,9 @@
 """What `make test` leaves to `make test-all`: combinations of parameters, and servers of the same behaviour.
 
-`@pytest.mark.halved` runs half of the combinations of parameters: the half in which each value meets each
-value of another parameter wherever a parameter has two values. A combination stays when the sum of its
-parameters' indices is even. `@pytest.mark.halved(other=True)` runs the other half: for a second test of a
-kind, on the server that the first leaves out.
+`@pytest.mark.halved` runs half of the combinations of parameters: those of which the sum of the indices is
+even. Each value stays, and with three parameters of two values each value meets each value of another one.
+`@pytest.mark.halved(other=True)` runs the other half: for a second test of a kind, on the server that the
+first leaves out. Where a test has two parameters beside its server, they are halved, and the servers take turns.
 
 Every other test that takes each server of a fixture in `ONE_OF` runs on one of them, drawn by the test's name
 and its other parameters: all servers meet tests of each kind, and a test stays with its server.
@@ -20,55 +20,63 @@ import pytest
 
 # The fixtures, and the variable by which a developer chooses servers: then tests run on each of them.
 ONE_OF: Mapping[str, str] = {"postgres": "CDC_TEST_POSTGRES", "mysql": "CDC_TEST_MYSQL"}
+# Beside the server: with fewer parameters, a half has one value of each.
+_ENOUGH_TO_HALVE = 2
 
 
 def leave_to_test_all(items: Iterable[pytest.Item]) -> None:
     """Mark `slow` what `make test` leaves out."""
+    combinations = [_Combination(item) for item in items if getattr(item, "callspec", None) is not None]
     # The values of each parameter of each test, in their order. pytest's own indices count combinations where
     # a fixture has parameters too.
-    known: dict[tuple[str, str], list[object]] = {}
-    drawn: dict[str, list[pytest.Item]] = {}
-    for item in items:
-        parameters = getattr(item, "callspec", None)
-        if parameters is None:
-            continue
-        values = _indices(item.nodeid.partition("[")[0], parameters.params, known)
-        mark = item.get_closest_marker("halved")
-        if mark is not None:
-            kept = 1 if mark.kwargs.get("other") else 0
-            if sum(values.values()) % 2 != kept:
-                item.add_marker(pytest.mark.slow)
-        elif _is_drawn(item, parameters.params):
-            rest = [f"{name}={index}" for name, index in sorted(values.items()) if name not in ONE_OF]
-            drawn.setdefault(" ".join([item.nodeid.partition("[")[0], *rest]), []).append(item)
-    for name, group in drawn.items():
-        stays = zlib.crc32(name.encode()) % len(group)
-        for item in (*group[:stays], *group[stays + 1 :]):
-            item.add_marker(pytest.mark.slow)
+    values: dict[tuple[str, str], list[object]] = {}
+    for one in combinations:
+        for name, value in one.parameters.items():
+            known = values.setdefault((one.test, name), [])
+            if value not in known:
+                known.append(value)
+    for one in combinations:
+        indices = {n: values[one.test, n].index(v) for n, v in one.parameters.items()}
+        counts = {name: len(values[one.test, name]) for name in indices}
+        if not one.stays(indices, counts):
+            one.item.add_marker(pytest.mark.slow)
 
 
-def _indices(
-    test: str, parameters: Mapping[str, object], known: dict[tuple[str, str], list[object]]
-) -> dict[str, int]:
-    """The index of each parameter's value among those of the test."""
-    found = {}
-    for name, value in parameters.items():
-        values = known.setdefault((test, name), [])
-        if value not in values:
-            values.append(value)
-        found[name] = values.index(value)
-    return found
+class _Combination:
+    """A test with one value of each of its parameters."""
+
+    def __init__(self, item: pytest.Item) -> None:
+        self.item = item
+        self.test = item.nodeid.partition("[")[0]
+        self.parameters: Mapping[str, object] = item.callspec.params  # type: ignore[attr-defined]
+
+    def stays(self, indices: Mapping[str, int], counts: Mapping[str, int]) -> bool:
+        """Whether `make test` runs it. The index of each value, and how many values there are."""
+        server = self._drawn_server()
+        others = [name for name in sorted(indices) if name != server and counts[name] > 1]
+        mark = self.item.get_closest_marker("halved")
+        if mark is None:
+            rest = " ".join([self.test, *(f"{name}={indices[name]}" for name in others)])
+            return server is None or indices[server] == _draw(rest, counts[server])
+        kept = 1 if mark.kwargs.get("other") else 0
+        if server is None or len(others) < _ENOUGH_TO_HALVE:
+            return sum(indices.values()) % 2 == kept
+        drawn = (_draw(self.test, counts[server]) + indices[others[0]]) % counts[server]
+        return sum(indices[name] for name in others) % 2 == kept and indices[server] == drawn
+
+    def _drawn_server(self) -> str | None:
+        """The fixture whose servers it runs on, if nobody has said that each of them counts."""
+        if self.item.get_closest_marker("every_server") is not None:
+            return None
+        named = {name for mark in self.item.iter_markers("parametrize") for name in _names(mark.args[0])}
+        for fixture, variable in ONE_OF.items():
+            if fixture in self.parameters and fixture not in named and not os.environ.get(variable):
+                return fixture
+        return None
 
 
-def _is_drawn(item: pytest.Item, parameters: Mapping[str, object]) -> bool:
-    """Whether its servers are those of a fixture, and nobody has said that each counts."""
-    if item.get_closest_marker("every_server") is not None:
-        return False
-    named = {name for mark in item.iter_markers("parametrize") for name in _names(mark.args[0])}
-    return any(
-        fixture in parameters and fixture not in named and not os.environ.get(variable)
-        for fixture, variable in ONE_OF.items()
-    )
+def _draw(name: str, count: int) -> int:
+    return zlib.crc32(name.encode()) % count
 
 
 def _names(given: str | Sequence[str]) -> Sequence[str]:

@@ -81,3 +81,16 @@ def test_halves_are_complements() -> None:
     one, other = (kept("test", ways, mark) for mark in (pytest.mark.halved, pytest.mark.halved(other=True)))
     assert len(one) == len(other) == 2
     assert all(way in one or way in other for way in ways)
+
+
+def test_beside_a_server_two_parameters_are_halved_and_the_servers_take_turns() -> None:
+    ways = [
+        {"postgres": major, "ddl": ddl, "running": running}
+        for major in (15, 18)
+        for ddl in ("watch", "trigger")
+        for running in (True, False)
+    ]
+    chosen = kept("test", ways, pytest.mark.halved)
+    assert len(chosen) == 2
+    for name in ("postgres", "ddl", "running"):
+        assert chosen[0][name] != chosen[1][name]

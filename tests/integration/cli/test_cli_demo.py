@@ -42,9 +42,8 @@ def test_demo_on_postgres_ends_with_equal_copies(tmp_path: Path) -> None:
     check_story(run_demo(tmp_path), "public", tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("source", "name"), [("mysql", "mysql9"), pytest.param("mariadb", "mariadb10", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("source", "name"), [("mysql", "mysql9"), ("mariadb", "mariadb10")])
 def test_demo_on_an_installed_server_ends_with_equal_copies(
     source: Flavour, name: str, tmp_path: Path
 ) -> None:

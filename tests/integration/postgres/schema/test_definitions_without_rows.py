@@ -78,7 +78,7 @@ def test_a_definition_reaches_the_sinks_without_a_row(
     assert {"swapped_1", "swapped_2"} <= told
 
 
-@pytest.mark.parametrize("ddl", ["watch", "trigger"])
+@pytest.mark.parametrize("ddl", ["trigger", pytest.param("watch", marks=pytest.mark.slow)])
 def test_a_daemon_that_dies_around_a_definition_delivers_it_all_the_same(
     database18: Database, tmp_path: Path, ddl: str
 ) -> None:
