@@ -3,7 +3,8 @@
 `@pytest.mark.halved` runs half of the combinations of parameters: those of which the sum of the indices is
 even. Each value stays, and with three parameters of two values each value meets each value of another one.
 `@pytest.mark.halved(other=True)` runs the other half: for a second test of a kind, on the server that the
-first leaves out. Where a test has two parameters beside its server, they are halved, and the servers take turns.
+first leaves out. Where a test has two parameters beside its server, those are halved and the servers take
+turns.
 
 Every other test that takes each server of a fixture in `ONE_OF` runs on one of them, drawn by the test's name
 and its other parameters: all servers meet tests of each kind, and a test stays with its server.
