@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,19 @@ def uncollected() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextmanager
+def without(name: str) -> Iterator[None]:
+    """Have the imports of this block do without an optional package that is not imported yet."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # Python's own mark: importing it fails.
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def keep_imported() -> None:

@@ -14,14 +14,18 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, TextIO
 
-import structlog
 import typer
-from structlog.typing import EventDict, WrappedLogger
 
+from cdc.cli.importing import without
 from cdc.cli.session import exit_code
 from cdc.control.problems import log_problems
 from cdc.errors import CdcError
 from cdc.names import printable
+
+# structlog imports rich for tracebacks that are not printed here: 80 modules, 50 ms of each `cdc run`.
+with without("rich"):
+    import structlog
+    from structlog.typing import EventDict, WrappedLogger
 
 Log = Callable[..., None]
 
