@@ -169,7 +169,7 @@ def pick_table(name: str, known: Collection[TableId], source: str, where: str) -
     remedy = (
         f"Did you mean {' or '.join(near)}?"
         if near
-        else f"Add it to `tables` of sources.{source}, then restart the daemon."
+        else f"Add it to `tables` of sources.{source}, then run: cdc reload"
     )
     raise ConfigError(f"the source has no selected table {name!r}", where=where, remedy=remedy)
 

@@ -114,7 +114,7 @@ class _Evolver:
             raise SchemaChangeRefused(
                 f"the source's table changed ({'; '.join(step.changes)}) and schema_changes is stop",
                 where=str(schema.table),
-                remedy="Set schema_changes to evolve or freeze for this sink, and restart the daemon.",
+                remedy="Set schema_changes to evolve or freeze for this sink, then run: cdc reload",
             )
         step.stored = replace(
             stored,

@@ -253,7 +253,7 @@ class Tables:
             raise SchemaChangeRefused(
                 f"the source's table {stored.table} was renamed and schema_changes is stop",
                 where=str(schema.table),
-                remedy="Set schema_changes to evolve or freeze for this sink, and restart the daemon.",
+                remedy="Set schema_changes to evolve or freeze for this sink, then run: cdc reload",
             )
         occupant = self._catalog.by_name(schema.table)
         if occupant is not None and occupant is not stored:
@@ -286,7 +286,7 @@ class Tables:
             raise SchemaChangeRefused(
                 "the table's new key has a column that the frozen table lacks",
                 where=str(mapping.schema.table),
-                remedy="Set schema_changes to evolve for this sink, and restart the daemon.",
+                remedy="Set schema_changes to evolve for this sink, then run: cdc reload",
             )
 
 

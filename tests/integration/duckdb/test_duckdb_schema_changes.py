@@ -154,7 +154,7 @@ def test_stop_refuses_and_names_the_change(tmp_path: Path) -> None:
     assert str(caught.value) == (
         "public.t: the source's table changed (column 'b' was dropped; column 'c' was added) "
         "and schema_changes is stop. "
-        "Set schema_changes to evolve or freeze for this sink, and restart the daemon."
+        "Set schema_changes to evolve or freeze for this sink, then run: cdc reload"
     )
     assert duck.rows("public.t", "id") == [(1,)]
 
