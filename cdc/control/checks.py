@@ -24,6 +24,16 @@ Result = tuple[str, Finding]
 def find_all(configuration: Configuration) -> Iterator[Result]:
     """Yield the findings on the state folder, every source and every sink, in the order of the file."""
     daemon = daemon_of(configuration)
+    foreign: list[Result] = []
+    for subject, finding in _each(configuration, daemon):
+        if local.is_of_another_log(finding):
+            foreign.append((subject, finding))
+        else:
+            yield subject, finding
+    yield from local.one_fault(configuration, foreign)
+
+
+def _each(configuration: Configuration, daemon: DaemonView) -> Iterator[Result]:
     for finding in local.state_findings(configuration, daemon):
         yield "state_dir", finding
     for name, source in configuration.sources.items():

@@ -27,8 +27,13 @@ from cdc.spi import Cursor, Finding, LogReader, Severity, Sink, Source, Supports
 from cdc.transform.record import difference
 from cdc_config import Configuration
 
+Result = tuple[str, Finding]
+
 # Read and checksummed at each check: a second's work, and what is newest is what sinks still need.
 NEWEST_LOG_BYTES = 256 * 1024 * 1024
+
+# Of a source and of a sink; several of them have one cause.
+FOREIGN_CODES = frozenset({"slot-owner", "sink-cursor"})
 
 
 def state_findings(configuration: Configuration, daemon: DaemonView) -> Iterator[Finding]:
@@ -188,6 +193,27 @@ def _compare(cursor: Cursor, log: LogReader | None, source: str, state_dir: obje
         "sink-cursor",
         f"the sink belongs to the log of {source}, {counted(waiting, 'change')} behind",
     )
+
+
+def is_of_another_log(finding: Finding) -> bool:
+    """Return whether the finding says that a source or a sink belongs to another log."""
+    return finding.severity is Severity.ERROR and finding.code in FOREIGN_CODES
+
+
+def one_fault(configuration: Configuration, found: Sequence[Result]) -> Sequence[Result]:
+    """Return findings of which `is_of_another_log` holds: one in place of those of several subjects."""
+    subjects = list(dict.fromkeys(subject for subject, _ in found))
+    if len(subjects) <= 1:
+        return found
+    others = f"{', '.join(subjects[:-1])} and {subjects[-1]}"
+    message = f"{others} belong to another state_dir than {configuration.state_dir}, which lacks their log"
+    claimed = [s.removeprefix("sources.") for s in subjects if s.startswith("sources.")]
+    adopt = shlex.join(["cdc", "run", *(word for name in claimed for word in ("--adopt-slot", name))])
+    fix = "Mount the state_dir that filled them. If it is lost, give each sink a new, empty location" + (
+        f", then run: {adopt}" if claimed else ": its tables are then copied again."
+    )
+    link = "operations.md#the-slot-belongs-to-another-log"
+    return [("state_dir", Finding(Severity.ERROR, "state-dir-foreign", message, fix, link))]
 
 
 @contextmanager

@@ -127,11 +127,23 @@ def test_check_sees_that_another_process_holds_the_mirror(copied: Project) -> No
         other.stdin.close()
 
 
-def test_check_finds_a_state_dir_that_did_not_fill_the_sinks(copied: Project) -> None:
+def test_check_names_a_lost_state_dir_once(copied: Project) -> None:
     shutil.rmtree("state")
-    found = errors(copied)
-    assert found["sources.shop"] == ["slot-owner"]
-    assert found["sinks.mirror"] == found["sinks.lake"] == ["sink-cursor"]
+    assert errors(copied) == {"state_dir": ["state-dir-foreign"]}
+    (found,) = [f for f in findings(copied) if f["code"] == "state-dir-foreign"]
+    assert found["message"].startswith(
+        "sources.shop, sinks.mirror and sinks.lake belong to another state_dir"
+    )
+    assert found["fix"].endswith("give each sink a new, empty location, then run: cdc run --adopt-slot shop")
+
+
+def test_check_finds_a_sink_that_another_state_dir_filled(copied: Project) -> None:
+    shutil.rmtree("state")
+    config = copied.config
+    del config["sinks"]["lake"]
+    config["sources"]["shop"]["slot"] = "another"
+    copied.write(config)
+    assert errors(copied) == {"sinks.mirror": ["sink-cursor"]}
     assert "which is not in the log under" in message(copied, "sink-cursor")
 
 
