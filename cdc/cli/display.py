@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from cdc.cli.screen import Screen
 
 
+_NO_LOG = "its log could not be opened"
+
+
 class ProgressForm(StrEnum):
     """The values of `--progress`."""
 
@@ -95,10 +98,13 @@ def closing_lines(report: DaemonReport, seconds: float) -> Iterator[str]:
     """Yield a table of what a run did in this time: rows, rate and time of each source and sink."""
     rows: list[tuple[str, ...]] = [("", "rows", "rows/s", "time", "")]
     for name, source in report.sources.items():
-        rows.append((name, *_done(source.rows, seconds), f"captured, log at offset {source.offset:,}"))
+        note = f"log at offset {source.offset:,}" if source.log_is_open else _NO_LOG
+        rows.append((name, *_done(source.rows, seconds), f"captured, {note}"))
     for name, pairs in report.sinks.items():
         for pair in pairs:
-            note = f"of {pair.source} delivered, {show_count(pair.behind_changes)} waiting"
+            is_open = report.sources[pair.source].log_is_open if pair.source in report.sources else True
+            waiting = f"{show_count(pair.behind_changes)} waiting" if is_open else _NO_LOG
+            note = f"of {pair.source} delivered, {waiting}"
             rows.append((name, *_done(pair.rows, seconds), note))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *numbers, note in rows:

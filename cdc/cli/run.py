@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from cdc.control import storage
 from cdc.control.composition import pick_source, sink_spec, source_spec
 from cdc.control.live import LiveStatus
 from cdc.control.monitor import StatusMonitor
+from cdc.control.problems import log_problems
 from cdc.control.reloading import Reloader
 from cdc.control.volume import make_state_dir, require_volume
 from cdc.engine import Engine, Outcome, RunResult
@@ -140,8 +141,17 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     on_tick = deadline.after(_each(monitor.tick, newest.tick))
     with display.view(live) as view:
         result = _run(engine, live, view, load, log, on_tick, once=once)
+    is_late = deadline.expired and result.outcome is not Outcome.DONE
+    late = [*deadline.errors(newest.report)] if is_late else []
+    if as_they_are:
+        for error in [*(_as_ours(*one) for one in result.errors.items()), *late]:
+            print_error(error, as_json=as_json)
+    else:
+        # The workers have logged the others.
+        log_problems(log, "not finished", late)
     _show(result, newest.report, display.closing(newest.report, once=once), as_json=as_json)
-    _end(result, [*deadline.errors(newest.report)] if deadline.expired else [], as_json=as_json)
+    if late or result.outcome is Outcome.FAILED:
+        raise typer.Exit(1)
 
 
 def _run(
@@ -163,15 +173,6 @@ def _run(
             result = engine.run(once=once, on_tick=_each(on_tick, manager.tick))
         log("stopped", outcome=result.outcome.value)
     return result
-
-
-def _end(result: RunResult, late: Sequence[CdcError], *, as_json: bool) -> None:
-    """Exit with code 1 if something failed, or if the time was over before all was done."""
-    is_late = late and result.outcome is not Outcome.DONE
-    for error in late if is_late else ():
-        print_error(error, as_json=as_json)
-    if is_late or result.outcome is Outcome.FAILED:
-        raise typer.Exit(1)
 
 
 def _loaded(given: GivenUrls, file: Path, listen: str | None, *, once: bool) -> Configuration:
@@ -239,8 +240,6 @@ def _show(result: RunResult, report: DaemonReport, summary: Iterable[str], *, as
         document = report.document()
         shown = {"sources": document["sources"], "sinks": document["sinks"]}
         print_json({"outcome": result.outcome.value, **shown})
-    for name, error in result.errors.items():
-        print_error(_as_ours(name, error), as_json=as_json)
     for line in () if as_json else summary:
         say(line)
 

@@ -225,6 +225,7 @@ class SourceStatus(Condition):
     meter: Meter = field(init=False)
     copying: CopyStatus = field(init=False)
     outdated: Callable[[], Sequence[str]] = list
+    log_is_open: bool = True
     # Positions that the source had, each with a time before it was asked, which the stream has not passed.
     _looks: deque[tuple[Position, datetime]] = field(default_factory=deque)
     _shapes: dict[TableId, TableSchema] = field(default_factory=dict)
@@ -324,6 +325,7 @@ class SourceStatus(Condition):
             counters=dict(self.counters),
             waits=self.waits.reports(),
             outdated=list(self.outdated()),
+            log_is_open=self.log_is_open,
             error=error.report() if error else None,
         )
 

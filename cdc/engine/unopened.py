@@ -23,7 +23,7 @@ class UnopenedSource:
         self, spec: SourceSpec, error: CdcError, open_log: Callable[[str], None], report: Log, pacing: Pacing
     ) -> None:
         self.spec = spec
-        self.status = SourceStatus(spec.name, state="failed")
+        self.status = SourceStatus(spec.name, state="failed", log_is_open=False)
         needs_operator = directive(error) is not Directive.RETRY
         self.status.last_error = LastError.of(error, None, needs_operator=needs_operator)
         self.sinks: set[str] = set()

@@ -88,7 +88,8 @@ class SourceReport(StatusDocument):
 
     Every change that was committed before `complete_at` is in the log; None while that is not known. `bytes`
     are those appended to the log by this process, `retained_bytes` those that the source keeps for it.
-    `outdated` are the tables whose rows were captured under other transforms than the current ones.
+    `outdated` are the tables whose rows were captured under other transforms than the current ones. If the
+    log could not be opened, `log_is_open` is false, and `offset` means nothing.
     """
 
     state: str = ""
@@ -110,6 +111,7 @@ class SourceReport(StatusDocument):
     counters: dict[str, int] = field(default_factory=dict)
     waits: list[WaitReport] = field(default_factory=list)
     outdated: list[str] = field(default_factory=list)
+    log_is_open: bool = True
     error: ErrorReport | None = None
 
     @classmethod

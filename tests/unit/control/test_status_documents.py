@@ -80,6 +80,7 @@ SOURCE: dict[str, Any] = {
         {"what": "copy", "kind": "LogFull", "reason": "full", "remedy": "Free space.", "since": TIME},
     ],
     "outdated": [],
+    "log_is_open": True,
     "error": FAILURE,
 }
 SINK: dict[str, Any] = {
