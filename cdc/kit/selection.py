@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from cdc.model import TableId
+from cdc.spi.source import Absence
 
 _PART = r'(?:"(?:[^"]|"")+"|[^".]+)'
 _ENTRY = re.compile(rf"(?P<schema>{_PART})\.(?P<name>{_PART})")
@@ -146,6 +147,13 @@ def entry_for(table: TableId) -> str:
 def exclusion_of(table: TableId) -> str:
     """Return the entry that excludes this table, as YAML text to paste into the list of `tables`."""
     return json.dumps(f"!{entry_for(table)}", ensure_ascii=not all(map(str.isprintable, entry_for(table))))
+
+
+def renamed(table: TableId, now: TableId) -> Absence:
+    """Return why a table is absent whose present name is not selected."""
+    reason = f"{table} was renamed to {now}, which `tables` does not select"
+    remedy = f"Add to tables: {entry_for(now)}, or to exclude the old name: {exclusion_of(table)}"
+    return Absence(reason, remedy)
 
 
 def quoted_part(name: str) -> str:

@@ -15,11 +15,11 @@ import pymysql
 from pydantic import BaseModel
 
 from cdc.errors import CdcError
-from cdc.kit.selection import TableSelection
+from cdc.kit.selection import TableSelection, renamed
 from cdc.kit.source import SourceFrame, UndeliverableTables
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding
-from cdc.spi.source import EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
+from cdc.spi.source import Absence, EarlierSnapshot, Snapshot, SourceContext, SourceIdentity
 from cdc_source_mysql.binlog.catalog_lookups import CatalogLookups
 from cdc_source_mysql.binlog.dump import Dump, Replica, dump_after, dump_from
 from cdc_source_mysql.binlog.opening import Opening, Start
@@ -169,6 +169,15 @@ class MysqlSource:
     def selects(self, table: TableId) -> bool:
         return self._options.selection(ignores_case=self._ignores_case).matches(table)
 
+    def absent(self, known: Mapping[TableId, int | None]) -> Mapping[TableId, Absence]:
+        """As `cdc.spi.source.ExplainsAbsence`: tables that the stream has seen renamed."""
+        moved = self._progress.moved
+        return {
+            table: renamed(table, moved[table])
+            for table in known
+            if not self.selects(moved.get(table, table))
+        }
+
     def follow(self, tables: Sequence[TableSchema]) -> None:
         """The binlog holds the changes of every table; those that the stream cannot read are refused."""
         names = {schema.table for schema in tables}
@@ -187,6 +196,7 @@ class MysqlSource:
             self._start(self._opening(connection, facts), after, memory)
             history = self._history(read_knowledge(connection, facts))
             self._restore(history, after, memory)
+            self._progress.moved = history.moved()
             self._progress.captured = Captured(after, dict(history.definitions()), XaBook(memory).keys())
             return after
 
@@ -332,6 +342,7 @@ class MysqlSource:
         tracking.remember(beginning.kept)
         known = {**beginning.memory, **beginning.kept}
         xa = XaBook({key: text for key, text in known.items() if text is not None})
+        self._progress.moved = tracking.moved()
         self._progress.captured = Captured(beginning.after, tracking.definitions(), xa.keys())
         distrusted = start.lost or sent_again(beginning.kept)
         if distrusted:

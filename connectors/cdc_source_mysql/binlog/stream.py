@@ -78,23 +78,25 @@ class StreamProgress:
     for; `captured` belongs to the last whole set that the caller has taken. `server` is the one that the
     stream reads, or is about to read; None before the first opening: any. `suspects` are tables whose catalog
     seems to differ from the history; the stream empties it when it has compared them and its set is taken.
-    `moved` is notified when the stream has changed one of both.
+    `changed` is notified when the stream has changed one of both. `moved` are the selected tables whose names
+    are no longer selected, at the position of the newest set.
     """
 
     wanted: int = 0
     captured: Captured | None = None
+    moved: Mapping[TableId, TableId] = field(default_factory=dict)
     server: ServerMemory | None = None
     suspects: frozenset[TableId] = frozenset()
-    moved: threading.Condition = field(default_factory=threading.Condition)
+    changed: threading.Condition = field(default_factory=threading.Condition)
 
     def wake(self) -> None:
-        with self.moved:
-            self.moved.notify_all()
+        with self.changed:
+            self.changed.notify_all()
 
     def wait(self, seconds: float, holds: Callable[[], bool]) -> bool:
         """Wait until it holds, at most this long; returns whether it does."""
-        with self.moved:
-            return self.moved.wait_for(holds, seconds)
+        with self.changed:
+            return self.changed.wait_for(holds, seconds)
 
 
 def suspect(
@@ -293,6 +295,8 @@ class StreamSession:
         reached = self._reached()
         position = reached if reached.order > self._position.order else self._position
         commit_us = self._decoder.commit_ts_us if gathered.ordinals else None
+        # Before the caller has the position: who finds it passed finds the names too.
+        self._parts.progress.moved = self._tracking.moved()
         yield from self._hand_over(
             ChangeSet(
                 batches=gathered.batches,

@@ -416,6 +416,10 @@ class Tracking:
         """Return the definitions that are certain at the stream's position."""
         return dict(self._history.definitions())
 
+    def moved(self) -> Mapping[TableId, TableId]:
+        """As `History.moved`."""
+        return self._history.moved()
+
     def _table_plan(self, table_map: TableMap) -> TablePlan | None:
         definition = self._definition(table_map)
         if definition is None:

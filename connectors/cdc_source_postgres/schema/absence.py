@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cdc.kit.selection import TableSelection, entry_for, exclusion_of
+from cdc.kit.selection import TableSelection, exclusion_of, renamed
 from cdc.model import TableId
 from cdc.spi.source import Absence
 from cdc_source_postgres.schema.catalog import root_among, select_relations
@@ -32,7 +32,7 @@ def absences(
         elif now is not None and now.persistence == "u":
             found[table] = _unlogged(table)
         elif now is None and relid in by_relid and by_relid[relid] not in followed:
-            found[table] = _renamed(table, by_relid[relid].table)
+            found[table] = renamed(table, by_relid[relid].table)
     return found
 
 
@@ -45,9 +45,3 @@ def _unlogged(table: TableId) -> Absence:
     reason = f"{table} is unlogged: Postgres sends no changes of it"
     logged = f"alter table {table_name(table)} set logged"
     return Absence(reason, f"Run: {logged}; or add to tables: {exclusion_of(table)}")
-
-
-def _renamed(table: TableId, now: TableId) -> Absence:
-    reason = f"{table} was renamed to {now}, which `tables` does not select"
-    remedy = f"Add to tables: {entry_for(now)}, or to exclude the old name: {exclusion_of(table)}"
-    return Absence(reason, remedy)

@@ -17,6 +17,7 @@ from tests.support.postgres.server import Database
 from tests.support.processes import run_cdc
 
 LEFT = "a table is no longer selected"
+GONE = "a table no longer exists under its name"
 
 
 def assert_equal(pipeline: Pipeline, source: SourceTable) -> None:
@@ -25,11 +26,12 @@ def assert_equal(pipeline: Pipeline, source: SourceTable) -> None:
     assert differences(source, held) == []
 
 
-def run_without(pipeline: Pipeline, tables: list[str]) -> None:
+def run_without(pipeline: Pipeline, tables: list[str], *, code: int = 0) -> None:
     pipeline.configure(tables=tables)
     result = run_cdc("run", "--once", cwd=pipeline.folder)
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == code, result.stderr
     assert result.stderr.count(LEFT) == 1, result.stderr
+    assert result.stderr.count(GONE) == 1, result.stderr
 
 
 @pytest.mark.halved
@@ -42,10 +44,12 @@ def test_a_table_out_of_the_selection_for_a_while_is_copied_again_on_postgres(
         "create table app.u (id int primary key, v text)",
         "insert into app.t select i, 'a' from generate_series(1, 20) i",
         "insert into app.u values (1, 'a')",
+        "create table app.g (id int primary key, v text)",
+        "insert into app.g values (1, 'a')",
     )
     pipeline = Pipeline(database, tmp_path)
     pipeline.catch_up()
-    database.execute("delete from app.t where id < 3", "update app.u set v = 'c'")
+    database.execute("delete from app.t where id < 3", "update app.u set v = 'c'", "drop table app.g")
     run_without(pipeline, ["app.*", "!app.t"])
     database.execute(
         "delete from app.t where id = 3",
@@ -53,9 +57,14 @@ def test_a_table_out_of_the_selection_for_a_while_is_copied_again_on_postgres(
         "insert into app.t values (21, 'new')",
     )
     pipeline.configure(tables=["app.*"])
-    database.execute("update app.t set v = 'd' where id = 10")
-    pipeline.catch_up()
-    for name in ("t", "u"):
+    database.execute(
+        "update app.t set v = 'd' where id = 10",
+        "create table app.g (v int, id int primary key)",
+        "insert into app.g values (2, 3)",
+    )
+    result = pipeline.run_once()
+    assert (result.returncode, GONE in result.stderr) == (0, False), result.stderr
+    for name in ("t", "u", "g"):
         assert_equal(pipeline, postgres.read_source(database, f"app.{name}", ("id",)))
 
 
@@ -72,6 +81,8 @@ def test_a_table_out_of_the_selection_for_a_while_is_copied_again_on_mysql(
         "insert into s values (1, 'a')",
         "insert into t values (1, 'a'), (2, 'a'), (3, 'a')",
         "insert into u values (1, 'a')",
+        "create table g (id int primary key, v text)",
+        "insert into g values (1, 'a')",
         "insert into r values (1, 'a'), (2, 'a')",
         f"create database {name}_out",
     )
@@ -89,8 +100,15 @@ def test_a_table_out_of_the_selection_for_a_while_is_copied_again_on_mysql(
         f"rename table {name}_out.r to r",
         "rename table s to s_out",
         f"rename table s_out to {name}_out.s",
+        "drop table g",
     )
-    run_without(pipeline, [f"{name}.*", f"!{name}.t"])
+    run_without(pipeline, [f"{name}.*", f"!{name}.t"], code=1)
+    for _ in range(2):
+        (refused,) = pipeline.status()["sources"]["shop"]["refused"]
+        assert refused["table"] == f"{name}.s"
+        assert f"{name}.s was renamed to {name}_out.s, which `tables` does not select" in refused["message"]
+        assert refused["remedy"].startswith(f"Add to tables: {name}_out.s, or")
+        assert GONE not in pipeline.run_once().stderr
     mysql_database.execute(
         "update t set v = 'd' where id = 3",
         f"update {name}_out.s set v = 'out'",
@@ -98,7 +116,12 @@ def test_a_table_out_of_the_selection_for_a_while_is_copied_again_on_mysql(
         f"drop database {name}_out",
     )
     pipeline.configure(tables=[f"{name}.*"])
-    mysql_database.execute("update t set v = 'e' where id = 4")
+    mysql_database.execute(
+        "update t set v = 'e' where id = 4",
+        "create table g (v int, id int primary key)",
+        "insert into g values (2, 3)",
+    )
     pipeline.catch_up()
-    for table in ("t", "u", "r", "s"):
+    assert pipeline.status()["sources"]["shop"]["refused"] == []
+    for table in ("t", "u", "r", "s", "g"):
         assert_equal(pipeline, mysql.read_source(server, f"{name}.{table}", ("id",)))

@@ -50,6 +50,7 @@ from cdc_source_mysql.schema.history.event_definitions import (
     judge,
     known_by,
 )
+from cdc_source_mysql.schema.history.moved import MovedTables
 from cdc_source_mysql.schema.history.rows import RowEffects, rows_after
 from cdc_source_mysql.schema.history.states import Databases, HistoryState, created
 from cdc_source_mysql.schema.table_map import TableMap
@@ -151,6 +152,7 @@ class History:
         self._unrepresentable = unrepresentable
         self._states: dict[TableId, HistoryState] = {}
         self._databases = Databases()
+        self._moved = MovedTables(selects, self._name)
 
     def restore(self, memory: Mapping[str, str]) -> None:
         """Restore the states that earlier sets stored in `memory`. Ignore other keys."""
@@ -159,6 +161,7 @@ class History:
                 state = HistoryState.from_json(text)
                 self._states[state.table] = state
         self._databases.restore(memory)
+        self._moved.restore(memory)
 
     def begin(
         self, definitions: Iterable[TableDefinition], databases: Mapping[str, str] | None = None
@@ -208,9 +211,10 @@ class History:
         A statement that isn't understood and names selected tables has them copied again, and says so in
         `notes`.
         """
-        outcome = AppliedDraft()
+        outcome, changes = AppliedDraft(), tuple(changes)
         for change in changes:
             self._apply(change, outcome, where)
+        outcome.memory |= self._moved.apply(changes)
         return outcome.finish()
 
     def resolve(self, table_map: TableMap) -> Resolved:
@@ -242,6 +246,10 @@ class History:
     def definitions(self) -> Mapping[TableId, TableDefinition]:
         """All that is sure of selected tables."""
         return {table: known for table, state in self._selected() if (known := state.definition) is not None}
+
+    def moved(self) -> Mapping[TableId, TableId]:
+        """Return the selected tables whose names are no longer selected, each with its present name."""
+        return self._moved.names()
 
     def selected(self) -> tuple[TableId, ...]:
         """Every selected table that may be there."""
