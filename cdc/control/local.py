@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 from cdc.control import storage
 from cdc.control.status import STALE_SECONDS, DaemonView
@@ -17,6 +17,7 @@ from cdc.engine.capture import MEMORY_PREFIX
 from cdc.engine.gaps import for_operator
 from cdc.engine.identity import IDENTITY_KEY, verify_identity
 from cdc.engine.ledger import TableBook
+from cdc.engine.lineup import REMOVED
 from cdc.engine.outdated import record_of
 from cdc.engine.specs import effective_backfill
 from cdc.errors import CdcError, SourceGap, SourceMismatch, StateError
@@ -66,15 +67,29 @@ def log_findings(configuration: Configuration, source: str) -> Iterator[Finding]
     if not logs.exists(source):
         return
     try:
-        verified = logs.verify(source, NEWEST_LOG_BYTES)
+        verified = logs.verify(source, NEWEST_LOG_BYTES, _needed_from(configuration, source))
     except CdcError as error:
         yield _finding("log", error)
         return
+    for damage in verified.passed:
+        message = f"{damage.where}: {damage.message}; every sink has these changes"
+        yield Finding(Severity.WARNING, "log-damaged", message, REMOVED)
     for damage in verified.damage:
         yield _finding("log-damaged", damage)
-    if not verified.damage:
+    if not (verified.damage or verified.passed):
         size = show_bytes(verified.byte_count)
         yield Finding(Severity.OK, "log", f"the newest {size} of the log are intact")
+
+
+def _needed_from(configuration: Configuration, source: str) -> int:
+    """Return the offset that every sink of the source has passed; 0 if that is not known."""
+    sinks = [sink.name for sink in configuration.sinks.values() if source in sink.sources]
+    try:
+        with closing(storage.state(configuration).reader()) as state:
+            cursors = state.cursors(source)
+    except CdcError:
+        return 0
+    return min((cursors[sink].next if sink in cursors else 0 for sink in sinks), default=0)
 
 
 def reach_findings(configuration: Configuration, name: str, source: Source) -> Iterator[Finding]:

@@ -23,6 +23,8 @@ from cdc.spi import LogStore, State
 STOP_READING_SECONDS = 12.0
 STOP_WRITING_SECONDS = 15.0
 
+REMOVED = "No action needed: retention removes these changes. Sinks cannot be replayed from before them."
+
 Pair = tuple[str, str]
 Pipeline = CapturePipeline | DeliveryPipeline
 SpecT = TypeVar("SpecT", SourceSpec, SinkSpec)
@@ -151,7 +153,7 @@ class Lineup:
             if name in self._pipelines.captures or name in change.held:
                 continue
             try:
-                change.added[name] = self._opened(spec, undo)
+                change.added[name] = self._opened(spec, self._needed_from(name, change), undo)
             except (ConfigError, PluginError):
                 raise
             except CdcError as error:
@@ -159,9 +161,24 @@ class Lineup:
                     raise
                 change.held[name] = UnopenedSource(spec, error, hold, around.report, around.pacing)
 
-    def _opened(self, spec: SourceSpec, undo: ExitStack) -> CapturePipeline:
+    def _needed_from(self, source: str, change: _Change) -> int:
+        """Return the offset that every sink of the source has passed; 0 if that is not known."""
+        cursors = self._around.state.cursors(source)
+        sinks = [sink.name for sink in change.sinks.values() if source in sink.sources]
+        return min((cursors[sink].next if sink in cursors else 0 for sink in sinks), default=0)
+
+    def _opened(self, spec: SourceSpec, needed_from: int, undo: ExitStack) -> CapturePipeline:
         around, name = self._around, spec.name
-        log, retention = around.logs.writer(name), around.logs.retention(name)
+        log, retention = around.logs.writer(name, needed_from), around.logs.retention(name)
+        for error in retention.damage:
+            around.report(
+                "the log is damaged where no sink needs it",
+                level="warning",
+                source=name,
+                where=error.where,
+                error=error.message,
+                remedy=REMOVED,
+            )
         try:
             pipeline = CapturePipeline(spec, log, retention, around.state, around.report, around.pacing)
         except BaseException:

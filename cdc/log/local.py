@@ -30,9 +30,12 @@ class LocalLogs:
         """Return the folder of that source's segments, which exists once there is a log."""
         return self._state_dir / "log" / source
 
-    def writer(self, source: str) -> SegmentedLog:
+    def writer(self, source: str, needed_from: int = 0) -> SegmentedLog:
         self._writers[source] = SegmentedLog(
-            self.folder(source), self._state_dir / "held" / source, segment_bytes=self._segment_bytes
+            self.folder(source),
+            self._state_dir / "held" / source,
+            segment_bytes=self._segment_bytes,
+            needed_from=needed_from,
         )
         return self._writers[source]
 
@@ -46,8 +49,8 @@ class LocalLogs:
     def retention(self, source: str) -> SegmentedLog:
         return self._writers[source]
 
-    def verify(self, source: str, newest_bytes: int | None = None) -> Verified:
-        return verify_log(self.folder(source), newest_bytes)
+    def verify(self, source: str, newest_bytes: int | None = None, needed_from: int = 0) -> Verified:
+        return verify_log(self.folder(source), newest_bytes, needed_from)
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(_nearest(self._state_dir)).free

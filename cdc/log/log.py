@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from cdc.errors import CdcError, LogFull, StateError
+from cdc.errors import CdcError, LogCorrupt, LogFull, StateError
 from cdc.files import DENIED, FolderLock, make_folder
 from cdc.log.arrow import EncodedBatch
 from cdc.log.buffers import Buffers, renamed_keys, without_buffers
@@ -67,6 +67,7 @@ class _State:
 class SegmentedLog:
     """Implements `cdc.spi.LogWriter` and `LogRetention`. Owns its folders (locked) until `close`.
 
+    `needed_from`: no reader needs what lies before this offset. Damage there does not prevent the opening.
     `buffers` is the folder of the log's buffers. `clock` gives the wall clock; `on_full` is called when an
     append finds no room, just before LogFull is raised.
     """
@@ -79,8 +80,12 @@ class SegmentedLog:
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_full: Callable[[LogFull], None] | None = None,
+        needed_from: int = 0,
     ) -> None:
         self._folder = folder
+        self._needed_from = needed_from
+        self._damage: tuple[LogCorrupt, ...] = ()
+        self._damaged: set[int] = set()
         self._segment_bytes = segment_bytes
         self._clock = clock
         self._on_full = on_full
@@ -126,6 +131,11 @@ class SegmentedLog:
     def recovered_bytes(self) -> int:
         """The number of bytes of a torn tail that were cut when the log was opened."""
         return self._recovered_bytes
+
+    @property
+    def damage(self) -> Sequence[LogCorrupt]:
+        """As the contract says."""
+        return self._damage
 
     @property
     def end(self) -> Commit | None:
@@ -226,7 +236,7 @@ class SegmentedLog:
     ) -> Trimmed:
         """Remove whole sealed segments, oldest first, while they lie below `keep_from_offset` (unless
         `force`) and are older than `max_age` or the log is larger than `max_bytes`. Without either limit
-        nothing goes. `start` moves.
+        nothing goes but what is damaged. `start` moves.
         """
         with self._turn:
             if self._is_closed and self._broken is not None:
@@ -234,7 +244,7 @@ class SegmentedLog:
             state = self._state
             oldest_kept = None if max_age is None else self._clock() - max_age
             bound = None if force else keep_from_offset
-            gone = removable(state.segments, bound, oldest_kept, max_bytes)
+            gone = removable(state.segments, bound, oldest_kept, max_bytes, self._damaged)
             self._state = replace(state, sealed=state.sealed[len(gone) :])
             try:
                 remove_segments(gone)
@@ -285,7 +295,7 @@ class SegmentedLog:
 
     def _open(self) -> None:
         try:
-            found = recover(self._folder)
+            found = recover(self._folder, self._needed_from)
             if found is None:
                 preamble = Preamble(FORMAT_VERSION, uuid4().bytes, 1)
                 header = HeaderRecord(0, self._clock(), {}, 0, None)
@@ -296,6 +306,9 @@ class SegmentedLog:
                 self._state = _State(
                     found.sealed, contents.segment, contents.end, contents.metadata, contents.schemas
                 )
+                self._damage = found.damage
+                self._damaged = {contents.segment.number} if contents.passed else set()
+                remove_segments(found.lost)
         except OSError as error:
             raise _unusable(self._folder, error) from error
         self._recovered_bytes = found.cut_bytes if found else 0
@@ -376,7 +389,10 @@ class SegmentedLog:
 
     def _roll_if_large(self) -> None:
         state = self._state
-        if state.active.byte_count < self._segment_bytes or state.active.newest is None:
+        is_large = state.active.byte_count >= self._segment_bytes
+        # Retention removes sealed segments only.
+        is_damaged = state.active.number in self._damaged
+        if not (is_large or is_damaged) or state.active.newest is None:
             return
         old = self._writer
         preamble = replace(old.preamble, version=FORMAT_VERSION, number=state.active.number + 1)
@@ -413,7 +429,7 @@ class SegmentedLog:
             self._writer.close()
         try:
             cut_to(published.active)
-            found = recover(self._folder)
+            found = recover(self._folder, self._needed_from)
         except OSError as error:
             raise self._break(refused(published.active.path, error)) from error
         if found is None or (found.contents.end, found.contents.segment.byte_count) != (

@@ -4,7 +4,7 @@ The rule: incomplete bytes after the newest complete commit of the newest segmen
 cut, because they were never acknowledged. It is damage instead (LogCorrupt, nothing is changed) when
 a commit further on proves it: every commit says up to which byte the segment was already durable when it
 was written, and a frame below that byte was whole once. Anything wrong in an older segment, in a segment's
-head, or between segments is damage.
+head, or between segments is damage. Damage that no reader needs any more is said, and passed.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from cdc.errors import LogCorrupt
 from cdc.files import TEMPORARY_SUFFIX, sync_folder, truncate_file
-from cdc.log.frame import FRAME_MAGIC, FrameKind, Preamble, decode_commit
+from cdc.log.frame import FRAME_MAGIC, FrameKind, Preamble, Previous, decode_commit
 from cdc.log.scan import Contents, scan_segment
 from cdc.log.segment import (
     INDEX_SUFFIX,
     RESTORE,
     Segment,
+    SegmentName,
     SegmentReader,
-    list_segments,
+    check_follows,
     load_index,
+    named_segments,
     save_index,
 )
 
@@ -36,35 +39,45 @@ _SEARCH_BYTES = 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """An opened folder: the sealed segments, the newest one's contents, and what recovery cut from its
-    tail.
+    tail. `lost` are older segments that are damaged, or before such a one, and `damage` what is wrong there
+    or in the newest segment: nobody needs it.
     """
 
     sealed: tuple[Segment, ...]
     contents: Contents
     preamble: Preamble
     cut_bytes: int = 0
+    lost: tuple[SegmentName, ...] = ()
+    damage: tuple[LogCorrupt, ...] = ()
 
 
-def recover(folder: Path) -> Recovered | None:
+def recover(folder: Path, needed_from: int = 0) -> Recovered | None:
     """Open the folder for writing: remove leftovers, cut the torn tail, build missing indexes. None when it
     has no segment.
+
+    Damage of rows or segments wholly before the offset `needed_from` is returned, not raised.
     """
     _remove_leftovers(folder)
-    found = load_folder(folder, scan=_scan_newest, keep_indexes=True)
+    scan = partial(_scan_newest, needed_from=needed_from)
+    found = load_folder(folder, scan=scan, keep_indexes=True, needed_from=needed_from)
     if found is None:
         return None
     check_tail(found.contents)
     cut = found.contents.tail_bytes
     if cut:
         truncate_file(found.contents.segment.path, found.contents.segment.byte_count)
-    return Recovered(found.sealed, found.contents, found.preamble, cut)
+    return replace(found, cut_bytes=cut)
 
 
 def load_folder(
-    folder: Path, scan: Callable[[SegmentReader, Segment], Contents], *, keep_indexes: bool
+    folder: Path,
+    scan: Callable[[SegmentReader, Segment], Contents],
+    *,
+    keep_indexes: bool,
+    needed_from: int = 0,
 ) -> Recovered | None:
     """Read the contents of the folder: the newest segment by `scan`, the others by their indexes."""
-    names = list_segments(folder)
+    names = named_segments(folder)
     if not names:
         return None
     number, first, path = names[-1]
@@ -73,20 +86,43 @@ def load_folder(
         contents = scan(reader, Segment(path, number, first, first, 0))
         previous = reader.header()[0].previous
         preamble = reader.preamble
-    sealed = tuple(
-        _load_sealed(Segment(path, number, first, first, 0), preamble, keep_index=keep_indexes)
-        for number, first, path in names[:-1]
-    )
-    _check_chain((*sealed, contents.segment))
-    if sealed and previous is not None and previous.byte_count != sealed[-1].byte_count:
-        message = f"the segment has {sealed[-1].byte_count} bytes; the next one says {previous.byte_count}"
-        raise LogCorrupt(message, where=str(sealed[-1].path), remedy=RESTORE)
-    return Recovered(sealed, contents, preamble)
+        damage = [
+            reader.corrupt(at, "the frame's body does not match its checksum") for at in contents.passed
+        ]
+    sealed: list[Segment] = []
+    lost = names[:-1]
+    for name, following in reversed(list(itertools.pairwise(names))):
+        try:
+            check_follows(name, following)
+            segment = _load_sealed(_empty(name), preamble, keep_index=keep_indexes)
+            _check_meets(segment, following, previous if following is names[-1] else None)
+        except LogCorrupt as error:
+            if following.first > needed_from:
+                raise
+            damage.append(error)
+            break
+        sealed.insert(0, segment)
+        lost = lost[:-1]
+    return Recovered(tuple(sealed), contents, preamble, lost=tuple(lost), damage=tuple(damage))
 
 
-def _scan_newest(reader: SegmentReader, empty: Segment) -> Contents:
+def _empty(name: SegmentName) -> Segment:
+    return Segment(name.path, name.number, name.first, name.first, 0)
+
+
+def _check_meets(segment: Segment, following: SegmentName, said: Previous | None) -> None:
+    """Raise LogCorrupt if the segment does not end where the following one begins, or as that one `said`."""
+    if segment.next != following.first:
+        message = f"the segment ends at offset {segment.next}; the next one begins at {following.first}"
+        raise LogCorrupt(message, where=str(segment.path), remedy=RESTORE)
+    if said is not None and said.byte_count != segment.byte_count:
+        message = f"the segment has {segment.byte_count} bytes; the next one says {said.byte_count}"
+        raise LogCorrupt(message, where=str(segment.path), remedy=RESTORE)
+
+
+def _scan_newest(reader: SegmentReader, empty: Segment, needed_from: int) -> Contents:
     _read_from_disk(reader.path)
-    return scan_segment(reader, empty, check_bodies=True)
+    return scan_segment(reader, empty, check_bodies=True, needed_from=needed_from)
 
 
 def _read_from_disk(path: Path) -> None:
@@ -154,17 +190,10 @@ def _check_identity(reader: SegmentReader, number: int, log_id: bytes | None = N
         raise reader.corrupt(0, "this segment belongs to another log or another place in it")
 
 
-def _check_chain(segments: tuple[Segment, ...]) -> None:
-    for segment, following in itertools.pairwise(segments):
-        if segment.next != following.first:
-            message = f"the segment ends at offset {segment.next}; the next one begins at {following.first}"
-            raise LogCorrupt(message, where=str(segment.path), remedy=RESTORE)
-
-
 def _remove_leftovers(folder: Path) -> None:
     """Files of an interrupted write, and indexes whose segment retention has removed."""
     stray = [path for path in folder.iterdir() if path.name.endswith(TEMPORARY_SUFFIX)]
-    owners = {path.stem for _, _, path in list_segments(folder)}
+    owners = {path.stem for _, _, path in named_segments(folder)}
     stray += [path for path in folder.iterdir() if path.suffix == INDEX_SUFFIX and path.stem not in owners]
     for path in stray:
         path.unlink(missing_ok=True)

@@ -5,20 +5,25 @@ The log can be opened after every step: old segments are removed oldest first, n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from cdc.files import sync_folder, truncate_file
 from cdc.log.reader import check_range, groups_of
-from cdc.log.segment import Segment, SegmentReader, list_segments
+from cdc.log.segment import INDEX_SUFFIX, Segment, SegmentName, SegmentReader, list_segments
 
 
 def removable(
-    segments: Sequence[Segment], keep_from: int | None, oldest_kept: datetime | None, max_bytes: int | None
+    segments: Sequence[Segment],
+    keep_from: int | None,
+    oldest_kept: datetime | None,
+    max_bytes: int | None,
+    damaged: Collection[int] = (),
 ) -> list[Segment]:
     """The sealed segments that may go, oldest first: wholly below `keep_from` (None: no such bound), and
-    too old or too much.
+    too old, too much, or up to one of the `damaged` numbers, which no replay can pass.
     """
+    last_damaged = max(damaged, default=0)
     total = sum(segment.byte_count for segment in segments)
     gone: list[Segment] = []
     for segment in segments[:-1]:
@@ -27,18 +32,18 @@ def removable(
             oldest_kept is not None and segment.newest is not None and segment.newest.written_at < oldest_kept
         )
         is_over = max_bytes is not None and total > max_bytes
-        if is_needed or not (is_old or is_over):
+        if is_needed or not (is_old or is_over or segment.number <= last_damaged):
             break
         gone.append(segment)
         total -= segment.byte_count
     return gone
 
 
-def remove_segments(segments: Sequence[Segment]) -> None:
+def remove_segments(segments: Sequence[Segment | SegmentName]) -> None:
     """Delete these segments in this order, and their indexes."""
     for segment in segments:
         segment.path.unlink(missing_ok=True)
-        segment.index_path.unlink(missing_ok=True)
+        segment.path.with_suffix(INDEX_SUFFIX).unlink(missing_ok=True)
     if segments:
         sync_folder(segments[0].path.parent)
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import orjson
 import pyarrow as pa
@@ -54,6 +54,14 @@ RESTORE = (
     "Restore this file from a backup of the folder; without one, give the source a new name and new, empty "
     "sinks: it is copied again."
 )
+
+
+class SegmentName(NamedTuple):
+    """What the name of a segment's file says: its number, and the first offset that it may hold."""
+
+    number: int
+    first: int
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +107,25 @@ def segment_name(number: int, first: int) -> str:
     return f"{number:010d}-{first:020d}{SEGMENT_SUFFIX}"
 
 
-def list_segments(folder: Path) -> list[tuple[int, int, Path]]:
-    """Number, first offset and path of every segment in the folder, oldest first; LogCorrupt when one is
-    missing between.
-    """
-    matches = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
-    found = sorted((int(match[1]), int(match[2]), path) for match, path in matches if match)
-    for (number, _, _), (following, _, path) in itertools.pairwise(found):
-        if following != number + 1:
-            message = f"segment {number + 1} is missing before this one"
-            raise LogCorrupt(message, where=str(path), remedy=RESTORE)
+def list_segments(folder: Path) -> list[SegmentName]:
+    """Return every segment in the folder, oldest first; LogCorrupt when one is missing between."""
+    found = named_segments(folder)
+    for name, following in itertools.pairwise(found):
+        check_follows(name, following)
     return found
+
+
+def named_segments(folder: Path) -> list[SegmentName]:
+    """Return every segment in the folder, oldest first."""
+    matches = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
+    return sorted(SegmentName(int(match[1]), int(match[2]), path) for match, path in matches if match)
+
+
+def check_follows(name: SegmentName, following: SegmentName) -> None:
+    """Raise LogCorrupt if a segment is missing between these."""
+    if following.number != name.number + 1:
+        message = f"segment {name.number + 1} is missing before this one"
+        raise LogCorrupt(message, where=str(following.path), remedy=RESTORE)
 
 
 class SegmentReader:

@@ -36,7 +36,7 @@ class Verified:
     """Result of a check of a log: what was read, and every damage (one per part at most).
 
     `tail_bytes` come after the newest commit: a write in progress, or torn by a crash and cut at the next
-    start.
+    start. `passed` is the damage that no reader needs.
     """
 
     part_count: int
@@ -45,6 +45,7 @@ class Verified:
     byte_count: int
     tail_bytes: int
     damage: Sequence[LogCorrupt]
+    passed: Sequence[LogCorrupt] = ()
 
 
 class LogPart(Protocol):
@@ -225,6 +226,11 @@ class LogRetention(Protocol):
     """The upkeep of one source's log."""
 
     @property
+    def damage(self) -> Sequence[LogCorrupt]:
+        """The damage that was found when the log was opened, and that no reader needs."""
+        ...
+
+    @property
     def byte_count(self) -> int:
         """Bytes that the log's changes take where they are stored."""
         ...
@@ -256,8 +262,12 @@ class LogStore(Protocol):
         """Return whether the source has a log."""
         ...
 
-    def writer(self, source: str) -> LogWriter:
-        """Open the log for writing, and create it if there is none."""
+    def writer(self, source: str, needed_from: int = 0) -> LogWriter:
+        """Open the log for writing, and create it if there is none.
+
+        No reader needs what lies before the offset `needed_from`: if that is damaged, the log is opened all
+        the same, its retention names the `damage`, and removes it once it can.
+        """
         ...
 
     def reader(self, source: str) -> LogReader:
@@ -272,10 +282,11 @@ class LogStore(Protocol):
         """Return the upkeep of a log that this process writes."""
         ...
 
-    def verify(self, source: str, newest_bytes: int | None = None) -> Verified:
+    def verify(self, source: str, newest_bytes: int | None = None, needed_from: int = 0) -> Verified:
         """Read the log, which another process may be writing, and check every checksum.
 
-        With `newest_bytes`, check only the newest parts of that total size.
+        With `newest_bytes`, check only the newest parts of that total size. No reader needs what lies before
+        the offset `needed_from`.
         """
         ...
 

@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from cdc.log import LogView, SegmentedLog
+from cdc.log.frame import FRAME_BYTES, PREAMBLE_BYTES, FrameKind
+from cdc.log.segment import SegmentReader
 from cdc.model import ChangeSet, TableId, TableSchema
 from cdc.testing.events import position, table, transaction
 
@@ -38,21 +40,41 @@ def schemas(log: SegmentedLog | LogView) -> dict[TableId, TableSchema | None]:
     return {table: log.schema(table) for table in log.tables}
 
 
-def rows(log: SegmentedLog | LogView) -> list[dict[str, Any]]:
-    """Every change that the log holds, in order of `_cdc_seq`."""
+def rows(log: SegmentedLog | LogView, first: int | None = None) -> list[dict[str, Any]]:
+    """Every change that the log holds, from the offset `first` on if given, in order of `_cdc_seq`."""
     end = log.end.next if log.end else log.start
-    found = [row for batch in log.read(log.start, end) for row in batch.rows()]
+    start = log.start if first is None else first
+    found = [row for batch in log.read(start, end) for row in batch.rows()]
     return sorted(found, key=lambda row: row["_cdc_seq"])
 
 
-def ids(log: SegmentedLog | LogView) -> list[tuple[int, int]]:
-    """(offset, id) of every change."""
-    return [(row["_cdc_seq"], row["id"]) for row in rows(log)]
+def ids(log: SegmentedLog | LogView, first: int | None = None) -> list[tuple[int, int]]:
+    """(offset, id) of every change, from the offset `first` on if given."""
+    return [(row["_cdc_seq"], row["id"]) for row in rows(log, first)]
 
 
 def newest(folder: Path) -> Path:
     """The file of the newest segment."""
     return max(folder.glob("*.cdclog"))
+
+
+def flip_head(segment: Path) -> bytes:
+    """Damage the head of a segment, which every opening needs; return the whole segment as it was."""
+    return _flip(segment, PREAMBLE_BYTES + FRAME_BYTES + 1)
+
+
+def flip_rows(segment: Path) -> bytes:
+    """Damage the first rows of a segment; return the whole segment as it was."""
+    with SegmentReader(segment) as reader:
+        frames = reader.frames(PREAMBLE_BYTES, reader.size)
+        batch = next(frame for frame in frames if frame.kind == FrameKind.BATCH)
+    return _flip(segment, batch.body_at + 1)
+
+
+def _flip(path: Path, at: int) -> bytes:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    return whole
 
 
 @contextmanager

@@ -10,12 +10,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from cdc.log import SegmentedLog
 from cdc.model import ChangeSet
 from cdc.testing.events import append
 from tests.integration.cli.conftest import Project
+from tests.support.logs import flip_head, flip_rows
 from tests.support.postgres.server import Database, PostgresServer
 from tests.support.processes import CdcProcess, run_cdc
 from tests.support.server_pool import ServerPool
@@ -190,18 +192,25 @@ def test_check_says_what_a_new_sink_gets_from_a_log_that_was_trimmed(
 
 def test_check_finds_a_flipped_byte_in_the_log(copied: Project) -> None:
     (segment,) = Path("state/log/shop").glob("*.cdclog")
-    content = bytearray(segment.read_bytes())
-    content[len(content) // 3] ^= 1
-    segment.write_bytes(content)
+    whole = flip_head(segment)
     assert "log-damaged" in errors(copied)["sources.shop"]
+    segment.write_bytes(whole)
+    flip_rows(segment)
+    assert errors(copied) == {}
+    assert message(copied, "log-damaged").endswith(
+        "does not match its checksum; every sink has these changes"
+    )
+    once(copied)
 
 
 def test_a_run_and_the_status_name_a_flipped_byte_in_the_log_once(copied: Project) -> None:
     (segment,) = Path("state/log/shop").glob("*.cdclog")
-    content = bytearray(segment.read_bytes())
-    content[len(content) // 3] ^= 1
-    segment.write_bytes(content)
-    assert copied.cdc("run", "--once").code == 1
+    flip_head(segment)
+    ended = run_cdc("run", "--once", cwd=copied.folder)
+    assert ended.returncode == 1
+    said = [orjson.loads(line) for line in ended.stderr.splitlines()]
+    assert [record["kind"] for record in said if record["level"] == "error"] == ["LogCorrupt"]
+    assert "its log could not be opened" in ended.stdout
     shown = copied.cdc("status")
     assert shown.code == 1
     assert shown.out.count("LogCorrupt") == 1

@@ -90,20 +90,6 @@ def test_run_once_ends_with_exit_code_1_when_its_timeout_is_over(project: Projec
     assert last["remedy"] == "Run the command again: it continues where this run ended."
 
 
-def test_a_failed_run_says_its_error_once_in_the_form_of_its_log(project: Project) -> None:
-    url = "postgresql://cdc@127.0.0.1:1/shop?connect_timeout=1"
-    project.write({**minimal(), "sources": {"shop": {"type": "postgres", "url": url}}, "sinks": {}})
-    (project.folder / "state" / "log" / "shop").mkdir(parents=True)
-    (project.folder / "state" / "log" / "shop" / "log.json").write_text("{")
-    result = run_cdc("run", "--once", cwd=project.folder)
-    assert result.returncode == 1
-    said = [orjson.loads(line) for line in result.stderr.splitlines()]
-    assert [record["kind"] for record in said if record["level"] == "error"] == ["LogCorrupt"]
-    assert "its log could not be opened" in result.stdout
-    as_text = run_cdc("run", "--once", "--progress", "plain", cwd=project.folder)
-    assert as_text.stderr.splitlines()[-2].startswith("error: ")
-
-
 def test_timeout_needs_once(project: Project) -> None:
     answer = project.cdc("run", "--timeout", "1s")
     assert answer.code == 2

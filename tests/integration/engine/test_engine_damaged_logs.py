@@ -22,6 +22,7 @@ from cdc.testing.conditions import DEFAULT_TIMEOUT_SECONDS, wait_for
 from cdc.testing.database import MemoryDatabase
 from cdc.testing.events import table
 from cdc.testing.memory import MemorySink, MemorySource, MemoryStore
+from tests.support.logs import flip_head, flip_rows
 
 T = table("public.t", {"id": pa.int64()}, relation=1)
 OTHER = table("public.other", {"id": pa.int64()}, relation=2)
@@ -76,10 +77,7 @@ def _sink(name: str, store: MemoryStore, *sources: str) -> SinkSpec:
 
 def flip_a_byte(segment: Path) -> Callable[[], None]:
     """Damage a segment; returns what restores it."""
-    whole = segment.read_bytes()
-    damaged = bytearray(whole)
-    damaged[len(whole) // 3] ^= 1
-    segment.write_bytes(damaged)
+    whole = flip_head(segment)
 
     def restore() -> None:
         segment.write_bytes(whole)
@@ -146,6 +144,20 @@ def test_a_run_to_the_end_delivers_the_others_and_fails(two: Two) -> None:
     assert isinstance(result.errors["open:crm"], LogCorrupt)
     assert len(two.store.state("public.t")) == 2
     assert len(two.own.state("public.other")) == 1
+
+
+def test_damage_that_every_sink_has_passed_is_said_and_goes_with_retention(two: Two) -> None:
+    damaged = two.segment
+    flip_rows(damaged)
+    assert two.once().outcome is Outcome.DONE
+    assert len(two.store.state("public.other")) == len(two.own.state("public.other")) == 2
+    (said,) = [event for event in two.events if "damaged" in event["event"]]
+    assert (said["level"], said["source"]) == ("warning", "crm")
+    assert str(damaged) in said["where"]
+    assert not damaged.exists()
+    two.events.clear()
+    assert two.once().outcome is Outcome.DONE
+    assert [event for event in two.events if "damaged" in event["event"]] == []
 
 
 def test_a_daemon_whose_only_source_has_a_damaged_log_keeps_waiting(two: Two) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,52 @@ def test_damage_before_a_later_commit_is_refused_and_nothing_is_cut(tmp_path: Pa
     assert f"offset {2 * commit}" in caught.value.where
     assert "Restore this file from a backup" in caught.value.remedy
     assert path.read_bytes() == damaged
+
+
+def test_damaged_rows_that_every_reader_has_passed_do_not_prevent_the_opening(tmp_path: Path) -> None:
+    sizes = _fill(tmp_path)
+    path = newest(tmp_path)
+    # In the rows of the second commit: its commit frame is behind them.
+    at = sizes[0] + (sizes[1] - sizes[0]) // 3
+    _flip(path, at)
+    with pytest.raises(LogCorrupt):
+        SegmentedLog(tmp_path, needed_from=2)
+    with closing(SegmentedLog(tmp_path, needed_from=4)) as log:
+        (damage,) = log.damage
+        assert path.name in damage.where
+        assert ids(log, 4) == [(4, 2), (5, 102)]
+        assert log.metadata == {"n": "2"}
+        with pytest.raises(LogCorrupt):
+            ids(log)
+        append(log, one(9, 9), metadata={"n": "9"})
+        # The damaged segment is sealed, and goes without a limit, but not before every cursor is past it.
+        assert log.trim(2).byte_count == 0
+        assert log.trim(6).byte_count > 0
+        assert (log.start, log.metadata) == (6, {"n": "9"})
+    with opened(tmp_path) as again:
+        assert len(ids(again, 6)) == 1
+        assert not again.damage
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "index and frame"])
+def test_segments_up_to_a_damaged_one_that_every_reader_has_passed_are_removed(
+    tmp_path: Path, damage: str
+) -> None:
+    _fill(tmp_path, 4, segment_bytes=1)
+    segments = sorted(tmp_path.glob("*.cdclog"))
+    if damage == "missing":
+        segments[1].unlink()
+    elif damage == "cut":
+        segments[1].write_bytes(segments[1].read_bytes()[:-10])
+    else:
+        segments[1].with_suffix(".index").unlink()
+        _flip(segments[1], 41)
+    with pytest.raises(LogCorrupt):
+        SegmentedLog(tmp_path, needed_from=3)
+    with closing(SegmentedLog(tmp_path, needed_from=4)) as log:
+        assert len(log.damage) == 1
+        assert (log.start, len(ids(log, 4))) == (4, 4)
+    assert sorted(tmp_path.glob("*.cdclog")) == segments[2:]
 
 
 def test_a_refused_folder_is_not_left_locked(tmp_path: Path) -> None:

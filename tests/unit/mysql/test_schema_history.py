@@ -351,3 +351,30 @@ def test_a_created_table_has_the_default_character_set_of_its_database_at_that_p
             definition = found.definition(TableId("db", "n"))
             assert (definition and definition.column("v").charset) == charset, sql
             kept |= _run(found, "drop table n").memory
+
+
+@pytest.mark.parametrize(
+    ("statements", "moved"),
+    [
+        (["rename table t to _t"], {"t": "_t"}),
+        (["rename table t to x.t"], {}),
+        (["rename table t to _t", "rename table _t to _u"], {"t": "_u"}),
+        (["rename table t to _t, _t to t"], {}),
+        (["rename table t to u", "rename table u to _u"], {"t": "_u", "u": "_u"}),
+        (["rename table t to u", "rename table u to t"], {}),
+        (["rename table t to _t", "create table t (id int)"], {}),
+        (["rename table t to _t", "drop table _t"], {}),
+        (["rename table t to _t, u to t"], {}),
+        (["alter table t rename to _t", "drop database db"], {}),
+    ],
+)
+def test_a_table_that_was_renamed_out_of_the_selection_is_known_until_it_returns_or_is_dropped(
+    statements: list[str], moved: dict[str, str]
+) -> None:
+    history, memory = _history(DEFINITION), dict[str, str | None]()
+    for sql in statements:
+        memory |= _run(history, sql).memory
+    restored = _history()
+    restored.restore({key: text for key, text in memory.items() if text is not None})
+    for one in (history, restored):
+        assert one.moved() == {TableId("db", old): TableId("db", now) for old, now in moved.items()}

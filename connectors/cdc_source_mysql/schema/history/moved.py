@@ -1,4 +1,4 @@
-"""Selected tables that a statement renamed to a name that is not selected: where they are now."""
+"""Selected tables that a statement renamed, and their present names, until the old names are used again."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class MovedTables:
                 self._now[old] = now
 
     def names(self) -> Mapping[TableId, TableId]:
-        """Return the present name of each, by the name that it had."""
-        return dict(self._now)
+        """Return those whose present names are not selected, each with that name."""
+        return {old: now for old, now in self._now.items() if not self._selects(now)}
 
     def apply(self, changes: Iterable[TableChange]) -> Mapping[str, str | None]:
         """Apply a statement's changes; return the memory to keep."""
@@ -50,18 +50,18 @@ class MovedTables:
         return memory
 
     def _rename(self, old: TableId, new: TableId, memory: dict[str, str | None]) -> None:
-        first = next((name for name, now in self._now.items() if now == old), old)
+        for name in [old, *(name for name, now in self._now.items() if now == old)]:
+            self._put(name, new if self._selects(name) else None, memory)
         self._put(new, None, memory)
-        self._put(first, None if first == new or not self._selects(first) else new, memory)
 
     def _end(self, now: TableId, memory: dict[str, str | None]) -> None:
-        for first in [first for first, name in self._now.items() if name == now]:
-            self._put(first, None, memory)
+        for old in [old for old, name in self._now.items() if name == now]:
+            self._put(old, None, memory)
 
-    def _put(self, first: TableId, now: TableId | None, memory: dict[str, str | None]) -> None:
-        key = f"{MEMORY_PREFIX}{first}"
-        if now is not None and not self._selects(now):
-            self._now[first] = now
-            memory[key] = orjson.dumps([[first.schema, first.name], [now.schema, now.name]]).decode()
-        elif self._now.pop(first, None) is not None:
+    def _put(self, old: TableId, now: TableId | None, memory: dict[str, str | None]) -> None:
+        key = f"{MEMORY_PREFIX}{old}"
+        if now is not None:
+            self._now[old] = now
+            memory[key] = orjson.dumps([[old.schema, old.name], [now.schema, now.name]]).decode()
+        elif self._now.pop(old, None) is not None:
             memory[key] = None
