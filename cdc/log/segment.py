@@ -57,7 +57,7 @@ RESTORE = (
 
 
 class SegmentName(NamedTuple):
-    """What the name of a segment's file says: its number, and the first offset that it may hold."""
+    """A segment by the name of its file: its number, and the first offset that it may hold."""
 
     number: int
     first: int
