@@ -50,7 +50,11 @@ class Deadline:
         return both
 
     def errors(self, report: DaemonReport) -> Iterator[CdcError]:
-        """Yield the reasons why the run did not finish: retried errors first, then the work that is left."""
+        """Yield the reasons why the run did not finish in time: retried errors first, then the work that is
+        left.
+        """
+        if not self.expired:
+            return
         for error in _retried(report):
             yield CdcError(error.message, remedy=error.remedy)
         shown = format_duration(timedelta(seconds=self._seconds or 0))

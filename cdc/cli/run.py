@@ -141,17 +141,12 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     on_tick = deadline.after(_each(monitor.tick, newest.tick))
     with display.view(live) as view:
         result = _run(engine, live, view, load, log, on_tick, once=once)
-    is_late = deadline.expired and result.outcome is not Outcome.DONE
-    late = [*deadline.errors(newest.report)] if is_late else []
+    late = [] if result.outcome is Outcome.DONE else [*deadline.errors(newest.report)]
     if as_they_are:
-        for error in [*(_as_ours(*one) for one in result.errors.items()), *late]:
-            print_error(error, as_json=as_json)
-    else:
-        # The workers have logged the others.
-        log_problems(log, "not finished", late)
+        _print_errors(result, late, as_json=as_json)
+    log_problems(log, "not finished", () if as_they_are else late)
     _show(result, newest.report, display.closing(newest.report, once=once), as_json=as_json)
-    if late or result.outcome is Outcome.FAILED:
-        raise typer.Exit(1)
+    raise typer.Exit(int(bool(late) or result.outcome is Outcome.FAILED))
 
 
 def _run(
@@ -233,6 +228,11 @@ def _build(
     ]
     sinks = [sink_spec(sink) for sink in configuration.sinks.values()]
     return Engine(sources, sinks, state, logs, log, configuration.state_dir / "scratch")
+
+
+def _print_errors(result: RunResult, late: Iterable[CdcError], *, as_json: bool) -> None:
+    for error in [*(_as_ours(*one) for one in result.errors.items()), *late]:
+        print_error(error, as_json=as_json)
 
 
 def _show(result: RunResult, report: DaemonReport, summary: Iterable[str], *, as_json: bool) -> None:

@@ -34,6 +34,13 @@ def run_without(pipeline: Pipeline, tables: list[str], *, code: int = 0) -> None
     assert result.stderr.count(GONE) == 1, result.stderr
 
 
+def require_renamed(pipeline: Pipeline, old: str, now: str) -> None:
+    (refused,) = pipeline.status()["sources"]["shop"]["refused"]
+    assert refused["table"] == old
+    assert f"{old} was renamed to {now}, which `tables` does not select" in refused["message"]
+    assert refused["remedy"].startswith(f"Add to tables: {now}, or")
+
+
 @pytest.mark.halved
 def test_a_table_out_of_the_selection_for_a_while_is_copied_again_on_postgres(
     database: Database, tmp_path: Path
@@ -74,10 +81,7 @@ def test_a_table_out_of_the_selection_for_a_while_is_copied_again_on_mysql(
 ) -> None:
     server, name = mysql_database.server, mysql_database.name
     mysql_database.execute(
-        "create table t (id int primary key, v text)",
-        "create table u (id int primary key, v text)",
-        "create table r (id int primary key, v text)",
-        "create table s (id int primary key, v text)",
+        *(f"create table {table} (id int primary key, v text)" for table in "turs"),
         "insert into s values (1, 'a')",
         "insert into t values (1, 'a'), (2, 'a'), (3, 'a')",
         "insert into u values (1, 'a')",
@@ -104,10 +108,7 @@ def test_a_table_out_of_the_selection_for_a_while_is_copied_again_on_mysql(
     )
     run_without(pipeline, [f"{name}.*", f"!{name}.t"], code=1)
     for _ in range(2):
-        (refused,) = pipeline.status()["sources"]["shop"]["refused"]
-        assert refused["table"] == f"{name}.s"
-        assert f"{name}.s was renamed to {name}_out.s, which `tables` does not select" in refused["message"]
-        assert refused["remedy"].startswith(f"Add to tables: {name}_out.s, or")
+        require_renamed(pipeline, f"{name}.s", f"{name}_out.s")
         assert GONE not in pipeline.run_once().stderr
     mysql_database.execute(
         "update t set v = 'd' where id = 3",
