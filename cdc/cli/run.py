@@ -141,12 +141,8 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     on_tick = deadline.after(_each(monitor.tick, newest.tick))
     with display.view(live) as view:
         result = _run(engine, live, view, load, log, on_tick, once=once)
-    late = [] if result.outcome is Outcome.DONE else [*deadline.errors(newest.report)]
-    if as_they_are:
-        _print_errors(result, late, as_json=as_json)
-    log_problems(log, "not finished", () if as_they_are else late)
     _show(result, newest.report, display.closing(newest.report, once=once), as_json=as_json)
-    raise typer.Exit(int(bool(late) or result.outcome is Outcome.FAILED))
+    _end(result, deadline.errors(newest.report), None if as_they_are else log, as_json=as_json)
 
 
 def _run(
@@ -230,9 +226,18 @@ def _build(
     return Engine(sources, sinks, state, logs, log, configuration.state_dir / "scratch")
 
 
-def _print_errors(result: RunResult, late: Iterable[CdcError], *, as_json: bool) -> None:
-    for error in [*(_as_ours(*one) for one in result.errors.items()), *late]:
-        print_error(error, as_json=as_json)
+def _end(result: RunResult, reasons: Iterable[CdcError], log: Log | None, *, as_json: bool) -> None:
+    """Print the errors of a run; with a log, write them there, which has those of the workers already. Exit
+    with code 1 if something failed, or there are `reasons` why it did not finish.
+    """
+    late = [] if result.outcome is Outcome.DONE else [*reasons]
+    if log is not None:
+        log_problems(log, "not finished", late)
+    else:
+        for error in [*(_as_ours(*one) for one in result.errors.items()), *late]:
+            print_error(error, as_json=as_json)
+    if late or result.outcome is Outcome.FAILED:
+        raise typer.Exit(1)
 
 
 def _show(result: RunResult, report: DaemonReport, summary: Iterable[str], *, as_json: bool) -> None:
