@@ -175,7 +175,7 @@ class Coordinator:
                 del self.refused[table]
             if error is not None and table not in self.refused:
                 self._paused[table] = error
-                self._refuse(table, error)
+                self._refuse(table, error, retried=False)
 
     def _adopt(self, schemas: Sequence[TableSchema], seen_at: Position) -> None:
         """Make new tables known.
@@ -268,7 +268,8 @@ class Coordinator:
         except TABLE_REFUSALS as error:
             self._refuse(schema.table, error)
 
-    def _refuse(self, table: TableId, error: CdcError) -> None:
+    def _refuse(self, table: TableId, error: CdcError, *, retried: bool = True) -> None:
+        """Show the table as skipped; an error that is not `retried` at each look says itself when it ends."""
         if table not in self._reported:
             self._report(
                 "skipping a table until its error is resolved",
@@ -279,7 +280,7 @@ class Coordinator:
             )
         self._reported.add(table)
         self.refused[table] = error
-        self._status.refuse(str(table), error, self._pacing.discover_seconds)
+        self._status.refuse(str(table), error, self._pacing.discover_seconds if retried else None)
 
     def _forget_dropped(self, schemas: dict[TableId, TableSchema], seen_at: Position) -> None:
         """A table that went away before it was copied has nothing left to copy.

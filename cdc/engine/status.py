@@ -275,7 +275,7 @@ class SourceStatus(Condition):
         with _COUNTING:
             self.counters[name] = self.counters.get(name, 0) + amount
 
-    def refuse(self, table: str, error: BaseException, retry_seconds: float) -> None:
+    def refuse(self, table: str, error: BaseException, retry_seconds: float | None) -> None:
         """Note that the source refused this table; one that is refused again keeps its first time."""
         refusal = LastError.of(error, retry_seconds, needs_operator=True)
         known = self.refused.get(table)

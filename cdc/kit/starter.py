@@ -137,13 +137,22 @@ def table_lines(
 
 
 def _sizes(rows: list[int | None]) -> str:
-    """`3 tables, about 12,000 rows`, or how many of them the server knows nothing of."""
+    """`3 tables, about 12,000 rows`, and how many of them the server has no estimate of."""
     tables, known = counted(len(rows), "table"), [count for count in rows if count is not None]
     if not known:
-        return f"{tables}, row count unknown (never analysed)"
-    about = f"about {counted(sum(known), 'row')}" if sum(known) else "no rows"
+        return f"{tables}, row count unknown (no statistics)"
     unknown = len(rows) - len(known)
-    return f"{tables}, {about}" + (f" and {unknown:,} of unknown size (never analysed)" if unknown else "")
+    if unknown and not sum(known):
+        return f"{tables}, {len(known):,} without rows, row count of {unknown:,} unknown (no statistics)"
+    about = f"about {counted(_rounded(sum(known)), 'row')}" if sum(known) else "no rows"
+    return f"{tables}, {about}" + (
+        f" in {len(known):,}, unknown in {unknown:,} (no statistics)" if unknown else ""
+    )
+
+
+def _rounded(count: int) -> int:
+    """Return an estimate with two significant digits: the server knows no more."""
+    return round(count, min(0, 2 - len(str(count))))
 
 
 def entry(pattern: str, comment: str) -> str:

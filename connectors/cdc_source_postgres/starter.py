@@ -28,12 +28,12 @@ from cdc_source_postgres.schema.ddl_setup import summary
 from cdc_source_postgres.schema.tables import TableInfo
 from cdc_source_postgres.statements import replica_identity_full
 
-# A table that was never analysed has reltuples -1 (before Postgres 14: 0, with relpages 0), and may have any
-# number of rows.
+# A table that was never analysed has reltuples -1 (before Postgres 14: 0), and may have any number of rows.
+# So may one that was empty when it was analysed.
 _ROWS = """
     select c.oid::int8,
            case when pg_relation_size(c.oid) = 0 then 0
-                when c.reltuples > 0 or c.reltuples = 0 and c.relpages > 0 then c.reltuples::int8
+                when c.reltuples > 0 then c.reltuples::int8
             end
       from pg_class c where c.oid = any(%s::int8[]::oid[])
 """

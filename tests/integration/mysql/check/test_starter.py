@@ -42,7 +42,10 @@ def test_starter_counts_no_rows_only_where_there_are_none(mysql_database: MysqlD
         "insert into something values (1), (2)",
     )
     text = describe(mysql_database.url)
-    assert "# 2 tables, no rows and 1 of unknown size (never analysed)\n" in text or "about 2 rows\n" in text
+    assert (
+        "# 2 tables, 1 without rows, row count of 1 unknown (no statistics)\n" in text
+        or "about 2 rows\n" in text
+    )
 
 
 def test_starter_of_an_empty_database_follows_it(mysql_database: MysqlDatabase) -> None:

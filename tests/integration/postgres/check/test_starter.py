@@ -64,8 +64,8 @@ def test_starter_never_counts_rows_that_the_server_does_not_know(database: Datab
     comments = dict(re.findall(r'- "(\w+)\.\*" +# (.*)', text))
     assert comments == {
         "known": "1 table, about 12,000 rows",
-        "mixed": "2 tables, about 1,000 rows and 1 of unknown size (never analysed)",
-        "new": "1 table, row count unknown (never analysed)",
+        "mixed": "2 tables, about 1,000 rows in 1, unknown in 1 (no statistics)",
+        "new": "1 table, row count unknown (no statistics)",
         "none": "1 table, no rows",
     }
 
