@@ -221,7 +221,7 @@ def one_fault(configuration: Configuration, found: Sequence[Result]) -> Sequence
     if len(subjects) <= 1:
         return found
     others = f"{', '.join(subjects[:-1])} and {subjects[-1]}"
-    message = f"{others} belong to another state_dir than {configuration.state_dir}, which lacks their log"
+    message = f"{configuration.state_dir} is not the state_dir of {others}: {found[0][1].message}"
     claimed = [s.removeprefix("sources.") for s in subjects if s.startswith("sources.")]
     adopt = shlex.join(["cdc", "run", *(word for name in claimed for word in ("--adopt-slot", name))])
     fix = "Mount the state_dir that filled them. If it is lost, give each sink a new, empty location" + (

@@ -15,7 +15,7 @@ from cdc.engine.identity import IDENTITY_KEY, STARTS_KEY, next_start, starts_in,
 from cdc.engine.ledger import LedgerEntry, Metadata
 from cdc.engine.outdated import Outdated, record_of
 from cdc.engine.routing import Routed, due_batches, forget, unselected
-from cdc.errors import SourceGap, SourceUnavailable
+from cdc.errors import SourceClaimed, SourceGap, SourceUnavailable
 from cdc.model import ChangeSet, Position
 from cdc.spi import metrics
 from cdc.spi.source import SEALED_PREFIX, TransformsRows
@@ -118,6 +118,11 @@ class Capture:
             position = self._source.open(end.position if end else None, self._memory())
         except SourceGap as gap:
             position = self._start_again(gap)
+        except SourceClaimed:
+            # The number is not this log's yet: a copy that is started again must be refused again.
+            if end is not None:
+                self._note(end.position, {STARTS_KEY: metadata.get(STARTS_KEY, "0")})
+            raise
         if end is None or metadata.get(IDENTITY_KEY) != identity:
             self._note(position, {IDENTITY_KEY: identity, **starts})
         self._forget_unselected(position)

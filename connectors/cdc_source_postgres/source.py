@@ -41,7 +41,7 @@ from cdc_source_postgres.snapshot.planning import Turns
 from cdc_source_postgres.snapshot.source import SnapshotContext
 from cdc_source_postgres.starter import describe, from_url
 from cdc_source_postgres.statements import replica_identity_full
-from cdc_source_postgres.stream.monitor import Monitor
+from cdc_source_postgres.stream.monitor import MEMORY_PUBLICATION, Monitor, find_publication
 from cdc_source_postgres.stream.ownership import Ownership
 from cdc_source_postgres.stream.publication import (
     SENT_ANOTHER_WAY,
@@ -132,10 +132,15 @@ class PostgresSource:
         return run_checks(self._options, self._context.name, self._context.owner)
 
     def verify_reach(self, after: Position, memory: Mapping[str, str]) -> Sequence[Finding]:
-        """As `cdc.spi.VerifiesReach`: the slot is there, whole, and not past the log's end."""
+        """As `cdc.spi.VerifiesReach`: the slot is there, whole, and not past the log's end; the publication
+        is the one that the log was written from.
+        """
         with self._frame.connection("comparing the slot with the log") as connection:
             state = check_slot(read_slot(connection, self._slot), self._slot, self._connector.where)
             publication = read_publication(connection, self._publication)
+            known = memory.get(MEMORY_PUBLICATION)
+            if known:
+                find_publication(connection, self._publication, int(known), self._connector.where)
         check_reach(state, self._slot, after, self._connector.where)
         layout = Layout(configured=self._options.publish_via_partition_root)
         layout.restore(memory)

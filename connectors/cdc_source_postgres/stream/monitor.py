@@ -31,6 +31,18 @@ _PUBLICATION = "select oid::int8 from pg_publication where pubname = %s"
 _PARTITIONED = "select from pg_class where oid = %s and relkind = 'p'"
 
 
+def find_publication(connection: Connection, name: str, known: int | None, where: str) -> int:
+    """Return the publication's oid, which must be the `known` one, if it is known.
+
+    Raises:
+        SourceGap: it was dropped.
+    """
+    row = connection.execute(_PUBLICATION, (name,)).fetchone()
+    if row is None or known not in (None, row[0]):
+        raise publication_dropped(where, name)
+    return int(row[0])
+
+
 class Monitor:
     """One connection for the capture thread: catalog lookups of the stream, and the periodic look."""
 
@@ -160,10 +172,8 @@ class Monitor:
         )
 
     def _look_at_publication(self, connection: Connection) -> None:
-        row = connection.execute(_PUBLICATION, (self._publication,)).fetchone()
-        if row is None or (self._publication_oid is not None and row[0] != self._publication_oid):
-            raise publication_dropped(self._connector.where, self._publication)
-        self._publication_oid = row[0]
+        known = self._publication_oid
+        self._publication_oid = find_publication(connection, self._publication, known, self._connector.where)
 
     def _look_at_slot(self, connection: Connection) -> None:
         state = check_slot(read_slot(connection, self._slot), self._slot, self._connector.where)

@@ -133,9 +133,7 @@ def test_check_names_a_lost_state_dir_once(copied: Project) -> None:
     shutil.rmtree("state")
     assert errors(copied) == {"state_dir": ["state-dir-foreign"]}
     (found,) = [f for f in findings(copied) if f["code"] == "state-dir-foreign"]
-    assert found["message"].startswith(
-        "sources.shop, sinks.mirror and sinks.lake belong to another state_dir"
-    )
+    assert "is not the state_dir of sources.shop, sinks.mirror and sinks.lake: the repl" in found["message"]
     assert found["fix"].endswith("give each sink a new, empty location, then run: cdc run --adopt-slot shop")
 
 
@@ -151,6 +149,10 @@ def test_check_finds_a_sink_that_another_state_dir_filled(copied: Project) -> No
 
 def test_check_finds_a_slot_that_moved_past_the_log(project: Project, database15: Database) -> None:
     copy_into(project, database15)
+    database15.execute("alter publication cdc_shop rename to away")
+    assert errors(project) == {"sources.shop": ["log-end"]}
+    assert "the publication 'cdc_shop' was dropped" in message(project, "log-end")
+    database15.execute("alter publication away rename to cdc_shop")
     database15.execute("insert into public.orders values (101, 1)")
     database15.query("select pg_replication_slot_advance(%s, pg_current_wal_lsn())", [slot(database15)])
     assert errors(project) == {"sources.shop": ["log-end"]}
