@@ -159,7 +159,7 @@ class SnapshotProgress:
         return min(99, 100 * self.tables_done // self.tables)
 
 
-class Condition:
+class WorkerCondition:
     """State and last error of a worker, which change together: a report never has one of them without the
     other.
     """
@@ -179,7 +179,7 @@ class Condition:
 
 
 @dataclass(slots=True)
-class CopyStatus(Condition):
+class CopyStatus(WorkerCondition):
     """State and last error of the snapshot coordinator, beside those of capture."""
 
     rate: Rate
@@ -199,7 +199,7 @@ def order_distance(position: Position, target: Position) -> int:
 
 
 @dataclass(slots=True)
-class SourceStatus(Condition):
+class SourceStatus(WorkerCondition):
     """One source's capture: `state` is connecting, streaming, retrying, failed or stopped."""
 
     name: str
@@ -331,7 +331,7 @@ class SourceStatus(Condition):
 
 
 @dataclass(slots=True)
-class SinkStatus(Condition):
+class SinkStatus(WorkerCondition):
     """One (source, sink) pair's delivery.
 
     `state` is opening, idle, applying, retrying, replaying, failed or stopped.

@@ -33,33 +33,30 @@ from cdc_source_mysql.binlog.positions import (
 from cdc_source_mysql.binlog.queries import BinlogQueries, FileSizes
 from cdc_source_mysql.binlog.reach import Reach
 from cdc_source_mysql.binlog.replay import BinlogReader
-from cdc_source_mysql.binlog.savepoints import RolledBackRows
 from cdc_source_mysql.binlog.side_effects import SideEffects
 from cdc_source_mysql.binlog.stream import Captured, SessionParts, StreamProgress, StreamSession, suspect
 from cdc_source_mysql.binlog.temporary_tables import TemporaryTables, open_temporary
 from cdc_source_mysql.binlog.tracking import RefusedTables, Tracking, TrackingParts
-from cdc_source_mysql.binlog.transactions import Grammar
-from cdc_source_mysql.binlog.xa import XaBook, memory_of
+from cdc_source_mysql.binlog.transactions import Grammar, RolledBackRows, XaBook, memory_of
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.preflight import run_checks
 from cdc_source_mysql.connection import Connector, ServerFacts
-from cdc_source_mysql.limits import DEFAULTS, Limits
-from cdc_source_mysql.options import URL_SCHEMES, URL_SHAPE, MysqlOptions
+from cdc_source_mysql.options import DEFAULTS, URL_SCHEMES, URL_SHAPE, Limits, MysqlOptions
 from cdc_source_mysql.schema import catalog
 from cdc_source_mysql.schema.catalog import Knowledge, read_databases, read_knowledge
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.history.history import MEMORY_PREFIX as TABLE_MEMORY
 from cdc_source_mysql.schema.history.history import History
 from cdc_source_mysql.schema.type_plan import (
-    Tells,
+    OmittedColumns,
     leaves_generated_out,
     planned,
     remembered,
     schema_of,
     sent_again,
 )
+from cdc_source_mysql.snapshot.copying import SnapshotSource
 from cdc_source_mysql.snapshot.snapshot import open_snapshot
-from cdc_source_mysql.snapshot.source import SnapshotSource
 from cdc_source_mysql.starter import describe, from_url
 from cdc_source_mysql.statements import denied
 from cdc_source_mysql.wire.decoder import BinlogDecoder
@@ -120,7 +117,7 @@ class MysqlSource:
         # The definitions at the position that `open` gave to an empty log.
         self._first: FirstOpening | None = None
         self._rolled_back = RolledBackRows()
-        self._tells = Tells(context.log)
+        self._omitted = OmittedColumns(context.log)
         self._refusals = RefusedTables()
         self._undeliverable = UndeliverableTables()
         self._epoch = 0
@@ -161,7 +158,7 @@ class MysqlSource:
 
         def schema_of_table(table: TableId) -> TableSchema:
             plans = planned(definitions[table], facts, self._options.unrepresentable)
-            self._tells.tell(table, plans)
+            self._omitted.warn(table, plans)
             return schema_of(definitions[table], plans)
 
         return self._undeliverable.listed(dict.fromkeys(sorted(definitions)), schema_of_table)
@@ -264,7 +261,7 @@ class MysqlSource:
     def _start(self, opening: Opening, after: Position, memory: Mapping[str, str]) -> Start:
         place = parse(after.text, self._connector.where)
         self._epoch = max(self._epoch, place.epoch)
-        start = opening.go_on(place, self._server_of(after, memory))
+        start = opening.resume(place, self._server_of(after, memory))
         self._epoch, self._progress.server = start.server.epoch, start.server
         return start
 
@@ -374,7 +371,7 @@ class MysqlSource:
             lookups=lookups,
             refusals=self._refusals,
             leaves_generated_out=leaves_generated_out(beginning.knowledge.facts),
-            tells=self._tells,
+            omitted=self._omitted,
             temporary=beginning.temporary,
             reach=Reach(lookups, beginning.history, selection),
             effects=SideEffects(

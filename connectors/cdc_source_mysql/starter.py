@@ -24,7 +24,7 @@ from cdc.kit.starter import (
 from cdc.model import TableId, shown
 from cdc.spi import UrlEntry
 from cdc_source_mysql.channel import Connection
-from cdc_source_mysql.checks.login import explain, is_closed_database
+from cdc_source_mysql.checks.preflight import explain, is_closed_database
 from cdc_source_mysql.checks.report import describe_server
 from cdc_source_mysql.connection import Connector
 from cdc_source_mysql.options import URL_SHAPE, Address, MysqlOptions, parse_url

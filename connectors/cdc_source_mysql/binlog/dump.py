@@ -19,8 +19,7 @@ from cdc_source_mysql.binlog.gtid import Gtids, GtidSet, MariadbGtids
 from cdc_source_mysql.binlog.positions import FIRST_OFFSET
 from cdc_source_mysql.channel import Channel, Connection
 from cdc_source_mysql.connection import Connector, ServerFacts
-from cdc_source_mysql.limits import MAX_DUMP_OFFSET
-from cdc_source_mysql.options import FIRST_SERVER_ID, MAX_SERVER_ID, MysqlOptions
+from cdc_source_mysql.options import FIRST_SERVER_ID, MAX_DUMP_OFFSET, MAX_SERVER_ID, MysqlOptions
 from cdc_source_mysql.statements import literal
 
 _REGISTER = 0x15

@@ -3,6 +3,10 @@ that the server has everything after it.
 
 Files and offsets name places on one server. On another one, and where the protocol can't say the offset, the
 stream continues by GTID, and the positions begin a new epoch.
+
+A failover, or a deleted domain, can lose transactions that our log has. Only the operator's word makes the
+source continue without them: `accept_lost_gtids` names each of them, so it holds for one loss and for no
+later one. The stream then continues after the last transaction that both have.
 """
 
 from __future__ import annotations
@@ -15,8 +19,7 @@ from cdc.errors import SourceGap, SourceUnavailable
 from cdc.spi.source import SourceContext
 from cdc_source_mysql.binlog.dump import Replica, dump_from
 from cdc_source_mysql.binlog.events import parse_header
-from cdc_source_mysql.binlog.gtid import AcceptedLoss, GtidSet, MariadbGtids
-from cdc_source_mysql.binlog.lost import Losses
+from cdc_source_mysql.binlog.gtid import AcceptedLoss, GtidSet, MariadbGtid, MariadbGtids, parse_mariadb_gtid
 from cdc_source_mysql.binlog.positions import (
     FIRST_OFFSET,
     BinlogPosition,
@@ -26,13 +29,142 @@ from cdc_source_mysql.binlog.positions import (
 )
 from cdc_source_mysql.binlog.queries import BinlogQueries
 from cdc_source_mysql.binlog.replay import BinlogReader, BinlogReading, Place, gtids_before
-from cdc_source_mysql.binlog.xa import Prepared
+from cdc_source_mysql.binlog.transactions import Prepared
 from cdc_source_mysql.binlog.xa_prepared import Branches, Search, no_gtids
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.connection import Connector, ServerFacts
-from cdc_source_mysql.errors import binlog_gone, binlog_shorter, other_server, transactions_purged
+from cdc_source_mysql.errors import (
+    binlog_gone,
+    binlog_shorter,
+    other_server,
+    transactions_purged,
+    transactions_unknown,
+)
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire import decoder as wire
+
+# How long a transaction may be in the binlog before it counts as executed: semi-synchronous replication
+# waits ten seconds for a replica by default. Shorter than a stopping daemon may take.
+ARRIVAL_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Compares one server with our log. `is_ours`: the server's binlog holds the end of our log, so nothing
+    is lost.
+    """
+
+    queries: BinlogQueries
+    reader: BinlogReader
+    accepted: AcceptedLoss
+    is_ours: bool = False
+
+    def mysql(self, ours: GtidSet) -> GtidSet:
+        """Ours without what is lost.
+
+        Raises:
+            SourceMismatch: it is not accepted.
+        """
+        unknown = ours.subtract(GtidSet.parse(str(self.queries.value("select @@global.gtid_executed"))))
+        if not unknown or self._arrives(unknown):
+            return ours
+        if not unknown.issubset(self.accepted.gtids):
+            raise transactions_unknown(self.queries.where, str(unknown), str(unknown))
+        return ours.subtract(unknown)
+
+    def _arrives(self, unknown: GtidSet) -> bool:
+        """The binlog runs ahead of the executed set: what we have may be on its way into it."""
+        for _ in range(ARRIVAL_SECONDS if self.is_ours else 1):
+            if self.queries.value(f"select wait_for_executed_gtid_set('{unknown}', 1)") == 0:
+                return True
+        return False
+
+    def without_deleted(self, ours: MariadbGtids) -> MariadbGtids:
+        """Ours in the domains that the server, which had all of them, has still: FLUSH BINARY LOGS
+        DELETE_DOMAIN_ID forgets one whose transactions are in no binlog.
+        """
+        return ours.within({gtid.domain for gtid in self._state(set(ours.last))})
+
+    def mariadb(self, ours: MariadbGtids) -> MariadbGtids:
+        """Ours, and in each domain whose last transaction is lost, the last one before what is lost.
+
+        Raises:
+            SourceMismatch: it is not accepted.
+            SourceGap: the place of that one is purged.
+        """
+        lost = self._lost(ours)
+        firsts = {gtid: self.accepted.first(gtid) for gtid in lost}
+        if None in firsts.values():
+            named = ",".join(map(str, lost))
+            have = self._state({gtid.domain for gtid in lost})
+            there = f" (in these domains it has {','.join(map(str, have))})" if have else ""
+            raise transactions_unknown(self.queries.where, f"{named}{there}", named)
+        rest = ours.copy()
+        for gtid, first in firsts.items():
+            before = self._before(gtid.domain, first or 0)
+            del rest.last[gtid.domain]
+            if before is not None:
+                rest.add(gtid.domain, *before)
+        return rest
+
+    def require_kept(self, ours: MariadbGtids) -> None:
+        """See that some file begins with nothing that we lack; older ones may have a domain that was deleted.
+
+        Raises:
+            SourceGap: none does.
+        """
+        lacked = ""
+        for file in self.queries.files():
+            text = str(self.queries.value("select binlog_gtid_pos(%s, %s)", (file, FIRST_OFFSET)) or "")
+            if ours.covers(MariadbGtids.parse(text)):
+                return
+            lacked = lacked or f"those before {text}"
+        raise transactions_purged(self.queries.where, lacked)
+
+    def _lost(self, ours: MariadbGtids) -> list[MariadbGtid]:
+        """By the rule that the server itself has for its replicas."""
+        last = {(gtid.domain, gtid.server_id): gtid.sequence for gtid in self._state(set(ours.last))}
+        replicated = MariadbGtids.parse(str(self.queries.value("select @@global.gtid_slave_pos")))
+        return [
+            MariadbGtid(domain, server_id, sequence)
+            for domain, (server_id, sequence) in sorted(ours.last.items())
+            if last.get((domain, server_id), -1) < sequence
+            and replicated.last.get(domain) != (server_id, sequence)
+        ]
+
+    def _state(self, domains: set[int]) -> list[MariadbGtid]:
+        """The last transaction of each server in these domains that is or was in the binlog."""
+        texts = "".join(str(self.queries.value("select @@global.gtid_binlog_state")).split()).split(",")
+        found = [parse_mariadb_gtid(text) for text in texts if text]
+        return [gtid for gtid in found if gtid.domain in domains]
+
+    def _before(self, domain: int, number: int) -> tuple[int, int] | None:
+        """The server's last transaction of the domain with a lower number; None when it has none."""
+        begun: tuple[int, int] | None = None
+        for file in reversed(self.queries.files()):
+            text = str(self.queries.value("select binlog_gtid_pos(%s, %s)", (file, FIRST_OFFSET)) or "")
+            begun = MariadbGtids.parse(text).last.get(domain)
+            if begun is None or begun[1] < number:
+                return self._last_in(file, domain, number) or begun
+        raise transactions_purged(self.queries.where, f"those of domain {domain} from {number} on")
+
+    def _last_in(self, file: str, domain: int, number: int) -> tuple[int, int] | None:
+        reader = self.reader
+        found: tuple[int, int] | None = None
+        with closing(BinlogReading(reader.dump(file, FIRST_OFFSET), reader.decoder())) as reading:
+            while True:
+                # Stops behind every transaction.
+                code, payload = reading.next(0)
+                if code == wire.TABLE and payload is not None:
+                    reading.decoder.set_table(payload, None)
+                for run in reading.decoder.gtid_runs():
+                    if run[0] == domain and len(run) == 3:
+                        if run[2] >= number:
+                            return found
+                        found = (run[1], run[2])
+                if code == wire.ENDED:
+                    return found
+
 
 # The moments in which a server writes nothing are longer than three questions, even on a busy one.
 REST_ATTEMPTS = 200
@@ -106,7 +238,7 @@ class Opening:
         gtids_at = self.queries.mariadb_gtids if self._facts.is_mariadb else no_gtids
         return Search(reader, self.queries.files(), epoch, names, gtids_at)
 
-    def go_on(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
+    def resume(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
         """From the end of our log on.
 
         Raises:
@@ -116,7 +248,7 @@ class Opening:
         self.queries.require_binlog()
         after = self._with_gtids(after, had_gtids=memory is not None and memory.gtids)
         if self._facts.is_mariadb:
-            return self._go_on_mariadb(after, memory)
+            return self._resume_mariadb(after, memory)
         same = memory is None or memory.uuid == self._facts.server_uuid
         if isinstance(after.gtids, GtidSet):
             is_same = self._is_same_binlog(memory)
@@ -317,7 +449,7 @@ class Opening:
         if is_past or sizes.get(after.file, after.offset) < after.offset:
             raise binlog_shorter(self._where, after.file, after.offset)
 
-    def _go_on_mariadb(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
+    def _resume_mariadb(self, after: BinlogPosition, memory: ServerMemory | None) -> Start:
         """The same server is one whose GTIDs at our file and offset are ours."""
         ours = after.gtids if isinstance(after.gtids, MariadbGtids) else MariadbGtids()
         is_same = self._is_same_binlog(memory)

@@ -16,13 +16,22 @@ from cdc_source_mysql.binlog.events import parse_query
 from cdc_source_mysql.binlog.gtid import Gtids, GtidSet, MariadbGtids
 from cdc_source_mysql.binlog.lookahead import Statement
 from cdc_source_mysql.binlog.positions import FIRST_OFFSET, parse_gtids
-from cdc_source_mysql.binlog.savepoints import Rollbacks, RolledBackRows, Savepoints
 from cdc_source_mysql.binlog.tracking import Tracking
-from cdc_source_mysql.binlog.transactions import Grammar, Meaning, Savepoint, XaPrepared, XaStarted, Xid
-from cdc_source_mysql.binlog.xa import Prepared
+from cdc_source_mysql.binlog.transactions import (
+    Grammar,
+    Meaning,
+    Prepared,
+    Rollbacks,
+    RolledBackRows,
+    Savepoint,
+    Savepoints,
+    XaPrepared,
+    XaStarted,
+    Xid,
+)
 from cdc_source_mysql.connection import Connector
 from cdc_source_mysql.errors import translate_packet
-from cdc_source_mysql.limits import DEFAULTS
+from cdc_source_mysql.options import DEFAULTS
 from cdc_source_mysql.schema.charsets import Collation
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire import decoder as wire

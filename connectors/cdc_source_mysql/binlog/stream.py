@@ -25,21 +25,25 @@ from cdc_source_mysql.binlog.dump import Dump
 from cdc_source_mysql.binlog.gtid import MariadbGtids
 from cdc_source_mysql.binlog.positions import MEMORY_SERVER, PositionTracker, ServerMemory
 from cdc_source_mysql.binlog.replay import ReplayStep, XaReplay, open_replay
-from cdc_source_mysql.binlog.savepoints import Rollbacks, RolledBackRows, Savepoints
 from cdc_source_mysql.binlog.tracking import Gathered, Tracking
 from cdc_source_mysql.binlog.transactions import (
     Ddl,
     FileBegun,
     Grammar,
     Meaning,
+    Prepared,
+    Rollbacks,
     RolledBack,
+    RolledBackRows,
     Savepoint,
+    Savepoints,
+    XaBook,
     XaEnded,
     XaPrepared,
     XaStarted,
     Xid,
+    unknown_commit,
 )
-from cdc_source_mysql.binlog.xa import Prepared, XaBook, unknown_commit
 from cdc_source_mysql.errors import translate_packet
 from cdc_source_mysql.schema.definitions import TableDefinition, difference
 from cdc_source_mysql.wire import decoder as wire
@@ -247,7 +251,7 @@ class StreamSession:
         self._tracking.compare(suspects)
         # While the catalog is read nobody listens.
         self._heard_at += time.monotonic() - begun
-        if self._tracking.has_news:
+        if self._tracking.has_changes:
             yield from self._yield_set()
         self._parts.progress.suspects = frozenset()
         self._parts.progress.wake()
@@ -268,7 +272,7 @@ class StreamSession:
         """Return whether a set is to be handed on, between two transactions."""
         if self._tracking.changes:
             return self._pace.has_gathered(now, None if quiet else OVERDUE_SECONDS)
-        if self._tracking.has_news:
+        if self._tracking.has_changes:
             return True
         if self._reached_order() <= self._position.order:
             return False

@@ -35,8 +35,8 @@ from cdc_source_mysql.schema.history.history import (
 from cdc_source_mysql.schema.table_map import TableMap, named_in, parse_table_map
 from cdc_source_mysql.schema.type_plan import (
     ColumnPlan,
+    OmittedColumns,
     TablePlan,
-    Tells,
     plan_table,
     schema_of,
     without_omitted,
@@ -143,7 +143,7 @@ class TrackingParts:
     lookups: TableLookups
     refusals: RefusedTables
     leaves_generated_out: bool
-    tells: Tells
+    omitted: OmittedColumns
     temporary: TemporaryTables
     reach: Reach
     effects: SideEffects
@@ -256,7 +256,7 @@ class Tracking:
         copied = {request.table for request in applied.resnapshots}
         for table in applied.changed:
             if table not in copied:
-                self._tell(table)
+                self._warn(table)
 
     def server_started(self, order: int) -> None:
         """At the place of that order no session had temporary tables."""
@@ -408,7 +408,7 @@ class Tracking:
         return self._byte_count + self._decoder.byte_count
 
     @property
-    def has_news(self) -> bool:
+    def has_changes(self) -> bool:
         """Whether the next set has something to carry beside rows."""
         return bool(self._memory or self._resnapshots)
 
@@ -462,7 +462,7 @@ class Tracking:
             self._omitted.append(frozenset(plan.name for plan in plans if plan.omitted))
             self._is_followed.append(self._is_selected(schema.table))
             if self._is_followed[-1]:
-                self._parts.tells.tell(schema.table, plans)
+                self._parts.omitted.warn(schema.table, plans)
             self._table_plans[(schema, plans, told)] = found
         if self._keeps_none(definition):
             self._rowless[found.handle] = found
@@ -531,7 +531,7 @@ class Tracking:
         self._refuse(table, denied)
         return denied.message
 
-    def _tell(self, table: TableId) -> None:
+    def _warn(self, table: TableId) -> None:
         """Tell what a table became, behind all rows so far. What cannot be planned waits for the next row,
         which says why.
         """

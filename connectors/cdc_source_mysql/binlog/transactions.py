@@ -6,11 +6,14 @@ every event that this version does not support. Only events that change no table
 
 from __future__ import annotations
 
+import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
-from cdc.errors import SourceGap, UnknownEvent
+from cdc.errors import SourceGap, SourceUnavailable, StateError, UnknownEvent
 from cdc_source_mysql.binlog.events import (
     Header,
     Query,
@@ -27,7 +30,8 @@ from cdc_source_mysql.schema.ddl.changes import Dml, TableChange
 from cdc_source_mysql.schema.ddl.classify import classify
 from cdc_source_mysql.schema.ddl.tokens import decode_statement
 from cdc_source_mysql.wire import codes
-from cdc_source_mysql.wire.events import tells_server_start
+from cdc_source_mysql.wire.decoder import Binlog
+from cdc_source_mysql.wire.events import is_server_start
 
 _NEW_FILE = frozenset({codes.ROTATE_EVENT, codes.FORMAT_DESCRIPTION_EVENT})
 
@@ -180,7 +184,7 @@ class Grammar:
         if kind in _NEW_FILE:
             if kind == codes.ROTATE_EVENT:
                 return FileBegun(server_started=False, began_at=0)
-            return FileBegun(tells_server_start(body), header.timestamp_seconds)
+            return FileBegun(is_server_start(body), header.timestamp_seconds)
         if kind == codes.INCIDENT_EVENT:
             raise self._incident(body)
         if kind in _MEANINGLESS or header.flags & codes.IGNORABLE_FLAG:
@@ -304,3 +308,221 @@ def _xid(prepared: XaPrepare) -> Xid:
 
 def _origin(header: Header, query: Query) -> StatementOrigin:
     return StatementOrigin(header.server_id, query.thread_id, bool(header.flags & codes.THREAD_SPECIFIC_FLAG))
+
+
+# Only the transaction that a session ended at, and prepared ones, are read again; older entries are unused.
+MOST_TRANSACTIONS = 100
+
+
+class RolledBackRows:
+    """Rolled-back rows that the sessions of one source have seen: half-open ranges of row numbers by
+    transaction. Transactions are named by GTID where they have one, which holds however the next session
+    begins.
+    """
+
+    def __init__(self) -> None:
+        self._ranges: dict[str, set[tuple[int, int]]] = {}
+
+    def note(self, tx: str, rows: tuple[int, int]) -> None:
+        self._ranges.setdefault(tx, set()).add(rows)
+        while len(self._ranges) > MOST_TRANSACTIONS:
+            del self._ranges[next(iter(self._ranges))]
+
+    def ranges(self, tx: str) -> frozenset[tuple[int, int]]:
+        return frozenset(self._ranges.get(tx, ()))
+
+
+class Rollbacks:
+    """Drops rolled-back rows from one decoder. `is_late`: some of them were already delivered."""
+
+    def __init__(self, decoder: Binlog, known: RolledBackRows) -> None:
+        self._decoder = decoder
+        self._known = known
+        self.is_late = False
+
+    def roll_back(self, kept: int = 0) -> None:
+        """Drop the rows of the current transaction, or of the one that just ended, after the first `kept`."""
+        tx, rows = self._decoder.tx, (kept, self._decoder.transaction_changes)
+        is_known = rows in self._known.ranges(tx)
+        if self._decoder.drop_transaction(kept) and not is_known:
+            self._known.note(tx, rows)
+            self.is_late = True
+
+    def drop_known(self) -> None:
+        """Drop the current transaction's rows that are known to be rolled back; call before taking a part."""
+        for first, end in self._known.ranges(self._decoder.tx):
+            self._decoder.drop_transaction(first, end)
+
+    def require_none_late(self) -> None:
+        """Call between two transactions.
+
+        Raises:
+            SourceUnavailable: rows were rolled back after they had been delivered.
+        """
+        if self.is_late:
+            raise SourceUnavailable(
+                "a transaction rolled back rows after part of it had been read",
+                where=self._decoder.position_text,
+                remedy="The transaction is read again without them.",
+            )
+
+
+class Savepoints:
+    """The savepoints of one decoder's current transaction: for each, how many rows preceded it."""
+
+    def __init__(self, decoder: Binlog, rollbacks: Rollbacks, doubt: Callable[[str], None]) -> None:
+        """`doubt` requests a copy of every table, with the reason."""
+        self._doubt = doubt
+        self._decoder = decoder
+        self._rollbacks = rollbacks
+        self._transaction = ""
+        self._marks: dict[str, int] = {}
+
+    def apply(self, savepoint: Savepoint) -> bool:
+        """Apply the statement; return whether it rolled back rows."""
+        if self._transaction != self._decoder.position_text:
+            self._transaction = self._decoder.position_text
+            self._marks = {}
+        name = _folded(savepoint.name)
+        if savepoint.verb == "rollback":
+            return self._roll_back(name)
+        # Setting a savepoint again moves it; RELEASE also ends the later ones.
+        if savepoint.verb == "release":
+            self._marks = self._before(name)
+            return False
+        self._marks.pop(name, None)
+        self._marks[name] = self._decoder.transaction_changes
+        return False
+
+    def _roll_back(self, name: str) -> bool:
+        mark = self._marks.get(name)
+        if mark is None:
+            self._doubt(
+                "a transaction was rolled back to a savepoint that the binary log does not show, at"
+                f" {self._decoder.position_text}"
+            )
+            return False
+        has_rows = self._decoder.transaction_changes > mark
+        self._rollbacks.roll_back(mark)
+        # Rows that are gone are not rolled back twice.
+        now = self._decoder.transaction_changes
+        kept = {**self._before(name), name: mark}
+        self._marks = {each: now if at == mark else at for each, at in kept.items()}
+        return has_rows
+
+    def _before(self, name: str) -> dict[str, int]:
+        names = list(self._marks)
+        end = names.index(name) if name in self._marks else len(names)
+        return {each: self._marks[each] for each in names[:end]}
+
+
+def _folded(name: str) -> str:
+    """Fold a savepoint's name as servers compare it: without case and accents."""
+    plain = unicodedata.normalize("NFD", name.upper())
+    return "".join(c for c in plain if not unicodedata.combining(c)).rstrip(" ")
+
+
+# Counted when the statement begins, before anything of it is in the binlog. FLUSH STATUS sets the counters
+# back, and leaves the two times apart.
+_USES = """
+    select variable_name, variable_value from information_schema.global_status
+    where variable_name in ('COM_XA_COMMIT', 'COM_XA_ROLLBACK', 'UPTIME', 'UPTIME_SINCE_FLUSH_STATUS')
+"""
+# Names are bytes. MySQL shows them as text, which not all of them are, unless it is asked for digits.
+STATEMENTS: Final = {"mysql": "xa recover convert xid", "mariadb": "xa recover"}
+MEMORY_PREFIX = "xa:"
+
+
+def may_have_xa(cursor: Any, *, rolled_back: bool = False) -> bool:
+    """Return whether an XA COMMIT (or, where asked, an XA ROLLBACK) has begun since the server's start, or
+    nothing tells that there was none.
+    """
+    cursor.execute(_USES)
+    found = {str(name).upper(): int(value) for name, value in cursor.fetchall()}
+    uses = found["COM_XA_COMMIT"] + (found["COM_XA_ROLLBACK"] if rolled_back else 0)
+    return uses > 0 or found["UPTIME"] != found["UPTIME_SINCE_FLUSH_STATUS"]
+
+
+def listed(cursor: Any, flavour: str) -> frozenset[str]:
+    """Their names, as `Xid.key`."""
+    cursor.execute(STATEMENTS[flavour])
+    return frozenset(_key(*row) for row in cursor.fetchall())
+
+
+def _key(format_id: int, gtrid_bytes: int, bqual_bytes: int, shown: str | bytes) -> str:
+    del bqual_bytes
+    name = bytes.fromhex(shown.removeprefix("0x")) if isinstance(shown, str) else shown
+    return Xid(format_id, name[:gtrid_bytes], name[gtrid_bytes:]).key
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Where the rows are: `file` and `offset` (a point before the transaction, after the one before it) on
+    the server of that `epoch`; its GTID (or file:offset) `tx`; and for a server that took over the GTIDs
+    executed before it (`before`; empty without GTIDs).
+    """
+
+    file: str
+    offset: int
+    epoch: int
+    tx: str
+    before: str = ""
+
+
+class XaBook:
+    """The prepared transactions at the stream's position. Belongs to the stream's thread."""
+
+    def __init__(self, memory: Mapping[str, str]) -> None:
+        self._prepared = {
+            key.removeprefix(MEMORY_PREFIX): _parse(text)
+            for key, text in memory.items()
+            if key.startswith(MEMORY_PREFIX)
+        }
+
+    def __len__(self) -> int:
+        return len(self._prepared)
+
+    def keys(self) -> frozenset[str]:
+        """Return the keys of all prepared transactions."""
+        return frozenset(self._prepared)
+
+    def prepared(self, xid: Xid, place: Prepared) -> dict[str, str | None]:
+        """Keep where its rows are; gives the memory to keep."""
+        self._prepared[xid.key] = place
+        return dict(memory_of({xid.key: place}))
+
+    def get(self, xid: Xid) -> Prepared | None:
+        return self._prepared.get(xid.key)
+
+    def ended(self, xid: Xid) -> dict[str, str | None]:
+        """Forget it; gives the memory to keep."""
+        if self._prepared.pop(xid.key, None) is None:
+            return {}
+        return {MEMORY_PREFIX + xid.key: None}
+
+
+def memory_of(places: Mapping[str, Prepared]) -> dict[str, str]:
+    """Return the memory of these transactions, by key."""
+    return {
+        MEMORY_PREFIX + name: json.dumps(asdict(place), separators=(",", ":"))
+        for name, place in places.items()
+    }
+
+
+def unknown_commit(where: str) -> SourceGap:
+    """XA COMMIT of a transaction whose PREPARE we never saw."""
+    return SourceGap(
+        "an XA transaction was committed whose XA PREPARE, with its rows, is no longer in any binary log, and"
+        " predates the first start of this source",
+        where=where,
+        remedy="Copy all tables again, or start with an empty state_dir and new, empty sinks. End prepared"
+        " transactions before the binary log is purged.",
+    )
+
+
+def _parse(text: str) -> Prepared:
+    try:
+        return Prepared(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        message = "the stored state of a prepared XA transaction cannot be read"
+        raise StateError(message, remedy="Copy the tables of this source again.") from error

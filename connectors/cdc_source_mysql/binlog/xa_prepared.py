@@ -17,8 +17,15 @@ from cdc_source_mysql.binlog.events import parse_query
 from cdc_source_mysql.binlog.gtid import Gtids
 from cdc_source_mysql.binlog.positions import FIRST_OFFSET, file_number
 from cdc_source_mysql.binlog.replay import BinlogReader, BinlogReading
-from cdc_source_mysql.binlog.transactions import Grammar, Meaning, XaEnded, XaPrepared, XaStarted
-from cdc_source_mysql.binlog.xa import Prepared, listed
+from cdc_source_mysql.binlog.transactions import (
+    Grammar,
+    Meaning,
+    Prepared,
+    XaEnded,
+    XaPrepared,
+    XaStarted,
+    listed,
+)
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.statements import is_denied
 from cdc_source_mysql.wire import codes

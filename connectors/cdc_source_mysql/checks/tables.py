@@ -11,7 +11,7 @@ from cdc.kit.report import counted, listed
 from cdc.kit.selection import TableSelection, exclusion_of, nearest
 from cdc.model import TableId, shown
 from cdc.model.batch import RESERVED_PREFIX
-from cdc_source_mysql.binlog.xa import may_have_xa
+from cdc_source_mysql.binlog.transactions import may_have_xa
 from cdc_source_mysql.checks.report import MysqlReport, Server
 from cdc_source_mysql.connection import read_facts
 from cdc_source_mysql.schema.catalog import TableInfo

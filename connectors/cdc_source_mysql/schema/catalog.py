@@ -4,7 +4,7 @@ collations, and the server facts that a stream needs.
 Names come in lower case from a server that ignores it (`lower_case_table_names`), as the stream has them.
 Every function takes an open DB-API cursor (PyMySQL's paramstyle), or a connection, and only reads. The
 driver's errors are left to the caller's boundary. The session's sql_mode must not hold NO_BACKSLASH_ESCAPES
-or ANSI_QUOTES; `cdc_source_mysql.session` shows generated invisible primary keys. Foreign keys are read
+or ANSI_QUOTES; `cdc_source_mysql.connection` shows generated invisible primary keys. Foreign keys are read
 from SHOW CREATE TABLE, because MariaDB's information_schema lists them only for accounts that may do more
 with a table than SELECT.
 """

@@ -20,8 +20,7 @@ import pyarrow as pa
 from cdc_source_mysql.schema.column_types import ParsedType, parse_type
 from cdc_source_mysql.schema.ddl.changes import ColumnSpec, Default
 from cdc_source_mysql.schema.ddl.columns import parse_default
-from cdc_source_mysql.schema.ddl.cursor import Context, NotUnderstood, TokenCursor
-from cdc_source_mysql.schema.ddl.tokens import NotLexed, tokenize
+from cdc_source_mysql.schema.ddl.tokens import Context, NotLexed, NotUnderstood, TokenCursor, tokenize
 from cdc_source_mysql.schema.definitions import ColumnDefinition
 
 IMPLICIT: Final = Default("implicit")
@@ -258,7 +257,7 @@ def _plain(text: str, parsed: ParsedType) -> Default | None:
     return Default("number" if parsed.base in _NUMBERS | _FLOATS else "text", text)
 
 
-def told_default(spec: ColumnSpec) -> Default | None:
+def stated_default(spec: ColumnSpec) -> Default | None:
     """The default of a column that a statement defines."""
     if spec.generated or spec.period:
         return None

@@ -376,17 +376,17 @@ def _narrowed(before: pa.StructArray, names: Collection[str]) -> pa.StructArray:
     )
 
 
-class Tells:
+class OmittedColumns:
     """Says once per table, and again when the columns change, that its generated columns are left out."""
 
     def __init__(self, log: Callable[..., None]) -> None:
         self._log = log
-        self._told: dict[TableId, tuple[str, ...]] = {}
+        self._warned: dict[TableId, tuple[str, ...]] = {}
 
-    def tell(self, table: TableId, plans: Sequence[ColumnPlan]) -> None:
+    def warn(self, table: TableId, plans: Sequence[ColumnPlan]) -> None:
         names = tuple(plan.name for plan in plans if plan.omitted and not plan.name.startswith(HASH_PREFIX))
-        if names and self._told.get(table) != names:
-            self._told[table] = names
+        if names and self._warned.get(table) != names:
+            self._warned[table] = names
             self._log(
                 "generated columns are not copied: the updates in the binary log omit them",
                 level="warning",

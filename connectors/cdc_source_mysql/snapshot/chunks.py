@@ -18,11 +18,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cdc_source_mysql.limits import Limits
+from cdc_source_mysql.options import Limits
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.statements import quoted
-from cdc_source_mysql.wire.results import comes_as_text
+from cdc_source_mysql.wire.decoder import comes_as_text
 
 # A table has no more chunks than this: its token holds a bound of each. They are larger then than the limits
 # say.

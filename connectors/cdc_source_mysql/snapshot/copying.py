@@ -14,20 +14,68 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from cdc.errors import DecodeError
+from cdc.errors import DecodeError, SourceUnavailable
 from cdc.kit.errors import no_answer, snapshot_closed
 from cdc.kit.pacing import COPY_BATCH_BYTES
 from cdc.model import ChangeBatch, Operation, Position, TableId, TableSchema
 from cdc.model.batch import snapshot_batch
-from cdc_source_mysql.binlog.positions import parse
+from cdc.spi.source import SourceContext
+from cdc_source_mysql.binlog.positions import ServerMemory, parse
+from cdc_source_mysql.binlog.stream import Captured, StreamProgress
 from cdc_source_mysql.channel import Channel, Connection, socket_of
+from cdc_source_mysql.connection import Connector, ServerFacts
 from cdc_source_mysql.errors import translate_packet
+from cdc_source_mysql.options import MysqlOptions
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.snapshot.chunks import KeyIndex, KeyRange, condition
-from cdc_source_mysql.snapshot.source import SnapshotSource
 from cdc_source_mysql.statements import quoted
-from cdc_source_mysql.wire.results import ResultDecoder, comes_as_text, result_plans
+from cdc_source_mysql.wire.decoder import ResultDecoder, comes_as_text, result_plans
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSource:
+    """Parts that a snapshot shares with its source. `progress` is read from the snapshot's thread; before any
+    stream it holds the position that `open` returned, and the definitions of its memory.
+    """
+
+    connector: Connector
+    context: SourceContext
+    options: MysqlOptions
+    progress: StreamProgress
+
+    def captured_of(self, facts: ServerFacts) -> Captured:
+        """Return the stream's state on the server that answers here: places of two servers do not compare.
+
+        Raises:
+            SourceUnavailable: after a failover it has given nothing of this one yet.
+        """
+        captured, server = self.progress.captured, self.progress.server
+        assert captured is not None
+        if server is not None:
+            require_same(self, server, facts)
+            if server.epoch != parse(captured.position.text).epoch:
+                raise _not_the_streams(self)
+        return captured
+
+
+def require_same(source: SnapshotSource, server: ServerFacts | ServerMemory, other: ServerFacts) -> None:
+    """A snapshot of one server must not read from another: it may be behind.
+
+    Raises:
+        SourceUnavailable: it would.
+    """
+    if server.identity != other.identity:
+        raise _not_the_streams(source)
+
+
+def _not_the_streams(source: SnapshotSource) -> SourceUnavailable:
+    return SourceUnavailable(
+        "the stream has not reached this server yet",
+        where=source.connector.where,
+        remedy="The snapshot is retried automatically.",
+    )
+
 
 _PREPARE, _EXECUTE, _CLOSE = b"\x16", b"\x17", b"\x19"
 # No cursor: the rows follow at once. Iteration count, always 1.

@@ -24,7 +24,7 @@ from cdc.kit.connections import closed_on_error
 from cdc.model import Position, TableId
 from cdc_source_mysql.binlog.gtid import Gtids, GtidSet, MariadbGtids
 from cdc_source_mysql.binlog.positions import BinlogPosition, parse, parse_gtids
-from cdc_source_mysql.binlog.xa import listed, may_have_xa
+from cdc_source_mysql.binlog.transactions import listed, may_have_xa
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.connection import Connector, ServerFacts
 from cdc_source_mysql.statements import account_name, granted, is_denied, quoted

@@ -313,7 +313,7 @@ def file_name(data: bytes) -> str:
         raise DecodeError(message) from None
 
 
-def tells_server_start(description: bytes | memoryview) -> bool:
+def is_server_start(description: bytes | memoryview) -> bool:
     """Whether a format description (its body) is from the server's start. Servers also leave the time
     out where a dump begins inside of a file.
     """

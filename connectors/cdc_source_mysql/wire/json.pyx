@@ -39,7 +39,7 @@ from cdc_source_mysql.wire.temporal cimport (
 from cdc.errors import DecodeError
 from cdc_source_mysql.wire import json_binary as _rules
 from cdc_source_mysql.wire import codes
-from cdc_source_mysql.wire.json_partial import patched_text
+from cdc_source_mysql.wire.json_binary import patched_text
 
 cdef extern from "Python.h":
     char* PyOS_double_to_string(double value, char code, int precision, int flags, int* type_) except NULL

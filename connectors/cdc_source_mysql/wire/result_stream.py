@@ -42,7 +42,7 @@ COUNT, COLUMNS, COLUMNS_END, ROWS = 0, 1, 2, 3
 
 
 class ResultDecoder:
-    """See `cdc_source_mysql.wire.results.Results`."""
+    """See `cdc_source_mysql.wire.decoder.Results`."""
 
     def __init__(self, table: str, plans: Sequence[ColumnPlan], unrepresentable: str, count: Count) -> None:
         self.shape = TableShape(0, table, plans, unrepresentable=unrepresentable)

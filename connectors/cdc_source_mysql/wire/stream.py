@@ -56,7 +56,7 @@ from cdc_source_mysql.wire.codes import (
     XID_EVENT,
 )
 from cdc_source_mysql.wire.compressed import plain_query
-from cdc_source_mysql.wire.events import file_name, nested, tells_server_start, unknown
+from cdc_source_mysql.wire.events import file_name, is_server_start, nested, unknown
 from cdc_source_mysql.wire.payload import RowPieces, payload_of
 
 try:
@@ -351,7 +351,7 @@ class BinlogDecoder:
             before, self.file = self.file, file_name(reader.rest())
             self.is_next_file = self.is_next_file or before not in ("", self.file)
         else:
-            is_next = self.is_next_file or tells_server_start(reader.rest())
+            is_next = self.is_next_file or is_server_start(reader.rest())
             self.is_next_file = False
         return EVENT if self.is_torn or is_next else CONSUMED
 

@@ -31,8 +31,7 @@ from cdc_source_mysql.wire.calendar import (
 )
 from cdc_source_mysql.wire.compressed import inflate
 from cdc_source_mysql.wire.decimals import stored_bytes, unscaled
-from cdc_source_mysql.wire.json_binary import json_text
-from cdc_source_mysql.wire.json_partial import patched_text
+from cdc_source_mysql.wire.json_binary import json_text, patched_text
 
 ClockDecoder = Callable[[bytes], int | str | None]
 

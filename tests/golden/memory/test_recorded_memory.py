@@ -15,12 +15,11 @@ import pytest
 
 from cdc_source_mysql.binlog.positions import MEMORY_SERVER, ServerMemory, parse
 from cdc_source_mysql.binlog.temporary_tables import MEMORY_HORIZON, Horizon
-from cdc_source_mysql.binlog.transactions import Xid
-from cdc_source_mysql.binlog.xa import XaBook, memory_of
+from cdc_source_mysql.binlog.transactions import XaBook, Xid, memory_of
 from cdc_source_mysql.schema.history.states import HistoryState
 from cdc_source_mysql.schema.type_plan import delivered, plan_table
 from cdc_source_mysql.snapshot.chunks import ResumeToken
-from cdc_source_mysql.snapshot.planning import fingerprint
+from cdc_source_mysql.snapshot.snapshot import fingerprint
 from cdc_source_postgres.options import select
 from cdc_source_postgres.schema.catalog_looks import Look, Seen
 from cdc_source_postgres.schema.definition import Definition, Sent

@@ -9,8 +9,7 @@ import pytest
 
 from cdc.spi.finding import Finding
 from cdc_source_mysql.checks.preflight import run_checks
-from cdc_source_mysql.limits import DEFAULTS, Limits
-from cdc_source_mysql.options import MysqlOptions
+from cdc_source_mysql.options import DEFAULTS, Limits, MysqlOptions
 from tests.support.findings import Check, Findings, statements_of
 from tests.support.follower import closing_followers
 from tests.support.mysql.binaries import servers_under_test

@@ -11,8 +11,7 @@ from cdc.spi import Source
 from cdc.testing.events import source_context
 from cdc.testing.source_contract import SourceContract, Step
 from cdc_source_mysql import MysqlSource
-from cdc_source_mysql.limits import Limits
-from cdc_source_mysql.options import MysqlOptions
+from cdc_source_mysql.options import Limits, MysqlOptions
 from tests.support.mysql.server import MysqlDatabase, MysqlServer
 
 _STATEMENTS = {

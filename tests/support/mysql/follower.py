@@ -6,8 +6,7 @@ import zlib
 from typing import Any, Self
 
 from cdc.spi.source import SourceContext
-from cdc_source_mysql.limits import DEFAULTS, Limits
-from cdc_source_mysql.options import MysqlOptions
+from cdc_source_mysql.options import DEFAULTS, Limits, MysqlOptions
 from cdc_source_mysql.source import MysqlSource
 from tests.support.follower import Follower
 from tests.support.mysql.server import MysqlDatabase

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-# Reason → variables. `cdc_source_mysql.session` sets the others.
+# Reason → variables. `cdc_source_mysql.connection` sets the others.
 _REASONS: Mapping[str, str] = {
     "applies to statements that write rows or change tables, of which we have none": """
         alter_algorithm auto_increment_increment auto_increment_offset binlog_alter_two_phase

@@ -13,13 +13,12 @@ from cdc.spi import EarlierSnapshot, SourceContext
 from cdc_source_mysql.binlog.positions import BinlogPosition, parse_gtids
 from cdc_source_mysql.binlog.stream import Captured, StreamProgress
 from cdc_source_mysql.connection import Connector
-from cdc_source_mysql.limits import DEFAULTS, Limits
-from cdc_source_mysql.options import MysqlOptions
+from cdc_source_mysql.options import DEFAULTS, Limits, MysqlOptions
 from cdc_source_mysql.schema.catalog import read_tables
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.type_plan import plan_table, schema_of
+from cdc_source_mysql.snapshot.copying import SnapshotSource
 from cdc_source_mysql.snapshot.snapshot import MysqlSnapshot, open_snapshot
-from cdc_source_mysql.snapshot.source import SnapshotSource
 from tests.support.mysql.server import MysqlDatabase
 
 

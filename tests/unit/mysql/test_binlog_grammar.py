@@ -11,14 +11,15 @@ from cdc.errors import DecodeError, SourceGap, StateError, UnknownEvent
 from cdc_source_mysql.binlog.positions import ServerMemory
 from cdc_source_mysql.binlog.transactions import (
     Grammar,
+    Prepared,
     RolledBack,
     Savepoint,
+    XaBook,
     XaEnded,
     XaStarted,
     Xid,
     parse_xid,
 )
-from cdc_source_mysql.binlog.xa import Prepared, XaBook
 from cdc_source_mysql.wire.payload import Payload
 
 XID = Xid(1, b"global", b"branch")

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from cdc.errors import DecodeError
-from cdc_source_mysql.wire.json_partial import Leg, parse_path, patched_text
+from cdc_source_mysql.wire.json_binary import Leg, parse_path, patched_text
 from tests.support.mysql.fields import decoded, field_modules, json_plan
 from tests.support.mysql.json_binary import encode
 from tests.support.plain_arrow import plain

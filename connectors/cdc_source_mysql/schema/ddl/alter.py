@@ -52,8 +52,7 @@ from cdc_source_mysql.schema.ddl.create import (
     parse_period,
     sees_index,
 )
-from cdc_source_mysql.schema.ddl.cursor import NotUnderstood, TokenCursor
-from cdc_source_mysql.schema.ddl.tokens import NO_AUTO_VALUE_ON_ZERO, STRICT
+from cdc_source_mysql.schema.ddl.tokens import NO_AUTO_VALUE_ON_ZERO, STRICT, NotUnderstood, TokenCursor
 from cdc_source_mysql.schema.definitions import keeps_rows
 
 _ORDERS = frozenset({"ASC", "DESC"})

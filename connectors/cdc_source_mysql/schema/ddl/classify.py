@@ -32,9 +32,17 @@ from cdc_source_mysql.schema.ddl.changes import (
     Unknown,
 )
 from cdc_source_mysql.schema.ddl.create import parse_alter_database, parse_create_table, parse_database
-from cdc_source_mysql.schema.ddl.cursor import Context, NotUnderstood, TokenCursor
 from cdc_source_mysql.schema.ddl.dml import CHANGING, OPAQUE, parse_dml
-from cdc_source_mysql.schema.ddl.tokens import NotLexed, Token, decode_statement, tokenize, words_in
+from cdc_source_mysql.schema.ddl.tokens import (
+    Context,
+    NotLexed,
+    NotUnderstood,
+    Token,
+    TokenCursor,
+    decode_statement,
+    tokenize,
+    words_in,
+)
 
 # Statements that change no rows and no table's shape.
 _HARMLESS: Final = frozenset(

@@ -24,9 +24,15 @@ from cdc_source_mysql.schema.ddl.columns import (
     collation_name,
     parse_column,
 )
-from cdc_source_mysql.schema.ddl.cursor import NotUnderstood, TokenCursor
 from cdc_source_mysql.schema.ddl.dml import named_in
-from cdc_source_mysql.schema.ddl.tokens import NO_ENGINE_SUBSTITUTION, QUOTED, SYMBOL, WORD
+from cdc_source_mysql.schema.ddl.tokens import (
+    NO_ENGINE_SUBSTITUTION,
+    QUOTED,
+    SYMBOL,
+    WORD,
+    NotUnderstood,
+    TokenCursor,
+)
 from cdc_source_mysql.schema.definitions import UNSURE_ENGINE, keeps_rows
 
 _QUERIED = "it was created from a query"

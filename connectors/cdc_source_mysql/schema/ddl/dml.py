@@ -16,8 +16,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from cdc.deferred import sqlglot
 from cdc.model import TableId
 from cdc_source_mysql.schema.ddl.changes import Dml, TableChange, Truncated
-from cdc_source_mysql.schema.ddl.cursor import NotUnderstood, TokenCursor
-from cdc_source_mysql.schema.ddl.tokens import BYTES, END, QUOTED, STRING, SYMBOL, WORD, Token
+from cdc_source_mysql.schema.ddl.tokens import (
+    BYTES,
+    END,
+    QUOTED,
+    STRING,
+    SYMBOL,
+    WORD,
+    NotUnderstood,
+    Token,
+    TokenCursor,
+)
 
 if TYPE_CHECKING:
     from sqlglot import exp

@@ -2,8 +2,8 @@
 
 The server first walks the old columns (dropped, or changed, renamed or kept in their places), then adds the
 new ones and moves those with a new place, in the order of the clauses. Where the outcome depends on an
-unknown (the table's other indexes) the shape is unsure, never guessed; an unknown character set is UNTOLD.
-The hidden columns of MariaDB's long unique keys follow from the same clauses.
+unknown (the table's other indexes) the shape is unsure, never guessed. An unknown character set is
+UNKNOWN_CHARSET. The hidden columns of MariaDB's long unique keys follow from the same clauses.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 from cdc.model import TableId
 from cdc_source_mysql.schema.catalog import HIDDEN_PERIOD
-from cdc_source_mysql.schema.column_defaults import required, told_default, with_default
+from cdc_source_mysql.schema.column_defaults import required, stated_default, with_default
 from cdc_source_mysql.schema.ddl.changes import (
     AddColumn,
     AddIndex,
@@ -43,7 +43,7 @@ _TEXTS = ("tinytext", "text", "mediumtext", "longtext")
 
 
 # The character set of a column that has the table's default, where that isn't known.
-UNTOLD: Final = "?"
+UNKNOWN_CHARSET: Final = "?"
 _SHAPELESS = (SetDefault, SetEngine, Repaired)
 
 
@@ -71,7 +71,7 @@ class KnownTable:
 
     @property
     def is_sure(self) -> bool:
-        return all(column.charset != UNTOLD for column in self.definition.columns)
+        return all(column.charset != UNKNOWN_CHARSET for column in self.definition.columns)
 
 
 @dataclass(slots=True)
@@ -174,7 +174,9 @@ def column_of(
         raise ShapeUnsure(f"whether {spec.name} can be null depends on the server's settings")
     charset, collation = spec.charset, spec.collation
     if spec.has_characters and charset is None:
-        charset, collation = (characters.charset, characters.collation) if characters else (UNTOLD, None)
+        charset, collation = (
+            (characters.charset, characters.collation) if characters else (UNKNOWN_CHARSET, None)
+        )
     elif charset is not None and collation is None:
         collation = default_collations.get(charset)
     return ColumnDefinition(
@@ -186,7 +188,7 @@ def column_of(
         generated=spec.generated,
         invisible=spec.invisible,
         labels=spec.labels,
-        default=told_default(spec),
+        default=stated_default(spec),
         is_json=spec.is_json,
         compressed=spec.compressed,
         srid=spec.srid,

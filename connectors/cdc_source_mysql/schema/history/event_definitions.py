@@ -265,13 +265,13 @@ def _wrong_charset(number: int, column: ColumnDefinition, collations: Mapping[in
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The definition for the event's rows; None with the `reason` why only the catalog has it. `is_untold`:
+    """The definition for the event's rows; None with the `reason` why only the catalog has it. `is_unproven`:
     the event contradicts what was known, so a change had no statement.
     """
 
     definition: TableDefinition | None
     reason: str = ""
-    is_untold: bool = False
+    is_unproven: bool = False
 
 
 def judge(
@@ -290,17 +290,17 @@ def judge(
     contradiction = _contradicts(merged, base) if known is not None and base is not None else ""
     if known is not None and not contradiction:
         return Verdict(merged)
-    is_untold = state is None or known is not None
+    is_unproven = state is None or known is not None
     reason = contradiction or (state.reason if state is not None else "no statement created it")
     hidden = _hidden(event, base) if flavour == "mariadb" else ""
     if hidden:
-        return Verdict(None, f"{reason}; {hidden}", is_untold=is_untold)
+        return Verdict(None, f"{reason}; {hidden}", is_unproven=is_unproven)
     if known is None:
         # The event names the key that the server uses; another's may not be unique any more.
         merged = replace(
             merged, key=event.key, columns=tuple(replace(c, default=None) for c in merged.columns)
         )
-    return Verdict(merged, reason, is_untold=is_untold)
+    return Verdict(merged, reason, is_unproven=is_unproven)
 
 
 def is_sequence(state: HistoryState | None, table_map: TableMap) -> bool:

@@ -202,7 +202,7 @@ class History:
     def relearn(self, definition: TableDefinition) -> Mapping[str, str | None]:
         """As `learn`, of a table that is copied again: nothing is left to fill."""
         outcome = AppliedDraft()
-        self._put(replace(self._learned(definition), fills={}, is_untold=False), outcome)
+        self._put(replace(self._learned(definition), fills={}, is_unproven=False), outcome)
         return outcome.memory
 
     def apply(self, changes: Iterable[TableChange], *, where: str = "") -> Applied:
@@ -227,7 +227,7 @@ class History:
         event = replace(event, table=table)
         verdict = judge(state, event, table_map, self._collations, self._flavour)
         base = replace(
-            state or HistoryState(table), is_untold=verdict.is_untold or bool(state and state.is_untold)
+            state or HistoryState(table), is_unproven=verdict.is_unproven or bool(state and state.is_unproven)
         )
         if verdict.definition is None:
             return self._unresolved(base, state, verdict.reason)
@@ -401,20 +401,20 @@ class History:
     def _without_metadata(self, table: TableId, state: HistoryState | None, table_map: TableMap) -> Resolved:
         """Without full metadata an event can only agree with what is known, or not."""
         if state is None:
-            return self._unresolved(HistoryState(table, is_untold=True), None, "no statement created it")
+            return self._unresolved(HistoryState(table, is_unproven=True), None, "no statement created it")
         known = known_by(state, table_map, self._collations)
         if known is None:
             return Resolved(None, state.reason)
         reason = fits(table_map, known, self._collations)
         if reason:
-            return self._unresolved(replace(state, is_untold=True), state, reason)
+            return self._unresolved(replace(state, is_unproven=True), state, reason)
         return self._resolved(state, state, known)
 
     def _resolved(
         self, now: HistoryState, before: HistoryState | None, definition: TableDefinition
     ) -> Resolved:
         """Keep the definition that the event proves; a change without a statement re-copies the table."""
-        is_primary = None if now.is_untold else now.has_primary_key
+        is_primary = None if now.is_unproven else now.has_primary_key
         made = replace(
             now,
             definition=definition,
@@ -422,18 +422,18 @@ class History:
             hint=definition,
             has_primary_key=is_primary,
             reason="",
-            is_untold=False,
+            is_unproven=False,
         )
         outcome = AppliedDraft()
         if made != before:
             self._put(made, outcome)
         reason = "its shape changed without a statement in the binary log"
         request = Resnapshot(now.table, reason, remedy=UNLOGGED_REMEDY)
-        resnapshots = (request,) if now.is_untold else ()
+        resnapshots = (request,) if now.is_unproven else ()
         return Resolved(definition, memory=outcome.memory, resnapshots=resnapshots)
 
     def _unresolved(self, now: HistoryState, before: HistoryState | None, reason: str) -> Resolved:
-        characters = None if now.is_untold else now.characters
+        characters = None if now.is_unproven else now.characters
         made = replace(now, definition=None, draft=None, characters=characters, reason=reason)
         outcome = AppliedDraft()
         if made != before:
@@ -455,7 +455,7 @@ class History:
             has_primary_key=definition.has_primary_key,
             fills={name: fill for name, fill in kept.fills.items() if name in definition.names},
             dropped=kept.dropped,
-            is_untold=kept.is_untold,
+            is_unproven=kept.is_unproven,
         )
 
     def _put(self, state: HistoryState, outcome: AppliedDraft) -> None:

@@ -15,7 +15,7 @@ from cdc_source_mysql.schema.charsets import Collation
 from cdc_source_mysql.schema.ddl.changes import Created, DatabaseDefaults, Default
 from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
 from cdc_source_mysql.schema.history.edits import (
-    UNTOLD,
+    UNKNOWN_CHARSET,
     CharacterSet,
     KnownTable,
     ShapeUnsure,
@@ -30,11 +30,12 @@ from cdc_source_mysql.schema.table_map import TableMap
 class HistoryState:
     """One table. Without a `definition` its shape isn't sure, for that `reason`.
 
-    `draft` is then what it would be but for character sets that are UNTOLD; `hint` is only good to recognise
-    columns in an event. `characters` is the default character set for columns to come, `has_primary_key`
-    whether the key is the primary one; both None where not known. `fills` are the defaults of added columns,
-    by name, `dropped` the names (in lower case) of columns that are gone: a sink may still have their values.
-    `is_untold`: rows may have changed without a statement; the next event that is understood says so.
+    `draft` is then what it would be but for character sets that are UNKNOWN_CHARSET; `hint` is only good to
+    recognise columns in an event. `characters` is the default character set for columns to come,
+    `has_primary_key` whether the key is the primary one; both None where not known. `fills` are the defaults
+    of added columns, by name, `dropped` the names (in lower case) of columns that are gone: a sink may still
+    have their values. `is_unproven`: rows may have changed without a statement; the next event that is
+    understood says so.
     """
 
     table: TableId
@@ -46,7 +47,7 @@ class HistoryState:
     fills: Mapping[str, Default] = field(default_factory=dict)
     dropped: frozenset[str] = frozenset()
     reason: str = ""
-    is_untold: bool = False
+    is_unproven: bool = False
 
     @classmethod
     def of(cls, known: KnownTable) -> HistoryState:
@@ -92,7 +93,7 @@ class HistoryState:
             "fills": {name: [default.kind, default.text] for name, default in self.fills.items()},
             "dropped": sorted(self.dropped),
             "reason": self.reason,
-            "untold": self.is_untold or None,
+            "untold": self.is_unproven or None,
         }
         return orjson.dumps(
             {key: item for key, item in value.items() if item not in (None, "", {}, [])}
@@ -113,7 +114,7 @@ class HistoryState:
                 fills={name: Default(*default) for name, default in value.get("fills", {}).items()},
                 dropped=frozenset(value.get("dropped", ())),
                 reason=str(value.get("reason", "")),
-                is_untold=bool(value.get("untold", False)),
+                is_unproven=bool(value.get("untold", False)),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             message = "the stored definition of a table cannot be read"
@@ -136,14 +137,15 @@ def completed(
     if ids is None or len(ids) != len(draft.columns):
         return None
     columns = [
-        _told(column, collations.get(number)) for column, number in zip(draft.columns, ids, strict=True)
+        _with_charset(column, collations.get(number))
+        for column, number in zip(draft.columns, ids, strict=True)
     ]
     definition = replace(draft, columns=tuple(columns))
-    return definition if all(column.charset != UNTOLD for column in columns) else None
+    return definition if all(column.charset != UNKNOWN_CHARSET for column in columns) else None
 
 
-def _told(column: ColumnDefinition, collation: Collation | None) -> ColumnDefinition:
-    if column.charset != UNTOLD or collation is None:
+def _with_charset(column: ColumnDefinition, collation: Collation | None) -> ColumnDefinition:
+    if column.charset != UNKNOWN_CHARSET or collation is None:
         return column
     if collation.charset == "binary":
         # The table's default may be bytes: then it is another type.
@@ -163,7 +165,7 @@ def created(
     character set of its database, None where that is not known.
     """
     if change.like is not None:
-        if original is not None and original.known is not None and not original.is_untold:
+        if original is not None and original.known is not None and not original.is_unproven:
             return original.renamed(table)
     elif change.shape is not None:
         try:

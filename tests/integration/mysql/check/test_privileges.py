@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from cdc.spi.finding import Severity
-from cdc_source_mysql.binlog.xa import may_have_xa
+from cdc_source_mysql.binlog.transactions import may_have_xa
 from tests.integration.mysql.conftest import apply_fix, create_account
 from tests.support.findings import Check
 from tests.support.mysql.fixtures import MysqlFactory

@@ -11,8 +11,7 @@ import pytest
 
 from cdc.spi.finding import Severity
 from cdc_source_mysql.checks.report import MysqlReport, Server, describe_server
-from cdc_source_mysql.checks.server import check_server
-from cdc_source_mysql.checks.settings import check_retention
+from cdc_source_mysql.checks.server import check_retention, check_server
 from cdc_source_mysql.connection import version_of
 from cdc_source_mysql.options import MysqlOptions
 from tests.support.mysql.fixtures import MysqlFactory

@@ -9,15 +9,15 @@ import pytest
 from pymysql.err import MySQLError
 
 from cdc_source_mysql.checks.preflight import run_checks
-from cdc_source_mysql.connection import Connector
-from cdc_source_mysql.options import MysqlOptions
-from cdc_source_mysql.session import (
+from cdc_source_mysql.connection import (
     CHARACTER_VARIABLES,
     OPTIONAL_SETTINGS,
     PATIENCE_VARIABLES,
     SETTINGS,
     TRANSACTION_VARIABLES,
+    Connector,
 )
+from cdc_source_mysql.options import MysqlOptions
 from cdc_source_mysql.starter import describe
 from tests.support.mysql.fixtures import EVERY_SERVER, MysqlFactory
 from tests.support.mysql.server import MysqlServer

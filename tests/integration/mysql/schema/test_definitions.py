@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from cdc.model import TableId
+from cdc_source_mysql.connection import prepare_session
 from cdc_source_mysql.schema.catalog import read_collations, read_tables
 from cdc_source_mysql.schema.charsets import Collation
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.history.event_definitions import definition_of, fits, merge
 from cdc_source_mysql.schema.table_map import TableMap, parse_table_map
 from cdc_source_mysql.schema.type_plan import plan_table, schema_of
-from cdc_source_mysql.session import prepare_session
 from tests.support.mysql.binlog_file import Recorded
 from tests.support.mysql.columns import CHARSETS_WITHOUT_COLUMNS, charset_columns, create_table
 from tests.support.mysql.fixtures import MysqlFactory

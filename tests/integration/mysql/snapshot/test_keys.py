@@ -9,7 +9,7 @@ import pytest
 
 from cdc.errors import SourceUnavailable
 from cdc.spi import EarlierSnapshot
-from cdc_source_mysql.limits import Limits
+from cdc_source_mysql.options import Limits
 from tests.support.mysql.server import MysqlDatabase
 from tests.support.mysql.snapshots import SnapshotBench, at, rows_of
 

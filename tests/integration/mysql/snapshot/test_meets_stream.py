@@ -19,7 +19,7 @@ from cdc.model import Envelope, TableId
 from cdc.spi import EarlierSnapshot, Snapshot, SnapshotChunk
 from cdc.testing.fold import fold
 from cdc_source_mysql.binlog.positions import BinlogPosition, parse, parse_gtids
-from cdc_source_mysql.limits import Limits
+from cdc_source_mysql.options import Limits
 from tests.support.follower import Follower, read_chunks
 from tests.support.mysql.fixtures import EVERY_SERVER
 from tests.support.mysql.follower import MysqlFollower

@@ -15,7 +15,7 @@ from cdc.errors import SourceRefused, SourceUnavailable
 from cdc.spi import EarlierSnapshot
 from cdc_source_mysql.binlog.positions import parse
 from cdc_source_mysql.binlog.stream import Captured
-from cdc_source_mysql.limits import Limits
+from cdc_source_mysql.options import Limits
 from cdc_source_mysql.snapshot.snapshot import open_snapshot
 from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.server import MysqlDatabase

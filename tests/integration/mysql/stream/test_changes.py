@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cdc_source_mysql.limits import Limits
+from cdc_source_mysql.options import Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.fixtures import EVERY_SERVER
 from tests.support.mysql.server import MysqlDatabase

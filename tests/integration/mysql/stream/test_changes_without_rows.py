@@ -18,7 +18,7 @@ STATEMENT = "set session binlog_format = statement"
 MINIMAL = "set session binlog_row_image = minimal"
 TABLES = {"keyed": ("id",), "hit": ("id",), "bag": (), "poor": ("id",), "replaced": ("id",), "calm": ("id",)}
 # What a MINIMAL image of an INSERT lacks and nothing tells.
-UNTOLD = {"mysql": "f float default 0.1", "mariadb": "f int as (a + 1) virtual"}
+UNKNOWN_CHARSET = {"mysql": "f float default 0.1", "mariadb": "f int as (a + 1) virtual"}
 
 
 def refused(pipeline: MysqlPipeline, table: str) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def test_changes_without_rows_are_copied_and_rarer_each_time(
         "create table hit (id int primary key, v varchar(9))",
         "create trigger tr after insert on keyed for each row insert into hit values (new.id, 'by one')",
         "create table bag (a int, b int)",
-        f"create table poor (id int primary key, a int, {UNTOLD[database.server.flavour]})",
+        f"create table poor (id int primary key, a int, {UNKNOWN_CHARSET[database.server.flavour]})",
         "create table calm (id int primary key)",
         "insert into keyed values (1, 'a')",
         "insert into bag values (1, 1), (1, 1), (2, 2)",

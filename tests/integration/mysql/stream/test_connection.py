@@ -11,7 +11,7 @@ import pytest
 from cdc.errors import CdcError, SourceGap, SourceUnavailable
 from cdc_source_mysql.binlog import stream
 from cdc_source_mysql.binlog.dump import Dump
-from cdc_source_mysql.limits import DEFAULTS, Limits
+from cdc_source_mysql.options import DEFAULTS, Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.follower import MysqlFollower
 from tests.support.mysql.server import MysqlDatabase

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cdc_source_mysql.limits import Limits
+from cdc_source_mysql.options import Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.server import MysqlDatabase

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdc_source_mysql.limits import Limits
+from cdc_source_mysql.options import Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.fixtures import EVERY_SERVER, MysqlFactory
 from tests.support.mysql.server import MysqlDatabase

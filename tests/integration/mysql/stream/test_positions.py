@@ -8,7 +8,7 @@ import pytest
 
 from cdc.errors import ConfigError, SourceGap, SourceMismatch, SourceRefused, SourceUnavailable
 from cdc.spi import VerifiesReach
-from cdc_source_mysql.limits import Limits
+from cdc_source_mysql.options import Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.follower import rows_of
 from tests.support.mysql.fixtures import EVERY_SERVER, MysqlFactory

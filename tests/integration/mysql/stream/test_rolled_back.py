@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cdc.errors import SourceUnavailable
-from cdc_source_mysql.limits import Limits
+from cdc_source_mysql.options import Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.follower import MysqlFollower

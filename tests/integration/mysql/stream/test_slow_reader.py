@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import SourceUnavailable
-from cdc_source_mysql.limits import DEFAULTS, Limits
+from cdc_source_mysql.options import DEFAULTS, Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.follower import MysqlFollower
 from tests.support.mysql.server import MysqlDatabase

@@ -7,7 +7,7 @@ import pytest
 from cdc.errors import SourceGap, SourceUnavailable
 from cdc_source_mysql.binlog import opening, replay
 from cdc_source_mysql.binlog.positions import BinlogPosition
-from cdc_source_mysql.limits import Limits
+from cdc_source_mysql.options import Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.branches import prepare
 from tests.support.mysql.fixtures import EVERY_SERVER, MysqlFactory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cdc.errors import UnsupportedSchema
-from cdc_source_mysql.limits import Limits
+from cdc_source_mysql.options import Limits
 from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.server import MysqlDatabase
 
