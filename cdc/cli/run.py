@@ -27,6 +27,7 @@ from cdc.control import storage
 from cdc.control.composition import pick_source, sink_spec, source_spec
 from cdc.control.live import LiveStatus
 from cdc.control.monitor import StatusMonitor
+from cdc.control.points import DayOfPoints
 from cdc.control.problems import log_problems
 from cdc.control.reloading import Reloader
 from cdc.control.volume import make_state_dir, require_volume
@@ -133,6 +134,8 @@ def run(  # noqa: PLR0917  (each is an option of the command)
         if given:
             given.remember(configuration)
         logs = storage.logs(configuration)
+        if not once:
+            monitor.keep(DayOfPoints(configuration.state_dir, monitor.recording(log)))
         engine = _build(configuration, accepted, adopting, state, logs, monitor.recording(log))
     keep_imported()
     session.has_workers = True

@@ -1,6 +1,7 @@
 """How the daemon's status changes over time: rates, trends, the last hour, recent events. One a process.
 
-The engine's thread feeds it with every tick; any thread reads. All of it is in memory and bounded.
+The engine's thread feeds it with every tick; any thread reads. An hour of points is in memory, a day of
+coarser ones in a file, if it has one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from cdc.control.points import (
+    DAY_SECONDS,
+    MAX_MARKS_A_MINUTE,
+    MINUTE_SECONDS,
+    DayOfPoints,
+    HistoryMark,
+    Point,
+    joined,
+)
 from cdc.spi.status import DaemonReport, SinkReport
 
 Log = Callable[..., None]
@@ -26,6 +36,9 @@ RATE_SECONDS = 5.0
 # An hour of points, as charts draw it.
 POINT_SECONDS = 10.0
 MAX_POINTS = 360
+HOUR_SECONDS = 3600.0
+# Of a longer window: 288 points a day are more than a chart has pixels for on a phone, and fewer on a screen.
+DAY_STEP_SECONDS = 300.0
 MAX_EVENTS = 500
 # A slope that moves freshness by less in a minute is none.
 STEADY_SHARE = 0.1
@@ -34,6 +47,7 @@ STEADY_SHARE = 0.1
 STUCK_SECONDS = 300.0
 # Written every ten seconds: events are what is rare.
 _NO_EVENT = "progress"
+_MARKED = ("warning", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +79,12 @@ class StatusMonitor:
         self._sampled_at = self._pointed_at = float("-inf")
         self._pairs: dict[Pair, _Samples] = {}
         self._bytes: dict[str, deque[tuple[float, int]]] = {}
-        self._points: deque[tuple[datetime, dict[str, float]]] = deque(maxlen=MAX_POINTS)
+        self._points: deque[Point] = deque(maxlen=MAX_POINTS)
+        # Points and marks that the file does not have yet, and marks that were in it at the start.
+        self._minute: list[Point] = []
+        self._marks: deque[HistoryMark] = deque(maxlen=MAX_MARKS_A_MINUTE)
+        self._earlier_marks: list[HistoryMark] = []
+        self._day: DayOfPoints | None = None
         self._events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
         self._event_count = 0
 
@@ -79,9 +98,17 @@ class StatusMonitor:
 
         return record
 
+    def keep(self, day: DayOfPoints) -> None:
+        """Keep a day of points in this file from now on, and show what it has of the last hour."""
+        points, marks = day.read(HOUR_SECONDS, MINUTE_SECONDS)
+        with self._lock:
+            self._day, self._earlier_marks = day, marks
+            self._points.extendleft(reversed(points[-MAX_POINTS + len(self._points) :]))
+
     def tick(self, report: DaemonReport) -> None:
         """Take the newest report; of some of them keep figures."""
         now = self._clock()
+        due: list[Point] = []
         with self._lock:
             self._report, self._ticked_at = report, now
             if now - self._sampled_at >= SAMPLE_SECONDS:
@@ -89,7 +116,12 @@ class StatusMonitor:
                 self._sample(report, now)
             if now - self._pointed_at >= POINT_SECONDS:
                 self._pointed_at = now
-                self._points.append((datetime.now(UTC), dict(_series(report))))
+                point = Point(datetime.now(UTC), dict(_series(report)))
+                self._points.append(point)
+                self._minute.append(point)
+                due, marks = self._due()
+        if due and self._day is not None:
+            self._day.add(joined(due), marks)
 
     @property
     def report(self) -> DaemonReport | None:
@@ -142,22 +174,28 @@ class StatusMonitor:
         return found
 
     def history(self, seconds: float) -> dict[str, Any]:
-        """Return the points of so many seconds: times, series by name, and marks of warnings and errors."""
-        since = datetime.now(UTC).timestamp() - seconds
+        """Return the points of so many seconds: times, series by name, and marks of warnings and errors. More
+        than an hour has a point every five minutes, from the file.
+        """
+        day, step = self._day, POINT_SECONDS
         with self._lock:
-            points = [point for point in self._points if point[0].timestamp() >= since]
-            events = list(self._events)
-        names = sorted({name for _, values in points for name in values})
-        marks = [
-            {"at": event["at"], "text": event["event"]}
-            for event in events
-            if event["level"] in ("warning", "error")
-            and datetime.fromisoformat(event["at"]).timestamp() >= since
-        ]
+            points, marks = list(self._points), [*self._earlier_marks, *self._event_marks()]
+        if seconds > HOUR_SECONDS and day is not None:
+            points, kept = day.read(min(seconds, DAY_SECONDS), DAY_STEP_SECONDS)
+            step = DAY_STEP_SECONDS
+            marks = sorted({*kept, *marks}, key=lambda one: one.at)
+        since = datetime.now(UTC).timestamp() - seconds
+        points = [point for point in points if point.at.timestamp() >= since]
+        names = sorted({name for point in points for name in point.values})
         return {
-            "at": [at.isoformat() for at, _ in points],
-            "series": {name: [values.get(name) for _, values in points] for name in names},
-            "marks": marks,
+            "step_seconds": step,
+            "at": [point.at.isoformat() for point in points],
+            "series": {name: [point.values.get(name) for point in points] for name in names},
+            "marks": [
+                {"at": mark.at.isoformat(), "text": mark.text}
+                for mark in marks
+                if mark.at.timestamp() >= since
+            ],
         }
 
     def events(self, limit: int, after: int = 0) -> list[dict[str, Any]]:
@@ -177,6 +215,19 @@ class StatusMonitor:
                 "event": event,
             }
             self._events.append(head | kept)
+            if level in _MARKED:
+                self._marks.append(_mark(self._events[-1]))
+
+    def _due(self) -> tuple[list[Point], list[HistoryMark]]:
+        """Take what the file lacks, once a minute; with the lock held."""
+        if (self._minute[-1].at - self._minute[0].at).total_seconds() < MINUTE_SECONDS - POINT_SECONDS:
+            return [], []
+        points, marks, self._minute = self._minute, [*self._marks], []
+        self._marks.clear()
+        return points, marks
+
+    def _event_marks(self) -> list[HistoryMark]:
+        return [_mark(event) for event in self._events if event["level"] in _MARKED]
 
     def _sample(self, report: DaemonReport, now: float) -> None:
         for name, source in report.sources.items():
@@ -194,6 +245,10 @@ class StatusMonitor:
                 samples.freshness.append((now, pair.freshness_seconds))
             while samples.freshness and samples.freshness[0][0] < now - TREND_SECONDS:
                 samples.freshness.popleft()
+
+
+def _mark(event: dict[str, Any]) -> HistoryMark:
+    return HistoryMark(datetime.fromisoformat(event["at"]), event["event"])
 
 
 def _pairs(report: DaemonReport) -> list[tuple[str, SinkReport]]:

@@ -48,7 +48,7 @@ def endpoints(reads: Reads, controls: Controls) -> list[Endpoint]:
         Endpoint("/schema-history", "GET", reads.schemas, SchemasQuery, ("schemas",)),
         Endpoint("/errors", "GET", reads.errors, StatusQuery, ("errors",)),
         Endpoint("/events", "GET", reads.events, EventsQuery, ("events",)),
-        Endpoint("/history", "GET", reads.history, HistoryQuery, ("at", "series", "marks")),
+        Endpoint("/history", "GET", reads.history, HistoryQuery, ("step_seconds", "at", "series", "marks")),
         Endpoint("/pause", "POST", controls.pause, ControlQuery, _PREVIEW, PauseBody),
         Endpoint("/resume", "POST", controls.resume, ControlQuery, _PREVIEW, PauseBody),
         Endpoint("/replay", "POST", controls.replay, ControlQuery, _PREVIEW, ReplayBody),

@@ -79,9 +79,11 @@ class EventsQuery(_Query):
 
 
 class HistoryQuery(_Query):
-    """How much of the last hour."""
+    """How much of the last day."""
 
-    window: str = Field("1h", pattern=r"^[0-9]{1,4}(s|m|h)$", description="A duration, such as 15m.")
+    window: str = Field(
+        "1h", pattern=r"^[0-9]{1,4}(s|m|h)$", description="A duration, such as 15m, at most 24h."
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -162,7 +164,7 @@ class Reads:
         return {"events": self._live.monitor.events(query.limit)}
 
     def history(self, query: HistoryQuery) -> Any:
-        """Rates, lags and freshness of the last hour, every ten seconds."""
+        """Rates, lags and freshness: of an hour every ten seconds, of a day every five minutes."""
         return self._live.monitor.history(parse_duration(query.window).total_seconds())
 
     async def stream(self, request: Request) -> Response:
