@@ -6,18 +6,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from cdc.control.status import Status
 from cdc.engine.ledger import TableBook
 from cdc.errors import CdcError
-from cdc.model import TableId, TableSchema
-from cdc.spi import LogReader
+from cdc.model import TableId
+from cdc.spi import LogReader, StateReader
+from cdc.spi.state import DefinedColumn, TableDefinition, TableVersion
 from cdc.spi.status import ErrorReport, SinkReport, SourceReport
 
 SKIPPED = "skipped"
+UNFOLLOWED = "unfollowed"
 # What an operator looks for first.
-_ATTENTION = (SKIPPED, "copying", "waiting", "paused", "live")
+_ATTENTION = (SKIPPED, UNFOLLOWED, "copying", "waiting", "paused", "live")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,9 @@ class TableQuery:
 
 @dataclass(frozen=True, slots=True)
 class CapturedTable:
-    """A table of a source. `state` is its phase, or `skipped` if its source or a sink skips it (`error`);
-    `reason` is why it is copied again.
+    """A table of a source. `state` is its phase, `skipped` if its source or a sink skips it (`error`), or
+    `unfollowed` if its rows are delivered with those of another table. `reason` is why it is copied again or
+    not followed, and `remedy` what an operator can do about the latter.
     """
 
     name: str
@@ -44,6 +48,7 @@ class CapturedTable:
     reason: str | None
     copied_rows: int
     error: ErrorReport | None
+    remedy: str | None = None
 
     def place(self, order: str) -> tuple[str, ...]:
         """Return the table's place among others, by a `TableQuery.order`."""
@@ -68,25 +73,29 @@ class TablePage:
 
 
 @dataclass(frozen=True, slots=True)
-class CapturedColumn:
-    """A column; `type` is Arrow's, `source_type` the database's."""
-
-    name: str
-    type: str
-    source_type: str
-    nullable: bool
-
-
-@dataclass(frozen=True, slots=True)
 class CapturedDefinition:
-    """The newest definition of a table, the `version`-th that its log has had."""
+    """A definition of a table, the `version`-th that its log has had, since a commit at a time and position.
+    `changes` say what is different from the one before, which `is_first` lacks.
+    """
 
     source: str
     name: str
     version: int
-    key: list[str]
+    at: datetime | None
+    position: str | None
+    is_first: bool
+    changes: list[str]
+    key: tuple[str, ...]
     identity: str
-    columns: list[CapturedColumn]
+    columns: tuple[DefinedColumn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionPage:
+    """Definitions of one page, newest first; `next` is the next page's cursor."""
+
+    next: str | None
+    schemas: list[CapturedDefinition]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +116,13 @@ def tables_of(status: Status, logs: Mapping[str, LogReader], query: TableQuery) 
     """Return a page of the tables that match."""
     errors = _errors(status)
     books = {name: TableBook.from_metadata(log.metadata) for name, log in logs.items()}
-    found = [
+    found = _unfollowed(status)
+    gone = {(one.source, one.name) for one in found}
+    found += [
         _captured(name, table, book, errors.get((name, str(table))))
         for name, book in books.items()
         for table, _ in book.items()
-        if table.schema
+        if table.schema and (name, str(table)) not in gone
     ]
     matching = [
         one
@@ -130,15 +141,14 @@ def tables_of(status: Status, logs: Mapping[str, LogReader], query: TableQuery) 
     )
 
 
-def schemas_of(logs: Mapping[str, LogReader], search: str, limit: int) -> list[CapturedDefinition]:
-    """Return the newest definition of each table whose name contains `search`."""
-    found = []
-    for name, log in logs.items():
-        for table in sorted(log.tables):
-            schema = log.schema(table)
-            if schema is not None and search.lower() in str(table).lower():
-                found.append(_definition(name, schema))
-    return found[:limit]
+def schemas_of(
+    state: StateReader, search: str, source: str | None, limit: int, cursor: int | None
+) -> DefinitionPage:
+    """Return a page of the definitions that tables whose name contains `search` have had."""
+    found = state.definitions(source, search, limit + 1, cursor)
+    page = found[:limit]
+    after = str(page[-1].id) if len(found) > limit else None
+    return DefinitionPage(after, [_definition(one) for one in page])
 
 
 def errors_of(status: Status) -> list[PresentError]:
@@ -189,6 +199,15 @@ def _errors(status: Status) -> dict[tuple[str, str], ErrorReport]:
     return found
 
 
+def _unfollowed(status: Status) -> list[CapturedTable]:
+    return [
+        CapturedTable(one.table, name, UNFOLLOWED, one.reason, 0, None, one.remedy)
+        for name, view in status.sources.items()
+        if view.report is not None
+        for one in view.report.unfollowed
+    ]
+
+
 def _captured(source: str, table: TableId, book: TableBook, error: ErrorReport | None) -> CapturedTable:
     state = book[table]
     return CapturedTable(
@@ -201,10 +220,43 @@ def _captured(source: str, table: TableId, book: TableBook, error: ErrorReport |
     )
 
 
-def _definition(source: str, schema: TableSchema) -> CapturedDefinition:
-    columns = [
-        CapturedColumn(one.name, str(one.type), one.source_type, one.nullable) for one in schema.columns
-    ]
+def _definition(one: TableVersion) -> CapturedDefinition:
+    found, earlier = one.definition, one.earlier
     return CapturedDefinition(
-        source, str(schema.table), schema.version, list(schema.key), schema.identity, columns
+        source=one.source,
+        name=str(one.table),
+        version=one.version,
+        at=one.at,
+        position=one.position,
+        is_first=earlier is None,
+        changes=[] if earlier is None else [*_differences(earlier, found)],
+        key=found.key,
+        identity=found.identity,
+        columns=found.columns,
     )
+
+
+def _differences(earlier: TableDefinition, now: TableDefinition) -> Iterator[str]:
+    before = {column.name: column for column in earlier.columns}
+    after = {column.name: column for column in now.columns}
+    yield from (f"{name} added ({after[name].source_type})" for name in after if name not in before)
+    yield from (f"{name} dropped" for name in before if name not in after)
+    for name, column in after.items():
+        if name in before:
+            yield from _altered(before[name], column)
+    if not (before.keys() ^ after.keys()) and [*before] != [*after]:
+        yield "columns in another order"
+    if earlier.key != now.key:
+        yield f"key: {', '.join(now.key) or 'none'} (was {', '.join(earlier.key) or 'none'})"
+    if earlier.identity != now.identity:
+        yield f"old rows: {now.identity} (was {earlier.identity})"
+
+
+def _altered(before: DefinedColumn, after: DefinedColumn) -> Iterator[str]:
+    if (before.source_type, before.type) != (after.source_type, after.type):
+        # Two types of the database can be one in Arrow, and the other way round.
+        same_name = before.source_type == after.source_type
+        kinds = (after.type, before.type) if same_name else (after.source_type, before.source_type)
+        yield f"{after.name}: {kinds[0]} (was {kinds[1]})"
+    if before.nullable != after.nullable:
+        yield f"{after.name} {'may be null' if after.nullable else 'is not null'}"

@@ -6,6 +6,7 @@ from cdc.engine.capture import Capture
 from cdc.engine.capture_context import CaptureContext
 from cdc.engine.coordinator import Coordinator
 from cdc.engine.copies import CopyRequests
+from cdc.engine.definitions import NewDefinitions
 from cdc.engine.identity import next_start
 from cdc.engine.ledger import Ledger
 from cdc.engine.outdated import Outdated, record_of
@@ -82,6 +83,11 @@ class CapturePipeline:
             Worker(f"capture:{name}", self.capture.run, self.status, report, pacing=pacing),
             Worker(f"snapshot:{name}", self.coordinator.run, self.status.copying, report, pacing=pacing),
         ]
+
+    @property
+    def definitions(self) -> NewDefinitions:
+        """The versions of tables' definitions that the state may not have yet."""
+        return self._ledger.definitions
 
     @property
     def subject(self) -> tuple[str, str]:

@@ -50,6 +50,8 @@ class Housekeeping:
             capture.tick()
         for delivery in self._pipelines.deliveries.values():
             delivery.tick()
+        for name, capture in self._pipelines.captures.items():
+            self._attempt(f"definitions of {name}", partial(capture.definitions.record, self._state, name))
         report = self._report(running=not final)
         if final or now - self._status_at >= STATUS_INTERVAL_SECONDS:
             self._status_at = now

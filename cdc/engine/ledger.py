@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self, TypeVar
 
+from cdc.engine.definitions import NewDefinitions
 from cdc.engine.repeats import Repeats
 from cdc.model import Audience, ChangeSet, Commit, Position, Resnapshot, TableId, TableSchema
 from cdc.model.batch import EVERYONE
@@ -254,6 +255,7 @@ class Ledger:
         self._requested_at: dict[TableId, int] = {}
         self._latest: dict[TableId, Resnapshot] = {}
         self.repeats = Repeats()
+        self.definitions = NewDefinitions(log)
 
     @property
     def tables(self) -> TableBook:
@@ -294,7 +296,7 @@ class Ledger:
     def begin(self) -> LedgerEntry:
         """Open an entry; wait until no other one is open."""
         transaction = self.log.begin()
-        return LedgerEntry(transaction, self._book, self.log, self._follow)
+        return LedgerEntry(transaction, self._book, self.log, self._follow, self.definitions)
 
     def _follow(
         self, changes: Mapping[str, str | None] | None, requested: Sequence[Requested], position: Position
@@ -320,12 +322,15 @@ class LedgerEntry:
         book: TableBook,
         log: LogWriter,
         follow: Callable[[Mapping[str, str | None] | None, Sequence[Requested], Position], None],
+        definitions: NewDefinitions,
     ) -> None:
         self._transaction = transaction
         self._log = log
         self._follow = follow
         self.tables = TableDraft(book)
         self.requested: list[Requested] = []
+        self._definitions = definitions
+        self._schemas: dict[TableId, TableSchema] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -339,6 +344,9 @@ class LedgerEntry:
 
     def append(self, changes: ChangeSet) -> None:
         self._transaction.append(changes)
+        for batch in changes.batches:
+            if self._definitions.is_new(batch.schema):
+                self._schemas[batch.table] = batch.schema
 
     def buffer(self, number: int, changes: ChangeSet) -> None:
         self._transaction.buffer(number, changes)
@@ -363,6 +371,8 @@ class LedgerEntry:
             self._follow(None, self.requested if has_happened else (), position)
             raise
         self._follow(changes, self.requested, position)
+        if self._schemas:
+            self._definitions.committed(self._schemas, commit)
         return commit
 
     def close(self) -> None:

@@ -45,7 +45,7 @@ def endpoints(reads: Reads, controls: Controls) -> list[Endpoint]:
         Endpoint("/status", "GET", reads.status, StatusQuery, ("verdict", "resources", "sources", "sinks")),
         Endpoint("/tables", "GET", reads.tables, TablesQuery, ("total", "by_state", "next", "tables")),
         Endpoint("/checkpoints", "GET", reads.checkpoints, CheckpointsQuery, ("checkpoints",)),
-        Endpoint("/schema-history", "GET", reads.schemas, SchemasQuery, ("schemas",)),
+        Endpoint("/schema-history", "GET", reads.schemas, SchemasQuery, ("next", "schemas")),
         Endpoint("/errors", "GET", reads.errors, StatusQuery, ("errors",)),
         Endpoint("/events", "GET", reads.events, EventsQuery, ("events",)),
         Endpoint("/history", "GET", reads.history, HistoryQuery, ("step_seconds", "at", "series", "marks")),

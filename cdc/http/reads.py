@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import asdict, fields, is_dataclass
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from cdc.control import storage
 from cdc.control.catalog import TableQuery, errors_of, readers, schemas_of, tables_of
 from cdc.control.live import LiveStatus
 from cdc.control.monitor import MAX_EVENTS, POINT_SECONDS
@@ -46,11 +48,12 @@ class TablesQuery(_Query):
 
     search: Text = Field("", description="A part of the table's name.")
     source: Text | None = Field(None, description="Tables of this source only.")
-    state: Literal["waiting", "copying", "live", "paused", "skipped"] | None = Field(
+    state: Literal["waiting", "copying", "live", "paused", "skipped", "unfollowed"] | None = Field(
         None, description="Tables in this state only."
     )
     order: Literal["name", "state", "attention"] = Field(
-        "name", description="What the tables are sorted by; `attention`: skipped and copied ones first."
+        "name",
+        description="`attention`: skipped, unfollowed and copied ones first.",
     )
     limit: Limit = Field(100, description="At most this many.")
     cursor: Text = Field("", description="`next` of the page before.")
@@ -64,10 +67,14 @@ class CheckpointsQuery(_Query):
 
 
 class SchemasQuery(_Query):
-    """Which tables."""
+    """Which definitions, and which page of them."""
 
     search: Text = Field("", description="A part of the table's name.")
-    limit: Limit = Field(100, description="At most this many.")
+    source: Text | None = Field(None, description="Tables of this source only.")
+    limit: Limit = Field(100, description="At most this many, newest first.")
+    cursor: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = Field(
+        None, description="`next` of the page before."
+    )
 
 
 class EventsQuery(_Query):
@@ -151,9 +158,9 @@ class Reads:
         }
 
     def schemas(self, query: SchemasQuery) -> Any:
-        """The newest definition of each captured table, with its version."""
-        with readers(self._live.status(), self._live.log) as logs:
-            return {"schemas": schemas_of(logs, query.search, query.limit)}
+        """The definitions that captured tables have had, each with what it changed, by pages."""
+        with closing(storage.state(self._live.configuration).reader()) as state:
+            return schemas_of(state, query.search, query.source, query.limit, query.cursor)
 
     def errors(self, _: StatusQuery) -> Any:
         """The present errors, each with its remedy."""

@@ -133,6 +133,41 @@ class ReloadRequest:
     result: Any | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DefinedColumn:
+    """A column of a table; `type` is Arrow's, `source_type` the database's."""
+
+    name: str
+    type: str
+    source_type: str
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TableDefinition:
+    """A table's shape, as `TableSchema` has it."""
+
+    columns: tuple[DefinedColumn, ...]
+    key: tuple[str, ...]
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableVersion:
+    """One version of a table's definition, and the one before. `at` and `position` are those of the commit
+    that brought it; None if the log had it before the state kept versions, or the daemon crashed just then.
+    """
+
+    id: int
+    source: str
+    table: TableId
+    version: int
+    at: datetime | None
+    position: str | None
+    definition: TableDefinition
+    earlier: TableDefinition | None = None
+
+
 class DeliveryState(Protocol):
     """The part of the state that one delivery, of one source to one sink, uses."""
 
@@ -259,6 +294,14 @@ class StateReader(Protocol):
         """Return the request of that id, finished or not."""
         ...
 
+    def definitions(
+        self, source: str | None = None, search: str = "", limit: int = 100, before: int | None = None
+    ) -> Sequence[TableVersion]:
+        """Return the newest versions of definitions with an id below `before`, newest first; of one source,
+        and of tables whose `schema.name` contains `search` in upper or lower case, where given.
+        """
+        ...
+
     def request_reload(self, by: str, *, dry_run: bool) -> int:
         """Leave a request that the daemon loads its configuration again; return its id."""
         ...
@@ -304,6 +347,16 @@ class State(StateReader, DeliveryState, CaptureState, Protocol):
 
     def finish_table_pause(self, number: int, error: str | None = None) -> None:
         """Mark the request as done, or as refused for that reason."""
+        ...
+
+    def definition_versions(self, source: str) -> Mapping[TableId, int]:
+        """Return by table the version of its definition that was added last."""
+        ...
+
+    def add_definitions(self, source: str, versions: Sequence[TableVersion]) -> None:
+        """Remember these versions of one source in this order, and give each an id; the oldest of a table
+        that has many may be forgotten.
+        """
         ...
 
     def write_status(self, document: Any) -> None:

@@ -63,6 +63,14 @@ _MIGRATIONS: tuple[str, ...] = (
         requested_at integer not null, finished_at integer, result text
     ) strict;
     """,
+    """
+    create table definitions (
+        id integer primary key autoincrement,
+        source text not null, table_schema text not null, table_name text not null,
+        version integer not null, at integer, position_text text, document text not null
+    ) strict;
+    create index definitions_by_table on definitions (source, table_schema, table_name, id);
+    """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 

@@ -25,6 +25,7 @@ from cdc.model.position import from_microseconds, to_microseconds
 from cdc.spi.holder import StateHolder
 from cdc.spi.state import Checkpoint, Plan, PublishedCursor, ReplayRequest
 from cdc.state.copies import ReadsCopyRequests, WritesCopyRequests
+from cdc.state.definitions import ReadsDefinitions, WritesDefinitions
 from cdc.state.pauses import KeepsPauses
 from cdc.state.reloads import KeepsReloads
 from cdc.state.schema import check_version, migrate, require_own_version
@@ -43,7 +44,7 @@ _DAY_US = 24 * _HOUR_US
 _PROBE_BYTES = 64 * 1024
 
 
-class SqliteStateReader(ReadsCopyRequests, KeepsPauses, KeepsReloads):
+class SqliteStateReader(ReadsCopyRequests, ReadsDefinitions, KeepsPauses, KeepsReloads):
     """Implements `cdc.spi.StateReader`. Changes nothing but the requests that it leaves."""
 
     def __init__(self, state_dir: Path) -> None:
@@ -123,7 +124,7 @@ class SqliteStateReader(ReadsCopyRequests, KeepsPauses, KeepsReloads):
                 raise
 
 
-class SqliteState(SqliteStateReader, WritesCopyRequests):
+class SqliteState(SqliteStateReader, WritesCopyRequests, WritesDefinitions):
     """Implements `cdc.spi.state.State`: creates what is missing and locks `state_dir` for one process until
     `close`.
 
@@ -180,7 +181,7 @@ class SqliteState(SqliteStateReader, WritesCopyRequests):
 
     def publish_cursor(self, source: str, cursor: PublishedCursor, epoch: int) -> None:
         """Say how far the sink is, and clear the plan; no-op when a newer epoch has said it."""
-        with self._mutex, _translated(self._path), self._transaction() as connection:
+        with self._writing() as connection:
             connection.execute(
                 "insert into cursors values (?, ?, ?, ?, ?, ?, ?) on conflict (sink, source) do update set "
                 "epoch = excluded.epoch, next_offset = excluded.next_offset, "
@@ -236,6 +237,11 @@ class SqliteState(SqliteStateReader, WritesCopyRequests):
         """Mark the request as taken up, or as refused for that reason."""
         statement = "update replays set finished_at = ?, error = ? where id = ?"
         self._all(statement, to_microseconds(datetime.now(UTC)), error, number)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._mutex, _translated(self._path), self._transaction() as connection:
+            yield connection
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -14,12 +14,29 @@ import pytest
 from cdc.errors import StateError
 from cdc.model import Position, TableId
 from cdc.spi import Checkpoint, Plan, PublishedCursor, State, StateHolder, StateReader, StateStore
+from cdc.spi.state import DefinedColumn, TableDefinition, TableVersion
 from cdc.testing.contract_waivers import honours_waivers
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 # A position may be far beyond 64 bits (GTID sets).
 FAR = Position(2**90 + 1, "uuid:1-99")
-ORDERS = TableId("public", "orders")
+ORDERS, ITEMS = TableId("public", "orders"), TableId("public", "items")
+
+
+def definition(*names: str) -> TableDefinition:
+    columns = tuple(DefinedColumn(name, "int64", "bigint", name != "id") for name in names)
+    return TableDefinition(columns, names[:1], "key")
+
+
+def version(
+    table: TableId,
+    number: int,
+    shape: TableDefinition,
+    at: datetime | None = None,
+    position: str | None = None,
+) -> TableVersion:
+    """A version that is to be added: the state gives it its id and source."""
+    return TableVersion(0, "", table, number, at, position, shape)
 
 
 @honours_waivers
@@ -70,6 +87,31 @@ class StateContract:
         assert state.next_epoch("lake", at_least=2) == 3
         assert state.next_epoch("lake", at_least=9) == 9
         state.close()
+
+    def test_definitions_are_read_newest_first_with_the_one_before(
+        self, state: State, reader: StateReader
+    ) -> None:
+        first, second = definition("id"), definition("id", "note")
+        state.add_definitions("shop", [version(ORDERS, 1, first), version(ITEMS, 1, first)])
+        state.add_definitions("shop", [version(ORDERS, 2, second, NOON, "0/9")])
+        state.add_definitions("crm", [version(ORDERS, 1, first)])
+        state.add_definitions("crm", [])
+        newest, altered, items, orders = reader.definitions()
+        assert (altered.source, altered.table, altered.version) == ("shop", ORDERS, 2)
+        assert (altered.at, altered.position, altered.definition) == (NOON, "0/9", second)
+        assert (altered.earlier, newest.earlier, items.earlier, orders.earlier) == (first, None, None, None)
+        assert reader.definitions(limit=2) == [newest, altered]
+        assert reader.definitions(limit=2, before=altered.id) == [items, orders]
+        assert reader.definitions("shop", "ORD") == [altered, orders]
+        assert state.definition_versions("shop") == {ORDERS: 2, ITEMS: 1}
+
+    def test_of_a_table_that_changes_for_ever_the_newest_definitions_stay(self, state: State) -> None:
+        for number in range(1, 1001, 100):
+            several = [version(ORDERS, number + one, definition(f"c{number + one}")) for one in range(100)]
+            state.add_definitions("shop", [*several, version(ITEMS, 1, definition("id"))])
+        found = [one.version for one in state.definitions("shop", "orders", limit=2000)]
+        assert found[:50] == list(range(1000, 950, -1))
+        assert len(found) < 300
 
     def test_checkpoints_are_read_newest_first(self, state: State, reader: StateReader) -> None:
         numbers = [

@@ -130,7 +130,7 @@ def test_a_source_that_never_answered_then_streams_is_cut_off_and_returns(served
         error = status["sources"]["shop"]["error"]
         assert (error["kind"], error["docs"]) == ("SourceUnavailable", "operations#sourceunavailable")
         assert error["next_try_at"] is not None
-        assert word(status, "lake") in ("Waits", "Up to date")
+        assert word(status, "lake") in ("Waits", "Catching up")
         served.proxy.accept()
         served.wait_for(is_well, "all to be well again")
 
@@ -168,6 +168,7 @@ def test_a_sink_that_is_down_leaves_the_other_alone(served: Served) -> None:
 def test_a_source_that_needs_an_operator_is_not_ready_and_says_what_to_do(served: Served) -> None:
     with served.start() as daemon:
         served.wait_for(is_well, "all to be well")
+        known = wait_until(lambda: versions(served, least=1), "the table's definition")
         daemon.kill9()
     served.database.execute(f"select pg_drop_replication_slot('{served.pipeline.slot}')")
     with served.start():
@@ -178,6 +179,7 @@ def test_a_source_that_needs_an_operator_is_not_ready_and_says_what_to_do(served
         assert (ready.status, ready.json["title"]) == (503, "Source shop needs you")
         assert ready.json["remedy"]
         assert served.client.get("/healthz").status == 200
+        assert versions(served, least=1) == known
 
 
 def samples(text: str) -> dict[str, dict[str, float]]:
@@ -188,6 +190,11 @@ def samples(text: str) -> dict[str, dict[str, float]]:
             name = re.sub("_(bucket|sum|count|created)$", "", sample.name)
             found.setdefault(name, {})[f"{sample.name}{sorted(sample.labels.items())}"] = sample.value
     return found
+
+
+def versions(served: Served, least: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = served.get("/api/v1/schema-history?search=APP.items")["schemas"]
+    return found if len(found) >= least else []
 
 
 def test_every_metric_of_dashboard_and_alerts_moves_under_load(served: Served) -> None:
@@ -212,3 +219,14 @@ def test_every_metric_of_dashboard_and_alerts_moves_under_load(served: Served) -
             lambda: "cdc_table_copies_again_total" in samples(client.get("/metrics").body.decode()), "a copy"
         )
         assert {name for name in shown & STILL if name not in before} == set()
+        altered, first = wait_until(lambda: versions(served, least=2), "the altered table")
+        assert (altered["version"], altered["changes"]) == (2, ["more added (integer)"])
+        assert None not in (altered["at"], altered["position"])
+        assert (first["version"], first["is_first"], first["changes"]) == (1, True, [])
+        page = served.get("/api/v1/schema-history?limit=1")
+        assert page["schemas"] == [altered]
+        assert served.get(f"/api/v1/schema-history?cursor={page['next']}") == {
+            "next": None,
+            "schemas": [first],
+        }
+        assert served.get("/api/v1/schema-history?source=other")["schemas"] == []

@@ -57,8 +57,10 @@ def test_tables_are_searched_counted_and_paged(client: Client) -> None:
 
 
 def test_definitions_name_columns_and_versions(client: Client) -> None:
-    items, notes = client.get("/api/v1/schema-history").json["schemas"]
+    (items,) = client.get("/api/v1/schema-history?search=items").json["schemas"]
+    (notes,) = client.get("/api/v1/schema-history?search=notes").json["schemas"]
     assert (items["name"], items["version"], items["key"]) == ("public.items", 1, ["id"])
+    assert items["is_first"] is True
     assert [one["name"] for one in notes["columns"]] == ["id", "text"]
 
 
