@@ -1,6 +1,7 @@
 """Named crash points: no-ops unless CDC_FAILPOINT arms one, then the process kills itself there like kill -9.
 
-`CDC_FAILPOINT=log.buffers-durable` dies at the first hit of that point, `…=3` behind it at the third.
+`CDC_FAILPOINT=log.buffers-durable` dies at the first hit of that point, `…=3` behind it at the third, and
+`…@FILE` behind it waits at the point for as long as that file is there.
 Tests read `NAMES`, so that a point that is renamed or lost fails them.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -28,7 +30,9 @@ NAMES: Final = frozenset(
 )
 
 _armed, _, _count = os.environ.get("CDC_FAILPOINT", "").partition("=")
-_hits_left = int(_count or 1) if _armed else 0
+_armed, _, _held_by = _armed.partition("@")
+_hits_left = int(_count or 1) if _armed and not _held_by else 0
+_HOLD_SECONDS = 0.05
 _watch: Callable[[str], None] | None = None
 
 
@@ -39,6 +43,8 @@ def hit(name: str) -> None:
         _watch(name)
     if name != _armed:
         return
+    while _held_by and os.path.exists(_held_by):  # noqa: PTH110  (nothing is imported for a no-op)
+        time.sleep(_HOLD_SECONDS)
     _hits_left -= 1
     if _hits_left == 0:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -16,7 +16,7 @@ from typing import Any
 
 import cdc
 from cdc.control.monitor import StatusMonitor
-from cdc.control.status import DaemonView, DeliveryView, SourceView, Status, status_of
+from cdc.control.status import DaemonView, DeliveryView, SourceView, Status, stamp_of, status_of
 from cdc.control.verdict import DaemonVerdict, delivery_word, error_title, source_word, verdict_of
 from cdc.spi import HasMode, LogReader, LogStore
 from cdc.spi.metrics import Meter
@@ -125,6 +125,9 @@ class LiveStatus:
             for pair, shown in zip(pairs, found["sinks"][name], strict=True):
                 shown.update(asdict(self._delivery(configuration.sinks[name], pair, status)))
                 shown.update(_explained(f"Sink {name}", pair.report))
+        loaded = status.daemon.report and status.daemon.report.configuration
+        if loaded:
+            found["configuration"]["changed"] = loaded.stamp != stamp_of(Path(loaded.file))
         return {
             "name": socket.gethostname(),
             "version": cdc.__version__,

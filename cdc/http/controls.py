@@ -146,10 +146,11 @@ class Controls:
     def reload(self, _: ReloadBody) -> Action:
         """Load the configuration file again."""
         expected = reload(self._live.configuration, BY, dry_run=True)
-        happens = "; ".join(map(str, expected.changes)) or "nothing: the file is the same"
+        changes = "; ".join(map(str, expected.changes))
+        happens = f"In {expected.file}: {changes}." if changes else f"Nothing: {expected.file} has no change."
         said = preview(
             "Reload the configuration",
-            f"In {expected.file}: {happens}.",
+            happens,
             "Everything else continues. If something fails, the present configuration stays in force.",
             ["cdc", "reload"],
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +82,9 @@ def violations(page: Page) -> list[str]:
 
 
 @contextmanager
-def operated(database: Database, folder: Path, *, held: bool = False) -> Iterator[Operated]:
+def operated(
+    database: Database, folder: Path, *, held: bool = False, variables: Mapping[str, str] | None = None
+) -> Iterator[Operated]:
     """A daemon that serves, on a database behind a proxy, which holds all answers back if `held`."""
     with ExitStack() as stack:
         proxy = stack.enter_context(Proxy(database.server.port))
@@ -90,7 +92,7 @@ def operated(database: Database, folder: Path, *, held: bool = False) -> Iterato
             proxy.pause("to_client")
         pipeline = Pipeline(database, folder, url=database.dsn(port=str(proxy.port), sslmode="disable"))
         pipeline.serve(token="${CDC_TOKEN:-}")
-        daemon = stack.enter_context(pipeline.start(environment()))
+        daemon = stack.enter_context(pipeline.start({**environment(), **(variables or {})}))
         yield Operated(pipeline, database, proxy, daemon, client_of(daemon))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.integration.cli.conftest import Project, minimal
+from tests.integration.cli.conftest import SINK, Project, minimal
 from tests.integration.http.conftest import Client, client_of, environment, serving, with_http
 from tests.page.conftest import TOKEN, opened, violations, wait_for_title
 from tests.support.processes import CdcProcess
@@ -80,6 +80,56 @@ def test_a_table_is_copied_again(page: Page, served: Client) -> None:
     page.get_by_role("button", name="Copy again: public.items").click()
     confirm(page, "Copy 1 table")
     page.locator("#eventlist").get_by_text("copy finished").wait_for()
+
+
+def test_a_changed_configuration_is_shown_before_it_is_loaded(
+    page: Page, served: Client, tmp_path: Path
+) -> None:
+    changed = {**minimal(), "http": {"token": "${CDC_TOKEN:-}"}}
+    changed["sinks"]["copy"] = {"type": SINK, "from": ["shop"], "path": "./copy.bin"}
+    changed["sinks"]["store"]["flush"] = {"interval": "1s"}
+    Project(tmp_path).write(changed)
+    page.get_by_text("the file has changed since").wait_for()
+    page.get_by_role("button", name="Reload the configuration").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("+ sinks.copy added").wait_for()
+    dialog.get_by_text("~ sinks.store changed: flush").wait_for()
+    assert violations(page) == []
+    confirm(page, "Reload the configuration")
+    page.locator("#lagbody").get_by_text("copy", exact=True).wait_for()
+
+
+def test_a_configuration_that_is_wrong_is_refused_with_its_place(
+    page: Page, served: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "cdc.yaml").write_text("sources: {}\ncolour: red\n", "utf-8")
+    page.get_by_role("button", name="Reload the configuration").click()
+    page.get_by_role("alert").get_by_text("colour").wait_for()
+    assert page.locator("dialog .primary").count() == 0
+    page.keyboard.press("Escape")
+    assert served.verdict()["title"] == "All is well"
+
+
+def test_charts_show_a_day_and_the_hour_again(page: Page, served: Client) -> None:
+    page.get_by_role("button", name="24 hours").click()
+    page.get_by_text("last day, rows/s").wait_for()
+    assert violations(page) == []
+    page.get_by_role("button", name="1 hour").click()
+    page.get_by_text("last hour, rows/s").wait_for()
+
+
+def test_definitions_are_turned_page_by_page(browser: Browser, tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.write(minimal(versions=12))
+    with serving(project.folder) as client, opened(browser, client.url) as page:
+        page.locator("#schemas").get_by_text("v12").wait_for()
+        assert "c12 added (int64)" in page.locator("#schemas li").first.inner_text()
+        page.get_by_role("button", name="Older definitions").click()
+        page.locator("#schemas").get_by_text("v7", exact=True).wait_for()
+        assert page.locator("#schemas").get_by_text("v12").count() == 0
+        page.get_by_role("button", name="Newer definitions").click()
+        page.locator("#schemas").get_by_text("v12").wait_for()
+        assert violations(page) == []
 
 
 def test_the_keyboard_opens_and_closes_what_a_pointer_does(page: Page, served: Client) -> None:

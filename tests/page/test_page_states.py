@@ -11,7 +11,9 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page
 
+from cdc.testing.ports import free_port
 from tests.fault.test_sink_outage import held_by_another_process
+from tests.integration.http.conftest import environment
 from tests.page.conftest import DESKTOP, PHONE, Operated, opened, operated, violations, wait_for_title
 from tests.support.postgres.server import Database
 from tests.support.waiting import wait_until
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.slow
 # Where to put a picture of each state, for the documentation: none unless asked for.
 PICTURES = os.environ.get("CDC_PAGE_PICTURES")
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+HOST = "127.0.0.1"
 TABLES = ("orders", "customers", "products")
 
 
@@ -34,6 +37,21 @@ def shop(database15: Database) -> Database:
             f"insert into app.{table} select i, 'row ' || i from generate_series(1, 2000) i",
         )
     return database15
+
+
+@contextmanager
+def replaying(shop: Database, folder: Path) -> Iterator[Operated]:
+    """The warehouse's replay is held on its way."""
+    hold = folder / "hold"
+    with operated(shop, folder, variables={"CDC_FAILPOINT": f"delivery.planned@{hold}"}) as found:
+        found.client.wait_for_title("All is well")
+        hold.touch()
+        body = {"sink": "warehouse", "source": "shop", "from": "earliest"}
+        assert found.client.post("/api/v1/replay", body).status == 200
+        found.client.wait_for_title("Replaying warehouse")
+        yield found
+        hold.unlink()
+        found.client.wait_for_title("All is well")
 
 
 @contextmanager
@@ -50,14 +68,19 @@ def examine(browser: Browser, url: str, title: str, name: str) -> None:
         page.wait_for_function("() => document.querySelector('#tabbody').children.length > 0")
         if PICTURES:
             page.wait_for_function("() => document.querySelector('.plot canvas') !== null")
-        for width, height in (DESKTOP, PHONE):
-            page.set_viewport_size({"width": width, "height": height})
-            for scheme in SCHEMES:
-                page.emulate_media(color_scheme=scheme)
-                assert (width, scheme, violations(page)) == (width, scheme, [])
-                assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
-                if PICTURES:
-                    page.screenshot(path=f"{PICTURES}/page-{name}-{width}-{scheme}.png", full_page=True)
+        look_at(page, name)
+
+
+def look_at(page: Page, name: str) -> None:
+    """Without violations and without sideways scrolling in each shape of the page; the last is a desktop's."""
+    for width, height in (PHONE, DESKTOP):
+        page.set_viewport_size({"width": width, "height": height})
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            assert (width, scheme, violations(page)) == (width, scheme, [])
+            assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+            if PICTURES:
+                page.screenshot(path=f"{PICTURES}/page-{name}-{width}-{scheme}.png", full_page=True)
 
 
 def words(page: Page) -> list[str]:
@@ -89,6 +112,62 @@ def test_all_is_well_while_changes_flow(browser: Browser, shop: Database, tmp_pa
             page.get_by_role("searchbox").fill("CUST")
             page.wait_for_function("() => document.querySelectorAll('#tabbody [data-key]').length === 1")
             assert "app.customers" in page.locator("#tabbody").inner_text()
+
+
+def test_a_replay_is_shown_with_its_progress(browser: Browser, shop: Database, tmp_path: Path) -> None:
+    with replaying(shop, tmp_path) as daemon:
+        examine(browser, daemon.client.url, "Replaying warehouse", "replaying")
+        with opened(browser, daemon.client.url) as page:
+            wait_for_title(page, "Replaying warehouse")
+            assert sorted(words(page)) == ["Replaying", "Up to date"]
+            assert page.locator("#verdict [role=progressbar]").count() == 1
+
+
+def test_a_table_that_is_not_followed_says_why_and_what_to_do(
+    browser: Browser, database18: Database, tmp_path: Path
+) -> None:
+    database18.execute(
+        "create schema app",
+        "create table app.orders (id int primary key, note text) partition by range (id)",
+        "create table app.orders_2025 (id int primary key, note text)",
+        "insert into app.orders_2025 values (1, 'a')",
+    )
+    with streaming(database18, tmp_path) as daemon:
+        attach = "alter table app.orders attach partition app.orders_2025 for values from (0) to (99)"
+        database18.execute(attach)
+        tables = "/api/v1/tables?state=unfollowed"
+        wait_until(lambda: daemon.client.get(tables).json["total"] == 1, "the partition to be noticed")
+        examine(browser, daemon.client.url, "", "unfollowed")
+        with opened(browser, daemon.client.url) as page:
+            page.get_by_role("button", name="Why app.orders_2025 is not followed").click()
+            dialog = page.get_by_role("dialog")
+            dialog.get_by_text("it became a partition of app.orders").wait_for()
+            assert '"!app.orders_2025"' in dialog.inner_text()
+            assert violations(page) == []
+            page.keyboard.press("Escape")
+            page.get_by_role("button", name="Not followed 1").click()
+            page.wait_for_function("() => document.querySelectorAll('#tabbody [data-key]').length === 1")
+
+
+def test_a_daemon_that_is_down_leaves_its_last_figures_and_comes_back(
+    browser: Browser, shop: Database, tmp_path: Path
+) -> None:
+    address = f"{HOST}:{free_port(HOST)}"
+    with operated(shop, tmp_path, variables={"CDC_HTTP": address}) as daemon:
+        daemon.client.wait_for_title("All is well")
+        with opened(browser, daemon.client.url) as page:
+            wait_for_title(page, "All is well")
+            page.wait_for_function("() => document.querySelectorAll('#schemas time').length === 3")
+            daemon.daemon.kill9()
+            wait_for_title(page, "No answer from the daemon")
+            look_at(page, "down")
+            assert page.locator("#lagbody tbody tr").count() == 2
+            assert page.locator("#tabbody [data-key]").count() == len(TABLES)
+            assert page.get_by_role("button", name="Pause warehouse").is_disabled()
+            with daemon.pipeline.start({**environment(), "CDC_HTTP": address}):
+                wait_for_title(page, "All is well")
+                assert page.get_by_role("button", name="Pause warehouse").is_enabled()
+                page.locator("#eventlist").get_by_text("streaming").first.wait_for()
 
 
 def test_a_sink_that_is_down_has_its_remedy(browser: Browser, shop: Database, tmp_path: Path) -> None:

@@ -1,15 +1,20 @@
-/* The last hour: points of ten seconds, drawn in buckets of thirty. Colours are read when drawn: a theme is a redraw. */
+/* The last hour in buckets of thirty seconds, or the last day in buckets of five minutes. Colours are read when drawn: a
+   theme is a redraw. */
 import { $, html, paint } from './html.js';
 import { pairsOf } from './now.js';
 import { NONE, short, span } from './words.js';
 
-const HOUR_MS = 3_600_000, BUCKET_MS = 30_000, HEIGHT = 176, LEAST_MS = 300_000;
+const HOUR_MS = 3_600_000, HEIGHT = 176, LEAST_MS = 300_000;
+export const SPANS = {
+  hour: { name: 'last hour', button: '1 hour', ms: HOUR_MS, bucket: 30_000, first: 'a minute' },
+  day: { name: 'last day', button: '24 hours', ms: 24 * HOUR_MS, bucket: 300_000, first: 'ten minutes' },
+};
 // More lines than this cannot be told apart: the least fresh sinks have them.
 const MOST_SINKS = 3;
 const LOOKS = [['--s1', []], ['--s2', []], ['--s3', [6, 3]]];
 
 export class History {
-  constructor() { this.points = new Map(); this.marks = []; }
+  constructor(span) { this.span = span; this.points = new Map(); this.marks = []; }
 
   add({ at, series, marks }) {
     at.forEach((time, i) => {
@@ -17,17 +22,17 @@ export class History {
       for (const [name, values] of Object.entries(series)) if (values[i] != null) point[name] = values[i];
       this.points.set(Date.parse(time), point);
     });
-    const oldest = Date.now() - HOUR_MS;
+    const oldest = Date.now() - this.span.ms;
     for (const time of this.points.keys()) if (time < oldest) this.points.delete(time);
     const known = new Set(this.marks.map(one => one.at + one.text));
     this.marks.push(...marks.filter(one => !known.has(one.at + one.text)));
     this.marks = this.marks.filter(one => Date.parse(one.at) >= oldest);
   }
 
-  /* From when to when charts show it, in seconds: the hour, or what there is of it. */
+  /* From when to when charts show it, in seconds: all of the span, or what there is of it. */
   window() {
     const now = Date.now(), first = Math.min(now - LEAST_MS, ...this.points.keys());
-    return [Math.max(now - HOUR_MS, first) / 1e3, now / 1e3];
+    return [Math.max(now - this.span.ms, first) / 1e3, now / 1e3];
   }
 
   last(name, many) {
@@ -36,13 +41,13 @@ export class History {
 
   /* One value a bucket of what `of` makes of a point: null where no point has one. */
   buckets(of, join) {
-    const found = new Map();
+    const found = new Map(), size = this.span.bucket;
     for (const time of [...this.points.keys()].sort((a, b) => a - b)) {
-      const bucket = Math.floor(time / BUCKET_MS), value = of(this.points.get(time));
+      const bucket = Math.floor(time / size), value = of(this.points.get(time));
       if (!found.has(bucket)) found.set(bucket, []);
       if (value != null) found.get(bucket).push(value);
     }
-    return [...found].map(([bucket, values]) => [bucket * BUCKET_MS / 1e3, values.length ? join(values) : null]);
+    return [...found].map(([bucket, values]) => [bucket * size / 1e3, values.length ? join(values) : null]);
   }
 }
 
@@ -77,20 +82,20 @@ function linesOf(chart, status) {
 export function paintCharts(status, history) {
   const charts = CHARTS.map(chart => ({ ...chart, lines: linesOf(chart, status) }));
   const has = history.buckets(() => 1, mean).length > 1;
-  const now = `${has} ${charts.map(chart => chart.lines.map(line => line.name)).join()}`;
+  const now = `${history.span.name} ${has} ${charts.map(chart => chart.lines.map(line => line.name)).join()}`;
   if (now !== key) {
     key = now;
     drawn.forEach(one => one.plot.destroy());
-    paint($('#chartgrid'), charts.map(chart => frame(chart, has)));
+    paint($('#chartgrid'), charts.map(chart => frame(chart, has, history.span)));
     drawn = has ? charts.map(chart => draw(chart, history)) : [];
     paintLegends(status);
   }
   charts.forEach((chart, i) => fill(chart, drawn[i], history));
 }
 
-const frame = (chart, has) => html`<figure class="panel" role="group" aria-labelledby="c-${chart.id}-h" data-key="${chart.id} ${has}"><header><h3 id="c-${chart.id}-h">${chart.title}</h3><span class="sp"></span><span class="small muted">last hour, ${chart.unit}</span></header>
+const frame = (chart, has, span) => html`<figure class="panel" role="group" aria-labelledby="c-${chart.id}-h" data-key="${chart.id} ${span.name} ${has}"><header><h3 id="c-${chart.id}-h">${chart.title}</h3><span class="sp"></span><span class="small muted">${span.name}, ${chart.unit}</span></header>
   <div class="chart"><div class="legend">${chart.lines.map(line => html`<span><svg viewBox="0 0 18 8" aria-hidden="true">${line.area && html`<path d="M0 0H18V8H0z" fill="var(--area)"/>`}<path d="M0 ${line.area ? 1 : 4}H18" stroke="var(${line.look[0]})" stroke-width="2" stroke-dasharray="${line.look[1].join(' ')}"/></svg>${line.name} <b data-leg="${chart.id}.${line.name}">${NONE}</b></span>`)}</div>
-  <div class="plot" data-own id="c-${chart.id}">${has ? '' : html`<div class="none">The first points come within a minute</div>`}</div></div></figure>`;
+  <div class="plot" data-own id="c-${chart.id}">${has ? '' : html`<div class="none">The first points come within ${span.first}</div>`}</div></div></figure>`;
 
 /* The present values, as the status has them. */
 export function paintLegends(status) {
@@ -100,7 +105,7 @@ export function paintLegends(status) {
   for (const one of drawn) {
     one.latest = one.chart.lines.map(line => line.of(point));
     one.host.setAttribute('role', 'img');
-    one.host.setAttribute('aria-label', `${one.chart.title} of the last hour, now: ${one.chart.lines.map((line, i) => `${line.name} ${one.chart.write(one.latest[i])}`).join(', ')}`);
+    one.host.setAttribute('aria-label', `${one.chart.title} of the ${one.span.name}, now: ${one.chart.lines.map((line, i) => `${line.name} ${one.chart.write(one.latest[i])}`).join(', ')}`);
     follow(one);
   }
 }
@@ -116,7 +121,7 @@ function fill(chart, one, history) {
 }
 
 function draw(chart, history) {
-  const host = $(`#c-${chart.id}`), one = { chart, host, values: [], latest: [] };
+  const host = $(`#c-${chart.id}`), one = { chart, host, span: history.span, values: [], latest: [] };
   const axis = { stroke: () => css('--muted'), grid: { stroke: () => css('--line'), width: 1 }, ticks: { show: false }, font: `11px ${css('--f')}` };
   const scale = chart.ticks ? { distr: 3, range: (_, low, high) => [chart.ticks[0], Math.max(chart.top, 10 ** Math.ceil(Math.log10(high || 1)))] } : { range: (_, low, high) => [0, Math.max(10, high * 1.08)] };
   const y = chart.ticks ? { splits: plot => chart.ticks.filter(value => value <= plot.scales.y.max), filter: (_, values) => values, values: (_, values) => values.map(value => chart.id === 'fre' ? tick(value) : short(value)) } : { values: (_, values) => values.map(short) };

@@ -2,7 +2,7 @@
 import { ask, hasToken, setToken } from './api.js';
 import { $, html, paint } from './html.js';
 import { checkpoints } from './lists.js';
-import { clock, prose, statement } from './words.js';
+import { clock, plural, prose, statement, statements } from './words.js';
 
 const dialog = () => $('#dlg');
 const tokenField = note => html`<div class="tok"><label>Control token<input type="password" id="token" autocomplete="off" required aria-describedby="tok-n"></label><p class="small muted" id="tok-n">${note} The value of <code>http.token</code>. Kept in this tab’s memory until it is closed or loaded again.</p></div>`;
@@ -29,6 +29,18 @@ export function unlock(problem, then) {
   $('#token').focus();
 }
 
+/* Something that no control changes: why it is so, and what to do. */
+export function explain(title, why, remedy) {
+  open(html`<form method="dialog"><h2 id="dlg-h">${title}</h2><h3>Why</h3><p>${prose(why)}</p><h3>What to do</h3><p>${prose(remedy)}</p>${statements(remedy).map(text => statement(text))}<div class="foot"><button class="btn primary">Close</button></div></form>`);
+  dialog().querySelector('.foot .btn').focus();
+}
+
+/* What a reload would change, one part a line: names of the file's keys, no values. */
+const SIGN = { added: '+', removed: '−', changed: '~' };
+const differences = changes => html`<h3>What is different in the file</h3>${changes.length
+  ? html`<ul class="diff" aria-label="${plural(changes.length, 'difference')}">${changes.map(({ part, change, keys }) => html`<li>${SIGN[change]} ${part} ${change}${keys.length ? `: ${keys.join(', ')}` : ''}</li>`)}</ul>`
+  : html`<p>Nothing: the daemon has what the file says.</p>`}`;
+
 /* One change. `choices` are fields whose values `body` makes the request of. */
 class Change {
   constructor(status, verb, choices, body) {
@@ -50,6 +62,7 @@ class Change {
     const { said, problem } = this, mayAct = said && this.status.controls;
     const fields = this.choices.map(choice => html`<label>${choice.label}<select name="${choice.name}">${choice.options.map(([value, text]) => html`<option value="${value}" ${this.values[choice.name] === value ? html`selected` : ''}>${text}</option>`)}</select></label>`);
     open(html`<form method="dialog"><h2 id="dlg-h">${said ? `${said.title}?` : 'This is refused now'}</h2>${fields.length ? html`<div class="fields">${fields}</div>` : ''}
+      ${said?.changes ? differences(said.changes) : ''}
       ${said ? html`<h3>What happens</h3><p>${said.happens}</p><h3>What stays as it is</h3><p>${said.stays}</p><h3>The same as a command</h3>${statement(said.command)}` : ''}
       ${problem ? refused(problem) : ''}
       ${said && !this.status.controls ? html`<div class="tok"><p>This page changes nothing, because <code>http.token</code> is not set. Use the command, or set a token in the configuration:</p>${statement('openssl rand -hex 32')}</div>` : ''}
@@ -89,6 +102,7 @@ export const CONTROLS = {
       { name: 'from', label: `From a place of ${chosen}`, value: place ?? points[0]?.[0] ?? 'earliest', options: [...points, ['earliest', 'earliest']] }];
     new Change(status, 'replay', choices, values => ({ ...values, source: chosen })).show();
   },
+  reload: status => new Change(status, 'reload', [], () => ({})).show(),
   snapshot(status, { name, table }) {
     const sinks = Object.keys(status.sinks).filter(sink => sourcesOf(status, sink).includes(name));
     const choices = sinks.length > 1 ? [{ name: 'sink', label: 'Into', value: '', options: [['', 'all sinks'], ...sinks.map(sink => [sink, sink])] }] : [];

@@ -1,24 +1,28 @@
 /* Puts the parts together: what comes from the daemon, clicks, keys and the theme. */
 import { ask, watch } from './api.js';
-import { History, paintCharts, paintLegends, redraw, resize } from './charts.js';
+import { History, paintCharts, paintLegends, redraw, resize, SPANS } from './charts.js';
 import { CONTROLS, toast, unlock } from './controls.js';
 import { showHelp } from './help.js';
 import { $, html, paint } from './html.js';
-import { paintEvents, refreshLists } from './lists.js';
+import { paintEvents, refreshLists, turnSchemas } from './lists.js';
 import { paintLag, paintProblems, paintVerdict } from './now.js';
 import { paintPipeline } from './pipeline.js';
-import { clearSearch, refreshTables, startTables } from './tables.js';
+import { clearSearch, explainTable, refreshTables, startTables } from './tables.js';
 import { age, clock, mark, span } from './words.js';
 
-const LISTS_MS = 10_000, MOST_EVENTS = 100;
+const LISTS_MS = 10_000, DAY_MS = 60_000, MOST_EVENTS = 100;
 // The daemon says itself when its own figures are older than this: it hangs, or its disk does.
 const OLD_SECONDS = 10;
 let status = null, events = [];
-const history = new History();
+const history = new History(SPANS.hour);
+let day = null; // Of the last day, while charts show that.
 const points = (name, many) => history.last(name, many);
 
 function show(next) {
-  const isFirst = status === null;
+  // Another process: its events count from 1 again, and its page may be another one.
+  if (status && status.version !== next.version) location.reload();
+  const isFirst = status?.started_at !== next.started_at;
+  if (isFirst) events = [];
   status = next;
   $('#inst').textContent = status.name;
   paint($('#live'), html`<span class="ok">${mark('ok')}</span> Live · ${clock(Date.now())} UTC`);
@@ -38,7 +42,7 @@ const SILENCE = 'Asked every 5 s. Below is what it said last. If this lasts, run
 /* What is shown counts as past: grey, and nothing can be asked for. */
 function setStale(isStale) {
   document.documentElement.classList.toggle('is-stale', isStale);
-  for (const button of document.querySelectorAll('main [data-do]')) button.disabled = isStale;
+  for (const button of document.querySelectorAll('main [data-do],main [data-span],main [data-filter],main [data-page]')) button.disabled = isStale;
 }
 
 function silent(since) {
@@ -59,7 +63,27 @@ function addEvent(event) {
 
 function addPoints(found) {
   history.add(found);
-  if (status) paintCharts(status, history);
+  draw();
+}
+
+function draw() {
+  if (!status) return;
+  paint($('#spans'), Object.entries(SPANS).map(([name, span]) => html`<button type="button" data-span="${name}" aria-pressed="${(day ? 'day' : 'hour') === name}">${span.button}</button>`));
+  paintCharts(status, day ?? history);
+}
+
+/* A whole new one: its points are means of five minutes, and their ends move. */
+async function fetchDay() {
+  const found = new History(SPANS.day);
+  found.add(await ask('history?window=24h'));
+  if (day) day = found;
+  draw();
+}
+
+function showSpan(name) {
+  day = name === 'day' ? new History(SPANS.day) : null;
+  if (day) fetchDay().catch(() => {});
+  else draw();
 }
 
 function fetchAll() {
@@ -72,6 +96,8 @@ function fetchAll() {
 const feed = watch({ status: show, event: addEvent, point: addPoints, silent, refused: problem => unlock(problem, () => feed.start()) });
 startTables();
 setInterval(() => { if (status && !document.hidden) refreshLists(status.sinks).catch(() => {}); }, LISTS_MS);
+
+setInterval(() => { if (day && !document.hidden) fetchDay().catch(() => {}); }, DAY_MS);
 
 const stored = (name, otherwise) => { try { return localStorage[name] ?? otherwise; } catch { return otherwise; } };
 const store = (name, value) => { try { localStorage[name] = value; } catch { /* A private window keeps nothing. */ } };
@@ -117,15 +143,18 @@ async function copy(button) {
 const ACTIONS = {
   again: () => feed.now(),
   clear: clearSearch,
+  explain: (_, data) => explainTable(data),
+  schemas: (_, data) => turnSchemas(data.turn).catch(() => {}),
   help: () => showHelp(keys),
   theme: () => setTheme(THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]),
 };
 
 document.addEventListener('click', event => {
-  const target = event.target.closest('[data-do],[data-copy],[data-go],.skip');
+  const target = event.target.closest('[data-do],[data-copy],[data-go],[data-span],.skip');
   if (!target) return;
   if (target.dataset.copy !== undefined) copy(target);
-  else if (target.dataset.do) (ACTIONS[target.dataset.do] ?? (() => CONTROLS[target.dataset.do](status, target.dataset)))();
+  else if (target.dataset.span) showSpan(target.dataset.span);
+  else if (target.dataset.do) (ACTIONS[target.dataset.do] ?? CONTROLS[target.dataset.do])(status, target.dataset);
   else { event.preventDefault(); go(target.dataset.go ?? 'main'); }
 });
 

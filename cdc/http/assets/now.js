@@ -36,6 +36,9 @@ function facts(status) {
   ];
 }
 
+/* A changed file that is not in force. */
+const isPending = ({ configuration: one }) => one && (one.refused || one.changed);
+
 const isHot = word => word === 'Down' || word === 'Needs you';
 
 function trend(pair) {
@@ -87,6 +90,8 @@ export function problemsOf(status) {
     if (source.log?.error && source.log.error.kind !== source.error?.kind) found.push({ ...source.log.error, kind_: 'source', name, place: `the log of ${name}`, title: `The log of ${name} cannot be read`, needs_operator: true });
   }
   for (const pair of pairsOf(status)) take('sink', pair.sink, pair, pair.set_aside ?? [], `sinks.${pair.sink} from ${pair.source}`);
+  const refused = status.configuration?.refused;
+  if (refused) found.push({ ...refused, kind_: 'file', place: 'the configuration', title: 'A changed configuration was refused', needs_operator: false, keeps: 'The one before stays in force until the next reload.' });
   return found.sort((a, b) => b.needs_operator - a.needs_operator);
 }
 
@@ -108,17 +113,19 @@ function problem(one, i) {
     <p class="meta"><code>${one.kind}</code> · ${one.place}${one.since ? html` · since ${clock(one.since)}, <span class="num">${span(Math.round(age(one.since)))}</span>` : ''}</p><p class="msg">${prose(one.message)}</p></div>
     <div class="d">${one.remedy ? html`<ol class="steps"><li><div class="where">${prose(one.remedy)}</div>${statements(one.remedy).map(text => statement(text))}</li></ol>` : ''}
     <p class="then">${retried ? html`<b>Then nothing.</b> It is tried again ${left == null ? 'by itself' : html`in <span class="num">${span(Math.round(left))}</span>`} (attempt <span class="num">${count(one.attempts)}</span>), and continues where it stopped.`
-      : one.table ? html`The other tables are not affected.` : html`It stays stopped until then.`}</p>
-    <div class="acts">${one.paused || one.table ? '' : html`<button class="btn quiet" data-do="pause" data-kind="${one.kind_}" data-name="${one.name}">Pause ${one.name}…</button>`}${one.docs ? html`<span class="small muted">Runbook: <code>cdc docs ${one.docs.split('#')[0]}</code>, ${one.kind}</span>` : ''}</div></div></article>`;
+      : one.keeps ? one.keeps : one.table ? html`The other tables are not affected.` : html`It stays stopped until then.`}</p>
+    <div class="acts">${one.paused || one.table || one.keeps ? '' : html`<button class="btn quiet" data-do="pause" data-kind="${one.kind_}" data-name="${one.name}">Pause ${one.name}…</button>`}${one.docs ? html`<span class="small muted">Runbook: <code>cdc docs ${one.docs.split('#')[0]}</code>, ${one.kind}</span>` : ''}</div></div></article>`;
 }
 
 function calm(status, events) {
   const pauses = [...Object.entries(status.sources).map(([name, one]) => ['source', name, one.paused]), ...Object.entries(status.sinks).map(([name, [one]]) => ['sink', name, one?.paused])].filter(([, , paused]) => paused);
   const last = events.find(one => one.level === 'error' || one.level === 'warning');
   const room = status.resources, full = room.log_full_in_seconds;
+  const file = status.configuration;
   const rows = [
     ['Last warning', last ? `${when(last.at)} · ${last.event}` : 'none since the start'],
     ['Started', `${when(status.started_at)} · version ${status.version}`],
+    ...(file ? [['Configuration', `${isPending(status) ? 'the file has changed since' : 'loaded'} ${when(file.loaded_at)}`]] : []),
     ['Log on disk', `${size(room.log_bytes)} of ${size(room.log_limit_bytes)}${full == null ? '' : `, room for ${reserve(full)} at this rate`}`],
     ['Disk', `${size(room.disk_free_bytes)} free`],
   ];

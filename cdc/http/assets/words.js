@@ -60,7 +60,7 @@ export const SIGNS = { ok: '✓', warn: '▲', bad: '✖', off: '○', copy: '�
 const WORDS = {
   'Needs you': ['bad', 'bad', 0], Down: ['warn', 'bad', 1], Retrying: ['warn', 'warn', 2], Skipped: ['bad', 'bad', 2],
   Replaying: ['replay', 'busy', 3], Copying: ['copy', 'busy', 4], Paused: ['pause', 'off', 5], Waits: ['off', 'off', 6],
-  Connecting: ['off', 'off', 7], 'Never run': ['off', 'off', 7], Stopped: ['off', 'off', 7], 'Catching up': ['ok', 'busy', 8],
+  Connecting: ['off', 'off', 7], 'Never run': ['off', 'off', 7], Stopped: ['off', 'off', 7], 'Not followed': ['off', 'off', 6], 'Catching up': ['ok', 'busy', 8],
   Streaming: ['ok', 'ok', 9], 'Up to date': ['ok', 'ok', 9], Live: ['ok', 'ok', 9],
 };
 export const tone = word => (WORDS[word] ?? WORDS.Waits)[1];

@@ -29,11 +29,14 @@ class ScriptedOptions(BaseModel):
     transactions: int = 5
     name: str = "scripted"
     rare: int = 0
+    versions: int = 1
     findings: tuple[str, ...] = ()
 
 
 class ScriptedSource(MemorySource):
-    """Transactions that insert an item and a note each, a minute apart, after those of a rare table."""
+    """Transactions that insert an item and a note each, a minute apart, after those of a rare table. Then
+    items get a column more with each version.
+    """
 
     Options: ClassVar[Any] = ScriptedOptions
 
@@ -81,4 +84,9 @@ def _database(options: ScriptedOptions) -> MemoryDatabase:
         item, note = {"id": number, "price": None}, {"id": number, "text": "n"}
         steps = [("public.items", "c", item), ("public.notes", "c", note)]
         database.commit(steps, commit_at=EPOCH + timedelta(minutes=number))
+    columns = {column.name: column.type for column in ITEMS.columns}
+    for version in range(2, options.versions + 1):
+        columns[f"c{version}"] = pa.int64()
+        database.create(table("public.items", columns), followed=True)
+        database.commit([("public.items", "c", {"id": -version})])
     return database
