@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -22,6 +23,7 @@ from cdc.cli.service import NotifySender, ServiceManager
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, session_of
 from cdc.cli.signals import obeying_signals
 from cdc.cli.standby import Standby
+from cdc.cli.tracing import tracing
 from cdc.cli.without_file import GivenUrls, SourceUrlArgument, TablesOption, ToOption
 from cdc.control import storage
 from cdc.control.composition import pick_source, sink_spec, source_spec
@@ -36,6 +38,7 @@ from cdc.errors import CdcError, ConfigError
 from cdc.http.server import HttpService, check_tls
 from cdc.spi import LogStore, State
 from cdc.spi.status import DaemonReport
+from cdc.spi.tracing import BatchTracer
 from cdc_config import Configuration
 from cdc_config.http import OFF, problem_of
 
@@ -134,9 +137,10 @@ def run(  # noqa: PLR0917  (each is an option of the command)
         if given:
             given.remember(configuration)
         logs = storage.logs(configuration)
+        tracer = context.with_resource(tracing(os.environ, log))
         if not once:
             monitor.keep(DayOfPoints(configuration.state_dir, monitor.recording(log)))
-        engine = _build(configuration, accepted, adopting, state, logs, monitor.recording(log))
+        engine = _build(configuration, accepted, adopting, state, logs, monitor.recording(log), tracer)
     keep_imported()
     session.has_workers = True
     live = LiveStatus(configuration, monitor, logs, engine.meters)
@@ -220,13 +224,14 @@ def _build(
     state: State,
     logs: LogStore,
     log: Log,
+    tracer: BatchTracer | None,
 ) -> Engine:
     sources = [
         source_spec(s, accept_identity=s.name in accepted, takes_over=s.name in adopting)
         for s in configuration.sources.values()
     ]
     sinks = [sink_spec(sink) for sink in configuration.sinks.values()]
-    return Engine(sources, sinks, state, logs, log, configuration.state_dir / "scratch")
+    return Engine(sources, sinks, state, logs, log, configuration.state_dir / "scratch", tracer=tracer)
 
 
 def _end(result: RunResult, reasons: Iterable[CdcError], log: Log | None, *, as_json: bool) -> None:

@@ -27,6 +27,7 @@ from cdc.spi import (
     Source,
     SourceContext,
 )
+from cdc.spi.tracing import BatchTracer
 
 
 class CapturePipeline:
@@ -43,6 +44,7 @@ class CapturePipeline:
         state: CaptureState,
         report: Log,
         pacing: Pacing,
+        tracer: BatchTracer | None = None,
     ) -> None:
         self.log = log
         self.retention = retention
@@ -50,13 +52,14 @@ class CapturePipeline:
         self._state = state
         self._report = report
         self._pacing = pacing
+        self._tracer = tracer
         self._ledger = Ledger(log)
         self._open(spec)
 
     def _open(self, spec: SourceSpec) -> None:
         """Make the source, and all that works with it."""
         self.spec = spec
-        self.status = SourceStatus(spec.name, waits=Waits(self._pacing))
+        self.status = SourceStatus(spec.name, waits=Waits(self._pacing), tracer=self._tracer)
         report = bound(self._report, source=spec.name)
         self.start_number = next_start(self.log.metadata, takes_over=spec.takes_over)
         owner = LogIdentity(

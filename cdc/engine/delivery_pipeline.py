@@ -15,18 +15,20 @@ from cdc.engine.status import SinkStatus
 from cdc.engine.workers import Log, Worker, bound, stop_all
 from cdc.errors import SinkRefused
 from cdc.spi import DeliveryState, LogReader, SinkContext
+from cdc.spi.tracing import BatchTracer
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResources:
     """Resources of a delivery: its sink's epoch, share of the memory and folder for scratch
-    files, and how it is paced.
+    files, how it is paced, and who is told of its batches.
     """
 
     epoch: int
     memory_bytes: int
     scratch: Path | None
     pacing: Pacing
+    tracer: BatchTracer | None = None
 
 
 class DeliveryPipeline:
@@ -47,7 +49,7 @@ class DeliveryPipeline:
         self.source = source
         self.spec = spec
         self.resources = resources
-        self.status = SinkStatus(spec.name, source)
+        self.status = SinkStatus(spec.name, source, tracer=resources.tracer)
         self._log = log
         self._state = state
         self.backfill = backfill

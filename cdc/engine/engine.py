@@ -34,6 +34,7 @@ from cdc.model import Position, TableId
 from cdc.spi import LogStore, State
 from cdc.spi.metrics import Meter
 from cdc.spi.status import ConfigurationReport, DaemonReport
+from cdc.spi.tracing import BatchTracer
 
 # How often status, checkpoints and retention are looked at.
 TICK_SECONDS = 0.25
@@ -60,7 +61,7 @@ class RunResult:
 class Engine:
     """Runs sources into sinks. Takes over the state, and closes it at the end. Use once."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  (the last two have defaults)
         self,
         sources: Sequence[SourceSpec],
         sinks: Sequence[SinkSpec],
@@ -69,6 +70,7 @@ class Engine:
         report: Log,
         scratch: Path | None = None,
         pacing: Pacing | None = None,
+        tracer: BatchTracer | None = None,
     ) -> None:
         self._report = report
         if scratch is not None:
@@ -81,7 +83,7 @@ class Engine:
         self._changing = threading.Lock()
         self.pipelines = Pipelines()
         self._pauses = PauseWatch(state, self.pipelines, self._changing, report)
-        surroundings = Surroundings(state, logs, report, scratch, pacing or Pacing())
+        surroundings = Surroundings(state, logs, report, scratch, pacing or Pacing(), tracer)
         self._lineup = Lineup(self.pipelines, surroundings, self._start)
         self._lineup.change(sources, sinks, hold=self._open_held)
         self._housekeeping = Housekeeping(state, self.pipelines)

@@ -18,6 +18,7 @@ from cdc.engine.unopened import UnopenedSource
 from cdc.engine.workers import Log, stop_all
 from cdc.errors import CdcError, ConfigError, PluginError
 from cdc.spi import LogStore, State
+from cdc.spi.tracing import BatchTracer
 
 # Together below the 30 s that systemd and Kubernetes give by default.
 STOP_READING_SECONDS = 12.0
@@ -39,6 +40,7 @@ class Surroundings:
     report: Log
     scratch: Path | None
     pacing: Pacing
+    tracer: BatchTracer | None = None
 
 
 @dataclass(slots=True)
@@ -180,7 +182,9 @@ class Lineup:
                 remedy=REMOVED,
             )
         try:
-            pipeline = CapturePipeline(spec, log, retention, around.state, around.report, around.pacing)
+            pipeline = CapturePipeline(
+                spec, log, retention, around.state, around.report, around.pacing, around.tracer
+            )
         except BaseException:
             log.close()
             raise
@@ -227,7 +231,9 @@ class Lineup:
                 change.sinks[name],
                 reader,
                 around.state,
-                DeliveryResources(self._epochs[name], change.memory_bytes, scratch, around.pacing),
+                DeliveryResources(
+                    self._epochs[name], change.memory_bytes, scratch, around.pacing, around.tracer
+                ),
                 change.backfill(pair),
                 around.report,
             )

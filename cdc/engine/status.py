@@ -20,6 +20,7 @@ from cdc.spi import Plan, metrics
 from cdc.spi.metrics import Meter
 from cdc.spi.source import Absence
 from cdc.spi.status import CopyReport, ErrorReport, SinkReport, SourceReport, UnfollowedReport
+from cdc.spi.tracing import BatchTracer
 
 # Long enough to smooth single flushes, short enough to follow a change of load.
 RATE_WINDOW_SECONDS = 5.0
@@ -226,6 +227,7 @@ class SourceStatus(WorkerCondition):
     copying: CopyStatus = field(init=False)
     outdated: Callable[[], Sequence[str]] = list
     log_is_open: bool = True
+    tracer: BatchTracer | None = None
     # Positions that the source had, each with a time before it was asked, which the stream has not passed.
     _looks: deque[tuple[Position, datetime]] = field(default_factory=deque)
     _shapes: dict[TableId, TableSchema] = field(default_factory=dict)
@@ -267,6 +269,8 @@ class SourceStatus(WorkerCondition):
             self.meter.observe(metrics.LOG_COMMIT_ROWS, rows)
             if commit.commit_at is not None:
                 self.meter.observe(metrics.COMMIT_TO_LOG, _seconds_since(commit.commit_at))
+            if self.tracer is not None:
+                self.tracer.captured(self.name, commit, rows)
         self.transactions += commit.transactions
         self.bytes += commit.byte_count
         self.rate.add(rows)
@@ -354,6 +358,7 @@ class SinkStatus(WorkerCondition):
     # The offsets at which a replay began and is over; None when none is under way.
     replaying_from: int | None = None
     replaying_to: int | None = None
+    tracer: BatchTracer | None = None
     meter: Meter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -378,6 +383,8 @@ class SinkStatus(WorkerCondition):
         self.meter.observe(metrics.LOG_TO_SINK, _seconds_since(plan.written_at))
         if plan.commit_at is not None:
             self.meter.observe(metrics.COMMIT_TO_SINK, _seconds_since(plan.commit_at))
+        if self.tracer is not None:
+            self.tracer.delivered(self.name, self.source, plan, is_replay=self.replaying_to is not None)
 
     def moved(self, next_offset: int, position: Position, commit_at: datetime | None) -> None:
         self.next, self.position = next_offset, position

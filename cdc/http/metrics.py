@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, exposition
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -96,6 +97,9 @@ def _of_source(name: str, report: SourceReport) -> Iterator[Sample]:
     yield metrics.COPY_TABLES, (name,), report.waiting_tables
     if report.behind_bytes is not None:
         yield metrics.SOURCE_BEHIND, (name,), report.behind_bytes
+    if report.complete_at is not None:
+        age = datetime.now(UTC) - datetime.fromisoformat(report.complete_at)
+        yield metrics.SOURCE_BEHIND_SECONDS, (name,), max(0.0, age.total_seconds())
     if report.retained_bytes is not None:
         yield metrics.RETAINED, (name,), report.retained_bytes
     if report.snapshot is not None:

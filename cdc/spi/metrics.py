@@ -104,6 +104,12 @@ TABLES_SKIPPED = Metric(
 SOURCE_BEHIND = Metric(
     "cdc_source_behind_bytes", "gauge", "WAL or binlog that is not in the log yet.", _SOURCE
 )
+SOURCE_BEHIND_SECONDS = Metric(
+    "cdc_source_behind_seconds",
+    "gauge",
+    "Age of what the log has: everything that was committed before is in it.",
+    _SOURCE,
+)
 SOURCE_ROWS = Metric(
     "cdc_source_rows_total", "counter", "Rows appended to the log, copies included.", _SOURCE
 )

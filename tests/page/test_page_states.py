@@ -72,7 +72,7 @@ def examine(browser: Browser, url: str, title: str, name: str) -> None:
 
 
 def look_at(page: Page, name: str) -> None:
-    """Without violations and without sideways scrolling in each shape of the page; the last is a desktop's."""
+    """Without violations and without sideways scrolling in each shape of the page; last that of a desktop."""
     for width, height in (PHONE, DESKTOP):
         page.set_viewport_size({"width": width, "height": height})
         for scheme in SCHEMES:
