@@ -129,7 +129,7 @@ class _ExporterProblems(logging.Handler):
         self._log = log
         self._said_at = float("-inf")
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def emit(self, _: logging.LogRecord) -> None:
         if time.monotonic() - self._said_at < QUIET_SECONDS:
             return
         self._said_at = time.monotonic()
