@@ -11,10 +11,11 @@ export const setToken = value => { token = value; };
 const headers = () => token === null ? {} : { Authorization: `Bearer ${token}` };
 
 export class Refusal extends Error {
-  constructor(status, { message, remedy }) {
+  constructor(status, { message, remedy, where }) {
     super(message);
     this.status = status;
     this.remedy = remedy;
+    this.where = where;
   }
 }
 

@@ -6,7 +6,7 @@ import { clock, plural, prose, statement, statements } from './words.js';
 
 const dialog = () => $('#dlg');
 const tokenField = note => html`<div class="tok"><label>Control token<input type="password" id="token" autocomplete="off" required aria-describedby="tok-n"></label><p class="small muted" id="tok-n">${note} The value of <code>http.token</code>. Kept in this tab’s memory until it is closed or loaded again.</p></div>`;
-const refused = problem => html`<div class="refused" role="alert"><p>${prose(problem.message)}</p>${problem.remedy && html`<p>${prose(problem.remedy)}</p>`}</div>`;
+const refused = problem => html`<div class="refused" role="alert"><p>${problem.where && html`<code>${problem.where}</code>: `}${prose(problem.message)}</p>${problem.remedy && html`<p>${prose(problem.remedy)}</p>`}</div>`;
 
 function open(markup) {
   dialog().replaceChildren();
