@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from cdc.errors import CdcError
 from cdc.http.controls import Action, ControlQuery, Controls, PauseBody, ReloadBody, ReplayBody, SnapshotBody
-from cdc.http.guard import Access, BodyTooLarge, RequestLimits, refusal, too_large
+from cdc.http.guard import Access, BodyTooLarge, Bucket, RequestLimits, refusal, too_large
 from cdc.http.metrics import Metrics
 from cdc.http.openapi import PREFIX, Endpoint, document
 from cdc.http.page import PREFIX as PAGE
@@ -57,8 +57,10 @@ def endpoints(reads: Reads, controls: Controls) -> list[Endpoint]:
     ]
 
 
-def application(reads: Reads, controls: Controls, metrics: Metrics, access: Access) -> Starlette:
-    """Return the application."""
+def application(
+    reads: Reads, controls: Controls, metrics: Metrics, access: Access, requests: Bucket | None = None
+) -> Starlette:
+    """Return the application; `requests` limits the rate of all of them, by default as `guard` says."""
     found = endpoints(reads, controls)
     described = document(found)
 
@@ -76,7 +78,9 @@ def application(reads: Reads, controls: Controls, metrics: Metrics, access: Acce
         *(Route(f"{PREFIX}{one.path}", _handler(one, access), methods=[one.method]) for one in found),
     ]
     handlers: Any = {CdcError: _ours, HTTPException: _theirs, BodyTooLarge: _long, Exception: _defect}
-    return Starlette(routes=routes, middleware=[Middleware(RequestLimits)], exception_handlers=handlers)
+    return Starlette(
+        routes=routes, middleware=[Middleware(RequestLimits, requests)], exception_handlers=handlers
+    )
 
 
 def _open(handler: Callable[[Request], Response], access: Access) -> Handler:

@@ -107,7 +107,7 @@ class RequestLimits:
             await too_many("too many requests")(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")
-        if not announced.isdigit() or int(announced) > MAX_BODY_BYTES:
+        if not (announced.isascii() and announced.isdigit()) or int(announced) > MAX_BODY_BYTES:
             await too_large()(scope, receive, send)
             return
         await self._app(scope, _counted(receive), send)

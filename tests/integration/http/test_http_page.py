@@ -37,6 +37,14 @@ def test_what_is_no_file_of_the_page_is_not_found(client: Client) -> None:
         assert client.get(path).status == 404
 
 
+def test_without_scripts_the_page_says_where_to_look(client: Client) -> None:
+    found = re.search(rb"<noscript>(.*)</noscript>", client.get("/").body)
+    assert found is not None
+    assert b"needs JavaScript" in found[1]
+    for path in re.findall(rb'href="([^"]+)"', found[1]):
+        assert client.get(f"/{path.decode()}").status == 200
+
+
 def test_a_name_of_another_host_gets_no_page(client: Client) -> None:
     assert client.get("/", Host="evil.example").status == 421
 
