@@ -137,9 +137,7 @@ def run(  # noqa: PLR0917  (each is an option of the command)
         if given:
             given.remember(configuration)
         logs = storage.logs(configuration)
-        tracer = context.with_resource(tracing(os.environ, log))
-        if not once:
-            monitor.keep(DayOfPoints(configuration.state_dir, monitor.recording(log)))
+        tracer = _observed(context, configuration, monitor, log, once=once)
         engine = _build(configuration, accepted, adopting, state, logs, monitor.recording(log), tracer)
     keep_imported()
     session.has_workers = True
@@ -207,6 +205,15 @@ def _claimed(
     if taken is None:
         raise typer.Exit
     return taken
+
+
+def _observed(
+    context: typer.Context, configuration: Configuration, monitor: StatusMonitor, log: Log, *, once: bool
+) -> BatchTracer | None:
+    """Keep the monitor's points on disk, and return what takes batches until the end of the command."""
+    if not once:
+        monitor.keep(DayOfPoints(configuration.state_dir, monitor.recording(log)))
+    return context.with_resource(tracing(os.environ, log))
 
 
 def _each(*functions: Callable[Given, None]) -> Callable[Given, None]:

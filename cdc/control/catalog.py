@@ -14,7 +14,7 @@ from cdc.engine.ledger import TableBook
 from cdc.errors import CdcError
 from cdc.model import TableId
 from cdc.spi import LogReader, StateReader
-from cdc.spi.state import DefinedColumn, TableDefinition, TableVersion
+from cdc.spi.state import DefinedColumn, DefinedTable, TableVersion
 from cdc.spi.status import ErrorReport, SinkReport, SourceReport
 
 SKIPPED = "skipped"
@@ -236,7 +236,7 @@ def _definition(one: TableVersion) -> CapturedDefinition:
     )
 
 
-def _differences(earlier: TableDefinition, now: TableDefinition) -> Iterator[str]:
+def _differences(earlier: DefinedTable, now: DefinedTable) -> Iterator[str]:
     before = {column.name: column for column in earlier.columns}
     after = {column.name: column for column in now.columns}
     yield from (f"{name} added ({after[name].source_type})" for name in after if name not in before)

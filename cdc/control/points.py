@@ -187,7 +187,7 @@ class DayOfPoints:
         self._size, self._names = sum(map(len, lines)), names
 
     def _own_records(self) -> list[_Record]:
-        """What the file has; nothing if there is none, or a damaged one, which is put aside."""
+        """Return what the file has; nothing if there is none, or a damaged one, which is put aside."""
         try:
             return [*_records(self._file.read_bytes())]
         except FileNotFoundError:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from cdc.model import Commit, TableId, TableSchema
 from cdc.spi import LogReader, State
-from cdc.spi.state import DefinedColumn, TableDefinition, TableVersion
+from cdc.spi.state import DefinedColumn, DefinedTable, TableVersion
 
 
 class NewDefinitions:
@@ -74,5 +74,5 @@ def _version(source: str, schema: TableSchema, commit: Commit | None) -> TableVe
         version=schema.version,
         at=None if commit is None else commit.commit_at or commit.written_at,
         position=None if commit is None else commit.position.text,
-        definition=TableDefinition(columns, schema.key, schema.identity),
+        definition=DefinedTable(columns, schema.key, schema.identity),
     )

@@ -144,7 +144,7 @@ class DefinedColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class TableDefinition:
+class DefinedTable:
     """A table's shape, as `TableSchema` has it."""
 
     columns: tuple[DefinedColumn, ...]
@@ -164,8 +164,8 @@ class TableVersion:
     version: int
     at: datetime | None
     position: str | None
-    definition: TableDefinition
-    earlier: TableDefinition | None = None
+    definition: DefinedTable
+    earlier: DefinedTable | None = None
 
 
 class DeliveryState(Protocol):

@@ -1,4 +1,4 @@
-"""What a tracer of batches is told. Any thread calls; no call raises or waits."""
+"""The contract of a tracer of batches. Any thread calls; no call raises or waits."""
 
 from __future__ import annotations
 

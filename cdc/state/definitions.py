@@ -11,7 +11,7 @@ import orjson
 
 from cdc.model import TableId
 from cdc.model.position import from_microseconds, to_microseconds
-from cdc.spi.state import DefinedColumn, TableDefinition, TableVersion
+from cdc.spi.state import DefinedColumn, DefinedTable, TableVersion
 
 # A table that is altered every night keeps a quarter of a year.
 MOST_VERSIONS = 100
@@ -114,7 +114,7 @@ def _version(row: sqlite3.Row) -> TableVersion:
     )
 
 
-def _definition(text: str) -> TableDefinition:
+def _definition(text: str) -> DefinedTable:
     document = orjson.loads(text)
     columns = tuple(DefinedColumn(*column) for column in document["columns"])
-    return TableDefinition(columns, tuple(document["key"]), document["identity"])
+    return DefinedTable(columns, tuple(document["key"]), document["identity"])

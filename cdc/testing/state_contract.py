@@ -14,7 +14,7 @@ import pytest
 from cdc.errors import StateError
 from cdc.model import Position, TableId
 from cdc.spi import Checkpoint, Plan, PublishedCursor, State, StateHolder, StateReader, StateStore
-from cdc.spi.state import DefinedColumn, TableDefinition, TableVersion
+from cdc.spi.state import DefinedColumn, DefinedTable, TableVersion
 from cdc.testing.contract_waivers import honours_waivers
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -23,15 +23,15 @@ FAR = Position(2**90 + 1, "uuid:1-99")
 ORDERS, ITEMS = TableId("public", "orders"), TableId("public", "items")
 
 
-def definition(*names: str) -> TableDefinition:
+def definition(*names: str) -> DefinedTable:
     columns = tuple(DefinedColumn(name, "int64", "bigint", name != "id") for name in names)
-    return TableDefinition(columns, names[:1], "key")
+    return DefinedTable(columns, names[:1], "key")
 
 
 def version(
     table: TableId,
     number: int,
-    shape: TableDefinition,
+    shape: DefinedTable,
     at: datetime | None = None,
     position: str | None = None,
 ) -> TableVersion:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cdc.control.catalog import TableQuery, schemas_of, tables_of
 from cdc.control.status import DaemonView, SourceView, Status
 from cdc.model import TableId
-from cdc.spi.state import DefinedColumn, TableDefinition, TableVersion
+from cdc.spi.state import DefinedColumn, DefinedTable, TableVersion
 from cdc.spi.status import SourceReport, UnfollowedReport
 
 ID = DefinedColumn("id", "int64", "bigint", nullable=False)
@@ -15,14 +15,14 @@ NOTE = DefinedColumn("note", "string", "text", nullable=True)
 class Kept:
     """The definitions of a state: this one after that one."""
 
-    def __init__(self, now: TableDefinition, earlier: TableDefinition | None) -> None:
+    def __init__(self, now: DefinedTable, earlier: DefinedTable | None) -> None:
         self._version = TableVersion(7, "shop", TableId("app", "t"), 2, None, None, now, earlier)
 
     def definitions(self, *_: object) -> list[TableVersion]:
         return [self._version]
 
 
-def changes(now: TableDefinition, earlier: TableDefinition | None) -> list[str]:
+def changes(now: DefinedTable, earlier: DefinedTable | None) -> list[str]:
     page = schemas_of(Kept(now, earlier), "", None, 10, None)  # type: ignore[arg-type]
     assert page.next is None
     return page.schemas[0].changes
@@ -30,8 +30,8 @@ def changes(now: TableDefinition, earlier: TableDefinition | None) -> list[str]:
 
 def definition(
     *columns: DefinedColumn, key: tuple[str, ...] = ("id",), identity: str = "key"
-) -> TableDefinition:
-    return TableDefinition(columns, key, identity)
+) -> DefinedTable:
+    return DefinedTable(columns, key, identity)
 
 
 def test_a_definition_says_what_it_changed() -> None:
