@@ -127,8 +127,7 @@ def run(  # noqa: PLR0917  (each is an option of the command)
         load = partial(_loaded, given, configuration.file, http, once=once)
         if not given:
             prepare_process(configuration)
-    accepted = {pick_source(configuration, name, "--accept-source").name for name in accept_source or ()}
-    adopting = {pick_source(configuration, name, "--adopt-slot").name for name in adopt_slot or ()}
+    picked = _picked(configuration, accept_source or (), adopt_slot or ())
     newest = Progress(log, quiet=quiet or display.is_live)
     monitor = StatusMonitor()
     bound_resident_memory()
@@ -138,7 +137,7 @@ def run(  # noqa: PLR0917  (each is an option of the command)
             given.remember(configuration)
         logs = storage.logs(configuration)
         tracer = _observed(context, configuration, monitor, log, once=once)
-        engine = _build(configuration, accepted, adopting, state, logs, monitor.recording(log), tracer)
+        engine = _build(configuration, *picked, state, logs, monitor.recording(log), tracer)
     keep_imported()
     session.has_workers = True
     live = LiveStatus(configuration, monitor, logs, engine.meters)
@@ -205,6 +204,16 @@ def _claimed(
     if taken is None:
         raise typer.Exit
     return taken
+
+
+def _picked(
+    configuration: Configuration, accepted: Iterable[str], adopting: Iterable[str]
+) -> tuple[set[str], set[str]]:
+    """Return the names of the sources that `--accept-source` and `--adopt-slot` are given for."""
+    return (
+        {pick_source(configuration, name, "--accept-source").name for name in accepted},
+        {pick_source(configuration, name, "--adopt-slot").name for name in adopting},
+    )
 
 
 def _observed(

@@ -155,7 +155,7 @@ def test_a_daemon_that_is_down_leaves_its_last_figures_and_comes_back(
     address = f"{HOST}:{free_port(HOST)}"
     with operated(shop, tmp_path, variables={"CDC_HTTP": address}) as daemon:
         daemon.client.wait_for_title("All is well")
-        with opened(browser, daemon.client.url) as page:
+        with opened(browser, daemon.client.url, may_lose=True) as page:
             wait_for_title(page, "All is well")
             page.wait_for_function("() => document.querySelectorAll('#schemas time').length === 3")
             daemon.daemon.kill9()

@@ -89,7 +89,7 @@ NAMES = ("name", "kind", "tables", "sink", "from", "source", "limit", "cursor", 
 JSON = st.recursive(
     st.none()
     | st.booleans()
-    | st.integers()
+    | st.integers(-(2**63), 2**64 - 1)
     | st.floats()
     | st.text(max_size=20)
     | st.sampled_from(["shop"]),
