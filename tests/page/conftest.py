@@ -47,8 +47,8 @@ def browser() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, url: str, *, may_lose: bool = False) -> Iterator[Page]:
-    """The page in a window of its own. Whatever the browser complains about fails the test, but for connections
-    that the daemon ends (`may_lose`).
+    """The page in a window of its own. Whatever the browser complains about fails the test, but for
+    connections that the daemon ends (`may_lose`).
     """
     width, height = DESKTOP
     context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
@@ -86,7 +86,12 @@ def violations(page: Page) -> list[str]:
 
 @contextmanager
 def operated(
-    database: Database, folder: Path, *, held: bool = False, variables: Mapping[str, str] | None = None
+    database: Database,
+    folder: Path,
+    *,
+    held: bool = False,
+    variables: Mapping[str, str] | None = None,
+    flush_rows: int | None = None,
 ) -> Iterator[Operated]:
     """A daemon that serves, on a database behind a proxy, which holds all answers back if `held`."""
     with ExitStack() as stack:
@@ -94,6 +99,8 @@ def operated(
         if held:
             proxy.pause("to_client")
         pipeline = Pipeline(database, folder, url=database.dsn(port=str(proxy.port), sslmode="disable"))
+        if flush_rows is not None:
+            pipeline.configure_sink("warehouse", flush={"interval": "200ms", "rows": flush_rows})
         pipeline.serve(token="${CDC_TOKEN:-}")
         daemon = stack.enter_context(pipeline.start({**environment(), **(variables or {})}))
         yield Operated(pipeline, database, proxy, daemon, client_of(daemon))

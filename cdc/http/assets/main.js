@@ -5,7 +5,7 @@ import { CONTROLS, toast, unlock } from './controls.js';
 import { showHelp } from './help.js';
 import { $, html, paint } from './html.js';
 import { paintEvents, refreshLists, turnSchemas } from './lists.js';
-import { paintLag, paintProblems, paintVerdict } from './now.js';
+import { paintLag, paintProblems, paintSilence, paintVerdict } from './now.js';
 import { paintPipeline } from './pipeline.js';
 import { clearSearch, explainTable, refreshTables, startTables } from './tables.js';
 import { age, clock, mark, span } from './words.js';
@@ -52,6 +52,7 @@ function silent(since) {
   }
   paintVerdict(status, { level: 'warn', mark: 'warn', title: 'No answer from the daemon', text: SILENCE, progress: null });
   paint($('#live'), html`<span class="warn">${mark('warn')}</span> <span>No answer for ${span(Math.round((Date.now() - since) / 1e3))}</span><button class="btn quiet" data-do="again">Try now</button>`);
+  paintSilence();
   setStale(true);
 }
 

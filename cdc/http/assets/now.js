@@ -10,7 +10,7 @@ export function paintVerdict(status, verdict) {
   const { level, title, text, progress } = verdict;
   document.title = `${SIGNS[verdict.mark]} ${title} · cdc`;
   paint($('#verdict'), html`<div class="say"><span class="${level}">${mark(verdict.mark)}</span><h1 id="v-h">${title}</h1>
-    <p>${prose(text)}${problemsOf(status).length ? html` <a class="nowrap" href="#problems" data-go="problems">What to do</a>` : ''}</p>
+    <p>${prose(text)}${problemsOf(status).length || level === 'warn' ? html` <a class="nowrap" href="#problems" data-go="problems">What to do</a>` : ''}</p>
     ${progress == null ? '' : bar(progress, title)}</div>
     <dl class="facts">${facts(status).map(([name, value, note]) => html`<div><dt>${name}</dt><dd><span class="num">${value}</span><small>${note}</small></dd></div>`)}</dl>`);
   announce(level, `${title}. ${text}`, title);
@@ -115,6 +115,13 @@ function problem(one, i) {
     <p class="then">${retried ? html`<b>Then nothing.</b> It is tried again ${left == null ? 'by itself' : html`in <span class="num">${span(Math.round(left))}</span>`} (attempt <span class="num">${count(one.attempts)}</span>), and continues where it stopped.`
       : one.keeps ? one.keeps : one.table ? html`The other tables are not affected.` : html`It stays stopped until then.`}</p>
     <div class="acts">${one.paused || one.table || one.keeps ? '' : html`<button class="btn quiet" data-do="pause" data-kind="${one.kind_}" data-name="${one.name}">Pause ${one.name}…</button>`}${one.docs ? html`<span class="small muted">Runbook: <code>cdc docs ${one.docs.split('#')[0]}</code>, ${one.kind}</span>` : ''}</div></div></article>`;
+}
+
+/* While nothing is heard, what is known is past. */
+export function paintSilence() {
+  paint($('#probbody'), html`<article class="prob" data-key="silence" aria-labelledby="p-s"><div class="l"><h3 id="p-s"><span class="warn">${mark('warn')}</span>The daemon does not answer</h3>
+    <p class="msg">It was stopped or killed, it hangs, or this browser cannot reach it. Whether something else needs you is not known.</p></div>
+    <div class="d"><ol class="steps"><li><div class="where">On its machine, run</div>${statement('cdc status')}</li></ol><p class="then">This page asks again every 5 s, and goes on by itself.</p></div></article>`);
 }
 
 function calm(status, events) {

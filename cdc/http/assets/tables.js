@@ -7,7 +7,7 @@ import { count, NONE, plural, prose, state } from './words.js';
 const PAGE = 20, REFRESH_MS = 2_000, TYPING_MS = 200;
 const WORDS = { copying: 'Copying', waiting: 'Waits', live: 'Live', paused: 'Paused', skipped: 'Skipped', unfollowed: 'Not followed' };
 const FILTERS = [['', 'All'], ['copying', 'Copying'], ['waiting', 'Waiting'], ['live', 'Live'], ['paused', 'Paused'], ['skipped', 'Skipped'], ['unfollowed', 'Not followed']];
-const HEADS = ['Table', 'Source', 'State', 'Copy', 'Last error'];
+const HEADS = ['Table', 'Source', 'State', 'Copy', 'Error or reason'];
 
 const view = { search: '', state: '', order: 'attention', cursors: [''] };
 let asked = 0;
