@@ -90,7 +90,7 @@ def test_a_changed_configuration_is_shown_before_it_is_loaded(
     changed["sinks"]["store"]["flush"] = {"interval": "1s"}
     Project(tmp_path).write(changed)
     page.get_by_text("the file has changed since").wait_for()
-    page.get_by_role("button", name="Reload the configuration").click()
+    page.get_by_role("button", name="Reload configuration").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_text("+ sinks.copy added").wait_for()
     dialog.get_by_text("~ sinks.store changed: flush").wait_for()
@@ -103,7 +103,7 @@ def test_a_configuration_that_is_wrong_is_refused_with_its_place(
     page: Page, served: Client, tmp_path: Path
 ) -> None:
     (tmp_path / "cdc.yaml").write_text("sources: {}\ncolour: red\n", "utf-8")
-    page.get_by_role("button", name="Reload the configuration").click()
+    page.get_by_role("button", name="Reload configuration").click()
     page.get_by_role("alert").get_by_text("colour").wait_for()
     assert page.locator("dialog .primary").count() == 0
     page.keyboard.press("Escape")
