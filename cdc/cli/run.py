@@ -129,14 +129,12 @@ def run(  # noqa: PLR0917  (each is an option of the command)
             prepare_process(configuration)
     picked = _picked(configuration, accept_source or (), adopt_slot or ())
     newest = Progress(log, quiet=quiet or display.is_live)
-    monitor = StatusMonitor()
     bound_resident_memory()
     with errors_in_the_log(log, as_they_are=as_they_are):
         configuration, state = _claimed(configuration, load, log, standby=standby, once=once)
-        if given:
-            given.remember(configuration)
+        given.remember(configuration)
         logs = storage.logs(configuration)
-        tracer = _observed(context, configuration, monitor, log, once=once)
+        monitor, tracer = _observed(context, configuration, log, once=once)
         engine = _build(configuration, *picked, state, logs, monitor.recording(log), tracer)
     keep_imported()
     session.has_workers = True
@@ -217,12 +215,13 @@ def _picked(
 
 
 def _observed(
-    context: typer.Context, configuration: Configuration, monitor: StatusMonitor, log: Log, *, once: bool
-) -> BatchTracer | None:
-    """Keep the monitor's points on disk, and return what takes batches until the end of the command."""
+    context: typer.Context, configuration: Configuration, log: Log, *, once: bool
+) -> tuple[StatusMonitor, BatchTracer | None]:
+    """Return what takes reports, with its points on disk, and what takes batches until the command ends."""
+    monitor = StatusMonitor()
     if not once:
         monitor.keep(DayOfPoints(configuration.state_dir, monitor.recording(log)))
-    return context.with_resource(tracing(os.environ, log))
+    return monitor, context.with_resource(tracing(os.environ, log))
 
 
 def _each(*functions: Callable[Given, None]) -> Callable[Given, None]:

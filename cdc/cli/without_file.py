@@ -76,7 +76,11 @@ class GivenUrls:
         return replace(configuration, file=Path.cwd() / REMEMBERED_FILE)
 
     def remember(self, configuration: Configuration) -> None:
-        """Write the configuration into its `state_dir`, secrets left out, for commands without URLs."""
+        """Write the configuration into its `state_dir`, secrets left out, for commands without URLs. No-op if
+        there are none here either.
+        """
+        if not self:
+            return
         names = [URL_VARIABLE, *map(_variable_of, (self.source, *self.sinks))]
         variables = {os.environ[name]: name for name in reversed(names) if name in os.environ}
         if self.source and not _variable_of(self.source):
