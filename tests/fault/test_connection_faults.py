@@ -14,20 +14,21 @@ from tests.support.postgres.server import Database
 from tests.support.proxy import Proxy
 from tests.support.workload.postgres import PostgresWorkload
 
-CUTS = 12
+# Cuts of `make test`, and of `make test-all`.
+FEW_CUTS, MANY_CUTS = 4, 12
 # Between two cuts the stream must come back: the first retry follows after half a second.
 BETWEEN_CUTS_SECONDS = (0.2, 1.8)
 # Bytes until a cut lands: inside a message, a snapshot's chunk, a handshake.
 CUT_AFTER_BYTES = (1, 3_000_000)
 
 
-@pytest.mark.halved(other=True)
-def test_random_workload_survives_cut_connections(database: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cuts", [FEW_CUTS, pytest.param(MANY_CUTS, marks=pytest.mark.slow)])
+def test_random_workload_survives_cut_connections(database: Database, tmp_path: Path, cuts: int) -> None:
     rng = random.Random(7)
     with Proxy(database.server.port) as proxy:
         pipeline = Pipeline(database, tmp_path, url=database.dsn(port=str(proxy.port), sslmode="disable"))
         with PostgresWorkload(database, seed=7) as workload, pipeline.start() as daemon:
-            for _ in range(CUTS):
+            for _ in range(cuts):
                 proxy.cut_after(rng.randint(*CUT_AFTER_BYTES))
                 threading.Event().wait(rng.uniform(*BETWEEN_CUTS_SECONDS))
                 proxy.cut()

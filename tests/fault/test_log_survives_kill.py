@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from cdc.log import verify_log
 from tests.support.logs import opened, rows
 from tests.support.processes import child_environment
 
-KILLS = 6
+# Kills of `make test`, and of `make test-all`.
+FEW_KILLS, MANY_KILLS = 3, 20
 
 
 def _kill_after(folder: Path, lines: int) -> list[tuple[int, int]]:
@@ -23,9 +26,10 @@ def _kill_after(folder: Path, lines: int) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in (line.split() for line in printed if line.endswith("\n"))]
 
 
-def test_log_killed_at_random_moments_holds_every_commit_it_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [FEW_KILLS, pytest.param(MANY_KILLS, marks=pytest.mark.slow)])
+def test_log_killed_at_random_moments_holds_every_commit_it_reported(tmp_path: Path, kills: int) -> None:
     folder = tmp_path / "log"
-    for _ in range(KILLS):
+    for _ in range(kills):
         printed = _kill_after(folder, random.randrange(1, 40))
         assert list(verify_log(folder).damage) == []
         with opened(folder, segment_bytes=50_000) as log:

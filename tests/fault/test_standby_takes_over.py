@@ -17,7 +17,8 @@ from tests.support.processes import CdcProcess
 from tests.support.waiting import wait_until
 from tests.support.workload.postgres import PostgresWorkload
 
-KILLS = 3
+# Ends of the active daemon in `make test` (a kill and a stop), and in `make test-all`.
+FEW_ENDS, MANY_ENDS = 2, 5
 
 
 def active_of(standbys: list[CdcProcess]) -> CdcProcess:
@@ -32,8 +33,10 @@ def active_of(standbys: list[CdcProcess]) -> CdcProcess:
     return found
 
 
-@pytest.mark.halved
-def test_two_standbys_take_over_from_killed_and_stopped_daemons(database: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ends", [FEW_ENDS, pytest.param(MANY_ENDS, marks=pytest.mark.slow)])
+def test_two_standbys_take_over_from_killed_and_stopped_daemons(
+    database: Database, tmp_path: Path, ends: int
+) -> None:
     rng = random.Random(7)
     workload, pipeline = PostgresWorkload(database, seed=7), Pipeline(database, tmp_path)
     with ExitStack() as stack:
@@ -43,11 +46,11 @@ def test_two_standbys_take_over_from_killed_and_stopped_daemons(database: Databa
         for standby in standbys:
             standby.wait_for_log("standing by")
         stack.enter_context(workload)
-        for number in range(KILLS):
+        for number in range(ends):
             live(pipeline, active, rng, until_streaming=number % 2 == 0)
             active.assert_running()
             # As in an upgrade, or not.
-            if number == 1:
+            if number % 2 == 1:
                 assert active.terminate() == 0
             else:
                 active.kill9()

@@ -105,6 +105,7 @@ class Writer:
             self._thread.join()
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("name", sorted(failpoints.NAMES))
 def test_a_crash_loses_nothing(bench: Bench, name: str, count: int) -> None:
