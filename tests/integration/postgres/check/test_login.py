@@ -45,6 +45,7 @@ def test_check_names_a_missing_database(check: Check, database15: Database) -> N
     )
 
 
+@pytest.mark.halved(other=True)
 @pytest.mark.parametrize("version", [15, 18])
 def test_check_tells_reasons_of_a_failed_login_apart(
     check: Check, postgres_factory: PostgresFactory, version: int

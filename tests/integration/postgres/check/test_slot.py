@@ -108,6 +108,7 @@ def test_check_knows_its_own_daemon(check: Check, shop: Database) -> None:
         )
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("version", [15, 18])
 def test_check_finds_a_slot_whose_wal_is_gone(
     check: Check, postgres_factory: PostgresFactory, version: int

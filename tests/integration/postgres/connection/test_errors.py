@@ -98,6 +98,7 @@ def test_missing_publication_is_a_gap_where_the_server_says_so(database15: Datab
     assert error.message == 'streaming: publication "p" does not exist (SQLSTATE 42704)'
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("version", [15, 18])
 def test_low_wal_level_and_full_slots_are_refused(postgres_factory: PostgresFactory, version: int) -> None:
     server = postgres_factory({"wal_level": "replica"}, version=version)
@@ -114,6 +115,7 @@ def test_low_wal_level_and_full_slots_are_refused(postgres_factory: PostgresFact
     assert full.remedy.startswith("Drop an unused slot.")
 
 
+@pytest.mark.halved(other=True)
 @pytest.mark.parametrize("version", [15, 18])
 def test_lost_slot_is_a_gap(postgres_factory: PostgresFactory, version: int) -> None:
     server = postgres_factory({"max_slot_wal_keep_size": "1MB", "max_wal_size": "32MB"}, version=version)

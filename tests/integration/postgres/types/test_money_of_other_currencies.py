@@ -24,7 +24,7 @@ LOCALES = {"ja_JP": "ja_JP.UTF-8", "ar_TN": "ar_TN.UTF-8"}
 
 
 @pytest.fixture(scope="module", params=[15, 18])
-def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     """A server that finds locales which are made here: most systems have none."""
     if shutil.which("localedef") is None:
         pytest.skip("localedef is not installed: the package of the C library has it")
@@ -45,13 +45,13 @@ def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     ("locale", "amount", "digits"), [("ja_JP", Decimal(1234), 0), ("ar_TN", Decimal("12.345"), 3)]
 )
 def test_money_is_read_with_the_digits_of_the_database(
-    server: PostgresServer, locale: str, amount: Decimal, digits: int
+    postgres: PostgresServer, locale: str, amount: Decimal, digits: int
 ) -> None:
     name = f"money_{locale.lower()}"
-    with server.connect() as admin:
+    with postgres.connect() as admin:
         admin.execute(f"create database {name}".encode())
         admin.execute(f"alter database {name} set lc_monetary = '{LOCALES[locale]}'".encode())
-    database = Database(server, name)
+    database = Database(postgres, name)
     database.execute(
         "create table t (id int primary key, price money, prices money[])",
         f"insert into t values (1, {amount}::numeric::money, array[{amount}::numeric::money])",
@@ -74,8 +74,8 @@ def test_money_is_read_with_the_digits_of_the_database(
 
 
 @pytest.fixture
-def fresh_database(server: PostgresServer) -> Iterator[Database]:
-    yield from lend(server, server.create_database)
+def fresh_database(postgres: PostgresServer) -> Iterator[Database]:
+    yield from lend(postgres, postgres.create_database)
 
 
 PRICED = ("m", "lists", "domains", "parts")
@@ -93,6 +93,7 @@ def _insert(row: int, amount: str) -> list[str]:
     return [f"insert into app.{table} values ({row}, {values[table]})" for table in PRICED]
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("ddl", ["watch", "trigger"])
 @pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
 def test_tables_with_money_are_copied_again_when_lc_monetary_is_changed(
