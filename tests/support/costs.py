@@ -1,0 +1,49 @@
+"""What each test costs in processor time, servers and daemons included.
+
+`COSTS=FOLDER pytest -p tests.support.costs …` appends a line for each test to `FOLDER/costs.WORKER.jsonl`:
+the test, its processor seconds, its wall seconds. Counted are the test process and all processes below it,
+those that have ended included.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import psutil
+import pytest
+
+VARIABLE = "COSTS"
+
+
+def processor_seconds() -> float:
+    """User and system time of this process and of all below it, since they began."""
+    seconds = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        used = resource.getrusage(who)
+        seconds += used.ru_utime + used.ru_stime
+    for child in psutil.Process().children(recursive=True):
+        try:
+            seconds += sum(child.cpu_times()[:4])
+        except psutil.NoSuchProcess:
+            continue
+    return seconds
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure one test with its fixtures; what a fixture of the session starts counts for its first test."""
+    folder = os.environ.get(VARIABLE)
+    if folder is None:
+        return (yield)
+    before, began = processor_seconds(), time.monotonic()
+    result = yield
+    costs = [item.nodeid, processor_seconds() - before, time.monotonic() - began]
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    with (Path(folder) / f"costs.{worker}.jsonl").open("a") as output:
+        output.write(json.dumps(costs) + "\n")
+    return result
