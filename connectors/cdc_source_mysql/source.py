@@ -34,7 +34,14 @@ from cdc_source_mysql.binlog.queries import BinlogQueries, FileSizes
 from cdc_source_mysql.binlog.reach import Reach
 from cdc_source_mysql.binlog.replay import BinlogReader
 from cdc_source_mysql.binlog.side_effects import SideEffects
-from cdc_source_mysql.binlog.stream import Captured, SessionParts, StreamProgress, StreamSession, suspect
+from cdc_source_mysql.binlog.stream import (
+    Captured,
+    SessionParts,
+    StreamProgress,
+    StreamSession,
+    reach,
+    suspect,
+)
 from cdc_source_mysql.binlog.temporary_tables import TemporaryTables, open_temporary
 from cdc_source_mysql.binlog.tracking import RefusedTables, Tracking, TrackingParts
 from cdc_source_mysql.binlog.transactions import Grammar, RolledBackRows, XaBook, memory_of
@@ -168,12 +175,12 @@ class MysqlSource:
 
     def absent(self, known: Mapping[TableId, int | None]) -> Mapping[TableId, Absence]:
         """As `cdc.spi.source.ExplainsAbsence`: tables that the stream has seen renamed."""
+        if not self._progress.moved.keys().isdisjoint(known):
+            # Later statements may have dropped them, or renamed them again.
+            reach(self._progress, self.current)
         moved = self._progress.moved
-        return {
-            table: renamed(table, moved[table])
-            for table in known
-            if not self.selects(moved.get(table, table))
-        }
+        away = {table: moved[table] for table in known if table in moved and not self.selects(moved[table])}
+        return {table: renamed(table, now) for table, now in away.items()}
 
     def follow(self, tables: Sequence[TableSchema]) -> None:
         """The binlog holds the changes of every table; those that the stream cannot read are refused."""

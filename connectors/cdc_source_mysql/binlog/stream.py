@@ -128,6 +128,12 @@ def suspect(
     progress.wait(ANSWERED_SECONDS, lambda: not progress.suspects)
 
 
+def reach(progress: StreamProgress, current: Callable[[], Position]) -> None:
+    """Wait a moment until the stream has passed the present end of the binlog."""
+    end = current()
+    progress.wait(REACHED_SECONDS, lambda: _has_reached(progress, end))
+
+
 def _differing(progress: StreamProgress, found: Mapping[TableId, TableDefinition]) -> frozenset[TableId]:
     captured = progress.captured
     known = captured.definitions if captured is not None else {}
