@@ -42,8 +42,8 @@ DAY_STEP_SECONDS = 300.0
 MAX_EVENTS = 500
 # A slope that moves freshness by less in a minute is none.
 STEADY_SHARE = 0.1
-# A cursor that stands so long although changes wait is stuck: longer than the longest default flush interval,
-# with a large delivery on top.
+# A cursor that stands for so long, and for its flush interval, although changes wait is stuck: a large
+# delivery takes less.
 STUCK_SECONDS = 300.0
 # Written every ten seconds: events are what is rare.
 _NO_EVENT = "progress"
@@ -169,7 +169,7 @@ class StatusMonitor:
                 or pair.state not in ("idle", "applying", "replaying")
             ):
                 continue
-            if now - samples.moved_at > STUCK_SECONDS:
+            if now - samples.moved_at > STUCK_SECONDS + pair.flush_interval_seconds:
                 found.append((name, pair.source, now - samples.moved_at))
         return found
 

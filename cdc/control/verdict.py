@@ -24,8 +24,9 @@ DOWN_SECONDS = 60.0
 # The engine's own thread ticks four times a second; after this long it hangs, and only a restart helps.
 ALIVE_SECONDS = 30.0
 _NEVER_RUN = "Never run"
-# Twice a flush interval of 30 s, the longest default: a sink that is less fresh is catching up.
+# A sink that is less fresh, and has had time for two of its flushes, is catching up.
 FRESH_SECONDS = 60.0
+_FRESH_FLUSHES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,19 @@ def delivery_word(report: SinkReport | None, source: SourceReport | None) -> str
         return word
     if is_held_up:
         return "Catching up" if report.behind_changes else "Waits"
-    return "Catching up" if (report.freshness_seconds or 0.0) > FRESH_SECONDS else "Up to date"
+    return "Catching up" if _is_late(report) else "Up to date"
+
+
+def fresh_seconds(report: SinkReport) -> float:
+    """Return the freshness above which a sink is catching up."""
+    return max(FRESH_SECONDS, _FRESH_FLUSHES * report.flush_interval_seconds)
+
+
+def _is_late(report: SinkReport) -> bool:
+    """Whether a sink lacks more than waits for its next flush; one that has had nothing yet does."""
+    if report.freshness_seconds is None:
+        return report.behind_changes > 0
+    return report.freshness_seconds > fresh_seconds(report)
 
 
 def _own_word(report: SourceReport | SinkReport | None) -> str | None:
@@ -268,7 +281,9 @@ def _paused(status: Status) -> DaemonVerdict | None:
 def _catching_up(status: Status) -> DaemonVerdict | None:
     for name, pair, word in _deliveries(status):
         if word == "Catching up":
-            behind = f"{show_span(pair.freshness_seconds)} and {counted(pair.behind_changes, 'change')}"
+            behind = counted(pair.behind_changes, "change")
+            if pair.freshness_seconds is not None:
+                behind = f"{show_span(pair.freshness_seconds)} and {behind}"
             text = f"It is {behind} behind {pair.source}. {_others(status, f'Sink {name}')}".rstrip()
             return DaemonVerdict("busy", "ok", f"Sink {name} is catching up", text)
     return None
@@ -288,7 +303,7 @@ def _unknown(status: Status) -> DaemonVerdict | None:
         name
         for name, pairs in status.sinks.items()
         for pair in pairs
-        if pair.report is None or pair.report.freshness_seconds is None
+        if pair.report is None or (pair.report.freshness_seconds is None and not pair.report.behind_changes)
     ]
     if not waiting:
         return None

@@ -114,8 +114,10 @@ class DeliveryLoop:
         start = cursor.next if cursor else self._log.start
         planner = Planner(self._log, self._status.name, self._policy, start)
         stop_at: float | None = None
+        self._status.waiting_since = None
         while True:
             planner.collect()
+            self._status.waiting_since = planner.oldest_commit_at or self._status.waiting_since
             if stop.is_set():
                 stop_at = stop_at or time.monotonic() + STOP_FLUSH_SECONDS
             self._is_flushing = self._flush_now.is_set()

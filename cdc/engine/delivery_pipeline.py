@@ -49,7 +49,12 @@ class DeliveryPipeline:
         self.source = source
         self.spec = spec
         self.resources = resources
-        self.status = SinkStatus(spec.name, source, tracer=resources.tracer)
+        self.status = SinkStatus(
+            spec.name,
+            source,
+            flush_interval_seconds=spec.flush.interval_seconds,
+            tracer=resources.tracer,
+        )
         self._log = log
         self._state = state
         self.backfill = backfill

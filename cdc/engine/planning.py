@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 
 from cdc.engine.wide import WideTurn
 from cdc.model import ChangeBatch, Commit
@@ -25,6 +26,12 @@ class Planner:
         self._pending: Plan | None = None
         self._full = False
         self._since = 0.0
+        self._oldest_commit_at: datetime | None = None
+
+    @property
+    def oldest_commit_at(self) -> datetime | None:
+        """The commit time of the oldest change that waits: the sink has all that was committed before."""
+        return self._oldest_commit_at if self._pending is not None else None
 
     @property
     def scanned(self) -> int:
@@ -64,7 +71,9 @@ class Planner:
         before = self._pending
         if before is None:
             self._since = time.monotonic()
+            self._oldest_commit_at = None
             before = Plan(self._scanned, self._scanned, commit.position, None)
+        self._oldest_commit_at = self._oldest_commit_at or commit.commit_at
         is_seen = commit.audience.includes(self._sink)
         self._pending = Plan(
             before.first,

@@ -349,6 +349,9 @@ class SinkStatus(WorkerCondition):
     commit_at: datetime | None = None
     # Every change that was committed before this is in the sink.
     complete_at: datetime | None = None
+    # The commit time of the oldest change that waits, or that the newest delivery began with.
+    waiting_since: datetime | None = None
+    flush_interval_seconds: float = 0.0
     bytes: int = 0
     rate: Rate = field(default_factory=Rate)
     counters: dict[str, int] = field(default_factory=dict)
@@ -392,9 +395,11 @@ class SinkStatus(WorkerCondition):
 
     def _complete(self, behind: int, source_at: datetime | None) -> float | None:
         """Return the freshness. A sink that has the whole log is as complete as the log, every other one
-        until its newest change.
+        until its newest change, or the oldest that waits.
         """
-        at = source_at if not behind and source_at is not None else self.commit_at
+        at = max(filter(None, (self.commit_at, self.waiting_since)), default=None)
+        if not behind and source_at is not None:
+            at = source_at
         is_newer = at is not None and (self.complete_at is None or at > self.complete_at)
         if is_newer or self.replaying_to is not None:
             self.complete_at = at
@@ -429,6 +434,7 @@ class SinkStatus(WorkerCondition):
             behind_seconds=0.0 if not behind else seconds,
             complete_at=self.complete_at.isoformat() if self.complete_at else None,
             freshness_seconds=freshness,
+            flush_interval_seconds=self.flush_interval_seconds,
             replay_from=self.replaying_from,
             replay_to=self.replaying_to,
             rows_per_second=round(self.rate.per_second(), 1),

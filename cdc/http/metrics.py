@@ -113,6 +113,7 @@ def _of_sink(name: str, report: SinkReport, source: SourceReport | None) -> Iter
     yield metrics.SINK_STATE, (*pair, delivery_word(report, source)), 1
     yield metrics.SINK_ROWS, pair, report.rows
     yield metrics.SINK_BYTES, pair, report.bytes
+    yield metrics.FLUSH_INTERVAL, pair, report.flush_interval_seconds
     yield metrics.SINK_BEHIND_ROWS, pair, report.behind_changes
     if report.behind_bytes is not None:
         yield metrics.SINK_BEHIND_BYTES, pair, report.behind_bytes

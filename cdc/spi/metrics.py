@@ -125,6 +125,9 @@ RETAINED = Metric(
 FRESHNESS = Metric(
     "cdc_sink_freshness_seconds", "gauge", "Age of what the sink shows: everything older is in it.", _PAIR
 )
+FLUSH_INTERVAL = Metric(
+    "cdc_sink_flush_interval_seconds", "gauge", "How long a change may wait for a flush.", _PAIR
+)
 SINK_BEHIND_ROWS = Metric(
     "cdc_sink_behind_changes", "gauge", "Changes in the log that the sink lacks.", _PAIR
 )

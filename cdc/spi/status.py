@@ -137,8 +137,8 @@ class SinkReport(StatusDocument):
     """Progress of a sink with one source.
 
     Every change that was committed before `complete_at` is in the sink, and `freshness_seconds` is the age of
-    that; both are None while it is not known. `behind_bytes` is about what the sink lacks of the log. During
-    a replay, `next` moves from `replay_from` to `replay_to`.
+    that; both are None while it is not known. A change may wait for `flush_interval_seconds`. `behind_bytes`
+    is about what the sink lacks of the log. During a replay, `next` moves from `replay_from` to `replay_to`.
     """
 
     source: str = ""
@@ -151,6 +151,7 @@ class SinkReport(StatusDocument):
     behind_seconds: float | None = None
     complete_at: str | None = None
     freshness_seconds: float | None = None
+    flush_interval_seconds: float = 0.0
     replay_from: int | None = None
     replay_to: int | None = None
     rows_per_second: float = 0.0

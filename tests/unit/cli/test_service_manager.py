@@ -24,8 +24,14 @@ class Clock:
         return self.now
 
 
-def waiting(changes: int) -> DaemonReport:
-    return DaemonReport(sinks={"lake": [SinkReport(source="shop", state="applying", behind_changes=changes)]})
+def waiting(changes: int, interval_seconds: float = 0.0) -> DaemonReport:
+    sink = SinkReport(
+        source="shop",
+        state="applying",
+        behind_changes=changes,
+        flush_interval_seconds=interval_seconds,
+    )
+    return DaemonReport(sinks={"lake": [sink]})
 
 
 @pytest.fixture
@@ -54,6 +60,14 @@ def test_engine_that_does_not_tick_gives_no_progress(clock: Clock) -> None:
 
 def test_stuck_sink_in_a_process_that_idles_gives_no_progress(monitor: StatusMonitor) -> None:
     assert not ProgressProof(monitor, work=lambda: 0.0).is_given()
+
+
+def test_a_sink_that_waits_for_its_flush_is_not_stuck(clock: Clock, monitor: StatusMonitor) -> None:
+    assert monitor.stuck()
+    monitor.tick(waiting(5, interval_seconds=600.0))
+    assert monitor.stuck() == []
+    clock.now = 1000.0
+    assert [name for name, *_ in monitor.stuck()] == ["lake"]
 
 
 def test_stuck_sink_whose_delivery_computes_is_progress(monitor: StatusMonitor) -> None:

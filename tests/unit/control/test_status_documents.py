@@ -94,6 +94,7 @@ SINK: dict[str, Any] = {
     "behind_seconds": 0.0,
     "complete_at": TIME,
     "freshness_seconds": None,
+    "flush_interval_seconds": 0.0,
     "replay_from": None,
     "replay_to": None,
     "rows_per_second": 0.0,

@@ -150,6 +150,22 @@ def test_a_fresh_sink_with_changes_to_apply_is_not_up_to_date_while_its_source_i
     assert delivery_word(sink, SourceReport(state="streaming")) == "Up to date"
 
 
+def test_a_sink_is_up_to_date_while_its_changes_wait_for_a_flush() -> None:
+    streaming = SourceReport(state="streaming")
+    sink = SinkReport(source="shop", state="idle", freshness_seconds=500.0, flush_interval_seconds=600.0)
+    assert delivery_word(sink, streaming) == "Up to date"
+    sink.flush_interval_seconds = 30.0
+    assert delivery_word(sink, streaming) == "Catching up"
+
+
+def test_a_sink_that_waits_with_its_first_rows_does_not_keep_the_daemon_from_being_ready() -> None:
+    found = judged(sink={"freshness_seconds": None, "behind_changes": 17})
+    assert (found.title, found.is_ready) == ("Sink snow is catching up", True)
+    assert found.text == "It is 17 changes behind shop. lake is not affected."
+    found = judged(sink={"freshness_seconds": None})
+    assert (found.title, found.is_ready) == ("Starting", False)
+
+
 def test_an_attempt_after_an_error_is_no_new_state() -> None:
     assert source_word(SourceReport(state="connecting", error=failing())) == "Retrying"
     assert source_word(SourceReport(state="connecting", error=failing(seconds=99))) == "Down"

@@ -65,6 +65,16 @@ def test_a_sink_whose_age_is_known_keeps_it_when_rows_of_a_copy_come() -> None:
     assert sink.report(9, None, ago(0)).complete_at == ago(3).isoformat()
 
 
+def test_a_sink_has_all_that_was_committed_before_the_oldest_change_that_waits() -> None:
+    # After a start, with changes in the log and nothing applied yet.
+    sink = SinkStatus("lake", "shop")
+    sink.moved(7, at(7), None)
+    sink.waiting_since = ago(25)
+    assert sink.report(9, ago(1), ago(0)).complete_at == ago(25).isoformat()
+    sink.moved(9, at(9), ago(1))
+    assert sink.report(10, ago(1), ago(0)).complete_at == ago(1).isoformat()
+
+
 def test_a_replay_takes_a_sink_back() -> None:
     sink = SinkStatus("lake", "shop")
     sink.moved(9, at(9), ago(3))
