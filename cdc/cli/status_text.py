@@ -5,6 +5,7 @@ Lines to paste (remedies) are never broken, however long.
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ def lines_of(status: Status) -> Iterator[Text]:
         yield Text("")
         yield _title("source", name, source.state)
         yield from _pause_lines(status.paused("source", name))
-        yield from _source_lines(source)
+        yield from _source_lines(name, source)
     for name, pairs in status.sinks.items():
         for pair in pairs:
             yield Text("")
@@ -105,7 +106,7 @@ def _pause_lines(pause: Pause | None) -> Iterator[Text]:
         yield from _field("paused", f"since {show_time(pause.at)}{by}, until: cdc resume {pause.name}")
 
 
-def _source_lines(source: SourceView) -> Iterator[Text]:
+def _source_lines(name: str, source: SourceView) -> Iterator[Text]:
     log, report = source.log, source.report or SourceReport()
     position = report.position or (log.position if log else None)
     if position:
@@ -122,7 +123,7 @@ def _source_lines(source: SourceView) -> Iterator[Text]:
     yield from _reasons(source)
     yield from _unfollowed(report.unfollowed)
     if report.outdated:
-        yield from _outdated(report.outdated)
+        yield from _outdated(name, report.outdated)
 
 
 def _copy_lines(report: SourceReport) -> Iterator[Text]:
@@ -159,14 +160,15 @@ def _unfollowed(tables: Sequence[UnfollowedReport]) -> Iterator[Text]:
         yield from _field("", f"and {counted(len(tables) - MOST_TABLES, 'more table')}")
 
 
-def _outdated(tables: Sequence[str]) -> Iterator[Text]:
+def _outdated(source: str, tables: Sequence[str]) -> Iterator[Text]:
     shown = ", ".join(tables[:MOST_TABLES])
     rest = len(tables) - MOST_TABLES
     more = f" and {counted(rest, 'more table')}" if rest > 0 else ""
     yield from _field(
         "transforms", f"rows of {shown}{more} were captured under earlier ones; to replace them:"
     )
-    yield Text(f"{'':<{LABEL_WIDTH}}cdc snapshot", "green")
+    named = [] if rest > 0 else tables
+    yield Text(f"{'':<{LABEL_WIDTH}}{shlex.join(['cdc', 'snapshot', source, *named])}", "green")
 
 
 def _waits(waits: Sequence[WaitReport]) -> Iterator[Text]:

@@ -164,7 +164,7 @@ class Reloader:
         """
         report = self._live.monitor.report
         now = report.sources.get(source.name) if report is not None else None
-        works = now is not None and now.error is None
+        works = now is not None and (now.error is None or now.state == "streaming")
         try:
             with closing(open_source(source, silent)) as opened:
                 identity = opened.identity()

@@ -308,7 +308,7 @@ class SourceStatus(WorkerCondition):
         if self.source_position is not None and self.position is not None:
             behind = self.distance(self.position, self.source_position)
         state, error = self.condition()
-        error = error or self.copying.last_error or next(iter(self.refused.values()), None)
+        error = error or self.copying.last_error
         return SourceReport(
             state=state,
             position=str(self.position) if self.position else None,

@@ -13,7 +13,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from cdc.errors import UnsupportedSchema
 from cdc.model import ChangeBatch, Column, Operation, TableSchema
 from cdc.transform.arrays import assemble, children, nulled, struct_of, unchanged_of
 from cdc.transform.filtering import Filtered
@@ -34,9 +33,9 @@ class Hooked:
         for hook in hooks:
             arrow = hook.columns(arrow, self._table)
             self._steps.append((hook, arrow))
-        for name in schema.key:
-            if name not in arrow.names or arrow.field(name).type != schema.arrow.field(name).type:
-                self._refuse_key(name)
+            for name in schema.key:
+                if name not in arrow.names or arrow.field(name).type != schema.arrow.field(name).type:
+                    raise hook.changes_key(name, self._table)
         self.schema = replace(schema, columns=tuple(self._columns(arrow)))
         self._others = [name for name in arrow.names if name not in schema.key]
 
@@ -76,9 +75,9 @@ class Hooked:
         made = given
         for hook, expected in self._steps:
             made = hook.apply(made, expected, self._table)
-        for name in self._source.key:
-            if not made.column(name).equals(given.column(name)):
-                self._refuse_key(name)
+            for name in self._source.key:
+                if not made.column(name).equals(given.column(name)):
+                    raise hook.changes_key(name, self._table)
         return dict(zip(made.schema.names, made.columns, strict=True))
 
     def _columns(self, arrow: pa.Schema) -> list[Column]:
@@ -104,10 +103,3 @@ class Hooked:
             ]
             fills[column.name] = self._call(row)[column.name][0]
         return fills
-
-    def _refuse_key(self, name: str) -> None:
-        raise UnsupportedSchema(
-            f"a hook changes the column {name!r}, which is part of the key",
-            where=self._table,
-            remedy=f"Have the function leave it as it is. To hide it, write mask: {{{name}: hash}}.",
-        )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from cdc.errors import ConfigError, UnsupportedSchema
 
+_CORRECT = "Correct the function and restart the daemon. `where` filters rows."
 Function = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
@@ -48,7 +49,7 @@ class Hook:
         try:
             made = self._function(batch)
         except Exception as error:  # noqa: BLE001  (whatever a function of others raises)
-            frame = traceback.extract_tb(error.__traceback__)[-1]
+            frame = _own_frame(traceback.extract_tb(error.__traceback__))
             reason = f"raised {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
             # Its text, and the exception itself, may hold row values.
             raise self._wrong(reason, table) from None
@@ -58,12 +59,23 @@ class Hook:
             raise self._wrong(f"returned {made.num_rows} rows for {batch.num_rows}", table)
         return made
 
-    def _wrong(self, reason: str, table: str) -> UnsupportedSchema:
+    def changes_key(self, column: str, table: str) -> UnsupportedSchema:
+        """Return the error of a function that leaves out or changes this column."""
+        remedy = f"Have the function leave it as it is. To hide it, write mask: {{{column}: hash}}."
+        return self._wrong(f"changes the column {column!r}, which is part of the key", table, remedy)
+
+    def _wrong(self, reason: str, table: str, remedy: str = _CORRECT) -> UnsupportedSchema:
         return UnsupportedSchema(
             f"the hook {self._path} {reason}",
             where=f"{self._place}: {table}",
-            remedy="Correct the function and restart the daemon. `where` filters rows.",
+            remedy=remedy,
         )
+
+
+def _own_frame(frames: Sequence[traceback.FrameSummary]) -> traceback.FrameSummary:
+    """Return the place in the function's own file, and not in a library that it called."""
+    called = frames[min(1, len(frames) - 1)]  # The first is the call of the function.
+    return [frame for frame in frames if frame.filename == called.filename][-1]
 
 
 @functools.lru_cache(maxsize=64)

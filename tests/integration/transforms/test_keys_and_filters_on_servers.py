@@ -131,7 +131,7 @@ def test_a_misspelt_mask_and_a_changed_one_are_named(database: Database, tmp_pat
     configure(pipeline, {"table": "public.people", "mask": {"email": "hash"}})
     assert "changed: mask of email, mask of emial" in say(pipeline, "check").replace("\n", " ")
     assert "the transforms of a table have changed" in run(pipeline)
-    assert "cdc snapshot" in say(pipeline, "status")
+    assert "cdc snapshot shop public.people\n" in say(pipeline, "status")
     assert mirror(pipeline, "public.people", "email", "id") == [("a@b.c",)]
     say(pipeline, "snapshot", "public.people")
     run(pipeline)

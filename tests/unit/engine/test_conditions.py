@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from cdc.engine.status import LastError, SinkStatus, SourceStatus
-from cdc.errors import SourceUnavailable
+from cdc.errors import SourceUnavailable, UnsupportedSchema
 from cdc.spi.status import SinkReport, SourceReport
 
 
@@ -31,3 +31,11 @@ def test_no_report_has_a_state_without_its_error(status: SourceStatus | SinkStat
     ended.set()
     worker.join()
     assert not [one for one in reports if (one.state == "retrying") != (one.error is not None)]
+
+
+def test_a_skipped_table_is_no_error_of_its_source() -> None:
+    source = SourceStatus("shop")
+    source.streaming()
+    source.refuse("public.t", UnsupportedSchema("no key"), 5.0)
+    report = source.report()
+    assert ([one.table for one in report.refused], report.error) == (["public.t"], None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +25,12 @@ def upper(batch: pa.RecordBatch) -> pa.RecordBatch:
 def fails(batch: pa.RecordBatch) -> pa.RecordBatch:
     if batch.num_rows:
         raise ValueError(SECRET)
+    return batch
+
+
+def fails_in_a_library(batch: pa.RecordBatch) -> pa.RecordBatch:
+    if batch.num_rows:
+        json.loads(SECRET)
     return batch
 
 

@@ -176,6 +176,7 @@ def test_a_hook_is_called_with_whole_old_rows_where_there_is_no_key() -> None:
     ("name", "reason"),
     [
         ("fails", "raised ValueError at hooks_of_others.py:"),
+        ("fails_in_a_library", "raised JSONDecodeError at hooks_of_others.py:"),
         ("drops_rows", "returned 1 rows for 2"),
         ("returns_a_table", "returned Table, not a pyarrow.RecordBatch"),
         ("changes_the_key", "changes the column 'id'"),
@@ -187,7 +188,8 @@ def test_a_wrong_hook_is_named_with_its_table_and_never_with_values(name: str, r
     with pytest.raises(UnsupportedSchema) as raised:
         apply(transform({"python": f"{HOOKS}:{name}"}), ("c", row(1, SECRET)), ("c", row(2, SECRET)))
     assert reason in raised.value.message
-    assert "app.people" in raised.value.where
+    assert raised.value.where == "sources.shop.transforms[0].python: app.people"
+    assert f"the hook {HOOKS}:{name} " in raised.value.message
     assert SECRET not in repr([raised.value, raised.value.__cause__])
     assert raised.value.__cause__ is None
     assert raised.value.__suppress_context__ or raised.value.__context__ is None
