@@ -22,6 +22,7 @@ from cdc.engine import Engine, SourceSpec
 from cdc.engine.identity import IDENTITY_KEY, verify_identity
 from cdc.engine.retry import waits_for_operator
 from cdc.errors import CdcError, SourceMismatch
+from cdc.kit.errors import WAIT
 from cdc.spi import StateReader
 from cdc.spi.status import ConfigurationReport, ErrorReport
 from cdc_config import Configuration, ConfiguredSource, InvalidConfig
@@ -31,6 +32,7 @@ Log = Callable[..., None]
 # Operators reload: half a second is not felt, and one look is a single read of the state.
 POLL_SECONDS = 0.5
 BY_SIGNAL = "SIGHUP"
+_RELOAD_AGAIN = "Correct the options of the source, or reload again once it can be reached."
 
 
 class Reloader:
@@ -196,9 +198,11 @@ class Reloader:
 
 
 def _at(source: ConfiguredSource, error: CdcError) -> CdcError:
-    """The same error with the place in the file."""
-    where = f"sources.{source.name}" + (f": {error.where}" if error.where else "")
-    return type(error)(error.message, where=where, remedy=error.remedy)
+    """The same error with the place in the file; nothing retries a configuration that is refused."""
+    place = f"sources.{source.name}"
+    where = error.where if error.where.startswith(place) else f"{place}: {error.where}".removesuffix(": ")
+    remedy = _RELOAD_AGAIN if error.remedy in ("", WAIT.remedy) else error.remedy
+    return type(error)(error.message, where=where, remedy=remedy)
 
 
 def _report(configuration: Configuration, stamp: str | None = None) -> ConfigurationReport:

@@ -284,7 +284,7 @@ class SourceStatus(WorkerCondition):
         refusal = LastError.of(error, retry_seconds, needs_operator=True)
         known = self.refused.get(table)
         if known is not None:
-            refusal.at = known.at
+            refusal.since, refusal.attempts = known.since, known.attempts + 1
         self.refused = {**self.refused, table: refusal}
 
     def refuse_only(self, tables: Collection[str]) -> None:

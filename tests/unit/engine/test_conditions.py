@@ -39,3 +39,9 @@ def test_a_skipped_table_is_no_error_of_its_source() -> None:
     source.refuse("public.t", UnsupportedSchema("no key"), 5.0)
     report = source.report()
     assert ([one.table for one in report.refused], report.error) == (["public.t"], None)
+    source.refuse("public.t", UnsupportedSchema("no key"), 5.0)
+    (first,), (second,) = report.refused, source.report().refused
+    assert (second.since, second.attempts) == (first.since, 2)
+    assert second.at is not None
+    assert second.since is not None
+    assert second.at > second.since
