@@ -36,6 +36,7 @@ STILL = {
     "cdc_disk_full",
     "cdc_log_limit_bytes",
     "cdc_memory_limit_bytes",
+    "cdc_sink_flush_interval_seconds",
     "cdc_source_behind_bytes",
     "cdc_sink_behind_bytes",
     "cdc_sink_behind_changes",
