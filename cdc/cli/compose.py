@@ -14,6 +14,7 @@ def compose_text(config: str, variables: Sequence[str]) -> str:
     lines = [
         "# Written by cdc init. Build the image once, in a checkout: make image",
         "# Start: docker compose up --detach        Look: docker compose exec cdc cdc status",
+        f"# After a change of {config}: docker compose restart cdc",
         "# In the container, localhost is the container: name the host of the database in the URL.",
         "services:",
         "  cdc:",

@@ -9,7 +9,7 @@ from cdc.cli.importing import uncollected
 from cdc.cli.session import DEFAULT_CONFIG
 from cdc.files import set_umask
 from cdc.spi import registry
-from cdc_config import Configuration, load
+from cdc_config import Configuration, HttpSettings, load, load_http
 from cdc_config.load import DEFAULT_FILE
 from cdc_config.settings import DEFAULT_STATE_DIR
 
@@ -37,6 +37,18 @@ def open_for_control(file: Path) -> Configuration:
         configuration = load(_present(file), registry.load, complete=False)
     prepare_process(configuration)
     return configuration
+
+
+def open_http(file: Path) -> HttpSettings:
+    """Load what the file says of the HTTP service, without its plug-ins: health checks run all day.
+
+    The file's folder becomes the working directory.
+    """
+    file = _present(file)
+    with uncollected():
+        settings = load_http(file)
+    os.chdir(file.absolute().parent)
+    return settings
 
 
 def load_configuration(file: Path) -> Configuration:

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from cdc.cli.configured import open_for_control
+from cdc.cli.configured import open_http
 from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.errors import CdcError, ConfigError
 from cdc_config import HttpAddress
 from cdc_config.http import DEFAULT_LISTEN, HttpSettings, parse_address
 
-# Healthy daemons answer in milliseconds; a health check has ten seconds.
+# Healthy daemons answer in milliseconds; a health check has 20 s with the start of this command.
 TIMEOUT_SECONDS = 5.0
 # What a service that listens everywhere answers on.
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (the address that is replaced)
@@ -42,7 +42,7 @@ def health(
 
     The exit code is 1 if it does not, or does not answer.
     """
-    settings = open_for_control(config).http
+    settings = open_http(config)
     address = settings.address if listen is None else _address(listen)
     if address is None:
         remedy = f"Write http: {{listen: {DEFAULT_LISTEN}}} into the configuration, and restart the daemon."

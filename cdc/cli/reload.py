@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -28,6 +29,9 @@ def reload(
         return
     if not result.changes:
         say(f"{result.file} has not changed.")
+        # An engine mounts the file that was there, not the one that an editor puts in its place.
+        if os.path.ismount(result.file):
+            say("Only this file is mounted. If it was replaced outside: restart the container.")
         return
     say("Would change:" if dry_run else "Reloaded:")
     for change in result.changes:

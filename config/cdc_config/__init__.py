@@ -8,6 +8,7 @@ from cdc_config.load import (
     ConfiguredSource,
     PluginLoader,
     load,
+    load_http,
     load_value,
 )
 from cdc_config.problem import InvalidConfig
@@ -31,5 +32,6 @@ __all__ = [
     "TlsSettings",
     "json_schema",
     "load",
+    "load_http",
     "load_value",
 ]

@@ -116,6 +116,16 @@ def load(
     return _Loading(document, plugin).configuration(file)
 
 
+def load_http(file: FilePath, environment: Mapping[str, str] | None = None) -> HttpSettings:
+    """The settings of the HTTP service in `file`, as `load` if it need not be complete. No plug-in is loaded.
+
+    Raises:
+        ConfigError, InvalidConfig: as `load`, of the file itself and of `http`.
+    """
+    environment = os.environ if environment is None else environment
+    return _Loading(read_document(file, environment, complete=False), _no_plugin).http()
+
+
 def load_value(
     value: dict[str, Any], secrets: Iterable[str], folder: FilePath, plugin: PluginLoader
 ) -> Configuration:
@@ -151,6 +161,12 @@ class _Loading:
         if self._problems:
             raise InvalidConfig(self._problems)
         return Configuration(file.absolute(), folder / self._state_dir(), sources, sinks, self._umask(), http)
+
+    def http(self) -> HttpSettings:
+        settings = self._http()
+        if self._problems:
+            raise InvalidConfig(self._problems)
+        return settings
 
     def _add(self, path: Path, message: str, remedy: str = "") -> None:
         unresolved = self._document.unresolved.get(path)
@@ -349,6 +365,10 @@ class _Loading:
                 message = "waits for sinks, but no sink takes changes from this source"
                 remedy = "Add a sink with this source in its 'from', or write acknowledge: log."
                 self._add(("sources", name, "acknowledge"), message, remedy)
+
+
+def _no_plugin(group: Group, type_name: str, /) -> Any:
+    raise PluginError(f"{type_name} of {group} is not loaded here")
 
 
 def _known(given: BaseModel | InvalidConfig) -> BaseModel:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from cdc_config import HttpAddress
+from cdc_config import HttpAddress, InvalidConfig, load_http
 from cdc_config.http import parse_address
 from tests.unit.config.conftest import Load, Messages
 
@@ -57,3 +59,14 @@ def test_what_is_not_is_refused_with_its_remedy(messages: Messages, body: str, e
 def test_an_address_is_written_as_it_is_read() -> None:
     for text in ("127.0.0.1:0", "[::1]:8765", "localhost:80"):
         assert str(parse_address(text)) == text
+
+
+def test_health_checks_read_the_address_without_plugins_or_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "cdc.yaml"
+    file.write_text(
+        'http: {listen: "[::1]:9000", token: "${T}"}\nsources: {shop: {type: nowhere}}\n', "utf-8"
+    )
+    assert load_http(file, {}).address == HttpAddress("::1", 9000)
+    file.write_text("http: {listen: 9000}\n", "utf-8")
+    with pytest.raises(InvalidConfig, match=r"cdc.yaml:1: http.listen: must be text"):
+        load_http(file, {})
