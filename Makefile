@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup venv build wheel image lock docs demo test-quick test test-all lint format bench fuzz clean
+.PHONY: help setup venv build wheel image lock docs demo test-quick test test-all test-container lint format bench soak fuzz clean
 
 PY := .venv/bin/python
 # Four workers keep two cores busy: half of a test's time is waiting, for servers, disks and ticks of the daemon. Each starts servers of its
@@ -19,6 +19,8 @@ TWIN_TESTS := $(wildcard tests/unit/native tests/unit/postgres tests/unit/mysql 
 QUICK_TESTS := $(filter-out %/test_source_contracts.py,$(wildcard tests/architecture tests/unit tests/golden tests/contract/test_*.py tests/smoke/test_pipeline_smoke.py))
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadgroup
 FUZZ_SECONDS ?= 60
+MINUTES ?= 30
+RATE ?= 5000
 # `make demo SOURCE=mysql` (or mariadb) unpacks a server for it unless CDC_DEMO_SERVER names one.
 SOURCE ?= postgres
 UNPACKED_mysql := mysql9
@@ -87,9 +89,16 @@ test-all: setup build ## Everything: slow tests too, both decoders, PostgreSQL 1
 	CDC_TEST_FRESH=1 CDC_TEST_POSTGRES=all CDC_TEST_MYSQL=all CDC_NATIVE=$(NATIVE) $(PYTEST) -m '' --timeout 900
 	CDC_TEST_FRESH=1 CDC_TEST_POSTGRES=all CDC_TEST_MYSQL=all CDC_NATIVE=python $(PYTEST) -m '' --timeout 1800
 
+test-container: setup ## The image, compose and the systemd unit, in containers; starts an engine where it can (minutes)
+	@scripts/container-engine.sh start
+	$(PY) -m pytest -m '' tests/container
+
 bench: setup build ## Measure against the peers, side by side; results are printed
-	@for file in benchmarks/[a-z]*.py; do \
+	@for file in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/[a-z]*.py)); do \
 		name=$$(basename "$$file" .py); printf '\n== %s\n' "$$name"; $(PY) -m "benchmarks.$$name"; done
+
+soak: setup build ## A daemon under load for MINUTES=30 at RATE=5000 transactions a second: flat memory, nothing lost
+	$(PY) -m benchmarks.soak $(MINUTES) $(RATE)
 
 fuzz: setup ## Feed the decoders mutated input under AddressSanitizer (FUZZ_SECONDS=60)
 	fuzz/run.sh $(FUZZ_SECONDS)

@@ -14,6 +14,7 @@ import yaml
 from cdc.testing.ports import free_port
 from cdc.testing.servers.process import HOST
 from tests.architecture.tree import ROOT
+from tests.container.stand_ins import BASE
 from tests.support.waiting import wait_until
 
 TAG = "cdcd:container-tests"
@@ -99,20 +100,23 @@ def docker_client() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def image(docker_client: Any) -> Any:
-    """The image. Its layers are kept, so that a second build takes seconds."""
+    """The image of this tree, or the one that CDC_TEST_IMAGE names. Layers are kept for the next build."""
     from docker.errors import BuildError, DockerException, ImageNotFound
 
-    base = (ROOT / "Dockerfile").read_text("utf-8").split("FROM ", 1)[1].split()[0]
+    if name := os.environ.get("CDC_TEST_IMAGE"):
+        found = docker_client.images.get(name)
+        found.tag(TAG)
+        return found
     try:
-        docker_client.images.get(base)
+        docker_client.images.get(BASE)
     except ImageNotFound:
         try:
-            docker_client.images.pull(base)
+            docker_client.images.pull(BASE)
         except DockerException as error:
             pytest.skip(
-                f"{base} cannot be pulled ({type(error).__name__}): scripts/container-engine.sh makes one"
+                f"{BASE} cannot be pulled ({type(error).__name__}): scripts/container-engine.sh makes one"
             )
-    arguments = {name: os.environ[name] for name in ("PIP_INDEX_URL",) if name in os.environ}
+    arguments = {name: os.environ[name] for name in ("PIP_INDEX_URL", "CFLAGS") if name in os.environ}
     try:
         # The base may be one that the engine made here, and the host's network the only one that leads out.
         return docker_client.images.build(

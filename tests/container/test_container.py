@@ -69,6 +69,21 @@ def test_container_replicates_ends_in_order_and_goes_on_from_its_volume(
     wait_until(lambda: difference(database18, deployment) == [], "the lake to equal the source")
 
 
+def test_reload_says_that_a_file_mounted_by_itself_may_be_an_old_one(
+    deployment: Deployment, database18: Database
+) -> None:
+    container = deployment.start()
+    container.wait_until_healthy()
+    code, text = container.exec("cdc", "reload")
+    assert (code, text.splitlines()) == (
+        0,
+        [
+            "/etc/cdc/cdc.yaml has not changed.",
+            "Only this file is mounted. If it was replaced outside: restart the container.",
+        ],
+    )
+
+
 def test_container_without_a_volume_says_so(deployment: Deployment) -> None:
     container = deployment.start(with_state=False)
     assert container.wait() == 2

@@ -94,7 +94,7 @@ def test_compose_keeps_the_state_on_a_named_volume_and_its_root_read_only() -> N
 
 def test_configurations_of_compose_and_kubernetes_load(tmp_path: Path) -> None:
     of_kubernetes = manifests()["ConfigMap"]["data"]["cdc.yaml"]
-    for text in ((COMPOSE.parent / "cdc.yaml").read_text("utf-8"), of_kubernetes):
+    for text in ((COMPOSE.parent / "etc/cdc.yaml").read_text("utf-8"), of_kubernetes):
         configuration = loaded(text, tmp_path)
         assert str(configuration.state_dir).startswith("/var/lib/cdc/")
 
