@@ -62,6 +62,9 @@ def init(
     variables = list(dict.fromkeys(_VARIABLE.findall(text)))
     for file, content in zip(files, (text, compose_text(config.name, variables)), strict=False):
         _write(file, content)
+    if compose:
+        # The account of the container is another one, and the file has no secret.
+        config.chmod(0o644)
     if as_json:
         print_json({"file": str(config), "files": [str(file) for file in files], "variables": variables})
         return

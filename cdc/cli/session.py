@@ -52,5 +52,6 @@ JsonOption = Annotated[
 ]
 ConfigOption = Annotated[
     Path,
-    typer.Option("--config", "-c", envvar="CDC_CONFIG", help="The configuration file.", show_default=True),
+    # A file that may not be read is an error of the loader, which names the remedy.
+    typer.Option("--config", "-c", envvar="CDC_CONFIG", help="The configuration file.", readable=False),
 ]

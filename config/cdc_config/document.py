@@ -7,6 +7,7 @@ Duplicate keys, merge keys, tags and recursive aliases are refused: a file means
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -139,6 +140,8 @@ def _read_text(file: FilePath) -> str:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         remedy = "Check the path and its permissions."
+        if isinstance(error, PermissionError):
+            remedy = f"Let the account {os.geteuid()} read it: chmod a+r {file.name}, if it has no secret."
         raise ConfigError(f"reading the configuration: {reason}", where=where, remedy=remedy) from error
     if len(content) > MAX_FILE_BYTES:
         message = f"is larger than {MAX_FILE_BYTES // 1024 // 1024} MiB"

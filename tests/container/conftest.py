@@ -144,20 +144,20 @@ class Deployment:
     """A folder with a configuration, and one that is mounted for the state."""
 
     def __init__(self, folder: Path, url: str, start: Start) -> None:
-        self._start, self._url, self._config = start, url, folder / "cdc.yaml"
+        self._start, self._url, self.config = start, url, folder / "cdc.yaml"
         self.state = folder / "state"
         self.state.mkdir()
         # Owned by an account of the image that need not exist here.
         self.state.chmod(0o777)
-        self._config.write_text(yaml.safe_dump(self._document()), "utf-8")
-        self._config.chmod(0o644)
+        self.config.write_text(yaml.safe_dump(self._document()), "utf-8")
+        self.config.chmod(0o644)
 
     @property
     def lake(self) -> Path:
         return self.state / "lake"
 
     def start(self, *, with_state: bool = True, **options: Any) -> CdcContainer:
-        volumes = {str(self._config): {"bind": "/etc/cdc/cdc.yaml", "mode": "ro"}}
+        volumes = {str(self.config): {"bind": "/etc/cdc/cdc.yaml", "mode": "ro"}}
         if with_state:
             volumes[str(self.state)] = {"bind": STATE, "mode": "rw"}
         environment = {"SHOP_URL": self._url, **options.pop("environment", {})}

@@ -118,6 +118,13 @@ def test_host_folder_of_another_account_is_named_with_its_remedy(deployment: Dep
     assert "chown -R 10001:10001 /var/lib/cdc" in container.log
 
 
+def test_configuration_that_the_account_may_not_read_is_named_with_its_remedy(deployment: Deployment) -> None:
+    deployment.config.chmod(0o600)
+    container = deployment.start()
+    assert container.wait() == 2
+    assert "Let the account 10001 read it: chmod a+r cdc.yaml" in container.log
+
+
 def test_container_for_a_trial_needs_no_volume(deployment: Deployment) -> None:
     environment = {"CDC_STATE_VOLUME": "optional"}
     container = deployment.start(

@@ -63,6 +63,8 @@ def test_init_writes_a_compose_file_that_mounts_the_configuration_and_keeps_the_
     answer = empty.cdc("init", database15.dsn(password="hunter2"), "--compose")
     assert answer.code == 0, answer.err
     assert answer.out.startswith("Wrote cdc.yaml and compose.yaml. Next:\n")
+    # The container's account is not the one that runs this.
+    assert Path("cdc.yaml").stat().st_mode & 0o777 == 0o644
     text = Path("compose.yaml").read_text("utf-8")
     assert "hunter2" not in text
     service = yaml.safe_load(text)["services"]["cdc"]
