@@ -7,7 +7,7 @@ import subprocess
 import orjson
 
 from tests.integration.cli.conftest import Project, minimal
-from tests.support.processes import ROOT, cdc_command, child_environment, run_cdc
+from tests.support.processes import cdc_command, child_environment, run_cdc
 
 
 def test_wrong_configuration_is_one_block_on_stderr_and_exit_code_2(project: Project) -> None:
@@ -89,7 +89,8 @@ def test_unexpected_exception_names_its_place_and_not_its_text(project: Project)
     config = minimal()
     config["sinks"]["store"]["type"] = "broken:Sink"
     project.write(config)
-    result = run_cdc("check", cwd=project.folder, environment={"PYTHONPATH": f"{project.folder}:{ROOT}"})
+    roots = f"{project.folder}:{child_environment()['PYTHONPATH']}"
+    result = run_cdc("check", cwd=project.folder, environment={"PYTHONPATH": roots})
     assert result.returncode == 1
     assert "error: unexpected KeyError at " in result.stderr
     assert "broken.py:4 in __init__" in result.stderr
