@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -33,6 +33,7 @@ _HEADER = {"format": "cdc history", "version": VERSION}
 # Within a longer span, a rate is the mean of its points; of everything else the worst counts.
 _MEAN = ".rows_per_second"
 
+ItemT = TypeVar("ItemT")
 Values = Mapping[str, float]
 Log = Callable[..., None]
 
@@ -114,7 +115,7 @@ class DayOfPoints:
         marks: list[HistoryMark] = []
 
         def points() -> Iterator[Point]:
-            for record in _records(self._file.read_bytes()):
+            for record in self._all_records():
                 if record.at < since:
                     continue
                 if record.mark is None:
@@ -124,16 +125,11 @@ class DayOfPoints:
 
         with self._lock:
             try:
-                found = sorted(thinned(points(), step_seconds), key=lambda one: one.at)
-            except FileNotFoundError:
-                return [], []
-            except _Damaged as error:
-                self._put_aside(error)
-                return [], []
+                found = sorted(self._unless_damaged(thinned(points(), step_seconds)), key=lambda one: one.at)
             except OSError as error:
                 self._failed("reading", error)
-                return [], []
-        return found, sorted(marks, key=lambda one: one.at)
+                found = []
+        return found, sorted(marks, key=lambda one: one.at) if found else []
 
     def add(self, point: Point, marks: Sequence[HistoryMark]) -> None:
         """Append a point and the marks before it. An error is logged once, until a write succeeds."""
@@ -169,7 +165,7 @@ class DayOfPoints:
         since = datetime.now(UTC).timestamp() - DAY_SECONDS
         kept: deque[_Record] = deque()
         held = 0
-        for record in self._own_records():
+        for record in self._unless_damaged(self._all_records()):
             if record.at >= since:
                 kept.append(record)
                 held += len(record.line)
@@ -186,15 +182,26 @@ class DayOfPoints:
         made.replace(self._file)
         self._size, self._names = sum(map(len, lines)), names
 
-    def _own_records(self) -> list[_Record]:
-        """Return what the file has; nothing if there is none, or a damaged one, which is put aside."""
+    def _unless_damaged(self, items: Iterable[ItemT]) -> list[ItemT]:
+        """Return all of what is read from the file; nothing if there is none, or a damaged one, which is put
+        aside.
+        """
         try:
-            return [*_records(self._file.read_bytes())]
+            return [*items]
         except FileNotFoundError:
             return []
         except _Damaged as error:
             self._put_aside(error)
             return []
+
+    def _all_records(self) -> Iterator[_Record]:
+        yield from _records(self._bytes())
+
+    def _bytes(self) -> bytes:
+        size = self._file.stat().st_size
+        if size > 2 * self._max_bytes:
+            raise _Damaged(f"it has {size:,} bytes, more than it is ever given")
+        return self._file.read_bytes()
 
     def _put_aside(self, error: _Damaged) -> None:
         self._size = None

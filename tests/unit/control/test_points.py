@@ -120,6 +120,23 @@ def test_a_damaged_file_is_logged_put_aside_and_replaced(tmp_path: Path, content
         assert said == []
 
 
+def test_a_damaged_file_that_cannot_be_put_aside_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"[]\n")
+    (tmp_path / DAMAGED_FILE / "in the way").mkdir(parents=True)
+    log = Log()
+    day = filled(tmp_path, log, range(2, 0, -1))
+    assert day.read(HOUR_SECONDS, 60.0) == ([], [])
+    assert [line["event"] for line in log.lines] == ["charts of the last day are not kept"]
+
+
+def test_a_file_that_is_far_too_large_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / FILE).open("wb") as file:
+        file.truncate(10**12)
+    log = Log()
+    assert rates(filled(tmp_path, log, range(1, 0, -1))) == [1.0]
+    assert "more than it is ever given" in log.lines[0]["reason"]
+
+
 def test_a_disk_that_refuses_is_logged_once_and_used_again_when_it_does_not(tmp_path: Path) -> None:
     log = Log()
     (tmp_path / FILE).mkdir()
