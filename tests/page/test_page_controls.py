@@ -137,6 +137,7 @@ def test_the_keyboard_opens_and_closes_what_a_pointer_does(page: Page, served: C
     page.get_by_role("heading", name="Help").wait_for()
     assert violations(page) == []
     page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="hidden")
     page.keyboard.press("/")
     assert page.evaluate("() => document.activeElement.id") == "q"
     page.keyboard.press("Escape")
@@ -145,6 +146,7 @@ def test_the_keyboard_opens_and_closes_what_a_pointer_does(page: Page, served: C
     page.keyboard.press("Enter")
     page.get_by_role("dialog").get_by_text("What happens").wait_for()
     page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="hidden")
     assert button.evaluate("element => element === document.activeElement")
 
 

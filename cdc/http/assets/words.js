@@ -71,5 +71,5 @@ export const bar = (share, label) => html`<svg class="bar" viewBox="0 0 100 6" p
 export const statement = (text, label) => html`<div class="stmt"><code>${text}</code><button type="button" class="btn" data-copy="${text}" aria-label="Copy: ${label ?? text}">Copy</button></div>`;
 /* Text with `code` in it. */
 export const prose = text => text.split('`').map((part, i) => i % 2 ? html`<code>${part}</code>` : part);
-/* What in a remedy is worth copying: code that is not a single name, or the command after "run:". */
-export const statements = text => [...text.split('`').filter((part, i) => i % 2 && /\s/.test(part)), ...text.match(/(?<=\brun:\s+)[^`\s][^`]*$/i) ?? []];
+/* What in a remedy is worth copying: code that is not a single name, the command after "run:", a command in brackets. */
+export const statements = text => [...text.split('`').filter((part, i) => i % 2 && /\s/.test(part)), ...text.match(/(?<=\brun:\s+)[^`\s][^`]*$/i) ?? [], ...text.match(/(?<=\()cdc [^`()]+(?=\))/g) ?? []];
