@@ -16,7 +16,7 @@ from cdc.errors import ConfigError
 
 Implementation = Literal["c", "python"]
 VARIABLE = "CDC_NATIVE"
-_COMPILED = ("cdc.native.columns", "cdc.native.cursor", "cdc.native.gathering_native")
+_COMPILED = ("cdc.native.columns", "cdc.native.cursor", "cdc.native.gathering_native", "cdc.native.rowwise")
 
 
 @functools.cache

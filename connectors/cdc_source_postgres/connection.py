@@ -20,10 +20,11 @@ from psycopg.errors import error_from_result
 
 from cdc.kit.connections import closed_on_error
 from cdc.kit.errors import WAIT, no_answer, stream_ended
-from cdc_source_postgres.connecting import connect
+from cdc_libpq.connecting import connect
+from cdc_libpq.urls import LIVENESS, MAX_NAME_BYTES
 from cdc_source_postgres.errors import translate, translate_ddl, translate_result
 from cdc_source_postgres.limits import DEFAULTS, Limits
-from cdc_source_postgres.options import MAX_NAME_BYTES, PostgresOptions, parse_url
+from cdc_source_postgres.options import PostgresOptions, parse_url
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -49,16 +50,6 @@ ANY_BYTES = "SQL_ASCII"
 _MONEY_UNITS = "select ('x' || encode(cash_send('1'::money), 'hex'))::bit(64)::int8; " + _MONEY_AS_TEXT
 # The same, for settings that older servers do not know: (from server_version_num on, setting).
 _NEWER_SETTINGS = ((140000, "idle_session_timeout"), (170000, "transaction_timeout"))
-# Half-open connections (a firewall that forgot us, a host that lost power) are noticed within a minute: 20 +
-# 4 * 10 s.
-_LIVENESS = {
-    "connect_timeout": "10",
-    "keepalives": "1",
-    "keepalives_idle": "20",
-    "keepalives_interval": "10",
-    "keepalives_count": "4",
-    "tcp_user_timeout": "60000",
-}
 # One poll of the socket while a command runs; only bounds how late a deadline is noticed.
 _POLL_SECONDS = 1.0
 # Answers to commands that need no lock and no work, such as IDENTIFY_SYSTEM.
@@ -124,7 +115,7 @@ class Connector:
         settings = {**_SETTINGS, "lock_timeout": f"{self.limits.lock_timeout_seconds}s"}
         flags = " ".join(f"-c {name}={value}" for name, value in settings.items())
         ours = {
-            **{name: value for name, value in _LIVENESS.items() if name not in given},
+            **{name: value for name, value in LIVENESS.items() if name not in given},
             "client_encoding": "UTF8",
             "application_name": self.application_name,
             # Of two values for a setting the server takes the later one.

@@ -25,7 +25,7 @@ from cdc.kit.errors import (
     WAIT,
     ErrorMeaning,
 )
-from cdc_source_postgres.connecting import ConnectionRefused, ConnectionStep, Refusal
+from cdc_libpq.connecting import ConnectionRefused, ConnectionStep, Refusal
 from cdc_source_postgres.statements import (
     ALTER_WAL_LEVEL,
     drop_slot,

@@ -6,28 +6,22 @@ Validation errors never show a value, because `url` holds a password.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-import psycopg
-from psycopg import pq
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
 from cdc.defaults import DEFAULT_SNAPSHOT_WORKERS
 from cdc.errors import ConfigError
 from cdc.kit.options import DEFAULT_HEARTBEAT, STRICT, SnapshotWorkers, Unrepresentable
 from cdc.kit.selection import TableSelection, parse_table
-from cdc.kit.urls import REMOVE, UrlRules
 from cdc.model import TableId
 from cdc.units import Duration
+from cdc_libpq.urls import MAX_NAME_BYTES, check_complete, parse_settings, search_path_parameters
 
 # Everything in `public` is what most applications mean by "my database".
 TABLES = ("public.*",)
-# NAMEDATALEN - 1: what Postgres keeps of a name.
-MAX_NAME_BYTES = 63
 # A slot or publication that nobody named is `cdc_<source>`.
 NAME_PREFIX = "cdc_"
 
@@ -36,38 +30,9 @@ _SYSTEM_SCHEMAS = re.compile(r"pg_catalog|information_schema|pg_toast.*|pg_temp_
 _SLOT_NAME = re.compile(r"[a-z0-9_]{1,63}")
 # Connection settings of ours: what a user gives for these would be overridden in silence.
 _RESERVED_SETTINGS = ("client_encoding", "fallback_application_name", "replication")
-URL_SHAPE = "postgresql://user:password@host:port/database"
-URL_SCHEMES = ("postgresql", "postgres")
-_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _SELECT = 'remove it, and select the tables of a schema NAME with `tables: ["NAME.*"]`'
 _DIRECT = "remove it, and give the address of the server itself: a pooler does not support replication"
-_MODES = "remove it, and set sslmode=verify-full (or sslmode=require, which checks no certificate)"
-# Parameters that other tools read from the URLs of Postgres: whose they are, and what does the same here.
-_FOREIGN = {
-    "schema": ("Prisma", _SELECT),
-    "currentschema": ("JDBC", _SELECT),
-    "search_path": ("pgx", _SELECT),
-    "schema_search_path": ("Rails", _SELECT),
-    "pgbouncer": ("Prisma", _DIRECT),
-    "sslaccept": ("Prisma", _MODES),
-    "sslfactory": ("JDBC", _MODES),
-    "uselibpqcompat": ("node-postgres", REMOVE),
-    "applicationname": ("JDBC", "write application_name"),
-    "logintimeout": ("JDBC", "write connect_timeout"),
-    "timeout": ("SQLAlchemy", "write connect_timeout"),
-    "targetservertype": ("JDBC", "write target_session_attrs=primary"),
-    "preparethreshold": ("JDBC", REMOVE),
-    "stringtype": ("JDBC", REMOVE),
-    "min_messages": ("Rails", REMOVE),
-    "variables": ("Rails", "write options=-c%20name%3Dvalue"),
-    "prepared_statement_cache_size": ("SQLAlchemy", REMOVE),
-    "command_timeout": ("SQLAlchemy", REMOVE),
-    "async_fallback": ("SQLAlchemy", REMOVE),
-    "default_query_exec_mode": ("pgx", REMOVE),
-    "pool_max_conns": ("pgx", REMOVE),
-}
-# libpq allows ? and # in a password.
-_URLS = UrlRules(URL_SCHEMES, URL_SHAPE, "@/", _FOREIGN)
+_FOREIGN = {**search_path_parameters(_SELECT), "pgbouncer": ("Prisma", _DIRECT)}
 
 
 def select(entries: Sequence[str]) -> TableSelection:
@@ -142,13 +107,7 @@ class PostgresOptions(BaseModel):
     @field_validator("url")
     @classmethod
     def _url_is_a_connection_string(cls, value: SecretStr) -> SecretStr:
-        settings = parse_url(value.get_secret_value())
-        for name in _RESERVED_SETTINGS:
-            if name in settings:
-                message = f"the url must not set {name}: the daemon sets it itself"
-                raise ValueError(message)
-        if not settings.get("dbname") and not settings.get("service"):
-            raise ValueError("the url must name the database: postgresql://user@host/DATABASE")
+        check_complete(parse_url(value.get_secret_value()), _RESERVED_SETTINGS)
         return value
 
     @field_validator("tables")
@@ -205,22 +164,7 @@ class PostgresOptions(BaseModel):
 
 def parse_url(url: str) -> dict[str, str]:
     """The settings in a connection string; ValueError without a word of it, for it may hold a password."""
-    _URLS.check(url, _known_parameters())
-    try:
-        settings = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
-    except psycopg.Error:
-        message = f"the url is not a connection string: expected {URL_SHAPE} or key=value pairs"
-        raise ValueError(message) from None
-    if settings.get("sslmode", "prefer") not in _SSL_MODES:
-        message = f"sslmode in the url must be one of {', '.join(_SSL_MODES)}"
-        raise ValueError(message)
-    return settings
-
-
-@functools.cache
-def _known_parameters() -> frozenset[str]:
-    """Return the parameters that libpq accepts; `ssl` is its alias of `sslmode`, for JDBC."""
-    return frozenset(each.keyword.decode() for each in pq.Conninfo.get_defaults()) | {"ssl"}
+    return parse_settings(url, _FOREIGN)
 
 
 def _default_name(source: str, kind: str) -> str:

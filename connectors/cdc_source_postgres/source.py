@@ -18,6 +18,7 @@ from cdc.kit.source import SourceFrame, UndeliverableTables
 from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.source import Absence, EarlierSnapshot, Leftover, Snapshot, SourceContext, SourceIdentity
+from cdc_libpq.urls import URL_SCHEMES, URL_SHAPE
 from cdc_source_postgres.checks.preflight import run_checks
 from cdc_source_postgres.connection import (
     Connection,
@@ -27,7 +28,7 @@ from cdc_source_postgres.connection import (
 )
 from cdc_source_postgres.errors import not_utf8, publication_dropped
 from cdc_source_postgres.limits import DEFAULTS, Limits
-from cdc_source_postgres.options import URL_SCHEMES, URL_SHAPE, PostgresOptions
+from cdc_source_postgres.options import PostgresOptions
 from cdc_source_postgres.schema.absence import absences
 from cdc_source_postgres.schema.catalog import read_relations, read_tables
 from cdc_source_postgres.schema.ddl_setup import listens, use_trigger

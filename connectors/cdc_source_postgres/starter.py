@@ -20,9 +20,10 @@ from cdc.kit.starter import (
 )
 from cdc.model import shown
 from cdc.spi import UrlEntry
+from cdc_libpq.urls import URL_SHAPE
 from cdc_source_postgres.checks.login import explain
 from cdc_source_postgres.connection import Connector
-from cdc_source_postgres.options import URL_SHAPE, PostgresOptions, parse_url
+from cdc_source_postgres.options import PostgresOptions, parse_url
 from cdc_source_postgres.schema.catalog import read_infos, read_relations, select_relations
 from cdc_source_postgres.schema.ddl_setup import summary
 from cdc_source_postgres.schema.tables import TableInfo

@@ -10,7 +10,7 @@ import re
 from cdc.errors import CdcError
 from cdc.kit.report import UNREACHABLE
 from cdc.spi.finding import Finding, Severity
-from cdc_source_postgres.connecting import ConnectionRefused, ConnectionStep, Refusal
+from cdc_libpq.connecting import ConnectionRefused, ConnectionStep, Refusal
 from cdc_source_postgres.options import PostgresOptions, parse_url
 from cdc_source_postgres.statements import identifier, raise_setting
 
