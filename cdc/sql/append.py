@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from cdc.model import ChangeBatch, Envelope
 from cdc.sql.dialect import GIVEN, Connection
-from cdc.sql.layout import BEFORE
+from cdc.sql.layout import BEFORE, own_columns
 from cdc.sql.mapping import Change, ColumnMapping
 
 _OWN = {
@@ -41,11 +41,22 @@ def _insert(change: Change, batch: ChangeBatch) -> None:
     own = dict(_OWN)
     if mapping.columns:
         own[BEFORE] = _before_values(mapping) if batch.before is not None else "null"
+    staged = _staged(mapping, batch)
+    if batch.before is None and _load(change, staged):
+        return
     change.connection.run(
         f"insert into {mapping.target} ({mapping.names}{', '.join(own)}) "
         f"select {_row_values(mapping)}{', '.join(own.values())} from {GIVEN} r",
-        _staged(mapping, batch),
+        staged,
     )
+
+
+def _load(change: Change, staged: pa.Table) -> bool:
+    mapping = change.mapping
+    kinds = dict(own_columns("append", "hard", mapping.dialect.types))
+    own = {name: (kinds[name], value.removeprefix("r.")) for name, value in _OWN.items()}
+    columns = mapping.loaded(own)
+    return columns is not None and change.connection.load(mapping.target, columns, staged, is_new=False)
 
 
 def _row_values(mapping: ColumnMapping) -> str:

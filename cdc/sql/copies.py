@@ -93,7 +93,10 @@ class Copies:
             self._save(replace(stored, incomplete_since=None, is_new=False), stored)
             return
         if (self._options.mode, self._options.deletes) == ("mirror", "hard"):
-            self._replace(stored, stored.copy)
+            if self._dialect.keeps_tables:
+                self._refill(stored, schema, mark)
+            else:
+                self._replace(stored, stored.copy)
         else:
             self._merge(stored, schema, mark)
         self._context.log("replaced the table with its new copy", table=str(schema.table))
@@ -133,6 +136,19 @@ class Copies:
         """Drop the table, and give its name to the copy. Views go by the name, and stay."""
         self._tables.drop(stored)
         self._take_place(stored, copy)
+
+    def _refill(self, stored: StoredTable, schema: TableSchema, mark: CopyMark) -> None:
+        """Put the copy's rows in place of the table's. The table itself stays, with its views and grants."""
+        assert stored.copy is not None
+        copy = self._tables.evolve(stored.copy, schema, mark.seq, empties=False, owner=stored)
+        alone = replace(stored, copy=None, incomplete_since=None, is_new=False, since_seq=copy.since_seq)
+        self._save(alone, self._tables.find(schema) or stored)
+        # Not by a truncate: readers see the old rows until the commit.
+        self._connection.run(f"delete from {self._tables.target(alone)}")
+        main = self._tables.evolve(alone, schema, mark.seq, empties=False)
+        target, origin = self._tables.target(main), self._tables.target(copy)
+        self._connection.run(_insert_all(main, copy, target, origin, self._dialect))
+        self._drop(copy)
 
     def _take_place(self, stored: StoredTable, copy: StoredTable) -> None:
         """Give the copy the name that the table had until now."""

@@ -51,6 +51,11 @@ class Dialect(ABC):
     types: ClassVar[OwnTypes]
     system_schemas: ClassVar[frozenset[str]] = frozenset()
     """Folded names of schemas that nothing can be put into."""
+    system_columns: ClassVar[frozenset[str]] = frozenset()
+    """Folded names that no column can have."""
+    keeps_tables: ClassVar[bool] = False
+    """Whether views and grants belong to a table, not to its name: a finished copy of a table is then moved
+    into the table that readers see, which is not replaced by another one."""
     longest_name: ClassVar[int | None] = None
     """The most bytes (UTF-8) that a name may have; None without a limit."""
 
@@ -142,6 +147,15 @@ class Dialect(ABC):
     def image_field(self, image: str, name: str) -> str:
         """The value of a column in an old image, an expression."""
 
+    def rows_equal(self, pairs: Sequence[tuple[str, str]]) -> str:
+        """A condition: the two expressions of each pair are the same value, or both are null."""
+        return " and ".join(f"{one} is not distinct from {other}" for one, other in pairs) or "true"
+
+    def converted(self, value: str, old: str, new: str) -> str | None:
+        """A stored value of the type `old`, an expression, as one of the type `new`; None for a cast."""
+        del value, old, new
+        return None
+
     def change_type(self, target: str, name: str, kind: str, value: str | None = None) -> list[str]:
         """The statements that give a column another type; its values are cast, or become `value`."""
         using = f" using {value}" if value else ""
@@ -160,6 +174,11 @@ class Dialect(ABC):
     def rename_table(self, place: TableId, name: str) -> str:
         """The statement that renames a table within its schema."""
         return f"alter table {self.qualified(place)} rename to {self.quoted(name)}"
+
+    def move_table(self, place: TableId, schema: str) -> str | None:
+        """The statement that moves a table to another schema; None if its rows have to be copied."""
+        del place, schema
+        return None
 
     def delete(self, target: str, origin: str, condition: str) -> str:
         """Delete the rows of the table, `t`, that meet a condition with rows of `origin`, which has an alias
@@ -193,6 +212,21 @@ class Connection(ABC):
         """
         for statement in statements:
             self.run(statement, given)
+
+    def load(
+        self, target: str, columns: Sequence[tuple[str, str, str]], given: pa.Table, *, is_new: bool
+    ) -> bool:
+        """Insert the rows of an Arrow table into the table `target` without staging them, if the target has a
+        faster way for that; return whether it was done.
+
+        `columns` are the names of the table's columns, quoted, their types, and the names of the Arrow
+        columns. `is_new`: the keys are expected not to be in the table. If one is, nothing is inserted.
+        """
+        del target, columns, given, is_new
+        return False
+
+    def lock(self, source: str) -> None:  # noqa: B027  (nothing where one process has the target)
+        """In a transaction: wait until no other process writes for this source, and keep others waiting."""
 
     @abstractmethod
     def query(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -48,7 +48,7 @@ def fresh_columns(
     schema: TableSchema, options: TableOptions, dialect: Dialect, seq: int
 ) -> tuple[StoredColumn, ...]:
     """The columns of a new table, whose first change is `seq`."""
-    reserved = reserved_names(options.mode, options.deletes, dialect.types)
+    reserved = [*reserved_names(options.mode, options.deletes, dialect.types), *dialect.system_columns]
     names = column_names(schema, reserved, {}, options.identifiers, dialect)
     return tuple(_fresh(column, schema, names, dialect, seq) for column in schema.columns)
 
@@ -98,7 +98,7 @@ class _Evolver:
         self._dialect = dialect
         self._pairs = match(stored, schema)
         held = {name: column.name for name, column in self._pairs.items() if column.source_name == name}
-        reserved = reserved_names(stored.mode, stored.deletes, dialect.types)
+        reserved = [*reserved_names(stored.mode, stored.deletes, dialect.types), *dialect.system_columns]
         self._names = column_names(schema, reserved, held, options.identifiers, dialect)
         self._step = Evolution(stored, target)
 
@@ -181,7 +181,8 @@ class _Evolver:
                     step.changes.append(
                         f"column {column.name!r} changed its type from {old.type} to {wanted}"
                     )
-                    types += dialect.change_type(self._target, name, wanted)
+                    value = dialect.converted(dialect.quoted(name), old.type, wanted)
+                    types += dialect.change_type(self._target, name, wanted, value)
                 fill = old.fill if old.type == wanted else _recast(old.fill, wanted)
                 new = replace(new, name=name, type=wanted, fill=fill)
             step.origins[new.name] = old.name
@@ -213,6 +214,8 @@ class _Evolver:
         """The old images hold the same columns as the rows: give them the new names and types."""
         dialect, stored = self._dialect, self._step.stored
         kind = _image_type(stored, dialect)
+        if kind == _image_type(self._stored, dialect) and self._only_adds():
+            return []
         if not self._stored.columns:
             return dialect.add_column(self._target, BEFORE, kind)
         fields = []
@@ -222,6 +225,15 @@ class _Evolver:
             fields.append((column.name, f"cast({value} as {column.type})"))
         image = f"case when {BEFORE} is null then null else {dialect.image(fields)} end"
         return dialect.change_type(self._target, BEFORE, kind, image)
+
+    def _only_adds(self) -> bool:
+        """Whether old images without a type of their own stay right: what they lack is null."""
+        before = {column.name: column.type for column in self._stored.columns}
+        return bool(before) and all(
+            column.fill is None if origin is None else (origin, before[origin]) == (column.name, column.type)
+            for column in self._step.stored.columns
+            for origin in [self._step.origins.get(column.name)]
+        )
 
     def _key(self) -> list[tuple[str, str]] | None:
         key = self._schema.key

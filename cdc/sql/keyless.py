@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from cdc.sql.dialect import GIVEN
-from cdc.sql.mapping import Change
+from cdc.sql.layout import own_columns
+from cdc.sql.mapping import Change, ColumnMapping
 
 
 def insert_added(change: Change, rows: pa.Table, own: Mapping[str, str]) -> None:
@@ -19,11 +20,24 @@ def insert_added(change: Change, rows: pa.Table, own: Mapping[str, str]) -> None
     if rows.num_rows == 0:
         return
     mapping = change.mapping
+    staged = mapping.staged(rows)
+    columns = _loaded(mapping, own)
+    if columns is not None and change.connection.load(mapping.target, columns, staged, is_new=False):
+        return
     change.connection.run(
         f"insert into {mapping.target} ({mapping.names}{', '.join(own)}) "
         f"select {mapping.values('r')}{', '.join(own.values())} from {GIVEN} r",
-        mapping.staged(rows),
+        staged,
     )
+
+
+def _loaded(mapping: ColumnMapping, own: Mapping[str, str]) -> list[tuple[str, str, str]] | None:
+    """The columns of `Connection.load`; None if one of the sink's own is not staged."""
+    if not all(value.startswith("r.") for value in own.values()):
+        return None
+    stored = mapping.stored
+    kinds = dict(own_columns(stored.mode, stored.deletes, mapping.dialect.types))
+    return mapping.loaded({name: (kinds[name], value.removeprefix("r.")) for name, value in own.items()})
 
 
 @contextmanager
@@ -38,7 +52,7 @@ def oldest_removed(change: Change, rows: pa.Table, *, alive: str) -> Iterator[st
     mapping = change.mapping
     # The stored rows are numbered by kind, not by all their columns: one integer to sort by.
     places = [f"c{c.index}" for c in mapping.columns if c.index is not None]
-    equal = " and ".join(f"a.{p} is not distinct from b.{p}" for p in places) or "true"
+    equal = mapping.dialect.rows_equal([(f"a.{p}", f"b.{p}") for p in places])
     partition = f"partition by {', '.join(places)}" if places else ""
     connection = change.connection
     numbered = f"select *, row_number() over ({partition} order by s) as n from {GIVEN}"

@@ -111,12 +111,18 @@ class ColumnMapping:
 
     def row_equals(self, alias: str) -> str:
         """A join condition between whole rows of the table, as `t`, and staged rows."""
-        terms = [
-            f"t.{c.name} is not distinct from {self.value(alias, c)}"
-            for c in self.columns
-            if c.index is not None
-        ]
-        return " and ".join(terms) or "true"
+        return self.dialect.rows_equal(
+            [(f"t.{c.name}", self.value(alias, c)) for c in self.columns if c.index is not None]
+        )
+
+    def loaded(self, own: Mapping[str, tuple[str, str]]) -> list[tuple[str, str, str]] | None:
+        """The columns of `Connection.load`, with the sink's own: the type and staged column of each, by name.
+        None if the rows have values that are not staged.
+        """
+        if any(c.index is None and c.absent != f"cast(null as {c.type})" for c in self.columns):
+            return None
+        ours = [(c.name, c.type, f"c{c.index}") for c in self.columns if c.index is not None]
+        return [*ours, *((name, kind, staged) for name, (kind, staged) in own.items())]
 
     def staged(self, rows: pa.Table, extra: Mapping[str, Any] | None = None) -> pa.Table:
         """Rows as the target reads them; columns that the rows lack (keys only) are left out."""

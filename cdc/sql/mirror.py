@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from cdc.errors import UnsupportedSchema
 from cdc.merge import Rows, TruncateSegment, multiset_delta, reduce_batches, segments
-from cdc.model import Operation
+from cdc.model import Envelope, Operation
 from cdc.sql.dialect import GIVEN
 from cdc.sql.filling import fill, split
 from cdc.sql.keyed import KeyedRows
@@ -53,8 +53,28 @@ def _truncate(change: Change, segment: TruncateSegment) -> None:
     change.connection.run(f"delete from {target}{older}")
 
 
+def _load_new(change: Change, segment: TruncateSegment) -> bool:
+    """Load rows that are all new (a snapshot, inserts) if the target has a way for that."""
+    mapping, new = change.mapping, {Operation.READ.code, Operation.CREATE.code}
+    columns = mapping.loaded(
+        {
+            "_cdc_seq": (mapping.dialect.types.bigint, "s"),
+            "_cdc_commit_at": (mapping.dialect.types.moment, "at"),
+        }
+    )
+    if columns is None or change.is_replay:
+        return False
+    if any(set(batch.ops.unique().to_pylist()) - new for batch in segment.batches):
+        return False
+    names = [*(c.name for c in mapping.schema.columns), Envelope.SEQ, Envelope.COMMIT_AT]
+    rows = pa.Table.from_batches([batch.data.select(names) for batch in segment.batches])
+    return change.connection.load(mapping.target, columns, mapping.staged(rows), is_new=True)
+
+
 def _apply_keyed(change: Change, segment: TruncateSegment, *, soft: bool) -> None:
     mapping, connection = change.mapping, change.connection
+    if not soft and _load_new(change, segment):
+        return
     reduced = reduce_batches(segment.batches, keep_deleted=soft)
     # Upserts even if there are none: they have every column, the keys of hard deletes do not.
     sets = [(reduced.upserts, False)]

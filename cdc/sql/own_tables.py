@@ -89,6 +89,7 @@ def check_fence(
     """Raise SinkFenced if a newer process has opened the sink, SinkRefused if it contains another log's
     rows.
     """
+    connection.lock(source)
     query = f"select epoch, log from {connection.dialect.own('fences')} where source = ?"
     found = connection.query(query, [source])
     fence = Fence(found[0][0], found[0][1] or "") if found else None

@@ -196,11 +196,13 @@ class Tables:
         if not step.statements and _same_but_start(step.stored, stored):
             self._report_ignored(schema, step.ignored)
             return stored
-        if step.statements and empties:
+        if step.statements and empties and not self._dialect.keeps_tables:
             # Its rows go anyway; altered, they would have to be converted even after a delete.
             self.drop(stored)
             self.make(step.stored)
         else:
+            if empties and step.statements:
+                self._connection.run(f"delete from {self.target(stored)}")
             self._alter(schema, stored, step)
         if owner is None:
             self._catalog.save(step.stored, stored)
@@ -271,6 +273,11 @@ class Tables:
             between = replace(place, name="_cdc_rename")
             self._connection.run(self._dialect.rename_table(stored.place, between.name))
             self._connection.run(self._dialect.rename_table(between, place.name))
+        elif moving := self._dialect.move_table(replace(stored.place, name="_cdc_rename"), place.schema):
+            self._make_schema(place)
+            self._connection.run(self._dialect.rename_table(stored.place, "_cdc_rename"))
+            self._connection.run(moving)
+            self._connection.run(self._dialect.rename_table(replace(place, name="_cdc_rename"), place.name))
         else:
             self._make_schema(place)
             copied = f"create table {self.target(moved)} as select * from {self.target(stored)}"

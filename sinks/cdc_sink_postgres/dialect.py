@@ -16,6 +16,7 @@ import pyarrow as pa
 from cdc.errors import SinkRefused
 from cdc.model import Column, TableId
 from cdc.sql import Dialect, OwnTypes
+from cdc.sql.keyed import KeyedRows, insert_on_conflict
 from cdc_libpq.urls import MAX_NAME_BYTES
 from cdc_sink_postgres.encoding import given_kind, simple
 from cdc_sink_postgres.numerics import UINT64_PRECISION
@@ -73,22 +74,14 @@ class PostgresDialect(Dialect):
 
     def constant(self, value: Any, kind: str) -> str:
         of = value.type
-        if isinstance(of, pa.BaseExtensionType):
-            return self.literal(str(value.as_py()))
         if pa.types.is_list(of) or pa.types.is_large_list(of):
-            element = kind.removesuffix("[]")
-            return "array[" + ", ".join(self.value(each, element) for each in value.values) + "]"
-        if pa.types.is_binary(of) or pa.types.is_large_binary(of) or pa.types.is_fixed_size_binary(of):
+            is_inner = pa.types.is_nested(of.value_type)
+            write, element = (self.constant, kind) if is_inner else (self.value, kind.removesuffix("[]"))
+            return "array[" + ", ".join(write(each, element) for each in value.values) + "]"
+        if pa.types.is_temporal(of):
+            return _temporal(value)
+        if isinstance(value.as_py(), bytes):
             return f"'\\x{value.as_py().hex()}'"
-        if pa.types.is_timestamp(of):
-            zone = "+00" if of.tz else ""
-            day, rest = divmod(value.cast(pa.timestamp("us", of.tz)).value, _MICROSECONDS_A_DAY)
-            start = f"{'timestamptz' if of.tz else 'timestamp'} '1970-01-01 00:00:00{zone}'"
-            return f"({start} + make_interval(days => {day}) + interval '{rest} microseconds')"
-        if pa.types.is_date32(of):
-            return f"(date '1970-01-01' + ({value.cast(pa.int32()).as_py()}))"
-        if pa.types.is_duration(of):
-            return f"interval '{value.cast(pa.duration('us')).value} microseconds'"
         if pa.types.is_decimal(of):
             return self.literal(format(value.as_py(), "f"))
         if pa.types.is_floating(of):
@@ -120,6 +113,10 @@ class PostgresDialect(Dialect):
         """Arrow values are encoded by their type, whatever column they are for."""
         del kind
         return array
+
+    def write_keyed(self, rows: KeyedRows) -> list[str]:
+        """The fastest of the three ways (docs/benchmarks/README.md)."""
+        return insert_on_conflict(rows, self.delete)
 
     def rows_equal(self, pairs: Sequence[tuple[str, str]]) -> str:
         """Compare texts: json and point have no equality, 1.50 equals 1.5, and only `=` can be hashed."""
@@ -158,6 +155,21 @@ class PostgresDialect(Dialect):
 
     def move_table(self, place: TableId, schema: str) -> str | None:
         return f"alter table {self.qualified(place)} set schema {self.quoted(schema)}"
+
+
+def _temporal(value: Any) -> str:
+    """Return a date, time, timestamp or duration of any year as an expression."""
+    of = value.type
+    if pa.types.is_timestamp(of):
+        name, zone = ("timestamptz", "+00") if of.tz else ("timestamp", "")
+        day, rest = divmod(value.cast(pa.timestamp("us", of.tz)).value, _MICROSECONDS_A_DAY)
+        start = f"{name} '1970-01-01 00:00:00{zone}'"
+        return f"({start} + make_interval(days => {day}) + interval '{rest} microseconds')"
+    if pa.types.is_date32(of):
+        return f"(date '1970-01-01' + ({value.value}))"
+    if pa.types.is_duration(of):
+        return f"interval '{value.cast(pa.duration('us')).value} microseconds'"
+    return f"time '{value.as_py().isoformat()}'"
 
 
 def _exact(of: pa.DataType) -> str | None:

@@ -254,7 +254,8 @@ def _bytes(array: Any) -> Field:
     if pa.types.is_fixed_size_binary(of):
         buffer = array.buffers()[1]
         start = array.offset * of.byte_width
-        data = b"" if buffer is None else memoryview(buffer)[start : start + len(array) * of.byte_width]
+        end = start + len(array) * of.byte_width
+        data = b"" if buffer is None else np.frombuffer(buffer, np.uint8)[start:end]
         return Field(data, of.byte_width)
     if of in (pa.string_view(), pa.binary_view()):
         array = array.cast(pa.large_binary() if of == pa.binary_view() else pa.large_string())
@@ -265,7 +266,7 @@ def _bytes(array: Any) -> Field:
 
 def _data(array: Any) -> Any:
     buffer = array.buffers()[-1]
-    return b"" if buffer is None else memoryview(buffer)
+    return b"" if buffer is None else np.frombuffer(buffer, np.uint8)
 
 
 def _offsets(array: Any, dtype: Any) -> Offsets:
@@ -278,7 +279,9 @@ def _offsets(array: Any, dtype: Any) -> Offsets:
 
 def _jsonb(array: Any) -> Field:
     marked = pc.binary_join_element_wise(
-        pa.scalar(_JSONB_VERSION, pa.large_binary()), array.cast(pa.large_binary()), pa.scalar(b"", pa.large_binary())
+        pa.scalar(_JSONB_VERSION, pa.large_binary()),
+        array.cast(pa.large_binary()),
+        pa.scalar(b"", pa.large_binary()),
     )
     return _bytes(marked)
 
@@ -291,7 +294,8 @@ def _lists(array: Any, kind: str) -> Field:
     for level in levels[1:]:
         starts = level[starts]
     first, last = int(starts[0]), int(starts[-1])
-    data, offsets = _writer()(last - first, [field_of(leaf.slice(first, last - first), kind)], b"", True)  # noqa: FBT003
+    elements = field_of(leaf.slice(first, last - first), kind)
+    data, offsets = _writer()(last - first, [elements], b"", measured=True)
     assert offsets is not None
     bodies = pa.Array.from_buffers(
         pa.large_binary(),

@@ -1,0 +1,220 @@
+"""One writer at a time, and every delivery once, whatever happens to the connection."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import psycopg
+import pyarrow as pa
+import pytest
+
+from cdc.errors import SinkFenced, SinkRefused, SinkUnavailable
+from cdc.testing.events import table
+from cdc_sink_postgres.database import PostgresConnection
+from tests.support.fed_sink import SOURCE
+from tests.support.postgres.server import Database
+from tests.support.proxy import Proxy
+from tests.support.waiting import wait_until
+from tests.support.warehouses import Warehouse
+
+T = table("public.t", {"id": pa.int32(), "v": pa.string()})
+OpenWarehouse = Callable[..., Warehouse]
+# Statements of one delivery into a table that is there, in their order.
+PHASES = ("begin", "pg_advisory_xact_lock", "fences", "copy", "insert into", "cursors", "commit")
+
+
+def rows_of(warehouse: Warehouse) -> list[tuple[object, ...]]:
+    return warehouse.rows("public.t", "id, v")
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("sent", [False, True], ids=["before", "after"])
+def test_connection_that_is_cut_at_a_phase_leaves_the_delivery_whole_or_absent(
+    open_warehouse: OpenWarehouse, monkeypatch: pytest.MonkeyPatch, phase: str, *, sent: bool
+) -> None:
+    """`after`: the server has carried out the statement, and its answer does not arrive."""
+    warehouse = open_warehouse()
+    warehouse.change(T, ("c", {"id": 1, "v": "a"}), ("c", {"id": 2, "v": "b"}))
+    run, copy = PostgresConnection.run, PostgresConnection._copy
+    cuts: list[str] = []
+
+    def cut(self: PostgresConnection) -> None:
+        cuts.append(phase)
+        self.handle.close()
+        message = "the connection is closed"
+        raise psycopg.OperationalError(message)
+
+    def cutting(self: PostgresConnection, what: str, act: Callable[[], int]) -> int:
+        hits = phase in what and not cuts
+        if hits and not sent:
+            cut(self)
+        done = act()
+        if hits:
+            cut(self)
+        return done
+
+    def cut_run(self: PostgresConnection, statement: str, given: pa.Table | None = None) -> int:
+        return cutting(self, statement, lambda: run(self, statement, given))
+
+    def cut_query(self: PostgresConnection, statement: str, values: object = ()) -> object:
+        return cutting(self, statement, lambda: query(self, statement, values))  # type: ignore[arg-type,return-value]
+
+    def cut_copy(self: PostgresConnection, *args: object) -> None:
+        cutting(self, "copy", lambda: copy(self, *args) or 0)  # type: ignore[arg-type,func-returns-value]
+
+    query = PostgresConnection.query
+    monkeypatch.setattr(PostgresConnection, "run", cut_run)
+    monkeypatch.setattr(PostgresConnection, "query", cut_query)
+    monkeypatch.setattr(PostgresConnection, "_copy", cut_copy)
+    change = (("u", {"id": 1, "v": "A"}), ("d", {"id": 2}), ("c", {"id": 3, "v": "c"}))
+    with pytest.raises(SinkUnavailable, match="the connection was lost"):
+        warehouse.change(T, *change)
+    committed = warehouse.sink.committed(SOURCE)
+    assert cuts
+    assert committed is not None
+    is_there = phase == "commit" and sent
+    assert committed.next == (5 if is_there else 2)
+    assert rows_of(warehouse) == ([(1, "A"), (3, "c")] if is_there else [(1, "a"), (2, "b")])
+    warehouse.change(T, *change)
+    assert rows_of(warehouse) == [(1, "A"), (3, "c")]
+
+
+def test_delivery_whose_commit_was_not_answered_is_not_applied_again(
+    open_warehouse: OpenWarehouse, database15: Database
+) -> None:
+    """The sink waits for the old session, and then finds its cursor."""
+    warehouse = open_warehouse(mode="append")
+    warehouse.change(T, ("c", {"id": 1, "v": "a"}))
+    with database15.connect(autocommit=False) as old:
+        # The session of a connection that is lost: it has the source's lock and has not ended.
+        assert isinstance(warehouse.sink._connection, PostgresConnection)
+        key = old.execute(
+            "select (classid::bigint << 32) | objid::bigint from pg_locks where locktype = 'advisory'"
+        ).fetchall()
+        assert key == []
+        digest_of_lock(old)
+        old.execute('update _cdc.cursors set "offset" = 2, high = 2')
+        errors: list[Exception] = []
+
+        def apply() -> None:
+            try:
+                warehouse.change(T, ("c", {"id": 2, "v": "b"}))
+            except Exception as error:  # noqa: BLE001  (shown by the assertion)
+                errors.append(error)
+
+        thread = threading.Thread(target=apply)
+        thread.start()
+        waits = "select count(*) from pg_stat_activity where wait_event = 'advisory'"
+        wait_until(lambda: database15.value(waits) == 1, "the sink to wait for the lock")
+        old.commit()
+        thread.join()
+    assert errors == []
+    assert rows_of(warehouse) == [(1, "a")]
+
+
+def digest_of_lock(connection: psycopg.Connection[object]) -> None:
+    """Take the lock as the sink does."""
+    import hashlib
+
+    number = int.from_bytes(hashlib.sha256(f"cdc {SOURCE}".encode()).digest()[:8], "big", signed=True)
+    connection.execute("select pg_advisory_xact_lock(%s)", [number])
+
+
+def test_older_daemon_is_refused_once_a_newer_one_has_opened_the_sink(open_warehouse: OpenWarehouse) -> None:
+    older = open_warehouse(epoch=1)
+    older.change(T, ("c", {"id": 1, "v": "a"}))
+    newer = open_warehouse(epoch=2)
+    newer.next = older.next
+    with pytest.raises(SinkFenced):
+        older.change(T, ("c", {"id": 2, "v": "b"}))
+    newer.change(T, ("c", {"id": 2, "v": "B"}))
+    assert rows_of(newer) == [(1, "a"), (2, "B")]
+
+
+def test_sink_connects_again_after_the_server_ended_its_session(
+    warehouse: Warehouse, database15: Database
+) -> None:
+    warehouse.change(T, ("c", {"id": 1, "v": "a"}))
+    database15.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity "
+        "where application_name = 'cdc_warehouse' and datname = current_database()"
+    )
+    with pytest.raises(SinkUnavailable):
+        warehouse.change(T, ("c", {"id": 2, "v": "b"}))
+    warehouse.change(T, ("c", {"id": 2, "v": "b"}))
+    assert rows_of(warehouse) == [(1, "a"), (2, "b")]
+
+
+def test_lost_network_is_an_outage(open_warehouse: OpenWarehouse, database15: Database) -> None:
+    with Proxy(database15.server.port) as proxy:
+        url = database15.url.replace(f":{database15.server.port}", f":{proxy.port}")
+        warehouse = open_warehouse(url=url)
+        warehouse.change(T, ("c", {"id": 1, "v": "a"}))
+        proxy.cut()
+        with pytest.raises(SinkUnavailable):
+            warehouse.change(T, ("c", {"id": 2, "v": "b"}))
+        warehouse.change(T, ("c", {"id": 2, "v": "b"}))
+    assert rows_of(warehouse) == [(1, "a"), (2, "b")]
+
+
+def test_table_that_somebody_drops_is_made_again(warehouse: Warehouse, database15: Database) -> None:
+    warehouse.change(T, ("c", {"id": 1, "v": "a"}))
+    database15.execute("drop table public.t")
+    warehouse.change(T, ("c", {"id": 2, "v": "b"}))
+    assert rows_of(warehouse) == [(2, "b")]
+
+
+def test_lock_of_a_reader_is_waited_for_and_then_retried(
+    warehouse: Warehouse, database15: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse.change(T, ("c", {"id": 1, "v": "a"}))
+    assert warehouse.sink._connection is not None
+    warehouse.sink._connection.run("set lock_timeout = '10ms'")
+    with database15.connect(autocommit=False) as reader:
+        reader.execute("lock table public.t in access exclusive mode")
+        with pytest.raises(SinkUnavailable, match="55P03"):
+            warehouse.change(T, ("u", {"id": 1, "v": "b"}))
+    warehouse.change(T, ("u", {"id": 1, "v": "b"}))
+    assert rows_of(warehouse) == [(1, "b")]
+
+
+def test_keys_that_are_there_against_expectation_are_written_over(warehouse: Warehouse) -> None:
+    """A snapshot's chunk may have rows that are stored already."""
+    many = [("c", {"id": i, "v": "old"}) for i in range(150)]
+    warehouse.change(T, *many)
+    warehouse.change(T, *(("r", {"id": i, "v": "new"}) for i in range(100, 300)))
+    found = warehouse.query("select v, count(*) from public.t group by v order by v")
+    assert found == [("new", 200), ("old", 100)]
+
+
+def test_session_ignores_what_the_role_has_set(open_warehouse: OpenWarehouse, database15: Database) -> None:
+    name = f'"{database15.name}"'
+    database15.execute(
+        f"alter database {name} set default_transaction_read_only = on",
+        f"alter database {name} set statement_timeout = '1ms'",
+        f"alter database {name} set default_transaction_isolation = 'serializable'",
+        f"alter database {name} set synchronous_commit = off",
+        f"alter database {name} set timezone = 'Asia/Tokyo'",
+        f"alter database {name} set extra_float_digits = -10",
+    )
+    warehouse = open_warehouse()
+    warehouse.change(table("public.f", {"v": pa.float64()}, key=(), identity="full"), ("c", {"v": 0.1234567}))
+    warehouse.change(
+        table("public.f", {"v": pa.float64()}, key=(), identity="full"),
+        ("c", {"v": 0.1234568}),
+        ("d", {"v": 0.1234567}),
+    )
+    assert warehouse.sink._connection is not None
+    assert warehouse.sink._connection.query("show synchronous_commit") == [("on",)]
+    assert warehouse.sink._connection.query("select v from public.f") == [(0.1234568,)]
+
+
+def test_rows_of_another_log_are_refused(open_warehouse: OpenWarehouse) -> None:
+    open_warehouse().change(T, ("c", {"id": 1, "v": "a"}))
+    other = open_warehouse()
+    other.sink._context = type(other.sink._context)(
+        "warehouse", 9, other._log, other._count, log_id="another"
+    )
+    with pytest.raises(SinkRefused, match="another log"):
+        other.sink.prepare(SOURCE)

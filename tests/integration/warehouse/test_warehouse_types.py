@@ -1,0 +1,244 @@
+"""Every Arrow type of docs/sinks/postgres.md goes in and comes out unchanged: in rows, keys and holes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from cdc import native
+from cdc.model import Column, TableSchema
+from cdc.testing.events import table
+from tests.support.warehouses import Warehouse
+
+# Arrow type, two values, Postgres type, what Postgres shows of the values as text.
+TYPES: dict[str, tuple[pa.DataType, list[Any], str, list[str]]] = {
+    "bool": (pa.bool_(), [True, False], "boolean", ["true", "false"]),
+    "int8": (pa.int8(), [-128, 127], "smallint", ["-128", "127"]),
+    "int16": (pa.int16(), [-(2**15), 5], "smallint", ["-32768", "5"]),
+    "int32": (pa.int32(), [-(2**31), 5], "integer", ["-2147483648", "5"]),
+    "int64": (pa.int64(), [-(2**63), 5], "bigint", ["-9223372036854775808", "5"]),
+    "uint8": (pa.uint8(), [255, 0], "smallint", ["255", "0"]),
+    "uint16": (pa.uint16(), [65535, 0], "integer", ["65535", "0"]),
+    "uint32": (pa.uint32(), [2**32 - 1, 0], "bigint", ["4294967295", "0"]),
+    "uint64": (pa.uint64(), [2**64 - 1, 0], "numeric(20,0)", ["18446744073709551615", "0"]),
+    "float16": (pa.float16(), [1.5, -2.0], "real", ["1.5", "-2"]),
+    "float32": (pa.float32(), [1.5, float("-inf")], "real", ["1.5", "-Infinity"]),
+    "float64": (pa.float64(), [0.1, float("nan")], "double precision", ["0.1", "NaN"]),
+    "decimal": (
+        pa.decimal128(38, 2),
+        [Decimal("9" * 36 + ".99"), Decimal("-0.01")],
+        "numeric(38,2)",
+        ["9" * 36 + ".99", "-0.01"],
+    ),
+    "short": (
+        pa.decimal128(18, 5),
+        [Decimal("-9999999999999.99999"), Decimal("10000.00010")],
+        "numeric(18,5)",
+        ["-9999999999999.99999", "10000.00010"],
+    ),
+    "fraction": (
+        pa.decimal128(5, 5),
+        [Decimal("0.00001"), Decimal("-0.99999")],
+        "numeric(5,5)",
+        ["0.00001", "-0.99999"],
+    ),
+    "decimal256": (
+        pa.decimal256(76, 30),
+        [Decimal("-" + "9" * 46 + "." + "9" * 30), Decimal("1e-30")],
+        "numeric(76,30)",
+        ["-" + "9" * 46 + "." + "9" * 30, "0." + "0" * 29 + "1"],
+    ),
+    "string": (pa.string(), ["é'\"\n", ""], "text", ["é'\"\n", ""]),
+    "large_string": (pa.large_string(), ["a", ""], "text", ["a", ""]),
+    "dictionary": (pa.dictionary(pa.int32(), pa.string()), ["a", "b"], "text", ["a", "b"]),
+    "binary": (pa.binary(), [b"\x00\xffa", b""], "bytea", ["\\x00ff61", "\\x"]),
+    "fixed": (pa.binary(2), [b"\x00a", b"zz"], "bytea", ["\\x0061", "\\x7a7a"]),
+    "date": (pa.date32(), [-719162, 3000000], "date", ["0001-01-01", "10183-09-21"]),
+    "time": (pa.time64("us"), [86399999999, 0], "time without time zone", ["23:59:59.999999", "00:00:00"]),
+    "timestamp": (
+        pa.timestamp("us"),
+        [-1, 2**60],
+        "timestamp without time zone",
+        ["1969-12-31 23:59:59.999999", "38504-08-17 21:30:06.846976"],
+    ),
+    "timestamptz": (
+        pa.timestamp("us", "UTC"),
+        [-1, 0],
+        "timestamp with time zone",
+        ["1969-12-31 23:59:59.999999+00", "1970-01-01 00:00:00+00"],
+    ),
+    "seconds": (
+        pa.timestamp("s"),
+        [-1, 0],
+        "timestamp without time zone",
+        ["1969-12-31 23:59:59", "1970-01-01 00:00:00"],
+    ),
+    "duration": (pa.duration("us"), [1, 3600 * 10**6], "interval", ["00:00:00.000001", "01:00:00"]),
+    "uuid": (
+        pa.uuid(),
+        [b"a" * 16, b"\xff" * 16],
+        "uuid",
+        ["61616161-6161-6161-6161-616161616161", "ffffffff-ffff-ffff-ffff-ffffffffffff"],
+    ),
+    "list": (pa.list_(pa.int32()), [[1, None, -3], []], "integer[]", ["{1,NULL,-3}", "{}"]),
+    "nested": (
+        pa.list_(pa.list_(pa.string())),
+        [[["a", None], ["c,d", ""]], []],
+        "text[]",
+        ['{{a,NULL},{"c,d",""}}', "{}"],
+    ),
+    "decimals": (
+        pa.list_(pa.decimal128(10, 2)),
+        [[Decimal("1.50"), None], [Decimal(-2)]],
+        "numeric(10,2)[]",
+        ["{1.50,NULL}", "{-2.00}"],
+    ),
+    "vector": (pa.list_(pa.float32()), [[1.5, -0.0], [0.1]], "real[]", ["{1.5,-0}", "{0.1}"]),
+    "moments": (
+        pa.list_(pa.timestamp("us", "UTC")),
+        [[0], [-1]],
+        "timestamp with time zone[]",
+        ['{"1970-01-01 00:00:00+00"}', '{"1969-12-31 23:59:59.999999+00"}'],
+    ),
+}
+# Types that are delivered as text: the source's type, two values, the type here.
+FROM_TEXT: dict[str, tuple[list[str], str]] = {
+    "numeric": (["1.50", "NaN"], "numeric"),
+    "numeric(100,3)": (["9" * 97 + ".999", "-0.100"], "numeric(100,3)"),
+    "interval": (["1 year 2 mons -3 days +04:05:06.789", "-00:00:00.000001"], "interval"),
+    "inet": (["10.1.2.3/8", "fe80::1/64"], "inet"),
+    "cidr": (["10.0.0.0/8", "::/0"], "cidr"),
+    "macaddr": (["08:00:2b:01:02:03", "ff:ff:ff:ff:ff:ff"], "macaddr"),
+    "time with time zone": (["24:00:00-15:59:59", "01:02:03.04+05:30"], "time with time zone"),
+    "timestamp with time zone": (["infinity", "4714-11-24 00:00:00+00 BC"], "timestamp with time zone"),
+    "bit(5)": (["10110", "00000"], "bit(5)"),
+    "bit varying": (["1", ""], "bit varying"),
+    "int4range": (["[1,6)", "empty"], "int4range"),
+    "tsvector": (["'a' 'cat' 'fat'", ""], "tsvector"),
+    "point": (["(1,2)", "(NaN,-Infinity)"], "point"),
+    "json": (['{"a": 1,  "a":2}', "null"], "json"),
+    "jsonb": (['{"a": 1.50, "b": [1, null, "é"]}', "null"], "jsonb"),
+    "odd.mood": (["happy", ""], "text"),
+    "inet[]": (["{1.2.3.4}", "{}"], "text"),
+}
+Case = tuple[Column, list[Any], str, list[str]]
+CASES: list[Case] = [
+    *((Column("v", arrow, str(arrow)), values, kind, shown) for arrow, values, kind, shown in TYPES.values()),
+    *(
+        (Column("v", pa.string(), name), list(values), kind, values)
+        for name, (values, kind) in FROM_TEXT.items()
+    ),
+    (
+        Column("v", pa.json_(), "json"),
+        ['{"b": 1,  "a":1e999}', '"\\ud800"'],
+        "json",
+        ['{"b": 1,  "a":1e999}', '"\\ud800"'],
+    ),
+]
+COMPARABLE = [case for case in CASES if case[2] not in ("json", "point")]
+
+
+@pytest.fixture(params=["c", "python"])
+def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both writers of rows."""
+    if request.param == "c" and native.unavailable_reason():
+        pytest.skip(native.unavailable_reason())
+    monkeypatch.setattr(native, "implementation", lambda: request.param)
+    return str(request.param)
+
+
+def schema_of(place: int, *columns: Column, key: str | None = None) -> TableSchema:
+    made = table(f"public.t{place}", {"id": pa.int32()}, key=(key,) if key else ())
+    numbered = tuple(replace(column, id=i) for i, column in enumerate(columns, 1))
+    return replace(made, columns=numbered, identity="key" if key else "full")
+
+
+ID = Column("id", pa.int32(), "integer")
+
+
+@pytest.mark.parametrize("mode", ["mirror", "append", "history"])
+def test_values_of_every_type_come_out_unchanged(
+    open_warehouse: Callable[..., Warehouse], mode: str, implementation: str
+) -> None:
+    """In a few rows, which are staged, and in many, which are copied into the table."""
+    warehouse = open_warehouse(mode=mode)
+    for place, (column, values, kind, shown) in enumerate(CASES):
+        schema = schema_of(place, ID, column, key="id")
+        rows = [{"id": 1, "v": values[0]}, {"id": 2, "v": values[1]}, {"id": 3, "v": None}]
+        warehouse.change(schema, *(("c", row) for row in rows))
+        warehouse.change(
+            schema, *(("c", row | {"id": n * 3 + row["id"]}) for n in range(1, 50) for row in rows)
+        )
+        assert warehouse.columns(f"public.t{place}")["v"] == kind, column
+        found = warehouse.query(f"select v::text, count(*) from public.t{place} group by 1")
+        assert dict(found) == {shown[0]: 50, shown[1]: 50, None: 50}, column
+
+
+def test_key_of_every_type_finds_its_row(warehouse: Warehouse) -> None:
+    for place, (column, values, _, _) in enumerate(COMPARABLE):
+        schema = schema_of(place, column, Column("n", pa.int32()), key="v")
+        warehouse.change(schema, ("c", {"v": values[0], "n": 1}), ("c", {"v": values[1], "n": 2}))
+        warehouse.change(schema, ("u", {"v": values[0], "n": 3}), ("d", {"v": values[1]}))
+        assert warehouse.rows(f"public.t{place}", "n") == [(3,)], column
+
+
+def test_unchanged_value_of_every_type_is_kept(warehouse: Warehouse) -> None:
+    for place, (column, values, _, shown) in enumerate(CASES):
+        schema = schema_of(place, ID, column, key="id")
+        warehouse.change(schema, ("c", {"id": 1, "v": values[0]}))
+        warehouse.change(schema, ("u", {"id": 2}, {"id": 1}, ["v"]))
+        assert warehouse.query(f"select id, v::text from public.t{place}") == [(2, shown[0])], column
+
+
+@pytest.mark.parametrize("mode", ["mirror", "history"])
+def test_row_without_key_is_found_by_a_value_of_every_type(
+    open_warehouse: Callable[..., Warehouse], mode: str
+) -> None:
+    warehouse = open_warehouse(mode=mode)
+    alive = " where valid_to is null" if mode == "history" else ""
+    for place, (column, values, _, shown) in enumerate(CASES):
+        schema = schema_of(place, column)
+        first, second = ({"v": value} for value in values)
+        warehouse.change(schema, *(("c", row) for row in (first, second, second, {"v": None})))
+        warehouse.change(schema, ("d", second), ("d", {"v": None}))
+        found = warehouse.query(f"select v::text from public.t{place}{alive} order by _cdc_seq")
+        assert found == [(shown[0],), (shown[1],)], column
+
+
+def test_old_image_of_every_type_is_in_the_changelog(open_warehouse: Callable[..., Warehouse]) -> None:
+    warehouse = open_warehouse(mode="append")
+    for place, (column, values, _, shown) in enumerate(CASES):
+        schema = schema_of(place, column)
+        warehouse.change(schema, ("u", {"v": values[1]}, {"v": values[0]}))
+        images = warehouse.query(f"select v::text, _cdc_before ->> 'v' from public.t{place}")
+        assert images == [(shown[1], shown[0])], column
+
+
+def test_fill_of_every_type_arrives_exactly(warehouse: Warehouse) -> None:
+    for place, (column, values, kind, shown) in enumerate(CASES):
+        schema = schema_of(place, ID, key="id")
+        warehouse.change(schema, ("c", {"id": 1}))
+        scalar = pa.array([values[0]], column.type)[0]
+        wider = replace(schema, columns=(schema.columns[0], replace(column, id=2, fill=scalar)), version=2)
+        warehouse.change(wider, ("c", {"id": 2, "v": None}))
+        assert warehouse.columns(f"public.t{place}")["v"] == kind, column
+        found = warehouse.query(f"select v::text from public.t{place} order by id")
+        assert found == [(shown[0],), (None,)], column
+
+
+def test_table_with_a_type_without_counterpart_is_set_aside(warehouse: Warehouse) -> None:
+    warehouse.change(
+        table("public.t", {"id": pa.int32(), "v": pa.month_day_nano_interval()}), ("c", {"id": 1})
+    )
+    assert warehouse.query("select table_name, reason, remedy from _cdc.set_aside") == [
+        (
+            "t",
+            "public.t.v: the Arrow type month_day_nano_interval has no exact counterpart in PostgreSQL",
+            "Exclude the column or the table in the source's configuration.",
+        )
+    ]
