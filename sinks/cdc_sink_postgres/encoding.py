@@ -127,6 +127,8 @@ def encode(table: pa.Table, kinds: Sequence[str]) -> Iterator[bytes]:
     write = _writer()
     yield HEADER
     for batch in table.to_batches(BLOCK_ROWS):
+        if batch.num_rows == 0:
+            continue
         fields = [field_of(column, kind) for column, kind in zip(batch.columns, kinds, strict=True)]
         yield write(batch.num_rows, fields, prefix)[0]
     yield TRAILER
@@ -353,7 +355,7 @@ def _array_headers(dimensions: npt.NDArray[np.int64], starts: Offsets, kind: str
     # An empty array has no dimension.
     sizes = np.where(filled, 4 * made.shape[1], 12)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-    rows = made.view(np.uint8).reshape(len(filled), -1)
+    rows = made.view(np.uint8).reshape(len(filled), 4 * made.shape[1])
     kept = np.arange(rows.shape[1])[None, :] < sizes[:, None]
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(rows[kept].tobytes())]
     return pa.Array.from_buffers(pa.large_binary(), len(filled), buffers)

@@ -17,8 +17,10 @@ PACKAGES = (
     "cdc_config",
     "cdc_source_mysql",
     "cdc_source_postgres",
+    "cdc_libpq",
     "cdc_sink_duckdb",
     "cdc_sink_parquet",
+    "cdc_sink_postgres",
 )
 # The engine must not learn about one database or warehouse: these words belong to connectors and sinks.
 SYSTEM_NAMES = re.compile(

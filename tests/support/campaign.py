@@ -35,7 +35,7 @@ def campaign(workload: Workload, pipeline: Pipeline, seconds: float, kills: int,
             killed += 1
             workload.check()
     pipeline.catch_up()
-    assert_all_equal(workload, pipeline.lake, pipeline.mirror)
+    assert_all_equal(workload, pipeline.lake, pipeline.target)
 
 
 def live(pipeline: Pipeline, daemon: CdcProcess, rng: random.Random, *, until_streaming: bool) -> None:

@@ -48,6 +48,8 @@ class Pipeline:
         self.folder = folder
         self.lake = folder / "lake"
         self.mirror = folder / "warehouse.duckdb"
+        self.target: Path | Database = self.mirror
+        """What holds the mirror."""
         self.log_path = folder / "daemon.log"
         self._config: dict[str, Any] = {
             "state_dir": "./state",
@@ -99,6 +101,17 @@ class Pipeline:
         self._config["sinks"][name] = sink | options
         self._write()
         return path
+
+    def mirror_into(self, database: Database, **options: Any) -> None:
+        """Keep the mirror in a Postgres database instead of a DuckDB file."""
+        self.target = database
+        self._config["sinks"]["warehouse"] = {
+            "type": "postgres",
+            "from": [SOURCE],
+            "url": database.url,
+            "flush": {"interval": FLUSH_INTERVAL},
+        } | options
+        self._write()
 
     @property
     def _status_path(self) -> Path:

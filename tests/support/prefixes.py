@@ -14,7 +14,7 @@ from cdc.log import SegmentedLog
 from cdc.model import ChangeBatch, Commit
 from cdc.spi import Delivery, Plan
 from cdc.testing.events import append_parts, table, transaction
-from tests.support.ducks import SOURCE
+from tests.support.fed_sink import SOURCE
 
 WIDE = table("public.wide", {"id": pa.int32(), "v": pa.int32(), "big": pa.string()}, relation=1, version=1)
 NOTES = table("public.notes", {"id": pa.int32(), "v": pa.int32()}, relation=2, version=1)

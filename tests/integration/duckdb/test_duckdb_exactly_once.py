@@ -19,7 +19,8 @@ from cdc.spi.sink import SupportsIdle, SupportsRewind
 from cdc.testing.events import changes, delivery, table
 from cdc_sink_duckdb import DuckDBSink
 from cdc_sink_duckdb.options import Options
-from tests.support.ducks import SOURCE, Duck, read_file
+from tests.support.ducks import Duck, read_file
+from tests.support.fed_sink import SOURCE
 from tests.support.processes import child_environment
 
 T = table("public.t", {"id": pa.int32(), "v": pa.string()})
