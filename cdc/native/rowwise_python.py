@@ -16,7 +16,7 @@ _NULL_LENGTH = 0xFFFFFFFF
 _LONGEST = 0x7FFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Field:
     """One column: `data` are its values one after the other, each `width` bytes, or cut by `offsets` (one
     more than there are rows). `valid` has a byte a row, 0 for a null; None without nulls.

@@ -31,8 +31,11 @@ def findings(options: PostgresSinkOptions, name: str) -> list[Finding]:
     try:
         with translated("connecting", where), closing(connect(options, name)) as connection:
             found = [Finding(Severity.OK, "postgres-connection", f"connected to the database {where}")]
-            for check in (_server, _pooler, _session, _own_schema, _privileges, _publications):
+            for check in (_server, _pooler, _session, _privileges, _publications):
                 found += check(connection)
+            not_owned = list(_own_schema(connection))
+            if not_owned:
+                return [*found, *not_owned]
             return [*found, *(one.finding(DOCS) for one in all_set_aside(connection))]
     except CdcError as error:
         return [_unreachable(error, where)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from psycopg.conninfo import make_conninfo
 from psycopg.types.string import TextLoader
 
+from cdc.deferred import compute as pc
 from cdc.errors import CdcError
 from cdc.kit.connections import closed_on_error
 from cdc.model import TableId
@@ -70,6 +71,7 @@ SMALLEST_DIRECT_ROWS = 100
 _QUOTED_OR_GIVEN = re.compile(rf""""(?:[^"]|"")*"|'(?:[^']|'')*'|\b{GIVEN}\b""")
 _QUOTED_OR_MARK = re.compile(r""""(?:[^"]|"")*"|'(?:[^']|'')*'|\?""")
 _UNIQUE_VIOLATION = "23505"
+NUL_COUNTER = "nul_characters_replaced"
 # The comment by which the sink finds the index that it made.
 INDEX_COMMENT = "cdc: key of the source"
 _INDEXES = """
@@ -85,11 +87,19 @@ class PostgresConnection(Connection):
 
     Error = psycopg.Error
 
-    def __init__(self, handle: psycopg.Connection[Any], where: str, *, replaces_nul: bool) -> None:
+    def __init__(
+        self,
+        handle: psycopg.Connection[Any],
+        where: str,
+        count: Callable[[str, int], None] | None = None,
+        *,
+        replaces_nul: bool,
+    ) -> None:
         self.handle = handle
         self.where = where
         self.dialect = PostgresDialect(handle.info.server_version)
         self._cursor = psycopg.RawCursor(handle)
+        self._count = count or _count_nothing
         self._replaces_nul = replaces_nul
         self._staging: dict[tuple[tuple[str, str], ...], str] = {}
         self._made = 0
@@ -222,25 +232,43 @@ class PostgresConnection(Connection):
 
     def _copy(self, target: str, names: Sequence[str], kinds: Sequence[str], rows: pa.Table) -> None:
         if self._replaces_nul:
-            rows = without_nul(rows)
+            rows = self._without_nul(rows)
         statement = f"copy {target} ({', '.join(names)}) from stdin (format binary)"
         with self._cursor.copy(statement.encode()) as copy:
             for block in encode(rows, kinds):
                 copy.write(block)
 
-
-def without_nul(rows: pa.Table) -> pa.Table:
-    """Return the table with ␀ in place of each NUL character."""
-    from cdc.deferred import compute as pc  # noqa: PLC0415
-
-    for i, column in enumerate(rows.columns):
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            rows = rows.set_column(i, rows.column_names[i], pc.replace_substring(column, "\x00", "\u2400"))
-    return rows
+    def _without_nul(self, rows: pa.Table) -> pa.Table:
+        made = [without_nul(column) for column in rows.columns]
+        self._count(NUL_COUNTER, sum(count for _, count in made))
+        return pa.table([column for column, _ in made], names=rows.column_names)
 
 
-def connect(options: PostgresSinkOptions, name: str) -> PostgresConnection:
-    """Connect and set up the session. `name` is the sink's; errors are psycopg's."""
+def without_nul(array: Any) -> tuple[Any, int]:
+    """Return a column with ␀ in place of each NUL character, and how many there were."""
+    of = array.type
+    if isinstance(array, pa.ChunkedArray):
+        made = [without_nul(chunk) for chunk in array.chunks]
+        return pa.chunked_array([chunk for chunk, _ in made], of), sum(count for _, count in made)
+    if pa.types.is_list(of):
+        values, count = without_nul(array.values)
+        if not count:
+            return array, 0
+        return pa.ListArray.from_buffers(
+            of, len(array), array.buffers()[:2], offset=array.offset, children=[values]
+        ), count
+    if not (pa.types.is_string(of) or pa.types.is_large_string(of)):
+        return array, 0
+    count = pc.sum(pc.count_substring(array, "\x00")).as_py() or 0
+    return (pc.replace_substring(array, "\x00", "\u2400") if count else array), count
+
+
+def connect(
+    options: PostgresSinkOptions, name: str, count: Callable[[str, int], None] | None = None
+) -> PostgresConnection:
+    """Connect and set up the session. `name` is the sink's, `count` adds to its counters; errors are
+    psycopg's.
+    """
     given = options.settings
     ours = {
         **{key: value for key, value in LIVENESS.items() if key not in given},
@@ -254,7 +282,11 @@ def connect(options: PostgresSinkOptions, name: str) -> PostgresConnection:
         settings = _SETTINGS | {name: "0" for since, name in _NEWER_SETTINGS if version >= since}
         statements = [f"set {key} = '{value}'" for key, value in settings.items()]
         handle.execute("; ".join([*statements, _DURABLE]).encode())
-        return PostgresConnection(handle, where_of(options), replaces_nul=options.nul == "replace")
+        return PostgresConnection(handle, where_of(options), count, replaces_nul=options.nul == "replace")
+
+
+def _count_nothing(_name: str, _amount: int) -> None:
+    """Counters are read in the daemon only."""
 
 
 def where_of(options: PostgresSinkOptions) -> str:

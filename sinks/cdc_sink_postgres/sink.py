@@ -38,6 +38,7 @@ class PostgresSink(SqlSink):
 
     def __init__(self, options: PostgresSinkOptions, context: SinkContext) -> None:
         super().__init__(options, context, where_of(options))
+        self._saw_drop = False
 
     def check(self) -> Sequence[Finding]:
         """See `Sink.check`."""
@@ -53,7 +54,7 @@ class PostgresSink(SqlSink):
 
     def connect(self) -> PostgresConnection:
         """Connect to the database."""
-        return connect(self._options, self._context.name)
+        return connect(self._options, self._context.name, self._context.count)
 
     @contextmanager
     def guarded(self, operation: str) -> Iterator[None]:
@@ -81,17 +82,13 @@ class PostgresSink(SqlSink):
             ) from cause
 
     def works_again(self, error: SinkUnavailable) -> bool:
-        """Return whether a table was dropped meanwhile: the next attempt creates it."""
+        """Return whether a table was dropped meanwhile: the next attempt creates it. Once a delivery."""
         cause = error.__cause__
-        return (
-            isinstance(cause, psycopg.Error) and state_of(cause) == _UNDEFINED_TABLE and self._is_first(error)
-        )
-
-    def _is_first(self, error: SinkUnavailable) -> bool:
-        again, self._undefined = getattr(self, "_undefined", ""), error.message
-        return again != error.message
+        is_dropped = isinstance(cause, psycopg.Error) and state_of(cause) == _UNDEFINED_TABLE
+        again, self._saw_drop = is_dropped and not self._saw_drop, is_dropped
+        return again
 
     def applied(self, connection: Connection) -> None:
         """Forget the errors of earlier deliveries."""
         del connection
-        self._undefined = ""
+        self._saw_drop = False

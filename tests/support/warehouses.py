@@ -43,6 +43,7 @@ class Warehouse(FedSink):
         """The tables outside of the sink's own schema."""
         found = self.query(
             "select schemaname, tablename from pg_tables "
-            "where schemaname not in ('_cdc', 'pg_catalog', 'information_schema')"
+            "where schemaname not in ('_cdc', 'pg_catalog', 'information_schema') "
+            "and schemaname !~ '^pg_temp'"
         )
         return {TableId(*row) for row in found}

@@ -27,6 +27,16 @@ def read_warehouse(database: Database, source: SourceTable) -> Counter[tuple[Any
     return Counter(tuple(plain(value) for value in row) for row in fetched)
 
 
+def canonical(database: Database, table: str, order: str) -> dict[str, list[Any]]:
+    """The canonical values of each column of a table, in the order of one of them."""
+    with database.connect(autocommit=False) as connection:
+        connection.execute(SESSION)
+        columns = source_columns(connection, table)
+        chosen = ", ".join(_expression(column) for column in columns)
+        fetched = connection.execute(f"select {chosen} from {table} order by {order}".encode()).fetchall()
+    return {column.name: [plain(row[i]) for row in fetched] for i, column in enumerate(columns)}
+
+
 def _expression(column: PostgresColumn) -> str:
     if column.element == "float4":
         # Vectors of MySQL and MariaDB.
