@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cdc.cli.demo.mirrors import MIRRORS, MirrorKind
 from cdc.cli.demo.mysql import MariadbServer, MysqlServer
 from cdc.cli.demo.postgres import PostgresServer
 from cdc.cli.demo.server import DemoServer
@@ -35,6 +36,9 @@ def demo(
     source: Annotated[
         Kind, typer.Option(help="The database. MySQL and MariaDB must be installed.")
     ] = Kind.POSTGRES,
+    sink: Annotated[
+        MirrorKind, typer.Option(help="The mirror: a DuckDB file, or a second embedded Postgres.")
+    ] = MirrorKind.DUCKDB,
     server: Annotated[
         Path | None,
         typer.Option(
@@ -48,10 +52,10 @@ def demo(
 ) -> None:
     """Run a demo pipeline on an embedded database.
 
-    Copies the database into DuckDB and Parquet while rows change, kills the daemon once, and proves that all
-    copies are equal.
+    Copies the database into a mirror and Parquet while rows change, kills the daemon once, and proves that
+    all copies are equal.
     """
-    run_demo(_maker(source, server), folder, Console(highlight=False), Shop(rows))
+    run_demo(_maker(source, server), MIRRORS[sink](folder), folder, Console(highlight=False), Shop(rows))
 
 
 def _maker(source: Kind, program: Path | None) -> Callable[[], DemoServer]:

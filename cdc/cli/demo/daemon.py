@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ STOP_TIMEOUT_SECONDS = 40.0
 class Daemon:
     """`cdc run` on the demo's configuration; its log goes to a file."""
 
-    def __init__(self, config: Path, state: Path, log: Path, url: str) -> None:
+    def __init__(self, config: Path, state: Path, log: Path, variables: Mapping[str, str]) -> None:
         self._config = config
         self._state = state
         self._log = log
-        self._environment = {**os.environ, "DEMO_URL": url}
+        self._environment = {**os.environ, **variables}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

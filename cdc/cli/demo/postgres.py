@@ -116,10 +116,14 @@ class PostgresServer(PostgresProcess, DemoServer):
     def connect(self) -> PostgresDemoSession:
         return PostgresDemoSession(self.url)
 
-    def fill(self, shop: Shop) -> None:
+    def make_database(self) -> None:
+        """Make the account and its empty database."""
         with PostgresDemoSession(self.dsn()) as admin:
             for statement in ROLE:
                 admin.execute(statement)
+
+    def fill(self, shop: Shop) -> None:
+        self.make_database()
         with self.connect() as session:
             for statement in (SCHEMA, *_fill(shop), "analyze"):
                 session.execute(statement)

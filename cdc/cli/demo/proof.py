@@ -1,32 +1,14 @@
-"""Proves that three things are equal: the source, the DuckDB mirror, and what replaying the lake gives.
-
-Per table a count and a sum of row hashes. The hash is of a text that all engines render alike: every column
-of a row as text (times as microseconds), NULL as a mark of its own. SHA-256: MySQL 9.7 has no `md5`.
-"""
+"""Proves that three things are equal: the source, the mirror, and what replaying the lake gives."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from cdc.cli.demo.checksums import Checksum, Columns, row_text, summed_in_duckdb
+from cdc.cli.demo.mirrors import DemoMirror
 from cdc.cli.demo.server import DemoServer, DemoSession, Hashing
-
-NULL_MARK = "~null~"
-
-
-@dataclass(frozen=True, slots=True)
-class Checksum:
-    """Rows and the sum of the first 60 bits of their hashes."""
-
-    rows: int
-    total: int
-
-    @property
-    def digits(self) -> str:
-        """The last 48 bits of the sum, for people."""
-        return f"{self.total % 16**12:012x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +25,24 @@ class TableProof:
         return self.source == self.mirror == self.lake
 
 
-def prove(server: DemoServer, warehouse: Path, lake: Path) -> list[TableProof]:
+def prove(server: DemoServer, mirror: DemoMirror, lake: Path) -> list[TableProof]:
     """The verdict for every table of the source's schema."""
     import duckdb
 
     verdicts = []
-    with server.connect() as source, duckdb.connect(str(warehouse), read_only=True) as target:
-        target.execute("set timezone = 'UTC'")
+    with server.connect() as source, duckdb.connect() as reader:
+        reader.execute("set timezone = 'UTC'")
         for table, columns, key in _tables(source, server.schema):
             folder = lake / f"{server.schema}.{table}"
             verdicts.append(
                 TableProof(
                     table,
                     _source_sum(source, server.hashing, table, columns),
-                    _duckdb_sum(target, f'select * from {server.schema}."{table}"', columns),
-                    _duckdb_sum(target, _replayed(folder, columns, key), columns),
+                    mirror.checksum(server.schema, table, columns),
+                    summed_in_duckdb(reader, _replayed(folder, columns, key), columns),
                 )
             )
     return verdicts
-
-
-Columns = Sequence[tuple[str, str]]
 
 
 def _tables(source: DemoSession, schema: str) -> list[tuple[str, Columns, Sequence[str]]]:
@@ -97,26 +76,9 @@ def _key(source: DemoSession, schema: str, table: str) -> Sequence[str]:
 
 
 def _source_sum(source: DemoSession, hashing: Hashing, table: str, columns: Columns) -> Checksum:
-    hashed = hashing.sixty_bits_of.format(_row_text(columns, hashing.as_text, hashing.timestamp_as_text))
+    hashed = hashing.sixty_bits_of.format(row_text(columns, hashing.as_text, hashing.timestamp_as_text))
     rows, total = source.execute(f"select count(*), coalesce(sum({hashed}), 0) from {table}")[0]
     return Checksum(int(rows), int(total))
-
-
-def _duckdb_sum(target: Any, relation: str, columns: Columns) -> Checksum:
-    text = _row_text(columns, "cast({} as varchar)", "epoch_us({})::varchar")
-    hashed = f"('0x' || substr(sha256({text}), 1, 15))::bigint::hugeint"
-    query = f"select count(*), coalesce(sum({hashed}), 0) from ({relation})"
-    rows, total = target.execute(query).fetchall()[0]
-    return Checksum(int(rows), int(total))
-
-
-def _row_text(columns: Columns, as_text: str, timestamp_as_text: str) -> str:
-    parts = []
-    for name, kind in columns:
-        template = timestamp_as_text if kind.startswith("timestamp") else as_text
-        rendered = template.format(f'"{name}"')
-        parts.append(f"coalesce({rendered}, '{NULL_MARK}')")
-    return "concat(" + ", '|', ".join(parts) + ")"
 
 
 def _replayed(folder: Path, columns: Columns, key: Sequence[str]) -> str:

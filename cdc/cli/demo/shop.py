@@ -58,9 +58,8 @@ sources:
     tables: ["{schema}.*"]
 sinks:
   warehouse:
-    type: duckdb
+{mirror}
     from: [shop]
-    path: ./warehouse.duckdb
     mode: mirror
     flush: {{interval: 1s}}
   lake:

@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from cdc.cli.demo.checksums import Checksum
 from cdc.cli.demo.daemon import Daemon, poll
-from cdc.cli.demo.proof import Checksum, TableProof, prove
+from cdc.cli.demo.mirrors import DemoMirror
+from cdc.cli.demo.proof import TableProof, prove
 from cdc.cli.demo.server import DemoFailed, DemoServer
 from cdc.cli.demo.shop import CONFIG, Shop
 from cdc.cli.demo.workload import Workload
@@ -25,21 +27,31 @@ STEP_TIMEOUT_SECONDS = 90.0
 MARKER = ".cdc-demo"
 
 
-def run_demo(make_server: Callable[[], DemoServer], folder: Path, console: Console, shop: Shop) -> None:
+def run_demo(
+    make_server: Callable[[], DemoServer], mirror: DemoMirror, folder: Path, console: Console, shop: Shop
+) -> None:
     """Run the whole story in `folder`; raises DemoFailed when something is not equal."""
     began = time.monotonic()
     _check_folder(folder)
-    with make_server() as server:
+    with make_server() as server, mirror:
         # Only now: what is missing here must not cost an earlier demo's copies.
         _make_folder(folder)
         _fill(server, shop, console)
-        daemon = Daemon(folder / "cdc.yaml", folder / "state", folder / "daemon.log", server.url)
-        config = CONFIG.format(source=server.connector, example_url=server.example_url, schema=server.schema)
+        variables = {"DEMO_URL": server.url, **mirror.environment}
+        daemon = Daemon(folder / "cdc.yaml", folder / "state", folder / "daemon.log", variables)
+        config = CONFIG.format(
+            source=server.connector,
+            example_url=server.example_url,
+            schema=server.schema,
+            mirror="\n".join(f"    {name}: {value}" for name, value in mirror.options.items()),
+        )
         (folder / "cdc.yaml").write_text(config)
         workload = Workload(server, shop)
         _Story(console, daemon, workload, server, shop).play()
-        console.print("\n[bold]Proof[/]: source, DuckDB mirror, and the lake replayed in _cdc_seq order")
-        checked = prove(server, folder / "warehouse.duckdb", folder / "lake")
+        console.print(
+            f"\n[bold]Proof[/]: source, {mirror.title} mirror, and the lake replayed in _cdc_seq order"
+        )
+        checked = prove(server, mirror, folder / "lake")
         _show(checked, console)
     if not checked or not all(verdict.is_equal for verdict in checked):
         raise DemoFailed(
@@ -48,7 +60,7 @@ def run_demo(make_server: Callable[[], DemoServer], folder: Path, console: Conso
             remedy="Please report this, with the folder's daemon.log",
         )
     console.print(f"\n[bold green]All equal[/], after {time.monotonic() - began:.0f} s and one kill -9.")
-    _next_steps(server, folder, console)
+    _next_steps(server, mirror, folder, console)
 
 
 class _Story:
@@ -250,12 +262,12 @@ def _compared(copy: Checksum, source: Checksum) -> str:
     return "[green]equal[/]" if copy == source else f"[red]{copy.rows:,} {copy.digits}[/]"
 
 
-def _next_steps(server: DemoServer, folder: Path, console: Console) -> None:
+def _next_steps(server: DemoServer, mirror: DemoMirror, folder: Path, console: Console) -> None:
     scheme = server.example_url.partition(":")[0]
     command = f"{_own_name()} {{}} --config {folder}/cdc.yaml"
     console.print(
         f"""
-  mirror  {folder}/warehouse.duckdb
+  mirror  {mirror.place}
   lake    {folder}/lake/{server.schema}.orders/**/*.parquet
   config  {folder}/cdc.yaml, the daemon's log: {folder}/daemon.log
 
