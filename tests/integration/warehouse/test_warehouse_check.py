@@ -65,11 +65,11 @@ def test_missing_privileges_are_named_with_their_grants_which_suffice(
         f"grant create on database {name} to {plain_role};",
         f"grant temp on database {name} to {plain_role};",
     ]
+    sink = sink_at(url)
     with pytest.raises(SinkRefused, match="42501"):
-        sink_at(url).prepare("shop")
+        sink.prepare("shop")
     database15.execute(*fixes)
     assert check(url).errors == []
-    sink = sink_at(url)
     sink.prepare("shop")
     sink.close()
 
