@@ -9,16 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.campaign import FULL_KILLS, FULL_SECONDS, campaign
+from tests.support.campaign import FULL_KILLS, FULL_SECONDS, SHORT_KILLS, SHORT_SECONDS, campaign
 from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.pipeline import MysqlPipeline, Pipeline
 from tests.support.postgres.server import Database, PostgresServer
 from tests.support.server_pool import lend
 from tests.support.workload.mysql import MysqlWorkload
 from tests.support.workload.postgres import PostgresWorkload
-
-SHORT_SECONDS = 5.0
-SHORT_KILLS = 3
 
 
 @pytest.fixture
