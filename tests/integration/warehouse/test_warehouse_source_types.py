@@ -69,7 +69,8 @@ def test_every_type_of_postgres_arrives_as_its_server_prints_it(
         is_array = policy == "null" and (type_.endswith("[]") or type_ == "odd.grid")
         is_decimal = type_ == "money" or (type_ == "money[]" and is_array)
         shown = f"v::{type_.replace('money', 'numeric')}" if is_decimal else "v"
-        as_array = "::text[]" if is_array else ""
+        # A cast to text is not what these types' output functions write.
+        as_array = "::text[]" if is_array and type_ not in ("inet[]", "char(3)[]") else ""
         ours = printed(database18, number, _OUTPUT.format(f"{shown}{as_array}"))
         theirs = printed(target, number, _OUTPUT.format(f"v{as_array}"))
         assert len(ours) == 2 * len(values[type_])
