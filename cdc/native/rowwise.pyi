@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 
-from cdc.native.rowwise_python import Bytes, Field, Offsets
+from cdc.native.rowwise_python import Bytes, Offsets, RowField
 
 def rowwise(
-    count: int, fields: Sequence[Field], prefix: Bytes, measured: bool = False
+    count: int, fields: Sequence[RowField], prefix: Bytes, measured: bool = False
 ) -> tuple[bytes, Offsets | None]: ...

@@ -17,7 +17,7 @@ _LONGEST = 0x7FFFFFFF
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Field:
+class RowField:
     """One column: `data` are its values one after the other, each `width` bytes, or cut by `offsets` (one
     more than there are rows). `valid` has a byte a row, 0 for a null; None without nulls.
     """
@@ -29,7 +29,7 @@ class Field:
 
 
 def rowwise(
-    count: int, fields: Sequence[Field], prefix: bytes, *, measured: bool = False
+    count: int, fields: Sequence[RowField], prefix: bytes, *, measured: bool = False
 ) -> tuple[bytes, Offsets | None]:
     """Return `count` rows: each is `prefix`, then every field with its length (32 bits, big-endian; -1 for a
     null) in front. If `measured`, the offsets of the rows, one more than there are rows, come with them.
@@ -57,7 +57,7 @@ def rowwise(
     return out.tobytes(), starts if measured else None
 
 
-def _check(field: Field, count: int) -> None:
+def _check(field: RowField, count: int) -> None:
     size = len(memoryview(field.data))
     if field.valid is not None and len(field.valid) != count:
         raise ValueError("a field's mask is not as long as its column")
@@ -73,7 +73,7 @@ def _check(field: Field, count: int) -> None:
         raise ValueError("a field's offsets point outside of its data")
 
 
-def _lengths(field: Field, count: int) -> Offsets:
+def _lengths(field: RowField, count: int) -> Offsets:
     each = np.full(count, field.width, np.int64) if field.offsets is None else np.diff(field.offsets)
     return each if field.valid is None else np.where(field.valid, each, 0)
 
@@ -83,7 +83,7 @@ def _scatter(out: npt.NDArray[np.uint8], at: Offsets, block: npt.NDArray[np.uint
         out[at[:, None] + np.arange(block.shape[1])] = block
 
 
-def _copy(out: npt.NDArray[np.uint8], at: Offsets, field: Field, lengths: Offsets) -> None:
+def _copy(out: npt.NDArray[np.uint8], at: Offsets, field: RowField, lengths: Offsets) -> None:
     """Copy each value that is there, byte by byte: all bytes of a column in one step."""
     total = int(lengths.sum())
     if total == 0:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from cdc import native
 from cdc.deferred import compute as pc
 from cdc.errors import SinkRefused
-from cdc.native.rowwise_python import Field, Offsets
+from cdc.native.rowwise_python import Offsets, RowField
 from cdc_sink_postgres.numerics import from_decimals, from_uint64
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack("!ii", 0, 0)
@@ -51,7 +51,7 @@ _MOST_DIMENSIONS = 6
 _US_PER = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 # Takes an array without an offset of its own and gives its field, whose nulls the caller marks.
-_Encoder = Callable[[Any], Field]
+_Encoder = Callable[[Any], RowField]
 
 
 def simple(kind: str) -> str:
@@ -134,7 +134,7 @@ def encode(table: pa.Table, kinds: Sequence[str]) -> Iterator[bytes]:
     yield TRAILER
 
 
-def field_of(array: Any, kind: str) -> Field:
+def field_of(array: Any, kind: str) -> RowField:
     """Return the values of an array as a field of a row."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
@@ -144,7 +144,7 @@ def field_of(array: Any, kind: str) -> Field:
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     field = _encoder(array.type, kind)(array)
-    return Field(field.data, field.width, field.offsets, valid)
+    return RowField(field.data, field.width, field.offsets, valid)
 
 
 def _encoder(of: pa.DataType, kind: str) -> _Encoder:
@@ -166,8 +166,8 @@ def _writer() -> Any:
     return rowwise_python.rowwise
 
 
-def _fixed(values: npt.NDArray[Any]) -> Field:
-    return Field(values.view(np.uint8).data if values.size else b"", values.dtype.itemsize)
+def _fixed(values: npt.NDArray[Any]) -> RowField:
+    return RowField(values.view(np.uint8).data if values.size else b"", values.dtype.itemsize)
 
 
 def _plain(array: Any, dtype: Any) -> npt.NDArray[Any]:
@@ -180,17 +180,17 @@ def _plain(array: Any, dtype: Any) -> npt.NDArray[Any]:
 
 
 def _number(wanted: str) -> _Encoder:
-    def encode_numbers(array: Any) -> Field:
+    def encode_numbers(array: Any) -> RowField:
         return _fixed(_plain(array, array.type.to_pandas_dtype()).astype(wanted))
 
     return encode_numbers
 
 
-def _booleans(array: Any) -> Field:
+def _booleans(array: Any) -> RowField:
     return _fixed(_plain(array.cast(pa.uint8()), np.uint8))
 
 
-def _dates(array: Any) -> Field:
+def _dates(array: Any) -> RowField:
     days = _plain(array, np.int32)
     return _fixed(_shifted(days, array, _EPOCH_DAYS).astype(">i4"))
 
@@ -205,18 +205,18 @@ def _microseconds(array: Any) -> npt.NDArray[np.int64]:
     return values * factor
 
 
-def _timestamps(array: Any) -> Field:
+def _timestamps(array: Any) -> RowField:
     return _fixed(_shifted(_microseconds(array), array, _EPOCH_US).astype(">i8"))
 
 
-def _times(array: Any) -> Field:
+def _times(array: Any) -> RowField:
     return _fixed(_microseconds(array).astype(">i8"))
 
 
-def _durations(array: Any) -> Field:
+def _durations(array: Any) -> RowField:
     made = np.zeros((len(array), 2), ">i8")
     made[:, 0] = _microseconds(array)
-    return Field(made.tobytes(), 16)
+    return RowField(made.tobytes(), 16)
 
 
 def _shifted(values: npt.NDArray[Any], array: Any, epoch: int) -> npt.NDArray[Any]:
@@ -234,13 +234,13 @@ def _require(array: Any, fine: npt.NDArray[np.bool_], what: str) -> None:
         raise SinkRefused(f"the column has {what}", remedy="Correct the value at the source.")
 
 
-def _numerics(array: Any) -> Field:
+def _numerics(array: Any) -> RowField:
     if array.type == pa.uint64():
-        return Field(*from_uint64(_plain(array, np.uint64)))
-    return Field(*from_decimals(array))
+        return RowField(*from_uint64(_plain(array, np.uint64)))
+    return RowField(*from_decimals(array))
 
 
-def _texts(array: Any) -> Field:
+def _texts(array: Any) -> RowField:
     field = _bytes(array)
     assert field.offsets is not None
     if _NUL.search(field.data, int(field.offsets[0]), int(field.offsets[-1])):
@@ -251,19 +251,19 @@ def _texts(array: Any) -> Field:
     return field
 
 
-def _bytes(array: Any) -> Field:
+def _bytes(array: Any) -> RowField:
     of = array.type
     if pa.types.is_fixed_size_binary(of):
         buffer = array.buffers()[1]
         start = array.offset * of.byte_width
         end = start + len(array) * of.byte_width
         data = b"" if buffer is None else np.frombuffer(buffer, np.uint8)[start:end]
-        return Field(data, of.byte_width)
+        return RowField(data, of.byte_width)
     if of in (pa.string_view(), pa.binary_view()):
         array = array.cast(pa.large_binary() if of == pa.binary_view() else pa.large_string())
         of = array.type
     is_large = pa.types.is_large_string(of) or pa.types.is_large_binary(of)
-    return Field(_data(array), offsets=_offsets(array, np.int64 if is_large else np.int32))
+    return RowField(_data(array), offsets=_offsets(array, np.int64 if is_large else np.int32))
 
 
 def _data(array: Any) -> Any:
@@ -279,7 +279,7 @@ def _offsets(array: Any, dtype: Any) -> Offsets:
     return found.astype(np.int64, copy=False)
 
 
-def _jsonb(array: Any) -> Field:
+def _jsonb(array: Any) -> RowField:
     marked = pc.binary_join_element_wise(
         pa.scalar(_JSONB_VERSION, pa.large_binary()),
         array.cast(pa.large_binary()),
@@ -288,7 +288,7 @@ def _jsonb(array: Any) -> Field:
     return _bytes(marked)
 
 
-def _lists(array: Any, kind: str) -> Field:
+def _lists(array: Any, kind: str) -> RowField:
     """Arrays: their dimensions, then the elements, each with its length in front."""
     levels, leaf = _levels(array)
     dimensions = _dimensions(levels, array)

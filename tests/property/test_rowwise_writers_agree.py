@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cdc import native
 from cdc.native import rowwise_python
-from cdc.native.rowwise_python import Field
+from cdc.native.rowwise_python import RowField
 
 
 def writers() -> list[Callable[..., Any]]:
@@ -35,17 +35,17 @@ def naive(rows: Sequence[Sequence[bytes | None]], prefix: bytes) -> tuple[bytes,
     return out, starts
 
 
-def field_of(values: Sequence[bytes | None], width: int | None) -> Field:
+def field_of(values: Sequence[bytes | None], width: int | None) -> RowField:
     valid = np.array([value is not None for value in values], np.uint8) if None in values else None
     filled = [b"?" * (width or 3) if value is None else value for value in values]
     if width is not None:
-        return Field(b"".join(filled), width, valid=valid)
+        return RowField(b"".join(filled), width, valid=valid)
     offsets = np.cumsum([2, *map(len, filled)]).astype(np.int64)
-    return Field(b"!!" + b"".join(filled) + b"!", offsets=offsets, valid=valid)
+    return RowField(b"!!" + b"".join(filled) + b"!", offsets=offsets, valid=valid)
 
 
 @st.composite
-def columns(draw: st.DrawFn) -> tuple[list[list[bytes | None]], list[Field]]:
+def columns(draw: st.DrawFn) -> tuple[list[list[bytes | None]], list[RowField]]:
     count = draw(st.integers(0, 5))
     widths = draw(st.lists(st.none() | st.integers(0, 9), max_size=4))
     values = []
@@ -58,7 +58,7 @@ def columns(draw: st.DrawFn) -> tuple[list[list[bytes | None]], list[Field]]:
 
 @given(made=columns(), prefix=st.binary(max_size=3))
 def test_rows_are_those_of_a_naive_writer(
-    made: tuple[list[list[bytes | None]], list[Field]], prefix: bytes
+    made: tuple[list[list[bytes | None]], list[RowField]], prefix: bytes
 ) -> None:
     rows, fields = made
     expected, starts = naive(rows, prefix)
@@ -72,12 +72,12 @@ def test_rows_are_those_of_a_naive_writer(
 @pytest.mark.parametrize(
     "field",
     [
-        Field(b"1234", 4),
-        Field(b"12345678", 4, valid=np.ones(1, np.uint8)),
-        Field(b"ab", offsets=np.array([0, 1, 3], np.int64)),
-        Field(b"ab", offsets=np.array([0, 2, 1], np.int64)),
-        Field(b"ab", offsets=np.array([-1, 1, 2], np.int64)),
-        Field(b"ab", offsets=np.array([0, 2], np.int64)),
+        RowField(b"1234", 4),
+        RowField(b"12345678", 4, valid=np.ones(1, np.uint8)),
+        RowField(b"ab", offsets=np.array([0, 1, 3], np.int64)),
+        RowField(b"ab", offsets=np.array([0, 2, 1], np.int64)),
+        RowField(b"ab", offsets=np.array([-1, 1, 2], np.int64)),
+        RowField(b"ab", offsets=np.array([0, 2], np.int64)),
     ],
     ids=[
         "data too short",
@@ -88,7 +88,7 @@ def test_rows_are_those_of_a_naive_writer(
         "too few offsets",
     ],
 )
-def test_fields_that_do_not_fit_the_rows_are_refused(field: Field) -> None:
+def test_fields_that_do_not_fit_the_rows_are_refused(field: RowField) -> None:
     for write in writers():
         with pytest.raises(ValueError, match="a field's"):
             write(2, [field], b"")
