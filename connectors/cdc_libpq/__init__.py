@@ -1,3 +1,3 @@
-"""What the plug-ins for Postgres share: URLs as libpq reads them, and connections whose failures have a
+"""Parts that the plug-ins for Postgres share: URLs as libpq reads them, and connections whose failures have a
 SQLSTATE.
 """
