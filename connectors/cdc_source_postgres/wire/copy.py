@@ -54,6 +54,8 @@ class CopyDecoder:
                 return WOULD_BLOCK if length == 0 else ENDED
             self.read_frame(self.reader)
             if self.byte_count >= limit_bytes:
+                # As in the stream: a wide row must not be held beside its columns.
+                frames.release()
                 return FULL
 
     def feed(self, data: bytes | memoryview) -> None:

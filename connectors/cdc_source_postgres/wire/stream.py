@@ -116,11 +116,10 @@ class PgoutputDecoder:
                 return KEEPALIVE, reader.slice(0, length)
             if tag:
                 return MESSAGE, reader.slice(XLOG_HEADER_BYTES, length)
-            if self.in_transaction:
-                if self.byte_count >= hard_bytes:
-                    return PART, None
-            elif self.byte_count >= soft_bytes:
-                return FULL, None
+            if self.byte_count >= (hard_bytes if self.in_transaction else soft_bytes):
+                # A wide row must not be held beside its columns while they are written.
+                frames.release()
+                return (PART if self.in_transaction else FULL), None
 
     def read_frame(self, reader: Reader) -> int:
         """One CopyData: 0 when consumed, k for a keepalive, else the tag of the message inside."""
