@@ -18,7 +18,8 @@ MOST_MODULES_OF_RUN = 850
 VERSION = "import sys; sys.argv = ['cdc', 'version', '--json']; from cdc.cli.main import main; main()"
 RUN = """
 from pathlib import Path
-from cdc.cli.main import main
+import cdc.cli.app
+import cdc.cli.main
 import cdc.cli.run
 from cdc.cli.configured import open_configuration
 open_configuration(Path("cdc.yaml"))

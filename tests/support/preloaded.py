@@ -154,7 +154,7 @@ def _fixed(environment: Mapping[str, str]) -> dict[str, str]:
 def _preload() -> None:
     """Import what any command or daemon imports."""
     from cdc import deferred
-    from cdc.cli.main import COMMANDS
+    from cdc.cli.app import COMMANDS
     from cdc.spi.registry import installed, load
 
     for place in COMMANDS.values():

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from cdc.cli.main import app
+from cdc.cli.app import app
 from tests.support.processes import run_cdc
 
 SOURCE = "tests.integration.cli.scripted:ScriptedSource"

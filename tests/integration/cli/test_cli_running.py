@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from cdc.state import LocalState
 from cdc.testing.memory import load_store
 from cdc_config import load
 from tests.integration.cli.conftest import Project, minimal
-from tests.support.processes import ROOT, CdcProcess, cdc_command, run_cdc
+from tests.support.processes import ROOT, CdcProcess, cdc_command, child_environment, run_cdc
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS, wait_until
 
 # A daemon that waits for no delivery when it stops.
@@ -47,6 +48,20 @@ def pair(project: Project) -> dict[str, object]:
     pairs = project.cdc("status", "--json").json["sinks"]["store"]
     found: dict[str, object] = pairs[0]
     return found
+
+
+@pytest.mark.parametrize("module", ["typer", "pyarrow"])
+def test_sigterm_among_the_imports_ends_the_daemon_cleanly(project: Project, module: str) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "cdc", "run"]
+    environment = child_environment()
+    with subprocess.Popen(
+        command, cwd=project.folder, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if line.split("|")[-1].strip() == module)
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+    assert process.returncode == 0
 
 
 def test_run_once_delivers_everything_and_ends(project: Project) -> None:
