@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
 
 from cdc.log.inspection import verify_log
 from cdc.log.log import DEFAULT_SEGMENT_BYTES, SegmentedLog
 from cdc.log.view import LogView
+from cdc.model import Commit, TableId
 from cdc.readable import show_bytes
-from cdc.spi import Finding, LogReader, Severity, Verified
+from cdc.spi import Finding, LogPart, LogReader, Severity, Verified
 
 
 class LocalLogs:
@@ -44,7 +44,7 @@ class LocalLogs:
         writer = self._writers.get(source)
         if writer is None or writer.is_closed:
             return LogView(self.folder(source))
-        return cast("LogReader", _Lent(writer))
+        return _OpenLog(writer)
 
     def retention(self, source: str) -> SegmentedLog:
         return self._writers[source]
@@ -77,14 +77,41 @@ class LocalLogs:
         yield Finding(Severity.WARNING, "disk-space", message, fix)
 
 
-class _Lent:
-    """A log that this process writes, as its readers get it: closing a reader leaves the log open."""
+class _OpenLog:
+    """Implements `cdc.spi.LogReader` on a log that this process writes; closing the reader leaves it open."""
 
     def __init__(self, log: SegmentedLog) -> None:
         self._log = log
+        self.commits = log.commits
+        self.read = log.read
+        self.wait = log.wait
+        self.wake = log.wake
+        self.schema = log.schema
+        self.find = log.find
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._log, name)
+    @property
+    def identity(self) -> str:
+        return self._log.identity
+
+    @property
+    def end(self) -> Commit | None:
+        return self._log.end
+
+    @property
+    def start(self) -> int:
+        return self._log.start
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return self._log.metadata
+
+    @property
+    def tables(self) -> Collection[TableId]:
+        return self._log.tables
+
+    @property
+    def parts(self) -> Sequence[LogPart]:
+        return self._log.parts
 
     def close(self) -> None:
         """Nothing to do."""

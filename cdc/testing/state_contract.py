@@ -4,6 +4,7 @@ promise of `cdc.spi.state`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -275,6 +276,47 @@ class StateContract:
         answer = reader.table_pause_request(second)
         assert answer is not None
         assert answer.error == "this table is not known"
+
+    def test_a_reload_request_waits_until_it_is_finished(
+        self, place: Any, state: State, reader: StateReader
+    ) -> None:
+        first = reader.request_reload("ops", dry_run=True)
+        second = state.request_reload("SIGHUP", dry_run=False)
+        state = self.reopened(place, state)
+        found = [(r.id, r.by, r.dry_run, r.result) for r in state.reload_requests()]
+        assert found == [(first, "ops", True, None), (second, "SIGHUP", False, None)]
+        state.finish_reload(first, {"changes": ["sink lake added"]})
+        assert [r.id for r in state.reload_requests()] == [second]
+        answer = reader.reload_request(first)
+        assert answer is not None
+        assert answer.result == {"changes": ["sink lake added"]}
+        state.finish_reload(second, {"refused": "the file has an error"})
+        assert list(reader.reload_requests()) == []
+        assert reader.reload_request(99) is None
+        state.close()
+
+    def test_a_standby_shows_itself_while_it_waits(self, place: Any, state: State) -> None:
+        store = self.store(place)
+        assert list(store.standbys()) == []
+        with store.standing_by():
+            assert [standby.pid for standby in self.store(place).standbys()] == [os.getpid()]
+            # Waiting takes no lock.
+            state = self.reopened(place, state)
+        assert list(store.standbys()) == []
+        state.close()
+
+    def test_old_checkpoints_are_thinned_and_the_newest_are_kept(
+        self, state: State, reader: StateReader
+    ) -> None:
+        ages = [timedelta(minutes=m) for m in range(0, 60, 10)]
+        old = [timedelta(days=400, minutes=m) for m in range(0, 60, 10)]
+        for age in sorted(ages + old, reverse=True):
+            state.add_checkpoint("shop", 1, FAR, NOON - age)
+        assert state.thin_checkpoints("shop", 0, NOON) > 0
+        kept = {c.at for c in reader.checkpoints("shop")}
+        assert {NOON - age for age in ages} <= kept
+        assert len(kept & {NOON - age for age in old}) in (1, 2)
+        assert state.thin_checkpoints("shop", 0, NOON) == 0
 
     def test_close_may_be_repeated(self, state: State, reader: StateReader) -> None:
         for one in (reader, state):
