@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
 from cdc.errors import CdcError
 from cdc.spi import Finding, Severity, StateHolder
-from cdc.sql.folder import check_folder
+from cdc.sql.file_sink import check_access, check_folder
 from cdc.sql.own_tables import all_set_aside
 from cdc_sink_duckdb.database import connect_to_read, translated
 from cdc_sink_duckdb.dialect import DuckDBDialect
@@ -31,9 +29,8 @@ def findings(options: Options, daemon: StateHolder | None) -> list[Finding]:
 
 def _file(path: Path, daemon_pid: int) -> list[Finding]:
     code = "duckdb-file"
-    if not os.access(path, os.R_OK | os.W_OK):
-        message = f"the file {path} cannot be written"
-        return [Finding(Severity.ERROR, code, message, f"chown $USER {shlex.quote(str(path))}", DOCS)]
+    if (refused := check_access(path, code, DOCS)) is not None:
+        return [refused]
     try:
         with (
             translated("opening the database", path),

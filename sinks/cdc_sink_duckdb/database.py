@@ -6,7 +6,6 @@ lock per file lets one of them write, checkpoint or copy at a time.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from cdc.errors import CdcError, SinkRefused, SinkUnavailable
 from cdc.files import sink_error
 from cdc.model import TableId
 from cdc.sql import Connection
+from cdc.sql.file_sink import create_whole
 from cdc_sink_duckdb.dialect import DuckDBDialect
 from cdc_sink_duckdb.options import Options
 
@@ -177,7 +177,7 @@ def connect(options: Options) -> DuckDBConnection:
     """
     with translated("opening the database", options.path):
         if not options.path.exists():
-            _create(options.path)
+            create_whole(options.path, lambda new: duckdb.connect(str(new)).close())
         handle = duckdb.connect(str(options.path), config=settings(options))
         handle.execute("set TimeZone = 'UTC'").fetchall()
         return DuckDBConnection(handle, options.path)
@@ -186,22 +186,6 @@ def connect(options: Options) -> DuckDBConnection:
 def connect_to_read(path: Path) -> DuckDBConnection:
     """Open the file beside others that read it, and create nothing."""
     return DuckDBConnection(duckdb.connect(str(path), read_only=True), path)
-
-
-def _create(path: Path) -> None:
-    """Make the file whole or not at all: a crash while DuckDB writes the headers would leave one that it
-    can't open.
-    """
-    new = path.with_name(f".{path.name}.new")
-    for stale in (new, Path(f"{new}.wal")):
-        stale.unlink(missing_ok=True)
-    duckdb.connect(str(new)).close()
-    try:
-        os.link(new, path)
-    except FileExistsError:
-        return
-    finally:
-        new.unlink()
 
 
 def wal_bytes(path: Path) -> int:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import ClassVar
 
 from pydantic import BaseModel
 
 from cdc.errors import CdcError, SinkUnavailable
-from cdc.files import lock_of
-from cdc.spi import Cursor, Delivery, Finding, SinkContext
-from cdc.sql import Connection, SqlSink
-from cdc.sql.publish import PUBLISH_PATIENCE, Publisher
-from cdc.sql.sink import cursor_of
+from cdc.spi import Delivery, Finding, SinkContext
+from cdc.sql import Connection
+from cdc.sql.file_sink import FileSink
 from cdc.sql.steps import Room
 from cdc.units import format_size
 from cdc_sink_duckdb.checks import findings, named_like
@@ -47,8 +45,8 @@ _OWN_TABLES = (
 )
 
 
-class DuckDBSink(SqlSink):
-    """Writes to a local DuckDB file. The file's lock orders two objects of one process."""
+class DuckDBSink(FileSink):
+    """Writes to a local DuckDB file."""
 
     Options: ClassVar[type[BaseModel]] = DuckDBOptions
     url_schemes: ClassVar[tuple[str, ...]] = URL_SCHEMES
@@ -61,11 +59,9 @@ class DuckDBSink(SqlSink):
     def __init__(
         self, options: DuckDBOptions, context: SinkContext, idle_wal_bytes: int = IDLE_WAL_BYTES
     ) -> None:
-        super().__init__(options, context, str(options.path))
-        self._lock = lock_of(options.path)
+        super().__init__(options, context, options.path, options.publish)
         self._idle_wal_bytes = idle_wal_bytes
         self._memory_limit = options.memory_limit
-        self._publisher = Publisher(options.path, options.publish) if options.publish else None
 
     def check(self) -> Sequence[Finding]:
         """See `Sink.check`."""
@@ -74,14 +70,6 @@ class DuckDBSink(SqlSink):
     def check_schemas(self, schemas: Collection[str]) -> Sequence[Finding]:
         """See `ChecksSchemas.check_schemas`."""
         return named_like(self._options.path, schemas)
-
-    def peek(self, source: str) -> Cursor | None:
-        """See `SupportsPeek.peek`."""
-        path = self._options.path
-        if not path.exists():
-            return None
-        with translated("reading the cursor", path), closing(connect_to_read(path)) as connection:
-            return cursor_of(connection, source)
 
     def apply(self, delivery: Delivery) -> None:
         """See `Sink.apply`."""
@@ -94,11 +82,10 @@ class DuckDBSink(SqlSink):
         if self._connection is None:
             return
         with self.guarded("checkpointing"):
-            checkpoint = self._connection.checkpoint
-            if self._publisher is not None and self._publisher.offer(checkpoint, self._context):
+            if self.published(self._connection):
                 return
-            if wal_bytes(self._options.path) >= self._idle_wal_bytes:
-                checkpoint()
+            if wal_bytes(self._path) >= self._idle_wal_bytes:
+                self._connection.checkpoint()
 
     def connect(self) -> DuckDBConnection:
         """Open the file with the memory limit that the current delivery needs."""
@@ -107,16 +94,18 @@ class DuckDBSink(SqlSink):
             connection.limit_memory(self._memory_limit)
         return connection
 
-    @contextmanager
-    def guarded(self, operation: str) -> Iterator[None]:
-        """The file's lock, our errors instead of DuckDB's, and a new connection after a fatal one."""
-        try:
-            with self._lock, translated(operation, self._options.path):
-                yield
-        except CdcError as error:
-            if is_fatal(error):
-                self.abandon()
-            raise
+    def connect_to_read(self) -> DuckDBConnection:
+        return connect_to_read(self._path)
+
+    def translated(self, operation: str) -> AbstractContextManager[None]:
+        return translated(operation, self._path)
+
+    def is_fatal(self, error: CdcError) -> bool:
+        return is_fatal(error)
+
+    def make_whole(self, connection: Connection) -> bool:
+        assert isinstance(connection, DuckDBConnection)
+        return connection.checkpoint()
 
     def preparing(self, connection: Connection) -> None:
         """Make the tables that only this sink has, and complete those of an older version."""
@@ -142,13 +131,6 @@ class DuckDBSink(SqlSink):
         connection.commit_by_checkpoint()
         connection.limit_memory(self._memory_limit)
         room.renew()
-
-    def applied(self, connection: Connection) -> None:
-        """Publish a copy if that is overdue."""
-        assert isinstance(connection, DuckDBConnection)
-        if self._publisher is not None:
-            self._publisher.changed()
-            self._publisher.offer(connection.checkpoint, self._context, PUBLISH_PATIENCE)
 
     def works_again(self, error: SinkUnavailable) -> bool:
         """Let DuckDB have more for this delivery; False when it had enough of that.
