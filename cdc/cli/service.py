@@ -116,13 +116,13 @@ class ProgressProof:
     def __init__(self, monitor: StatusMonitor, work: Callable[[], float] = time.process_time) -> None:
         self._monitor = monitor
         self._work = work
-        self._looked_at, self._worked = time.monotonic(), work()
+        self._checked_at, self._worked = time.monotonic(), work()
 
     def is_given(self) -> bool:
         """Return whether there was progress since the call before."""
         now, worked = time.monotonic(), self._work()
-        passed, used = now - self._looked_at, worked - self._worked
-        self._looked_at, self._worked = now, worked
+        passed, used = now - self._checked_at, worked - self._worked
+        self._checked_at, self._worked = now, worked
         if self._monitor.age_seconds >= ALIVE_SECONDS:
             return False
         return used > IDLE_SHARE * passed or not self._monitor.stuck()

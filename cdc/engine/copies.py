@@ -40,7 +40,7 @@ class CopyRequests:
         self._meter = context.status.meter
         self._state = state
         self._source = context.spec.name
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
         self.are_held = True
         """Whether requests wait until the stream flows: one for all tables closes a gap."""
 
@@ -60,9 +60,9 @@ class CopyRequests:
     @property
     def is_due(self) -> bool:
         """Whether a request is waiting to be accepted; the state is read at intervals."""
-        if self.are_held or time.monotonic() - self._looked_at < REQUEST_POLL_SECONDS:
+        if self.are_held or time.monotonic() - self._checked_at < REQUEST_POLL_SECONDS:
             return False
-        self._looked_at = time.monotonic()
+        self._checked_at = time.monotonic()
         return any(not request.is_taken for request in self._unfinished())
 
     def take(self, selected: Collection[TableId]) -> None:

@@ -289,14 +289,14 @@ class AsideWatch:
         self._status = status
         self._request_copy = request_copy
         self._requested: set[TableId] = set()
-        self._looked_at = self._reconsidered_at = float("-inf")
+        self._checked_at = self._reconsidered_at = float("-inf")
 
     def look(self, sink: Sink, *, at_once: bool = False) -> None:
         """Ask the sink, unless it was asked a moment ago; `at_once` after a delivery."""
         now = time.monotonic()
-        if not isinstance(sink, SetsAside) or (now - self._looked_at < LOOK_SECONDS and not at_once):
+        if not isinstance(sink, SetsAside) or (now - self._checked_at < LOOK_SECONDS and not at_once):
             return
-        self._looked_at = now
+        self._checked_at = now
         found = sink.set_aside(self._source)
         if found and now - self._reconsidered_at >= RECONSIDER_SECONDS:
             self._reconsidered_at = now

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from cdc.lake.fills import told_fills
+from cdc.lake.fills import fills_as_json
 from cdc.model import ChangeBatch, Envelope, TableSchema
 
 
@@ -62,6 +62,6 @@ def file_metadata(schema: TableSchema, source: str, position: str) -> Mapping[st
         # What stays of a column when it is renamed, so that a reader can join its old and new name.
         "cdc.column_ids": json.dumps({c.name: c.id for c in schema.columns}, ensure_ascii=False),
         # What rows of files without the column have in it, which the source may have forgotten.
-        "cdc.fills": json.dumps(told_fills(schema), ensure_ascii=False),
+        "cdc.fills": json.dumps(fills_as_json(schema), ensure_ascii=False),
         "cdc.position": position,
     }

@@ -63,7 +63,7 @@ class FileFormat(Protocol):
         """Raise ArrowException for a schema (of `cdc.lake.columns.file_schema`) that it cannot represent."""
         ...
 
-    def stands_apart(self, batch: pa.RecordBatch) -> bool:
+    def needs_own_file(self, batch: pa.RecordBatch) -> bool:
         """Return whether rows like these are encoded in another way, so that no file may begin without them
         and go on with them.
         """
@@ -140,7 +140,7 @@ class TableFile:
         another file.
         """
         made = file_batch(batch, self._schema)
-        if not self._stands_apart and self._format.stands_apart(made):
+        if not self._stands_apart and self._format.needs_own_file(made):
             if self.is_open:
                 return False
             self._stands_apart = True

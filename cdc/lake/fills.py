@@ -18,17 +18,17 @@ from cdc.model import TableSchema
 ARROW_FORM = "arrow"
 
 
-def told_fills(schema: TableSchema) -> dict[str, Any]:
+def fills_as_json(schema: TableSchema) -> dict[str, Any]:
     """Return, by column name, the fill of each column that has one, as a JSON value; NULL is left out.
 
     The value is a text that Arrow and DuckDB cast to the column's type (binary: hexadecimal digits), a list
     an array of such texts with null for null elements. Where the text would not give back the very same
     value, or the type has none, it is `{"arrow": …}`: an Arrow IPC stream of one row in base64.
     """
-    return {c.name: told(c.fill) for c in schema.columns if c.has_fill}
+    return {c.name: json_of_fill(c.fill) for c in schema.columns if c.has_fill}
 
 
-def told(fill: pa.Scalar) -> Any:
+def json_of_fill(fill: pa.Scalar) -> Any:
     """The JSON value of a fill that is not null."""
     try:
         value = _text_of(fill)
@@ -40,7 +40,7 @@ def told(fill: pa.Scalar) -> Any:
 
 
 def fill_of(value: Any, kind: pa.DataType) -> pa.Scalar:
-    """The fill that `told` was given, for a column of its type.
+    """The fill that `json_of_fill` was given, for a column of its type.
 
     Raises:
         ValueError, pa.ArrowException: the value is none of that type.

@@ -51,7 +51,7 @@ class ParquetFormat:
     def check(self, schema: pa.Schema) -> None:
         pq.ParquetWriter(pa.BufferOutputStream(), schema, store_schema=False).close()
 
-    def stands_apart(self, batch: pa.RecordBatch) -> bool:
+    def needs_own_file(self, batch: pa.RecordBatch) -> bool:
         return has_wide_values(batch)
 
     def encoder(self, file: Any, schema: pa.Schema, sample: pa.Table) -> ParquetEncoder:

@@ -44,7 +44,7 @@ class LakeShelf:
         self._claims = claims
         self._format = form
         self._refused = {one.schema.table for one in refused}
-        self._looked_at: dict[TableId, TableSchema] = {}
+        self._checked: dict[TableId, TableSchema] = {}
         self.skipped = 0
         for one in refused:
             self._put(one.schema, first, one.error)
@@ -73,7 +73,7 @@ class LakeShelf:
             self._claims.adopt(batch.schema)
             return rest
         self.skipped += batch.row_count
-        self._look_again(entry, batch.schema)
+        self._recheck(entry, batch.schema)
         return None
 
     def _follow_name(self, batch: ChangeBatch, entry: Aside | None) -> None:
@@ -109,8 +109,8 @@ class LakeShelf:
         since = min(since, known.details.since)
         self._move(known, Aside(schema.relation, set_aside_for(error, schema, since)))
 
-    def _look_again(self, entry: Aside, schema: TableSchema) -> None:
-        known = self._looked_at.get(schema.table)
+    def _recheck(self, entry: Aside, schema: TableSchema) -> None:
+        known = self._checked.get(schema.table)
         if (
             entry.details.deliverable
             or entry.details.table in self._refused
@@ -118,7 +118,7 @@ class LakeShelf:
             or known == schema
         ):
             return
-        self._looked_at[schema.table] = schema
+        self._checked[schema.table] = schema
         if schema.table != entry.details.table and refusal(schema, self._claims, self._format) is None:
             details = replace(entry.details, table=schema.table, deliverable=True)
             self._move(entry, replace(entry, details=details))

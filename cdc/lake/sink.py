@@ -84,7 +84,7 @@ class LakeSink:
         # What cursor.json holds; None when it must be read (again).
         self._state: LakeState | None = None
         # Tables that could not be taken in this process: they are not asked for again and again.
-        self._in_vain: set[TableId] = set()
+        self._still_refused: set[TableId] = set()
 
     def check(self) -> Sequence[Finding]:
         found = self._store.check(self._docs)
@@ -193,7 +193,7 @@ class LakeSink:
         paths = LakePaths(self._store, source)
         with self._store.guard("rechecking the tables that are set aside"):
             state = self._settled(paths)
-            if state is None or schema.table in self._in_vain:
+            if state is None or schema.table in self._still_refused:
                 return False
             if refusal(schema, self._claimed(paths), self._format) is not None:
                 return False
@@ -215,7 +215,7 @@ class LakeSink:
                 staged = self._stage_without(refused, delivery, paths, state)
             except TableRefused as error:
                 refused.append(error)
-                self._in_vain.add(error.schema.table)
+                self._still_refused.add(error.schema.table)
             else:
                 report(self._context, state.aside if state else (), staged.aside)
                 return staged

@@ -88,12 +88,12 @@ class Staging:
         if mark is not None and mark.step is CopyStep.ALTERED:
             self._definitions.pop(identity, None)
             newest = self._newest.get(identity)
-            if newest is None or not newest.tells(schema):
+            if newest is None or not newest.covers(schema):
                 self._definitions[identity] = _Definition(schema, mark.seq, partition_folder(keys, mark.at))
         elif batch.row_count:
             self._newest[identity] = schema
             known = self._definitions.get(identity)
-            if known is not None and schema.tells(known.schema):
+            if known is not None and schema.covers(known.schema):
                 del self._definitions[identity]
 
     def _write_definition(self, definition: _Definition) -> None:

@@ -173,7 +173,7 @@ def _batches(
 ) -> Iterator[ChangeBatch]:
     for frame in group.batches:
         if before_large is not None and frame.length >= _MAY_BE_LARGE_BYTES:
-            _tell_size(reader, frame, before_large)
+            _announce_size(reader, frame, before_large)
         body, trailer = split_trailer(reader.body(frame))
         schema = shortcuts.schema(reader, frame, trailer.schema_at)
         if tables is not None and schema.table not in tables:
@@ -186,7 +186,7 @@ def _batches(
             yield found.pop()
 
 
-def _tell_size(reader: SegmentReader, frame: Frame, before_large: Callable[[int], None]) -> None:
+def _announce_size(reader: SegmentReader, frame: Frame, before_large: Callable[[int], None]) -> None:
     """Call back if the batch of this frame is large, without reading it."""
     tail = memoryview(reader.tail(frame, TRAILER_BYTES))
     byte_count = split_trailer(tail)[1].byte_count

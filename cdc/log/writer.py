@@ -267,7 +267,7 @@ def write_part(
     for batch in batches:
         table = batch.schema.table
         stored = schemas.get(table) or known.get(table)
-        if stored is None or not stored.schema.tells(batch.schema):
+        if stored is None or not stored.schema.covers(batch.schema):
             stored = _write_schema(writer, batch.schema, stored)
             schemas[table] = stored
         audience = batch.audience if audience is None else audience | batch.audience

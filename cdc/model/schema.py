@@ -79,7 +79,7 @@ class TableSchema:
         """Return whether the two differ in nothing but the version number and the fills."""
         return _shape(self) == _shape(other)
 
-    def tells(self, other: TableSchema) -> bool:
+    def covers(self, other: TableSchema) -> bool:
         """Return whether the two have the same shape and this one has a fill wherever `other` has one.
 
         A column has one fill until its rows are copied again, so where both have one, the fills are equal.

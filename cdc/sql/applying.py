@@ -178,15 +178,15 @@ class Application:
             self.context.log("table no longer skipped", table=str(schema.table))
             return rest
         self.context.count("changes_set_aside", sum(batch.row_count for batch in batches))
-        self._look_again(entry, schema)
+        self._recheck(entry, schema)
         return []
 
-    def _look_again(self, entry: SetAsideEntry, schema: TableSchema) -> None:
+    def _recheck(self, entry: SetAsideEntry, schema: TableSchema) -> None:
         """Return whether a table that is set aside could be taken as it is since this change."""
         if (
             entry.details.deliverable
             or entry.details.table in self.refused
-            or not self.tables.is_news(schema)
+            or not self.tables.is_unchecked(schema)
         ):
             return
         refusal = self.tables.refusal(schema)

@@ -61,7 +61,7 @@ class SqlSink(ABC):
         self._connection: Connection | None = None
         self._tables: Tables | None = None
         # Tables that could not be taken in this process: they are not asked for again and again.
-        self._returned_in_vain: set[TableId] = set()
+        self._still_refused: set[TableId] = set()
         self._room: Room | None = None
 
     @abstractmethod
@@ -134,7 +134,7 @@ class SqlSink(ABC):
                 break
             rest = self._rest(delivery)
         for one in refused:
-            self._returned_in_vain.add(one.schema.table)
+            self._still_refused.add(one.schema.table)
             report_set_aside(self._context, one)
 
     def set_aside(self, source: str) -> Sequence[SetAside]:
@@ -144,7 +144,7 @@ class SqlSink(ABC):
 
     def reconsider(self, source: str, schema: TableSchema) -> bool:
         """See `SetsAside.reconsider`."""
-        if schema.table in self._returned_in_vain:
+        if schema.table in self._still_refused:
             return False
         with self.guarded("rechecking the tables that are set aside"), self._transaction() as connection:
             entry = Shelf(connection, source).find(schema)

@@ -36,7 +36,7 @@ class Tables:
         self._where = where
         self._catalog = Catalog(connection, source, where)
         self._mappings: dict[TableId, ColumnMapping] = {}
-        self._looked_at: dict[TableId, TableSchema] = {}
+        self._checked: dict[TableId, TableSchema] = {}
         self.copies = Copies(self, connection, self._catalog, options, context)
 
     def stored(self) -> list[StoredTable]:
@@ -113,10 +113,10 @@ class Tables:
         """Return whether a copy resolves this reason for a refusal."""
         return isinstance(error, SchemaChangeRefused) and self._begins_empty
 
-    def is_news(self, schema: TableSchema) -> bool:
+    def is_unchecked(self, schema: TableSchema) -> bool:
         """Return whether this schema of a table was not checked before."""
-        known = self._looked_at.get(schema.table)
-        self._looked_at[schema.table] = schema
+        known = self._checked.get(schema.table)
+        self._checked[schema.table] = schema
         return known is not schema and known != schema
 
     @property

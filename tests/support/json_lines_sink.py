@@ -57,7 +57,7 @@ class JsonLinesFormat:
     def check(self, schema: pa.Schema) -> None:
         """Every value has a text."""
 
-    def stands_apart(self, batch: pa.RecordBatch) -> bool:
+    def needs_own_file(self, batch: pa.RecordBatch) -> bool:
         return False
 
     def encoder(self, file: Any, schema: pa.Schema, sample: pa.Table) -> JsonLinesEncoder:

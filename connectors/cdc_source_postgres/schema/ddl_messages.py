@@ -175,7 +175,7 @@ class DdlReader:
         root = self._history.root_of(relid)
         known = self._history.current(relid if root is None else root, place)
         if known is not None:
-            self._tell(place, known, reason)
+            self._report(place, known, reason)
 
     def _described(self, table: Mapping[str, Any], place: Place) -> None:
         relid = relid_of(table)
@@ -189,13 +189,13 @@ class DdlReader:
             self._history.unexplained([relid], place)
             self._monitor.look_soon()
         else:
-            self._tell(place, found)
+            self._report(place, found)
 
-    def _tell(self, place: Place, definition: Definition, rewriting: int = 0) -> None:
+    def _report(self, place: Place, definition: Definition, rewriting: int = 0) -> None:
         """Report changes that lead to a copy after a look, so that the copy contains them."""
-        if not self._history.told(place, definition, rewriting=rewriting):
+        if not self._history.report(place, definition, rewriting=rewriting):
             self._monitor.look_at(definition.relid)
-            self._history.told(place, definition, rewriting=rewriting, must=True)
+            self._history.report(place, definition, rewriting=rewriting, must=True)
 
     def _text(self, content: bytes) -> str:
         if content.isascii() or self._monitor.connection.info.parameter_status("server_encoding") == "UTF8":

@@ -276,7 +276,7 @@ class History:
                     self._unsaved[f"{MEMORY_PREFIX}{relid}"] = None
 
     @property
-    def has_news(self) -> bool:
+    def has_changes(self) -> bool:
         return bool(self._unsaved or self._stale)
 
     def news(self) -> News:

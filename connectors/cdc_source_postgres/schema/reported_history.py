@@ -74,7 +74,7 @@ class ReportedHistory(History):
             entry = self._at(relid, place)
             return entry.known.definition if entry is not None else None
 
-    def told(self, place: Place, definition: Definition, *, rewriting: int = 0, must: bool = False) -> bool:
+    def report(self, place: Place, definition: Definition, *, rewriting: int = 0, must: bool = False) -> bool:
         """Take in what the table is from here on, inside of its transaction; to be called in the order of the
         stream. `rewriting` are the reason bits of a `table_rewrite` event. False when a look at the table is
         needed first: call again after it, with `must` if need be.

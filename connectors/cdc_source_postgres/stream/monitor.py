@@ -78,10 +78,10 @@ class Monitor:
         self._publication_oid = self._saved_oid = int(text) if text else None
 
     @property
-    def has_news(self) -> bool:
+    def has_changes(self) -> bool:
         """Whether the next ChangeSet has something to carry."""
         return (
-            self._history.has_news
+            self._history.has_changes
             or self._publication_oid != self._saved_oid
             or bool(self._layout.unsaved)
             or bool(self._money.unsaved)

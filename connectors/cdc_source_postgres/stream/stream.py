@@ -161,7 +161,7 @@ class StreamSession:
         """The socket is empty: hand on what is ready, keep the connection alive, then wait."""
         now = time.monotonic()
         if not self._decoder.in_transaction:
-            if self._is_ripe(now) or self._monitor.has_news or self._idle_is_due(now):
+            if self._is_ripe(now) or self._monitor.has_changes or self._idle_is_due(now):
                 yield from self._yield_set()
                 return
             self._look_if_due()

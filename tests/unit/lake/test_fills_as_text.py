@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc.lake.fills import ARROW_FORM, fill_of, told, told_fills
+from cdc.lake.fills import ARROW_FORM, fill_of, fills_as_json, json_of_fill
 from cdc.model import Column
 from cdc.testing.events import table
 
@@ -55,10 +55,10 @@ SQL_TYPES = {"int8": "tinyint", "uint64": "ubigint", "decimal": "decimal(12,2)",
 @pytest.mark.parametrize("kind", TEXTS)
 def test_a_fill_is_told_as_text_that_duckdb_casts(kind: str) -> None:
     fill, text, value = TEXTS[kind]
-    assert told(fill) == text
-    back = fill_of(json.loads(json.dumps(told(fill))), fill.type)
+    assert json_of_fill(fill) == text
+    back = fill_of(json.loads(json.dumps(json_of_fill(fill))), fill.type)
     assert (back, back.type) == (fill, fill.type)
-    document, sql_type = json.dumps({"c": told(fill)}), SQL_TYPES.get(kind, kind)
+    document, sql_type = json.dumps({"c": json_of_fill(fill)}), SQL_TYPES.get(kind, kind)
     taken = "unhex($1->>'c')" if kind == "bytes" else f"cast_to_type($1->>'c', null::{sql_type})"
     if kind == "list":
         taken = "cast_to_type($1->'c', null::integer[][])"
@@ -69,8 +69,8 @@ def test_a_fill_is_told_as_text_that_duckdb_casts(kind: str) -> None:
 
 def test_a_moment_with_a_zone_is_told_in_utc() -> None:
     fill = pa.scalar(datetime(2024, 2, 29, 8, 11, 12, tzinfo=UTC), pa.timestamp("us", "UTC"))
-    assert told(fill) == "2024-02-29 08:11:12.000000Z"
-    assert fill_of(told(fill), fill.type) == fill
+    assert json_of_fill(fill) == "2024-02-29 08:11:12.000000Z"
+    assert fill_of(json_of_fill(fill), fill.type) == fill
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_moment_with_a_zone_is_told_in_utc() -> None:
     ids=["timestamp", "date", "struct", "list"],
 )
 def test_what_has_no_exact_text_is_told_in_arrow_s_own_form(fill: pa.Scalar) -> None:
-    value = told(fill)
+    value = json_of_fill(fill)
     assert value.keys() == {ARROW_FORM}
     back = fill_of(json.loads(json.dumps(value)), fill.type)
     assert (back.type, back) == (fill.type, fill)
@@ -109,7 +109,7 @@ ANY = st.one_of(
 def test_any_fill_comes_back_to_the_bit(drawn: tuple[Any, pa.DataType]) -> None:
     value, kind = drawn
     fill = pa.scalar(value, pa.int32()).cast(kind) if kind == pa.date32() else pa.scalar(value, kind)
-    back: Any = fill_of(json.loads(json.dumps(told(fill))), kind)
+    back: Any = fill_of(json.loads(json.dumps(json_of_fill(fill))), kind)
     assert back.type == kind
     # Equality knows neither NaN nor the sign of zero.
     assert _bits(back) == _bits(fill) if pa.types.is_floating(kind) else back.equals(fill)
@@ -120,7 +120,7 @@ def test_only_columns_with_a_value_are_told() -> None:
     number, word = Column("n", pa.int32(), fill=pa.scalar(7, pa.int32())), Column("w", pa.string())
     null = Column("x", pa.string(), fill=pa.scalar(None, pa.string()))
     wider = type(orders)(orders.table, (*orders.columns, number, word, null))
-    assert told_fills(wider) == {"n": "7"}
+    assert fills_as_json(wider) == {"n": "7"}
 
 
 def _bits(value: pa.Scalar) -> bytes:
