@@ -1,4 +1,4 @@
-"""What a decoder makes of the events of a binlog, in a form that compares."""
+"""The output of a decoder for the events of a binlog, in a form that compares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fields of the binlog make of bytes, in a form that compares, and the corpus to begin with.
+"""The output of the fields of the binlog for some bytes, in a form that compares, and the first corpus.
 
 An entry's frames are values, each behind one byte that chooses the column. Usage of the corpus' writer:
 python -m fuzz.mysql_fields.

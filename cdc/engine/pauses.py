@@ -60,15 +60,21 @@ class PauseWatch:
                 for request in self._state.table_pause_requests():
                     self._serve(request)
             except CdcError as error:
-                self._note(error.message)
+                self._note(error)
             else:
                 self._failed = ""
 
-    def _note(self, reason: str) -> None:
+    def _note(self, error: CdcError) -> None:
         """Log why nothing can be paused or resumed, once for each reason."""
-        if reason != self._failed:
-            self._failed = reason
-            self._report("could not pause or resume, retrying", level="warning", reason=reason)
+        if error.message != self._failed:
+            self._failed = error.message
+            self._report(
+                "could not pause or resume, retrying",
+                level="warning",
+                error=error.message,
+                where=error.where,
+                remedy=error.remedy,
+            )
 
     def _paused(self) -> set[tuple[str, str]]:
         return {(pause.kind, pause.name) for pause in self._state.pauses()}

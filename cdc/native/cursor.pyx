@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""What the checked cursor does when a check fails, and the check of text."""
+"""Failed checks of the cursor, and the check of text."""
 
 cimport cython
 from cpython.buffer cimport PyBUF_READ

@@ -342,7 +342,7 @@ class WritesStarter(Protocol):
     """A source whose class can describe a database that it finds behind a URL, for `cdc init`."""
 
     url_schemes: ClassVar[tuple[str, ...]]
-    """What its URLs begin with."""
+    """The schemes of its URLs."""
 
     @classmethod
     def starter(cls, url: str) -> str:

@@ -23,7 +23,7 @@ class ReadsUrl(Protocol):
     """A source or sink whose class reads URLs, for `cdc run URL --to URL`."""
 
     url_schemes: ClassVar[tuple[str, ...]]
-    """What its URLs begin with."""
+    """The schemes of its URLs."""
 
     url_shape: ClassVar[str]
     """An example of one, with words in place of secrets."""

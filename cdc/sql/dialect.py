@@ -45,7 +45,7 @@ class Dialect(ABC):
     product: ClassVar[str]
     """The target's name, for messages."""
     container: ClassVar[str] = "database"
-    """What holds the tables, for messages."""
+    """The word for what holds the tables, for messages."""
     row_place: ClassVar[str | None] = None
     """The name of a row's number in its table, by which a few rows are found without a scan; None without."""
     types: ClassVar[OwnTypes]
@@ -198,7 +198,7 @@ class Connection(ABC):
     """One open connection. All errors of `run` and `query` are the driver's own (`Error`)."""
 
     Error: ClassVar[type[Exception]]
-    """What the driver's errors have in common."""
+    """The base class of the driver's errors."""
     dialect: Dialect
 
     @abstractmethod

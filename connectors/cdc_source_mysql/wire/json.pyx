@@ -420,7 +420,7 @@ cdef class JsonField(PrefixedField):
         return self.count_value(start)
 
     cdef int count_value(self, size_t start) except -1:
-        """What was rendered since `start` is the next value, if it is UTF-8."""
+        """Count the text rendered since `start` as the next value, if it is UTF-8."""
         cdef VariableColumn column = <VariableColumn>self.column
         try:
             require_utf8(column.values.data + start, <Py_ssize_t>(column.values.size - start))

@@ -261,7 +261,7 @@ cdef int append_text(VariableColumn column, Cursor* value) except -1:
 
 @cython.final
 cdef class TextField(Field):
-    """What is UTF-8 on the wire and in Arrow; jsonb has a version byte before it."""
+    """Values that are UTF-8 on the wire and in Arrow; jsonb has a version byte before them."""
 
     cdef bint has_version
 

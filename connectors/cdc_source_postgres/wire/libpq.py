@@ -41,5 +41,5 @@ def _addresses() -> tuple[int, int] | None:
 
 
 def copy_data_error(pgconn: pq.abc.PGconn) -> psycopg.OperationalError:
-    """Return what psycopg would raise after PQgetCopyData failed."""
+    """Return the error that psycopg would raise after PQgetCopyData failed."""
     return psycopg.OperationalError(pgconn.get_error_message())

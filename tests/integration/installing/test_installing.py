@@ -13,11 +13,13 @@ import pytest
 
 from tests.support.processes import ROOT
 
+# Where modules come from, and how they are compiled, is each test's own.
+FROM_HERE = ("PYTHONPATH", "CDC_NATIVE", "CFLAGS")
 NO_COMPILER = {"CC": "/nonexistent/cc", "CXX": "/nonexistent/c++"}
 
 
 def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CDC_NATIVE")}
+    kept = {name: value for name, value in os.environ.items() if name not in FROM_HERE}
     return subprocess.run(
         command, cwd=cwd, env={**kept, **environment}, capture_output=True, text=True, check=False
     )
@@ -59,6 +61,18 @@ def test_build_removes_what_would_be_imported_in_place_of_a_shared_source(tmp_pa
     built = run(sys.executable, "setup.py", "build_ext", "--inplace", cwd=tmp_path, **NO_COMPILER)
     assert built.returncode == 0, built.stderr
     assert not list(tmp_path.rglob("*.so"))
+
+
+def test_compiled_modules_have_no_debug_symbols(tmp_path: Path) -> None:
+    shutil.copyfile(ROOT / "setup.py", tmp_path / "setup.py")
+    folder = tmp_path / "cdc/native"
+    folder.mkdir(parents=True)
+    (folder / "small.pyx").write_text("cdef int one = 1\n")
+    built = run(sys.executable, "setup.py", "build_ext", "--inplace", cwd=tmp_path)
+    assert built.returncode == 0, built.stderr
+    assert "-g0" in built.stdout
+    (module,) = folder.glob("*.so")
+    assert b".debug_info" not in module.read_bytes()
 
 
 @pytest.mark.slow
