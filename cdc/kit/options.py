@@ -23,5 +23,6 @@ Unrepresentable = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string", "enum": ["error", "null", "string"]}, {"type": "null"}]}),
 ]
 SnapshotWorkers = Annotated[
-    int, Field(ge=1, le=MAX_SNAPSHOT_WORKERS, description="connections that copy at the same time")
+    int,
+    Field(ge=1, le=MAX_SNAPSHOT_WORKERS, description="The number of connections that copy at the same time."),
 ]

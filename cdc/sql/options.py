@@ -19,20 +19,29 @@ class TableOptions(BaseModel):
 
     mode: Mode = Field(
         default="mirror",
-        description="mirror: the source's rows; append: every change; history: every version of each row.",
+        description=(
+            "How changes are stored. mirror: the current rows; append: every change; history: "
+            "every version of each row."
+        ),
     )
     deletes: Deletes = Field(
         default="hard",
-        description="hard: delete the rows; soft: keep them, marked `_cdc_deleted` (mirror only).",
+        description=(
+            "What a mirror does with deleted rows. hard: delete them; soft: keep them, marked `_cdc_deleted`."
+        ),
     )
     schema_changes: SchemaChanges = Field(
         default="evolve",
-        description="evolve: alter the tables; freeze: leave them, ignore new columns; stop: refuse.",
+        description=(
+            "How changes of a table's columns are applied. evolve: alter the table; freeze: "
+            "ignore new columns; stop: refuse."
+        ),
     )
     identifiers: Identifiers = Field(
         default="suffix",
         description=(
-            "If the target treats two names as equal: suffix: give one a suffix; fail: set its table aside."
+            "What to do if the target treats two names as equal. suffix: give one a suffix; "
+            "fail: set its table aside."
         ),
     )
 

@@ -39,7 +39,7 @@ class Publish(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Path = Field(
-        description="Where the copy goes; replaced atomically. Put it on the same file system."
+        description=("The path of the copy, which is replaced atomically. Put it on the same file system.")
     )
     interval: Duration = Field(
         default=DEFAULT_PUBLISH_INTERVAL, description="The minimum time between two copies."

@@ -29,14 +29,16 @@ class KeepLast(_Section):
     """Replace all but the last characters by `***`."""
 
     keep_last: int = Field(
-        ge=1, description="How many characters stay; a value that is not longer loses all."
+        ge=1, description="The number of characters that stay. A value that is not longer loses all of them."
     )
 
 
 class TruncateMask(_Section):
     """Keep the beginning: of a text the first characters, of a date or timestamp all down to a unit."""
 
-    truncate: int | TruncateUnit = Field(description="A number of characters, or year, month, day or hour.")
+    truncate: int | TruncateUnit = Field(
+        description="The number of characters to keep, or year, month, day or hour."
+    )
 
 
 def _known_mask(value: Any) -> Any:
@@ -60,10 +62,14 @@ class ColumnSelection(_Section):
     """Which columns are captured: those of `include`, or all but those of `exclude`."""
 
     include: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
-        None, description="Only these; columns that are added later stay out. The key must be among them."
+        None,
+        description=(
+            "The columns to capture. They must include the key. Columns that are added later "
+            "are not captured."
+        ),
     )
     exclude: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
-        None, description="All but these."
+        None, description="The columns to leave out."
     )
 
     @model_validator(mode="after")
@@ -78,26 +84,39 @@ class TransformSettings(_Section):
     """Entry of `transforms`: changes to the rows of some tables before they are stored."""
 
     table: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        description="The tables as the source names them: `schema.table`, a glob, or a list of both with `!`."
+        description=(
+            "The tables, by their names in the source: `schema.table`, a glob, or a list of "
+            "both; `!` excludes."
+        )
     )
-    where: str | None = Field(None, description="Capture only rows for which this SQL condition is true.")
+    where: str | None = Field(
+        None, description="An SQL condition. Only rows for which it is true are captured."
+    )
     where_fixed: bool = Field(
         default=False,
-        description="The columns in `where` never change in a row, so old values are not needed.",
+        description=("Whether the columns in `where` never change in a row. Old values are then not needed."),
     )
     python: str | None = Field(
         None,
         pattern=r"^[\w.]+:[\w.]+$",
-        description="A function `package.module:name` that is given an Arrow record batch and returns one.",
+        description=(
+            "A function, `package.module:name`, that receives an Arrow record batch and returns one."
+        ),
     )
-    columns: ColumnSelection | None = Field(None, description="The columns that are captured.")
+    columns: ColumnSelection | None = Field(None, description="The columns to capture.")
     mask: dict[str, Mask] = Field(
         default_factory=dict,
-        description="By column: hash, redact, drop, tokenise, {keep_last: n}, {truncate: n or unit}.",
+        description=(
+            "The mask of each column: hash, redact, drop, tokenise, {keep_last: n} or {truncate: n or unit}."
+        ),
     )
-    rename: dict[str, str] = Field(default_factory=dict, description="New names of columns, by old name.")
+    rename: dict[str, str] = Field(default_factory=dict, description="The new names of columns, by old name.")
     route: str | None = Field(
-        None, description="The name that the tables get: `schema.table` with {schema} and {table}."
+        None,
+        description=(
+            "The name of the tables in sinks: `schema.table`, with {schema} and {table} for "
+            "the source's names."
+        ),
     )
 
     @property
@@ -148,7 +167,8 @@ class TransformList(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     transforms: tuple[TransformSettings, ...] = Field(
-        (), description="What is filtered, masked and renamed before anything is stored; later entries win."
+        (),
+        description=("Filters, masks and new names, applied before anything is stored. Later entries win."),
     )
 
 

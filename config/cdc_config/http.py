@@ -26,8 +26,8 @@ class TlsSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    cert: FilePath = Field(description="A PEM file: the certificate, then those of its issuers.")
-    key: FilePath = Field(description="A PEM file: the private key, without a passphrase.")
+    cert: FilePath = Field(description="A PEM file with the certificate, followed by those of its issuers.")
+    key: FilePath = Field(description="A PEM file with the private key, without a passphrase.")
 
 
 class HttpSettings(BaseModel):
@@ -36,14 +36,23 @@ class HttpSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     listen: str = Field(
-        DEFAULT_LISTEN, min_length=1, description="ADDRESS:PORT, or off. Port 0 takes a free one."
+        DEFAULT_LISTEN,
+        min_length=1,
+        description="The address to listen on: ADDRESS:PORT, or off. Port 0 takes a free port.",
     )
     token: SecretStr | None = Field(
-        None, description="Who sends it may pause, resume, replay and copy; from the environment or a file."
+        None,
+        description=(
+            "The token of requests that pause, resume, replay, copy or reload, from the "
+            "environment or a file."
+        ),
     )
-    tls: TlsSettings | None = Field(None, description="The certificate.")
+    tls: TlsSettings | None = Field(None, description="The certificate and its key, for HTTPS.")
     behind_proxy: bool = Field(
-        default=False, description="Serve other machines without TLS: a proxy in front has the certificate."
+        default=False,
+        description=(
+            "Whether to serve other machines without TLS, because a proxy in front has the certificate."
+        ),
     )
 
     @property

@@ -53,8 +53,8 @@ class _Section(BaseModel):
 class RetainSettings(_Section):
     """How much of the log stays for replay after every sink has it; whichever limit is reached first."""
 
-    age: Duration = Field(DEFAULT_RETAIN_AGE, description="Keep changes at least this long.")
-    size: Size = Field(DEFAULT_RETAIN_BYTES, description="Keep at most this much.")
+    age: Duration = Field(DEFAULT_RETAIN_AGE, description="The time for which changes are kept at least.")
+    size: Size = Field(DEFAULT_RETAIN_BYTES, description="The most bytes of changes that are kept.")
 
 
 class LogSettings(_Section):
@@ -69,23 +69,35 @@ class SourceSettings(_Section):
     type: str = Field(min_length=1, description="An installed connector, or `package.module:Class`.")
     snapshot: SnapshotMode = Field(
         DEFAULT_SNAPSHOT,
-        description="initial: copy existing rows, then follow; never: follow only; only: copy, then stop.",
+        description=(
+            "Whether existing rows are copied. initial: copy them, then follow; never: follow "
+            "only; only: copy them, then stop."
+        ),
     )
     acknowledge: AcknowledgeMode = Field(
         DEFAULT_ACKNOWLEDGE,
-        description="When the source may discard a change: once it is durable in the log, or in all sinks.",
+        description=(
+            "When the source may discard a change. log: once it is durable in the log; sinks: "
+            "once all sinks have it."
+        ),
     )
     on_gap: GapMode = Field(
-        DEFAULT_ON_GAP, description="What to do if the source no longer has the changes that follow the log."
+        DEFAULT_ON_GAP,
+        description=(
+            "What to do if the source no longer has the changes that follow the log. fail: "
+            "stop; resnapshot: copy all tables again."
+        ),
     )
     log: LogSettings = Field(LogSettings(), description="The durable log.")
     # The entries have a model of their own (`cdc_config.load`).
     transforms: tuple[dict[str, Any], ...] = Field(
-        (), description="What is filtered, masked and renamed before anything is stored."
+        (), description="Filters, masks and new names, applied before anything is stored."
     )
     mask_key: SecretStr | None = Field(
         None,
-        description="The secret of masks, from the environment or a file: ${NAME} or ${file:/run/secrets/x}.",
+        description=(
+            "The secret key of masks, from the environment or a file: ${NAME} or ${file:/run/secrets/x}."
+        ),
     )
 
 
@@ -93,11 +105,15 @@ class FlushSettings(_Section):
     """When a sink is given what waits for it; whichever limit is reached first."""
 
     # The defaults are those of most sinks; `policy` has each sink's own.
-    rows: int = Field(DEFAULT_FLUSH_ROWS, ge=1, description="At this many rows.")
-    size: Size = Field(DEFAULT_FLUSH_BYTES, ge=1, description="At this many bytes in memory.")
+    rows: int = Field(
+        DEFAULT_FLUSH_ROWS, ge=1, description="The number of rows at which a delivery is written."
+    )
+    size: Size = Field(
+        DEFAULT_FLUSH_BYTES, ge=1, description="The bytes in memory at which a delivery is written."
+    )
     interval: Duration = Field(
         timedelta(seconds=DEFAULT_FLUSH_INTERVAL_SECONDS),
-        description="At this age of the oldest change; 0s: at once.",
+        description="The age of the oldest change at which a delivery is written. 0s: at once.",
     )
 
     def policy(self, own: FlushPolicy) -> FlushPolicy:
@@ -115,11 +131,17 @@ class SinkSettings(_Section):
 
     type: str = Field(min_length=1, description="An installed sink, or `package.module:Class`.")
     sources: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
-        None, alias="from", description="The sources to take changes from. Optional if there is only one."
+        None,
+        alias="from",
+        description="The sources whose changes are delivered. Optional if there is only one.",
     )
-    flush: FlushSettings = Field(FlushSettings(), description="When to write.")
+    flush: FlushSettings = Field(
+        FlushSettings(), description="When a delivery is written. The first limit that is reached counts."
+    )
     backfill: BackfillMode = Field(
         DEFAULT_BACKFILL,
-        description="When the log no longer has the changes that the sink needs: copy all tables for it, "
-        "begin with what the log has, or fail.",
+        description=(
+            "What to do if the log no longer has the changes that the sink needs. snapshot: "
+            "copy all tables for it; log: begin with what the log has; fail: stop."
+        ),
     )

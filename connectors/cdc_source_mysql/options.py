@@ -105,25 +105,39 @@ class MysqlOptions(BaseModel):
 
     model_config = STRICT
 
-    url: SecretStr = Field(description=f"{URL_SHAPE}; ?ssl-mode=verify_identity&ssl-ca=…, ?socket=…")
+    url: SecretStr = Field(
+        description=f"The address of the server: {URL_SHAPE}?ssl-mode=verify_identity&ssl-ca=…, or ?socket=…"
+    )
     tables: tuple[str, ...] | None = Field(
         None,
-        description="globs on database.table; ! excludes; a later entry wins; all of the url's database",
+        description=(
+            "The tables to follow: globs on database.table; `!` excludes; a later entry wins. "
+            "Default: all tables of the database in `url`."
+        ),
     )
     server_id: Annotated[int, Field(ge=1, le=MAX_SERVER_ID)] | None = Field(
-        None, description="our number among the server's replicas; derived from the source's name"
+        None,
+        description=(
+            "The number of the daemon among the server's replicas. Default: derived from the source's name."
+        ),
     )
     unrepresentable: Unrepresentable = Field(
-        "error", description="how to deliver values that Arrow cannot represent (zero dates)"
+        "error", description="How to deliver values that Arrow cannot represent, such as zero dates."
     )
     snapshot_workers: SnapshotWorkers = DEFAULT_SNAPSHOT_WORKERS
     heartbeat: Duration = Field(
         DEFAULT_HEARTBEAT,
-        description="how often an idle server sends a heartbeat; silence ends the connection",
+        description=(
+            "The interval of heartbeats from an idle server. A silent connection is closed and opened again."
+        ),
     )
 
     accept_lost_gtids: str = Field(
-        "", description="GTIDs that the log has and the server lost, accepted: every table is copied again"
+        "",
+        description=(
+            "GTIDs that the log has and the server lost, to continue without them. Every table "
+            "is copied again."
+        ),
     )
 
     @property

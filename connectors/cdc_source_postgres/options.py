@@ -47,42 +47,50 @@ class PostgresOptions(BaseModel):
     # The log continues from this slot, which was made with this publication.
     fixed: ClassVar[Sequence[str]] = ("slot", "publication")
 
-    url: SecretStr = Field(description="postgresql://user:password@host:port/database, or key=value pairs")
-    tables: tuple[str, ...] = Field(
-        TABLES, description="globs on schema.table; ! excludes; a later entry wins"
+    url: SecretStr = Field(
+        description=(
+            "The address of the database: postgresql://user:password@host:port/database, or key=value pairs."
+        )
     )
-    slot: str | None = Field(None, description="replication slot; default: cdc_<source>")
-    publication: str | None = Field(None, description="publication; default: cdc_<source>")
+    tables: tuple[str, ...] = Field(
+        TABLES, description="The tables to follow: globs on schema.table; `!` excludes; a later entry wins."
+    )
+    slot: str | None = Field(None, description="The replication slot. Default: cdc_<source>.")
+    publication: str | None = Field(None, description="The publication. Default: cdc_<source>.")
     create_publication: bool = Field(
-        default=True, description="create the publication and add tables to it, if they are missing"
+        default=True, description="Whether to create a missing publication, and to add missing tables to it."
     )
     publish_via_partition_root: bool = Field(
-        default=True, description="deliver partitions as their partitioned table"
+        default=True,
+        description="Whether to deliver the rows of partitions as rows of their partitioned table.",
     )
     unrepresentable: Unrepresentable = Field(
         "error",
         description=(
-            "how to deliver values that Arrow cannot represent (infinity, BC dates, NaN in a decimal)"
+            "How to deliver values that Arrow cannot represent: infinity, BC dates, NaN in a decimal."
         ),
     )
     snapshot_workers: SnapshotWorkers = DEFAULT_SNAPSHOT_WORKERS
     failover: bool = Field(
-        default=False, description="let the slot follow a failover (Postgres 17 and newer)"
+        default=False, description="Whether the slot follows a failover (Postgres 17 and newer)."
     )
     heartbeat: Duration = Field(
-        DEFAULT_HEARTBEAT, description="how often to ask an idle server for its position; 0s: never"
+        DEFAULT_HEARTBEAT,
+        description="The interval at which an idle server is asked for its position. 0s: never.",
     )
     ddl: Literal["auto", "trigger", "watch"] = Field(
         "auto",
-        description="how schema changes are detected: trigger (event triggers, exact), watch (read "
-        "from the catalog), or auto (trigger if they are or can be installed)",
+        description=(
+            "How schema changes are detected. trigger: by event triggers, which are exact; "
+            "watch: by reading the catalog; auto: by triggers if they are or can be installed."
+        ),
     )
     columns: dict[str, tuple[str, ...]] = Field(
-        default_factory=dict, description="schema.table → the columns to publish (Postgres 15 and newer)"
+        default_factory=dict, description="The columns to publish, by schema.table (Postgres 15 and newer)."
     )
     where: dict[str, str] = Field(
         default_factory=dict,
-        description="schema.table → SQL condition of the rows to publish (Postgres 15 and newer)",
+        description=("The SQL condition of the rows to publish, by schema.table (Postgres 15 and newer)."),
     )
 
     @property

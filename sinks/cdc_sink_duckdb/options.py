@@ -28,14 +28,19 @@ MOST_THREADS = 256
 class Options(TableOptions):
     """The options of a DuckDB sink."""
 
-    path: Path = Field(description="The database file. Created if missing; its folder must exist.")
+    path: Path = Field(
+        description="The database file. It is created if it is missing; its folder must exist."
+    )
     memory_limit: Size = Field(
-        default=DEFAULT_MEMORY_LIMIT_BYTES, description="What DuckDB may use before it spills to disk."
+        default=DEFAULT_MEMORY_LIMIT_BYTES,
+        description="The memory that DuckDB may use before it spills to disk.",
     )
     threads: int = Field(
         default=DEFAULT_THREADS, ge=1, le=MOST_THREADS, description="The number of DuckDB's threads."
     )
-    publish: Publish | None = Field(default=None, description="A copy of the file for readers.")
+    publish: Publish | None = Field(
+        default=None, description="A read-only copy of the file for other programs."
+    )
 
     def places(self) -> Mapping[str, str]:
         """See `OwnsPlaces.places`."""

@@ -20,27 +20,29 @@ class ParquetOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: str = Field(description="Folder of the lake: a path or file:// URL.")
-    mode: Literal["append"] = Field(default="append", description="append keeps the history of changes.")
+    url: str = Field(description="The folder of the lake: a path or a file:// URL.")
+    mode: Literal["append"] = Field(
+        default="append", description="How changes are stored. append: every change."
+    )
     partition: Partition = Field(
-        default=Partition.DAY, description="Folders by commit time: none, month, day or hour."
+        default=Partition.DAY, description="The folders of a table, by commit time: none, month, day or hour."
     )
     compression: Literal["zstd", "snappy", "none"] = Field(
-        default="zstd", description="Codec of the column data."
+        default="zstd", description="The codec of the column data."
     )
     compression_level: int = Field(
-        default=DEFAULT_COMPRESSION_LEVEL, ge=1, le=22, description="Level of zstd."
+        default=DEFAULT_COMPRESSION_LEVEL, ge=1, le=22, description="The level of zstd."
     )
     row_group_rows: int = Field(
         default=DEFAULT_ROW_GROUP_ROWS,
         ge=1024,
         le=1_048_576,
-        description="Rows at which a row group is written.",
+        description="The number of rows at which a row group is written.",
     )
     file_bytes: Size = Field(
         default=DEFAULT_FILE_BYTES,
         ge=1024**2,
-        description="Size at which a file of one delivery is ended and the next begun.",
+        description="The size at which a file of one delivery is ended and the next one begun.",
     )
 
     def places(self) -> Mapping[str, str]:
