@@ -16,7 +16,7 @@ from cdc.engine.routing import Router
 from cdc.engine.specs import SourceSpec
 from cdc.engine.status import SourceStatus
 from cdc.engine.waits import Waits
-from cdc.engine.workers import Log, Worker, bound, stop_all
+from cdc.engine.workers import Log, PausablePipeline, Worker, bound
 from cdc.model import Position, TableId
 from cdc.spi import (
     CaptureState,
@@ -30,11 +30,14 @@ from cdc.spi import (
 from cdc.spi.tracing import BatchTracer
 
 
-class CapturePipeline:
-    """Owns a source, its log and their workers. The state shows what the sinks have applied.
+class CapturePipeline(PausablePipeline):
+    """Owns a source, its log and their workers. The state shows what the sinks have applied. A paused source
+    is not read: it keeps later changes.
 
     `sinks` are the names of the sinks that take changes from the source.
     """
+
+    status: SourceStatus
 
     def __init__(
         self,
@@ -97,23 +100,6 @@ class CapturePipeline:
         """Return the kind and name by which an operator pauses this pipeline."""
         return "source", self.spec.name
 
-    def start(self) -> None:
-        for worker in self.workers:
-            worker.start()
-
-    def pause(self, timeout_seconds: float) -> list[str]:
-        """Stop reading from the source, which keeps later changes; return the workers that did not stop. With
-        one, the source is not paused yet.
-        """
-        stuck = stop_all(self.workers, timeout_seconds)
-        if not stuck:
-            self.hold()
-        return stuck
-
-    def hold(self) -> None:
-        """Show the source as paused; none of its workers runs."""
-        self.status.state = "paused"
-
     def resume(self) -> None:
         """Create new workers, which are not started yet."""
         self.status.state = "starting"
@@ -145,10 +131,6 @@ class CapturePipeline:
         """The offset after the newest commit."""
         end = self.log.end
         return end.next if end else 0
-
-    @property
-    def is_paused(self) -> bool:
-        return self.status.state == "paused"
 
     @property
     def is_dead(self) -> bool:

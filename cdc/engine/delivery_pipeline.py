@@ -12,7 +12,7 @@ from cdc.engine.delivery import DeliveryLoop
 from cdc.engine.pacing import Pacing
 from cdc.engine.specs import PARTS_IN_MEMORY, SinkSpec
 from cdc.engine.status import SinkStatus
-from cdc.engine.workers import Log, Worker, bound, stop_all
+from cdc.engine.workers import Log, PausablePipeline, Worker, bound
 from cdc.errors import SinkRefused
 from cdc.spi import DeliveryState, LogReader, SinkContext
 from cdc.spi.tracing import BatchTracer
@@ -31,10 +31,12 @@ class DeliveryResources:
     tracer: BatchTracer | None = None
 
 
-class DeliveryPipeline:
+class DeliveryPipeline(PausablePipeline):
     """Owns the delivery of one source's log to one sink, and closes the log. Log and state show what
-    capture has done.
+    capture has done. While it is paused, the log keeps the changes that the sink lacks.
     """
+
+    status: SinkStatus
 
     def __init__(
         self,
@@ -95,40 +97,17 @@ class DeliveryPipeline:
             wake=self._log.wake,
             pacing=resources.pacing,
         )
+        self.workers = [self.worker]
 
     @property
     def subject(self) -> tuple[str, str]:
         """Return the kind and name by which an operator pauses this pipeline."""
         return "sink", self.spec.name
 
-    @property
-    def workers(self) -> list[Worker]:
-        return [self.worker]
-
-    def start(self) -> None:
-        self.worker.start()
-
-    def pause(self, timeout_seconds: float) -> list[str]:
-        """Stop delivering; the log keeps the changes that the sink lacks. Return the worker if it did not
-        stop: the sink is not paused yet then.
-        """
-        stuck = stop_all([self.worker], timeout_seconds)
-        if not stuck:
-            self.hold()
-        return stuck
-
-    def hold(self) -> None:
-        """Show the sink as paused; its worker does not run."""
-        self.status.state = "paused"
-
     def resume(self) -> None:
         """Create a new delivery, which is not started yet."""
         self.status.state = "starting"
         self._open()
-
-    @property
-    def is_paused(self) -> bool:
-        return self.status.state == "paused"
 
     @property
     def is_known(self) -> bool:

@@ -181,6 +181,33 @@ def bound(report: Log, **fields: str) -> Log:
     return bound_report
 
 
+class PausablePipeline:
+    """Workers that are paused together; `status` shows it. A subclass makes new ones in `resume`."""
+
+    workers: list[Worker]
+    status: SourceStatus | SinkStatus
+
+    def start(self) -> None:
+        """Start the workers."""
+        for worker in self.workers:
+            worker.start()
+
+    def pause(self, timeout_seconds: float) -> list[str]:
+        """Stop the workers; return those that did not stop. With one, nothing is paused yet."""
+        stuck = stop_all(self.workers, timeout_seconds)
+        if not stuck:
+            self.hold()
+        return stuck
+
+    def hold(self) -> None:
+        """Show the pause; none of the workers runs."""
+        self.status.state = "paused"
+
+    @property
+    def is_paused(self) -> bool:
+        return self.status.state == "paused"
+
+
 def stop_all(workers: Collection[Worker], timeout_seconds: float) -> list[str]:
     """Ask all workers to stop and wait for them; return the names of those that did not stop in time."""
     for worker in workers:
