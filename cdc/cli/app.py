@@ -51,7 +51,7 @@ COMMANDS = {
 
 
 class Commands(TyperGroup):
-    """Imports the command that is invoked, and turns our errors into a message and an exit code."""
+    """Imports the invoked command, and turns our errors into a message and an exit code."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)

@@ -88,7 +88,7 @@ class Display:
         return LiveView(self._screen, live)
 
     def closing(self, report: DaemonReport, *, once: bool) -> Iterable[str]:
-        """Return what is said at the end: after a run with an end of its own, and after the live view."""
+        """Return the closing lines: after `--once`, and after the live view."""
         if self._quiet or not (once or self.is_live):
             return ()
         return closing_lines(report, time.monotonic() - self._began)

@@ -1,4 +1,4 @@
-"""`cdc doctor`: all that a report of a problem needs, in one text to paste; no row and no secret."""
+"""`cdc doctor`: everything that a problem report needs, in one text to paste, without rows and secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cdc.readable import show_time
 
 
 def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Print all that a report of a problem needs.
+    """Print everything that a problem report needs.
 
     Versions, machine, configured keys, state of the daemon, and the findings of `cdc check`. Row values,
     secrets and values of the configuration are left out. The exit code is 1 when a finding is an error.

@@ -1,4 +1,4 @@
-"""The end of a process whose workers may still run."""
+"""The end of a process whose workers may still be running."""
 
 from __future__ import annotations
 

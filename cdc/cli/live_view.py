@@ -1,4 +1,4 @@
-"""Draws the live view once a second: of the daemon of this process, or of the one that wrote the status."""
+"""Draws the live view once a second, of this process's daemon or of another process's status."""
 
 from __future__ import annotations
 

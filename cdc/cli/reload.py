@@ -1,4 +1,4 @@
-"""`cdc reload`: have the running daemon take up a changed configuration."""
+"""`cdc reload`: apply a changed configuration in the running daemon."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def reload(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Have the running daemon load its configuration file again.
+    """Reload the configuration file in the running daemon.
 
-    What has not changed continues. If the file is refused, the present configuration stays in force.
+    Unchanged sources and sinks continue. If the file is refused, the present configuration stays in force.
     """
     result = control.reload(open_for_control(config), operator(), dry_run=dry_run)
     if as_json:

@@ -157,7 +157,7 @@ def _run(
     *,
     once: bool,
 ) -> RunResult:
-    """Run the engine with all that people and service managers reach it by."""
+    """Run the engine with its signals, HTTP service, service manager and reloads."""
     manager = ServiceManager(live)
     reloader = Reloader(live, engine, load, manager.reloading, live.monitor.recording(log))
     end = _each(view.stopping, manager.stopping, engine.stop)

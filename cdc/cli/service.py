@@ -119,7 +119,7 @@ class ProgressProof:
         self._checked_at, self._worked = time.monotonic(), work()
 
     def is_given(self) -> bool:
-        """Return whether there was progress since the call before."""
+        """Return whether there was progress since the last call."""
         now, worked = time.monotonic(), self._work()
         passed, used = now - self._checked_at, worked - self._worked
         self._checked_at, self._worked = now, worked
@@ -136,7 +136,7 @@ def _address(name: str) -> str | None:
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:
-    """Return the manager's limit; None where it watches no process, or another one."""
+    """Return the manager's limit; None if it watches no process, or another one."""
     limit = environment.get("WATCHDOG_USEC", "")
     is_own = environment.get("WATCHDOG_PID") in (None, "", str(os.getpid()))
     return int(limit) / 1e6 if limit.isdigit() and int(limit) and is_own else None

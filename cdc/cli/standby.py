@@ -38,7 +38,7 @@ class Standby:
         self._stop.set()
 
     def reload(self) -> None:
-        """Look at the file soon; safe in a signal handler."""
+        """Reread the file soon; safe in a signal handler."""
         self._is_asked_to_reload = True
 
     def wait(self) -> tuple[Configuration, State] | None:

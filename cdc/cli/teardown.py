@@ -60,7 +60,7 @@ def _show(source: str, found: list[Leftover], *, dry_run: bool, as_json: bool) -
         for one in found:
             print(f"{one.statement};")
     else:
-        say(f"Nothing of the daemon is left in the database of {source}.")
+        say(f"The database of {source} has no objects of the daemon.")
 
 
 def _document(leftover: Leftover, removed: bool) -> dict[str, object]:

@@ -24,7 +24,7 @@ def version(as_json: JsonOption = False) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return what is installed of all that matters, and which decoders are in use."""
+    """Return the versions of the relevant packages, and which decoders are in use."""
     found = {
         "cdc": cdc.__version__,
         "python": platform.python_version(),

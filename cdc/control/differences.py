@@ -42,7 +42,7 @@ def differences(old: Configuration, new: Configuration) -> list[Difference]:
 
 
 def refusals(old: Configuration, new: Configuration) -> list[ConfigError]:
-    """Return an error for each difference that only a restart can take up."""
+    """Return an error for each difference that only a restart can apply."""
     found = [key for key in _OF_THE_PROCESS if getattr(old, key) != getattr(new, key)]
     found += [f"http.{key}" for key in _changed_fields(old.http, new.http)]
     for difference in differences(old, new):

@@ -104,7 +104,7 @@ class LiveStatus:
         return self._logs.reader(source)
 
     def verdict(self, status: Status) -> DaemonVerdict:
-        """Return the verdict; a sink that stands although changes wait is one too."""
+        """Return the verdict; a sink that does not move although changes wait counts as an error."""
         found = verdict_of(status)
         stuck = self.monitor.stuck() if found.level in ("ok", "busy") else []
         if stuck:
@@ -138,7 +138,7 @@ class LiveStatus:
         }
 
     def resources(self, status: Status) -> Resources:
-        """Return what the daemon takes of its disk and memory, and what it may take."""
+        """Return the disk and memory that the daemon uses, and their limits."""
         sources = self.configuration.sources
         limit = sum(source.settings.log.retain.size for source in sources.values())
         held = sum(view.log.bytes for view in status.sources.values() if view.log)
@@ -203,7 +203,7 @@ def memory_bytes() -> int:
 
 
 def memory_limit_bytes() -> int:
-    """Return what the container allows, or what the daemon promises."""
+    """Return the container's limit, or else the daemon's own."""
     try:
         text = _CGROUP_LIMIT.read_text("ascii").strip()
     except OSError:

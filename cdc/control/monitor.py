@@ -156,7 +156,7 @@ class StatusMonitor:
         return round((points[-1][1] - points[0][1]) / (points[-1][0] - points[0][0]), 1)
 
     def stuck(self) -> list[tuple[str, str, float]]:
-        """Return the sinks whose cursor stands although changes wait: name, source, and for how long."""
+        """Return the sinks whose cursor does not move although changes wait: name, source, seconds."""
         report, now = self._report, self._clock()
         if report is None:
             return []

@@ -52,7 +52,7 @@ class PauseResult:
 def pause_target(
     configuration: Configuration, name: str, tables: Sequence[str], kind: str | None, where: str
 ) -> PauseTarget:
-    """Return what these names mean; `where` names the place of `name` in messages.
+    """Resolve these names; `where` names the place of `name` in messages.
 
     Raises:
         ConfigError: nothing has the name, both a source and a sink have it, or a table is not captured.

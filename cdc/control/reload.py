@@ -48,7 +48,7 @@ class ReloadResult:
         return cls(document["file"], document["dry_run"], tuple(changes), tuple(problems))
 
     def raise_problems(self) -> None:
-        """Raise what is wrong, if something is: all of it where it is wrong in the file."""
+        """Raise the errors of a refused reload, each with its place in the file."""
         wrong = [one for one in self.problems if isinstance(one, ConfigError)]
         if len(wrong) > 1:
             raise InvalidConfig(wrong)
@@ -57,7 +57,7 @@ class ReloadResult:
 
 
 def reload(configuration: Configuration, by: str, *, dry_run: bool = False) -> ReloadResult:
-    """Have the daemon do it, and return what it did. `by` names who asks.
+    """Reload in the daemon, and return the result. `by` names the operator.
 
     Raises:
         StateError: no daemon runs, or it has not finished in time.

@@ -1,4 +1,4 @@
-"""Takes up a changed configuration in the daemon that runs: all of it or nothing, on a thread of its own."""
+"""Applies a changed configuration to the running daemon: all of it or nothing, on its own thread."""
 
 from __future__ import annotations
 

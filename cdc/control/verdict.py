@@ -165,7 +165,9 @@ def _stale(status: Status) -> DaemonVerdict | None:
 def _full(status: Status) -> DaemonVerdict | None:
     if not status.daemon.state_dir_full:
         return None
-    text = "Free space on it. Nothing is lost: the sources keep what follows, and work resumes by itself."
+    text = (
+        "Free space on it. Nothing is lost: the sources keep later changes, and work resumes automatically."
+    )
     return DaemonVerdict("bad", "bad", "The disk under state_dir is full", text)
 
 
@@ -206,7 +208,7 @@ def _down(status: Status) -> DaemonVerdict | None:
             f"{_sentence(error.message)} {_others(status, subject)}",
         )
     safe = (
-        "What was read is delivered. Nothing is lost: the source keeps what follows."
+        "The changes read so far are delivered. Nothing is lost: the source keeps later ones."
         if is_source
         else "Its changes wait in the log. Nothing is lost, and the sources are not held up."
     )

@@ -192,7 +192,7 @@ class Lineup:
         return pipeline
 
     def _stop(self, change: _Change, undo: ExitStack) -> None:
-        """Stop all that leaves or changes. What was paused stays so."""
+        """Stop every pipeline that is removed or changed. A paused one stays paused."""
         reading = [*change.removed, *(pipeline for pipeline, _ in change.replaced)]
         writing = [*change.ended, *change.shrunk]
         undo.callback(self._revive, [*reading, *writing])
@@ -265,7 +265,7 @@ class Lineup:
         self._pipelines.unopened = change.held
 
     def _revive(self, pipelines: Sequence[Pipeline]) -> None:
-        """Have stopped pipelines continue. The watch over pauses revives what is still stopping."""
+        """Resume stopped pipelines. `PauseWatch` resumes those that are still stopping."""
         for pipeline in pipelines:
             if any(worker.is_alive for worker in pipeline.workers):
                 continue

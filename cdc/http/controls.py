@@ -178,7 +178,7 @@ def preview(
 _PAUSES = {
     "source": (
         "The source is not read any more. Its database keeps the changes: WAL or binlogs grow.",
-        "The sinks apply what is in the log. The pause lasts until it is resumed, even after a restart.",
+        "The sinks apply the changes in the log. The pause lasts until it is resumed, even after a restart.",
     ),
     "sink": (
         "Nothing is delivered to the sink any more. Its changes wait in the log.",

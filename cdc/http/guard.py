@@ -79,7 +79,7 @@ class Access:
     def _refuse_stranger(self, request: HTTPConnection) -> Response | None:
         """Return the refusal of a request without the token, which is too long to be found by trying."""
         if self._secret is None:
-            remedy = "Set http.token: `openssl rand -hex 32` makes one. Or use the command line."
+            remedy = "Set http.token (generate one with `openssl rand -hex 32`), or use the command line."
             return refusal(403, "ControlsOff", "without http.token, HTTP changes nothing", remedy)
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         # The same time for every wrong token, whatever it shares with the right one.

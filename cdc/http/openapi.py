@@ -46,8 +46,8 @@ class Endpoint:
 def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document."""
     paths: dict[str, Any] = {
-        "/healthz": _probe("Whether the daemon works; 503 calls for a restart", ["alive", "age_seconds"]),
-        "/readyz": _probe("Whether changes flow, and what keeps them", ["ready", "title", "text", "remedy"]),
+        "/healthz": _probe("Whether the daemon works; 503: restart it", ["alive", "age_seconds"]),
+        "/readyz": _probe("Whether changes flow, and why not", ["ready", "title", "text", "remedy"]),
         "/metrics": {"get": _plain("Metrics for Prometheus", "text/plain")},
         f"{PREFIX}/stream": {"get": _plain("Server-sent events: status, event, point", "text/event-stream")},
         f"{PREFIX}/openapi.json": {

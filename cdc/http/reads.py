@@ -53,7 +53,7 @@ class TablesQuery(_Query):
     )
     order: Literal["name", "state", "attention"] = Field(
         "name",
-        description="`attention`: skipped, unfollowed and copied ones first.",
+        description="The order of the tables; `attention`: skipped, unfollowed and copied ones first.",
     )
     limit: Limit = Field(100, description="At most this many.")
     cursor: Text = Field("", description="`next` of the page before.")
@@ -205,7 +205,7 @@ def _event(name: str, document: Any) -> bytes:
 
 
 def parse_query(model: type[BaseModel], request: Request) -> BaseModel | Response:
-    """Return the parameters of a request, or what is wrong with them. A repeated one counts as wrong."""
+    """Return the parameters of a request, or their error. A repeated parameter is an error."""
     names = [name for name, _ in request.query_params.multi_items()]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
@@ -217,7 +217,7 @@ def parse_query(model: type[BaseModel], request: Request) -> BaseModel | Respons
 
 
 def wrong(error: ValidationError) -> Response:
-    """Return what is wrong with parameters or a body, without their values."""
+    """Return the errors of parameters or a body, without their values."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(map(str, first["loc"]))
     return refusal(422, "ConfigError", first["msg"], "See /api/v1/openapi.json.", where=where)

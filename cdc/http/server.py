@@ -1,4 +1,4 @@
-"""The HTTP service on a thread of its own: replication continues whatever happens to it."""
+"""The HTTP service on its own thread: replication continues if the service fails."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class HttpService:
         self._thread.start()
 
     def stop(self) -> None:
-        """End what is served; answers under way have a moment."""
+        """Stop serving; responses in progress have a moment to finish."""
         self._end()
         if self._server is not None:
             self._server.should_exit = True

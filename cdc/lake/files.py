@@ -168,7 +168,7 @@ class TableFile:
         self._batches, self.buffered_rows, self.buffered_bytes = [], 0, 0
 
     def begin_without_rows(self, seq: int) -> None:
-        """Have a file that only tells the table's definition, whose mark has the offset `seq`."""
+        """Write a file with the table's definition only, whose mark has the offset `seq`."""
         self._first = self._last = seq
         # `empty_table` refuses lists of extension types, such as uuid[].
         self._encoder = self._begin(pa.Table.from_batches([], self._schema))

@@ -89,7 +89,7 @@ class _Parts(io.RawIOBase):
 
 
 class Ranges(io.RawIOBase):
-    """An object that is read in ranges, each by a request of its own."""
+    """An object that is read in ranges, one request each."""
 
     def __init__(self, client: Any, at: Mapping[str, str], size: int) -> None:
         super().__init__()

@@ -120,7 +120,7 @@ def decode_batch(
 def _known_mark(value: dict[str, Any], schema: TableSchema) -> CopyMark:
     """A mark that this version does not know may be about rows: it is not skipped."""
     if value["step"] not in set(CopyStep):
-        message = f"the log has a mark {value['step']!r}, which this version does not know"
+        message = f"the log has a mark {value['step']!r}, which this version does not support"
         raise StateError(message, where=str(schema.table), remedy="Run the newer version that wrote it.")
     return CopyMark.from_json(value)
 

@@ -319,7 +319,7 @@ class LeavesObjects(Protocol):
 
 @runtime_checkable
 class WholeRowsOnRequest(Protocol):
-    """A source that sends whole old rows of a table only if its database is told to."""
+    """A source that sends whole old rows of a table only if its database is configured so."""
 
     def whole_rows_statement(self, table: TableId) -> str:
         """Return the statement that an operator runs for it. Connects to nothing."""

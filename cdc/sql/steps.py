@@ -65,7 +65,7 @@ class Piece:
 
 
 class HasCommit(Protocol):
-    """A batch, or what is remembered of it."""
+    """A batch, or its stored facts."""
 
     @property
     def commit(self) -> Commit | None: ...

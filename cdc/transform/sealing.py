@@ -64,7 +64,7 @@ def unreadable(source: str) -> SourceGap:
         "the source state in the log was encrypted with another mask_key, or mask_key was removed",
         where=f"sources.{source}.mask_key",
         remedy=(
-            "Put the former key back and run `cdc reload`, or copy all tables again: they are then masked"
+            "Restore the former key and run `cdc reload`, or copy all tables again: they are then masked"
             " with the new key."
         ),
     )

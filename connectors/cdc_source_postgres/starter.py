@@ -1,4 +1,4 @@
-"""Writes a first config from what is in a database: `cdc init`; and reads one from a URL alone."""
+"""Writes a first configuration for a database (`cdc init`), and reads one from a URL."""
 
 from __future__ import annotations
 

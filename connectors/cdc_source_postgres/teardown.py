@@ -35,8 +35,8 @@ class Teardown:
             SourceClaimed: the slot belongs to another log.
         """
         with (
-            self._connector.connect("to look at what is to be removed") as connection,
-            self._connector.translated("looking at what is to be removed"),
+            self._connector.connect("to list the objects to remove") as connection,
+            self._connector.translated("listing the objects to remove"),
         ):
             return [
                 *self._slot_of(connection),

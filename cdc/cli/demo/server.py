@@ -1,4 +1,4 @@
-"""The database of the demo: a server of its own, a session, its place in the log, hashes of rows.
+"""The database of the demo: its own server, a session, its position in the log, hashes of rows.
 
 The server listens on a free port of 127.0.0.1, keeps its files in a folder of its own, and ends with the
 demo; where we are root it runs as another account.

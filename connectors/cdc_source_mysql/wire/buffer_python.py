@@ -22,7 +22,7 @@ class Buffer:
         self._data += data
 
     def give_back(self) -> None:
-        """Free what is consumed."""
+        """Free the consumed bytes."""
         if self._start >= _COMPACT_BYTES:
             del self._data[: self._start]
             self._start = 0

@@ -339,7 +339,7 @@ class BinlogDecoder:
         return CONSUMED
 
     def begin_file(self, event: Event, reader: Reader) -> int:
-        """ROTATE or a format description: table ids start over, and what is open will never be ended."""
+        """ROTATE or a format description: table ids start over, and an open transaction will never end."""
         is_next = False
         self.is_torn = self.in_transaction and self.gatherer.transaction_changes > 0
         if self.in_transaction:

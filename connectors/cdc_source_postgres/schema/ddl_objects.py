@@ -212,7 +212,7 @@ def install_script(server_version: int) -> str:
 
 
 def read_objects(conn: Connection) -> Objects:
-    """Return what is in the database now."""
+    """Return the tables in the database now."""
     row = conn.execute(_STATE.encode()).fetchone()
     if row is None:
         return Objects(exist=False, problem="", form=0, version="")

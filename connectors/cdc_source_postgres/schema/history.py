@@ -317,7 +317,7 @@ class History:
         self._save(relid, entries[0])
 
     def _note_altered(self, relid: int, before: Known, after: Entry) -> None:
-        """Rows behind the look have told it already, or something newer."""
+        """Return whether rows after the catalog was read have shown this definition, or a newer one."""
         shown, look = self._shown.get(relid), after.first
         if look is not None and (shown is None or look.contains(*shown)):
             self._note_known(relid, before, after.known, look.lsn)

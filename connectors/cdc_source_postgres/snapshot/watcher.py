@@ -80,7 +80,7 @@ class Watcher:
         self._thread.start()
 
     def tell(self, end: Callable[[], None], yielded: Callable[[Waiter], None]) -> None:
-        """Replace `end`, and what is called when a statement was ended."""
+        """Replace `end`, and the callback for ended statements."""
         self._end, self._yielded = end, yielded
 
     def add(self, pid: int) -> None:

@@ -220,7 +220,7 @@ class Tracking:
             time.sleep(PAUSE_SECONDS)
 
     def _is_captured(self, relation: messages.Relation, table: TableId) -> bool:
-        """Return whether rows under this relation are rows of a table of its own that the config selects."""
+        """Return whether rows of this relation belong to a table that the config selects by itself."""
         follows_root, self._root = self._root, None
         if not self._selection.matches(table):
             self._history.left_out(relation.relid, self._place)
