@@ -96,8 +96,10 @@ test-container: setup ## The image, compose and the systemd unit, in containers;
 	$(PY) -m pytest -m '' tests/container
 
 bench: setup build ## Measure against the peers, side by side; results are printed
-	@for file in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/[a-z]*.py)); do \
-		name=$$(basename "$$file" .py); printf '\n== %s\n' "$$name"; $(PY) -m "benchmarks.$$name"; done
+	@failed=; for file in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/[a-z]*.py)); do \
+		name=$$(basename "$$file" .py); printf '\n== %s\n' "$$name"; \
+		$(PY) -m "benchmarks.$$name" || failed="$$failed $$name"; done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 soak: setup build ## A daemon under load for MINUTES=30 at RATE=5000 transactions a second: flat memory, nothing lost
 	$(PY) -m benchmarks.soak $(MINUTES) $(RATE)

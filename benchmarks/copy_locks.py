@@ -52,7 +52,7 @@ class ShortSnapshots(PostgresSource):
         super().__init__(options, context, Limits(snapshot_seconds=SNAPSHOT_SECONDS))
 
 
-def main(rows: int = 3_000_000, tiny_tables: int = 5000) -> None:
+def main(rows: int = 1_500_000, tiny_tables: int = 500) -> None:
     """Measure both, print."""
     bound_resident_memory()
     server = PostgresServer(18, {"shared_buffers": "256MB", "max_wal_size": "8GB"}).start()
