@@ -4,7 +4,6 @@ promise of `cdc.spi.state`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -299,7 +298,7 @@ class StateContract:
         store = self.store(place)
         assert list(store.standbys()) == []
         with store.standing_by():
-            assert [standby.pid for standby in self.store(place).standbys()] == [os.getpid()]
+            assert len(self.store(place).standbys()) == 1
             # Waiting takes no lock.
             state = self.reopened(place, state)
         assert list(store.standbys()) == []
