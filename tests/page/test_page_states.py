@@ -49,8 +49,8 @@ def replaying(shop: Database, folder: Path) -> Iterator[Operated]:
         body = {"sink": "warehouse", "source": "shop", "from": "earliest"}
 
         def is_held() -> bool:
-            """Hold a replay that moves: before it is taken up, another delivery could be held. One that was over
-            by then is made again.
+            """Hold a replay that moves: before it is taken up, another delivery could be held. One that was
+            over by then is made again.
             """
             if not hold.exists():
                 found.client.post("/api/v1/replay", body)
