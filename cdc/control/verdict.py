@@ -235,7 +235,7 @@ def _replaying(status: Status) -> DaemonVerdict | None:
         progress = min(max(progress, 0.0), 1.0)
         text = f"It applies the changes of {pair.source} again. {_others(status, f'Sink {name}')}".rstrip()
         return DaemonVerdict(
-            "busy", "replay", f"Replaying {name}: {progress:.0%}".replace("%", " %"), text, progress
+            "busy", "replay", f"Replaying {name}: {min(int(progress * 100), 99)} %", text, progress
         )
     return None
 

@@ -108,6 +108,13 @@ CASES: dict[str, tuple[dict[str, Any], str, str, str, bool]] = {
         "Replaying snow: 40 %",
         True,
     ),
+    "nearly replayed": (
+        {"sink": {"state": "replaying", "next": 9_999, "replay_from": 0, "replay_to": 10_000}},
+        "busy",
+        "replay",
+        "Replaying snow: 99 %",
+        True,
+    ),
     "catching up": ({"sink": {"freshness_seconds": 900.0}}, "busy", "ok", "Sink snow is catching up", True),
     "paused": ({"pauses": [Pause("sink", "snow", NOW, "ops")]}, "off", "pause", "Sink snow is paused", True),
     "hangs": ({"daemon": {"age_seconds": 60.0}}, "warn", "bad", "The daemon does not respond", False),
