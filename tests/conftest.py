@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     leave_to_test_all(items)
 
 
-pytest_plugins = ["tests.support.postgres.fixtures", "tests.support.mysql.fixtures"]
+pytest_plugins = ["tests.support.buckets", "tests.support.mysql.fixtures", "tests.support.postgres.fixtures"]
 
 
 @pytest.fixture(scope="session", autouse=True)

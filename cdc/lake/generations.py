@@ -13,14 +13,17 @@ from dataclasses import replace
 
 from cdc.lake.files import FileFormat, StagedFile
 from cdc.lake.journal import LakeState, Manifest, load_manifest, save_state, write_manifest
-from cdc.lake.layout import LakePaths, generation_name, range_name
+from cdc.lake.layout import LakePaths, range_name
 
 
 def begin_generation(paths: LakePaths, state: LakeState, offset: int, form: FileFormat) -> LakeState:
     """Build a new generation with all rows below `offset`; it is active on return, and receives the next
     delivery.
     """
-    generation = max(state.generation, state.live) + 1
+    # A process that was replaced while it built this generation may wake and go on: the number is never used
+    # again.
+    generation = max(state.generation, state.live, state.reserved) + 1
+    state = save_state(paths, replace(state, reserved=generation))
     root = paths.tables_root(generation, state.live)
     paths.store.delete_all(root)
     paths.store.delete_all(paths.manifests(generation))
@@ -66,11 +69,19 @@ def swap_generation(paths: LakePaths, state: LakeState, folders: Iterable[str]) 
 
 
 def clear_generations(paths: LakePaths, state: LakeState) -> None:
-    """Remove the files of generations that are neither read nor written."""
-    kept = {str(state.generation)} if state.is_replaying else set()
-    _remove_others(paths, paths.generations, kept)
-    used = {generation_name(number) for number in (state.generation, state.live)}
-    _remove_others(paths, paths.commits, used)
+    """Remove the files of generations that are neither read nor written.
+
+    Generations that this state knows nothing of belong to a newer process.
+    """
+    written = {state.generation} if state.is_replaying else set()
+    named = {state.generation, state.live}
+    paths.store.delete_all(paths.generations, lambda name: _is_kept(name, written, state.reserved))
+    paths.store.delete_all(paths.commits, lambda name: _is_kept(name, named, state.reserved))
+
+
+def _is_kept(name: str, used: set[int], reserved: int) -> bool:
+    number = int(name) if name.isdecimal() else 0
+    return number > reserved or number in used
 
 
 def _inherit(
@@ -107,9 +118,3 @@ def _cut(paths: LakePaths, root: str, file: StagedFile, offset: int, form: FileF
     path = f"{file.path.rpartition('/')[0]}/{range_name(file.first, last)}.{form.suffix}"
     store.publish({draft: root + path})
     return replace(file, path=path, last=last, rows=rows, byte_count=byte_count)
-
-
-def _remove_others(paths: LakePaths, prefix: str, kept: set[str]) -> None:
-    for name in paths.store.children(prefix):
-        if name not in kept:
-            paths.store.delete_all(f"{prefix}{name}/")

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from cdc.errors import SinkFenced, SinkRefused
+from cdc.errors import SinkFenced, SinkRefused, SinkUnavailable
 from cdc.lake.completeness import Aside, Incomplete, from_json
 from cdc.lake.files import StagedFile
 from cdc.lake.layout import SOURCES, LakePaths, unescape
@@ -91,7 +91,8 @@ class LakeState:
     under way. `commits` counts the manifests of `generation`. `last` is the newest commit, which the next
     one to open the lake completes; `before` is the position that the lake was at without it. `incomplete` are
     the tables that lack rows or changes in `generation`, `aside` those that the lake can't take. `log_id` is
-    the identity of the log that the offsets are of.
+    the identity of the log that the offsets are of. `writer` is the process that wrote the cursor last, and
+    `reserved` the highest number of a generation that a process has begun to write: no two write one.
     """
 
     source: str
@@ -108,6 +109,8 @@ class LakeState:
     incomplete: tuple[Incomplete, ...] = ()
     aside: tuple[Aside, ...] = ()
     log_id: str = ""
+    writer: str = ""
+    reserved: int = 0
     version: str = field(default=ABSENT, compare=False)
     """Of `cursor.json`, as it was read or written."""
 
@@ -154,6 +157,8 @@ def load_state(paths: LakePaths) -> LakeState | None:
         incomplete=from_json(content.get("incomplete", ())),
         aside=tuple(map(Aside.from_json, content.get("set_aside", ()))),
         log_id=content.get("log", ""),
+        writer=content.get("writer", ""),
+        reserved=content.get("reserved", max(content["generation"], content["live"])),
         version=found.version,
     )
 
@@ -178,9 +183,11 @@ def save_state(paths: LakePaths, state: LakeState) -> LakeState:
         "commit_at": _moment_text(state.commit_at),
         "epoch": state.epoch,
         "log": state.log_id,
+        "writer": state.writer,
         "high": state.high,
         "generation": state.generation,
         "live": state.live,
+        "reserved": state.reserved,
         "commits": state.commits,
         "last": state.last.to_json() if state.last else None,
         "before": state.before.to_json() if state.before else None,
@@ -195,10 +202,30 @@ def save_state(paths: LakePaths, state: LakeState) -> LakeState:
     return replace(state, version=version)
 
 
-def complete(paths: LakePaths, state: LakeState) -> None:
-    """Rename the files of the newest commit to their final names and write its manifest; may be repeated."""
+def claim(paths: LakePaths, writer: str) -> LakeState | None:
+    """Write this process into the cursor, so that no earlier one can replace it any more; return the state,
+    None if the lake has no commit.
+
+    Raises:
+        SinkUnavailable: another process has written the cursor meanwhile.
+    """
+    state = load_state(paths)
+    if state is None or state.writer == writer:
+        return state
+    try:
+        return save_state(paths, replace(state, writer=writer))
+    except SinkFenced as error:
+        message = "another process has changed the lake's cursor while this one opened the lake"
+        raise SinkUnavailable(message, where=error.where) from error
+
+
+def complete(paths: LakePaths, state: LakeState, *, is_new: bool = False) -> None:
+    """Rename the files of the newest commit to their final names and write its manifest; may be repeated.
+
+    A commit that `is_new` has no manifest yet: that is not asked for.
+    """
     manifest = state.last
-    if manifest is None or paths.store.has(manifest.path(paths)):
+    if manifest is None or (not is_new and paths.store.has(manifest.path(paths))):
         return
     root = paths.tables_root(manifest.generation, state.live)
     paths.store.publish({paths.staging + file.staged: root + file.path for file in manifest.files})

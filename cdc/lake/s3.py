@@ -10,16 +10,18 @@ import importlib
 import io
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from cdc.errors import CdcError, ConfigError, SinkRefused, SinkUnavailable, UnsupportedSchema
+from cdc.errors import CdcError, ConfigError
 from cdc.installing import install_command
-from cdc.lake.s3_objects import Ranges, S3Writer, abort
-from cdc.lake.store import ABSENT, StoredObject
+from cdc.lake.s3_errors import MISSING, PRECONDITION, TOO_LARGE, answered, code_of, failed
+from cdc.lake.s3_objects import Ranges, S3Writer, Sender, abort
+from cdc.lake.store import ABSENT, Kept, StoredObject, lost, nothing
 from cdc.spi import Finding, Severity
 
 MIB = 1024 * 1024
@@ -36,14 +38,8 @@ KEYS_AT_ONCE = 1000
 # A hiccup of a second is not worth a failed delivery; whatever lasts longer is the retry table's.
 ATTEMPTS = 5
 
-# 4xx answers that go away without us: a token that is renewed, a clock that is set, a slow upload, an upload
-# that another process has ended.
-_PASSING = frozenset({"ExpiredToken", "NoSuchUpload", "RequestTimeTooSkewed", "RequestTimeout"})
-_PASSING_STATUS = frozenset({408, 409, 429})
-# Also the answer for a single object of a request that succeeded, which has no status of its own.
-_DENIED = "AccessDenied"
-_MISSING = frozenset({"404", "NoSuchKey"})
-_PRECONDITION = "PreconditionFailed"
+# Requests that one commit sends at the same time: on S3, one takes some 30 ms. boto3 keeps ten connections.
+REQUESTS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +48,8 @@ class S3Place:
 
     `endpoint` (a URL) and `region` default to those of boto3's configuration. `addressing` is where requests
     name the bucket: in the path, in the host's name (`virtual`), or as boto3 chooses by endpoint and bucket.
+    `encryption` is the server-side encryption of all objects, '' for the bucket's own; `encryption_key` is
+    the id of a key of KMS, '' for the account's default.
     """
 
     bucket: str
@@ -59,6 +57,8 @@ class S3Place:
     endpoint: str | None = None
     region: str | None = None
     addressing: Literal["auto", "path", "virtual"] = "auto"
+    encryption: str = ""
+    encryption_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +81,19 @@ class S3Store:
         self._bucket = place.bucket
         self._base = f"{place.prefix}/" if place.prefix else ""
         self._limits = limits
+        self._sealed = _encryption(place)
+        self._sender = Sender(REQUESTS_AT_ONCE)
+        self.open_bytes = limits.part_bytes
         self.root = f"s3://{place.bucket}/{place.prefix}".rstrip("/")
         self._client = self._connect(place)
 
     def _connect(self, place: S3Place) -> Any:
-        session = _module("boto3.session").Session
         config = _module("botocore.config").Config(
             s3={"addressing_style": place.addressing},
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         )
         try:
-            return session().client(
+            return new_session().client(
                 "s3", endpoint_url=place.endpoint, region_name=place.region, config=config
             )
         except (self._errors.BotoCoreError, ValueError) as error:
@@ -105,26 +107,54 @@ class S3Store:
         try:
             yield
         except self._errors.ClientError as error:
-            raise _answered(error, operation, self.path(key)) from error
+            raise answered(error, operation, self.path(key), self.root) from error
         except self._errors.BotoCoreError as error:
-            raise self._failed(error, operation, self.path(key)) from error
+            raise failed(error, self._errors, operation, self.path(key)) from error
 
     def check(self, docs: str) -> Finding:
         key = f"_cdc/check-{uuid.uuid4().hex}"
         try:
             with self.guard("checking the bucket"):
-                # Where conditions are honoured, nothing is written: no object has this version.
-                written = self.put(key, b"", over=f'"{"0" * 32}"')
-                if written is not None:
-                    self.delete([key])
+                ignored = self._tried(key)
         except CdcError as error:
             return Finding(Severity.ERROR, "lake-bucket", f"{self.root}: {error.message}", error.remedy, docs)
-        if written is not None:
-            message = f"the server of {self.root} ignores conditions: two daemons could write the same lake"
+        if ignored:
+            message = (
+                f"the server of {self.root} ignores {' and '.join(ignored)}: two daemons could write the same"
+                " lake at the same time"
+            )
             fix = "Use a server that honours If-Match and If-None-Match, or a newer version of it."
             return Finding(Severity.ERROR, "lake-conditions", message, fix, docs)
         message = f"{self.root} can be written; commits are exactly once per table"
         return Finding(Severity.OK, "lake-writable", message, docs=docs)
+
+    def _tried(self, key: str) -> list[str]:
+        """Do what the lake does with objects of its own; return the promises that the server breaks."""
+        other = f"{key}-copy"
+        try:
+            self.put(key, b"1", over=ABSENT)
+            conditions = {"If-None-Match": ABSENT, "If-Match": f'"{"0" * 32}"'}
+            broken = [name for name, over in conditions.items() if self.put(key, b"2", over=over) is not None]
+            self.get(key)
+            self.copy(key, other)
+            if list(self.keys(key)) != [key, other]:
+                broken.append("the order of requests: an object that was written is not listed")
+            with self._discarded(self.write(key)) as writer:
+                writer.begin()
+            self._abort_all(key)
+        except (self._errors.ClientError, self._errors.BotoCoreError):
+            with suppress(self._errors.ClientError, self._errors.BotoCoreError):
+                self.delete([key, other])
+            raise
+        self.delete([key, other])
+        return broken
+
+    @contextmanager
+    def _discarded(self, writer: S3Writer) -> Iterator[S3Writer]:
+        try:
+            yield writer
+        finally:
+            writer.abandon()
 
     def path(self, key: str) -> str:
         return f"{self.root}/{key}"
@@ -133,7 +163,7 @@ class S3Store:
         try:
             found = self._client.get_object(**self._at(key))
         except self._errors.ClientError as error:
-            if _code(error) in _MISSING:
+            if code_of(error) in MISSING:
                 return None
             raise
         return StoredObject(found["Body"].read(), found["ETag"])
@@ -141,9 +171,10 @@ class S3Store:
     def put(self, key: str, data: bytes, *, over: str | None = None) -> str | None:
         condition = {} if over is None else {"IfNoneMatch": "*"} if over == ABSENT else {"IfMatch": over}
         try:
-            return str(self._client.put_object(**self._at(key), Body=data, **condition)["ETag"])
+            written = self._client.put_object(**self._at(key), **self._sealed, Body=data, **condition)
+            return str(written["ETag"])
         except self._errors.ClientError as error:
-            if over is None or _code(error) not in {_PRECONDITION, *_MISSING}:
+            if over is None or code_of(error) not in {PRECONDITION, *MISSING}:
                 raise
             return self._written_before(error, key, data)
 
@@ -160,7 +191,7 @@ class S3Store:
         try:
             self._client.head_object(**self._at(key))
         except self._errors.ClientError as error:
-            if _code(error) in _MISSING:
+            if code_of(error) in MISSING:
                 return False
             raise
         return True
@@ -183,19 +214,30 @@ class S3Store:
         for first in range(0, len(objects), self._limits.keys):
             some = {"Objects": objects[first : first + self._limits.keys], "Quiet": True}
             answer = self._client.delete_objects(Bucket=self._bucket, Delete=some)
-            for failed in answer.get("Errors", ()):
+            for refused in answer.get("Errors", ()):
                 # The request as a whole succeeded: what failed in it is an error like any other.
-                raise self._errors.ClientError({"Error": {"Code": failed["Code"]}}, "DeleteObjects")
+                raise self._errors.ClientError({"Error": {"Code": refused["Code"]}}, "DeleteObjects")
 
-    def delete_all(self, prefix: str) -> None:
-        """Unfinished objects too, which are invisible and cost storage until their upload is aborted."""
-        self.delete(list(self.keys(prefix)))
+    def delete_all(self, prefix: str, kept: Kept = nothing) -> None:
+        """Unfinished objects are invisible, and cost storage until their upload is aborted."""
+
+        def is_kept(key: str) -> bool:
+            return kept(key[len(prefix) :].partition("/")[0])
+
+        self.delete([key for key in self.keys(prefix) if not is_kept(key)])
+        self._abort_all(prefix, is_kept)
+
+    def _abort_all(self, prefix: str, is_kept: Kept = nothing) -> None:
         for page in self._pages("list_multipart_uploads", prefix):
             for upload in page.get("Uploads", ()):
-                abort(self._client, self._at(self._key(upload)), upload["UploadId"])
+                key = self._key(upload)
+                if not is_kept(key):
+                    abort(self._client, self._at(key), upload["UploadId"])
 
     def write(self, key: str) -> S3Writer:
-        return S3Writer(self._client, self._at(key), self._limits.part_bytes)
+        return S3Writer(
+            self._client, {**self._at(key), **self._sealed}, self._limits.part_bytes, self._sender
+        )
 
     def read(self, key: str) -> pa.NativeFile:
         found = self._client.head_object(**self._at(key))
@@ -204,22 +246,38 @@ class S3Store:
         return pa.PythonFile(io.BufferedReader(ranges, READ_AHEAD_BYTES), mode="r")
 
     def copy(self, source: str, target: str) -> None:
-        limits = _module("boto3.s3.transfer").TransferConfig(
-            multipart_threshold=COPY_BYTES, multipart_chunksize=COPY_PIECE_BYTES, use_threads=False
-        )
-        at = self._at(target)
-        self._client.copy(self._at(source), at["Bucket"], at["Key"], Config=limits)
+        origin, at = self._at(source), self._at(target)
+        try:
+            self._client.copy_object(**at, **self._sealed, CopySource=origin)
+        except self._errors.ClientError as error:
+            if code_of(error) not in TOO_LARGE:
+                raise
+            limits = _module("boto3.s3.transfer").TransferConfig(
+                multipart_threshold=COPY_BYTES, multipart_chunksize=COPY_PIECE_BYTES, use_threads=False
+            )
+            self._client.copy(origin, **at, Config=limits, ExtraArgs=self._sealed)
+
+    def _copy_all(self, moves: Iterable[tuple[str, str]]) -> None:
+        """Copy many objects at once; the first error is raised when all requests have ended."""
+        started = [self._sender.start(self.copy, source, target) for source, target in moves]
+        wait(started)
+        for one in started:
+            one.result()
 
     def sync(self, prefix: str) -> None:
         """Nothing: an object is durable when its request is answered."""
 
     def publish(self, moves: Mapping[str, str]) -> None:
-        for source, target in moves.items():
+        started = {key: self._sender.start(self.copy, key, target) for key, target in moves.items()}
+        wait(started.values())
+        for source, one in started.items():
             try:
-                self.copy(source, target)
+                one.result()
             except self._errors.ClientError as error:
-                if _code(error) not in _MISSING:
+                if code_of(error) not in MISSING:
                     raise
+                if not self.has(moves[source]):
+                    raise lost(self.path(source), self.path(moves[source])) from None
         self.delete(moves)
 
     def swap(self, prefixes: Mapping[str, str], mark: str) -> None:
@@ -227,14 +285,20 @@ class S3Store:
         what a crash interrupts is repeated as a whole.
         """
         for live, fresh in prefixes.items():
+            # Listed before the mark is looked for: a process that wakes after its successor has swapped finds
+            # the mark, and one that finds none removes no object that came later.
+            new = {live + key[len(fresh) :]: key for key in self.keys(fresh)}
+            old = [key for key in self.keys(live) if key not in new]
             if self.has(live + mark):
                 continue
-            new = {live + key[len(fresh) :]: key for key in self.keys(fresh)}
-            for target, source in new.items():
-                self.copy(source, target)
-            self.delete([key for key in self.keys(live) if key not in new])
+            self._copy_all((source, target) for target, source in new.items())
+            self.delete(old)
             if new:
                 self.put(live + mark, b"")
+
+    def close(self) -> None:
+        self._sender.close()
+        self._client.close()
 
     def lock(self, key: str) -> NoLock:  # noqa: ARG002  (the protocol's)
         return NoLock()
@@ -254,20 +318,6 @@ class S3Store:
             **options,
         )
 
-    def _failed(self, error: Any, operation: str, where: str) -> CdcError:
-        """Return the error of a request that got no complete answer."""
-        message = f"{operation}: the request to S3 failed ({type(error).__name__})"
-        known = self._errors
-        passing = (
-            known.ConnectionError, known.HTTPClientError, known.IncompleteReadError,
-            known.FlexibleChecksumError, known.MetadataRetrievalError, known.CredentialRetrievalError,
-        )  # fmt: skip
-        if isinstance(error, passing):
-            remedy = "Check endpoint and network. Delivery is retried automatically."
-            return SinkUnavailable(message, where=where, remedy=remedy)
-        remedy = "Check credentials, endpoint and region. Run: aws sts get-caller-identity"
-        return SinkRefused(message, where=where, remedy=remedy)
-
 
 class NoLock:
     """A `StoreLock` that keeps nobody away."""
@@ -276,28 +326,20 @@ class NoLock:
         pass
 
 
+def new_session() -> Any:
+    """Return a session of boto3, which finds the credentials."""
+    return _module("boto3.session").Session()
+
+
+def _encryption(place: S3Place) -> dict[str, str]:
+    """The arguments of every request that makes an object."""
+    chosen = {"ServerSideEncryption": place.encryption, "SSEKMSKeyId": place.encryption_key}
+    return {name: value for name, value in chosen.items() if value}
+
+
 def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         message = "a lake on S3 needs the package boto3, which is not installed"
         raise ConfigError(message, remedy=f"Run: {install_command('s3', 'boto3')}") from error
-
-
-def _code(error: Any) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _answered(error: Any, operation: str, where: str) -> CdcError:
-    """Return the error of an answer, without the answer's text, which can hold an access key's id."""
-    code = _code(error)
-    if code == "KeyTooLongError":
-        message = f"{operation}: the escaped table name is too long for an object's key"
-        return UnsupportedSchema(message, where=where, remedy="Exclude the table, or rename it.")
-    message = f"{operation}: S3 answered {code or 'an error'}"
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    is_final = code == _DENIED or (300 <= status < 500 and status not in _PASSING_STATUS)
-    if code in _PASSING or not is_final:
-        return SinkUnavailable(message, where=where, remedy="Delivery is retried automatically.")
-    remedy = "Check bucket, region and the rights to get, put, list and delete objects there."
-    return SinkRefused(message, where=where, remedy=remedy)

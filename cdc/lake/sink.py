@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from cdc.errors import SinkRefused
+from cdc.errors import SinkFenced, SinkRefused, SinkUnavailable
 from cdc.lake.claims import TableClaims
 from cdc.lake.completeness import Aside, Incomplete, after_marks
-from cdc.lake.fence import LakeFence
+from cdc.lake.fence import LakeFence, writer_name
 from cdc.lake.files import FileFormat, StagedFile
 from cdc.lake.generations import begin_generation, clear_generations, swap_generation
-from cdc.lake.journal import LakeState, Manifest, complete, load_state, save_state, states
+from cdc.lake.journal import LakeState, Manifest, claim, complete, load_state, save_state, states
 from cdc.lake.layout import LakePaths, Partition, partition_keys
 from cdc.lake.setaside import LakeShelf, of_table, refusal, report
 from cdc.lake.staging import Staging, clear_staging
@@ -83,6 +83,10 @@ class LakeSink:
         self._claims: TableClaims | None = None
         # What cursor.json holds; None when it must be read (again).
         self._state: LakeState | None = None
+        # Also the name of this process's part of the staging folder.
+        self._writer = writer_name(context)
+        # Whether others' staged files are gone, and whether there may be some of an own delivery that failed.
+        self._is_alone = self._has_leftovers = False
         # Tables that could not be taken in this process: they are not asked for again and again.
         self._still_refused: set[TableId] = set()
 
@@ -99,10 +103,18 @@ class LakeSink:
             fence = self._fence or LakeFence(paths, self._context)
             fence.take()
             self._fence, self._claims, self._state = fence, self._claimed(paths), None
-            state = self._settled(paths)
-            self._store.delete_all(paths.staging)
-            if state is not None:
+            self._is_alone = False
+            # From here on no earlier process can commit, so that none needs what it has staged.
+            if claim(paths, self._writer) is not None:
+                state = self._settled(paths)
+                assert state is not None
+                self._clear_others(paths)
                 clear_generations(paths, state)
+
+    def _clear_others(self, paths: LakePaths) -> None:
+        """Remove what other processes have staged. The cursor must be this process's own."""
+        self._store.delete_all(paths.staging, lambda name: name == self._writer)
+        self._is_alone = True
 
     def committed(self, source: str) -> Cursor | None:
         paths = LakePaths(self._store, source)
@@ -149,6 +161,7 @@ class LakeSink:
         if self._fence is not None:
             self._fence.release()
         self._fence = self._claims = self._state = None
+        self._store.close()
 
     def _opened(self) -> LakeFence:
         if self._fence is None:
@@ -224,9 +237,11 @@ class LakeSink:
         self, refused: Sequence[TableRefused], delivery: Delivery, paths: LakePaths, state: LakeState | None
     ) -> Staged:
         assert self._claims is not None
+        if self._has_leftovers:
+            clear_staging(paths, self._writer)
+        self._has_leftovers = True
         # Names no earlier delivery of this lake had: a leftover is never taken for one of ours.
-        prefix = f"{state.generation if state else 1}-{delivery.first}"
-        clear_staging(paths)
+        prefix = f"{self._writer}/{state.generation if state else 1}-{delivery.first}"
         staging = Staging(
             paths, prefix, self._format, self._partition, delivery, self._context.memory_bytes // 2
         )
@@ -240,6 +255,7 @@ class LakeSink:
             files = tuple(staging.finish())
         except BaseException:
             staging.discard()
+            clear_staging(paths, self._writer)
             raise
         self._context.count("changes_set_aside", shelf.skipped)
         self._context.gauge("files_in_last_commit", len(files))
@@ -270,6 +286,7 @@ class LakeSink:
             commit_at=delivery.commit_at,
             epoch=self._context.epoch,
             log_id=self._context.log_id,
+            writer=self._writer,
             high=max(delivery.next, state.high if state else 0),
             last=None,
             before=None,
@@ -286,9 +303,20 @@ class LakeSink:
             )  # fmt: skip
             before = state.position if state else None
             after = replace(after, commits=after.commits + 1, last=manifest, before=before)
-        after = save_state(paths, after)
-        complete(paths, after)
+        after = self._decide(paths, after)
+        complete(paths, after, is_new=True)
+        self._has_leftovers = False
+        if not self._is_alone:
+            self._clear_others(paths)
         self._state = self._swap_if_whole(paths, after)
+
+    def _decide(self, paths: LakePaths, after: LakeState) -> LakeState:
+        try:
+            return save_state(paths, after)
+        except SinkFenced as error:
+            # An earlier process may have made the first commit after this one opened the lake.
+            self._opened().verify()
+            raise SinkUnavailable(error.message, where=error.where) from error
 
 
 def _reached(what: Cursor | Delivery) -> tuple[int, Position]:

@@ -22,6 +22,7 @@ from cdc.model import ChangeBatch, CopyStep, Envelope, TableId, TableSchema
 from cdc.spi import Delivery
 
 # Files with a descriptor and encoder state (some 100 KiB each); beyond, the one unused for longest is ended.
+# Fewer where the store holds a part of each in memory.
 OPEN_FILES = 32
 
 FileKey = tuple[TableId, str]
@@ -49,8 +50,13 @@ class Staging:
         delivery: Delivery,
         buffer_bytes: int,
     ) -> None:
+        """`prefix` begins the names of the files: the process's own folder (see `clear_staging`), and a name
+        that no other delivery has. `buffer_bytes` is the memory for rows, and once more for unfinished
+        objects.
+        """
         self._paths = paths
         self._prefix = prefix
+        self._open_files = min(OPEN_FILES, max(1, buffer_bytes // max(1, paths.store.open_bytes)))
         self._format = form
         self._partition = partition
         self._delivery = delivery
@@ -116,11 +122,10 @@ class Staging:
         return self._finished
 
     def discard(self) -> None:
-        """Close and remove all staged files."""
+        """Close and remove all files that are not finished, and forget the others."""
         for file in self._files.values():
             file.abandon()
         self._files.clear()
-        clear_staging(self._paths)
 
     def _file(self, schema: TableSchema, partition: str) -> TableFile:
         key = (schema.table, partition)
@@ -147,9 +152,9 @@ class Staging:
             key = max(self._files, key=lambda key: self._files[key].buffered_bytes)
             with self._changing(key, self._files[key]) as file:
                 file.write_row_group()
-        if len(self._open) > OPEN_FILES:
+        if len(self._open) > self._open_files:
             least_used = [key for key in self._files if key in self._open]
-            for key in least_used[: len(least_used) - OPEN_FILES]:
+            for key in least_used[: len(least_used) - self._open_files]:
                 self._end(key)
 
     def _end(self, key: FileKey) -> None:
@@ -175,9 +180,9 @@ class Staging:
             self._open.discard(key)
 
 
-def clear_staging(paths: LakePaths) -> None:
-    """Remove the staged files of an unfinished delivery."""
-    paths.store.delete(list(paths.store.keys(paths.staging)))
+def clear_staging(paths: LakePaths, writer: str) -> None:
+    """Remove what a process has staged: each has a folder of its own, which no other one writes to."""
+    paths.store.delete_all(f"{paths.staging}{writer}/")
 
 
 def split_by_commit(

@@ -11,14 +11,14 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from cdc.errors import CdcError, UnsupportedSchema
+from cdc.errors import CdcError, SinkRefused, UnsupportedSchema
 from cdc.files import (
     FileLock,
     create_atomically,
@@ -67,6 +67,14 @@ class ObjectWriter(Protocol):
         ...
 
 
+Kept = Callable[[str], bool]
+
+
+def nothing(_name: str) -> bool:
+    """Keep no object."""
+    return False
+
+
 class StoreLock(Protocol):
     """The result of `ObjectStore.lock`."""
 
@@ -84,12 +92,15 @@ class ObjectStore(Protocol):
     root: str
     """For people."""
 
+    open_bytes: int
+    """The most memory that one unfinished object holds."""
+
     def guard(self, operation: str, key: str = "") -> AbstractContextManager[None]:
         """Turn the store's errors of the block into the CdcError that the retry table knows."""
         ...
 
     def check(self, docs: str) -> Finding:
-        """Return whether objects can be written here; creates nothing."""
+        """Return whether objects can be written here, and conditions are honoured; leaves nothing behind."""
         ...
 
     def path(self, key: str) -> str:
@@ -121,8 +132,10 @@ class ObjectStore(Protocol):
         """Remove these objects; ignore missing ones."""
         ...
 
-    def delete_all(self, prefix: str) -> None:
-        """Remove all objects below a prefix."""
+    def delete_all(self, prefix: str, kept: Kept = nothing) -> None:
+        """Remove all objects below a prefix, unfinished ones too, except those whose next part of the name is
+        `kept`.
+        """
         ...
 
     def write(self, key: str) -> ObjectWriter:
@@ -147,6 +160,7 @@ class ObjectStore(Protocol):
         """Give finished objects (the keys of `moves`) their final keys (the values), each whole at once.
 
         May be repeated after a crash: an object that has no key of the first kind has its final one.
+        SinkRefused if it has neither.
         """
         ...
 
@@ -164,9 +178,22 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Release connections and threads. May be called twice, and the store used again."""
+        ...
+
+
+def lost(staged: str, final: str) -> SinkRefused:
+    """Return the error for a committed object that has neither its staged nor its final key."""
+    message = f"a committed file is missing here and at {final}: it was removed from outside"
+    remedy = "Restore the file, or give the sink a new, empty location: its tables are then copied again."
+    return SinkRefused(message, where=staged, remedy=remedy)
+
 
 class LocalStore:
     """A folder on a local disk. Files are written under hidden names and renamed when they are whole."""
+
+    open_bytes = 0
 
     def __init__(self, folder: Path, exchange: Callable[[Path, Path], bool] = exchange) -> None:
         """`exchange` swaps two paths in one step, or returns False if it cannot."""
@@ -234,10 +261,20 @@ class LocalStore:
         for key in keys:
             (self.folder / key).unlink(missing_ok=True)
 
-    def delete_all(self, prefix: str) -> None:
+    def delete_all(self, prefix: str, kept: Kept = nothing) -> None:
         folder = self.folder / prefix
-        if folder.is_dir():
+        if not folder.is_dir():
+            return
+        if kept is nothing:
             shutil.rmtree(folder)
+            return
+        for path in folder.iterdir():
+            if kept(path.name):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def write(self, key: str) -> LocalWriter:
         return LocalWriter(self._made(key))
@@ -255,8 +292,11 @@ class LocalStore:
         folders: set[Path] = set()
         for source, target in moves.items():
             path = self._made(target)
-            with suppress(FileNotFoundError):
+            try:
                 (self.folder / source).replace(path)
+            except FileNotFoundError:
+                if not path.exists():
+                    raise lost(self.path(source), self.path(target)) from None
             folders.add(path.parent)
         sync_folders(folders)
 
@@ -275,6 +315,9 @@ class LocalStore:
             return FileLock(self._made(key))
         except BlockingIOError:
             return None
+
+    def close(self) -> None:
+        pass
 
     def _made(self, key: str) -> Path:
         path = self.folder / key

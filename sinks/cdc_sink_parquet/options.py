@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from cdc.errors import ConfigError
 from cdc.lake.layout import Partition
 from cdc.lake.parquet import DEFAULT_COMPRESSION_LEVEL, DEFAULT_FILE_BYTES, DEFAULT_ROW_GROUP_ROWS
+from cdc.lake.s3_options import OTHER_SCHEMES, SCHEME, S3Options
 from cdc.units import Size
 
 
-class ParquetOptions(BaseModel):
+class ParquetOptions(S3Options):
     """Options of `type: parquet`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    url: str = Field(description="The folder of the lake: a path or a file:// URL.")
+    url: str = Field(description="The place of the lake: a path, a file:// URL, or s3://BUCKET/PREFIX.")
     mode: Literal["append"] = Field(
         default="append", description="How changes are stored. append: every change."
     )
@@ -47,23 +46,29 @@ class ParquetOptions(BaseModel):
 
     def places(self) -> Mapping[str, str]:
         """See `OwnsPlaces.places`."""
-        return {"url": self.url}
+        return {"url": self.url.rstrip("/") if self.is_bucket else self.url}
 
     @field_validator("url")
     @classmethod
-    def _is_local(cls, url: str) -> str:
+    def _is_a_place(cls, url: str) -> str:
         parts = urlsplit(url)
-        remedy = "Use a local path or a file:// URL."
-        if parts.scheme == "s3":
-            raise ConfigError("a lake on S3 is not supported yet", where="url", remedy=remedy)
+        if parts.scheme == SCHEME:
+            return url
+        if parts.scheme in OTHER_SCHEMES:
+            remedy = f"Write {SCHEME}://{parts.netloc}{parts.path}"
+            raise ConfigError(
+                f"{parts.scheme}:// is another tool's form of the URL", where="url", remedy=remedy
+            )
+        remedy = "Use a local path, a file:// URL, or s3://BUCKET/PREFIX."
         if parts.scheme not in {"", "file"} or (parts.scheme and parts.netloc not in {"", "localhost"}):
-            raise ConfigError("a lake must be a folder of this machine", where="url", remedy=remedy)
+            message = "a lake must be a folder of this machine, or in a bucket"
+            raise ConfigError(message, where="url", remedy=remedy)
         if not parts.path:
             raise ConfigError("the lake's path is empty", where="url", remedy=remedy)
         return url
 
     @property
     def root(self) -> Path:
-        """The lake's folder."""
+        """The lake's folder, of a lake on this machine."""
         is_url = self.url.startswith("file:")
         return Path(unquote(urlsplit(self.url).path) if is_url else self.url).expanduser().absolute()

@@ -1,4 +1,4 @@
-"""The Parquet sink: a lake of Parquet files on a local disk."""
+"""The Parquet sink: a lake of Parquet files on a local disk or in a bucket."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from cdc.lake.parquet import ParquetFormat
+from cdc.lake.s3 import S3Store
 from cdc.lake.sink import LakeSink
 from cdc.lake.store import LocalStore, ObjectStore
 from cdc.spi import SinkContext
@@ -28,9 +29,9 @@ class ParquetSink(LakeSink):
     def __init__(
         self, options: ParquetOptions, context: SinkContext, store: ObjectStore | None = None
     ) -> None:
-        """`store` is by default the folder that the options name."""
+        """`store` is by default the folder or bucket that the options name."""
         form = ParquetFormat(
             options.compression, options.compression_level, options.row_group_rows, options.file_bytes
         )
-        store = store or LocalStore(options.root)
+        store = store or (S3Store(options.place) if options.is_bucket else LocalStore(options.root))
         super().__init__(store, form, context, docs=DOCS, partition=options.partition)

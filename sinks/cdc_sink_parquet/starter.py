@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from cdc.kit.urls import local_path
+from cdc.lake.s3_options import SCHEME
 from cdc.spi import UrlEntry
 
-URL_SCHEMES = ("parquet",)
-URL_SHAPE = "parquet:///lake"
+URL_SCHEMES = ("parquet", SCHEME)
+URL_SHAPE = "parquet:///lake, or s3://BUCKET/PREFIX"
 
 
 def entry(source: str, schemas: Collection[str]) -> list[str]:
@@ -18,7 +19,7 @@ def entry(source: str, schemas: Collection[str]) -> list[str]:
         "lake:",
         "  type: parquet",
         f"  from: [{source}]",
-        "  url: ./lake                   # every change, as files that anything reads",
+        "  url: ./lake                   # every change, as files that anything reads; or s3://BUCKET/PREFIX",
         "  flush: {interval: 30s}        # each flush writes a file per table; many small files",
         "                                # are slow to read, so a lake waits longer than a mirror",
     ]
@@ -26,4 +27,6 @@ def entry(source: str, schemas: Collection[str]) -> list[str]:
 
 def from_url(url: str) -> UrlEntry:
     """See `cdc.spi.ReadsUrl`."""
+    if url.lower().startswith(f"{SCHEME}://"):
+        return UrlEntry("parquet", {"url": url})
     return UrlEntry("parquet", {"url": local_path(url, URL_SHAPE)})
