@@ -282,19 +282,19 @@ class S3Store:
 
     def swap(self, prefixes: Mapping[str, str], mark: str) -> None:
         """Object by object: readers see both generations until it returns. The mark comes last, so that
-        what a crash interrupts is repeated as a whole.
+        what a crash interrupts is repeated as a whole, and stays for good: a process that was replaced
+        meanwhile finds it when it wakes.
         """
         for live, fresh in prefixes.items():
-            # Listed before the mark is looked for: a process that wakes after its successor has swapped finds
-            # the mark, and one that finds none removes no object that came later.
+            # Listed before the mark is looked for: without a mark, no later object is in the lists.
             new = {live + key[len(fresh) :]: key for key in self.keys(fresh)}
-            old = [key for key in self.keys(live) if key not in new]
+            old = [key for key in self.keys(live) if key not in new and not _is_hidden(key)]
             if self.has(live + mark):
                 continue
             self._copy_all((source, target) for target, source in new.items())
-            self.delete(old)
-            if new:
-                self.put(live + mark, b"")
+            if old and not self.has(live + mark):
+                self.delete(old)
+            self.put(live + mark, b"")
 
     def close(self) -> None:
         self._sender.close()
@@ -317,6 +317,10 @@ class S3Store:
             PaginationConfig={"PageSize": self._limits.keys},
             **options,
         )
+
+
+def _is_hidden(key: str) -> bool:
+    return key.rpartition("/")[2].startswith(".")
 
 
 class NoLock:

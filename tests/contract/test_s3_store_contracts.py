@@ -1,4 +1,4 @@
-"""The contracts of stores and of the Parquet sink on S3's protocol, as moto's server speaks it."""
+"""The contract of stores on S3's protocol, as moto's server speaks it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,12 @@ from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
 from cdc.errors import CdcError, ConfigError, SinkRefused, SinkUnavailable, UnsupportedSchema
-from cdc.lake.layout import table_folder
 from cdc.lake.s3 import PART_BYTES, S3Limits, S3Place, S3Store
 from cdc.lake.store import ABSENT, ObjectStore
-from cdc.model import TableSchema
-from cdc.spi import Severity, Sink
-from cdc.testing.events import sink_context, table
-from cdc.testing.fold import Row, fold
+from cdc.spi import Severity
 from cdc.testing.ports import free_port
-from cdc.testing.sink_contract import SinkContract
 from cdc.testing.store_contract import StoreContract
-from cdc_sink_parquet import ParquetSink
-from cdc_sink_parquet.options import ParquetOptions
+from tests.support.waiting import wait_until
 
 REGION = "eu-central-1"
 
@@ -80,8 +74,12 @@ class TestS3StoreWithTheBucketInThePath(Bucketed, StoreContract):
         writer = store.write("t/a")
         writer.file.write(b"a" * (2 * PART_BYTES + 1))
         uploads = self.admin.list_multipart_uploads(Bucket=self.name)["Uploads"]
-        parts = self.admin.list_parts(Bucket=self.name, Key="lakes/one/t/a", UploadId=uploads[0]["UploadId"])
-        assert [part["Size"] for part in parts["Parts"]] == [PART_BYTES, PART_BYTES]
+        upload = {"Bucket": self.name, "Key": "lakes/one/t/a", "UploadId": uploads[0]["UploadId"]}
+
+        def sizes() -> list[int]:
+            return [part["Size"] for part in self.admin.list_parts(**upload).get("Parts", [])]
+
+        wait_until(lambda: sizes() == [PART_BYTES, PART_BYTES], "two parts to be sent")
         assert not store.has("t/a")
         writer.file.write(b"b")
         assert writer.close() == 2 * PART_BYTES + 2
@@ -142,14 +140,45 @@ class TestS3StoreWithTheBucketInThePath(Bucketed, StoreContract):
         assert store.check("docs").severity is Severity.OK
         assert self.stored() == []
 
-    def test_a_check_refuses_a_server_that_ignores_conditions(self, store: S3Store) -> None:
+    @pytest.mark.parametrize("condition", ["If-Match", "If-None-Match"])
+    def test_a_check_refuses_a_server_that_ignores_conditions(self, store: S3Store, condition: str) -> None:
         def forget(request: Any, **_: Any) -> None:
-            del request.headers["If-Match"]
+            del request.headers[condition]
 
         store._client.meta.events.register("before-sign.s3.PutObject", forget)
         found = store.check("docs")
         assert (found.severity, found.code) == (Severity.ERROR, "lake-conditions")
+        assert f"ignores {condition}: two daemons" in found.message
         assert self.stored() == []
+
+    def test_a_check_names_the_request_that_is_denied_and_the_permissions(self, store: S3Store) -> None:
+        def deny(**_: Any) -> None:
+            answer = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+            raise ClientError(answer, "CopyObject")
+
+        store._client.meta.events.register("before-call.s3.CopyObject", deny)
+        found = store.check("docs")
+        assert (found.severity, found.code) == (Severity.ERROR, "lake-bucket")
+        assert "S3 answered AccessDenied to CopyObject" in found.message
+        assert f"s3://{self.name}/lakes/one" in found.fix
+        assert self.stored() == []
+
+    @pytest.mark.parametrize(
+        ("encryption", "key"), [("AES256", ""), ("aws:kms", ""), ("aws:kms", "alias/lake")]
+    )
+    def test_every_object_is_encrypted_as_the_options_say(self, encryption: str, key: str) -> None:
+        place = S3Place(self.name, "", self.endpoint, REGION, "path", encryption, key)
+        store = S3Store(place)
+        store.put("put", b"1", over=ABSENT)
+        store.copy("put", "copied")
+        for name, size in (("small", 1), ("in-parts", PART_BYTES + 1)):
+            writer = store.write(name)
+            writer.file.write(b"a" * size)
+            writer.close()
+        for name in ("put", "copied", "small", "in-parts"):
+            found = self.admin.head_object(Bucket=self.name, Key=name)
+            assert found["ServerSideEncryption"] == encryption
+            assert found.get("SSEKMSKeyId", "").endswith(key)
 
     def test_a_bucket_that_does_not_exist_is_refused_by_name(self) -> None:
         store = S3Store(S3Place("absent-bucket", "", self.endpoint, REGION, "path"))
@@ -157,8 +186,9 @@ class TestS3StoreWithTheBucketInThePath(Bucketed, StoreContract):
         assert found.severity is Severity.ERROR
         assert "s3://absent-bucket" in found.message
         assert "NoSuchBucket" in found.message
+        assert found.fix.endswith("Run: aws s3 mb s3://absent-bucket")
         with (
-            pytest.raises(SinkRefused, match="reading: S3 answered NoSuchBucket"),
+            pytest.raises(SinkRefused, match="reading: S3 answered NoSuchBucket to GetObject"),
             store.guard("reading", "a"),
         ):
             store.get("a")
@@ -240,29 +270,3 @@ class TestS3StoreWithTheBucketInTheHostName(Bucketed, StoreContract):
         assert store.has("a")
         assert set(self.hosts) == {f"{self.name}.s3.{REGION}.amazonaws.com"}
         assert self.stored() == ["a"]
-
-
-@pytest.mark.slow
-class TestParquetSinkOnS3(Bucketed, SinkContract):
-    def store(self, place: Path) -> S3Store:
-        return S3Store(S3Place(self.name, place.name, self.endpoint, REGION, "path"))
-
-    def make_sink(self, place: Path, epoch: int) -> Sink:
-        return ParquetSink(ParquetOptions(url=str(place)), sink_context(epoch=epoch), self.store(place))
-
-    def refused_table(self) -> TableSchema:
-        # Beyond the 1,024 bytes of a key, when each of these characters takes three.
-        return table("public." + "?" * 400, {"id": pa.int64()}, version=1)
-
-    def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
-        rows = [row for file in self._files(place, schema) for row in file.read().to_pylist()]
-        found = fold(rows, schema.key)
-        return [{column.name: row.get(column.name) for column in schema.columns} for row in found]
-
-    def read_columns(self, place: Path, schema: TableSchema) -> set[str]:
-        return set(self._files(place, schema)[-1].schema_arrow.names)
-
-    def _files(self, place: Path, schema: TableSchema) -> list[pq.ParquetFile]:
-        store = self.store(place)
-        keys = [key for key in store.keys(f"{table_folder(schema.table)}/") if key.endswith(".parquet")]
-        return [pq.ParquetFile(store.read(key)) for key in keys]

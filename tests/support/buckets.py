@@ -1,5 +1,5 @@
-"""A bucket on SeaweedFS that a worker's tests share, a lake of its own for each test, and requests that can be
-counted, stopped and broken off.
+"""A bucket on SeaweedFS that a worker's tests share, a lake of its own for each test, and requests that are
+counted, held up or broken off.
 
 Every new bucket makes the server open seven files of its own: tests share one.
 """

@@ -85,7 +85,8 @@ class SeaweedServer(ServerProcess):
             self._others = {name: free_port(HOST) for name in names}
         ports = [f"-{name}={port}" for name, port in {**self._others, "s3.port": self.port}.items()]
         return [
-            self._program, "-logtostderr=true", "server", f"-dir={self.data}", f"-ip={HOST}", f"-ip.bind={HOST}",
+            self._program, "-logtostderr=true", "server",
+            f"-dir={self.data}", f"-ip={HOST}", f"-ip.bind={HOST}",
             "-master.telemetry=false", f"-master.volumeSizeLimitMB={VOLUME_MB}", f"-volume.max={VOLUMES}",
             "-s3", f"-s3.config={self._config}", "-s3.port.iceberg=0", "-s3.port.lance=0",
             f"-s3.localSocket={self.folder}/s3.sock", f"-filer.localSocket={self.folder}/filer.sock", *ports,

@@ -96,7 +96,9 @@ def assert_clean(lake: BucketLake, end: int) -> None:
     assert lake.uploads() == []
     state = load_state(LakePaths(lake.store(), SOURCE))
     assert state is not None
-    named = {file.path for one in manifests(LakePaths(lake.store(), SOURCE), state.live) for file in one.files}
+    named = {
+        file.path for one in manifests(LakePaths(lake.store(), SOURCE), state.live) for file in one.files
+    }
     assert {key for key in lake.keys("public.") if key.endswith(".parquet")} == named
     assert [key for key in lake.keys("_cdc/") if "/staging/" in key or "/generations/" in key] == []
 

@@ -19,8 +19,10 @@ from cdc.lake.layout import (
     table_folder,
     table_of,
 )
+from cdc.lake.s3 import S3Place
 from cdc.model import TableId
 from cdc.testing.events import table
+from cdc_sink_parquet import ParquetSink
 from cdc_sink_parquet.options import ParquetOptions
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -83,22 +85,74 @@ def test_a_table_with_a_column_like_the_partition_gets_another_key() -> None:
     assert partition_keys(Partition.HOUR, "cdc_") == ("cdc_dt", "cdc_hour")
 
 
+PLACES = "Use a local path, a file:// URL, or s3://BUCKET/PREFIX."
+NO_BUCKET = (
+    "the url must be a bucket and a prefix; it has no user, port, parameters or empty parts."
+    " Write url: s3://BUCKET/PREFIX"
+)
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("s3://bucket/prefix", "url: a lake on S3 is not supported yet. Use a local path or a file:// URL."),
-        ("gs://bucket", "url: a lake must be a folder of this machine. Use a local path or a file:// URL."),
-        (
-            "file://elsewhere/x",
-            "url: a lake must be a folder of this machine. Use a local path or a file:// URL.",
+        ("gs://bucket", f"url: a lake must be a folder of this machine, or in a bucket. {PLACES}"),
+        ("file://elsewhere/x", f"url: a lake must be a folder of this machine, or in a bucket. {PLACES}"),
+        ("", f"url: the lake's path is empty. {PLACES}"),
+        ("s3a://b/p", "url: s3a:// is another tool's form of the URL. Write s3://b/p"),
+        *(
+            (url, f"url: {NO_BUCKET}")
+            for url in ("s3://", "s3://b/a//c", "s3://k:s@b/p", "s3://b/p?x=1", "s3://b/../c")
         ),
-        ("", "url: the lake's path is empty. Use a local path or a file:// URL."),
     ],
 )
-def test_a_url_that_is_no_local_folder_is_refused(url: str, message: str) -> None:
+def test_a_url_of_another_form_is_refused(url: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         ParquetOptions(url=url)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("s3://bucket", S3Place("bucket")),
+        ("s3://bucket/", S3Place("bucket")),
+        ("s3://bucket/a/b c%20/", S3Place("bucket", "a/b c%20")),
+    ],
+)
+def test_a_bucket_and_the_prefix_are_taken_as_they_are_written(url: str, place: S3Place) -> None:
+    options = ParquetOptions(url=url)
+    assert options.place == place
+    assert ParquetSink.from_url(url).options == {"url": url}
+
+
+def test_two_spellings_of_a_prefix_are_one_place() -> None:
+    assert ParquetOptions(url="s3://b/p/").places() == ParquetOptions(url="s3://b/p").places()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"url": "./lake", "region": "eu-west-1"},
+            "region: this option is for a lake on S3. Remove region, or set",
+        ),
+        (
+            {"url": "s3://b", "encryption_key": "k"},
+            "encryption_key: a key of KMS needs an encryption with KMS",
+        ),
+        ({"url": "s3://b", "endpoint": "host:9000"}, "endpoint: the endpoint must be a URL that begins with"),
+    ],
+)
+def test_options_of_a_bucket_that_do_not_agree_are_refused(options: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        ParquetOptions(**options)
+    assert str(caught.value).startswith(message)
+
+
+def test_encryption_is_the_buckets_unless_it_is_set() -> None:
+    assert ParquetOptions(url="s3://b").place.encryption == ""
+    chosen = ParquetOptions(url="s3://b", encryption="aws:kms", encryption_key="alias/lake").place
+    assert (chosen.encryption, chosen.encryption_key) == ("aws:kms", "alias/lake")
 
 
 def test_a_file_url_is_its_path() -> None:
