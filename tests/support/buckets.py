@@ -11,6 +11,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3.session
@@ -77,6 +78,14 @@ class BucketLake:
         sink.prepare(SOURCE)
         return sink
 
+    def download(self, folder: Path) -> None:
+        """Copy all objects to files of the same names."""
+        client = self.server.client()
+        for key in self.keys():
+            path = folder / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file(BUCKET, f"{self.prefix}/{key}", str(path))
+
     def keys(self, below: str = "") -> list[str]:
         return list(self.store().keys(below))
 
@@ -130,13 +139,13 @@ class Requests:
         self._lock = threading.Lock()
         self._at = 0
         self._is_after = False
-        self._event: Callable[[], None] = lambda: None
+        self._event: Callable[[], object] = lambda: None
         self._is_dead = False
         events = store._client.meta.events
         events.register_first("before-send.s3", self._before)
         events.register_first("needs-retry.s3", self._after)
 
-    def meet(self, event: Callable[[], None], number: int, *, after: bool = False) -> None:
+    def meet(self, event: Callable[[], object], number: int, *, after: bool = False) -> None:
         """Call `event` before (or after) the request of this number, from now on."""
         with self._lock:
             self.names.clear()

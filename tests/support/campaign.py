@@ -24,6 +24,12 @@ STREAMING_SECONDS = (0.05, 2.5)
 
 def campaign(workload: Workload, pipeline: Pipeline, seconds: float, kills: int, seed: int) -> None:
     """Write for that long, with that many kills, then hold mirror and lake to the source."""
+    kill_repeatedly(workload, pipeline, seconds, kills, seed)
+    assert_all_equal(workload, pipeline.lake, pipeline.target)
+
+
+def kill_repeatedly(workload: Workload, pipeline: Pipeline, seconds: float, kills: int, seed: int) -> None:
+    """Write for that long, with that many kills, then let the pipeline catch up."""
     rng = random.Random(seed)
     deadline = time.monotonic() + seconds
     killed = 0
@@ -35,7 +41,6 @@ def campaign(workload: Workload, pipeline: Pipeline, seconds: float, kills: int,
             killed += 1
             workload.check()
     pipeline.catch_up()
-    assert_all_equal(workload, pipeline.lake, pipeline.target)
 
 
 def live(pipeline: Pipeline, daemon: CdcProcess, rng: random.Random, *, until_streaming: bool) -> None:
