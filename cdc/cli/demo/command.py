@@ -11,12 +11,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cdc.cli.demo.lakes import BucketLake, FolderLake
 from cdc.cli.demo.mirrors import MIRRORS, MirrorKind
 from cdc.cli.demo.mysql import MariadbServer, MysqlServer
 from cdc.cli.demo.postgres import PostgresServer
 from cdc.cli.demo.server import DemoServer
 from cdc.cli.demo.shop import DEFAULT_ROWS, MIN_ROWS, Shop
-from cdc.cli.demo.story import run_demo
+from cdc.cli.demo.story import Targets, run_demo
 
 DEFAULT_FOLDER = Path("demo-data")
 
@@ -37,7 +38,11 @@ def demo(
         Kind, typer.Option(help="The database. MySQL and MariaDB must be installed.")
     ] = Kind.POSTGRES,
     sink: Annotated[
-        MirrorKind, typer.Option(help="The mirror: a DuckDB file, or a second embedded Postgres.")
+        MirrorKind,
+        typer.Option(
+            help="The mirror: a DuckDB file, or a second embedded Postgres. parquet-s3: a DuckDB file, and the"
+            " lake in a bucket on an embedded SeaweedFS."
+        ),
     ] = MirrorKind.DUCKDB,
     server: Annotated[
         Path | None,
@@ -55,7 +60,9 @@ def demo(
     Copies the database into a mirror and Parquet while rows change, kills the daemon once, and proves that
     all copies are equal.
     """
-    run_demo(_maker(source, server), MIRRORS[sink](folder), folder, Console(highlight=False), Shop(rows))
+    lake = BucketLake() if sink is MirrorKind.PARQUET_S3 else FolderLake()
+    targets = Targets(MIRRORS[sink](folder), lake)
+    run_demo(_maker(source, server), targets, folder, Console(highlight=False), Shop(rows))
 
 
 def _maker(source: Kind, program: Path | None) -> Callable[[], DemoServer]:

@@ -13,10 +13,11 @@ from cdc.cli.demo.postgres import PostgresServer
 
 
 class MirrorKind(StrEnum):
-    """The sinks that the demo can mirror into."""
+    """The sinks that the demo shows: another mirror, or another place of the lake."""
 
     DUCKDB = "duckdb"
     POSTGRES = "postgres"
+    PARQUET_S3 = "parquet-s3"
 
 
 class DemoMirror(ABC):
@@ -111,4 +112,5 @@ class PostgresMirror(DemoMirror):
 MIRRORS: Mapping[MirrorKind, type[DemoMirror]] = {
     MirrorKind.DUCKDB: DuckDBMirror,
     MirrorKind.POSTGRES: PostgresMirror,
+    MirrorKind.PARQUET_S3: DuckDBMirror,
 }

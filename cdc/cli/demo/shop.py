@@ -65,6 +65,6 @@ sinks:
   lake:
     type: parquet
     from: [shop]
-    url: ./lake
+{place}
     flush: {{interval: 5s}}
 """

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.live import Live
@@ -15,6 +15,7 @@ from rich.table import Table
 
 from cdc.cli.demo.checksums import Checksum
 from cdc.cli.demo.daemon import Daemon, poll
+from cdc.cli.demo.lakes import DemoLake
 from cdc.cli.demo.mirrors import DemoMirror
 from cdc.cli.demo.proof import TableProof, prove
 from cdc.cli.demo.server import DemoFailed, DemoServer
@@ -27,27 +28,37 @@ STEP_TIMEOUT_SECONDS = 90.0
 MARKER = ".cdc-demo"
 
 
+class Targets(NamedTuple):
+    """The two copies of the demo."""
+
+    mirror: DemoMirror
+    lake: DemoLake
+
+
 def run_demo(
-    make_server: Callable[[], DemoServer], mirror: DemoMirror, folder: Path, console: Console, shop: Shop
+    make_server: Callable[[], DemoServer], targets: Targets, folder: Path, console: Console, shop: Shop
 ) -> None:
     """Run the whole story in `folder`; raises DemoFailed when something is not equal."""
     began = time.monotonic()
+    mirror, lake = targets
     _check_folder(folder)
-    with make_server() as server, mirror:
+    with make_server() as server, mirror, lake:
         # Only now: what is missing here must not cost an earlier demo's copies.
         _make_folder(folder)
         _fill(server, shop, console)
-        variables = {"DEMO_URL": server.url, **mirror.environment}
+        variables = {"DEMO_URL": server.url, **mirror.environment, **lake.environment}
         daemon = Daemon(folder / "cdc.yaml", folder / "state", folder / "daemon.log", variables)
         config = CONFIG.format(
             source=server.connector,
             example_url=server.example_url,
             schema=server.schema,
-            mirror="\n".join(f"    {name}: {value}" for name, value in mirror.options.items()),
+            mirror=_lines(mirror.options),
+            place=_lines(lake.options),
         )
         (folder / "cdc.yaml").write_text(config)
         workload = Workload(server, shop)
         _Story(console, daemon, workload, server, shop).play()
+        lake.collect(folder / "lake")
         console.print(
             f"\n[bold]Proof[/]: source, {mirror.title} mirror, and the lake replayed in _cdc_seq order"
         )
@@ -236,6 +247,10 @@ def _make_folder(folder: Path) -> None:
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     (folder / MARKER).touch()
+
+
+def _lines(options: Mapping[str, str]) -> str:
+    return "\n".join(f"    {name}: {value}" for name, value in options.items())
 
 
 def _fill(server: DemoServer, shop: Shop, console: Console) -> None:

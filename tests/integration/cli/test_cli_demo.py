@@ -43,6 +43,12 @@ def test_demo_on_postgres_ends_with_equal_copies(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_demo_into_a_bucket_ends_with_equal_copies(tmp_path: Path) -> None:
+    check_story(run_demo(tmp_path, "--sink", "parquet-s3"), "public", tmp_path)
+    assert "url: s3://demo/shop" in (tmp_path / "demo-data/cdc.yaml").read_text("utf-8")
+
+
+@pytest.mark.slow
 def test_demo_into_postgres_ends_with_equal_copies(tmp_path: Path) -> None:
     printed = run_demo(tmp_path, "--sink", "postgres")
     check_story(printed, "public", tmp_path)
