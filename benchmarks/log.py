@@ -36,7 +36,7 @@ TYPES = {
 def main() -> None:
     folder = Path(tempfile.mkdtemp(dir=sys.argv[1] if len(sys.argv) > 1 else None))
     try:
-        changes = ChangeSet((_batch(),), Position(1, "0/1"), ROWS, 1000)
+        changes = ChangeSet((bench_batch(),), Position(1, "0/1"), ROWS, 1000)
         _throughput(folder, changes)
         _latency(folder)
     finally:
@@ -66,7 +66,7 @@ def _throughput(folder: Path, changes: ChangeSet) -> None:
 
 
 def _latency(folder: Path) -> None:
-    small = ChangeSet((_batch(10),), Position(1, "0/1"), 10, 1)
+    small = ChangeSet((bench_batch(10),), Position(1, "0/1"), 10, 1)
     log = SegmentedLog(folder / "small")
     times = sorted(_seconds(lambda: append(log, small), 1) for _ in range(500))
     log.close()
@@ -99,13 +99,14 @@ def _seconds(work: object, times: int) -> float:
     return (time.perf_counter() - started) / times
 
 
-def _batch(rows: int = ROWS) -> ChangeBatch:
+def bench_batch(rows: int = ROWS, first: int = 0) -> ChangeBatch:
+    """Rows of TYPES with the offsets from `first` on."""
     random = np.random.default_rng(1)
     schema = table("public.bench", TYPES)
     columns = [_column(random, t, rows) for t in TYPES.values()]
     envelope = [
         op_array(Operation.CREATE, rows),
-        pa.array(np.arange(rows)),
+        pa.array(np.arange(first, first + rows)),
         constant_text("4711", rows),
         constant_text("0/16B3748", rows),
         pa.array(np.full(rows, 1_700_000_000_000_000), Envelope.COMMIT_AT_TYPE),
