@@ -56,11 +56,10 @@ def _throughput(server: SeaweedServer) -> None:
     sink.close()
     ours = statistics.median(seconds["sink"])
     print(f"{ROUNDS} deliveries of {ROWS:,} rows of {len(TYPES)} columns and the envelope, medians")
-    for name, taken in seconds.items():
-        middle = statistics.median(taken)
-        print(
-            f"{name:<15} {ROWS / middle / 1e6:5.2f} M rows/s   the sink's rate to this one: {middle / ours:.2f}"
-        )
+    for name, measured in seconds.items():
+        middle = statistics.median(measured)
+        rate = ROWS / middle / 1e6
+        print(f"{name:<15} {rate:5.2f} M rows/s   the sink's rate to this one: {middle / ours:.2f}")
 
 
 def _round(server: SeaweedServer, sink: ParquetSink, number: int) -> dict[str, float]:
