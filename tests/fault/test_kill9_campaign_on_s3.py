@@ -29,10 +29,10 @@ SHORT_KILLS = 2
     ],
 )
 def test_random_workload_into_a_bucket_survives_kill9(
-    database: Database, tmp_path: Path, bucket_lake: BucketLake, seconds: float, kills: int
+    database18: Database, tmp_path: Path, bucket_lake: BucketLake, seconds: float, kills: int
 ) -> None:
-    workload = PostgresWorkload(database, seed=2026)
-    pipeline = Pipeline(database, tmp_path)
+    workload = PostgresWorkload(database18, seed=2026)
+    pipeline = Pipeline(database18, tmp_path)
     pipeline.configure_sink("lake", **bucket_lake.options().model_dump(exclude_unset=True))
     kill_repeatedly(workload, pipeline, seconds, kills, seed=2026)
     bucket_lake.download(pipeline.lake)
