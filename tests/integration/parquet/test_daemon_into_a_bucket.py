@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from cdc.testing.servers.s3 import REGION
 from tests.support.buckets import BUCKET, BucketLake
 from tests.support.postgres.server import Database
 from tests.support.processes import ROOT, run_cdc
@@ -38,13 +39,8 @@ def test_the_example_is_checked_and_fills_the_bucket(
 ) -> None:
     fill(database18)
     shutil.copy(ROOT / "config/examples/parquet-on-s3.yaml", tmp_path / "cdc.yaml")
-    server = bucket_lake.server
-    environment = {
-        **server.environment,
-        "SHOP_URL": database.url,
-        "LAKE_BUCKET": BUCKET,
-        "LAKE_REGION": "us-east-1",
-    }
+    place = {"LAKE_BUCKET": BUCKET, "LAKE_REGION": REGION}
+    environment = {**bucket_lake.server.environment, "SHOP_URL": database18.url, **place}
     checked = orjson.loads(run("check", "--json", folder=tmp_path, environment=environment))
     assert f"s3://{BUCKET}/shop can be written; commits are exactly once per table" in str(checked)
     run("run", "--once", folder=tmp_path, environment=environment)
