@@ -35,8 +35,12 @@ COPY_PIECE_BYTES = 512 * MIB
 READ_AHEAD_BYTES = MIB
 # The most keys that S3 lists or deletes in one request.
 KEYS_AT_ONCE = 1000
-# A hiccup of a second is not worth a failed delivery; whatever lasts longer is the retry table's.
-ATTEMPTS = 5
+# A hiccup of a second is not worth a failed delivery; whatever lasts longer is the retry table's. A server
+# that swallows packets is given up after some 25 s: the daemon ends within 30 s of a SIGTERM.
+ATTEMPTS = 4
+CONNECT_SECONDS = 5
+# An answer to 5 MiB that takes longer will not come.
+ANSWER_SECONDS = 30
 
 # Requests that one commit sends at the same time: on S3, one takes some 30 ms. boto3 keeps ten connections.
 REQUESTS_AT_ONCE = 8
@@ -91,6 +95,8 @@ class S3Store:
         config = _module("botocore.config").Config(
             s3={"addressing_style": place.addressing},
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=ANSWER_SECONDS,
         )
         try:
             return new_session().client(
