@@ -12,6 +12,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.fs
@@ -35,6 +36,13 @@ SMALL_ROWS = 100
 SMALL_FLUSHES = 50
 
 
+class Taken(NamedTuple):
+    """Seconds on the clock, and of this process's processor time."""
+
+    elapsed: float
+    processor: float
+
+
 def main() -> None:
     server = SeaweedServer()
     try:
@@ -49,21 +57,27 @@ def main() -> None:
 
 def _throughput(server: SeaweedServer) -> None:
     sink = _sink(server, "large")
-    seconds: dict[str, list[float]] = {name: [] for name in ("sink", "pyarrow", "pyarrow, tuned")}
+    seconds: dict[str, list[Taken]] = {name: [] for name in ("sink", "pyarrow", "pyarrow, tuned")}
     for number in range(ROUNDS):
         for name, taken in _round(server, sink, number).items():
             seconds[name].append(taken)
     sink.close()
-    ours = statistics.median(seconds["sink"])
+    ours, ours_processor = _middle(seconds["sink"])
     print(f"{ROUNDS} deliveries of {ROWS:,} rows of {len(TYPES)} columns and the envelope, medians")
     for name, measured in seconds.items():
-        middle = statistics.median(measured)
-        rate = ROWS / middle / 1e6
-        print(f"{name:<15} {rate:5.2f} M rows/s   the sink's rate to this one: {middle / ours:.2f}")
+        elapsed, processor = _middle(measured)
+        print(
+            f"{name:<15} {ROWS / elapsed / 1e6:5.2f} M rows/s, processor {processor:.2f} s;"
+            f" the sink's rate to this one: {elapsed / ours:.2f}, by processor time {processor / ours_processor:.2f}"
+        )
 
 
-def _round(server: SeaweedServer, sink: ParquetSink, number: int) -> dict[str, float]:
-    """Seconds of each way for the same rows."""
+def _middle(measured: Sequence[Taken]) -> Taken:
+    return Taken(*(statistics.median(values) for values in zip(*measured, strict=True)))
+
+
+def _round(server: SeaweedServer, sink: ParquetSink, number: int) -> dict[str, Taken]:
+    """What each way takes for the same rows."""
     first = number * ROWS
     batches = [bench_batch(BATCH_ROWS, first + i * BATCH_ROWS) for i in range(DELIVERY_BATCHES)]
     one = delivery([], first=first, next=first + ROWS, parts=lambda: ([batch] for batch in batches))
@@ -80,7 +94,7 @@ def _latency(server: SeaweedServer) -> None:
     for number in range(SMALL_FLUSHES):
         batch = bench_batch(SMALL_ROWS, number * SMALL_ROWS)
         one = delivery([batch], first=number * SMALL_ROWS, next=(number + 1) * SMALL_ROWS)
-        times.append(_seconds(functools.partial(sink.apply, one)))
+        times.append(_seconds(functools.partial(sink.apply, one)).elapsed)
     sink.close()
     times.sort()
     p50, p95 = times[len(times) // 2] * 1e3, times[len(times) * 95 // 100] * 1e3
@@ -111,10 +125,10 @@ def _write(server: SeaweedServer, batches: Sequence[ChangeBatch], name: str, *, 
         writer.write_table(rows, row_group_size=DEFAULT_ROW_GROUP_ROWS)
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def _seconds(work: Callable[[], object]) -> Taken:
+    started, used = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - started
+    return Taken(time.perf_counter() - started, time.process_time() - used)
 
 
 if __name__ == "__main__":
