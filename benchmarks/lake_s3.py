@@ -66,9 +66,9 @@ def _throughput(server: SeaweedServer) -> None:
     print(f"{ROUNDS} deliveries of {ROWS:,} rows of {len(TYPES)} columns and the envelope, medians")
     for name, measured in seconds.items():
         elapsed, processor = _middle(measured)
+        print(f"{name:<15} {ROWS / elapsed / 1e6:5.2f} M rows/s, processor {processor:.2f} s")
         print(
-            f"{name:<15} {ROWS / elapsed / 1e6:5.2f} M rows/s, processor {processor:.2f} s;"
-            f" the sink's rate to this one: {elapsed / ours:.2f}, by processor time {processor / ours_processor:.2f}"
+            f"  the sink's rate to it {elapsed / ours:.2f}, by processor time {processor / ours_processor:.2f}"
         )
 
 
