@@ -67,9 +67,7 @@ def _throughput(server: SeaweedServer) -> None:
     for name, measured in seconds.items():
         elapsed, processor = _middle(measured)
         print(f"{name:<15} {ROWS / elapsed / 1e6:5.2f} M rows/s, processor {processor:.2f} s")
-        print(
-            f"  the sink's rate to it {elapsed / ours:.2f}, by processor time {processor / ours_processor:.2f}"
-        )
+        print(f"  sink to this {elapsed / ours:.2f}, by processor time {processor / ours_processor:.2f}")
 
 
 def _middle(measured: Sequence[Taken]) -> Taken:
