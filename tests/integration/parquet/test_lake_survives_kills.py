@@ -154,7 +154,7 @@ def test_the_manifests_of_a_killed_lake_name_all_files_and_adjoin(
     assert found[-1].next == TOTAL // 2
     named = {file.path for manifest in found for file in manifest.files}
     assert named == {str(p.relative_to(lake)) for p in lake.glob("public.*/**/*.parquet")}
-    assert paths.store.children(paths.staging) == []
+    assert list(paths.store.keys(paths.staging)) == []
 
 
 def test_a_replay_that_is_killed_has_every_change_once(
