@@ -79,6 +79,8 @@ DEFAULT_LIMITS = S3Limits()
 class S3Store:
     """An `ObjectStore` in a bucket. Thread-safe. An object's version is its ETag."""
 
+    has_locks = False
+
     def __init__(self, place: S3Place, limits: S3Limits = DEFAULT_LIMITS) -> None:
         """Raises ConfigError if boto3 is missing or refuses an option."""
         self._errors: Any = _module("botocore.exceptions")

@@ -104,11 +104,12 @@ class LakeSink:
             fence.take()
             self._fence, self._claims, self._state = fence, self._claimed(paths), None
             self._is_alone = False
-            # From here on no earlier process can commit, so that none needs what it has staged.
-            if claim(paths, self._writer) is not None:
-                state = self._settled(paths)
-                assert state is not None
+            # Without a lock, an earlier process may still commit until the cursor is claimed, if there is one.
+            is_alone = self._store.has_locks or claim(paths, self._writer) is not None
+            state = self._settled(paths)
+            if is_alone:
                 self._clear_others(paths)
+            if state is not None:
                 clear_generations(paths, state)
 
     def _clear_others(self, paths: LakePaths) -> None:

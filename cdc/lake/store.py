@@ -92,6 +92,9 @@ class ObjectStore(Protocol):
     root: str
     """For people."""
 
+    has_locks: bool
+    """Whether `lock` excludes other processes."""
+
     open_bytes: int
     """The most memory that one unfinished object holds."""
 
@@ -193,6 +196,7 @@ def lost(staged: str, final: str) -> SinkRefused:
 class LocalStore:
     """A folder on a local disk. Files are written under hidden names and renamed when they are whole."""
 
+    has_locks = True
     open_bytes = 0
 
     def __init__(self, folder: Path, exchange: Callable[[Path, Path], bool] = exchange) -> None:

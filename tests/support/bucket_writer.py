@@ -20,8 +20,9 @@ from cdc_sink_parquet.options import ParquetOptions
 SOURCE = "shop"
 EVENTS = table("public.events", {"id": pa.int64(), "noise": pa.binary()}, version=1)
 DELIVERY_CHANGES = 10
-# More than a part of an upload.
+# Together more than the rows that wait to be encoded, so that parts are sent.
 LARGE_BYTES = 12 * 1024 * 1024
+LARGE_ROWS = 4
 
 
 def some(first: int, after: int) -> Delivery:
@@ -56,12 +57,12 @@ def write_large(
     sink = _opened(options, environment, epoch)
 
     def parts() -> Any:
-        for i in range(2):
+        for i in range(LARGE_ROWS):
             yield [changes(EVENTS, [("c", {"id": i, "noise": os.urandom(LARGE_BYTES)})], start=i)]
         told.send("written")
         told.recv()
 
-    sink.apply(delivery([], first=0, next=3, parts=parts))
+    sink.apply(delivery([], first=0, next=LARGE_ROWS + 1, parts=parts))
 
 
 def _opened(options: Mapping[str, Any], environment: Mapping[str, str], epoch: int) -> ParquetSink:
