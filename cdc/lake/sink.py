@@ -104,7 +104,7 @@ class LakeSink:
             fence.take()
             self._fence, self._claims, self._state = fence, self._claimed(paths), None
             self._is_alone = False
-            # Without a lock, an earlier process may still commit until the cursor is claimed, if there is one.
+            # Without a lock, an earlier process can commit until the cursor is claimed, if there is one.
             is_alone = self._store.has_locks or claim(paths, self._writer) is not None
             state = self._settled(paths)
             if is_alone:
