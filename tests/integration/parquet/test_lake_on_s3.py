@@ -300,10 +300,10 @@ def test_a_copy_of_the_daemons_state_is_refused(
 ) -> None:
     sink = bucket_lake.opened(1)
     begin_with_a_commit(sink)
-    monkeypatch.setattr(fence, "_process", lambda: "another")
-    with pytest.raises(SinkFenced, match="with the same epoch 1: a daemon on a copy of this state_dir"):
-        bucket_lake.opened(1)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(fence, "_process", lambda: "another")
+        with pytest.raises(SinkFenced, match="with the same epoch 1: a daemon on a copy of this state_dir"):
+            bucket_lake.opened(1)
     commit(sink)
     sink.close()
     assert bucket_lake.seqs() == list(range(10))
