@@ -59,7 +59,7 @@ def test_teardown_removes_slot_publication_and_triggers(database: Database, ran:
     )
     assert objects(database, slot) == (0, 0, 0, 0)
     again = ran.cdc("teardown", "shop", "--yes")
-    assert (again.code, again.out) == (0, "Nothing of the daemon is left in the database of shop.\n")
+    assert (again.code, again.out) == (0, "The database of shop has no objects of the daemon.\n")
 
 
 def test_a_dry_run_prints_statements_that_psql_takes(database: Database, ran: Project, slot: str) -> None:
@@ -164,4 +164,4 @@ def test_what_the_account_may_not_remove_is_named_with_its_statement(
 def test_a_source_that_leaves_nothing_says_so(project: Project) -> None:
     assert project.config["sources"]["shop"]["type"] == SOURCE
     answer = project.cdc("teardown", "shop")
-    assert (answer.code, answer.out) == (0, "Nothing of the daemon is left in the database of shop.\n")
+    assert (answer.code, answer.out) == (0, "The database of shop has no objects of the daemon.\n")
