@@ -97,9 +97,9 @@ def test_older_process_is_fenced(duck: Duck) -> None:
     with pytest.raises(SinkFenced) as caught:
         duck.change(T, ("c", {"id": 1}))
     assert str(caught.value) == (
-        f"{duck.path}: the sink has been opened with epoch 2, this process has epoch 1: a newer daemon writes"
-        " to it, or this state_dir is not the one that filled it. Stop the other daemon, or mount the"
-        " state_dir that filled the sink. If it is lost, give the sink a new, empty location."
+        f"{duck.path}: the sink has been opened with epoch 2, this process has epoch 1: a newer daemon"
+        " on a copy of this state_dir writes to it, or this state_dir was restored from a backup. Stop this"
+        " daemon and use the newest state_dir, or give the sink a new, empty location."
     )
     with pytest.raises(SinkFenced):
         DuckDBSink(duck.options, duck.context(epoch=1)).prepare(SOURCE)
