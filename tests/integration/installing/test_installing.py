@@ -110,8 +110,10 @@ def test_the_wheel_installs_names_that_no_application_uses(tmp_path: Path) -> No
     assert names == {
         "cdc",
         "cdc_config",
+        "cdc_libpq",
         "cdc_sink_duckdb",
         "cdc_sink_parquet",
+        "cdc_sink_postgres",
         "cdc_source_mysql",
         "cdc_source_postgres",
     }
