@@ -34,9 +34,11 @@ class Operated:
     client: Client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium: that of the machine."""
+    """The machine's Chromium. While it is open, its event loop runs in this thread, where other tests have
+    theirs.
+    """
     path = shutil.which("chromium")
     assert path is not None, "chromium is missing: `make setup` installs it"
     with sync_playwright() as playwright:
