@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.text import Text
 
 from cdc.cli.output import as_sentence
+from cdc.control.catalog import errors_of
 from cdc.control.status import STALE_SECONDS, DaemonView, OpenRequest, SourceView, Status, stamp_of
 from cdc.engine.waits import NO_ACTION
 from cdc.kit.report import counted
@@ -56,9 +57,9 @@ def lines_of(status: Status) -> Iterator[Text]:
     for line in _request_lines(status.requests):
         yield Text("")
         yield from map(Text, textwrap.wrap(line, COLUMNS))
-    for subject, error in errors_of(status):
+    for one in errors_of(status):
         yield Text("")
-        yield from _error_lines(subject, error)
+        yield from _error_lines(one.subject, one.error)
 
 
 def _headline(daemon: DaemonView) -> Iterator[Text]:
@@ -211,26 +212,6 @@ def _request_lines(requests: Sequence[OpenRequest]) -> Iterator[str]:
         tables = "all tables" if request.tables is None else ", ".join(request.tables)
         target = request.sink or "all sinks"
         yield f"request {request.request}, {request.state}: copy {tables} of {request.source} into {target}"
-
-
-def errors_of(status: Status) -> Iterator[tuple[str, ErrorReport]]:
-    """Every error, each with what it concerns: a source, a sink, or a table that one of them refuses."""
-    for name, source in status.sources.items():
-        if source.report:
-            yield from _errors_in(f"sources.{name}", source.report)
-        if source.other_log_error:
-            yield f"sources.{name}", source.other_log_error
-    for name, pairs in status.sinks.items():
-        for pair in pairs:
-            if pair.report:
-                yield from _errors_in(f"sinks.{name}", pair.report)
-
-
-def _errors_in(subject: str, report: SourceReport | SinkReport) -> Iterator[tuple[str, ErrorReport]]:
-    if report.error and report.error.message not in [each.message for each in report.skipped]:
-        yield subject, report.error
-    for each in report.skipped:
-        yield f"{subject}, table {each.table} is skipped", each
 
 
 def _retry(seconds: float, error: ErrorReport) -> str:

@@ -18,7 +18,7 @@ from rich.text import Text
 import cdc
 from cdc.cli.output import as_sentence
 from cdc.cli.screen import rows_of
-from cdc.cli.status_text import errors_of
+from cdc.control.catalog import PresentError, errors_of
 from cdc.control.monitor import Trend
 from cdc.control.status import SourceView, Status
 from cdc.control.verdict import FRESH_SECONDS, DaemonVerdict, delivery_word, source_word
@@ -160,7 +160,7 @@ def _least(content: ViewContent, columns: int, lines: int) -> list[Text]:
     """The verdict, and the first statement to run if it has room."""
     title = next(_head(content, columns))
     title.truncate(columns, overflow="ellipsis")
-    remedies = [error.remedy for _, error in _errors_first(content.status)]
+    remedies = [one.error.remedy for one in _errors_first(content.status)]
     commands = (found["command"] for remedy in remedies if (found := _COMMAND.fullmatch(remedy)))
     statement = Text(next(commands, ""), "cyan")
     has_room = statement.plain and rows_of(statement, columns) + 1 < lines
@@ -302,9 +302,9 @@ def _spark(values: Sequence[float]) -> str:
     return "".join(_SPARKS[min(int(value / top * len(_SPARKS)), len(_SPARKS) - 1)] for value in picked)
 
 
-def _errors_first(status: Status) -> list[tuple[str, ErrorReport]]:
-    """Every error, each with what it concerns; those that need you first."""
-    return sorted(errors_of(status), key=lambda one: not one[1].needs_operator)
+def _errors_first(status: Status) -> list[PresentError]:
+    """Every error; those that need you first."""
+    return sorted(errors_of(status), key=lambda one: not one.error.needs_operator)
 
 
 def _problems(content: ViewContent, columns: int) -> list[Text]:
@@ -316,7 +316,7 @@ def _problems(content: ViewContent, columns: int) -> list[Text]:
         for wait in (view.report.waits if view.report else ())
     ]
     blocks = [
-        *(_error(subject, error, content.at, columns) for subject, error in errors),
+        *(_error(one.subject, one.error, content.at, columns) for one in errors),
         *(_wait(subject, wait, columns) for subject, wait in waits),
     ]
     lines = [line for block in blocks[:MOST_PROBLEMS] for line in (Text(""), *block)][1:]

@@ -106,6 +106,12 @@ class PresentError:
     sink: str | None
     error: ErrorReport
 
+    @property
+    def subject(self) -> str:
+        """The place of what has the error in the configuration, with the table that is skipped."""
+        place = f"sources.{self.source}" if self.sink is None else f"sinks.{self.sink}"
+        return place if self.error.table is None else f"{place}, table {self.error.table} is skipped"
+
     def document(self) -> dict[str, Any]:
         """Return the error's document with its subject."""
         sink = {} if self.sink is None else {"sink": self.sink}
