@@ -7,6 +7,7 @@ alike: 5 as int16, int64 and text; 1.5 as decimal(3,1) and decimal(9,4); a uuid 
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +15,14 @@ from typing import Any
 import pyarrow as pa
 
 from cdc.deferred import compute as pc
+
+# Arrow's name of an extension type, whose storage no message needs.
+_EXTENSION = re.compile(r"extension<(?:arrow\.)?([\w.]+)[^<>]*>")
+
+
+def name_of(type_: pa.DataType) -> str:
+    """Return the type's name for messages: uuid, where Arrow prints extension<arrow.uuid>."""
+    return _EXTENSION.sub(r"\1", str(type_))
 
 
 def has_text(type_: pa.DataType) -> bool:

@@ -18,6 +18,7 @@ from cdc.deferred import compute as pc
 from cdc.errors import ConfigError, UnsupportedSchema
 from cdc.installing import install_command
 from cdc.model import Column, TableSchema
+from cdc.transform.canonical import name_of
 from cdc.transform.literals import Literal, kind_of, plain, shared_type
 
 Columns = Mapping[str, pa.Array]
@@ -156,7 +157,7 @@ class _Binder:
                 return lambda columns: scalar
             raise self._refused("a literal is not a condition")
         if not pa.types.is_boolean(operand.type):
-            raise self._refused(f"a value of type {operand.type} is not a condition")
+            raise self._refused(f"a value of type {name_of(operand.type)} is not a condition")
         return operand.evaluate
 
     def _both(self, node: Any) -> Evaluate:
@@ -204,7 +205,7 @@ class _Binder:
     def _like(self, node: Any) -> Evaluate:
         operand = self._value(node.this)
         if not pa.types.is_string(operand.type):
-            raise self._refused(f"like is used on a value of type {operand.type}, which is no text")
+            raise self._refused(f"like is used on a value of type {name_of(operand.type)}, which is no text")
         pattern, ignore = str(node.expression.name), isinstance(node, self._exp.ILike)
         return lambda columns: pc.match_like(operand.evaluate(columns), pattern, ignore_case=ignore)
 
@@ -222,7 +223,8 @@ class _Binder:
             raise self._refused(str(error)) from None
         kind, other = kind_of(first.type), kind_of(second.type)
         if not kind or kind != other or (kind not in ("number", "text") and first.type != second.type):
-            raise self._refused(f"a value of type {first.type} is compared with one of type {second.type}")
+            kinds = name_of(first.type), name_of(second.type)
+            raise self._refused(f"a value of type {kinds[0]} is compared with one of type {kinds[1]}")
         return self._kernel(name, first, second)
 
     def _against(self, operand: _Operand, literal: Literal, name: str) -> Evaluate:
@@ -269,7 +271,8 @@ class _Binder:
         exp = self._exp
         inner = self._value(node.this)
         if not pa.types.is_string(inner.type):
-            raise self._refused(f"{node.key}() is used on a value of type {inner.type}, which is no text")
+            kind = name_of(inner.type)
+            raise self._refused(f"{node.key}() is used on a value of type {kind}, which is no text")
         if isinstance(node, exp.Length):
             return _Operand(pa.int32(), lambda columns: pc.utf8_length(inner.evaluate(columns)))
         kernels = {exp.Lower: pc.utf8_lower, exp.Upper: pc.utf8_upper, exp.Trim: pc.utf8_trim_whitespace}
@@ -287,7 +290,7 @@ class _Binder:
             return pc.coalesce(first.evaluate(columns), *(item(columns) for item in rest))
 
         if kind_of(first.type) in ("", "uuid"):
-            raise self._refused(f"coalesce is used on a value of type {first.type}")
+            raise self._refused(f"coalesce is used on a value of type {name_of(first.type)}")
         return _Operand(first.type, evaluate)
 
     def _alternative(self, first: _Operand, node: Any) -> Evaluate:
@@ -296,7 +299,7 @@ class _Binder:
             scalar = operand.scalar(first.type, ordered=False).cast(first.type)
             return lambda columns: scalar
         if operand.type != first.type:
-            message = f"coalesce mixes the types {first.type} and {operand.type}"
+            message = f"coalesce mixes the types {name_of(first.type)} and {name_of(operand.type)}"
             raise ValueError(message)
         return operand.evaluate
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from cdc.deferred import compute as pc
-from cdc.transform.canonical import distinct, has_text, texts
+from cdc.transform.canonical import distinct, has_text, name_of, texts
 from cdc.transform.settings import KeepLast, Mask, TruncateMask
 
 REDACTED = "REDACTED"
@@ -98,7 +98,7 @@ def make_mask(mask: Mask, type_: pa.DataType, key: KeyedHash | None) -> ColumnMa
     assert key is not None, "the configuration requires a key"
     if mask == "tokenise":
         if not (pa.types.is_string(type_) or pa.types.is_large_string(type_)):
-            message = f"tokenise works on texts, not on {type_}"
+            message = f"tokenise works on texts, not on {name_of(type_)}"
             raise ValueError(message)
         return ColumnMask("tokenise", pa.string(), lambda values: _by_value(values, key.tokens))
     assert mask == "hash", "all other masks are made above"
@@ -130,7 +130,7 @@ def _truncate(mask: TruncateMask, type_: pa.DataType) -> ColumnMask:
             "truncate", pa.string(), lambda values: pc.utf8_slice_codeunits(_as_text(values), 0, length)
         )
     if not (pa.types.is_timestamp(type_) or (pa.types.is_date(type_) and length != "hour")):
-        message = f"truncate: {length} works on dates and timestamps, not on {type_}"
+        message = f"truncate: {length} works on dates and timestamps, not on {name_of(type_)}"
         raise ValueError(message)
     return ColumnMask("truncate", type_, lambda values: _floor(values, length))
 
@@ -154,7 +154,8 @@ def _as_text(values: pa.Array) -> pa.Array:
 def _require_text(mask: Any, type_: pa.DataType) -> None:
     if not has_text(type_):
         name = "keep_last" if isinstance(mask, KeepLast) else "truncate"
-        message = f"{name} works on texts, whole numbers, decimals, dates, times and uuids, not on {type_}"
+        kinds = "texts, whole numbers, decimals, dates, times and uuids"
+        message = f"{name} works on {kinds}, not on {name_of(type_)}"
         raise ValueError(message)
 
 

@@ -33,11 +33,14 @@ class TransformedShape:
     def __init__(
         self, schema: TableSchema, target: TableId, rules: TableRules, key: KeyedHash | None
     ) -> None:
-        """Raises UnsupportedSchema where a rule does not fit a column, naming rule, table and column."""
-        self._kept = list(_kept(schema, rules, key))
+        """Raises UnsupportedSchema where rules do not fit, naming rule, table and column of each."""
+        problems: list[UnsupportedSchema] = []
+        self._kept = list(_kept(schema, rules, key, problems))
         self._new_names = {kept.name: kept.column.name for kept in self._kept}
-        _require_key(schema, rules, self._kept)
-        _refuse_collisions(schema, rules, [kept.column.name for kept in self._kept])
+        problems += _key_problems(schema, rules, self._kept)
+        problems += _collisions(schema, rules, [kept.column.name for kept in self._kept])
+        if problems:
+            raise _all_in_one(problems, schema.table)
         self.target = replace(
             schema,
             table=target,
@@ -61,7 +64,19 @@ class TransformedShape:
         return [self._new_names[name] for name in names if name in self._new_names]
 
 
-def _kept(schema: TableSchema, rules: TableRules, key: KeyedHash | None) -> Iterator[_Kept]:
+def _all_in_one(problems: Sequence[UnsupportedSchema], table: TableId) -> UnsupportedSchema:
+    """Return one error for all problems of a table."""
+    if len(problems) == 1:
+        return problems[0]
+    messages = [f"{one.where.removesuffix(f': {table}')}: {one.message}" for one in problems]
+    remedies = dict.fromkeys(one.remedy for one in problems)
+    return UnsupportedSchema("; ".join(messages), where=str(table), remedy=" ".join(remedies))
+
+
+def _kept(
+    schema: TableSchema, rules: TableRules, key: KeyedHash | None, problems: list[UnsupportedSchema]
+) -> Iterator[_Kept]:
+    """Yield the columns that stay; a mask that does not fit its column is added to the problems."""
     for column in schema.columns:
         name = column.name.lower()
         place, mask = rules.masks.get(name, ("", None))
@@ -73,8 +88,8 @@ def _kept(schema: TableSchema, rules: TableRules, key: KeyedHash | None) -> Iter
                 made = make_mask(mask, column.type, key)
             except ValueError as error:
                 where = f"{place}.mask.{column.name}: {schema.table}"
-                remedy = "Use hash, redact or drop for this column."
-                raise UnsupportedSchema(str(error), where=where, remedy=remedy) from None
+                remedy = "Use hash, redact or drop instead."
+                problems.append(UnsupportedSchema(str(error), where=where, remedy=remedy))
         new_name = rules.renames[name][1] if name in rules.renames else column.name
         yield _Kept(column.name, _shaped(column, new_name, made), made)
 
@@ -88,37 +103,37 @@ def _shaped(column: Column, name: str, mask: ColumnMask | None) -> Column:
     return replace(column, name=name, type=mask.type, source_type=mask.kind, nullable=nullable, fill=fill)
 
 
-def _require_key(schema: TableSchema, rules: TableRules, kept: Sequence[_Kept]) -> None:
+def _key_problems(
+    schema: TableSchema, rules: TableRules, kept: Sequence[_Kept]
+) -> Iterator[UnsupportedSchema]:
     """Rows are found by their key: it has to be there, and two keys must not become one."""
     by_name: Mapping[str, _Kept] = {each.name: each for each in kept}
     for name in schema.key:
         found = by_name.get(name)
         if found is None:
-            raise UnsupportedSchema(
+            yield UnsupportedSchema(
                 f"the column {name!r} is part of the key and cannot be left out:"
                 " updates and deletes match rows by it",
                 where=_place_of(rules, name, schema.table),
                 remedy=f"Write mask: {{{name}: hash}}, or leave the table out of the entry.",
             )
-        if found.mask is not None and not found.mask.is_injective:
-            raise UnsupportedSchema(
+        elif found.mask is not None and not found.mask.is_injective:
+            yield UnsupportedSchema(
                 f"the column {name!r} is part of the key and cannot be masked by {found.mask.kind}:"
                 " two rows could become one",
                 where=_place_of(rules, name, schema.table),
                 remedy=f"Write mask: {{{name}: hash}}, or leave the table out of the entry.",
             )
     if not kept:
-        message = "no column is left"
-        raise UnsupportedSchema(
-            message, where=str(schema.table), remedy="Exclude the table in `tables` instead."
-        )
+        remedy = "Exclude the table in `tables` instead."
+        yield UnsupportedSchema("no column is left", where=str(schema.table), remedy=remedy)
 
 
-def _refuse_collisions(schema: TableSchema, rules: TableRules, names: Sequence[str]) -> None:
+def _collisions(schema: TableSchema, rules: TableRules, names: Sequence[str]) -> Iterator[UnsupportedSchema]:
     for name in names:
         if name.startswith(RESERVED_PREFIX) or names.count(name) > 1:
             reason = "is reserved" if name.startswith(RESERVED_PREFIX) else "is the name of two columns"
-            raise UnsupportedSchema(
+            yield UnsupportedSchema(
                 f"{name!r} {reason} after renaming",
                 where=_place_of(rules, name, schema.table),
                 remedy="Change `rename` so that each column has a name of its own.",

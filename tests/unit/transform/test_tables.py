@@ -223,3 +223,15 @@ def test_a_rule_that_does_not_fit_is_named_with_its_remedy(
     assert where in raised.value.where
     assert "app.people" in raised.value.where
     assert raised.value.remedy
+
+
+def test_all_columns_that_a_rule_does_not_fit_are_named_at_once() -> None:
+    schema = table("app.people", {"id": pa.uuid(), "seen": pa.bool_(), "mail": pa.uuid()})
+    with pytest.raises(UnsupportedSchema) as raised:
+        transform({"mask": {"id": "redact", "seen": {"keep_last": 2}, "mail": "tokenise"}}, schema=schema)
+    assert raised.value.where == "app.people"
+    problems = raised.value.message.split("; ")
+    assert [one.partition(": ")[0].rpartition(".")[2] for one in problems] == ["seen", "mail", "id"]
+    assert problems[0].startswith("sources.shop.transforms[0].mask.seen: keep_last works on texts")
+    assert problems[1] == "sources.shop.transforms[0].mask.mail: tokenise works on texts, not on uuid"
+    assert raised.value.remedy.count("Use hash, redact or drop instead.") == 1
