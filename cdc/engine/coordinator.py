@@ -275,6 +275,7 @@ class Coordinator:
                 "skipping a table until its error is resolved",
                 level="error",
                 table=str(table),
+                where=error.where,
                 error=error.message,
                 remedy=error.remedy,
             )

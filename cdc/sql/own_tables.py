@@ -208,6 +208,7 @@ def report_set_aside(context: SinkContext, refused: TableRefused) -> None:
         level="error",
         table=str(refused.schema.table),
         kind=type(error).__name__,
+        where=error.where,
         error=error.message,
         remedy=error.remedy,
     )

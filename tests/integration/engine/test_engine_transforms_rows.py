@@ -242,6 +242,9 @@ def test_a_table_that_a_rule_does_not_fit_is_skipped_and_the_others_go_on(
         assert [row["id"] for row in bench.store.state("public.keyless")]
         assert not bench.store.rows("public.orders")
         assert "sources.shop.transforms[0]" in str(errors[0])
+        skipped = [one for one in bench.events if one["event"].startswith("skipping a table")]
+        assert all(one["where"].startswith("sources.shop.transforms[0]") for one in skipped)
+        assert skipped
 
 
 def test_a_table_that_is_routed_elsewhere_is_copied_under_its_new_name(bench: Bench) -> None:
