@@ -90,7 +90,7 @@ class Housekeeping:
         sources: dict[str, SourceReport] = {}
         sinks: dict[str, list[SinkReport]] = {}
         for name, capture in self._pipelines.captures.items():
-            sources[name] = capture.status.report()
+            sources[name] = capture.status.report(capture.end)
             for delivery in self._pipelines.of_source(name):
                 status, end = delivery.status, capture.end
                 behind = capture.retention.size_between(status.next, end)

@@ -206,7 +206,6 @@ class SourceStatus(WorkerCondition):
     name: str
     state: str = "starting"
     position: Position | None = None
-    offset: int = 0
     commit_at: datetime | None = None
     source_position: Position | None = None
     # Every change that was committed before this is in the log.
@@ -250,7 +249,7 @@ class SourceStatus(WorkerCondition):
 
     def positioned(self, commit: Commit | None) -> None:
         if commit is not None:
-            self.position, self.offset = commit.position, commit.next
+            self.position = commit.position
             self.commit_at = commit.commit_at or self.commit_at
 
     def took(self, changes: ChangeSet, stored: Callable[[TableId], TableSchema | None]) -> None:
@@ -302,7 +301,8 @@ class SourceStatus(WorkerCondition):
         while self._looks and self.position is not None and self._looks[0][0].order <= self.position.order:
             self.complete_at = self._looks.popleft()[1]
 
-    def report(self) -> SourceReport:
+    def report(self, end: int = 0) -> SourceReport:
+        """Return the report of a source whose log ends at the offset `end`."""
         self._pass_looks()
         behind = None
         if self.source_position is not None and self.position is not None:
@@ -314,7 +314,7 @@ class SourceStatus(WorkerCondition):
             position=str(self.position) if self.position else None,
             source_position=str(self.source_position) if self.source_position else None,
             behind_bytes=behind,
-            offset=self.offset,
+            offset=end,
             commit_at=self.commit_at.isoformat() if self.commit_at else None,
             rows_per_second=round(self.rate.per_second(), 1),
             rows=self.rate.total,

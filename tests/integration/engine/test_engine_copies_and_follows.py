@@ -13,6 +13,7 @@ from cdc.engine.specs import Retention
 from cdc.errors import SinkRefused, SinkUnavailable, SourceGap, SourceMismatch, SourceUnavailable
 from cdc.log import SegmentedLog
 from cdc.model import ChangeSet
+from cdc.state import LocalState
 from cdc.testing.events import append, table
 from tests.integration.engine.conftest import Bench
 
@@ -46,6 +47,14 @@ def test_the_sink_takes_each_row_once_without_crashes(bench: Bench) -> None:
     assert [row["_cdc_op"] for row in history].count("c") == 1
     seqs = [row["_cdc_seq"] for row in history]
     assert seqs == sorted(set(seqs))
+
+
+def test_the_status_has_the_end_of_the_log_although_a_copy_wrote_last(bench: Bench) -> None:
+    bench.database.create(ORDERS, rows(5))
+    bench.start(once=True).join()
+    with closing(SegmentedLog(bench.folder / "log" / "shop")) as log:
+        assert log.end is not None
+        assert LocalState(bench.folder).status()["sources"]["shop"]["offset"] == log.end.next
 
 
 def test_an_empty_table_is_made_known_to_the_sink(bench: Bench) -> None:
