@@ -36,6 +36,11 @@ _COMMENTS = """
 _EXISTING = "select slot_name from pg_replication_slots where slot_name = any(%s) order by slot_name"
 # Advisory locks have a key of two numbers; the first says that it is ours ("cdc").
 _LOCK_SPACE = 0x636463
+# A run from URLs alone has no file to set the slot in, and the folder it was started in has its state_dir.
+_ANOTHER = (
+    "Mount the state_dir that created the slot, or run the command in the folder of its daemon. For a second"
+    " daemon, set another slot: for this source (`cdc init` writes a file if there is none)."
+)
 # So much of a uuid distinguishes two logs in a message.
 _SHORT = 8
 
@@ -164,8 +169,7 @@ def claimed(where: str, slot: str, mark: Mark) -> SourceClaimed:
         f"the replication slot {slot!r} belongs to another log ({mark.log_id[:_SHORT]}): this"
         " state_dir did not create it",
         where=where,
-        remedy="Mount the state_dir that created the slot, or set another slot: for this source. To abandon"
-        f" that log permanently, run: {adopt(where)}",
+        remedy=f"{_ANOTHER} To abandon that log permanently, run: {adopt(where)}",
     )
 
 
@@ -174,8 +178,7 @@ def unmarked(where: str, slot: str) -> SourceClaimed:
     return SourceClaimed(
         f"the replication slot {slot!r} exists, and this state_dir, which holds no log, did not create it",
         where=where,
-        remedy="Mount the state_dir that created the slot, or set another slot: for this source. To use the"
-        f" slot from now on, run: {adopt(where)}",
+        remedy=f"{_ANOTHER} To use the slot from now on, run: {adopt(where)}",
     )
 
 
