@@ -98,7 +98,7 @@ def create_whole(path: Path, make: Callable[[Path], None]) -> None:
 
 def check_folder(file: Path, code: str, docs: str) -> Finding:
     """Return whether the file's folder can be written."""
-    folder = file.parent
+    folder = file.absolute().parent
     if not folder.is_dir():
         message = f"the folder {folder} does not exist"
         return Finding(Severity.ERROR, code, message, f"mkdir -p {folder}", docs)
