@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cdc.cli.configured import open_for_control
+from cdc.cli.configured import open_for_state
 from cdc.cli.output import print_json, print_table
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.control.composition import pick_source
@@ -26,7 +26,7 @@ def checkpoints(
     as_json: JsonOption = False,
 ) -> None:
     """List the places to replay from, newest first."""
-    configuration = open_for_control(config)
+    configuration = open_for_state(config, as_json=as_json)
     name = None if source is None else pick_source(configuration, source, "checkpoints SOURCE").name
     found = kept_checkpoints(configuration, name, limit)
     if as_json:

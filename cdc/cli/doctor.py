@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from cdc.cli.check import finding_lines, has_errors
-from cdc.cli.configured import open_configuration
+from cdc.cli.configured import in_force, open_configuration
 from cdc.cli.output import print_error, print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, exit_code
 from cdc.cli.status_text import lines_of
@@ -20,6 +20,7 @@ from cdc.control.facts import configured_facts, folder_facts, machine_facts
 from cdc.control.status import Status, status_of
 from cdc.errors import ConfigError, PluginError
 from cdc.readable import show_time
+from cdc_config import Configuration
 
 
 def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
@@ -38,8 +39,12 @@ def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
         configuration = open_configuration(config)
     except (ConfigError, PluginError) as error:
         # A file that cannot be loaded is a reason to ask for help.
+        found = in_force(config, error) if isinstance(error, ConfigError) else None
         if as_json:
-            print_json({"at": now, **common})
+            print_json({"at": now, **common, **(_state_document(found) if found else {})})
+        elif found:
+            _show("state_dir", folder_facts(found.state_dir))
+            _show_status(status_of(found))
         print_error(error, as_json=as_json)
         raise typer.Exit(exit_code(error)) from error
     status, results = status_of(configuration), list(find_all(configuration))
@@ -56,15 +61,26 @@ def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
         raise typer.Exit(1)
 
 
+def _state_document(configuration: Configuration) -> dict[str, Any]:
+    return {
+        "state_dir": folder_facts(configuration.state_dir),
+        "status": status_of(configuration).document(),
+    }
+
+
 def _documents(status: Status, results: list[Result]) -> dict[str, Any]:
     findings = [{"subject": subject, **asdict(finding)} for subject, finding in results]
     return {"status": status.document(), "findings": findings}
 
 
-def _show_state(status: Status, results: list[Result]) -> None:
+def _show_status(status: Status) -> None:
     say("\nSTATUS")
     for line in lines_of(status):
         say(line)
+
+
+def _show_state(status: Status, results: list[Result]) -> None:
+    _show_status(status)
     say("\nCHECK")
     for line in finding_lines(results):
         say(line)

@@ -42,7 +42,7 @@ def health(
 
     The exit code is 1 if it does not, or does not answer.
     """
-    settings = open_http(config)
+    settings = open_http(config, as_json=as_json)
     address = settings.address if listen is None else _address(listen)
     if address is None:
         remedy = f"Write http: {{listen: {DEFAULT_LISTEN}}} into the configuration, and restart the daemon."

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cdc.cli.configured import open_for_control
+from cdc.cli.configured import open_for_state
 from cdc.cli.output import print_error, print_json, print_table, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, session_of
 from cdc.control import storage
@@ -30,7 +30,7 @@ def list_segments(
     source: SourceArgument = None, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
 ) -> None:
     """List the segments with their offsets, sizes, times and positions."""
-    configuration = open_for_control(config)
+    configuration = open_for_state(config, as_json=as_json)
     logs = storage.logs(configuration)
     found = []
     for name in _names(configuration, source):
@@ -66,7 +66,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Read every frame of the log and check its checksum; exit code 1 when something is damaged."""
-    configuration = open_for_control(config)
+    configuration = open_for_state(config, as_json=as_json)
     logs = storage.logs(configuration)
     results: list[dict[str, Any]] = []
     for name in _names(configuration, source):

@@ -92,19 +92,40 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: S
 
 def print_error(error: CdcError, *, as_json: bool) -> None:
     """One block on stderr; an error that holds several (`problems`) shows each."""
-    problems = error.problems
     if as_json:
-        document = _error_document(problems[0], type(error).__name__)
-        if len(problems) > 1:
-            document["problems"] = [_error_document(problem, type(problem).__name__) for problem in problems]
-        sys.stderr.write(orjson.dumps({"error": document}, option=orjson.OPT_APPEND_NEWLINE).decode())
-        return
+        _write_document({"error": _document_of(error)})
+    else:
+        _say_problems(error, "error", "bold red")
+
+
+def print_warning(error: CdcError, note: str, *, as_json: bool) -> None:
+    """An error that the command gets around, as `print_error`, and in a note how."""
+    if as_json:
+        _write_document({"warning": _document_of(error) | {"note": note}})
+    else:
+        _say_problems(error, "warning", "bold yellow")
+        say(f"  {note}", console(sys.stderr))
+
+
+def _document_of(error: CdcError) -> dict[str, Any]:
+    problems = error.problems
+    document: dict[str, Any] = _error_document(problems[0], type(error).__name__)
+    if len(problems) > 1:
+        document["problems"] = [_error_document(problem, type(problem).__name__) for problem in problems]
+    return document
+
+
+def _write_document(document: dict[str, Any]) -> None:
+    sys.stderr.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE).decode())
+
+
+def _say_problems(error: CdcError, word: str, style: str) -> None:
     from rich.text import Text
 
     out = console(sys.stderr)
-    for problem in problems:
+    for problem in error.problems:
         where = f"{problem.where}: " if problem.where else ""
-        say(Text.assemble(("error: ", "bold red"), where + problem.message.rstrip(".")), out)
+        say(Text.assemble((f"{word}: ", style), where + problem.message.rstrip(".")), out)
         if problem.remedy:
             say(Text(f"  {as_sentence(problem.remedy)}", "green"), out)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cdc.cli.configured import open_for_control
+from cdc.cli.configured import open_for_state
 from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.control import pause as control
@@ -33,7 +33,7 @@ def pause(
 
     A paused source is not read: the database keeps its changes. The changes of a paused sink wait in the log.
     """
-    configuration = open_for_control(config)
+    configuration = open_for_state(config, as_json=as_json)
     target = control.pause_target(configuration, name, tables or [], kind, "pause NAME")
     result = control.pause(configuration, target, operator())
     _show(target, result, "paused", as_json=as_json)
@@ -47,7 +47,7 @@ def resume(
     as_json: JsonOption = False,
 ) -> None:
     """Resume what `cdc pause` has paused."""
-    configuration = open_for_control(config)
+    configuration = open_for_state(config, as_json=as_json)
     target = control.pause_target(configuration, name, tables or [], kind, "resume NAME")
     _show(target, control.resume(configuration, target), "resumed", as_json=as_json)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cdc.cli.configured import open_for_control
+from cdc.cli.configured import open_for_state
 from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.control.composition import pick_sink
@@ -30,7 +30,7 @@ def replay(
 
     The sink applies all later changes again. At the end it equals a sink that was never rewound.
     """
-    configuration = open_for_control(config)
+    configuration = open_for_state(config, as_json=as_json)
     chosen = pick_sink(configuration, sink, "replay SINK")
     task = plan_replay(configuration, chosen, source_of(chosen, source, "--source"), start, "--from")
     running = daemon_of(configuration).running

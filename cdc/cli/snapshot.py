@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cdc.cli.configured import open_for_control
+from cdc.cli.configured import open_for_state
 from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.control.snapshot import CopyParameters, LeftRequest, RequestedCopy, ask_for_copy, requested_copy
@@ -30,7 +30,7 @@ def snapshot(
 
     A mirror keeps its rows until the new copy is complete.
     """
-    configuration = open_for_control(config)
+    configuration = open_for_state(config, as_json=as_json)
     requested = requested_copy(configuration, names or [], sink, _PARAMETERS)
     _show(requested, ask_for_copy(configuration, requested), as_json=as_json)
 

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cdc.cli.configured import open_for_control
+from cdc.cli.configured import open_for_state
 from cdc.cli.live_view import watch_on
 from cdc.cli.output import has_screen, print_json, say
 from cdc.cli.screen import Screen
@@ -32,7 +32,7 @@ def status(
 
     The exit code is 1 when something has failed or waits for an operator.
     """
-    configuration = open_for_control(config)
+    configuration = open_for_state(config, as_json=as_json)
     if watch and not as_json and has_screen(sys.stdout):
         watch_on(configuration, Screen(sys.stdout, alternate=True))
     elif watch:

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from cdc.cli.configured import open_for_control
+from cdc.cli.configured import open_for_state
 from cdc.cli.lines import to_lines
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.control.composition import pick_source
@@ -55,7 +55,7 @@ def tail(
 
     They come from the durable log: the newest 10 (or --limit), or those from --from on.
     """
-    configuration = open_for_control(config)
+    configuration = open_for_state(config, as_json=as_json)
     chosen = pick_source(configuration, source, "tail SOURCE")
     with closing(open_log(configuration, chosen.name)) as log:
         tables = table or ["*"]

@@ -20,6 +20,8 @@ from cdc_config import Configuration, ConfiguredSink, ConfiguredSource
 
 # Settings of the daemon that the environment can make begin so.
 VARIABLE_PREFIX = "CDC_"
+# Keys whose entries are listed one by one.
+_SECTIONS = ("sources", "sinks")
 
 
 def machine_facts(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -49,12 +51,15 @@ def folder_facts(folder: Path) -> dict[str, str]:
 
 
 def configured_facts(configuration: Configuration) -> dict[str, str]:
-    """Return for each source and sink its type and the keys that the file sets."""
+    """Return the keys that the file sets; for each source and sink, its type too."""
+    top = {key: "is set" for key in configuration.keys if key not in (*_SECTIONS, "http")}
+    if "http" in configuration.keys:
+        top["http"] = f"sets {', '.join(_set(configuration.http)) or 'nothing'}"
     sections: dict[str, ConfiguredSource | ConfiguredSink] = {
         **{f"sources.{name}": one for name, one in configuration.sources.items()},
         **{f"sinks.{name}": one for name, one in configuration.sinks.items()},
     }
-    return {
+    return top | {
         path: f"{one.settings.type}, sets {', '.join(_set(one.settings) + _set(one.options)) or 'no more'}"
         for path, one in sections.items()
     }

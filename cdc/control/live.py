@@ -189,6 +189,8 @@ class LiveStatus:
 
 def steady_seconds(sink: ConfiguredSink) -> float:
     """Return the change of freshness in a minute below which the sink's trend is steady."""
+    if sink.plugin is None:
+        return _STEADY_SECONDS
     flush = sink.settings.flush.policy(sink.plugin.capabilities.flush)
     return max(flush.interval_seconds, _STEADY_SECONDS)
 

@@ -80,7 +80,8 @@ def send_back(task: Replay, *, running: bool) -> bool:
 
 
 def _refuse_without_rewind(sink: ConfiguredSink) -> None:
-    if not issubclass(sink.plugin, SupportsRewind):
+    # A daemon refuses too, which matters if the type is not known here.
+    if sink.plugin is not None and not issubclass(sink.plugin, SupportsRewind):
         remedy = "Empty it and give it a new name: a new sink starts at the beginning of the log."
         raise SinkRefused(continuity.NO_REPLAY, where=f"sinks.{sink.name}", remedy=remedy)
 

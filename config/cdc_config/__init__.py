@@ -10,6 +10,8 @@ from cdc_config.load import (
     load,
     load_http,
     load_value,
+    salvage_http,
+    salvage_state_dir,
 )
 from cdc_config.problem import InvalidConfig
 from cdc_config.schema import json_schema
@@ -34,4 +36,6 @@ __all__ = [
     "load",
     "load_http",
     "load_value",
+    "salvage_http",
+    "salvage_state_dir",
 ]

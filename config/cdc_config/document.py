@@ -93,6 +93,23 @@ def read_document(file: FilePath, environment: Mapping[str, str], *, complete: b
     return parse_document(_read_text(file), str(file), interpolation, complete=complete)
 
 
+def read_section(file: FilePath, environment: Mapping[str, str], key: str) -> Document:
+    """The section of a key at the file's top, read by itself, for a file that cannot be parsed as a whole.
+
+    It is empty if the file has no such key. Errors as `read_document`, if it need not be complete.
+    """
+    kept, is_inside = [], False
+    for line in _read_text(file).splitlines():
+        if line[:1].strip() and not line.startswith("#"):
+            is_inside = re.match(rf"{key}\s*:", line) is not None
+        # Lines keep their numbers.
+        kept.append(line if is_inside else "")
+    if not any(kept):
+        return Document(str(file))
+    interpolation = Interpolation(environment, file.absolute().parent)
+    return parse_document("\n".join(kept), str(file), interpolation, complete=False)
+
+
 def parse_document(text: str, name: str, interpolation: Interpolation, *, complete: bool = True) -> Document:
     """The same for text that is already read."""
     root = _compose(text, name)

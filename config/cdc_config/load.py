@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, Literal, Protocol
@@ -18,7 +19,7 @@ from pydantic import BaseModel
 from cdc.errors import ConfigError, PluginError
 from cdc.files import DEFAULT_UMASK
 from cdc.spi.capabilities import OwnsPlaces
-from cdc_config.document import Document, describe, read_document
+from cdc_config.document import Document, describe, read_document, read_section
 from cdc_config.http import HOW_TO_MAKE_ONE, HttpSettings, problem_of
 from cdc_config.problem import InvalidConfig, Path, did_you_mean, format_path
 from cdc_config.settings import (
@@ -52,7 +53,7 @@ class PluginLoader(Protocol):
 @dataclass(frozen=True, slots=True)
 class ConfiguredSource:
     """One source: what the engine reads, and the plug-in with its own validated options, or why there are
-    none.
+    none. The plug-in is None if its type is not known either.
     """
 
     name: str
@@ -85,7 +86,10 @@ class ConfiguredSink:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A whole file. `state_dir` is absolute; `umask` takes rights from all files that the daemon makes."""
+    """A whole file. `state_dir` is absolute; `umask` takes rights from all files that the daemon makes.
+
+    `keys` are those at the file's top.
+    """
 
     file: FilePath
     state_dir: FilePath
@@ -93,6 +97,7 @@ class Configuration:
     sinks: Mapping[str, ConfiguredSink]
     umask: int
     http: HttpSettings
+    keys: tuple[str, ...] = ()
 
 
 def load(
@@ -124,6 +129,31 @@ def load_http(file: FilePath, environment: Mapping[str, str] | None = None) -> H
     """
     environment = os.environ if environment is None else environment
     return _Loading(read_document(file, environment, complete=False), _no_plugin).http()
+
+
+def salvage_http(file: FilePath, environment: Mapping[str, str] | None = None) -> HttpSettings:
+    """The settings in the section `http` of a file that `load_http` refuses; the defaults if it has none.
+
+    Raises:
+        ConfigError, InvalidConfig: the section has an error itself.
+    """
+    environment = os.environ if environment is None else environment
+    return _Loading(read_section(file, environment, "http"), _no_plugin).http()
+
+
+def salvage_state_dir(file: FilePath, environment: Mapping[str, str] | None = None) -> FilePath:
+    """The `state_dir` of a file that `load` refuses; the default if it cannot be read."""
+    environment = os.environ if environment is None else environment
+    value: object = None
+    with suppress(ConfigError):
+        value = _salvaged(file, environment, "state_dir").value.get("state_dir")
+    return file.absolute().parent / (value if isinstance(value, str) and value else DEFAULT_STATE_DIR)
+
+
+def _salvaged(file: FilePath, environment: Mapping[str, str], key: str) -> Document:
+    with suppress(ConfigError):
+        return read_document(file, environment, complete=False)
+    return read_section(file, environment, key)
 
 
 def load_value(
@@ -160,7 +190,9 @@ class _Loading:
         self._refuse_waiting_for_nobody(sources, sinks)
         if self._problems:
             raise InvalidConfig(self._problems)
-        return Configuration(file.absolute(), folder / self._state_dir(), sources, sinks, self._umask(), http)
+        keys = tuple(self._document.value)
+        state_dir, umask = folder / self._state_dir(), self._umask()
+        return Configuration(file.absolute(), state_dir, sources, sinks, umask, http, keys)
 
     def http(self) -> HttpSettings:
         settings = self._http()

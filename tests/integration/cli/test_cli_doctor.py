@@ -23,6 +23,7 @@ def planted(database15: Database, project: Project, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("CDC_TOKEN", TOKEN)
     project.write(
         {
+            "state_dir": "./cdc-data",
             "http": {"token": "${CDC_TOKEN}"},
             "sources": {
                 "shop": {"type": "postgres", "url": "${SHOP_URL}", "slot": database15.name, "ddl": "watch"}
@@ -49,6 +50,7 @@ def test_doctor_shows_versions_machine_keys_state_and_findings(planted: Project)
     assert sections == ["VERSIONS", "MACHINE", "CONFIGURED", "STATE_DIR", "STATUS", "CHECK"]
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert f"cdc {cdc.__version__}" in lines
+    assert {"state_dir is set", "http sets token"} <= {*lines}
     assert "sources.shop postgres, sets url, slot, ddl" in lines
     assert "sinks.lake parquet, sets url" in lines
     assert "source shop stopped" in lines

@@ -278,6 +278,24 @@ def test_version_help_and_completion_are_there(project: Project) -> None:
     assert completed.stdout.split() == ["status"]
 
 
+def test_commands_that_need_the_state_only_do_with_a_file_that_has_an_error(finished: Project) -> None:
+    listed = finished.cdc("log", "list").out
+    with (finished.folder / "cdc.yaml").open("a", encoding="utf-8") as file:
+        file.write("sinks: [\n")
+    assert seqs(finished.cdc("tail", "-n", "3")) == [7, 8, 9]
+    assert len(finished.cdc("checkpoints", "--json").json) > 0
+    assert finished.cdc("log", "list").out == listed
+    assert finished.cdc("pause", "store").out.startswith("sink store is paused.")
+    answer = finished.cdc("resume", "store")
+    assert answer.out.startswith("sink store is resumed.")
+    assert answer.err.startswith("warning: cdc.yaml:")
+    # These need what the file says.
+    for command in (["tail", "--from", "0/D"], ["replay", "store", "--from", "0"], ["reload"], ["run"]):
+        answer = finished.cdc(*command)
+        assert answer.code == 2, command
+        assert "error: cdc.yaml:" in answer.err, command
+
+
 def test_docs_lists_its_pages_and_prints_one(project: Project) -> None:
     assert project.cdc("docs", "--json").json["sinks/duckdb"] == "DuckDB"
     assert project.cdc("docs", "operations#errors").out.startswith("## Errors\n")

@@ -143,6 +143,53 @@ def test_status_exits_with_1_when_an_operator_must_act(
     assert project.cdc("status", "--json").code == code
 
 
+HALF_EDITED = {
+    "not valid YAML": "state_dir: ./state\nsources:\n  shop: {type: [\n",
+    "is a duplicate key": "sources: {}\nstate_dir: state  # kept\nsources: {}\n",
+    "is not a known key": "{state_dir: state, source: {}, sinks: {}}",
+}
+
+
+@pytest.mark.parametrize(("problem", "text"), HALF_EDITED.items(), ids=[*HALF_EDITED])
+def test_an_error_in_the_file_is_a_warning_beside_the_state(
+    project: Project, problem: str, text: str
+) -> None:
+    write(project)
+    (project.folder / "cdc.yaml").write_text(text, "utf-8")
+    shown = project.cdc("status")
+    assert (shown.code, shown.out.splitlines()[0][:7]) == (0, "running")
+    assert "source shop  streaming" in shown.out
+    assert "from        shop, at offset 81,234,567" in shown.out
+    assert shown.err.startswith("warning: cdc.yaml:")
+    assert problem in shown.err
+    assert f"  Used instead: the last report of the daemon in {project.folder / 'state'}\n" in shown.err
+    as_json = project.cdc("status", "--json")
+    assert as_json.json["sources"]["shop"]["state"] == "streaming"
+    assert problem in orjson.loads(as_json.err)["warning"]["message"]
+
+
+def test_the_default_state_dir_is_looked_at_where_the_file_names_none(project: Project) -> None:
+    write(project)
+    (project.folder / "cdc.yaml").write_text("sources: [\nstate", "utf-8")
+    shown = project.cdc("status")
+    assert (shown.code, shown.out) == (2, "")
+    assert shown.err.startswith("error: cdc.yaml:")
+    (project.folder / "state").rename(project.folder / "cdc-data")
+    shown = project.cdc("status")
+    assert "source shop  streaming" in shown.out
+    assert shown.err.startswith("warning: cdc.yaml:")
+
+
+def test_doctor_shows_the_state_under_a_file_with_an_error(project: Project) -> None:
+    write(project)
+    (project.folder / "cdc.yaml").write_text(HALF_EDITED["not valid YAML"], "utf-8")
+    answer = project.cdc("doctor")
+    assert answer.code == 2
+    assert "source shop  streaming" in answer.out
+    assert answer.err.startswith("error: cdc.yaml:")
+    assert project.cdc("doctor", "--json").json["status"]["running"]
+
+
 def test_check_reports_the_full_disk_that_a_running_daemon_waits_for(project: Project) -> None:
     write(project, state_dir_full=True)
     found = {finding["code"]: finding["severity"] for finding in project.cdc("check", "--json").json}

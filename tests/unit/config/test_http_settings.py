@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cdc_config import HttpAddress, InvalidConfig, load_http
+from cdc_config import HttpAddress, HttpSettings, InvalidConfig, load_http, salvage_http
 from cdc_config.http import parse_address
 from tests.unit.config.conftest import Load, Messages
 
@@ -70,3 +70,14 @@ def test_health_checks_read_the_address_without_plugins_or_secrets(tmp_path: Pat
     file.write_text("http: {listen: 9000}\n", "utf-8")
     with pytest.raises(InvalidConfig, match=r"cdc.yaml:1: http.listen: must be text"):
         load_http(file, {})
+
+
+def test_the_section_is_read_by_itself_where_the_rest_is_half_edited(tmp_path: Path) -> None:
+    file = tmp_path / "cdc.yaml"
+    file.write_text("sources: [\n# http: {}\nhttp:\n  # moved\n  listen: localhost:9000\nsinks: ]\n", "utf-8")
+    assert salvage_http(file, {}).address == HttpAddress("localhost", 9000)
+    file.write_text("sources: [\nhttps: {listen: localhost:9000}\n", "utf-8")
+    assert salvage_http(file, {}) == HttpSettings()
+    file.write_text("sources: [\nhttp: {listen: 9000}\n", "utf-8")
+    with pytest.raises(InvalidConfig, match=r"cdc.yaml:2: http.listen: must be text"):
+        salvage_http(file, {})
