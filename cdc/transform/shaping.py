@@ -130,7 +130,7 @@ def _key_problems(
 
 
 def _collisions(schema: TableSchema, rules: TableRules, names: Sequence[str]) -> Iterator[UnsupportedSchema]:
-    for name in names:
+    for name in dict.fromkeys(names):
         if name.startswith(RESERVED_PREFIX) or names.count(name) > 1:
             reason = "is reserved" if name.startswith(RESERVED_PREFIX) else "is the name of two columns"
             yield UnsupportedSchema(
