@@ -34,7 +34,8 @@ def configuration_in_force(file: Path, error: ConfigError) -> Configuration | No
         report = daemon_of(bare).report
     except StateError:
         return None  # The error of the file comes first.
-    return None if report is None else _reported(bare, report, InvalidConfig(error.problems))
+    problems = [one for one in error.problems if isinstance(one, ConfigError)]
+    return None if report is None else _reported(bare, report, InvalidConfig(problems))
 
 
 def _reported(bare: Configuration, report: DaemonReport, error: InvalidConfig) -> Configuration:

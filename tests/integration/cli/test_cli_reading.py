@@ -293,7 +293,7 @@ def test_commands_that_need_the_state_only_do_with_a_file_that_has_an_error(fini
     for command in (["tail", "--from", "0/D"], ["replay", "store", "--from", "0"], ["reload"], ["run"]):
         answer = finished.cdc(*command)
         assert answer.code == 2, command
-        assert "error: cdc.yaml:" in answer.err, command
+        assert "is not valid YAML" in answer.err.partition("error: ")[2], command
 
 
 def test_docs_lists_its_pages_and_prints_one(project: Project) -> None:

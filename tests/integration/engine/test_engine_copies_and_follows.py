@@ -54,7 +54,9 @@ def test_the_status_has_the_end_of_the_log_although_a_copy_wrote_last(bench: Ben
     bench.start(once=True).join()
     with closing(SegmentedLog(bench.folder / "log" / "shop")) as log:
         assert log.end is not None
-        assert LocalState(bench.folder).status()["sources"]["shop"]["offset"] == log.end.next
+        written = LocalState(bench.folder).status()
+        assert written is not None
+        assert written["sources"]["shop"]["offset"] == log.end.next
 
 
 def test_an_empty_table_is_made_known_to_the_sink(bench: Bench) -> None:

@@ -128,7 +128,7 @@ def failure() -> LastError:
 
 
 def test_the_engine_writes_the_documents_that_programs_know() -> None:
-    source = SourceStatus("shop", "retrying", Position(5, "0/5"), 7, NOW, Position(9, "0/9"))
+    source = SourceStatus("shop", "retrying", Position(5, "0/5"), NOW, Position(9, "0/9"))
     source.waits = waits.Waits(Pacing(lasting_seconds=0.0))
     source.snapshot = SnapshotProgress(3, 1, 40, 2, 0, 3_000_000)
     source.waiting_tables, source.counters = 2, {"reconnects": 3}
@@ -139,7 +139,7 @@ def test_the_engine_writes_the_documents_that_programs_know() -> None:
     )
     source.waits.begin("table public.big", "locked")
     source.waits.begin("copy", "full", "Free space.", kind="LogFull")
-    written = source.report().document()
+    written = source.report(7).document()
     for wait in written["waits"]:
         wait["since"] = TIME
     assert orjson.dumps(written) == orjson.dumps(SOURCE)
