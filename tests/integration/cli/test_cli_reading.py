@@ -290,7 +290,7 @@ def test_commands_that_need_the_state_only_do_with_a_file_that_has_an_error(fini
     assert answer.out.startswith("sink store is resumed.")
     assert answer.err.startswith("warning: cdc.yaml:")
     # These need what the file says.
-    for command in (["tail", "--from", "0/D"], ["replay", "store", "--from", "0"], ["reload"], ["run"]):
+    for command in (["tail", "--from", "0/D"], ["replay", "store", "--from", "0"], ["reload"], ["check"]):
         answer = finished.cdc(*command)
         assert answer.code == 2, command
         assert "is not valid YAML" in answer.err.partition("error: ")[2], command
