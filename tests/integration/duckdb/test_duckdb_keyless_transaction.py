@@ -29,6 +29,7 @@ def named(row: Row) -> dict[str, object]:
     return dict(zip(("n", "note", "big"), row, strict=True))
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_keyless_rows_removed_beside_rows_added_in_one_delivery_leave_the_rest(
     tmp_path: Path, seed: int

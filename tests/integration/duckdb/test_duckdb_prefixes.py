@@ -102,6 +102,7 @@ def updates() -> list[Sequence[Step]]:
 
 
 @pytest.mark.halved
+@pytest.mark.halved
 @pytest.mark.parametrize("options", EACH_MODE)
 def test_steps_end_where_commits_end_and_the_cursor_moves_with_them(
     tmp_path: Path, options: dict[str, Any]
@@ -276,6 +277,7 @@ duck.sink.apply(delivery_from(log, 0))
 """
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("mode", ["mirror", "append"])
 def test_a_kill_within_one_large_transaction_is_told_by_steps_and_repeats_no_change(
     tmp_path: Path, mode: str

@@ -74,6 +74,7 @@ MODES = [
 ]
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("mode", MODES, ids=["mirror", "soft", "append", "history"])
 @pytest.mark.parametrize("kind", SCHEMAS)
 @settings(max_examples=3, deadline=None)
