@@ -19,6 +19,7 @@ TWIN_TESTS := $(wildcard tests/unit/native tests/unit/postgres tests/unit/mysql 
 QUICK_TESTS := $(filter-out %/test_source_contracts.py,$(wildcard tests/architecture tests/unit tests/golden tests/contract/test_*.py tests/smoke/test_pipeline_smoke.py))
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadgroup
 FUZZ_SECONDS ?= 60
+CONTAINER_TESTS ?= tests/container
 MINUTES ?= 30
 RATE ?= 5000
 # `make demo SOURCE=mysql` (or mariadb) unpacks a server for it unless CDC_DEMO_SERVER names one.
@@ -93,7 +94,7 @@ test-all: setup build ## Everything: slow tests too, both decoders, PostgreSQL 1
 
 test-container: setup ## The image, compose and the systemd unit, in containers; starts an engine where it can (minutes)
 	@scripts/container-engine.sh start
-	$(PY) -m pytest -m '' tests/container
+	$(PY) -m pytest -m '' $(CONTAINER_TESTS)
 
 bench: setup build ## Measure against the peers, side by side; results are printed
 	@failed=; for file in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/[a-z]*.py)); do \
