@@ -97,6 +97,14 @@ def test_check_creates_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_check_names_the_folder_of_a_relative_path_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (finding,) = sink(Path("a.duckdb")).check()
+    assert finding.message == f"the folder {tmp_path} can be written"
+
+
 def test_crash_while_the_file_is_created_leaves_no_broken_one(tmp_path: Path) -> None:
     path = tmp_path / "a.duckdb"
     (tmp_path / ".a.duckdb.new").write_bytes(b"\0" * 100)

@@ -58,6 +58,8 @@ def test_an_empty_log_leaves_a_slot_that_another_log_made(
     with pytest.raises(SourceClaimed, match="belongs to another log") as caught:
         second.open()
     assert "cdc run --adopt-slot shop" in caught.value.remedy
+    assert "run the command in the folder of its daemon" in caught.value.remedy
+    assert "`cdc init` writes a file" in caught.value.remedy
     assert codes(second) == {"slot-owner"}
     assert confirmed(database) == before
     database.execute("insert into t values (2)")
