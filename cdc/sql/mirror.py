@@ -68,6 +68,9 @@ def _load_new(change: Change, segment: TruncateSegment) -> bool:
         return False
     names = [*(c.name for c in mapping.schema.columns), Envelope.SEQ, Envelope.COMMIT_AT]
     rows = pa.Table.from_batches([batch.data.select(names) for batch in segment.batches])
+    if any(rows[name].null_count for name in mapping.schema.key):
+        # An index takes any number of nulls.
+        return False
     return change.connection.load(mapping.target, columns, mapping.staged(rows), is_new=True)
 
 

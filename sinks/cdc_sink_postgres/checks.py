@@ -31,7 +31,11 @@ def findings(options: PostgresSinkOptions, name: str) -> list[Finding]:
     try:
         with translated("connecting", where), closing(connect(options, name)) as connection:
             found = [Finding(Severity.OK, "postgres-connection", f"connected to the database {where}")]
-            for check in (_server, _pooler, _session, _privileges, _publications):
+            for check in (_server, _pooler, _session):
+                found += check(connection)
+            if found[-1].code == "postgres-writable":
+                return found
+            for check in (_privileges, _publications, _row_security):
                 found += check(connection)
             not_owned = list(_own_schema(connection))
             if not_owned:
@@ -105,6 +109,23 @@ def _own_schema(connection: PostgresConnection) -> Iterator[Finding]:
         yield Finding(Severity.ERROR, "postgres-owner", message, fix, DOCS)
 
 
+def _row_security(connection: PostgresConnection) -> Iterator[Finding]:
+    """Policies that somebody has forced on the sink's tables."""
+    if not connection.has("tables"):
+        return
+    found = connection.query(
+        "select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace "
+        f"join {connection.dialect.own('tables')} t "
+        "on (t.stored_schema, t.stored_name) = (n.nspname, c.relname) "
+        "where c.relrowsecurity and row_security_active(c.oid) order by 1"
+    )
+    if found:
+        (name,) = found[0]
+        message = f"policies of row level security apply to this role in the table {name}"
+        fix = f"alter table {name} no force row level security;"
+        yield Finding(Severity.ERROR, "postgres-row-security", message, fix, DOCS)
+
+
 def _privileges(connection: PostgresConnection) -> Iterator[Finding]:
     """Try what the sink does, in a transaction that is rolled back."""
     role, database = connection.query("select quote_ident(current_user), quote_ident(current_database())")[0]
@@ -159,8 +180,9 @@ def _publications(connection: PostgresConnection) -> Sequence[Finding]:
         return ()
     names = ", ".join(name for (name,) in found)
     message = (
-        f"the publication {names} of this database publishes all tables, also those that the sink writes: a "
-        "source that reads it sees the sink's own changes, and every delivery causes the next one"
+        f"the publication {names} of this database publishes all tables, also those that the sink writes: "
+        "the server refuses updates and deletes in tables without a replica identity (SQLSTATE 55000), and "
+        "a source that reads it sees the sink's own changes, so that every delivery causes the next one"
     )
     fix = "Publish the source's tables by name: cdc creates such a publication if `publication` is not set."
     return [Finding(Severity.WARNING, "postgres-loop", message, fix, DOCS)]

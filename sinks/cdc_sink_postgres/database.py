@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -41,6 +42,9 @@ _SETTINGS = {
     "bytea_output": "hex",
     "extra_float_digits": "3",
     "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    # A policy that hides rows from the sink would make it skip them: the statement fails instead.
+    "row_security": "off",
     "search_path": "pg_catalog",
     "default_transaction_read_only": "off",
     "statement_timeout": "0",
@@ -61,9 +65,13 @@ _NEWER_SETTINGS = ((140000, "idle_session_timeout"), (170000, "transaction_timeo
 _DURABLE = (
     "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'"
 )
+_SESSION = "select pg_backend_pid()"
 # Staging tables that a session keeps: a table for each set of column types, so that tables of one shape share
 # it. Each is truncated at every commit, which takes 30 µs.
 MOST_STAGING_TABLES = 32
+# After so long they are dropped. VACUUM does not reach the temporary tables of another session: kept for
+# weeks, they would keep the server from freezing old transactions, until it takes no more writes.
+STAGING_SECONDS = 600.0
 # From this many rows on, rows that are all new are copied into the table itself: below it, the savepoint
 # costs more than staging.
 SMALLEST_DIRECT_ROWS = 100
@@ -83,7 +91,9 @@ _INDEXES = """
 
 
 class PostgresConnection(Connection):
-    """A connection to the database; `where` names it in errors."""
+    """A connection to the database; `where` names it in errors, `session` is the number of the server's
+    process that has our settings.
+    """
 
     Error = psycopg.Error
 
@@ -93,15 +103,18 @@ class PostgresConnection(Connection):
         where: str,
         count: Callable[[str, int], None] | None = None,
         *,
+        session: int,
         replaces_nul: bool,
     ) -> None:
         self.handle = handle
+        self.session = session
         self.where = where
         self.dialect = PostgresDialect(handle.info.server_version)
         self._cursor = psycopg.RawCursor(handle)
         self._count = count or _count_nothing
         self._replaces_nul = replaces_nul
         self._staging: dict[tuple[tuple[str, str], ...], str] = {}
+        self._staging_since = time.monotonic()
         self._made = 0
         self._in_use: set[str] = set()
         self._refuses_direct: set[str] = set()
@@ -160,8 +173,10 @@ class PostgresConnection(Connection):
         return [TableId(*row) for row in found]
 
     def begin(self) -> None:
-        # Whatever the role's defaults are; each statement sees what was committed before it, after the lock.
-        self.run("begin isolation level read committed read write")
+        self.drop_old_staging()
+        # Each statement sees what was committed before it, after the lock. Not `read write`, which a standby
+        # refuses with the SQLSTATE of a missing feature: its first write says what it is.
+        self.run("begin isolation level read committed")
 
     def commit(self) -> None:
         self.run("commit")
@@ -179,10 +194,19 @@ class PostgresConnection(Connection):
     def lock(self, source: str) -> None:
         """Wait for other processes that write for this source, also one whose commit nobody has seen end."""
         digest = hashlib.sha256(f"cdc {source}".encode()).digest()
-        self.query("select pg_advisory_xact_lock(?)", [int.from_bytes(digest[:8], "big", signed=True)])
+        number = int.from_bytes(digest[:8], "big", signed=True)
+        ((session, _),) = self.query(f"{_SESSION}, pg_advisory_xact_lock(?)", [number])
+        if session != self.session:
+            raise errors.another_session(self.where)
 
     def close(self) -> None:
         self.handle.close()
+
+    def drop_old_staging(self) -> None:
+        """Drop the staging tables, outside of a transaction, if they are older than `STAGING_SECONDS`."""
+        if self._staging and time.monotonic() - self._staging_since >= STAGING_SECONDS:
+            self._staging.clear()
+            self.run("discard temp")
 
     def table_refusal(self, error: Exception) -> CdcError | None:
         return errors.table_refusal(error) if isinstance(error, psycopg.Error) else None
@@ -223,6 +247,8 @@ class PostgresConnection(Connection):
         if len(self._staging) >= MOST_STAGING_TABLES:
             oldest = next(iter(self._staging))
             self.run(f"drop table {self._staging.pop(oldest)}")
+        if not self._staging:
+            self._staging_since = time.monotonic()
         self._made += 1
         name = f"pg_temp._cdc_given_{self._made}"
         columns = ", ".join(f"{column} {kind}" for column, kind in signature)
@@ -281,8 +307,14 @@ def connect(
         version = handle.info.server_version
         settings = _SETTINGS | {name: "0" for since, name in _NEWER_SETTINGS if version >= since}
         statements = [f"set {key} = '{value}'" for key, value in settings.items()]
-        handle.execute("; ".join([*statements, _DURABLE]).encode())
-        return PostgresConnection(handle, where_of(options), count, replaces_nul=options.nul == "replace")
+        # One message, which a pooler sends to one session.
+        made = handle.execute("; ".join([*statements, _DURABLE, _SESSION]).encode())
+        while made.nextset():
+            pass
+        ((session,),) = made.fetchall()
+        return PostgresConnection(
+            handle, where_of(options), count, session=session, replaces_nul=options.nul == "replace"
+        )
 
 
 def _count_nothing(_name: str, _amount: int) -> None:

@@ -21,6 +21,8 @@ HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack("!ii", 0, 0)
 TRAILER = struct.pack("!h", -1)
 # Rows that are encoded together: enough for numpy, few enough to stay in the processor's cache.
 BLOCK_ROWS = 8192
+# So much of wide rows is in memory twice at a time, beside one row that is wider.
+BLOCK_BYTES = 8 * 2**20
 # Postgres counts from 2000-01-01, Arrow from 1970-01-01.
 _EPOCH_DAYS = 10_957
 _EPOCH_US = _EPOCH_DAYS * 86_400_000_000
@@ -126,7 +128,8 @@ def encode(table: pa.Table, kinds: Sequence[str]) -> Iterator[bytes]:
     prefix = struct.pack("!h", table.num_columns)
     write = _writer()
     yield HEADER
-    for batch in table.to_batches(BLOCK_ROWS):
+    row_bytes = max(table.nbytes // max(table.num_rows, 1), 1)
+    for batch in table.to_batches(max(1, min(BLOCK_ROWS, BLOCK_BYTES // row_bytes))):
         if batch.num_rows == 0:
             continue
         fields = [field_of(column, kind) for column, kind in zip(batch.columns, kinds, strict=True)]

@@ -42,11 +42,17 @@ _STATES = {
     "25006": _PRIMARY,
     "25P03": _WAIT,
     "25P04": _WAIT,
+    "3F000": Meaning(SinkUnavailable, f"A schema was dropped meanwhile. {_RETRIED}"),
     "3D000": Meaning(SinkRefused, "Correct the database name in url, or create the database."),
-    "42501": Meaning(SinkRefused, "Run cdc check: it prints the grant for each missing privilege."),
+    "42501": Meaning(SinkRefused, "Run cdc check: it prints the statement for each missing privilege."),
     "42P01": Meaning(SinkUnavailable, f"A table was dropped meanwhile. {_RETRIED}"),
     "53100": Meaning(SinkUnavailable, f"Free disk space on the server. {_RETRIED}"),
     "53300": Meaning(SinkUnavailable, f"{_RETRIED} If it lasts, raise max_connections."),
+    "55000": Meaning(
+        SinkUnavailable,
+        "If a publication publishes the table's updates and deletes, run for that table: alter table NAME "
+        f"replica identity full. {_RETRIED}",
+    ),
     "55P03": Meaning(
         SinkUnavailable,
         f"Another session has a lock on a table of the sink, or is a second daemon. {_RETRIED}",
@@ -72,7 +78,7 @@ _QUOTES_DATA = {
     "P0": "a trigger or function in the database raised an error",
 }
 # What one table is refused for; the others can still be stored.
-_OF_ONE_TABLE = ("0A", "22", "23", "2B", "42", "54", "P0")
+_OF_ONE_TABLE = ("0A", "21", "22", "23", "2B", "42", "54", "P0")
 _NOT_OF_ONE_TABLE = ("42501", "42P01")
 _REMEDIES = {
     "0A000": "Drop the view or rule that uses the column; create it again after the change.",
@@ -97,6 +103,9 @@ def translate(error: psycopg.Error, where: str, operation: str) -> CdcError:
     state = state_of(error)
     if not state:
         return SinkUnavailable(f"{operation}: the connection was lost", where=where, remedy=_RETRIED)
+    if _is_race(error, state):
+        message = f"{operation}: another session was creating an object of the same name (SQLSTATE {state})"
+        return SinkUnavailable(message, where=where, remedy=_RETRIED)
     meaning = _meaning(state)
     return meaning.kind(f"{operation}: {_said(error, state)}", where=where, remedy=meaning.remedy)
 
@@ -106,10 +115,16 @@ def table_refusal(error: psycopg.Error) -> CdcError | None:
     fault.
     """
     state = state_of(error)
-    if not state.startswith(_OF_ONE_TABLE) or state in _NOT_OF_ONE_TABLE:
+    if not state.startswith(_OF_ONE_TABLE) or state in _NOT_OF_ONE_TABLE or _is_race(error, state):
         return None
     column = f", column {error.diag.column_name}" if error.diag.column_name else ""
     return SinkRefused(f"{_said(error, state)}{column}", remedy=_REMEDIES.get(state, _TABLE_REMEDY))
+
+
+def another_session(where: str) -> SinkRefused:
+    """Return the error for a pooler that has moved us to a session without our settings and tables."""
+    message = "a connection pooler has given this transaction another session of the server"
+    return SinkRefused(message, where=where, remedy=_POOLER.remedy)
 
 
 def is_conversion(error: Exception) -> bool:
@@ -126,6 +141,13 @@ def is_connection_lost(error: psycopg.Error) -> bool:
 def state_of(error: psycopg.Error) -> str:
     """Return the SQLSTATE; '' if the server did not answer."""
     return error.sqlstate or error.diag.sqlstate or ""
+
+
+def _is_race(error: psycopg.Error, state: str) -> bool:
+    """Return whether two sessions made the same schema or table at once: `if not exists` does not see what is
+    not committed, and the server's own catalog refuses the second row.
+    """
+    return state == "23505" and error.diag.schema_name == "pg_catalog"
 
 
 def _meaning(state: str) -> Meaning:

@@ -20,8 +20,8 @@ from cdc_sink_postgres.errors import is_connection_lost, state_of
 from cdc_sink_postgres.options import PostgresSinkOptions
 from cdc_sink_postgres.starter import from_url
 
-# A table that the sink believed to be there was dropped by somebody else.
-_UNDEFINED_TABLE = "42P01"
+# A table that the sink believed to be there was dropped by somebody else, or its schema was.
+_DROPPED = ("42P01", "3F000")
 # Two sinks that begin at the same moment create the schema `_cdc` both.
 _CREATED_MEANWHILE = ("23505", "42P06", "42P07", "42710")
 
@@ -81,10 +81,16 @@ class PostgresSink(SqlSink):
                 message, where=self._where, remedy="It is retried automatically."
             ) from cause
 
+    def idle(self) -> None:
+        """See `SupportsIdle.idle`."""
+        if self._connection is not None:
+            with self.guarded("dropping temporary tables"):
+                self._connection.drop_old_staging()
+
     def works_again(self, error: SinkUnavailable) -> bool:
         """Return whether a table was dropped meanwhile: the next attempt creates it. Once a delivery."""
         cause = error.__cause__
-        is_dropped = isinstance(cause, psycopg.Error) and state_of(cause) == _UNDEFINED_TABLE
+        is_dropped = isinstance(cause, psycopg.Error) and state_of(cause) in _DROPPED
         again, self._saw_drop = is_dropped and not self._saw_drop, is_dropped
         return again
 

@@ -13,8 +13,10 @@ import pytest
 
 from cdc.errors import SinkFenced, SinkRefused, SinkUnavailable
 from cdc.testing.events import table
+from cdc_sink_postgres import database as sink_database
 from cdc_sink_postgres.database import PostgresConnection
 from tests.support.fed_sink import SOURCE
+from tests.support.postgres.fixtures import PostgresFactory
 from tests.support.postgres.server import Database
 from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
@@ -211,3 +213,142 @@ def test_rows_of_another_log_are_refused(open_warehouse: OpenWarehouse) -> None:
     )
     with pytest.raises(SinkRefused, match="another log"):
         other.sink.prepare(SOURCE)
+
+
+def test_schema_that_two_sinks_make_at_once_sets_no_table_aside(
+    warehouse: Warehouse, database15: Database
+) -> None:
+    both = table("both.t", {"id": pa.int32()})
+    with database15.connect(autocommit=False) as other:
+        other.execute("create schema both")
+        errors: list[Exception] = []
+
+        def apply() -> None:
+            try:
+                warehouse.change(both, ("c", {"id": 1}))
+            except Exception as error:  # noqa: BLE001  (shown by the assertion)
+                errors.append(error)
+
+        thread = threading.Thread(target=apply)
+        thread.start()
+        waits = "select count(*) from pg_stat_activity where wait_event = 'transactionid'"
+        wait_until(lambda: database15.value(waits) == 1, "the sink to wait for the other session")
+        other.commit()
+        thread.join()
+    (error,) = errors
+    assert isinstance(error, SinkUnavailable)
+    assert "another session was creating an object of the same name" in error.message
+    warehouse.change(both, ("c", {"id": 1}))
+    assert warehouse.rows("both.t", "id") == [(1,)]
+    assert warehouse.query("select * from _cdc.set_aside") == []
+
+
+def test_schema_that_somebody_drops_is_made_again(warehouse: Warehouse, database15: Database) -> None:
+    many = [("c", {"id": i, "v": "a"}) for i in range(200)]
+    warehouse.change(table("app.t", {"id": pa.int32(), "v": pa.string()}), *many)
+    database15.execute("drop schema app cascade")
+    warehouse.change(table("app.t", {"id": pa.int32(), "v": pa.string()}), *many)
+    assert warehouse.query("select count(*) from app.t") == [(200,)]
+
+
+def staging(database: Database) -> set[int]:
+    return {oid for (oid,) in database.query("select oid::int from pg_class where relname ~ '^_cdc_given'")}
+
+
+def test_staging_tables_do_not_grow_old(
+    warehouse: Warehouse, database15: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """VACUUM cannot freeze what is in the temporary tables of another session."""
+    warehouse.change(T, ("c", {"id": 1, "v": "a"}))
+    first = staging(database15)
+    warehouse.change(T, ("u", {"id": 1, "v": "b"}))
+    warehouse.sink.idle()
+    assert first
+    assert staging(database15) == first
+    monkeypatch.setattr(sink_database, "STAGING_SECONDS", 0.0)
+    warehouse.change(T, ("u", {"id": 1, "v": "c"}))
+    second = staging(database15)
+    assert second
+    assert not second & first
+    warehouse.sink.idle()
+    assert staging(database15) == set()
+    warehouse.change(T, ("u", {"id": 1, "v": "d"}))
+    assert rows_of(warehouse) == [(1, "d")]
+
+
+def test_session_that_a_pooler_changes_is_refused(warehouse: Warehouse) -> None:
+    """The lock, the settings and the staging tables belong to a session."""
+    warehouse.change(T, ("c", {"id": 1, "v": "a"}))
+    assert warehouse.sink._connection is not None
+    warehouse.sink._connection.session += 1
+    with pytest.raises(SinkRefused, match="another session of the server") as caught:
+        warehouse.change(T, ("u", {"id": 1, "v": "b"}))
+    assert "pool_mode=session" in caught.value.remedy
+    assert rows_of(warehouse) == [(1, "a")]
+
+
+def test_server_that_became_a_standby_is_an_outage(postgres_factory: PostgresFactory) -> None:
+    server = postgres_factory()
+    database = server.create_database()
+    warehouse = Warehouse(database)
+    warehouse.change(T, ("c", {"id": 1, "v": "a"}))
+    server.stop()
+    signal = server.data / "standby.signal"
+    signal.touch()
+    server.start()
+    with pytest.raises(SinkUnavailable, match="connection was lost"):
+        warehouse.change(T, ("u", {"id": 1, "v": "b"}))
+    with pytest.raises(SinkUnavailable, match="25006") as caught:
+        warehouse.change(T, ("u", {"id": 1, "v": "b"}))
+    assert "target_session_attrs=read-write" in caught.value.remedy
+    assert [finding.code for finding in warehouse.sink.check()][-1] == "postgres-writable"
+    server.stop()
+    signal.unlink()
+    server.start()
+    with pytest.raises(SinkUnavailable, match="connection was lost"):
+        warehouse.change(T, ("u", {"id": 1, "v": "b"}))
+    warehouse.change(T, ("u", {"id": 1, "v": "b"}))
+    assert rows_of(warehouse) == [(1, "b")]
+    warehouse.sink.close()
+
+
+def test_rows_that_a_policy_hides_are_not_skipped(database15: Database) -> None:
+    role = f"owner_{database15.name}"
+    database15.execute(
+        f"create role {role} login", f'grant create, temp on database "{database15.name}" to {role}'
+    )
+    try:
+        warehouse = Warehouse(database15, url=database15.dsn(role))
+        schema = table("app.t", {"id": pa.int32(), "v": pa.string()})
+        warehouse.change(schema, ("c", {"id": 1, "v": "a"}))
+        database15.execute(
+            "alter table app.t enable row level security",
+            "alter table app.t force row level security",
+            "create policy some on app.t using (id > 1)",
+        )
+        with pytest.raises(SinkRefused, match="42501"):
+            warehouse.change(schema, ("d", {"id": 1}))
+        (found,) = [each for each in warehouse.sink.check() if each.code == "postgres-row-security"]
+        database15.execute(found.fix)
+        warehouse.change(schema, ("d", {"id": 1}))
+        assert warehouse.query("select * from app.t") == []
+        warehouse.sink.close()
+    finally:
+        database15.execute(f"drop owned by {role} cascade", f"drop role {role}")
+
+
+def test_row_whose_key_is_null_is_stored_once(warehouse: Warehouse) -> None:
+    """A unique index takes any number of nulls."""
+    warehouse.change(T, *(("c", {"id": i or None, "v": "a"}) for i in range(150)))
+    warehouse.change(T, *(("c", {"id": i or None, "v": "b"}) for i in range(150)))
+    assert warehouse.query("select count(*), min(v) from public.t") == [(150, "b")]
+
+
+def test_publication_that_needs_an_identity_is_named_with_the_statement(
+    warehouse: Warehouse, database15: Database
+) -> None:
+    warehouse.change(T, ("c", {"id": 1, "v": "a"}))
+    database15.execute("create publication everything for all tables")
+    with pytest.raises(SinkUnavailable, match="55000") as caught:
+        warehouse.change(T, ("u", {"id": 1, "v": "b"}))
+    assert "replica identity full" in caught.value.remedy
