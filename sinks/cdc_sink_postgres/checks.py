@@ -35,11 +35,11 @@ def findings(options: PostgresSinkOptions, name: str) -> list[Finding]:
                 found += check(connection)
             if found[-1].code == "postgres-writable":
                 return found
-            for check in (_privileges, _publications, _row_security):
-                found += check(connection)
+            found += [*_privileges(connection), *_publications(connection)]
             not_owned = list(_own_schema(connection))
             if not_owned:
                 return [*found, *not_owned]
+            found += _row_security(connection)
             return [*found, *(one.finding(DOCS) for one in all_set_aside(connection))]
     except CdcError as error:
         return [_unreachable(error, where)]

@@ -141,6 +141,8 @@ def field_of(array: Any, kind: str) -> RowField:
     """Return the values of an array as a field of a row."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
+    if pa.types.is_null(array.type):
+        array = array.cast(pa.string())
     valid = None
     if array.null_count:
         valid = np.frombuffer(array.is_valid().cast(pa.uint8()).buffers()[1], np.uint8, len(array))

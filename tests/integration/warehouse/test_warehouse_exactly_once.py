@@ -218,9 +218,9 @@ def test_rows_of_another_log_are_refused(open_warehouse: OpenWarehouse) -> None:
 def test_schema_that_two_sinks_make_at_once_sets_no_table_aside(
     warehouse: Warehouse, database15: Database
 ) -> None:
-    both = table("both.t", {"id": pa.int32()})
+    both = table("twin.t", {"id": pa.int32()})
     with database15.connect(autocommit=False) as other:
-        other.execute("create schema both")
+        other.execute("create schema twin")
         errors: list[Exception] = []
 
         def apply() -> None:
@@ -239,7 +239,7 @@ def test_schema_that_two_sinks_make_at_once_sets_no_table_aside(
     assert isinstance(error, SinkUnavailable)
     assert "another session was creating an object of the same name" in error.message
     warehouse.change(both, ("c", {"id": 1}))
-    assert warehouse.rows("both.t", "id") == [(1,)]
+    assert warehouse.rows("twin.t", "id") == [(1,)]
     assert warehouse.query("select * from _cdc.set_aside") == []
 
 
@@ -296,7 +296,7 @@ def test_server_that_became_a_standby_is_an_outage(postgres_factory: PostgresFac
     signal = server.data / "standby.signal"
     signal.touch()
     server.start()
-    with pytest.raises(SinkUnavailable, match="connection was lost"):
+    with pytest.raises(SinkUnavailable, match="57P01"):
         warehouse.change(T, ("u", {"id": 1, "v": "b"}))
     with pytest.raises(SinkUnavailable, match="25006") as caught:
         warehouse.change(T, ("u", {"id": 1, "v": "b"}))
@@ -305,7 +305,7 @@ def test_server_that_became_a_standby_is_an_outage(postgres_factory: PostgresFac
     server.stop()
     signal.unlink()
     server.start()
-    with pytest.raises(SinkUnavailable, match="connection was lost"):
+    with pytest.raises(SinkUnavailable, match="57P01"):
         warehouse.change(T, ("u", {"id": 1, "v": "b"}))
     warehouse.change(T, ("u", {"id": 1, "v": "b"}))
     assert rows_of(warehouse) == [(1, "b")]
@@ -324,7 +324,7 @@ def test_rows_that_a_policy_hides_are_not_skipped(database15: Database) -> None:
         database15.execute(
             "alter table app.t enable row level security",
             "alter table app.t force row level security",
-            "create policy some on app.t using (id > 1)",
+            "create policy few on app.t using (id > 1)",
         )
         with pytest.raises(SinkRefused, match="42501"):
             warehouse.change(schema, ("d", {"id": 1}))
