@@ -13,6 +13,7 @@ import pytest
 from cdc import native
 from cdc.model import Column, TableSchema
 from cdc.testing.events import table
+from cdc_sink_postgres.encoding import BLOCK_BYTES, encode
 from tests.support.warehouses import Warehouse
 
 # Arrow type, two values, Postgres type, what Postgres shows of the values as text.
@@ -242,3 +243,12 @@ def test_table_with_a_type_without_counterpart_is_set_aside(warehouse: Warehouse
             "Exclude the column or the table in the source's configuration.",
         )
     ]
+
+
+def test_wide_rows_are_written_in_blocks_of_few_rows() -> None:
+    """A block is in memory beside the rows: 8,192 rows of 16 kB would be a delivery once more."""
+    rows = pa.table({"v": ["x" * 2**20] * 50})
+    blocks = [len(block) for block in encode(rows, ["text"])]
+    assert max(blocks) < BLOCK_BYTES
+    assert sum(blocks) > 50 * 2**20
+    assert len(list(encode(rows.slice(0, 0), ["text"]))) == 2
