@@ -18,6 +18,9 @@ class KeyedRows:
     names. `gone` is a condition on `r`: the row is to be deleted; None if no row is. With `keeps_newer`, in a
     replay, a stored row whose `_cdc_seq` is not below that of the staged row, `r.s`, stays.
 
+    With `keeps_deleted`, a stored row may be one that was marked deleted: its key equals that of the new row,
+    but may be written in another way (1.0 and 1.00).
+
     `is_unique`: the table has at most one row for each key, and no staged key has a null. Without it, only
     delete and insert is exact.
     """
@@ -30,6 +33,7 @@ class KeyedRows:
     gone: str | None
     keeps_newer: bool
     is_unique: bool
+    keeps_deleted: bool = False
 
     @property
     def names(self) -> str:
@@ -49,8 +53,8 @@ class KeyedRows:
         )
 
     def changed(self, value_of: Callable[[str, str], str]) -> str:
-        """The assignments to the columns beside the key, by name and expression."""
-        others = ((name, value) for name, value in self.columns if name not in self.key)
+        """The assignments to the columns that may differ, by name and expression."""
+        others = ((name, value) for name, value in self.columns if self.keeps_deleted or name not in self.key)
         return ", ".join(f"{name} = {value_of(name, value)}" for name, value in others)
 
 

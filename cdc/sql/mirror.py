@@ -86,16 +86,23 @@ def _apply_keyed(change: Change, segment: TruncateSegment, *, soft: bool) -> Non
     keys = pa.concat_tables([rows.table.select(mapping.schema.key) for rows, _ in sets])
     keys = pa.table(mapping.staged_keys(keys, "c"))
     # Before the first write: values that were not sent are those that the stored rows have now.
-    filled = [(fill(change, rows, f"_cdc_filled_{i}"), gone) for i, (rows, gone) in enumerate(sets)]
-    given = _staged(mapping, sets)
-    if given.num_rows:
-        rows = _keyed_rows(change, GIVEN, "r.gone" if len(sets) > 1 else "false", keys)
-        connection.run_all(mapping.dialect.write_keyed(rows), given)
-    for origin, gone in filled:
-        if origin is not None:
-            rows = _keyed_rows(change, origin, "true" if gone else "false", keys)
-            connection.run_all(mapping.dialect.write_keyed(rows))
-            connection.run(f"drop table {origin}")
+    filled = {gone: fill(change, rows, f"_cdc_filled_{i}") for i, (rows, gone) in enumerate(sets)}
+    # What is marked deleted comes first: the target may take two keys for one (1.0 and 1.00 as numbers).
+    for group in [[each] for each in reversed(sets)] if soft else [sets]:
+        given = _staged(mapping, group)
+        if given.num_rows:
+            rows = _keyed_rows(change, GIVEN, "r.gone" if len(group) > 1 else _flag(group[0][1]), keys)
+            connection.run_all(mapping.dialect.write_keyed(rows), given)
+        for _, gone in group:
+            origin = filled[gone]
+            if origin is not None:
+                rows = _keyed_rows(change, origin, _flag(gone), keys)
+                connection.run_all(mapping.dialect.write_keyed(rows))
+                connection.run(f"drop table {origin}")
+
+
+def _flag(value: bool) -> str:  # noqa: FBT001  (what it is about)
+    return "true" if value else "false"
 
 
 def _staged(mapping: ColumnMapping, sets: Sequence[tuple[Rows, bool]]) -> pa.Table:
@@ -121,6 +128,7 @@ def _keyed_rows(change: Change, origin: str, gone: str, keys: pa.Table) -> Keyed
         matches=mapping.key_equals("r", keys),
         gone=None if stored.deletes == "soft" or gone == "false" else gone,
         keeps_newer=change.is_replay,
+        keeps_deleted=stored.deletes == "soft",
         is_unique=stored.has_unique_key and not any(column.null_count for column in keys.columns),
     )
 

@@ -24,7 +24,7 @@ from cdc_libpq.connecting import connect as open_connection
 from cdc_libpq.urls import LIVENESS, MAX_NAME_BYTES
 from cdc_sink_postgres import errors
 from cdc_sink_postgres.dialect import PostgresDialect
-from cdc_sink_postgres.encoding import encode, given_kind, is_direct
+from cdc_sink_postgres.encoding import NUL_SYMBOL, encode, given_kind, is_direct
 from cdc_sink_postgres.options import PostgresSinkOptions
 
 # A delivery that waits this long for a lock gives up and is retried: a reader's query may hold one for hours,
@@ -109,7 +109,7 @@ class PostgresConnection(Connection):
         self.handle = handle
         self.session = session
         self.where = where
-        self.dialect = PostgresDialect(handle.info.server_version)
+        self.dialect = PostgresDialect(handle.info.server_version, replaces_nul=replaces_nul)
         self._cursor = psycopg.RawCursor(handle)
         self._count = count or _count_nothing
         self._replaces_nul = replaces_nul
@@ -286,7 +286,7 @@ def without_nul(array: Any) -> tuple[Any, int]:
     if not (pa.types.is_string(of) or pa.types.is_large_string(of)):
         return array, 0
     count = pc.sum(pc.count_substring(array, "\x00")).as_py() or 0
-    return (pc.replace_substring(array, "\x00", "\u2400") if count else array), count
+    return (pc.replace_substring(array, "\x00", NUL_SYMBOL) if count else array), count
 
 
 def connect(

@@ -18,7 +18,7 @@ from cdc.model import Column, TableId
 from cdc.sql import Dialect, OwnTypes
 from cdc.sql.keyed import KeyedRows, insert_on_conflict
 from cdc_libpq.urls import MAX_NAME_BYTES
-from cdc_sink_postgres.encoding import given_kind, simple
+from cdc_sink_postgres.encoding import NUL_SYMBOL, given_kind, has_nul, simple
 from cdc_sink_postgres.numerics import UINT64_PRECISION
 
 # Types that the source delivers as the text that its server writes, and that this server reads from that
@@ -59,8 +59,9 @@ class PostgresDialect(Dialect):
     longest_name = MAX_NAME_BYTES
     keeps_tables = True
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, *, replaces_nul: bool = False) -> None:
         self._version = version
+        self._replaces_nul = replaces_nul
 
     def folded(self, name: str) -> str:
         return name
@@ -68,6 +69,11 @@ class PostgresDialect(Dialect):
     def place(self, table: TableId) -> TableId:
         """Schemas whose name begins with pg_ belong to the server."""
         return TableId(f"_{table.schema}", table.name) if table.schema.startswith("pg_") else table
+
+    def literal(self, text: str) -> str:
+        if "\x00" in text and not self._replaces_nul:
+            raise has_nul()
+        return super().literal(text.replace("\x00", NUL_SYMBOL))
 
     def temporary(self, name: str) -> str:
         return f"pg_temp.{name}"
@@ -169,7 +175,9 @@ def _temporal(value: Any) -> str:
         return f"(date '1970-01-01' + ({value.value}))"
     if pa.types.is_duration(of):
         return f"interval '{value.cast(pa.duration('us')).value} microseconds'"
-    return f"time '{value.as_py().isoformat()}'"
+    seconds, rest = divmod(value.cast(pa.time64("us")).value, 1_000_000)
+    # Not by Python's time, which has no 24:00.
+    return f"time '{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:06}'"
 
 
 def _exact(of: pa.DataType) -> str | None:

@@ -28,6 +28,8 @@ _EPOCH_DAYS = 10_957
 _EPOCH_US = _EPOCH_DAYS * 86_400_000_000
 _JSONB_VERSION = b"\x01"
 _NUL = re.compile(b"\x00")
+# What stands for a NUL character with the option `nul: replace`.
+NUL_SYMBOL = "\u2400"
 _MODIFIER = re.compile(r"\([^)]*\)")
 # Element type → its oid, which an array's binary form contains.
 _OIDS = {
@@ -249,11 +251,16 @@ def _texts(array: Any) -> RowField:
     field = _bytes(array)
     assert field.offsets is not None
     if _NUL.search(field.data, int(field.offsets[0]), int(field.offsets[-1])):
-        raise SinkRefused(
-            "a text has a NUL character, which PostgreSQL cannot store",
-            remedy="Set `nul: replace` for this sink (each becomes ␀, U+2400), or exclude the column.",
-        )
+        raise has_nul()
     return field
+
+
+def has_nul() -> SinkRefused:
+    """Return the error for a text with a NUL character."""
+    return SinkRefused(
+        "a text has a NUL character, which PostgreSQL cannot store",
+        remedy="Set `nul: replace` for this sink (each becomes ␀, U+2400), or exclude the column.",
+    )
 
 
 def _bytes(array: Any) -> RowField:

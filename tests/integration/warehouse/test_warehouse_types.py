@@ -252,3 +252,51 @@ def test_wide_rows_are_written_in_blocks_of_few_rows() -> None:
     assert max(blocks) < BLOCK_BYTES
     assert sum(blocks) > 50 * 2**20
     assert len(list(encode(rows.slice(0, 0), ["text"]))) == 2
+
+
+@pytest.mark.parametrize("identity", ["key", "full"])
+@pytest.mark.parametrize("mode", [{"deletes": "hard"}, {"deletes": "soft"}, {"mode": "history"}], ids=str)
+def test_key_that_is_written_in_another_way_stays_one_row(
+    open_warehouse: Callable[..., Warehouse], mode: dict[str, Any], identity: Any
+) -> None:
+    """The keys 1.0 and 1.00 are two texts, and one number."""
+    warehouse = open_warehouse(**mode)
+    schema = table("public.n", {"id": pa.string(), "v": pa.string()}, identity=identity)
+    columns = (replace(schema.columns[0], source_type="numeric"), schema.columns[1])
+    schema = replace(schema, columns=columns)
+    warehouse.change(schema, ("c", {"id": "1.0", "v": "a"}), ("c", {"id": "2.0", "v": "b"}))
+    warehouse.change(
+        schema,
+        ("u", {"id": "1.00", "v": "A"}, {"id": "1.0", "v": "a"}),
+        ("d", {"id": "2.0", "v": "b"}),
+        ("c", {"id": "2.00", "v": "B"}),
+    )
+    alive = {"soft": "not _cdc_deleted", "hard": "true"}.get(mode.get("deletes", ""), "valid_to is null")
+    found = warehouse.query(f"select id::text, v from public.n where {alive} order by id")
+    assert found == [("1.00", "A"), ("2.00", "B")]
+    assert warehouse.query("select * from _cdc.set_aside") == []
+
+
+def test_fill_of_the_end_of_a_day_arrives_exactly(warehouse: Warehouse) -> None:
+    schema = table("public.t", {"id": pa.int32()}, relation=1)
+    warehouse.change(schema, ("c", {"id": 1}))
+    midnight = pa.array([86_400_000_000], pa.int64()).view(pa.time64("us"))[0]
+    added = Column("at", pa.time64("us"), "time", id=2, fill=midnight)
+    warehouse.change(replace(schema, columns=(*schema.columns, added), version=1), ("c", {"id": 2}))
+    assert warehouse.rows("public.t", "id, at::text") == [(1, "24:00:00"), (2, None)]
+
+
+@pytest.mark.parametrize(("nul", "stored"), [("replace", [(1, "a␀b"), (2, None)]), ("refuse", None)])
+def test_fill_with_a_nul_follows_the_option(
+    open_warehouse: Callable[..., Warehouse], nul: str, stored: list[tuple[Any, ...]] | None
+) -> None:
+    warehouse = open_warehouse(nul=nul)
+    schema = table("public.t", {"id": pa.int32()}, relation=1)
+    warehouse.change(schema, ("c", {"id": 1}))
+    added = Column("v", pa.string(), "text", id=2, fill=pa.scalar("a\x00b"))
+    warehouse.change(replace(schema, columns=(*schema.columns, added), version=1), ("c", {"id": 2}))
+    if stored is not None:
+        assert warehouse.rows("public.t", "id, v") == stored
+        return
+    reasons = warehouse.query("select reason from _cdc.set_aside")
+    assert reasons == [("a text has a NUL character, which PostgreSQL cannot store",)]
