@@ -64,6 +64,36 @@ def test_values_of_50_mb_in_one_transaction_of_postgres(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+def test_values_of_50_mb_in_one_transaction_go_into_a_warehouse(
+    database15: Database, database18: Database, tmp_path: Path
+) -> None:
+    database15.execute(
+        "create schema app",
+        "create table app.wide (id int primary key, v int, big text)",
+        "insert into app.wide values (0, 0, 'x')",
+    )
+    pipeline = Pipeline(database15, tmp_path)
+    pipeline.mirror_into(database18)
+    pipeline.remove_sink("lake")
+    with pipeline.start() as daemon:
+        pipeline.wait_until_streaming(daemon)
+        database15.execute(
+            "delete from app.wide",
+            f"insert into app.wide select i, 0, ({VALUE}) from generate_series(1, {ROWS}) i",
+        )
+        pipeline.wait_until_delivered(daemon, 300)
+        for statement in STATEMENTS:
+            database15.execute(statement.format(table="app.wide"))
+            pipeline.wait_until_delivered(daemon, 300)
+        peak = daemon.peak_rss_bytes()
+        assert daemon.terminate() == 0
+    found = database18.query("select count(*), sum(v), sum(length(big)) from app.wide")
+    assert found == [EXPECTED]
+    assert peak < OWN_BYTES + 5 * SIZE, f"peak of {peak / MEBIBYTE:.0f} MiB"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_values_of_50_mb_in_one_transaction_of_a_binlog(
     mysql_database: MysqlDatabase, tmp_path: Path
 ) -> None:
