@@ -29,7 +29,7 @@ START_TIMEOUT_SECONDS = DEFAULT_TIMEOUT_SECONDS
 STOP_TIMEOUT_SECONDS = DEFAULT_TIMEOUT_SECONDS
 # A port that was free a moment ago may be taken by a parallel worker; a few tries are plenty.
 PORT_ATTEMPTS = 5
-_PORT_TAKEN = "Address already in use"
+_PORT_TAKEN = "address already in use"
 # Enough of the server's log to hold what it died of.
 _LOG_TAIL_CHARACTERS = 4000
 # Reads until its standard input closes, which the kernel does when we die, then ends the server and removes
@@ -155,7 +155,7 @@ class ServerProcess(ABC):
                 wait_for(self._answers, START_TIMEOUT_SECONDS, f"{self.title} to answer")
             except (ServerFailed, AssertionError):
                 self._reap()
-                if fixed or attempt == PORT_ATTEMPTS or _PORT_TAKEN not in self.log_text:
+                if fixed or attempt == PORT_ATTEMPTS or _PORT_TAKEN not in self.log_text.lower():
                     raise
             else:
                 break

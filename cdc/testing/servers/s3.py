@@ -53,7 +53,8 @@ class SeaweedServer(ServerProcess):
         self.data.mkdir()
         self._config = self.folder / "s3.json"
         self._config.write_text(json.dumps(_IDENTITY))
-        self._others: dict[str, int] = {}
+        # The ports beside `port`, chosen again with it: a start on a port that somebody took is tried again.
+        self._others: tuple[int, dict[str, int]] = (0, {})
 
     @property
     def endpoint(self) -> str:
@@ -80,10 +81,13 @@ class SeaweedServer(ServerProcess):
         return boto3.client("s3", endpoint_url=self.endpoint, region_name=REGION, **account, **options)
 
     def _command(self) -> list[str]:
-        if not self._others:
+        if self._others[0] != self.port:
             names = [f"{name}.port" for name in _SERVICES[:-1]] + [f"{name}.port.grpc" for name in _SERVICES]
-            self._others = {name: free_port(HOST) for name in names}
-        ports = [f"-{name}={port}" for name, port in {**self._others, "s3.port": self.port}.items()]
+            self._others = self.port, {name: free_port(HOST) for name in names}
+            # A start that failed has left the former ports in it.
+            shutil.rmtree(self.data)
+            self.data.mkdir()
+        ports = [f"-{name}={port}" for name, port in {**self._others[1], "s3.port": self.port}.items()]
         return [
             self._program, "-logtostderr=true", "server",
             f"-dir={self.data}", f"-ip={HOST}", f"-ip.bind={HOST}",
