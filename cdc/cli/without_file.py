@@ -89,7 +89,7 @@ class GivenUrls:
 
 
 def _variable_of(url: str | None) -> str:
-    """The name of the variable that stands for the URL; empty for a URL."""
+    """The name of the variable that holds the URL; empty if the URL itself was given."""
     variable = _VARIABLE.fullmatch(url or "")
     return variable[1] if variable else ""
 

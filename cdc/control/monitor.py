@@ -42,7 +42,7 @@ DAY_STEP_SECONDS = 300.0
 MAX_EVENTS = 500
 # A slope that moves freshness by less in a minute is none.
 STEADY_SHARE = 0.1
-# A cursor that stands for so long, and for its flush interval, although changes wait is stuck: a large
+# A cursor that has not moved for so long, plus its flush interval, although changes wait is stuck: a large
 # delivery takes less.
 STUCK_SECONDS = 300.0
 # Written every ten seconds: events are what is rare.

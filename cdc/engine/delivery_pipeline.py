@@ -21,7 +21,7 @@ from cdc.spi.tracing import BatchTracer
 @dataclass(frozen=True, slots=True)
 class DeliveryResources:
     """Resources of a delivery: its sink's epoch, share of the memory and folder for scratch
-    files, how it is paced, and who is told of its batches.
+    files, how it is paced, and what traces its batches.
     """
 
     epoch: int

@@ -28,7 +28,7 @@ _EPOCH_DAYS = 10_957
 _EPOCH_US = _EPOCH_DAYS * 86_400_000_000
 _JSONB_VERSION = b"\x01"
 _NUL = re.compile(b"\x00")
-# What stands for a NUL character with the option `nul: replace`.
+# What replaces a NUL character with the option `nul: replace`.
 NUL_SYMBOL = "\u2400"
 _MODIFIER = re.compile(r"\([^)]*\)")
 # Element type → its oid, which an array's binary form contains.

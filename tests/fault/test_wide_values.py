@@ -28,6 +28,29 @@ STATEMENTS = (
 VALUE = f"select string_agg(md5(i::text || j), '') from generate_series(1, {SIZE // 32}) j"
 EXPECTED = (ROWS - 1, ROWS - 1, (ROWS - 1) * (SIZE + 1))
 
+WIDE_TABLE = (
+    "create schema app",
+    "create table app.wide (id int primary key, v int, big text)",
+    "insert into app.wide values (0, 0, 'x')",
+)
+
+
+def peak_of_wide_rows(database: Database, pipeline: Pipeline) -> int:
+    """Write the rows and run each statement while a daemon follows; return the bytes of its peak."""
+    with pipeline.start() as daemon:
+        pipeline.wait_until_streaming(daemon)
+        database.execute(
+            "delete from app.wide",
+            f"insert into app.wide select i, 0, ({VALUE}) from generate_series(1, {ROWS}) i",
+        )
+        pipeline.wait_until_delivered(daemon, 300)
+        for statement in STATEMENTS:
+            database.execute(statement.format(table="app.wide"))
+            pipeline.wait_until_delivered(daemon, 300)
+        peak = daemon.peak_rss_bytes()
+        assert daemon.terminate() == 0
+    return peak
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
@@ -35,26 +58,11 @@ EXPECTED = (ROWS - 1, ROWS - 1, (ROWS - 1) * (SIZE + 1))
 def test_values_of_50_mb_in_one_transaction_of_postgres(
     database15: Database, tmp_path: Path, mode: str, times: int
 ) -> None:
-    database15.execute(
-        "create schema app",
-        "create table app.wide (id int primary key, v int, big text)",
-        "insert into app.wide values (0, 0, 'x')",
-    )
+    database15.execute(*WIDE_TABLE)
     pipeline = Pipeline(database15, tmp_path)
     pipeline.configure_sink("warehouse", mode=mode)
     pipeline.remove_sink("lake")
-    with pipeline.start() as daemon:
-        pipeline.wait_until_streaming(daemon)
-        database15.execute(
-            "delete from app.wide",
-            f"insert into app.wide select i, 0, ({VALUE}) from generate_series(1, {ROWS}) i",
-        )
-        pipeline.wait_until_delivered(daemon, 300)
-        for statement in STATEMENTS:
-            database15.execute(statement.format(table="app.wide"))
-            pipeline.wait_until_delivered(daemon, 300)
-        peak = daemon.peak_rss_bytes()
-        assert daemon.terminate() == 0
+    peak = peak_of_wide_rows(database15, pipeline)
     live = {"mirror": "true", "history": "valid_to is null", "append": "false"}[mode]
     if mode != "append":
         query = f"select (count(*), sum(v), sum(length(big))) from app.wide where {live}"
@@ -67,26 +75,11 @@ def test_values_of_50_mb_in_one_transaction_of_postgres(
 def test_values_of_50_mb_in_one_transaction_go_into_a_warehouse(
     database15: Database, database18: Database, tmp_path: Path
 ) -> None:
-    database15.execute(
-        "create schema app",
-        "create table app.wide (id int primary key, v int, big text)",
-        "insert into app.wide values (0, 0, 'x')",
-    )
+    database15.execute(*WIDE_TABLE)
     pipeline = Pipeline(database15, tmp_path)
     pipeline.mirror_into(database18)
     pipeline.remove_sink("lake")
-    with pipeline.start() as daemon:
-        pipeline.wait_until_streaming(daemon)
-        database15.execute(
-            "delete from app.wide",
-            f"insert into app.wide select i, 0, ({VALUE}) from generate_series(1, {ROWS}) i",
-        )
-        pipeline.wait_until_delivered(daemon, 300)
-        for statement in STATEMENTS:
-            database15.execute(statement.format(table="app.wide"))
-            pipeline.wait_until_delivered(daemon, 300)
-        peak = daemon.peak_rss_bytes()
-        assert daemon.terminate() == 0
+    peak = peak_of_wide_rows(database15, pipeline)
     found = database18.query("select count(*), sum(v), sum(length(big)) from app.wide")
     assert found == [EXPECTED]
     assert peak < OWN_BYTES + 5 * SIZE, f"peak of {peak / MEBIBYTE:.0f} MiB"

@@ -37,6 +37,27 @@ def take_lock_of_sink(connection: psycopg.Connection[object]) -> None:
     connection.execute("select pg_advisory_xact_lock(%s)", [number])
 
 
+def errors_behind(
+    holder: psycopg.Connection[object], wait_event: str, database: Database, act: Callable[[], object]
+) -> list[Exception]:
+    """Act in a thread, commit what it waits for once it waits, and return what it raised."""
+    errors: list[Exception] = []
+
+    def apply() -> None:
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001  (shown by the assertion)
+            errors.append(error)
+
+    thread = threading.Thread(target=apply)
+    thread.start()
+    waits = f"select count(*) from pg_stat_activity where wait_event = '{wait_event}'"
+    wait_until(lambda: database.value(waits) == 1, f"the sink to wait ({wait_event})")
+    holder.commit()
+    thread.join()
+    return errors
+
+
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("sent", [False, True], ids=["before", "after"])
 def test_connection_that_is_cut_at_a_phase_leaves_the_delivery_whole_or_absent(
@@ -99,20 +120,8 @@ def test_delivery_whose_commit_was_not_answered_is_not_applied_again(
         # The session of a connection that is lost: it has the source's lock and has not ended.
         take_lock_of_sink(old)
         old.execute('update _cdc.cursors set "offset" = 2, high = 2')
-        errors: list[Exception] = []
-
-        def apply() -> None:
-            try:
-                warehouse.change(T, ("c", {"id": 2, "v": "b"}))
-            except Exception as error:  # noqa: BLE001  (shown by the assertion)
-                errors.append(error)
-
-        thread = threading.Thread(target=apply)
-        thread.start()
-        waits = "select count(*) from pg_stat_activity where wait_event = 'advisory'"
-        wait_until(lambda: database15.value(waits) == 1, "the sink to wait for the lock")
-        old.commit()
-        thread.join()
+        change = (T, ("c", {"id": 2, "v": "b"}))
+        errors = errors_behind(old, "advisory", database15, lambda: warehouse.change(*change))
     assert errors == []
     assert rows_of(warehouse) == [(1, "a")]
 
@@ -221,20 +230,8 @@ def test_schema_that_two_sinks_make_at_once_sets_no_table_aside(
     both = table("twin.t", {"id": pa.int32()})
     with database15.connect(autocommit=False) as other:
         other.execute("create schema twin")
-        errors: list[Exception] = []
-
-        def apply() -> None:
-            try:
-                warehouse.change(both, ("c", {"id": 1}))
-            except Exception as error:  # noqa: BLE001  (shown by the assertion)
-                errors.append(error)
-
-        thread = threading.Thread(target=apply)
-        thread.start()
-        waits = "select count(*) from pg_stat_activity where wait_event = 'transactionid'"
-        wait_until(lambda: database15.value(waits) == 1, "the sink to wait for the other session")
-        other.commit()
-        thread.join()
+        change = (both, ("c", {"id": 1}))
+        errors = errors_behind(other, "transactionid", database15, lambda: warehouse.change(*change))
     (error,) = errors
     assert isinstance(error, SinkUnavailable)
     assert "another session was creating an object of the same name" in error.message
