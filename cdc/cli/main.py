@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from cdc.cli.signals import ending_cleanly
+from cdc.errors import CdcError
 
 
 def main() -> None:
@@ -12,6 +14,13 @@ def main() -> None:
     command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     if command == "run":
         ending_cleanly()
+    if sys.argv[1:] == ["version"]:
+        # typer imports pydantic for its first option: half of what this command took.
+        from cdc.cli.version import version
+
+        with suppress(CdcError):  # The frame below says it.
+            version()
+            return
     from cdc.cli.app import run_command
 
     run_command()

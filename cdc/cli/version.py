@@ -6,7 +6,7 @@ import platform
 from importlib import metadata
 
 import cdc
-from cdc.cli.output import print_json, print_table, say
+from cdc.cli.output import print_json, say
 from cdc.cli.session import JsonOption
 from cdc.installing import packages
 from cdc.native import implementation, unavailable_reason
@@ -18,7 +18,10 @@ def version(as_json: JsonOption = False) -> None:
     if as_json:
         print_json(found)
         return
-    print_table(("component", "version"), list(found.items()))
+    # Without rich, which took longer than all the rest of this command.
+    width = max(map(len, found))
+    for name, number in found.items():
+        say(f"{name:<{width}}  {number}")
     if unavailable_reason():
         say(f"The compiled decoders are not in use: {unavailable_reason()}")
 
