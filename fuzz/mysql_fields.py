@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from cdc.errors import CdcError
-from cdc.native.gathered import Refusals, RowError
+from cdc.native.unrepresentable import RowError, UnrepresentablePolicy
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from fuzz.mutation import FOLDER
 from tests.support.mysql.json_binary import encode
@@ -33,11 +33,11 @@ def fields(wire: ModuleType) -> Callable[[list[bytes]], Any]:
 
 
 def _outcome(wire: ModuleType, frame: bytes) -> Any:
-    refusals = Refusals("null")
-    field = wire.make_field(PLANS[frame[0] % len(PLANS)], refusals)
+    policy = UnrepresentablePolicy("null")
+    field = wire.make_field(PLANS[frame[0] % len(PLANS)], policy)
     try:
         consumed = field.append(frame[1:])
-        return consumed, plain(field.finish()), refusals.count
+        return consumed, plain(field.finish()), policy.count
     except (CdcError, RowError):
         return REFUSED
 

@@ -31,7 +31,7 @@ from cdc.control.live import LiveStatus
 from cdc.control.monitor import StatusMonitor
 from cdc.control.points import DayOfPoints
 from cdc.control.problems import log_problems
-from cdc.control.reloading import Reloader
+from cdc.control.reloader import Reloader
 from cdc.control.volume import make_state_dir, require_volume
 from cdc.engine import Engine, Outcome, RunResult
 from cdc.errors import CdcError, ConfigError

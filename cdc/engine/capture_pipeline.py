@@ -11,10 +11,10 @@ from cdc.engine.identity import next_start
 from cdc.engine.ledger import Ledger
 from cdc.engine.outdated import Outdated, record_of
 from cdc.engine.pacing import Pacing
-from cdc.engine.pausing import pause_table, resume_table
 from cdc.engine.routing import Router
 from cdc.engine.specs import SourceSpec
 from cdc.engine.status import SourceStatus
+from cdc.engine.table_pauses import pause_table, resume_table
 from cdc.engine.waits import Waits
 from cdc.engine.workers import Log, PausablePipeline, Worker, bound
 from cdc.model import Position, TableId

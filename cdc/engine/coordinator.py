@@ -15,7 +15,7 @@ from cdc.engine.copies import CopyRequests
 from cdc.engine.routing import mark_batch
 from cdc.engine.snapshot import TableCopier
 from cdc.engine.unfollowed import UnfollowedTables
-from cdc.engine.waiting import WaitingTables
+from cdc.engine.waiting_tables import WaitingTables
 from cdc.errors import CdcError, SourceRefused, UnsupportedSchema
 from cdc.model import ChangeSet, CopyStep, Position, TableId, TableSchema
 from cdc.spi.source import MeasuresRetained, NamesUnreadable

@@ -16,7 +16,12 @@ from cdc.errors import ConfigError
 
 Implementation = Literal["c", "python"]
 VARIABLE = "CDC_NATIVE"
-_COMPILED = ("cdc.native.columns", "cdc.native.cursor", "cdc.native.gathering_native", "cdc.native.rowwise")
+_COMPILED = (
+    "cdc.native.columns",
+    "cdc.native.cursor",
+    "cdc.native.batch_builder_native",
+    "cdc.native.rowwise",
+)
 
 
 @functools.cache

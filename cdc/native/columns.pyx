@@ -12,7 +12,7 @@ from libc.stdlib cimport free, realloc
 import pyarrow as pa
 
 from cdc.errors import DecodeError
-from cdc.native.gathered import assemble
+from cdc.native.record_batches import assemble
 
 # The first allocation; small, because wide tables have hundreds of columns and often few rows.
 cdef size_t FIRST_BYTES = 64

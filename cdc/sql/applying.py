@@ -16,6 +16,7 @@ from cdc.merge import TableRefused, from_truncate
 from cdc.model import ChangeBatch, CopyStep, TableId, TableSchema
 from cdc.spi import Delivery, SinkContext
 from cdc.sql import append, history, mirror
+from cdc.sql.copies import Copies
 from cdc.sql.dialect import Connection
 from cdc.sql.mapping import Change
 from cdc.sql.options import TableOptions
@@ -125,7 +126,7 @@ class Application:
         A step that the sink has had before a replay is known: only what is in its place is put right.
         """
         assert batch.mark is not None
-        copies = self.tables.copies
+        copies = Copies(self.tables, self.connection, self.options, self.context)
         if batch.mark.step is CopyStep.ALTERED:
             # In a replay, only what the sink has not had changes the table.
             self.tables.mapping([batch], replayed_below)

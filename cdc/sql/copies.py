@@ -7,19 +7,16 @@ A table that never was complete grows in its place, and a changelog only gets mo
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from cdc.model import CopyMark, TableSchema
 from cdc.model.position import from_microseconds, to_microseconds
 from cdc.spi import SinkContext
-from cdc.sql.catalog import Catalog, StoredTable
+from cdc.sql.catalog import StoredTable
 from cdc.sql.dialect import Connection, Dialect
 from cdc.sql.evolve import fresh_columns, match
 from cdc.sql.layout import own_columns
 from cdc.sql.options import TableOptions
-
-if TYPE_CHECKING:
-    from cdc.sql.tables import Tables
+from cdc.sql.tables import Tables
 
 # The name of a copy is the table's with this behind it.
 COPY_SUFFIX = "cdc_copy"
@@ -32,14 +29,13 @@ class Copies:
         self,
         tables: Tables,
         connection: Connection,
-        catalog: Catalog,
         options: TableOptions,
         context: SinkContext,
     ) -> None:
         self._tables = tables
         self._connection = connection
         self._dialect = connection.dialect
-        self._catalog = catalog
+        self._catalog = tables.catalog
         self._options = options
         self._context = context
 

@@ -15,7 +15,6 @@ from cdc.model import ChangeBatch, Operation, TableId, TableSchema
 from cdc.spi import SinkContext
 from cdc.sql import own_tables
 from cdc.sql.catalog import Catalog, StoredTable
-from cdc.sql.copies import Copies
 from cdc.sql.dialect import Connection
 from cdc.sql.evolve import Evolution, create, evolve, fresh_columns
 from cdc.sql.mapping import ColumnMapping
@@ -34,14 +33,13 @@ class Tables:
         self._options = options
         self._context = context
         self._where = where
-        self._catalog = Catalog(connection, source, where)
+        self.catalog = Catalog(connection, source, where)
         self._mappings: dict[TableId, ColumnMapping] = {}
         self._checked: dict[TableId, TableSchema] = {}
-        self.copies = Copies(self, connection, self._catalog, options, context)
 
     def stored(self) -> list[StoredTable]:
         """The existing tables of the source."""
-        return [table for table in self._catalog if self._catalog.exists(table.place)]
+        return [table for table in self.catalog if self.catalog.exists(table.place)]
 
     def target(self, stored: StoredTable) -> str:
         """The table's name in SQL."""
@@ -89,25 +87,25 @@ class Tables:
     def refusal(self, schema: TableSchema) -> CdcError | None:
         """Return why a copy of the table with this schema cannot be stored; None if it can."""
         options = self._options
-        stored = self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)
+        stored = self.catalog.by_relation(schema.relation) or self.catalog.by_name(schema.table)
         try:
             if stored is None:
                 fresh_columns(schema, options, self._dialect, 0)
-                self._catalog.place_for(schema.table, options.identifiers)
+                self.catalog.place_for(schema.table, options.identifiers)
                 return None
             if stored.table != schema.table and options.schema_changes != "freeze":
-                self._catalog.place_for(schema.table, options.identifiers, moving=stored)
+                self.catalog.place_for(schema.table, options.identifiers, moving=stored)
             step = self.evolution(stored, schema, 0)
             self._check_key(self._mapped(step.stored, schema, 0))
         except CdcError as error:
             return error
-        if step.converts and not self._begins_empty and self._catalog.exists(stored.place):
+        if step.converts and not self._begins_empty and self.catalog.exists(stored.place):
             return self._unconvertible(schema, step.changes)
         return None
 
     def is_new(self, schema: TableSchema) -> bool:
         """Return whether the sink has no table for this schema."""
-        return (self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)) is None
+        return (self.catalog.by_relation(schema.relation) or self.catalog.by_name(schema.table)) is None
 
     def is_healed_by_copy(self, error: CdcError) -> bool:
         """Return whether a copy resolves this reason for a refusal."""
@@ -130,10 +128,10 @@ class Tables:
 
     def find(self, schema: TableSchema) -> StoredTable | None:
         """Return the table with this number, else with this name; created again if someone dropped it."""
-        stored = self._catalog.by_relation(schema.relation) or self._catalog.by_name(schema.table)
-        if stored is not None and not self._catalog.exists(stored.place):
+        stored = self.catalog.by_relation(schema.relation) or self.catalog.by_name(schema.table)
+        if stored is not None and not self.catalog.exists(stored.place):
             self.make(stored)
-            self._catalog.save(stored, stored)
+            self.catalog.save(stored, stored)
         return stored
 
     def create(self, schema: TableSchema, first: int) -> StoredTable:
@@ -151,10 +149,10 @@ class Tables:
             since_seq=0,
             mode=options.mode,
             deletes=options.deletes,
-            place=self._catalog.place_for(schema.table, options.identifiers),
+            place=self.catalog.place_for(schema.table, options.identifiers),
         )
         self.make(stored)
-        self._catalog.save(stored, None)
+        self.catalog.save(stored, None)
         self._context.log(
             "created the table", table=str(schema.table), stored_as=str(stored.place), mode=options.mode
         )
@@ -205,9 +203,9 @@ class Tables:
                 self._connection.run(f"delete from {self.target(stored)}")
             self._alter(schema, stored, step)
         if owner is None:
-            self._catalog.save(step.stored, stored)
+            self.catalog.save(step.stored, stored)
         else:
-            self._catalog.save(replace(owner, copy=step.stored), owner)
+            self.catalog.save(replace(owner, copy=step.stored), owner)
         self._report_ignored(schema, step.ignored)
         if step.changes:
             self._context.log(
@@ -257,12 +255,12 @@ class Tables:
                 where=str(schema.table),
                 remedy="Set schema_changes to evolve or freeze for this sink, then run: cdc reload",
             )
-        occupant = self._catalog.by_name(schema.table)
+        occupant = self.catalog.by_name(schema.table)
         if occupant is not None and occupant is not stored:
             # Two tables swap their names, or that one is gone in the source: it waits under another name.
-            free = self._catalog.free_name(occupant)
+            free = self.catalog.free_name(occupant)
             self._move(occupant, free, free, schema_seq=occupant.schema_seq)
-        place = self._catalog.place_for(schema.table, self._options.identifiers, moving=stored)
+        place = self.catalog.place_for(schema.table, self._options.identifiers, moving=stored)
         # Replayed changes from before go to the table under this name.
         return self._move(stored, schema.table, place, schema_seq=first)
 
@@ -284,7 +282,7 @@ class Tables:
             self._connection.run(copied)
             self._index_key(moved)
             self.drop(stored)
-        self._catalog.save(moved, stored)
+        self.catalog.save(moved, stored)
         self._context.log("renamed the table", table=str(stored.table), to=str(table), stored_as=str(place))
         return moved
 

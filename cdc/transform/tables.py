@@ -14,8 +14,7 @@ from cdc.errors import UnsupportedSchema
 from cdc.model import ChangeBatch, TableId, TableSchema
 from cdc.transform.arrays import assemble
 from cdc.transform.filtering import Filtered, RowFilter
-from cdc.transform.hooking import Hooked
-from cdc.transform.hooks import Hook
+from cdc.transform.hooks import Hook, Hooked
 from cdc.transform.masks import KeyedHash
 from cdc.transform.rules import TableRules
 from cdc.transform.shaping import TransformedShape

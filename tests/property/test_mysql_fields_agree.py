@@ -1,5 +1,5 @@
 """The compiled and the pure-Python fields of the binlog are two programs for one contract: whatever bytes
-come, both give equal arrays, count the same refusals and consume as much, or both raise.
+come, both give equal arrays, count the same policy and consume as much, or both raise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cdc.errors import DecodeError, UnrepresentableValue
 from cdc.native import implementation
-from cdc.native.gathered import Refusals, RowError
+from cdc.native.unrepresentable import RowError, UnrepresentablePolicy
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire import values_python as wire_values_python
 from tests.support.mysql.fields import json_plan
@@ -45,8 +45,8 @@ def stored(draw: st.DrawFn, column: ColumnPlan) -> bytes:
 
 
 def outcome(wire: ModuleType, column: ColumnPlan, policy: str, values: list[bytes | None]) -> Any:
-    refusals = Refusals(policy)
-    field = wire.make_field(column, refusals)
+    obeyed = UnrepresentablePolicy(policy)
+    field = wire.make_field(column, obeyed)
     consumed = []
     try:
         for value in values:
@@ -59,7 +59,7 @@ def outcome(wire: ModuleType, column: ColumnPlan, policy: str, values: list[byte
     except RowError as error:
         return error.row
     array.validate(full=True)
-    return consumed, plain(array), refusals.count
+    return consumed, plain(array), obeyed.count
 
 
 def check(column: ColumnPlan, policy: str, values: list[bytes | None]) -> None:

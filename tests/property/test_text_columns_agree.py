@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cdc.errors import CdcError
 from cdc.native.columns_python import build_array
-from cdc.native.gathered import Refusals
+from cdc.native.unrepresentable import UnrepresentablePolicy
 from cdc_source_postgres.schema.type_catalog import OID_OF
 from cdc_source_postgres.wire.parse.columns import convert_column
 from cdc_source_postgres.wire.parse.text import parser
@@ -45,7 +45,7 @@ CASES: list[tuple[Any, st.SearchStrategy[str]]] = [
 
 
 def careful(codec: Any, values: list[bytes]) -> Any:
-    parse = parser(codec, Refusals("error"))
+    parse = parser(codec, UnrepresentablePolicy("error"))
     try:
         return plain(build_array(codec.arrow, [parse(value.decode()) for value in values]))
     except CdcError:

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from cdc.kit.selection import TableSelection
 from cdc.model import TableId
-from cdc_source_mysql.binlog.lookahead import Statement
+from cdc_source_mysql.binlog.lookahead import Statement, StatementReader
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.privileges import Grants, read_grants
-from cdc_source_mysql.schema.catalog import cascades
+from cdc_source_mysql.schema.catalog import Knowledge, cascades
 from cdc_source_mysql.schema.ddl.changes import (
     Created,
     DatabaseDropped,
@@ -36,9 +37,6 @@ from cdc_source_mysql.schema.ddl.dml import every_name, named_in
 from cdc_source_mysql.schema.ddl.tokens import NotLexed, Token, tokenize
 from cdc_source_mysql.schema.history.history import History
 from cdc_source_mysql.statements import grant, table_name
-
-if TYPE_CHECKING:
-    from cdc_source_mysql.binlog.catalog_lookups import CatalogLookups
 
 # No trigger can be made in them, and no foreign key leads out of them.
 _SYSTEM: Final = frozenset({"information_schema", "mysql", "performance_schema"})
@@ -286,10 +284,33 @@ def _text(value: object) -> str:
     return "" if value is None else value.decode() if isinstance(value, bytes) else str(value)
 
 
+class LaterStatements(StatementReader, Protocol):
+    """The statements after the stream's position, up to `end`: a file and an offset."""
+
+    @property
+    def end(self) -> tuple[str, int]: ...
+
+
+class StatementLookups(Protocol):
+    """Questions to the catalog and the binlog about one statement; `look` opens the catalog."""
+
+    @property
+    def look(self) -> Callable[[str], AbstractContextManager[Connection]]: ...
+
+    @property
+    def knowledge(self) -> Knowledge: ...
+
+    def later(self) -> LaterStatements:
+        """Return the statements after the stream's position."""
+
+    def order(self, file: str, offset: int) -> int:
+        """Return the order of a place in the binlog among the stream's positions."""
+
+
 class Reach:
     """Not thread-safe: belongs to the stream's thread."""
 
-    def __init__(self, lookups: CatalogLookups, history: History, selection: TableSelection) -> None:
+    def __init__(self, lookups: StatementLookups, history: History, selection: TableSelection) -> None:
         """`history` knows the followed tables that may exist, `selection` which tables can be followed."""
         self._lookups = lookups
         self._history = history

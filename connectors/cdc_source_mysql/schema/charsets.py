@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from cdc.errors import CdcError, UnsupportedSchema
 from cdc.native.columns_python import build_array
-from cdc.native.gathered import Refusals, RowError
+from cdc.native.unrepresentable import RowError, UnrepresentablePolicy
 from cdc_source_mysql.wire import codes
 
 # What charmap_decode takes for "no such character".
@@ -320,7 +320,7 @@ def _ucs2(data: bytes) -> str | None:
 _SPECIAL_DECODERS = {"sjis": _sjis, "cp932": _cp932, "gb18030": _gb18030, "ucs2": _ucs2}
 
 
-def convert_texts(stored: pa.Array, charset: str, arrow: Any, refusals: Refusals) -> pa.Array:
+def convert_texts(stored: pa.Array, charset: str, arrow: Any, policy: UnrepresentablePolicy) -> pa.Array:
     """Return `stored` (binary) as text, each distinct value converted once: for the character sets that the
     decoders do not read themselves.
 
@@ -331,14 +331,14 @@ def convert_texts(stored: pa.Array, charset: str, arrow: Any, refusals: Refusals
     texts = [decode_text(data, charset) for data in encoded.dictionary.to_pylist()]
     undefined = {index for index, text in enumerate(texts) if text is None}
     if undefined:
-        _refuse(encoded.indices, undefined, refusals)
+        _refuse(encoded.indices, undefined, policy)
     return build_array(arrow, texts).take(encoded.indices)
 
 
-def _refuse(indices: pa.Array, undefined: set[int], refusals: Refusals) -> None:
+def _refuse(indices: pa.Array, undefined: set[int], policy: UnrepresentablePolicy) -> None:
     rows = [row for row, index in enumerate(indices.to_pylist()) if index is not None and index in undefined]
     for row in rows:
         try:
-            refusals.refuse(codes.UNDEFINED_BYTES)
+            policy.refuse(codes.UNDEFINED_BYTES)
         except CdcError as error:
             raise RowError(row, error) from error

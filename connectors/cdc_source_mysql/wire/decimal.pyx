@@ -124,8 +124,8 @@ cdef class DecimalField(SizedField):
 
     cdef Layout layout
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         plan_layout(plan.precision, plan.scale, &self.layout)
         self.size = self.layout.width
         self.column = FixedColumn(plan.arrow.byte_width)

@@ -48,7 +48,7 @@ cdef int require_size(Cursor* value, Py_ssize_t size) except -1
 
 cdef class Field:
     cdef readonly object plan
-    cdef readonly object refusals
+    cdef readonly object policy
     cdef Column column
     # One null, in place of the next value.
     cdef int null(self) except -1

@@ -21,9 +21,9 @@ cdef int require_size(Cursor* value, Py_ssize_t size) except -1:
 cdef class Field:
     """The values of one column in the order they come."""
 
-    def __init__(self, plan, refusals):
+    def __init__(self, plan, policy):
         self.plan = plan
-        self.refusals = refusals
+        self.policy = policy
 
     @property
     def length(self):
@@ -42,7 +42,7 @@ cdef class Field:
         raise DecodeError("a partial update of a column that is not JSON")
 
     cdef int refuse(self, what) except -1:
-        self.refusals.refuse(what)
+        self.policy.refuse(what)
         return self.null()
 
     cpdef object finish(self):
@@ -77,8 +77,8 @@ cdef class SizedField(Field):
 
 
 cdef class PrefixedField(Field):
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.prefix_bytes = plan.prefix_bytes
         self.is_compressed = plan.compressed
         if not 1 <= self.prefix_bytes <= 4:

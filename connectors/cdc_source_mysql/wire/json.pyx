@@ -396,8 +396,8 @@ cdef int _temporal(VariableColumn column, unsigned char field_type, int64_t pack
 cdef class JsonField(PrefixedField):
     """MySQL's JSON."""
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.column = VariableColumn()
 
     cdef int put(self, Cursor* value) except -1:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from cdc.errors import UnsupportedSchema
-from cdc.native.gathered import CREATE, GatheredRows
+from cdc.native.record_batches import CREATE, TakenRows
 from cdc_source_mysql.schema.type_plan import TablePlan
 
 # The statement's beginning is enough, and a bulk INSERT has megabytes.
@@ -119,24 +119,24 @@ def unidentified_row(plan: TablePlan) -> PoorImage:
     return PoorImage(message, handle=plan.handle)
 
 
-def with_defaults(gathered: GatheredRows, columns: list[pa.Array], defaults: Sequence[Any]) -> list[pa.Array]:
+def with_defaults(taken: TakenRows, columns: list[pa.Array], defaults: Sequence[Any]) -> list[pa.Array]:
     """Put the defaults, which must be known, into the inserted rows that left out these columns
-    (binlog_row_image=MINIMAL); `gathered` no longer has marks for the rows.
+    (binlog_row_image=MINIMAL); `taken` no longer has marks for the rows.
 
     Until here such a row is gathered like an updated one: null in the columns that its image lacks, and
     marked with them.
     """
-    marks = np.frombuffer(gathered.unchanged, np.int32)
-    inserted = (np.frombuffer(gathered.ops, np.int8) == CREATE) & (marks >= 0)
+    marks = np.frombuffer(taken.unchanged, np.int32)
+    inserted = (np.frombuffer(taken.ops, np.int8) == CREATE) & (marks >= 0)
     if not inserted.any():
         return columns
     filled = list(columns)
     for code in np.unique(marks[inserted]):
         rows = inserted & (marks == code)
-        for at in gathered.unchanged_sets[code]:
+        for at in taken.unchanged_sets[code]:
             filled[at] = _put(filled[at], rows, defaults[at])
     rest = np.where(inserted, np.int32(-1), marks)
-    gathered.unchanged = rest.tobytes() if (rest >= 0).any() else None
+    taken.unchanged = rest.tobytes() if (rest >= 0).any() else None
     return filled
 
 

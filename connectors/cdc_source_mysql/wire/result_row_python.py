@@ -1,5 +1,5 @@
 """The values of one row of a binary result set, in the form that they have in rows events, in pure Python:
-the twin of `result_row.pyx` and `images.pyx`.
+the twin of `result_row.pyx`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
-from cdc.native.gathered import Count, TableShape, locate, take_rows
+from cdc.native.record_batches import Count, TableShape, locate, take_rows
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire.codes import is_expected
 
@@ -47,7 +47,7 @@ class ResultDecoder:
     def __init__(self, table: str, plans: Sequence[ColumnPlan], unrepresentable: str, count: Count) -> None:
         self.shape = TableShape(0, table, plans, unrepresentable=unrepresentable)
         plans = self.shape.plans
-        self.fields = [make_field(p, r) for p, r in zip(plans, self.shape.refusals, strict=True)]
+        self.fields = [make_field(p, r) for p, r in zip(plans, self.shape.policies, strict=True)]
         self.row = ResultRow(plans)
         self.width = len(self.fields)
         # How many columns were defined so far; and the one that is being defined, for errors.

@@ -13,7 +13,7 @@ from zlib import crc32
 import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
-from cdc.native.gathered import locate
+from cdc.native.record_batches import locate
 from cdc_source_mysql.schema.type_plan import TablePlan
 from cdc_source_mysql.wire.codes import (
     ANNOTATE_ROWS_EVENT,
@@ -74,8 +74,8 @@ if not cython.compiled:
         read_payload_fields,
         skip_to_statement,
     )
-    from cdc_source_mysql.wire.gather import Gatherer, operation_of
     from cdc_source_mysql.wire.packets import Packets
+    from cdc_source_mysql.wire.rows_events import RowsEvents, operation_of
 
 # What the steps answer beside `next`'s codes.
 CONSUMED = 7
@@ -94,7 +94,7 @@ class BinlogDecoder:
         self, unrepresentable: str, count: Callable[[str, int], None], flavour: str, epoch: int = 0
     ) -> None:
         self.is_mariadb = flavour == "mariadb"
-        self.gatherer = Gatherer(unrepresentable, count, epoch)
+        self.rows_events = RowsEvents(unrepresentable, count, epoch)
         self.packets = Packets()
         self.reader = Reader()
         self.event = Event()
@@ -131,15 +131,15 @@ class BinlogDecoder:
 
     @property
     def changes(self) -> int:
-        return self.gatherer.changes
+        return self.rows_events.changes
 
     @property
     def byte_count(self) -> int:
-        return self.gatherer.byte_count
+        return self.rows_events.byte_count
 
     @property
     def transaction_changes(self) -> int:
-        return self.gatherer.transaction_changes
+        return self.rows_events.transaction_changes
 
     @property
     def commit_ts_us(self) -> int | None:
@@ -147,49 +147,49 @@ class BinlogDecoder:
 
     @property
     def gtid_flags(self) -> int:
-        return self.gatherer.gtid.flags
+        return self.rows_events.gtid.flags
 
     @property
     def hides_cascades(self) -> bool:
-        return self.gatherer.hides_cascades
+        return self.rows_events.hides_cascades
 
     @property
     def position_text(self) -> str:
-        return self.gatherer.position_text()
+        return self.rows_events.position_text()
 
     @property
     def tx(self) -> str:
-        return self.gatherer.tx_text()
+        return self.rows_events.tx_text()
 
     def feed(self, data: bytes | memoryview) -> None:
         self.packets.buffer.append(data)
 
     def next(self, soft_bytes: int, hard_bytes: int) -> tuple[int, bytes | None]:
-        gatherer = self.gatherer
+        rows_events = self.rows_events
         try:
             while True:
-                gatherer.place = None
+                rows_events.place = None
                 code = self.step() if self.payload is None else self.step_inside()
                 if code == CONSUMED:
                     if self.in_transaction:
-                        if gatherer.byte_count >= hard_bytes:
+                        if rows_events.byte_count >= hard_bytes:
                             return PART, None
-                    elif gatherer.byte_count >= soft_bytes:
+                    elif rows_events.byte_count >= soft_bytes:
                         return FULL, None
                 elif code == EVENT:
                     return EVENT, plain_query(self.found)
                 elif code == TABLE:
-                    return TABLE, gatherer.wanted_map()
+                    return TABLE, rows_events.wanted_map()
                 else:
                     return code, self.found if code == REFUSED else None
         except CdcError as error:
             raise self.located(error) from None
 
     def located(self, error: CdcError) -> CdcError:
-        table = self.gatherer.place
+        table = self.rows_events.place
         if table is not None:
             column = max(table.new.column, table.old.column)
-            return locate(error, table.shape.place(column, self.gatherer.position_text()))
+            return locate(error, table.shape.place(column, self.rows_events.position_text()))
         return locate(error, f"{self.file}:{self.offset}" if self.file else "the binary log")
 
     def step(self) -> int:
@@ -268,7 +268,7 @@ class BinlogDecoder:
         """CONSUMED; EVENT when it is for the caller, too; TABLE when its table must be known first."""
         kind = event.type
         if kind == TABLE_MAP_EVENT:
-            self.gatherer.table_map(reader)
+            self.rows_events.table_map(reader)
             return CONSUMED
         if operation_of(kind):
             return self.read_rows(kind, reader)
@@ -287,7 +287,7 @@ class BinlogDecoder:
         if kind == PARTIAL_ROW_DATA_EVENT:
             return self.row_piece(reader)
         if kind == ANNOTATE_ROWS_EVENT:
-            self.gatherer.annotate(reader)
+            self.rows_events.annotate(reader)
             return CONSUMED
         if kind in FOR_CALLER:
             return EVENT
@@ -314,7 +314,7 @@ class BinlogDecoder:
             raise DecodeError(message)
         if self.is_skipped:
             return CONSUMED
-        return TABLE if self.gatherer.rows(kind, reader) else CONSUMED
+        return TABLE if self.rows_events.rows(kind, reader) else CONSUMED
 
     def row_piece(self, reader: Reader) -> int:
         """A piece of a rows event; with the last one all of it is read, again after TABLE."""
@@ -341,11 +341,11 @@ class BinlogDecoder:
     def begin_file(self, event: Event, reader: Reader) -> int:
         """ROTATE or a format description: table ids start over, and an open transaction will never end."""
         is_next = False
-        self.is_torn = self.in_transaction and self.gatherer.transaction_changes > 0
+        self.is_torn = self.in_transaction and self.rows_events.transaction_changes > 0
         if self.in_transaction:
             self.in_transaction = False
             self.state = OUTSIDE
-        self.gatherer.forget_ids()
+        self.rows_events.forget_ids()
         if event.type == ROTATE_EVENT:
             self.event_end = reader.little(8)
             before, self.file = self.file, file_name(reader.rest())
@@ -357,7 +357,7 @@ class BinlogDecoder:
 
     def name_transaction(self, event: Event, reader: Reader) -> int:
         """A GTID event."""
-        gtid = self.gatherer.gtid
+        gtid = self.rows_events.gtid
         if self.state != OUTSIDE:
             raise nested()
         if (event.type == MARIADB_GTID_EVENT) != self.is_mariadb:
@@ -382,10 +382,10 @@ class BinlogDecoder:
         self.in_transaction = True
         self.has_begun = True
         self.is_skipped = False
-        self.commit_at = self.gatherer.gtid.commit_at
+        self.commit_at = self.rows_events.gtid.commit_at
         if self.commit_at == 0:
             self.commit_at = event.at_seconds * 1_000_000
-        return self.gatherer.begin(self.file, self.event_end, self.commit_at)
+        return self.rows_events.begin(self.file, self.event_end, self.commit_at)
 
     def end_transaction(self) -> int:
         if self.state != OPEN:
@@ -409,7 +409,7 @@ class BinlogDecoder:
         self.transactions += 1
         self.end_file = self.file
         self.end_offset = self.event_end
-        self.runs.note(self.gatherer.gtid)
+        self.runs.note(self.rows_events.gtid)
         return CONSUMED
 
     def gtid_runs(self) -> list[Any]:
@@ -427,7 +427,7 @@ class BinlogDecoder:
             return self.query_inside(event, reader) if is_plain else EVENT
         if self.state == OUTSIDE:
             # A transaction without a GTID event.
-            self.gatherer.gtid.clear()
+            self.rows_events.gtid.clear()
             self.begin(event)
         self.state = OPEN
         if is_plain and reader.holds(b"BEGIN"):
@@ -441,7 +441,7 @@ class BinlogDecoder:
             return self.end_transaction()
         if reader.holds(b"ROLLBACK"):
             self.end_transaction()
-            return self.ended_by(event, reader) if self.gatherer.transaction_changes else CONSUMED
+            return self.ended_by(event, reader) if self.rows_events.transaction_changes else CONSUMED
         if reader.holds(b"BEGIN"):
             raise nested()
         return EVENT
@@ -553,26 +553,28 @@ class BinlogDecoder:
         return True
 
     def set_table(self, body: bytes | memoryview, plan: TablePlan | None) -> None:
-        self.gatherer.set_table(body, plan)
+        self.rows_events.set_table(body, plan)
 
     def forget(self) -> None:
-        self.gatherer.forget()
+        self.rows_events.forget()
 
     def truncate(self, plan: TablePlan) -> None:
-        self.gatherer.truncate(plan)
+        self.rows_events.truncate(plan)
 
     def skip_transaction(self) -> None:
         self.is_skipped = True
 
     def skip_rows(self) -> None:
-        self.gatherer.skips_event = True
+        self.rows_events.skips_event = True
 
     def drop_transaction(self, kept: int = 0, end: int | None = None) -> bool:
-        return self.gatherer.drop_transaction(kept, self.gatherer.transaction_changes if end is None else end)
+        return self.rows_events.drop_transaction(
+            kept, self.rows_events.transaction_changes if end is None else end
+        )
 
     def attribute(self, tx: str, position_text: str, commit_ts_us: int) -> None:
-        self.gatherer.attribute(tx, position_text, commit_ts_us)
+        self.rows_events.attribute(tx, position_text, commit_ts_us)
 
     def take(self) -> list[tuple[int, pa.RecordBatch]]:
         self.transactions = 0
-        return self.gatherer.take()
+        return self.rows_events.take()

@@ -14,7 +14,7 @@ from cdc_source_mysql.wire.events_native cimport (
     read_payload_fields,
     skip_to_statement,
 )
-from cdc_source_mysql.wire.gather_native cimport Gatherer, Table, operation_of
+from cdc_source_mysql.wire.rows_events_native cimport RowsEvents, Table, operation_of
 from cdc_source_mysql.wire.packets_native cimport Packets
 
 cdef int NEED, EVENT, TABLE, FULL, PART, ENDED, REFUSED, CONSUMED, NOTHING, STREAMED
@@ -31,7 +31,7 @@ cdef frozenset FOR_CALLER, SKIPPED
 @cython.final
 cdef class BinlogDecoder:
     cdef bint is_mariadb
-    cdef Gatherer gatherer
+    cdef RowsEvents rows_events
     cdef Packets packets
     cdef Reader reader
     cdef Event event
@@ -60,7 +60,7 @@ cdef class BinlogDecoder:
     cdef bint has_begun
     cdef int64_t commit_at
     cdef Runs runs
-    @cython.locals(gatherer=Gatherer, code=int)
+    @cython.locals(rows_events=RowsEvents, code=int)
     cpdef next(self, Py_ssize_t soft_bytes, Py_ssize_t hard_bytes)
     @cython.locals(table=Table)
     cdef object located(self, error)

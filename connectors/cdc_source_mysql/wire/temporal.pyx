@@ -232,8 +232,8 @@ cdef class TemporalField(SizedField):
     cdef int fraction_bytes
     cdef bint as_text
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         if not 0 <= plan.fsp <= FSP_MAX:
             raise DecodeError(f"{plan.fsp} digits of fraction where 0 to {FSP_MAX} are expected")
         self.fsp = plan.fsp
@@ -272,8 +272,8 @@ cdef object _column(plan, width):
 
 @cython.final
 cdef class DateField(TemporalField):
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.size = 3
         self.column = _column(plan, 4)
 
@@ -292,8 +292,8 @@ cdef class DateField(TemporalField):
 
 @cython.final
 cdef class DatetimeField(TemporalField):
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.size = 5 + self.fraction_bytes
         self.column = _column(plan, 8)
 
@@ -311,8 +311,8 @@ cdef class DatetimeField(TemporalField):
 cdef class OldDatetimeField(TemporalField):
     """YYYYMMDDhhmmss as a decimal number."""
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.size = 8
         self.column = _column(plan, 8)
 
@@ -336,8 +336,8 @@ cdef class OldDatetimeField(TemporalField):
 cdef class TimestampField(TemporalField):
     """Seconds since 1970, unsigned: MariaDB goes to 2106."""
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.size = 4 + self.fraction_bytes
         self.column = _column(plan, 8)
 
@@ -348,8 +348,8 @@ cdef class TimestampField(TemporalField):
 
 @cython.final
 cdef class OldTimestampField(TemporalField):
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.size = 4
         self.column = _column(plan, 8)
 
@@ -361,8 +361,8 @@ cdef class OldTimestampField(TemporalField):
 cdef class TimeField(TemporalField):
     """A packed number with its sign bit inverted; the fraction counts down for negative times."""
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.size = 3 + self.fraction_bytes
         self.column = VariableColumn()
 
@@ -395,8 +395,8 @@ cdef class TimeField(TemporalField):
 cdef class OldTimeField(TemporalField):
     """hhmmss as a decimal number of 24 bits with sign."""
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.size = 3
         self.column = VariableColumn()
 

@@ -3,4 +3,4 @@
 from cdc_source_mysql.wire.field cimport Field
 
 
-cpdef Field make_field(object plan, object refusals)
+cpdef Field make_field(object plan, object policy)

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from cdc.native.gathered import Refusals
+from cdc.native.unrepresentable import UnrepresentablePolicy
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 
 class Field:
@@ -13,4 +13,4 @@ class Field:
     def append_partial(self, before: bytes, diffs: bytes) -> None: ...
     def finish(self) -> pa.Array: ...
 
-def make_field(plan: ColumnPlan, refusals: Refusals) -> Field: ...
+def make_field(plan: ColumnPlan, policy: UnrepresentablePolicy) -> Field: ...

@@ -50,8 +50,8 @@ cdef dict WIDTHS = {"int8": 1, "int16": 2, "int32": 4, "int64": 8, "float32": 4,
 cdef class NumberField(SizedField):
     """Numbers that are in Arrow as they are on the wire."""
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.size = WIDTHS[plan.kind]
         self.column = FixedColumn(self.size)
 
@@ -76,8 +76,8 @@ cdef class MediumField(SizedField):
 
     cdef bint is_unsigned
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.size = 3
         self.is_unsigned = plan.unsigned
         self.column = FixedColumn(4)
@@ -94,8 +94,8 @@ cdef class MediumField(SizedField):
 cdef class YearField(SizedField):
     """YEAR: one byte, 0 for the year 0000."""
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.size = 1
         self.column = FixedColumn(2)
 
@@ -122,8 +122,8 @@ cdef int read_bits(const unsigned char* at, Py_ssize_t size, uint64_t* bits) exc
 cdef class BoolField(SizedField):
     """BIT(1)."""
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.size = 1
         self.column = BoolColumn()
 
@@ -138,8 +138,8 @@ cdef class BoolField(SizedField):
 cdef class BitField(SizedField):
     """BIT(n), most significant byte first."""
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.size = plan.size
         self.column = FixedColumn(8)
 
@@ -249,8 +249,8 @@ cdef class StringField(PrefixedField):
 
     cdef int charset
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.charset = SETS.get(plan.charset, PILED)
         self.column = VariableColumn()
 
@@ -267,15 +267,15 @@ cdef class StringField(PrefixedField):
         if self.charset != PILED:
             return self.column.finish(self.plan.arrow)
         stored = self.column.finish(pa.binary())
-        return convert_texts(stored, self.plan.charset, self.plan.arrow, self.refusals)
+        return convert_texts(stored, self.plan.charset, self.plan.arrow, self.policy)
 
 
 @cython.final
 cdef class BytesField(PrefixedField):
     """VARBINARY and BLOB."""
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.column = VariableColumn()
 
     cdef int put(self, Cursor* value) except -1:
@@ -288,8 +288,8 @@ cdef class BinaryField(PrefixedField):
 
     cdef Py_ssize_t size
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.size = plan.size
         self.column = VariableColumn()
 
@@ -303,8 +303,8 @@ cdef class LabelsField(SizedField):
     cdef list labels
     cdef Py_ssize_t count
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         if not 1 <= plan.size <= 8:
             raise DecodeError(f"labels chosen by {plan.size} bytes where 1 to 8 are expected")
         self.size = plan.size
@@ -345,8 +345,8 @@ cdef class EnumField(LabelsField):
 cdef class SetField(LabelsField):
     """A bit for every label; the text names the chosen ones, with commas between."""
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         if self.count > LABELS_MAX:
             raise DecodeError(f"a SET of {self.count} labels")
 
@@ -406,8 +406,8 @@ cdef int take_padded(Cursor* value, unsigned char* out, Py_ssize_t size) except 
 
 @cython.final
 cdef class UuidField(PrefixedField):
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.column = FixedColumn(UUID_BYTES)
 
     cdef int put(self, Cursor* value) except -1:
@@ -461,8 +461,8 @@ cdef class InetField(PrefixedField):
 
     cdef bint is_inet6
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.is_inet6 = plan.kind == "inet6"
         self.column = VariableColumn()
 
@@ -512,8 +512,8 @@ cdef void _store(unsigned char* slot, uint32_t number, bint is_little) noexcept:
 
 @cython.final
 cdef class GeometryField(PrefixedField):
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.column = VariableColumn()
 
     cdef int put(self, Cursor* value) except -1:
@@ -526,8 +526,8 @@ cdef class VectorField(PrefixedField):
 
     cdef FixedColumn numbers
 
-    def __init__(self, plan, refusals):
-        super().__init__(plan, refusals)
+    def __init__(self, plan, policy):
+        super().__init__(plan, policy)
         self.numbers = FixedColumn(FLOAT_BYTES)
         self.column = ListColumn()
 
@@ -575,6 +575,6 @@ cdef dict FIELDS = {
 }
 
 
-cpdef Field make_field(object plan, object refusals):
+cpdef Field make_field(object plan, object policy):
     """The field that decodes a column's values by its plan."""
-    return FIELDS[plan.kind](plan, refusals)
+    return FIELDS[plan.kind](plan, policy)

@@ -12,7 +12,7 @@ from cdc.errors import DecodeError
 from cdc.native.calendar import MICROSECONDS_PER_SECOND, days_from_civil
 from cdc.native.columns_python import build_array
 from cdc.native.cursor_python import BigEndianCursor
-from cdc.native.gathered import Refusals
+from cdc.native.unrepresentable import UnrepresentablePolicy
 from cdc_source_mysql.schema.charsets import NATIVE, convert_texts, decode_text
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire import codes
@@ -73,7 +73,7 @@ def _microseconds(number: int, size: int) -> int:
     return number * (MICROSECONDS_PER_SECOND // limit)
 
 
-def _date(plan: ColumnPlan, refusals: Refusals) -> ClockDecoder:
+def _date(plan: ColumnPlan, policy: UnrepresentablePolicy) -> ClockDecoder:
     def decode(data: bytes) -> int | str | None:
         packed = int.from_bytes(data, "little")
         year, month, day = packed >> 9, packed >> 5 & 15, packed & 31
@@ -81,19 +81,19 @@ def _date(plan: ColumnPlan, refusals: Refusals) -> ClockDecoder:
         if plan.as_text:
             return date_text(year, month, day)
         fault = date_fault(year, month, day)
-        return refusals.refuse(fault) if fault else days_from_civil(year, month, day)
+        return policy.refuse(fault) if fault else days_from_civil(year, month, day)
 
     return decode
 
 
-def _moment(moment: Moment, plan: ColumnPlan, refusals: Refusals) -> int | str | None:
+def _moment(moment: Moment, plan: ColumnPlan, policy: UnrepresentablePolicy) -> int | str | None:
     if plan.as_text:
         return moment_text(moment, plan.fsp)
     fault = date_fault(*moment[:3])
-    return refusals.refuse(fault) if fault else moment_microseconds(moment)
+    return policy.refuse(fault) if fault else moment_microseconds(moment)
 
 
-def _datetime(plan: ColumnPlan, refusals: Refusals) -> ClockDecoder:
+def _datetime(plan: ColumnPlan, policy: UnrepresentablePolicy) -> ClockDecoder:
     size = _fraction_bytes(plan)
 
     def decode(data: bytes) -> int | str | None:
@@ -102,44 +102,44 @@ def _datetime(plan: ColumnPlan, refusals: Refusals) -> ClockDecoder:
             message = "a DATETIME before the year 0"
             raise DecodeError(message)
         fraction = _microseconds(int.from_bytes(data[_DATETIME_BYTES:], "big"), size)
-        return _moment(moment_of_packed(packed, fraction), plan, refusals)
+        return _moment(moment_of_packed(packed, fraction), plan, policy)
 
     return decode
 
 
-def _datetime_old(plan: ColumnPlan, refusals: Refusals) -> ClockDecoder:
+def _datetime_old(plan: ColumnPlan, policy: UnrepresentablePolicy) -> ClockDecoder:
     def decode(data: bytes) -> int | str | None:
         date, clock = divmod(int.from_bytes(data, "little"), 1_000_000)
         moment = (date // 10_000, date // 100 % 100, date % 100)
         checked = checked_moment((*moment, clock // 10_000, clock // 100 % 100, clock % 100, 0))
-        return _moment(checked, plan, refusals)
+        return _moment(checked, plan, policy)
 
     return decode
 
 
-def _epoch(seconds: int, fraction: int, plan: ColumnPlan, refusals: Refusals) -> int | str | None:
+def _epoch(seconds: int, fraction: int, plan: ColumnPlan, policy: UnrepresentablePolicy) -> int | str | None:
     if plan.as_text:
         return moment_text(moment_of_epoch(seconds, fraction), plan.fsp)
     count = seconds * MICROSECONDS_PER_SECOND + fraction
-    return count or refusals.refuse(codes.ZERO_DATE)
+    return count or policy.refuse(codes.ZERO_DATE)
 
 
-def _timestamp(plan: ColumnPlan, refusals: Refusals) -> ClockDecoder:
+def _timestamp(plan: ColumnPlan, policy: UnrepresentablePolicy) -> ClockDecoder:
     size = _fraction_bytes(plan)
 
     def decode(data: bytes) -> int | str | None:
         seconds = int.from_bytes(data[:_TIMESTAMP_BYTES], "big")
         fraction = _microseconds(int.from_bytes(data[_TIMESTAMP_BYTES:], "big"), size)
-        return _epoch(seconds, fraction, plan, refusals)
+        return _epoch(seconds, fraction, plan, policy)
 
     return decode
 
 
-def _timestamp_old(plan: ColumnPlan, refusals: Refusals) -> ClockDecoder:
-    return lambda data: _epoch(int.from_bytes(data, "little"), 0, plan, refusals)
+def _timestamp_old(plan: ColumnPlan, policy: UnrepresentablePolicy) -> ClockDecoder:
+    return lambda data: _epoch(int.from_bytes(data, "little"), 0, plan, policy)
 
 
-def _time(plan: ColumnPlan, refusals: Refusals) -> ClockDecoder:
+def _time(plan: ColumnPlan, policy: UnrepresentablePolicy) -> ClockDecoder:
     size = _fraction_bytes(plan)
     bits = 8 * size
 
@@ -153,7 +153,7 @@ def _time(plan: ColumnPlan, refusals: Refusals) -> ClockDecoder:
     return decode
 
 
-def _time_old(plan: ColumnPlan, refusals: Refusals) -> ClockDecoder:
+def _time_old(plan: ColumnPlan, policy: UnrepresentablePolicy) -> ClockDecoder:
     def decode(data: bytes) -> str:
         number = int.from_bytes(data, "little", signed=True)
         whole = abs(number)
@@ -163,7 +163,7 @@ def _time_old(plan: ColumnPlan, refusals: Refusals) -> ClockDecoder:
     return decode
 
 
-CLOCK_DECODERS: dict[str, Callable[[ColumnPlan, Refusals], ClockDecoder]] = {
+CLOCK_DECODERS: dict[str, Callable[[ColumnPlan, UnrepresentablePolicy], ClockDecoder]] = {
     "date": _date,
     "datetime": _datetime,
     "datetime_old": _datetime_old,
@@ -234,11 +234,11 @@ class Field:
     `size` is the number of bytes of every value; 0 where a length is in front of it.
     """
 
-    def __init__(self, plan: ColumnPlan, refusals: Refusals) -> None:
+    def __init__(self, plan: ColumnPlan, policy: UnrepresentablePolicy) -> None:
         self._plan = plan
-        self._refusals = refusals
+        self._policy = policy
         self._values: list[Any] = []
-        self.size, self._decode = _decoder(plan, refusals)
+        self.size, self._decode = _decoder(plan, policy)
         self._is_piled = plan.kind == "string" and plan.charset not in NATIVE - {"binary"}
         if not self.size and not 1 <= plan.prefix_bytes <= _MAX_PREFIX_BYTES:
             message = f"a length of {plan.prefix_bytes} bytes where 1 to 4 are expected"
@@ -266,7 +266,7 @@ class Field:
         if self._plan.kind != "json":
             message = "a partial update of a column that is not JSON"
             raise DecodeError(message)
-        self._values.append(_utf8(patched_text(before, diffs), self._refusals))
+        self._values.append(_utf8(patched_text(before, diffs), self._policy))
 
     def append(self, data: bytes) -> int:
         """One value from the start of `data`: how many bytes it had."""
@@ -283,24 +283,24 @@ class Field:
         if not self._is_piled:
             return build_array(self._plan.arrow, values)
         stored = build_array(pa.binary(), values)
-        return convert_texts(stored, self._plan.charset, self._plan.arrow, self._refusals)
+        return convert_texts(stored, self._plan.charset, self._plan.arrow, self._policy)
 
 
-def make_field(plan: ColumnPlan, refusals: Refusals) -> Field:
+def make_field(plan: ColumnPlan, policy: UnrepresentablePolicy) -> Field:
     """The field that decodes a column's values by its plan."""
-    return Field(plan, refusals)
+    return Field(plan, policy)
 
 
-def _decoder(plan: ColumnPlan, refusals: Refusals) -> tuple[int, Decoder]:
+def _decoder(plan: ColumnPlan, policy: UnrepresentablePolicy) -> tuple[int, Decoder]:
     """The size of every value (0: behind a length), and what decodes one."""
     if plan.kind in CLOCK_DECODERS:
-        return clock_bytes(plan), CLOCK_DECODERS[plan.kind](plan, refusals)
+        return clock_bytes(plan), CLOCK_DECODERS[plan.kind](plan, policy)
     if plan.kind in _NUMBERS:
         number = struct.Struct(_NUMBERS[plan.kind][plan.unsigned])
         return number.size, lambda data: number.unpack(data)[0]
     if plan.kind in _SIZED:
         return _SIZED[plan.kind](plan)
-    return 0, _PREFIXED[plan.kind](plan, refusals)
+    return 0, _PREFIXED[plan.kind](plan, policy)
 
 
 def _int24(plan: ColumnPlan) -> tuple[int, Decoder]:
@@ -366,46 +366,46 @@ def _set(plan: ColumnPlan) -> tuple[int, Decoder]:
     return _word_bytes(plan, "labels chosen by"), decode
 
 
-def _string(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+def _string(plan: ColumnPlan, policy: UnrepresentablePolicy) -> Decoder:
     if plan.charset not in NATIVE or plan.charset == "binary":
         return bytes
 
     def decode(data: bytes) -> str | None:
         text = decode_text(data, "utf8mb4" if plan.charset == "utf8" else plan.charset)
-        return refusals.refuse(codes.UNDEFINED_BYTES) if text is None else text
+        return policy.refuse(codes.UNDEFINED_BYTES) if text is None else text
 
     return decode
 
 
-def _bytes(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+def _bytes(plan: ColumnPlan, policy: UnrepresentablePolicy) -> Decoder:
     return bytes
 
 
-def _binary(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+def _binary(plan: ColumnPlan, policy: UnrepresentablePolicy) -> Decoder:
     return lambda data: _padded(data, plan.size)
 
 
-def _uuid(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+def _uuid(plan: ColumnPlan, policy: UnrepresentablePolicy) -> Decoder:
     return lambda data: _padded(data, _UUID_BYTES)
 
 
-def _inet4(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+def _inet4(plan: ColumnPlan, policy: UnrepresentablePolicy) -> Decoder:
     return lambda data: inet4_text(_padded(data, _INET4_BYTES))
 
 
-def _inet6(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+def _inet6(plan: ColumnPlan, policy: UnrepresentablePolicy) -> Decoder:
     return lambda data: inet6_text(_padded(data, _INET6_BYTES))
 
 
-def _json(plan: ColumnPlan, refusals: Refusals) -> Decoder:
-    return lambda data: _utf8(json_text(data), refusals)
+def _json(plan: ColumnPlan, policy: UnrepresentablePolicy) -> Decoder:
+    return lambda data: _utf8(json_text(data), policy)
 
 
-def _geometry(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+def _geometry(plan: ColumnPlan, policy: UnrepresentablePolicy) -> Decoder:
     return _ewkb
 
 
-def _vector(plan: ColumnPlan, refusals: Refusals) -> Decoder:
+def _vector(plan: ColumnPlan, policy: UnrepresentablePolicy) -> Decoder:
     def decode(data: bytes) -> list[float]:
         if len(data) % _FLOAT_BYTES:
             message = f"a vector of {len(data)} bytes, which is no whole number of floats"
@@ -423,11 +423,11 @@ def _padded(data: bytes, size: int) -> bytes:
     return data.ljust(size, b"\0")
 
 
-def _utf8(data: bytes, refusals: Refusals) -> str | None:
+def _utf8(data: bytes, policy: UnrepresentablePolicy) -> str | None:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        return refusals.refuse(codes.UNDEFINED_BYTES)
+        return policy.refuse(codes.UNDEFINED_BYTES)
 
 
 _SIZED: dict[str, Callable[[ColumnPlan], tuple[int, Decoder]]] = {
@@ -439,7 +439,7 @@ _SIZED: dict[str, Callable[[ColumnPlan], tuple[int, Decoder]]] = {
     "enum": _enum,
     "set": _set,
 }
-_PREFIXED: dict[str, Callable[[ColumnPlan, Refusals], Decoder]] = {
+_PREFIXED: dict[str, Callable[[ColumnPlan, UnrepresentablePolicy], Decoder]] = {
     "string": _string,
     "bytes": _bytes,
     "binary": _binary,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
-from cdc.native.gathered import Count, TableShape, locate, take_rows
+from cdc.native.record_batches import Count, TableShape, locate, take_rows
 from cdc_source_postgres.schema.type_plan import ColumnPlan
 from cdc_source_postgres.wire.codes import COPY_SIGNATURE, ENDED, FULL, ROW_OVERHEAD_BYTES, WOULD_BLOCK
 
@@ -37,7 +37,7 @@ class CopyDecoder:
     ) -> None:
         self.shape = TableShape(0, table, plans, unrepresentable=unrepresentable)
         plans = self.shape.plans
-        self.columns = [make_field(p.codec, r) for p, r in zip(plans, self.shape.refusals, strict=True)]
+        self.columns = [make_field(p.codec, r) for p, r in zip(plans, self.shape.policies, strict=True)]
         self.kinds = b"".join(b"t" if plan.text_only else b"b" for plan in plans)
         self.row = Row(len(plans))
         self.reader = Reader()

@@ -6,7 +6,7 @@ from cdc.native.cursor cimport Cursor
 
 cdef class Field:
     cdef object codec
-    cdef object refusals
+    cdef object policy
     cdef object pending
     cdef Column column
     cdef int null(self) except -1
@@ -17,4 +17,4 @@ cdef class Field:
     cpdef object finish(self)
 
 
-cpdef Field make_field(object codec, object refusals)
+cpdef Field make_field(object codec, object policy)

@@ -36,7 +36,7 @@ from cdc_source_postgres.wire import calendar as _calendar
 from cdc_source_postgres.wire import codes
 from cdc_source_postgres.wire.parse.text import unreadable
 from cdc.native.calendar import MICROSECONDS_PER_DAY as _MICROSECONDS_PER_DAY
-from cdc.native.gathered import RowError
+from cdc.native.unrepresentable import RowError
 from cdc_source_postgres.wire.pending_values import PendingValues
 from cdc_source_postgres.wire.render.nested import MAX_DIMENSIONS
 
@@ -59,9 +59,9 @@ assert MAX_DIMENSIONS == DIMENSIONS
 cdef class Field:
     """The values of one column, or of the elements of a list, in the order they come."""
 
-    def __init__(self, codec, refusals):
+    def __init__(self, codec, policy):
         self.codec = codec
-        self.refusals = refusals
+        self.policy = policy
 
     cdef int null(self) except -1:
         return self.column.null()
@@ -75,14 +75,14 @@ cdef class Field:
     cdef int put_aside(self, Cursor* value) except -1:
         """Keep the value for `finish`, and its row with a null."""
         if self.pending is None:
-            self.pending = PendingValues(self.codec, self.refusals)
+            self.pending = PendingValues(self.codec, self.policy)
         data = PyBytes_FromStringAndSize(<const char*>value.at, value.left)
         advance(value, value.left)
         self.pending.add(self.column.length, data)
         return self.null()
 
     cdef int refuse(self, what) except -1:
-        self.refusals.refuse(what)
+        self.policy.refuse(what)
         return self.null()
 
     cpdef object finish(self):
@@ -99,8 +99,8 @@ cdef int require_size(Cursor* value, Py_ssize_t size) except -1:
 
 @cython.final
 cdef class BoolField(Field):
-    def __init__(self, codec, refusals):
-        super().__init__(codec, refusals)
+    def __init__(self, codec, policy):
+        super().__init__(codec, policy)
         self.column = BoolColumn()
 
     cdef int binary(self, Cursor* value) except -1:
@@ -118,8 +118,8 @@ cdef class SwappedField(Field):
 
     cdef Py_ssize_t width
 
-    def __init__(self, codec, refusals, Py_ssize_t width):
-        super().__init__(codec, refusals)
+    def __init__(self, codec, policy, Py_ssize_t width):
+        super().__init__(codec, policy)
         self.width = width
         self.column = FixedColumn(width)
 
@@ -140,8 +140,8 @@ cdef class SwappedField(Field):
 
 @cython.final
 cdef class DateField(Field):
-    def __init__(self, codec, refusals):
-        super().__init__(codec, refusals)
+    def __init__(self, codec, policy):
+        super().__init__(codec, policy)
         self.column = FixedColumn(4)
 
     cdef int binary(self, Cursor* value) except -1:
@@ -160,8 +160,8 @@ cdef class DateField(Field):
 
 @cython.final
 cdef class TimeField(Field):
-    def __init__(self, codec, refusals):
-        super().__init__(codec, refusals)
+    def __init__(self, codec, policy):
+        super().__init__(codec, policy)
         self.column = FixedColumn(8)
 
     cdef int binary(self, Cursor* value) except -1:
@@ -178,8 +178,8 @@ cdef class TimeField(Field):
 
 @cython.final
 cdef class TimestampField(Field):
-    def __init__(self, codec, refusals):
-        super().__init__(codec, refusals)
+    def __init__(self, codec, policy):
+        super().__init__(codec, policy)
         self.column = FixedColumn(8)
 
     cdef int binary(self, Cursor* value) except -1:
@@ -200,8 +200,8 @@ cdef class TimestampField(Field):
 cdef class MoneyField(Field):
     """64 bits of a currency's smallest unit, widened to the 128 of a decimal."""
 
-    def __init__(self, codec, refusals):
-        super().__init__(codec, refusals)
+    def __init__(self, codec, policy):
+        super().__init__(codec, policy)
         self.column = FixedColumn(16)
 
     cdef int binary(self, Cursor* value) except -1:
@@ -218,8 +218,8 @@ cdef class DecimalField(Field):
     cdef int precision
     cdef int scale
 
-    def __init__(self, codec, refusals):
-        super().__init__(codec, refusals)
+    def __init__(self, codec, policy):
+        super().__init__(codec, policy)
         self.precision = codec.precision
         self.scale = codec.scale
         self.column = FixedColumn(codec.arrow.byte_width)
@@ -238,8 +238,8 @@ cdef class DecimalField(Field):
 
 @cython.final
 cdef class NumericTextField(Field):
-    def __init__(self, codec, refusals):
-        super().__init__(codec, refusals)
+    def __init__(self, codec, policy):
+        super().__init__(codec, policy)
         self.column = VariableColumn()
 
     cdef int binary(self, Cursor* value) except -1:
@@ -265,8 +265,8 @@ cdef class TextField(Field):
 
     cdef bint has_version
 
-    def __init__(self, codec, refusals):
-        super().__init__(codec, refusals)
+    def __init__(self, codec, policy):
+        super().__init__(codec, policy)
         self.has_version = codec.kind == "jsonb"
         self.column = VariableColumn()
 
@@ -286,8 +286,8 @@ cdef class TextField(Field):
 cdef class CharField(Field):
     """The one-byte type "char": empty for zero, octal for what is not ASCII."""
 
-    def __init__(self, codec, refusals):
-        super().__init__(codec, refusals)
+    def __init__(self, codec, policy):
+        super().__init__(codec, policy)
         self.column = VariableColumn()
 
     cdef int binary(self, Cursor* value) except -1:
@@ -306,8 +306,8 @@ cdef class CharField(Field):
 
 @cython.final
 cdef class BytesField(Field):
-    def __init__(self, codec, refusals):
-        super().__init__(codec, refusals)
+    def __init__(self, codec, policy):
+        super().__init__(codec, policy)
         self.column = VariableColumn()
 
     cdef int binary(self, Cursor* value) except -1:
@@ -317,8 +317,8 @@ cdef class BytesField(Field):
 
 @cython.final
 cdef class UuidField(Field):
-    def __init__(self, codec, refusals):
-        super().__init__(codec, refusals)
+    def __init__(self, codec, policy):
+        super().__init__(codec, policy)
         self.column = FixedColumn(16)
 
     cdef int binary(self, Cursor* value) except -1:
@@ -331,8 +331,8 @@ cdef class UuidField(Field):
 cdef class RenderField(Field):
     """Types that become the server's text, converted all together at the end."""
 
-    def __init__(self, codec, refusals):
-        super().__init__(codec, refusals)
+    def __init__(self, codec, policy):
+        super().__init__(codec, policy)
         self.column = VariableColumn()
 
     cdef int binary(self, Cursor* value) except -1:
@@ -399,9 +399,9 @@ cdef class ListField(Field):
     cdef uint32_t element_oid
     cdef int dims
 
-    def __init__(self, codec, refusals):
-        super().__init__(codec, refusals)
-        self.element = make_field(codec.element, refusals)
+    def __init__(self, codec, policy):
+        super().__init__(codec, policy)
+        self.element = make_field(codec.element, policy)
         self.element_oid = codec.element_oid
         self.dims = codec.dims
         self.levels = [ListColumn() for _ in range(self.dims)]
@@ -470,9 +470,9 @@ cdef dict FIELDS = {
 }
 
 
-cpdef Field make_field(object codec, object refusals):
+cpdef Field make_field(object codec, object policy):
     """The field for a codec."""
     width = WIDTHS.get(codec.kind)
     if width is not None:
-        return SwappedField(codec, refusals, width)
-    return FIELDS[codec.kind](codec, refusals)
+        return SwappedField(codec, policy, width)
+    return FIELDS[codec.kind](codec, policy)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from cdc.errors import DecodeError
 from cdc.native.columns_python import build_array
 from cdc.native.cursor_python import BigEndianCursor, decode_utf8
-from cdc.native.gathered import Refusals
+from cdc.native.unrepresentable import UnrepresentablePolicy
 from cdc_source_postgres.schema.codec import TEXT_IS_VALUE, Codec
 from cdc_source_postgres.wire import codes
 from cdc_source_postgres.wire.calendar import (
@@ -43,13 +43,13 @@ _PENDING = None
 class Field:
     """The values of one column, or of the elements of a list column, in the order they came."""
 
-    def __init__(self, codec: Codec, refusals: Refusals) -> None:
+    def __init__(self, codec: Codec, policy: UnrepresentablePolicy) -> None:
         self._codec = codec
-        self._refusals = refusals
+        self._policy = policy
         self._values: list[Any] = []
-        self._pending = PendingValues(codec, refusals)
+        self._pending = PendingValues(codec, policy)
         self._is_text_value = codec.kind in TEXT_IS_VALUE
-        self._decode = _decoder(codec, refusals)
+        self._decode = _decoder(codec, policy)
 
     @property
     def length(self) -> int:
@@ -83,11 +83,13 @@ class Field:
 make_field = Field
 
 
-def _decoder(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
-    return _DECODERS[codec.kind](codec, refusals)
+def _decoder(codec: Codec, policy: UnrepresentablePolicy) -> Callable[[bytes], Any]:
+    return _DECODERS[codec.kind](codec, policy)
 
 
-def _reads(read: Callable[[BigEndianCursor], Any]) -> Callable[[Codec, Refusals], Callable[[bytes], Any]]:
+def _reads(
+    read: Callable[[BigEndianCursor], Any],
+) -> Callable[[Codec, UnrepresentablePolicy], Callable[[bytes], Any]]:
     """A decoder that reads one value of fixed width."""
 
     def decode(data: bytes) -> Any:
@@ -96,53 +98,55 @@ def _reads(read: Callable[[BigEndianCursor], Any]) -> Callable[[Codec, Refusals]
         cursor.finish()
         return value
 
-    return lambda codec, refusals: decode
+    return lambda codec, policy: decode
 
 
-def _calls(function: Callable[[bytes], Any]) -> Callable[[Codec, Refusals], Callable[[bytes], Any]]:
-    return lambda codec, refusals: function
+def _calls(
+    function: Callable[[bytes], Any],
+) -> Callable[[Codec, UnrepresentablePolicy], Callable[[bytes], Any]]:
+    return lambda codec, policy: function
 
 
-def _date(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
+def _date(codec: Codec, policy: UnrepresentablePolicy) -> Callable[[bytes], Any]:
     def decode(data: bytes) -> int | None:
         cursor = BigEndianCursor(data)
         days = cursor.i32()
         cursor.finish()
         if days in DATE_INFINITIES:
-            return refusals.refuse(codes.INFINITY)
-        return checked_days(days + EPOCH_DAYS, refusals)
+            return policy.refuse(codes.INFINITY)
+        return checked_days(days + EPOCH_DAYS, policy)
 
     return decode
 
 
-def _time(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
+def _time(codec: Codec, policy: UnrepresentablePolicy) -> Callable[[bytes], Any]:
     def decode(data: bytes) -> int | None:
         cursor = BigEndianCursor(data)
         value = cursor.i64()
         cursor.finish()
-        return checked_time(value, refusals)
+        return checked_time(value, policy)
 
     return decode
 
 
-def _timestamp(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
+def _timestamp(codec: Codec, policy: UnrepresentablePolicy) -> Callable[[bytes], Any]:
     def decode(data: bytes) -> int | None:
         cursor = BigEndianCursor(data)
         value = cursor.i64()
         cursor.finish()
         if value in TIMESTAMP_INFINITIES:
-            return refusals.refuse(codes.INFINITY)
-        return checked_timestamp(value + EPOCH_MICROSECONDS, refusals)
+            return policy.refuse(codes.INFINITY)
+        return checked_timestamp(value + EPOCH_MICROSECONDS, policy)
 
     return decode
 
 
-def _numeric(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
+def _numeric(codec: Codec, policy: UnrepresentablePolicy) -> Callable[[bytes], Any]:
     def decode(data: bytes) -> int | None:
         digits, weight, sign, _ = numeric_digits(data)
         special = NUMERIC_SPECIALS.get(sign)
         if special is not None:
-            return refusals.refuse(codes.NOT_A_NUMBER if special == "NaN" else codes.INFINITY)
+            return policy.refuse(codes.NOT_A_NUMBER if special == "NaN" else codes.INFINITY)
         value = 0
         for digit in digits:
             value = value * 10_000 + digit
@@ -164,11 +168,11 @@ def _uuid(data: bytes) -> bytes:
     return data
 
 
-def _list(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
+def _list(codec: Codec, policy: UnrepresentablePolicy) -> Callable[[bytes], Any]:
     element = codec.element
     if element is None:
         return unsupported
-    decode_element = _element_decoder(element, refusals)
+    decode_element = _element_decoder(element, policy)
 
     def decode(data: bytes) -> list[Any] | None:
         cursor = BigEndianCursor(data)
@@ -180,9 +184,9 @@ def _list(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
             cursor.finish()
             return []
         if len(shape) != codec.dims:
-            return refusals.refuse(codes.ARRAY_DIMENSIONS)
+            return policy.refuse(codes.ARRAY_DIMENSIONS)
         if any(low != 1 for _, low in shape):
-            return refusals.refuse(codes.ARRAY_BOUNDS)
+            return policy.refuse(codes.ARRAY_BOUNDS)
         values = _nested(cursor, [length for length, _ in shape], decode_element)
         cursor.finish()
         return values
@@ -190,11 +194,11 @@ def _list(codec: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
     return decode
 
 
-def _element_decoder(element: Codec, refusals: Refusals) -> Callable[[bytes], Any]:
+def _element_decoder(element: Codec, policy: UnrepresentablePolicy) -> Callable[[bytes], Any]:
     if element.kind == "render":
         render = element.render
         return unsupported if render is None else render
-    return _decoder(element, refusals)
+    return _decoder(element, policy)
 
 
 def _nested(cursor: BigEndianCursor, lengths: list[int], decode: Callable[[bytes], Any]) -> list[Any]:
@@ -211,7 +215,7 @@ def unsupported(data: bytes) -> Any:
     return unreadable()
 
 
-_DECODERS: dict[str, Callable[[Codec, Refusals], Callable[[bytes], Any]]] = {
+_DECODERS: dict[str, Callable[[Codec, UnrepresentablePolicy], Callable[[bytes], Any]]] = {
     "bool": _calls(bool_value),
     "int2": _reads(BigEndianCursor.i16),
     "int4": _reads(BigEndianCursor.i32),

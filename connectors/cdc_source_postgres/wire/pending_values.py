@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from cdc.native.gathered import Refusals, RowError
+from cdc.native.unrepresentable import RowError, UnrepresentablePolicy
 from cdc_source_postgres.schema.codec import Codec
 from cdc_source_postgres.wire.parse.text import TextError, convert_renders, convert_texts
 
@@ -17,11 +17,11 @@ from cdc_source_postgres.wire.parse.text import TextError, convert_renders, conv
 class PendingValues:
     """Pairs of row number and bytes of one column."""
 
-    __slots__ = ("_codec", "_refusals", "_rows", "_values")
+    __slots__ = ("_codec", "_policy", "_rows", "_values")
 
-    def __init__(self, codec: Codec, refusals: Refusals) -> None:
+    def __init__(self, codec: Codec, policy: UnrepresentablePolicy) -> None:
         self._codec = codec
-        self._refusals = refusals
+        self._policy = policy
         self._rows: list[int] = []
         self._values: list[bytes] = []
 
@@ -52,4 +52,4 @@ class PendingValues:
     def _convert(self, values: list[bytes]) -> pa.Array:
         if self._codec.kind == "render":
             return convert_renders(self._codec, values)
-        return convert_texts(self._codec, values, self._refusals)
+        return convert_texts(self._codec, values, self._policy)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 from cdc.errors import CdcError, DecodeError
-from cdc.native.gathered import CREATE, DELETE, TRUNCATE, UPDATE, Count, TableShape, locate
+from cdc.native.record_batches import CREATE, DELETE, TRUNCATE, UPDATE, Count, TableShape, locate
 from cdc_source_postgres.schema.type_plan import ColumnPlan
 from cdc_source_postgres.wire.calendar import EPOCH_MICROSECONDS, INT64_MAX
 from cdc_source_postgres.wire.codes import (
@@ -32,8 +32,8 @@ try:
 except ImportError:
     from cdc.native import interpreted as cython
 if not cython.compiled:
+    from cdc.native.batch_builder import BatchBuilder, TableRows
     from cdc.native.cursor_python import Reader
-    from cdc.native.gathering import Gathering, TableRows
     from cdc_source_postgres.wire.fields_python import make_field
     from cdc_source_postgres.wire.frames_python import Frames
     from cdc_source_postgres.wire.row_python import Row, append_nulls
@@ -54,7 +54,7 @@ class Table(TableRows):
         self.old = Row(self.width)
 
     def make_fields(self) -> list[Any]:
-        return [make_field(p.codec, r) for p, r in zip(self.shape.plans, self.shape.refusals, strict=True)]
+        return [make_field(p.codec, r) for p, r in zip(self.shape.plans, self.shape.policies, strict=True)]
 
 
 class PgoutputDecoder:
@@ -63,7 +63,7 @@ class PgoutputDecoder:
     def __init__(self, unrepresentable: str, count: Count) -> None:
         self.unrepresentable = unrepresentable
         self.tables: dict[int, Table | None] = {}
-        self.gathering = Gathering(count)
+        self.builder = BatchBuilder(count)
         self.reader = Reader()
         self.changes = 0
         self.byte_count = 0
@@ -98,7 +98,7 @@ class PgoutputDecoder:
             table = Table(TableShape(relid, name, plans, key, identity, self.unrepresentable))
         former = self.tables.get(relid)
         if former is not None:
-            self.gathering.set_aside(former)
+            self.builder.set_aside(former)
         self.tables[relid] = table
         self.last_relid = -1
 
@@ -281,7 +281,7 @@ class PgoutputDecoder:
             table.transactions.append(str(self.xid))
             table.positions.append(lsn_text(self.commit_lsn))
         if table.ops.length == 0:
-            self.gathering.touched.append(table)
+            self.builder.touched.append(table)
         table.append_envelope(op, self.changes, self.commit_at)
         self.changes += 1
         return 0
@@ -301,7 +301,7 @@ class PgoutputDecoder:
 
     def take(self) -> list[tuple[int, pa.RecordBatch]]:
         self.changes = self.byte_count = self.transactions = 0
-        return self.gathering.take()
+        return self.builder.take()
 
 
 def from_1970(microseconds: int) -> int:

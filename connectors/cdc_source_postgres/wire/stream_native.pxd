@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cdc.native.cursor cimport Reader
-from cdc.native.gathering_native cimport Gathering, TableRows
+from cdc.native.batch_builder_native cimport BatchBuilder, TableRows
 from cdc_source_postgres.wire.fields cimport make_field
 from cdc_source_postgres.wire.frames cimport Frames
 from cdc_source_postgres.wire.row cimport Row, append_nulls
@@ -27,7 +27,7 @@ cdef class Table(TableRows):
 cdef class PgoutputDecoder:
     cdef object unrepresentable
     cdef dict tables
-    cdef Gathering gathering
+    cdef BatchBuilder builder
     cdef Reader reader
     cdef readonly Py_ssize_t changes
     cdef readonly Py_ssize_t byte_count

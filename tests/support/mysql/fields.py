@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from cdc.native import implementation
-from cdc.native.gathered import Refusals
+from cdc.native.unrepresentable import UnrepresentablePolicy
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.wire import values_python as wire_values_python
 
@@ -74,7 +74,7 @@ def decoded(
     module: ModuleType, column: ColumnPlan, values: Iterable[bytes | None], policy: str = "error"
 ) -> Any:
     """The values as an array; each must be consumed whole."""
-    field = module.make_field(column, Refusals(policy))
+    field = module.make_field(column, UnrepresentablePolicy(policy))
     for value in values:
         if value is None:
             field.append_null()

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from cdc.errors import DecodeError, UnrepresentableValue
-from cdc.native.gathered import Refusals, RowError
+from cdc.native.unrepresentable import RowError, UnrepresentablePolicy
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from tests.support.mysql.fields import decoded, field_modules, plan
 from tests.support.plain_arrow import plain
@@ -190,7 +190,7 @@ def test_a_date_that_arrow_lacks_follows_the_policy(wire: ModuleType, name: str)
     data = bytes.fromhex(stored)
     with pytest.raises(UnrepresentableValue):
         decoded(wire, column, [data])
-    lenient = Refusals("null")
+    lenient = UnrepresentablePolicy("null")
     field = wire.make_field(column, lenient)
     field.append(data)
     assert plain(field.finish()) == [None]
@@ -206,7 +206,7 @@ def test_bytes_that_are_no_characters_follow_the_policy(
     wire: ModuleType, charset: str, stored: bytes
 ) -> None:
     column, value = text_plan(charset), bytes([len(stored)]) + stored
-    lenient = Refusals("null")
+    lenient = UnrepresentablePolicy("null")
     field = wire.make_field(column, lenient)
     for data in (value, b"\0", value):
         field.append(data)

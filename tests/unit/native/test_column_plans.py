@@ -73,11 +73,13 @@ def test_array_nests_to_its_declared_dimensions() -> None:
 
 
 def test_geometry_in_text_form_is_hexadecimal() -> None:
-    from cdc.native.gathered import Refusals
+    from cdc.native.unrepresentable import UnrepresentablePolicy
     from cdc_source_postgres.wire.parse.text import convert_texts
 
     codec = plan(GEOMETRY).codec
-    assert convert_texts(codec, [b"0101000000"], Refusals("error")).to_pylist() == [b"\1\1\0\0\0"]
+    assert convert_texts(codec, [b"0101000000"], UnrepresentablePolicy("error")).to_pylist() == [
+        b"\1\1\0\0\0"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -106,11 +108,11 @@ def test_geometry_in_text_form_is_hexadecimal() -> None:
     ],
 )
 def test_text_that_the_server_never_writes_is_refused(name: str, text: bytes) -> None:
-    from cdc.native.gathered import Refusals
+    from cdc.native.unrepresentable import UnrepresentablePolicy
     from cdc_source_postgres.wire.parse.text import TextError, convert_texts
 
     typmod = (4 << 16 | 2) + 4 if name == "numeric" else -1
     codec = plan_column("c", OID_OF[name], typmod, 0, catalog(), "error").codec
     with pytest.raises(TextError) as caught:
-        convert_texts(codec, [text], Refusals("error"))
+        convert_texts(codec, [text], UnrepresentablePolicy("error"))
     assert caught.value.cause.message.startswith(("text that is not", "a time of day"))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cdc.errors import DecodeError
-from cdc.native.gathered import Refusals
+from cdc.native.unrepresentable import UnrepresentablePolicy
 from cdc_source_postgres.schema.codec import Codec
 from cdc_source_postgres.wire import codes
 
@@ -18,11 +18,11 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 MAX_DIMENSIONS = 6
 
 
-def parse_array(text: str, codec: Codec, element: Callable[[str], Any], refusals: Refusals) -> Any:
+def parse_array(text: str, codec: Codec, element: Callable[[str], Any], policy: UnrepresentablePolicy) -> Any:
     """Nested lists of parsed elements, `codec.dims` deep; other shapes are refused."""
     bounds = _BOUNDS.match(text)
     if bounds is not None and any(int(low) != 1 for low in _LOWER.findall(bounds[0])):
-        return refusals.refuse(codes.ARRAY_BOUNDS)
+        return policy.refuse(codes.ARRAY_BOUNDS)
     body = text[bounds.end() :] if bounds is not None else text
     if body == "{}":
         return []
@@ -30,7 +30,7 @@ def parse_array(text: str, codec: Codec, element: Callable[[str], Any], refusals
     if depth != codec.dims:
         if not 1 <= depth <= MAX_DIMENSIONS:
             raise _malformed()
-        return refusals.refuse(codes.ARRAY_DIMENSIONS)
+        return policy.refuse(codes.ARRAY_DIMENSIONS)
     return _Parser(body, codec.delimiter, element, codec.dims).parse()
 
 

@@ -13,7 +13,7 @@ from cdc.native.calendar import (
     civil_from_days,
     days_from_civil,
 )
-from cdc.native.gathered import Refusals
+from cdc.native.unrepresentable import UnrepresentablePolicy
 from cdc_source_postgres.wire import codes
 from cdc_source_postgres.wire.calendar import (
     FIRST_DAY,
@@ -30,54 +30,54 @@ _MONTHS = 12
 _SIXTIETHS = 60
 
 
-def date_value(text: str, refusals: Refusals) -> int | None:
+def date_value(text: str, policy: UnrepresentablePolicy) -> int | None:
     """Days since 1970."""
     if text in _INFINITIES:
-        return refusals.refuse(codes.INFINITY)
+        return policy.refuse(codes.INFINITY)
     match = _DATE.match(text)
     if match is None:
         raise _invalid("a date")
-    return checked_days(_days(text[: match.end(3)], bool(match[4])), refusals)
+    return checked_days(_days(text[: match.end(3)], bool(match[4])), policy)
 
 
-def checked_days(days: int, refusals: Refusals) -> int | None:
+def checked_days(days: int, policy: UnrepresentablePolicy) -> int | None:
     """Days since 1970, if no earlier than the year 1."""
     if days > INT32_MAX:
         message = "a date beyond the calendar's end"
         raise DecodeError(message)
-    return refusals.refuse(codes.BEFORE_YEAR_1) if days < FIRST_DAY else days
+    return policy.refuse(codes.BEFORE_YEAR_1) if days < FIRST_DAY else days
 
 
-def time_value(text: str, refusals: Refusals) -> int | None:
+def time_value(text: str, policy: UnrepresentablePolicy) -> int | None:
     """Microseconds since midnight."""
-    return checked_time(_clock(text), refusals)
+    return checked_time(_clock(text), policy)
 
 
-def checked_time(value: int, refusals: Refusals) -> int | None:
+def checked_time(value: int, policy: UnrepresentablePolicy) -> int | None:
     if value == MICROSECONDS_PER_DAY:
-        return refusals.refuse(codes.MIDNIGHT_24)
+        return policy.refuse(codes.MIDNIGHT_24)
     if not 0 <= value < MICROSECONDS_PER_DAY:
         message = "a time of day outside 00:00 to 24:00"
         raise DecodeError(message)
     return value
 
 
-def timestamp_value(text: str, zone: str, refusals: Refusals) -> int | None:
+def timestamp_value(text: str, zone: str, policy: UnrepresentablePolicy) -> int | None:
     """Microseconds since 1970; `zone` is what must follow the clock."""
     if text in _INFINITIES:
-        return refusals.refuse(codes.INFINITY)
+        return policy.refuse(codes.INFINITY)
     match = _TIMESTAMP.match(text)
     if match is None or (match[3] or "") != zone:
         raise _invalid("a timestamp")
     value = _days(match[1], bool(match[4])) * MICROSECONDS_PER_DAY + _clock(match[2])
-    return checked_timestamp(value, refusals)
+    return checked_timestamp(value, policy)
 
 
-def checked_timestamp(value: int, refusals: Refusals) -> int | None:
+def checked_timestamp(value: int, policy: UnrepresentablePolicy) -> int | None:
     """Microseconds since 1970, if Arrow holds them and no earlier than the year 1."""
     if value < FIRST_MICROSECOND:
-        return refusals.refuse(codes.BEFORE_YEAR_1)
-    return refusals.refuse(codes.BEYOND_RANGE) if value > INT64_MAX else value
+        return policy.refuse(codes.BEFORE_YEAR_1)
+    return policy.refuse(codes.BEYOND_RANGE) if value > INT64_MAX else value
 
 
 def _invalid(what: str) -> DecodeError:

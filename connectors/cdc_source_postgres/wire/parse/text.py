@@ -17,7 +17,7 @@ import pyarrow as pa
 from cdc.errors import CdcError, DecodeError
 from cdc.native.columns_python import build_array
 from cdc.native.cursor_python import decode_utf8
-from cdc.native.gathered import Refusals
+from cdc.native.unrepresentable import UnrepresentablePolicy
 from cdc_source_postgres.schema.codec import TEXT_IS_VALUE, Codec
 from cdc_source_postgres.wire import codes
 from cdc_source_postgres.wire.decimals import checked_decimal
@@ -52,12 +52,12 @@ class TextError(Exception):
         self.cause = cause
 
 
-def convert_texts(codec: Codec, values: Sequence[bytes], refusals: Refusals) -> pa.Array:
+def convert_texts(codec: Codec, values: Sequence[bytes], policy: UnrepresentablePolicy) -> pa.Array:
     """The values, none null, as the column's array."""
     converted = convert_column(codec, values)
     if converted is not None:
         return converted
-    parse = parser(codec, refusals)
+    parse = parser(codec, policy)
     parsed = []
     for index, value in enumerate(values):
         try:
@@ -85,21 +85,21 @@ def unreadable() -> str:
     raise DecodeError(message, remedy="Let the server send this column as text.")
 
 
-def parser(codec: Codec, refusals: Refusals) -> Parser:
+def parser(codec: Codec, policy: UnrepresentablePolicy) -> Parser:
     if codec.kind in TEXT_IS_VALUE:
         return str
     if codec.kind == "list":
-        return _list_parser(codec, refusals)
+        return _list_parser(codec, policy)
     if codec.kind in _LIMITS:
-        return _whole_parser(codec, refusals)
-    return _PARSERS[codec.kind](codec, refusals)
+        return _whole_parser(codec, policy)
+    return _PARSERS[codec.kind](codec, policy)
 
 
 def _invalid(what: str) -> DecodeError:
     return DecodeError(f"text that is not {what}")
 
 
-def _bool_parser(codec: Codec, refusals: Refusals) -> Parser:
+def _bool_parser(codec: Codec, policy: UnrepresentablePolicy) -> Parser:
     def parse(text: str) -> bool:
         if text not in {"t", "f"}:
             raise _invalid("a boolean")
@@ -108,14 +108,14 @@ def _bool_parser(codec: Codec, refusals: Refusals) -> Parser:
     return parse
 
 
-def _whole_parser(codec: Codec, refusals: Refusals) -> Parser:
+def _whole_parser(codec: Codec, policy: UnrepresentablePolicy) -> Parser:
     low, high = _LIMITS[codec.kind]
 
     def parse(text: str) -> int | None:
         if not _WHOLE.match(text):
             # regclass and its like are names in text; "-" means no object.
             if codec.kind == "uint4" and text:
-                return 0 if text == "-" else refusals.refuse(codes.OBJECT_NAME)
+                return 0 if text == "-" else policy.refuse(codes.OBJECT_NAME)
             raise _invalid("a whole number")
         value = int(text)
         if not low <= value < high:
@@ -125,7 +125,7 @@ def _whole_parser(codec: Codec, refusals: Refusals) -> Parser:
     return parse
 
 
-def _float_parser(codec: Codec, refusals: Refusals) -> Parser:
+def _float_parser(codec: Codec, policy: UnrepresentablePolicy) -> Parser:
     is_single = codec.kind == "float4"
 
     def parse(text: str) -> float:
@@ -142,10 +142,10 @@ def _float_parser(codec: Codec, refusals: Refusals) -> Parser:
     return parse
 
 
-def _numeric_parser(codec: Codec, refusals: Refusals) -> Parser:
+def _numeric_parser(codec: Codec, policy: UnrepresentablePolicy) -> Parser:
     def parse(text: str) -> int | None:
         if text in {"NaN", "Infinity", "-Infinity"}:
-            return refusals.refuse(codes.NOT_A_NUMBER if text == "NaN" else codes.INFINITY)
+            return policy.refuse(codes.NOT_A_NUMBER if text == "NaN" else codes.INFINITY)
         match = _NUMERIC.match(text)
         if match is None:
             raise _invalid("a numeric")
@@ -156,7 +156,7 @@ def _numeric_parser(codec: Codec, refusals: Refusals) -> Parser:
     return parse
 
 
-def _money_parser(codec: Codec, refusals: Refusals) -> Parser:
+def _money_parser(codec: Codec, policy: UnrepresentablePolicy) -> Parser:
     def parse(text: str) -> int:
         match = _MONEY.match(text)
         if match is None:
@@ -168,7 +168,7 @@ def _money_parser(codec: Codec, refusals: Refusals) -> Parser:
     return parse
 
 
-def _bytes_parser(codec: Codec, refusals: Refusals) -> Parser:
+def _bytes_parser(codec: Codec, policy: UnrepresentablePolicy) -> Parser:
     def parse(text: str) -> bytes:
         match = _HEX.match(text)
         if match is None:
@@ -178,7 +178,7 @@ def _bytes_parser(codec: Codec, refusals: Refusals) -> Parser:
     return parse
 
 
-def _uuid_parser(codec: Codec, refusals: Refusals) -> Parser:
+def _uuid_parser(codec: Codec, policy: UnrepresentablePolicy) -> Parser:
     def parse(text: str) -> bytes:
         if not _UUID.match(text):
             raise _invalid("a uuid")
@@ -187,27 +187,27 @@ def _uuid_parser(codec: Codec, refusals: Refusals) -> Parser:
     return parse
 
 
-def _date_parser(codec: Codec, refusals: Refusals) -> Parser:
-    return lambda text: date_value(text, refusals)
+def _date_parser(codec: Codec, policy: UnrepresentablePolicy) -> Parser:
+    return lambda text: date_value(text, policy)
 
 
-def _time_parser(codec: Codec, refusals: Refusals) -> Parser:
-    return lambda text: time_value(text, refusals)
+def _time_parser(codec: Codec, policy: UnrepresentablePolicy) -> Parser:
+    return lambda text: time_value(text, policy)
 
 
-def _timestamp_parser(codec: Codec, refusals: Refusals) -> Parser:
+def _timestamp_parser(codec: Codec, policy: UnrepresentablePolicy) -> Parser:
     zone = "+00" if codec.arrow.tz else ""
-    return lambda text: timestamp_value(text, zone, refusals)
+    return lambda text: timestamp_value(text, zone, policy)
 
 
-def _list_parser(codec: Codec, refusals: Refusals) -> Parser:
+def _list_parser(codec: Codec, policy: UnrepresentablePolicy) -> Parser:
     if codec.element is None:
         raise _invalid("an array")
-    element = parser(codec.element, refusals)
-    return lambda text: parse_array(text, codec, element, refusals)
+    element = parser(codec.element, policy)
+    return lambda text: parse_array(text, codec, element, policy)
 
 
-_PARSERS: dict[str, Callable[[Codec, Refusals], Parser]] = {
+_PARSERS: dict[str, Callable[[Codec, UnrepresentablePolicy], Parser]] = {
     "bool": _bool_parser,
     "float4": _float_parser,
     "float8": _float_parser,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cdc.native.gathered import Refusals
+from cdc.native.unrepresentable import UnrepresentablePolicy
 from tests.support.mysql.binlog_file import Recorded, recorded
 from tests.support.mysql.fields import (
     PARTIAL_UPDATE,
@@ -102,7 +102,7 @@ def test_json_is_rendered_as_the_server_does(table: MysqlDatabase, documents: li
         insert(table, documents)
     expected = texts(table)
     for module in field_modules():
-        fields = [module.make_field(p, Refusals("error")) for p in (int_plan(), json_plan())]
+        fields = [module.make_field(p, UnrepresentablePolicy("error")) for p in (int_plan(), json_plan())]
         feed_inserts(log.events(), fields)
         assert plain(fields[1].finish()) == expected
 
@@ -115,7 +115,7 @@ def test_values_of_types_that_json_lacks_are_rendered_as_the_server_does(table: 
             )
     expected = texts(table)
     for module in field_modules():
-        fields = [module.make_field(p, Refusals("error")) for p in (int_plan(), json_plan())]
+        fields = [module.make_field(p, UnrepresentablePolicy("error")) for p in (int_plan(), json_plan())]
         feed_inserts(log.events(), fields)
         assert plain(fields[1].finish()) == expected
 
@@ -150,7 +150,7 @@ class Updates:
         events = log.events()
         assert PARTIAL_UPDATE in {kind for kind, _ in events}
         for module in field_modules():
-            before, after = (module.make_field(json_plan(), Refusals("error")) for _ in range(2))
+            before, after = (module.make_field(json_plan(), UnrepresentablePolicy("error")) for _ in range(2))
             feed_partial_updates(events, before, after)
             assert list(zip(plain(before.finish()), plain(after.finish()), strict=True)) == self.texts
 

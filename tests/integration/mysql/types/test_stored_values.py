@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from cdc.model import TableId
-from cdc.native.gathered import Refusals
+from cdc.native.unrepresentable import UnrepresentablePolicy
 from cdc_source_mysql.schema.catalog import definitions, read_tables
 from cdc_source_mysql.schema.table_map import parse_table_map
 from cdc_source_mysql.schema.type_plan import ColumnPlan, plan_table
@@ -105,7 +105,7 @@ def decode(log: Recorded, database: MysqlDatabase, policy: str) -> Iterator[tupl
         definition = definitions(read_tables(cursor, [table], flavour))[table]
     plans = plan_table(definition, table_map, flavour, policy)
     for module in field_modules():
-        fields = [module.make_field(column, Refusals(policy)) for column in plans]
+        fields = [module.make_field(column, UnrepresentablePolicy(policy)) for column in plans]
         feed_inserts(log.events(), fields)
         for column, field in list(zip(plans, fields, strict=True))[1:]:
             yield column, field.finish()

@@ -1,7 +1,7 @@
-"""The rows of one table with their envelope, and those of all tables, gathered between two takes.
+"""The rows of one table with their envelope, and those of all tables, between two takes.
 
-One source for both implementations: `gathering_native` is compiled from it, with the types in
-`gathering_native.pxd`.
+One source for both implementations: `batch_builder_native` is compiled from it, with the types in
+`batch_builder_native.pxd`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from cdc.native.gathered import (
+from cdc.native.record_batches import (
     Count,
-    GatheredRows,
     TableShape,
+    TakenRows,
     before_position,
     change_batch,
     finish_columns,
@@ -97,14 +97,14 @@ class TableRows:
         set_last_int32(self.unchanged, self.sets.setdefault(columns, len(self.sets)))
         return 0
 
-    def completed(self, gathered: GatheredRows, columns: list[pa.Array]) -> list[pa.Array]:
+    def completed(self, taken: TakenRows, columns: list[pa.Array]) -> list[pa.Array]:
         """The rows' columns, with what the stream left out filled in by a subclass that knows it."""
-        del gathered
+        del taken
         return columns
 
     def take(self) -> pa.RecordBatch:
         """Return the batch of the rows, and start an empty one."""
-        gathered = GatheredRows(
+        taken = TakenRows(
             count=self.ops.length,
             ops=self.ops.release(),
             seqs=self.seqs.release(),
@@ -116,15 +116,15 @@ class TableRows:
             unchanged_sets=list(self.sets),
             before_rows=None if self.before_rows.length == 0 else self.before_rows.release(),
         )
-        columns = self.completed(gathered, finish_columns(self.shape, self.columns, rows_position(gathered)))
+        columns = self.completed(taken, finish_columns(self.shape, self.columns, rows_position(taken)))
         before = None
-        if gathered.before_rows is not None:
-            before = finish_columns(self.shape, self.old_columns, before_position(gathered))
+        if taken.before_rows is not None:
+            before = finish_columns(self.shape, self.old_columns, before_position(taken))
         self.reset()
-        return change_batch(self.shape, gathered, columns, before)
+        return change_batch(self.shape, taken, columns, before)
 
 
-class Gathering:
+class BatchBuilder:
     """The tables with rows since the last take, and the batches that were finished before it."""
 
     def __init__(self, count: Count) -> None:
@@ -133,13 +133,13 @@ class Gathering:
         self.done: list[tuple[int, int, pa.RecordBatch]] = []
 
     def set_aside(self, table: TableRows) -> None:
-        """Finish the rows gathered so far: those that follow have other plans."""
+        """Finish the rows so far: those that follow have other plans."""
         if table.ops.length:
             self.touched.remove(table)
             self.finish_table(table)
 
     def take(self) -> list[tuple[int, pa.RecordBatch]]:
-        """Everything gathered, as (relid, batch), ordered by first ordinal."""
+        """Everything since the last take, as (relid, batch), ordered by first ordinal."""
         touched, self.touched = self.touched, []
         for table in touched:
             self.finish_table(table)

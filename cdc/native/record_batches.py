@@ -1,6 +1,4 @@
-"""Gathered columns and envelope to record batches, the last step of every decoder, and what happens to a
-value that Arrow can't hold: the policy `unrepresentable`.
-"""
+"""From the columns and the envelope of one table's rows to a record batch: the last step of every decoder."""
 
 from __future__ import annotations
 
@@ -11,47 +9,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cdc.errors import CdcError, UnrepresentableValue, UnsupportedSchema
+from cdc.errors import CdcError, UnsupportedSchema
 from cdc.model.batch import OPERATION_DICTIONARY, Envelope
+from cdc.native.unrepresentable import COUNTER, RowError, UnrepresentablePolicy
 
 PositionOf = Callable[[int | None], str]
 # Takes a counter's name and what it grows by.
 Count = Callable[[str, int], None]
-COUNTER = "unrepresentable_values"
 READ, CREATE, UPDATE, DELETE, TRUNCATE = range(5)
-REMEDY = (
-    "Set `unrepresentable: null` to deliver nulls (counted), or `unrepresentable: string` to deliver such "
-    "columns as text."
-)
-
-
-class Refusals:
-    """Decides for one column: `refuse(what)` gives None and counts, or raises, by the policy."""
-
-    def __init__(self, policy: str) -> None:
-        self.is_lenient = policy == "null"
-        self.count = 0
-
-    def refuse(self, what: str) -> None:
-        if not self.is_lenient:
-            message = f"{what} has no counterpart in the column's type"
-            raise UnrepresentableValue(message, remedy=REMEDY)
-        self.count += 1
 
 
 def locate(error: CdcError, where: str) -> CdcError:
     """The error, with this place unless it has one."""
     error.where = error.where or where
     return error
-
-
-class RowError(Exception):
-    """The value in row `row` of a column can't be converted; `cause` says why."""
-
-    def __init__(self, row: int, cause: CdcError) -> None:
-        super().__init__(row)
-        self.row = row
-        self.cause = cause
 
 
 def assemble(
@@ -89,7 +60,7 @@ class TableShape:
         self.key = tuple(key)
         self.identity = identity
         self.fields = [pa.field(plan.name, plan.arrow) for plan in self.plans]
-        self.refusals = [Refusals(unrepresentable) for _ in self.plans]
+        self.policies = [UnrepresentablePolicy(unrepresentable) for _ in self.plans]
         if any(not 0 <= index < len(self.plans) for index in self.key):
             message = "the key names a column that the table does not have"
             raise UnsupportedSchema(message, where=table)
@@ -105,14 +76,14 @@ class TableShape:
 
     def take_refused(self) -> int:
         """How many values the policy `null` has replaced since the last call."""
-        total = sum(refusals.count for refusals in self.refusals)
-        for refusals in self.refusals:
-            refusals.count = 0
+        total = sum(policy.count for policy in self.policies)
+        for policy in self.policies:
+            policy.count = 0
         return total
 
 
 @dataclass(slots=True)
-class GatheredRows:
+class TakenRows:
     """Rows of one table since the last take. Buffers are anything that `pa.py_buffer` takes, in native byte
     order.
 
@@ -146,46 +117,44 @@ def finish_columns(shape: TableShape, columns: Sequence[Any], position_of: Posit
     return arrays
 
 
-def rows_position(gathered: GatheredRows) -> PositionOf:
+def rows_position(taken: TakenRows) -> PositionOf:
     """The commit of a row; of all rows where it is not known which."""
-    return lambda row: _position(gathered, row)
+    return lambda row: _position(taken, row)
 
 
-def before_position(gathered: GatheredRows) -> PositionOf:
+def before_position(taken: TakenRows) -> PositionOf:
     """The same for rows of the old images."""
     return lambda row: _position(
-        gathered, None if row is None else int(np.frombuffer(gathered.before_rows, np.int64)[row])
+        taken, None if row is None else int(np.frombuffer(taken.before_rows, np.int64)[row])
     )
 
 
-def _position(gathered: GatheredRows, row: int | None) -> str:
+def _position(taken: TakenRows, row: int | None) -> str:
     if row is not None:
-        return gathered.positions[int(np.frombuffer(gathered.codes, np.int32)[row])]
-    first, last = gathered.positions[0], gathered.positions[-1]
+        return taken.positions[int(np.frombuffer(taken.codes, np.int32)[row])]
+    first, last = taken.positions[0], taken.positions[-1]
     return first if first == last else f"{first} to {last}"
 
 
 def change_batch(
-    shape: TableShape, gathered: GatheredRows, columns: list[pa.Array], before: list[pa.Array] | None
+    shape: TableShape, taken: TakenRows, columns: list[pa.Array], before: list[pa.Array] | None
 ) -> pa.RecordBatch:
     """The rows with their envelope (`cdc.model.batch`)."""
-    codes = _primitive(pa.int32(), gathered.count, gathered.codes)
+    codes = _primitive(pa.int32(), taken.count, taken.codes)
     arrays = [
         *columns,
-        pa.DictionaryArray.from_arrays(
-            _primitive(pa.int8(), gathered.count, gathered.ops), OPERATION_DICTIONARY
-        ),
-        _primitive(Envelope.SEQ_TYPE, gathered.count, gathered.seqs),
-        pa.DictionaryArray.from_arrays(codes, pa.array(gathered.transactions, pa.string())),
-        pa.DictionaryArray.from_arrays(codes, pa.array(gathered.positions, pa.string())),
-        _primitive(Envelope.COMMIT_AT_TYPE, gathered.count, gathered.commit_ats),
+        pa.DictionaryArray.from_arrays(_primitive(pa.int8(), taken.count, taken.ops), OPERATION_DICTIONARY),
+        _primitive(Envelope.SEQ_TYPE, taken.count, taken.seqs),
+        pa.DictionaryArray.from_arrays(codes, pa.array(taken.transactions, pa.string())),
+        pa.DictionaryArray.from_arrays(codes, pa.array(taken.positions, pa.string())),
+        _primitive(Envelope.COMMIT_AT_TYPE, taken.count, taken.commit_ats),
     ]
     names = [*(f.name for f in shape.fields), *Envelope.ALWAYS]
     if before is not None:
-        arrays.append(_before(shape, gathered, before))
+        arrays.append(_before(shape, taken, before))
         names.append(Envelope.BEFORE)
-    if gathered.unchanged is not None:
-        arrays.append(_unchanged(shape, gathered))
+    if taken.unchanged is not None:
+        arrays.append(_unchanged(shape, taken))
         names.append(Envelope.UNCHANGED)
     return pa.RecordBatch.from_arrays(arrays, names=names)
 
@@ -213,24 +182,24 @@ def _primitive(type_: Any, count: int, buffer: Any) -> pa.Array:
     return pa.Array.from_buffers(type_, count, [None, pa.py_buffer(buffer)])
 
 
-def _before(shape: TableShape, gathered: GatheredRows, before: list[pa.Array]) -> pa.Array:
-    rows = np.frombuffer(gathered.before_rows, np.int64)
+def _before(shape: TableShape, taken: TakenRows, before: list[pa.Array]) -> pa.Array:
+    rows = np.frombuffer(taken.before_rows, np.int64)
     if before:
         dense = pa.StructArray.from_arrays(before, fields=shape.fields)
     else:
         dense = pa.Array.from_buffers(pa.struct([]), len(rows), [None])
-    if len(rows) == gathered.count:
+    if len(rows) == taken.count:
         return dense
-    places = np.zeros(gathered.count, np.int64)
+    places = np.zeros(taken.count, np.int64)
     places[rows] = np.arange(len(rows))
-    absent = np.ones(gathered.count, np.bool_)
+    absent = np.ones(taken.count, np.bool_)
     absent[rows] = False
     return dense.take(pa.array(places, mask=absent))
 
 
-def _unchanged(shape: TableShape, gathered: GatheredRows) -> pa.Array:
-    codes = np.frombuffer(gathered.unchanged, np.int32)
-    names = [[shape.plans[i].name for i in columns] for columns in gathered.unchanged_sets]
+def _unchanged(shape: TableShape, taken: TakenRows) -> pa.Array:
+    codes = np.frombuffer(taken.unchanged, np.int32)
+    names = [[shape.plans[i].name for i in columns] for columns in taken.unchanged_sets]
     return pa.DictionaryArray.from_arrays(
         pa.array(codes, mask=codes < 0), pa.array(names, pa.list_(pa.string()))
     )

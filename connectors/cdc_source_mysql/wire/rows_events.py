@@ -1,8 +1,8 @@
-"""The rows of all tables gathered from rows events, and what their transaction is called.
+"""Rows events to the rows of all tables, and what their transaction is called.
 
-One source for both implementations: `gather_native` is compiled from it, with the types in
-`gather_native.pxd`. Tables are known by the bodies of their table maps; a map seen again under the same id is
-compared, byte by byte.
+One source for both implementations: `rows_events_native` is compiled from it, with the types in
+`rows_events_native.pxd`. Tables are known by the bodies of their table maps; a map seen again under the same
+id is compared, byte by byte.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from cdc.errors import DecodeError
 from cdc.model.batch import Envelope
-from cdc.native.gathered import CREATE, DELETE, TRUNCATE, UPDATE, Count, GatheredRows, TableShape
+from cdc.native.record_batches import CREATE, DELETE, TRUNCATE, UPDATE, Count, TableShape, TakenRows
 from cdc_source_mysql.schema.type_plan import TablePlan
 from cdc_source_mysql.wire.codes import (
     DUMMY_TABLE,
@@ -42,8 +42,8 @@ try:
 except ImportError:
     from cdc.native import interpreted as cython
 if not cython.compiled:
+    from cdc.native.batch_builder import BatchBuilder, TableRows
     from cdc.native.cursor_python import Reader
-    from cdc.native.gathering import Gathering, TableRows
     from cdc_source_mysql.wire.events import Gtid, read_lenenc, uuid_text
     from cdc_source_mysql.wire.image_python import Image, append_nulls
     from cdc_source_mysql.wire.values_python import make_field
@@ -87,12 +87,12 @@ class Table(TableRows):
         self.old = Image(plan.columns, self.columns, plan.omitted)
 
     def make_fields(self) -> list[Any]:
-        return [make_field(p, r) for p, r in zip(self.shape.plans, self.shape.refusals, strict=True)]
+        return [make_field(p, r) for p, r in zip(self.shape.plans, self.shape.policies, strict=True)]
 
-    def completed(self, gathered: GatheredRows, columns: list[pa.Array]) -> list[pa.Array]:
+    def completed(self, taken: TakenRows, columns: list[pa.Array]) -> list[pa.Array]:
         if self.unchanged is None:
             return columns
-        return with_defaults(gathered, columns, self.plan.defaults)
+        return with_defaults(taken, columns, self.plan.defaults)
 
 
 class Mapped:
@@ -104,7 +104,7 @@ class Mapped:
         self.is_known = False
 
 
-class Gatherer:
+class RowsEvents:
     """`gtid` is that of the current transaction; `place` the current table, for errors."""
 
     def __init__(self, unrepresentable: str, count: Count, epoch: int) -> None:
@@ -117,7 +117,7 @@ class Gatherer:
         self.last_mapped: Mapped | None = None
         # Tables by name, and the rows of all.
         self.active: dict[str, Table] = {}
-        self.gathering = Gathering(count)
+        self.builder = BatchBuilder(count)
         self.dropped: list[tuple[int, int]] = []
         self.changes = 0
         self.byte_count = 0
@@ -186,7 +186,7 @@ class Gatherer:
         self.last_mapped = None
         if len(self.bodies) > MOST_TABLE_MAPS:
             self.bodies.clear()
-            self.active = {table.plan.table: table for table in self.gathering.touched}
+            self.active = {table.plan.table: table for table in self.builder.touched}
         return 0
 
     def forget(self) -> int:
@@ -242,17 +242,17 @@ class Gatherer:
         return table
 
     def activate(self, table: Table) -> int:
-        """Let this plan gather the rows of its table; only one does, so that batches keep their order."""
+        """Let this plan take the rows of its table; only one does, so that batches keep their order."""
         former = self.active.get(table.plan.table)
         if former is not None:
             former.is_active = False
-            self.gathering.set_aside(former)
+            self.builder.set_aside(former)
         self.active[table.plan.table] = table
         table.is_active = True
         return 0
 
     def rows(self, kind: int, reader: Reader) -> bool:
-        """Gather a rows event; true when its table is not known, and nothing was gathered."""
+        """Read a rows event; true when its table is not known, and nothing was read."""
         table_id = reader.little(6)
         flags = reader.little(2)
         if not flags & SQL_FOREIGN_KEYS:
@@ -363,7 +363,7 @@ class Gatherer:
 
     def begin_row(self, table: Table, op: int) -> int:
         if table.ops.length == 0:
-            self.gathering.touched.append(table)
+            self.builder.touched.append(table)
         if table.last_transaction != self.number:
             table.last_transaction = self.number
             tx, position = self.attributed or (self.tx_text(), self.position_text())
@@ -394,7 +394,7 @@ class Gatherer:
 
     def take(self) -> list[tuple[int, pa.RecordBatch]]:
         self.first_change -= self.changes
-        batches = self.gathering.take()
+        batches = self.builder.take()
         dropped, self.dropped = self.dropped, []
         self.changes = self.byte_count = 0
         self.hides_cascades = False

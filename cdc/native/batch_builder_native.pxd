@@ -1,4 +1,4 @@
-"""The types of `gathering.py` where it is compiled."""
+"""The types of `batch_builder.py` where it is compiled."""
 
 from libc.stdint cimport int64_t
 
@@ -26,11 +26,11 @@ cdef class TableRows:
     cdef int append_envelope(self, int op, int64_t ordinal, int64_t commit_at) except -1
     cdef int begin_before(self) except -1
     cdef int mark_unchanged(self, tuple columns) except -1
-    cdef list completed(self, gathered, list columns)
+    cdef list completed(self, taken, list columns)
     cdef object take(self)
 
 
-cdef class Gathering:
+cdef class BatchBuilder:
     cdef object count
     cdef list touched
     cdef list done

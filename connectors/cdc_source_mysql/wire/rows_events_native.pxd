@@ -1,10 +1,10 @@
-"""The types of `gather.py` where it is compiled."""
+"""The types of `rows_events.py` where it is compiled."""
 
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from cdc.native.cursor cimport Reader
-from cdc.native.gathering_native cimport Gathering, TableRows
+from cdc.native.batch_builder_native cimport BatchBuilder, TableRows
 from cdc_source_mysql.wire.events_native cimport Gtid, read_lenenc, uuid_text
 from cdc_source_mysql.wire.image cimport Image, append_nulls
 from cdc_source_mysql.wire.values cimport make_field
@@ -38,7 +38,7 @@ cdef class Mapped:
 
 
 @cython.final
-cdef class Gatherer:
+cdef class RowsEvents:
     cdef object unrepresentable
     cdef object epoch
     cdef dict bodies
@@ -46,7 +46,7 @@ cdef class Gatherer:
     cdef uint64_t last_id
     cdef Mapped last_mapped
     cdef dict active
-    cdef Gathering gathering
+    cdef BatchBuilder builder
     cdef list dropped
     cdef Py_ssize_t changes
     cdef Py_ssize_t byte_count
