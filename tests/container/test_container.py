@@ -69,6 +69,12 @@ def test_container_replicates_ends_in_order_and_goes_on_from_its_volume(
     wait_until(lambda: difference(database18, deployment) == [], "the lake to equal the source")
 
 
+def test_sigterm_in_the_first_milliseconds_ends_the_container(deployment: Deployment) -> None:
+    """Before Python has a handler: process 1 would ignore it, and be killed after the grace period."""
+    codes = {deployment.start().stop(10) for _ in range(3)}
+    assert codes <= {0, 143}
+
+
 def test_reload_says_that_a_file_mounted_by_itself_may_be_an_old_one(
     deployment: Deployment, database18: Database
 ) -> None:

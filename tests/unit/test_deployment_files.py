@@ -88,7 +88,7 @@ def test_compose_keeps_the_state_on_a_named_volume_and_its_root_read_only() -> N
     daemon = document["services"]["cdc"]
     assert daemon["read_only"]
     assert "state:/var/lib/cdc" in daemon["volumes"]
-    assert set(document["volumes"]) == {"postgres", "state"}
+    assert set(document["volumes"]) == {"postgres", "lake", "state"}
     assert (COMPOSE.parent / daemon["build"]["context"] / "Dockerfile").exists()
 
 
