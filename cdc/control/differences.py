@@ -17,12 +17,16 @@ from cdc_config import Configuration, ConfiguredSink, ConfiguredSource
 Configured = ConfiguredSource | ConfiguredSink
 # A path in the file of what belongs to the process as a whole.
 _OF_THE_PROCESS = ("state_dir", "umask")
+# Each request is checked against the token in force.
+_LIVE_HTTP = ("token",)
 _RESTART = "Restore it, or restart the daemon: the new value counts from then on."
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A source or sink (`sources.shop`) that was added, changed or removed; `keys` are those that changed."""
+    """A source or sink (`sources.shop`) that was added, changed or removed, or `http`; `keys` are those that
+    changed.
+    """
 
     part: str
     change: Literal["added", "changed", "removed"]
@@ -34,8 +38,10 @@ class Difference:
 
 
 def differences(old: Configuration, new: Configuration) -> list[Difference]:
-    """Return the sources and sinks that differ, in the order of the files."""
+    """Return the sources and sinks that differ, in the order of the files; first `http`."""
+    keys = _changed_fields(old.http, new.http)
     return [
+        *([Difference("http", "changed", tuple(keys))] if keys else []),
         *_between("sources", old.sources, new.sources),
         *_between("sinks", old.sinks, new.sinks),
     ]
@@ -44,7 +50,7 @@ def differences(old: Configuration, new: Configuration) -> list[Difference]:
 def refusals(old: Configuration, new: Configuration) -> list[ConfigError]:
     """Return an error for each difference that only a restart can apply."""
     found = [key for key in _OF_THE_PROCESS if getattr(old, key) != getattr(new, key)]
-    found += [f"http.{key}" for key in _changed_fields(old.http, new.http)]
+    found += [f"http.{key}" for key in _changed_fields(old.http, new.http) if key not in _LIVE_HTTP]
     for difference in differences(old, new):
         kind, _, name = difference.part.partition(".")
         if kind == "sources" and difference.change == "changed":

@@ -16,6 +16,7 @@ from cdc.control.differences import Difference, differences, refusals
 from cdc.control.live import LiveStatus
 from cdc.control.problems import REFUSED, log_problems
 from cdc.control.reload import ReloadResult
+from cdc.control.secrets import SecretWatch, with_new_secrets
 from cdc.control.status import stamp_of
 from cdc.control.stored import has_log, open_log
 from cdc.engine import Engine, SourceSpec
@@ -55,6 +56,7 @@ class Reloader:
         self._log = log
         # What may be put in by a signal handler that interrupts another one.
         self._signals: queue.SimpleQueue[Literal["reload", "end"]] = queue.SimpleQueue()
+        self._secrets = SecretWatch()
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
         self._report = _report(live.configuration)
         engine.describe(self._report)
@@ -93,11 +95,27 @@ class Reloader:
                 # A state that cannot be read or written now is at the next look.
                 with suppress(CdcError):
                     self._serve(state)
+                # A file that cannot be read now is looked at when it has changed.
+                with suppress(CdcError):
+                    self._take_up_secrets()
 
     def _serve(self, state: StateReader) -> None:
         for request in state.reload_requests():
             result = self.reload(request.by, dry_run=request.dry_run)
             state.finish_reload(request.id, result.document())
+
+    def _take_up_secrets(self) -> None:
+        """Run a failing source or sink with what the files of its secrets hold now."""
+        old = self._live.configuration
+        failing = self._secrets.due(old, self._live.monitor.report)
+        if not failing or stamp_of(old.file) != self._report.stamp:
+            return  # A file that was edited is taken up when somebody asks for it.
+        new = with_new_secrets(old, self._load(), failing)
+        changes = differences(old, new)
+        if changes and not refusals(old, new):
+            self._reconfigure(new, {one.part for one in changes})
+            self._live.configuration = new
+            self._log("read the changed secrets again", changes=[str(one) for one in changes])
 
     def _attempt(self, file: str, *, dry_run: bool) -> ReloadResult:
         try:

@@ -47,10 +47,12 @@ class Bucket:
 
 
 class Access:
-    """Access rules. Without a `secret`, no request may control, and every client may read."""
+    """Access rules. While `secret` returns None, no request may control, and every client may read."""
 
-    def __init__(self, secret: str | None, *, is_local: bool, controls: Bucket | None = None) -> None:
-        self._secret = None if secret is None else secret.encode()
+    def __init__(
+        self, secret: Callable[[], str | None], *, is_local: bool, controls: Bucket | None = None
+    ) -> None:
+        self._secret = secret
         self._is_local = is_local
         self._controls = controls or Bucket(CONTROLS_PER_SECOND, CONTROL_BURST)
 
@@ -78,12 +80,13 @@ class Access:
 
     def _refuse_stranger(self, request: HTTPConnection) -> Response | None:
         """Return the refusal of a request without the token, which is too long to be found by trying."""
-        if self._secret is None:
+        secret = self._secret()
+        if secret is None:
             remedy = "Set http.token (generate one with `openssl rand -hex 32`), or use the command line."
             return refusal(403, "ControlsOff", "without http.token, HTTP changes nothing", remedy)
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         # The same time for every wrong token, whatever it shares with the right one.
-        is_right = hmac.compare_digest(given.strip().encode(), self._secret)
+        is_right = hmac.compare_digest(given.strip().encode(), secret.encode())
         if scheme.lower() == "bearer" and is_right:
             return None
         what = "the token is wrong" if given else "a token is needed"

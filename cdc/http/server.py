@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
+from cdc.control.status import stamp_of
 from cdc.errors import ConfigError
 from cdc_config import HttpAddress, TlsSettings
 
@@ -82,7 +83,8 @@ class HttpService:
         reads = Reads(self._live)
         self._end = lambda: setattr(reads, "stopping", True)
         tls = self._settings.tls
-        access = Access(self._settings.secret, is_local=address.is_loopback)
+        live = self._live
+        access = Access(lambda: live.configuration.http.secret, is_local=address.is_loopback)
         config = uvicorn.Config(
             application(reads, Controls(self._live), Metrics(self._live), access),
             access_log=False,
@@ -95,6 +97,9 @@ class HttpService:
             ws="none",
             lifespan="off",
         )
+        config.load()
+        if tls and config.ssl:
+            config.ssl.sni_callback = Certificate(tls, self._log).present
         self._server = uvicorn.Server(config)
         host, port = listening.getsockname()[:2]
         scheme = "https" if tls else "http"
@@ -107,14 +112,56 @@ def check_tls(tls: TlsSettings | None) -> None:
     """Raise ConfigError if the certificate or its key cannot be used."""
     if tls is None:
         return
+    _context(tls)
+
+
+class Certificate:
+    """The service's certificate, read again when its files have changed: it is renewed every few weeks."""
+
+    def __init__(self, tls: TlsSettings, log: Callable[..., None]) -> None:
+        self._tls = tls
+        self._log = log
+        self._stamps = self._read_stamps()
+        self._renewed: ssl.SSLContext | None = None
+
+    def present(
+        self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _: ssl.SSLContext
+    ) -> None:
+        """Have a connection that begins use the newest certificate. If it cannot be used, the one before
+        serves on.
+        """
+        stamps = self._read_stamps()
+        if stamps != self._stamps:
+            self._stamps = stamps
+            try:
+                self._renewed = _context(self._tls)
+                self._log("read the renewed certificate", file=str(self._tls.cert))
+            except ConfigError as error:
+                self._log(
+                    "the renewed certificate is not used",
+                    level="warning",
+                    where=error.where,
+                    error=error.message,
+                    remedy=error.remedy,
+                )
+        if self._renewed is not None:
+            connection.context = self._renewed
+
+    def _read_stamps(self) -> tuple[str, str]:
+        return stamp_of(self._tls.cert), stamp_of(self._tls.key)
+
+
+def _context(tls: TlsSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert, tls.key)
+        context.load_cert_chain(tls.cert, tls.key)
     except (OSError, ssl.SSLError) as error:
         reason = error.strerror or type(error).__name__
         remedy = "Write the paths of PEM files that the daemon may read, with the key of this certificate."
         raise ConfigError(
             f"the certificate cannot be used: {reason}", where="http.tls", remedy=remedy
         ) from error
+    return context
 
 
 def _listen(address: HttpAddress) -> socket.socket:

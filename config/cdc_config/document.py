@@ -46,7 +46,7 @@ class _Loader(yaml.SafeLoader):
 @dataclass(slots=True)
 class Document:
     """The file's value and, by key path, its lines. `unresolved` are references that could not be replaced:
-    their values are None.
+    their values are None. `secret_files` are those that references name.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Document:
     lines: dict[Path, int] = field(default_factory=dict)
     outside: set[Path] = field(default_factory=set)
     inserted: set[str] = field(default_factory=set)
+    secret_files: set[FilePath] = field(default_factory=set)
     unresolved: dict[Path, ConfigError] = field(default_factory=dict)
 
     def problem(self, path: Path, message: str, remedy: str = "") -> ConfigError:
@@ -116,6 +117,7 @@ def parse_document(text: str, name: str, interpolation: Interpolation, *, comple
     reader = _Reader(Document(name), interpolation)
     value = reader.read(root, ())
     reader.document.inserted = interpolation.inserted
+    reader.document.secret_files = interpolation.files
     if not isinstance(value, dict):
         message = f"must be a mapping (got {describe(value)})"
         raise InvalidConfig([reader.document.problem((), message, _SHAPE)])

@@ -36,11 +36,14 @@ class UnresolvedReference(Exception):
 
 @dataclass(slots=True)
 class Interpolation:
-    """Replaces references from one environment; remembers the values, so that messages can hide them."""
+    """Replaces references from one environment; remembers the values, so that messages can hide them, and the
+    files that they came from.
+    """
 
     environment: Mapping[str, str]
     folder: Path
     inserted: set[str] = field(default_factory=set)
+    files: set[Path] = field(default_factory=set)
 
     def apply(self, text: str) -> str:
         """The text with its references replaced. Raises UnresolvedReference."""
@@ -102,6 +105,7 @@ class Interpolation:
         return self._read(path)
 
     def _read(self, path: Path) -> str:
+        self.files.add(path)
         try:
             with path.open("rb") as file:
                 content = file.read(MAX_SECRET_FILE_BYTES + 1)

@@ -88,7 +88,7 @@ class ConfiguredSink:
 class Configuration:
     """A whole file. `state_dir` is absolute; `umask` takes rights from all files that the daemon makes.
 
-    `keys` are those at the file's top.
+    `keys` are those at the file's top. `secret_files` are those that its values refer to.
     """
 
     file: FilePath
@@ -98,6 +98,7 @@ class Configuration:
     umask: int
     http: HttpSettings
     keys: tuple[str, ...] = ()
+    secret_files: tuple[FilePath, ...] = ()
 
 
 def load(
@@ -192,7 +193,8 @@ class _Loading:
             raise InvalidConfig(self._problems)
         keys = tuple(self._document.value)
         state_dir, umask = folder / self._state_dir(), self._umask()
-        return Configuration(file.absolute(), state_dir, sources, sinks, umask, http, keys)
+        secret_files = tuple(sorted(self._document.secret_files))
+        return Configuration(file.absolute(), state_dir, sources, sinks, umask, http, keys, secret_files)
 
     def http(self) -> HttpSettings:
         settings = self._http()

@@ -46,7 +46,7 @@ class Service:
         monitor.tick(DaemonReport(running=True))
         live = LiveStatus(configuration, monitor, LocalLogs(configuration.state_dir), list)
         self.paths = [f"{PREFIX}{one.path}" for one in endpoints(Reads(live), Controls(live))]
-        access = Access(SECRET, is_local=True, controls=Bucket(ENDLESS, ENDLESS))
+        access = Access(lambda: SECRET, is_local=True, controls=Bucket(ENDLESS, ENDLESS))
         self._app = application(Reads(live), Controls(live), Metrics(live), access, Bucket(ENDLESS, ENDLESS))
 
     def ask(

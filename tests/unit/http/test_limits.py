@@ -53,7 +53,7 @@ def test_too_many_requests_are_refused_and_probes_are_not() -> None:
 
 
 def test_too_many_changes_are_refused_with_the_right_token_too() -> None:
-    access = Access("right", is_local=True, controls=bucket(2))
+    access = Access(lambda: "right", is_local=True, controls=bucket(2))
     request = Request(scope("/"))
     refused = [access.refuse_control(request), access.refuse_preview(), access.refuse_control(request)]
     assert [answer and answer.status_code for answer in refused] == [None, None, 429]
