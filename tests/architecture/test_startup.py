@@ -24,6 +24,17 @@ import cdc.cli.run
 from cdc.cli.configured import open_configuration
 open_configuration(Path("cdc.yaml"))
 """
+PREFACE = """
+import atexit, sys
+
+class WithoutPandas:
+    def find_spec(name, path, target=None):
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, WithoutPandas)
+atexit.register(lambda: print("\\n" + " ".join(sys.modules)))
+"""
 POSTGRES_TO_PARQUET = """
 sources: {shop: {type: postgres, url: "postgresql://cdc@localhost/shop"}}
 sinks: {lake: {type: parquet, from: [shop], url: ./lake}}
@@ -35,8 +46,7 @@ def imported_by(program: str, folder: Path) -> set[str]:
 
     pyarrow imports pandas for its first array where pandas is installed; the program runs as if it were not.
     """
-    preface = "import atexit, sys; atexit.register(lambda: print('\\n' + ' '.join(sys.modules)))"
-    listing = f"{preface}; sys.modules['pandas'] = None\n{program}"
+    listing = f"{PREFACE}\n{program}"
     run = subprocess.run(
         [sys.executable, "-c", listing],
         cwd=folder,
