@@ -4,7 +4,7 @@
 #
 #   scripts/bootstrap.sh venv      .venv with this project and its development tools
 #   scripts/bootstrap.sh servers   PostgreSQL 15 (the environment brings 18), MySQL 9, MariaDB 10.11 and 11.8;
-#                                  Chromium for the tests of the page
+#                                  Chromium for the tests of the page; valgrind, which counts instructions
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -106,6 +106,7 @@ ensure_servers() {
         apt_install locales || say "no locale definitions: the test of a German server fails"
     fi
     command -v chromium >/dev/null || apt_install chromium || say "no chromium: the tests of the page fail"
+    command -v valgrind >/dev/null || apt_install valgrind || say "no valgrind: instructions are not counted"
     ensure_promtool || say "no promtool: the tests of the alerts are skipped"
     scripts/mysql-servers.sh mysql9 mariadb10 mariadb11
 }
