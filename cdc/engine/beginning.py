@@ -7,13 +7,14 @@ from __future__ import annotations
 import threading
 
 from cdc.defaults import BackfillMode
-from cdc.engine.copies import BEGIN_PREFIX
 from cdc.engine.status import SinkStatus
 from cdc.engine.workers import Log
 from cdc.errors import LogTrimmed
 from cdc.model import Position
 from cdc.spi import Cursor, DeliveryState, LogReader
 
+# Key of the log metadata, before a sink's name: the offset from which the log has all tables whole for it.
+BEGIN_PREFIX = "begin:"
 # How often a sink that waits for the copies of its tables looks whether they are due in the log.
 POLL_SECONDS = 0.2
 NEW_SINK = "the log no longer has the history that the sink needs"

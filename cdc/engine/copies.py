@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 
+from cdc.engine.beginning import BEGIN_PREFIX
 from cdc.engine.capture_context import CaptureContext
 from cdc.engine.ledger import LedgerEntry, Metadata, Phase, TableState
 from cdc.engine.routing import due_batches, mark_batch
@@ -17,8 +18,6 @@ from cdc.model import Audience, ChangeSet, CopyStep, TableId
 from cdc.model.batch import EVERYONE
 from cdc.spi import CaptureState, CopyRequest, metrics
 
-# The offset from which on the log has all tables whole for a sink.
-BEGIN_PREFIX = "begin:"
 # Requests are people's doing; a second's delay is not felt.
 REQUEST_POLL_SECONDS = 1.0
 

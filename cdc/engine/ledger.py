@@ -2,7 +2,8 @@
 buffered while a snapshot of the table is read.
 
 Rule: a change of state is committed first, and then applied in memory. An entry works on a draft of its own;
-nobody else sees it before the commit, and after a commit that fails it is gone.
+nobody else sees it before the commit, and after a commit that fails it is gone. A commit that raised an error
+may have happened: the states are read from the log again, at the latest before the next entry.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self, TypeVar
 
 from cdc.engine.definitions import NewDefinitions
 from cdc.engine.repeats import Repeats
+from cdc.errors import CdcError
 from cdc.model import Audience, ChangeSet, Commit, Position, Resnapshot, TableId, TableSchema
 from cdc.model.batch import EVERYONE
 from cdc.spi import LogTransaction, LogWriter
@@ -245,6 +248,15 @@ class Requested:
     is_void: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A commit that raised an error: it has happened if the log's end is another one than `before`."""
+
+    before: Commit | None
+    requested: Sequence[Requested]
+    schemas: Mapping[TableId, TableSchema]
+
+
 class Ledger:
     """Reads may come from any thread at any time; changes are made by one entry after the other."""
 
@@ -254,6 +266,7 @@ class Ledger:
         self._requests: Counter[TableId] = Counter()
         self._requested_at: dict[TableId, int] = {}
         self._latest: dict[TableId, Resnapshot] = {}
+        self._unsettled: Unsettled | None = None
         self.repeats = Repeats()
         self.definitions = NewDefinitions(log)
 
@@ -296,40 +309,62 @@ class Ledger:
     def begin(self) -> LedgerEntry:
         """Open an entry; wait until no other one is open."""
         transaction = self.log.begin()
-        return LedgerEntry(transaction, self._book, self.log, self._follow, self.definitions)
+        try:
+            self._settle()
+        except BaseException:
+            transaction.close()
+            raise
+        return LedgerEntry(self, transaction)
 
-    def _follow(
-        self, changes: Mapping[str, str | None] | None, requested: Sequence[Requested], position: Position
+    def committed(
+        self,
+        commit: Commit,
+        changes: Mapping[str, str | None],
+        requested: Sequence[Requested],
+        schemas: Mapping[TableId, TableSchema],
     ) -> None:
-        if changes is None:
-            self._book = TableBook.from_metadata(self.log.metadata)
-        elif changes:
+        """Take over what an entry has committed."""
+        if changes:
             self._book = self._book.following(changes)
+        self._note(commit, requested, schemas)
+
+    def failed(self, unsettled: Unsettled) -> None:
+        """Find out whether an entry's commit has happened; if the log is out of reach, `begin` does so."""
+        self._unsettled = unsettled
+        with suppress(CdcError):
+            self._settle()
+
+    def _settle(self) -> None:
+        if self._unsettled is None:
+            return
+        book, end = TableBook.from_metadata(self.log.metadata), self.log.end
+        unsettled, self._unsettled = self._unsettled, None
+        self._book = book
+        if end is not None and end != unsettled.before:
+            self._note(end, unsettled.requested, unsettled.schemas)
+
+    def _note(
+        self, commit: Commit, requested: Sequence[Requested], schemas: Mapping[TableId, TableSchema]
+    ) -> None:
         for one in requested:
             self._requests[one.table] += 1
-            self._requested_at[one.table] = position.order
+            self._requested_at[one.table] = commit.position.order
             self._latest[one.table] = one.request
             if one.is_void:
                 self.repeats.note(one.table, one.request)
+        if schemas:
+            self.definitions.committed(schemas, commit)
 
 
 class LedgerEntry:
     """An uncommitted entry of a ledger. `with` closes it; without a commit it is discarded."""
 
-    def __init__(
-        self,
-        transaction: LogTransaction,
-        book: TableBook,
-        log: LogWriter,
-        follow: Callable[[Mapping[str, str | None] | None, Sequence[Requested], Position], None],
-        definitions: NewDefinitions,
-    ) -> None:
+    def __init__(self, ledger: Ledger, transaction: LogTransaction) -> None:
+        self._ledger = ledger
         self._transaction = transaction
-        self._log = log
-        self._follow = follow
-        self.tables = TableDraft(book)
+        self._log = ledger.log
+        self.tables = TableDraft(ledger.tables)
         self.requested: list[Requested] = []
-        self._definitions = definitions
         self._schemas: dict[TableId, TableSchema] = {}
 
     def __enter__(self) -> Self:
@@ -345,7 +380,7 @@ class LedgerEntry:
     def append(self, changes: ChangeSet) -> None:
         self._transaction.append(changes)
         for batch in changes.batches:
-            if self._definitions.is_new(batch.schema):
+            if self._ledger.definitions.is_new(batch.schema):
                 self._schemas[batch.table] = batch.schema
 
     def buffer(self, number: int, changes: ChangeSet) -> None:
@@ -355,24 +390,19 @@ class LedgerEntry:
         self, position: Position | None = None, metadata: Mapping[str, str | None] | None = None
     ) -> Commit:
         """Commit at this position (None: that of the previous commit) and apply the changes in memory."""
+        before = self._log.end
         if position is None:
-            end = self._log.end
-            assert end is not None, "the first commit has a position of its own"
-            position = end.position
+            assert before is not None, "the first commit has a position of its own"
+            position = before.position
         for number in self.tables.unused_buffers:
             self._transaction.drop(number)
         changes = {**self.tables.metadata, **(metadata or {})}
-        before = self._log.end
         try:
             commit = self._transaction.commit(position, changes)
         except BaseException:
-            # It may have happened all the same: the log knows.
-            has_happened = self._log.end != before
-            self._follow(None, self.requested if has_happened else (), position)
+            self._ledger.failed(Unsettled(before, self.requested, self._schemas))
             raise
-        self._follow(changes, self.requested, position)
-        if self._schemas:
-            self._definitions.committed(self._schemas, commit)
+        self._ledger.committed(commit, changes, self.requested, self._schemas)
         return commit
 
     def close(self) -> None:

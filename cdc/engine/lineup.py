@@ -12,9 +12,8 @@ from cdc.defaults import BackfillMode
 from cdc.engine.capture_pipeline import CapturePipeline
 from cdc.engine.delivery_pipeline import DeliveryPipeline, DeliveryResources
 from cdc.engine.pacing import Pacing
-from cdc.engine.pipelines import Pipelines
+from cdc.engine.pipelines import Pipelines, UnopenedSource
 from cdc.engine.specs import SinkSpec, SourceSpec, delivery_memory, effective_backfill
-from cdc.engine.unopened import UnopenedSource
 from cdc.engine.workers import Log, stop_all
 from cdc.errors import CdcError, ConfigError, PluginError
 from cdc.spi import LogStore, State

@@ -197,7 +197,8 @@ class LogTransaction(Protocol):
         """Make everything durable and visible at once, at this position; once a transaction.
 
         `metadata` changes the log metadata: None deletes a key. The transaction still excludes others until
-        it is closed. After LogFull, close it and begin again.
+        it is closed. After LogFull, close it and begin again. After any other error the commit may have
+        happened: once the next `begin` returns, the log's `end` and `metadata` say.
         """
         ...
 

@@ -38,8 +38,8 @@ from cdc_source_postgres.schema.reported_history import ReportedHistory
 from cdc_source_postgres.schema.shapes import Shaper
 from cdc_source_postgres.schema.tables import TableInfo
 from cdc_source_postgres.snapshot import snapshot as snapshots
+from cdc_source_postgres.snapshot.context import SnapshotContext
 from cdc_source_postgres.snapshot.planning import Turns
-from cdc_source_postgres.snapshot.source import SnapshotContext
 from cdc_source_postgres.starter import describe, from_url
 from cdc_source_postgres.statements import replica_identity_full
 from cdc_source_postgres.stream.monitor import MEMORY_PUBLICATION, Monitor, find_publication

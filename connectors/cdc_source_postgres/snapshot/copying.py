@@ -19,7 +19,7 @@ from cdc_source_postgres.errors import translate, translate_result
 from cdc_source_postgres.schema.shapes import Shape
 from cdc_source_postgres.schema.type_plan import ColumnPlan
 from cdc_source_postgres.snapshot.chunks import PageRange
-from cdc_source_postgres.snapshot.source import SnapshotContext
+from cdc_source_postgres.snapshot.context import SnapshotContext
 from cdc_source_postgres.wire import decoder as wire
 
 # How often a reader whose server is silent looks whether its connection is still there.

@@ -23,9 +23,9 @@ from cdc.spi.source import EarlierSnapshot, Snapshot, SnapshotChunk
 from cdc_source_postgres.connection import Connection
 from cdc_source_postgres.schema.shapes import Shape
 from cdc_source_postgres.snapshot.chunks import AGAIN, PageRange, ResumeToken, layout_of, plan
+from cdc_source_postgres.snapshot.context import SnapshotContext
 from cdc_source_postgres.snapshot.copying import Copying, copy_statement
 from cdc_source_postgres.snapshot.planning import Waiter
-from cdc_source_postgres.snapshot.source import SnapshotContext
 from cdc_source_postgres.snapshot.views import Postponed, View, import_snapshot, open_view
 
 # Ranges of pages are read without passing over the whole table from this version on.

@@ -28,7 +28,7 @@ from cdc_source_postgres.schema.catalog_looks import Seen, read_seen
 from cdc_source_postgres.schema.shapes import Shape
 from cdc_source_postgres.schema.tables import CatalogRelation
 from cdc_source_postgres.snapshot.chunks import LeafSize
-from cdc_source_postgres.snapshot.source import SnapshotContext
+from cdc_source_postgres.snapshot.context import SnapshotContext
 from cdc_source_postgres.snapshot.watcher import Watcher
 from cdc_source_postgres.stream.blockers import exclusive_locks, lock_holders
 from cdc_source_postgres.stream.publication import Publication, read_publication, sent_columns

@@ -16,8 +16,8 @@ import psycopg
 
 from cdc.errors import CdcError, SnapshotYielded, SourceUnavailable
 from cdc_source_postgres.connection import Connection
+from cdc_source_postgres.snapshot.context import SnapshotContext
 from cdc_source_postgres.snapshot.planning import Waiter
-from cdc_source_postgres.snapshot.source import SnapshotContext
 
 # With the time to cancel a reader, a statement waits well under a second; one look costs about a millisecond.
 LOOK_SECONDS = 0.2

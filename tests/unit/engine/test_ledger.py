@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
@@ -12,10 +13,11 @@ import pytest
 from cdc import failpoints
 from cdc.engine.ledger import Ledger, LedgerEntry, Phase, TableBook, TableState
 from cdc.engine.routing import Router
-from cdc.errors import LogFull
+from cdc.errors import LogFull, LogUnavailable
 from cdc.log import LocalLogs
 from cdc.log.buffers import Buffers
-from cdc.model import ChangeSet, Resnapshot
+from cdc.model import ChangeSet, Commit, Resnapshot
+from cdc.spi import LogTransaction, LogWriter
 from cdc.testing.events import position, table, transaction
 
 ORDERS = table("public.orders", {"id": pa.int64()}, relation=1)
@@ -95,6 +97,54 @@ def test_a_commit_that_happened_in_spite_of_an_error_is_followed(
     assert ledger.tables.unfinished() == []
     assert ledger.requests(ORDERS.table) == 1
     assert states(TableBook.from_metadata(ledger.log.metadata)) == states(ledger.tables)
+
+
+class LostAnswers:
+    """A log in another place: the answer to a commit is lost, and until the next transaction so is the way
+    there.
+    """
+
+    def __init__(self, log: LogWriter) -> None:
+        self._log = log
+        self.loses_answers = False
+        self._is_lost = False
+
+    def begin(self) -> LogTransaction:
+        transaction = self._log.begin()
+        self._is_lost = False
+        commit = transaction.commit
+
+        def lose(*arguments: Any) -> Commit:
+            done = commit(*arguments)
+            if self.loses_answers:
+                self._is_lost = True
+                raise LogUnavailable("no answer")
+            return done
+
+        transaction.commit = lose  # type: ignore[method-assign, assignment]
+        return transaction
+
+    def __getattr__(self, name: str) -> Any:
+        if self._is_lost and name in ("end", "metadata"):
+            raise LogUnavailable("out of reach")
+        return getattr(self._log, name)
+
+
+def test_a_commit_whose_answer_is_lost_is_followed_before_the_next_one(ledger: Ledger) -> None:
+    log = LostAnswers(ledger.log)
+    far = Ledger(cast("LogWriter", log))
+    log.loses_answers = True
+    with far.begin() as entry:
+        request = Resnapshot(ORDERS.table, "rewritten", 1)
+        take(entry, ChangeSet(CHANGES[0].batches, position(11), 2, resnapshot=(request,)))
+        with pytest.raises(LogUnavailable, match="no answer"):
+            entry.commit(position(11))
+    assert (states(far.tables), far.requests(ORDERS.table)) == ({}, 0)
+    log.loses_answers = False
+    with far.begin() as entry:
+        assert entry.tables.unfinished() == [ORDERS.table]
+    assert far.requests(ORDERS.table) == 1
+    assert states(TableBook.from_metadata(ledger.log.metadata)) == states(far.tables)
 
 
 def test_a_number_that_a_commit_frees_is_not_given_again_in_it(ledger: Ledger) -> None:
