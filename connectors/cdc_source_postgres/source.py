@@ -233,6 +233,7 @@ class PostgresSource:
                         if session.in_parts:
                             raise self._restart_in_text() from wanted
                     after = session.position
+                    self._monitor.rewind(after.order)
 
     def acknowledge(self, durable: Position) -> None:
         self._durable = max(self._durable, durable.order)

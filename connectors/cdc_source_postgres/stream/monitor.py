@@ -68,14 +68,21 @@ class Monitor:
         self._due = 0.0
         self._publication_oid: int | None = None
         self._saved_oid: int | None = None
+        # As the log has it.
+        self._memory: dict[str, str] = {}
 
     def restore(self, memory: Mapping[str, str], resumed: int) -> None:
         """Begin from what the log remembers; the stream continues at `resumed`."""
+        self._memory = dict(memory)
         self._history.restore(memory, resumed)
         self._money.restore(memory)
         self._looker.forget()
         text = memory.get(MEMORY_PUBLICATION)
         self._publication_oid = self._saved_oid = int(text) if text else None
+
+    def rewind(self, resumed: int) -> None:
+        """Begin again from what the log has by now: what the stream told since comes a second time."""
+        self.restore(self._memory, resumed)
 
     @property
     def has_changes(self) -> bool:
@@ -105,6 +112,9 @@ class Monitor:
 
     def delivered(self, news: News) -> None:
         """The log has it."""
+        self._memory.update({key: text for key, text in news.memory.items() if text is not None})
+        for key in [key for key, text in news.memory.items() if text is None]:
+            self._memory.pop(key, None)
         self._history.delivered(news)
         self._layout.delivered(news.memory)
         self._money.delivered(news.memory)

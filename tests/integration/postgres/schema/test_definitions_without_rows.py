@@ -109,5 +109,31 @@ def test_a_daemon_that_dies_around_a_definition_delivers_it_all_the_same(
         assert mirror.execute("select id, a, b from raw.routed order by id").fetchall() == expected
 
 
+@pytest.mark.halved
+@pytest.mark.parametrize("ddl", ["watch", "trigger"])
+def test_ddl_before_a_type_that_is_read_as_text_is_taken_once(
+    database: Database, tmp_path: Path, ddl: str
+) -> None:
+    database.execute("create schema app")
+    for name in ("grown", "circled"):
+        columns = "(id int primary key, v varchar(40), a int, b int)"
+        database.execute(f"create table app.{name} {columns}", f"insert into app.{name} {ROWS}")
+    database.execute("create table app.granted (id int primary key, c aclitem[])")
+    watched = Watched(database, tmp_path, ["app.*"], ddl=ddl)
+    watched.catch_up()
+    # The row of the last table ends the binary stream inside of the transaction.
+    (circle,) = CHANGES["circled"]
+    database.execute(
+        "begin; update app.circled set a = 77 where id = 1;"
+        f" {circle.removeprefix('begin;').removesuffix('commit')} {CHANGES['grown'][0]};"
+        " update app.circled set a = 88 where id = 2; insert into app.granted values (1, null); commit"
+    )
+    for _ in range(2):
+        watched.catch_up()
+    watched.assert_equal()
+    if ddl == "trigger":
+        assert watched.copied == {}
+
+
 def _is_guess(reasons: list[str]) -> bool:
     return any("columns were" in reason or "catalog" in reason for reason in reasons)
