@@ -15,7 +15,7 @@ from cdc.engine.identity import IDENTITY_KEY, STARTS_KEY, next_start, starts_in,
 from cdc.engine.ledger import LedgerEntry, Metadata
 from cdc.engine.outdated import Outdated, record_of
 from cdc.engine.routing import Routed, due_batches, forget, unselected
-from cdc.errors import SourceClaimed, SourceGap, SourceUnavailable
+from cdc.errors import SourceGap, SourceUnavailable
 from cdc.model import ChangeSet, Position
 from cdc.spi import metrics
 from cdc.spi.source import SEALED_PREFIX, TransformsRows
@@ -107,10 +107,6 @@ class Capture:
         identity = verify_identity(
             self._source.identity(), metadata.get(IDENTITY_KEY), accept=self._accept_identity
         )
-        starts = {STARTS_KEY: str(self._starts)}
-        if end is not None and starts_in(metadata) != self._starts:
-            # Before the source remembers this number in its database.
-            self._note(end.position, starts)
         try:
             if self._gap is not None:
                 raise self._gap
@@ -118,19 +114,21 @@ class Capture:
             position = self._source.open(end.position if end else None, self._memory())
         except SourceGap as gap:
             position = self._start_again(gap)
-        except SourceClaimed:
-            # The number is not this log's yet: a copy that is started again must be refused again.
-            if end is not None:
-                self._note(end.position, {STARTS_KEY: metadata.get(STARTS_KEY, "0")})
-            raise
         if end is None or metadata.get(IDENTITY_KEY) != identity:
-            self._note(position, {IDENTITY_KEY: identity, **starts})
+            self._note(position, {IDENTITY_KEY: identity, STARTS_KEY: str(self._starts)})
+        self.note_start()
         self._forget_unselected(position)
         self._compare_transforms(position)
         self._is_fresh = self._is_fresh or (self._copies and end is None)
         self._status.positioned(self._log.end)
         self.opened.set()
         return position
+
+    def note_start(self) -> None:
+        """Count this start in the log, unless it is still empty."""
+        end = self._log.end
+        if end is not None and starts_in(self._log.metadata) != self._starts:
+            self._note(end.position, {STARTS_KEY: str(self._starts)})
 
     def _note(self, position: Position, metadata: Mapping[str, str]) -> None:
         """Change the log metadata; the position never moves back."""

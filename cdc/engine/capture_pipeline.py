@@ -68,7 +68,8 @@ class CapturePipeline(PausablePipeline):
         owner = LogIdentity(
             self.log.identity, self.start_number, is_new=self.log.end is None, takes_over=spec.takes_over
         )
-        self.source: Source = spec.make(SourceContext(spec.name, report, self.status.count, owner))
+        context_of_source = SourceContext(spec.name, report, self.status.count, owner, self._note_start)
+        self.source: Source = spec.make(context_of_source)
         if isinstance(self.source, MeasuresDistance):
             self.status.distance = self.source.distance
         record = record_of(self.source)
@@ -82,6 +83,9 @@ class CapturePipeline(PausablePipeline):
         self.coordinator = Coordinator(context, self.capture.opened, self.copies)
         self._make_workers()
         self.status.positioned(self.log.end)
+
+    def _note_start(self) -> None:
+        self.capture.note_start()
 
     def _make_workers(self) -> None:
         name, report, pacing = self.spec.name, self._report, self._pacing

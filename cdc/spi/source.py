@@ -38,13 +38,17 @@ class SourceContext:
 
     `log(event, **fields)` writes one structured line; `count(name, amount)` adds to a counter of that name.
     Neither may ever be given a row value or a secret. `owner` is the log that what the source makes in the
-    database belongs to; without one the source compares no owners.
+    database belongs to; without one the source compares no owners. A source that stores the owner in its
+    database calls `claiming` before each time, once it has verified that nobody else is stored there: the log
+    then has the number of this start. A start that fails earlier leaves no trace in the log, so a copy of a
+    log is refused however often it is started.
     """
 
     name: str
     log: Callable[..., None]
     count: Callable[[str, int], None]
     owner: LogIdentity | None = None
+    claiming: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ class PostgresSource:
         self._turns = Turns(limits)
         self._heirs = HeirsWarning(context.log)
         self._undeliverable = UndeliverableTables()
-        self._ownership = Ownership(context.owner, self._slot, self._publication, self._connector.where)
+        self._ownership = Ownership(context, self._slot, self._publication, self._connector.where)
         self._acks: Acknowledgements | None = None
         self._durable = 0
         self._wanted = 0

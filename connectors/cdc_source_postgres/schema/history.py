@@ -338,7 +338,8 @@ class History:
             self._ask(relid, entries, index, entry.step.reason, entry.first)
 
     def _step_between(self, before: Entry, after: Entry) -> DefinitionStep:
-        step = self._step(before.known, after.known, Circumstances(empty=after.empty))
+        circumstances = Circumstances(empty=after.empty, triggers=bool(after.triggers))
+        step = self._step(before.known, after.known, circumstances)
         return step if step.reason else self._rekeyed(before, after, step)
 
     def _rekeyed(self, before: Entry, after: Entry, step: DefinitionStep) -> DefinitionStep:

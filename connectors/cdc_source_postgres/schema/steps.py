@@ -33,7 +33,7 @@ HARMLESS_REWRITES = 8
 _NAMED = 5
 # Event triggers do not send `named`, and older logs do not have it.
 UNNAMED = "nothing shows that the table stayed in the publication's schemas: its stored definition is older"
-_TRIGGER_HINT = "with `ddl: trigger` this needs no copy"
+_TRIGGER_HINT = "; with `ddl: trigger` this needs no copy"
 
 
 class Reading(Enum):
@@ -56,14 +56,20 @@ class Circumstances:
     """Circumstances that two definitions alone do not show.
 
     `listed`: a publication lists the table by name, at both ends. `watched`: an event trigger would have
-    told of DDL. `empty`: partitions that have no rows and had none since they were created. `rewriting`:
-    the reason bits of a `table_rewrite` event.
+    told of DDL. `triggers`: there are event triggers now. `empty`: partitions that have no rows and had none
+    since they were created. `rewriting`: the reason bits of a `table_rewrite` event.
     """
 
     listed: bool = False
     watched: bool = False
+    triggers: bool = False
     empty: frozenset[int] = field(default_factory=frozenset)
     rewriting: int = 0
+
+    @property
+    def hint(self) -> str:
+        """Return what would spare the copy; empty where that is in use."""
+        return "" if self.watched or self.triggers else _TRIGGER_HINT
 
 
 def classify(before: Definition, after: Definition, circumstances: Circumstances) -> DefinitionStep:
@@ -151,7 +157,7 @@ def _reasons(before: Definition, after: Definition, circumstances: Circumstances
     if after.kind == PARTITIONED:
         yield from _partitions_moved(before, after, circumstances.empty)
     yield from _columns_retyped(before, after)
-    yield from _columns_reused(before, after)
+    yield from _columns_reused(before, after, circumstances)
     if circumstances.rewriting & ~HARMLESS_REWRITES:
         yield "ALTER TABLE rewrote its rows"
     yield from _rewritten(before, after, circumstances)
@@ -209,7 +215,7 @@ def _columns_retyped(before: Definition, after: Definition) -> Iterator[str]:
             yield f"a generated column became an ordinary one{_columns([now.name])}"
 
 
-def _columns_reused(before: Definition, after: Definition) -> Iterator[str]:
+def _columns_reused(before: Definition, after: Definition, circumstances: Circumstances) -> Iterator[str]:
     """Steps in which a name can have gone from one column to another unseen."""
     added = [c for c in after.columns if c.number not in _numbers(before)]
     gone = [c for c in before.columns if c.number not in _numbers(after)]
@@ -217,13 +223,13 @@ def _columns_reused(before: Definition, after: Definition) -> Iterator[str]:
     names = list(dict.fromkeys(c.name for c in [*gone, *added]))
     if (gone and (added or unseen)) or (added and unseen):
         yield (
-            f"columns were added and dropped between two reads of the catalog{_columns(names)};"
-            f" {_TRIGGER_HINT}"
+            f"columns were added and dropped between two reads of the catalog{_columns(names)}"
+            f"{circumstances.hint}"
         )
     if gone and any(old.version != now.version for old, now in _common(before, after)):
         yield (
-            f"columns were dropped and others altered between two reads of the catalog{_columns(names)};"
-            f" {_TRIGGER_HINT}"
+            f"columns were dropped and others altered between two reads of the catalog{_columns(names)}"
+            f"{circumstances.hint}"
         )
 
 
@@ -242,7 +248,7 @@ def _rewritten(before: Definition, after: Definition, circumstances: Circumstanc
     elif after.kind == PARTITIONED:
         yield "a partition was truncated or rewritten, which the stream does not report"
     elif not (circumstances.listed or circumstances.watched or _only_truncated(*moved[0])):
-        yield f"the table was rewritten, and may have been unlogged for a while; {_TRIGGER_HINT}"
+        yield f"the table was rewritten, and may have been unlogged for a while{circumstances.hint}"
 
 
 def _only_truncated(before: Node, after: Node) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from cdc.errors import SourceClaimed
-from cdc.spi.source import LogIdentity
+from cdc.spi.source import LogIdentity, SourceContext
 from cdc_source_postgres.connection import Connection
 from cdc_source_postgres.statements import identifier, literal
 
@@ -56,8 +56,9 @@ class Mark:
 class Ownership:
     """The claim of one log on one slot. Used by the capture thread."""
 
-    def __init__(self, owner: LogIdentity | None, slot: str, publication: str, where: str) -> None:
-        self._owner = owner
+    def __init__(self, context: SourceContext, slot: str, publication: str, where: str) -> None:
+        self._owner = context.owner
+        self._claiming = context.claiming
         self._slot = slot
         self._publication = publication
         self._where = where
@@ -99,6 +100,7 @@ class Ownership:
         before = read_mark(conn, self._publication, self._slot)
         ours = Mark(owner.log_id, owner.starts)
         if before != ours:
+            self._claiming()
             try:
                 write_mark(conn, self._publication, self._slot, ours)
             except psycopg.OperationalError:

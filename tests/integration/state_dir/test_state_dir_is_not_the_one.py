@@ -75,6 +75,29 @@ def test_an_emptied_state_dir_leaves_slot_and_sinks_alone_on_postgres(
     assert "a copy of this state_dir" in run_cdc("check", cwd=tmp_path).stdout
 
 
+def test_a_copied_state_dir_that_waited_for_the_slot_is_still_refused(
+    database15: Database, tmp_path: Path
+) -> None:
+    database15.execute("create schema app", "create table app.t (id int primary key)")
+    (tmp_path / "first").mkdir()
+    first = Pipeline(database15, tmp_path / "first")
+    first.catch_up()
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    second = tmp_path / "second"
+    # The first start of the copy fails because the slot is in use, which says nothing about its owner.
+    with first.start() as daemon:
+        first.wait_until_streaming(daemon)
+        waiting = run_cdc("run", "--once", "--timeout", "3s", cwd=second)
+        assert waiting.returncode == 1
+        assert "in use" in waiting.stderr, waiting.stderr
+        assert daemon.terminate() == 0
+    for _ in range(2):
+        refused = run_cdc("run", "--once", cwd=second)
+        assert refused.returncode == 1
+        assert "a copy of this state_dir" in refused.stderr, refused.stderr
+    first.catch_up()
+
+
 def test_an_emptied_state_dir_leaves_sinks_alone_on_mysql(
     mysql9_database: MysqlDatabase, tmp_path: Path
 ) -> None:
