@@ -416,10 +416,21 @@ def require_no_hash(definition: TableDefinition, indexes: Iterable[Index]) -> No
             raise ShapeUnsure("a long unique key may have a hidden column")
 
 
-def require_same_hashes(before: TableDefinition, after: TableDefinition, edits: Iterable[Edit]) -> None:
-    """Refuse what an ALTER TABLE made if it may have other hidden columns, or have them elsewhere."""
+def require_same_hidden(before: TableDefinition, after: TableDefinition, edits: Iterable[Edit]) -> None:
+    """Refuse what an ALTER TABLE made if MariaDB may have other hidden columns, or have them elsewhere."""
     edits = tuple(edits)
     has_hashes = any(map(is_hash, before.columns))
     if has_hashes and not all(isinstance(edit, _SHAPELESS) for edit in edits):
         raise ShapeUnsure("a long unique key has a hidden column after all others")
+    appends = any(isinstance(edit, AddColumn) and edit.place is None for edit in edits)
+    if appends and _may_be_hidden(before):
+        raise ShapeUnsure("a new column comes before the hidden columns of system versioning")
     require_no_hash(after, (edit.index for edit in edits if isinstance(edit, AddIndex)))
+
+
+def _may_be_hidden(definition: TableDefinition) -> bool:
+    """Return whether the server may have added the columns of system versioning: columns of these names that
+    the table states as INVISIBLE look the same, but new columns come after them.
+    """
+    period = definition.period
+    return period == HIDDEN_PERIOD and all(definition.column(name).invisible for name in period)

@@ -41,7 +41,7 @@ from cdc_source_mysql.schema.history.edits import (
     ShapeUnsure,
     alter,
     guess,
-    require_same_hashes,
+    require_same_hidden,
 )
 from cdc_source_mysql.schema.history.event_definitions import (
     definition_of,
@@ -357,7 +357,7 @@ class History:
             try:
                 after = alter(known, change, self._default_collations)
                 if self._flavour == "mariadb":
-                    require_same_hashes(known.definition, after.definition, change.edits)
+                    require_same_hidden(known.definition, after.definition, change.edits)
             except ShapeUnsure as error:
                 after = None
                 state = replace(state, reason=str(error))
