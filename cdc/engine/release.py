@@ -17,6 +17,7 @@ import pyarrow as pa
 from cdc import failpoints
 from cdc.deferred import compute as pc
 from cdc.engine.ledger import Ledger, LedgerEntry
+from cdc.engine.wide import WIDE_BYTES
 from cdc.errors import SourceUnavailable
 from cdc.model import Audience, ChangeBatch, ChangeSet, Commit, Envelope, Position, TableId
 from cdc.model.batch import EVERYONE
@@ -147,12 +148,18 @@ def superseded(table: TableId) -> SourceUnavailable:
 
 
 def batches_with_last(batches: Iterator[ChangeBatch]) -> Iterator[tuple[ChangeBatch, bool]]:
-    """Each batch with whether it is the last."""
+    """Yield each batch with whether it is the last. A wide one is not held until the next is there: it counts
+    as not the last.
+    """
     pending: ChangeBatch | None = None
     for batch in batches:
         if pending is not None:
             yield pending, False
         pending = batch
+        del batch
+        if pending.byte_count >= WIDE_BYTES:
+            yield pending, False
+            pending = None
     if pending is not None:
         yield pending, True
 

@@ -233,6 +233,7 @@ class TableCopier:
         """Copy one chunk; False when halted in the middle."""
         rows = 0
         token = snapshot.tokens[chunk.table]
+        finished: int | None = None
         for batch, last in batches_with_last(snapshot.read(chunk)):
             rows += batch.row_count
             finished = rows if last else None
@@ -240,8 +241,10 @@ class TableCopier:
             if halt.is_set() and not last:
                 return False
             self._count(batch.row_count)
-        if rows == 0:
-            self._append(chunk, token, ChangeSet((), None), 0, halt)
+            # Not held while the next is read.
+            del batch
+        if finished is None:
+            self._append(chunk, token, ChangeSet((), None), rows, halt)
         progress = self._status.snapshot
         if progress is not None:
             progress.chunks_done += 1

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-import pyarrow as pa
-
 from cdc.errors import DecodeError, SourceUnavailable
 from cdc.kit.errors import no_answer, snapshot_closed
 from cdc.kit.pacing import COPY_BATCH_BYTES
@@ -30,7 +28,7 @@ from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.type_plan import ColumnPlan
 from cdc_source_mysql.snapshot.chunks import KeyIndex, KeyRange, condition
 from cdc_source_mysql.statements import quoted
-from cdc_source_mysql.wire.decoder import ResultDecoder, comes_as_text, result_plans
+from cdc_source_mysql.wire.decoder import ResultDecoder, Results, comes_as_text, result_plans
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,19 +209,19 @@ class Copying:
                 if decoder.error is not None:
                     raise translate_packet(decoder.error, self._where, _DOING)
                 if decoder.byte_count >= COPY_BATCH_BYTES or decoder.finished:
-                    record = decoder.take()
-                    if record is not None:
-                        yield self._batch(record)
+                    yield from self._taken(decoder)
                 if decoder.finished:
                     break
         if not decoder.finished:
             raise snapshot_closed(self._where)
         prepared.close()
 
-    def _batch(self, record: pa.RecordBatch) -> ChangeBatch:
-        return snapshot_batch(
-            self._shape.schema, Operation.READ, record.columns, record.num_rows, self._place, self._taken_at
-        )
+    def _taken(self, decoder: Results) -> Iterator[ChangeBatch]:
+        """Yield the rows that the decoder has, and hold none of them once the caller asks for more."""
+        record = decoder.take()
+        if record is not None:
+            schema, columns, count = self._shape.schema, record.columns, record.num_rows
+            yield snapshot_batch(schema, Operation.READ, columns, count, self._place, self._taken_at)
 
 
 def select_statement(shape: CopyShape, chunk: KeyRange) -> str:

@@ -56,7 +56,9 @@ class ResultDecoder:
         self.count = count
         self.reader = Reader()
         self.body = Reader()
+        # What has come of a packet, and of a payload that has several.
         self.pending = bytearray()
+        self.joined = bytearray()
         self.sequence = 1
         self.state = COUNT
         self.rows = 0
@@ -84,37 +86,35 @@ class ResultDecoder:
             del self.pending[:used]
 
     def read_payloads(self, reader: Reader) -> int:
-        """Consume the payloads that are whole."""
+        """Consume the packets that are whole; join those of a long payload as they come."""
         while True:
-            size = self.payload_bytes(reader)
-            if size == 0:
+            held = reader.remaining()
+            if held < PACKET_HEADER:
                 return 0
-            if size == PACKET_HEADER + reader.little_at(0, 3):
-                reader.skip(PACKET_HEADER)
-                reader.share(self.body, size - PACKET_HEADER)
-            else:
-                self.body.open(joined(reader, size))
-            self.packet(self.body)
-
-    def payload_bytes(self, reader: Reader) -> int:
-        """Return the size of the current payload with the headers of its packets; 0 if it is incomplete."""
-        held = reader.remaining()
-        at = 0
-        sequence = self.sequence
-        while True:
-            if held - at < PACKET_HEADER:
-                return 0
-            length = reader.little_at(at, 3)
-            if reader.little_at(at + 3, 1) != sequence:
+            length = reader.little_at(0, 3)
+            if reader.little_at(3, 1) != self.sequence:
                 message = "a packet out of sequence"
                 raise DecodeError(message)
-            at += PACKET_HEADER + length
-            if held < at:
+            if held < PACKET_HEADER + length:
                 return 0
-            sequence = (sequence + 1) & 0xFF
+            self.sequence = (self.sequence + 1) & 0xFF
+            reader.skip(PACKET_HEADER)
+            if length < FULL_PAYLOAD_BYTES and not self.joined:
+                reader.share(self.body, length)
+                self.packet(self.body)
+                continue
+            self.joined += reader.take(length)
             if length < FULL_PAYLOAD_BYTES:
-                self.sequence = sequence
-                return at
+                self.packet_of(self.joined)
+                self.joined = bytearray()
+
+    def packet_of(self, payload: bytearray) -> int:
+        """Consume a payload whose memory is not to be held any longer."""
+        self.body.open(payload)
+        try:
+            return self.packet(self.body)
+        finally:
+            self.body.close()
 
     def packet(self, body: Reader) -> int:
         if self.finished or self.error is not None:
@@ -173,17 +173,6 @@ class ResultDecoder:
         batch = take_rows(self.shape, self.rows, self.fields, self.count)
         self.rows = self.byte_count = 0
         return batch
-
-
-def joined(reader: Reader, size: int) -> bytes:
-    """The payload of several packets, which take this much; they are consumed."""
-    parts = []
-    while size > 0:
-        length = min(size - PACKET_HEADER, FULL_PAYLOAD_BYTES)
-        reader.skip(PACKET_HEADER)
-        parts.append(reader.take(length))
-        size -= PACKET_HEADER + length
-    return b"".join(parts)
 
 
 def read_length(reader: Reader) -> int:

@@ -25,6 +25,7 @@ cdef class ResultDecoder:
     cdef Reader reader
     cdef Reader body
     cdef bytearray pending
+    cdef bytearray joined
     cdef int sequence
     cdef int state
     cdef Py_ssize_t rows
@@ -33,10 +34,9 @@ cdef class ResultDecoder:
     cdef readonly bytes error
     @cython.locals(is_whole=bint, reader=Reader, used=Py_ssize_t)
     cpdef feed(self, data)
-    @cython.locals(size=Py_ssize_t)
+    @cython.locals(held=Py_ssize_t, length=Py_ssize_t)
     cdef int read_payloads(self, Reader reader) except -1
-    @cython.locals(held=Py_ssize_t, at=Py_ssize_t, sequence=int, length=Py_ssize_t)
-    cdef Py_ssize_t payload_bytes(self, Reader reader) except -1
+    cdef int packet_of(self, bytearray payload) except -1
     @cython.locals(size=Py_ssize_t, first=int)
     cdef int packet(self, Reader body) except -1
     @cython.locals(count=Py_ssize_t)
@@ -45,7 +45,5 @@ cdef class ResultDecoder:
     cdef int read_definition(self, Reader body) except -1
 
 
-@cython.locals(length=Py_ssize_t)
-cdef bytes joined(Reader reader, Py_ssize_t size)
 @cython.locals(length=uint64_t)
 cdef Py_ssize_t read_length(Reader reader) except -1
