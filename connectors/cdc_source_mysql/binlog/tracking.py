@@ -472,7 +472,8 @@ class Tracking:
 
     def _keeps_none(self, definition: TableDefinition) -> bool:
         engine = definition.engine
-        if engine == UNSURE_ENGINE and self._is_selected(definition.table):
+        # A CREATE TABLE that names no engine takes the session's default, which the binlog does not have.
+        if engine in ("", UNSURE_ENGINE) and self._is_selected(definition.table):
             engine = self._engine(definition.table)
             if not engine:
                 self._copy_again(definition.table, "its engine is not known, and may keep no rows")

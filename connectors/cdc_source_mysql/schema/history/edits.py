@@ -8,6 +8,7 @@ UNKNOWN_CHARSET. The hidden columns of MariaDB's long unique keys follow from th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -40,7 +41,9 @@ from cdc_source_mysql.schema.ddl.changes import (
 from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition, is_hash, may_need_hash
 
 _TEXTS = ("tinytext", "text", "mediumtext", "longtext")
-
+_VARYING = re.compile(r"var(char|binary)\((\d+)\)")
+# What fits in a row whatever its character set.
+_MOST_CHARACTERS = {"char": 65535 // 4, "binary": 65532}
 
 # The character set of a column that has the table's default, where that isn't known.
 UNKNOWN_CHARSET: Final = "?"
@@ -172,6 +175,7 @@ def column_of(
     """The column that a statement defines, in a table of that default character set."""
     if not spec.is_sure:
         raise ShapeUnsure(f"whether {spec.name} can be null depends on the server's settings")
+    _require_fitting(spec.name, spec.column_type)
     charset, collation = spec.charset, spec.collation
     if spec.has_characters and charset is None:
         charset, collation = (
@@ -193,6 +197,13 @@ def column_of(
         compressed=spec.compressed,
         srid=spec.srid,
     )
+
+
+def _require_fitting(name: str, column_type: str) -> None:
+    """Without a strict sql_mode, a column that is too long for its type gets another."""
+    found = _VARYING.fullmatch(column_type)
+    if found and int(found[2]) > _MOST_CHARACTERS[found[1]]:
+        raise ShapeUnsure(f"{name} may be too long for its type, and have become a text or blob")
 
 
 def _hidden(name: str) -> ColumnDefinition:
@@ -291,6 +302,7 @@ def _convert(columns: _Columns, edit: ConvertCharset, default_collations: Mappin
             continue
         if column.is_json or (column.column_type in _TEXTS and column.charset != characters.charset):
             raise ShapeUnsure("CONVERT TO CHARACTER SET may make a text type larger")
+        _require_fitting(column.name, column.column_type)
         columns.made[at] = replace(column, charset=characters.charset, collation=characters.collation)
 
 

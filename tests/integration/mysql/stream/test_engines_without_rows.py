@@ -41,6 +41,26 @@ def test_a_truncate_follows_the_rows_of_a_table_that_keeps_none(
     assert ops(follower, "late") == [("c", 4)]
 
 
+@pytest.mark.parametrize("metadata", ["full", "minimal"])
+def test_the_engine_of_a_table_that_names_none_is_known(
+    mysql9_database: MysqlDatabase, follow: FollowerFactory, metadata: str
+) -> None:
+    database = mysql9_database
+    database.server.execute(f"set global binlog_row_metadata = {metadata}")
+    follower = follow(database)
+    for engine in ("blackhole", "innodb"):
+        name = f"made_{engine}"
+        database.execute(
+            f"set session default_storage_engine = {engine}",
+            f"create table {name} (id int primary key)",
+            f"insert into {name} values (1)",
+        )
+        assert ("t", None) in ops(follower, name) or engine == "innodb"
+        follower.restart()
+        database.execute(f"insert into {name} values (2)")
+        assert ops(follower, name) == [("c", 2), ("t", None)][: 2 if engine == "blackhole" else 1]
+
+
 @pytest.mark.parametrize("mode", ["set session sql_mode = 'NO_ENGINE_SUBSTITUTION'", ANY_ENGINE])
 @pytest.mark.parametrize("engines", [("innodb", "blackhole"), ("blackhole", "innodb"), ("innodb", "innodb")])
 def test_a_table_is_copied_again_when_its_engine_keeps_other_rows(
