@@ -91,6 +91,24 @@ class HeldCopies:
         self._go.set()
 
 
+def with_mart(bench: Bench) -> MemoryStore:
+    """Two sinks that have all rows; return the second one's."""
+    filled(bench)
+    bench.others = {"mart": (mart := MemoryStore())}
+    bench.start()
+    wait_until_equal(bench, bench.store, mart)
+    return mart
+
+
+def copy_for_mart(bench: Bench) -> tuple[MemoryStore, HeldCopies, int]:
+    """A copy for one of two sinks that stands still until it is let go, and its request."""
+    mart = with_mart(bench)
+    held = HeldCopies(bench.database)
+    number = bench.request("public.orders", sink="mart")
+    bench.wait_for(held.waiting.is_set, "the copy")
+    return mart, held, number
+
+
 def test_a_new_sink_on_a_trimmed_log_gets_all_tables_and_the_other_sink_none_of_it(bench: Bench) -> None:
     # GIVEN a log that has lost its beginning
     filled(bench)
@@ -124,10 +142,7 @@ def test_a_new_sink_on_a_trimmed_log_gets_all_tables_and_the_other_sink_none_of_
 
 def test_a_sink_that_retention_has_passed_starts_over(bench: Bench) -> None:
     # GIVEN a sink that is away while the log goes on and is trimmed
-    filled(bench)
-    bench.others = {"mart": (mart := MemoryStore())}
-    bench.start()
-    wait_until_equal(bench, bench.store, mart)
+    mart = with_mart(bench)
     stop(bench)
     bench.others = {}
     bench.database.commit([("public.orders", "d", {"id": 3}, None, ["note", "big"])])
@@ -181,13 +196,7 @@ def test_backfill_fail_stops_the_sink_with_a_command_that_lets_it_begin(bench: B
 
 def test_a_request_for_one_sink_leaves_the_others_live(bench: Bench) -> None:
     # GIVEN two sinks, and a copy for one of them that stands still
-    filled(bench)
-    bench.others = {"mart": (mart := MemoryStore())}
-    bench.start()
-    wait_until_equal(bench, bench.store, mart)
-    held = HeldCopies(bench.database)
-    number = bench.request("public.orders", sink="mart")
-    bench.wait_for(held.waiting.is_set, "the copy")
+    mart, held, number = copy_for_mart(bench)
     # WHEN changes come THEN the other sink has them at once
     write(bench, 500)
     wait_until_equal(bench, bench.store)
@@ -201,13 +210,7 @@ def test_a_request_for_one_sink_leaves_the_others_live(bench: Bench) -> None:
 
 
 def test_a_request_for_all_sinks_while_one_is_copied_is_done_after_it(bench: Bench) -> None:
-    filled(bench)
-    bench.others = {"mart": (mart := MemoryStore())}
-    bench.start()
-    wait_until_equal(bench, bench.store, mart)
-    held = HeldCopies(bench.database)
-    one = bench.request("public.orders", sink="mart")
-    bench.wait_for(held.waiting.is_set, "the copy")
+    mart, held, one = copy_for_mart(bench)
     every = bench.request("public.orders")
     write(bench, 500)
     bench.wait_until_captured()
@@ -229,13 +232,7 @@ def test_a_request_for_one_sink_while_all_are_copied_is_that_copy(bench: Bench) 
 
 
 def test_a_rewrite_while_one_sink_is_copied_copies_for_all(bench: Bench) -> None:
-    filled(bench)
-    bench.others = {"mart": (mart := MemoryStore())}
-    bench.start()
-    wait_until_equal(bench, bench.store, mart)
-    held = HeldCopies(bench.database)
-    bench.request("public.orders", sink="mart")
-    bench.wait_for(held.waiting.is_set, "the copy")
+    mart, held, _ = copy_for_mart(bench)
     write(bench, 500)
     # WHEN rows change without events
     heap = bench.database.tables[ORDERS.table]
@@ -249,13 +246,7 @@ def test_a_rewrite_while_one_sink_is_copied_copies_for_all(bench: Bench) -> None
 
 
 def test_a_table_renamed_while_it_is_copied_for_one_sink_arrives_in_both(bench: Bench) -> None:
-    filled(bench)
-    bench.others = {"mart": (mart := MemoryStore())}
-    bench.start()
-    wait_until_equal(bench, bench.store, mart)
-    held = HeldCopies(bench.database)
-    bench.request("public.orders", sink="mart")
-    bench.wait_for(held.waiting.is_set, "the copy")
+    mart, held, _ = copy_for_mart(bench)
     bench.database.rename("public.orders", "renamed")
     bench.database.commit([("public.renamed", "c", {"id": 900, "note": "x", "big": "y"})])
     bench.wait_until_captured()
@@ -268,13 +259,7 @@ def test_a_table_renamed_while_it_is_copied_for_one_sink_arrives_in_both(bench: 
 
 
 def test_a_table_dropped_while_it_is_copied_for_one_sink_keeps_its_changes_in_the_other(bench: Bench) -> None:
-    filled(bench)
-    bench.others = {"mart": (mart := MemoryStore())}
-    bench.start()
-    wait_until_equal(bench, bench.store, mart)
-    held = HeldCopies(bench.database)
-    number = bench.request("public.orders", sink="mart")
-    bench.wait_for(held.waiting.is_set, "the copy")
+    _, held, number = copy_for_mart(bench)
     write(bench, 500)
     last = bench.database.rows("public.orders")
     bench.database.drop(ORDERS.table)
