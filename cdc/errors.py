@@ -72,7 +72,7 @@ class DecodeError(CdcError):
 
 
 class UnknownEvent(CdcError):
-    """The source sent an event that this version does not understand."""
+    """The source sent an event that this version does not recognise."""
 
 
 class UnrepresentableValue(CdcError):
@@ -80,7 +80,7 @@ class UnrepresentableValue(CdcError):
 
 
 class UnsupportedSchema(CdcError):
-    """A table's shape can't be followed or can't be delivered."""
+    """A table's schema cannot be followed or cannot be delivered."""
 
 
 class LogCorrupt(CdcError):
@@ -92,7 +92,7 @@ class LogFull(CdcError):
 
 
 class LogUnavailable(CdcError):
-    """The place where the log is kept cannot be reached now; waiting may help."""
+    """The log's storage cannot be reached now; a retry may succeed."""
 
 
 class LogFenced(CdcError):
@@ -104,11 +104,11 @@ class LogTrimmed(CdcError):
 
 
 class StateError(CdcError):
-    """The state directory can't be used (locked, unreadable, of a newer version)."""
+    """The state directory cannot be used (locked, unreadable, of a newer version)."""
 
 
 class StateHeld(StateError):
-    """Another process holds this folder; a standby waits for it."""
+    """Another process holds the state; a standby waits for it."""
 
 
 class StateFull(CdcError):
@@ -116,11 +116,11 @@ class StateFull(CdcError):
 
 
 class SinkUnavailable(CdcError):
-    """The sink can't be reached now; waiting may help."""
+    """The sink cannot be reached now; a retry may succeed."""
 
 
 class SinkRefused(CdcError):
-    """The sink answered no for good; an operator must change something there or in the config."""
+    """The sink refuses permanently; an operator must change something there or in the config."""
 
 
 class SinkFenced(CdcError):

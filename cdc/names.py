@@ -16,7 +16,7 @@ _PLAIN = re.compile(r"[\w$-]+")
 
 
 def shown(name: str) -> str:
-    """Return a schema, table or column name as it stands in a text for people."""
+    """Return a schema, table or column name as texts for people show it."""
     if _PLAIN.fullmatch(name):
         return name
     quoted = name.replace('"', '""')

@@ -107,7 +107,7 @@ def errors_in_the_log(log: Log, *, as_they_are: bool) -> Iterator[None]:
 
 
 def _line_only(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """For people: a line that was made for them stands in place of its fields."""
+    """For people: a line that was made for them replaces its fields."""
     line = event.get("line")
     if line is None:
         return event

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 200
 _JSON_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
-# A full stop behind a command would be pasted with it.
+# A full stop after a command would be pasted with it.
 _ENDS_WITH_COMMAND = re.compile(r"(?:^|: )(?:cdc|kill|pip|uv|python3?) [^:]*$")
 
 Cell: TypeAlias = "str | Text"

@@ -1,4 +1,4 @@
-"""Compare two configurations, and refuse the differences that a running daemon cannot take up. No values are
+"""Compare two configurations, and refuse the differences that a running daemon cannot apply. No values are
 named: they may be secrets.
 """
 

@@ -109,7 +109,7 @@ class Reloader:
         old = self._live.configuration
         failing = self._secrets.due(old, self._live.monitor.report)
         if not failing or stamp_of(old.file) != self._report.stamp:
-            return  # A file that was edited is taken up when somebody asks for it.
+            return  # An edited file is loaded on request.
         new = with_new_secrets(old, self._load(), failing)
         changes = differences(old, new)
         if changes and not refusals(old, new):

@@ -87,7 +87,7 @@ class Coordinator:
     def _round(self, stop: threading.Event) -> None:
         due = self._due()
         schemas = {schema.table: schema for schema in self._source.discover()}
-        # Read behind the catalog: the stream has shown what the catalog shows once it is here.
+        # Read after the catalog: the stream has shown what the catalog shows once it is here.
         asked_at = datetime.now(UTC)
         seen_at = self._source.current()
         self._discovered_at = time.monotonic()

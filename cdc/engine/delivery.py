@@ -212,7 +212,7 @@ class DeliveryLoop:
             self._status.moved(cursor.next, cursor.position, cursor.commit_at)
 
     def _replay(self, sink: Sink) -> bool:
-        """Go back if someone asked for it; whether the cursor moved."""
+        """Rewind the sink if a request is pending; return whether the cursor moved."""
         if time.monotonic() - self._replay_at < REPLAY_POLL_SECONDS:
             return False
         self._replay_at = time.monotonic()

@@ -52,7 +52,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The outcome with the errors of the workers that ended for good, by worker name."""
+    """The outcome, with the error of each worker that ended permanently, by its name."""
 
     outcome: Outcome
     errors: dict[str, BaseException]

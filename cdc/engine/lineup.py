@@ -269,7 +269,7 @@ class Lineup:
             if any(worker.is_alive for worker in pipeline.workers):
                 continue
             if isinstance(pipeline, DeliveryPipeline):
-                # The sink may have been given a new epoch meanwhile.
+                # The sink may have a new epoch by now.
                 epoch = self._epochs[pipeline.spec.name]
                 pipeline.resources = replace(pipeline.resources, epoch=epoch)
             pipeline.resume()

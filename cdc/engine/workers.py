@@ -25,7 +25,7 @@ WARNED_ATTEMPT = 3
 class Worker:
     """One supervised thread.
 
-    `failed` holds the error that ended it for good, `blocked` the error that it looks at again every minute.
+    `failed` holds the error that ended it, `blocked` the error that it retries every minute.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ class PauseBody(_Body):
 
 
 class ReplayBody(_Body):
-    """Which sink goes back to which place."""
+    """The sink to rewind, and the place to rewind it to."""
 
     sink: Name = Field(description="The sink to rewind.")
     place: Name = Field(alias="from", description=f"Where to start: {HELP}.")

@@ -106,7 +106,7 @@ def refuse_raw_characters(url: str, breaking: str) -> None:
 
 
 def parameter_names(url: str) -> list[str]:
-    """Return the names of the parameters behind the `?` of a URL, in order."""
+    """Return the names of the parameters after the `?` of a URL, in order."""
     scheme, is_url, rest = url.partition("://")
     if not is_url or "=" in scheme:
         return []

@@ -71,7 +71,7 @@ def after_marks(before: Iterable[Incomplete], batches: Iterable[ChangeBatch]) ->
         name, relation = str(batch.table), batch.schema.relation
         known = tables.pop(name, None)
         for other in [o for o in tables.values() if relation is not None and o.relation == relation]:
-            # Renamed meanwhile: the copy continues under the new name.
+            # Renamed since: the copy continues under the new name.
             known = tables.pop(other.table)
         if batch.mark.step is not CopyStep.FINISHED:
             since = known.since if known else batch.mark.at.isoformat()

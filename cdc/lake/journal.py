@@ -173,7 +173,7 @@ def save_state(paths: LakePaths, state: LakeState) -> LakeState:
     """Replace the state that this one was derived from; return it with its version.
 
     Raises:
-        SinkFenced: another process has written the cursor meanwhile.
+        SinkFenced: another process has written the cursor since.
     """
     content = {
         "format": FORMAT,
@@ -207,7 +207,7 @@ def claim(paths: LakePaths, writer: str) -> LakeState | None:
     None if the lake has no commit.
 
     Raises:
-        SinkUnavailable: another process has written the cursor meanwhile.
+        SinkUnavailable: another process has written the cursor since.
     """
     state = load_state(paths)
     if state is None or state.writer == writer:

@@ -249,7 +249,7 @@ class S3Store:
 
     def read(self, key: str) -> pa.NativeFile:
         found = self._client.head_object(**self._at(key))
-        # An object that is replaced meanwhile is an error, not a mixture.
+        # An object that is replaced during the read is an error, not a mixture.
         ranges = Ranges(self._client, {**self._at(key), "IfMatch": found["ETag"]}, found["ContentLength"])
         return pa.PythonFile(io.BufferedReader(ranges, READ_AHEAD_BYTES), mode="r")
 

@@ -44,7 +44,7 @@ def verify_log(folder: Path, newest_bytes: int | None = None, needed_from: int =
             expected = None
             continue
         except LogTrimmed:
-            continue  # Retention took it meanwhile.
+            continue  # Retention has removed it since.
         if expected not in (None, first):
             message = f"the segment begins at offset {first}; the one before ends at {expected}"
             damage.append(LogCorrupt(message, where=str(path)))

@@ -368,7 +368,7 @@ class SegmentedLog:
                 self._turn.notify_all()
 
     def _started(self) -> Pending:
-        """Return the writes of the open transaction; start one behind the newest commit if none is open."""
+        """Return the writes of the open transaction; start one after the newest commit if none is open."""
         if self._pending is not None:
             return self._pending
         self._roll_if_large()

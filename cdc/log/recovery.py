@@ -40,7 +40,7 @@ _SEARCH_BYTES = 1024 * 1024
 class Recovered:
     """An opened folder: the sealed segments, the newest one's contents, and what recovery cut from its
     tail. `lost` are older segments that are damaged, or before such a one, and `damage` what is wrong there
-    or in the newest segment: nobody needs it.
+    or in the newest segment: no reader needs it.
     """
 
     sealed: tuple[Segment, ...]

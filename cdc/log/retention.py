@@ -64,7 +64,7 @@ def cut_back(segments: Sequence[Segment], next_offset: int) -> None:
 
 
 def cut_to(newest: Segment) -> None:
-    """Remove the bytes behind this segment, and later segments: they are not published. OSError."""
+    """Remove the bytes after this segment, and later segments: they are not published. OSError."""
     folder = newest.path.parent
     for number, _, path in list_segments(folder):
         if number > newest.number:
@@ -75,7 +75,7 @@ def cut_to(newest: Segment) -> None:
 
 
 def _border(segment: Segment, next_offset: int) -> int:
-    """The byte behind the last commit that ends at or before `next_offset`."""
+    """The byte after the last commit that ends at or before `next_offset`."""
     reached = segment.first
     end = segment.blocks[0].at if segment.blocks else segment.byte_count
     if segment.blocks:

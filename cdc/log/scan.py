@@ -60,7 +60,7 @@ class _Walk:
         self.pending[schema.table] = StoredSchema(schema, frame.at)
 
     def may_pass(self, frame: Frame) -> bool:
-        """Return whether this damaged frame may be one that nobody needs: its commit will tell."""
+        """Return whether this damaged frame may be one that no reader needs: its commit shows that."""
         if frame.kind != FrameKind.BATCH or self.segment.next >= self.needed_from:
             return False
         self.doubtful = frame.at if self.doubtful is None else self.doubtful

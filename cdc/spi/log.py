@@ -33,10 +33,10 @@ class Trimmed:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Result of a check of a log: what was read, and every damage (one per part at most).
+    """Result of a check of a log: what was read, and the damage that was found (at most one per part).
 
-    `tail_bytes` come after the newest commit: a write in progress, or torn by a crash and cut at the next
-    start. `passed` is the damage that no reader needs.
+    `tail_bytes` follow the newest commit: a write in progress, or one that a crash interrupted and that the
+    next start removes. `passed` is the damage in bytes that no reader needs.
     """
 
     part_count: int
@@ -49,7 +49,7 @@ class Verified:
 
 
 class LogPart(Protocol):
-    """A part of a log as it is stored, for operators; `place` is its file or what the storage calls it.
+    """A part of a log as it is stored, for operators; `place` is the storage's name for it, such as a file.
 
     It holds the offsets first ≤ offset < next. `oldest` and `newest` are None while it has no commit.
     """
@@ -118,7 +118,7 @@ class LogReader(Protocol):
 
     @property
     def parts(self) -> Sequence[LogPart]:
-        """The parts that the log is stored in, oldest first; the last one may still grow."""
+        """The parts that store the log, oldest first; the last one may still grow."""
         ...
 
     def commits(self, start: int) -> Iterator[Commit]:
@@ -138,15 +138,17 @@ class LogReader(Protocol):
     ) -> Iterator[ChangeBatch]:
         """Yield the batches with first ≤ offset < next in the order they were appended.
 
-        `sink` restricts them to those whose audience includes that sink, `tables` to those of these tables.
-        Both offsets must be commit boundaries. `before_large` is called with the size in bytes of each batch
-        of 1 MiB or more before it is in memory.
+        `sink` restricts them to the batches whose audience includes that sink, `tables` to the batches of
+        these tables. Both offsets must be commit boundaries. Before a batch of 1 MiB or more is read into
+        memory, `before_large` is called with its size in bytes.
         """
         ...
 
     def wait(self, offset: int, timeout_seconds: float, until: Callable[[], bool] | None = None) -> bool:
-        """Block until a durable change lies at or beyond `offset`; return False if the time is up first, or
-        if `until` returns True: it is called at the beginning and after every `wake`.
+        """Block until the log has a durable change at or beyond `offset`; return whether it has.
+
+        Return after `timeout_seconds` at the latest, or when `until` returns True: it is called at the start
+        and after every `wake`.
         """
         ...
 
@@ -155,7 +157,7 @@ class LogReader(Protocol):
         ...
 
     def schema(self, table: TableId) -> TableSchema | None:
-        """Return the newest version of a table's schema; None when the log never had it."""
+        """Return the newest version of a table's schema; None if the log never had the table."""
         ...
 
     def find(self, *, position: Position | None = None, at: datetime | None = None) -> Commit | None:
@@ -163,7 +165,7 @@ class LogReader(Protocol):
         ...
 
     def close(self) -> None:
-        """Release what the reader holds. Its writer and other readers stay open. May be called twice."""
+        """Release the reader's resources. The writer and other readers stay open. May be called twice."""
         ...
 
 
@@ -180,8 +182,8 @@ class LogTransaction(Protocol):
     def append(self, changes: ChangeSet) -> None:
         """Add a set, or a part of a large one, whose ordinals become offsets.
 
-        Schemas are numbered: same shape, same version. After an error the transaction is as it was before,
-        so the same append may be repeated.
+        The log numbers schemas: equal shapes have one version. After an error the transaction is unchanged,
+        so the caller may repeat the append.
         """
         ...
 
@@ -219,7 +221,7 @@ class LogWriter(LogReader, Protocol):
         ...
 
     def close(self) -> None:
-        """Release what the log holds. An open transaction is discarded. May be called twice."""
+        """Release the log's resources. An open transaction is discarded. May be called twice."""
         ...
 
 
@@ -228,17 +230,17 @@ class LogRetention(Protocol):
 
     @property
     def damage(self) -> Sequence[LogCorrupt]:
-        """The damage that was found when the log was opened, and that no reader needs."""
+        """The damage that the opening of the log found in changes that no reader needs."""
         ...
 
     @property
     def byte_count(self) -> int:
-        """Bytes that the log's changes take where they are stored."""
+        """The stored size of the log's changes in bytes."""
         ...
 
     def size_between(self, first: int, next: int) -> int:  # noqa: A002  (the term of the docs)
-        """Return about how many bytes the changes with first ≤ offset < next take where they are stored,
-        without reading them.
+        """Return the approximate stored size in bytes of the changes with first ≤ offset < next, without
+        reading them.
         """
         ...
 
@@ -266,8 +268,8 @@ class LogStore(Protocol):
     def writer(self, source: str, needed_from: int = 0) -> LogWriter:
         """Open the log for writing, and create it if there is none.
 
-        No reader needs what lies before the offset `needed_from`: if that is damaged, the log is opened all
-        the same, its retention names the `damage`, and removes it once it can.
+        No reader needs the changes before the offset `needed_from`. Damage there does not keep the log from
+        opening: its retention lists it as `damage`, and removes it as soon as it can.
         """
         ...
 
@@ -286,15 +288,15 @@ class LogStore(Protocol):
     def verify(self, source: str, newest_bytes: int | None = None, needed_from: int = 0) -> Verified:
         """Read the log, which another process may be writing, and check every checksum.
 
-        With `newest_bytes`, check only the newest parts of that total size. No reader needs what lies before
-        the offset `needed_from`.
+        With `newest_bytes`, check only the newest parts of that total size. No reader needs the changes
+        before the offset `needed_from`.
         """
         ...
 
     def free_bytes(self) -> int:
-        """Return the bytes that the place of the logs still has room for."""
+        """Return the free space for logs in bytes."""
         ...
 
     def check(self, retained_bytes: int) -> Iterator[Finding]:
-        """Yield findings on the place of the logs, which together may keep `retained_bytes`."""
+        """Yield findings on the storage of the logs, which together may keep `retained_bytes`."""
         ...

@@ -31,16 +31,16 @@ class SinkContext:
     a row value, never a secret).
 
     `count(name, amount)` adds to a counter of that name, `gauge(name, value)` sets the current value of a
-    gauge; the status shows both. `memory_bytes` limits the memory of a delivery, beside the memory that the
-    sink's own options allow. `scratch` is a folder for files that no other process needs: the sink creates it
-    when it needs it, and the engine has deleted the files of earlier processes; None where nothing is
-    applied. `stop` is set when the daemon stops: a sink that waits long then raises an error.
+    gauge; the status shows both. `memory_bytes` limits the memory of a delivery, in addition to the memory
+    that the sink's own options allow. `scratch` is a folder for files that no other process needs. The sink
+    creates it on first use; the engine has deleted the files of earlier processes. It is None if the command
+    applies nothing. `stop` is set when the daemon stops; a sink that is in a long wait then raises an error.
 
-    Each process of a deployment that opens the sink has a higher `epoch` than those before it; a
-    sink refuses (SinkFenced) to apply for an epoch older than the newest that it has seen. `log_id` is the
-    identity of the log that the changes come from, '' if unknown: a sink that holds rows of another
-    log refuses it (SinkRefused). `cdc.merge.continuity` compares both for all sinks. `daemon` is set for
-    `check` only: the daemon that runs and has this sink open, None if none runs.
+    Each process of a deployment that opens the sink has a higher `epoch` than earlier processes. A sink
+    refuses (SinkFenced) to apply for an epoch older than the newest that it has seen. `log_id` identifies the
+    log of the changes, '' if unknown. A sink that holds rows of another log refuses it (SinkRefused).
+    `cdc.merge.continuity` compares both for all sinks. `daemon` is set for `check` only: the daemon that runs
+    and has this sink open, None if none runs.
     """
 
     name: str
@@ -60,9 +60,9 @@ class Cursor:
     """Cursor of one sink for one source, as the sink itself stores it.
 
     Everything with an offset below `next` is applied and visible; all tables of the sink are consistent to
-    source commit `position`, made at `commit_at`. `high` is the highest `next` this sink ever had: above
-    `next` while a replay is under way. `log_id` is the identity of the log that the offsets are of, '' where
-    an older version did not keep it.
+    source commit `position`, made at `commit_at`. `high` is the highest `next` that this sink ever had: above
+    `next` during a replay. `log_id` identifies the log of the offsets, '' if an older version, which did not
+    store it, wrote the cursor.
     """
 
     source: str
@@ -86,9 +86,9 @@ class Delivery:
     `replaying`: the sink had these offsets before. `begins`: the sink begins or continues at `first` without
     the offsets before it, which the log no longer holds.
 
-    Batches whose audience does not include the sink are left out, so that `parts()` may yield nothing for a
-    range that is not empty. The batches of one log commit follow each other, in one part or several; where
-    the `commit` of two neighbours has another `next`, a commit ends.
+    `parts()` omits batches whose audience does not include the sink, so it may yield nothing for a range that
+    is not empty. The batches of one log commit follow each other, in one part or several. A commit ends
+    between two batches whose `commit` has a different `next`.
     """
 
     source: str
@@ -103,7 +103,7 @@ class Delivery:
     begins: bool = False
 
     def behind(self, offset: int) -> Delivery:
-        """Return the rest of the delivery after the end of a commit."""
+        """Return the rest of the delivery after `offset`, the end of a commit."""
 
         def parts() -> Iterator[Sequence[ChangeBatch]]:
             for part in self.parts():
@@ -118,10 +118,10 @@ class Delivery:
 class SetAside:
     """A table that a sink cannot store, while it stores the others.
 
-    The sink holds the table's changes with an offset below `since`, and none after it. `kind` is the class of
-    the error, `message` and `remedy` are its own. `deliverable`: the cause is gone, and the sink stores the
-    table again from its next truncate on, with which a copy of the table begins. If it `skips` nothing, the
-    sink stores the table's changes, but shows its rows only after a copy.
+    The sink holds the table's changes with an offset below `since`, and no later ones. `kind`, `message` and
+    `remedy` are those of the error. `deliverable`: the cause is gone, and the sink stores the table again
+    from its next truncate, the beginning of a copy. If `skips` is False, the sink stores the table's changes,
+    but shows its rows only after a copy.
     """
 
     table: TableId
@@ -156,14 +156,14 @@ class Sink(Protocol):
     def __init__(self, options: Any, context: SinkContext) -> None: ...
 
     def check(self) -> Sequence[Finding]:
-        """Check whether the target can be reached and written, and keeps the exactly-once promise.
+        """Check whether the sink can reach and write the target, and keep the exactly-once promise.
 
         Create nothing.
         """
         ...
 
     def prepare(self, source: str) -> None:
-        """Open the sink for this source, take the fence with the context's epoch, create what is needed.
+        """Open the sink for this source, store the context's epoch as the fence, create missing objects.
 
         Idempotent.
         """
@@ -176,26 +176,26 @@ class Sink(Protocol):
     def apply(self, delivery: Delivery) -> None:
         """Apply all changes of the delivery and store its `next`, atomically.
 
-        After a return the whole delivery is applied. After an error, or a crash at any instruction, it is not
-        applied at all, or up to the end of one of its log commits, with the cursor there: `next` and
-        `position` of the cursor are those of that commit, and the engine makes a new plan from there.
+        After a return the whole delivery is applied. After an error, or a crash at any instruction, nothing
+        of it is applied, or everything up to the end of one of its log commits. In that case `next` and
+        `position` of the cursor are those of that commit, and the engine plans a new delivery from there.
         Applying the same delivery twice gives the same result as once. A sink that cannot hold a log commit
         in one transaction may commit a part of it, with the cursor before it; its documentation says so.
 
-        New tables and schema versions are created or evolved at their place in the order. An empty delivery
-        (first == next) only moves position and commit time. A delivery that would leave a hole (its first is
-        above the cursor's next, or above 0 without a cursor) is refused with SinkRefused, naming both
-        offsets. If it `begins`, the cursor jumps to it instead.
+        Create new tables and apply new schema versions where they occur in the order. An empty delivery
+        (first == next) only changes position and commit time. Refuse a delivery that would leave a hole (its
+        first is above the cursor's next, or above 0 without a cursor) with SinkRefused, naming both offsets.
+        If it `begins`, move the cursor to its first offset instead.
 
         A batch with a `mark` (`CopyMark`) is a step of a copy of its table. A sink that holds the current
-        state keeps showing the old rows when a copy begins, and replaces them with the copy in one step when
-        the copy is finished. A sink that ignores marks is correct too, but shows the copy while it grows: the
-        mark at the beginning is a batch with a truncate. The mark ALTERED is no step of a copy: it brings a
-        new schema or name of the table at its place, whether rows follow or not.
+        state continues to show the old rows when a copy begins, and replaces them with the copy in one step
+        when the copy is finished. A sink that ignores marks is correct too, but shows the copy while it
+        grows: the mark at the beginning is a batch with a truncate. The mark ALTERED is not a step of a copy:
+        it carries a new schema or name of the table, whether rows follow or not.
 
-        A table that the sink cannot take (its name, a type, a change of its schema) does not stop the others.
-        A sink that `SetsAside` tables stores the table, the reason and the offset together with the cursor,
-        and skips the changes of that table until a copy of it begins.
+        A table that the sink cannot store (its name, a type, a change of its schema) does not stop the
+        others. A sink that `SetsAside` tables stores the table, the reason and the offset together with the
+        cursor, and skips the changes of that table until a copy of it begins.
         """
         ...
 
@@ -211,15 +211,15 @@ class SupportsRewind(Protocol):
     def rewind(self, source: str, offset: int) -> None:
         """Move the cursor back so that the next delivery starts at `offset`.
 
-        What the sink held stays readable until the replay has passed `high`, and then equals what it would be
-        without the replay. Raises `SinkFenced` like `apply`.
+        The stored rows stay readable until the replay has passed `high`, and are then equal to those of a
+        sink without a replay. Raises `SinkFenced` like `apply`.
         """
         ...
 
 
 @runtime_checkable
 class SupportsIdle(Protocol):
-    """A sink with maintenance work (checkpoint, publish a copy for readers) when no change is waiting."""
+    """A sink with maintenance work (a checkpoint, a copy for readers) for the time between deliveries."""
 
     def idle(self) -> None:
         """Called between deliveries when the sink has caught up, at most once a second."""
@@ -237,7 +237,7 @@ class SupportsPeek(Protocol):
 
 @runtime_checkable
 class SetsAside(Protocol):
-    """A sink that sets aside a table that it cannot store. This survives restarts."""
+    """A sink that sets aside a table that it cannot store, and remembers it over restarts."""
 
     def set_aside(self, source: str) -> Sequence[SetAside]:
         """Return the tables that are set aside, in name order; after `prepare`."""

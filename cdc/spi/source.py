@@ -20,9 +20,9 @@ SEALED_PREFIX = "sealed:"
 class LogIdentity:
     """The log that reads a source, as the source stores it in its database if possible.
 
-    `log_id` is the log's uuid, which a copy of its folder shares; `starts` counts the daemons that opened it,
-    this one included: of two copies of a log the one with fewer starts is out of date. `is_new` says that the
-    log was empty when this process opened it. `takes_over`: the operator allowed to take the place of another
+    `log_id` is the log's uuid, which a copy of its folder shares. `starts` counts the daemons that opened the
+    log, including this one: of two copies of a log, the one with fewer starts is out of date. `is_new`: the
+    log was empty when this process opened it. `takes_over`: the operator allowed this log to replace another
     log (`--adopt-slot`).
     """
 
@@ -37,11 +37,11 @@ class SourceContext:
     """Values that the engine passes to a source: its name in the config, where to report, and its owner.
 
     `log(event, **fields)` writes one structured line; `count(name, amount)` adds to a counter of that name.
-    Neither may ever be given a row value or a secret. `owner` is the log that what the source makes in the
-    database belongs to; without one the source compares no owners. A source that stores the owner in its
-    database calls `claiming` before each time, once it has verified that nobody else is stored there: the log
-    then has the number of this start. A start that fails earlier leaves no trace in the log, so a copy of a
-    log is refused however often it is started.
+    Neither may ever receive a row value or a secret. `owner` is the log that owns the objects which the
+    source creates in the database; without one the source compares no owners. Each time before a source
+    stores the owner in its database, it verifies that no other owner is stored, and then calls `claiming`:
+    the log then has the number of this start. A start that fails earlier leaves no trace in the log, so a
+    copy of a log is refused however often it is started.
     """
 
     name: str
@@ -66,7 +66,7 @@ class SourceIdentity:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotChunk:
-    """A part of a table that one worker reads in one go.
+    """A part of a table that one worker reads at once.
 
     `id` is unique within the table, serialisable, and means the same rows for one `Snapshot.token`.
     """
@@ -89,9 +89,9 @@ class EarlierSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """An object that a source has made in its database.
+    """An object that a source has created in its database.
 
-    `what` names it for people, such as `replication slot cdc_shop`. `statement` removes it: one line to
+    `what` describes it, such as `replication slot cdc_shop`. `statement` removes it: one line to
     paste, without a semicolon.
     """
 
@@ -102,24 +102,24 @@ class Leftover:
 class Snapshot(Protocol):
     """A consistent view of some tables, open until closed.
 
-    `positions` gives each table's place in the stream: a change whose `_cdc_position` orders before it is
-    contained in the rows. An exact view contains none that orders at it or after. Where the source can't give
-    several readers one view without locks (MySQL), the rows of a table with a key may be newer: all changes
-    from the position on, applied over them in order, give the table nevertheless, and columns that a change
-    leaves out are right in the rows. `tokens` gives per table what a later process needs to
-    continue from finished chunks. `resumed` has the tables for which `chunks` completes an earlier snapshot:
-    the rows of its finished chunks, then all changes up to its position, then these chunks, together equal a
-    whole copy. The other tables start from nothing. `read` may be called from several threads, each with its
-    own chunk; it yields batches of `r` rows whose ordinals start at 0 in every batch. `close` ends the view
-    and may be called twice; the engine calls it as soon as no chunk is being read.
+    `positions` has the position of each table's view: the rows contain every change whose `_cdc_position`
+    orders before it. An exact view contains no change that orders at it or after it. If the source cannot
+    give several readers one view without locks (MySQL), the rows of a table with a key may be newer. All
+    changes from the position on, applied to these rows in order, still produce the table, and columns that a
+    change omits are correct in the rows. `tokens` has, for each table, the text that a later process needs to
+    continue after the finished chunks. `resumed` are the tables for which `chunks` completes an earlier
+    snapshot: the rows of its finished chunks, then all changes up to its position, then these chunks are
+    together a whole copy. The other tables start from the beginning. Several threads may call `read`, each
+    with its own chunk. It yields batches of `r` rows whose ordinals start at 0 in every batch. `close` ends
+    the view and may be called twice; the engine calls it as soon as it reads no chunk.
 
     A snapshot covers as many of the tables as the source wants to hold at once. The others are in none of
-    `positions`, `chunks` and `tokens`, and the engine asks for them again. `waiting` names those that can't
-    be copied now, with the reason; a table in it holds up no other. `rows_left` estimates the rows of the
-    tables that a later snapshot covers, 0 where the source does not know. Once `is_ending` is true the engine
-    begins no further chunk and completes the tables with the next snapshot. `read` raises SnapshotYielded
-    when the source has ended the view in favour of a statement that waited for it; tables of which every
-    chunk was read by then are whole.
+    `positions`, `chunks` and `tokens`, and the engine asks for them again. `waiting` are the tables that
+    cannot be copied now, each with the reason; they do not delay other tables. `rows_left` estimates the rows
+    of the tables that a later snapshot covers, 0 if the source does not know. Once `is_ending` is true the
+    engine starts no further chunk and completes the tables with the next snapshot. `read` raises
+    SnapshotYielded if the source has ended the view because another statement waited for it. Tables whose
+    chunks were all read before are complete.
     """
 
     positions: Mapping[TableId, Position]
@@ -144,8 +144,8 @@ class Source(Protocol):
 
     `stream` and `acknowledge` are called from one thread (capture); `discover`, `follow`, `snapshot` and
     `current` from another (the snapshot coordinator), at the same time; `close` from any, after which all
-    others may raise. Every method raises only `cdc.errors`; a lost connection is SourceUnavailable and all
-    calls may be made again on the same object.
+    others may raise. Methods raise errors of `cdc.errors` only. A lost connection is SourceUnavailable; the
+    engine then repeats calls on the same object.
     """
 
     Options: ClassVar[type[BaseModel]]
@@ -178,10 +178,10 @@ class Source(Protocol):
         ...
 
     def follow(self, tables: Sequence[TableSchema]) -> None:
-        """Make changes of these tables appear in the stream (Postgres: add them to the publication).
+        """Include the changes of these tables in the stream (Postgres: add them to the publication).
 
-        Idempotent; a table that could not be followed without harm (no identity for updates) is refused with
-        UnsupportedSchema.
+        Idempotent. Raises UnsupportedSchema for a table that cannot be followed without harm (without a
+        replica identity, updates would fail).
         """
         ...
 
@@ -189,8 +189,8 @@ class Source(Protocol):
         """Prepare the source to stream after that position, and return the position that it will start from.
 
         `None` starts a new history at the source's current position: the log is empty, or this source has
-        just raised SourceGap and everything is copied again (`on_gap: resnapshot`). Create what is needed
-        (slot, publication), and replace what is unusable.
+        just raised SourceGap and all tables are copied again (`on_gap: resnapshot`). Create missing objects
+        (slot, publication), and replace unusable ones.
 
         Raises:
             SourceGap: the source no longer has everything after `after`.
@@ -202,17 +202,19 @@ class Source(Protocol):
         """Yield every committed change after that position, in commit order and whole transactions, without
         end.
 
-        `memory` is all that earlier ChangeSets of this source's log asked to keep. Yields None at least every
-        second when there is nothing, so that the caller can stop; yields an empty ChangeSet now and then when
-        only the position moved. Tables that the config does not select are left out. Starting again after the
-        position of any yielded set yields exactly what follows it. The caller closes the generator.
+        `memory` is the source state: what earlier ChangeSets of this log asked to keep. Yields None at least
+        once a second when idle, so that the caller can stop, and an empty ChangeSet from time to time when
+        only the position has changed. Omits tables that the config does not select. A stream that starts
+        after the position of any yielded set yields exactly the changes that follow it. The caller closes the
+        generator.
         """
         ...
 
     def acknowledge(self, durable: Position) -> None:
-        """Tell the source that everything before this position is durable, so that it may discard it.
+        """Confirm that everything before this position is durable, so that the source may discard it.
 
-        Cheap. The engine repeats it with the same position as a keep-alive while it accepts no changes.
+        Must be cheap. While it accepts no changes, the engine repeats the call with the same position as a
+        keep-alive.
         """
         ...
 
@@ -225,11 +227,11 @@ class Source(Protocol):
         ...
 
     def position(self, text: str) -> Position:
-        """Parse a position as `_cdc_position` and checkpoints show it; raise ConfigError if it is none."""
+        """Parse a position as `_cdc_position` and checkpoints show it; raise ConfigError if it is invalid."""
         ...
 
     def close(self) -> None:
-        """Close connections; keep what makes the source resumable (slot). May be called twice."""
+        """Close connections; keep the objects that make the source resumable (slot). May be called twice."""
         ...
 
 
@@ -239,7 +241,7 @@ class MeasuresDistance(Protocol):
 
     def distance(self, position: Position, target: Position) -> int | None:
         """Return the bytes of the source's history from one position to another: 0 if it is past the target,
-        None if unknown. Cheap: called once a second.
+        None if unknown. Must be cheap: called once a second.
         """
         ...
 
@@ -255,22 +257,22 @@ class MeasuresRetained(Protocol):
 
 @runtime_checkable
 class NamesUnreadable(Protocol):
-    """A source whose stream shows tables that discovery may not show."""
+    """A source whose stream has tables that discovery may not see."""
 
     def unreadable(self, hidden: Collection[TableId]) -> Mapping[TableId, CdcError]:
         """Return the tables whose changes are skipped now, and those of the `hidden` ones (known, but not
-        discovered) that exist and may not be read, each with the reason and what to do.
+        discovered) that exist but cannot be read, each with the reason and the remedy.
 
-        The engine shows them as skipped, and takes none of them for dropped. Such a table is copied once it
-        is readable.
+        The engine shows them as skipped, and treats none of them as dropped. It copies such a table once the
+        table is readable.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """Why a table is not followed any more, and what an operator can do. `within` is the table that its rows
-    are delivered with now; None if they are not delivered.
+    """Why a table is no longer followed, and what an operator can do. `within` is the table that now delivers
+    its rows; None if they are not delivered.
     """
 
     reason: str
@@ -280,20 +282,20 @@ class Absence:
 
 @runtime_checkable
 class ExplainsAbsence(Protocol):
-    """A source in which a table can be out of its reach, have another name, or be a part of another table."""
+    """A source whose tables can become unreachable, be renamed, or become a part of another table."""
 
     def absent(self, known: Mapping[TableId, int | None]) -> Mapping[TableId, Absence]:
         """Return those of the `known` tables that exist.
 
         `known` are selected tables of the log that discovery did not find, each with its `relation`. The
-        engine shows those returned, takes none of them for dropped, and copies them when they come back.
+        engine shows those returned, treats none of them as dropped, and copies them when they return.
         """
         ...
 
 
 @runtime_checkable
 class VerifiesReach(Protocol):
-    """A source that can tell, without changing anything, whether it can continue a log."""
+    """A source that can check, without changing anything, whether it can continue a log."""
 
     def verify_reach(self, after: Position, memory: Mapping[str, str]) -> Sequence[Finding]:
         """Return findings if the source still has everything after the log's end.
@@ -306,10 +308,10 @@ class VerifiesReach(Protocol):
 
 @runtime_checkable
 class LeavesObjects(Protocol):
-    """A source that makes objects in its database, which stay when the daemon is gone: for `cdc teardown`."""
+    """A source that creates objects in its database which outlast the daemon: for `cdc teardown`."""
 
     def leftovers(self) -> Sequence[Leftover]:
-        """Return the objects that exist and that nobody else uses, in the order of their removal.
+        """Return the existing objects that nothing else uses, in the order of their removal.
 
         Change nothing. Raise CdcError if the source still reads, or if an object belongs to another log than
         the context's `owner`.
@@ -323,10 +325,10 @@ class LeavesObjects(Protocol):
 
 @runtime_checkable
 class WholeRowsOnRequest(Protocol):
-    """A source that sends whole old rows of a table only if its database is configured so."""
+    """A source that sends whole old rows of a table only if its database is configured to."""
 
     def whole_rows_statement(self, table: TableId) -> str:
-        """Return the statement that an operator runs for it. Connects to nothing."""
+        """Return the statement that an operator runs to configure it. Connects to nothing."""
         ...
 
 
@@ -343,7 +345,7 @@ class TransformsRows(Protocol):
 
 @runtime_checkable
 class WritesStarter(Protocol):
-    """A source whose class can describe a database that it finds behind a URL, for `cdc init`."""
+    """A source whose class can describe the database of a URL, for `cdc init`."""
 
     url_schemes: ClassVar[tuple[str, ...]]
     """The schemes of its URLs."""
@@ -364,10 +366,10 @@ class CopiesInParallel(Protocol):
 
 @runtime_checkable
 class FixesOptions(Protocol):
-    """Options of a source of which some stay as they are while it runs."""
+    """Options of a source, some of which must not change while it runs."""
 
     fixed: ClassVar[Sequence[str]]
-    """The options that name what the log reads from at the source."""
+    """The options that name the object which the log is read from (a slot, a database)."""
 
 
 @runtime_checkable

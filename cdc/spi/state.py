@@ -1,9 +1,9 @@
 """The contract of the state: what capture and deliveries keep beside the log, and where they meet.
 
-Logs hold the truth about sources, sinks the truth about what they applied. The state fixes a delivery before
-its first attempt, and carries what one side says to the other: how far sinks are, requests for copies and
-for replays. Every writing method is one durable transaction; any thread may call. StateError or StateFull
-where these apply: nothing was done then, and the call may be repeated.
+A log is the authority on its source, and a sink on what it has applied. The state stores the plan of a
+delivery before its first attempt, and what capture and deliveries tell each other: the cursors of sinks, and
+requests for copies and replays. Every writing method is one durable transaction. Any thread may call any
+method. After StateError or StateFull nothing has changed, and the caller may repeat the call.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from cdc.spi.status import StandbyReport
 class Plan:
     """Range that a delivery applies as one: the offsets first ≤ offset < next, up to that position.
 
-    The counts, and `written_at`, when the log got the oldest change, are for flush limits and status only; a
-    plan that was read from the state has none.
+    The counts, and `written_at`, the time at which the log received the oldest change, serve flush limits and
+    status only. A plan that was read from the state has none of them.
     """
 
     first: int
@@ -38,7 +38,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class PublishedCursor:
-    """How far a sink is for one source, as its delivery said last; the sink itself may be further."""
+    """Cursor of a sink for one source, as its delivery published it last; the sink itself may be ahead."""
 
     sink: str
     next: int
@@ -58,7 +58,9 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """A request that a sink goes back to `offset`; finished when it is taken up, with an error if refused."""
+    """Request to rewind a sink to `offset`; finished when the delivery accepts it, or with the refusal's
+    error.
+    """
 
     id: int
     sink: str
@@ -71,9 +73,10 @@ class ReplayRequest:
 
 @dataclass(frozen=True, slots=True)
 class CopyRequest:
-    """A request that tables of a source are copied again: `tables` None are all of them, `sink` None all
-    sinks; `reason` is None for an operator's. `taken_at` is when the log had it, `finished_at` when the rows
-    were in the log, or `error` said why not.
+    """Request to copy tables of a source again. `tables` None means all tables, `sink` None all sinks.
+
+    `reason` is None for a request of an operator. `taken_at` is when a commit of the log accepted the
+    request. `finished_at` is when the log had all rows, or when the copies failed with `error`.
     """
 
     id: int
@@ -96,8 +99,8 @@ Pausable = Literal["source", "sink"]
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A source or sink that an operator has paused, until it is resumed: kept over restarts. `by` names the
-    operator.
+    """A source or sink that an operator has paused. It stays paused, also after a restart, until an operator
+    resumes it. `by` names the operator.
     """
 
     kind: Pausable
@@ -108,8 +111,8 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class TablePauseRequest:
-    """A request that a table of a source is paused, or resumed (`pauses` False); finished when it is done,
-    with an error if refused. The log remembers which tables are paused.
+    """Request to pause a table of a source, or to resume it (`pauses` False); finished when it is done, or
+    with the refusal's error. The log metadata stores which tables are paused.
     """
 
     id: int
@@ -123,8 +126,8 @@ class TablePauseRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReloadRequest:
-    """A request of `by` that the daemon loads its configuration again (`dry_run`: says what would change);
-    `result` is a JSON document once it is done or refused.
+    """Request of `by` to load the configuration again, or with `dry_run` to list what would change. `result`
+    is a JSON document once the request is done or refused.
     """
 
     id: int
@@ -154,8 +157,9 @@ class DefinedTable:
 
 @dataclass(frozen=True, slots=True)
 class TableVersion:
-    """One version of a table's definition, and the one before. `at` and `position` are those of the commit
-    that brought it; None if the log had it before the state kept versions, or the daemon crashed just then.
+    """One version of a table's definition, and the version before it. `at` and `position` are those of the
+    commit that contains it; None if the log is older than this record, or if the daemon crashed after that
+    commit.
     """
 
     id: int
@@ -172,19 +176,19 @@ class DeliveryState(Protocol):
     """The part of the state that one delivery, of one source to one sink, uses."""
 
     def plan(self, sink: str, source: str) -> Plan | None:
-        """Return the plan that was saved last and not cleared."""
+        """Return the plan that was saved last; None if it was cleared."""
         ...
 
     def save_plan(self, sink: str, source: str, plan: Plan) -> None:
-        """Fix what the next delivery does, in place of the plan before."""
+        """Store the plan of the next delivery in place of the previous plan."""
         ...
 
     def clear_plan(self, sink: str, source: str) -> None:
-        """Forget the plan; no-op when there is none."""
+        """Delete the plan; no-op if there is none."""
         ...
 
     def publish_cursor(self, source: str, cursor: PublishedCursor, epoch: int) -> None:
-        """Say how far the sink is, and clear the plan; no-op when a newer epoch has said it."""
+        """Store the sink's cursor and delete its plan; no-op if a newer epoch has published one."""
         ...
 
     def pending_replays(self, sink: str | None = None, source: str | None = None) -> Sequence[ReplayRequest]:
@@ -192,7 +196,7 @@ class DeliveryState(Protocol):
         ...
 
     def finish_replay(self, number: int, error: str | None = None) -> None:
-        """Mark the request as taken up, or as refused for that reason."""
+        """Mark the request as accepted, or as refused with that error."""
         ...
 
     def unfinished_copies(self, source: str | None = None) -> Sequence[CopyRequest]:
@@ -202,7 +206,7 @@ class DeliveryState(Protocol):
     def request_copy(
         self, source: str, tables: Sequence[TableId] | None, sink: str | None, reason: str | None = None
     ) -> int:
-        """Leave a request and return its id."""
+        """Add a request; return its id."""
         ...
 
 
@@ -210,7 +214,7 @@ class CaptureState(Protocol):
     """The part of the state that the capture of one source uses."""
 
     def cursors(self, source: str) -> Mapping[str, PublishedCursor]:
-        """Return by sink how far the deliveries are that run now: those with their sink's newest epoch."""
+        """Return by sink the cursors of the deliveries that run now: those with their sink's newest epoch."""
         ...
 
     def unfinished_copies(self, source: str | None = None) -> Sequence[CopyRequest]:
@@ -218,18 +222,18 @@ class CaptureState(Protocol):
         ...
 
     def take_copy(self, number: int, tables: Sequence[TableId]) -> None:
-        """Note that the log has the request, for exactly these tables."""
+        """Store that the log has accepted the request, for exactly these tables."""
         ...
 
     def finish_copy(self, number: int, error: str | None = None) -> None:
-        """Note that the copies are done, or why they are not made."""
+        """Mark the request as done, or as failed with that error."""
         ...
 
 
 class StateReader(Protocol):
-    """The state as any command reads it, whether a daemon runs or not, and where it leaves requests.
+    """The state for commands, whether a daemon runs or not: they read it, and add requests.
 
-    A state that an older version wrote can be read. Closed by its opener.
+    A reader can open a state that an older version wrote. Closed by its opener.
     """
 
     def checkpoints(self, source: str | None = None, limit: int = 100) -> Sequence[Checkpoint]:
@@ -245,7 +249,7 @@ class StateReader(Protocol):
         ...
 
     def request_replay(self, sink: str, source: str, offset: int) -> int:
-        """Leave a request that `sink` goes back to `offset` of `source`; return its id."""
+        """Add a request to rewind `sink` to `offset` of `source`; return its id."""
         ...
 
     def pending_replays(self, sink: str | None = None, source: str | None = None) -> Sequence[ReplayRequest]:
@@ -275,11 +279,11 @@ class StateReader(Protocol):
         ...
 
     def add_pause(self, kind: Pausable, name: str, by: str) -> None:
-        """Remember a pause; no-op if there is one."""
+        """Store a pause; no-op if there is one."""
         ...
 
     def remove_pause(self, kind: Pausable, name: str) -> None:
-        """Forget a pause; no-op if there is none."""
+        """Delete a pause; no-op if there is none."""
         ...
 
     def table_pause_requests(self) -> Sequence[TablePauseRequest]:
@@ -287,7 +291,7 @@ class StateReader(Protocol):
         ...
 
     def request_table_pause(self, source: str, table: TableId, *, pauses: bool) -> int:
-        """Leave a request that a table is paused or resumed; return its id."""
+        """Add a request to pause or resume a table; return its id."""
         ...
 
     def table_pause_request(self, number: int) -> TablePauseRequest | None:
@@ -303,7 +307,7 @@ class StateReader(Protocol):
         ...
 
     def request_reload(self, by: str, *, dry_run: bool) -> int:
-        """Leave a request that the daemon loads its configuration again; return its id."""
+        """Add a request to load the configuration again; return its id."""
         ...
 
     def reload_requests(self) -> Sequence[ReloadRequest]:
@@ -315,7 +319,7 @@ class StateReader(Protocol):
         ...
 
     def finish_reload(self, number: int, result: object) -> None:
-        """Mark the request as done or refused, as the JSON document `result` says; forget those before."""
+        """Mark the request as done or refused, with the JSON document `result`; delete older requests."""
         ...
 
     def close(self) -> None:
@@ -338,7 +342,7 @@ class State(StateReader, DeliveryState, CaptureState, Protocol):
         ...
 
     def add_checkpoint(self, source: str, offset: int, position: Position, at: datetime) -> int:
-        """Remember that the log of `source` reached `offset` at `position`; return the checkpoint's id."""
+        """Store that the log of `source` reached `offset` at `position`; return the checkpoint's id."""
         ...
 
     def thin_checkpoints(self, source: str, start: int, now: datetime | None = None) -> int:
@@ -346,16 +350,17 @@ class State(StateReader, DeliveryState, CaptureState, Protocol):
         ...
 
     def finish_table_pause(self, number: int, error: str | None = None) -> None:
-        """Mark the request as done, or as refused for that reason."""
+        """Mark the request as done, or as refused with that error."""
         ...
 
     def definition_versions(self, source: str) -> Mapping[TableId, int]:
-        """Return by table the version of its definition that was added last."""
+        """Return by table the newest stored version of its definition."""
         ...
 
     def add_definitions(self, source: str, versions: Sequence[TableVersion]) -> None:
-        """Remember these versions of one source in this order, and give each an id; the oldest of a table
-        that has many may be forgotten.
+        """Store these versions of one source in this order, each with a new id. The oldest versions of a
+        table
+        with many may be deleted.
         """
         ...
 
@@ -385,11 +390,11 @@ class StateStore(Protocol):
         ...
 
     def standing_by(self) -> AbstractContextManager[None]:
-        """Show this process as one that waits for the lock, until the end of the block."""
+        """List this process as one that waits for the lock, until the end of the block."""
         ...
 
     def standbys(self) -> Sequence[StandbyReport]:
-        """Return the processes that wait for the lock now."""
+        """Return the processes that wait for the lock."""
         ...
 
     def status(self) -> Any | None:
@@ -397,8 +402,8 @@ class StateStore(Protocol):
         ...
 
     def holds(self, holder: StateHolder | None) -> bool:
-        """Return whether the process that a status names holds the state still, on any machine.
+        """Return whether the process that a status names still holds the state, on any machine.
 
-        None asks whether any process holds it: the status is of an older version, which names none.
+        None asks whether any process holds it: an older version wrote the status, which names none.
         """
         ...

@@ -18,7 +18,7 @@ from cdc.sql.layout import own_columns
 from cdc.sql.options import TableOptions
 from cdc.sql.tables import Tables
 
-# The name of a copy is the table's with this behind it.
+# The suffix of a copy's name, after the table's.
 COPY_SUFFIX = "cdc_copy"
 
 
@@ -64,7 +64,7 @@ class Copies:
         stored = self._without_copy(self._tables.rename(stored, schema, mark.seq))
         shaped = replace(self._shaped(stored, schema, mark), incomplete_since=since, is_new=stored.is_new)
         if stored.is_new:
-            # Nobody has seen it whole, so nothing of it needs to be kept.
+            # No reader has seen it whole, so none of it needs to be kept.
             self._tables.drop(stored)
             self._tables.make(shaped)
             self._save(shaped, stored)

@@ -80,7 +80,7 @@ class FileSink(SqlSink):
 
 
 def create_whole(path: Path, make: Callable[[Path], None]) -> None:
-    """Create a database file whole or not at all, by `make`; no-op if another process did it meanwhile.
+    """Create a database file whole or not at all, by `make`; no-op if another process has done it.
 
     A crash while the database writes its headers would leave a file that it cannot open.
     """

@@ -58,12 +58,12 @@ class WritesCopyRequests:
         raise NotImplementedError
 
     def take_copy(self, number: int, tables: Sequence[TableId]) -> None:
-        """Note that the log has the request, for exactly these tables."""
+        """Store that the log has accepted the request, for exactly these tables."""
         statement = "update copies set taken_at = ?, tables = ? where id = ?"
         self._all(statement, to_microseconds(datetime.now(UTC)), _text(tables), number)
 
     def finish_copy(self, number: int, error: str | None = None) -> None:
-        """Note that the copies are done, or why they are not made."""
+        """Mark the request as done, or as failed with that error."""
         statement = "update copies set finished_at = ?, error = ? where id = ?"
         self._all(statement, to_microseconds(datetime.now(UTC)), error, number)
 

@@ -27,16 +27,16 @@ class KeepsPauses:
         return [Pause(row["kind"], row["name"], from_microseconds(row["at"]), row["by"]) for row in rows]
 
     def add_pause(self, kind: Pausable, name: str, by: str) -> None:
-        """Remember a pause; no-op if there is one."""
+        """Store a pause; no-op if there is one."""
         statement = "insert into pauses values (?, ?, ?, ?) on conflict do nothing"
         self._all(statement, kind, name, to_microseconds(datetime.now(UTC)), by)
 
     def remove_pause(self, kind: Pausable, name: str) -> None:
-        """Forget a pause; no-op if there is none."""
+        """Delete a pause; no-op if there is none."""
         self._all("delete from pauses where kind = ? and name = ?", kind, name)
 
     def request_table_pause(self, source: str, table: TableId, *, pauses: bool) -> int:
-        """Leave a request that a table is paused or resumed; return its id."""
+        """Add a request to pause or resume a table; return its id."""
         statement = (
             "insert into table_pauses (source, table_schema, table_name, pauses, requested_at) "
             "values (?, ?, ?, ?, ?) returning id"
@@ -59,7 +59,7 @@ class KeepsPauses:
         return _request(rows[0]) if rows else None
 
     def finish_table_pause(self, number: int, error: str | None = None) -> None:
-        """Mark the request as done, or as refused for that reason."""
+        """Mark the request as done, or as refused with that error."""
         statement = "update table_pauses set finished_at = ?, error = ? where id = ?"
         self._all(statement, to_microseconds(datetime.now(UTC)), error, number)
 

@@ -40,7 +40,7 @@ class KeepsReloads:
         return _request(rows[0]) if rows else None
 
     def finish_reload(self, number: int, result: object) -> None:
-        """Mark the request as done or refused, as the JSON document `result` says; forget those before."""
+        """Mark the request as done or refused, with the JSON document `result`; delete older requests."""
         statement = "update reloads set finished_at = ?, result = ? where id = ?"
         self._all(statement, to_microseconds(datetime.now(UTC)), orjson.dumps(result).decode(), number)
         self._all("delete from reloads where id < ? and finished_at is not null", number)

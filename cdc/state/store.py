@@ -82,7 +82,7 @@ class SqliteStateReader(ReadsCopyRequests, ReadsDefinitions, KeepsPauses, KeepsR
         return _checkpoint(rows[0]) if rows else None
 
     def request_replay(self, sink: str, source: str, offset: int) -> int:
-        """Leave a request that `sink` goes back to `offset` of `source`; return its id. Needs no lock."""
+        """Add a request to rewind `sink` to `offset` of `source`; return its id. Needs no lock."""
         statement = (
             "insert into replays (sink, source, from_offset, requested_at) values (?, ?, ?, ?) returning id"
         )
@@ -176,11 +176,11 @@ class SqliteState(SqliteStateReader, WritesCopyRequests, WritesDefinitions):
         )
 
     def clear_plan(self, sink: str, source: str) -> None:
-        """Forget the plan; no-op when there is none."""
+        """Delete the plan; no-op if there is none."""
         self._all("delete from plans where sink = ? and source = ?", sink, source)
 
     def publish_cursor(self, source: str, cursor: PublishedCursor, epoch: int) -> None:
-        """Say how far the sink is, and clear the plan; no-op when a newer epoch has said it."""
+        """Store the sink's cursor and delete its plan; no-op if a newer epoch has published one."""
         with self._writing() as connection:
             connection.execute(
                 "insert into cursors values (?, ?, ?, ?, ?, ?, ?) on conflict (sink, source) do update set "
@@ -234,7 +234,7 @@ class SqliteState(SqliteStateReader, WritesCopyRequests, WritesDefinitions):
         return len(rows)
 
     def finish_replay(self, number: int, error: str | None = None) -> None:
-        """Mark the request as taken up, or as refused for that reason."""
+        """Mark the request as accepted, or as refused with that error."""
         statement = "update replays set finished_at = ?, error = ? where id = ?"
         self._all(statement, to_microseconds(datetime.now(UTC)), error, number)
 

@@ -48,7 +48,7 @@ def plain(values: Any) -> Any:
 
 
 def _digits(type_: pa.DataType) -> tuple[int, int]:
-    """All digits, and those behind the point."""
+    """All digits, and those after the point."""
     return (type_.precision, type_.scale) if pa.types.is_decimal(type_) else (_INTEGER_DIGITS, 0)
 
 

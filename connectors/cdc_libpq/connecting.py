@@ -29,7 +29,7 @@ DEFAULT_TIMEOUT_SECONDS = 10.0
 PROBE_SECONDS = 5.0
 # PQERRORS_DEFAULT and PQERRORS_VERBOSE of libpq-fe.h.
 _DEFAULT, _VERBOSE = 1, 2
-# `FATAL:  28P01: …`: libpq writes two spaces behind the severity, in every language.
+# `FATAL:  28P01: …`: libpq writes two spaces after the severity, in every language.
 _STATED = re.compile(r":  (?P<state>[0-9A-Z]{5}): ")
 # `LOCATION:  auth_failed, auth.c:326`: the function in the server's source, in every language.
 _FUNCTION = re.compile(r":  (?P<function>\w+), \w+\.c(?:pp)?:\d+\s*$")
@@ -39,7 +39,7 @@ _DEMANDING = ("require", "verify-ca", "verify-full")
 
 
 class ConnectionStep(StrEnum):
-    """Where a connection failed without an answer of the server's that has a SQLSTATE."""
+    """The step at which a connection failed without an answer of the server that has a SQLSTATE."""
 
     REACH = "reach"
     TLS = "tls"
@@ -48,7 +48,7 @@ class ConnectionStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why there is no connection: the server's SQLSTATE and function where it answered, else the step."""
+    """Why there is no connection: the SQLSTATE and function if the server answered, else the step."""
 
     message: str
     state: str = ""
@@ -86,7 +86,7 @@ def connect(conninfo: str) -> psycopg.Connection[tuple[Any, ...]]:
 
 
 def _attempts(conninfo: str) -> Iterator[str]:
-    """One connection string a host and address, in the order in which they are tried.
+    """One connection string for each host and address, in the order in which they are tried.
 
     libpq's steps have no time limit of their own, so that a dead host would keep it from the next one.
     """
@@ -106,12 +106,12 @@ def _attempts(conninfo: str) -> Iterator[str]:
 
 
 def _item(values: list[str], index: int) -> str:
-    """The value for that host: one value counts for all."""
+    """The value for that host; one value applies to all hosts."""
     return values[index] if index < len(values) else values[0] if len(values) == 1 else ""
 
 
 def _resolved(one: Mapping[str, str]) -> list[dict[str, str]]:
-    """The addresses of a host name, each to be tried; libpq resolves what can't be resolved here."""
+    """The addresses of a host name, all of which are tried; libpq resolves what cannot be resolved here."""
     host = one["host"]
     if not host or one["hostaddr"] or host.startswith(("/", "@")):
         return [{}]
@@ -146,7 +146,7 @@ def _open(conninfo: str) -> pq.abc.PGconn:
 
 
 def _wait(pgconn: pq.abc.PGconn, polled: int, deadline: float | None) -> bool:
-    """Wait for the socket; False when the time is over."""
+    """Wait for the socket; return False after the time limit."""
     poll = select.poll()
     poll.register(pgconn.socket, select.POLLIN if polled == pq.PollingStatus.READING else select.POLLOUT)
     while True:

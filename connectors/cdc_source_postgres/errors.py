@@ -86,7 +86,7 @@ _CLASSES = {
     "57": WAIT,
     "58": WAIT,
 }
-# Classes whose primary message can quote a value of a row, and what is said instead.
+# Classes whose primary message can quote a value of a row, and the text that replaces it.
 _QUOTES_DATA = {
     "22": "the server refused a value",
     "23": "the server refused a value",

@@ -110,7 +110,7 @@ def _own_schema(connection: PostgresConnection) -> Iterator[Finding]:
 
 
 def _row_security(connection: PostgresConnection) -> Iterator[Finding]:
-    """Policies that somebody has forced on the sink's tables."""
+    """Policies that are forced on the sink's tables."""
     if not connection.has("tables"):
         return
     found = connection.query(
@@ -127,7 +127,7 @@ def _row_security(connection: PostgresConnection) -> Iterator[Finding]:
 
 
 def _privileges(connection: PostgresConnection) -> Iterator[Finding]:
-    """Try what the sink does, in a transaction that is rolled back."""
+    """Try the operations of the sink in a transaction that is rolled back."""
     role, database = connection.query("select quote_ident(current_user), quote_ident(current_database())")[0]
     attempts = (
         ("postgres-create", f"create schema {_TRIED}", f"grant create on database {database} to {role};"),

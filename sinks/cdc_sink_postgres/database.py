@@ -157,7 +157,7 @@ class PostgresConnection(Connection):
             if errors.state_of(error) != _UNIQUE_VIOLATION:
                 raise
             self.run("rollback to savepoint cdc_load")
-            # More of this table will be there already.
+            # More rows of this table will exist already.
             self._refuses_direct.add(target)
             return False
         self.run("release savepoint cdc_load")
@@ -192,7 +192,9 @@ class PostgresConnection(Connection):
         self.run("discard temp")
 
     def lock(self, source: str) -> None:
-        """Wait for other processes that write for this source, also one whose commit nobody has seen end."""
+        """Wait for other processes that write for this source, also for one whose commit is not known to have
+        ended.
+        """
         digest = hashlib.sha256(f"cdc {source}".encode()).digest()
         number = int.from_bytes(digest[:8], "big", signed=True)
         ((session, _),) = self.query(f"{_SESSION}, pg_advisory_xact_lock(?)", [number])
@@ -318,7 +320,7 @@ def connect(
 
 
 def _count_nothing(_name: str, _amount: int) -> None:
-    """Counters are read in the daemon only."""
+    """Only the daemon reads counters."""
 
 
 def where_of(options: PostgresSinkOptions) -> str:
@@ -328,7 +330,7 @@ def where_of(options: PostgresSinkOptions) -> str:
 
 @contextmanager
 def translated(operation: str, where: str) -> Iterator[None]:
-    """Psycopg's errors as ours; `operation` is a gerund."""
+    """Translate errors of psycopg; `operation` is a gerund."""
     try:
         yield
     except psycopg.Error as error:

@@ -18,7 +18,7 @@ _RETRIED = "It is retried automatically."
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """The kind of error that a SQLSTATE means, and what the operator can do."""
+    """The error class for a SQLSTATE, and what the operator can do."""
 
     kind: type[CdcError]
     remedy: str
@@ -42,10 +42,10 @@ _STATES = {
     "25006": _PRIMARY,
     "25P03": _WAIT,
     "25P04": _WAIT,
-    "3F000": Meaning(SinkUnavailable, f"A schema was dropped meanwhile. {_RETRIED}"),
+    "3F000": Meaning(SinkUnavailable, f"A schema was dropped in the meantime. {_RETRIED}"),
     "3D000": Meaning(SinkRefused, "Correct the database name in url, or create the database."),
     "42501": Meaning(SinkRefused, "Run cdc check: it prints the statement for each missing privilege."),
-    "42P01": Meaning(SinkUnavailable, f"A table was dropped meanwhile. {_RETRIED}"),
+    "42P01": Meaning(SinkUnavailable, f"A table was dropped in the meantime. {_RETRIED}"),
     "53100": Meaning(SinkUnavailable, f"Free disk space on the server. {_RETRIED}"),
     "53300": Meaning(SinkUnavailable, f"{_RETRIED} If it lasts, raise max_connections."),
     "55000": Meaning(
@@ -71,13 +71,13 @@ _CLASSES = {
     "58": _WAIT,
 }
 _UNKNOWN = Meaning(SinkRefused, "The server's log says more; run cdc check.")
-# Classes whose primary message can quote a value of a row, and what is said instead.
+# Classes whose primary message can quote a value of a row, and the text that replaces it.
 _QUOTES_DATA = {
     "22": "the server refused a value",
     "23": "the server refused a row by a constraint or unique index that the sink did not make",
     "P0": "a trigger or function in the database raised an error",
 }
-# What one table is refused for; the others can still be stored.
+# Reasons to refuse one table; the sink can still store the others.
 _OF_ONE_TABLE = ("0A", "21", "22", "23", "2B", "42", "54", "P0")
 _NOT_OF_ONE_TABLE = ("42501", "42P01")
 _REMEDIES = {
@@ -92,7 +92,7 @@ _TABLE_REMEDY = (
 )
 # Raised by a value that a cast does not accept, or for types without a cast.
 _CONVERSIONS = ("22", "42846", "42804")
-# The connection cannot be used any more.
+# The connection is unusable.
 CONNECTION_LOST = ("08", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04")
 
 
@@ -133,7 +133,7 @@ def is_conversion(error: Exception) -> bool:
 
 
 def is_connection_lost(error: psycopg.Error) -> bool:
-    """Return whether the connection cannot be used any more."""
+    """Return whether the connection is unusable."""
     state = state_of(error)
     return not state or state.startswith(CONNECTION_LOST)
 

@@ -48,7 +48,7 @@ class PostgresSinkOptions(TableOptions):
 
 
 def parse_url(url: str) -> dict[str, str]:
-    """Return the settings in a connection string; ValueError repeats none of it."""
+    """Return the settings in a connection string. Raises ValueError, which repeats none of it."""
     return parse_settings(url, _FOREIGN)
 
 

@@ -58,7 +58,7 @@ class PostgresSink(SqlSink):
 
     @contextmanager
     def guarded(self, operation: str) -> Iterator[None]:
-        """Our errors instead of psycopg's, and a new connection after a lost one."""
+        """Translate errors of psycopg, and connect again after a lost connection."""
         try:
             with translated(operation, self._where):
                 yield
@@ -88,7 +88,9 @@ class PostgresSink(SqlSink):
                 self._connection.drop_old_staging()
 
     def works_again(self, error: SinkUnavailable) -> bool:
-        """Return whether a table was dropped meanwhile: the next attempt creates it. Once a delivery."""
+        """Return whether a table was dropped since the last delivery: the next attempt creates it. Once a
+        delivery.
+        """
         cause = error.__cause__
         is_dropped = isinstance(cause, psycopg.Error) and state_of(cause) in _DROPPED
         again, self._saw_drop = is_dropped and not self._saw_drop, is_dropped

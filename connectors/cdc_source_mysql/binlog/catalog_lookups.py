@@ -101,7 +101,7 @@ class CatalogLookups:
         return info.definition if info else None
 
     def dependents(self) -> tuple[Dependents, int]:
-        """The tables that change with others, and the order of the binlog's end behind that look."""
+        """The tables that change with others, and the order of the binlog's end after that look."""
         facts = self.knowledge.facts
         with self.look("reading the foreign keys") as connection:
             queries = BinlogQueries(connection, facts, self.reader.connector.where)
@@ -125,7 +125,7 @@ class CatalogLookups:
         return next((error for error in found if error is not None), None)
 
     def later(self) -> Statements:
-        """The statements behind the stream's place, up to the binlog's end."""
+        """The statements after the stream's place, up to the binlog's end."""
         decoder = self.decoder
         place = (decoder.end_file, decoder.end_offset) if decoder.end_file else self.begin
         return Statements(self.reader, place)

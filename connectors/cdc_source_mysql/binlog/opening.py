@@ -153,7 +153,7 @@ class Losses:
         found: tuple[int, int] | None = None
         with closing(BinlogReading(reader.dump(file, FIRST_OFFSET), reader.decoder())) as reading:
             while True:
-                # Stops behind every transaction.
+                # Stops after every transaction.
                 code, payload = reading.next(0)
                 if code == wire.TABLE and payload is not None:
                     reading.decoder.set_table(payload, None)
@@ -226,7 +226,7 @@ class Opening:
         patience_seconds = self._connector.limits.xa_patience_seconds
         found = branches.places(lambda names: self._search(reader, names, epoch), patience_seconds)
         settled = replace(self.queries.end(), epoch=epoch).order
-        # Those behind the position come with the stream.
+        # The stream delivers those after the position.
         earlier = {
             name: place
             for name, place in found.items()
@@ -457,7 +457,7 @@ class Opening:
             here = self.queries.mariadb_gtids(after.file, after.offset)
             if here is None and is_same:
                 here = self._read_gtids(after)
-            # Domains that were deleted had nothing behind our place.
+            # Domains that were deleted had nothing after our place.
             if here is not None and here == (ours.within(here.last) if is_same else ours):
                 return self._by_file(replace(after, gtids=here), memory)
         if is_same:

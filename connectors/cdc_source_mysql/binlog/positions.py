@@ -149,7 +149,7 @@ class ServerMemory:
 
 
 class PositionTracker:
-    """The positions of one session, and the transactions behind them. Belongs to the stream's thread."""
+    """The positions of one session, and the transactions at them. Belongs to the stream's thread."""
 
     def __init__(self, epoch: int, gtids: Gtids | None) -> None:
         """`gtids` are all transactions before the session's start; None without GTIDs."""

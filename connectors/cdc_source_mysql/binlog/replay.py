@@ -52,7 +52,7 @@ class ReplayStep(Enum):
     WAITING = auto()
 
 
-# Where to read from: a file and an offset in it, or behind transactions.
+# Where to read from: a file and an offset in it, or after transactions.
 Place = tuple[str, int] | Gtids
 
 
@@ -269,7 +269,7 @@ def gtids_before(reader: BinlogReader, begun: MariadbGtids, file: str, offset: i
     found, decoder = begun.copy(), reader.decoder()
     with closing(BinlogReading(reader.dump(file, FIRST_OFFSET), decoder)) as reading:
         while True:
-            # Stops behind every event outside of transactions, and behind every transaction.
+            # Stops after every event outside of transactions, and after every transaction.
             code, payload = reading.next(0)
             if code == wire.TABLE and payload is not None:
                 decoder.set_table(payload, None)

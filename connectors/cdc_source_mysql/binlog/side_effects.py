@@ -41,7 +41,7 @@ class DependentsLookup(Protocol):
     """Asks the catalog."""
 
     def dependents(self) -> tuple[Dependents, int]:
-        """Return what it shows, and the order of the binlog's end behind that look."""
+        """Return what it shows, and the order of the binlog's end after that look."""
 
 
 class SideEffects:

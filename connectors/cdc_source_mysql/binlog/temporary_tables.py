@@ -53,7 +53,7 @@ class StatementOrigin:
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """Sessions with a higher thread id, in events behind that order, began when the source already looked:
+    """Sessions with a higher thread id, in events after that order, began when the source already looked:
     it knows all their temporary tables. Thread ids begin again when the server starts.
     """
 
@@ -205,7 +205,7 @@ def open_temporary(queries: BinlogQueries, memory: Mapping[str, str], epoch: int
 def _horizon(queries: BinlogQueries, epoch: int) -> Horizon:
     """The horizon of now."""
     thread_id = int(queries.value("select connection_id()"))
-    # Read last: events behind it are of sessions that are counted, or of later ones.
+    # Read last: events after it are of sessions that are counted, or of later ones.
     place = replace(queries.end(), epoch=epoch)
     return Horizon(queries.facts.server_id, epoch, thread_id, place.order)
 

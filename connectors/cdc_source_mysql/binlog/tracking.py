@@ -219,7 +219,7 @@ class Tracking:
             self._parts.refusals.put(table, error)
 
     def _skip(self, table: TableId, reason: str) -> None:
-        """Every skipped change is in a copy that begins behind it."""
+        """Every skipped change is in a copy that begins after it."""
         self._copy_again(table, f"its rows could not be read: {reason}")
         self._copy_dependents(table)
         self._parts.log(
@@ -360,7 +360,7 @@ class Tracking:
         return self._history.engines().get(table, "")
 
     def gather(self, decoder: Binlog | None = None) -> None:
-        """Take what a decoder has (default: the main one), behind what was taken before."""
+        """Take what a decoder has (default: the main one), after what was taken before."""
         source = decoder or self._decoder
         ordinals, transactions, byte_count = source.changes, source.transactions, source.byte_count
         self._parts.effects.note(hides_cascades=source.hides_cascades)
@@ -533,7 +533,8 @@ class Tracking:
         return denied.message
 
     def _warn(self, table: TableId) -> None:
-        """Tell what a table became, behind all rows so far. What cannot be planned waits for the next row,
+        """Deliver the new definition of a table, after all rows so far. What cannot be planned waits for the
+        next row,
         which says why.
         """
         if self._history.definition(table) is None and table in self._history.selected():

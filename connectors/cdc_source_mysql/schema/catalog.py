@@ -26,7 +26,7 @@ from cdc_source_mysql.schema.column_types import is_compressed, is_legacy_tempor
 from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition, hash_columns
 from cdc_source_mysql.wire.codes import Flavour
 
-# As the server writes it, on a line of its own: names in backquotes, actions behind the parent's columns.
+# As the server writes it, on a line of its own: names in backquotes, actions after the parent's columns.
 _NAME: Final = r"`((?:[^`]|``)+)`"
 _FOREIGN_KEY: Final = re.compile(
     rf"^\s*CONSTRAINT {_NAME} FOREIGN KEY \([^\n]*?\) REFERENCES (?:{_NAME}\.)?{_NAME}"
@@ -313,7 +313,7 @@ def _column(row: Sequence[Any], json_checks: Collection[str], flavour: str) -> C
 def _hashes(
     keys: Iterable[Sequence[Any]], columns: Iterable[ColumnDefinition], row: Sequence[Any]
 ) -> tuple[ColumnDefinition, ...]:
-    """The hidden columns of long unique keys, behind all others."""
+    """The hidden columns of long unique keys, after all others."""
     found: dict[str, tuple[str, bool]] = {}
     for index, _, nullable, kind in keys:
         _, can_be_null = found.get(_text(index), ("", False))

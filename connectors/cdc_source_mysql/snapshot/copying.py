@@ -132,7 +132,7 @@ class PreparedStatement:
 
 
 def _statement_id(answers: Iterator[bytes], where: str, doing: str) -> bytes:
-    """The id in the answer to a prepare; the descriptions behind it come again with the rows."""
+    """The id in the answer to a prepare; the descriptions after it are sent again with the rows."""
     body = next(answers)
     if body[:1] == bytes([_ERR]):
         raise translate_packet(body, where, doing)
@@ -141,7 +141,7 @@ def _statement_id(answers: Iterator[bytes], where: str, doing: str) -> bytes:
         raise DecodeError(message, where=where)
     columns, parameters = (int.from_bytes(body[at : at + 2], "little") for at in (5, 7))
     for count in (parameters, columns):
-        # Each description, and the EOF behind them.
+        # Each description, and the EOF after them.
         for _ in range(count + 1 if count else 0):
             next(answers)
     return body[1:5]

@@ -87,7 +87,7 @@ class Views:
                 return []
             if self._facts.is_mariadb:
                 views = [] if self._had_xa() else self._mariadb_views(tables, epoch, connections)
-                # Asked again behind the views: what begins to commit now is in none of them.
+                # Asked again after the views: what begins to commit now is in none of them.
                 if views and not self._had_xa():
                     return views
                 while connections:
@@ -178,7 +178,7 @@ class Views:
                 place = self._place_of_view(connection, reached.epoch)
                 if place.order >= reached.order:
                     return
-                # The place of a view follows commits only; that of the stream is behind other events too.
+                # The place of a view follows commits only; that of the stream is after other events too.
                 wanted = wanted or self._mariadb_gtids(connection, reached) or reached.gtids
                 if _covers(self._mariadb_gtids(connection, place), wanted):
                     return

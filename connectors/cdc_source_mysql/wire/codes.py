@@ -97,7 +97,7 @@ CHECKSUM_BYTES = 4
 LONGEST_PACKET_BYTES = 0xFFFFFF
 # What a row takes besides its values: op, seq, commit code and commit time.
 ROW_OVERHEAD_BYTES = 21
-# Where a packet's payload has the event's type: behind the status byte and the time.
+# Where a packet's payload has the event's type: after the status byte and the time.
 TYPE_AT = 5
 # A TRANSACTION_PAYLOAD from this size on is decompressed as it arrives.
 STREAMED_FROM_BYTES = 65536

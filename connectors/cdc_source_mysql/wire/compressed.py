@@ -21,7 +21,7 @@ _MAX_LENGTH_BYTES = 4
 # Where an event's header has its type and its size.
 _TYPE_AT = 4
 _SIZE_AT = 9
-# In a statement's event, behind the header: thread, time, length of the database's name, error, length of the
+# In a statement's event, after the header: thread, time, length of the database's name, error, length of the
 # variables.
 _POST_HEADER = struct.Struct("<IIBHH")
 _SIZE = struct.Struct("<I")

@@ -45,7 +45,7 @@ def unscaled(data: bytes, precision: int, scale: int) -> int:
 
 
 def decimal_text(data: bytes, precision: int, scale: int) -> bytes:
-    """As the server writes it, with `scale` digits behind the point."""
+    """As the server writes it, with `scale` digits after the point."""
     value = unscaled(data, precision, scale)
     digits = f"{abs(value):0{scale + 1}d}"
     whole, fraction = digits[: len(digits) - scale], digits[len(digits) - scale :]

@@ -301,7 +301,7 @@ def read_heartbeat(reader: Reader) -> int:
     return position
 
 
-# In a format description: behind its version and the server's.
+# In a format description: after its version and the server's.
 _STARTED_AT = 2 + 50
 
 

@@ -48,7 +48,7 @@ cdef class Image:
         free(self.values)
 
     cdef int read_present(self, Reader reader) except -1:
-        """The bitmap of the columns that an event's images have; the bits behind the last column mean nothing."""
+        """The bitmap of the columns that an event's images have; the bits after the last column mean nothing."""
         cdef const unsigned char* bits = advance(&reader.cursor, (self.width + 7) >> 3)
         cdef Py_ssize_t i
         self.count = 0

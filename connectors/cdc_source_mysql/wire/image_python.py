@@ -53,7 +53,7 @@ class Image:
         self.column = -1
 
     def read_present(self, reader: Reader) -> None:
-        """The bitmap of the columns that an event's images have; bits behind the last column mean nothing."""
+        """The bitmap of the columns that an event's images have; bits after the last column mean nothing."""
         bits = reader.take((self.width + 7) >> 3)
         self.present = [_is_set(bits, i) for i in range(self.width)]
 

@@ -304,7 +304,7 @@ cdef int _write_double(const char* digits, int count, int point, char* out) noex
 cdef const unsigned char* _sized(
     Document* document, Cursor* place, Py_ssize_t start, Py_ssize_t* size
 ) except NULL:
-    """Bytes behind a length of seven bits a byte."""
+    """Bytes after a length of seven bits a byte."""
     cdef uint64_t number = 0
     cdef unsigned char byte = 0x80
     cdef int i = 0

@@ -35,7 +35,7 @@ OPAQUE = 15
 # Types of the field that an opaque value came from.
 _TIMESTAMP, _DATE, _TIME, _DATETIME, _DECIMAL = 7, 10, 11, 12, 246
 _LITERALS = (b"null", b"true", b"false")
-# Numbers outside are written with an exponent, unless they have digits behind the point.
+# Numbers outside are written with an exponent, unless they have digits after the point.
 _MAX_POINT = 15
 # The server breaks base64 into lines of 76 characters, and escapes the breaks as in any string.
 _BASE64_LINE_BYTES = 57
@@ -185,7 +185,7 @@ class _Document:
         return _LITERALS[code]
 
     def _sized(self, start: int, end: int) -> bytes:
-        """Bytes behind a length of seven bits a byte."""
+        """Bytes after a length of seven bits a byte."""
         size = 0
         for i in range(_MAX_VARINT_BYTES):
             byte = self._take(start + i, 1, end)[0]

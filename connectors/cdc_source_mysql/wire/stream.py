@@ -539,7 +539,7 @@ class BinlogDecoder:
         return EVENT
 
     def read_tail(self) -> bool:
-        """Whether what is behind a large compressed transaction is there."""
+        """Whether what follows a large compressed transaction has arrived."""
         while self.has_checksum and len(self.tail) < CHECKSUM_BYTES:
             piece = self.packets.piece(CHECKSUM_BYTES - len(self.tail))
             if not piece:

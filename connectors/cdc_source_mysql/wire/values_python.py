@@ -292,7 +292,7 @@ def make_field(plan: ColumnPlan, policy: UnrepresentablePolicy) -> Field:
 
 
 def _decoder(plan: ColumnPlan, policy: UnrepresentablePolicy) -> tuple[int, Decoder]:
-    """The size of every value (0: behind a length), and what decodes one."""
+    """The size of every value (0: after a length), and what decodes one."""
     if plan.kind in CLOCK_DECODERS:
         return clock_bytes(plan), CLOCK_DECODERS[plan.kind](plan, policy)
     if plan.kind in _NUMBERS:

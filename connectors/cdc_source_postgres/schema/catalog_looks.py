@@ -26,7 +26,7 @@ _EPOCH = 1 << 32
 _SIZE_TIMEOUT = "100ms"
 
 _SNAPSHOT = "select pg_current_snapshot()::text"
-# At or behind every commit that a snapshot taken before can see.
+# At or after every commit that a snapshot taken before can see.
 _REACHED = """
     select case when pg_is_in_recovery()
                 then greatest(pg_last_wal_replay_lsn(), pg_last_wal_receive_lsn())
@@ -85,7 +85,7 @@ def is_since(number: int, other: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One view of the catalog: `lsn` is at or behind every commit that it contains, `snapshot` is the
+    """One view of the catalog: `lsn` is at or after every commit that it contains, `snapshot` is the
     server's text `xmin:xmax:xip,xip`; without one the position alone counts. `triggers` is the version of the
     event triggers that report DDL, empty when they don't, None when nobody looked.
     """
@@ -240,7 +240,7 @@ def _seen(
 def _empty(
     conn: Connection, definitions: Iterable[Definition], leaves: Mapping[int, Collection[int]]
 ) -> frozenset[int]:
-    """Partitions that are not known yet and have no rows. Behind the look: a partition that is empty now,
+    """Partitions that are not known yet and have no rows. After the look: a partition that is empty now,
     with the file that it was created with, was empty at the look.
     """
     new = [

@@ -377,7 +377,7 @@ class History:
         self._save(relid, entry)
 
     def _settle_doubt(self, relid: int, look: Look) -> None:
-        """A table in doubt that is selected, as a look behind the doubt shows it, is copied again."""
+        """A table in doubt that is selected, as a look after the doubt shows it, is copied again."""
         entries, place = self._entries[relid], self._doubted_at.get(relid)
         is_later = place is None or look.contains(*place)
         if relid in self._doubts and entries[-1].known.selected and is_later:

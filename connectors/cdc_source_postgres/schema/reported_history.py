@@ -127,12 +127,12 @@ class ReportedHistory(History):
         while len(entries) > 1 and entries[1].first is not None and not entries[1].first.contains(*place):
             self._advance(relid, entries)
         base = entries[0]
-        # A look behind this place found the table still like this, or is the first that we know of it.
+        # A look after this place found the table still like this, or is the first that we know of it.
         settled = [look for look in (base.first, base.last) if look is not None and look.contains(*place)]
         return None if settled else base
 
     def _copy_of_newest(self, relid: int, reason: str, place: Place) -> None:
-        """A copy begins behind the newest look, so it contains whatever happened up to it."""
+        """A copy begins after the newest look, so it contains whatever happened up to it."""
         entries = self._entries[relid]
         newest = entries[-1]
         if newest.known.selected:

@@ -210,7 +210,7 @@ class StreamSession:
         end = self._decoder.end_lsn if ordinals else max(self._idle_lsn, self._decoder.end_lsn)
         order = max(end, self._position.order)
         news = self._monitor.news(order)
-        # Behind the rows: looks have found it by the end of the set.
+        # After the rows: looks have found it by the end of the set.
         self._tracking.alter(news.altered)
         commit_us = self._decoder.commit_ts_us if ordinals else None
         batches, ordinals, transactions = self._tracking.take()

@@ -112,7 +112,8 @@ class Tracking:
         self.alter(self._history.take_altered())
 
     def alter(self, altered: Iterable[AlteredTable]) -> None:
-        """Tell what tables became, behind all rows so far. What cannot be shaped waits for the next row,
+        """Deliver the new definitions of tables, after all rows so far. What cannot be shaped waits for the
+        next row,
         which says why.
         """
         for known, lsn in altered:

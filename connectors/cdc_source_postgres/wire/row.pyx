@@ -60,7 +60,7 @@ cdef class Row:
         return 0
 
     cdef int split_copy(self, Reader reader, bytes kinds) except -1:
-        """The values of the next row of a COPY, behind their number; all but nulls are of these kinds."""
+        """The values of the next row of a COPY, after their number; all but nulls are of these kinds."""
         # A copy, as in `split`.
         cdef Cursor cursor = reader.cursor
         cdef const unsigned char* kind = kinds

@@ -41,7 +41,7 @@ class Row:
                 raise DecodeError(message)
 
     def split_copy(self, reader: Reader, kinds: bytes) -> None:
-        """The values of the next row of a COPY, behind their number; all but nulls are of these kinds."""
+        """The values of the next row of a COPY, after their number; all but nulls are of these kinds."""
         self.values = []
         for kind in kinds:
             size = reader.i32()

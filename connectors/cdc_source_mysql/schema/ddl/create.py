@@ -308,7 +308,7 @@ def _finish(draft: _Draft, options: CreateOptions) -> CreatedShape:
 def parse_database(
     cursor: TokenCursor, name: str, *, created: bool, if_not_exists: bool = False
 ) -> tuple[DatabaseDefaults, ...]:
-    """The options behind the name; without a character set a new database has that of the session."""
+    """The options after the name; without a character set a new database has that of the session."""
     options = CreateOptions()
     by_server = created
     while not cursor.at_end:

@@ -216,7 +216,7 @@ def _keyword(scan: _Scan, word: str, level: _Level) -> bool:
 
 
 def _table(scan: _Scan, level: _Level) -> None:
-    """Take `[database.]table`, with the list of columns that an INSERT may have behind it."""
+    """Take `[database.]table`, with the list of columns that an INSERT may have after it."""
     level.expects = False
     first = scan.peek().text
     if _is_common(scan):

@@ -63,7 +63,7 @@ class Token:
         return self.text.upper() if self.kind == WORD else ""
 
 
-# What is seen behind the last one.
+# What is seen after the last one.
 END: Final = Token("end", "", -1, -1)
 
 
