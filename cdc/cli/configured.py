@@ -99,7 +99,7 @@ def prepare_process(configuration: Configuration) -> None:
 
 
 def _present(file: Path) -> Path:
-    """The file; if nobody named one and there is none, the one that a run without a file has left."""
+    """The file; without `--config` and without cdc.yaml, the one that a run without a file has left."""
     if file == DEFAULT_CONFIG and not file.exists() and REMEMBERED_FILE.exists():
         return REMEMBERED_FILE
     return file

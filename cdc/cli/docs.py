@@ -17,7 +17,7 @@ from cdc.errors import ConfigError
 # Beside the package in a checkout; inside it where it was installed (setup.py copies them).
 _CHECKOUT = Path(cdc.__file__).parents[1] / "docs"
 _SHIPPED = Path(cdc.__file__).parent / "shipped_docs"
-# For developers; nobody who runs the daemon needs them.
+# For developers, not for operators.
 _LEFT_OUT = ("decisions", "benchmarks")
 
 

@@ -77,7 +77,7 @@ def _show(target: PauseTarget, result: PauseResult, done: str, *, as_json: bool)
     if not result.changed and done == "resumed":
         say(f"{target} is not paused.")
         return
-    say(f"{target} is {was}{done}." if result.taken or not result.running else f"{target}: {done} is noted.")
+    say(f"{target} is {was}{done}." if result.taken or not result.running else f"{target} will be {done}.")
     if not result.running:
         say("No daemon is running: `cdc run` follows it when it starts.")
     elif not result.taken:

@@ -58,7 +58,7 @@ class Standby:
                 if self._is_asked_to_reload:
                     self._is_asked_to_reload = False
                     self._refresh()
-                # Where nothing watches, nobody listens.
+                # Without a service manager, no process listens.
                 self._sender.send("WATCHDOG=1")
                 state = self._try()
         if state is None:

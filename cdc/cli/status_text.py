@@ -42,7 +42,8 @@ def lines_of(status: Status) -> Iterator[Text]:
     """All lines, in order."""
     yield from _headline(status.daemon)
     for standby in status.standbys:
-        yield Text(f"standby: process {standby.pid} on {standby.host} waits since {standby.since[:19]}Z")
+        since = f"{standby.since[:19]}Z"
+        yield Text(f"standby: process {standby.pid} on {standby.host} has been waiting since {since}")
     for name, source in status.sources.items():
         yield Text("")
         yield _title("source", name, source.state)

@@ -303,12 +303,12 @@ def _spark(values: Sequence[float]) -> str:
 
 
 def _errors_first(status: Status) -> list[PresentError]:
-    """Every error; those that need you first."""
+    """Every error; those that need an operator first."""
     return sorted(errors_of(status), key=lambda one: not one.error.needs_operator)
 
 
 def _problems(content: ViewContent, columns: int) -> list[Text]:
-    """Errors with their remedies, then what waits for somebody else."""
+    """Errors with their remedies, then waits that end without an operator."""
     errors = _errors_first(content.status)
     waits = [
         (f"sources.{name}", wait)

@@ -23,10 +23,10 @@ from cdc.spi.metrics import Meter
 from cdc.spi.status import ErrorReport, SinkReport, SourceReport
 from cdc_config import Configuration, ConfiguredSink, ConfiguredSource
 
-# What the daemon promises to stay under, where no container allows less.
+# The limit that the daemon promises to keep, unless its container has a lower one.
 MEMORY_LIMIT_BYTES = 400 * 1024**2
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
-# A source whose freshness is asked every few seconds: smaller changes are none.
+# Freshness is measured every few seconds: smaller changes are noise.
 _STEADY_SECONDS = 10.0
 
 
@@ -77,7 +77,7 @@ class ErrorNote:
 
 
 class LiveStatus:
-    """Answers for the daemon of this process. Any thread."""
+    """Status of the daemon in this process. Any thread."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class LiveStatus:
         logs: LogStore,
         meters: Callable[[], Sequence[Meter]],
     ) -> None:
-        # Replaced as a whole by a reload.
+        # A reload replaces it as a whole.
         self.configuration = configuration
         self.meters = meters
         self.monitor = monitor

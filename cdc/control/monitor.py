@@ -40,19 +40,19 @@ HOUR_SECONDS = 3600.0
 # Of a longer window: 288 points a day are more than a chart has pixels for on a phone, and fewer on a screen.
 DAY_STEP_SECONDS = 300.0
 MAX_EVENTS = 500
-# A slope that moves freshness by less in a minute is none.
+# A trend that changes freshness by less in a minute counts as steady.
 STEADY_SHARE = 0.1
 # A cursor that has not moved for so long, plus its flush interval, although changes wait is stuck: a large
 # delivery takes less.
 STUCK_SECONDS = 300.0
-# Written every ten seconds: events are what is rare.
+# Logged every ten seconds: not an event.
 _NO_EVENT = "progress"
 _MARKED = ("warning", "error")
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """Where freshness is going: `per_second` is its slope, `caught_up_in_seconds` None unless it falls."""
+    """Trend of freshness: `per_second` is its slope, `caught_up_in_seconds` None unless it falls."""
 
     direction: Literal["better", "steady", "worse"] | None = None
     per_second: float | None = None
@@ -69,7 +69,7 @@ class _Samples:
 
 
 class StatusMonitor:
-    """Takes reports by `tick` and log lines by `recording`."""
+    """Receives reports by `tick` and log lines by `recording`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -89,7 +89,7 @@ class StatusMonitor:
         self._event_count = 0
 
     def recording(self, log: Log) -> Log:
-        """Return a log function that keeps what it is given as an event, and passes it on."""
+        """Return a log function that stores each line as an event, and passes it on."""
 
         def record(event: str, *, level: str = "info", **fields: Any) -> None:
             if event != _NO_EVENT:
@@ -106,7 +106,7 @@ class StatusMonitor:
             self._points.extendleft(reversed(points[-MAX_POINTS + len(self._points) :]))
 
     def tick(self, report: DaemonReport) -> None:
-        """Take the newest report; of some of them keep figures."""
+        """Store the newest report, and the figures of some reports."""
         now = self._clock()
         due: list[Point] = []
         with self._lock:
@@ -130,7 +130,7 @@ class StatusMonitor:
 
     @property
     def age_seconds(self) -> float:
-        """How long ago the engine's thread last said something, or this process began."""
+        """Seconds since the newest report of the engine's thread, or since this process began."""
         return self._clock() - self._ticked_at
 
     def trend(self, sink: str, source: str, steady_seconds: float) -> Trend:
@@ -219,7 +219,7 @@ class StatusMonitor:
                 self._marks.append(_mark(self._events[-1]))
 
     def _due(self) -> tuple[list[Point], list[HistoryMark]]:
-        """Take what the file lacks, once a minute; with the lock held."""
+        """Return the points that the file lacks, once a minute. The caller holds the lock."""
         if (self._minute[-1].at - self._minute[0].at).total_seconds() < MINUTE_SECONDS - POINT_SECONDS:
             return [], []
         points, marks, self._minute = self._minute, [*self._marks], []

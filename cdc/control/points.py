@@ -2,7 +2,7 @@
 
 The file is lines of JSON: a header with format and version; `names`, the series of the values in later lines;
 a point a minute with its values; and a mark for each warning or error. It is never synced: a crash of the
-machine costs a few minutes of a chart. Nothing that happens to it stops the daemon.
+machine costs a few minutes of a chart. No damage to it stops the daemon.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class _Record:
 
 
 class _Damaged(Exception):
-    """The file is none of ours, or not any more; the text says why."""
+    """The file is not in our format, or damaged; the text says why."""
 
 
 def joined(points: Sequence[Point]) -> Point:

@@ -37,8 +37,8 @@ _RELOAD_AGAIN = "Correct the options of the source, or reload again once it can 
 
 
 class Reloader:
-    """One daemon's, beside the engine's run. `load` loads the file as at the start; what `reloading` gives is
-    entered while the configuration is loaded again.
+    """Reloads one daemon, while its engine runs. `load` loads the file as at the start; the context of
+    `reloading` is entered while the configuration is loaded again.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Reloader:
         self._load = load
         self._reloading = reloading
         self._log = log
-        # What may be put in by a signal handler that interrupts another one.
+        # A signal handler that interrupts another one may add to it.
         self._signals: queue.SimpleQueue[Literal["reload", "end"]] = queue.SimpleQueue()
         self._secrets = SecretWatch()
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
@@ -74,7 +74,7 @@ class Reloader:
         self._signals.put("reload")
 
     def reload(self, by: str, *, dry_run: bool = False) -> ReloadResult:
-        """Load the file, and run what it says unless `dry_run`. What is wrong is in the result."""
+        """Load the file and apply it, unless `dry_run`. The result has the problems."""
         file = str(self._live.configuration.file)
         if dry_run:
             return self._attempt(file, dry_run=True)
@@ -92,10 +92,10 @@ class Reloader:
                     if self._signals.get(timeout=POLL_SECONDS) == "end":
                         return
                     self.reload(BY_SIGNAL)
-                # A state that cannot be read or written now is at the next look.
+                # The next look retries a state that cannot be read or written now.
                 with suppress(CdcError):
                     self._serve(state)
-                # A file that cannot be read now is looked at when it has changed.
+                # A file that cannot be read now is tried again when it has changed.
                 with suppress(CdcError):
                     self._take_up_secrets()
 
@@ -135,7 +135,7 @@ class Reloader:
 
     def _change(self, *, dry_run: bool) -> tuple[Difference, ...]:
         old = self._live.configuration
-        # Before the file is read: what is written meanwhile shows as a later change.
+        # Before the file is read: a write during the read then counts as a later change.
         stamp = stamp_of(old.file)
         new = self._load()
         refused = refusals(old, new)

@@ -19,7 +19,7 @@ Level = Literal["ok", "busy", "warn", "bad", "off"]
 # Who acts: `warn` is retried by the daemon, `bad` needs an operator.
 Mark = Literal["ok", "copy", "replay", "warn", "bad", "pause", "off"]
 
-# An outage that lasts longer is no hiccup.
+# A longer outage counts as lasting.
 DOWN_SECONDS = 60.0
 # The engine's own thread ticks four times a second; after this long it hangs, and only a restart helps.
 ALIVE_SECONDS = 30.0
@@ -300,7 +300,7 @@ def _connecting(status: Status) -> DaemonVerdict | None:
 
 
 def _unknown(status: Status) -> DaemonVerdict | None:
-    """Before the first look at a source nobody knows whether something is missing."""
+    """Before the first look at a source it is unknown whether something is missing."""
     waiting = [
         name
         for name, pairs in status.sinks.items()

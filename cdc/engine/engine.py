@@ -38,7 +38,7 @@ from cdc.spi.tracing import BatchTracer
 
 # How often status, checkpoints and retention are looked at.
 TICK_SECONDS = 0.25
-# Somebody waits for the end of `--once`, which takes four looks in a row.
+# An operator waits for the end of `--once`, which takes four looks in a row.
 ONCE_TICK_SECONDS = 0.05
 
 

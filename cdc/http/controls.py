@@ -56,7 +56,7 @@ class ReloadBody(_Body):
 
 
 class ControlQuery(_Body):
-    """How the request is meant."""
+    """Mode of the request."""
 
     dry_run: Annotated[bool, Field(description="Only say what would happen.")] = False
 

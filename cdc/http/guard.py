@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 # A page asks a few times a second, a scrape every few seconds: several of each, and room for a burst.
 REQUESTS_PER_SECOND = 50.0
 REQUEST_BURST = 200
-# People click; scripts of people wait for an answer.
+# People click, and scripts wait for each answer.
 CONTROLS_PER_SECOND = 5.0
 CONTROL_BURST = 20
 # The longest request names some hundred tables.
@@ -66,7 +66,7 @@ class Access:
         """Return the refusal of a request that names a host which is not served on loopback."""
         if not self._is_local or _host(request.headers.get("host", "")) in _LOCAL_NAMES:
             return None
-        # Else a page of the Internet could have its reader's browser look.
+        # Otherwise a page on the Internet could make its reader's browser send requests here.
         remedy = "Use http://127.0.0.1, or set http.listen to the address that this name has."
         return refusal(421, "WrongHost", "the request names a host that this service does not serve", remedy)
 
@@ -117,7 +117,7 @@ class RequestLimits:
 
 
 class BodyTooLarge(Exception):
-    """The body was longer than it said, or did not say."""
+    """The body was longer than declared, or its length was not declared."""
 
 
 def _counted(receive: Receive) -> Receive:

@@ -75,7 +75,7 @@ def _described(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.body is not None:
         schema = _inlined(endpoint.body.model_json_schema(by_alias=True))
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-        # Nobody needs the token to ask what would happen.
+        # A dry run needs no token.
         operation["security"] = [{"token": []}, {}]
     return operation
 

@@ -108,7 +108,7 @@ def as_json(document: Any) -> bytes:
 
 
 def answer(document: Any, status: int = 200) -> Response:
-    """Return a document as JSON that nobody keeps."""
+    """Return a document as JSON that caches do not store."""
     body = as_json(document)
     return Response(body, status, headers={"Cache-Control": "no-store"}, media_type="application/json")
 

@@ -44,7 +44,9 @@ class HttpService:
         self.stop()
 
     def start(self) -> None:
-        """Listen, and serve on a thread. An address that is taken is logged: the daemon works without."""
+        """Listen, and serve on a thread. An address in use is logged; the daemon continues without the
+        service.
+        """
         address = self._settings.address
         if address is None:
             return
@@ -71,7 +73,7 @@ class HttpService:
             self._thread.join(STOP_SECONDS)
 
     def _run(self, listening: socket.socket, address: HttpAddress) -> None:
-        # Here: the engine starts meanwhile, and a daemon without the service never pays for it.
+        # Imported here: the engine starts at the same time, and a daemon without the service never needs it.
         import uvicorn  # noqa: PLC0415
 
         from cdc.http.app import application  # noqa: PLC0415

@@ -145,7 +145,7 @@ def refuse_scheme(url: str, schemes: Iterable[str], shape: str) -> None:
     """Raise UnusableUrl for a URL with the scheme of another tool, such as `jdbc:postgresql://`."""
     scheme, is_url, _ = url.partition("://")
     if is_url and scheme.lower() not in schemes and _SCHEME.fullmatch(scheme):
-        message = f"the url begins with {scheme}://, which this connector does not read"
+        message = f"the url begins with {scheme}://, which this connector does not support"
         raise UnusableUrl(message, f"Write {shape}")
 
 

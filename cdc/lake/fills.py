@@ -40,7 +40,7 @@ def json_of_fill(fill: pa.Scalar) -> Any:
 
 
 def fill_of(value: Any, kind: pa.DataType) -> pa.Scalar:
-    """The fill that `json_of_fill` was given, for a column of its type.
+    """The fill that `json_of_fill` encoded, for a column of its type.
 
     Raises:
         ValueError, pa.ArrowException: the value is none of that type.

@@ -2,7 +2,7 @@
 one when the new one is complete.
 
 Files below the replay's offset are shared, one that holds the offset is cut. Each step can be repeated
-after a crash: a generation that the cursor does not name is rubbish, and a table that was swapped carries
+after a crash: a generation that the cursor does not name is discarded, and a table that was swapped carries
 the generation's mark.
 """
 
@@ -35,7 +35,7 @@ def begin_generation(paths: LakePaths, state: LakeState, offset: int, form: File
         commits += 1
         incomplete = manifest.incomplete
     paths.store.sync(root)
-    # Position and commit time stay: they say what readers see, which is the old generation until the swap.
+    # Position and commit time stay: readers see the old generation until the swap.
     begun = replace(
         state,
         next=offset,
@@ -71,7 +71,7 @@ def swap_generation(paths: LakePaths, state: LakeState, folders: Iterable[str]) 
 def clear_generations(paths: LakePaths, state: LakeState) -> None:
     """Remove the files of generations that are neither read nor written.
 
-    Generations that this state knows nothing of belong to a newer process.
+    Generations that this state does not contain belong to a newer process.
     """
     written = {state.generation} if state.is_replaying else set()
     named = {state.generation, state.live}
@@ -90,7 +90,7 @@ def _inherit(
     """Take over the part of a commit that lies below `offset`."""
     files = []
     for file in manifest.files:
-        # A file that is gone was removed by its owner (retention); a replay does not bring it back.
+        # The owner has removed a missing file (retention); a replay does not restore it.
         if file.first >= offset or not paths.store.has(file.path):
             continue
         if file.last < offset:

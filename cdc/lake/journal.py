@@ -30,7 +30,7 @@ FORMAT = 1
 class Manifest:
     """One commit: number `number` of its generation, holding the offsets first ≤ offset < next.
 
-    `incomplete` are the tables that lack rows or changes after it, `aside` those that the lake can't take.
+    `incomplete` are the tables that lack rows or changes after it, `aside` those that the lake cannot store.
     """
 
     source: str
@@ -88,9 +88,9 @@ class LakeState:
     """The contents of `cursor.json`.
 
     `live` is the generation that readers see, `generation` the one written to; they differ while a replay is
-    under way. `commits` counts the manifests of `generation`. `last` is the newest commit, which the next
-    one to open the lake completes; `before` is the position that the lake was at without it. `incomplete` are
-    the tables that lack rows or changes in `generation`, `aside` those that the lake can't take. `log_id` is
+    under way. `commits` counts the manifests of `generation`. `last` is the newest commit, which the next one
+    to open the lake completes; `before` is the position that the lake was at without it. `incomplete` are the
+    tables that lack rows or changes in `generation`, `aside` those that the lake cannot store. `log_id` is
     the identity of the log that the offsets are of. `writer` is the process that wrote the cursor last, and
     `reserved` the highest number of a generation that a process has begun to write: no two write one.
     """
@@ -222,7 +222,7 @@ def claim(paths: LakePaths, writer: str) -> LakeState | None:
 def complete(paths: LakePaths, state: LakeState, *, is_new: bool = False) -> None:
     """Rename the files of the newest commit to their final names and write its manifest; may be repeated.
 
-    A commit that `is_new` has no manifest yet: that is not asked for.
+    A commit that `is_new` has no manifest yet, so none is looked up.
     """
     manifest = state.last
     if manifest is None or (not is_new and paths.store.has(manifest.path(paths))):

@@ -35,11 +35,11 @@ COPY_PIECE_BYTES = 512 * MIB
 READ_AHEAD_BYTES = MIB
 # The most keys that S3 lists or deletes in one request.
 KEYS_AT_ONCE = 1000
-# A hiccup of a second is not worth a failed delivery; whatever lasts longer is the retry table's. A server
+# An outage of a second must not fail a delivery; the retry table handles longer ones. A server
 # that swallows packets is given up after some 25 s: the daemon ends within 30 s of a SIGTERM.
 ATTEMPTS = 4
 CONNECT_SECONDS = 5
-# An answer to 5 MiB that takes longer will not come.
+# An answer to 5 MiB that takes longer is considered lost.
 ANSWER_SECONDS = 30
 
 # Requests that one commit sends at the same time: on S3, one takes some 30 ms. boto3 keeps ten connections.
@@ -105,7 +105,7 @@ class S3Store:
                 "s3", endpoint_url=place.endpoint, region_name=place.region, config=config
             )
         except (self._errors.BotoCoreError, ValueError) as error:
-            # What it says is about options (a profile, a region, a URL), never about credentials.
+            # Its text is about options (a profile, a region, a URL), never about credentials.
             message = f"the S3 client cannot be configured ({type(error).__name__})"
             remedy = "Check endpoint and region, and boto3's settings. Run: env | grep ^AWS_ | cut -d= -f1"
             raise ConfigError(message, where=self.root, remedy=remedy) from error
@@ -137,7 +137,7 @@ class S3Store:
         return Finding(Severity.OK, "lake-writable", message, docs=docs)
 
     def _tried(self, key: str) -> list[str]:
-        """Do what the lake does with objects of its own; return the promises that the server breaks."""
+        """Try the lake's operations on objects of its own; return the promises that the server breaks."""
         other = f"{key}-copy"
         try:
             self.put(key, b"1", over=ABSENT)
@@ -223,7 +223,7 @@ class S3Store:
             some = {"Objects": objects[first : first + self._limits.keys], "Quiet": True}
             answer = self._client.delete_objects(Bucket=self._bucket, Delete=some)
             for refused in answer.get("Errors", ()):
-                # The request as a whole succeeded: what failed in it is an error like any other.
+                # The request as a whole succeeded; a failure within it is an ordinary error.
                 raise self._errors.ClientError({"Error": {"Code": refused["Code"]}}, "DeleteObjects")
 
     def delete_all(self, prefix: str, kept: Kept = nothing) -> None:
@@ -273,7 +273,7 @@ class S3Store:
             one.result()
 
     def sync(self, prefix: str) -> None:
-        """Nothing: an object is durable when its request is answered."""
+        """Do nothing: an object is durable when its request is answered."""
 
     def publish(self, moves: Mapping[str, str]) -> None:
         started = {key: self._sender.start(self.copy, key, target) for key, target in moves.items()}
@@ -332,7 +332,7 @@ def _is_hidden(key: str) -> bool:
 
 
 class NoLock:
-    """A `StoreLock` that keeps nobody away."""
+    """A `StoreLock` that excludes no process."""
 
     def release(self) -> None:
         pass

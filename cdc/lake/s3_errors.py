@@ -16,7 +16,7 @@ PRECONDITION = "PreconditionFailed"
 # A single request copies up to 5 GiB; for more, S3 and its likes have these words.
 TOO_LARGE = frozenset({"EntityTooLarge", "InvalidRequest"})
 
-# 4xx answers that go away without us: a token that is renewed, a clock that is set, a slow upload, an upload
+# 4xx answers with a passing cause: a token that is renewed, a clock that is set, a slow upload, an upload
 # that another process has ended, an object that another process has moved.
 _PASSING = frozenset({
     "ExpiredToken", "NoSuchKey", "NoSuchUpload", "RequestTimeTooSkewed", "RequestTimeout",

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
-# Parts on their way: the next rows are encoded while the last ones are sent.
+# Parts in flight: the next rows are encoded while the last ones are sent.
 PARTS_AT_ONCE = 2
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,13 +24,13 @@ class Sender:
         self._room = threading.Semaphore(PARTS_AT_ONCE)
 
     def start(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Call it in a thread."""
+        """Call the function on a thread."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="s3")
         return self._pool.submit(call, *args, **kwargs)
 
     def start_part(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """As `start`, when fewer than PARTS_AT_ONCE parts are on their way, of all objects together."""
+        """As `start`, when fewer than PARTS_AT_ONCE parts are in flight, of all objects together."""
         self._room.acquire()
         started = self.start(call, *args, **kwargs)
         started.add_done_callback(lambda _: self._room.release())

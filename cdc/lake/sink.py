@@ -87,7 +87,7 @@ class LakeSink:
         self._writer = writer_name(context)
         # Whether others' staged files are gone, and whether there may be some of an own delivery that failed.
         self._is_alone = self._has_leftovers = False
-        # Tables that could not be taken in this process: they are not asked for again and again.
+        # Tables that this process could not store: they are not requested again.
         self._still_refused: set[TableId] = set()
 
     def check(self) -> Sequence[Finding]:
@@ -144,7 +144,7 @@ class LakeSink:
                     staged = self._stage(delivery, paths, state)
                 self._commit(delivery, paths, state, staged)
             except BaseException:
-                # Whether the cursor was replaced is for the disk to say.
+                # Only the disk shows whether the cursor was replaced.
                 self._state = None
                 raise
 
@@ -176,7 +176,7 @@ class LakeSink:
         return TableClaims(paths, self._format.suffix)
 
     def _has(self, delivery: Delivery, state: LakeState | None) -> bool:
-        """Return whether the lake has this delivery, or it is an empty one that says nothing new."""
+        """Return whether the lake has this delivery, or the delivery is empty and changes nothing."""
         cursor = state.cursor if state else None
         if continuity.is_applied(cursor, delivery, self._where(delivery.source)):
             return True
@@ -184,7 +184,7 @@ class LakeSink:
         return is_empty and cursor is not None and _reached(cursor) == _reached(delivery)
 
     def _settled(self, paths: LakePaths) -> LakeState | None:
-        """The state, with everything that it decided carried out."""
+        """The state, after everything that it decided is completed."""
         state = self._state or load_state(paths)
         if state is not None and self._state is None:
             complete(paths, state)
@@ -222,7 +222,7 @@ class LakeSink:
             return made != state.aside
 
     def _stage(self, delivery: Delivery, paths: LakePaths, state: LakeState | None) -> Staged:
-        """Stage a delivery; a table that can't be taken is set aside, and all begins again without it."""
+        """Stage a delivery; a table that cannot be stored is set aside, and staging restarts without it."""
         refused: list[TableRefused] = []
         while True:
             try:
@@ -241,7 +241,7 @@ class LakeSink:
         if self._has_leftovers:
             clear_staging(paths, self._writer)
         self._has_leftovers = True
-        # Names no earlier delivery of this lake had: a leftover is never taken for one of ours.
+        # Names that no earlier delivery of this lake had: a leftover is never mistaken for one of ours.
         prefix = f"{self._writer}/{state.generation if state else 1}-{delivery.first}"
         staging = Staging(
             paths, prefix, self._format, self._partition, delivery, self._context.memory_bytes // 2
@@ -294,7 +294,7 @@ class LakeSink:
             incomplete=staged.incomplete,
             aside=staged.aside,
         )
-        # A range without rows for this lake leaves no trace but the cursor's.
+        # A range without rows for this lake changes the cursor only.
         lacking = (state.incomplete, state.aside) if state else ((), ())
         if staged.files or (staged.incomplete, staged.aside) != lacking:
             manifest = Manifest(
@@ -325,7 +325,7 @@ def _reached(what: Cursor | Delivery) -> tuple[int, Position]:
 
 
 def _visible(state: LakeState, paths: LakePaths) -> Cursor | None:
-    """The cursor without a commit that was decided but not carried out."""
+    """The cursor without a commit that was decided but not completed."""
     if state.last is None or state.is_settled(paths):
         return state.cursor
     if state.before is None:

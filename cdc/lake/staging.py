@@ -21,8 +21,8 @@ from cdc.merge import TableRefused
 from cdc.model import ChangeBatch, CopyStep, Envelope, TableId, TableSchema
 from cdc.spi import Delivery
 
-# Files with a descriptor and encoder state (some 100 KiB each); beyond, the one unused for longest is ended.
-# Fewer where the store holds a part of each in memory.
+# Files with a descriptor and encoder state (some 100 KiB each). At the limit, the least recently used is
+# ended. Fewer where the store holds a part of each in memory.
 OPEN_FILES = 32
 
 FileKey = tuple[TableId, str]
@@ -167,7 +167,7 @@ class Staging:
 
     @contextmanager
     def _changing(self, key: FileKey, file: TableFile) -> Iterator[TableFile]:
-        """Keep the totals of all files while one changes, and say whose values can't be written."""
+        """Update the totals after a change of one file, and name the table whose values cannot be written."""
         before = file.buffered_bytes
         try:
             yield file
@@ -191,7 +191,7 @@ def split_by_commit(
     """The batch in pieces of one partition each, with the partition's begin (None for rows without a commit
     time).
 
-    A batch of one partition, by far the usual case, is given back as it is.
+    A batch of one partition, by far the usual case, is returned unchanged.
     """
     if partition is Partition.NONE or not batch.row_count:
         yield from [(batch, None)] if batch.row_count else []

@@ -1,4 +1,4 @@
-"""The store of a lake's objects: a small protocol that a local disk and an object storage can implement.
+"""The store of a lake's objects: a small protocol for local disks and object storage.
 
 It has no rename, no append and no folders. Keys are relative, with `/` between their parts; a prefix
 ends with `/`, or is empty.
@@ -35,13 +35,13 @@ from cdc.spi import Finding, Severity
 
 # The version of an object that does not exist.
 ABSENT = ""
-# Where a local swap puts what the new objects replace, below the prefix that they come from.
+# The place of replaced objects during a local swap, below the prefix of the new ones.
 REPLACED = ".replaced"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """A small object's content, and its version: another one for another content."""
+    """A small object's content, and its version, which changes with the content."""
 
     data: bytes
     version: str
@@ -51,7 +51,7 @@ class ObjectWriter(Protocol):
     """An unfinished object, invisible before `close`. Its owner calls `close` or `abandon`."""
 
     file: Any
-    """Open for writing, as pyarrow takes it."""
+    """The open file, for pyarrow to write to."""
 
     @property
     def byte_count(self) -> int:
@@ -103,7 +103,7 @@ class ObjectStore(Protocol):
         ...
 
     def check(self, docs: str) -> Finding:
-        """Return whether objects can be written here, and conditions are honoured; leaves nothing behind."""
+        """Check whether objects can be written here and conditions are honoured; leave no object."""
         ...
 
     def path(self, key: str) -> str:
@@ -238,7 +238,7 @@ class LocalStore:
         return StoredObject(data, _version(data))
 
     def put(self, key: str, data: bytes, *, over: str | None = None) -> str | None:
-        # Between the comparison and the rename another process could write: `lock` keeps it away.
+        # Another process could write between the comparison and the rename: `lock` excludes it.
         path = self._made(key)
         if over == ABSENT:
             return _version(data) if create_atomically(path, data) else None
@@ -335,7 +335,7 @@ class LocalWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._draft = draft_of(path)
-        # A leftover is not written into: another process may have it open still.
+        # A leftover is never overwritten: another process may still have it open.
         self._draft.unlink(missing_ok=True)
         self.file = pa.OSFile(str(self._draft), "wb")
 

@@ -82,7 +82,7 @@ ERRORS = Metric(
     ("part", "name", "kind"),
 )
 
-# Read from the status when somebody asks.
+# Read from the status on request.
 UP = Metric("cdc_up", "gauge", "1 while the daemon's main thread works.")
 READY = Metric("cdc_ready", "gauge", "1 if /readyz answers 200.")
 SOURCE_STATE = Metric(

@@ -272,7 +272,7 @@ class Catalog:
         found, container = self._existing.get(self._folded(place)), self._dialect.container
         if found is not None:
             raise SinkRefused(
-                f"the {container} has a table or view {found} that was not made by this sink",
+                f"the {container} has a table or view {found} that this sink did not create",
                 where=f"{self._where}: {table}",
                 remedy=f"Rename it or drop it in the {container}, or choose another {container}.",
             )

@@ -60,7 +60,7 @@ class SqlSink(ABC):
         self._where = where
         self._connection: Connection | None = None
         self._tables: Tables | None = None
-        # Tables that could not be taken in this process: they are not asked for again and again.
+        # Tables that this process could not store: they are not requested again.
         self._still_refused: set[TableId] = set()
         self._room: Room | None = None
 

@@ -254,7 +254,7 @@ class MysqlSource:
                 break
             before = found
         else:
-            # Somebody alters tables all the time: each definition is proven when it is needed.
+            # Tables are altered all the time: each definition is proven when it is needed.
             found = CatalogNow({}, {}, {})
         definitions = found.tables
         position = start.position.to_position()

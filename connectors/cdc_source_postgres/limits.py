@@ -18,7 +18,7 @@ SET_BYTES = 4 * 1024 * 1024
 class Limits:
     """One source's; the defaults are the daemon's."""
 
-    # A lock that somebody keeps longer than this is somebody's business to know about; what waits is tried
+    # An operator should know of a lock that is kept longer than this; what waits is tried
     # again. Whole seconds.
     lock_timeout_seconds: int = 10
     # Creating a slot waits for every transaction that was open when it began; each attempt ends with the lock

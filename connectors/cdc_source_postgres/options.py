@@ -22,7 +22,7 @@ from cdc_libpq.urls import MAX_NAME_BYTES, check_complete, parse_settings, searc
 
 # Everything in `public` is what most applications mean by "my database".
 TABLES = ("public.*",)
-# A slot or publication that nobody named is `cdc_<source>`.
+# A slot or publication without a name in the config is `cdc_<source>`.
 NAME_PREFIX = "cdc_"
 
 # What the server keeps for itself.

@@ -236,7 +236,7 @@ def _place(position: str | None) -> str:
 def _check_folder(folder: Path) -> None:
     if folder.exists() and not (folder / MARKER).exists():
         raise DemoFailed(
-            "this folder was not made by an earlier demo",
+            "no earlier demo created this folder",
             where=str(folder),
             remedy="Name another folder with --folder",
         )

@@ -255,7 +255,7 @@ class StreamSession:
         """Take in the definitions of these tables that changed without a statement in the binlog."""
         begun = time.monotonic()
         self._tracking.compare(suspects)
-        # While the catalog is read nobody listens.
+        # While the catalog is read, nothing is received.
         self._heard_at += time.monotonic() - begun
         if self._tracking.has_changes:
             yield from self._yield_set()
@@ -348,7 +348,7 @@ class StreamSession:
         begun = time.monotonic()
         yield changes
         self._pace.yielded(changes)
-        # While the caller is busy nobody listens.
+        # While the caller is busy, nothing is received.
         self._heard_at += time.monotonic() - begun
 
     def _event(self, payload: bytes) -> Iterator[ChangeSet | None]:

@@ -126,7 +126,7 @@ class Views:
 
     @contextmanager
     def locked(self, tables: Sequence[TableId]) -> Iterator[Connection]:
-        """Nobody writes these tables inside the block, and everything written before is visible."""
+        """No session writes to these tables inside the block, and everything written before is visible."""
         locker = self._lock(tables)
         try:
             yield locker

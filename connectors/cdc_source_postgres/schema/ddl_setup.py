@@ -17,7 +17,7 @@ from cdc_source_postgres.schema.ddl_objects import (
 # What prints the SQL for an administrator; see checks/ddl.py.
 CHECK_CODE = "ddl-trigger"
 SHOW_SQL = f"cdc check --fix {CHECK_CODE}"
-# Installing changes catalogs only; where even that waits, somebody's lock is more important.
+# Installing changes catalogs only; if even that waits, the other session's lock is more important.
 _LOCK_TIMEOUT = "set local lock_timeout = '2s'"
 # Superusers, and the administrators that hosted databases let create event triggers.
 _MAY_INSTALL = """

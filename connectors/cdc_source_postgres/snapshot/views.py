@@ -56,7 +56,7 @@ _SIZES = """
 _UNLOCK = "rollback to savepoint cdc; release savepoint cdc"
 _ONLY_THIS_TABLE = frozenset(
     {
-        "55P03",  # lock_not_available: somebody alters it
+        "55P03",  # lock_not_available: another session alters it
         "42P01",  # undefined_table: dropped or renamed since
         "3F000",  # invalid_schema_name
         "42809",  # wrong_object_type: its name is another object's now

@@ -112,7 +112,7 @@ class Watcher:
                     self._give_way(waiter)
                     return
         except (psycopg.Error, SourceUnavailable):
-            # Nobody would notice who waits from now on.
+            # From now on, nothing would notice a waiting session.
             self._end()
 
     def _look(self) -> Waiter | None:

@@ -136,7 +136,7 @@ def objection(mark: Mark | None, owner: LogIdentity, slot: str, where: str) -> S
 
 
 def read_mark(conn: Connection, publication: str, slot: str) -> Mark | None:
-    """Return who owns the slot; None where nobody wrote it down."""
+    """Return the owner of the slot; None if it is not stored."""
     row = conn.execute(_COMMENT, (publication,)).fetchone()
     for found in _MARK.finditer((row and row[0]) or ""):
         if found["slot"] == slot:

@@ -199,7 +199,7 @@ def _execute_once(conn: Connection, statement: sql.Composed) -> None:
     try:
         conn.execute(statement)
     except psycopg.errors.DuplicateObject:
-        return  # Somebody added one of them at this moment; the next look adds the others.
+        return  # Another session has just added one of them; the next look adds the others.
 
 
 def _published(row: Mapping[str, Any]) -> Published:

@@ -228,7 +228,7 @@ def _create(
 
 
 def drop_slot(conn: Connection, slot: str) -> None:
-    """Drop a slot that nobody reads."""
+    """Drop a slot that no session reads."""
     conn.execute("select pg_drop_replication_slot(%s)", (slot,))
 
 

@@ -77,7 +77,7 @@ class Acknowledgements:
         self._sent_at = time.monotonic()
 
 
-# How often a position that somebody waits for is asked for.
+# How often a position with a waiter is looked up.
 ASK_SECONDS = 0.2
 # A server that shuts down asks about 20 times a second for progress that may never come (the caller does not
 # acknowledge): this many questions within so many seconds of its clock, without data between them, end the

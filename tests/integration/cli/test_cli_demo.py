@@ -95,7 +95,7 @@ def test_demo_leaves_a_folder_that_is_not_its_own_alone(tmp_path: Path) -> None:
     kept.write_text("mine")
     done = run_cdc("demo", cwd=tmp_path)
     assert done.returncode == 1
-    assert "demo-data: this folder was not made by an earlier demo" in done.stderr
+    assert "demo-data: no earlier demo created this folder" in done.stderr
     assert kept.read_text() == "mine"
 
 

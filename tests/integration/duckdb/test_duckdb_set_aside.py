@@ -34,7 +34,7 @@ def test_a_table_that_the_sink_did_not_make_is_set_aside_and_comes_back(tmp_path
     duck.sink.prepare("shop")
     assert duck.rows("public.other", "id") == [(1,)]
     said = aside(duck)["public.t"]
-    assert "the file has a table or view public.t that was not made by this sink" in said.message
+    assert "the file has a table or view public.t that this sink did not create" in said.message
     assert (said.since, said.kind, said.deliverable) == (0, "SinkRefused", False)
     assert said.remedy
     assert ("skipping a table until its error is resolved", "public.t") in [

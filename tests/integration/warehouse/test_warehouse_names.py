@@ -122,7 +122,7 @@ def test_name_that_is_taken_by_something_else_sets_the_table_aside(warehouse: Wa
         warehouse.change(table(f"public.{name}", {"id": pa.int32()}, relation=number), ("c", {"id": 1}))
     found = dict(warehouse.query("select table_name, reason from _cdc.set_aside"))
     assert found.keys() == {"counter", "pair"}
-    assert found["counter"].endswith("has a table or view public.counter that was not made by this sink")
+    assert found["counter"].endswith("has a table or view public.counter that this sink did not create")
 
 
 def test_added_column_whose_name_is_too_long_is_added(warehouse: Warehouse) -> None:
