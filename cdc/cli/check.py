@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Annotated
@@ -19,6 +20,7 @@ from cdc.spi import Severity
 
 # A longer fix is a script: it is printed when it is asked for, without an indent.
 LONGEST_FIX = 10
+_INDENT = " " * 10
 _STYLE = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.ERROR: "bold red"}
 
 
@@ -43,10 +45,24 @@ def check(
         print_json([{"subject": subject, **asdict(finding)} for subject, finding in results])
     else:
         out = console()
-        for line in finding_lines(results):
+        for line in finding_lines(results, out.width if out.is_terminal else None):
             say(line, out)
     if has_errors(results):
         raise typer.Exit(1)
+
+
+def _folded(message: str, start: int, width: int | None) -> list[str]:
+    """The lines of a message whose first line begins in column `start`."""
+    if width is None or start >= width:
+        return [message]
+    lines = textwrap.wrap(
+        message,
+        width - len(_INDENT),
+        initial_indent=" " * (start - len(_INDENT)),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.lstrip() for line in lines] or [message]
 
 
 def has_errors(results: Sequence[Result]) -> bool:
@@ -62,17 +78,23 @@ def _print_fixes(results: Sequence[Result], code: str) -> None:
     print("\n".join(dict.fromkeys(fixes)))
 
 
-def finding_lines(results: Sequence[Result]) -> Iterator[Text]:
-    """Yield the findings, each with its fix and page, and at the end their number."""
+def finding_lines(results: Sequence[Result], width: int | None = None) -> Iterator[Text]:
+    """Yield the findings, each with its fix and page, and at the end their number.
+
+    Messages are folded to `width` columns. A fix never is: it can be pasted.
+    """
     for subject, finding in results:
         mark = Text(f"{finding.severity.value:<8}", _STYLE[finding.severity])
-        yield Text.assemble(mark, (subject, "bold"), f"  {finding.message}")
+        start = len(mark) + len(subject) + 2
+        first, *rest = _folded(finding.message, start, width)
+        yield Text.assemble(mark, (subject, "bold"), f"  {first}")
+        yield from (Text(f"{_INDENT}{line}") for line in rest)
         lines = finding.fix.splitlines()
         if len(lines) > LONGEST_FIX:
             lines = [f"cdc check --fix {finding.code}   # prints {len(lines)} lines to run"]
-        yield from (Text(f"          {line}", "cyan") for line in lines)
+        yield from (Text(f"{_INDENT}{line}", "cyan") for line in lines)
         if finding.docs:
-            yield Text(f"          see: {command_for(finding.docs)}", "dim")
+            yield Text(f"{_INDENT}see: {command_for(finding.docs)}", "dim")
     errors = sum(finding.severity is Severity.ERROR for _, finding in results)
     warnings = sum(finding.severity is Severity.WARNING for _, finding in results)
     yield Text(

@@ -13,6 +13,7 @@ from cdc.cli.logging import LogLevel, configure
 from cdc.cli.output import has_screen
 from cdc.control.live import LiveStatus
 from cdc.errors import ConfigError
+from cdc.kit.report import counted
 from cdc.readable import show_count, show_seconds
 from cdc.spi.status import DaemonReport
 
@@ -99,13 +100,15 @@ def closing_lines(report: DaemonReport, seconds: float) -> Iterator[str]:
     rows: list[tuple[str, ...]] = [("", "rows", "rows/s", "time", "")]
     for name, source in report.sources.items():
         note = f"log at offset {source.offset:,}" if source.log_is_open else _NO_LOG
-        rows.append((name, *_done(source.rows, seconds), f"captured, {note}"))
+        skipped = f", {counted(len(source.refused), 'table')} skipped" if source.refused else ""
+        rows.append((name, *_done(source.rows, seconds), f"captured, {note}{skipped}"))
     for name, pairs in report.sinks.items():
         for pair in pairs:
             is_open = report.sources[pair.source].log_is_open if pair.source in report.sources else True
             waiting = f"{show_count(pair.behind_changes)} waiting" if is_open else _NO_LOG
             note = f"of {pair.source} delivered, {waiting}"
-            rows.append((name, *_done(pair.rows, seconds), note))
+            skipped = f", {counted(len(pair.set_aside), 'table')} skipped" if pair.set_aside else ""
+            rows.append((name, *_done(pair.rows, seconds), f"{note}{skipped}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *numbers, note in rows:
         cells = [f"{text:>{width}}" for text, width in zip(numbers, widths[1:], strict=False)]

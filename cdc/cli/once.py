@@ -8,7 +8,9 @@ from datetime import timedelta
 
 import typer
 
+from cdc import errors
 from cdc.errors import CdcError
+from cdc.kit.errors import RETRIED
 from cdc.kit.report import counted
 from cdc.spi.status import DaemonReport, ErrorReport
 from cdc.units import format_duration, parse_duration
@@ -55,8 +57,7 @@ class Deadline:
         """
         if not self.expired:
             return
-        for error in _retried(report):
-            yield CdcError(error.message, remedy=error.remedy)
+        yield from _retried(report)
         shown = format_duration(timedelta(seconds=self._seconds or 0))
         left = "; ".join(_left(report)) or "the sources have not answered yet"
         yield CdcError(
@@ -66,10 +67,21 @@ class Deadline:
         )
 
 
-def _retried(report: DaemonReport) -> Iterator[ErrorReport]:
-    """The newest error of each source and sink, which names its place itself."""
-    yield from (source.error for source in report.sources.values() if source.error)
-    yield from (pair.error for pairs in report.sinks.values() for pair in pairs if pair.error)
+def _retried(report: DaemonReport) -> Iterator[CdcError]:
+    """The newest error of each source and sink."""
+    for name, source in report.sources.items():
+        if source.error:
+            yield _as_raised(source.error, f"sources.{name}")
+    for name, pairs in report.sinks.items():
+        yield from (_as_raised(pair.error, f"sinks.{name}") for pair in pairs if pair.error)
+
+
+def _as_raised(error: ErrorReport, where: str) -> CdcError:
+    """The error with its kind and place. Nothing retries once the run has ended."""
+    kind = getattr(errors, error.kind, CdcError)
+    message = error.message.removeprefix(f"{where}: ")
+    found: CdcError = kind(message, where=where, remedy=error.remedy.removesuffix(RETRIED).rstrip())
+    return found
 
 
 def _left(report: DaemonReport) -> Iterator[str]:

@@ -17,7 +17,7 @@ from cdc.control.catalog import errors_of
 from cdc.control.status import STALE_SECONDS, DaemonView, OpenRequest, SourceView, Status, stamp_of
 from cdc.engine.waits import NO_ACTION
 from cdc.kit.report import counted
-from cdc.readable import show_bytes, show_seconds, show_time
+from cdc.readable import show_bytes, show_seconds, show_span, show_time
 from cdc.spi.state import Pause
 from cdc.spi.status import (
     ConfigurationReport,
@@ -60,7 +60,7 @@ def lines_of(status: Status) -> Iterator[Text]:
         yield from map(Text, textwrap.wrap(line, COLUMNS))
     for one in errors_of(status):
         yield Text("")
-        yield from _error_lines(one.subject, one.error)
+        yield from error_lines(one.subject, one.error)
 
 
 def _headline(daemon: DaemonView) -> Iterator[Text]:
@@ -216,12 +216,14 @@ def _request_lines(requests: Sequence[OpenRequest]) -> Iterator[str]:
 
 
 def _retry(seconds: float, error: ErrorReport) -> str:
-    shown = show_seconds(seconds)
     # What needs an operator is retried at one interval, everything else after waits that grow.
-    return f"Retried every {shown}." if error.needs_operator else f"Next attempt after {shown}."
+    if error.needs_operator:
+        return f"Retried every {show_span(seconds)}."
+    return f"Next attempt after {show_seconds(seconds)}."
 
 
-def _error_lines(subject: str, error: ErrorReport) -> Iterator[Text]:
+def error_lines(subject: str, error: ErrorReport) -> Iterator[Text]:
+    """Yield an error of that subject for people: kind and message, when it is retried, and its remedy."""
     head = f"{subject}: "
     message = error.message.removeprefix(head)
     lines = textwrap.wrap(f"{head}{error.kind}: {message}", COLUMNS, break_long_words=False)

@@ -303,4 +303,8 @@ class Coordinator:
                 entry.tables.remove(table)
                 entry.commit()
             self._status.count("tables_dropped_before_copy", 1)
-            self._report("a table was dropped before it was copied", level="warning", table=str(table))
+            self._report(
+                "a table is not copied: it was dropped, renamed or attached to another one",
+                level="warning",
+                table=str(table),
+            )

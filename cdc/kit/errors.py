@@ -25,6 +25,7 @@ class ErrorMeaning:
 
 RETRIED = "It is retried automatically."
 WAIT = ErrorMeaning(SourceUnavailable, "No action needed: it is retried automatically.")
+UNREACHED = f"Start the server, or correct host and port in url. {RETRIED}"
 LOCKED = ErrorMeaning(SourceUnavailable, f"Another session has a lock or a transaction open. {RETRIED}")
 TOO_MANY_CONNECTIONS = ErrorMeaning(SourceUnavailable, f"{RETRIED} If it lasts, raise max_connections.")
 NO_DATABASE = ErrorMeaning(SourceRefused, "Check the database name in url.")

@@ -22,6 +22,7 @@ from cdc.kit.errors import (
     NO_PRIVILEGE,
     TOO_MANY_CONNECTIONS,
     UNKNOWN,
+    UNREACHED,
     WAIT,
     ErrorMeaning,
 )
@@ -122,7 +123,7 @@ _TOO_LONG = re.compile(r"invalid memory alloc request size|out of memory")
 _NOT_DECODABLE = re.compile(r"could not map file(?:number|node) .* to relation OID")
 
 _STEPS = {
-    ConnectionStep.REACH: WAIT,
+    ConnectionStep.REACH: ErrorMeaning(SourceUnavailable, UNREACHED),
     ConnectionStep.TLS: ErrorMeaning(SourceRefused, "Check sslmode and the certificates in url."),
     ConnectionStep.PASSWORD: _LOGIN,
 }

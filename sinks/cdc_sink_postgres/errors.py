@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import psycopg
 
 from cdc.errors import CdcError, SinkRefused, SinkUnavailable
+from cdc.kit.errors import RETRIED, UNREACHED
 from cdc_libpq.connecting import ConnectionRefused, ConnectionStep
-
-_RETRIED = "It is retried automatically."
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class Meaning:
     remedy: str
 
 
-_WAIT = Meaning(SinkUnavailable, _RETRIED)
+_WAIT = Meaning(SinkUnavailable, RETRIED)
 _LOGIN = Meaning(SinkRefused, "Correct user and password in url, or let this host in with pg_hba.conf.")
 _POOLER = Meaning(
     SinkRefused,
@@ -34,7 +33,7 @@ _POOLER = Meaning(
 _PRIMARY = Meaning(
     SinkUnavailable,
     "Give the address of the primary in url, or list all hosts with target_session_attrs=read-write. "
-    + _RETRIED,
+    + RETRIED,
 )
 # By exact SQLSTATE; then by class, the first two characters; then `_UNKNOWN`.
 _STATES = {
@@ -42,20 +41,20 @@ _STATES = {
     "25006": _PRIMARY,
     "25P03": _WAIT,
     "25P04": _WAIT,
-    "3F000": Meaning(SinkUnavailable, f"A schema was dropped in the meantime. {_RETRIED}"),
+    "3F000": Meaning(SinkUnavailable, f"A schema was dropped in the meantime. {RETRIED}"),
     "3D000": Meaning(SinkRefused, "Correct the database name in url, or create the database."),
     "42501": Meaning(SinkRefused, "Run cdc check: it prints the statement for each missing privilege."),
-    "42P01": Meaning(SinkUnavailable, f"A table was dropped in the meantime. {_RETRIED}"),
-    "53100": Meaning(SinkUnavailable, f"Free disk space on the server. {_RETRIED}"),
-    "53300": Meaning(SinkUnavailable, f"{_RETRIED} If it lasts, raise max_connections."),
+    "42P01": Meaning(SinkUnavailable, f"A table was dropped in the meantime. {RETRIED}"),
+    "53100": Meaning(SinkUnavailable, f"Free disk space on the server. {RETRIED}"),
+    "53300": Meaning(SinkUnavailable, f"{RETRIED} If it lasts, raise max_connections."),
     "55000": Meaning(
         SinkUnavailable,
         "If a publication publishes the table's updates and deletes, run for that table: alter table NAME "
-        f"replica identity full. {_RETRIED}",
+        f"replica identity full. {RETRIED}",
     ),
     "55P03": Meaning(
         SinkUnavailable,
-        f"Another session has a lock on a table of the sink, or is a second daemon. {_RETRIED}",
+        f"Another session has a lock on a table of the sink, or is a second daemon. {RETRIED}",
     ),
     "57P04": Meaning(SinkRefused, "The database was dropped: create it again."),
     "XX001": Meaning(SinkRefused, "The server reports damaged data: restore the database."),
@@ -102,10 +101,10 @@ def translate(error: psycopg.Error, where: str, operation: str) -> CdcError:
         return _refused(error, where, operation)
     state = state_of(error)
     if not state:
-        return SinkUnavailable(f"{operation}: the connection was lost", where=where, remedy=_RETRIED)
+        return SinkUnavailable(f"{operation}: the connection was lost", where=where, remedy=RETRIED)
     if _is_race(error, state):
         message = f"{operation}: another session was creating an object of the same name (SQLSTATE {state})"
-        return SinkUnavailable(message, where=where, remedy=_RETRIED)
+        return SinkUnavailable(message, where=where, remedy=RETRIED)
     meaning = _meaning(state)
     return meaning.kind(f"{operation}: {_said(error, state)}", where=where, remedy=meaning.remedy)
 
@@ -168,5 +167,5 @@ def _refused(error: ConnectionRefused, where: str, operation: str) -> CdcError:
     elif refusal.step is ConnectionStep.TLS:
         meaning = Meaning(SinkRefused, "Set sslmode and sslrootcert in url to what the server offers.")
     else:
-        meaning = _WAIT
+        meaning = Meaning(SinkUnavailable, UNREACHED)
     return meaning.kind(f"{operation}: {refusal.message}", where=where, remedy=meaning.remedy)

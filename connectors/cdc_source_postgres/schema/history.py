@@ -444,9 +444,11 @@ class History:
 
 
 def _names(definition: Definition) -> tuple[object, ...]:
-    """The names that sinks have of a table, and what they name. Another key has the table copied again."""
+    """The names that sinks have of a table, and what they name: rows may have shown a column that came and
+    went. Another key has the table copied again.
+    """
     columns = tuple(column.meaning for column in definition.columns)
-    return definition.table, columns
+    return definition.table, columns, definition.attributes
 
 
 def _by_relid(memory: Mapping[str, str], prefix: str) -> dict[int, str]:

@@ -26,6 +26,11 @@ CHANGES = {
     ],
     "moved_parts": ["alter table app.moved_parts rename to moved_parts_on"],
     "grown": ["alter table app.grown add c int"],
+    "passing": [
+        "alter table app.passing add c int",
+        "insert into app.passing values (98, 'passing', 1, 1, 5)",
+        "alter table app.passing drop c",
+    ],
     "filled": ["alter table app.filled add c int default 7", "alter table app.filled alter c drop default"],
     "narrowed": ["alter table app.narrowed drop b"],
     "renamed": ["alter table app.renamed rename a to other"],
