@@ -15,6 +15,7 @@ from rich.text import Text
 from cdc.cli.output import as_sentence
 from cdc.control.catalog import errors_of
 from cdc.control.status import STALE_SECONDS, DaemonView, OpenRequest, SourceView, Status, stamp_of
+from cdc.control.verdict import SLOW_FLUSH_SECONDS
 from cdc.engine.waits import NO_ACTION
 from cdc.kit.report import counted
 from cdc.readable import show_bytes, show_seconds, show_span, show_time
@@ -188,6 +189,8 @@ def _sink_lines(report: SinkReport) -> Iterator[Text]:
         late = report.behind_seconds
         behind = f"{counted(report.behind_changes, 'change')} behind"
         behind += "" if late is None else f", {show_seconds(late)}"
+        interval = report.flush_interval_seconds
+        behind += f", flushes every {show_span(interval)}" if interval >= SLOW_FLUSH_SECONDS else ""
     yield from _field("from", f"{report.source}, at offset {report.next:,}, {behind}")
     if report.position:
         yield from _field("position", report.position)

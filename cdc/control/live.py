@@ -32,7 +32,11 @@ _STEADY_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Disk and memory that the daemon uses, and their limits."""
+    """Disk and memory that the daemon uses, and their limits.
+
+    `log_limit_bytes` is for applied changes. What a sink lacks is kept beyond it, until the disk is full:
+    `log_full_in_seconds`, at the present rate.
+    """
 
     log_bytes: int
     log_limit_bytes: int
@@ -144,11 +148,10 @@ class LiveStatus:
         held = sum(view.log.bytes for view in status.sources.values() if view.log)
         free = self._logs.free_bytes()
         grows = sum(self.monitor.bytes_per_second(name) for name in sources)
-        room = min(free, max(limit - held, 0))
         return Resources(
             log_bytes=held,
             log_limit_bytes=limit,
-            log_full_in_seconds=round(room / grows) if grows else None,
+            log_full_in_seconds=round(free / grows) if grows else None,
             disk_free_bytes=free,
             memory_bytes=memory_bytes(),
             memory_limit_bytes=memory_limit_bytes(),

@@ -27,6 +27,8 @@ _NEVER_RUN = "Never run"
 # A sink that is less fresh, and has had time for two of its flushes, is catching up.
 FRESH_SECONDS = 60.0
 _FRESH_FLUSHES = 2
+# From this flush interval on, people see a sink wait for its flush, and ask why.
+SLOW_FLUSH_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,13 +316,16 @@ def _unknown(status: Status) -> DaemonVerdict | None:
 
 
 def _well(status: Status) -> DaemonVerdict:
-    pairs = [(pair.freshness_seconds or 0.0, name) for name, pair in _pairs(status)]
+    pairs = list(_pairs(status))
     sinks, sources = len(status.sinks), len(status.sources)
     verb = "follows" if sinks == 1 else "follow"
     text = f"{counted(sinks, 'sink')} {verb} {counted(sources, 'source')}."
     if pairs:
-        freshness, name = max(pairs)
-        text += f" The least fresh, {name}, is {show_span(freshness)} behind."
+        name, pair = max(pairs, key=lambda one: one[1].freshness_seconds or 0.0)
+        interval = pair.flush_interval_seconds
+        allowed = f", as its flush interval of {show_span(interval)} allows"
+        behind = f"{show_span(pair.freshness_seconds or 0.0)} behind"
+        text += f" The least fresh, {name}, is {behind}{allowed if interval >= SLOW_FLUSH_SECONDS else ''}."
     return DaemonVerdict("ok", "ok", "All is well", text)
 
 

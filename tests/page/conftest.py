@@ -94,6 +94,7 @@ def operated(
     held: bool = False,
     variables: Mapping[str, str] | None = None,
     flush_rows: int | None = None,
+    lake_interval: str | None = None,
 ) -> Iterator[Operated]:
     """A daemon that serves, on a database behind a proxy, which holds all answers back if `held`."""
     with ExitStack() as stack:
@@ -103,6 +104,8 @@ def operated(
         pipeline = Pipeline(database, folder, url=database.dsn(port=str(proxy.port), sslmode="disable"))
         if flush_rows is not None:
             pipeline.configure_sink("warehouse", flush={"interval": "200ms", "rows": flush_rows})
+        if lake_interval is not None:
+            pipeline.configure_sink("lake", flush={"interval": lake_interval})
         pipeline.serve(token="${CDC_TOKEN:-}")
         daemon = stack.enter_context(pipeline.start({**environment(), **(variables or {})}))
         yield Operated(pipeline, database, proxy, daemon, client_of(daemon))

@@ -44,7 +44,7 @@ def replaying(shop: Database, folder: Path) -> Iterator[Operated]:
     """The warehouse's replay is held on its way."""
     hold = folder / "hold"
     variables = {"CDC_FAILPOINT": f"delivery.planned@{hold}"}
-    with operated(shop, folder, variables=variables, flush_rows=20) as found:
+    with operated(shop, folder, variables=variables, flush_rows=5) as found:
         found.client.wait_for_title("All is well")
         body = {"sink": "warehouse", "source": "shop", "from": "earliest"}
 
@@ -127,6 +127,19 @@ def test_all_is_well_while_changes_flow(browser: Browser, shop: Database, tmp_pa
             page.get_by_role("searchbox").fill("CUST")
             page.wait_for_function("() => document.querySelectorAll('#tabbody [data-key]').length === 1")
             assert "app.customers" in page.locator("#tabbody").inner_text()
+
+
+def test_a_sink_that_flushes_slowly_is_up_to_date_with_rows_that_wait(
+    browser: Browser, shop: Database, tmp_path: Path
+) -> None:
+    with operated(shop, tmp_path, lake_interval="30s") as daemon, opened(browser, daemon.client.url) as page:
+        wait_for_title(page, "All is well")
+        lake = page.locator("#lagbody [data-key='lake shop']")
+        lake.locator(".c-rows").get_by_text("0", exact=True).wait_for()
+        shop.execute("insert into app.orders values (-1, 'waits')")
+        lake.locator(".c-rows").get_by_text("1", exact=True).wait_for()
+        assert lake.locator(".st").inner_text() == "Up to date"
+        assert "flushes every 30\N{NO-BREAK SPACE}s" in lake.inner_text()
 
 
 def test_a_replay_is_shown_with_its_progress(browser: Browser, shop: Database, tmp_path: Path) -> None:

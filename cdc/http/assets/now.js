@@ -29,12 +29,16 @@ function facts(status) {
   const pairs = pairsOf(status), sources = Object.values(status.sources), room = status.resources;
   const least = most(pairs.filter(one => one.freshness_seconds != null), one => one.freshness_seconds);
   return [
-    ['Least fresh', span(least?.freshness_seconds), least?.sink ?? 'no data yet'],
+    ['Least fresh', span(least?.freshness_seconds), least ? `${least.sink}${flushes(least, ', ')}` : 'no data yet'],
     ['Read', rate(total(sources, one => one.rows_per_second)), `${size(total(sources, one => one.bytes_per_second))}/s`],
-    ['Room in log', room.log_full_in_seconds == null ? size(Math.min(room.log_limit_bytes - room.log_bytes, room.disk_free_bytes)) : reserve(room.log_full_in_seconds), `${size(room.log_bytes)} of ${size(room.log_limit_bytes)}`],
+    ['Room in log', room.log_full_in_seconds == null ? size(room.disk_free_bytes) : reserve(room.log_full_in_seconds), `${size(room.log_bytes)} used`],
     ['Memory', size(room.memory_bytes), `of ${size(room.memory_limit_bytes)}`],
   ];
 }
+
+/* What waits for a slow flush is not behind: from this interval on, it is said. */
+const SLOW_FLUSH_SECONDS = 10;
+const flushes = ({ flush_interval_seconds: seconds }, before) => seconds >= SLOW_FLUSH_SECONDS ? `${before}flushes every ${span(seconds)}` : '';
 
 /* A changed file that is not in force. */
 const isPending = ({ configuration: one }) => one && (one.refused || one.changed);
@@ -45,7 +49,7 @@ function trend(pair) {
   if (pair.paused) return ['muted', '↗ while paused'];
   if (pair.waits_for) return ['muted', `waits for ${pair.waits_for}`];
   if (pair.trend === 'better') return ['busy', `↘ ${about(pair.caught_up_in_seconds)} left`];
-  if (pair.trend === 'worse') return [isHot(pair.word) ? 'bad' : 'warn', `↗ growing ${pair.trend_per_second.toFixed(1)} s/s`];
+  if (pair.trend === 'worse') return [pair.word === 'Up to date' ? 'muted' : isHot(pair.word) ? 'bad' : 'warn', `↗ growing ${pair.trend_per_second.toFixed(1)} s/s`];
   return ['muted', pair.trend === 'steady' ? '→ steady' : 'no trend yet'];
 }
 
@@ -70,7 +74,7 @@ export function paintLag(status, points) {
 function lagRow(pair, points) {
   const { sink, source, word } = pair, [colour, text] = trend(pair), verb = pair.paused ? 'Resume' : 'Pause';
   return html`<tr role="row" data-key="${sink} ${source}" class="${isHot(word) ? 'hot' : ''}">
-    <th role="rowheader" scope="row" class="c-name name"><b>${sink}</b><span>from ${source} · ${pair.type}${pair.mode ? ` ${pair.mode}` : ''}</span></th>
+    <th role="rowheader" scope="row" class="c-name name"><b>${sink}</b><span>from ${source} · ${pair.type}${pair.mode ? ` ${pair.mode}` : ''}${flushes(pair, ' · ')}</span></th>
     <td role="cell" class="c-state">${state(word)}</td>
     <td role="cell" class="c-fresh"><span class="fresh num">${span(pair.freshness_seconds)}</span><span class="trend ${colour}" title="${text}">${text}</span></td>
     <td role="cell" class="r c-rows num">${count(pair.behind_changes)}</td><td role="cell" class="r c-bytes num">${size(pair.behind_bytes)}</td>
@@ -106,15 +110,18 @@ export function paintProblems(status, events) {
     : calm(status, events));
 }
 
+/* A remedy that says so needs no other word that nothing is to do. */
+const RETRIED = 'retried automatically';
+
 function problem(one, i) {
   const id = `p-${i}`, retried = one.retry_seconds != null && !one.needs_operator;
   const left = one.next_try_at ? Math.max(0, -age(one.next_try_at)) : null;
   return html`<article class="prob" data-key="${one.place} ${one.table ?? ''}" aria-labelledby="${id}"><div class="l"><h3 id="${id}"><span class="${retried ? 'warn' : 'bad'}">${mark(retried ? 'warn' : 'bad')}</span>${one.title}</h3>
     <p class="meta"><code>${one.kind}</code> · ${one.place}${one.since ? html` · since ${clock(one.since)}, <span class="num">${span(Math.round(age(one.since)))}</span>` : ''}</p><p class="msg">${prose(one.message)}</p></div>
     <div class="d">${one.remedy ? html`<ol class="steps"><li><div class="where">${prose(one.remedy)}</div>${statements(one.remedy).map(text => statement(text))}</li></ol>` : ''}
-    <p class="then">${retried ? html`<b>Then nothing.</b> It is tried again ${left == null ? 'by itself' : html`in <span class="num">${span(Math.round(left))}</span>`} (attempt <span class="num">${count(one.attempts)}</span>), and continues where it stopped.`
+    <p class="then">${retried ? html`${one.remedy?.includes(RETRIED) ? '' : html`<b>Then nothing.</b> `}It is tried again ${left == null ? 'by itself' : left < 0.5 ? 'now' : html`in <span class="num">${span(Math.round(left))}</span>`} (attempt <span class="num">${count(one.attempts)}</span>), and continues where it stopped.`
       : one.keeps ? one.keeps : one.table ? html`The other tables are not affected.` : html`It stays stopped until then.`}</p>
-    <div class="acts">${one.paused || one.table || one.keeps ? '' : html`<button class="btn quiet" data-do="pause" data-kind="${one.kind_}" data-name="${one.name}">Pause ${one.name}…</button>`}${one.docs ? html`<span class="small muted">Runbook: <code>cdc docs ${one.docs.split('#')[0]}</code>, ${one.kind}</span>` : ''}</div></div></article>`;
+    <div class="acts">${one.paused || one.table || one.keeps ? '' : html`<button class="btn quiet" data-do="pause" data-kind="${one.kind_}" data-name="${one.name}">Pause ${one.name}…</button>`}${one.docs ? html`<span class="small muted">Runbook: <code>cdc docs ${one.docs}</code></span>` : ''}</div></div></article>`;
 }
 
 /* While nothing is heard, what is known is past. */
@@ -133,7 +140,7 @@ function calm(status, events) {
     ['Last warning', last ? `${when(last.at)} · ${last.event}` : 'none since the start'],
     ['Started', `${when(status.started_at)} · version ${status.version}`],
     ...(file ? [['Configuration', `${isPending(status) ? 'the file has changed since' : 'loaded'} ${when(file.loaded_at)}`]] : []),
-    ['Log on disk', `${size(room.log_bytes)} of ${size(room.log_limit_bytes)}${full == null ? '' : `, room for ${reserve(full)} at this rate`}`],
+    ['Log on disk', `${size(room.log_bytes)}${full == null ? '' : `, room for ${reserve(full)} at this rate`}`],
     ['Disk', `${size(room.disk_free_bytes)} free`],
   ];
   return html`<div class="calm"><p><span class="st">${mark('ok')}${pauses.length ? `Nothing has failed. Resume ${pauses.map(([, name]) => name).join(', ')} when you are done.` : 'Nothing needs you.'}</span></p>

@@ -51,6 +51,12 @@ def test_all_is_well_names_the_least_fresh() -> None:
     assert found.text == "2 sinks follow 1 source. The least fresh, snow, is 21 s behind."
 
 
+def test_a_slow_flush_explains_the_least_fresh() -> None:
+    found = judged(sink={"freshness_seconds": 21.4, "flush_interval_seconds": 30.0})
+    allowed = "snow, is 21 s behind, as its flush interval of 30 s allows."
+    assert (found.level, found.text.endswith(allowed)) == ("ok", True)
+
+
 def test_a_sink_that_has_not_reported_keeps_all_from_being_well() -> None:
     daemon = DaemonView(DaemonReport(running=True, pid=1), running=True, age_seconds=0.1)
     sources = {"shop": SourceView(SourceReport(state="streaming"))}
