@@ -121,6 +121,8 @@ class Worker:
     def _retrying(self, error: BaseException, seconds: float) -> None:
         self._status.meter.add(metrics.ERRORS, 1, type(error).__name__)
         needs_operator = directive(error) is Directive.OPERATOR
+        if not needs_operator:
+            self._status.meter.add(metrics.RETRIES, 1, type(error).__name__)
         last_error = LastError.of(error, round(seconds, 1), needs_operator=needs_operator)
         before = self._last_error
         if before is None:

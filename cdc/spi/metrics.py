@@ -78,7 +78,13 @@ RECOPIES = Metric(
 ERRORS = Metric(
     "cdc_errors_total",
     "counter",
-    "Errors of a source or a sink, by kind; most are retried.",
+    "Errors of a source or a sink, by kind.",
+    ("part", "name", "kind"),
+)
+RETRIES = Metric(
+    "cdc_retries_total",
+    "counter",
+    "Attempts again after an error that needs no operator, by its kind.",
     ("part", "name", "kind"),
 )
 
