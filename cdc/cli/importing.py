@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ def without(name: str) -> Iterator[None]:
         del sys.modules[name]
 
 
+@functools.cache
 def keep_imported() -> None:
     """Have collections pass over all that exists now, once in a process: a daemon needs it to its end."""
-    if gc.get_freeze_count() == 0:
-        gc.freeze()
+    gc.freeze()

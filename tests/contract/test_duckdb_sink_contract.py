@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import duckdb
 import pyarrow as pa
+import pytest
 
 from cdc.model import TableSchema
 from cdc.spi import Sink
@@ -45,11 +46,13 @@ class DuckDBContract(SinkContract):
             return set(connection.table(str(schema.table)).columns)
 
 
+@pytest.mark.variant(0)
 class TestDuckDBSinkMirror(DuckDBContract):
     def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
         return _own(self.rows(place, schema), schema)
 
 
+@pytest.mark.variant(1)
 class TestDuckDBSinkSoftDeletes(DuckDBContract):
     options: ClassVar[dict[str, Any]] = {"deletes": "soft"}
 
@@ -57,6 +60,7 @@ class TestDuckDBSinkSoftDeletes(DuckDBContract):
         return _own(self.rows(place, schema, "not _cdc_deleted"), schema)
 
 
+@pytest.mark.variant(2)
 class TestDuckDBSinkAppend(DuckDBContract):
     options: ClassVar[dict[str, Any]] = {"mode": "append"}
 
@@ -64,6 +68,7 @@ class TestDuckDBSinkAppend(DuckDBContract):
         return _own(fold(self.rows(place, schema), schema.key), schema)
 
 
+@pytest.mark.variant(3)
 class TestDuckDBSinkHistory(DuckDBContract):
     options: ClassVar[dict[str, Any]] = {"mode": "history"}
     zoned: ClassVar[str] = "valid_from, valid_to"

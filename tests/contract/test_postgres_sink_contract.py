@@ -57,11 +57,13 @@ class PostgresContract(SinkContract):
         return {name for (name,) in found}
 
 
+@pytest.mark.variant(0)
 class TestPostgresSinkMirror(PostgresContract):
     def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
         return _own(self.rows(place, schema), schema)
 
 
+@pytest.mark.variant(1)
 class TestPostgresSinkSoftDeletes(PostgresContract):
     options: ClassVar[dict[str, Any]] = {"deletes": "soft"}
 
@@ -69,6 +71,7 @@ class TestPostgresSinkSoftDeletes(PostgresContract):
         return _own(self.rows(place, schema, "not _cdc_deleted"), schema)
 
 
+@pytest.mark.variant(2)
 class TestPostgresSinkAppend(PostgresContract):
     options: ClassVar[dict[str, Any]] = {"mode": "append"}
 
@@ -77,6 +80,7 @@ class TestPostgresSinkAppend(PostgresContract):
         return _own(fold(changes, schema.key), schema)
 
 
+@pytest.mark.variant(3)
 class TestPostgresSinkHistory(PostgresContract):
     options: ClassVar[dict[str, Any]] = {"mode": "history"}
 

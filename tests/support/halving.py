@@ -9,23 +9,32 @@ turns.
 Every other test that takes each server of a fixture in `ONE_OF` runs on one of them, drawn by the test's name
 and its other parameters: all servers meet tests of each kind, and a test stays with its server.
 `@pytest.mark.every_server` runs it on each, for what servers do in different ways.
+
+`@pytest.mark.variant(n)` numbers classes that run one suite on variants of one plug-in (the modes of a sink):
+each test of the suite runs on the even or on the odd ones, drawn by the test's name.
 """
 
 from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 # The fixtures, and the variable by which a developer chooses servers: then tests run on each of them.
-ONE_OF: Mapping[str, str] = {"postgres": "CDC_TEST_POSTGRES", "mysql": "CDC_TEST_MYSQL"}
+ONE_OF: Mapping[str, str] = {
+    "postgres": "CDC_TEST_POSTGRES",
+    "mysql": "CDC_TEST_MYSQL",
+    "mysql_name": "CDC_TEST_MYSQL",
+}
 # Beside the server: with fewer parameters, a half has one value of each.
 _ENOUGH_TO_HALVE = 2
+# A test runs on every second of them.
+_VARIANTS = 2
 
 
-def leave_to_test_all(items: Iterable[pytest.Item]) -> None:
+def leave_to_test_all(items: Sequence[pytest.Item]) -> None:
     """Mark `slow` what `make test` leaves out."""
     combinations = [_Combination(item) for item in items if getattr(item, "callspec", None) is not None]
     # The values of each parameter of each test, in their order. pytest's own indices count combinations where
@@ -41,6 +50,10 @@ def leave_to_test_all(items: Iterable[pytest.Item]) -> None:
         counts = {name: len(values[one.test, name]) for name in indices}
         if not one.stays(indices, counts):
             one.item.add_marker(pytest.mark.slow)
+    for item in items:
+        mark = item.get_closest_marker("variant")
+        if mark is not None and (_draw(item.name, _VARIANTS) + mark.args[0]) % _VARIANTS:
+            item.add_marker(pytest.mark.slow)
 
 
 class _Combination:

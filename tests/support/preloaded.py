@@ -12,6 +12,7 @@ socket for requests, and for each process a pipe that carries its id and then it
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import io
 import json
@@ -23,7 +24,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -248,6 +249,24 @@ def _become(request: Mapping[str, object], files: list[int], running: Mapping[in
     importlib.reload(sys.modules["cdc.failpoints"])
 
 
+def _run(main: Callable[[], None]) -> None:
+    """Run the command and end as an interpreter does, but leave its objects to the system: to free what the
+    fork shares with its parent, each page is copied first, for a tenth of a second of processor time.
+    """
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, str):  # The interpreter writes it.
+            raise
+        code = end.code or 0
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
     import gc
 
@@ -260,4 +279,4 @@ if __name__ == "__main__":
         _serve(given)
     from cdc.cli.main import main
 
-    main()
+    _run(main)

@@ -21,9 +21,13 @@ class Item:
     """What the choice asks an item of pytest for."""
 
     nodeid: str
-    callspec: Parameters
+    callspec: Parameters | None
     marks: list[pytest.Mark] = field(default_factory=list)
     is_slow: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.nodeid.rpartition("::")[2]
 
     def get_closest_marker(self, name: str) -> pytest.Mark | None:
         return next(self.iter_markers(name), None)
@@ -94,3 +98,17 @@ def test_beside_a_server_two_parameters_are_halved_and_the_servers_take_turns() 
     assert len(chosen) == 2
     for name in ("postgres", "ddl", "running"):
         assert chosen[0][name] != chosen[1][name]
+
+
+def test_each_test_of_a_suite_runs_on_every_second_variant() -> None:
+    items: list[Any] = [
+        Item(f"{mode}::test_{n}", None, [pytest.mark.variant(number).mark])
+        for number, mode in enumerate(("mirror", "soft", "append", "history"))
+        for n in range(20)
+    ]
+    leave_to_test_all(items)
+    chosen: dict[str, list[str]] = {f"test_{n}": [] for n in range(20)}
+    for item in items:
+        if not item.is_slow:
+            chosen[item.name].append(item.nodeid.partition("::")[0])
+    assert sorted({tuple(modes) for modes in chosen.values()}) == [("mirror", "append"), ("soft", "history")]

@@ -37,7 +37,7 @@ def test_a_table_without_select_is_named_with_its_grant_and_holds_up_no_other(
             "insert into closed values (2, 'skipped')", "insert into open_one values (1, 'a')"
         )
         process.wait_for_log(f"grant select on {name}.closed to 'few'@'%';")
-        wait_until(lambda: pipeline.lake_rows(f"{name}.open_one") == 1, "the other table to flow")
+        wait_until(lambda: pipeline.lake_rows(f"{name}.open_one") >= 1, "the other table to flow")
         mysql_database.execute(
             f"grant select on {name}.closed to 'few'@'%'", "insert into closed values (3, 'c')"
         )
