@@ -30,6 +30,8 @@ class TestS3StoreOnSeaweed(StoreContract):
         return self.lake.store()
 
 
+# The sink in a folder runs all tests, and so does the store here.
+@pytest.mark.variant(0)
 class TestParquetSinkOnS3(SinkContract):
     @pytest.fixture(autouse=True)
     def _lake(self, bucket_lake: BucketLake) -> None:

@@ -247,6 +247,7 @@ class TestS3StoreWithTheBucketInThePath(Bucketed, StoreContract):
             self.make_store(place)
 
 
+@pytest.mark.variant(0)
 class TestS3StoreWithTheBucketInTheHostName(Bucketed, StoreContract):
     """The server stands as the proxy of a host that no name server knows."""
 

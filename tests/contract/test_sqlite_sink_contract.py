@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
+import pytest
 
 from cdc.model import Column, TableSchema
 from cdc.spi import Sink
@@ -39,11 +40,13 @@ class SQLiteContract(SinkContract):
             return [dict(row) for row in connection.execute(f"select * from {name} where {where}")]
 
 
+@pytest.mark.variant(0)
 class TestSQLiteSinkMirror(SQLiteContract):
     def read_state(self, place: Path, schema: TableSchema) -> list[Row]:
         return [_typed(row, schema) for row in self.rows(place, schema)]
 
 
+@pytest.mark.variant(1)
 class TestSQLiteSinkSoftDeletes(SQLiteContract):
     options: ClassVar[dict[str, Any]] = {"deletes": "soft"}
 
@@ -51,6 +54,7 @@ class TestSQLiteSinkSoftDeletes(SQLiteContract):
         return [_typed(row, schema) for row in self.rows(place, schema, "not _cdc_deleted")]
 
 
+@pytest.mark.variant(2)
 class TestSQLiteSinkAppend(SQLiteContract):
     options: ClassVar[dict[str, Any]] = {"mode": "append"}
 
@@ -59,6 +63,7 @@ class TestSQLiteSinkAppend(SQLiteContract):
         return [_typed(row, schema) for row in fold(changes, schema.key)]
 
 
+@pytest.mark.variant(3)
 class TestSQLiteSinkHistory(SQLiteContract):
     options: ClassVar[dict[str, Any]] = {"mode": "history"}
 

@@ -26,7 +26,7 @@ from tests.support.postgres.server import Database
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 WRITERS = 4
-SHORT_SECONDS, SHORT_KILLS = 5.0, 2
+SHORT_SECONDS, SHORT_KILLS = 4.0, 2
 FULL_SECONDS, FULL_KILLS = 300.0, 10
 PUBLICATION = "cdc_shop"
 

@@ -12,6 +12,7 @@ from tests.support.campaign import FULL_KILLS, FULL_SECONDS, SHORT_KILLS, SHORT_
 from tests.support.pipeline import Pipeline
 from tests.support.postgres.server import Database
 from tests.support.workload.postgres import PostgresWorkload
+from tests.support.workload.run import SHORT_PAUSE_SECONDS
 
 
 @pytest.mark.halved
@@ -24,5 +25,5 @@ def test_random_workload_survives_kill9(database: Database, tmp_path: Path) -> N
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_minute_of_random_workload_survives_ten_kills(database: Database, tmp_path: Path, seed: int) -> None:
-    workload = PostgresWorkload(database, seed)
+    workload = PostgresWorkload(database, seed, pause_seconds=SHORT_PAUSE_SECONDS)
     campaign(workload, Pipeline(database, tmp_path), FULL_SECONDS, FULL_KILLS, seed)

@@ -9,16 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.buckets import BucketLake
-from tests.support.campaign import FULL_KILLS, FULL_SECONDS, kill_repeatedly
+from tests.support.campaign import FULL_KILLS, FULL_SECONDS, SHORT_KILLS, SHORT_SECONDS, kill_repeatedly
 from tests.support.equality import assert_all_equal
 from tests.support.pipeline import Pipeline
 from tests.support.postgres.server import Database
 from tests.support.workload.postgres import PostgresWorkload
 
 pytestmark = pytest.mark.xdist_group("seaweed")
-
-SHORT_SECONDS = 6.0
-SHORT_KILLS = 2
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from tests.support.postgres.server import Database, PostgresServer
 from tests.support.server_pool import lend
 from tests.support.workload.mysql import MysqlWorkload
 from tests.support.workload.postgres import PostgresWorkload
+from tests.support.workload.run import SHORT_PAUSE_SECONDS
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_random_workload_into_a_warehouse_survives_kill9(
 def test_minute_of_random_workload_into_a_warehouse_survives_ten_kills(
     database15: Database, target: Database, tmp_path: Path, seed: int
 ) -> None:
-    workload = PostgresWorkload(database15, seed)
+    workload = PostgresWorkload(database15, seed, pause_seconds=SHORT_PAUSE_SECONDS)
     pipeline = Pipeline(database15, tmp_path)
     pipeline.mirror_into(target)
     campaign(workload, pipeline, FULL_SECONDS, FULL_KILLS, seed)

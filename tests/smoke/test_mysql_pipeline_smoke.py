@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.equality.lake import read_lake, replay
 from tests.support.equality.mysql import read_source
 from tests.support.equality.tables import differences, read_mirror
-from tests.support.mysql.fixtures import EVERY_SERVER
 from tests.support.mysql.server import MysqlDatabase
 from tests.support.pipeline import MysqlPipeline
 
@@ -75,7 +76,7 @@ CHANGES = (
 )
 
 
-@EVERY_SERVER
+@pytest.mark.every_server
 def test_copy_then_changes_of_mysql_arrive_in_mirror_and_lake(
     mysql_database: MysqlDatabase, tmp_path: Path
 ) -> None:

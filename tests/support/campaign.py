@@ -12,7 +12,7 @@ from tests.support.processes import CdcProcess
 from tests.support.workload import Workload
 
 # One life that ends while changes flow, and one that ends wherever it is.
-SHORT_SECONDS = 5.0
+SHORT_SECONDS = 4.0
 SHORT_KILLS = 2
 FULL_SECONDS = 60.0
 FULL_KILLS = 10

@@ -102,7 +102,6 @@ def updates() -> list[Sequence[Step]]:
 
 
 @pytest.mark.halved
-@pytest.mark.halved
 @pytest.mark.parametrize("options", EACH_MODE)
 def test_steps_end_where_commits_end_and_the_cursor_moves_with_them(
     tmp_path: Path, options: dict[str, Any]

@@ -73,6 +73,7 @@ def test_wide_values_go_through_in_every_mode(tmp_path: Path, options: dict[str,
     ) == [(ROWS, sum(range(1000, 1000 + ROWS)), sum(range(ROWS)), ROWS)]
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("options", [{"mode": "mirror"}, {"deletes": "soft"}, {"mode": "history"}])
 def test_wide_values_that_one_batch_leaves_unchanged_are_taken_over_in_pieces(
     tmp_path: Path, options: dict[str, Any]

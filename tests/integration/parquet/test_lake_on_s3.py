@@ -155,7 +155,7 @@ def check_overtaking(lake: BucketLake, begin: Step, act: Step, go_on: Step, end:
         assert_clean(one, end)
 
 
-SOME = [(begin_empty, 11), (begin_with_a_commit, 2)]
+SOME = [(begin_empty, 11), (begin_with_a_commit, 4)]
 ALL = [pytest.param(begin, 1, marks=pytest.mark.slow) for begin, _ in SOME]
 
 
@@ -173,12 +173,12 @@ def test_a_process_that_was_overtaken_at_any_request_of_a_commit_changes_nothing
     check_overtaking(bucket_lake, begin, commit, lambda sink: deliver(sink, 15), 15, every)
 
 
-@pytest.mark.parametrize("every", [23, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [41, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_replay_that_ends_at_any_request_is_taken_up_again(bucket_lake: BucketLake, every: int) -> None:
     check_crashes(bucket_lake, begin_replay, replay, continue_replay, 15, every)
 
 
-@pytest.mark.parametrize("every", [13, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [29, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_process_that_was_overtaken_at_any_request_of_a_replay_changes_nothing(
     bucket_lake: BucketLake, every: int
 ) -> None:

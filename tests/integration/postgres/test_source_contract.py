@@ -20,7 +20,6 @@ _STATEMENTS = {
 }
 
 
-@pytest.mark.every_server
 class TestPostgresSource(SourceContract):
     @pytest.fixture(autouse=True)
     def _database(self, database: Database) -> None:

@@ -13,6 +13,7 @@ from tests.support.workload.mysql import MysqlWorkload
 TRANSACTIONS = 400
 
 
+@pytest.mark.halved(other=True)
 @pytest.mark.parametrize("name", ["mysql9", "mariadb10"])
 def test_mysql_workload_and_binlog_count_the_same(mysql_server_factory: MysqlFactory, name: str) -> None:
     with MysqlWorkload(mysql_server_factory(None, name), seed=1) as workload:

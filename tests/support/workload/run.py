@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from tests.support.equality.tables import SourceTable
 
 WRITERS = 4
+# After each transaction. A hundred transactions a second meet every moment of a daemon; with more of them, a
+# busy machine has more to apply and to compare the longer it takes. On MySQL, old and new images of long rows
+# are some 40 KB a change, and while the stream has yet to come to a DDL statement, nothing is copied.
+WRITER_PAUSE_SECONDS = 0.03
+# For campaigns of a minute: below what a daemon that is killed all the time can catch up with.
+SHORT_PAUSE_SECONDS = 0.005
 # Rows a table starts with.
 SEED_ROWS = 150
 # The key of a table that the reshaper creates.
@@ -33,15 +39,12 @@ class Workload(ABC):
     writer: ClassVar[type[Writer]] = Writer
     reshaper_class: ClassVar[type[Reshaper]]
     transaction: ClassVar[type[Transaction]]
-    # A pause after each transaction keeps the rate below what a daemon that is killed all the time can catch
-    # up with.
-    writer_pause_seconds: ClassVar[float] = 0.005
     reshape_pause_seconds: ClassVar[float] = 0.7
     # Whether rows of a copy may be newer than the position they carry, so that changes which they contain
     # come again.
     copies_run_ahead: ClassVar[bool] = False
 
-    def __init__(self, seed: int, *, reshape: bool = True) -> None:
+    def __init__(self, seed: int, pause_seconds: float = WRITER_PAUSE_SECONDS) -> None:
         self.tally = Tally()
         self.oracle = self.prepare()
         self._seed_rows(random.Random(seed))
@@ -52,14 +55,14 @@ class Workload(ABC):
                 self.tables,
                 seed * 100 + i,
                 self.tally,
-                self.writer_pause_seconds,
+                pause_seconds,
             )
             for i in range(WRITERS)
         ]
         self.reshaper = self.reshaper_class(
             self.connect, self.shape, seed * 100 + WRITERS, self.tally, self.reshape_pause_seconds
         )
-        self._threads: list[Writer | Reshaper] = [*self._writers, *([self.reshaper] if reshape else [])]
+        self._threads: list[Writer | Reshaper] = [*self._writers, self.reshaper]
 
     @abstractmethod
     def prepare(self) -> Oracle:

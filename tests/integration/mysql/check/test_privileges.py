@@ -163,6 +163,7 @@ def test_check_says_that_nothing_listens(check: Check) -> None:
     )
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("name", ["mysql9", "mariadb10"])
 def test_check_explains_a_server_without_tls(
     check: Check, mysql_server_factory: MysqlFactory, name: str

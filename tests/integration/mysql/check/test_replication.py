@@ -11,7 +11,6 @@ from tests.support.mysql.server import MysqlDatabase, MysqlServer
 from tests.support.waiting import wait_until
 
 OK, WARNING, ERROR = Severity.OK, Severity.WARNING, Severity.ERROR
-BOTH = pytest.mark.parametrize("name", ["mysql9", "mariadb10"])
 
 
 def follow(replica: MysqlServer, source: MysqlServer) -> None:
@@ -49,12 +48,14 @@ def test_check_warns_without_gtids(check: Check, mysql_server_factory: MysqlFact
     )
 
 
-@BOTH
-def test_check_warns_of_short_retention(check: Check, mysql_server_factory: MysqlFactory, name: str) -> None:
-    server = mysql_server_factory({"binlog-expire-logs-seconds": "7200"}, name)
+@pytest.mark.every_server
+def test_check_warns_of_short_retention(
+    check: Check, mysql_server_factory: MysqlFactory, mysql_name: str
+) -> None:
+    server = mysql_server_factory({"binlog-expire-logs-seconds": "7200"}, mysql_name)
     findings = check(server.url())
     fix = "set persist binlog_expire_logs_seconds = 604800;"
-    if name == "mariadb10":
+    if mysql_name == "mariadb10":
         fix = (
             "set global binlog_expire_logs_seconds = 604800; and in the server's option file,"
             " under [mariadb]:"
@@ -78,11 +79,10 @@ def test_check_tells_when_nothing_is_purged(check: Check, mysql_server_factory: 
     )
 
 
-@BOTH
 def test_check_finds_databases_that_the_binlog_leaves_out(
-    check: Check, mysql_server_factory: MysqlFactory, name: str
+    check: Check, mysql_server_factory: MysqlFactory, mysql_name: str
 ) -> None:
-    server = mysql_server_factory({"binlog-ignore-db": "shop"}, name)
+    server = mysql_server_factory({"binlog-ignore-db": "shop"}, mysql_name)
     server.execute("create database shop", "create table shop.t (id int primary key)")
     server.execute("create database other", "create table other.t (id int primary key)")
     assert check(server.url("shop")).said("binlog-filter") == (
@@ -116,22 +116,22 @@ def test_check_refuses_the_servers_own_number(check: Check, mysql_database: Mysq
     )
 
 
-@BOTH
+@pytest.mark.every_server
 def test_check_sees_replicas_and_their_numbers(
-    check: Check, mysql_server_factory: MysqlFactory, name: str
+    check: Check, mysql_server_factory: MysqlFactory, mysql_name: str
 ) -> None:
-    source = mysql_server_factory(None, name)
+    source = mysql_server_factory(None, mysql_name)
     # A replica without the changes that it replicates in its own binlog.
-    replica = mysql_server_factory({"log-slave-updates": "OFF"}, name)
-    if name == "mysql9":
+    replica = mysql_server_factory({"log-slave-updates": "OFF"}, mysql_name)
+    if mysql_name == "mysql9":
         source.execute("create user app@'%' identified by 'x'")
     follow(replica, source)
     number = replica.value("select @@server_id")
-    if name == "mysql9":
+    if mysql_name == "mysql9":
         message = f"another replica or daemon has our server_id {number}: the two disconnect each other"
         assert check(source.url(), server_id=number).of("server-id").message == message
-    updates = "log_replica_updates" if name == "mysql9" else "log_slave_updates"
-    group = "mysqld" if name == "mysql9" else "mariadb"
+    updates = "log_replica_updates" if mysql_name == "mysql9" else "log_slave_updates"
+    group = "mysqld" if mysql_name == "mysql9" else "mariadb"
     assert check(replica.url()).said("replica") == (
         ERROR,
         f"the server is a replica and {updates} is OFF: its binlog lacks the changes that it replicates",

@@ -9,7 +9,6 @@ from tests.support.mysql.fixtures import MysqlFactory
 from tests.support.mysql.server import MysqlDatabase
 
 OK, WARNING, ERROR = Severity.OK, Severity.WARNING, Severity.ERROR
-BOTH = pytest.mark.parametrize("name", ["mysql9", "mariadb10"])
 
 
 def test_check_of_a_ready_server_finds_no_error(check: Check, mysql_database: MysqlDatabase) -> None:
@@ -36,14 +35,14 @@ def test_check_changes_nothing(check: Check, mysql_database: MysqlDatabase) -> N
     assert mysql_database.server.position() == before
 
 
-@BOTH
-def test_check_asks_for_a_binlog(check: Check, mysql_server_factory: MysqlFactory, name: str) -> None:
+@pytest.mark.every_server
+def test_check_asks_for_a_binlog(check: Check, mysql_server_factory: MysqlFactory, mysql_name: str) -> None:
     settings = {"skip-log-bin": "ON", "gtid-mode": "OFF", "enforce-gtid-consistency": "OFF"}
-    if name == "mariadb10":
+    if mysql_name == "mariadb10":
         settings = {"skip-log-bin": "ON"}
-    server = mysql_server_factory(settings, name)
+    server = mysql_server_factory(settings, mysql_name)
     findings = check(server.url())
-    group = "mysqld" if name == "mysql9" else "mariadb"
+    group = "mysqld" if mysql_name == "mysql9" else "mariadb"
     number = server.value("select @@server_id")
     assert findings.said("log-bin") == (
         ERROR,
@@ -113,10 +112,11 @@ def test_check_takes_partial_json_only_with_whole_images(
     assert (finding.severity, finding.fix) == (ERROR, "set persist binlog_row_image = 'FULL';")
 
 
-@BOTH
-def test_check_knows_compressed_binlogs(check: Check, mysql_server_factory: MysqlFactory, name: str) -> None:
-    setting = "binlog-transaction-compression" if name == "mysql9" else "log-bin-compress"
-    server = mysql_server_factory({setting: "ON"}, name)
+def test_check_knows_compressed_binlogs(
+    check: Check, mysql_server_factory: MysqlFactory, mysql_name: str
+) -> None:
+    setting = "binlog-transaction-compression" if mysql_name == "mysql9" else "log-bin-compress"
+    server = mysql_server_factory({setting: "ON"}, mysql_name)
     assert check(server.url()).said("compression") == (
         OK,
         f"{setting.replace('-', '_')} is ON: compressed changes are read",
@@ -146,13 +146,10 @@ def test_check_warns_of_lax_durability_and_commit_order(
     assert check(server.url()).of("durability").severity is OK
 
 
-@BOTH
 def test_check_tells_that_names_are_compared_without_case(
-    check: Check, mysql_server_factory: MysqlFactory, name: str
+    check: Check, mysql_server_factory: MysqlFactory
 ) -> None:
-    if name == "mysql9":
-        pytest.skip("MySQL takes lower_case_table_names only when its data folder is made")
-    server = mysql_server_factory({"lower-case-table-names": "1"}, name)
+    server = mysql_server_factory({"lower-case-table-names": "1"}, "mariadb10")
     assert check(server.url()).of("table-names").message == (
         "lower_case_table_names is 1: the server treats names that differ only in case as equal,"
         " and stores them in lower case"

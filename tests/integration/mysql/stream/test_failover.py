@@ -43,6 +43,7 @@ def ids(follower: MysqlFollower) -> list[int]:
     return [row["id"] for row in follower.rows()]
 
 
+@pytest.mark.every_server
 def test_nothing_is_lost_or_doubled_when_a_replica_takes_over(
     pair: Pair, database: MysqlDatabase, follow: FollowerFactory
 ) -> None:

@@ -213,6 +213,7 @@ def test_mysql_with_native_foreign_keys_has_children_copied_again(
     assert copied(follower).keys() == {"child", "named", "grandchild"}
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("setting", ["ON", "OFF"])
 def test_mysql_started_with_another_setting_for_foreign_keys_while_the_stream_is_behind(
     mysql_server_factory: MysqlFactory, follow: FollowerFactory, setting: str

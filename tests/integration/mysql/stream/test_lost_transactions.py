@@ -55,6 +55,7 @@ def named(error: SourceMismatch) -> str:
     return found[1]
 
 
+@pytest.mark.every_server
 def test_lost_transactions_are_named_and_given_up_by_their_names_only(
     pair: Pair, database: MysqlDatabase, follow: FollowerFactory
 ) -> None:

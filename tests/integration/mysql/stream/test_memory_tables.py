@@ -8,6 +8,7 @@ from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.fixtures import MysqlFactory
 
 
+@pytest.mark.halved(other=True)
 @pytest.mark.parametrize("name", ["mysql9", "mariadb10"])
 def test_a_memory_table_is_emptied_as_its_server_starts_again(
     mysql_server_factory: MysqlFactory, follow: FollowerFactory, name: str

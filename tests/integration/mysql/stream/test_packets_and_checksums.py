@@ -39,6 +39,7 @@ def test_checksums_may_be_turned_off_and_on_while_the_stream_runs(
 
 
 @pytest.mark.every_server
+@pytest.mark.halved
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_row_of_several_packets_comes_whole(
     mysql_database: MysqlDatabase, follow: FollowerFactory, *, compressed: bool

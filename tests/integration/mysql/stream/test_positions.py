@@ -59,9 +59,11 @@ def test_a_new_stream_begins_at_the_end_of_the_newest_file(
     for number in range(2):
         mysql_database.execute(f"create table t{number} (id int primary key)")
         server.execute("flush binary logs")
-        file, offset = server.position()
+        before = server.position()
         begun = make_follower(mysql_database).source.open(None, {})
-        assert begun.text == f"{file}:{offset} {server.executed()}"
+        # MariaDB notes a checkpoint in a new file some time after it begins.
+        ends = [f"{file}:{offset} {server.executed()}" for file, offset in (before, server.position())]
+        assert begun.text in ends
 
 
 def test_positions_name_the_file_and_the_transactions(
@@ -121,6 +123,7 @@ def test_without_gtids_a_stream_goes_on_by_file_and_offset(
         follower.restart()
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("ending", ["rotate", "stop", "crash"])
 def test_past_4_gib_a_stream_without_gtids_goes_on_in_the_next_file_if_it_lacks_nothing(
     mysql_server_factory: MysqlFactory, follow: FollowerFactory, ending: str

@@ -24,17 +24,14 @@ class MysqlWorkload(Workload):
     writer = MysqlWriter
     reshaper_class = MysqlReshaper
     transaction = MysqlTransaction
-    # Old and new images of long rows are some 40 KB a change; and while the stream has yet to come to a DDL
-    # statement, nothing is copied.
-    writer_pause_seconds = 0.03
     reshape_pause_seconds = 1.5
     # A chunk is read later than the position from which the stream tells again.
     copies_run_ahead = True
 
-    def __init__(self, server: MysqlServer, seed: int, *, reshape: bool = True) -> None:
+    def __init__(self, server: MysqlServer, seed: int) -> None:
         self.server = server
         self.tables = tables(server.flavour)
-        super().__init__(seed, reshape=reshape)
+        super().__init__(seed)
 
     def prepare(self) -> Oracle:
         with self.server.connect() as connection, connection.cursor() as cursor:

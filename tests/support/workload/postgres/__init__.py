@@ -13,7 +13,7 @@ from tests.support.workload.postgres.oracle import SlotOracle
 from tests.support.workload.postgres.reshaping import PostgresReshaper
 from tests.support.workload.postgres.tables import SHAPE, TABLES, create_statements
 from tests.support.workload.postgres.writing import PostgresTransaction, connect
-from tests.support.workload.run import Workload
+from tests.support.workload.run import WRITER_PAUSE_SECONDS, Workload
 from tests.support.workload.writers import Session
 
 
@@ -25,9 +25,9 @@ class PostgresWorkload(Workload):
     reshaper_class = PostgresReshaper
     transaction = PostgresTransaction
 
-    def __init__(self, database: Database, seed: int, *, reshape: bool = True) -> None:
+    def __init__(self, database: Database, seed: int, *, pause_seconds: float = WRITER_PAUSE_SECONDS) -> None:
         self.database = database
-        super().__init__(seed, reshape=reshape)
+        super().__init__(seed, pause_seconds)
 
     def prepare(self) -> Oracle:
         self.database.execute(*create_statements())
