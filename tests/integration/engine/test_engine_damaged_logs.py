@@ -14,6 +14,7 @@ import pytest
 from cdc.engine import Engine, Outcome, RunResult, SinkSpec, SourceSpec
 from cdc.engine.pacing import Pacing
 from cdc.errors import ConfigError, LogCorrupt
+from cdc.files import exchange, write_atomically
 from cdc.log import LocalLogs
 from cdc.spi import FlushPolicy, SourceContext
 from cdc.spi.status import DaemonReport
@@ -80,20 +81,19 @@ def flip_a_byte(segment: Path) -> Callable[[], None]:
     whole = flip_head(segment)
 
     def restore() -> None:
-        segment.write_bytes(whole)
+        # At once: the source looks at its log meanwhile.
+        write_atomically(segment, [whole])
 
     return restore
 
 
 def make_it_a_folder(segment: Path) -> Callable[[], None]:
     """Put something that is no file in a segment's place; returns what restores it."""
-    whole = segment.read_bytes()
-    segment.unlink()
+    kept = segment.rename(segment.with_suffix(".kept"))
     segment.mkdir()
 
     def restore() -> None:
-        segment.rmdir()
-        segment.write_bytes(whole)
+        assert exchange(kept, segment)
 
     return restore
 
