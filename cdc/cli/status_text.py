@@ -45,17 +45,18 @@ def lines_of(status: Status) -> Iterator[Text]:
     for standby in status.standbys:
         since = f"{standby.since[:19]}Z"
         yield Text(f"standby: process {standby.pid} on {standby.host} has been waiting since {since}")
-    for name, source in status.sources.items():
+    for name, view in status.sources.items():
         yield Text("")
-        yield _title("source", name, source.state)
+        yield _title("source", name, view.state)
         yield from _pause_lines(status.paused("source", name))
-        yield from _source_lines(name, source)
+        yield from _source_lines(name, view)
     for name, pairs in status.sinks.items():
         for pair in pairs:
             yield Text("")
             yield _title("sink", name, pair.state)
             yield from _pause_lines(status.paused("sink", name))
-            yield from _sink_lines(pair.report) if pair.report else _field("from", pair.source)
+            source = status.sources.get(pair.source)
+            yield from _sink_lines(pair.report, source) if pair.report else _field("from", pair.source)
     for line in _request_lines(status.requests):
         yield Text("")
         yield from map(Text, textwrap.wrap(line, COLUMNS))
@@ -183,7 +184,10 @@ def _waits(waits: Sequence[WaitReport]) -> Iterator[Text]:
             yield Text(f"{'':<{LABEL_WIDTH}}{as_sentence(wait.remedy)}", "green")
 
 
-def _sink_lines(report: SinkReport) -> Iterator[Text]:
+def _sink_lines(report: SinkReport, source: SourceView | None) -> Iterator[Text]:
+    if source is not None and source.log_error:
+        yield from _field("from", f"{report.source}, whose log cannot be read")
+        return
     behind = "caught up"
     if report.behind_changes:
         late = report.behind_seconds

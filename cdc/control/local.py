@@ -153,6 +153,8 @@ def cursor_findings(
         except CdcError:
             return  # The sink's own check names what keeps it from being read.
         with _log_of(configuration, source) as log:
+            if log is None and has_log(configuration, source):
+                continue  # The source's own findings name what is wrong with its log.
             start = log.start if log else 0
             is_ours = cursor is None or (log is not None and continuity.belongs(cursor, log))
             if is_ours and (cursor.next if cursor else 0) < start:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cdc.errors import LogCorrupt, LogTrimmed
 from cdc.log.frame import FrameKind
-from cdc.log.recovery import check_tail
+from cdc.log.recovery import settled
 from cdc.log.scan import Contents, scan_segment
 from cdc.log.segment import Segment, SegmentName, SegmentReader, list_segments
 from cdc.spi import Verified
@@ -81,12 +81,9 @@ def _verify_segment(empty: Segment, total: _Sum, *, is_newest: bool) -> Segment:
             raise reader.corrupt(
                 at, "the frame is damaged, and newer segments prove that it was whole", segment.next
             )
-        if is_newest and contents.bad_at is not None:
-            # A write that was under way at the first look is whole at the second; damage stays where it is.
-            bad_at, contents = contents.bad_at, _scan(reader, empty, total.needed_from)
+        if is_newest:
+            contents = settled(contents, lambda: _scan(reader, empty, total.needed_from))
             segment = contents.segment
-            if contents.bad_at == bad_at:
-                check_tail(contents)
         message = "the frame's body does not match its checksum"
         total.passed += [reader.corrupt(at, message) for at in contents.passed]
         frames = reader.frames(segment.blocks[0].at, segment.byte_count) if segment.blocks else ()

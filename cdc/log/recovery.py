@@ -22,13 +22,13 @@ from cdc.log.frame import FRAME_MAGIC, FrameKind, Preamble, Previous, decode_com
 from cdc.log.scan import Contents, scan_segment
 from cdc.log.segment import (
     INDEX_SUFFIX,
-    RESTORE,
     Segment,
     SegmentName,
     SegmentReader,
     check_follows,
     load_index,
     named_segments,
+    restore,
     save_index,
 )
 
@@ -114,10 +114,10 @@ def _check_meets(segment: Segment, following: SegmentName, said: Previous | None
     """Raise LogCorrupt if the segment does not end where the following one begins, or as that one `said`."""
     if segment.next != following.first:
         message = f"the segment ends at offset {segment.next}; the next one begins at {following.first}"
-        raise LogCorrupt(message, where=str(segment.path), remedy=RESTORE)
+        raise LogCorrupt(message, where=str(segment.path), remedy=restore(segment.path))
     if said is not None and said.byte_count != segment.byte_count:
         message = f"the segment has {segment.byte_count} bytes; the next one says {said.byte_count}"
-        raise LogCorrupt(message, where=str(segment.path), remedy=RESTORE)
+        raise LogCorrupt(message, where=str(segment.path), remedy=restore(segment.path))
 
 
 def _scan_newest(reader: SegmentReader, empty: Segment, needed_from: int) -> Contents:
@@ -146,8 +146,26 @@ def check_tail(contents: Contents) -> None:
     with SegmentReader(segment.path) as reader:
         for at in _commits_after(reader, contents.bad_at):
             if at > contents.bad_at:
-                message = "the frame is damaged, and a commit after it proves that it was whole"
+                message = (
+                    "the frame is damaged, and a commit after it proves that it was whole:"
+                    f" changes from offset {segment.next} on cannot be read"
+                )
                 raise reader.corrupt(contents.bad_at, message, segment.next)
+
+
+def settled(contents: Contents, scan: Callable[[], Contents]) -> Contents:
+    """Return the contents of a segment that another process may be writing, by a second `scan` if need be: a
+    write that was under way at the first look is whole at the second, and damage stays where it is.
+
+    Raises:
+        LogCorrupt: it is damage.
+    """
+    if contents.bad_at is None:
+        return contents
+    again = scan()
+    if again.bad_at == contents.bad_at:
+        check_tail(again)
+    return again
 
 
 def _commits_after(reader: SegmentReader, start: int) -> Iterator[int]:

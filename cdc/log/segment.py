@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,10 +51,16 @@ _WINDOW_BYTES = 64 * 1024
 # Checking a body of any size holds this much of it in memory.
 _CHECK_BYTES = 1024 * 1024
 _NAME = re.compile(r"(\d{10})-(\d{20})" + re.escape(SEGMENT_SUFFIX))
-RESTORE = (
-    "Restore this file from a backup of the folder; without one, give the source a new name and new, empty "
-    "sinks: it is copied again."
-)
+
+
+def restore(path: Path) -> str:
+    """Return the remedy for damage in this segment. The folder of a log has the name of its source."""
+    folder = path.parent
+    return (
+        "Restore this file from a backup of its folder. Without one, copy everything again: stop the daemon, "
+        f"remove {folder}, give each sink of the source a new, empty location, and run: "
+        f"{shlex.join(['cdc', 'run', '--adopt-slot', folder.name])}"
+    )
 
 
 class SegmentName(NamedTuple):
@@ -125,7 +132,7 @@ def check_follows(name: SegmentName, following: SegmentName) -> None:
     """Raise LogCorrupt if a segment is missing between these."""
     if following.number != name.number + 1:
         message = f"segment {name.number + 1} is missing before this one"
-        raise LogCorrupt(message, where=str(following.path), remedy=RESTORE)
+        raise LogCorrupt(message, where=str(following.path), remedy=restore(following.path))
 
 
 class SegmentReader:
@@ -229,7 +236,7 @@ class SegmentReader:
         """The error that names this segment, the byte, and the offset where it is known."""
         where = f"{self.path}: byte {at}"
         return LogCorrupt(
-            what, where=where if offset is None else f"{where}, offset {offset}", remedy=RESTORE
+            what, where=where if offset is None else f"{where}, offset {offset}", remedy=restore(self.path)
         )
 
     def _read_preamble(self) -> Preamble:

@@ -16,7 +16,7 @@ from uuid import UUID
 from cdc.errors import LogTrimmed, StateError
 from cdc.log.buffers import without_buffers
 from cdc.log.reader import Shortcuts, find_commit, read_batches, read_commits
-from cdc.log.recovery import load_folder
+from cdc.log.recovery import load_folder, settled
 from cdc.log.scan import Contents, extend, scan_segment
 from cdc.log.segment import Segment, SegmentReader, list_segments
 from cdc.model import ChangeBatch, Commit, Position, TableId, TableSchema
@@ -142,4 +142,7 @@ class LogView:
 
 
 def _scan(reader: SegmentReader, empty: Segment) -> Contents:
-    return scan_segment(reader, empty, check_bodies=False)
+    def scan() -> Contents:
+        return scan_segment(reader, empty, check_bodies=False)
+
+    return settled(scan(), scan)

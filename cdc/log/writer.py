@@ -35,7 +35,7 @@ from cdc.log.frame import (
     encode_trailer,
 )
 from cdc.log.scan import StoredSchema
-from cdc.log.segment import RESTORE, Segment, segment_name
+from cdc.log.segment import Segment, restore, segment_name
 from cdc.model import Audience, ChangeSet, Commit, Position, TableId, TableSchema
 from cdc.model.batch import EVERYONE
 from cdc.spi.log import LogTransaction
@@ -142,7 +142,9 @@ def refused(path: Path, error: OSError) -> LogCorrupt:
 
 def lost(path: Path) -> LogCorrupt:
     """Return the error of a disk that, after a refused write, lacks bytes that it had confirmed."""
-    return LogCorrupt("the disk has lost commits that it had confirmed", where=str(path), remedy=RESTORE)
+    return LogCorrupt(
+        "the disk has lost commits that it had confirmed", where=str(path), remedy=restore(path)
+    )
 
 
 def _add_frame(chunks: list[bytes], preamble: Preamble, at: int, kind: FrameKind, body: bytes) -> int:

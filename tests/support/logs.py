@@ -63,12 +63,16 @@ def flip_head(segment: Path) -> bytes:
     return _flip(segment, PREAMBLE_BYTES + FRAME_BYTES + 1)
 
 
+def flip_frame(segment: Path, kind: FrameKind) -> bytes:
+    """Damage the body of the first frame of that kind; return the whole segment as it was."""
+    with SegmentReader(segment) as reader:
+        frame = next(one for one in reader.frames(PREAMBLE_BYTES, reader.size) if one.kind == kind)
+    return _flip(segment, frame.body_at + 1)
+
+
 def flip_rows(segment: Path) -> bytes:
     """Damage the first rows of a segment; return the whole segment as it was."""
-    with SegmentReader(segment) as reader:
-        frames = reader.frames(PREAMBLE_BYTES, reader.size)
-        batch = next(frame for frame in frames if frame.kind == FrameKind.BATCH)
-    return _flip(segment, batch.body_at + 1)
+    return flip_frame(segment, FrameKind.BATCH)
 
 
 def _flip(path: Path, at: int) -> bytes:

@@ -14,10 +14,11 @@ import orjson
 import pytest
 
 from cdc.log import SegmentedLog
+from cdc.log.frame import FrameKind
 from cdc.model import ChangeSet
 from cdc.testing.events import append
 from tests.integration.cli.conftest import Project
-from tests.support.logs import flip_head, flip_rows
+from tests.support.logs import flip_frame, flip_head, flip_rows
 from tests.support.postgres.server import Database, PostgresServer
 from tests.support.processes import CdcProcess, run_cdc
 from tests.support.server_pool import ServerPool
@@ -202,6 +203,18 @@ def test_check_finds_a_flipped_byte_in_the_log(copied: Project) -> None:
     assert message(copied, "log-damaged").endswith(
         "does not match its checksum; every sink has these changes"
     )
+
+
+@pytest.mark.parametrize("kind", [FrameKind.HEADER, FrameKind.SCHEMA, FrameKind.COMMIT])
+def test_a_damaged_frame_that_the_log_needs_is_one_finding(copied: Project, kind: FrameKind) -> None:
+    (segment,) = Path("state/log/shop").glob("*.cdclog")
+    flip_frame(segment, kind)
+    assert errors(copied) == {"sources.shop": ["log-damaged"]}
+    assert copied.cdc("tail").code == 1
+    shown = copied.cdc("status")
+    assert shown.code == 1
+    assert "shop, whose log cannot be read" in shown.out
+    assert "caught up" not in shown.out
 
 
 def test_a_run_and_the_status_name_a_flipped_byte_in_the_log_once(copied: Project) -> None:

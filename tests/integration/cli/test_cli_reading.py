@@ -163,7 +163,7 @@ def test_damaged_log_is_named_with_segment_and_remedy(finished: Project) -> None
     answer = finished.cdc("log", "verify")
     assert answer.code == 1
     assert str(path) in answer.err
-    assert "Restore this file from a backup of the folder" in answer.err
+    assert "Restore this file from a backup of its folder" in answer.err
     assert "1 DAMAGED" in answer.out
     results = finished.cdc("log", "verify", "--json").json
     assert len(results[0]["damage"]) == 1

@@ -19,6 +19,7 @@ from cdc_sink_parquet import ParquetSink
 from cdc_sink_parquet.options import ParquetOptions
 from tests.support.equality import mysql, postgres
 from tests.support.equality.tables import differences, read_mirror
+from tests.support.logs import flip_head, newest
 from tests.support.mysql.server import MysqlDatabase
 from tests.support.pipeline import MysqlPipeline, Pipeline
 from tests.support.postgres.server import Database
@@ -96,6 +97,29 @@ def test_a_copied_state_dir_that_waited_for_the_slot_is_still_refused(
         assert refused.returncode == 1
         assert "a copy of this state_dir" in refused.stderr, refused.stderr
     first.catch_up()
+
+
+def test_a_damaged_log_without_a_backup_is_replaced_as_its_error_says(
+    database15: Database, tmp_path: Path
+) -> None:
+    database15.execute(
+        "create schema app", "create table app.t (id int primary key)", "insert into app.t values (1)"
+    )
+    pipeline = Pipeline(database15, tmp_path)
+    pipeline.catch_up()
+    log = tmp_path / "state" / "log" / "shop"
+    flip_head(newest(log))
+    database15.execute("insert into app.t values (2)")
+    assert f"remove {log}, give each sink of the source a new" in pipeline.run_once().stderr
+    shutil.rmtree(log)
+    shutil.rmtree(pipeline.lake)
+    pipeline.mirror.unlink()
+    result = run_cdc("run", "--once", "--adopt-slot", "shop", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    database15.execute("insert into app.t values (3)")
+    pipeline.catch_up()
+    source = postgres.read_source(database15, "app.t", ("id",))
+    assert differences(source, read_mirror(pipeline.mirror, source)) == []
 
 
 def test_an_emptied_state_dir_leaves_sinks_alone_on_mysql(
