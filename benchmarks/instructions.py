@@ -1,7 +1,7 @@
 """Instructions a row of decoders, log and merge on fixed input, as callgrind counts them on any busy machine.
 
 Usage: python -m benchmarks.instructions [--write]. Prints each part beside its budget (`instructions.json`,
-which `--write` makes anew); `tests/performance` fails where a part needs more than its budget allows.
+which `--write` replaces); `tests/performance` fails where a part needs more than its budget allows.
 """
 
 from __future__ import annotations

@@ -290,7 +290,7 @@ class S3Store:
 
     def swap(self, prefixes: Mapping[str, str], mark: str) -> None:
         """Object by object: readers see both generations until it returns. The mark comes last, so that
-        what a crash interrupts is repeated as a whole, and stays for good: a process that was replaced
+        what a crash interrupts is repeated as a whole, and is permanent: a process that was replaced
         meanwhile finds it when it wakes.
         """
         for live, fresh in prefixes.items():

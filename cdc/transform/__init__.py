@@ -1,3 +1,3 @@
-"""On the way in: filters, masks, renames and routes of tables, on Arrow batches between a source and its
+"""Transforms: filters, masks, renames and routes of tables, on Arrow batches between a source and its
 log.
 """

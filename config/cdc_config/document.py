@@ -207,7 +207,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, name: str) -> Config
 
 @dataclass(slots=True)
 class _Reader:
-    """Walks the nodes once; `open_nodes` are those on the way down, to notice a recursive alias."""
+    """Walks the nodes once; `open_nodes` are the current node's ancestors, to notice a recursive alias."""
 
     document: Document
     interpolation: Interpolation

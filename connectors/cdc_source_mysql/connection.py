@@ -162,7 +162,7 @@ def _unverified() -> ssl.SSLContext:
 
 class _PreferringTls(PyConnection):
     """Asks for TLS where the server has it and looks at no certificate, PyMySQL's default. PyMySQL
-    loads the machine's authorities for it all the same: 20 ms of processor time a connection.
+    loads the machine's authorities for it nevertheless: 20 ms of processor time a connection.
     """
 
     def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:

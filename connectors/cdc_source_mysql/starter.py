@@ -101,7 +101,7 @@ def _rows_of(info: TableInfo, empty: frozenset[TableId]) -> int | None:
 
 
 def _connect(connector: Connector, database: str) -> Connection:
-    """A connection. An account that may not read the database yet gets a file all the same: `cdc check` then
+    """A connection. An account that may not read the database yet gets a file nevertheless: `cdc check` then
     says which grants are missing.
     """
     purpose = "to look at its tables"

@@ -269,7 +269,7 @@ def slot_foreign(where: str, slot: str, found: str, expected: str) -> SourceRefu
 
 def publication_dropped(where: str, publication: str) -> SourceGap:
     """Return the gap of a dropped publication: Postgres 18 skips a missing publication silently, older
-    servers stop for good.
+    servers stop permanently.
     """
     message = f"the publication {publication!r} was dropped; changes made since then are not in the stream"
     return SourceGap(message, where=where, remedy=_GONE)

@@ -302,7 +302,7 @@ class PostgresSource:
         if state is not None:
             self._ownership.claim(connection, self._context.log)
             # Servers up to 17 look the publication up as it was when the change was made: before it was, they
-            # stop for good.
+            # stop permanently.
             is_usable = state.confirmed is not None and not state.is_lost
             if is_usable and not (created or self._frame.has_gap):
                 return state.position

@@ -42,7 +42,9 @@ class DuckDBRoom(Room):
         return self.ends_step or self.has_wide_values or len(self.tables) >= self.limits.tables / 2
 
     def mark(self, connection: Connection) -> None:
-        """Note for good that the file has held wide values, if this transaction is the first that has any."""
+        """Store permanently that the file has held wide values, if this transaction is the first that has
+        any.
+        """
         if self.has_wide_values and not self.is_wide:
             table = self._table
             connection.run(f"insert into {table} select now() where not exists (select 1 from {table})")

@@ -227,7 +227,7 @@ def test_a_source_that_lost_its_place_needs_the_operator(
     browser: Browser, shop: Database, tmp_path: Path
 ) -> None:
     with streaming(shop, tmp_path) as daemon:
-        # Before its first change, a source that lost its place may begin anew.
+        # Before its first change, a source that lost its place may start a new history.
         shop.execute("insert into app.orders values (-1, 'first')")
         daemon.pipeline.wait_until_delivered(daemon.daemon)
         daemon.proxy.refuse()

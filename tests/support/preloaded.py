@@ -45,7 +45,7 @@ _FIXED = (
     "OPENBLAS_",
     "ARROW_",
 )
-# Of those, set anew for the streams of each process.
+# Of those, set again for the streams of each process.
 _STREAMS = "PYTHONIOENCODING"
 # A request holds the environment: far above any there is, below what a socket takes at once.
 _REQUEST_BYTES = 128 * 1024

@@ -1,5 +1,5 @@
-"""A small sink into SQLite on `cdc.sql`: what a target has to say that has no schemas, no Arrow, no lists,
-structs, decimals or times, and can't change a column's type.
+"""A small sink into SQLite on `cdc.sql`: the dialect of a target without schemas, Arrow, lists, structs,
+decimals and times, which cannot change a column's type.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class SQLiteDialect(Dialect):
         for kind, holds in KINDS.items():
             if column.type not in REFUSED and any(hold(column.type) for hold in holds):
                 return kind
-        raise SinkRefused(f"SQLite has no type for {column.type}", where=where, remedy="Leave it out.")
+        raise SinkRefused(f"SQLite has no type for {column.type}", where=where, remedy="Exclude the column.")
 
     def readable(self, array: Any, kind: str) -> Any:
         if pa.types.is_nested(array.type):
@@ -146,4 +146,4 @@ class SQLiteSink(SqlSink):
             raise SinkUnavailable(f"{operation} is not possible", where=self._where) from error
 
     def check(self) -> Sequence[Finding]:
-        return [Finding(Severity.OK, "sqlite", f"the file {self._where} is not looked at")]
+        return [Finding(Severity.OK, "sqlite", f"the file {self._where} is not checked")]

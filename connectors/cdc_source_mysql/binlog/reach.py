@@ -224,7 +224,7 @@ class Explorer:
 
     def _descent(self) -> dict[TableId, set[TableId]]:
         """The children, by cascading foreign keys, of every table whose changes come down to a followed one;
-        only those on the way there.
+        only those that lead there.
         """
         listed: dict[TableId, set[TableId]] = {}
         for schema, name, parent_schema, parent_name in self.query(_CASCADES):

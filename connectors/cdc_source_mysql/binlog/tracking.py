@@ -192,7 +192,8 @@ class Tracking:
         return self._parts.selection.matches(table)
 
     def ask_again(self) -> None:
-        """Call before each read of the decoder: what is skipped for good may be readable once a snapshot has
+        """Call before each read of the decoder: what is skipped permanently may be readable once a snapshot
+        has
         looked at the tables, and the snapshot relies on every change behind that moment.
         """
         looks = self._parts.refusals.looks

@@ -228,7 +228,7 @@ class History:
                 return
             known = entries[-1].known
             found = (frozenset(key), known.definition.row_key, known.definition.keys)
-            # Once for a key that the catalog has in another form for good.
+            # Once for a key that the catalog has in another form permanently.
             if found[0] == set(entries[-1].row_key) or self._foreign_keys.get(relid) == found:
                 return
             self._foreign_keys[relid] = found

@@ -6,8 +6,8 @@ gathered until the socket is empty and a short wait is over, and cut where a tra
 transaction. A session always ends with an error; nothing that it yielded is withdrawn.
 
 Only positions that the log holds are acknowledged, and never one beyond what this stream has received: the
-server accepts any value and would skip ahead for good. Silence for `wal_sender_timeout` ends the stream, so a
-sign of life goes out in time even when nothing moves.
+server accepts any value and would skip ahead permanently. Silence for `wal_sender_timeout` ends the stream,
+so a sign of life goes out in time even when nothing moves.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def test_a_new_sink_on_a_trimmed_log_gets_all_tables_and_the_other_sink_none_of_
     assert ops(bench.others["mart"]).count("r") == ops(bench.others["attic"]).count("r") >= 47
     assert "r" not in ops(bench.store)[len(before) :]
     assert "t" not in ops(bench.store)
-    # AND a restart begins nothing anew
+    # AND a restart begins no copy again
     stop(bench)
     rows = len(bench.others["mart"].rows("public.orders"))
     bench.start()
@@ -362,7 +362,7 @@ def test_a_crash_during_copies_for_one_sink_loses_nothing(bench: Bench, name: st
     bench.others = {"mart": (mart := MemoryStore())}
     writer = Writer(bench, seed=len(name))
     with writer.writing():
-        # WHEN the engine crashes on the way and is started again
+        # WHEN the engine crashes during the copy and is started again
         crash = CrashAt(name, 2)
         bench.request("public.orders", sink="lake")
         with failpoints.watched(crash.hit):

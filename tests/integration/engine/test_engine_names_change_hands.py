@@ -1,4 +1,4 @@
-"""Names that change hands while a copy is pending or under way: each table begins anew with its own rows."""
+"""Names that change hands while a copy is pending or under way: each table starts from its own rows."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_names_swapped_while_one_is_copied_begin_anew(bench: Bench, schema: Tabl
     # WHEN they swap their names
     bench.database.create(schema, ROWS)
     bench.wait_for(lambda: count[0] >= 3, "the swap in the middle of the copy")
-    # THEN each name begins anew
+    # THEN each name starts from its own rows
     bench.wait_until_equal("public.t")
     bench.wait_until_equal("public.other")
     assert "t" in ops(bench, "public.other")

@@ -1,4 +1,4 @@
-"""A table that the lake can't take is set aside; one that was renamed is told, and copied again."""
+"""A table that the lake cannot store is set aside; a renamed one is reported, and copied again."""
 
 from __future__ import annotations
 

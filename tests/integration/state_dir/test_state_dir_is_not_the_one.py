@@ -61,7 +61,7 @@ def test_an_emptied_state_dir_leaves_slot_and_sinks_alone_on_postgres(
     assert "belongs to another log" in checked.stdout
     assert database15.value(confirmed) == before
     put_back(state)
-    # A copy that is started again after the original went on is told, too.
+    # A copy that is started again after the original continued is detected, too.
     shutil.copytree(state, tmp_path / "copy")
     pipeline.catch_up()
     source = postgres.read_source(database15, "app.t", ("id",))

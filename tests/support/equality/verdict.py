@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def assert_all_equal(workload: Workload, lake: Path, mirror: Path | Database) -> None:
     """Compare every table of the workload with the lake and the mirror, a DuckDB file or a Postgres database;
-    all differences are told at once.
+    all differences are reported at once.
     """
     events = workload.oracle.events()
     assert dict(counts(events)) == workload.tally.counts, "the workload and the server count differently"

@@ -76,7 +76,7 @@ def assert_postgres_equal(
     *,
     sends_generated: bool = False,
 ) -> None:
-    """Compare every followed table; all differences are told at once.
+    """Compare every followed table; all differences are reported at once.
 
     The lake is folded by the source's numbers of tables and columns, which its files carry: names change
     hands.

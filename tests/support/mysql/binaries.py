@@ -54,7 +54,7 @@ class MysqlBinaries:
 
     def server_command(self, *arguments: str | Path) -> list[str]:
         """The server's command line, with the account when we are root."""
-        # A server refuses to run as root unless it is told so; its folder is ours and temporary.
+        # A server refuses to run as root without an option; its folder is ours and temporary.
         account = ["--user=root"] if os.geteuid() == 0 else []
         return [str(self.starter), *map(str, arguments), *account]
 

@@ -1,7 +1,7 @@
 """XA transactions that are ended by another connection than the one that prepared them.
 
 MariaDB lets another connection end a branch as soon as the first one is on its way out, before InnoDB has let
-go of it: the binlog says XA COMMIT, the client is told so, and InnoDB finds nothing to commit.
+go of it: the binlog says XA COMMIT, the client gets that answer, and InnoDB finds nothing to commit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def prepare(database: MysqlDatabase, xid: str, *statements: str) -> None:
 
 
 def wait_until_let_go(server: MysqlServer, closed: Connection[Any]) -> None:
-    """Return when others may end the branch of a closed connection: until then they are told that there is
+    """Return when others may end the branch of a closed connection: until then the server answers that there
+    is
     none. MariaDB's process list forgets the connection too early.
     """
     number = closed.thread_id()  # type: ignore[no-untyped-call]

@@ -14,7 +14,7 @@ from tests.support.mysql.server import MysqlDatabase
 
 class MysqlFollower(Follower):
     """One source object after the other, with the position and facts of a log. `url` and `limits` may be set
-    anew.
+    again.
     """
 
     def __init__(self, database: MysqlDatabase, *, limits: Limits = DEFAULTS, **options: Any) -> None:

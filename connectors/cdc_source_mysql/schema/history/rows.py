@@ -154,7 +154,7 @@ def rows_after(state: HistoryState, after: TableDefinition | None, altered: Alte
 
 
 def _cannot_be_repaired(state: HistoryState) -> bool:
-    """InnoDB refuses to; mysqlcheck asks for it all the same."""
+    """InnoDB refuses to; mysqlcheck asks for it nevertheless."""
     return state.definition is not None and state.definition.engine.lower() == "innodb"
 
 

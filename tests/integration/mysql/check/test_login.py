@@ -1,4 +1,4 @@
-"""What is wrong with an account is told by error numbers, whatever language the server speaks."""
+"""Error numbers identify what is wrong with an account, whatever language the server speaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A replica that applies in parallel without keeping its source's order is told of, with what mends it."""
+"""A replica that applies in parallel without keeping its source's order is a finding with its fix."""
 
 from __future__ import annotations
 

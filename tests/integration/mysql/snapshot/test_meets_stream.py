@@ -65,7 +65,7 @@ def shop(mysql_database: MysqlDatabase) -> Iterator[MysqlDatabase]:
 
 
 class Writers:
-    """Sessions that insert, update, move keys and delete until they are told to stop."""
+    """Sessions that insert, update, move keys and delete until they are stopped."""
 
     def __init__(self, database: MysqlDatabase) -> None:
         self._database = database

@@ -169,7 +169,7 @@ def test_a_server_that_counts_from_the_beginning_again_is_a_gap(
     assert ids(follower) == [1]
     follower.close()
     had = follower.position
-    # A file is told by the second in which it began.
+    # A file is identified by the second in which it began.
     begun = int(server.value("select unix_timestamp()"))
     wait_until(lambda: int(server.value("select unix_timestamp()")) > begun, "the next second")
     server.execute("reset binary logs and gtids" if server.flavour == "mysql" else "reset master")
@@ -218,7 +218,7 @@ def test_a_server_that_lost_the_end_of_its_binlog_and_counts_on_is_a_gap(
     assert ids(follower) == list(range(3, 13))
     follower.close()
     server.kill9()
-    # A file is told by the second in which it began.
+    # A file is identified by the second in which it began.
     died = int(time.time())
     wait_until(lambda: int(time.time()) > died, "the next second")
     shutil.rmtree(server.data)

@@ -97,7 +97,7 @@ def test_check_asks_for_the_privilege_to_see_lost_branches(server: MysqlServer, 
         "xa commit 'one'",
     )
     if is_flushed:
-        # The counters of XA begin anew then, and so does one of the two times.
+        # The counters of XA start again then, and so does one of the two times.
         uptime = "select variable_value from information_schema.global_status where variable_name = 'uptime'"
         wait_until(lambda: int(server.value(uptime)) > 0, "a second of uptime")
         server.execute("flush status")

@@ -1,4 +1,4 @@
-"""ROLLBACK TO SAVEPOINT where the binlog holds the rows that it takes back."""
+"""ROLLBACK TO SAVEPOINT where the binlog holds the rows that it undoes."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def test_a_running_daemon_has_unlogged_changes_in_the_end(
 
         wait_until(is_paused, "the pause, with its remedy")
         assert process.terminate() == 0
-    # A new process begins to count anew.
+    # A new process starts to count at zero.
     pipeline.catch_up()
     require_equal(mysql_database, pipeline)
 

@@ -8,7 +8,7 @@ from tests.integration.mysql.conftest import FollowerFactory
 from tests.support.mysql.branches import prepare
 from tests.support.mysql.server import MysqlDatabase
 
-# With it MariaDB writes rows into the binlog that a savepoint takes back; MySQL forbids it there.
+# With it MariaDB writes rows into the binlog that a savepoint undoes; MySQL forbids it there.
 KEEPS_ROWS = "create temporary table x (a int)"
 
 

@@ -47,7 +47,7 @@ class _Converter:
             f"cast(convert(code using {charset}) as binary) from codes"
         )
         for code, text, kept in self._cursor.fetchall():
-            # Codes that are no text in this set are changed on the way in.
+            # Codes that are no text in this set are changed by the server.
             yield code, _valid(text) if text is not None and kept == code else None
 
 

@@ -45,7 +45,7 @@ CHANGES = {
         "begin; alter table app.reported add e2 text; update app.reported set e2 = lower(v);"
         " alter table app.reported drop v; alter table app.reported rename e2 to v; commit"
     ],
-    # The name is taken by a table that is made anew.
+    # A new table takes the name.
     "kept": [
         "alter table app.kept rename to kept_old",
         "create table app.kept (id int primary key, v varchar(40))",
