@@ -8,13 +8,15 @@ PY := .venv/bin/python
 # Four workers keep two cores busy: half of a test's time is waiting, for servers, disks and ticks of the daemon. Each starts servers of its
 # own: a gigabyte of memory a worker.
 WORKERS ?= 4
+# The decoders' share hardly waits, and a fifth of it is what each worker imports, collects and starts.
+TWIN_WORKERS ?= 2
 # Tests start the daemon hundreds of times. Where the environment forbids bytecode files, each start compiles 300 modules again.
 export PYTHONDONTWRITEBYTECODE :=
 # With a compiler the compiled decoders must be there: a build that fell back in silence fails the tests.
 NATIVE := $(if $(shell command -v cc gcc),c,python)
 # What `make test` runs a second time on the pure-Python decoders: all that touches bytes of the source. Not tests/property: what
 # compares the two decoders needs both, and the rest uses neither.
-TWIN_TESTS := $(wildcard tests/unit/native tests/unit/postgres tests/unit/mysql tests/golden/binlog tests/golden/pgoutput tests/integration/postgres/types tests/integration/mysql/types/test_server_is_the_oracle.py tests/smoke)
+TWIN_TESTS := $(wildcard tests/unit/native tests/unit/postgres tests/unit/mysql tests/golden/binlog tests/golden/pgoutput tests/integration/postgres/types/test_database_without_encoding.py tests/integration/*/types/test_server_is_the_oracle.py tests/smoke)
 # What `make test-quick` runs: no MySQL, and Postgres for one copy and its changes only.
 QUICK_TESTS := $(filter-out %/test_source_contracts.py,$(wildcard tests/architecture tests/unit tests/golden tests/contract/test_*.py tests/smoke/test_pipeline_smoke.py))
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadgroup
@@ -85,7 +87,7 @@ test-quick: venv build ## Units, contracts and one pipeline: under two minutes, 
 
 test: setup build ## The whole suite on the compiled decoders, then the decoders' share on the Python ones
 	CDC_NATIVE=$(NATIVE) $(PYTEST)
-	CDC_NATIVE=python $(PYTEST) $(TWIN_TESTS)
+	CDC_NATIVE=python $(PYTEST) -n $(TWIN_WORKERS) $(TWIN_TESTS)
 
 test-all: setup build ## Everything: slow tests too, both decoders, PostgreSQL 13 to 18, MariaDB 11
 	scripts/more-servers.sh 13 14 16 17

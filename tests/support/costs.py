@@ -12,6 +12,7 @@ import os
 import resource
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -26,12 +27,21 @@ def processor_seconds() -> float:
     for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
         used = resource.getrusage(who)
         seconds += used.ru_utime + used.ru_stime
-    for child in psutil.Process().children(recursive=True):
-        try:
-            seconds += sum(child.cpu_times()[:4])
-        except psutil.NoSuchProcess:
-            continue
+    below = _children(os.getpid())
+    while below:
+        pid = below.pop()
+        with suppress(psutil.NoSuchProcess):
+            seconds += sum(psutil.Process(pid).cpu_times()[:4])
+            below += _children(pid)
     return seconds
+
+
+def _children(pid: int) -> list[int]:
+    """The kernel's own list: a search through all processes of the machine costs as much as a small test."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+        return [int(child) for one in lists for child in one.split()]
+    return []
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -9,7 +9,8 @@ from cdc.spi.source import SourceContext
 from cdc_source_mysql.options import DEFAULTS, Limits, MysqlOptions
 from cdc_source_mysql.source import MysqlSource
 from tests.support.follower import Follower
-from tests.support.mysql.server import MysqlDatabase
+from tests.support.mysql.server import MysqlDatabase, MysqlServer
+from tests.support.waiting import wait_until
 
 
 class MysqlFollower(Follower):
@@ -42,6 +43,19 @@ class MysqlFollower(Follower):
         while self.sets and self.sets[-1].position is None:
             self.sets.pop()
         return self
+
+    def assert_at_end(self, server: MysqlServer) -> None:
+        """The position is that of the binlog's end, in the server's words. MariaDB adds a checkpoint to a
+        file some time after it began: then this looks again.
+        """
+
+        def is_there() -> bool:
+            self.catch_up()
+            file, offset = server.position()
+            assert self.position is not None
+            return self.position.text == f"{file}:{offset} {server.executed()}"
+
+        wait_until(is_there, "the position of the binlog's end")
 
     def _new_source(self) -> MysqlSource:
         options = MysqlOptions.model_validate(self.given)
