@@ -1,5 +1,5 @@
-"""A random workload while the daemon is killed again and again, into a lake in a bucket: equal, value by
-value.
+"""A random workload while the daemon is killed again and again, into a lake in a bucket and a mirror in
+Postgres: equal, value by value.
 """
 
 from __future__ import annotations
@@ -25,14 +25,20 @@ pytestmark = pytest.mark.xdist_group("seaweed")
         pytest.param(FULL_SECONDS, FULL_KILLS, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
     ],
 )
-def test_random_workload_into_a_bucket_survives_kill9(
-    database18: Database, tmp_path: Path, bucket_lake: BucketLake, seconds: float, kills: int
+def test_random_workload_into_a_bucket_and_a_warehouse_survives_kill9(
+    database15: Database,
+    database18: Database,
+    tmp_path: Path,
+    bucket_lake: BucketLake,
+    seconds: float,
+    kills: int,
 ) -> None:
     workload = PostgresWorkload(database18, seed=2026)
     pipeline = Pipeline(database18, tmp_path)
+    pipeline.mirror_into(database15)
     pipeline.configure_sink("lake", **bucket_lake.options().model_dump(exclude_unset=True))
     kill_repeatedly(workload, pipeline, seconds, kills, seed=2026)
     bucket_lake.download(pipeline.lake)
-    assert_all_equal(workload, pipeline.lake, pipeline.mirror)
+    assert_all_equal(workload, pipeline.lake, pipeline.target)
     assert bucket_lake.uploads() == []
     assert not [key for key in bucket_lake.keys("_cdc/") if "/staging/" in key]

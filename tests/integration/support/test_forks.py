@@ -46,6 +46,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize(
     "arguments", [("version", "--json"), ("status",), ("no-such-command",), ("run", "-c", "none.yaml")]
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import secrets
-import shutil
 import signal
 import threading
 import weakref
@@ -21,7 +20,7 @@ import psycopg
 
 from cdc.testing.servers import postgres as servers
 from cdc.testing.servers.postgres import SUPERUSER, PostgresProcess, initialise
-from cdc.testing.servers.process import HOST, STOP_TIMEOUT_SECONDS
+from cdc.testing.servers.process import HOST, STOP_TIMEOUT_SECONDS, run_program
 from tests.support.postgres.binaries import Binaries, account, installed
 from tests.support.templates import kept
 from tests.support.waiting import wait_until
@@ -71,12 +70,13 @@ class PostgresServer(PostgresProcess):
         self.binaries = _binaries(major)
         self.bindir, self.account = self.binaries.bindir, account()
         super().__init__(f"PostgreSQL {major}", f"cdc-pg{major}-")
-        shutil.copytree(_template(major), self.data, symlinks=True)
         self.folder.chmod(0o755)
+        self.account.own(self.folder)
+        # With their owner: to copy a thousand files and then give them away takes twice as long.
+        run_program(["cp", "-a", str(_template(major)), str(self.data)])
         self.configure({**DEFAULT_SETTINGS, "unix_socket_directories": str(self.folder), **(settings or {})})
         if hba is not None:
             self.write_hba(hba)
-        self.account.own(self.folder)
 
     @property
     def major(self) -> int:
