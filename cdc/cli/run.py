@@ -143,7 +143,7 @@ def run(  # noqa: PLR0917  (each is an option of the command)
     on_tick = deadline.after(_each(monitor.tick, newest.tick))
     with display.view(live) as view:
         result = _run(engine, live, view, load, log, on_tick, once=once)
-    _show(result, newest.report, display.closing(newest.report, once=once), as_json=as_json)
+    _show(result, display.closing(result.report, once=once), as_json=as_json)
     _end(result, deadline.errors(newest.report), None if as_they_are else log, as_json=as_json)
 
 
@@ -263,9 +263,9 @@ def _end(result: RunResult, reasons: Iterable[CdcError], log: Log | None, *, as_
         raise typer.Exit(1)
 
 
-def _show(result: RunResult, report: DaemonReport, summary: Iterable[str], *, as_json: bool) -> None:
+def _show(result: RunResult, summary: Iterable[str], *, as_json: bool) -> None:
     if as_json:
-        document = report.document()
+        document = result.report.document()
         shown = {"sources": document["sources"], "sinks": document["sinks"]}
         print_json({"outcome": result.outcome.value, **shown})
     for line in () if as_json else summary:

@@ -52,10 +52,13 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The outcome, with the error of each worker that ended permanently, by its name."""
+    """The outcome, with the error of each worker that ended permanently, by its name. `report` is the last
+    one, after what was flushed during the stop.
+    """
 
     outcome: Outcome
     errors: dict[str, BaseException]
+    report: DaemonReport
 
 
 class Engine:
@@ -232,7 +235,7 @@ class Engine:
         stuck = stop_all(reading, STOP_READING_SECONDS) + stop_all(writing, STOP_WRITING_SECONDS)
         if stuck:
             self._report("stopping now: unfinished work continues at the next start", workers=stuck)
-        self._housekeeping.tick(final=True)
+        report = self._housekeeping.tick(final=True)
         errors = {worker.name: worker.error for worker in [*reading, *writing] if worker.error is not None}
         refused: dict[str, BaseException] = {
             str(t): e for pipeline in captures for t, e in pipeline.coordinator.refused.items()
@@ -246,8 +249,8 @@ class Engine:
                 pipeline.close()
             self._state.close()
         if errors or (done and refused):
-            return RunResult(Outcome.FAILED, {**errors, **refused})
-        return RunResult(Outcome.DONE if done else Outcome.STOPPED, {})
+            return RunResult(Outcome.FAILED, {**errors, **refused}, report)
+        return RunResult(Outcome.DONE if done else Outcome.STOPPED, {}, report)
 
     def _only_snapshots(self) -> bool:
         specs = [pipeline.spec for pipeline in self.pipelines.captures.values()]

@@ -91,6 +91,18 @@ def test_run_on_a_terminal_draws_verdict_sinks_and_sources_below_its_log(
     assert [line[0] for line in lines if "delivered," in line] == ["warehouse", "lake"]
 
 
+def test_the_closing_table_counts_what_was_flushed_during_the_stop(shop: Project) -> None:
+    config = shop.config
+    config["sinks"]["lake"]["flush"] = {"interval": "1h"}
+    shop.write(config)
+    with OnTerminal("run", cwd=shop.folder) as daemon:
+        daemon.wait_for("All is well", "● streaming")
+        daemon.interrupt()
+        assert daemon.wait() == 0
+        lines = [line.split() for line in daemon.text.splitlines() if "delivered," in line]
+    assert [(line[0], line[1], line[-2]) for line in lines] == [("warehouse", "5", "0"), ("lake", "5", "0")]
+
+
 def test_a_source_that_is_down_is_shown_with_its_remedy(
     postgres_factory: PostgresFactory, project: Project
 ) -> None:
