@@ -99,7 +99,8 @@ def test_run_once_ends_with_exit_code_1_when_its_timeout_is_over(project: Projec
     assert result.returncode == 1
     said = [orjson.loads(line) for line in result.stderr.splitlines()]
     first, last = [record for record in said if record["event"] == "not finished"]
-    assert first["error"].startswith("sources.shop: connecting")
+    assert (first["where"], first["kind"]) == ("sources.shop", "SourceUnavailable")
+    assert first["error"].startswith("connecting for replication")
     assert (last["where"], last["level"]) == ("--timeout", "error")
     assert last["error"] == "the run did not end within 10s: shop is retrying"
     assert last["remedy"] == "Run the command again: it continues where this run ended."
