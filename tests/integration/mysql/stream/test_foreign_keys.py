@@ -63,6 +63,7 @@ LOGGED = {
 }
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("image", ["full", "minimal"])
 @pytest.mark.parametrize("statement", list(CHANGES))
 def test_children_that_a_foreign_key_changes_are_copied_again(
