@@ -8,25 +8,26 @@ from typing import Self
 
 # Rows of this size together are few, or one.
 WIDE_BYTES = 16 * 1024 * 1024
-# A delivery that is not applied by then waits for its target, which must not hold up the others.
+# A delivery that is not applied by then waits for its target, which must not delay the others.
 LONGEST_WAIT_SECONDS = 60.0
 
 _TURN = threading.Lock()
 
 
 class WideTurn:
-    """The turn of one delivery, taken before its first wide rows are read and given back when the delivery is
-    over.
+    """The turn of one delivery, taken before its first wide rows are read, and returned at its end. It waits
+    at most `wait_seconds` for other deliveries.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wait_seconds: float = LONGEST_WAIT_SECONDS) -> None:
+        self._wait_seconds = wait_seconds
         self._has_waited = self.is_held = False
 
     def take(self, byte_count: int) -> None:
         """Wait for other deliveries of wide rows, once."""
         if byte_count >= WIDE_BYTES and not self._has_waited:
             self._has_waited = True
-            self.is_held = _TURN.acquire(timeout=LONGEST_WAIT_SECONDS)
+            self.is_held = _TURN.acquire(timeout=self._wait_seconds)
 
     def __enter__(self) -> Self:
         return self

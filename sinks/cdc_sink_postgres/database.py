@@ -115,6 +115,7 @@ class PostgresConnection(Connection):
         self._replaces_nul = replaces_nul
         self._staging: dict[tuple[tuple[str, str], ...], str] = {}
         self._staging_since = time.monotonic()
+        self.staging_seconds = STAGING_SECONDS
         self._made = 0
         self._in_use: set[str] = set()
         self._refuses_direct: set[str] = set()
@@ -205,8 +206,8 @@ class PostgresConnection(Connection):
         self.handle.close()
 
     def drop_old_staging(self) -> None:
-        """Drop the staging tables, outside of a transaction, if they are older than `STAGING_SECONDS`."""
-        if self._staging and time.monotonic() - self._staging_since >= STAGING_SECONDS:
+        """Drop the staging tables, outside of a transaction, if they are older than `staging_seconds`."""
+        if self._staging and time.monotonic() - self._staging_since >= self.staging_seconds:
             self._staging.clear()
             self.run("discard temp")
 

@@ -13,7 +13,6 @@ import pytest
 
 from cdc.errors import SinkFenced, SinkRefused, SinkUnavailable
 from cdc.testing.events import table
-from cdc_sink_postgres import database as sink_database
 from cdc_sink_postgres.database import PostgresConnection
 from tests.support.fed_sink import SOURCE
 from tests.support.postgres.fixtures import PostgresFactory
@@ -252,9 +251,7 @@ def staging(database: Database) -> set[int]:
     return {oid for (oid,) in database.query("select oid::int from pg_class where relname ~ '^_cdc_given'")}
 
 
-def test_staging_tables_do_not_grow_old(
-    warehouse: Warehouse, database15: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_staging_tables_do_not_grow_old(warehouse: Warehouse, database15: Database) -> None:
     """VACUUM cannot freeze what is in the temporary tables of another session."""
     warehouse.change(T, ("c", {"id": 1, "v": "a"}))
     first = staging(database15)
@@ -262,7 +259,8 @@ def test_staging_tables_do_not_grow_old(
     warehouse.sink.idle()
     assert first
     assert staging(database15) == first
-    monkeypatch.setattr(sink_database, "STAGING_SECONDS", 0.0)
+    assert warehouse.sink._connection is not None
+    warehouse.sink._connection.staging_seconds = 0.0
     warehouse.change(T, ("u", {"id": 1, "v": "c"}))
     second = staging(database15)
     assert second
