@@ -169,7 +169,7 @@ def test_copies_arrive_whole_and_alone_on_postgres(database: Database, tmp_path:
     copies_arrive(Pipeline(database, tmp_path), "app", write, read)
 
 
-@pytest.mark.slow
+@pytest.mark.halved
 def test_copies_arrive_whole_and_alone_on_mysql(mysql_database: MysqlDatabase, tmp_path: Path) -> None:
     server, name = mysql_database.server, mysql_database.name
     numbers = ", ".join(f"({i}, 'old', repeat('x', 300))" for i in range(1, ROWS + 1))
