@@ -37,7 +37,8 @@ from cdc.kit.errors import (
 _USER_LIMIT = ErrorMeaning(
     SourceUnavailable,
     "It is retried automatically. If it lasts, raise the account's limit: alter user ... with"
-    " max_user_connections 0; or the server's: set global max_user_connections = 0;",
+    " max_user_connections 0 max_connections_per_hour 0 max_queries_per_hour 0; or the server's: set global"
+    " max_user_connections = 0;",
 )
 _EXPIRED = ErrorMeaning(
     SourceRefused,

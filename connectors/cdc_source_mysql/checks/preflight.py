@@ -15,7 +15,13 @@ from cdc.kit.report import UNREACHABLE
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.source import LogIdentity
 from cdc_source_mysql.channel import Connection
-from cdc_source_mysql.checks.privileges import check_privileges, check_roles, read_grants, unreadable_tables
+from cdc_source_mysql.checks.privileges import (
+    check_connections,
+    check_privileges,
+    check_roles,
+    read_grants,
+    unreadable_tables,
+)
 from cdc_source_mysql.checks.replication import check_replication
 from cdc_source_mysql.checks.report import DOCS, MysqlReport, describe_server
 from cdc_source_mysql.checks.server import check_server
@@ -68,6 +74,7 @@ def _check(
     check_replication(server, owner, {table.schema for table in infos}, report)
     grants = read_grants(server)
     check_roles(server, report)
+    check_connections(server, report)
     check_privileges(
         server, grants, tables_to_lock(server, infos), unreadable_tables(server, grants, infos), report
     )

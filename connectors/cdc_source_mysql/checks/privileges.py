@@ -78,6 +78,31 @@ def check_roles(server: Server, report: MysqlReport) -> None:
     report.warn("default-role", f"{server.account} has roles that are not active by default: {roles}", fix)
 
 
+# The stream, the look at the catalog, and one that looks up definitions or plans a copy. The
+# `snapshot_workers` come on top.
+DAEMON_CONNECTIONS = 3
+
+
+def check_connections(server: Server, report: MysqlReport) -> None:
+    """The account's own limit, or the server's for each account: in the session it is the one that holds."""
+    limit = int(server.query("select @@session.max_user_connections")[0][0])
+    needed = DAEMON_CONNECTIONS + server.options.snapshot_workers
+    if not 0 < limit < needed:
+        return
+    message = (
+        f"{server.account} is limited to {counted(limit, 'connection')} (max_user_connections), and the"
+        f" daemon opens up to {needed}"
+    )
+    if limit == int(server.variables.get("max_user_connections", "0")):
+        fix = f"set global max_user_connections = {needed};"
+    else:
+        fix = f"alter user {account_name(server.account)} with max_user_connections {needed};"
+    if limit < DAEMON_CONNECTIONS:
+        report.error("account-connections", message, fix)
+    else:
+        report.warn("account-connections", message, fix)
+
+
 def _role(text: str) -> re.Match[str] | None:
     return None if _GRANT.match(text) else _ROLES.match(text)
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from cdc.errors import SourceRefused, SourceUnavailable
+from cdc.spi.finding import Severity
 from cdc_source_mysql.connection import Connector
 from cdc_source_mysql.options import MysqlOptions
 from tests.integration.mysql.conftest import create_account
@@ -66,6 +67,26 @@ def test_the_limit_of_an_account_is_told_with_its_statement(server: MysqlServer,
         assert finding.fix.startswith("alter user 'app'@'%' with max_user_connections 0")
         with pytest.raises(SourceUnavailable, match="max_user_connections 0"):
             connect(server)
+
+
+def test_a_limit_below_what_the_daemon_opens_is_told_before_it_is_met(
+    server: MysqlServer, check: Check
+) -> None:
+    url = server.url("", "app", PASSWORD)
+    for limit, severity in ((2, Severity.ERROR), (4, Severity.WARNING)):
+        server.execute(f"alter user 'app'@'%' with max_user_connections {limit}")
+        finding = check(url).of("account-connections")
+        assert finding.severity is severity
+        assert finding.message.startswith(f"app@% is limited to {limit} connections")
+        server.execute(finding.fix)
+        assert check(url).all_of("account-connections") == []
+    server.execute("alter user 'app'@'%' with max_user_connections 0")
+    if server.flavour == "mysql":
+        # MariaDB takes the server's limit only if it was started with one.
+        server.execute("set global max_user_connections = 4")
+        finding = check(url).of("account-connections")
+        assert finding.fix == "set global max_user_connections = 5;"
+        server.execute("set global max_user_connections = 0")
 
 
 def test_roles_that_are_not_active_by_default_are_named(server: MysqlServer, check: Check) -> None:
