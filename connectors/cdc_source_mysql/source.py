@@ -44,7 +44,7 @@ from cdc_source_mysql.binlog.stream import (
 )
 from cdc_source_mysql.binlog.temporary_tables import TemporaryTables, open_temporary
 from cdc_source_mysql.binlog.tracking import RefusedTables, Tracking, TrackingParts
-from cdc_source_mysql.binlog.transactions import Grammar, RolledBackRows, XaBook, memory_of
+from cdc_source_mysql.binlog.transactions import Grammar, RolledBackRows, XaBook, memory_of, place_in
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.checks.preflight import run_checks
 from cdc_source_mysql.connection import Connector, ServerFacts
@@ -333,7 +333,7 @@ class MysqlSource:
         knowledge, epoch = beginning.knowledge, start.server.epoch
         flavour = knowledge.flavour
         decoder = BinlogDecoder(self._options.unrepresentable, self._context.count, flavour, epoch)
-        grammar = Grammar(flavour, knowledge.collations, lambda: decoder.position_text)
+        grammar = Grammar(flavour, knowledge.collations, lambda: place_in(decoder))
         reader = self._reader(knowledge)
         positions = PositionTracker(epoch, start.position.gtids)
         selects = self._selection(knowledge.facts).matches

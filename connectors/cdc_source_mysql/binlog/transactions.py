@@ -273,6 +273,11 @@ class Grammar:
         )
 
 
+def place_in(decoder: Binlog) -> str:
+    """Return where the transaction begins that the decoder is in; outside of one, where the event ends."""
+    return decoder.position_text if decoder.in_transaction else f"{decoder.file}:{decoder.offset}"
+
+
 def parse_xid(text: bytes) -> Xid | None:
     """`X'67',X'62',1`, `'g','b'`, `'g'`: what follows the verb; None when it isn't one."""
     parts: list[bytes | int] = []

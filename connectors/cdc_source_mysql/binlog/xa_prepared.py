@@ -25,6 +25,7 @@ from cdc_source_mysql.binlog.transactions import (
     XaPrepared,
     XaStarted,
     listed,
+    place_in,
 )
 from cdc_source_mysql.channel import Connection
 from cdc_source_mysql.statements import is_denied
@@ -69,7 +70,7 @@ class Search:
     def _look(self, file: str, missing: set[str], seen: dict[str, Prepared | None]) -> Iterator[None]:
         reader = self.reader
         decoder = reader.decoder()
-        grammar = Grammar(reader.flavour, reader.collations, lambda: decoder.position_text)
+        grammar = Grammar(reader.flavour, reader.collations, lambda: place_in(decoder))
         begun: Prepared | None = None
         with closing(BinlogReading(reader.dump(file, FIRST_OFFSET), decoder)) as reading:
             while True:

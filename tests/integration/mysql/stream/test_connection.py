@@ -152,5 +152,6 @@ def test_an_incident_stops_the_source(mysql_database: MysqlDatabase, follow: Fol
             mysql_database.execute("insert into m (note) values (repeat('x', 100000)), (repeat('x', 100000))")
     finally:
         server.execute(*(f"set global {name} = {value}" for name, value in before.items()))
-    with pytest.raises(SourceGap, match="incident"):
+    with pytest.raises(SourceGap, match="incident") as raised:
         follower.rows()
+    assert raised.value.where.startswith("binlog.0")
