@@ -285,6 +285,9 @@ def _keep(
 def _add(
     edit: AddColumn, columns: _Columns, known: KnownTable, default_collations: Mapping[str, str]
 ) -> None:
+    if edit.if_not_exists and any(same(old.name, edit.spec.name) for old in columns.old):
+        # Whether or not another clause drops or renames that column.
+        return
     if columns.has(edit.spec.name):
         if edit.if_not_exists:
             return

@@ -91,6 +91,10 @@ alter table t add jx longtext character set utf8mb4 collate utf8mb4_bin check (j
 alter table t add co varchar(50) compressed, add ct text compressed
 alter table t add column if not exists uu int
 alter table t add column if not exists new_one int default (1 + 1)
+alter table t add column x1 int, add column x2 varchar(5)
+alter table t rename column x1 to x3, add column if not exists x1 int
+alter table t drop column x2, add column if not exists x2 varchar(5), add column if not exists x4 int
+alter table t change x3 x5 int, add column if not exists x5 bigint, add column if not exists x3 int
 alter table t drop column if exists nothing
 alter table if exists t modify column if exists new_one bigint
 alter online table t nowait add column ol int
