@@ -173,7 +173,11 @@ def altered(cursor: TokenCursor, table: TableId, edits: list[Edit]) -> tuple[Tab
         return ()
     return (
         Altered(
-            table, tuple(edits), strict=bool(mode & STRICT), numbers_zeros=not mode & NO_AUTO_VALUE_ON_ZERO
+            table,
+            tuple(edits),
+            strict=bool(mode & STRICT),
+            stamps_null=cursor.context.flavour == "mariadb",
+            numbers_zeros=not mode & NO_AUTO_VALUE_ON_ZERO,
         ),
     )
 

@@ -397,14 +397,17 @@ def _period(period: tuple[str, ...], columns: _Columns) -> tuple[str, ...]:
     return tuple(columns.renamed.get(name.lower(), name) for name in period)
 
 
-def guess(definition: TableDefinition, altered: Altered) -> TableDefinition:
-    """The columns after a statement whose outcome isn't sure: good enough to recognise one in an event."""
+def guess(definition: TableDefinition, altered: Altered) -> TableDefinition | None:
+    """The columns after a statement whose outcome isn't sure: good enough to recognise one in an event. None
+    where not even they can be told.
+    """
     kept = (AddColumn, DropColumn, ChangeColumn, RenameColumn, SetDefault)
     edits = tuple(_sure(edit) for edit in altered.edits if isinstance(edit, kept))
     try:
-        return alter(KnownTable(replace(definition, key=())), replace(altered, edits=edits), {}).definition
+        columns = _alter_columns(KnownTable(definition), edits, {})
     except ShapeUnsure:
-        return definition
+        return None
+    return replace(definition, columns=tuple(columns.made), key=())
 
 
 def guess_created(table: TableId, shape: CreatedShape) -> TableDefinition | None:

@@ -374,7 +374,7 @@ class History:
     ) -> HistoryState:
         if after is not None:
             return replace(HistoryState.of(after), fills=effects.fills, dropped=effects.dropped)
-        hint = None if state.hint is None else guess(state.hint, change)
+        hint = None if state.hint is None else guess(state.hint, change) or state.hint
         may_differ = any(isinstance(edit, DefaultCharset | ConvertCharset | Unsure) for edit in change.edits)
         return replace(
             state,

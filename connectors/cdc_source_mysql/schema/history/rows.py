@@ -20,6 +20,7 @@ from cdc_source_mysql.schema.ddl.changes import (
     ConvertCharset,
     Default,
     DropColumn,
+    Index,
     RenameColumn,
     Repaired,
     SetEngine,
@@ -51,20 +52,22 @@ _SHOWN_AS_THEY_ARE = frozenset({"varchar", "varbinary", "enum", "set"})
 _LONGEST_CHARACTER = 4
 
 
-def changed_by(old: ColumnDefinition, new: ColumnDefinition, *, strict: bool) -> str:
-    """Why stored values may be others under the new definition; '' when they aren't.
-
-    `strict`: the server refuses what doesn't fit instead of changing it.
-    """
+def changed_by(old: ColumnDefinition, new: ColumnDefinition, altered: Altered) -> str:
+    """Why stored values may be others under the new definition; '' when they aren't."""
     if new.generated:
         return "a generated column is computed again"
-    if old.nullable and not new.nullable and not strict:
+    if old.nullable and not new.nullable and not _refuses_null(new.column_type, altered):
         return "NULL becomes a value in a column that is NOT NULL now"
     if old.charset != new.charset and (old.charset, new.charset) not in _SUPERSETS:
         return f"the character set changes from {old.charset or 'binary'} to {new.charset or 'binary'}"
     if old.is_json != new.is_json:
         return "JSON becomes text, or text JSON"
     return _by_type(parse_type(old.column_type), parse_type(new.column_type), _shape(old, new))
+
+
+def _refuses_null(column_type: str, altered: Altered) -> bool:
+    """Return whether the server refuses NULL in a column that becomes NOT NULL, instead of changing it."""
+    return altered.strict and not (altered.stamps_null and column_type.startswith("timestamp"))
 
 
 def changes_what_is_computed(old: ColumnDefinition, new: ColumnDefinition) -> bool:
@@ -147,10 +150,19 @@ def rows_after(state: HistoryState, after: TableDefinition | None, altered: Alte
             reasons.append(f"the engine {state.definition.engine} may have kept no rows, or others")
         elif isinstance(edit, Repaired) and not _cannot_be_repaired(state):
             reasons.append("REPAIR drops damaged rows")
-        elif isinstance(edit, AddIndex) and edit.index.primary and not altered.strict:
+        elif isinstance(edit, AddIndex) and _turns_null(edit.index, state.definition, altered):
             reasons.append("a primary key turns NULL into values")
     reason = next((reason for reason in reasons if reason), "")
     return RowEffects(reason, fills, dropped)
+
+
+def _turns_null(index: Index, before: TableDefinition | None, altered: Altered) -> bool:
+    if not index.primary or not altered.strict:
+        return index.primary
+    if before is None:
+        return altered.stamps_null
+    columns = (_find(before, name) for name in index.columns)
+    return any(c is not None and c.nullable and not _refuses_null(c.column_type, altered) for c in columns)
 
 
 def _cannot_be_repaired(state: HistoryState) -> bool:
@@ -196,7 +208,9 @@ def _changed(
     if old.generated and not new.generated:
         # A virtual column becomes a stored one with the values that it showed.
         return f"{edit.name} is no longer generated"
-    reason = changed_by(old, new, strict=altered.strict) or _computed(old, new, after)
+    if not edit.spec.is_sure and old.nullable and not _refuses_null(new.column_type, altered):
+        return f"{edit.name}: the server's settings decide whether it is NOT NULL now"
+    reason = changed_by(old, new, altered) or _computed(old, new, after)
     return f"{edit.name}: {reason}" if reason else ""
 
 
@@ -216,7 +230,7 @@ def _converted(before: TableDefinition | None, after: TableDefinition | None, al
         new = _find(after, column.name)
         if new is None or column.charset is None:
             continue
-        if changed_by(column, new, strict=altered.strict) or _computed(column, new, after):
+        if changed_by(column, new, altered) or _computed(column, new, after):
             return reason
     return ""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
+import pymysql
 import pytest
 
 from cdc.model import TableId
@@ -126,3 +129,45 @@ def test_numbers_of_sequences_are_no_changes(
     mariadb10_database.server.execute("set global binlog_row_metadata = full")
     assert [row["_cdc_op"] for row in follower.rows()] == ["c", "d"] * 2
     assert follower.stale == []
+
+
+BECOMES_REQUIRED = (
+    "modify at timestamp not null",
+    "modify at timestamp not null default '2022-01-01 00:00:00', add x int",
+    "modify at timestamp default '2022-01-01 00:00:00'",
+    "add primary key (id, at)",
+)
+
+
+@pytest.mark.parametrize("clause", BECOMES_REQUIRED)
+@pytest.mark.parametrize("mode", ["strict_trans_tables", ""])
+def test_null_that_becomes_the_present_time_is_copied(
+    mysql_database: MysqlDatabase, follow: FollowerFactory, clause: str, mode: str
+) -> None:
+    """MariaDB does that in a strict mode, too."""
+    mysql_database.execute(
+        "create table t (id int not null, at timestamp null, note text)",
+        "insert into t (id) values (1)",
+    )
+    follower = follow(mysql_database)
+    settings = (f"set sql_mode = '{mode}'", "set explicit_defaults_for_timestamp = 0")
+    is_refused = mysql_database.server.flavour == "mysql" and bool(mode)
+    with pytest.raises(pymysql.MySQLError, match="NULL") if is_refused else nullcontext():
+        mysql_database.execute(*settings, f"alter table t {clause}")
+    follower.catch_up()
+    assert (mysql_database.value("select at from t") is None) == is_refused
+    assert [request.table.name for request in follower.stale] == ([] if is_refused else ["t"])
+
+
+@pytest.mark.parametrize("keys", ["", ", unique (u)"])
+def test_values_that_change_with_an_unsure_key_are_copied(
+    mysql_database: MysqlDatabase, follow: FollowerFactory, keys: str
+) -> None:
+    """Only the catalog knows whether the table has a key now; that its values may differ is known."""
+    mysql_database.execute(
+        f"create table t (id int, u int, v varchar(9){keys})", "insert into t values (1, 1, '007')"
+    )
+    follower = follow(mysql_database)
+    mysql_database.execute("alter table t modify u int not null, modify v int not null")
+    follower.catch_up()
+    assert [request.table.name for request in follower.stale] == ["t"]
