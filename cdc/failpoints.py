@@ -26,6 +26,12 @@ NAMES: Final = frozenset(
         "release.durable",
         "delivery.planned",
         "delivery.applied",
+        "target.before-insert",
+        "target.inserted",
+        "target.before-save",
+        "target.saved",
+        "target.before-definition",
+        "target.defined",
     }
 )
 

@@ -36,7 +36,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     leave_to_test_all(items)
 
 
-pytest_plugins = ["tests.support.buckets", "tests.support.mysql.fixtures", "tests.support.postgres.fixtures"]
+pytest_plugins = [
+    "tests.support.buckets",
+    "tests.support.clickhouse",
+    "tests.support.mysql.fixtures",
+    "tests.support.postgres.fixtures",
+]
 
 
 @pytest.fixture(scope="session", autouse=True)

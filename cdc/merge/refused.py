@@ -14,12 +14,16 @@ from cdc.spi import SetAside
 
 
 class TableRefused(Exception):
-    """One table cannot be stored, for the reason `error`; the others can."""
+    """One table cannot be stored, for the reason `error`; the others can.
 
-    def __init__(self, schema: TableSchema, error: CdcError) -> None:
+    `since`: the sink has the table's changes before this offset; None if it has those before the delivery.
+    """
+
+    def __init__(self, schema: TableSchema, error: CdcError, since: int | None = None) -> None:
         super().__init__(str(schema.table))
         self.schema = schema
         self.error = error
+        self.since = since
 
 
 def set_aside_for(error: CdcError, schema: TableSchema, since: int, *, deliverable: bool = False) -> SetAside:

@@ -5,6 +5,7 @@ In a replay the caller first deletes the rows of the delivery's range (`forget`)
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -44,16 +45,29 @@ def _insert(change: Change, batch: ChangeBatch) -> None:
     staged = _staged(mapping, batch)
     if batch.before is None and _load(change, staged):
         return
-    change.connection.run(
+    change.connection.run(_statement(mapping, own), staged)
+
+
+def _statement(mapping: ColumnMapping, own: Mapping[str, str]) -> str:
+    return (
         f"insert into {mapping.target} ({mapping.names}{', '.join(own)}) "
-        f"select {_row_values(mapping)}{', '.join(own.values())} from {GIVEN} r",
-        staged,
+        f"select {_row_values(mapping)}{', '.join(own.values())} from {GIVEN} r"
     )
+
+
+def insert_together(change: Change, batches: Sequence[ChangeBatch], token: str) -> None:
+    """Insert the changes of several batches by one statement, once (`Connection.insert_once`)."""
+    mapping, own = change.mapping, dict(_OWN)
+    if mapping.columns:
+        has_before = any(batch.before is not None for batch in batches)
+        own[BEFORE] = _before_values(mapping) if has_before else "null"
+    staged = pa.concat_tables([_staged(mapping, batch) for batch in batches], promote_options="default")
+    change.connection.insert_once(_statement(mapping, own), staged, token)
 
 
 def _load(change: Change, staged: pa.Table) -> bool:
     mapping = change.mapping
-    kinds = dict(own_columns("append", "hard", mapping.dialect.types))
+    kinds = dict(own_columns("append", "hard", mapping.dialect, is_keyed=False))
     own = {name: (kinds[name], value.removeprefix("r.")) for name, value in _OWN.items()}
     columns = mapping.loaded(own)
     return columns is not None and change.connection.load(mapping.target, columns, staged, is_new=False)

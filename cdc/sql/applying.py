@@ -15,19 +15,20 @@ from cdc.errors import DecodeError, SchemaChangeRefused, SinkRefused, Unsupporte
 from cdc.merge import TableRefused, from_truncate
 from cdc.model import ChangeBatch, CopyStep, TableId, TableSchema
 from cdc.spi import Delivery, SinkContext
-from cdc.sql import append, history, mirror
+from cdc.sql import append, history, mirror, versioned
 from cdc.sql.copies import Copies
 from cdc.sql.dialect import Connection
 from cdc.sql.mapping import Change
 from cdc.sql.options import TableOptions
 from cdc.sql.own_tables import SetAsideEntry, Shelf
 from cdc.sql.progress import DeliveryProgress, Overfull, end_of
-from cdc.sql.steps import Room
+from cdc.sql.steps import Done, Piece, Room
 from cdc.sql.tables import Tables
 
 T = TypeVar("T")
 
 _APPLY = {"mirror": mirror.apply, "append": append.apply, "history": history.apply}
+_APPLY_VERSIONED = {"mirror": versioned.mirror, "append": versioned.append, "history": versioned.history}
 _OF_A_TABLE = (SinkRefused, UnsupportedSchema, SchemaChangeRefused, DecodeError)
 
 
@@ -77,7 +78,10 @@ class Application:
 
     def _part(self, part: Sequence[ChangeBatch]) -> None:
         rest = self.progress.undone(part)
-        for piece in self.room.pieces(rest, self.progress.last, self.apart):
+        pieces = self.room.pieces(rest, self.progress.last, self.apart)
+        if not self.connection.alters_in_transactions:
+            pieces = (each for piece in pieces for each in _by_definition(piece))
+        for piece in pieces:
             if piece.apart or self.room.is_full_for(piece.batches):
                 self._make_room(piece.batches[0])
             self._forget(end_of(piece.batches))
@@ -103,9 +107,16 @@ class Application:
             admitted = self._admitted(batches)
             if not admitted:
                 continue
-            with self._of_table(admitted[0].schema):
+            with self._of_table(admitted[0]):
                 if admitted[0].mark is None or self._step_of_copy(admitted[0], replayed_below):
                     self._apply(admitted, replayed_below)
+
+    def _settle(self, batch: ChangeBatch) -> None:
+        """Commit before the first row that needs a definition, with the rows before it; none of the
+        definition's table is in the same piece.
+        """
+        if self.connection.has_definitions:
+            self._make_room(batch)
 
     def _lower_case_first(self, items: Sequence[T], schema_of: Callable[[T], TableSchema]) -> list[T]:
         """New tables with a capital letter last: of names that differ in case only, the one in lower case is
@@ -125,6 +136,12 @@ class Application:
 
         A step that the sink has had before a replay is known: only what is in its place is put right.
         """
+        assert batch.mark is not None
+        has_rows = self._took_step(batch, replayed_below)
+        self._settle(batch)
+        return has_rows
+
+    def _took_step(self, batch: ChangeBatch, replayed_below: int) -> bool:
         assert batch.mark is not None
         copies = Copies(self.tables, self.connection, self.options, self.context)
         if batch.mark.step is CopyStep.ALTERED:
@@ -148,10 +165,12 @@ class Application:
             self.tables.mapping(batches, replayed_below)
             return
         mapping = self.tables.mapping(batches, replayed_below)
+        self._settle(batches[0])
         change = Change(self.connection, mapping, batches, replayed_below, self.context.count, self.room)
+        apply = (_APPLY_VERSIONED if mapping.dialect.is_versioned else _APPLY)[self.options.mode]
         # What is new must see the rows as the replayed changes leave them: one after the other.
         for piece in change.split_at(replayed_below):
-            _APPLY[self.options.mode](piece)
+            apply(piece)
 
     def _forget(self, end: int) -> None:
         """Take what comes again, up to an offset, out of a changelog; a table that is set aside keeps what it
@@ -159,7 +178,7 @@ class Application:
         """
         first = max(self._forgotten, self.progress.skipped_below)
         end = min(end, self._replayed_below)
-        if self.options.mode != "append" or first >= end:
+        if self.options.mode != "append" or first >= end or self.connection.dialect.is_versioned:
             return
         kept = {details.table for details in self.shelf}
         for stored in self.tables.stored():
@@ -197,19 +216,21 @@ class Application:
             self.shelf.put(schema, entry.details.since, refusal)
 
     @contextmanager
-    def _of_table(self, schema: TableSchema) -> Iterator[None]:
-        """Raise TableRefused for what one table cannot take; all else stops the sink."""
+    def _of_table(self, batch: ChangeBatch) -> Iterator[None]:
+        """Raise TableRefused for what one table cannot take from this batch on; all else stops the sink."""
+        schema = batch.schema
+        since = None if self.connection.alters_in_transactions else max(_first_seq(batch), 0)
         try:
             yield
         except _OF_A_TABLE as error:
             if self.options.schema_changes == "stop" and isinstance(error, SchemaChangeRefused):
                 raise
-            raise TableRefused(schema, error) from error
+            raise TableRefused(schema, error, since) from error
         except self.connection.Error as error:
             told = self.connection.table_refusal(error)
             if told is None:
                 raise
-            raise TableRefused(schema, told) from error
+            raise TableRefused(schema, told, since) from error
 
 
 def _from_truncate(batches: Sequence[ChangeBatch], since: int) -> list[ChangeBatch]:
@@ -218,6 +239,24 @@ def _from_truncate(batches: Sequence[ChangeBatch], since: int) -> list[ChangeBat
         if rest is not None:
             return [rest, *batches[i + 1 :]]
     return []
+
+
+def _by_definition(piece: Piece) -> Iterator[Piece]:
+    """Cut a piece so that no batch is behind one of its table with another definition, or behind a mark.
+
+    What precedes a definition can then be committed without it.
+    """
+    if len(piece.batches) == 1:
+        yield piece
+        return
+    start, known = 0, dict[TableId, TableSchema]()
+    for i, batch in enumerate(piece.batches):
+        is_other = batch.table in known and known[batch.table] != batch.schema
+        if i > start and (batch.mark is not None or piece.batches[i - 1].mark is not None or is_other):
+            yield Piece(piece.batches[start:i], Done(i - start), piece.apart and start == 0)
+            start, known = i, {}
+        known[batch.table] = batch.schema
+    yield Piece(piece.batches[start:], Done(len(piece.batches) - start), piece.apart and start == 0)
 
 
 def _grouped(part: Sequence[ChangeBatch]) -> Iterator[list[ChangeBatch]]:

@@ -140,17 +140,17 @@ class Catalog:
     """All tables of the sink, as of the running transaction; discarded when it is rolled back."""
 
     def __init__(self, connection: Connection, source: str, where: str) -> None:
-        self._connection = connection
         self._dialect = connection.dialect
         self._source = source
         self._where = where
-        self._own = self._dialect.own("tables")
-        since = self._dialect.microseconds("incomplete_since")
+        self._own_connection = connection.own
+        self._own = self._own_connection.dialect.own("tables")
+        since = self._own_connection.dialect.microseconds("incomplete_since")
         self._places: dict[tuple[str, str], StoredTable] = {}
         self._names: dict[TableId, StoredTable] = {}
         self._relations: dict[int | None, StoredTable] = {}
         selected = _COLUMNS.replace("incomplete_since", since)
-        for row in connection.query(f"select {selected} from {self._own}"):
+        for row in self._own_connection.query(f"select {selected} from {self._own}"):
             self._note(StoredTable.from_row(row))
         self._existing = {self._folded(place): place for place in connection.places()}
 
@@ -224,16 +224,16 @@ class Catalog:
         """Store a table; `before` is its previous entry."""
         if before is not None:
             self._forget(before)
-            self._connection.query(
+            self._own_connection.query(
                 f"delete from {self._own} where source = ? and schema_name = ? and table_name = ?",
                 [before.source, before.table.schema, before.table.name],
             )
         self._note(stored)
         self._existing[self._folded(stored.place)] = stored.place
         *values, since = stored.to_row()
-        at = self._dialect.moment(None if since is None else from_microseconds(since))
+        at = self._own_connection.dialect.moment(None if since is None else from_microseconds(since))
         marks = ", ".join([*"?" * len(values), at])
-        self._connection.query(f"insert into {self._own} ({_COLUMNS}) values ({marks})", values)
+        self._own_connection.query(f"insert into {self._own} ({_COLUMNS}) values ({marks})", values)
 
     def made(self, place: TableId) -> None:
         """Note a table of the sink that is not a table of the source."""

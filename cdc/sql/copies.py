@@ -11,6 +11,7 @@ from dataclasses import replace
 from cdc.model import CopyMark, TableSchema
 from cdc.model.position import from_microseconds, to_microseconds
 from cdc.spi import SinkContext
+from cdc.sql import own_tables, versioned
 from cdc.sql.catalog import StoredTable
 from cdc.sql.dialect import Connection, Dialect
 from cdc.sql.evolve import fresh_columns, match
@@ -74,7 +75,7 @@ class Copies:
             place=self._catalog.free_name(stored, COPY_SUFFIX),
             incomplete_since=to_microseconds(mark.at),
         )
-        self._tables.make(copy)
+        self._tables.make(copy, is_copy=True)
         self._catalog.made(copy.place)
         self._save(replace(stored, incomplete_since=since, copy=copy), stored)
         return False
@@ -130,6 +131,11 @@ class Copies:
 
     def _replace(self, stored: StoredTable, copy: StoredTable) -> None:
         """Drop the table, and give its name to the copy. Views go by the name, and stay."""
+        if self._connection.exchange(stored.place, copy.place):
+            own_tables.note_indexes(self._connection, copy.place)
+            self._connection.define(self._dialect.drop_table(self._tables.target(copy)))
+            self._took_place(stored, copy)
+            return
         self._tables.drop(stored)
         self._take_place(stored, copy)
 
@@ -148,15 +154,19 @@ class Copies:
 
     def _take_place(self, stored: StoredTable, copy: StoredTable) -> None:
         """Give the copy the name that the table had until now."""
-        self._connection.run(self._dialect.rename_table(copy.place, stored.place.name))
+        self._connection.define(self._dialect.rename_table(copy.place, stored.place.name))
+        self._took_place(stored, copy)
+
+    def _took_place(self, stored: StoredTable, copy: StoredTable) -> None:
         self._catalog.dropped(copy.place)
         whole = replace(copy, table=stored.table, place=stored.place, incomplete_since=None, is_new=False)
         self._save(whole, stored)
+        self._tables.show(whole)
 
     def _leave_behind(self, stored: StoredTable, copy: StoredTable) -> None:
         """Keep older rows that do not fit the table's new shape, under another name."""
         free = self._catalog.free_name(stored)
-        self._connection.run(self._dialect.rename_table(stored.place, free.name))
+        self._connection.define(self._dialect.rename_table(stored.place, free.name))
         self._catalog.made(free)
         self._take_place(stored, copy)
         self._context.log(
@@ -195,7 +205,9 @@ class Copies:
         self._save(alone, self._tables.find(schema) or stored)
         main = self._tables.evolve(alone, schema, mark.seq, empties=False)
         target, origin = self._tables.target(main), self._tables.target(copy)
-        if self._options.mode == "history":
+        if self._dialect.is_versioned:
+            versioned.end_older(self._connection, main, target, begun_seq, begun_at)
+        elif self._options.mode == "history":
             end = self._dialect.later("valid_from", moment)
             ended = f"valid_to = {end}, _cdc_end_seq = {begun_seq}"
             is_older = f"_cdc_end_seq is null and _cdc_seq < {begun_seq}"
@@ -211,7 +223,7 @@ class Copies:
         self._drop(copy)
 
     def _drop(self, copy: StoredTable) -> None:
-        self._connection.run(f"drop table if exists {self._tables.target(copy)}")
+        self._connection.define(self._dialect.drop_table(self._tables.target(copy)))
         self._catalog.dropped(copy.place)
 
     def _save(self, stored: StoredTable, before: StoredTable) -> None:
@@ -226,7 +238,8 @@ def _insert_all(main: StoredTable, copy: StoredTable, target: str, origin: str, 
         # Both have the newest shape: what the copy lacks is gone in the source.
         value = "null" if from_copy is None else f"s.{dialect.quoted(from_copy.name)}"
         columns.append((dialect.quoted(column.name), f"cast({value} as {column.type})"))
-    columns += [(name, f"s.{name}") for name, _ in own_columns(main.mode, main.deletes, dialect.types)]
+    own = own_columns(main.mode, main.deletes, dialect, is_keyed=bool(main.key))
+    columns += [(name, f"s.{name}") for name, _ in own]
     into, selected = ", ".join(name for name, _ in columns), ", ".join(value for _, value in columns)
     return f"insert into {target} ({into}) select {selected} from {origin} s"
 

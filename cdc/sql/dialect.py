@@ -7,16 +7,19 @@ Statements read staged Arrow tables under the name `GIVEN` (`Connection.run`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
 from cdc.errors import CdcError
 from cdc.model import Column, TableId
 from cdc.sql.keyed import KeyedRows, delete_and_insert
+
+if TYPE_CHECKING:
+    from cdc.sql.catalog import StoredTable
 
 # The schema of the sink's own tables.
 OWN_SCHEMA = "_cdc"
@@ -39,16 +42,53 @@ class OwnTypes:
     json: str
 
 
-class Dialect(ABC):
+class OwnDialect(ABC):
+    """The SQL of the sink's own tables: of the target, or of what keeps them for it (`Connection.own`)."""
+
+    container: ClassVar[str] = "database"
+    """The word for what holds the tables, for messages."""
+    types: ClassVar[OwnTypes]
+
+    def quoted(self, name: str) -> str:
+        """The name as an identifier, whatever characters it has."""
+        return '"' + name.replace('"', '""') + '"'
+
+    def place(self, table: TableId) -> TableId:
+        """Return the place of a table by its name in the source, if that place is free."""
+        return table
+
+    def qualified(self, place: TableId) -> str:
+        """The name of a table, as statements have it."""
+        return f"{self.quoted(place.schema)}.{self.quoted(place.name)}"
+
+    def own(self, name: str) -> str:
+        """The qualified name of one of the sink's own tables."""
+        return self.qualified(self.place(TableId(OWN_SCHEMA, name)))
+
+    def create_schema(self, name: str) -> list[str]:
+        """Return the statements that create a schema if it does not exist."""
+        return [f"create schema if not exists {self.quoted(name)}"]
+
+    @abstractmethod
+    def moment(self, at: datetime | None) -> str:
+        """A time as an expression of the type `types.moment`."""
+
+    @abstractmethod
+    def microseconds(self, moment: str) -> str:
+        """A time, an expression, as microseconds since 1970."""
+
+
+class Dialect(OwnDialect):
     """One target's SQL."""
 
     product: ClassVar[str]
     """The target's name, for messages."""
-    container: ClassVar[str] = "database"
-    """The word for what holds the tables, for messages."""
+    is_versioned: ClassVar[bool] = False
+    """Whether rows are inserted only, and the newest version of a row counts (`cdc.sql.versioned`)."""
+    rebuilds_images: ClassVar[bool] = True
+    """Whether old images (`_cdc_before`) of a changelog get the new names and types of altered columns."""
     row_place: ClassVar[str | None] = None
     """The name of a row's number in its table, by which a few rows are found without a scan; None without."""
-    types: ClassVar[OwnTypes]
     system_schemas: ClassVar[frozenset[str]] = frozenset()
     """Folded names of schemas that nothing can be put into."""
     system_columns: ClassVar[frozenset[str]] = frozenset()
@@ -59,33 +99,13 @@ class Dialect(ABC):
     longest_name: ClassVar[int | None] = None
     """The most bytes (UTF-8) that a name may have; None without a limit."""
 
-    def quoted(self, name: str) -> str:
-        """The name as an identifier, whatever characters it has."""
-        return '"' + name.replace('"', '""') + '"'
-
     def folded(self, name: str) -> str:
         """Return a form that is equal for two names exactly if the target treats them as equal."""
         return name.translate(_ASCII_LOWER)
 
-    def place(self, table: TableId) -> TableId:
-        """Return the place of a table by its name in the source, if that place is free."""
-        return table
-
-    def qualified(self, place: TableId) -> str:
-        """The name of a table, as statements have it."""
-        return f"{self.quoted(place.schema)}.{self.quoted(place.name)}"
-
     def temporary(self, name: str) -> str:
         """The name of a temporary table, as statements have it once it is there."""
         return name
-
-    def own(self, name: str) -> str:
-        """The qualified name of one of the sink's own tables."""
-        return self.qualified(self.place(TableId(OWN_SCHEMA, name)))
-
-    def create_schema(self, name: str) -> list[str]:
-        """Return the statements that create a schema if it does not exist."""
-        return [f"create schema if not exists {self.quoted(name)}"]
 
     def literal(self, text: str) -> str:
         """The text as a string."""
@@ -101,14 +121,6 @@ class Dialect(ABC):
     def constant(self, value: Any, kind: str) -> str:
         """Return a value that is not null (an Arrow scalar), in a form that can be cast to the type."""
 
-    @abstractmethod
-    def moment(self, at: datetime | None) -> str:
-        """A time as an expression of the type `types.moment`."""
-
-    @abstractmethod
-    def microseconds(self, moment: str) -> str:
-        """A time, an expression, as microseconds since 1970."""
-
     def later(self, one: str, other: str) -> str:
         """The later of two times; the first where the other is null."""
         return f"greatest({one}, {other})"
@@ -120,6 +132,10 @@ class Dialect(ABC):
         Raises:
             SinkRefused: no type holds its values exactly.
         """
+
+    def key_type(self, kind: str) -> str:
+        """The type of a key's column that is never null, given the type of any column."""
+        return kind
 
     @abstractmethod
     def readable(self, array: Any, kind: str) -> Any:
@@ -171,6 +187,48 @@ class Dialect(ABC):
             f"alter table {target} alter column {self.quoted(name)} drop default",
         ]
 
+    def drop_column(self, target: str, name: str) -> str:
+        """The statement that drops a column."""
+        return f"alter table {target} drop column {self.quoted(name)}"
+
+    def rename_column(self, target: str, old: str, new: str) -> str:
+        """The statement that renames a column."""
+        return f"alter table {target} rename column {self.quoted(old)} to {self.quoted(new)}"
+
+    def storage(self, stored: StoredTable) -> str:
+        """What follows the columns in the statement that creates a table."""
+        del stored
+        return ""
+
+    def create_table(self, target: str, columns: Sequence[tuple[str, str]], stored: StoredTable) -> str:
+        """The statement that creates a table with these columns, by name and type."""
+        listed = ", ".join(f"{self.quoted(name)} {kind}" for name, kind in columns)
+        return f"create table {target} ({listed}){self.storage(stored)}"
+
+    def drop_table(self, target: str) -> str:
+        """The statement that drops a table, if it is there."""
+        return f"drop table if exists {target}"
+
+    def views(self, stored: StoredTable) -> list[str]:
+        """The statements that create the views of a table for readers, or replace them."""
+        del stored
+        return []
+
+    def drop_views(self, place: TableId) -> list[str]:
+        """The statements that drop the views of a table, if they are there."""
+        del place
+        return []
+
+    def newest(self, target: str, condition: str) -> str:
+        """The rows of a table with versions that meet a condition, each in its newest version, for a FROM
+        clause.
+        """
+        return f"(select * from {target} where {condition})"
+
+    def fingerprint(self, values: Sequence[str]) -> str:
+        """An expression that is equal for two rows exactly if all their values are equal or null."""
+        raise NotImplementedError
+
     def rename_table(self, place: TableId, name: str) -> str:
         """The statement that renames a table within its schema."""
         return f"alter table {self.qualified(place)} rename to {self.quoted(name)}"
@@ -194,12 +252,71 @@ class Dialect(ABC):
         return delete_and_insert(rows, self.delete)
 
 
-class Connection(ABC):
+class OwnConnection(ABC):
+    """The connection to the sink's own tables."""
+
+    dialect: OwnDialect
+
+    @abstractmethod
+    def query(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement with these values for its `?`, and return its rows."""
+
+    @abstractmethod
+    def has(self, name: str) -> bool:
+        """Return whether the sink's own table of that name exists."""
+
+
+class Connection(OwnConnection):
     """One open connection. All errors of `run` and `query` are the driver's own (`Error`)."""
 
     Error: ClassVar[type[Exception]]
     """The base class of the driver's errors."""
     dialect: Dialect
+
+    @property
+    def own(self) -> OwnConnection:
+        """Where the sink's own tables are: here, in the same transaction, unless the target has none."""
+        return self
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether an earlier attempt may have left rows behind the cursor: never with transactions."""
+        return False
+
+    @property
+    def has_definitions(self) -> bool:
+        """Whether statements wait for the next commit (`define`)."""
+        return False
+
+    def define(self, statement: str) -> None:
+        """Run a statement that creates, alters, renames or drops something.
+
+        A target whose schema changes are no part of a transaction notes it instead: `commit` stores it
+        together with the cursor, then runs it, and `begin` runs what an ended process has left.
+        """
+        self.run(statement)
+
+    alters_in_transactions: ClassVar[bool] = True
+    """Whether a statement that alters a table can be rolled back when a value does not convert."""
+
+    def exchange(self, place: TableId, other: TableId) -> bool:
+        """Let two tables swap their names in one step, if the target can; return whether it does."""
+        del place, other
+        return False
+
+    def rebuild(self, stored: StoredTable, altered: StoredTable, origins: Mapping[str, str]) -> bool:
+        """Replace a table by one of another key, with its rows, if the target cannot alter the key; return
+        whether it does.
+
+        `origins` says which column of `stored` a column of `altered` continues from, by name.
+        """
+        del stored, altered, origins
+        return False
+
+    def insert_once(self, statement: str, given: pa.Table, token: str) -> None:
+        """Run an insert that takes effect once for its table and token, however often it is repeated."""
+        del token
+        self.run(statement, given)
 
     @abstractmethod
     def run(self, statement: str, given: pa.Table | None = None) -> int:
@@ -227,10 +344,6 @@ class Connection(ABC):
 
     def lock(self, source: str) -> None:  # noqa: B027  (nothing where one process has the target)
         """In a transaction: wait until no other process writes for this source, and keep others waiting."""
-
-    @abstractmethod
-    def query(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run a statement with these values for its `?`, and return its rows."""
 
     @abstractmethod
     def places(self) -> Collection[TableId]:

@@ -15,13 +15,14 @@ from cdc.sql.catalog import StoredColumn, StoredTable
 from cdc.sql.dialect import Dialect
 from cdc.sql.layout import BEFORE, own_columns, reserved_names
 from cdc.sql.names import column_names, extended
-from cdc.sql.options import TableOptions
+from cdc.sql.options import Mode, TableOptions
 
 
 @dataclass(slots=True)
 class Evolution:
     """`changes` names the differences for people; `ignored` are the columns left out; `origins` says which
-    column of before each column now continues from; `converts` whether stored values get another type;
+    column of before each column now continues from; `converts` whether stored values get another type, and
+    `conversions` which columns of before get which type;
     `changes_key` whether the key is in other columns, or in columns of other types.
     """
 
@@ -32,25 +33,29 @@ class Evolution:
     ignored: list[str] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
     converts: bool = False
+    conversions: list[tuple[str, str]] = field(default_factory=list)
     changes_key: bool = False
 
 
 def create(stored: StoredTable, target: str, dialect: Dialect) -> str:
     """The statement that creates the table under the qualified name `target`."""
     columns = [(column.name, column.type) for column in stored.columns]
-    columns += own_columns(stored.mode, stored.deletes, dialect.types)
+    columns += own_columns(stored.mode, stored.deletes, dialect, is_keyed=bool(stored.key))
     if stored.mode == "append" and stored.columns:
         columns.append((BEFORE, _image_type(stored, dialect)))
-    return f"create table {target} (" + ", ".join(f"{dialect.quoted(n)} {t}" for n, t in columns) + ")"
+    return dialect.create_table(target, columns, stored)
 
 
 def fresh_columns(
     schema: TableSchema, options: TableOptions, dialect: Dialect, seq: int
 ) -> tuple[StoredColumn, ...]:
     """The columns of a new table, whose first change is `seq`."""
-    reserved = [*reserved_names(options.mode, options.deletes, dialect.types), *dialect.system_columns]
+    reserved = [*reserved_names(options.mode, options.deletes, dialect), *dialect.system_columns]
     names = column_names(schema, reserved, {}, options.identifiers, dialect)
-    return tuple(_fresh(column, schema, names, dialect, seq) for column in schema.columns)
+    return tuple(
+        _fresh(column, schema, names, kind_of(column, schema, options.mode, dialect), dialect, seq)
+        for column in schema.columns
+    )
 
 
 def evolve(
@@ -63,6 +68,17 @@ def evolve(
         SinkRefused: a column's name is taken, and `identifiers` is `fail`.
     """
     return _Evolver(stored, schema, options, target, dialect).evolve(seq)
+
+
+def kind_of(column: Column, schema: TableSchema, mode: Mode, dialect: Dialect) -> str:
+    """The type of a column of the schema.
+
+    Raises:
+        SinkRefused: no type holds its values exactly.
+    """
+    kind = dialect.column_type(column, str(schema.table))
+    is_key = mode != "append" and column.name in schema.key and not column.nullable
+    return dialect.key_type(kind) if is_key else kind
 
 
 def match(stored: StoredTable, schema: TableSchema) -> dict[str, StoredColumn]:
@@ -98,7 +114,7 @@ class _Evolver:
         self._dialect = dialect
         self._pairs = match(stored, schema)
         held = {name: column.name for name, column in self._pairs.items() if column.source_name == name}
-        reserved = [*reserved_names(stored.mode, stored.deletes, dialect.types), *dialect.system_columns]
+        reserved = [*reserved_names(stored.mode, stored.deletes, dialect), *dialect.system_columns]
         self._names = column_names(schema, reserved, held, options.identifiers, dialect)
         self._step = Evolution(stored, target)
 
@@ -126,7 +142,7 @@ class _Evolver:
             schema_seq=seq,
             since_seq=stored.since_seq if same_key else seq,
         )
-        if stored.mode == "append" and step.statements:
+        if stored.mode == "append" and step.statements and self._dialect.rebuilds_images:
             step.statements += self._rebuild_before()
         return step
 
@@ -138,9 +154,7 @@ class _Evolver:
             return list(left)
         step.changes += [f"column {c.source_name!r} was dropped" for c in left if not c.retired]
         if self._stored.mode == "mirror":
-            step.statements += [
-                f"alter table {self._target} drop column {self._dialect.quoted(c.name)}" for c in left
-            ]
+            step.statements += [self._dialect.drop_column(self._target, c.name) for c in left]
             return []
         wanted = {folded(name) for name in self._names.values()}
         taken = wanted | {folded(c.name) for c in left}
@@ -182,6 +196,7 @@ class _Evolver:
                         f"column {column.name!r} changed its type from {old.type} to {wanted}"
                     )
                     value = dialect.converted(dialect.quoted(name), old.type, wanted)
+                    step.conversions.append((old.name, wanted))
                     types += dialect.change_type(self._target, name, wanted, value)
                 fill = old.fill if old.type == wanted else _recast(old.fill, wanted)
                 new = replace(new, name=name, type=wanted, fill=fill)
@@ -200,11 +215,13 @@ class _Evolver:
         if self._policy == "freeze":
             step.ignored = [c.name for c in columns]
             return []
-        made = [_fresh(column, self._schema, self._names, dialect, seq) for column in columns]
+        made = [
+            _fresh(column, self._schema, self._names, self._type(column), dialect, seq) for column in columns
+        ]
         for new in made:
             step.changes.append(f"column {new.source_name!r} was added")
             step.statements += dialect.add_column(self._target, new.name, new.type, new.fill)
-            if self._stored.mode == "append" and new.fill is not None:
+            if self._stored.mode == "append" and new.fill is not None and not dialect.is_versioned:
                 # A truncate is no row that could have the column's value.
                 none = f"set {dialect.quoted(new.name)} = null where _cdc_op = 't'"
                 step.statements.append(f"update {self._target} {none}")
@@ -243,17 +260,15 @@ class _Evolver:
         return [*found, ("", self._schema.identity)]
 
     def _type(self, column: Column) -> str:
-        return self._dialect.column_type(column, str(self._schema.table))
+        return kind_of(column, self._schema, self._stored.mode, self._dialect)
 
     def _rename(self, old: str, new: str) -> str:
-        quoted = self._dialect.quoted
-        return f"alter table {self._target} rename column {quoted(old)} to {quoted(new)}"
+        return self._dialect.rename_column(self._target, old, new)
 
 
 def _fresh(
-    column: Column, schema: TableSchema, names: Mapping[str, str], dialect: Dialect, seq: int
+    column: Column, schema: TableSchema, names: Mapping[str, str], kind: str, dialect: Dialect, seq: int
 ) -> StoredColumn:
-    kind = dialect.column_type(column, str(schema.table))
     fill = None if column.fill is None else dialect.value(column.fill, kind)
     since = None if fill is None else seq
     return StoredColumn(names[column.name], kind, column.name, schema.relation, column.id, fill, since=since)

@@ -61,7 +61,7 @@ def fill(
         if c.index is not None
     ]
     selected = ", ".join([*chosen, "p.s", "p.at", *(f"p.{column}" for column in extra or {})])
-    origin = f"{GIVEN} p left join {mapping.target} t on {matches}"
+    origin = f"{GIVEN} p left join {mapping.stored_rows('b')} on {matches}"
     if change.room.is_wide and holed.num_rows > 1:
         _require_room(change, rows.holes, origin, staged)
     filled = change.connection.keep(name, f"select {selected} from {origin}", staged)

@@ -36,7 +36,8 @@ def _loaded(mapping: ColumnMapping, own: Mapping[str, str]) -> list[tuple[str, s
     if not all(value.startswith("r.") for value in own.values()):
         return None
     stored = mapping.stored
-    kinds = dict(own_columns(stored.mode, stored.deletes, mapping.dialect.types))
+    is_keyed = bool(stored.key)
+    kinds = dict(own_columns(stored.mode, stored.deletes, mapping.dialect, is_keyed=is_keyed))
     return mapping.loaded({name: (kinds[name], value.removeprefix("r.")) for name, value in own.items()})
 
 

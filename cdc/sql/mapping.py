@@ -17,7 +17,7 @@ import pyarrow as pa
 from cdc.deferred import compute as pc
 from cdc.model import ChangeBatch, Envelope, TableSchema
 from cdc.sql.catalog import StoredColumn, StoredTable
-from cdc.sql.dialect import Connection, Dialect
+from cdc.sql.dialect import GIVEN, Connection, Dialect
 from cdc.sql.evolve import match
 from cdc.sql.steps import Room
 
@@ -107,6 +107,26 @@ class ColumnMapping:
             # Joining by plain equality is faster, and a null in a key is rare.
             equals = "=" if keys[place].null_count == 0 else "is not distinct from"
             terms.append(f"t.{column.name} {equals} cast({alias}.{place} as {column.type})")
+        return " and ".join(terms)
+
+    def stored_rows(self, prefix: str) -> str:
+        """The table, as `t`, in a FROM clause; in a target with versions, the newest rows of the keys that
+        are staged under a prefix.
+        """
+        if not self.dialect.is_versioned:
+            return f"{self.target} t"
+        return f"{self.dialect.newest(self.target, self.key_in(prefix))} t"
+
+    def key_in(self, prefix: str, origin: str = GIVEN) -> str:
+        """A condition on rows of the table: their key is one of the staged keys."""
+        columns = [self._by_index[self._index[name]] for name in self.schema.key]
+        given = ", ".join(f"cast({prefix}{c.index} as {c.type})" for c in columns)
+        return f"({', '.join(c.name for c in columns)}) in (select {given} from {origin})"
+
+    def keys_match(self, stored: str, staged: str) -> str:
+        """A join condition between rows of the table and staged rows, under these aliases; nulls match."""
+        columns = [self._by_index[self._index[name]] for name in self.schema.key]
+        terms = (f"{stored}.{c.name} is not distinct from cast({staged}.c{c.index} as {c.type})" for c in columns)
         return " and ".join(terms)
 
     def row_equals(self, alias: str) -> str:

@@ -21,7 +21,7 @@ from cdc.merge.continuity import Fence
 from cdc.model import Position, TableId, TableSchema
 from cdc.model.position import from_microseconds
 from cdc.spi import Cursor, SetAside, SinkContext
-from cdc.sql.dialect import OWN_SCHEMA, Connection
+from cdc.sql.dialect import OWN_SCHEMA, Connection, OwnConnection
 
 # Changes when an older daemon could no longer use the tables.
 FORMAT_VERSION = 1
@@ -55,30 +55,38 @@ def make(connection: Connection, where: str) -> None:
     Raises:
         SinkRefused: a newer version has changed their format.
     """
-    dialect = connection.dialect
-    for statement in dialect.create_schema(OWN_SCHEMA):
-        connection.run(statement)
-    types = asdict(dialect.types)
-    for name, columns in _TABLES.items():
-        connection.run(f"create table if not exists {dialect.own(name)} ({columns.format(**types)})")
+    own = connection.own
+    dialect = own.dialect
+    create(own)
     meta = dialect.own("meta")
-    found = connection.query(f"select format from {meta}")
+    found = own.query(f"select format from {meta}")
     if not found:
-        connection.run(f"insert into {meta} values ({FORMAT_VERSION})")
+        own.query(f"insert into {meta} values ({FORMAT_VERSION})")
     elif found[0][0] > FORMAT_VERSION:
         raise SinkRefused(
-            f"the {dialect.container} is of format {found[0][0]}, this version writes {FORMAT_VERSION}",
+            f"the {connection.dialect.container} is of format {found[0][0]}, this version writes {FORMAT_VERSION}",
             where=where,
-            remedy=f"Upgrade the daemon to the version that wrote the {dialect.container}.",
+            remedy=f"Upgrade the daemon to the version that wrote the {connection.dialect.container}.",
         )
+
+
+def create(own: OwnConnection) -> None:
+    """Create the missing tables, empty."""
+    dialect = own.dialect
+    for statement in dialect.create_schema(OWN_SCHEMA):
+        own.query(statement)
+    types = asdict(dialect.types)
+    for name, columns in _TABLES.items():
+        own.query(f"create table if not exists {dialect.own(name)} ({columns.format(**types)})")
 
 
 def take_fence(connection: Connection, source: str, context: SinkContext, where: str) -> None:
     """Store this process as the newest one that opened the sink for this source; within a transaction."""
     check_fence(connection, source, context, where, has_rows=read_cursor(connection, source) is not None)
-    fences = connection.dialect.own("fences")
-    connection.query(f"delete from {fences} where source = ?", [source])
-    connection.query(
+    own = connection.own
+    fences = own.dialect.own("fences")
+    own.query(f"delete from {fences} where source = ?", [source])
+    own.query(
         f"insert into {fences} (source, epoch, log) values (?, ?, ?)", [source, context.epoch, context.log_id]
     )
 
@@ -90,16 +98,17 @@ def check_fence(
     rows.
     """
     connection.lock(source)
-    query = f"select epoch, log from {connection.dialect.own('fences')} where source = ?"
-    found = connection.query(query, [source])
+    query = f"select epoch, log from {connection.own.dialect.own('fences')} where source = ?"
+    found = connection.own.query(query, [source])
     fence = Fence(found[0][0], found[0][1] or "") if found else None
     continuity.check_fence(fence, context, has_rows=has_rows, where=where)
 
 
 def read_cursor(connection: Connection, source: str) -> Cursor | None:
     """Return the cursor; None if nothing was ever applied."""
-    dialect = connection.dialect
-    found = connection.query(
+    own = connection.own
+    dialect = own.dialect
+    found = own.query(
         f'select "offset", position_order, position, {dialect.microseconds("commit_at")}, epoch, high '
         f"from {dialect.own('cursors')} where source = ?",
         [source],
@@ -113,9 +122,10 @@ def read_cursor(connection: Connection, source: str) -> Cursor | None:
 
 def log_of(connection: Connection, source: str) -> str:
     """Return the identity of the cursor's log; '' if an older version wrote it."""
+    own = connection.own
     try:
-        query = f"select log from {connection.dialect.own('fences')} where source = ?"
-        found = connection.query(query, [source])
+        query = f"select log from {own.dialect.own('fences')} where source = ?"
+        found = own.query(query, [source])
     except connection.Error:
         return ""
     return str(found[0][0] or "") if found else ""
@@ -123,12 +133,13 @@ def log_of(connection: Connection, source: str) -> str:
 
 def write_cursor(connection: Connection, cursor: Cursor) -> None:
     """Replace the cursor of this source."""
-    dialect = connection.dialect
+    own = connection.own
+    dialect = own.dialect
     cursors, position = dialect.own("cursors"), cursor.position
     columns = 'source, "offset", position, commit_at, epoch, high, applied_at, position_order'
     commit_at, now = dialect.moment(cursor.commit_at), dialect.moment(datetime.now(UTC))
-    connection.query(f"delete from {cursors} where source = ?", [cursor.source])
-    connection.query(
+    own.query(f"delete from {cursors} where source = ?", [cursor.source])
+    own.query(
         f"insert into {cursors} ({columns}) values (?, ?, ?, {commit_at}, ?, ?, {now}, ?)",
         [cursor.source, cursor.next, position.text, cursor.epoch, cursor.high, str(position.order)],
     )
@@ -149,10 +160,10 @@ class Shelf:
     """The tables of one source that are set aside, as of the running transaction."""
 
     def __init__(self, connection: Connection, source: str) -> None:
-        self._connection = connection
+        self._connection = connection.own
         self._source = source
-        self._own = connection.dialect.own("set_aside")
-        rows = connection.query(
+        self._own = self._connection.dialect.own("set_aside")
+        rows = self._connection.query(
             f"select {_COLUMNS} from {self._own} where source = ? order by schema_name, table_name", [source]
         )
         self._entries = [_entry(row) for row in rows]
@@ -217,10 +228,10 @@ def report_set_aside(context: SinkContext, refused: TableRefused) -> None:
 
 def all_set_aside(connection: Connection) -> list[SetAside]:
     """Return all tables that are set aside in the target, of every source."""
-    if not connection.has("set_aside"):
+    if not connection.own.has("set_aside"):
         return []
-    own = connection.dialect.own("set_aside")
-    return [_entry(row).details for row in connection.query(f"select {_COLUMNS} from {own} order by 1, 2, 3")]
+    own = connection.own.dialect.own("set_aside")
+    return [_entry(row).details for row in connection.own.query(f"select {_COLUMNS} from {own} order by 1, 2, 3")]
 
 
 def _entry(row: tuple[Any, ...]) -> SetAsideEntry:
@@ -232,12 +243,12 @@ def _entry(row: tuple[Any, ...]) -> SetAsideEntry:
 def note_indexes(connection: Connection, place: TableId) -> None:
     """Note the indexes of a table that is about to be dropped."""
     for statement in connection.indexes_of(place):
-        connection.query(f"insert into {connection.dialect.own('indexes')} values (?)", [statement])
+        connection.own.query(f"insert into {connection.own.dialect.own('indexes')} values (?)", [statement])
 
 
 def recreate_indexes(connection: Connection, context: SinkContext) -> None:
     """Create the indexes that are noted; one that no longer fits its table is reported and forgotten."""
-    for (statement,) in connection.query(f"select statement from {connection.dialect.own('indexes')}"):
+    for (statement,) in connection.own.query(f"select statement from {connection.own.dialect.own('indexes')}"):
         connection.begin()
         try:
             connection.run(statement)
@@ -255,4 +266,5 @@ def recreate_indexes(connection: Connection, context: SinkContext) -> None:
 
 
 def _forget_index(connection: Connection, statement: str) -> None:
-    connection.query(f"delete from {connection.dialect.own('indexes')} where statement = ?", [statement])
+    own = connection.own
+    own.query(f"delete from {own.dialect.own('indexes')} where statement = ?", [statement])

@@ -33,9 +33,9 @@ class SqlSink(ABC):
     (`new_room`), and what else belongs to its transactions (`preparing`, `committing`, `applied`). `where`
     names it in errors.
 
-    Raises:
-        TypeError: a class declares that schema changes are not part of its transactions. After a crash
-            between the two, they would run twice, and rows would be there without their cursor.
+    A target without transactional DDL declares so, and its connection notes definitions
+    (`Connection.define`). Without transactions at all, its rows have versions (`Dialect.is_versioned`), and
+    its own tables are saved by one insert (`cdc.sql.saved_state`).
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -44,15 +44,6 @@ class SqlSink(ABC):
         atomic=Atomicity.ALL_TABLES,
         transactional_ddl=True,
     )
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if not cls.capabilities.transactional_ddl:
-            raise TypeError(
-                f"{cls.__module__}.{cls.__qualname__} declares transactional_ddl=False, but SqlSink needs"
-                " schema changes that are part of transactions. Implement cdc.spi.Sink for this target"
-                " instead (docs/writing-a-sink.md)."
-            )
 
     def __init__(self, options: TableOptions, context: SinkContext, where: str) -> None:
         self._options = options
@@ -221,7 +212,8 @@ class SqlSink(ABC):
         shelf = Shelf(connection, delivery.source)
         for one in refused:
             deliverable = self._tables.is_healed_by_copy(one.error)
-            shelf.put(one.schema, delivery.first, one.error, deliverable=deliverable)
+            since = delivery.first if one.since is None else one.since
+            shelf.put(one.schema, since, one.error, deliverable=deliverable)
 
         def step(prefix: Delivery | None) -> None:
             if prefix is not None:
@@ -264,7 +256,14 @@ class SqlSink(ABC):
 
     def _open(self) -> Connection:
         if self._connection is None:
-            self._connection = self.connect()
+            connection = self.connect()
+            if connection.alters_in_transactions != self.capabilities.transactional_ddl:
+                raise TypeError(
+                    f"{type(self).__qualname__} declares transactional_ddl="
+                    f"{self.capabilities.transactional_ddl}, {type(connection).__qualname__} has "
+                    f"alters_in_transactions={connection.alters_in_transactions}"
+                )
+            self._connection = connection
         return self._connection
 
     @contextmanager
@@ -289,5 +288,5 @@ class SqlSink(ABC):
 
 def cursor_of(connection: Connection, source: str) -> Cursor | None:
     """Return the cursor of a source, from a target that may not be a sink yet."""
-    at = own_tables.read_cursor(connection, source) if connection.has("cursors") else None
+    at = own_tables.read_cursor(connection, source) if connection.own.has("cursors") else None
     return None if at is None else replace(at, log_id=own_tables.log_of(connection, source))

@@ -240,8 +240,8 @@ def read(connection: Connection, source: str, first: int, where: str) -> Done:
     Raises:
         SinkRefused: a commit at another offset is partly applied.
     """
-    steps, container = connection.dialect.own("steps"), connection.dialect.container
-    found = connection.query(f'select "first", batches, rows from {steps} where source = ?', [source])
+    steps, container = connection.own.dialect.own("steps"), connection.dialect.container
+    found = connection.own.query(f'select "first", batches, rows from {steps} where source = ?', [source])
     if not found:
         return Done()
     if found[0][0] != first:
@@ -256,11 +256,12 @@ def read(connection: Connection, source: str, first: int, where: str) -> Done:
 def write(connection: Connection, source: str, first: int, done: Done) -> None:
     """Note how much of the commit after the cursor is applied."""
     clear(connection, source)
-    steps = connection.dialect.own("steps")
+    steps = connection.own.dialect.own("steps")
     values = [source, first, done.batches, done.rows]
-    connection.query(f'insert into {steps} (source, "first", batches, rows) values (?, ?, ?, ?)', values)
+    connection.own.query(f'insert into {steps} (source, "first", batches, rows) values (?, ?, ?, ?)', values)
 
 
 def clear(connection: Connection, source: str) -> None:
     """Note that the cursor matches the tables."""
-    connection.query(f"delete from {connection.dialect.own('steps')} where source = ?", [source])
+    own = connection.own
+    own.query(f"delete from {own.dialect.own('steps')} where source = ?", [source])

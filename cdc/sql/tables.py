@@ -158,11 +158,22 @@ class Tables:
         )
         return stored
 
-    def make(self, stored: StoredTable) -> None:
-        """Create the table itself."""
+    def make(self, stored: StoredTable, *, is_copy: bool = False) -> None:
+        """Create the table itself, and its views unless it is a copy."""
         self._make_schema(stored.place)
-        self._connection.run(create(stored, self.target(stored), self._dialect))
+        self._connection.define(create(stored, self.target(stored), self._dialect))
         self._index_key(stored)
+        if not is_copy:
+            self.show(stored)
+
+    def show(self, stored: StoredTable) -> None:
+        """Create the views of the table for readers, or replace them."""
+        for statement in self._dialect.views(stored):
+            self._connection.define(statement)
+
+    def _hide(self, place: TableId) -> None:
+        for statement in self._dialect.drop_views(place):
+            self._connection.define(statement)
 
     def _index_key(self, stored: StoredTable) -> None:
         if stored.mode != "append" and stored.key_columns:
@@ -171,11 +182,11 @@ class Tables:
     def drop(self, stored: StoredTable) -> None:
         """Drop the table itself, because another replaces it."""
         own_tables.note_indexes(self._connection, stored.place)
-        self._connection.run(f"drop table {self.target(stored)}")
+        self._connection.define(self._dialect.drop_table(self.target(stored)))
 
     def _make_schema(self, place: TableId) -> None:
         for statement in self._dialect.create_schema(place.schema):
-            self._connection.run(statement)
+            self._connection.define(statement)
 
     def evolve(
         self,
@@ -201,7 +212,7 @@ class Tables:
         else:
             if empties and step.statements:
                 self._connection.run(f"delete from {self.target(stored)}")
-            self._alter(schema, stored, step)
+            self._alter(schema, stored, step, is_copy=owner is not None)
         if owner is None:
             self.catalog.save(step.stored, stored)
         else:
@@ -214,18 +225,34 @@ class Tables:
             self._context.count("schema_changes", 1)
         return step.stored
 
-    def _alter(self, schema: TableSchema, stored: StoredTable, step: Evolution) -> None:
+    def _alter(self, schema: TableSchema, stored: StoredTable, step: Evolution, *, is_copy: bool) -> None:
+        if not self._connection.alters_in_transactions:
+            self._require_convertible(schema, stored, step)
+        if step.changes_key and self._connection.rebuild(stored, step.stored, step.origins):
+            if not is_copy:
+                self.show(step.stored)
+            return
         if step.changes_key and stored.mode != "append":
             self._connection.index_key(stored.place, (), is_unique=False)
         try:
             for statement in step.statements:
-                self._connection.run(statement)
+                self._connection.define(statement)
             if step.changes_key:
                 self._index_key(step.stored)
+            if not is_copy and step.statements:
+                self.show(step.stored)
         except self._connection.Error as error:
             if not self._connection.is_conversion(error):
                 raise
             raise self._unconvertible(schema, step.changes) from error
+
+    def _require_convertible(self, schema: TableSchema, stored: StoredTable, step: Evolution) -> None:
+        """Raise SchemaChangeRefused if a stored value cannot be converted, before a statement tries."""
+        quoted, check = self._dialect.quoted, self._dialect.is_not_castable
+        wrong = [check(quoted(name), kind) for name, kind in step.conversions]
+        query = f"select exists (select 1 from {self.target(stored)} where {' or '.join(wrong)})"
+        if wrong and self._connection.query(query)[0][0]:
+            raise self._unconvertible(schema, step.changes)
 
     def _unconvertible(self, schema: TableSchema, changes: Sequence[str]) -> SchemaChangeRefused:
         remedy = f"Drop the table {schema.table} in {self._where}: the daemon recreates it."
@@ -266,16 +293,19 @@ class Tables:
 
     def _move(self, stored: StoredTable, table: TableId, place: TableId, *, schema_seq: int) -> StoredTable:
         self._mappings.pop(stored.table, None)
+        self._hide(stored.place)
         moved = replace(stored, table=table, place=place, schema_seq=schema_seq)
         if stored.place.schema == place.schema:
             between = replace(place, name="_cdc_rename")
-            self._connection.run(self._dialect.rename_table(stored.place, between.name))
-            self._connection.run(self._dialect.rename_table(between, place.name))
+            self._connection.define(self._dialect.rename_table(stored.place, between.name))
+            self._connection.define(self._dialect.rename_table(between, place.name))
         elif moving := self._dialect.move_table(replace(stored.place, name="_cdc_rename"), place.schema):
             self._make_schema(place)
-            self._connection.run(self._dialect.rename_table(stored.place, "_cdc_rename"))
-            self._connection.run(moving)
-            self._connection.run(self._dialect.rename_table(replace(place, name="_cdc_rename"), place.name))
+            self._connection.define(self._dialect.rename_table(stored.place, "_cdc_rename"))
+            self._connection.define(moving)
+            self._connection.define(
+                self._dialect.rename_table(replace(place, name="_cdc_rename"), place.name)
+            )
         else:
             self._make_schema(place)
             copied = f"create table {self.target(moved)} as select * from {self.target(stored)}"
@@ -283,6 +313,7 @@ class Tables:
             self._index_key(moved)
             self.drop(stored)
         self.catalog.save(moved, stored)
+        self.show(moved)
         self._context.log("renamed the table", table=str(stored.table), to=str(table), stored_as=str(place))
         return moved
 

@@ -1,0 +1,195 @@
+"""A program: ClickHouse's HTTP interface over the engine that `chdb` brings (`pip install chdb`).
+
+It serves what `clickhouse-connect` and this project's sink use: queries and inserts of any format, settings,
+sessions with temporary tables, one account, and errors with their codes. The engine runs in this process and
+keeps its tables in a folder, so a kill of the process is a crash of the server.
+
+Usage: python -m cdc.testing.servers.clickhouse_http PORT FOLDER [USER:PASSWORD]
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+# Parameters of the protocol; every other one is a setting of the query.
+_PROTOCOL = frozenset(
+    "query query_id database session_id session_timeout session_check default_format compress decompress "
+    "buffer_size wait_end_of_query client_protocol_version user password role quota_key "
+    "send_progress_in_http_headers http_headers_progress_interval_ms enable_http_compression".split()
+)
+_CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
+_AUTHENTICATION_FAILED = 516
+_SESSION_IS_LOCKED = 373
+_BAD_FORMAT = re.compile(r"\bformat\s+(\w+)\s*;?\s*$", re.IGNORECASE)
+_INPUT = re.compile(r"\binput\(\s*('(?:[^'\\]|\\.|'')*')\s*\)", re.IGNORECASE)
+
+
+class Refused(Exception):
+    """An error of the engine, or of this program: its text, as ClickHouse writes it, and its code."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Engine:
+    """The engine in this process: a handle for each session, and free ones for requests without."""
+
+    def __init__(self, folder: Path) -> None:
+        import chdb
+
+        self._open: Any = lambda: chdb.connect(str(folder))
+        self._keep = self._open()
+        self._sessions: dict[str, tuple[Any, threading.Lock]] = {}
+        self._free: list[Any] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def handle(self, session: str | None) -> Iterator[Any]:
+        """A handle that no other request uses meanwhile; a busy session is an error, as in the server."""
+        if session is None:
+            with self._lock:
+                one = self._free.pop() if self._free else self._open()
+            try:
+                yield one
+            finally:
+                with self._lock:
+                    self._free.append(one)
+            return
+        with self._lock:
+            if session not in self._sessions:
+                self._sessions[session] = (self._open(), threading.Lock())
+            one, lock = self._sessions[session]
+        if not lock.acquire(blocking=False):
+            text = f"Code: {_SESSION_IS_LOCKED}. DB::Exception: Session {session} is locked by a concurrent client"
+            raise Refused(f"{text}. (SESSION_IS_LOCKED)", _SESSION_IS_LOCKED)
+        try:
+            yield one
+        finally:
+            lock.release()
+
+
+def run(handle: Any, statement: str, form: str, settings: Mapping[str, str]) -> bytes:
+    """Run one statement with its settings; return the result in the format `form`."""
+    names = [name for name in settings if name.isidentifier()]
+    try:
+        for name in names:
+            handle.query(f"set {name} = {_quoted(settings[name])}")
+        return bytes(handle.query(statement, form).bytes())
+    except Exception as error:
+        text = str(error)
+        found = _CODE.search(text)
+        raise Refused(text[found.start() :] if found else text, int(found[1]) if found else 1002) from error
+    finally:
+        for name in names:
+            handle.query(f"set {name} = default")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection of a client."""
+
+    protocol_version = "HTTP/1.1"
+    engine: Engine
+    account: str | None
+    server_name = "chdb"
+
+    def do_GET(self) -> None:
+        """Answer /ping, and queries in the URL."""
+        self._answer(b"")
+
+    def do_POST(self) -> None:
+        """Answer a query, or take in its data."""
+        self._answer(self._body())
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class's name)
+        """Log nothing: statements contain values."""
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        pieces = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
+
+    def _answer(self, body: bytes) -> None:
+        try:
+            if self.path.split("?")[0] == "/ping":
+                self._send(200, b"Ok.\n")
+                return
+            self._authenticate()
+            self._send(200, self._result(body))
+        except Refused as error:
+            status = 403 if error.code == _AUTHENTICATION_FAILED else 500
+            self._send(status, str(error).encode(), {"X-ClickHouse-Exception-Code": str(error.code)})
+
+    def _authenticate(self) -> None:
+        given = self.headers.get("Authorization", "")
+        wanted = "Basic " + base64.b64encode((self.account or "").encode()).decode()
+        if self.account is not None and given != wanted:
+            user = base64.b64decode(given.removeprefix("Basic ")).decode().partition(":")[0]
+            text = f"Code: {_AUTHENTICATION_FAILED}. DB::Exception: {user}: Authentication failed"
+            raise Refused(f"{text}. (AUTHENTICATION_FAILED)", _AUTHENTICATION_FAILED)
+
+    def _result(self, body: bytes) -> bytes:
+        parameters = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+        settings = {name: value for name, value in parameters.items() if name not in _PROTOCOL}
+        form = parameters.get("default_format", "TabSeparated")
+        statement, data = parameters.get("query"), body
+        if statement is None:
+            statement, data = body.decode(), b""
+        with self.engine.handle(parameters.get("session_id")) as handle:
+            handle.query(f"use `{parameters.get('database') or 'default'}`")
+            if not data:
+                return run(handle, statement, form, settings)
+            with tempfile.NamedTemporaryFile("wb", suffix=".data", prefix="cdc-") as file:
+                file.write(data)
+                file.flush()
+                return run(handle, _reading(statement, file.name), form, settings)
+
+    def _send(self, status: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def _reading(statement: str, path: str) -> str:
+    """The statement, reading its data from a file instead of the request's body."""
+    found = _BAD_FORMAT.search(statement)
+    form = found[1] if found else "TabSeparated"
+    bare = statement[: found.start()] if found else statement
+    if _INPUT.search(bare):
+        return _INPUT.sub(lambda match: f"file({_quoted(path)}, {form}, {match[1]})", bare, count=1)
+    return f"{bare} select * from file({_quoted(path)}, {form})"
+
+
+def main(port: int, folder: Path, account: str | None) -> None:
+    """Serve until the process is ended."""
+    Handler.engine = Engine(folder)
+    Handler.account = account
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server.daemon_threads = True
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)
