@@ -117,6 +117,7 @@ class Application:
         """
         if self.connection.has_definitions:
             self._make_room(batch)
+            self.tables.settled()
 
     def _lower_case_first(self, items: Sequence[T], schema_of: Callable[[T], TableSchema]) -> list[T]:
         """New tables with a capital letter last: of names that differ in case only, the one in lower case is
@@ -154,7 +155,7 @@ class Application:
         elif batch.mark.step is CopyStep.BEGIN:
             return copies.begin(batch.schema, batch.mark) and batch.row_count > 0
         elif batch.mark.step is CopyStep.FINISHED:
-            copies.finish(batch.schema, batch.mark)
+            copies.finish(batch.schema, batch.mark, lambda: self._settle(batch))
         else:
             copies.cancel(batch.schema)
         return batch.row_count > 0

@@ -6,6 +6,7 @@ A table that never was complete grows in its place, and a changelog only gets mo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from cdc.model import CopyMark, TableSchema
@@ -80,8 +81,11 @@ class Copies:
         self._save(replace(stored, incomplete_since=since, copy=copy), stored)
         return False
 
-    def finish(self, schema: TableSchema, mark: CopyMark) -> None:
-        """Replace the older rows by the copy, which contains everything up to the mark."""
+    def finish(self, schema: TableSchema, mark: CopyMark, settle: Callable[[], None]) -> None:
+        """Replace the older rows by the copy, which contains everything up to the mark.
+
+        `settle` has definitions run before rows that need them.
+        """
         self._tables.forget_mapping(schema.table)
         stored = self._tables.find(schema)
         if stored is None:
@@ -95,7 +99,7 @@ class Copies:
             else:
                 self._replace(stored, stored.copy)
         else:
-            self._merge(stored, schema, mark)
+            self._merge(stored, schema, mark, settle)
         self._context.log("replaced the table with its new copy", table=str(schema.table))
 
     def cancel(self, schema: TableSchema) -> None:
@@ -191,7 +195,9 @@ class Copies:
         query = f"select exists (select 1 from {target} where {' or '.join(wrong)})"
         return not self._connection.query(query)[0][0]
 
-    def _merge(self, stored: StoredTable, schema: TableSchema, mark: CopyMark) -> None:
+    def _merge(
+        self, stored: StoredTable, schema: TableSchema, mark: CopyMark, settle: Callable[[], None]
+    ) -> None:
         """Put the copy's rows beside what is kept of the older ones: marked deleted, or ended."""
         assert stored.copy is not None
         if not self._fits(stored, schema):
@@ -200,10 +206,9 @@ class Copies:
         begun_seq, begun_at = stored.copy.since_seq, from_microseconds(stored.copy.incomplete_since or 0)
         moment = self._dialect.moment(begun_at)
         copy = self._tables.evolve(stored.copy, schema, mark.seq, empties=False, owner=stored)
-        stored = replace(stored, copy=copy)
-        alone = replace(stored, copy=None, incomplete_since=None)
-        self._save(alone, self._tables.find(schema) or stored)
-        main = self._tables.evolve(alone, schema, mark.seq, empties=False)
+        with_copy = self._tables.find(schema) or stored
+        main = self._tables.evolve(with_copy, schema, mark.seq, empties=False)
+        settle()
         target, origin = self._tables.target(main), self._tables.target(copy)
         if self._dialect.is_versioned:
             versioned.end_older(self._connection, main, target, begun_seq, begun_at)
@@ -220,6 +225,7 @@ class Copies:
                 matches = _keys_equal(main, copy, schema, self._dialect)
                 self._connection.run(self._dialect.delete(target, f"{origin} s", matches))
         self._connection.run(_insert_all(main, copy, target, origin, self._dialect))
+        self._save(replace(main, copy=None, incomplete_since=None), main)
         self._drop(copy)
 
     def _drop(self, copy: StoredTable) -> None:

@@ -342,7 +342,7 @@ class Connection(OwnConnection):
         del target, columns, given, is_new
         return False
 
-    def lock(self, source: str) -> None:  # noqa: B027  (nothing where one process has the target)
+    def lock(self, source: str) -> None:
         """In a transaction: wait until no other process writes for this source, and keep others waiting."""
 
     @abstractmethod

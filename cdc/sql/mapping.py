@@ -126,7 +126,9 @@ class ColumnMapping:
     def keys_match(self, stored: str, staged: str) -> str:
         """A join condition between rows of the table and staged rows, under these aliases; nulls match."""
         columns = [self._by_index[self._index[name]] for name in self.schema.key]
-        terms = (f"{stored}.{c.name} is not distinct from cast({staged}.c{c.index} as {c.type})" for c in columns)
+        terms = (
+            f"{stored}.{c.name} is not distinct from cast({staged}.c{c.index} as {c.type})" for c in columns
+        )
         return " and ".join(terms)
 
     def row_equals(self, alias: str) -> str:

@@ -63,10 +63,11 @@ def make(connection: Connection, where: str) -> None:
     if not found:
         own.query(f"insert into {meta} values ({FORMAT_VERSION})")
     elif found[0][0] > FORMAT_VERSION:
+        container = connection.dialect.container
         raise SinkRefused(
-            f"the {connection.dialect.container} is of format {found[0][0]}, this version writes {FORMAT_VERSION}",
+            f"the {container} is of format {found[0][0]}, this version writes {FORMAT_VERSION}",
             where=where,
-            remedy=f"Upgrade the daemon to the version that wrote the {connection.dialect.container}.",
+            remedy=f"Upgrade the daemon to the version that wrote the {container}.",
         )
 
 
@@ -231,7 +232,9 @@ def all_set_aside(connection: Connection) -> list[SetAside]:
     if not connection.own.has("set_aside"):
         return []
     own = connection.own.dialect.own("set_aside")
-    return [_entry(row).details for row in connection.own.query(f"select {_COLUMNS} from {own} order by 1, 2, 3")]
+    return [
+        _entry(row).details for row in connection.own.query(f"select {_COLUMNS} from {own} order by 1, 2, 3")
+    ]
 
 
 def _entry(row: tuple[Any, ...]) -> SetAsideEntry:
@@ -248,7 +251,9 @@ def note_indexes(connection: Connection, place: TableId) -> None:
 
 def recreate_indexes(connection: Connection, context: SinkContext) -> None:
     """Create the indexes that are noted; one that no longer fits its table is reported and forgotten."""
-    for (statement,) in connection.own.query(f"select statement from {connection.own.dialect.own('indexes')}"):
+    for (statement,) in connection.own.query(
+        f"select statement from {connection.own.dialect.own('indexes')}"
+    ):
         connection.begin()
         try:
             connection.run(statement)

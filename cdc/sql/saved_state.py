@@ -1,7 +1,7 @@
 """The sink's own tables for a target without transactions: in memory, and saved whole.
 
-A transaction changes them in a SQLite database in memory. Its commit saves each of them that changed, as JSON,
-all with one insert into the target, which is atomic. A rollback forgets the memory. So cursor, catalog,
+A transaction changes them in a SQLite database in memory. Its commit saves each of them that changed, as
+JSON, all with one insert into the target, which is atomic. A rollback forgets the memory. So cursor, catalog,
 and the tables that are set aside change together, as in a target with transactions.
 """
 
@@ -43,7 +43,8 @@ class SavedStateDialect(OwnDialect):
 class SavedState(OwnConnection):
     """The own tables of all sources; `load` reads what the target has saved, None if it has nothing yet.
 
-    Between transactions every query loads them anew: another process may have changed them.
+    Every transaction loads them anew: another process may have changed them. Between transactions they are
+    as the last one has saved them.
     """
 
     dialect = SavedStateDialect()
@@ -54,20 +55,18 @@ class SavedState(OwnConnection):
         self._handle: sqlite3.Connection | None = None
         self._saved: Saved = {}
         self._exists = False
-        self._is_open = False
 
     def begin(self) -> None:
         """Begin a transaction with what is saved now."""
         self._read()
-        self._is_open = True
 
     def end(self) -> None:
-        """End the transaction, saved or not."""
-        self._is_open = False
-        self.close()
+        """End the transaction, which is saved."""
+        self._saved = self._dump()
+        self._exists = True
 
     def close(self) -> None:
-        """Forget the tables."""
+        """Forget the tables, and a transaction that is not saved."""
         handle, self._handle = self._handle, None
         if handle is not None:
             handle.close()
@@ -84,25 +83,25 @@ class SavedState(OwnConnection):
 
     def query(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """See `OwnConnection.query`."""
-        if not self._is_open:
-            self._read()
-        assert self._handle is not None
-        return self._handle.execute(statement, tuple(values)).fetchall()
+        return self._opened().execute(statement, tuple(values)).fetchall()
 
     def has(self, name: str) -> bool:
         """See `OwnConnection.has`."""
-        if not self._is_open:
-            self._read()
+        self._opened()
         return self._exists and name in self._tables()
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._handle is None:
+            self._read()
+        assert self._handle is not None
+        return self._handle
 
     def _read(self) -> None:
         self.close()
         loaded = self._load()
         self._exists, self._saved = loaded is not None, loaded or {}
         self._handle = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        was_open, self._is_open = self._is_open, True
         self._create(self)
-        self._is_open = was_open
         for (_, table), text in self._saved.items():
             rows = json.loads(text)
             if rows:
@@ -110,10 +109,9 @@ class SavedState(OwnConnection):
                 self._handle.executemany(f"insert into {self.dialect.own(table)} values ({marks})", rows)
 
     def _dump(self) -> dict[tuple[str, str], str]:
-        assert self._handle is not None
         made: dict[tuple[str, str], list[Any]] = {}
         for table in self._tables():
-            found = self._handle.execute(f"select * from {self.dialect.own(table)} order by rowid")
+            found = self._opened().execute(f"select * from {self.dialect.own(table)} order by rowid")
             names = [column[0] for column in found.description]
             for row in found:
                 source = row[names.index("source")] if "source" in names else ""
@@ -121,5 +119,6 @@ class SavedState(OwnConnection):
         return {at: json.dumps(rows) for at, rows in made.items()}
 
     def _tables(self) -> list[str]:
-        assert self._handle is not None
-        return [name for (name,) in self._handle.execute("select name from sqlite_master where type = 'table'")]
+        return [
+            name for (name,) in self._opened().execute("select name from sqlite_master where type = 'table'")
+        ]

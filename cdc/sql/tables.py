@@ -36,6 +36,8 @@ class Tables:
         self.catalog = Catalog(connection, source, where)
         self._mappings: dict[TableId, ColumnMapping] = {}
         self._checked: dict[TableId, TableSchema] = {}
+        # The names that tables have until their definitions are run, by the names that they get.
+        self._named_now: dict[TableId, TableId] = {}
 
     def stored(self) -> list[StoredTable]:
         """The existing tables of the source."""
@@ -121,6 +123,10 @@ class Tables:
     def _begins_empty(self) -> bool:
         """Whether a copy leaves nothing that would have to be converted."""
         return self._options.mode != "append"
+
+    def settled(self) -> None:
+        """Note that all definitions have been run."""
+        self._named_now.clear()
 
     def forget_mapping(self, table: TableId) -> None:
         """Find the table's place again."""
@@ -250,7 +256,8 @@ class Tables:
         """Raise SchemaChangeRefused if a stored value cannot be converted, before a statement tries."""
         quoted, check = self._dialect.quoted, self._dialect.is_not_castable
         wrong = [check(quoted(name), kind) for name, kind in step.conversions]
-        query = f"select exists (select 1 from {self.target(stored)} where {' or '.join(wrong)})"
+        now = self._dialect.qualified(self._named_now.get(stored.place, stored.place))
+        query = f"select exists (select 1 from {now} where {' or '.join(wrong)})"
         if wrong and self._connection.query(query)[0][0]:
             raise self._unconvertible(schema, step.changes)
 
@@ -294,6 +301,8 @@ class Tables:
     def _move(self, stored: StoredTable, table: TableId, place: TableId, *, schema_seq: int) -> StoredTable:
         self._mappings.pop(stored.table, None)
         self._hide(stored.place)
+        if self._connection.has_definitions:
+            self._named_now[place] = self._named_now.get(stored.place, stored.place)
         moved = replace(stored, table=table, place=place, schema_seq=schema_seq)
         if stored.place.schema == place.schema:
             between = replace(place, name="_cdc_rename")

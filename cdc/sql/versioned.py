@@ -4,26 +4,27 @@ Every write may be repeated, also in part, and leaves the same rows: no transact
 
 - mirror, with a key: a row's version is its `_cdc_seq`; a deleted row is a version with `_cdc_deleted`.
 - mirror without a key, and history: `_cdc_seq` (in a history, with the key) identifies the row that a change
-  added. Its `_cdc_version` is 0, and the `_cdc_seq` of the change that removed or ended it once that is known.
+  added. Its `_cdc_version` is 0, or the `_cdc_seq` of the change that removed or ended it.
 - append: a row is inserted once, by the token of its insert. Where an earlier attempt may have inserted some
   of the rows, those that are there are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from cdc.model import ChangeBatch
 from cdc.deferred import compute as pc
+from cdc.errors import SinkUnavailable
 from cdc.merge import Rows, TruncateSegment, multiset_delta, reduce_batches, row_versions, segments
+from cdc.model import ChangeBatch
 from cdc.sql.append import insert_together
 from cdc.sql.catalog import StoredTable
-from cdc.sql.dialect import GIVEN, Connection, Dialect
+from cdc.sql.dialect import GIVEN, Connection
 from cdc.sql.filling import fill, split
 from cdc.sql.layout import VERSION, own_columns
 from cdc.sql.mapping import Change, ColumnMapping, TargetColumn
@@ -59,9 +60,7 @@ def _missing(change: Change, batches: Sequence[ChangeBatch]) -> list[ChangeBatch
     return [batch for batch in rest if batch.row_count]
 
 
-def _vanishing(change: Change) -> Exception:
-    from cdc.errors import SinkUnavailable
-
+def _vanishing(change: Change) -> SinkUnavailable:
     return SinkUnavailable(
         "inserted rows are not in the table",
         where=str(change.mapping.schema.table),
@@ -84,14 +83,23 @@ def mirror(change: Change) -> None:
     for segment in made if soft else made[-1:]:
         if segment.truncated_at is not None and soft:
             at = segment.commit_at
-            end_older(change.connection, change.mapping.stored, change.mapping.target, segment.truncated_at, at)
+            end_older(
+                change.connection, change.mapping.stored, change.mapping.target, segment.truncated_at, at
+            )
         elif segment.truncated_at is not None:
-            older = f"_cdc_seq < {segment.truncated_at}"
-            change.connection.run(f"delete from {change.mapping.target} where {older}")
+            _empty(change, segment.truncated_at)
         if segment.batches and change.mapping.schema.key:
             _mirror_keyed(change, segment, soft=soft)
         elif segment.batches:
             _keyless(change, segment)
+
+
+def _empty(change: Change, seq: int) -> None:
+    """Delete the rows that are older than the truncate: all of them, where nothing is repeated."""
+    target = change.mapping.target
+    ((newest,),) = change.connection.query(f"select max(_cdc_seq) from {target}")
+    statement = f"truncate table {target}" if newest < seq else f"delete from {target} where _cdc_seq < {seq}"
+    change.connection.run(statement)
 
 
 def _mirror_keyed(change: Change, segment: TruncateSegment, *, soft: bool) -> None:
@@ -108,7 +116,7 @@ def _mirror_keyed(change: Change, segment: TruncateSegment, *, soft: bool) -> No
 
 
 def _not_known(change: Change, origin: str) -> str:
-    """Filled rows that the table does not have yet. Those of an earlier attempt have been filled from rows that
+    """Filled rows that the table does not have yet. An earlier attempt has filled the others, from rows that
     may be gone since: a row whose key has changed is deleted under its old key.
     """
     if not (change.is_replay or change.connection.is_recovering):
@@ -184,7 +192,9 @@ def _remove(change: Change, removed: pa.Table) -> int:
     query = f"select {theirs} as h, r.s as s, r.at as at from {GIVEN} r"
     gone = connection.keep("_cdc_gone", query, mapping.staged(removed))
     alive = dialect.newest(mapping.target, f"{VERSION} = 0 and {ours} in (select h from {gone})")
-    numbered = f"select *, {ours} as h, row_number() over (partition by {ours} order by _cdc_seq) as n from {alive}"
+    numbered = (
+        f"select *, {ours} as h, row_number() over (partition by {ours} order by _cdc_seq) as n from {alive}"
+    )
     wanted = f"select *, row_number() over (partition by h order by s) as n from {gone}"
     found = connection.keep(
         "_cdc_found",
@@ -204,7 +214,9 @@ def _end(connection: Connection, stored: StoredTable, target: str, origin: str) 
     quoted, dialect = connection.dialect.quoted, connection.dialect
     values = {quoted(c.name): f"t.{quoted(c.name)}" for c in stored.columns}
     is_keyed = bool(stored.key)
-    values |= {name: f"t.{name}" for name, _ in own_columns(stored.mode, stored.deletes, dialect, is_keyed=is_keyed)}
+    values |= {
+        name: f"t.{name}" for name, _ in own_columns(stored.mode, stored.deletes, dialect, is_keyed=is_keyed)
+    }
     if stored.mode == "history":
         values |= {"valid_to": dialect.later("t.valid_from", "g.at"), "_cdc_end_seq": "g.s", VERSION: "g.s"}
     elif is_keyed:

@@ -66,7 +66,9 @@ def _replicas(connection: ClickHouseConnection, options: ClickHouseSinkOptions) 
     if options.cluster is None:
         return ()
     name = connection.dialect.literal(options.cluster)
-    ((shards,),) = connection.query(f"select uniqExact(shard_num) from system.clusters where cluster = {name}")
+    ((shards,),) = connection.query(
+        f"select uniqExact(shard_num) from system.clusters where cluster = {name}"
+    )
     if shards == 1:
         return [Finding(Severity.OK, "clickhouse-cluster", f"the cluster {options.cluster} has one shard")]
     message = f"the cluster {options.cluster} has {shards} shards, the sink writes to one"

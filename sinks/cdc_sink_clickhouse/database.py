@@ -28,7 +28,13 @@ from cdc.sql.evolve import create
 from cdc.sql.layout import VERSION, own_columns
 from cdc.sql.saved_state import Saved, SavedState
 from cdc_sink_clickhouse.dialect import ClickHouseDialect
-from cdc_sink_clickhouse.errors import table_refusal, translated_error
+from cdc_sink_clickhouse.errors import (
+    UNKNOWN_DATABASE,
+    UNKNOWN_TABLE,
+    code_of,
+    table_refusal,
+    translated_error,
+)
 from cdc_sink_clickhouse.options import ClickHouseSinkOptions
 
 # The name under which the statements that wait to be run are saved.
@@ -51,6 +57,7 @@ _SETTINGS = {
     "async_insert": 0,
     "output_format_json_quote_64bit_integers": 0,
     "output_format_json_quote_decimals": 1,
+    "output_format_decimal_trailing_zeros": 1,
     "output_format_json_quote_denormals": 1,
 }
 # All rows of an insert become one part, at once: the insert is atomic.
@@ -67,6 +74,7 @@ class ClickHouseConnection(Connection):
     """
 
     Error: ClassVar[type[Exception]] = ClickHouseError
+    dialect: ClickHouseDialect
     alters_in_transactions = False
 
     def __init__(self, client: Client, options: ClickHouseSinkOptions, epoch: int, where: str) -> None:
@@ -180,7 +188,7 @@ class ClickHouseConnection(Connection):
         return table_refusal(error, self._where)
 
     def begin(self) -> None:
-        if self._is_recovering and self._options.engine == "replicated" and self._exists():
+        if self._is_recovering and self._options.engine == "replicated":
             self.client.command(f"system sync replica {self._state}")
         self._own.begin()
         self._definitions.clear()
@@ -212,7 +220,7 @@ class ClickHouseConnection(Connection):
         """Forget what has changed of the own tables. Rows that were inserted stay: they will be again."""
         self._definitions.clear()
         self._is_recovering = True
-        self._own.end()
+        self._own.close()
 
     def close(self) -> None:
         self._own.close()
@@ -237,14 +245,13 @@ class ClickHouseConnection(Connection):
             "where name = 'cursors')"
         )
 
-    def _exists(self) -> bool:
-        query = f"select count() from system.tables where database = '{OWN_SCHEMA}' and name = 'state'"
-        return bool(self.query(query)[0][0])
-
     def _load(self) -> Saved | None:
-        if not self._exists():
+        try:
+            rows = self.query(f"select source, name, value, version from {self._state} final")
+        except ClickHouseError as error:
+            if code_of(error) not in (UNKNOWN_TABLE, UNKNOWN_DATABASE):
+                raise
             return None
-        rows = self.query(f"select source, name, value, version from {self._state} final")
         counts = [version & (1 << _COUNT_BITS) - 1 for *_, version in rows]
         self._version = max([self._version, *counts])
         saved = {(source, name): value for source, name, value, _ in rows}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
@@ -19,6 +19,7 @@ from cdc.deferred import compute as pc
 from cdc.errors import SinkRefused
 from cdc.model import Column, TableId
 from cdc.model.position import to_microseconds
+from cdc.native.calendar import civil_from_days
 from cdc.sql import Dialect, OwnTypes
 from cdc.sql.catalog import StoredTable
 from cdc.sql.layout import VERSION
@@ -29,12 +30,16 @@ _INTEGERS = {
     pa.int8(): "Int8", pa.int16(): "Int16", pa.int32(): "Int32", pa.int64(): "Int64",
     pa.uint8(): "UInt8", pa.uint16(): "UInt16", pa.uint32(): "UInt32", pa.uint64(): "UInt64",
 }  # fmt: skip
+_SCALARS = {
+    **_INTEGERS, pa.bool_(): "Bool",
+    pa.float16(): "Float32", pa.float32(): "Float32", pa.float64(): "Float64",
+}  # fmt: skip
 _DATETIME = "DateTime64(6, 'UTC')"
 # The years that Date32 and DateTime64 have; beyond them, functions and formats clamp.
 _FIRST_DAY, _LAST_DAY = date(1900, 1, 1), date(2299, 12, 31)
 _FIRST_MOMENT = to_microseconds(datetime.fromisoformat("1900-01-01T00:00:00+00:00"))
 _LAST_MOMENT = to_microseconds(datetime.fromisoformat("2299-12-31T23:59:59.999999+00:00"))
-# A name becomes that of a folder, where each byte of an odd character takes three, beside the suffix of a copy.
+# A name becomes that of a folder, where each byte of an odd character takes three.
 _LONGEST_NAME = 64
 # Blocks whose inserts a plain table remembers, to refuse the same one again. A replicated one has 10,000.
 DEDUPLICATION_WINDOW = 1000
@@ -80,9 +85,7 @@ class ClickHouseDialect(Dialect):
         return [f"create database if not exists {self.quoted(name)}{self.on_cluster}"]
 
     def create_table(self, target: str, columns: Sequence[tuple[str, str]], stored: StoredTable) -> str:
-        listed = ", ".join(
-            f"{self.quoted(name)} {self._own_types.get(name, kind)}" for name, kind in columns
-        )
+        listed = ", ".join(f"{self.quoted(name)} {self._own_types.get(name, kind)}" for name, kind in columns)
         return f"create table if not exists {target}{self.on_cluster} ({listed}) {self.storage(stored)}"
 
     def storage(self, stored: StoredTable) -> str:
@@ -91,7 +94,11 @@ class ClickHouseDialect(Dialect):
         key = [self.quoted(name) for name in stored.key_columns]
         settings = " settings allow_nullable_key = 1"
         if stored.mode == "append":
-            window = "" if replicated else f" settings non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"
+            window = (
+                ""
+                if replicated
+                else f" settings non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"
+            )
             return f"engine = {replicated}MergeTree order by _cdc_seq{window}"
         if stored.mode == "history":
             order = ", ".join([*key, "_cdc_seq"])
@@ -176,24 +183,20 @@ class ClickHouseDialect(Dialect):
         return kind.removeprefix("Nullable(").removesuffix(")") if kind.startswith("Nullable(") else kind
 
     def _kind(self, of: pa.DataType) -> str | None:
+        """The type that holds all values of an Arrow type; None if there is none."""
         if pa.types.is_dictionary(of):
             return self._kind(of.value_type)
-        if isinstance(of, pa.UuidType):
-            return "UUID"
         if isinstance(of, pa.BaseExtensionType):
-            return self._kind(of.storage_type)
-        if of in _INTEGERS:
-            return _INTEGERS[of]
-        if pa.types.is_boolean(of):
-            return "Bool"
-        if pa.types.is_float32(of) or pa.types.is_float64(of):
-            return "Float32" if pa.types.is_float32(of) else "Float64"
+            return "UUID" if isinstance(of, pa.UuidType) else self._kind(of.storage_type)
+        if of in _SCALARS:
+            return _SCALARS[of]
         if pa.types.is_decimal(of):
             return f"Decimal({of.precision}, {of.scale})" if of.scale >= 0 else None
-        if pa.types.is_timestamp(of) and of.unit in ("s", "ms", "us"):
-            return _DATETIME if self._options.timestamps == "native" else "String"
+        is_native = self._options.timestamps == "native"
+        if pa.types.is_timestamp(of):
+            return None if of.unit == "ns" else _DATETIME if is_native else "String"
         if pa.types.is_date32(of):
-            return "Date32" if self._options.timestamps == "native" else "String"
+            return "Date32" if is_native else "String"
         return "String" if _has_text(of) else None
 
     def readable(self, array: Any, kind: str) -> Any:
@@ -215,6 +218,8 @@ class ClickHouseDialect(Dialect):
             moments = array.cast(pa.timestamp("us", of.tz))
             _check_range(moments.cast(pa.int64()), _FIRST_MOMENT, _LAST_MOMENT)
             return moments.cast(pa.timestamp("us", "UTC"))
+        if pa.types.is_float16(of):
+            return array.cast(pa.float32())
         if pa.types.is_date32(of):
             _check_range(array, pa.scalar(_FIRST_DAY), pa.scalar(_LAST_DAY))
         return array
@@ -226,7 +231,7 @@ class ClickHouseDialect(Dialect):
         return f"({value} is not null and ({cast} is null or {back} is distinct from {value}))"
 
     def image(self, fields: Sequence[tuple[str, str]]) -> str:
-        """JSON; bytes that are no text are `\\x` and hex digits."""
+        """JSON; bytes that are no text are hex digits behind a backslash and an x."""
         parts = [f"{self.literal(json.dumps(name) + ':')}, {_json(value)}" for name, value in fields]
         return f"concat('{{', {self._separated(parts)}, '}}')"
 
@@ -274,9 +279,9 @@ def _view_of(place: TableId) -> TableId:
 
 
 def _json(value: str) -> str:
-    text = f"toString({value})"
+    text = f"ifNull(toString({value}), '')"
     raw = f"concat('\"\\\\\\\\x', lower(hex({text})), '\"')"
-    return f"if(isValidUTF8(ifNull({text}, '')), toJSONString({value}), ifNull({raw}, 'null'))"
+    return f"if(isValidUTF8({text}), ifNull(toJSONString({value}), 'null'), {raw})"
 
 
 def _check_range(values: Any, first: Any, last: Any) -> None:
@@ -286,7 +291,7 @@ def _check_range(values: Any, first: Any, last: Any) -> None:
     if wrong:
         raise SinkRefused(
             "a date or timestamp is outside of the years 1900 to 2299, which ClickHouse's types have",
-            remedy="Set `timestamps: text` for this sink, or exclude the column in the source's configuration.",
+            remedy="Set `timestamps: text` for this sink, or exclude the column at the source.",
         )
 
 
@@ -313,8 +318,11 @@ def _as_text(array: Any) -> Any:
     """Dates and times as ISO 8601 writes them (UTC, with a space), arrays as JSON."""
     of = array.type
     if pa.types.is_timestamp(of):
-        return array.cast(pa.timestamp("us")).cast(pa.string())
-    if pa.types.is_date32(of) or pa.types.is_time(of):
+        moments = array.cast(pa.timestamp("us"))
+        return _iso(moments, moments.cast(pa.int64()), _moment_text)
+    if pa.types.is_date32(of):
+        return _iso(array, array.cast(pa.int32()), _day_text)
+    if pa.types.is_time(of):
         return array.cast(pa.string())
     if pa.types.is_duration(of):
         micros = array.cast(pa.duration("us")).cast(pa.int64()).to_pylist()
@@ -326,6 +334,26 @@ def _as_text(array: Any) -> Any:
     return array.cast(pa.string())
 
 
+def _iso(array: Any, counts: Any, write: Callable[[int], str]) -> Any:
+    """Arrow writes years of five digits and more only up to some year, and words beyond."""
+    text = array.cast(pa.string())
+    odd = pc.fill_null(pc.starts_with(text, "<"), fill_value=False)
+    if not pc.any(odd).as_py():
+        return text
+    written = [write(count) for count in counts.filter(odd).to_pylist()]
+    return pc.replace_with_mask(text, odd, pa.array(written, pa.string()))
+
+
+def _day_text(day: int) -> str:
+    year, month, number = civil_from_days(day)
+    return f"{year:05d}-{month:02}-{number:02}" if year < 0 else f"{year:04d}-{month:02}-{number:02}"
+
+
+def _moment_text(micros: int) -> str:
+    day, rest = divmod(micros, _SECONDS_A_DAY * 1_000_000)
+    return f"{_day_text(day)} {_clock(rest)}"
+
+
 def _clock(micros: int) -> str:
     """Hours may be more than a day has, and negative."""
     seconds, rest = divmod(abs(micros), 1_000_000)
@@ -334,7 +362,9 @@ def _clock(micros: int) -> str:
 
 
 def _array_json(value: Any) -> str | None:
-    return None if not value.is_valid else json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+    return (
+        None if not value.is_valid else json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -347,11 +377,17 @@ def _plain(value: Any) -> Any:
     if of in _INTEGERS or pa.types.is_boolean(of):
         return value.as_py()
     if pa.types.is_floating(of):
-        number = value.as_py()
-        return number if number - number == 0 else {"inf": "Infinity", "-inf": "-Infinity"}.get(str(number), "NaN")
+        number = float(value.as_py())
+        return (
+            number
+            if number - number == 0
+            else {"inf": "Infinity", "-inf": "-Infinity"}.get(str(number), "NaN")
+        )
     given = value.as_py()
     if isinstance(given, bytes):
         return f"\\x{given.hex()}"
     if isinstance(given, (str, uuid.UUID)):
         return str(given)
-    return _as_text(pa.array([value.value if isinstance(value, pa.ExtensionScalar) else value], of))[0].as_py()
+    return _as_text(pa.array([value.value if isinstance(value, pa.ExtensionScalar) else value], of))[
+        0
+    ].as_py()

@@ -44,7 +44,9 @@ _REFUSED_LOGIN = frozenset({192, 193, 194, 516})
 _ACCESS_DENIED = 497
 UNKNOWN_TABLE, UNKNOWN_DATABASE = 60, 81
 # What one table is refused for; the others can still be stored.
-_OF_ONE_TABLE = frozenset({6, 27, 36, 38, 41, 43, 44, 48, 50, 53, 69, 70, 72, 117, 131, 190, 321, 349, 407, 524})
+_OF_ONE_TABLE = frozenset(
+    {6, 27, 36, 38, 41, 43, 44, 48, 50, 53, 69, 70, 72, 117, 131, 190, 321, 349, 407, 524}
+)
 
 
 def code_of(error: BaseException | None) -> int | None:

@@ -42,11 +42,14 @@ class ClickHouseContract(SinkContract):
 
     def rows(self, schema: TableSchema, where: str = "1", *, final: bool = True) -> list[Row]:
         literal = {"database": schema.table.schema, "name": schema.table.name}
-        found = self.server.query(f"select database, name from system.tables")
+        found = self.server.query("select database, name from system.tables")
         if literal not in found:
             return []
-        columns = self.server.query(f"select * from {qualified(schema.table)}{' final' * final} where {where}",
-            output_format_json_quote_decimals="1", output_format_json_quote_64bit_integers="0")
+        columns = self.server.query(
+            f"select * from {qualified(schema.table)}{' final' * final} where {where}",
+            output_format_json_quote_decimals="1",
+            output_format_json_quote_64bit_integers="0",
+        )
         return [self.typed(row, schema) for row in columns]
 
     def typed(self, row: Row, schema: TableSchema) -> Row:

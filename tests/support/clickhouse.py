@@ -37,3 +37,8 @@ def quoted(name: str) -> str:
 def qualified(place: TableId) -> str:
     """The name of a table."""
     return f"{quoted(place.schema)}.{quoted(place.name)}"
+
+
+def literal(text: str) -> str:
+    """The text as a string."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

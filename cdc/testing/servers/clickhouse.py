@@ -35,7 +35,7 @@ class ClickHouseServer(ServerProcess):
     def query(self, statement: str, **settings: str) -> list[dict[str, Any]]:
         """The rows of a query, apart from the client that the sink uses."""
         parameters = urlencode({"default_format": "JSONEachRow", **settings})
-        request = urllib.request.Request(  # noqa: S310
+        request = urllib.request.Request(
             f"http://{HOST}:{self.port}/?{parameters}",
             data=statement.encode(),
             headers={"Authorization": "Basic " + b64encode(f"{USER}:{PASSWORD}".encode()).decode()},

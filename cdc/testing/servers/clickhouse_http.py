@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 # Parameters of the protocol; every other one is a setting of the query.
 _PROTOCOL = frozenset(
-    "query query_id database session_id session_timeout session_check default_format compress decompress "
-    "buffer_size wait_end_of_query client_protocol_version user password role quota_key "
-    "send_progress_in_http_headers http_headers_progress_interval_ms enable_http_compression".split()
+    {
+        *("query", "query_id", "database", "session_id", "session_timeout", "session_check", "role"),
+        *("default_format", "compress", "decompress", "buffer_size", "wait_end_of_query", "quota_key"),
+        *("client_protocol_version", "user", "password", "send_progress_in_http_headers"),
+        *("http_headers_progress_interval_ms", "enable_http_compression"),
+    }
 )
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
 _AUTHENTICATION_FAILED = 516
@@ -48,7 +52,8 @@ class Engine:
     def __init__(self, folder: Path) -> None:
         import chdb
 
-        self._open: Any = lambda: chdb.connect(str(folder))
+        connect: Any = chdb.connect
+        self._open = partial(connect, str(folder))
         self._keep = self._open()
         self._sessions: dict[str, tuple[Any, threading.Lock]] = {}
         self._free: list[Any] = []
@@ -71,7 +76,7 @@ class Engine:
                 self._sessions[session] = (self._open(), threading.Lock())
             one, lock = self._sessions[session]
         if not lock.acquire(blocking=False):
-            text = f"Code: {_SESSION_IS_LOCKED}. DB::Exception: Session {session} is locked by a concurrent client"
+            text = f"Code: {_SESSION_IS_LOCKED}. DB::Exception: Session {session} is locked"
             raise Refused(f"{text}. (SESSION_IS_LOCKED)", _SESSION_IS_LOCKED)
         try:
             yield one
@@ -103,6 +108,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection of a client."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     engine: Engine
     account: str | None
     server_name = "chdb"
@@ -168,8 +174,10 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        # Headers and content in one packet: a second one would wait for the first one's acknowledgement.
+        self._headers_buffer: list[bytes]
+        self._headers_buffer += [b"\r\n", content]
+        self.flush_headers()
 
 
 def _reading(statement: str, path: str) -> str:
