@@ -12,14 +12,15 @@ from cdc_sink_clickhouse.database import ClickHouseConnection, connect, translat
 from cdc_sink_clickhouse.options import ClickHouseSinkOptions
 
 DOCS = "docs/sinks/clickhouse.md"
-# The oldest version whose ReplacingMergeTree drops deleted rows in FINAL, with lightweight deletes.
-OLDEST = (24, 8)
+# The oldest version that its makers support and that has CHECK GRANT.
+OLDEST = (25, 3)
 # The privileges of the sink, as GRANT and CHECK GRANT write them.
 PRIVILEGES = (
+    "SELECT, INSERT, ALTER TABLE, ALTER VIEW, TRUNCATE",
     "CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW",
-    "SELECT, INSERT, ALTER TABLE, ALTER VIEW",
     "CREATE TEMPORARY TABLE",
 )
+REPLICAS_PRIVILEGES = "SYSTEM SYNC REPLICA, CLUSTER"
 
 
 def findings(options: ClickHouseSinkOptions) -> list[Finding]:
@@ -48,10 +49,10 @@ def _server(connection: ClickHouseConnection, options: ClickHouseSinkOptions) ->
 
 
 def _privileges(connection: ClickHouseConnection, options: ClickHouseSinkOptions) -> Iterator[Finding]:
-    del options
     ((user,),) = connection.query("select currentUser()")
     quoted = connection.dialect.quoted(str(user))
-    for privileges in PRIVILEGES:
+    wanted = PRIVILEGES if options.engine == "plain" else (*PRIVILEGES, REPLICAS_PRIVILEGES)
+    for privileges in wanted:
         ((is_granted,),) = connection.query(f"check grant {privileges} on *.*")
         if is_granted:
             yield Finding(Severity.OK, "clickhouse-grant", f"the user {user} has {privileges}")

@@ -7,6 +7,7 @@ process has left is never overtaken.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -36,6 +37,9 @@ from cdc_sink_clickhouse.errors import (
     translated_error,
 )
 from cdc_sink_clickhouse.options import ClickHouseSinkOptions
+
+# The driver logs each failure of a connection with its stack; the error says it.
+logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 # The name under which the statements that wait to be run are saved.
 _DEFINITIONS = "definitions"
