@@ -34,7 +34,7 @@ _PROTOCOL = frozenset(
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
 _AUTHENTICATION_FAILED = 516
 _SESSION_IS_LOCKED = 373
-_BAD_FORMAT = re.compile(r"\bformat\s+(\w+)\s*;?\s*$", re.IGNORECASE)
+_FORMAT = re.compile(r"\bformat\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 _INPUT = re.compile(r"\binput\(\s*('(?:[^'\\]|\\.|'')*')\s*\)", re.IGNORECASE)
 
 
@@ -159,7 +159,10 @@ class Handler(BaseHTTPRequestHandler):
         form = parameters.get("default_format", "TabSeparated")
         statement, data = parameters.get("query"), body
         if statement is None:
-            statement, data = body.decode(), b""
+            # Data may follow an insert after its first line.
+            head, _, rest = body.partition(b"\n")
+            has_data = head.lower().startswith(b"insert") and _FORMAT.search(head.decode()) is not None
+            statement, data = (head.decode(), rest) if has_data else (body.decode(), b"")
         with self.engine.handle(parameters.get("session_id")) as handle:
             handle.query(f"use `{parameters.get('database') or 'default'}`")
             if not data:
@@ -182,7 +185,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def _reading(statement: str, path: str) -> str:
     """The statement, reading its data from a file instead of the request's body."""
-    found = _BAD_FORMAT.search(statement)
+    found = _FORMAT.search(statement)
     form = found[1] if found else "TabSeparated"
     bare = statement[: found.start()] if found else statement
     if _INPUT.search(bare):
