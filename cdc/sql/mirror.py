@@ -55,7 +55,7 @@ def _truncate(change: Change, segment: TruncateSegment) -> None:
 
 def _load_new(change: Change, segment: TruncateSegment) -> bool:
     """Load rows that are all new (a snapshot, inserts) if the target has a way for that."""
-    mapping, new = change.mapping, {Operation.READ.code, Operation.CREATE.code}
+    mapping = change.mapping
     columns = mapping.loaded(
         {
             "_cdc_seq": (mapping.dialect.types.bigint, "s"),
@@ -64,14 +64,20 @@ def _load_new(change: Change, segment: TruncateSegment) -> bool:
     )
     if columns is None or change.is_replay:
         return False
-    if any(set(batch.ops.unique().to_pylist()) - new for batch in segment.batches):
-        return False
-    names = [*(c.name for c in mapping.schema.columns), Envelope.SEQ, Envelope.COMMIT_AT]
-    rows = pa.Table.from_batches([batch.data.select(names) for batch in segment.batches])
-    if any(rows[name].null_count for name in mapping.schema.key):
+    rows = new_rows(segment)
+    if rows is None or any(rows[name].null_count for name in mapping.schema.key):
         # An index takes any number of nulls.
         return False
     return change.connection.load(mapping.target, columns, mapping.staged(rows), is_new=True)
+
+
+def new_rows(segment: TruncateSegment) -> pa.Table | None:
+    """The rows of a segment with a key, if all its changes are inserts or copied rows."""
+    new = {Operation.READ.code, Operation.CREATE.code}
+    if any(set(batch.ops.unique().to_pylist()) - new for batch in segment.batches):
+        return None
+    names = [*(c.name for c in segment.batches[0].schema.columns), Envelope.SEQ, Envelope.COMMIT_AT]
+    return pa.Table.from_batches([batch.data.select(names) for batch in segment.batches])
 
 
 def _apply_keyed(change: Change, segment: TruncateSegment, *, soft: bool) -> None:

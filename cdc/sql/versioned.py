@@ -28,7 +28,7 @@ from cdc.sql.dialect import GIVEN, Connection
 from cdc.sql.filling import fill, split
 from cdc.sql.layout import VERSION, own_columns
 from cdc.sql.mapping import Change, ColumnMapping, TargetColumn
-from cdc.sql.mirror import refuse_changes
+from cdc.sql.mirror import new_rows, refuse_changes
 
 # More tries mean that somebody deletes the rows while they are inserted.
 _APPEND_ATTEMPTS = 5
@@ -103,6 +103,12 @@ def _empty(change: Change, seq: int) -> None:
 
 
 def _mirror_keyed(change: Change, segment: TruncateSegment, *, soft: bool) -> None:
+    added = new_rows(segment)
+    if added is not None:
+        # Rows of one key are versions, too.
+        own = {"_cdc_seq": "r.s", "_cdc_commit_at": "r.at", "_cdc_deleted": "false"}
+        _insert(change, own, given=change.mapping.staged(added))
+        return
     reduced = reduce_batches(segment.batches, keep_deleted=soft)
     sets = [(reduced.upserts, False), (reduced.deletes, True)]
     # Before the first write: values that were not sent are those that the stored rows have now.

@@ -325,7 +325,9 @@ class ClickHouseConnection(Connection):
 
 def _stream(given: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, given.schema) as writer:
+    # A third of the bytes, for less processor time than they take on their way.
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_stream(sink, given.schema, options=options) as writer:
         writer.write_table(given)
     return sink.getvalue().to_pybytes()
 

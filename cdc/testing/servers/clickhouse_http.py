@@ -34,6 +34,7 @@ _PROTOCOL = frozenset(
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
 _AUTHENTICATION_FAILED = 516
 _SESSION_IS_LOCKED = 373
+_UNKNOWN_EXCEPTION = 1002
 _FORMAT = re.compile(r"\bformat\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 _INPUT = re.compile(r"\binput\(\s*('(?:[^'\\]|\\.|'')*')\s*\)", re.IGNORECASE)
 
@@ -46,58 +47,64 @@ class Refused(Exception):
         self.code = code
 
 
+class Handle:
+    """A connection to the engine, with the settings of its last statement."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._settings: dict[str, str] = {}
+        self.lock = threading.Lock()
+
+    def run(self, statement: str, form: str, settings: Mapping[str, str]) -> bytes:
+        """Run one statement with its settings; return the result in the format `form`."""
+        try:
+            for name in self._settings.keys() - settings.keys():
+                self._connection.query(f"set {name} = default")
+                del self._settings[name]
+            for name, value in settings.items() - self._settings.items():
+                self._connection.query(f"set {name} = {_quoted(value)}")
+                self._settings[name] = value
+            return bytes(self._connection.query(statement, form).bytes())
+        except Exception as error:
+            text = str(error)
+            found = _CODE.search(text)
+            code = int(found[1]) if found else _UNKNOWN_EXCEPTION
+            raise Refused(text[found.start() :] if found else text, code) from error
+
+
 class Engine:
     """The engine in this process: a handle for each session, and free ones for requests without."""
 
     def __init__(self, folder: Path) -> None:
         import chdb
 
-        connect: Any = chdb.connect
-        self._open = partial(connect, str(folder))
+        self._connect: Any = partial(chdb.connect, str(folder))
         self._keep = self._open()
-        self._sessions: dict[str, tuple[Any, threading.Lock]] = {}
-        self._free: list[Any] = []
+        self._sessions: dict[str, Handle] = {}
+        self._free: list[Handle] = []
         self._lock = threading.Lock()
 
     @contextmanager
-    def handle(self, session: str | None) -> Iterator[Any]:
+    def handle(self, session: str | None) -> Iterator[Handle]:
         """A handle that no other request uses meanwhile; a busy session is an error, as in the server."""
-        if session is None:
-            with self._lock:
-                one = self._free.pop() if self._free else self._open()
-            try:
-                yield one
-            finally:
-                with self._lock:
-                    self._free.append(one)
-            return
         with self._lock:
-            if session not in self._sessions:
-                self._sessions[session] = (self._open(), threading.Lock())
-            one, lock = self._sessions[session]
-        if not lock.acquire(blocking=False):
+            if session is None:
+                one = self._free.pop() if self._free else self._open()
+            else:
+                one = self._sessions.setdefault(session, self._sessions.get(session) or self._open())
+        if not one.lock.acquire(blocking=False):
             text = f"Code: {_SESSION_IS_LOCKED}. DB::Exception: Session {session} is locked"
             raise Refused(f"{text}. (SESSION_IS_LOCKED)", _SESSION_IS_LOCKED)
         try:
             yield one
         finally:
-            lock.release()
+            one.lock.release()
+            if session is None:
+                with self._lock:
+                    self._free.append(one)
 
-
-def run(handle: Any, statement: str, form: str, settings: Mapping[str, str]) -> bytes:
-    """Run one statement with its settings; return the result in the format `form`."""
-    names = [name for name in settings if name.isidentifier()]
-    try:
-        for name in names:
-            handle.query(f"set {name} = {_quoted(settings[name])}")
-        return bytes(handle.query(statement, form).bytes())
-    except Exception as error:
-        text = str(error)
-        found = _CODE.search(text)
-        raise Refused(text[found.start() :] if found else text, int(found[1]) if found else 1002) from error
-    finally:
-        for name in names:
-            handle.query(f"set {name} = default")
+    def _open(self) -> Handle:
+        return Handle(self._connect())
 
 
 def _quoted(text: str) -> str:
@@ -155,7 +162,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _result(self, body: bytes) -> bytes:
         parameters = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
-        settings = {name: value for name, value in parameters.items() if name not in _PROTOCOL}
+        settings = {n: value for n, value in parameters.items() if n not in _PROTOCOL and n.isidentifier()}
         form = parameters.get("default_format", "TabSeparated")
         statement, data = parameters.get("query"), body
         if statement is None:
@@ -164,13 +171,12 @@ class Handler(BaseHTTPRequestHandler):
             has_data = head.lower().startswith(b"insert") and _FORMAT.search(head.decode()) is not None
             statement, data = (head.decode(), rest) if has_data else (body.decode(), b"")
         with self.engine.handle(parameters.get("session_id")) as handle:
-            handle.query(f"use `{parameters.get('database') or 'default'}`")
             if not data:
-                return run(handle, statement, form, settings)
+                return handle.run(statement, form, settings)
             with tempfile.NamedTemporaryFile("wb", suffix=".data", prefix="cdc-") as file:
                 file.write(data)
                 file.flush()
-                return run(handle, _reading(statement, file.name), form, settings)
+                return handle.run(_reading(statement, file.name), form, settings)
 
     def _send(self, status: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)
