@@ -196,7 +196,7 @@ class Dialect(OwnDialect):
         return f"alter table {target} rename column {self.quoted(old)} to {self.quoted(new)}"
 
     def storage(self, stored: StoredTable) -> str:
-        """What follows the columns in the statement that creates a table."""
+        """The end of the statement that creates a table, behind its columns."""
         del stored
         return ""
 

@@ -43,7 +43,7 @@ class SavedStateDialect(OwnDialect):
 class SavedState(OwnConnection):
     """The own tables of all sources; `load` reads what the target has saved, None if it has nothing yet.
 
-    Every transaction loads them anew: another process may have changed them. Between transactions they are
+    Every transaction loads them again: another process may have changed them. Between transactions they are
     as the last one has saved them.
     """
 

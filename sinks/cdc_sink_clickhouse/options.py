@@ -24,7 +24,7 @@ _PARAMETERS = frozenset({"ca_cert", "client_cert", "client_cert_key", "verify", 
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ServerAddress:
     """The parts of a URL; `parameters` are those of the TLS connection."""
 
     host: str
@@ -80,7 +80,7 @@ class ClickHouseSinkOptions(TableOptions):
         return self
 
     @property
-    def address(self) -> Address:
+    def address(self) -> ServerAddress:
         """The parts of `url`."""
         return parse_url(self.url.get_secret_value())
 
@@ -89,7 +89,7 @@ class ClickHouseSinkOptions(TableOptions):
         return {"url": str(self.address)}
 
 
-def parse_url(url: str) -> Address:
+def parse_url(url: str) -> ServerAddress:
     """Return the parts of a URL; ValueError repeats none of it."""
     parts = urlsplit(url)
     if parts.scheme not in _SCHEMES:
@@ -113,4 +113,4 @@ def parse_url(url: str) -> Address:
             f"the URL has the unknown parameter {unknown[0]!r}; possible: {', '.join(sorted(_PARAMETERS))}"
         )
     user, password = unquote(parts.username or "default"), unquote(parts.password or "")
-    return Address(parts.hostname, port, user, password, is_secure, parameters)
+    return ServerAddress(parts.hostname, port, user, password, is_secure, parameters)

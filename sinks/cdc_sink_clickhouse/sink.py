@@ -64,7 +64,7 @@ class ClickHouseSink(SqlSink):
 
     @contextmanager
     def guarded(self, operation: str) -> Iterator[None]:
-        """Our errors instead of the driver's. A connection is made anew for each request where it is lost."""
+        """Our errors instead of the driver's. The driver connects again by itself."""
         with translated(operation, self._where):
             yield
 

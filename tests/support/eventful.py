@@ -70,12 +70,13 @@ class _History:
         self.commits.append([replace(batch, commit=commit) for batch in made])
 
 
+def row(i: int, **values: Any) -> dict[str, Any]:
+    return {"id": i, "a": f"a{i}", "b": f"b{i}", "n": i} | values
+
+
 def eventful_history() -> list[list[ChangeBatch]]:
     """The batches of each commit."""
     history = _History()
-
-    def row(i: int, **values: Any) -> dict[str, Any]:
-        return {"id": i, "a": f"a{i}", "b": f"b{i}", "n": i} | values
 
     history.commit(
         (ORDERS, [("c", row(i)) for i in range(8)]),
@@ -103,6 +104,12 @@ def eventful_history() -> list[list[ChangeBatch]]:
         (WIDER, [("u", row(5, a=None, extra=50), None, ["a"])]),
     )
     history.commit((SWAPPED, [("u", row(6, n=2**40, extra=60)), ("d", {"id": 7})]), (EVENTS, [("t", None)]))
+    _add_new_key_and_copy(history)
+    return history.commits
+
+
+def _add_new_key_and_copy(history: _History) -> None:
+    """A new key, a dropped column, a copy with changes in it, and a new name."""
     history.commit(
         (KEYED_BY_TWO, [("u", row(6, a=None, n=1, extra=61), {"id": 6, "extra": 60}, ["a"])]),
         (EVENTS, [("c", {"v": 1, "w": "w"}), ("c", {"v": 1, "w": "w"}), ("d", {"v": 1, "w": "w"})]),
@@ -125,7 +132,6 @@ def eventful_history() -> list[list[ChangeBatch]]:
     history.commit(
         (RENAMED, [("c", {"id": 50, "b": "last", "n": 50, "extra": 50})]), (BATCHES, [("d", {"id": 9})])
     )
-    return history.commits
 
 
 def delivered_from(commits: Sequence[Sequence[ChangeBatch]], offset: int, part_commits: int) -> Delivery:

@@ -72,7 +72,7 @@ class Handle:
             raise Refused(text[found.start() :] if found else text, code) from error
 
 
-class Engine:
+class Handles:
     """The engine in this process: a handle for each session, and free ones for requests without."""
 
     def __init__(self, folder: Path) -> None:
@@ -116,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    engine: Engine
+    engine: Handles
     account: str | None
     server_name = "chdb"
 
@@ -201,7 +201,7 @@ def _reading(statement: str, path: str) -> str:
 
 def main(port: int, folder: Path, account: str | None) -> None:
     """Serve until the process is ended."""
-    Handler.engine = Engine(folder)
+    Handler.engine = Handles(folder)
     Handler.account = account
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
