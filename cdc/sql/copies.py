@@ -13,11 +13,11 @@ from cdc.model import CopyMark, TableSchema
 from cdc.model.position import from_microseconds, to_microseconds
 from cdc.spi import SinkContext
 from cdc.sql import own_tables, versioned
-from cdc.sql.catalog import StoredTable
 from cdc.sql.dialect import Connection, Dialect
 from cdc.sql.evolve import fresh_columns, match
 from cdc.sql.layout import own_columns
 from cdc.sql.options import TableOptions
+from cdc.sql.stored import StoredTable
 from cdc.sql.tables import Tables
 
 # The suffix of a copy's name, after the table's.

@@ -10,16 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from cdc.errors import CdcError
 from cdc.model import Column, TableId
 from cdc.sql.keyed import KeyedRows, delete_and_insert
-
-if TYPE_CHECKING:
-    from cdc.sql.catalog import StoredTable
+from cdc.sql.stored import StoredTable
 
 # The schema of the sink's own tables.
 OWN_SCHEMA = "_cdc"

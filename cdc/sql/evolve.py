@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from cdc.errors import SchemaChangeRefused
 from cdc.model import Column, TableSchema
-from cdc.sql.catalog import StoredColumn, StoredTable
 from cdc.sql.dialect import Dialect
 from cdc.sql.layout import BEFORE, own_columns, reserved_names
 from cdc.sql.names import column_names, extended
 from cdc.sql.options import Mode, TableOptions
+from cdc.sql.stored import StoredColumn, StoredTable
 
 
 @dataclass(slots=True)

@@ -16,10 +16,10 @@ import pyarrow as pa
 
 from cdc.deferred import compute as pc
 from cdc.model import ChangeBatch, Envelope, TableSchema
-from cdc.sql.catalog import StoredColumn, StoredTable
 from cdc.sql.dialect import GIVEN, Connection, Dialect
 from cdc.sql.evolve import match
 from cdc.sql.steps import Room
+from cdc.sql.stored import StoredColumn, StoredTable
 
 
 def by_chunk(column: Any, convert: Callable[[Any], Any]) -> Any:

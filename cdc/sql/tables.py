@@ -14,11 +14,12 @@ from cdc.errors import CdcError, SchemaChangeRefused
 from cdc.model import ChangeBatch, Operation, TableId, TableSchema
 from cdc.spi import SinkContext
 from cdc.sql import own_tables
-from cdc.sql.catalog import Catalog, StoredTable
+from cdc.sql.catalog import Catalog
 from cdc.sql.dialect import Connection
 from cdc.sql.evolve import Evolution, create, evolve, fresh_columns
 from cdc.sql.mapping import ColumnMapping
 from cdc.sql.options import TableOptions
+from cdc.sql.stored import StoredTable
 
 
 class Tables:

@@ -23,12 +23,12 @@ from cdc.errors import SinkUnavailable
 from cdc.merge import Rows, TruncateSegment, multiset_delta, reduce_batches, row_versions, segments
 from cdc.model import ChangeBatch
 from cdc.sql.append import insert_together
-from cdc.sql.catalog import StoredTable
 from cdc.sql.dialect import GIVEN, Connection
 from cdc.sql.filling import fill, split
 from cdc.sql.layout import VERSION, own_columns
 from cdc.sql.mapping import Change, ColumnMapping, TargetColumn
 from cdc.sql.mirror import new_rows, refuse_changes
+from cdc.sql.stored import StoredTable
 
 # More tries mean that somebody deletes the rows while they are inserted.
 _APPEND_ATTEMPTS = 5

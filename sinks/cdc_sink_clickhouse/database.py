@@ -23,11 +23,11 @@ from cdc.failpoints import hit
 from cdc.model import TableId
 from cdc.spi import SinkContext
 from cdc.sql import Connection, own_tables
-from cdc.sql.catalog import StoredTable
 from cdc.sql.dialect import GIVEN, OWN_SCHEMA, OwnConnection
 from cdc.sql.evolve import create
 from cdc.sql.layout import VERSION, own_columns
 from cdc.sql.saved_state import Saved, SavedState
+from cdc.sql.stored import StoredTable
 from cdc_sink_clickhouse.dialect import ClickHouseDialect
 from cdc_sink_clickhouse.errors import (
     UNKNOWN_DATABASE,

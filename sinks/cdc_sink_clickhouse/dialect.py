@@ -21,9 +21,9 @@ from cdc.model import Column, TableId
 from cdc.model.position import to_microseconds
 from cdc.native.calendar import civil_from_days
 from cdc.sql import Dialect, OwnTypes
-from cdc.sql.catalog import StoredTable
 from cdc.sql.layout import VERSION
 from cdc.sql.mapping import decimal_text
+from cdc.sql.stored import StoredTable
 from cdc_sink_clickhouse.options import ClickHouseSinkOptions
 
 _INTEGERS = {

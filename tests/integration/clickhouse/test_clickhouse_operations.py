@@ -10,8 +10,8 @@ import pytest
 
 from cdc.errors import SinkFenced, SinkUnavailable
 from cdc.spi import Severity
-from cdc.sql.catalog import StoredColumn, StoredTable
 from cdc.sql.evolve import create
+from cdc.sql.stored import StoredColumn, StoredTable
 from cdc.testing.events import sink_context, table
 from cdc.testing.servers.clickhouse import PASSWORD, ClickHouseServer
 from cdc_sink_clickhouse import ClickHouseSink
