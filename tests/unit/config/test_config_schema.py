@@ -98,6 +98,7 @@ def test_example_loads(path: Path, tmp_path: Path) -> None:
     for credential in re.findall(r"\$\{credential:(\w+)\}", text):
         (tmp_path / credential).write_text(url, "utf-8")
     environment = dict.fromkeys(names, url) | {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    environment["CLICKHOUSE_URL"] = "clickhouse://cdc:secret@127.0.0.1"
     configuration = load(tmp_path / "cdc.yaml", registry.load, environment)
     assert configuration.sources
     assert configuration.sinks
