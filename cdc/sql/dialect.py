@@ -113,7 +113,11 @@ class Dialect(OwnDialect):
         """An expression with exactly this value (an Arrow scalar, or None), of this type."""
         if value is None or not value.is_valid:
             return f"cast(null as {kind})"
-        return f"cast({self.constant(value, kind)} as {kind})"
+        return self.cast(self.constant(value, kind), kind)
+
+    def cast(self, value: str, kind: str) -> str:
+        """The expression as a value of that type, for DDL."""
+        return f"cast({value} as {kind})"
 
     @abstractmethod
     def constant(self, value: Any, kind: str) -> str:

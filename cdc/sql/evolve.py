@@ -198,7 +198,9 @@ class _Evolver:
                     value = dialect.converted(dialect.quoted(name), old.type, wanted)
                     step.conversions.append((old.name, wanted))
                     types += dialect.change_type(self._target, name, wanted, value)
-                fill = old.fill if old.type == wanted else _recast(old.fill, wanted)
+                fill = old.fill
+                if fill is not None and old.type != wanted:
+                    fill = dialect.cast(fill, wanted)
                 new = replace(new, name=name, type=wanted, fill=fill)
             step.origins[new.name] = old.name
             made.append(new)
@@ -239,7 +241,7 @@ class _Evolver:
         for column in stored.columns:
             origin = self._step.origins.get(column.name)
             value = column.fill or "null" if origin is None else dialect.image_field(BEFORE, origin)
-            fields.append((column.name, f"cast({value} as {column.type})"))
+            fields.append((column.name, dialect.cast(value, column.type)))
         image = f"case when {BEFORE} is null then null else {dialect.image(fields)} end"
         return dialect.change_type(self._target, BEFORE, kind, image)
 
@@ -282,7 +284,3 @@ def _stored_key(stored: StoredTable) -> list[tuple[str, str]]:
 
 def _image_type(stored: StoredTable, dialect: Dialect) -> str:
     return dialect.image_type([(column.name, column.type) for column in stored.columns])
-
-
-def _recast(fill: str | None, kind: str) -> str | None:
-    return None if fill is None else f"cast({fill} as {kind})"

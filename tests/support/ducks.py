@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,17 @@ class Duck(FedSink):
         """Names and types, without the sink's own."""
         found = self.query(f"select column_name, column_type from (describe {table})")
         return {name: kind for name, kind in found if not name.startswith(("_cdc_", "valid_"))}
+
+
+def left_by_a_kill(duck: Duck) -> Path:
+    """A copy of the file of an open sink, with its WAL: what a kill would leave."""
+    copy = duck.path.parent / "killed" / duck.path.name
+    copy.parent.mkdir()
+    for path in duck.path.parent.glob(f"{duck.path.name}*"):
+        if path.is_file():
+            shutil.copy(path, copy.parent)
+    assert copy.with_name(f"{copy.name}.wal").stat().st_size > 0, "nothing to replay"
+    return copy
 
 
 def handle_of(sink: DuckDBSink) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from cdc.errors import SchemaChangeRefused
 from cdc.model import Column, TableId
 from cdc.testing.events import changes, delivery, table
-from tests.support.ducks import Duck, evolved
+from tests.support.ducks import Duck, evolved, left_by_a_kill, read_file
 
 T = table("public.t", {"id": pa.int32(), "a": pa.string(), "b": pa.int32()}, relation=7)
 ID, A, B = T.columns
@@ -56,6 +56,32 @@ def test_fill_of_any_type_arrives_exactly(duck: Duck, kind: str) -> None:
     shown = "c::varchar" if isinstance(expected, str) else "c"
     (value,) = duck.query(f"select {shown} from public.t where id = 1")[0]
     assert value == expected or str(value).startswith(str(expected))
+
+
+@pytest.mark.parametrize("mode", ["mirror", "append", "history"])
+@pytest.mark.parametrize("kind", FILLS)
+def test_a_file_opens_after_a_kill_behind_an_added_column_of_any_type(
+    tmp_path: Path, kind: str, mode: str
+) -> None:
+    fill, _, _ = FILLS[kind]
+    duck = Duck(tmp_path, mode=mode)
+    duck.change(T, ("c", ROW), ("u", {**ROW, "b": 3}))
+    duck.change(evolved(T, ID, A, B, Column("c", fill.type, id=4, fill=fill)), ("c", {"id": 2}))
+    # The old images of `append` are made anew.
+    renamed = evolved(T, ID, replace(A, name="z"), B, Column("c", fill.type, id=4, fill=fill))
+    duck.change(renamed, ("c", {"id": 3, "z": "y"}))
+    rows = "select id, z, c::varchar from public.t order by all"
+    assert read_file(left_by_a_kill(duck), rows) == duck.query(rows)
+
+
+@pytest.mark.parametrize("mode", ["mirror", "append", "history"])
+def test_a_file_opens_after_a_kill_behind_a_column_that_became_json(tmp_path: Path, mode: str) -> None:
+    duck = Duck(tmp_path, mode=mode)
+    duck.change(T, ("c", {"id": 1, "a": '{"x": 1}', "b": 5}), ("u", {"id": 1, "a": '{"x": 2}', "b": 5}))
+    texts, numbers = replace(A, type=pa.json_()), replace(B, type=pa.json_())
+    duck.change(evolved(T, ID, texts, numbers), ("c", {"id": 2, "a": "[]", "b": "7"}))
+    found = read_file(left_by_a_kill(duck), "select distinct b::varchar from public.t where id = 1")
+    assert found == [("5",)]
 
 
 def test_dropped_column_goes_from_a_mirror(duck: Duck) -> None:
