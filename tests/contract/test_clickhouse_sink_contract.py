@@ -67,6 +67,7 @@ class ClickHouseContract(SinkContract):
         return {row["name"] for row in found if row.items() >= at.items()}
 
 
+@pytest.mark.variant(0)
 class TestClickHouseSinkMirror(ClickHouseContract):
     waived: ClassVar[dict[str, str]] = {
         "test_a_first_delivery_that_breaks_off_leaves_an_empty_sink": _NOT_ATOMIC,
@@ -76,6 +77,7 @@ class TestClickHouseSinkMirror(ClickHouseContract):
         return _own(self.rows(schema, "not _cdc_deleted"), schema)
 
 
+@pytest.mark.variant(1)
 class TestClickHouseSinkSoftDeletes(ClickHouseContract):
     options: ClassVar[dict[str, Any]] = {"deletes": "soft"}
     waived = TestClickHouseSinkMirror.waived
@@ -84,6 +86,7 @@ class TestClickHouseSinkSoftDeletes(ClickHouseContract):
         return _own(self.rows(schema, "not _cdc_deleted"), schema)
 
 
+@pytest.mark.variant(2)
 class TestClickHouseSinkAppend(ClickHouseContract):
     options: ClassVar[dict[str, Any]] = {"mode": "append"}
     waived = TestClickHouseSinkMirror.waived
@@ -97,6 +100,7 @@ class TestClickHouseSinkAppend(ClickHouseContract):
         return row if before is None else row | {"_cdc_before": self.typed(json.loads(before), schema)}
 
 
+@pytest.mark.variant(3)
 class TestClickHouseSinkHistory(ClickHouseContract):
     options: ClassVar[dict[str, Any]] = {"mode": "history"}
     waived = TestClickHouseSinkMirror.waived
