@@ -8,6 +8,7 @@ get it, is the same before and after, under the same Arrow type; any other chang
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from cdc_source_mysql.schema.column_defaults import default_of, fill_of
@@ -145,7 +146,7 @@ def rows_after(state: HistoryState, after: TableDefinition | None, altered: Alte
             reasons.append(_changed(edit, state.definition, after, altered))
             fills.pop(edit.name, None) if reasons[-1] else None
         elif isinstance(edit, ConvertCharset):
-            reasons.append(_converted(state.definition, after, altered))
+            reasons.append(_converted(state.definition, edit, altered))
         elif isinstance(edit, SetEngine) and state.definition and not keeps_rows(state.definition.engine):
             reasons.append(f"the engine {state.definition.engine} may have kept no rows, or others")
         elif isinstance(edit, Repaired) and not _cannot_be_repaired(state):
@@ -216,21 +217,22 @@ def _changed(
 
 def _computed(old: ColumnDefinition, new: ColumnDefinition, after: TableDefinition) -> str:
     """The expressions are not known: a column that is computed may be computed from this one."""
-    is_computed = any(column.generated for column in after.columns if column is not new)
+    is_computed = any(column.generated for column in after.columns if column.name != new.name)
     return (
         "generated columns may change with it" if is_computed and changes_what_is_computed(old, new) else ""
     )
 
 
-def _converted(before: TableDefinition | None, after: TableDefinition | None, altered: Altered) -> str:
+def _converted(before: TableDefinition | None, edit: ConvertCharset, altered: Altered) -> str:
+    """By the columns before: those that are changed besides have a clause of their own."""
     reason = "CONVERT TO CHARACTER SET"
-    if before is None or after is None:
+    if before is None or edit.charset in (None, "binary"):
         return reason
     for column in before.columns:
-        new = _find(after, column.name)
-        if new is None or column.charset is None:
+        new = replace(column, charset=edit.charset, collation=edit.collation)
+        if column.charset is None:
             continue
-        if changed_by(column, new, altered) or _computed(column, new, after):
+        if changed_by(column, new, altered) or _computed(column, new, before):
             return reason
     return ""
 

@@ -171,3 +171,21 @@ def test_values_that_change_with_an_unsure_key_are_copied(
     mysql_database.execute("alter table t modify u int not null, modify v int not null")
     follower.catch_up()
     assert [request.table.name for request in follower.stale] == ["t"]
+
+
+CONVERSIONS = {"latin1": True, "binary": True, "utf8mb4": False, "utf8mb4 collate utf8mb4_bin": False}
+
+
+@pytest.mark.parametrize("charset", CONVERSIONS)
+def test_a_conversion_that_may_lose_characters_is_copied(
+    mysql_database: MysqlDatabase, follow: FollowerFactory, charset: str
+) -> None:
+    """The type of a text may become a larger one, too, which only the catalog shows."""
+    mysql_database.execute(
+        "create table t (id int primary key, note text, v varchar(9)) character set utf8mb4",
+        "insert into t values (1, '日本', '日')",
+    )
+    follower = follow(mysql_database)
+    mysql_database.execute("set sql_mode = ''", f"alter table t convert to character set {charset}")
+    follower.catch_up()
+    assert [request.table.name for request in follower.stale] == (["t"] if CONVERSIONS[charset] else [])
