@@ -87,7 +87,8 @@ def source_word(report: SourceReport | None) -> str:
 def delivery_word(report: SinkReport | None, source: SourceReport | None) -> str:
     """Return the word for a sink's delivery of a source, given the report of that source in the same status.
 
-    A sink is up to date only while its source streams: it waits, or has the rest of the log to apply.
+    A sink is up to date only while its source streams, and copies nothing: else it waits, lacks the tables
+    that are copied, or has the rest of the log to apply.
     """
     if report is None:
         return _NEVER_RUN
@@ -99,7 +100,9 @@ def delivery_word(report: SinkReport | None, source: SourceReport | None) -> str
         return word
     if is_held_up:
         return "Catching up" if report.behind_changes else "Waits"
-    return "Catching up" if _is_late(report) else "Up to date"
+    if _is_late(report):
+        return "Catching up"
+    return "Copying" if source_word(source) == "Copying" else "Up to date"
 
 
 def fresh_seconds(report: SinkReport) -> float:

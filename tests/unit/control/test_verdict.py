@@ -163,6 +163,11 @@ def test_a_fresh_sink_with_changes_to_apply_is_not_up_to_date_while_its_source_i
     assert delivery_word(sink, SourceReport(state="streaming")) == "Up to date"
 
 
+def test_a_sink_is_not_up_to_date_while_tables_of_its_source_are_copied() -> None:
+    sink = SinkReport(source="shop", state="idle", freshness_seconds=1.5)
+    assert delivery_word(sink, SourceReport(state="streaming", waiting_tables=1)) == "Copying"
+
+
 def test_a_sink_is_up_to_date_while_its_changes_wait_for_a_flush() -> None:
     streaming = SourceReport(state="streaming")
     sink = SinkReport(source="shop", state="idle", freshness_seconds=500.0, flush_interval_seconds=600.0)
