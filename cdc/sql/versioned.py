@@ -130,9 +130,11 @@ def _not_known(change: Change, origin: str) -> str:
     mapping = change.mapping
     names = ", ".join(mapping.key_names)
     known = mapping.key_in("c", origin)
-    newest = f"select {names}, max(_cdc_seq) as v from {mapping.target} where {known} group by {names}"
+    newest = f"select {names}, max(_cdc_seq) as _cdc_v from {mapping.target} where {known} group by {names}"
     matches = mapping.keys_match("k", "o")
-    return f"(select o.* from {origin} o left join ({newest}) k on {matches} where coalesce(k.v, -1) < o.s)"
+    return (
+        f"(select o.* from {origin} o left join ({newest}) k on {matches} where coalesce(k._cdc_v, -1) < o.s)"
+    )
 
 
 def _whole(mapping: ColumnMapping, rows: Rows, extra: Mapping[str, Any] | None = None) -> pa.Table:
@@ -195,17 +197,17 @@ def _remove(change: Change, removed: pa.Table) -> int:
     columns = [c for c in mapping.columns if c.index is not None]
     theirs = dialect.fingerprint([mapping.value("r", c) for c in columns])
     ours = dialect.fingerprint([c.name for c in columns])
-    query = f"select {theirs} as h, r.s as s, r.at as at from {GIVEN} r"
+    # Names that no column of a source has: an alias is visible in the whole statement.
+    query = f"select {theirs} as _cdc_h, r.s as s, r.at as at from {GIVEN} r"
     gone = connection.keep("_cdc_gone", query, mapping.staged(removed))
-    alive = dialect.newest(mapping.target, f"{VERSION} = 0 and {ours} in (select h from {gone})")
-    numbered = (
-        f"select *, {ours} as h, row_number() over (partition by {ours} order by _cdc_seq) as n from {alive}"
-    )
-    wanted = f"select *, row_number() over (partition by h order by s) as n from {gone}"
+    alive = dialect.newest(mapping.target, f"{VERSION} = 0 and {ours} in (select _cdc_h from {gone})")
+    number = f"row_number() over (partition by {ours} order by _cdc_seq) as _cdc_n"
+    numbered = f"select _cdc_seq as _cdc_r, {ours} as _cdc_h, {number} from {alive}"
+    wanted = f"select *, row_number() over (partition by _cdc_h order by s) as _cdc_n from {gone}"
     found = connection.keep(
         "_cdc_found",
-        f"select t._cdc_seq as r, g.s as s, g.at as at from ({numbered}) t join ({wanted}) g "
-        "on t.h = g.h and t.n = g.n",
+        f"select t._cdc_r as r, g.s as s, g.at as at from ({numbered}) t join ({wanted}) g "
+        "on t._cdc_h = g._cdc_h and t._cdc_n = g._cdc_n",
     )
     rows = dialect.newest(mapping.target, f"{VERSION} = 0 and _cdc_seq in (select r from {found})")
     _end(connection, mapping.stored, mapping.target, f"{rows} t join {found} g on t._cdc_seq = g.r")

@@ -102,6 +102,11 @@ class Pipeline:
         self._write()
         return path
 
+    def add_sink(self, name: str, **options: Any) -> None:
+        """One more sink, for the next start."""
+        self._config["sinks"][name] = {"from": [SOURCE], "flush": {"interval": FLUSH_INTERVAL}} | options
+        self._write()
+
     def mirror_into(self, database: Database, **options: Any) -> None:
         """Keep the mirror in a Postgres database instead of a DuckDB file."""
         self.target = database

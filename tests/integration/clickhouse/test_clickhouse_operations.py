@@ -138,6 +138,24 @@ def test_names_of_any_spelling_are_kept(open_clickhouse: OpenClickHouse) -> None
         assert (row["id"], row[odd], row["Id"]) == (1, "a", "B")
 
 
+@pytest.mark.parametrize("mode", ["mirror", "history"])
+def test_columns_may_have_the_names_that_statements_use(open_clickhouse: OpenClickHouse, mode: str) -> None:
+    sink = open_clickhouse(mode=mode)
+    names = ("c0", "c1", "s", "at", "h", "n", "r", "t", "g", "k", "v", "gone", "m1", "b0")
+    columns = dict.fromkeys(names, pa.int32())
+    one, other = dict.fromkeys(names, 1), dict.fromkeys(names, 2)
+    bag = table("app.bag", columns, key=(), identity="full")
+    sink.change(bag, ("c", one), ("c", one), ("c", other))
+    sink.change(bag, ("d", one), ("u", other | {"n": 3}, other))
+    keyed = table("app.keyed", columns, key=("v", "h"))
+    sink.change(keyed, ("c", one), ("c", other))
+    sink.change(keyed, ("u", one | {"v": 7, "n": None}, {"v": 1, "h": 1}, ["n"]), ("d", {"v": 2, "h": 2}))
+    assert sink.set_aside == []
+    assert sink.rows("app.bag", "v, n", "_cdc_version = 0") == [(1, 1), (2, 3)]
+    alive = "_cdc_version = 0" if mode == "history" else "1"
+    assert sink.rows("app.keyed", "v, h, n", alive) == [(7, 1, 1)]
+
+
 def test_parts_of_a_table_stay_few_under_a_flush_after_another(open_clickhouse: OpenClickHouse) -> None:
     sink = open_clickhouse()
     for i in range(60):
