@@ -28,7 +28,7 @@ MODES: list[dict[str, Any]] = [
     {"mode": "history"},
 ]
 # In `make test`, one of so many points is tried in each mode, and others in each.
-STRIDE = 16
+STRIDE = 48
 
 
 class Ended(BaseException):
@@ -106,6 +106,7 @@ def test_process_that_ends_at_a_point_is_continued_by_the_next_one(
         assert contents(clickhouse, options) == expected, f"ended at point {end}"
 
 
+@pytest.mark.halved
 @pytest.mark.parametrize("options", MODES, ids=lambda options: "-".join(options.values()))
 @pytest.mark.parametrize("part_commits", [1, 20])
 def test_history_with_every_kind_of_change_ends_as_in_duckdb(
