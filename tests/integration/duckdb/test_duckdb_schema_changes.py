@@ -67,7 +67,7 @@ def test_a_file_opens_after_a_kill_behind_an_added_column_of_any_type(
     duck = Duck(tmp_path, mode=mode)
     duck.change(T, ("c", ROW), ("u", {**ROW, "b": 3}))
     duck.change(evolved(T, ID, A, B, Column("c", fill.type, id=4, fill=fill)), ("c", {"id": 2}))
-    # The old images of `append` are made anew.
+    # The old images of `append` are made again.
     renamed = evolved(T, ID, replace(A, name="z"), B, Column("c", fill.type, id=4, fill=fill))
     duck.change(renamed, ("c", {"id": 3, "z": "y"}))
     rows = "select id, z, c::varchar from public.t order by all"

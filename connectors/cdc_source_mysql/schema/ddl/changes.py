@@ -89,7 +89,7 @@ class Altered:
     """Effect of an ALTER TABLE, CREATE INDEX or DROP INDEX on a table's shape, clause by clause.
 
     `strict`: values that don't fit are refused, not changed. `stamps_null`: NULL in a TIMESTAMP that becomes
-    NOT NULL turns into the present time all the same. `numbers_zeros`: a column that becomes AUTO_INCREMENT
+    NOT NULL still turns into the present time. `numbers_zeros`: a column that becomes AUTO_INCREMENT
     gets numbers where it is 0.
     """
 
