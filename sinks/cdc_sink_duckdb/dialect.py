@@ -118,7 +118,9 @@ class DuckDBDialect(Dialect):
         return value if "JSON" in kind else super().cast(value, kind)
 
     def change_type(self, target: str, name: str, kind: str, value: str | None = None) -> list[str]:
-        """By an update where there is a `value`: its functions belong to an extension too, see `cast`."""
+        """By an update where there is a `value`: its functions belong to an extension too, see `cast`. The
+        column keeps its place.
+        """
         column, made = self.quoted(name), self.quoted("_cdc_retyped")
         if value is None:
             # Without `using`, DuckDB keeps a cast.
@@ -126,8 +128,8 @@ class DuckDBDialect(Dialect):
         return [
             f"alter table {target} add column {made} {kind}",
             f"update {target} set {made} = {value}",
-            f"alter table {target} drop column {column}",
-            f"alter table {target} rename column {made} to {column}",
+            *super().change_type(target, name, kind, made),
+            f"alter table {target} drop column {made}",
         ]
 
     def moment(self, at: datetime | None) -> str:
