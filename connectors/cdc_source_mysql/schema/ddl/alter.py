@@ -143,19 +143,20 @@ def parse_alter_table(cursor: TokenCursor, *, ignores: bool) -> tuple[TableChang
     return (*draft.before, *altered(cursor, draft.table, draft.edits), *keys, *draft.after)
 
 
-def parse_create_index(cursor: TokenCursor, *, unique: bool) -> tuple[TableChange, ...]:
-    """Everything after CREATE [UNIQUE …] INDEX."""
-    cursor.accept("IF", "NOT", "EXISTS")
+def parse_create_index(cursor: TokenCursor, *, unique: bool, replaces: bool) -> tuple[TableChange, ...]:
+    """Everything after CREATE [UNIQUE …] INDEX; `replaces`: MariaDB's OR REPLACE."""
+    if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
     name = "" if cursor.sees("ON") else cursor.name()
     if cursor.accept("USING"):
         cursor.take()
     cursor.expect("ON")
     table = cursor.table()
     skip_wait(cursor)
-    if not unique:
-        return ()
-    index = Index(parse_index_columns(cursor), primary=False, name=name)
-    return altered(cursor, table, [AddIndex(index)])
+    edits: list[Edit] = [_drop_index(name)] if replaces else []
+    if unique:
+        columns = parse_index_columns(cursor)
+        edits.append(AddIndex(Index(columns, primary=False, name=name, if_not_exists=if_not_exists)))
+    return altered(cursor, table, edits)
 
 
 def parse_drop_index(cursor: TokenCursor) -> tuple[TableChange, ...]:
@@ -267,7 +268,7 @@ def _add_column(cursor: TokenCursor, draft: AlterDraft, *, if_not_exists: bool) 
     name = cursor.name()
     spec = parse_column(cursor, name)
     draft.edits.append(AddColumn(spec, parse_place(cursor), if_not_exists))
-    draft.edits += [AddIndex(index) for index in column_indexes(spec)]
+    draft.edits += [AddIndex(index) for index in column_indexes(spec, if_not_exists=if_not_exists)]
 
 
 def _drop(cursor: TokenCursor, draft: AlterDraft) -> None:

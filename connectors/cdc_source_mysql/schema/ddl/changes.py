@@ -217,11 +217,14 @@ class ColumnPlace:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A primary key or unique index; `columns` is () where a part is an expression."""
+    """A primary key or unique index; `columns` is () where a part is an expression. `if_not_exists`: it, or
+    the column that it is a part of, may have been there.
+    """
 
     columns: tuple[str, ...]
     primary: bool
     name: str = ""
+    if_not_exists: bool = False
 
 
 @dataclass(frozen=True, slots=True)

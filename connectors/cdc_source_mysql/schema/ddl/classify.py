@@ -219,7 +219,7 @@ def _create(cursor: TokenCursor) -> tuple[TableChange, ...]:
         return (DatabaseDropped(name), *found) if replaces else found
     index = _index(cursor)
     if index is not None:
-        return parse_create_index(cursor, unique=index)
+        return parse_create_index(cursor, unique=index, replaces=replaces)
     return _other(cursor)
 
 

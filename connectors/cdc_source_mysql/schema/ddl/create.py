@@ -158,10 +158,10 @@ def _element(cursor: TokenCursor, draft: _Draft) -> None:
         draft.indexes += column_indexes(column)
 
 
-def column_indexes(column: ColumnSpec) -> list[Index]:
+def column_indexes(column: ColumnSpec, *, if_not_exists: bool = False) -> list[Index]:
     """The indexes that a column's own attributes make."""
-    indexes = [Index((column.name,), primary=True)] if column.primary else []
-    return indexes + ([Index((column.name,), primary=False)] if column.unique else [])
+    wanted = [primary for primary, is_stated in ((True, column.primary), (False, column.unique)) if is_stated]
+    return [Index((column.name,), primary, if_not_exists=if_not_exists) for primary in wanted]
 
 
 def parse_period(cursor: TokenCursor) -> tuple[str, ...]:
@@ -209,14 +209,14 @@ def parse_index(cursor: TokenCursor) -> Index | None:
 
 
 def _unique(cursor: TokenCursor, name: str, *, primary: bool) -> Index:
-    cursor.accept("IF", "NOT", "EXISTS")
+    if_not_exists = cursor.accept("IF", "NOT", "EXISTS")
     if not cursor.sees_symbol("(") and not cursor.sees("USING"):
         name = cursor.name() if not primary or cursor.peek().kind == QUOTED else cursor.name() and name
     if cursor.accept("USING"):
         cursor.take()
     columns = parse_index_columns(cursor)
     cursor.skip_to_comma()
-    return Index(columns, primary=primary, name=name)
+    return Index(columns, primary=primary, name=name, if_not_exists=if_not_exists)
 
 
 def parse_index_columns(cursor: TokenCursor) -> tuple[str, ...]:

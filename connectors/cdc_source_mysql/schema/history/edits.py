@@ -222,10 +222,15 @@ def _characters(
 def _new_default(
     now: CharacterSet | None, edits: Sequence[Edit], default_collations: Mapping[str, str]
 ) -> CharacterSet | None:
-    for edit in edits:
-        if isinstance(edit, DefaultCharset | ConvertCharset):
-            now = _characters(edit.charset, edit.collation, default_collations)
-    return now
+    """None where clauses disagree: MariaDB 10.11 takes that of DEFAULT CHARACTER SET, wherever it stands."""
+    stated = [
+        _characters(edit.charset, edit.collation, default_collations)
+        for edit in edits
+        if isinstance(edit, DefaultCharset | ConvertCharset)
+    ]
+    if not stated:
+        return now
+    return stated[-1] if len({found and found.charset for found in stated}) == 1 else None
 
 
 def _alter_columns(
@@ -250,7 +255,10 @@ def _alter_columns(
 
 
 def _check_names(definition: TableDefinition, edits: Sequence[Edit]) -> None:
-    """A clause for a column that isn't there did nothing (IF EXISTS), or our definition is wrong."""
+    """A clause for a column that isn't there did nothing (IF EXISTS), or our definition is wrong. MariaDB
+    applies a second clause for a column to the one that ADD makes.
+    """
+    seen: set[str] = set()
     for edit in edits:
         if not isinstance(edit, DropColumn | ChangeColumn | RenameColumn):
             continue
@@ -258,6 +266,9 @@ def _check_names(definition: TableDefinition, edits: Sequence[Edit]) -> None:
             continue
         if not any(same(edit.name, name) for name in definition.names):
             raise ShapeUnsure(f"there is no column {edit.name}")
+        if edit.name.lower() in seen:
+            raise ShapeUnsure(f"several clauses name the column {edit.name}")
+        seen.add(edit.name.lower())
 
 
 def _keep(
@@ -303,8 +314,10 @@ def _convert(columns: _Columns, edit: ConvertCharset, default_collations: Mappin
     for at, column in enumerate(columns.made):
         if column.charset is None:
             continue
-        if column.is_json or (column.column_type in _TEXTS and column.charset != characters.charset):
-            raise ShapeUnsure("CONVERT TO CHARACTER SET may make a text type larger")
+        is_kept = column.charset == characters.charset and column in columns.old
+        if column.is_json or (column.column_type in _TEXTS and not is_kept):
+            # MySQL 9.7 makes TINYTEXT of MODIFY … TEXT beside CONVERT TO.
+            raise ShapeUnsure("CONVERT TO CHARACTER SET may make a text type larger or smaller")
         _require_fitting(column.name, column.column_type)
         columns.made[at] = replace(column, charset=characters.charset, collation=characters.collation)
 
@@ -313,7 +326,7 @@ def _alter_key(
     known: KnownTable, edits: Sequence[Edit], columns: _Columns
 ) -> tuple[tuple[str, ...], bool | None]:
     """The key after the statement, and whether it is the primary one."""
-    added = [edit.index for edit in edits if isinstance(edit, AddIndex)]
+    added = _made_indexes(known, edits, columns)
     primary = next((index for index in added if index.primary), None)
     if primary is not None:
         _require(columns, primary.columns)
@@ -329,6 +342,21 @@ def _alter_key(
     if known.definition.key and any(isinstance(edit, DropIndex) for edit in edits):
         raise ShapeUnsure("the index that was dropped may have been the key")
     return _with_unique(key, added, columns), known.has_primary_key if key else False
+
+
+def _made_indexes(known: KnownTable, edits: Sequence[Edit], columns: _Columns) -> list[Index]:
+    """The indexes that a statement adds. Where an index of IF NOT EXISTS could be the key, only the catalog
+    shows whether it was there; a primary key that stays is the key in any case.
+    """
+    drops = any(isinstance(edit, DropPrimaryKey) for edit in edits)
+    has_primary = bool(known.has_primary_key) and not drops
+    added = [edit.index for edit in edits if isinstance(edit, AddIndex)]
+    open_ones = [index for index in added if index.if_not_exists]
+    if any(index.primary for index in open_ones) and not has_primary:
+        raise ShapeUnsure("the primary key of IF NOT EXISTS may have been there")
+    if not has_primary and _unique_candidates(columns, open_ones):
+        raise ShapeUnsure("the unique index of IF NOT EXISTS may have been there")
+    return [index for index in added if not index.if_not_exists]
 
 
 def _with_unique(key: tuple[str, ...], added: Sequence[Index], columns: _Columns) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from cdc_source_mysql.schema.ddl.changes import Created
 from cdc_source_mysql.schema.ddl.classify import classify
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.history.history import History
+from tests.support.mysql.fixtures import EVERY_MARIADB
 from tests.support.mysql.server import MysqlDatabase
 
 STRICT = 1 << 21
@@ -227,6 +228,23 @@ def follower(mysql_database: MysqlDatabase) -> Iterator[Follower]:
     found.close()
 
 
+# A table, and a statement that may have made no key or another: only the catalog shows which (`?`).
+CONDITIONAL = """
+id int primary key, b int|alter table t add column if not exists b int primary key
+id int primary key, b int|alter table t add column if not exists (b int unique, c int primary key)
+id int primary key, b int|alter table t add primary key if not exists (b)
+id int primary key, b int|alter table t add unique key if not exists k (b)
+id int, b int not null, unique key k (id)|?alter table t add unique key if not exists k (b)
+id int, b int not null, unique key k (id)|?alter table t add constraint k unique if not exists (b)
+id int, b int not null, unique key k (id)|?alter table t drop key k, add unique key if not exists k (b)
+id int, b int not null, unique key k (id)|?create unique index if not exists k on t (b)
+id int, b int not null|?alter table t add primary key if not exists (b)
+id int, b int not null, unique key k (b)|?create or replace index k on t (id)
+id int, b int not null, unique key k (id)|create or replace unique index k on t (b)
+a int, b int|?alter table t drop a, add a char(9) charset latin1, modify a char(9) charset latin2
+""".strip().splitlines()
+
+
 def _plain(definition: TableDefinition) -> TableDefinition:
     """Without what the history doesn't keep: defaults, and an engine that no statement names."""
     columns = tuple(replace(column, default=None) for column in definition.columns)
@@ -275,6 +293,27 @@ def test_a_column_that_is_too_long_for_its_type_may_have_another(follower: Follo
     for line in LONG:
         follower.begin("t")
         _compare(follower, line, problems)
+    assert problems == []
+
+
+@EVERY_MARIADB
+def test_a_default_beside_a_conversion_leaves_the_next_column_open(follower: Follower) -> None:
+    follower.cursor.execute("create table t (a varchar(9)) character set utf8mb4")
+    follower.begin("t")
+    problems: list[str] = []
+    _compare(follower, "alter table t default charset latin1, convert to charset latin2", problems)
+    _compare(follower, "?alter table t add b varchar(9)", problems)
+    assert problems == []
+
+
+@EVERY_MARIADB
+def test_a_key_of_if_not_exists_may_not_have_been_made(follower: Follower) -> None:
+    problems: list[str] = []
+    for line in CONDITIONAL:
+        columns, statement = line.split("|")
+        follower.cursor.execute(f"create or replace table t ({columns}) character set utf8mb4")
+        follower.begin("t")
+        _compare(follower, statement, problems)
     assert problems == []
 
 
