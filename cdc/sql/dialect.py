@@ -301,6 +301,10 @@ class Connection(OwnConnection):
     alters_in_transactions: ClassVar[bool] = True
     """Whether a statement that alters a table can be rolled back when a value does not convert."""
 
+    casts_deleted_rows: ClassVar[bool] = False
+    """Whether a change of a type casts deleted rows too, whose values need not convert: the values that are
+    there are then checked before, and the statement must not fail for any value."""
+
     def exchange(self, place: TableId, other: TableId) -> bool:
         """Let two tables swap their names in one step, if the target can; return whether it does."""
         del place, other

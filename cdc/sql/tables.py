@@ -233,7 +233,7 @@ class Tables:
         return step.stored
 
     def _alter(self, schema: TableSchema, stored: StoredTable, step: Evolution, *, is_copy: bool) -> None:
-        if not self._connection.alters_in_transactions:
+        if not self._connection.alters_in_transactions or self._connection.casts_deleted_rows:
             self._require_convertible(schema, stored, step)
         if step.changes_key and self._connection.rebuild(stored, step.stored, step.origins):
             if not is_copy:

@@ -96,6 +96,7 @@ class DuckDBConnection(Connection):
     """A connection to the file at `path`."""
 
     Error = duckdb.Error
+    casts_deleted_rows = True
 
     def __init__(self, handle: Any, path: Path) -> None:
         self.handle = handle

@@ -55,6 +55,8 @@ _SIMPLE: dict[Any, str] = {
 _EXTENSIONS = {"arrow.uuid": "UUID", "arrow.json": "JSON"}
 # The bytes of a value, for the types that may have many.
 _LENGTHS = {"VARCHAR": "strlen({})", "JSON": "strlen({}::varchar)", "BLOB": "octet_length({})"}
+# The types whose casts the extensions json and icu complete.
+_OF_EXTENSIONS = ("JSON", "TIMESTAMPTZ")
 _EPOCH_DATE = "date '1970-01-01'"
 
 
@@ -111,23 +113,28 @@ class DuckDBDialect(Dialect):
         return self.literal(str(value.as_py()))
 
     def cast(self, value: str, kind: str) -> str:
-        """DuckDB keeps the expressions of DDL in its WAL, and replays them without any extension. With an
-        explicit cast to JSON among them, the file could not be opened after a kill. What is assigned to a
-        JSON column needs no cast.
+        """Without a cast to JSON, which needs an extension (`converted`): what is assigned to such a column
+        needs none.
         """
         return value if "JSON" in kind else super().cast(value, kind)
 
-    def change_type(self, target: str, name: str, kind: str, value: str | None = None) -> list[str]:
-        """By an update where there is a `value`: its functions belong to an extension too, see `cast`. The
-        column keeps its place.
+    def converted(self, value: str, old: str, new: str) -> str | None:
+        """DuckDB keeps the expressions of DDL in its WAL, and replays them without extensions. After a kill,
+        casts of the types that extensions complete gave other values, or the file could not be opened.
         """
-        column, made = self.quoted(name), self.quoted("_cdc_retyped")
+        needs_extension = any(name in kind for name in _OF_EXTENSIONS for kind in (old, new))
+        return f"cast({value} as {new})" if needs_extension else None
+
+    def change_type(self, target: str, name: str, kind: str, value: str | None = None) -> list[str]:
+        """By an update where there is a `value`: an extension may have its functions too (`converted`)."""
         if value is None:
-            # Without `using`, DuckDB keeps a cast.
-            return super().change_type(target, name, kind, column if "JSON" in kind else None)
+            # Rows that were deleted may hold anything (`Connection.casts_deleted_rows`).
+            return super().change_type(target, name, kind, f"try_cast({self.quoted(name)} as {kind})")
+        made = self.quoted("_cdc_retyped")
         return [
             f"alter table {target} add column {made} {kind}",
             f"update {target} set {made} = {value}",
+            # The column stays in its place.
             *super().change_type(target, name, kind, made),
             f"alter table {target} drop column {made}",
         ]

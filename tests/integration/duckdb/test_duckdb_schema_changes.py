@@ -11,7 +11,7 @@ import pytest
 from cdc.errors import SchemaChangeRefused
 from cdc.model import Column, TableId
 from cdc.testing.events import changes, delivery, table
-from tests.support.ducks import Duck, evolved, left_by_a_kill, read_file
+from tests.support.ducks import Duck, evolved
 
 T = table("public.t", {"id": pa.int32(), "a": pa.string(), "b": pa.int32()}, relation=7)
 ID, A, B = T.columns
@@ -58,32 +58,6 @@ def test_fill_of_any_type_arrives_exactly(duck: Duck, kind: str) -> None:
     assert value == expected or str(value).startswith(str(expected))
 
 
-@pytest.mark.parametrize("mode", ["mirror", "append", "history"])
-@pytest.mark.parametrize("kind", FILLS)
-def test_a_file_opens_after_a_kill_behind_an_added_column_of_any_type(
-    tmp_path: Path, kind: str, mode: str
-) -> None:
-    fill, _, _ = FILLS[kind]
-    duck = Duck(tmp_path, mode=mode)
-    duck.change(T, ("c", ROW), ("u", {**ROW, "b": 3}))
-    duck.change(evolved(T, ID, A, B, Column("c", fill.type, id=4, fill=fill)), ("c", {"id": 2}))
-    # The old images of `append` are made again.
-    renamed = evolved(T, ID, replace(A, name="z"), B, Column("c", fill.type, id=4, fill=fill))
-    duck.change(renamed, ("c", {"id": 3, "z": "y"}))
-    rows = "select id, z, c::varchar from public.t order by all"
-    assert read_file(left_by_a_kill(duck), rows) == duck.query(rows)
-
-
-@pytest.mark.parametrize("mode", ["mirror", "append", "history"])
-def test_a_file_opens_after_a_kill_behind_a_column_that_became_json(tmp_path: Path, mode: str) -> None:
-    duck = Duck(tmp_path, mode=mode)
-    duck.change(T, ("c", {"id": 1, "a": '{"x": 1}', "b": 5}), ("u", {"id": 1, "a": '{"x": 2}', "b": 5}))
-    texts, numbers = replace(A, type=pa.json_()), replace(B, type=pa.json_())
-    duck.change(evolved(T, ID, texts, numbers), ("c", {"id": 2, "a": "[]", "b": "7"}))
-    found = read_file(left_by_a_kill(duck), "select distinct b::varchar from public.t where id = 1")
-    assert found == [("5",)]
-
-
 def test_dropped_column_goes_from_a_mirror(duck: Duck) -> None:
     duck.change(evolved(T, ID, B), ("u", {"id": 1, "b": 3}))
     assert list(duck.columns("public.t")) == ["id", "b"]
@@ -111,6 +85,23 @@ def test_column_dropped_and_added_under_its_name_starts_empty(duck: Duck) -> Non
 def test_type_change_converts_the_stored_values(duck: Duck) -> None:
     duck.change(evolved(T, ID, A, replace(B, type=pa.int64())), ("c", {"id": 2, "b": 2**40}))
     assert duck.rows("public.t", "id, b") == [(1, 2), (2, 2**40)]
+
+
+@pytest.mark.parametrize("kind", [pa.int32(), pa.json_()])
+def test_type_change_converts_no_deleted_values(duck: Duck, kind: pa.DataType) -> None:
+    duck.change(T, ("c", {"id": 2, "a": "y"}), ("c", {"id": 3, "a": "5"}))
+    duck.change(T, ("u", {"id": 1, "a": "4"}), ("d", {"id": 2}))
+    duck.change(evolved(T, ID, replace(A, type=kind), B), ("c", {"id": 4}))
+    assert duck.query("select id, a::integer from public.t order by id") == [(1, 4), (3, 5), (4, None)]
+
+
+@pytest.mark.parametrize("kind", [pa.int32(), pa.json_(), pa.timestamp("us", "UTC"), pa.uuid()])
+def test_type_change_of_values_that_do_not_convert_sets_the_table_aside(
+    duck: Duck, kind: pa.DataType
+) -> None:
+    duck.change(evolved(T, ID, replace(A, type=kind), B), ("c", {"id": 2}))
+    assert duck.rows("public.t", "id, a, b") == [(1, "x", 2)]
+    assert "the stored values cannot be converted" in str(duck.logged)
 
 
 def test_type_change_after_a_truncate_needs_no_conversion(duck: Duck) -> None:
