@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from cdc.deferred import compute as pc
 from cdc.model import ChangeBatch
+from cdc.native.iso import iso_text
 
 TABLE = "_cdc_table"
 SOURCE = "_cdc_source"
@@ -43,7 +44,7 @@ def _with_text_times(column: pa.Array) -> pa.Array:
     """The same values with dates and times as text: Python's own end at the year 9999."""
     kind = column.type
     if pa.types.is_temporal(kind):
-        return pc.replace_substring(column.cast(pa.string()), " ", "T")
+        return pc.replace_substring(iso_text(column), " ", "T")
     if pa.types.is_list(kind):
         # A copy: Arrow refuses a mask beside offsets that are a slice.
         offsets = pa.array(column.offsets.to_numpy())

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from cdc.deferred import compute as pc
+from cdc.native.iso import iso_text
 
 # Arrow's name of an extension type, whose storage no message needs.
 _EXTENSION = re.compile(r"extension<(?:arrow\.)?([\w.]+)[^<>]*>")
@@ -76,8 +77,10 @@ def _printed(values: pa.Array, type_: pa.DataType) -> Iterable[str]:
     if pa.types.is_decimal(type_):
         return (_trimmed(format(value, "f")) for value in values.to_pylist())
     if pa.types.is_timestamp(type_) or pa.types.is_time(type_):
-        return (_moment(text) for text in values.cast(pa.string()).to_pylist())
-    if pa.types.is_boolean(type_) or pa.types.is_integer(type_) or pa.types.is_date(type_):
+        return (_moment(text) for text in iso_text(values).to_pylist())
+    if pa.types.is_date(type_):
+        return iter(iso_text(values).to_pylist())
+    if pa.types.is_boolean(type_) or pa.types.is_integer(type_):
         return iter(values.cast(pa.string()).to_pylist())
     return (json.dumps(value, default=_plain, sort_keys=True) for value in values.to_pylist())
 

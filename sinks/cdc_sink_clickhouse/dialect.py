@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from cdc.deferred import compute as pc
 from cdc.errors import SinkRefused
 from cdc.model import Column, TableId
 from cdc.model.position import to_microseconds
-from cdc.native.calendar import civil_from_days
+from cdc.native.iso import iso_text
 from cdc.sql import Dialect, OwnTypes
 from cdc.sql.layout import VERSION
 from cdc.sql.mapping import decimal_text
@@ -44,7 +44,6 @@ _LONGEST_NAME = 64
 # Blocks whose inserts a plain table remembers, to refuse the same one again. A replicated one has 10,000.
 DEDUPLICATION_WINDOW = 1000
 VIEW_SUFFIX = "__current"
-_SECONDS_A_DAY = 86_400
 
 
 class ClickHouseDialect(Dialect):
@@ -318,10 +317,9 @@ def _as_text(array: Any) -> Any:
     """Dates and times as ISO 8601 writes them (UTC, with a space), arrays as JSON."""
     of = array.type
     if pa.types.is_timestamp(of):
-        moments = array.cast(pa.timestamp("us"))
-        return _iso(moments, moments.cast(pa.int64()), _moment_text)
+        return iso_text(array.cast(pa.timestamp("us")))
     if pa.types.is_date32(of):
-        return _iso(array, array.cast(pa.int32()), _day_text)
+        return iso_text(array)
     if pa.types.is_time(of):
         return array.cast(pa.string())
     if pa.types.is_duration(of):
@@ -332,26 +330,6 @@ def _as_text(array: Any) -> Any:
     if pa.types.is_nested(of):
         return pa.array([_array_json(value) for value in array], pa.string())
     return array.cast(pa.string())
-
-
-def _iso(array: Any, counts: Any, write: Callable[[int], str]) -> Any:
-    """Arrow writes years of five digits and more only up to some year, and words beyond."""
-    text = array.cast(pa.string())
-    odd = pc.fill_null(pc.starts_with(text, "<"), fill_value=False)
-    if not pc.any(odd).as_py():
-        return text
-    written = [write(count) for count in counts.filter(odd).to_pylist()]
-    return pc.replace_with_mask(text, odd, pa.array(written, pa.string()))
-
-
-def _day_text(day: int) -> str:
-    year, month, number = civil_from_days(day)
-    return f"{year:05d}-{month:02}-{number:02}" if year < 0 else f"{year:04d}-{month:02}-{number:02}"
-
-
-def _moment_text(micros: int) -> str:
-    day, rest = divmod(micros, _SECONDS_A_DAY * 1_000_000)
-    return f"{_day_text(day)} {_clock(rest)}"
 
 
 def _clock(micros: int) -> str:

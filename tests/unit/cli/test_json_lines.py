@@ -32,6 +32,8 @@ VALUES: list[tuple[pa.DataType, Any, Any]] = [
     (pa.uuid(), uuid.UUID(int=1).bytes, str(uuid.UUID(int=1))),
     (pa.date32(), date(2026, 11, 23), "2026-11-23"),
     (pa.date32(), 2932897, "10000-01-01"),
+    (pa.date32(), 2145042905, "5874897-12-31"),
+    (pa.timestamp("us", "UTC"), 2**63 - 1, "294247-01-10T04:00:54.775807Z"),
     (pa.timestamp("us"), datetime(2026, 11, 23, 1, 2, 3, 4), "2026-11-23T01:02:03.000004"),  # noqa: DTZ001
     (pa.timestamp("us", "UTC"), datetime(2026, 11, 23, 1, tzinfo=UTC), "2026-11-23T01:00:00.000000Z"),
     (pa.timestamp("us", "UTC"), YEAR_10000, "10000-01-01T00:00:00.000000Z"),
