@@ -19,7 +19,7 @@ from cdc.testing.events import table
 from cdc.testing.memory import MemoryStore
 from tests.integration.engine.conftest import Bench
 from tests.integration.engine.test_engine_follows_table_identity import ask_to_read_again
-from tests.integration.engine.test_engine_survives_crashes import ORDERS, CrashAt, Writer
+from tests.integration.engine.test_engine_survives_crashes import ORDERS, POINTS, CrashAt, Writer
 from tests.support.waiting import DEFAULT_TIMEOUT_SECONDS
 
 LINES = table("public.lines", {"id": pa.int64(), "note": pa.string()}, relation=3)
@@ -351,7 +351,7 @@ def test_a_copy_for_a_sink_that_is_no_longer_configured_ends(bench: Bench) -> No
     assert "t" not in ops(bench.store)
 
 
-@pytest.mark.parametrize("name", sorted(failpoints.NAMES))
+@pytest.mark.parametrize("name", POINTS)
 def test_a_crash_during_copies_for_one_sink_loses_nothing(bench: Bench, name: str) -> None:
     # GIVEN a new sink on a trimmed log, a request for the other one, and a busy writer
     filled(bench, rows=120)

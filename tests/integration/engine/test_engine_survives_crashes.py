@@ -27,6 +27,8 @@ ROWS = 120
 # else outrun the engine, and every look at the growing tables would slow both down further.
 RESTS = 10
 SHORTEST_REST_SECONDS = 0.001
+# The points of the engine; those of a target without transactions are tested with such a sink (ClickHouse).
+POINTS = sorted(name for name in failpoints.NAMES if not name.startswith("target."))
 
 
 class Crash(Exception):
@@ -107,7 +109,7 @@ class Writer:
 
 @pytest.mark.halved
 @pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("name", sorted(failpoints.NAMES))
+@pytest.mark.parametrize("name", POINTS)
 def test_a_crash_loses_nothing(bench: Bench, name: str, count: int) -> None:
     # GIVEN tables with rows and a busy writer
     bench.database.create(ORDERS, [{"id": i, "note": "old", "big": f"b{i}"} for i in range(ROWS)])

