@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from cdc.engine.capture_context import CaptureContext
 from cdc.engine.copies import CopyRequests
+from cdc.engine.ledger import Phase
 from cdc.engine.routing import mark_batch
 from cdc.engine.snapshot import TableCopier
 from cdc.engine.unfollowed import UnfollowedTables
@@ -147,14 +148,17 @@ class Coordinator:
         self._status.refuse_only({str(table) for table in self.refused})
 
     def _warn_of_empty_selection(self, schemas: Collection[TableId]) -> None:
-        """Once each time that the selection matches no table: it may be meant so, and is rarely."""
-        if self._saw_tables and not schemas:
+        """Once each time that the selection matches no table: it may be meant so, and is rarely. Tables that
+        discovery no longer shows are followed until they are known to be gone.
+        """
+        is_live = any(state.phase is Phase.LIVE for _, state in self._ledger.tables.items())
+        if self._saw_tables and not schemas and not is_live:
             self._report(
                 "no table matches `tables`: nothing is captured until one does; `cdc check` suggests "
                 "similar names",
                 level="warning",
             )
-        self._saw_tables = bool(schemas)
+        self._saw_tables = bool(schemas) or is_live
 
     def _is_ready(self, table: TableId, schemas: Mapping[TableId, TableSchema]) -> bool:
         """Return whether the catalog and the stream speak of the same table, and the stream is where its copy

@@ -30,6 +30,7 @@ class UnfollowedTables:
         # Those whose state is to be forgotten, each with the position by which the stream must show it.
         self._leaving: dict[TableId, Position] = {}
         self.tables: Collection[TableId] = ()
+        self._unreadable: Collection[TableId] = ()
 
     @property
     def is_waiting(self) -> bool:
@@ -70,9 +71,20 @@ class UnfollowedTables:
         """
         states = {table: self._ledger.tables.get(table) for table in missing}
         gone = {table for table, state in states.items() if state is not None and state.phase is Phase.LIVE}
-        if gone and isinstance(self._source, NamesUnreadable):
-            gone -= self._source.unreadable(gone).keys()
-        return gone
+        if not isinstance(self._source, NamesUnreadable):
+            return gone
+        errors = self._source.unreadable(gone) if gone else {}
+        unreadable = gone & errors.keys()
+        for table in sorted(unreadable.difference(self._unreadable)):
+            self._report(
+                "a table that was copied can no longer be read",
+                level="warning",
+                table=str(table),
+                reason=errors[table].message,
+                remedy=errors[table].remedy,
+            )
+        self._unreadable = unreadable
+        return gone - unreadable
 
     def _leave(
         self,

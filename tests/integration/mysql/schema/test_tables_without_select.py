@@ -52,6 +52,38 @@ def test_a_table_without_select_is_named_with_its_grant_and_holds_up_no_other(
 
 
 @pytest.mark.halved(other=True)
+def test_copied_tables_are_followed_and_named_when_all_lose_select(
+    mysql_database: MysqlDatabase, tmp_path: Path
+) -> None:
+    server, name = mysql_database.server, mysql_database.name
+    tables = (f"{name}.one", f"{name}.two")
+    mysql_database.execute(
+        *(f"create table {table} (id int primary key, v varchar(9))" for table in tables),
+        "drop user if exists 'few'@'%'",
+        "create user 'few'@'%'",
+        "grant replication slave, replication client on *.* to 'few'@'%'",
+        f"grant lock tables on {name}.* to 'few'@'%'",
+        *(f"grant select on {table} to 'few'@'%'" for table in tables),
+    )
+    pipeline = MysqlPipeline(server, tmp_path, url=server.url("", "few"), tables=[f"{name}.*"])
+    with pipeline.start() as process:
+        pipeline.wait_until_streaming(process)
+        mysql_database.execute(
+            *(f"revoke select on {table} from 'few'@'%'" for table in tables),
+            *(f"insert into {table} values (1, 'hidden')" for table in tables),
+        )
+        for table in tables:
+            process.wait_for_log(f"grant select on {table} to 'few'@'%';")
+        wait_until(lambda: all(pipeline.lake_rows(table) >= 1 for table in tables), "the tables to flow")
+        assert process.terminate() == 0
+        assert "nothing is captured" not in process.log_text
+    server.execute("drop user 'few'@'%'")
+    for table in tables:
+        source = read_source(server, table, ("id",))
+        assert differences(source, read_mirror(pipeline.mirror, source)) == []
+
+
+@pytest.mark.halved(other=True)
 def test_a_column_that_may_no_longer_be_read_is_not_taken_for_a_dropped_one(
     mysql_database: MysqlDatabase, tmp_path: Path
 ) -> None:
