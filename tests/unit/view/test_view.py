@@ -197,8 +197,8 @@ def test_a_copy_in_80_columns() -> None:
   shop  7 of 24  ━━━━━───────  44 %  29,300,000  24,600     31 min
 
   SINK       FROM     STATE            FRESHNESS  TREND          ROWS BEHIND
-  snow       shop     ● up to date         0.8 s  ↗ 1.0 s/s              963
-  warehouse  shop     ● up to date         0.8 s  → steady               963
+  snow       shop     ◐ copying            0.8 s  ↗ 1.0 s/s              963
+  warehouse  shop     ◐ copying            0.8 s  → steady               963
              billing  ● up to date         0.8 s  → steady                77
 
   SOURCE   STATE          NOT READ YET    ROWS/S  LOG
