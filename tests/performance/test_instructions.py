@@ -6,6 +6,7 @@ A part that needs more for a good reason gets a new budget: `python -m benchmark
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 
 import pytest
 
@@ -19,16 +20,26 @@ REASONS = {
         instructions.budget_version() != instructions.minor_version()
     ),
 }
+# Counted again where a part needs more: it may be where its objects lie in memory.
+PADDINGS = (700, 5000)
 
 
 @pytest.mark.skipif(any(REASONS.values()), reason="; ".join(why for why, holds in REASONS.items() if holds))
 def test_no_part_needs_more_instructions_than_its_budget() -> None:
-    budget = instructions.budget()
     counted = instructions.count()
-    assert counted.keys() == budget.keys()
-    over = {
+    assert counted.keys() == instructions.budget().keys()
+    for padding in PADDINGS:
+        if over(counted):
+            again = instructions.count(padding)
+            counted = {part: min(number, again[part]) for part, number in counted.items()}
+    assert over(counted) == {}
+
+
+def over(counted: Mapping[str, int]) -> dict[str, str]:
+    """The parts that need more than their budget, and how much."""
+    budget = instructions.budget()
+    return {
         part: f"{number:,} of {budget[part]:,} allowed"
         for part, number in counted.items()
         if number > budget[part] * (1 + instructions.TOLERANCE)
     }
-    assert over == {}
