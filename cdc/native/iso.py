@@ -24,16 +24,17 @@ def iso_text(array: Any) -> Any:
     """
     kind = array.type
     if pa.types.is_date32(kind):
-        return _mended(array, array.cast(pa.int32()), _day)
+        return _with_far_years(array, array.cast(pa.int32()), _day)
     if not pa.types.is_timestamp(kind):
         return array.cast(pa.string())
     counts = array.cast(pa.int64())
     digits = _DIGITS[kind.unit]
-    text = _mended(counts.cast(pa.timestamp(kind.unit)), counts, lambda count: _moment(count, digits))
+    text = _with_far_years(counts.cast(pa.timestamp(kind.unit)), counts, lambda count: _moment(count, digits))
     return text if kind.tz is None else pc.binary_join_element_wise(text, "Z", "")
 
 
-def _mended(array: Any, counts: Any, write: Callable[[int], str]) -> Any:
+def _with_far_years(array: Any, counts: Any, write: Callable[[int], str]) -> Any:
+    """Arrow's text, and ours of the counts of days or units where Arrow writes words."""
     text = array.cast(pa.string())
     odd = pc.fill_null(pc.starts_with(text, "<"), fill_value=False)
     if not pc.any(odd).as_py():

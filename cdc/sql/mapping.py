@@ -202,6 +202,16 @@ class Change:
     def is_replay(self) -> bool:
         return bool(self.batches) and self.batches[0].seq[0].as_py() < self.replayed_below
 
+    def lacked_by_mirror(self) -> Change:
+        """Return the changes that a mirror may lack: a replay leaves out what its rows reflect."""
+        if not self.mapping.schema.key:
+            # Equal rows have no identity that a replay could compare: it passes over what has been here.
+            return self.not_below(self.replayed_below)
+        if self.is_replay:
+            since = self.mapping.stored.since_seq
+            return self.not_below(since if self.mapping.has_key else self.replayed_below)
+        return self
+
     def split_at(self, seq: int) -> list[Change]:
         """Return the changes below `seq`, then the others; omit empty parts."""
         if not self.is_replay:

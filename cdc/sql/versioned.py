@@ -71,12 +71,7 @@ def _vanishing(change: Change) -> SinkUnavailable:
 def mirror(change: Change) -> None:
     """Bring the table to the state after these changes."""
     soft = change.mapping.stored.deletes == "soft"
-    if not change.mapping.schema.key:
-        # Equal rows have no identity that a replay could compare: what has been here before is left alone.
-        change = change.not_below(change.replayed_below)
-    elif change.is_replay:
-        since = change.mapping.stored.since_seq
-        change = change.not_below(since if change.mapping.has_key else change.replayed_below)
+    change = change.lacked_by_mirror()
     if not change.batches:
         return
     made = segments(change.batches)
