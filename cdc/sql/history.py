@@ -42,24 +42,30 @@ def _truncate(change: Change, segment: TruncateSegment) -> None:
 
 
 def _apply_keyed(change: Change, segment: TruncateSegment) -> None:
-    mapping, connection = change.mapping, change.connection
     versions = row_versions(segment.batches)
-    first = segment.batches[0].seq[0].as_py()
-    was_open = f"t._cdc_seq < {first} and (t._cdc_end_seq is null or t._cdc_end_seq >= {first})"
-    ends = {"end_s": versions.ended_seq, "end_at": versions.ended_at}
-    plain, holed = split(versions.opened)
-    extra_holed = {}
-    if versions.opened.holes is not None and holed is not None:
-        places = pa.array(versions.opened.holes.rows)
-        extra_holed = {name: array.take(places) for name, array in ends.items()}
-        whole = pc.invert(pc.is_in(pa.array(range(len(versions.ended_seq)), pa.int64()), places))
-        ends = {name: array.filter(whole) for name, array in ends.items()}
-    filled = fill(change, versions.opened, "_cdc_filled", stored_if=was_open, extra=extra_holed)
+    opened, filled = fill_opened(change, versions, segment.batches[0].seq[0].as_py())
     _close(change, versions)
-    _insert(change, given=mapping.staged(plain, ends))
+    _insert(change, given=opened)
     if filled is not None:
         _insert(change, origin=filled)
-        connection.run(f"drop table {filled}")
+        change.connection.run(f"drop table {filled}")
+
+
+def fill_opened(change: Change, versions: Versions, first: int) -> tuple[pa.Table, str | None]:
+    """Return the versions known whole, staged with their ends, and the name of a table of the others,
+    filled from the stored rows that were valid before the change `first`; None if there are no others.
+    """
+    was_open = f"t._cdc_seq < {first} and (t._cdc_end_seq is null or t._cdc_end_seq >= {first})"
+    ends = {"end_s": versions.ended_seq, "end_at": versions.ended_at}
+    whole, _ = split(versions.opened)
+    of_holed = {}
+    if versions.opened.holes is not None:
+        places = pa.array(versions.opened.holes.rows)
+        of_holed = {name: array.take(places) for name, array in ends.items()}
+        others = pc.invert(pc.is_in(pa.array(range(len(versions.ended_seq)), pa.int64()), places))
+        ends = {name: array.filter(others) for name, array in ends.items()}
+    filled = fill(change, versions.opened, "_cdc_filled", stored_if=was_open, extra=of_holed)
+    return change.mapping.staged(whole, ends), filled
 
 
 def _close(change: Change, versions: Versions) -> None:

@@ -25,6 +25,7 @@ from cdc.model import ChangeBatch
 from cdc.sql.append import insert_together
 from cdc.sql.dialect import GIVEN, Connection
 from cdc.sql.filling import fill, split
+from cdc.sql.history import fill_opened
 from cdc.sql.layout import VERSION, own_columns
 from cdc.sql.mapping import Change, ColumnMapping, TargetColumn
 from cdc.sql.mirror import new_rows, refuse_changes
@@ -263,17 +264,7 @@ def history(change: Change) -> None:
 def _history_keyed(change: Change, segment: TruncateSegment) -> None:
     mapping, connection, dialect = change.mapping, change.connection, change.mapping.dialect
     versions = row_versions(segment.batches)
-    first = segment.batches[0].seq[0].as_py()
-    was_open = f"t._cdc_seq < {first} and (t._cdc_end_seq is null or t._cdc_end_seq >= {first})"
-    ends = {"end_s": versions.ended_seq, "end_at": versions.ended_at}
-    _, holed = split(versions.opened)
-    extra: dict[str, Any] = {}
-    if versions.opened.holes is not None and holed is not None:
-        places = pa.array(versions.opened.holes.rows)
-        extra = {name: array.take(places) for name, array in ends.items()}
-        whole = pc.invert(pc.is_in(pa.array(range(len(versions.ended_seq)), pa.int64()), places))
-        ends = {name: array.filter(whole) for name, array in ends.items()}
-    filled = fill(change, versions.opened, "_cdc_filled", stored_if=was_open, extra=extra)
+    opened, filled = fill_opened(change, versions, segment.batches[0].seq[0].as_py())
     closing = mapping.staged(versions.closing.table)
     if closing.num_rows:
         rows = dialect.newest(mapping.target, f"{VERSION} = 0 and {mapping.key_in('c')}")
@@ -286,7 +277,7 @@ def _history_keyed(change: Change, segment: TruncateSegment) -> None:
     # In a replay the columns of older rows may have changed: what is there stays as it is.
     known = f"r.s not in (select _cdc_seq from {mapping.target})"
     condition = f" where {known}" if change.is_replay else ""
-    _insert(change, own, given=_whole(mapping, versions.opened, ends), condition=condition)
+    _insert(change, own, given=opened, condition=condition)
     if filled is not None:
         _insert(change, own, origin=filled, condition=condition)
         connection.run(f"drop table {filled}")
