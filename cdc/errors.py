@@ -22,6 +22,11 @@ class CdcError(Exception):
         """The errors to report one by one: this one, or all that it collects."""
         return (self,)
 
+    def document(self) -> dict[str, str]:
+        """The error as programs read it."""
+        kind = type(self).__name__
+        return {"kind": kind, "where": self.where, "message": self.message, "remedy": self.remedy}
+
     def __str__(self) -> str:
         head = f"{self.where}: {self.message}" if self.where else self.message
         return f"{head}. {self.remedy}" if self.remedy else head

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -16,10 +16,10 @@ from cdc.cli.screen import Screen
 from cdc.cli.view import ViewContent, view_lines
 from cdc.control.live import LiveStatus, steady_seconds
 from cdc.control.monitor import StatusMonitor, Trend
-from cdc.control.status import Status, status_of
+from cdc.control.status import Status
 from cdc.control.verdict import DaemonVerdict, verdict_of
+from cdc.errors import CdcError, ConfigError
 from cdc.readable import show_bytes, show_seconds
-from cdc_config import Configuration
 
 # As often as the daemon's figures change.
 DRAW_SECONDS = 1.0
@@ -68,7 +68,6 @@ class LiveView:
     def _content(self) -> ViewContent:
         live, status = self._live, self._live.status()
         return content_of(
-            live.configuration,
             live.monitor,
             status,
             verdict=live.verdict(status),
@@ -89,7 +88,6 @@ class LiveView:
 
 
 def content_of(
-    configuration: Configuration,
     monitor: StatusMonitor,
     status: Status,
     *,
@@ -101,8 +99,7 @@ def content_of(
     series = monitor.history(HISTORY_SECONDS)["series"]
 
     def trend(sink: str, source: str) -> Trend:
-        configured = configuration.sinks.get(sink)
-        return Trend() if configured is None else monitor.trend(sink, source, steady_seconds(configured))
+        return monitor.trend(sink, source, steady_seconds(status.delivery(sink, source)))
 
     def history(sink: str, source: str) -> Sequence[float]:
         return [value for value in series.get(f"{sink}.{source}.freshness_seconds", ()) if value is not None]
@@ -118,21 +115,38 @@ def content_of(
     )
 
 
-def watch_on(configuration: Configuration, screen: Screen) -> NoReturn:
-    """Draw the status that the daemon writes, until Ctrl-C; raises KeyboardInterrupt then."""
+def watch_on(look: Callable[[], Status], screen: Screen) -> NoReturn:
+    """Draw the status that `look` returns, until Ctrl-C; raises KeyboardInterrupt then."""
     monitor = StatusMonitor()
+    status: Status | None = None
     with closing(screen):
         while True:
-            status = status_of(configuration)
+            status, verdict = looked(look, status)
             if status.daemon.running and status.daemon.report is not None:
                 monitor.tick(status.daemon.report)
             age = status.daemon.age_seconds
             footer = [*([] if age is None else [f"updated {show_seconds(age)} ago"]), _WATCHING]
             content = content_of(
-                configuration, monitor, status, footer=footer, up_seconds=_up_seconds(status)
+                monitor, status, verdict=verdict, footer=footer, up_seconds=_up_seconds(status)
             )
             screen.draw(partial(_lines, content, utf8=screen.utf8))
             time.sleep(DRAW_SECONDS)
+
+
+def looked(look: Callable[[], Status], before: Status | None) -> tuple[Status, DaemonVerdict]:
+    """Return the present status and its verdict; of a daemon that cannot be reached, the status before.
+
+    Raises:
+        CdcError: the first look fails, or the configuration is wrong.
+    """
+    try:
+        status = look()
+    except CdcError as error:
+        if before is None or isinstance(error, ConfigError):
+            raise
+        text = f"{error.message[:1].upper()}{error.message[1:]}. The figures are those of the last answer."
+        return before, DaemonVerdict("bad", "bad", "No answer from the daemon", text)
+    return status, verdict_of(status)
 
 
 def _lines(content: ViewContent, columns: int, lines: int, *, utf8: bool) -> list[Text]:

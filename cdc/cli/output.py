@@ -109,9 +109,9 @@ def print_warning(error: CdcError, note: str, *, as_json: bool) -> None:
 
 def _document_of(error: CdcError) -> dict[str, Any]:
     problems = error.problems
-    document: dict[str, Any] = _error_document(problems[0], type(error).__name__)
+    document: dict[str, Any] = problems[0].document() | {"kind": type(error).__name__}
     if len(problems) > 1:
-        document["problems"] = [_error_document(problem, type(problem).__name__) for problem in problems]
+        document["problems"] = [problem.document() for problem in problems]
     return document
 
 
@@ -134,7 +134,3 @@ def as_sentence(text: str) -> str:
     """The text with a full stop, unless it ends a sentence already, or with a command to be pasted."""
     is_ended = text.endswith((".", "?", "!", ";")) or _ENDS_WITH_COMMAND.search(text) is not None
     return text if is_ended else f"{text}."
-
-
-def _error_document(error: CdcError, kind: str) -> dict[str, Any]:
-    return {"kind": kind, "where": error.where, "message": error.message, "remedy": error.remedy}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 
 import typer
 
-from cdc.cli.configured import open_for_state
+from cdc.cli.daemon import DaemonOption, TokenFileOption, daemon_at
 from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
-from cdc.control import pause as control
-from cdc.control.pause import PauseResult, PauseTarget
+from cdc.control.pause import PauseResult
 
 NameArgument = Annotated[str, typer.Argument(help="The source or sink.")]
 TablesArgument = Annotated[
@@ -27,16 +25,16 @@ def pause(
     tables: TablesArgument = None,
     config: ConfigOption = DEFAULT_CONFIG,
     kind: KindOption = None,
+    daemon: DaemonOption = None,
+    token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Pause a source, a sink or tables until `cdc resume`, even after a restart.
 
     A paused source is not read: the database keeps its changes. The changes of a paused sink wait in the log.
     """
-    configuration = open_for_state(config, as_json=as_json)
-    target = control.pause_target(configuration, name, tables or [], kind, "pause NAME")
-    result = control.pause(configuration, target, operator())
-    _show(target, result, "paused", as_json=as_json)
+    found = daemon_at(daemon, token_file, config, as_json=as_json)
+    _show(found.pause(name, tables or [], kind), "paused", as_json=as_json)
 
 
 def resume(
@@ -44,28 +42,20 @@ def resume(
     tables: TablesArgument = None,
     config: ConfigOption = DEFAULT_CONFIG,
     kind: KindOption = None,
+    daemon: DaemonOption = None,
+    token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Resume what `cdc pause` has paused."""
-    configuration = open_for_state(config, as_json=as_json)
-    target = control.pause_target(configuration, name, tables or [], kind, "resume NAME")
-    _show(target, control.resume(configuration, target), "resumed", as_json=as_json)
+    found = daemon_at(daemon, token_file, config, as_json=as_json)
+    _show(found.resume(name, tables or [], kind), "resumed", as_json=as_json)
 
 
-def operator() -> str:
-    """Return who runs this command."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # A container may run under a number that has no name.
-        return "the command line"
-
-
-def _show(target: PauseTarget, result: PauseResult, done: str, *, as_json: bool) -> None:
+def _show(result: PauseResult, done: str, *, as_json: bool) -> None:
     if as_json:
         document = {
-            target.kind: target.name,
-            "tables": [str(table) for table in target.tables] or None,
+            result.kind: result.name,
+            "tables": result.tables or None,
             done: True,
             "changed": result.changed,
             "daemon": result.running,
@@ -73,6 +63,7 @@ def _show(target: PauseTarget, result: PauseResult, done: str, *, as_json: bool)
         }
         print_json(document)
         return
+    target = result.subject
     was = "" if result.changed else "already " if done == "paused" else "not paused, "
     if not result.changed and done == "resumed":
         say(f"{target} is not paused.")

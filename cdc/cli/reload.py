@@ -7,30 +7,30 @@ from typing import Annotated
 
 import typer
 
-from cdc.cli.configured import open_for_control
+from cdc.cli.daemon import DaemonOption, TokenFileOption, reloading_daemon_at
 from cdc.cli.output import print_json, say
-from cdc.cli.pause import operator
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
-from cdc.control import reload as control
 
 
 def reload(
     config: ConfigOption = DEFAULT_CONFIG,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    daemon: DaemonOption = None,
+    token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Reload the configuration file in the running daemon.
 
     Unchanged sources and sinks continue. If the file is refused, the present configuration stays in force.
     """
-    result = control.reload(open_for_control(config), operator(), dry_run=dry_run)
+    result = reloading_daemon_at(daemon, token_file, config).reload(dry_run=dry_run)
     if as_json:
         print_json(result.document())
         return
     if not result.changes:
         say(f"{result.file} has not changed.")
         # An engine mounts the file that was there, not the one that an editor puts in its place.
-        if os.path.ismount(result.file):
+        if daemon is None and os.path.ismount(result.file):
             say("Only this file is mounted. If it was replaced outside: restart the container.")
         return
     say("Would change:" if dry_run else "Reloaded:")

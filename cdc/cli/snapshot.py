@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cdc.cli.configured import open_for_state
+from cdc.cli.daemon import DaemonOption, TokenFileOption, daemon_at
 from cdc.cli.output import print_json, say
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
-from cdc.control.snapshot import CopyParameters, LeftRequest, RequestedCopy, ask_for_copy, requested_copy
-
-_PARAMETERS = CopyParameters("snapshot SOURCE", "snapshot TABLE", "--sink")
+from cdc.control.snapshot import CopyResult
 
 
 def snapshot(
@@ -24,35 +22,30 @@ def snapshot(
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     sink: Annotated[str | None, typer.Option(metavar="NAME", help="Copy into this sink only.")] = None,
+    daemon: DaemonOption = None,
+    token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Copy tables again while the source is followed.
 
     A mirror keeps its rows until the new copy is complete.
     """
-    configuration = open_for_state(config, as_json=as_json)
-    requested = requested_copy(configuration, names or [], sink, _PARAMETERS)
-    _show(requested, ask_for_copy(configuration, requested), as_json=as_json)
+    found = daemon_at(daemon, token_file, config, as_json=as_json)
+    _show(found.snapshot(names or [], sink), as_json=as_json)
 
 
-def _show(requested: RequestedCopy, asked: LeftRequest, *, as_json: bool) -> None:
+def _show(result: CopyResult, *, as_json: bool) -> None:
     if as_json:
-        document: dict[str, Any] = {
-            "request": asked.number,
-            "source": requested.source,
-            "tables": None if requested.tables is None else [str(table) for table in requested.tables],
-            "sink": requested.sink,
-            "daemon": asked.running,
-            "taken": asked.taken,
-        }
-        print_json(document)
+        document = result.document()
+        running, taken = document.pop("running"), document.pop("taken")
+        print_json(document | {"daemon": running, "taken": taken})
         return
-    tables = "all tables" if requested.tables is None else ", ".join(map(str, requested.tables))
-    target = "all sinks" if requested.sink is None else requested.sink
-    say(f"Request {asked.number}: copy {tables} of {requested.source} into {target}.")
-    if not asked.running:
+    tables = "all tables" if result.tables is None else ", ".join(result.tables)
+    target = "all sinks" if result.sink is None else result.sink
+    say(f"Request {result.request}: copy {tables} of {result.source} into {target}.")
+    if not result.running:
         say("No daemon is running: `cdc run` makes the copy when it starts.")
-    elif asked.taken:
+    elif result.taken:
         say("The daemon has started the copy. `cdc status` shows its progress.")
     else:
         say(

@@ -9,15 +9,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cdc.cli.configured import open_for_state
-from cdc.cli.live_view import watch_on
+from cdc.cli.daemon import AskedDaemon, DaemonOption, TokenFileOption, daemon_at
+from cdc.cli.live_view import looked, watch_on
 from cdc.cli.output import has_screen, print_json, say
 from cdc.cli.screen import Screen
 from cdc.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption
 from cdc.cli.status_text import lines_of
-from cdc.control.status import status_of
-from cdc.control.verdict import verdict_of
-from cdc_config import Configuration
+from cdc.control.status import Status
 
 # As often as the daemon writes its status.
 WATCH_SECONDS = 1.0
@@ -26,18 +24,20 @@ WATCH_SECONDS = 1.0
 def status(
     config: ConfigOption = DEFAULT_CONFIG,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second until Ctrl-C.")] = False,
+    daemon: DaemonOption = None,
+    token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show states, lags and errors.
 
     The exit code is 1 when something has failed or waits for an operator.
     """
-    configuration = open_for_state(config, as_json=as_json)
+    asked = daemon_at(daemon, token_file, config, as_json=as_json)
     if watch and not as_json and has_screen(sys.stdout):
-        watch_on(configuration, Screen(sys.stdout, alternate=True))
+        watch_on(asked.status, Screen(sys.stdout, alternate=True))
     elif watch:
-        _follow(configuration, as_json=as_json)
-    found = status_of(configuration)
+        _follow(asked, as_json=as_json)
+    found = asked.status()
     if as_json:
         print_json(found.document())
     else:
@@ -47,16 +47,16 @@ def status(
         raise typer.Exit(1)
 
 
-def _follow(configuration: Configuration, *, as_json: bool) -> NoReturn:
+def _follow(daemon: AskedDaemon, *, as_json: bool) -> NoReturn:
     """For a pipe: the document each second, or a line whenever the verdict is another."""
-    before = ""
+    found: Status | None = None
+    title = ""
     while True:
-        found = status_of(configuration)
-        verdict = verdict_of(found)
+        found, verdict = looked(daemon.status, None if as_json else found)
         if as_json:
             print_json(found.document())
-        elif verdict.title != before:
-            before = verdict.title
+        elif verdict.title != title:
+            title = verdict.title
             say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}  {verdict.title}. {verdict.text}")
         # Whoever reads from a pipe sees each look at once.
         sys.stdout.flush()

@@ -8,13 +8,12 @@ from __future__ import annotations
 import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from rich.text import Text
 
 from cdc.cli.output import as_sentence
 from cdc.control.catalog import errors_of
-from cdc.control.status import STALE_SECONDS, DaemonView, OpenRequest, SourceView, Status, stamp_of
+from cdc.control.status import STALE_SECONDS, OpenRequest, SourceView, Status
 from cdc.control.verdict import SLOW_FLUSH_SECONDS
 from cdc.engine.waits import NO_ACTION
 from cdc.kit.report import counted
@@ -41,7 +40,7 @@ _BAD_STATES = ("failed", "retrying", "refused")
 
 def lines_of(status: Status) -> Iterator[Text]:
     """All lines, in order."""
-    yield from _headline(status.daemon)
+    yield from _headline(status)
     for standby in status.standbys:
         since = f"{standby.since[:19]}Z"
         yield Text(f"standby: process {standby.pid} on {standby.host} has been waiting since {since}")
@@ -65,7 +64,8 @@ def lines_of(status: Status) -> Iterator[Text]:
         yield from error_lines(one.subject, one.error)
 
 
-def _headline(daemon: DaemonView) -> Iterator[Text]:
+def _headline(status: Status) -> Iterator[Text]:
+    daemon = status.daemon
     age = daemon.age_seconds
     if daemon.running and daemon.report:
         yield Text.assemble(
@@ -81,19 +81,19 @@ def _headline(daemon: DaemonView) -> Iterator[Text]:
     if daemon.running and age is not None and age > STALE_SECONDS:
         yield Text(f"no status for {show_seconds(age)}: the daemon or its disk does not respond", "bold red")
     if daemon.running and daemon.report and daemon.report.configuration:
-        yield from _configuration_lines(daemon.report.configuration)
+        yield from _configuration_lines(daemon.report.configuration, is_changed=status.has_changed_file)
     if daemon.state_dir_full:
         yield Text("the disk under state_dir is full: free space on it", "bold red")
 
 
-def _configuration_lines(report: ConfigurationReport) -> Iterator[Text]:
+def _configuration_lines(report: ConfigurationReport, *, is_changed: bool) -> Iterator[Text]:
     """Only what an operator has to know: that another configuration is in force than the file says."""
     loaded = f"the configuration of {report.loaded_at[:19]}Z is in force"
     if report.refused is not None:
         yield Text(f"{loaded}: a later one was refused", "bold red")
         yield Text(f"  {report.refused.message}")
         yield Text(f"  {as_sentence(report.refused.remedy)}", "green")
-    elif report.stamp != stamp_of(Path(report.file)):
+    elif is_changed:
         yield Text(f"{loaded}: the file has changed since", "bold yellow")
         yield Text("  cdc reload --dry-run", "green")
 

@@ -16,8 +16,16 @@ from typing import Any
 
 import cdc
 from cdc.control.monitor import StatusMonitor
-from cdc.control.status import DaemonView, DeliveryView, SourceView, Status, stamp_of, status_of
-from cdc.control.verdict import DaemonVerdict, delivery_word, error_title, source_word, verdict_of
+from cdc.control.status import DaemonView, DeliveryView, SourceView, Status, status_of
+from cdc.control.verdict import (
+    DaemonVerdict,
+    delivery_word,
+    error_title,
+    source_word,
+    verdict_of,
+    waits_for_first_flush,
+)
+from cdc.readable import show_span
 from cdc.spi import HasMode, LogReader, LogStore
 from cdc.spi.metrics import Meter
 from cdc.spi.status import ErrorReport, SinkReport, SourceReport
@@ -129,9 +137,6 @@ class LiveStatus:
             for pair, shown in zip(pairs, found["sinks"][name], strict=True):
                 shown.update(asdict(self._delivery(configuration.sinks[name], pair, status)))
                 shown.update(_explained(f"Sink {name}", pair.report))
-        loaded = status.daemon.report and status.daemon.report.configuration
-        if loaded:
-            found["configuration"]["changed"] = loaded.stamp != stamp_of(Path(loaded.file))
         return {
             "name": socket.gethostname(),
             "version": cdc.__version__,
@@ -177,7 +182,7 @@ class LiveStatus:
         name = sink.name
         view = status.sources.get(pair.source)
         feeding = view.report if view else None
-        trend = self.monitor.trend(name, pair.source, steady_seconds(sink))
+        trend = self.monitor.trend(name, pair.source, steady_seconds(pair.report))
         word = delivery_word(pair.report, feeding)
         return LiveDelivery(
             type=sink.settings.type,
@@ -186,16 +191,13 @@ class LiveStatus:
             trend=trend.direction,
             trend_per_second=trend.per_second,
             caught_up_in_seconds=trend.caught_up_in_seconds,
-            waits_for=_waits_for(word, pair.source, feeding),
+            waits_for=_waits_for(word, pair, feeding),
         )
 
 
-def steady_seconds(sink: ConfiguredSink) -> float:
+def steady_seconds(report: SinkReport | None) -> float:
     """Return the change of freshness in a minute below which the sink's trend is steady."""
-    if sink.plugin is None:
-        return _STEADY_SECONDS
-    flush = sink.settings.flush.policy(sink.plugin.capabilities.flush)
-    return max(flush.interval_seconds, _STEADY_SECONDS)
+    return max(report.flush_interval_seconds if report else 0.0, _STEADY_SECONDS)
 
 
 def memory_bytes() -> int:
@@ -216,14 +218,14 @@ def memory_limit_bytes() -> int:
     return min(int(text), MEMORY_LIMIT_BYTES) if text.isdigit() else MEMORY_LIMIT_BYTES
 
 
-def _waits_for(word: str, source: str, feeding: SourceReport | None) -> str | None:
+def _waits_for(word: str, pair: DeliveryView, feeding: SourceReport | None) -> str | None:
     if word != "Waits":
         return None
-    return (
-        f"copies of its tables of {source}"
-        if feeding and feeding.state == "streaming"
-        else f"source {source}"
-    )
+    if feeding is None or feeding.state != "streaming":
+        return f"source {pair.source}"
+    if pair.report is not None and waits_for_first_flush(pair.report):
+        return f"its first flush, every {show_span(pair.report.flush_interval_seconds)}"
+    return f"copies of its tables of {pair.source}"
 
 
 def _explained(subject: str, report: SourceReport | SinkReport | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from cdc.errors import ConfigError, SourceRefused
 from cdc.model import TableId
 from cdc.spi import StateReader
 from cdc.spi.state import Pausable
+from cdc.spi.status import StatusDocument
 from cdc_config import Configuration
 
 # A worker ends its current batch first; after this long the command says that it is still at it.
@@ -41,9 +42,16 @@ class PauseTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class PauseResult:
-    """`changed` is False if nothing was to do, `taken` False if no daemon runs, or it has not done it yet."""
+class PauseResult(StatusDocument):
+    """The result of a pause or of its end. `subject` and `tables` are names for people.
 
+    `changed` is False if nothing was to do, `running` if no daemon runs, `taken` if it has not done it yet.
+    """
+
+    kind: Pausable
+    name: str
+    tables: list[str]
+    subject: str
     changed: bool
     running: bool
     taken: bool
@@ -111,7 +119,12 @@ def _change(
         was_paused = (target.kind, target.name) in {(one.kind, one.name) for one in state.pauses()}
         write(state)
     taken = running and _is_followed(configuration, target, pauses=pauses)
-    return PauseResult(was_paused != pauses, running, taken)
+    return _result(target, changed=was_paused != pauses, running=running, taken=taken)
+
+
+def _result(target: PauseTarget, *, changed: bool, running: bool, taken: bool) -> PauseResult:
+    tables = [str(table) for table in target.tables]
+    return PauseResult(target.kind, target.name, tables, str(target), changed, running, taken)
 
 
 def _is_followed(configuration: Configuration, target: PauseTarget, *, pauses: bool) -> bool:
@@ -142,6 +155,6 @@ def _change_tables(state: StateReader, target: PauseTarget, *, pauses: bool, run
         if refused is not None:
             raise SourceRefused(refused, where=f"sources.{target.name}", remedy="cdc status")
         if all(one is None or one.finished_at is not None for one in requests):
-            return PauseResult(changed=True, running=True, taken=True)
+            return _result(target, changed=True, running=True, taken=True)
         time.sleep(POLL_SECONDS)
-    return PauseResult(changed=True, running=running, taken=False)
+    return _result(target, changed=True, running=running, taken=False)

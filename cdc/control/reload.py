@@ -7,12 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from cdc import errors
 from cdc.control import storage
 from cdc.control.differences import Difference
+from cdc.control.problems import parse_problem, together
 from cdc.control.status import daemon_of
-from cdc.errors import CdcError, ConfigError, StateError
-from cdc_config import Configuration, InvalidConfig
+from cdc.errors import CdcError, StateError
+from cdc_config import Configuration
 
 # Workers end their current batches first (27 s at most), after changed sources were asked who they are.
 RELOAD_SECONDS = 60.0
@@ -31,29 +31,20 @@ class ReloadResult:
     def document(self) -> dict[str, Any]:
         """The JSON document for programs."""
         changes = [{"part": one.part, "change": one.change, "keys": list(one.keys)} for one in self.changes]
-        problems = [
-            {"kind": type(one).__name__, "where": one.where, "message": one.message, "remedy": one.remedy}
-            for one in self.problems
-        ]
+        problems = [one.document() for one in self.problems]
         return {"file": self.file, "dry_run": self.dry_run, "changes": changes, "problems": problems}
 
     @classmethod
     def parse(cls, document: dict[str, Any]) -> ReloadResult:
         """The result of a document."""
         changes = (Difference(one["part"], one["change"], tuple(one["keys"])) for one in document["changes"])
-        problems = (
-            getattr(errors, one["kind"], CdcError)(one["message"], where=one["where"], remedy=one["remedy"])
-            for one in document["problems"]
-        )
+        problems = map(parse_problem, document["problems"])
         return cls(document["file"], document["dry_run"], tuple(changes), tuple(problems))
 
     def raise_problems(self) -> None:
         """Raise the errors of a refused reload, each with its place in the file."""
-        wrong = [one for one in self.problems if isinstance(one, ConfigError)]
-        if len(wrong) > 1:
-            raise InvalidConfig(wrong)
         if self.problems:
-            raise self.problems[0]
+            raise together(self.problems)
 
 
 def reload(configuration: Configuration, by: str, *, dry_run: bool = False) -> ReloadResult:

@@ -6,19 +6,20 @@ A running daemon does it between two deliveries; without one, the sink is opened
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cdc.control import storage
 from cdc.control.composition import open_sink, silent
-from cdc.control.status import daemon_of
+from cdc.control.status import DaemonView, daemon_of
 from cdc.control.stored import finder, open_log
 from cdc.engine.identity import starts_in
 from cdc.errors import ConfigError, SinkRefused, StateError
 from cdc.merge import continuity
 from cdc.spi import PublishedCursor, ReplayRequest, SupportsRewind
-from cdc.spi.status import SinkReport
+from cdc.spi.status import SinkReport, StatusDocument
 from cdc_config import Configuration, ConfiguredSink
 
 # A healthy sink takes a request up within a second or a flush; after this long the command ends and says so.
@@ -35,6 +36,21 @@ class Replay:
     source: str
     offset: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult(StatusDocument):
+    """A replay: `sink` is rewound to `offset` of `source`, whose log ended at `log_end`.
+
+    `running` says whether a daemon runs, `taken` is False if it has not started the replay in time.
+    """
+
+    sink: str
+    source: str
+    offset: int
+    log_end: int
+    running: bool
+    taken: bool
 
 
 def source_of(sink: ConfiguredSink, name: str | None, where: str) -> str:
@@ -64,19 +80,20 @@ def plan_replay(
         return Replay(configuration, sink, source, offset, log.end.next if log.end else log.start)
 
 
-def send_back(task: Replay, *, running: bool) -> bool:
-    """Rewind the sink, by the daemon if one is running; return False if it has not started the replay in
-    time.
+def send_back(task: Replay, *, running: bool) -> ReplayResult:
+    """Rewind the sink, by the daemon if one is running.
 
     Raises:
         ConfigError: the sink has not reached the offset yet.
         StateError: the sink has no changes of this source yet.
         SinkRefused: the sink or the daemon refused.
     """
+    taken = True
     if running:
-        return _ask_daemon(task)
-    _rewind_here(task)
-    return True
+        taken = _ask_daemon(task)
+    else:
+        _rewind_here(task)
+    return ReplayResult(task.sink.name, task.source, task.offset, task.end, running, taken)
 
 
 def _refuse_without_rewind(sink: ConfiguredSink) -> None:
@@ -135,28 +152,32 @@ def _refuse_ahead(task: Replay, cursor: int | None) -> None:
         raise ConfigError(reason, where=where, remedy=remedy)
 
 
-def wait_until_applied(task: Replay, where: str) -> None:
-    """Return when the sink has applied everything that the log contained when the replay was planned.
+def wait_until_applied(result: ReplayResult, look: Callable[[], DaemonView], where: str) -> None:
+    """Return when the sink has applied everything that the log contained when the replay was planned. `look`
+    returns the daemon's present view.
 
     Raises:
         StateError: the daemon has stopped; `where` names the option that asked for the wait.
         SinkRefused: the sink has failed.
     """
-    taken_at = datetime.now(UTC)
+    # The daemon reports once a second: this report may be of before the replay, a later one is not. The
+    # daemon's clock is compared with itself only.
+    first = _reported_at(look())
     while True:
-        daemon = daemon_of(task.configuration)
-        delivery = daemon.delivery(task.sink.name, task.source) or SinkReport()
-        # The daemon writes its status once a second: an older one is of before the replay.
-        at = daemon.report.at if daemon.report else ""
-        is_new = bool(at) and datetime.fromisoformat(at) >= taken_at
-        if is_new and delivery.next >= task.end and delivery.state != "replaying":
+        daemon = look()
+        delivery = daemon.delivery(result.sink, result.source) or SinkReport()
+        is_new = _reported_at(daemon) > first
+        if is_new and delivery.next >= result.log_end and delivery.state != "replaying":
             return
         if not daemon.running:
             raise StateError(
                 "the daemon has stopped", where=where, remedy="The replay continues when `cdc run` starts."
             )
         if delivery.state == "failed":
-            raise SinkRefused(
-                "the sink has failed", where=f"sinks.{task.sink.name}", remedy="See `cdc status`."
-            )
+            raise SinkRefused("the sink has failed", where=f"sinks.{result.sink}", remedy="See `cdc status`.")
         time.sleep(POLL_SECONDS)
+
+
+def _reported_at(daemon: DaemonView) -> datetime:
+    at = daemon.report.at if daemon.report else ""
+    return datetime.fromisoformat(at) if at else datetime.min.replace(tzinfo=UTC)

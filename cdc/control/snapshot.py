@@ -20,6 +20,7 @@ from cdc.engine.ledger import TableBook
 from cdc.errors import CdcError, ConfigError, SourceRefused
 from cdc.model import TableId
 from cdc.spi import CopyRequest, StateReader
+from cdc.spi.status import StatusDocument
 from cdc_config import Configuration, ConfiguredSource
 
 # A daemon that copies nothing else takes a request within a second; after this long the command says that it
@@ -51,15 +52,21 @@ class CopyParameters:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftRequest:
-    """A stored request: its number, whether a daemon is running, and whether it has started the copy."""
+class CopyResult(StatusDocument):
+    """A stored request with its number; tables are named as people read them, None are all.
 
-    number: int
+    `running` says whether a daemon runs, `taken` whether it has started the copy.
+    """
+
+    request: int
+    source: str
+    tables: list[str] | None
+    sink: str | None
     running: bool
     taken: bool
 
 
-def ask_for_copy(configuration: Configuration, requested: RequestedCopy) -> LeftRequest:
+def ask_for_copy(configuration: Configuration, requested: RequestedCopy) -> CopyResult:
     """Store the request, and wait a few seconds for a running daemon to accept it.
 
     Raises:
@@ -73,7 +80,8 @@ def ask_for_copy(configuration: Configuration, requested: RequestedCopy) -> Left
     if request is not None and request.error:
         raise SourceRefused(request.error, where=f"sources.{requested.source}", remedy="cdc status")
     taken = request is not None and (request.taken_at or request.finished_at) is not None
-    return LeftRequest(number, running, taken)
+    tables = None if requested.tables is None else [str(table) for table in requested.tables]
+    return CopyResult(number, requested.source, tables, requested.sink, running, taken)
 
 
 def requested_copy(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from cdc.control import storage
 from cdc.control.stored import has_log, open_log
@@ -24,6 +24,7 @@ from cdc_config import Configuration
 NEVER_RUN = "never run"
 # The daemon writes its status every second; older than this, it hangs or its disk does.
 STALE_SECONDS = 10.0
+ViewT = TypeVar("ViewT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,12 @@ class StoredLog:
     copies: list[TableCopy]
     written_at: datetime | None
 
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        """The contents that a document has."""
+        copies = [_known(TableCopy, one) for one in document["copies"]]
+        return _known(cls, document, copies=copies, written_at=_time(document["written_at"]))
+
 
 @dataclass(frozen=True, slots=True)
 class OpenRequest:
@@ -112,6 +119,17 @@ class SourceView:
         report = self.report.document() if self.report else {"state": NEVER_RUN, "error": None}
         return report | {"log": self._log_document()}
 
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        """The view of a document."""
+        report = None if document["state"] == NEVER_RUN else SourceReport.parse(document)
+        log = document["log"]
+        if log is None:
+            return cls(report)
+        if "error" in log:
+            return cls(report, log_error=ErrorReport.parse(log["error"]))
+        return cls(report, StoredLog.parse(log))
+
     def _log_document(self) -> dict[str, Any] | None:
         if self.log_error:
             error = self.log_error
@@ -135,10 +153,19 @@ class DeliveryView:
             return {"source": self.source, "state": NEVER_RUN, "error": None}
         return self.report.document()
 
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        """The view of a document."""
+        has_run = document["state"] != NEVER_RUN
+        return cls(document["source"], SinkReport.parse(document) if has_run else None)
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All sources and sinks of the configuration, with the daemon and the requests that wait."""
+    """All sources and sinks of the configuration, with the daemon and the requests that wait.
+
+    `has_changed_file` says whether the file of the configuration in force has changed since it was loaded.
+    """
 
     daemon: DaemonView
     sources: dict[str, SourceView]
@@ -146,10 +173,16 @@ class Status:
     requests: list[OpenRequest] = field(default_factory=list)
     pauses: list[Pause] = field(default_factory=list)
     standbys: list[StandbyReport] = field(default_factory=list)
+    has_changed_file: bool = False
 
     def paused(self, kind: Pausable, name: str) -> Pause | None:
         """Return the pause of this source or sink."""
         return next((one for one in self.pauses if (one.kind, one.name) == (kind, name)), None)
+
+    def delivery(self, sink: str, source: str) -> SinkReport | None:
+        """Return the report on a sink's delivery of a source; None if it has never run."""
+        pairs = (pair for pair in self.sinks.get(sink, ()) if pair.source == source)
+        return next((pair.report for pair in pairs), None)
 
     def reports(self) -> Iterator[SourceReport | SinkReport]:
         """The reports of everything that has run."""
@@ -172,8 +205,11 @@ class Status:
         """The JSON document for programs."""
         daemon = self.daemon
         age = {} if daemon.age_seconds is None else {"age_seconds": daemon.age_seconds}
+        report = daemon.report.document() if daemon.report else {}
+        if report.get("configuration"):
+            report["configuration"]["changed"] = self.has_changed_file
         return {
-            **(daemon.report.document() if daemon.report else {}),
+            **report,
             "running": daemon.running,
             "sources": {
                 name: view.document() | self._paused("source", name) for name, view in self.sources.items()
@@ -188,9 +224,57 @@ class Status:
             "standbys": [standby.document() for standby in self.standbys],
         }
 
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        """The status of a document, such as the one that the HTTP service returns."""
+        report = DaemonReport.parse(document) if "at" in document else None
+        sources = {name: SourceView.parse(one) for name, one in document["sources"].items()}
+        sinks = {
+            name: [DeliveryView.parse(one) for one in pairs] for name, pairs in document["sinks"].items()
+        }
+        if report is not None:
+            # Without those that have never run.
+            report.sources = {name: view.report for name, view in sources.items() if view.report}
+            pairs_of = {name: [pair.report for pair in pairs if pair.report] for name, pairs in sinks.items()}
+            report.sinks = {name: pairs for name, pairs in pairs_of.items() if pairs}
+        configuration = document.get("configuration") or {}
+        return cls(
+            daemon=DaemonView(report, document["running"], document["died"], document.get("age_seconds")),
+            sources=sources,
+            sinks=sinks,
+            requests=[
+                _known(OpenRequest, one, requested_at=_time(one["requested_at"]))
+                for one in document["requests"]
+            ],
+            pauses=[*_pauses(document)],
+            standbys=[StandbyReport.parse(one) for one in document["standbys"]],
+            has_changed_file=configuration.get("changed", False),
+        )
+
     def _paused(self, kind: Pausable, name: str) -> dict[str, Any]:
         pause = self.paused(kind, name)
         return {"paused": None if pause is None else {"at": pause.at, "by": pause.by}}
+
+
+def _pauses(document: Mapping[str, Any]) -> Iterator[Pause]:
+    """The pauses by kind and name, as the state has them."""
+    kinds: tuple[Pausable, ...] = ("sink", "source")
+    for kind in kinds:
+        for name, one in sorted(document[f"{kind}s"].items()):
+            # All deliveries of a sink are paused at once.
+            shown = next(iter(one), {}) if isinstance(one, list) else one
+            if paused := shown.get("paused"):
+                yield Pause(kind, name, datetime.fromisoformat(paused["at"]), paused["by"])
+
+
+def _known(kind: type[ViewT], document: Mapping[str, Any], **parsed: Any) -> ViewT:
+    """The dataclass of a document, without the keys that are unknown here."""
+    names = {one.name for one in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{key: value for key, value in document.items() if key in names} | parsed)
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def daemon_of(configuration: Configuration) -> DaemonView:
@@ -228,7 +312,9 @@ def status_of(
     }
     requests, pauses, cursors = _of_state(configuration)
     standbys = [*storage.state(configuration).standbys()]
-    status = Status(daemon, sources, sinks, requests, pauses, standbys)
+    loaded = report.configuration
+    has_changed_file = loaded is not None and loaded.stamp != stamp_of(Path(loaded.file))
+    status = Status(daemon, sources, sinks, requests, pauses, standbys, has_changed_file)
     if not daemon.running:
         for name, pairs in sinks.items():
             for pair in pairs:

@@ -88,7 +88,7 @@ def delivery_word(report: SinkReport | None, source: SourceReport | None) -> str
     """Return the word for a sink's delivery of a source, given the report of that source in the same status.
 
     A sink is up to date only while its source streams, and copies nothing: else it waits, lacks the tables
-    that are copied, or has the rest of the log to apply.
+    that are copied, or has the rest of the log to apply. One that has never flushed waits for its flush.
     """
     if report is None:
         return _NEVER_RUN
@@ -102,6 +102,8 @@ def delivery_word(report: SinkReport | None, source: SourceReport | None) -> str
         return "Catching up" if report.behind_changes else "Waits"
     if _is_late(report):
         return "Catching up"
+    if waits_for_first_flush(report):
+        return "Waits"
     return "Copying" if source_word(source) == "Copying" else "Up to date"
 
 
@@ -110,10 +112,18 @@ def fresh_seconds(report: SinkReport) -> float:
     return max(FRESH_SECONDS, _FRESH_FLUSHES * report.flush_interval_seconds)
 
 
+def waits_for_first_flush(report: SinkReport) -> bool:
+    """Return whether all that a sink lacks waits for its first flush: it has read the whole log, and is idle.
+
+    Copied rows have no time, so that nothing else says how long they have waited.
+    """
+    return report.freshness_seconds is None and report.behind_changes > 0 and report.state == "idle"
+
+
 def _is_late(report: SinkReport) -> bool:
-    """Whether a sink lacks more than waits for its next flush; one that has had nothing yet does."""
+    """Whether a sink lacks more than waits for its next flush."""
     if report.freshness_seconds is None:
-        return report.behind_changes > 0
+        return report.behind_changes > 0 and not waits_for_first_flush(report)
     return report.freshness_seconds > fresh_seconds(report)
 
 
@@ -304,6 +314,16 @@ def _connecting(status: Status) -> DaemonVerdict | None:
     return None
 
 
+def _unflushed(status: Status) -> DaemonVerdict | None:
+    for name, pair in _pairs(status):
+        if waits_for_first_flush(pair):
+            every = show_span(pair.flush_interval_seconds)
+            waiting = f"{counted(pair.behind_changes, 'change')} of {pair.source}"
+            text = f"It has {waiting}, and flushes every {every}. {_others(status, f'Sink {name}')}".rstrip()
+            return DaemonVerdict("busy", "ok", f"Sink {name} waits for its first flush", text)
+    return None
+
+
 def _unknown(status: Status) -> DaemonVerdict | None:
     """Before the first look at a source it is unknown whether something is missing."""
     waiting = [
@@ -344,6 +364,7 @@ _RULES: tuple[Rule, ...] = (
     _paused,
     _connecting,
     _catching_up,
+    _unflushed,
     _unknown,
 )
 

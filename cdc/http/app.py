@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from cdc.errors import CdcError
 from cdc.http.controls import Action, ControlQuery, Controls, PauseBody, ReloadBody, ReplayBody, SnapshotBody
-from cdc.http.guard import Access, BodyTooLarge, Bucket, RequestLimits, refusal, too_large
+from cdc.http.guard import Access, BodyTooLarge, Bucket, RequestLimits, refusal, refusal_of, too_large
 from cdc.http.metrics import Metrics
 from cdc.http.openapi import PREFIX, Endpoint, document
 from cdc.http.page import PREFIX as PAGE
@@ -152,7 +152,7 @@ def _act(endpoint: Endpoint, body: Any, *, dry_run: bool) -> dict[str, Any]:
 def _ours(_: Request, error: Exception) -> Response:
     """Answer a request that the daemon refuses with its error, unchanged."""
     assert isinstance(error, CdcError)
-    return refusal(409, type(error).__name__, error.message, error.remedy, where=error.where)
+    return refusal_of(409, error)
 
 
 def _theirs(_: Request, error: Exception) -> Response:

@@ -46,7 +46,7 @@ class ReplayBody(_Body):
 class SnapshotBody(_Body):
     """Which tables are copied again."""
 
-    source: Name = Field(description="The source.")
+    source: Name | None = Field(None, description="The source. Optional if there is only one.")
     tables: Names = Field([], description="Its tables; all of them if there are none here.")
     sink: Name | None = Field(None, description="Into this sink only.")
 
@@ -77,8 +77,7 @@ class Controls:
         said = preview(f"Pause {target}", happens, stays, _command("pause", target))
 
         def act() -> dict[str, Any]:
-            result = pause(self._live.configuration, target, BY)
-            return {"changed": result.changed, "taken": result.taken}
+            return pause(self._live.configuration, target, BY).document()
 
         return said, act
 
@@ -89,8 +88,7 @@ class Controls:
         said = preview(f"Resume {target}", happens, "Everything else continues.", _command("resume", target))
 
         def act() -> dict[str, Any]:
-            result = resume(self._live.configuration, target)
-            return {"changed": result.changed, "taken": result.taken}
+            return resume(self._live.configuration, target).document()
 
         return said, act
 
@@ -117,14 +115,13 @@ class Controls:
         )
 
         def act() -> dict[str, Any]:
-            taken = send_back(task, running=True)
-            return {"offset": task.offset, "log_end": task.end, "taken": taken}
+            return send_back(task, running=True).document()
 
         return said, act
 
     def snapshot(self, body: SnapshotBody) -> Action:
         """Copy tables again while the source is followed."""
-        names = [body.source, *body.tables]
+        names = [*([] if body.source is None else [body.source]), *body.tables]
         parameters = CopyParameters("source", "tables", "sink")
         requested = requested_copy(self._live.configuration, names, body.sink, parameters)
         tables = "all tables" if requested.tables is None else ", ".join(map(str, requested.tables))
@@ -138,8 +135,7 @@ class Controls:
         )
 
         def act() -> dict[str, Any]:
-            asked = ask_for_copy(self._live.configuration, requested)
-            return {"request": asked.number, "taken": asked.taken}
+            return ask_for_copy(self._live.configuration, requested).document()
 
         return said, act
 
@@ -156,9 +152,9 @@ class Controls:
         )
 
         def act() -> dict[str, Any]:
-            return {"changes": reload(self._live.configuration, BY).document()["changes"]}
+            return reload(self._live.configuration, BY).document()
 
-        return said | {"changes": expected.document()["changes"]}, act
+        return said | expected.document(), act
 
     def _target(self, body: PauseBody) -> PauseTarget:
         return pause_target(self._live.configuration, body.name, body.tables, body.kind, "name")

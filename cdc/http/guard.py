@@ -6,12 +6,15 @@ import hmac
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import orjson
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cdc.errors import CdcError
 
 # A page asks a few times a second, a scrape every few seconds: several of each, and room for a burst.
 REQUESTS_PER_SECOND = 50.0
@@ -138,6 +141,14 @@ def refusal(status: int, kind: str, message: str, remedy: str, where: str = "") 
     """Return an error as JSON, as the commands print it."""
     error = {"kind": kind, "where": where, "message": message, "remedy": remedy}
     return Response(orjson.dumps({"error": error}), status, media_type="application/json")
+
+
+def refusal_of(status: int, error: CdcError) -> Response:
+    """Return an error, with all that it collects (`problems`) if these are several."""
+    document: dict[str, Any] = error.document()
+    if len(error.problems) > 1:
+        document["problems"] = [problem.document() for problem in error.problems]
+    return Response(orjson.dumps({"error": document}), status, media_type="application/json")
 
 
 def too_many(message: str) -> Response:

@@ -97,7 +97,7 @@ def test_the_closing_table_counts_what_was_flushed_during_the_stop(shop: Project
     shop.write(config)
     with OnTerminal("run", cwd=shop.folder) as daemon:
         # Five rows between the marks of their copy: they wait for the flush in an hour.
-        daemon.wait_for("It is 7 changes behind shop", "● up to date", "● streaming")
+        daemon.wait_for(f"{7:>10}\n", "● up to date", "● streaming")
         daemon.interrupt()
         assert daemon.wait() == 0
         lines = [line.split() for line in daemon.text.splitlines() if "delivered," in line]

@@ -12,16 +12,32 @@ import pytest
 from cdc.control.catalog import errors_of
 from cdc.control.live import LiveStatus
 from cdc.control.monitor import StatusMonitor
-from cdc.control.status import DaemonView, DeliveryView, SourceView, Status, status_of
+from cdc.control.status import (
+    DaemonView,
+    DeliveryView,
+    OpenRequest,
+    SourceView,
+    Status,
+    StoredLog,
+    TableCopy,
+    status_of,
+)
 from cdc.engine import waits
 from cdc.engine.pacing import Pacing
 from cdc.engine.status import LastError, SinkStatus, SnapshotProgress, SourceStatus
 from cdc.errors import SourceUnavailable
 from cdc.log.local import LocalLogs
 from cdc.model import Position, TableId
-from cdc.spi import registry
+from cdc.spi import Pause, registry
 from cdc.spi.source import Absence
-from cdc.spi.status import DaemonReport, SinkReport, SourceReport
+from cdc.spi.status import (
+    ConfigurationReport,
+    DaemonReport,
+    ErrorReport,
+    SinkReport,
+    SourceReport,
+    StandbyReport,
+)
 from cdc.state.status_file import write_status
 from cdc_config import load
 
@@ -200,6 +216,9 @@ def test_the_daemon_of_this_process_adds_words_trends_and_what_each_error_means(
         "caught_up_in_seconds": None,
         "waits_for": None,
     }
+    # What a command elsewhere makes of it is what the command here shows.
+    read, here = (one.document() | {"age_seconds": 0} for one in (Status.parse(shown), live.status()))
+    assert orjson.loads(orjson.dumps(read)) == orjson.loads(orjson.dumps(here))
     own = {"name", "version", "verdict", "controls", "resources"}
     rest = own | {"died", "age_seconds", "requests", "standbys"}
     assert shown.keys() == DAEMON.keys() | rest
@@ -256,3 +275,28 @@ def test_what_has_never_run_and_a_daemon_that_has_stopped_are_shown_as_such(
     }
     assert shown["sinks"]["new"] == [{"source": "shop", "paused": None} | never]
     assert SinkReport.parse(shown["sinks"]["lake"][0]).state == "stopped"
+
+
+def test_a_status_is_read_from_its_document_as_it_was() -> None:
+    report = DaemonReport.parse(DAEMON)
+    report.running, report.configuration = True, ConfigurationReport("/etc/cdc.yaml", TIME, "1-2-3")
+    report.sources["torn"] = report.sources["shop"]
+    broken = ErrorReport(kind="LogCorrupt", message="a frame", remedy="Restore it.")
+    copies = [TableCopy("public.a", "copying", ["lake"], "its columns changed")]
+    status = Status(
+        daemon=DaemonView(report, running=True, died=False, age_seconds=0.5),
+        sources={
+            "shop": SourceView(report.sources["shop"], StoredLog(1, 9, "0/9", 100, 2, copies, NOW)),
+            "empty": SourceView(None),
+            "torn": SourceView(report.sources["shop"], log_error=broken),
+        },
+        sinks={"lake": [DeliveryView("shop", report.sinks["lake"][0])], "new": [DeliveryView("shop", None)]},
+        requests=[OpenRequest(3, "shop", ["public.a"], None, "waiting", NOW)],
+        pauses=[Pause("sink", "lake", NOW, "ops"), Pause("source", "shop", NOW, "ops")],
+        standbys=[StandbyReport(7, "db2", TIME)],
+        has_changed_file=True,
+    )
+    written = orjson.loads(orjson.dumps(status.document()))
+    assert Status.parse(written) == status
+    # A newer daemon may say more.
+    assert Status.parse(written | {"added": 1}) == status

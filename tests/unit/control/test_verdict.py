@@ -15,6 +15,7 @@ from cdc.spi.status import CopyReport, DaemonReport, ErrorReport, SinkReport, So
 NOW = datetime.now(UTC)
 # Younger than a minute, however long after its collection the test runs.
 JUST_NOW = -3600.0
+STREAMING = SourceReport(state="streaming")
 
 
 def failing(
@@ -177,7 +178,16 @@ def test_a_sink_is_up_to_date_while_its_changes_wait_for_a_flush() -> None:
 
 
 def test_a_sink_that_waits_with_its_first_rows_does_not_keep_the_daemon_from_being_ready() -> None:
-    found = judged(sink={"freshness_seconds": None, "behind_changes": 17})
+    unflushed: dict[str, Any] = {
+        "freshness_seconds": None,
+        "behind_changes": 17,
+        "flush_interval_seconds": 600.0,
+    }
+    found = judged(sink=unflushed)
+    assert (found.title, found.is_ready) == ("Sink snow waits for its first flush", True)
+    assert found.text == "It has 17 changes of shop, and flushes every 10 min. lake is not affected."
+    assert delivery_word(SinkReport(source="shop", state="idle", **unflushed), STREAMING) == "Waits"
+    found = judged(sink={**unflushed, "state": "applying"})
     assert (found.title, found.is_ready) == ("Sink snow is catching up", True)
     assert found.text == "It is 17 changes behind shop. lake is not affected."
     found = judged(sink={"freshness_seconds": None})
