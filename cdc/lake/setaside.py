@@ -11,19 +11,47 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any, Protocol
 
 import pyarrow as pa
 
-from cdc.errors import CdcError, SinkRefused, UnsupportedSchema
-from cdc.lake.claims import TableClaims
+from cdc.errors import CdcError, SchemaChangeRefused, SinkRefused, UnsupportedSchema
 from cdc.lake.columns import file_schema
 from cdc.lake.completeness import Aside
-from cdc.lake.files import FileFormat
 from cdc.merge import TableRefused, from_truncate, set_aside_for
 from cdc.model import ChangeBatch, CopyStep, TableId, TableSchema
 from cdc.spi import SetAside, SinkContext
 
 RENAMED = "TableRenamed"
+
+
+class Homes(Protocol):
+    """Which table of the lake holds the rows of which table of the source."""
+
+    def partition_prefix(self, schema: TableSchema) -> Any:
+        """Claim the table. Raise SinkRefused or UnsupportedSchema if the lake cannot have it."""
+        ...
+
+    def is_home(self, schema: TableSchema) -> bool:
+        """Return whether the table of this name holds the rows of this table; one that is new does."""
+        ...
+
+    def adopt(self, schema: TableSchema) -> None:
+        """Make the table of this name the only home of this table, which starts over."""
+        ...
+
+
+class Form(Protocol):
+    """What a lake's files can hold."""
+
+    @property
+    def name(self) -> str:
+        """The name for people."""
+        ...
+
+    def check(self, schema: pa.Schema) -> None:
+        """Raise ArrowException for a schema (of `cdc.lake.columns.file_schema`) that it cannot represent."""
+        ...
 
 
 class LakeShelf:
@@ -35,8 +63,8 @@ class LakeShelf:
     def __init__(
         self,
         entries: Iterable[Aside],
-        claims: TableClaims,
-        form: FileFormat,
+        claims: Homes,
+        form: Form,
         refused: Sequence[TableRefused],
         first: int,
     ) -> None:
@@ -104,10 +132,10 @@ class LakeShelf:
     def _put(self, schema: TableSchema, since: int, error: CdcError) -> None:
         known = self._find(schema)
         if known is None:
-            self._entries[schema.table] = Aside(schema.relation, set_aside_for(error, schema, since))
+            self._entries[schema.table] = _aside(error, schema, since)
             return
         since = min(since, known.details.since)
-        self._move(known, Aside(schema.relation, set_aside_for(error, schema, since)))
+        self._move(known, _aside(error, schema, since))
 
     def _recheck(self, entry: Aside, schema: TableSchema) -> None:
         known = self._checked.get(schema.table)
@@ -135,7 +163,7 @@ class LakeShelf:
             self._entries[old] = replace(displaced, details=replace(displaced.details, table=old))
 
 
-def refusal(schema: TableSchema, claims: TableClaims, form: FileFormat) -> CdcError | None:
+def refusal(schema: TableSchema, claims: Homes, form: Form) -> CdcError | None:
     """Return why the lake cannot store a table with this schema; None if it can."""
     try:
         claims.partition_prefix(schema)
@@ -147,7 +175,7 @@ def refusal(schema: TableSchema, claims: TableClaims, form: FileFormat) -> CdcEr
     return None
 
 
-def unwritable(table: TableId, form: FileFormat) -> UnsupportedSchema:
+def unwritable(table: TableId, form: Form) -> UnsupportedSchema:
     """Return the error for a table with types that the format does not have."""
     remedy = "Exclude the table or the column, and report the column's type."
     return UnsupportedSchema(f"a column cannot be written as {form.name}", where=str(table), remedy=remedy)
@@ -158,7 +186,7 @@ def of_table(schema: TableSchema) -> Iterator[None]:
     """Distinguish an error of one table from an error that stops the sink."""
     try:
         yield
-    except (SinkRefused, UnsupportedSchema) as error:
+    except (SinkRefused, UnsupportedSchema, SchemaChangeRefused) as error:
         raise TableRefused(schema, error) from error
 
 
@@ -180,6 +208,12 @@ def report(context: SinkContext, before: Sequence[Aside], after: Sequence[Aside]
             )
     for table in known.keys() - {entry.details.table for entry in after}:
         context.log("table no longer skipped", table=str(table))
+
+
+def _aside(error: CdcError, schema: TableSchema, since: int) -> Aside:
+    # What only stands in the way of the stored rows ends with them, when the table is copied.
+    deliverable = isinstance(error, SchemaChangeRefused)
+    return Aside(schema.relation, set_aside_for(error, schema, since, deliverable=deliverable))
 
 
 def _renamed(schema: TableSchema, since: int) -> Aside:

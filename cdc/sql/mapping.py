@@ -41,6 +41,18 @@ def decimal_text(array: Any) -> Any:
     return pc.replace_with_mask(text, pa.array(mask), plain)
 
 
+def duration_text(array: Any) -> Any:
+    """Durations as hh:mm:ss.ffffff; hours may be more than a day has, and negative."""
+    micros = array.cast(pa.duration("us")).cast(pa.int64()).to_pylist()
+    return pa.array([None if value is None else _clock(value) for value in micros], pa.string())
+
+
+def _clock(micros: int) -> str:
+    seconds, rest = divmod(abs(micros), 1_000_000)
+    sign = "-" if micros < 0 else ""
+    return f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:06}"
+
+
 @dataclass(frozen=True, slots=True)
 class TargetColumn:
     """A column of the target's table: `index` is the place of its source column in the schema, None when that

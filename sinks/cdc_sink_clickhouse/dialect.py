@@ -22,7 +22,7 @@ from cdc.model.position import to_microseconds
 from cdc.native.iso import iso_text
 from cdc.sql import Dialect, OwnTypes
 from cdc.sql.layout import VERSION
-from cdc.sql.mapping import decimal_text
+from cdc.sql.mapping import decimal_text, duration_text
 from cdc.sql.stored import StoredTable
 from cdc_sink_clickhouse.options import ClickHouseSinkOptions
 
@@ -323,20 +323,12 @@ def _as_text(array: Any) -> Any:
     if pa.types.is_time(of):
         return array.cast(pa.string())
     if pa.types.is_duration(of):
-        micros = array.cast(pa.duration("us")).cast(pa.int64()).to_pylist()
-        return pa.array([None if v is None else _clock(v) for v in micros], pa.string())
+        return duration_text(array)
     if pa.types.is_decimal(of):
         return decimal_text(array)
     if pa.types.is_nested(of):
         return pa.array([_array_json(value) for value in array], pa.string())
     return array.cast(pa.string())
-
-
-def _clock(micros: int) -> str:
-    """Hours may be more than a day has, and negative."""
-    seconds, rest = divmod(abs(micros), 1_000_000)
-    sign = "-" if micros < 0 else ""
-    return f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:06}"
 
 
 def _array_json(value: Any) -> str | None:

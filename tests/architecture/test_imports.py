@@ -22,12 +22,13 @@ PACKAGES = (
     "cdc_source_postgres",
     "cdc_libpq",
     "cdc_sink_duckdb",
+    "cdc_sink_iceberg",
     "cdc_sink_parquet",
     "cdc_sink_postgres",
 )
 # The engine must not learn about one database or warehouse: these words belong to connectors and sinks.
 SYSTEM_NAMES = re.compile(
-    r"^\s*(?:import|from)\s+(?:psycopg|pymysql|pymysqlreplication|duckdb|boto3|clickhouse\w*|snowflake)\b",
+    r"^\s*(?:import|from)\s+(?:psycopg|pymysql|pymysqlreplication|duckdb|boto3|clickhouse\w*|pyiceberg|snowflake)\b",
     re.MULTILINE,
 )
 # The contracts that a log or a state on another machine keeps too, and their suites: none says where it is,

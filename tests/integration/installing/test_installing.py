@@ -113,6 +113,7 @@ def test_the_wheel_installs_names_that_no_application_uses(tmp_path: Path) -> No
         "cdc_libpq",
         "cdc_sink_clickhouse",
         "cdc_sink_duckdb",
+        "cdc_sink_iceberg",
         "cdc_sink_parquet",
         "cdc_sink_postgres",
         "cdc_source_mysql",
