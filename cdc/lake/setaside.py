@@ -42,7 +42,7 @@ class Homes(Protocol):
 
 
 class Form(Protocol):
-    """What a lake's files can hold."""
+    """The types that the files of a lake can hold."""
 
     @property
     def name(self) -> str:

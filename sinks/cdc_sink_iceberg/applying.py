@@ -25,7 +25,7 @@ class _Gathered:
     bytes: int = 0
 
 
-class Application:
+class Attempt:
     """The caller runs it, then commits or discards it."""
 
     def __init__(

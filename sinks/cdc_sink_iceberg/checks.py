@@ -1,4 +1,4 @@
-"""What `cdc check` says of an Iceberg sink: it tries what the sink does, with an object of its own."""
+"""The findings of `cdc check` on an Iceberg sink: it tries what the sink does, with an object of its own."""
 
 from __future__ import annotations
 

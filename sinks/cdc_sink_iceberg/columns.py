@@ -68,7 +68,7 @@ def check(schema: pa.Schema) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Evolution:
+class FollowedFields:
     """Fields that follow the source's columns. `new` are the fields that rows from before do not have."""
 
     fields: tuple[NestedField, ...]
@@ -100,7 +100,7 @@ def evolved(
     follow = _Follow(schema, new_id, keeps=mode == "append", kept=kept, may_replace=may_replace)
     rows = follow.fields([f for f in before if not _is_own(f.name)], ids.rows)
     own = []
-    images = Evolution((), {}, frozenset())
+    images = FollowedFields((), {}, frozenset())
     known = {f.name: f for f in before if _is_own(f.name)}
     for field in wanted_fields(schema, mode)[len(schema.columns) :]:
         held = known.pop(field.name, None)
@@ -127,7 +127,7 @@ class _Follow:
     may_replace: bool
     is_image: bool = False
 
-    def fields(self, before: Sequence[NestedField], ids: Mapping[str, int]) -> Evolution:
+    def fields(self, before: Sequence[NestedField], ids: Mapping[str, int]) -> FollowedFields:
         known = {f.field_id: f for f in before}
         fields: list[NestedField] = []
         made: dict[str, int] = {}
@@ -145,7 +145,7 @@ class _Follow:
                 del known[field.field_id]
                 fields.append(NestedField(field.field_id, column.name, merged, required=False))
             made[key] = fields[-1].field_id
-        return Evolution((*fields, *self._retired(known.values(), fields)), made, frozenset(new))
+        return FollowedFields((*fields, *self._retired(known.values(), fields)), made, frozenset(new))
 
     def _merged(self, field: NestedField | None, kind: IcebergType, name: str) -> IcebergType | None:
         if field is None:

@@ -57,7 +57,7 @@ _CODEC = "deflate"
 
 @dataclass(slots=True)
 class Content:
-    """What a snapshot adds and removes. `cleared`: it has nothing of the one before."""
+    """The files that a snapshot adds and removes. `cleared`: it has nothing of the one before."""
 
     added: list[DataFile] = field(default_factory=list)
     deletes: list[DataFile] = field(default_factory=list)
@@ -140,47 +140,28 @@ class TableCommit:
         metadata = self.metadata
         schema = schema or metadata.schema()
         base = metadata.snapshot_by_name(ref)
+        kept = None if content.cleared else base
         parent = base or metadata.current_snapshot()
-        snapshot_id, number = metadata.new_snapshot_id(), metadata.next_sequence_number()
-        writer = _Manifests(self.table, metadata, schema, snapshot_id)
-        manifests = [
-            *writer.added(content.added, ManifestContent.DATA),
-            *writer.added(content.deletes, ManifestContent.DELETES),
-        ]
-        if base is not None and not content.cleared:
-            manifests += writer.carried(base.manifests(self.table.io), content.removed)
-        path = writer.path(f"snap-{snapshot_id}-0-{writer.commit}.avro")
-        with write_manifest_list(
-            format_version=2,
-            output_file=self.table.io.new_output(path),
-            snapshot_id=snapshot_id,
-            parent_snapshot_id=parent.snapshot_id if parent else None,
-            sequence_number=number,
-            avro_compression=_CODEC,
-        ) as listed:
-            listed.add_manifests(manifests)
+        parent_id = parent.snapshot_id if parent else None
+        number = metadata.next_sequence_number()
+        writer = _Manifests(self.table, metadata, schema, metadata.new_snapshot_id())
+        path = writer.write_all(content, kept, parent_id, number)
         removes = content.removed or content.deletes or content.cleared
-        counted = _summary(
-            metadata,
-            schema,
-            content,
-            writer.dropped,
-            None if content.cleared else base,
-            Summary(Operation.OVERWRITE if removes else Operation.APPEND, **dict(properties)),
-        )
+        summary = Summary(Operation.OVERWRITE if removes else Operation.APPEND, **dict(properties))
+        summary = _summary(metadata, schema, content, writer.dropped, kept, summary)
+        if same_rows:
+            summary = Summary(Operation.REPLACE, **summary.additional_properties)
         snapshot = Snapshot(
-            snapshot_id=snapshot_id,
-            parent_snapshot_id=parent.snapshot_id if parent else None,
+            snapshot_id=writer.snapshot_id,
+            parent_snapshot_id=parent_id,
             manifest_list=path,
             sequence_number=number,
-            summary=Summary(Operation.REPLACE, **counted.additional_properties) if same_rows else counted,
+            summary=summary,
             schema_id=schema.schema_id,
         )
         self.require(ref)
-        self.stage(
-            AddSnapshotUpdate(snapshot=snapshot),
-            SetSnapshotRefUpdate(ref_name=ref, snapshot_id=snapshot_id, type=SnapshotRefType.BRANCH),
-        )
+        self.stage(AddSnapshotUpdate(snapshot=snapshot))
+        self.point(ref, snapshot.snapshot_id)
 
     def commit(self) -> None:
         """Make the updates durable and visible. `table` has the new metadata then.
@@ -204,8 +185,22 @@ class _Manifests:
         self._table = table
         self._specs = metadata.specs()
         self._schema = schema
-        self._snapshot_id = snapshot_id
+        self.snapshot_id = snapshot_id
         self._count = 0
+
+    def write_all(self, content: Content, base: Snapshot | None, parent_id: int | None, number: int) -> str:
+        """Write the manifests and their list; return the path of the list."""
+        manifests = [
+            *self.added(content.added, ManifestContent.DATA),
+            *self.added(content.deletes, ManifestContent.DELETES),
+        ]
+        if base is not None:
+            manifests += self.carried(base.manifests(self._table.io), content.removed)
+        path = self.path(f"snap-{self.snapshot_id}-0-{self.commit}.avro")
+        output = self._table.io.new_output(path)
+        with write_manifest_list(2, output, self.snapshot_id, parent_id, number, _CODEC) as listed:
+            listed.add_manifests(manifests)
+        return path
 
     def path(self, name: str) -> str:
         return self._table.location_provider().new_metadata_location(name)
@@ -217,7 +212,7 @@ class _Manifests:
                     writer.add(
                         ManifestEntry.from_args(
                             status=ManifestEntryStatus.ADDED,
-                            snapshot_id=self._snapshot_id,
+                            snapshot_id=self.snapshot_id,
                             sequence_number=None,
                             file_sequence_number=None,
                             data_file=file,
@@ -257,7 +252,7 @@ class _Manifests:
         output = self._table.io.new_output(self.path(f"{self.commit}-m{self._count}.avro"))
         self._count += 1
         kind = ManifestWriterV2 if content is ManifestContent.DATA else _DeleteManifestWriter
-        return kind(spec, self._schema, output, self._snapshot_id, _CODEC)
+        return kind(spec, self._schema, output, self.snapshot_id, _CODEC)
 
 
 def _by_spec(files: Sequence[DataFile]) -> Iterator[tuple[int, list[DataFile]]]:

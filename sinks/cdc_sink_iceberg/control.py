@@ -40,8 +40,11 @@ _PROPERTIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What the sink knows of a source. `writer` is the process that has opened the sink last."""
+class SourceState:
+    """The cursor of a source, its fence and the tables that are set aside.
+
+    `writer` is the process that has opened the sink last.
+    """
 
     cursor: Cursor | None = None
     aside: tuple[Aside, ...] = ()
@@ -64,7 +67,7 @@ class State:
         return made
 
     @classmethod
-    def from_json(cls, source: str, value: Mapping[str, Any]) -> State:
+    def from_json(cls, source: str, value: Mapping[str, Any]) -> SourceState:
         found, cursor = value.get("cursor"), None
         if found is not None:
             at = datetime.fromisoformat(found["commit_at"]).astimezone(UTC) if found["commit_at"] else None
@@ -81,16 +84,16 @@ def identifier(source: str) -> tuple[str, str]:
     return NAMESPACE, f"{PREFIX}{source}"
 
 
-def read_state(catalog: Catalog, source: str, where: str) -> tuple[Table | None, State]:
+def read_state(catalog: Catalog, source: str, where: str) -> tuple[Table | None, SourceState]:
     """Return the table with the state of a source, and the state."""
     try:
         table = catalog.load_table(identifier(source))
     except NoSuchTableError:
-        return None, State()
+        return None, SourceState()
     snapshot = table.current_snapshot()
     text = snapshot and snapshot.summary and snapshot.summary[_STATE]
     if not text:
-        return table, State()
+        return table, SourceState()
     value = orjson.loads(text)
     if value["format"] > FORMAT:
         raise SinkRefused(
@@ -98,7 +101,7 @@ def read_state(catalog: Catalog, source: str, where: str) -> tuple[Table | None,
             where=where,
             remedy="Run that version.",
         )
-    return table, State.from_json(source, value)
+    return table, SourceState.from_json(source, value)
 
 
 class Control:
@@ -112,12 +115,12 @@ class Control:
         self._writer = writer_name(context)
         self._table: Table | None = None
 
-    def read(self) -> State:
+    def read(self) -> SourceState:
         """Return the state as it is in the catalog now."""
         self._table, state = read_state(self._catalog, self._source, self._where)
         return state
 
-    def take(self, location: str | None) -> State:
+    def take(self, location: str | None) -> SourceState:
         """Make this process the one that may write."""
         state = self.read()
         self._check(state)
@@ -132,7 +135,7 @@ class Control:
             self.save(mine)
         return mine
 
-    def verified(self) -> State:
+    def verified(self) -> SourceState:
         """Return the state, if this process may still write."""
         state = self.read()
         self._check(state)
@@ -140,7 +143,7 @@ class Control:
             raise self._fenced()
         return state
 
-    def _check(self, state: State) -> None:
+    def _check(self, state: SourceState) -> None:
         fence = continuity.Fence(state.epoch, state.log_id) if state.writer else None
         is_mine = state.writer == self._writer
         continuity.check_fence(
@@ -156,7 +159,7 @@ class Control:
             remedy="Stop the other daemon; two of them use copies of one state_dir.",
         )
 
-    def save(self, state: State) -> None:
+    def save(self, state: SourceState) -> None:
         """Replace the state, if nobody else has done so since it was read.
 
         Raises:
@@ -192,4 +195,4 @@ class Control:
         return path
 
 
-__all__ = ["CommitFailedException", "Control", "State"]
+__all__ = ["CommitFailedException", "Control", "SourceState"]

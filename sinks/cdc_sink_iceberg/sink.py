@@ -27,12 +27,13 @@ from cdc.spi import (
     SetAside,
     SinkContext,
 )
-from cdc_sink_iceberg.applying import Application
+from cdc_sink_iceberg.applying import Attempt
 from cdc_sink_iceberg.catalog import guard, location, open_catalog
 from cdc_sink_iceberg.checks import findings
-from cdc_sink_iceberg.control import Control, State, identifier
+from cdc_sink_iceberg.control import Control, SourceState, identifier
 from cdc_sink_iceberg.options import IcebergOptions
 from cdc_sink_iceberg.tables import CatalogTables
+from cdc_sink_iceberg.upkeep import Schedule
 
 DOCS = "docs/sinks/iceberg.md"
 # Each flush makes a snapshot and a file a table.
@@ -45,7 +46,7 @@ class IcebergSink:
     Options: ClassVar[type[BaseModel]] = IcebergOptions
     capabilities: ClassVar[Capabilities] = Capabilities(
         modes=("mirror", "append"),
-        deletes=(),
+        deletes=("hard",),
         atomic=Atomicity.ONE_TABLE,
         transactional_ddl=True,
         flush=FlushPolicy(interval_seconds=FLUSH_INTERVAL_SECONDS),
@@ -57,6 +58,7 @@ class IcebergSink:
         self._catalog: Catalog | None = None
         self._tables: CatalogTables | None = None
         self._control: Control | None = None
+        self._schedule = Schedule()
         # Tables that this process could not store: they are not requested again.
         self._still_refused: set[TableId] = set()
 
@@ -91,10 +93,10 @@ class IcebergSink:
         state = self._read(source)
         return state.cursor
 
-    def _read(self, source: str) -> State:
+    def _read(self, source: str) -> SourceState:
         file = self._options.sqlite_file
         if self._catalog is None and file is not None and not file.exists():
-            return State()
+            return SourceState()
         with guard("reading the sink's cursor", self._where):
             self._catalog = self._catalog or open_catalog(self._options)
             return self._control_of(source).read()
@@ -140,12 +142,12 @@ class IcebergSink:
             cursor = continuity.advanced(state.cursor, delivery, self._context)
             control.save(replace(made, cursor=cursor))
 
-    def _write(self, delivery: Delivery, state: State, tables: CatalogTables) -> State:
+    def _write(self, delivery: Delivery, state: SourceState, tables: CatalogTables) -> SourceState:
         """Write and commit the tables; return the state with those that are set aside."""
         refused: list[TableRefused] = []
         while True:
             shelf = LakeShelf(state.aside, tables, tables, refused, delivery.first)
-            made = Application(tables, shelf, self._options.mode, delivery, self._context)
+            made = Attempt(tables, shelf, self._options.mode, delivery, self._context)
             try:
                 made.run()
             except TableRefused as error:
@@ -169,6 +171,20 @@ class IcebergSink:
             state = control.verified()
             cursor = continuity.check_rewind(state.cursor, offset, self._where)
             control.save(replace(state, cursor=replace(cursor, next=offset)))
+
+    def idle(self) -> None:
+        """See `SupportsIdle.idle`."""
+        tables = self._tables
+        if tables is not None:
+            with guard("maintaining the tables", self._where):
+                try:
+                    due = self._schedule.take(tables.known())
+                    if due is not None:
+                        self._opened()[0].verified()
+                        self._schedule.maintain(due, tables, self._options, self._context.count)
+                except BaseException:
+                    tables.forget()
+                    raise
 
     def close(self) -> None:
         """See `Sink.close`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pyarrow.fs as pafs
@@ -19,9 +19,11 @@ from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update import RemoveSnapshotsUpdate
 from pyiceberg.typedef import Record
 
+from cdc.model import TableId
 from cdc_sink_iceberg.commit import MAIN_BRANCH, Content, TableCommit
 from cdc_sink_iceberg.files import Positions, TableFiles
 from cdc_sink_iceberg.options import IcebergOptions
+from cdc_sink_iceberg.tables import CatalogTables
 from cdc_sink_iceberg.work import COPY_BRANCH
 
 # Small files of a partition at which they are merged, and the share of a file that counts as small.
@@ -33,10 +35,11 @@ SNAPSHOTS_EXPIRED = 100
 # A delivery in work has files that no snapshot has: a file must be older than any delivery.
 ORPHAN_AGE = timedelta(days=3)
 # Between two looks at a table: a look reads its manifests.
-COMPACT_SECONDS, EXPIRE_SECONDS, ORPHAN_SECONDS = 60.0, 600.0, 86_400.0
+EVERY_SECONDS = {"compact": 60.0, "expire": 600.0, "orphans": 86_400.0}
+_COUNTED = {"compact": "files_merged", "expire": "snapshots_expired", "orphans": "orphans_removed"}
 
 
-class Upkeep:
+class TableUpkeep:
     """The upkeep of one table. Errors are those of the catalog; what broke off is done again later."""
 
     def __init__(self, table: Table, files: TableFiles, options: IcebergOptions) -> None:
@@ -165,17 +168,39 @@ def _manifests(table: Table, snapshots: Collection[Snapshot]) -> dict[str, Manif
     return {m.manifest_path: m for one in snapshots for m in one.manifests(table.io)}
 
 
-class Turns:
-    """Says when a kind of upkeep of a table is due."""
+class Schedule:
+    """Says which upkeep is due, of the tables that this process has written."""
 
     def __init__(self) -> None:
-        self._next: dict[tuple[str, str], float] = {}
+        self._next: dict[tuple[str, TableId], float] = {}
 
-    def is_due(self, kind: str, table: str, seconds: float) -> bool:
-        """Return whether it is due, and take the turn. The first one is due after the time has passed."""
+    def take(self, tables: Collection[TableId]) -> tuple[str, TableId] | None:
+        """Return a kind of upkeep and its table, None if nothing is due. The first one is due after the time
+        has passed.
+        """
         now = time.monotonic()
-        due = self._next.setdefault((kind, table), now + seconds)
-        if now < due:
-            return False
-        self._next[kind, table] = now + seconds
-        return True
+        for table in tables:
+            for kind, seconds in EVERY_SECONDS.items():
+                if self._next.setdefault((kind, table), now + seconds) <= now:
+                    self._next[kind, table] = now + seconds
+                    return kind, table
+        return None
+
+    def maintain(
+        self,
+        due: tuple[str, TableId],
+        tables: CatalogTables,
+        options: IcebergOptions,
+        count: Callable[[str, int], None],
+    ) -> None:
+        """Do what is due. It is due again at once, if there was something to do."""
+        kind, table = due
+        found = tables.find(table)
+        if found is None:
+            return
+        upkeep = TableUpkeep(*found, options)
+        done = {"compact": upkeep.compact, "expire": upkeep.expire, "orphans": upkeep.remove_orphans}
+        amount = done[kind]()
+        if amount:
+            count(_COUNTED[kind], amount)
+            self._next[due] = time.monotonic() + (EVERY_SECONDS[kind] if kind == "orphans" else 0)

@@ -42,7 +42,7 @@ class Stored:
 
 
 class Work:
-    """What one delivery changes in a table. The owner calls `commit` or `discard`."""
+    """The changes that one delivery makes to a table. The owner calls `commit` or `discard`."""
 
     def __init__(self, table: Table, files: TableFiles, mode: str) -> None:
         self.files = files
