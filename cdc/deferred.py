@@ -7,6 +7,7 @@ the latter). All else is imported at the head of a module, as usual.
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from typing import Any
 
 
@@ -29,3 +30,12 @@ compute: Any = _Deferred("pyarrow.compute")
 parquet: Any = _Deferred("pyarrow.parquet")
 # 18 MiB, for the few binlogs that hold changes of rows as statements.
 sqlglot: Any = _Deferred("sqlglot")
+
+
+def use_pandas() -> None:
+    """Have Arrow know the types of pandas where it is installed, for code of others: in a Series that Arrow
+    takes for any sequence, what is missing would become NaN. Commands are imported without pandas.
+    """
+    with suppress(ImportError):
+        # A conversion that needs pandas has Arrow look for it again.
+        importlib.import_module("pyarrow").nulls(0).to_pandas()

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 import cdc
 from cdc.cli.ending import end_process
-from cdc.cli.importing import uncollected
+from cdc.cli.importing import uncollected, without
 from cdc.cli.output import print_error
 from cdc.cli.session import CommandSession, exit_code, session_of
 from cdc.cli.variables import EPILOG, with_variables
@@ -139,7 +139,9 @@ def show_help(
 def _imported(name: str) -> Any:
     """The command of this name, as typer makes it of a function or of a group of commands."""
     module, _, attribute = COMMANDS[name].partition(":")
-    with uncollected():
+    # Arrow imports pandas for its first array, where it is installed: 300 modules that nothing here uses.
+    # Code of others still has them (`cdc.deferred.use_pandas`).
+    with uncollected(), without("pandas"):
         found = getattr(importlib.import_module(module), attribute)
     if not isinstance(found, typer.Typer):
         function, found = found, typer.Typer(add_completion=False, rich_markup_mode=None)

@@ -26,14 +26,27 @@ def uncollected() -> Iterator[None]:
 @contextmanager
 def without(name: str) -> Iterator[None]:
     """Have the imports of this block do without an optional package that is not imported yet."""
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = None  # type: ignore[assignment]  # Python's own mark: importing it fails.
+    finder = _Absent(name)
+    sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
-        del sys.modules[name]
+        sys.meta_path.remove(finder)
+
+
+class _Absent:
+    """A finder for which one package is not installed. Python's own mark, a None in sys.modules, counts as
+    the package where a compiled module imports it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        del path, target
+        if fullname == self._name:
+            message = f"No module named {fullname!r}"
+            raise ModuleNotFoundError(message, name=fullname)
 
 
 @functools.cache

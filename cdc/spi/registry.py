@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Literal
 
+from cdc.deferred import use_pandas
 from cdc.errors import PluginError
 from cdc.installing import install_command
 
 Group = Literal["cdc.sources", "cdc.sinks", "cdc.transforms"]
+DISTRIBUTION = "cdcd"
 # Where the page for authors of such a class is.
 _PAGES = {"cdc.sources": "docs/writing-a-source.md", "cdc.sinks": "docs/writing-a-sink.md"}
 
@@ -51,6 +53,8 @@ def load(group: Group, type_name: str) -> Any:
         message = f"importing the module {module_name} raised {type(error).__name__}"
         remedy = f'Run: python -c "import {module_name}"'
         raise PluginError(message, where=f"type: {type_name}", remedy=remedy) from error
+    if path == type_name:
+        use_pandas()
     found = getattr(module, attribute, None)
     if found is None:
         near = difflib.get_close_matches(attribute, dir(module), n=1)
@@ -79,12 +83,26 @@ def _lacking(group: Group, found: Any) -> list[str]:
 
 
 def _path_of(group: Group, name: str) -> str:
+    own = _own(group)
+    if name in own:
+        return own[name]
     plugins = {plugin.name: plugin.path for plugin in installed(group)}
     if name in plugins:
         return plugins[name]
     near = difflib.get_close_matches(name, plugins, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Installed: {', '.join(plugins) or 'none'}."
     raise PluginError(f"there is no {group.removeprefix('cdc.')[:-1]} type {name!r}", remedy=hint)
+
+
+def _own(group: Group) -> dict[str, str]:
+    """The plug-ins that come with the daemon, by name: found without a look at all installed distributions,
+    which takes 20 ms for 140 of them.
+    """
+    try:
+        entries = metadata.distribution(DISTRIBUTION).entry_points
+    except metadata.PackageNotFoundError:
+        return {}
+    return {entry.name: entry.value for entry in entries.select(group=group)}
 
 
 def _missing(type_name: str, module_name: str, error: ModuleNotFoundError) -> PluginError:

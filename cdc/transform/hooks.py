@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from cdc.deferred import use_pandas
 from cdc.errors import ConfigError, UnsupportedSchema
 from cdc.model import ChangeBatch, Column, Operation, TableSchema
 from cdc.transform.arrays import assemble, children, nulled, struct_of, unchanged_of
@@ -180,6 +181,7 @@ def _load(path: str, place: str) -> Function:
         message = f"importing the hook {path}: {type(error).__name__}"
         remedy = "Install its package in the daemon's environment, or put its folder on PYTHONPATH."
         raise ConfigError(message, where=place, remedy=remedy) from error
+    use_pandas()
     function: Any = module
     for name in attribute.split("."):
         function = getattr(function, name, None)

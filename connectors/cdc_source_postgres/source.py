@@ -19,7 +19,6 @@ from cdc.model import ChangeSet, Position, TableId, TableSchema
 from cdc.spi.finding import Finding, Severity
 from cdc.spi.source import Absence, EarlierSnapshot, Leftover, Snapshot, SourceContext, SourceIdentity
 from cdc_libpq.urls import URL_SCHEMES, URL_SHAPE
-from cdc_source_postgres.checks.preflight import run_checks
 from cdc_source_postgres.connection import (
     Connection,
     Connector,
@@ -130,6 +129,9 @@ class PostgresSource:
         self._closed = False
 
     def check(self) -> Sequence[Finding]:
+        # Only `cdc check` and `cdc doctor` wait for these imports.
+        from cdc_source_postgres.checks.preflight import run_checks  # noqa: PLC0415
+
         return run_checks(self._options, self._context.name, self._context.owner)
 
     def verify_reach(self, after: Position, memory: Mapping[str, str]) -> Sequence[Finding]:

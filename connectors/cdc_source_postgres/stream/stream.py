@@ -127,7 +127,9 @@ class StreamSession:
         self._binary = binary
         self._idle_lsn = after.order
         self._pace = Pace(parts.limits.idle_seconds)
-        self._asked_at = self._heard_at = time.monotonic()
+        # Whoever waits for a position when the stream begins, such as `run --once`, is not kept waiting.
+        self._asked_at = float("-inf")
+        self._heard_at = time.monotonic()
         self._questions: deque[int] = deque(maxlen=SHUTDOWN_QUESTIONS)
         # The server asked: it may be waiting for us to move before it can shut down.
         self._hurry = False
