@@ -99,7 +99,7 @@ test-container: setup ## The image, compose and the systemd unit, in containers;
 	$(PY) -m pytest -m '' $(CONTAINER_TESTS)
 
 bench: setup build ## Measure against the peers, side by side; results are printed
-	@failed=; for file in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/[a-z]*.py)); do \
+	@failed=; for file in $(filter-out benchmarks/soak.py benchmarks/harness.py,$(wildcard benchmarks/[a-z]*.py)); do \
 		name=$$(basename "$$file" .py); printf '\n== %s\n' "$$name"; \
 		$(PY) -m "benchmarks.$$name" || failed="$$failed $$name"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.apply_postgres import CHANGED_ROWS, COLUMNS, DELIVERY_ROWS, ROUNDS, batch_of, rows_of
-from benchmarks.stream import peak_mib
+from benchmarks.harness import peak_mib
 from cdc.cli.allocators import bound_resident_memory
 from cdc.model import Operation
 from cdc.testing.events import EPOCH, delivery, sink_context, table

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.stream import peak_mib
+from benchmarks.harness import peak_mib
 from cdc.cli.allocators import bound_resident_memory
 from cdc.model import ChangeBatch, Envelope, Operation, TableSchema
 from cdc.model.batch import OPERATION_DICTIONARY

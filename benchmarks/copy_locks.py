@@ -16,7 +16,8 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from benchmarks.stream import FILL, TABLE, peak_mib, run_once
+from benchmarks.harness import peak_mib, run_once
+from benchmarks.stream import FILL, TABLE
 from cdc.cli.allocators import bound_resident_memory
 from cdc.spi.source import SourceContext
 from cdc_source_postgres import PostgresSource
@@ -145,7 +146,7 @@ def _copy(database: Database) -> float:
     with tempfile.TemporaryDirectory(prefix="cdc-bench-") as folder:
         config = Path(folder) / "cdc.yaml"
         config.write_text(CONFIG.format(folder=folder, url=database.url))
-        seconds = run_once(config)
+        seconds = run_once(config).wall
     database.execute("select pg_drop_replication_slot('cdc_bench')", "drop publication cdc_bench")
     return seconds
 

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from pymysql.cursors import SSCursor
 
-from benchmarks.stream import peak_mib, run_once
+from benchmarks.harness import HEADER, measured, run_once, show
 from benchmarks.stream_mysql import CONFIG, FILL, NUMBERS, TABLE
 from cdc.cli.allocators import bound_resident_memory
 from cdc_source_mysql.snapshot.copying import PreparedStatement
@@ -38,9 +36,9 @@ def main(rows: int = 1_000_000, server_name: str = "mysql9") -> None:
         database.execute(TABLE, NUMBERS, f"insert into numbers values {numbers}", FILL)
         database.execute(f"call fill({rows // ROWS_PER_STATEMENT}, {ROWS_PER_STATEMENT}, 0)")
         database.execute("drop procedure fill", "drop table numbers", "analyze table bench")
-        packets = _timed(lambda: _packets(database))
-        cursor = _timed(lambda: _cursor(database))
-        arrow = _timed(lambda: _arrow(database, rows))
+        packets = measured(lambda: _packets(database))
+        cursor = measured(lambda: _cursor(database))
+        arrow = measured(lambda: _arrow(database, rows))
         with tempfile.TemporaryDirectory(prefix="cdc-bench-") as folder:
             config = Path(folder) / "cdc.yaml"
             config.write_text(CONFIG.format(folder=folder, url=database.url, database=database.name))
@@ -48,22 +46,15 @@ def main(rows: int = 1_000_000, server_name: str = "mysql9") -> None:
             idle = run_once(config)
     finally:
         server.destroy()
-    print(f"{server_name}: {rows:,} rows")
-    for name, seconds in (
-        ("packets, not decoded", packets),
+    print(f"{server_name}: {rows:,} rows\n{HEADER}")
+    show("packets, not decoded", rows, packets)
+    for name, taken in (
         ("PyMySQL SSCursor", cursor),
         ("cdc to Arrow, one reader", arrow),
         ("cdc to log and parquet, two readers", whole),
-        ("the same less its start and end", whole - idle),
+        ("the same less its start and end", whole.less(idle)),
     ):
-        print(f"{name:<38}{rows / seconds:>12,.0f} rows/s   {packets / seconds:.2f}")
-    print(f"peak resident memory of this process: {peak_mib():.0f} MiB")
-
-
-def _timed(work: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+        show(name, rows, taken, packets)
 
 
 def _packets(database: MysqlDatabase) -> None:

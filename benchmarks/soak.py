@@ -117,7 +117,7 @@ def _soak(server: PostgresServer, folder: Path, seconds: float, rate: int, progr
     with CdcProcess("run", "--log-level", "warning", cwd=folder, environment=environment) as daemon:
         wait_until(lambda: _get(listen, "/readyz") is not None, "the daemon to be ready")
         began = time.monotonic()
-        load = _load(server, folder, seconds, rate, programs)
+        load = start_pgbench(server, folder, TRANSACTION, seconds, rate, programs)
         reloads = 0
 
         def reload() -> None:
@@ -149,11 +149,12 @@ def _soak(server: PostgresServer, folder: Path, seconds: float, rate: int, progr
     raise SystemExit(1 if code or grows or differs else 0)
 
 
-def _load(
-    server: PostgresServer, folder: Path, seconds: float, rate: int, programs: Path
+def start_pgbench(
+    server: PostgresServer, folder: Path, transaction: str, seconds: float, rate: int, programs: Path
 ) -> subprocess.Popen[str]:
+    """Commit transactions at this rate; the process ends after so many seconds."""
     script = folder / "transaction.sql"
-    script.write_text(TRANSACTION)
+    script.write_text(transaction)
     command = [str(programs / "pgbench"), "-n", "-M", "prepared", "-f", str(script), "-T", f"{seconds:.0f}"]
     command += ["-R", str(rate), "-c", str(CLIENTS), "-j", "2", server.dsn()]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

@@ -1,10 +1,9 @@
 """MySQL binlog → log → Parquet, beside pymysqlreplication iterating the same events with no sink at all, and
 `mysqlbinlog -v` where that program is found.
 
-500,000 rows of 10 columns in transactions of 100 rows, then 50,000 transactions of one row, one table. Prints
-rows a second of the whole run and of the run less its start and end (what a run with nothing to do takes,
-measured too), the ratios, and the peak resident memory.
-Run: python benchmarks/stream_mysql.py [rows] [one-row transactions] [mysql9|mariadb10|…]
+Rows of 10 columns in transactions of 100 rows, then transactions of one row, one table. "Less start
+and end" is without what a run with nothing to do takes.
+Run: python -m benchmarks.stream_mysql [rows] [one-row transactions] [mysql9|mariadb10|…]
 """
 
 from __future__ import annotations
@@ -13,14 +12,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from pymysqlreplication import BinLogStreamReader
 from pymysqlreplication.row_event import WriteRowsEvent
 
-from benchmarks.stream import peak_mib, run_once
+from benchmarks.harness import HEADER, Taken, measured, run_once, show
 from cdc.cli.allocators import bound_resident_memory
 from tests.support.mysql.server import MysqlDatabase, MysqlServer
 
@@ -49,7 +47,7 @@ sinks:
 """
 
 
-def main(rows: int = 500_000, transactions: int = 50_000, server_name: str = "mysql9") -> None:
+def main(rows: int = 3_000_000, transactions: int = 300_000, server_name: str = "mysql9") -> None:
     """Fill, measure the peer, measure ourselves, print."""
     bound_resident_memory()
     server = MysqlServer(server_name, {"binlog-row-metadata": "FULL"}).start()
@@ -61,13 +59,12 @@ def main(rows: int = 500_000, transactions: int = 50_000, server_name: str = "my
             config = Path(folder) / "cdc.yaml"
             config.write_text(CONFIG.format(folder=folder, url=database.url, database=database.name))
             run_once(config)
-            print(f"{server_name}: {rows:,} rows in transactions of 100")
+            print(f"{server_name}: {rows:,} rows in transactions of 100\n{HEADER}")
             _measure(server, database, config, (rows // 100, 100, 0))
             print(f"{server_name}: {transactions:,} transactions of one row")
             _measure(server, database, config, (transactions, 1, rows))
     finally:
         server.destroy()
-    print(f"peak resident memory of this process: {peak_mib():.0f} MiB")
 
 
 def _measure(server: MysqlServer, database: MysqlDatabase, config: Path, work: tuple[int, int, int]) -> None:
@@ -75,18 +72,17 @@ def _measure(server: MysqlServer, database: MysqlDatabase, config: Path, work: t
     start = server.position()
     database.execute(f"call fill({work[0]}, {work[1]}, {work[2]})")
     dumped = _mysqlbinlog(server, start)
-    peer = _peer(server, database, start, rows)
-    ours = run_once(config)
-    streaming = ours - run_once(config)
+    peer = measured(lambda: _peer(server, database, start, rows))
+    limit = dumped or peer
     if dumped is not None:
-        print(f"mysqlbinlog -v to /dev/null     {rows / dumped:>10,.0f} rows/s")
-    print(f"pymysqlreplication, no sink     {rows / peer:>10,.0f} rows/s   1.00")
-    print(f"cdc, whole run                  {rows / ours:>10,.0f} rows/s   {peer / ours:.2f}")
-    print(f"cdc, less start and end         {rows / streaming:>10,.0f} rows/s   {peer / streaming:.2f}")
+        show("mysqlbinlog -v to /dev/null", rows, dumped)
+    show("pymysqlreplication, no sink", rows, peer, limit)
+    whole = run_once(config)
+    show("cdc, whole run", rows, whole, limit)
+    show("cdc, less start and end", rows, whole.less(run_once(config)), limit)
 
 
-def _peer(server: MysqlServer, database: MysqlDatabase, start: tuple[str, int], rows: int) -> float:
-    began = time.perf_counter()
+def _peer(server: MysqlServer, database: MysqlDatabase, start: tuple[str, int], rows: int) -> None:
     reader = BinLogStreamReader(
         connection_settings=_login(server),
         server_id=4711,
@@ -102,23 +98,17 @@ def _peer(server: MysqlServer, database: MysqlDatabase, start: tuple[str, int], 
         if seen >= rows:
             break
     reader.close()
-    return time.perf_counter() - began
 
 
-def _mysqlbinlog(server: MysqlServer, start: tuple[str, int]) -> float | None:
+def _mysqlbinlog(server: MysqlServer, start: tuple[str, int]) -> Taken | None:
     program = shutil.which("mysqlbinlog") or shutil.which("mariadb-binlog")
     if program is None:
         return None
     login = _login(server)
     options = [f"--host={login['host']}", f"--port={login['port']}", f"--user={login['user']}"]
-    began = time.perf_counter()
-    subprocess.run(
-        [program, "-v", "--read-from-remote-server", *options, f"--start-position={start[1]}", start[0]],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    return time.perf_counter() - began
+    command = [program, "-v", "--read-from-remote-server", *options, f"--start-position={start[1]}", start[0]]
+    nowhere = subprocess.DEVNULL
+    return measured(lambda: subprocess.run(command, check=True, stdout=nowhere, stderr=nowhere))
 
 
 def _login(server: MysqlServer) -> dict[str, Any]:
