@@ -21,7 +21,7 @@ from cdc.engine.repeats import Repeats
 from cdc.errors import CdcError
 from cdc.model import Audience, ChangeSet, Commit, Position, Resnapshot, TableId, TableSchema
 from cdc.model.batch import EVERYONE
-from cdc.spi import LogTransaction, LogWriter
+from cdc.spi import EncodedChanges, LogTransaction, LogWriter
 
 _TABLE_PREFIX = "table:"
 _CHUNK_PREFIX = "chunk:"
@@ -377,9 +377,10 @@ class LedgerEntry:
         """Return the newest schema of a table as of the previous commit."""
         return self._log.schema(table)
 
-    def append(self, changes: ChangeSet) -> None:
+    def append(self, changes: ChangeSet | EncodedChanges) -> None:
         self._transaction.append(changes)
-        for batch in changes.batches:
+        plain = changes.changes if isinstance(changes, EncodedChanges) else changes
+        for batch in plain.batches:
             if self._ledger.definitions.is_new(batch.schema):
                 self._schemas[batch.table] = batch.schema
 

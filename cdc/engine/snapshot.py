@@ -19,14 +19,15 @@ from dataclasses import replace
 
 from cdc import failpoints
 from cdc.engine.capture_context import CaptureContext
-from cdc.engine.ledger import LedgerEntry, Phase, TableState
+from cdc.engine.ledger import Phase, TableBook, TableState
 from cdc.engine.outdated import record_of
 from cdc.engine.release import RELEASE_RUNS, Releaser, batches_with_last, superseded
 from cdc.engine.routing import mark_batch
 from cdc.engine.status import SnapshotProgress
+from cdc.engine.wide import WIDE_BYTES
 from cdc.errors import CdcError, LogFull, SnapshotYielded
-from cdc.model import ChangeSet, CopyStep, Position, TableId, TableSchema
-from cdc.spi import EarlierSnapshot, Snapshot, SnapshotChunk
+from cdc.model import Audience, ChangeSet, CopyStep, Position, TableId, TableSchema
+from cdc.spi import EarlierSnapshot, EncodedChanges, Snapshot, SnapshotChunk
 
 # What waits inside of a copy, as `Waits` knows it.
 COPY = "the copy"
@@ -259,12 +260,13 @@ class TableCopier:
         halt: threading.Event,
     ) -> None:
         """Append rows of a chunk; `finished` is how many it has in all, with the last of them."""
+        audience = _require(self._ledger.tables, chunk.table, token).audience
+        made = self._encoded(changes, audience)
         while True:
             try:
                 with self._ledger.begin() as entry:
-                    audience = _require(entry, chunk.table, token).audience
-                    batches = tuple(replace(batch, audience=audience) for batch in changes.batches)
-                    entry.append(replace(changes, batches=batches))
+                    wanted = _require(entry.tables, chunk.table, token).audience
+                    entry.append(made if wanted == audience else self._encoded(changes, wanted))
                     if finished is not None:
                         entry.tables.finish_chunk(chunk.table, chunk.id, finished)
                     self._status.positioned(entry.commit())
@@ -275,6 +277,14 @@ class TableCopier:
                 self._status.waits.begin(DISK_WAIT, error.message, error.remedy, kind="LogFull")
                 if halt.wait(DISK_FULL_WAIT_SECONDS):
                     raise
+
+    def _encoded(self, changes: ChangeSet, audience: Audience) -> ChangeSet | EncodedChanges:
+        """Return the rows for this audience, encoded beside the transactions of other readers and the stream,
+        except wide ones: only one reader may hold those twice.
+        """
+        batches = tuple(replace(batch, audience=audience) for batch in changes.batches)
+        addressed = replace(changes, batches=batches)
+        return addressed if changes.byte_count >= WIDE_BYTES else self._ledger.log.encode(addressed)
 
     def _count(self, rows: int) -> None:
         self._status.rate.add(rows)
@@ -288,7 +298,7 @@ class TableCopier:
         failpoints.hit("snapshot.before-live")
         with self._ledger.begin() as entry:
             self._releaser.release_rest(entry, table, token)
-            state = _require(entry, table, token)
+            state = _require(entry.tables, table, token)
             schema = entry.schema(table)
             assert schema is not None, "the copy began with a mark"
             mark = mark_batch(schema, CopyStep.FINISHED, self._ledger.reached, state.audience)
@@ -306,8 +316,8 @@ class TableCopier:
             progress.tables_done += 1
 
 
-def _require(entry: LedgerEntry, table: TableId, token: str) -> TableState:
-    state = entry.tables.get(table)
+def _require(tables: TableBook, table: TableId, token: str) -> TableState:
+    state = tables.get(table)
     if state is None or state.token != token:
         raise superseded(table)
     return state

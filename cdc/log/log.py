@@ -33,6 +33,7 @@ from cdc.log.writer import (
     Transaction,
     Writes,
     create_segment,
+    encode_changes,
     full,
     is_no_room,
     lost,
@@ -41,7 +42,7 @@ from cdc.log.writer import (
     write_part,
 )
 from cdc.model import ChangeBatch, ChangeSet, Commit, Position, TableId, TableSchema
-from cdc.spi.log import BufferReader, Trimmed
+from cdc.spi.log import BufferReader, EncodedChanges, Trimmed
 
 # Retention removes whole segments, and opening reads the newest one whole (about 0.1 s for this size):
 # small enough for both, large enough that a 20 GiB log has 320 files. A transaction never spans two, so a
@@ -187,6 +188,9 @@ class SegmentedLog:
             self._mend()
             self._transaction = Transaction(self._writes, self._buffers)
             return self._transaction
+
+    def encode(self, changes: ChangeSet) -> EncodedChanges:
+        return encode_changes(changes)
 
     def buffered(self, number: int) -> BufferReader:
         if self._buffers is None:

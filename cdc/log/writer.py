@@ -38,7 +38,7 @@ from cdc.log.scan import StoredSchema
 from cdc.log.segment import Segment, restore, segment_name
 from cdc.model import Audience, ChangeSet, Commit, Position, TableId, TableSchema
 from cdc.model.batch import EVERYONE
-from cdc.spi.log import LogTransaction
+from cdc.spi.log import EncodedChanges, LogTransaction
 
 
 class SegmentWriter:
@@ -153,6 +153,11 @@ def _add_frame(chunks: list[bytes], preamble: Preamble, at: int, kind: FrameKind
     return at + len(head) + len(body)
 
 
+def encode_changes(changes: ChangeSet) -> EncodedChanges:
+    """See `LogWriter.encode`."""
+    return EncodedChanges(changes, [encode_batch(batch, changes.changes) for batch in changes.batches])
+
+
 @dataclass(frozen=True, slots=True)
 class Writes:
     """Operations of an open transaction on its log."""
@@ -179,10 +184,11 @@ class Transaction:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def append(self, changes: ChangeSet) -> None:
+    def append(self, changes: ChangeSet | EncodedChanges) -> None:
         self._check_open()
-        self._commit_at = changes.commit_at or self._commit_at
-        self._writes.write(changes, [encode_batch(batch, changes.changes) for batch in changes.batches])
+        encoded = changes if isinstance(changes, EncodedChanges) else encode_changes(changes)
+        self._commit_at = encoded.changes.commit_at or self._commit_at
+        self._writes.write(encoded.changes, encoded.batches)
 
     def buffer(self, number: int, changes: ChangeSet) -> None:
         self._check_open()

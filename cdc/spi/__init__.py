@@ -5,6 +5,7 @@ from cdc.spi.finding import Finding, Severity
 from cdc.spi.holder import StateHolder
 from cdc.spi.log import (
     BufferReader,
+    EncodedChanges,
     LogPart,
     LogReader,
     LogRetention,
@@ -72,6 +73,7 @@ __all__ = [
     "Delivery",
     "DeliveryState",
     "EarlierSnapshot",
+    "EncodedChanges",
     "Finding",
     "FixesOptions",
     "FlushPolicy",

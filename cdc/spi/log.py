@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from cdc.errors import LogCorrupt
 from cdc.model import ChangeBatch, ChangeSet, Commit, Position, TableId, TableSchema
@@ -169,6 +169,14 @@ class LogReader(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedChanges:
+    """A set as a log stores it, made by `LogWriter.encode` for an append to the same log."""
+
+    changes: ChangeSet
+    batches: Sequence[Any]
+
+
 class LogTransaction(Protocol):
     """An uncommitted transaction. While it is open, `begin` of the same log waits.
 
@@ -179,7 +187,7 @@ class LogTransaction(Protocol):
 
     def __exit__(self, *exception: object) -> None: ...
 
-    def append(self, changes: ChangeSet) -> None:
+    def append(self, changes: ChangeSet | EncodedChanges) -> None:
         """Add a set, or a part of a large one, whose ordinals become offsets.
 
         The log numbers schemas: equal shapes have one version. After an error the transaction is unchanged,
@@ -214,6 +222,10 @@ class LogWriter(LogReader, Protocol):
 
     def begin(self) -> LogTransaction:
         """Open a transaction; wait until no other one of this log is open."""
+        ...
+
+    def encode(self, changes: ChangeSet) -> EncodedChanges:
+        """Do the part of an append that needs no transaction, while others hold one."""
         ...
 
     def buffered(self, number: int) -> BufferReader:
