@@ -27,8 +27,8 @@ _FIXED_BYTES = {
 }
 _GTID_FLAGS, _CHARSET_COLLATIONS = 130, 131
 _EXPLICIT_TIMESTAMPS = 16
-# The third number of _CHARSET; no status variable has this number.
-_SERVER_COLLATION = -1
+# The second and third number of _CHARSET; no status variable has these numbers.
+_CONNECTION_COLLATION, _SERVER_COLLATION = -2, -1
 # MariaDB (since 10.10) says it among the flags; older versions never do.
 _EXPLICIT_TIMESTAMPS_FLAG = 1 << 24
 # MariaDB's extra flags, in a status variable.
@@ -52,7 +52,8 @@ class Header:
 @dataclass(frozen=True, slots=True)
 class Query:
     """`sql` is raw: its characters are of the collation id `charset_id` (the client's; 0 unknown).
-    `server_collation_id` is the session's collation_server (0 unknown).
+    `connection_collation_id` and `server_collation_id` are the session's collation_connection and
+    collation_server (0 unknown).
     """
 
     thread_id: int
@@ -65,6 +66,7 @@ class Query:
     charset_id: int = 0
     gtid_flags: int = 0
     explicit_timestamps: bool | None = None
+    connection_collation_id: int = 0
     server_collation_id: int = 0
 
 
@@ -114,6 +116,7 @@ def parse_query(body: bytes | memoryview) -> Query:
         charset_id=status.get(_CHARSET, 0),
         gtid_flags=status.get(_GTID_FLAGS, 0),
         explicit_timestamps=bool(explicit) if explicit is not None else None,
+        connection_collation_id=status.get(_CONNECTION_COLLATION, 0),
         server_collation_id=status.get(_SERVER_COLLATION, 0),
     )
 
@@ -131,7 +134,7 @@ def _status(cursor: Reader) -> dict[int, int]:
             found[number] = cursor.little(8)
         elif number == _CHARSET:
             found[number] = cursor.little(2)
-            cursor.skip(2)
+            found[_CONNECTION_COLLATION] = cursor.little(2)
             found[_SERVER_COLLATION] = cursor.little(2)
         elif number == _EXPLICIT_TIMESTAMPS:
             found[number] = cursor.u8()

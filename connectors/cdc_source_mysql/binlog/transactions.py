@@ -25,10 +25,10 @@ from cdc_source_mysql.binlog.events import (
     parse_xa_prepare,
 )
 from cdc_source_mysql.binlog.temporary_tables import StatementOrigin
-from cdc_source_mysql.schema.charsets import Collation
+from cdc_source_mysql.schema.charsets import Collation, holds_all
 from cdc_source_mysql.schema.ddl.changes import Dml, TableChange
 from cdc_source_mysql.schema.ddl.classify import classify
-from cdc_source_mysql.schema.ddl.tokens import decode_statement
+from cdc_source_mysql.schema.ddl.tokens import SessionSettings, decode_statement
 from cdc_source_mysql.wire import codes
 from cdc_source_mysql.wire.decoder import Binlog
 from cdc_source_mysql.wire.events import is_server_start
@@ -231,6 +231,7 @@ class Grammar:
     def _classify(self, query: Query) -> tuple[TableChange, ...]:
         collation = self._collations.get(query.charset_id)
         charset = collation.charset if collation else "utf8mb4"
+        connection = self._collations.get(query.connection_collation_id)
         server_collation = self._collations.get(query.server_collation_id)
         return classify(
             query.sql,
@@ -238,8 +239,11 @@ class Grammar:
             query.sql_mode,
             charset,
             self._flavour,
-            explicit_timestamps=query.explicit_timestamps,
-            server_collation=server_collation.name if server_collation else "",
+            SessionSettings(
+                explicit_timestamps=query.explicit_timestamps,
+                server_collation=server_collation.name if server_collation else "",
+                keeps_literals=connection is None or holds_all(connection.charset, charset),
+            ),
         )
 
     def _load(self, header: Header, body: memoryview) -> Meaning:

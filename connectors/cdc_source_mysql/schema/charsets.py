@@ -269,6 +269,15 @@ def is_known(charset: str) -> bool:
     )
 
 
+def holds_all(charset: str, other: str) -> bool:
+    """Return whether a text of the `other` set is the same text once converted to `charset`; False where that
+    is not known, and for bytes.
+    """
+    if "binary" in (charset, other):
+        return False
+    return charset in (other, "utf8mb4") or (charset == "utf8mb3" and other in ("ascii", "latin1"))
+
+
 def decode_text(data: bytes, charset: str) -> str | None:
     """The text of bytes stored in `charset` (the server's name, or one of ColumnPlan.charset's); None when
     the bytes have no counterpart. KeyError for a set that `is_known` denies.

@@ -237,7 +237,7 @@ def shown_default(row: Sequence[Any], parsed: ParsedType, flavour: str) -> Defau
 def _quoted(text: str) -> Default | None:
     """MariaDB shows defaults as expressions: texts quoted, NULL as a word."""
     try:
-        cursor = TokenCursor(tokenize(text, 0, "mariadb"), Context("", 0, "mariadb", None))
+        cursor = TokenCursor(tokenize(text, 0, "mariadb"), Context("", 0, "mariadb"))
         default = parse_default(cursor)
     except (NotLexed, NotUnderstood):
         return _EXPRESSION

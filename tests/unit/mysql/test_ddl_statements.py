@@ -19,6 +19,7 @@ from cdc_source_mysql.schema.ddl.changes import (
     Unknown,
 )
 from cdc_source_mysql.schema.ddl.classify import classify
+from cdc_source_mysql.schema.ddl.tokens import SessionSettings
 
 ANSI_QUOTES, NO_BACKSLASH_ESCAPES = 4, 1 << 20
 T = TableId("db", "t")
@@ -134,7 +135,9 @@ CREATE OR REPLACE PACKAGE BODY p AS x INT; END
 @pytest.mark.parametrize("flavour", ["mysql", "mariadb"])
 def test_a_statement_without_effect_on_rows_and_shapes_is_harmless(sql: str, flavour: str) -> None:
     keys = ObjectChanged("FOREIGN KEY", T)
-    assert set(classify(sql, "db", flavour=flavour)) <= {keys}
+    # The server may copy the rows, and compute generated columns again.
+    rebuilt = Altered(T, (), strict=False, rebuilds=True)
+    assert set(classify(sql, "db", flavour=flavour)) <= {keys, rebuilt}
 
 
 @pytest.mark.parametrize(
@@ -188,7 +191,7 @@ CASES: list[tuple[str, tuple[TableChange, ...]]] = [
     ),
     ("ALTER TABLE t RENAME u", (Renamed(T, U),)),
     ("ALTER TABLE t RENAME TO x.u", (Renamed(T, TableId("x", "u")),)),
-    ("ALTER TABLE t RENAME AS u, ALGORITHM=COPY", (Renamed(T, U),)),
+    ("ALTER TABLE t RENAME AS u, ALGORITHM=INPLACE", (Renamed(T, U),)),
     ("ALTER TABLE t RENAME = u", (Renamed(T, U),)),
     ("TRUNCATE t", (Truncated(T),)),
     ("TRUNCATE TABLE `x`.`u`", (Truncated(TableId("x", "u")),)),
@@ -203,7 +206,7 @@ CASES: list[tuple[str, tuple[TableChange, ...]]] = [
     ("ALTER TABLE t DISCARD TABLESPACE", (RowsChanged(T, "DISCARD TABLESPACE"),)),
     ("ALTER TABLE t IMPORT TABLESPACE", (RowsChanged(T, "IMPORT TABLESPACE"),)),
     ("ALTER TABLE t IMPORT PARTITION p0 TABLESPACE", (RowsChanged(T, "IMPORT TABLESPACE"),)),
-    ("ALTER IGNORE TABLE t FORCE", (RowsChanged(T, "ALTER IGNORE TABLE may delete rows"),)),
+    ("ALTER IGNORE TABLE t COMMENT = 'x'", (RowsChanged(T, "ALTER IGNORE TABLE may delete rows"),)),
     (
         "ALTER TABLE t CONVERT PARTITION p0 TO TABLE u",
         (
@@ -380,7 +383,7 @@ def test_dml_that_sqlglot_can_not_read_counts_for_every_name() -> None:
     ],
 )
 def test_databases_have_a_default_character_set(sql: str, change: DatabaseDefaults) -> None:
-    assert classify(sql, "db", server_collation="latin1_swedish_ci") == (change,)
+    assert classify(sql, "db", session=SessionSettings(server_collation="latin1_swedish_ci")) == (change,)
 
 
 def test_the_default_of_a_database_is_unknown_where_neither_statement_nor_event_says_it() -> None:

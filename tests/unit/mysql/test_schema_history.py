@@ -11,6 +11,7 @@ from cdc_source_mysql.schema import column_types as types
 from cdc_source_mysql.schema.charsets import Collation
 from cdc_source_mysql.schema.ddl.changes import Default
 from cdc_source_mysql.schema.ddl.classify import classify
+from cdc_source_mysql.schema.ddl.tokens import SessionSettings
 from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition
 from cdc_source_mysql.schema.history.history import MOST_OTHERS, Applied, History
 from cdc_source_mysql.schema.table_map import TableMap
@@ -378,3 +379,24 @@ def test_a_table_that_was_renamed_out_of_the_selection_is_known_until_it_returns
     restored.restore({key: text for key, text in memory.items() if text is not None})
     for one in (history, restored):
         assert one.moved() == {TableId("db", old): TableId("db", now) for old, now in moved.items()}
+
+
+@pytest.mark.parametrize(
+    ("definition", "options"),
+    [
+        ("a varchar(9) default 'é'", {"session": SessionSettings(keeps_literals=False)}),
+        ("a enum('é')", {"session": SessionSettings(keeps_literals=False)}),
+        ("a varchar(9) default _utf8mb4'é'", {}),
+        ("a varchar(9) default N'é'", {}),
+        # A text on MariaDB: the number 5, not 53.
+        ("a int default x'35'", {"flavour": "mariadb"}),
+        ("a int default 1, alter a set default 2", {"flavour": "mariadb"}),
+    ],
+)
+def test_a_default_that_the_server_may_read_otherwise_is_copied(
+    definition: str, options: dict[str, Any]
+) -> None:
+    history = _history(DEFINITION, flavour=options.get("flavour", "mysql"))
+    applied = _run(history, f"alter table t add {definition}", **options)
+    assert [request.table for request in applied.resnapshots] == [T]
+    assert history.fills(T) == {}

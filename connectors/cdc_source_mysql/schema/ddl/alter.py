@@ -52,7 +52,13 @@ from cdc_source_mysql.schema.ddl.create import (
     parse_period,
     sees_index,
 )
-from cdc_source_mysql.schema.ddl.tokens import NO_AUTO_VALUE_ON_ZERO, STRICT, NotUnderstood, TokenCursor
+from cdc_source_mysql.schema.ddl.tokens import (
+    NO_AUTO_VALUE_ON_ZERO,
+    PAD_CHAR_TO_FULL_LENGTH,
+    STRICT,
+    NotUnderstood,
+    TokenCursor,
+)
 from cdc_source_mysql.schema.definitions import keeps_rows
 
 _ORDERS = frozenset({"ASC", "DESC"})
@@ -61,6 +67,8 @@ _HARMLESS_PARTITION = frozenset({"ANALYZE", "CHECK", "OPTIMIZE", "REBUILD", "REO
 # Words of the clauses that make foreign keys or drop them.
 _KEYS = frozenset({"FOREIGN", "REFERENCES", "CONSTRAINT"})
 _DROPS = frozenset({"DROP"})
+# Words of the clauses by which a server may copy the rows although the columns stay as they are.
+_REBUILDS = frozenset({"BY", "CHECK", "COPY", "ENCRYPTION", "ENGINE", "FORCE", "FOREIGN", "PARTITIONING"})
 # Clauses that name another table: a statement with one of them can't be understood by half.
 _OTHER_TABLES = frozenset({"RENAME", "EXCHANGE", "CONVERT"})
 
@@ -73,6 +81,7 @@ class AlterDraft:
     edits: list[Edit] = field(default_factory=list)
     before: list[TableChange] = field(default_factory=list)
     after: list[TableChange] = field(default_factory=list)
+    rebuilds: bool = False
 
     def rows_changed(self, reason: str) -> None:
         self.before.append(RowsChanged(self.table, reason))
@@ -140,7 +149,9 @@ def parse_alter_table(cursor: TokenCursor, *, ignores: bool) -> tuple[TableChang
         draft.rows_changed(reason)
     drops = cursor.has_any(_DROPS)
     keys = (ObjectChanged("FOREIGN KEY", draft.table, drops),) if cursor.has_any(_KEYS) else ()
-    return (*draft.before, *altered(cursor, draft.table, draft.edits), *keys, *draft.after)
+    rebuilds = draft.rebuilds or cursor.has_any(_REBUILDS)
+    own = altered(cursor, draft.table, draft.edits, rebuilds=rebuilds)
+    return (*draft.before, *own, *keys, *draft.after)
 
 
 def parse_create_index(cursor: TokenCursor, *, unique: bool, replaces: bool) -> tuple[TableChange, ...]:
@@ -168,17 +179,20 @@ def parse_drop_index(cursor: TokenCursor) -> tuple[TableChange, ...]:
     return altered(cursor, table, [_drop_index(name)])
 
 
-def altered(cursor: TokenCursor, table: TableId, edits: list[Edit]) -> tuple[TableChange, ...]:
+def altered(
+    cursor: TokenCursor, table: TableId, edits: list[Edit], *, rebuilds: bool = False
+) -> tuple[TableChange, ...]:
     mode = cursor.context.sql_mode
-    if not edits:
+    if not edits and not rebuilds:
         return ()
     return (
         Altered(
             table,
             tuple(edits),
             strict=bool(mode & STRICT),
-            stamps_null=cursor.context.flavour == "mariadb",
             numbers_zeros=not mode & NO_AUTO_VALUE_ON_ZERO,
+            pads=bool(mode & PAD_CHAR_TO_FULL_LENGTH),
+            rebuilds=rebuilds,
         ),
     )
 

@@ -88,16 +88,17 @@ class Truncated:
 class Altered:
     """Effect of an ALTER TABLE, CREATE INDEX or DROP INDEX on a table's shape, clause by clause.
 
-    `strict`: values that don't fit are refused, not changed. `stamps_null`: NULL in a TIMESTAMP that becomes
-    NOT NULL still turns into the present time. `numbers_zeros`: a column that becomes AUTO_INCREMENT
-    gets numbers where it is 0.
+    `strict`: values that don't fit are refused, not changed. `numbers_zeros`: a column that becomes
+    AUTO_INCREMENT gets numbers where it is 0. `pads`: a CHAR is read with the spaces at its end. `rebuilds`:
+    the server may copy the rows, and so compute generated columns again, by the session's settings.
     """
 
     table: TableId
     edits: tuple[Edit, ...]
     strict: bool = True
-    stamps_null: bool = False
     numbers_zeros: bool = True
+    pads: bool = False
+    rebuilds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,8 @@ class ColumnSpec:
 
     `charset` is also 'binary' for a text type made binary by its character set. `nullable` is None where the
     statement says neither NULL nor NOT NULL; with `is_sure` False the server's settings decide what that
-    means. `period` is 'row_start' or 'row_end' for the columns of MariaDB's system versioning.
+    means. `period` is 'row_start' or 'row_end' for the columns of MariaDB's system versioning. `rounds`: a
+    float or double with stated digits, to which the server rounds stored values too.
     """
 
     name: str
@@ -206,6 +208,7 @@ class ColumnSpec:
     on_update: bool = False
     is_sure: bool = True
     period: str = ""
+    rounds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,11 @@ from cdc_source_mysql.schema.ddl.changes import (
 from cdc_source_mysql.schema.ddl.create import parse_alter_database, parse_create_table, parse_database
 from cdc_source_mysql.schema.ddl.dml import CHANGING, OPAQUE, parse_dml
 from cdc_source_mysql.schema.ddl.tokens import (
+    USUAL_SESSION,
     Context,
     NotLexed,
     NotUnderstood,
+    SessionSettings,
     Token,
     TokenCursor,
     decode_statement,
@@ -129,19 +131,16 @@ def classify(
     sql_mode: int = 0,
     charset: str = "utf8mb4",
     flavour: str = "mysql",
-    *,
-    explicit_timestamps: bool | None = None,
-    server_collation: str = "",
+    session: SessionSettings = USUAL_SESSION,
 ) -> tuple[TableChange, ...]:
     """The changes that the statement makes, in order; () for a harmless one.
 
     `sql`, `database` (of unqualified names), `sql_mode` (ANSI_QUOTES, NO_BACKSLASH_ESCAPES, …) and `charset`
     (the server's name of the client's character set, by which bytes are decoded) come from the QUERY event,
-    `explicit_timestamps` from its status variable 16 or the server's explicit_defaults_for_timestamp; None
-    when that isn't known. `server_collation` is the session's collation_server, which new databases get.
+    as `session` does.
     """
     text = sql if isinstance(sql, str) else decode_statement(sql, charset)
-    context = Context(database, sql_mode, flavour, explicit_timestamps, server_collation)
+    context = Context(database, sql_mode, flavour, session)
     try:
         tokens = tokenize(text, sql_mode, flavour)
     except NotLexed:

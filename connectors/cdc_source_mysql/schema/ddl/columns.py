@@ -10,6 +10,7 @@ from cdc_source_mysql.schema.charsets import MAX_BYTES
 from cdc_source_mysql.schema.column_types import YEAR_OF_TWO_DIGITS, label_type
 from cdc_source_mysql.schema.ddl.changes import ColumnPlace, ColumnSpec, Default
 from cdc_source_mysql.schema.ddl.tokens import (
+    BYTE_TEXT,
     BYTES,
     NUMBER,
     ORACLE,
@@ -71,6 +72,7 @@ class TypeSpec:
     is_json: bool = False
     is_serial: bool = False
     sized_text: int | None = None
+    rounds: bool = False
 
 
 def parse_type(cursor: TokenCursor) -> TypeSpec:
@@ -107,7 +109,7 @@ def _float(cursor: TokenCursor, word: str) -> TypeSpec:
     single = word in {"FLOAT", "FLOAT4"} or (word == "REAL" and bool(cursor.context.sql_mode & REAL_AS_FLOAT))
     if word == "FLOAT" and len(size) == 1 and size[0] > 24:
         single = False
-    return TypeSpec(("float" if single else "double") + _sign(cursor))
+    return TypeSpec(("float" if single else "double") + _sign(cursor), rounds=len(size) > 1)
 
 
 def _bare(cursor: TokenCursor, word: str) -> TypeSpec:
@@ -199,9 +201,12 @@ def _labelled(cursor: TokenCursor, word: str) -> TypeSpec:
 def _label(cursor: TokenCursor) -> str:
     if cursor.peek().kind == WORD and cursor.peek().upper == "N" and cursor.peek(1).kind == STRING:
         cursor.take()
-    if cursor.peek().kind == BYTES:
+    if cursor.peek().kind in (BYTES, BYTE_TEXT):
         raise NotUnderstood("a label is given as bytes")
-    return cursor.text()
+    label = cursor.text()
+    if not cursor.context.shows(label):
+        raise NotUnderstood("character_set_connection may lack a character of a label")
+    return label
 
 
 def _json(cursor: TokenCursor, _word: str) -> TypeSpec:
@@ -335,9 +340,12 @@ def parse_default(cursor: TokenCursor) -> Default:
     if negative:
         raise NotUnderstood(f"a number was expected {cursor.here()}")
     if token.kind == STRING:
-        return Default("text", token.text + _more_strings(cursor))
+        text = token.text + _more_strings(cursor)
+        return Default("text", text) if cursor.context.shows(text) else Default("expression")
     if token.kind == BYTES:
         return Default("bytes", token.text)
+    if token.kind == BYTE_TEXT:
+        return Default("expression")
     return _word_default(cursor, token.upper)
 
 
@@ -405,13 +413,10 @@ def _word_default(cursor: TokenCursor, word: str) -> Default:
     if word in {"TRUE", "FALSE"}:
         return Default("number", "1" if word == "TRUE" else "0")
     if following == STRING and (word == "N" or word.startswith("_")):
+        # The bytes are of the named character set (of N: utf8mb3), but are decoded as the client's.
         text = cursor.text() + _more_strings(cursor)
-        return (
-            Default("text", text)
-            if word.startswith(("N", "_UTF8")) or text.isascii()
-            else Default("expression")
-        )
-    if following == BYTES and word.startswith("_"):
+        return Default("text", text) if text.isascii() else Default("expression")
+    if following in (BYTES, BYTE_TEXT) and word.startswith("_"):
         cursor.take()
         return Default("expression")
     if not word:
@@ -617,6 +622,7 @@ def _spec(cursor: TokenCursor, name: str, draft: _Draft) -> ColumnSpec:
         has_characters=has_characters,
         on_update="on_update" in flags,
         period=next((flag for flag in ("row_start", "row_end") if flag in flags), ""),
+        rounds=draft.type.rounds,
     )
 
 
@@ -645,9 +651,9 @@ def _nullable(cursor: TokenCursor, draft: _Draft) -> tuple[bool | None, bool]:
     if draft.flags & {"auto_increment", "primary", "row_start", "row_end"}:
         return False, True
     is_timestamp = draft.type.column_type.startswith("timestamp")
-    if not is_timestamp or "generated" in draft.flags or cursor.context.explicit_timestamps:
+    if not is_timestamp or "generated" in draft.flags or cursor.context.session.explicit_timestamps:
         return None, True
-    return (False, True) if cursor.context.explicit_timestamps is False else (None, False)
+    return (False, True) if cursor.context.session.explicit_timestamps is False else (None, False)
 
 
 def _sized_text(size: int, charset: str | None, *, is_bytes: bool) -> str:

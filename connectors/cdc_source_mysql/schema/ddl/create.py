@@ -320,7 +320,7 @@ def parse_database(
         else:
             parse_option(cursor, options)
     if options.charset is None and by_server:
-        options.collation = cursor.context.server_collation or None
+        options.collation = cursor.context.session.server_collation or None
         options.charset = charset_of_collation(options.collation) if options.collation else None
     elif options.charset is None and options.collation is None:
         return ()

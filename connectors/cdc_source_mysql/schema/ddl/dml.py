@@ -17,6 +17,7 @@ from cdc.deferred import sqlglot
 from cdc.model import TableId
 from cdc_source_mysql.schema.ddl.changes import Dml, TableChange, Truncated
 from cdc_source_mysql.schema.ddl.tokens import (
+    BYTE_TEXT,
     BYTES,
     END,
     QUOTED,
@@ -319,7 +320,7 @@ def _without_values(tokens: Sequence[Token]) -> str:
 
 
 def _spelled(token: Token) -> str:
-    if token.kind in {STRING, BYTES}:
+    if token.kind in {STRING, BYTES, BYTE_TEXT}:
         return "''"
     return "`" + token.text.replace("`", "``") + "`" if token.kind == QUOTED else token.text
 

@@ -20,6 +20,7 @@ REAL_AS_FLOAT: Final = 1 << 0
 NO_AUTO_VALUE_ON_ZERO: Final = 1 << 19
 STRICT: Final = 1 << 21 | 1 << 22
 NO_ENGINE_SUBSTITUTION: Final = 1 << 30
+PAD_CHAR_TO_FULL_LENGTH: Final = 1 << 31
 # MariaDB: other names of types, other grammar. MySQL has no such mode, and uses the bit for nothing.
 ORACLE: Final = 1 << 9
 
@@ -28,6 +29,8 @@ QUOTED: Final = "quoted"
 STRING: Final = "string"
 NUMBER: Final = "number"
 BYTES: Final = "bytes"
+# MariaDB's x'…': a text where a number is expected, unlike 0x….
+BYTE_TEXT: Final = "byte text"
 SYMBOL: Final = "symbol"
 
 _SPACE = re.compile(r"[\s\x00]+")
@@ -48,8 +51,8 @@ class NotLexed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`text` is what it means: quotes removed, escapes resolved; of BYTES the hex digits. `start` and
-    `end` are offsets in the statement.
+    """`text` is what it means: quotes removed, escapes resolved; of BYTES and BYTE_TEXT the hex digits.
+    `start` and `end` are offsets in the statement.
     """
 
     kind: str
@@ -154,7 +157,9 @@ class _Lexer:
         for pattern, base in ((_HEX, 16), (_BITS, 2)):
             match = pattern.match(self._sql, self._at)
             if match is not None:
-                self._add(BYTES, _hex_of(match[1] if match[1] is not None else match[2], base), match.end())
+                digits = match[1] if match[1] is not None else match[2]
+                is_text = self._is_mariadb and base == 16 and match[1] is not None
+                self._add(BYTE_TEXT if is_text else BYTES, _hex_of(digits, base), match.end())
                 return True
         match = _NUMBER.match(self._sql, self._at)
         if match is None or (match[0][0] == "." and self._touches_name()):
@@ -208,14 +213,33 @@ class NotUnderstood(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Settings of a statement's session, from its event. `explicit_timestamps` is
+    explicit_defaults_for_timestamp, None when that isn't known; `server_collation` is collation_server, which
+    new databases get. `keeps_literals`: character_set_connection, to which the server converts texts,
+    has all characters of the client's set.
+    """
+
+    explicit_timestamps: bool | None = None
+    server_collation: str = ""
+    keeps_literals: bool = True
+
+
+USUAL_SESSION: Final = SessionSettings()
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """Context of a statement, on which its meaning depends besides its text."""
 
     database: str
     sql_mode: int
     flavour: str
-    explicit_timestamps: bool | None
-    server_collation: str = ""
+    session: SessionSettings = USUAL_SESSION
+
+    def shows(self, text: str) -> bool:
+        """Return whether a literal's text in the statement is the text that the server makes of it."""
+        return self.session.keeps_literals or text.isascii()
 
 
 class TokenCursor:

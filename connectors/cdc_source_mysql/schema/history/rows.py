@@ -18,15 +18,20 @@ from cdc_source_mysql.schema.ddl.changes import (
     AddIndex,
     Altered,
     ChangeColumn,
+    ColumnSpec,
     ConvertCharset,
     Default,
     DropColumn,
+    DropPrimaryKey,
+    Edit,
     Index,
     RenameColumn,
     Repaired,
+    SetDefault,
     SetEngine,
+    SetVisible,
 )
-from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition, keeps_rows
+from cdc_source_mysql.schema.definitions import ColumnDefinition, TableDefinition, is_hash, keeps_rows
 from cdc_source_mysql.schema.history.edits import same
 from cdc_source_mysql.schema.history.states import HistoryState
 
@@ -49,6 +54,8 @@ _SAME_INTEGERS = frozenset({("mediumint", "int")})
 _SUPERSETS = frozenset({("ascii", "utf8mb3"), ("ascii", "utf8mb4"), ("utf8mb3", "utf8mb4")})
 # Their values look the same whatever the size of the type.
 _SHOWN_AS_THEY_ARE = frozenset({"varchar", "varbinary", "enum", "set"})
+# The greatest length in a prefix of one byte.
+_ONE_BYTE = 255
 # The longest character of any character set, in bytes.
 _LONGEST_CHARACTER = 4
 
@@ -63,12 +70,16 @@ def changed_by(old: ColumnDefinition, new: ColumnDefinition, altered: Altered) -
         return f"the character set changes from {old.charset or 'binary'} to {new.charset or 'binary'}"
     if old.is_json != new.is_json:
         return "JSON becomes text, or text JSON"
-    return _by_type(parse_type(old.column_type), parse_type(new.column_type), _shape(old, new))
+    before, after = parse_type(old.column_type), parse_type(new.column_type)
+    if altered.pads and before.base == "char" != after.base:
+        return "the sql_mode PAD_CHAR_TO_FULL_LENGTH adds spaces"
+    return _by_type(before, after, _shape(old, new))
 
 
 def _refuses_null(column_type: str, altered: Altered) -> bool:
     """Return whether the server refuses NULL in a column that becomes NOT NULL, instead of changing it."""
-    return altered.strict and not (altered.stamps_null and column_type.startswith("timestamp"))
+    # Even then, a copying ALTER puts the present time into a TIMESTAMP.
+    return altered.strict and not column_type.startswith("timestamp")
 
 
 def changes_what_is_computed(old: ColumnDefinition, new: ColumnDefinition) -> bool:
@@ -79,6 +90,9 @@ def changes_what_is_computed(old: ColumnDefinition, new: ColumnDefinition) -> bo
         return True
     before, after = parse_type(old.column_type), parse_type(new.column_type)
     is_the_same_kind = before.base == after.base and before.base in _SHOWN_AS_THEY_ARE
+    if is_the_same_kind and before.base.startswith("var"):
+        # With a longer prefix of its length, the server copies the rows.
+        is_the_same_kind = before.first > _ONE_BYTE or after.first * _LONGEST_CHARACTER <= _ONE_BYTE
     return before != after and not is_the_same_kind
 
 
@@ -134,7 +148,7 @@ def rows_after(state: HistoryState, after: TableDefinition | None, altered: Alte
     """The effects on rows; without `after` (of which only the columns matter), everything that may change
     values does.
     """
-    dropped = state.dropped | {e.name.lower() for e in altered.edits if isinstance(e, DropColumn)}
+    dropped = state.dropped | {name.lower() for edit in altered.edits for name in _left_name(edit)}
     fills = {name: fill for name, fill in state.fills.items() if name.lower() not in dropped}
     reasons = []
     for edit in altered.edits:
@@ -143,7 +157,10 @@ def rows_after(state: HistoryState, after: TableDefinition | None, altered: Alte
         elif isinstance(edit, RenameColumn):
             reasons.append(_renamed(edit.name, edit.new))
         elif isinstance(edit, ChangeColumn):
-            reasons.append(_changed(edit, state.definition, after, altered))
+            reasons.append(_changed(edit, state.definition, after, altered) or _filled(edit, state))
+            fills.pop(edit.name, None) if reasons[-1] else None
+        elif isinstance(edit, SetDefault):
+            reasons.append(_defaulted(edit.name, state, altered))
             fills.pop(edit.name, None) if reasons[-1] else None
         elif isinstance(edit, ConvertCharset):
             reasons.append(_converted(state.definition, edit, altered))
@@ -153,15 +170,38 @@ def rows_after(state: HistoryState, after: TableDefinition | None, altered: Alte
             reasons.append("REPAIR drops damaged rows")
         elif isinstance(edit, AddIndex) and _turns_null(edit.index, state.definition, altered):
             reasons.append("a primary key turns NULL into values")
+    reasons.append(_recomputed(state.definition, altered))
     reason = next((reason for reason in reasons if reason), "")
     return RowEffects(reason, fills, dropped)
+
+
+def _left_name(edit: Edit) -> tuple[str, ...]:
+    """The name that a column has no longer: sinks may keep its values under it."""
+    if isinstance(edit, RenameColumn):
+        return () if same(edit.name, edit.new) else (edit.name,)
+    if isinstance(edit, ChangeColumn):
+        return () if same(edit.name, edit.spec.name) else (edit.name,)
+    return (edit.name,) if isinstance(edit, DropColumn) else ()
+
+
+def _filled(edit: ChangeColumn, state: HistoryState) -> str:
+    """Rows older than the column have its default as a value of the type that it had then."""
+    fill = state.fills.get(edit.name)
+    old = None if fill is None or state.definition is None else _find(state.definition, edit.name)
+    if fill is None or (old and fill_of(old.column_type, fill) == fill_of(edit.spec.column_type, fill)):
+        return ""
+    return f"{edit.name}: the default that older rows have reads otherwise as {edit.spec.column_type}"
 
 
 def _turns_null(index: Index, before: TableDefinition | None, altered: Altered) -> bool:
     if not index.primary or not altered.strict:
         return index.primary
+    added = [edit.spec for edit in altered.edits if isinstance(edit, AddColumn)]
+    if any(same(spec.name, name) and default_of(spec) is None for spec in added for name in index.columns):
+        # A table of one row: its column has the type's zero, whatever the clause says.
+        return True
     if before is None:
-        return altered.stamps_null
+        return True
     columns = (_find(before, name) for name in index.columns)
     return any(c is not None and c.nullable and not _refuses_null(c.column_type, altered) for c in columns)
 
@@ -199,28 +239,40 @@ def _changed(
 ) -> str:
     if edit.name != edit.spec.name:
         return _renamed(edit.name, edit.spec.name)
-    if edit.spec.auto_increment and altered.numbers_zeros:
-        return f"{edit.name} becomes AUTO_INCREMENT, which numbers rows where it is 0"
     if before is None or after is None:
         return f"the type of {edit.name} may change"
     old, new = _find(before, edit.name), _find(after, edit.spec.name)
     if old is None or new is None:
         return f"the type of {edit.name} may change"
-    if old.generated and not new.generated:
-        # A virtual column becomes a stored one with the values that it showed.
-        return f"{edit.name} is no longer generated"
-    if not edit.spec.is_sure and old.nullable and not _refuses_null(new.column_type, altered):
-        return f"{edit.name}: the server's settings decide whether it is NOT NULL now"
-    reason = changed_by(old, new, altered) or _computed(old, new, after)
+    if old.name != new.name:
+        # MODIFY may spell the name otherwise.
+        return _renamed(old.name, new.name)
+    reason = _remade(edit.spec, old, altered) or changed_by(old, new, altered) or _computed(old, new, after)
     return f"{edit.name}: {reason}" if reason else ""
 
 
+def _remade(spec: ColumnSpec, old: ColumnDefinition, altered: Altered) -> str:
+    """Why values may be others although both types can have them."""
+    if spec.auto_increment and (altered.numbers_zeros or old.nullable):
+        return "AUTO_INCREMENT numbers rows where it is 0 or NULL"
+    if spec.rounds:
+        return "its values are rounded to the digits of the type"
+    if old.generated and not spec.generated:
+        # A virtual column becomes a stored one with the values that it showed.
+        return "it is no longer generated"
+    if not spec.is_sure and old.nullable and not _refuses_null(spec.column_type, altered):
+        return "the server's settings decide whether it is NOT NULL now"
+    return ""
+
+
 def _computed(old: ColumnDefinition, new: ColumnDefinition, after: TableDefinition) -> str:
-    """The expressions are not known: a column that is computed may be computed from this one."""
-    is_computed = any(column.generated for column in after.columns if column.name != new.name)
-    return (
-        "generated columns may change with it" if is_computed and changes_what_is_computed(old, new) else ""
-    )
+    """The expressions are not known: a column that is computed may be computed from this one, or from its
+    default.
+    """
+    if not _computes(after, beside=new.name):
+        return ""
+    is_other = old.default != new.default or changes_what_is_computed(old, new)
+    return "generated columns may change with it" if is_other else ""
 
 
 def _converted(before: TableDefinition | None, edit: ConvertCharset, altered: Altered) -> str:
@@ -234,6 +286,31 @@ def _converted(before: TableDefinition | None, edit: ConvertCharset, altered: Al
             continue
         if changed_by(column, new, altered) or _computed(column, new, before):
             return reason
+    return ""
+
+
+def _recomputed(before: TableDefinition | None, altered: Altered) -> str:
+    """A server that copies the rows computes stored columns by the session's time zone and other settings."""
+    if before is None or not _computes(before):
+        return ""
+    copies = before.engine.lower() not in ("", "innodb") and any(
+        not isinstance(edit, SetDefault | SetVisible) for edit in altered.edits
+    )
+    is_rekeyed = any(isinstance(edit, DropPrimaryKey) for edit in altered.edits)
+    return "generated columns may be computed again" if copies or is_rekeyed or altered.rebuilds else ""
+
+
+def _computes(definition: TableDefinition, beside: str = "") -> bool:
+    """Return whether the table has generated columns, apart from `beside` and those that the server adds."""
+    hidden = (beside, *definition.period)
+    return any(c.generated and c.name not in hidden and not is_hash(c) for c in definition.columns)
+
+
+def _defaulted(name: str, state: HistoryState, altered: Altered) -> str:
+    if any(isinstance(edit, AddColumn) and same(edit.spec.name, name) for edit in altered.edits):
+        return f"the default of the added column {name} is set by another clause"
+    if state.definition is not None and _computes(state.definition):
+        return f"generated columns may contain the default of {name}"
     return ""
 
 

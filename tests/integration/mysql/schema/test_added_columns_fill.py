@@ -11,6 +11,11 @@ import pytest
 from cdc.model import TableId
 from cdc_source_mysql.schema.catalog import read_collations, read_tables
 from cdc_source_mysql.schema.ddl.classify import classify
+from cdc_source_mysql.schema.ddl.tokens import (
+    NO_AUTO_VALUE_ON_ZERO,
+    PAD_CHAR_TO_FULL_LENGTH,
+    SessionSettings,
+)
 from cdc_source_mysql.schema.history.history import Applied, History
 from tests.support.mysql.server import MysqlDatabase
 
@@ -111,11 +116,10 @@ class Rows:
         definition = read_tables(self.cursor, [self.table], self.flavour)[self.table].definition
         self.history.learn(replace(definition, default_collation="utf8mb4_bin"))
 
-    def run(self, statement: str) -> Applied:
+    def run(self, statement: str, sql_mode: int = STRICT) -> Applied:
         self.cursor.execute(statement)
-        changes = classify(
-            statement, self.table.schema, STRICT, flavour=self.flavour, explicit_timestamps=True
-        )
+        session = SessionSettings(explicit_timestamps=True)
+        changes = classify(statement, self.table.schema, sql_mode, flavour=self.flavour, session=session)
         return self.history.apply(changes)
 
     def value(self, name: str) -> Any:
@@ -191,7 +195,14 @@ alter table t modify v varchar(30) collate utf8mb4_bin
 !alter table t modify b bit(16)
 !alter table t modify dt datetime(6)
 alter table t modify e enum('a','b','c') collate utf8mb4_bin
-alter table t modify n int null default 3
+alter table t modify n int null comment 'x'
+!alter table t modify n int null default 4
+!alter table t alter n set default 5
+!alter table t modify v varchar(80) collate utf8mb4_bin
+!alter table t comment = 'x', algorithm = copy
+!alter table t partition by hash (id)
+!alter table t remove partitioning
+alter table t add column o int, add index (n), comment = 'y'
 !alter table t convert to character set utf8mb4 collate utf8mb4_unicode_ci
 """.strip().splitlines()
 
@@ -210,6 +221,56 @@ def test_a_change_of_type_copies_the_table_again_where_columns_are_computed(rows
             problems.append(f"{line}: {applied.resnapshots}")
         rows.learn()
     assert problems == []
+
+
+# Each on a table of its own: the server changes values although both types could have them.
+REMADE = (
+    ("id int primary key, v int, key (v)", "1, null", "modify v int auto_increment"),
+    ("id int primary key, v timestamp null", "1, null", "modify v timestamp not null, algorithm = copy"),
+    ("id int primary key, v char(9)", "1, 'x'", "modify v text"),
+    ("id int primary key, v double", "1, 1.23456", "modify v double(20,3)"),
+    ("id int", "1", "add v int, add primary key (v)"),
+)
+MODES = "strict_trans_tables,no_auto_value_on_zero,pad_char_to_full_length"
+MODE_BITS = STRICT | NO_AUTO_VALUE_ON_ZERO | PAD_CHAR_TO_FULL_LENGTH
+
+
+@pytest.mark.parametrize(("columns", "values", "clauses"), REMADE, ids=[clauses for _, _, clauses in REMADE])
+def test_values_that_the_server_makes_of_others_are_copied_again(
+    rows: Rows, columns: str, values: str, clauses: str
+) -> None:
+    rows.start(columns, values)
+    before = rows.value("v") if " v " in columns else None
+    rows.cursor.execute(f"set sql_mode = '{MODES}'")
+    applied = rows.run(f"alter table t {clauses}", MODE_BITS)
+    assert [request.table for request in applied.resnapshots] == [rows.table]
+    assert rows.value("v") != before
+
+
+def test_modify_that_spells_a_column_otherwise_renames_it(rows: Rows) -> None:
+    rows.start("id int primary key, Total int", "1, 5")
+    applied = rows.run("alter table t modify total int comment 'x'")
+    assert [request.reason for request in applied.resnapshots] == ["the column Total was renamed to total"]
+    definition = rows.history.definition(rows.table)
+    assert definition is not None
+    assert definition.names == ("id", "total")
+
+
+def test_an_added_column_has_no_fill_of_a_column_that_had_its_name(rows: Rows) -> None:
+    rows.start("id int not null primary key", "1")
+    rows.run("alter table t add column a int default 5")
+    rows.run("alter table t rename column a to b")
+    applied = rows.run("alter table t add column a int")
+    assert [request.table for request in applied.resnapshots] == [rows.table]
+    assert rows.history.fills(rows.table) == {}
+
+
+def test_a_fill_that_another_type_reads_otherwise_is_copied(rows: Rows) -> None:
+    rows.start("id int not null primary key", "1")
+    rows.run("alter table t add a char(5) default 'x ', add b varchar(5) default 'y '")
+    assert rows.run("alter table t modify b varchar(9)").resnapshots == ()
+    assert rows.run("alter table t modify a varchar(9)").resnapshots != ()
+    assert {name: fill.as_py() for name, fill in rows.history.fills(rows.table).items()} == {"b": "y "}
 
 
 def _as_driver(value: Any, fill: Any = None) -> Any:

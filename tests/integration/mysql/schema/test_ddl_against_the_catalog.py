@@ -12,6 +12,7 @@ from cdc.model import TableId
 from cdc_source_mysql.schema.catalog import read_collations, read_tables
 from cdc_source_mysql.schema.ddl.changes import Created
 from cdc_source_mysql.schema.ddl.classify import classify
+from cdc_source_mysql.schema.ddl.tokens import SessionSettings
 from cdc_source_mysql.schema.definitions import TableDefinition
 from cdc_source_mysql.schema.history.history import History
 from tests.support.mysql.fixtures import EVERY_MARIADB
@@ -200,9 +201,8 @@ class Follower:
         mode = STRICT if "STRICT" in str(self._rows("select @@sql_mode")[0][0]) else 0
         explicit = bool(self._rows("select @@explicit_defaults_for_timestamp")[0][0])
         self.cursor.execute(statement)
-        changes = classify(
-            statement, self.database.name, mode, "utf8mb4", self.flavour, explicit_timestamps=explicit
-        )
+        session = SessionSettings(explicit_timestamps=explicit)
+        changes = classify(statement, self.database.name, mode, "utf8mb4", self.flavour, session)
         applied = self.history.apply(changes)
         return applied.changed[-1].name if applied.changed else "t"
 
